@@ -1,0 +1,59 @@
+// swift-tools-version: 6.2
+// The rooms of Hotpot and the arrows between them. Leaves never import leaves; Node composes them.
+import PackageDescription
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+// Kernels are optimised in every configuration: a debug build with -O0 kernels would take minutes a token.
+// No contraction and no fast-math: the order of every rounding is part of the numerics profile.
+let kernelFlags: [CSetting] = [
+  .unsafeFlags([
+    "-O3", "-std=c17", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror",
+  ])
+]
+let cFlags: [CSetting] = [.unsafeFlags(["-O2", "-std=gnu17", "-Wall", "-Wextra", "-Werror"])]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "hotpot",
+  targets: [
+    .target(name: "CKernels", cSettings: kernelFlags),
+    .target(name: "CSystem", cSettings: cFlags, linkerSettings: [.linkedLibrary("dl")]),
+    .systemLibrary(name: "CNCurses", providers: [.apt(["libncurses-dev"])]),
+
+    room("Inference", ["CKernels"]),
+    room("Scheduling"),
+    room("Receipts", ["CKernels"]),
+    room("Accounting"),
+    room("Telemetry", ["CSystem"]),
+    room("Intake", ["CSystem"]),
+    room("Node", ["Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake"]),
+    room("Terminal", ["CNCurses"]),
+    room("Dashboard", ["Node", "Terminal"]),
+    .executableTarget(
+      name: "hotpot",
+      dependencies: [
+        "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Node",
+        "Terminal", "Dashboard",
+      ],
+      swiftSettings: strict),
+
+    tests("InferenceTests", ["Inference", "CKernels"]),
+    tests("SchedulingTests", ["Scheduling"]),
+    tests("ReceiptsTests", ["Receipts", "CKernels"]),
+    tests("AccountingTests", ["Accounting"]),
+    tests("TelemetryTests", ["Telemetry", "CSystem"]),
+    tests("IntakeTests", ["Intake", "CSystem"]),
+    tests("NodeTests", ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake"]),
+    tests("TerminalTests", ["Terminal"]),
+    tests("DashboardTests", ["Dashboard", "Node", "Terminal"]),
+    tests("CommandTests", []),
+  ]
+)

@@ -1,0 +1,1 @@
+// Accounting: skeleton, replaced by its first real file.

@@ -1,0 +1,1 @@
+// Dashboard: skeleton, replaced by its first real file.

@@ -1,0 +1,1 @@
+// Inference: skeleton, replaced by its first real file.

@@ -1,0 +1,1 @@
+// Intake: skeleton, replaced by its first real file.

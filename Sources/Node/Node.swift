@@ -1,0 +1,1 @@
+// Node: skeleton, replaced by its first real file.

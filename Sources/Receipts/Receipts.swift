@@ -1,0 +1,1 @@
+// Receipts: skeleton, replaced by its first real file.

@@ -1,0 +1,1 @@
+// Scheduling: skeleton, replaced by its first real file.

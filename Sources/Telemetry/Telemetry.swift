@@ -1,0 +1,1 @@
+// Telemetry: skeleton, replaced by its first real file.

@@ -1,0 +1,1 @@
+// Terminal: skeleton, replaced by its first real file.
