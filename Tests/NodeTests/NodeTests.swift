@@ -1,1 +1,8 @@
+import Node
 import Testing
+
+@Test func aMissingReadingIsNeverAValue() {
+  let reading: Reading<Double> = .unavailable("no sensor")
+  #expect(reading.current == nil)
+  #expect(reading.latest == nil)
+}

@@ -1,0 +1,144 @@
+// Connection.swift: how a dashboard or a script speaks with a node: commands in, messages out.
+// Two conformers: the node in this process, and its control socket (here or through ssh).
+// Leaves out what a snapshot holds (Snapshot.swift). Start at NodeConnection.
+
+/// What an operator does to a node. Job ids are full ids as the snapshot showed them, or, from scripts, unique prefixes.
+public enum NodeCommand: Codable, Sendable, Equatable {
+  case approve(jobs: [String])
+  /// The client gets 403 with this reason.
+  case reject(jobs: [String], reason: String)
+  case hold(jobs: [String])
+  case release(jobs: [String])
+  case setPriority(jobs: [String], priority: Int)
+  /// Places in the queue, negative is earlier.
+  case move(job: String, by: Int)
+  case cancel(jobs: [String])
+  case pause
+  case resume
+  /// Finish what runs, admit nothing.
+  case drain
+  /// Admit again.
+  case undrain
+  /// Stop the node. With drain, after what is admitted has finished.
+  case shutdown(drain: Bool)
+  /// Details of a job, without prompt and answer. Answered by `NodeMessage.job`.
+  case inspect(job: String)
+  /// Prompt and answer too; the look is written to the log. Text that comes later arrives as `NodeMessage.text`
+  /// until `conceal`. Answered by `NodeMessage.job`.
+  case reveal(job: String)
+  case conceal(job: String)
+  /// Answered by `NodeMessage.receipt`.
+  case receipt(id: String)
+  /// Re-execute a receipt now; the result shows in later snapshots.
+  case verify(receipt: String)
+  /// Answered by `NodeMessage.chat` events. One answer at a time.
+  case chat(ChatRequest)
+  case stopChat
+  /// Fetch a model by name and load it; progress arrives as `NodeMessage.pull`.
+  case pull(model: String)
+  case cancelPull
+  /// The graphs' past. Answered by `NodeMessage.history`.
+  case history
+}
+
+/// The whole conversation so far and how to answer it.
+public struct ChatRequest: Codable, Sendable, Equatable {
+  public struct Message: Codable, Sendable, Equatable {
+    public enum Role: String, Codable, Sendable { case system, user, assistant }
+    public let role: Role
+    public let content: String
+
+    public init(role: Role, content: String) {
+      self.role = role
+      self.content = content
+    }
+  }
+
+  public let messages: [Message]
+  /// 0 is greedy.
+  public let temperature: Double
+  public let maxTokens: Int
+  public let seed: UInt64?
+
+  public init(messages: [Message], temperature: Double, maxTokens: Int, seed: UInt64?) {
+    self.messages = messages
+    self.temperature = temperature
+    self.maxTokens = maxTokens
+    self.seed = seed
+  }
+}
+
+public enum ChatEvent: Codable, Sendable, Equatable {
+  /// Accepted under this job id.
+  case started(job: String)
+  case text(String)
+  case finished(reason: String, tokens: Int, tokensPerSecond: Double)
+  case failed(String)
+}
+
+public struct PullProgress: Codable, Sendable, Equatable {
+  public enum Phase: String, Codable, Sendable {
+    case starting, fetching, checking, loading, done, failed, cancelled
+  }
+  public let model: String
+  public let phase: Phase
+  public let bytes: Int64
+  /// nil while unknown.
+  public let total: Int64?
+  /// What went wrong, or what is being done.
+  public let detail: String?
+
+  public init(model: String, phase: Phase, bytes: Int64, total: Int64?, detail: String?) {
+    self.model = model
+    self.phase = phase
+    self.bytes = bytes
+    self.total = total
+    self.detail = detail
+  }
+}
+
+/// What became of a command. A refusal says what was found and what to do.
+public enum CommandReply: Codable, Sendable, Equatable {
+  /// Done; in words for the status line, for example `approved 2 jobs`.
+  case done(String)
+  case refused(String)
+}
+
+/// The state of the line to the node.
+public enum LinkState: Codable, Sendable, Equatable {
+  case connecting
+  case connected
+  /// Lost since, and why; it is tried again.
+  case lost(since: Microseconds, reason: String)
+  /// Ended for good: the node stopped, or spoke another version.
+  case ended(reason: String)
+}
+
+/// What comes from a node.
+public enum NodeMessage: Codable, Sendable, Equatable {
+  case snapshot(NodeSnapshot)
+  case history(NodeHistory)
+  /// The answer to the command sent with this tag.
+  case reply(tag: UInt64, CommandReply)
+  case job(JobDetail)
+  case receipt(ReceiptDetail)
+  /// More of a revealed job's answer.
+  case text(job: String, String)
+  case chat(ChatEvent)
+  case pull(PullProgress)
+  case link(LinkState)
+}
+
+/// A node as seen by a dashboard.
+///
+/// Rule: `deliver` is called on any thread, in order, and must return at once (put the message in a mailbox; of
+/// snapshots only the newest matters). Why: it is called from the node's own threads. So: no work in it; otherwise
+/// a slow screen would slow the engine.
+public protocol NodeConnection: Sendable {
+  /// Starts delivery; the first messages are a link state and, once connected, a snapshot.
+  func start(deliver: @escaping @Sendable (NodeMessage) -> Void)
+  /// Sends a command; its `reply` carries the tag. Never blocks.
+  func send(_ command: NodeCommand, tag: UInt64)
+  /// Ends delivery; the node serves on.
+  func close()
+}

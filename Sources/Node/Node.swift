@@ -1,1 +1,0 @@
-// Node: skeleton, replaced by its first real file.

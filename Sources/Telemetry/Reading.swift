@@ -1,0 +1,73 @@
+// Reading.swift: a measured value, or why there is none.
+// Leaves out where values come from: each source makes its own. Start at Reading.
+
+/// One measured value with its status. A missing value is never shown as 0.
+///
+/// JSON: `{"value":1.5}`, `{"value":1.5,"stale_since":T}`, `{"warming_up":true}`, `{"unavailable":"reason"}`,
+/// where T is in microseconds since 1970.
+public enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable {
+  case value(Value)
+  /// The last value seen, which could not be renewed since the given time (microseconds since 1970).
+  case stale(Value, since: Int64)
+  /// The source exists but needs another sample (a rate needs two).
+  case warmingUp
+  /// Why there is none, in words an operator can act on.
+  case unavailable(String)
+
+  /// The value where there is a current one.
+  public var current: Value? {
+    if case .value(let value) = self { value } else { nil }
+  }
+
+  /// The value, current or stale.
+  public var latest: Value? {
+    switch self {
+    case .value(let value), .stale(let value, _): value
+    case .warmingUp, .unavailable: nil
+    }
+  }
+
+  /// The same status around a converted value.
+  public func map<Other>(_ transform: (Value) -> Other) -> Reading<Other> {
+    switch self {
+    case .value(let value): .value(transform(value))
+    case .stale(let value, let since): .stale(transform(value), since: since)
+    case .warmingUp: .warmingUp
+    case .unavailable(let reason): .unavailable(reason)
+    }
+  }
+}
+
+extension Reading: Codable {
+  private enum CodingKeys: String, CodingKey {
+    case value, staleSince = "stale_since", warmingUp = "warming_up", unavailable
+  }
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    if let reason = try container.decodeIfPresent(String.self, forKey: .unavailable) {
+      self = .unavailable(reason)
+    } else if try container.decodeIfPresent(Bool.self, forKey: .warmingUp) == true {
+      self = .warmingUp
+    } else {
+      let value = try container.decode(Value.self, forKey: .value)
+      if let since = try container.decodeIfPresent(Int64.self, forKey: .staleSince) {
+        self = .stale(value, since: since)
+      } else {
+        self = .value(value)
+      }
+    }
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    switch self {
+    case .value(let value): try container.encode(value, forKey: .value)
+    case .stale(let value, let since):
+      try container.encode(value, forKey: .value)
+      try container.encode(since, forKey: .staleSince)
+    case .warmingUp: try container.encode(true, forKey: .warmingUp)
+    case .unavailable(let reason): try container.encode(reason, forKey: .unavailable)
+    }
+  }
+}

@@ -1,1 +1,0 @@
-// Telemetry: skeleton, replaced by its first real file.
