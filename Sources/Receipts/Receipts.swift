@@ -1,1 +1,0 @@
-// Receipts: skeleton, replaced by its first real file.
