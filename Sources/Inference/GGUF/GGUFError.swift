@@ -1,0 +1,127 @@
+// GGUFError.swift: what can be wrong with a GGUF file, each with its words.
+
+/// Why a GGUF file was refused. The description reads `model 'NAME': what was found, what was wanted`; lower
+/// case, no full stop, for a line `hotpot: error: ...`.
+public struct GGUFError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The file's path as the caller gave it.
+  public let file: String
+  public let problem: Problem
+
+  public init(file: String, problem: Problem) {
+    self.file = file
+    self.problem = problem
+  }
+
+  public enum Problem: Sendable, Equatable {
+    /// A system call failed: its name and the words of its errno.
+    case system(call: String, errno: Int32, message: String)
+    case notARegularFile
+    case empty
+    case notGGUF(magic: String)
+    case bigEndian
+    case unsupportedVersion(UInt32)
+    /// The file ends inside `item`, which starts at byte `offset`.
+    case truncated(item: String, offset: Int, wanted: UInt64, available: Int)
+    /// A count that is larger than any real file has, or than the rest of the file can hold.
+    case tooMany(item: String, found: UInt64, limit: Int)
+    case badName(item: String, reason: String)
+    case duplicateKey(String)
+    case duplicateTensor(String)
+    case unknownValueType(key: String, type: UInt32)
+    case nestedArray(key: String)
+    case badBool(key: String, value: UInt8)
+    case invalidUTF8(item: String)
+    case badAlignment(String)
+    case badDimensionCount(tensor: String, found: UInt32)
+    case badDimension(tensor: String, index: Int, found: UInt64)
+    case tensorTooLarge(tensor: String)
+    case unsupportedTensorType(tensor: String, found: String)
+    case partialBlock(tensor: String, rowLength: Int, type: String, blockSize: Int)
+    case misalignedTensor(tensor: String, offset: UInt64, alignment: Int)
+    case tensorOutOfRange(tensor: String, end: String, fileSize: Int)
+    case overlappingTensors(first: String, second: String)
+    case wrongValueType(key: String, found: String, wanted: String)
+    case valueOutOfRange(key: String, found: String, wanted: String)
+  }
+
+  public var description: String { "model '\(file)': \(problem)" }
+
+  /// What the user can do about it, where something can be done.
+  public var hint: String? {
+    switch problem {
+    case .truncated, .tensorOutOfRange, .empty:
+      "the download may be incomplete; fetch the file again"
+    case .notGGUF:
+      "hotpot reads models in the GGUF format (file names that end in .gguf)"
+    case .bigEndian:
+      "convert the model for little-endian machines"
+    case .unsupportedVersion:
+      "convert the model again with current tools"
+    case .unsupportedTensorType:
+      "the same model is often published in a supported type, such as Q4_K_M or Q8_0"
+    case .system, .notARegularFile, .tooMany, .badName, .duplicateKey, .duplicateTensor, .unknownValueType,
+      .nestedArray, .badBool, .invalidUTF8, .badAlignment, .badDimensionCount, .badDimension, .tensorTooLarge,
+      .partialBlock, .misalignedTensor, .overlappingTensors, .wrongValueType, .valueOutOfRange:
+      nil
+    }
+  }
+}
+
+extension GGUFError.Problem: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .system(let call, _, let message):
+      "\(call) failed: \(message)"
+    case .notARegularFile:
+      "not a regular file"
+    case .empty:
+      "the file is empty"
+    case .notGGUF(let magic):
+      "starts with \(magic), a GGUF file starts with 'GGUF'"
+    case .bigEndian:
+      "is a big-endian GGUF file, only little-endian ones are supported"
+    case .unsupportedVersion(let version):
+      "is GGUF version \(version), supported are 2 and 3"
+    case .truncated(let item, let offset, let wanted, let available):
+      "\(item) at byte \(offset) needs \(wanted) bytes, the file has \(available) left"
+    case .tooMany(let item, let found, let limit):
+      "\(found) \(item), at most \(limit) are possible here"
+    case .badName(let item, let reason):
+      "\(item) \(reason)"
+    case .duplicateKey(let key):
+      "metadata key '\(key)' appears twice"
+    case .duplicateTensor(let tensor):
+      "tensor '\(tensor)' appears twice"
+    case .unknownValueType(let key, let type):
+      "metadata key '\(key)' has value type \(type), known are 0 to 12"
+    case .nestedArray(let key):
+      "metadata key '\(key)' is an array of arrays, which is not supported"
+    case .badBool(let key, let value):
+      "metadata key '\(key)' has a boolean of value \(value), wanted 0 or 1"
+    case .invalidUTF8(let item):
+      "\(item) is not valid UTF-8"
+    case .badAlignment(let found):
+      "general.alignment is \(found), wanted a power of two from 8 to \(GGUFFile.maximumAlignment) as uint32"
+    case .badDimensionCount(let tensor, let found):
+      "tensor '\(tensor)' has \(found) dimensions, wanted 1 to 4"
+    case .badDimension(let tensor, let index, let found):
+      "tensor '\(tensor)' has extent \(found) in dimension \(index), wanted 1 to \(Int64.max)"
+    case .tensorTooLarge(let tensor):
+      "tensor '\(tensor)' has more bytes than 64 bits can count"
+    case .unsupportedTensorType(let tensor, let found):
+      "tensor '\(tensor)' is stored as \(found), supported are \(GGUFTensorType.supportedNames)"
+    case .partialBlock(let tensor, let rowLength, let type, let blockSize):
+      "tensor '\(tensor)' has rows of \(rowLength) elements, \(type) needs a multiple of \(blockSize)"
+    case .misalignedTensor(let tensor, let offset, let alignment):
+      "tensor '\(tensor)' starts at data offset \(offset), wanted a multiple of \(alignment)"
+    case .tensorOutOfRange(let tensor, let end, let fileSize):
+      "tensor '\(tensor)' ends at byte \(end), file has \(fileSize)"
+    case .overlappingTensors(let first, let second):
+      "tensors '\(first)' and '\(second)' overlap"
+    case .wrongValueType(let key, let found, let wanted):
+      "metadata key '\(key)' is \(found), wanted \(wanted)"
+    case .valueOutOfRange(let key, let found, let wanted):
+      "metadata key '\(key)' is \(found), wanted \(wanted)"
+    }
+  }
+}

@@ -1,1 +1,0 @@
-// Inference: skeleton, replaced by its first real file.
