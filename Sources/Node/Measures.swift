@@ -1,0 +1,114 @@
+// Measures.swift: rates, latency percentiles and the graphs' past, from events with times.
+// Values without a clock. Leaves out what is measured (NodeState). Start at RateMeter.
+
+/// Counts a second, over a sliding window of whole slots.
+struct RateMeter: Sendable {
+  /// Length of a slot in microseconds.
+  private let slot: Microseconds
+  private var counts: [Int]
+  /// Number of the slot that `counts[newest]` belongs to, from time 0.
+  private var newestSlot: Int64
+  private let began: Microseconds
+
+  /// - window: length in microseconds, divided into `slots`
+  init(window: Microseconds, slots: Int, now: Microseconds) {
+    slot = max(1, window / Int64(max(1, slots)))
+    counts = Array(repeating: 0, count: max(1, slots) + 1)
+    newestSlot = now / slot
+    began = now
+  }
+
+  private mutating func advance(to now: Microseconds) {
+    let current = now / slot
+    guard current > newestSlot else { return }
+    let steps = min(current - newestSlot, Int64(counts.count))
+    for step in 0..<steps {
+      counts[Int((current - step) % Int64(counts.count))] = 0
+    }
+    newestSlot = current
+  }
+
+  mutating func add(_ count: Int, at now: Microseconds) {
+    advance(to: now)
+    counts[Int(newestSlot % Int64(counts.count))] += count
+  }
+
+  /// The rate over the whole slots of the window and the part of the newest; `warmingUp` before the first is over.
+  mutating func rate(at now: Microseconds) -> Reading<Double> {
+    advance(to: now)
+    let span = min(Int64(counts.count - 1) * slot + now % slot, now - began)
+    guard span >= slot else { return .warmingUp }
+    return .value(Double(counts.reduce(0, +)) / Double(span) * 1_000_000)
+  }
+}
+
+/// Percentiles over the samples of the last minutes, at most `capacity` of them.
+struct LatencyWindow: Sendable {
+  private var samples: [(time: Microseconds, value: Double)] = []
+  private var next = 0
+  private let capacity: Int
+  private let window: Microseconds
+
+  init(capacity: Int = 4096, window: Microseconds = 300_000_000) {
+    self.capacity = capacity
+    self.window = window
+  }
+
+  mutating func add(_ value: Double, at now: Microseconds) {
+    if samples.count < capacity {
+      samples.append((now, value))
+    } else {
+      samples[next] = (now, value)
+      next = (next + 1) % capacity
+    }
+  }
+
+  /// The values at the given shares (0 to 1) in one sort; `warmingUp` without a sample in the window.
+  func percentiles(_ shares: [Double], at now: Microseconds) -> [Reading<Double>] {
+    let recent = samples.filter { now - $0.time <= window }.map(\.value).sorted()
+    guard !recent.isEmpty else { return shares.map { _ in .warmingUp } }
+    return shares.map { share in
+      .value(recent[min(recent.count - 1, Int(share * Double(recent.count)))])
+    }
+  }
+}
+
+/// Prometheus histogram: cumulative counts by upper bound.
+struct Histogram: Sendable {
+  let bounds: [Double]
+  private(set) var counts: [Int]
+  private(set) var sum = 0.0
+  private(set) var total = 0
+
+  init(bounds: [Double]) {
+    self.bounds = bounds
+    counts = Array(repeating: 0, count: bounds.count)
+  }
+
+  mutating func add(_ value: Double) {
+    sum += value
+    total += 1
+    for index in bounds.indices where value <= bounds[index] { counts[index] += 1 }
+  }
+}
+
+/// The last `capacity` samples of one graph.
+struct SampleRing: Sendable {
+  private var values: [Double?] = []
+  private var next = 0
+  private let capacity: Int
+
+  init(capacity: Int) { self.capacity = capacity }
+
+  mutating func add(_ value: Double?) {
+    if values.count < capacity {
+      values.append(value)
+    } else {
+      values[next] = value
+      next = (next + 1) % capacity
+    }
+  }
+
+  /// Oldest first.
+  var ordered: [Double?] { Array(values[next...] + values[..<next]) }
+}
