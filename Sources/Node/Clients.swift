@@ -1,8 +1,6 @@
 // Clients.swift: who may ask, and how a bearer token names him.
 // A value. Tokens are shown once and kept as SHA-256 only. Leaves out limits and money (Accounting) and where the
 // list is kept (the journal). Start at ClientDirectory.identify.
-import CKernels
-import Foundation
 import Receipts
 
 /// Who sends a request.
@@ -22,5 +20,88 @@ public enum Identity: Sendable, Equatable {
 
   public var isKnown: Bool {
     if case .known = self { true } else { false }
+  }
+}
+
+/// The node's list of clients: names and the SHA-256 of their tokens.
+///
+/// A token that this node made begins with `hotpot_`; one that does and is not in the list is wrong or revoked, and
+/// is refused. Any other token is a name that its bearer chose: he is unknown, and the policy decides.
+public struct ClientDirectory: Sendable, Equatable {
+  public struct Entry: Sendable, Equatable {
+    public let name: String
+    public let tokenDigest: SHA256Digest
+    public let added: Microseconds
+    public var revoked: Microseconds?
+  }
+
+  public enum Refusal: Error, Sendable, Equatable {
+    case missingToken
+    case wrongToken
+    case revoked
+  }
+
+  public static let tokenPrefix = "hotpot_"
+  /// Longest token that is looked at, in bytes.
+  static let longestToken = 512
+
+  public private(set) var entries: [Entry] = []
+  private var byDigest: [SHA256Digest: Int] = [:]
+
+  public init() {}
+
+  /// A client's name: 1 to 64 of letters, digits, `.`, `_`, `-`, `@`, beginning with a letter or digit, and not
+  /// one that this node uses itself.
+  public static func isValid(name: String) -> Bool {
+    let bytes = name.utf8
+    guard (1...64).contains(bytes.count), let first = bytes.first, isAlphanumeric(first) else { return false }
+    guard !name.hasPrefix("unknown-"), !["operator", "node", "audit"].contains(name) else { return false }
+    return bytes.allSatisfy { isAlphanumeric($0) || [0x2E, 0x5F, 0x2D, 0x40].contains($0) }
+  }
+
+  private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+    (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+  }
+
+  /// A new token: 256 random bits after the prefix.
+  public static func makeToken() -> String {
+    var generator = SystemRandomNumberGenerator()
+    let words = (0..<4).map { _ in generator.next() as UInt64 }
+    let digits = words.map { word in
+      let hex = String(word, radix: 16)
+      return String(repeating: "0", count: 16 - hex.count) + hex
+    }
+    return tokenPrefix + digits.joined()
+  }
+
+  public static func digest(of token: String) -> SHA256Digest { SHA256.hash(Array(token.utf8)) }
+
+  public func entry(named name: String) -> Entry? { entries.last { $0.name == name } }
+
+  /// True while a client of this name may ask.
+  public func isActive(_ name: String) -> Bool { entry(named: name).map { $0.revoked == nil } ?? false }
+
+  public mutating func add(name: String, tokenDigest: SHA256Digest, at time: Microseconds) {
+    byDigest[tokenDigest] = entries.count
+    entries.append(Entry(name: name, tokenDigest: tokenDigest, added: time, revoked: nil))
+  }
+
+  /// Revokes every token of that name.
+  public mutating func revoke(name: String, at time: Microseconds) {
+    for index in entries.indices where entries[index].name == name && entries[index].revoked == nil {
+      entries[index].revoked = time
+    }
+  }
+
+  /// Who a bearer token names. Tokens are compared by their SHA-256, so the time says nothing of the token.
+  public func identify(token: String?) throws(Refusal) -> Identity {
+    guard let token, !token.isEmpty, token.utf8.count <= Self.longestToken else { throw .missingToken }
+    let digest = Self.digest(of: token)
+    if let index = byDigest[digest], entries.indices.contains(index) {
+      guard entries[index].revoked == nil else { throw .revoked }
+      return .known(entries[index].name)
+    }
+    guard !token.hasPrefix(Self.tokenPrefix) else { throw .wrongToken }
+    return .unknown(String(digest.hex.prefix(12)))
   }
 }

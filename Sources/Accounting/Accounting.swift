@@ -1,1 +1,0 @@
-// Accounting: skeleton, replaced by its first real file.

@@ -1,0 +1,77 @@
+// Limits.swift: what one client may ask for, and spend. A value. Start at ClientLimits.refusal.
+
+/// Limits of one client; nil is no limit.
+public struct ClientLimits: Sendable, Equatable {
+  public var models: [String]?
+  public var tokensPerJob: Int?
+  public var jobsAtOnce: Int?
+  public var tokensPerDay: Int?
+  /// The most he may spend, counted from what had been posted when it was set.
+  public var budget: Amount?
+  public var budgetBase = Amount.zero
+
+  public init() {}
+
+  /// What a client does now.
+  public struct Standing: Sendable {
+    public let account: Account
+    public let jobsNow: Int
+    public let tokensToday: Int
+
+    public init(account: Account, jobsNow: Int, tokensToday: Int) {
+      self.account = account
+      self.jobsNow = jobsNow
+      self.tokensToday = tokensToday
+    }
+  }
+
+  /// Why a job is refused; nil when it keeps every limit.
+  public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
+    case model(String, allowed: [String])
+    case tokensPerJob(asked: Int, limit: Int)
+    case jobsAtOnce(limit: Int)
+    case tokensPerDay(used: Int, asked: Int, limit: Int)
+    case budget(left: Amount, wanted: Amount)
+
+    public var description: String {
+      switch self {
+      case .model(let model, let allowed):
+        "model '\(model)' is not among this client's models: \(allowed.joined(separator: ", "))"
+      case .tokensPerJob(let asked, let limit):
+        "the job may use \(asked) tokens, this client's limit is \(limit) a job"
+      case .jobsAtOnce(let limit): "this client runs \(limit) jobs already, which is its limit"
+      case .tokensPerDay(let used, let asked, let limit):
+        "this client used \(used) tokens today, the job may use \(asked), the limit is \(limit) a day"
+      case .budget(let left, let wanted): "the job may cost \(wanted), the budget has \(left) left"
+      }
+    }
+
+    /// It may be different in a while: the client may try again.
+    public var isTemporary: Bool {
+      switch self {
+      case .jobsAtOnce, .tokensPerDay: true
+      case .model, .tokensPerJob, .budget: false
+      }
+    }
+  }
+
+  /// What is left of the budget: reservations count as spent. nil without a budget.
+  public func left(of account: Account) -> Amount? {
+    budget.map {
+      Amount(micro: $0.micro - (account.posted.micro - budgetBase.micro) - account.reserved.micro)
+    }
+  }
+
+  /// - tokens: prompt and completion, at most
+  /// - price: the worst case
+  public func refusal(model: String, tokens: Int, price: Amount, standing: Standing) -> Refusal? {
+    if let models, !models.contains(model) { return .model(model, allowed: models) }
+    if let tokensPerJob, tokens > tokensPerJob { return .tokensPerJob(asked: tokens, limit: tokensPerJob) }
+    if let jobsAtOnce, standing.jobsNow >= jobsAtOnce { return .jobsAtOnce(limit: jobsAtOnce) }
+    if let tokensPerDay, standing.tokensToday > tokensPerDay - tokens {
+      return .tokensPerDay(used: standing.tokensToday, asked: tokens, limit: tokensPerDay)
+    }
+    if let left = left(of: standing.account), price > left { return .budget(left: left, wanted: price) }
+    return nil
+  }
+}

@@ -1,0 +1,128 @@
+// Price.swift: what a node asks for tokens, by model, client and hour, and what electricity costs it.
+// Leaves out who owes what (Ledger). Start at PriceList.price(model:client:hour:).
+
+/// Hours of the day, local time, `from` included and `to` excluded; 22 to 6 passes midnight.
+public struct Hours: Hashable, Sendable {
+  public let from: Int
+  public let to: Int
+
+  /// nil unless both are 0 to 24 and differ.
+  public init?(from: Int, to: Int) {
+    guard (0...24).contains(from), (0...24).contains(to), from != to else { return nil }
+    self.from = from
+    self.to = to
+  }
+
+  public func contains(_ hour: Int) -> Bool {
+    from < to ? (from..<to).contains(hour) : hour >= from || hour < to
+  }
+}
+
+/// Amounts for a million tokens, and the least a job costs.
+public struct Price: Hashable, Sendable {
+  public let prompt: Amount
+  public let cached: Amount
+  public let completion: Amount
+  public let minimum: Amount
+
+  public static let free = Price(prompt: .zero, cached: .zero, completion: .zero, minimum: .zero)
+
+  private init(prompt: Amount, cached: Amount, completion: Amount, minimum: Amount) {
+    self.prompt = prompt
+    self.cached = cached
+    self.completion = completion
+    self.minimum = minimum
+  }
+
+  /// Refuses negative amounts.
+  public init(
+    promptPerMillion: Amount, cachedPerMillion: Amount, completionPerMillion: Amount, minimum: Amount
+  ) throws(AccountingError) {
+    for (name, amount) in [
+      ("the price of prompt tokens", promptPerMillion), ("the price of cached tokens", cachedPerMillion),
+      ("the price of completion tokens", completionPerMillion), ("the minimum of a job", minimum),
+    ] where amount < .zero {
+      throw .negative(name)
+    }
+    self.init(
+      prompt: promptPerMillion, cached: cachedPerMillion, completion: completionPerMillion, minimum: minimum)
+  }
+
+  /// What the usage costs: the sum in exact arithmetic, rounded up to a whole micro-unit, at least the minimum.
+  public func amount(for usage: Usage) throws(AccountingError) -> Amount {
+    let exact =
+      Int128(usage.prompt - usage.cached) * Int128(prompt.micro)
+      + Int128(usage.cached) * Int128(cached.micro) + Int128(usage.completion) * Int128(completion.micro)
+    let rounded = (exact + 999_999) / 1_000_000
+    guard let micro = Int64(exactly: rounded) else { throw .overflow("the price of \(usage)") }
+    return Swift.max(Amount(micro: micro), minimum)
+  }
+}
+
+/// Prices in the order in which they are tried: the first that matches holds.
+public struct PriceList: Sendable, Equatable {
+  public struct Rule: Sendable, Equatable {
+    /// nil matches all; a trailing `*` matches any rest.
+    public let model: String?
+    public let client: String?
+    public let hours: Hours?
+    public let price: Price
+
+    public init(model: String?, client: String?, hours: Hours?, price: Price) {
+      self.model = model
+      self.client = client
+      self.hours = hours
+      self.price = price
+    }
+  }
+
+  public let rules: [Rule]
+
+  public init(rules: [Rule]) { self.rules = rules }
+
+  /// The price of a job admitted in this hour; nil where no rule matches, and nothing is charged.
+  public func price(model: String, client: String, hour: Int) -> Price? {
+    rules.first {
+      Self.matches($0.model, model) && Self.matches($0.client, client) && ($0.hours?.contains(hour) ?? true)
+    }?.price
+  }
+
+  static func matches(_ pattern: String?, _ name: String) -> Bool {
+    guard let pattern else { return true }
+    if pattern.hasSuffix("*") { return name.hasPrefix(pattern.dropLast()) }
+    return pattern == name
+  }
+}
+
+/// What a kilowatt-hour costs, by hour.
+public struct Tariff: Sendable, Equatable {
+  public struct Period: Sendable, Equatable {
+    public let hours: Hours
+    public let perKilowattHour: Amount
+
+    public init(hours: Hours, perKilowattHour: Amount) {
+      self.hours = hours
+      self.perKilowattHour = perKilowattHour
+    }
+  }
+
+  public let perKilowattHour: Amount
+  /// Tried in order; outside all of them `perKilowattHour` holds.
+  public let periods: [Period]
+
+  public init(perKilowattHour: Amount, periods: [Period] = []) throws(AccountingError) {
+    guard perKilowattHour >= .zero, periods.allSatisfy({ $0.perKilowattHour >= .zero }) else {
+      throw .negative("the price of a kilowatt-hour")
+    }
+    self.perKilowattHour = perKilowattHour
+    self.periods = periods
+  }
+
+  /// The cost of an energy used within one hour of the day; joules that are not finite or negative cost nothing.
+  public func cost(joules: Double, hour: Int) -> Amount {
+    guard joules.isFinite, joules > 0 else { return .zero }
+    let price = periods.first { $0.hours.contains(hour) }?.perKilowattHour ?? perKilowattHour
+    let micro = joules / 3_600_000 * Double(price.micro)
+    return Amount(micro: Int64(exactly: micro.rounded(.toNearestOrEven)) ?? .max)
+  }
+}
