@@ -1,3 +1,354 @@
+// ckernels.h: the arithmetic of the numerics profile N1, at every level a machine can have.
+// Each kernel has a scalar twin that gives the same bits. Nothing here allocates, does I/O or keeps state:
+// the caller owns all memory, splits the work among its threads, and passes the level with every call.
+// Left out: the file format, the forward pass, sampling beyond ordering.
+//
+// Start at ck_best_level, then ck_pack (weights, once), ck_quantise (activations), ck_multiply.
 #ifndef CKERNELS_H
 #define CKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+// ---------------------------------------------------------------- levels
+
+/// An instruction set that kernels are written for. Every level gives the same bits.
+typedef enum ck_level {
+  /// portable C
+  CK_SCALAR = 0,
+  /// AVX2, FMA, F16C
+  CK_AVX2 = 1,
+  /// AVX-512 F, BW, DQ, VL, VNNI
+  CK_AVX512 = 2,
+} ck_level;
+
+enum { CK_LEVEL_COUNT = 3 };
+
+/// Whether the processor and the operating system offer the level.
+bool ck_level_available(ck_level level);
+
+/// The lower-case name of a level: "scalar", "avx2", "avx512".
+const char *ck_level_name(ck_level level);
+
+/// Runs every kernel of a level on fixed inputs and compares with frozen digests. A level that fails must not
+/// be used. Needs about 256 KiB of stack and a few milliseconds.
+bool ck_self_test(ck_level level);
+
+/// What ck_self_test compares: a level that is available, in the right floating-point environment.
+uint64_t ck_self_test_digest(ck_level level);
+
+/// The highest level that is available and passes its self-test.
+ck_level ck_best_level(void);
+
+/// Sets MXCSR to 0x1F80 on this thread: round to nearest even, no flush to zero, exceptions masked.
+void ck_set_fp_environment(void);
+
+/// Whether this thread's MXCSR control bits are those that N1 asks for.
+bool ck_check_fp_environment(void);
+
+// ---------------------------------------------------------------- weights
+
+/// Numbers are those of GGUF's ggml_type.
+typedef enum ck_type {
+  CK_F32 = 0,
+  CK_F16 = 1,
+  CK_Q4_0 = 2,
+  CK_Q4_1 = 3,
+  CK_Q5_0 = 6,
+  CK_Q5_1 = 7,
+  CK_Q8_0 = 8,
+  CK_Q2_K = 10,
+  CK_Q3_K = 11,
+  CK_Q4_K = 12,
+  CK_Q5_K = 13,
+  CK_Q6_K = 14,
+  CK_IQ4_NL = 20,
+  CK_IQ4_XS = 23,
+  CK_BF16 = 30,
+} ck_type;
+
+/// Rows of a packed matrix are worked on in tiles of this many.
+enum { CK_TILE_ROWS = 16 };
+
+/// Whether a ggml_type number is one of ck_type.
+bool ck_type_supported(uint32_t type);
+
+/// Whether the type multiplies quantised activations (ck_input.blocks) and not floats (ck_input.values).
+bool ck_type_takes_blocks(ck_type type);
+
+/// Values per block in the file: `cols` must be a multiple. 1 for the float types, 32 or 256 otherwise.
+uint32_t ck_type_block_values(ck_type type);
+
+/// Bytes per block in the file.
+uint32_t ck_type_block_bytes(ck_type type);
+
+/// Bytes of one row in the file; 0 where `cols` is 0 or not a multiple of the block.
+size_t ck_row_bytes(ck_type type, uint32_t cols);
+
+/// One row of the file's layout to f32, each value rounded at most once per operation of its formula.
+/// - source: ck_row_bytes(type, cols) bytes, any alignment
+void ck_dequantise(ck_type type, const void *source, uint32_t cols, float *out);
+
+/// Bytes of a tile of 16 rows in the packed layout, a multiple of 64.
+size_t ck_tile_bytes(ck_type type, uint32_t cols);
+
+/// Bytes of a packed matrix: ck_tile_bytes times the tiles. 0 where the row size is not valid.
+size_t ck_packed_bytes(ck_type type, uint32_t rows, uint32_t cols);
+
+/// Tiles of a matrix: rows / 16, rounded up.
+uint32_t ck_tile_count(uint32_t rows);
+
+/// Rearranges rows of the file's layout into packed tiles; loses nothing, pads the last tile with zeros.
+/// Threads may pack different ranges of tiles of one matrix.
+/// - source: the first row of the whole matrix, rows * ck_row_bytes bytes, any alignment
+/// - packed: ck_packed_bytes(type, rows, cols) bytes for the whole matrix, aligned to 64
+void ck_pack(
+    ck_type type, const void *source, uint32_t rows, uint32_t cols, uint32_t first_tile, uint32_t tiles,
+    void *packed);
+
+/// A packed matrix, (rows, cols) as in out[row] = sum over col of w[row][col] * x[col].
+typedef struct ck_matrix {
+  /// ck_packed_bytes, aligned to 64
+  const uint8_t *data;
+  ck_type type;
+  uint32_t rows;
+  uint32_t cols;
+} ck_matrix;
+
+/// One row of a packed matrix to f32, the same bits as ck_dequantise of that row: for token embeddings.
+void ck_matrix_row(const ck_matrix *matrix, uint32_t row, float *out);
+
+// ---------------------------------------------------------------- activations
+
+/// Bits of the quantised activations.
+typedef enum ck_profile {
+  CK_A8 = 0,
+  CK_A12 = 1,
+} ck_profile;
+
+/// Bytes of one token's quantised activations, a multiple of 64. `cols` must be a multiple of 32.
+size_t ck_blocks_bytes(ck_profile profile, uint32_t cols);
+
+/// Quantises one token's activations per block of 32 (N1 item 2). A block whose largest magnitude is 0, or so
+/// small that V / amax is not finite, becomes zeros.
+/// - out: ck_blocks_bytes(profile, cols) bytes, aligned to 64; to be read by kernels of the same level only
+/// Returns false where a value is not finite; then `out` must not be used.
+bool ck_quantise(ck_level level, ck_profile profile, const float *x, uint32_t cols, void *out);
+
+/// What a level stored for block `block`: the 32 integers, d and s. For tests.
+void ck_blocks_read(
+    ck_level level, ck_profile profile, const void *blocks, uint32_t block, int16_t *v, float *d, float *s);
+
+/// The activations of a batch of tokens. Matrices of quantised types read `blocks`, float types read `values`.
+typedef struct ck_input {
+  /// (tokens, cols), row stride `value_stride` floats
+  const float *_Nullable values;
+  size_t value_stride;
+  /// per token ck_blocks_bytes, stride `block_stride` bytes (a multiple of 64)
+  const uint8_t *_Nullable blocks;
+  size_t block_stride;
+  ck_profile profile;
+} ck_input;
+
+/// Where products go. Every addition is separately rounded: r = product; r = r + bias; r = residual + r.
+typedef struct ck_output {
+  /// (tokens, rows), row stride `stride` floats
+  float *values;
+  size_t stride;
+  /// (rows)
+  const float *_Nullable bias;
+  /// (tokens, rows), stride `residual_stride` floats; may be `values` itself
+  const float *_Nullable residual;
+  size_t residual_stride;
+} ck_output;
+
+/// A rectangle of the output: any partition into ranges gives the same bits.
+typedef struct ck_range {
+  uint32_t first_tile;
+  uint32_t tiles;
+  uint32_t first_token;
+  uint32_t tokens;
+} ck_range;
+
+/// out[token][row] = products of N1 item 3, for the range's tiles and tokens. Indices are absolute.
+void ck_multiply(
+    ck_level level, const ck_matrix *matrix, const ck_input *input, const ck_output *output, ck_range range);
+
+/// out[token][row] = silu(gate[row] . x) * (up[row] . x). Both matrices have the same rows and cols; their types
+/// may differ. `bias` and `residual` of the output are not read.
+void ck_multiply_gated(
+    ck_level level, const ck_matrix *gate, const ck_matrix *up, const ck_input *input, const ck_output *output,
+    ck_range range);
+
+// ---------------------------------------------------------------- vectors
+
+/// y = (x * r) * weight with r = 1 / sqrt(sum of squares / n + epsilon), N1 item 4. y may be x.
+void ck_rms_norm(
+    ck_level level, const float *x, const float *weight, uint32_t n, float epsilon, float *y);
+
+/// y = exp(x), N1 item 8. Above 88 as at 88, below -87 zero, NaN stays NaN. y may be x.
+void ck_exp(ck_level level, const float *x, uint32_t n, float *y);
+
+/// y = x / (1 + exp(-x)). y may be x.
+void ck_silu(ck_level level, const float *x, uint32_t n, float *y);
+
+/// y = 1 - 2 / (1 + exp(2x)). y may be x.
+void ck_tanh(ck_level level, const float *x, uint32_t n, float *y);
+
+/// y = x + y, rounded once.
+void ck_add(ck_level level, const float *x, uint32_t n, float *y);
+
+/// f32 to f16, round to nearest even; too large becomes infinity.
+void ck_to_half(ck_level level, const float *x, uint32_t n, uint16_t *y);
+
+/// f16 to f32, exact.
+void ck_from_half(ck_level level, const uint16_t *x, uint32_t n, float *y);
+
+/// Whether no value is NaN or infinite.
+bool ck_all_finite(ck_level level, const float *x, uint32_t n);
+
+// ---------------------------------------------------------------- positions
+
+/// Fills the RoPE table of positions first ..< first + count: out[position][pair] = (cos, sin) of
+/// position * scale * base^(-2 pair / (2 pairs)) / factors[pair], in double arithmetic of its own, rounded to f32.
+/// The same bits on every machine.
+/// - factors: (pairs), or NULL for all 1
+/// - out: count * pairs * 2 floats
+void ck_rope_table(
+    double base, double scale, const float *_Nullable factors, uint32_t pairs, uint32_t first, uint32_t count,
+    float *out);
+
+typedef enum ck_rope_style {
+  /// pairs (2i, 2i + 1), as `llama` files are arranged
+  CK_ROPE_INTERLEAVED = 0,
+  /// pairs (i, i + pairs), as `qwen2` and `qwen3` files are arranged
+  CK_ROPE_HALVES = 1,
+} ck_rope_style;
+
+/// Turns the first 2 * pairs values of each head in place; the rest of the head stays.
+/// - x: (heads, head_size)
+/// - table: (pairs, 2), one position of ck_rope_table
+void ck_rope(
+    ck_level level, ck_rope_style style, float *x, uint32_t heads, uint32_t head_size, uint32_t pairs,
+    const float *table);
+
+// ---------------------------------------------------------------- attention
+
+/// Positions in a page of the KV cache.
+enum { CK_PAGE = 16 };
+
+/// Elements (f16) of one page of keys, or of values: kv_heads * head_size * 16.
+size_t ck_page_elements(uint32_t kv_heads, uint32_t head_size);
+
+/// Stores the key and value of one position, all KV heads, rounding to f16.
+/// - key, value: (kv_heads, head_size)
+/// - key_page: (kv_heads, head_size, 16); value_page: (kv_heads, 16, head_size)
+/// - slot: position mod 16
+void ck_store_kv(
+    ck_level level, const float *key, const float *value, uint32_t kv_heads, uint32_t head_size,
+    uint16_t *key_page, uint16_t *value_page, uint32_t slot);
+
+/// One KV head's group of query heads, over consecutive query tokens of one sequence.
+typedef struct ck_attention {
+  /// page 0 of this layer's keys and values; page p starts p * page_stride elements later; aligned to 64
+  const uint16_t *keys;
+  const uint16_t *values;
+  size_t page_stride;
+  /// page number of positions 16i ..< 16i + 16 of the sequence
+  const int32_t *pages;
+  /// query of token t, head h of the group: queries[t * query_stride + h * head_size]
+  const float *queries;
+  size_t query_stride;
+  /// like the queries
+  float *out;
+  size_t out_stride;
+  /// which head of the pages
+  uint32_t kv_head;
+  /// query heads that share it, at most 64
+  uint32_t group;
+  /// a multiple of 16, at most 512
+  uint32_t head_size;
+  /// position of token 0; token t sees positions 0 ... first_position + t
+  uint32_t first_position;
+  uint32_t tokens;
+  /// multiplies the scores
+  float scale;
+  /// 0, or how many last positions a token sees, its own included
+  uint32_t window;
+  /// 0, or c in c * tanh(score / c)
+  float soft_cap;
+} ck_attention;
+
+/// Bytes of scratch that ck_attend needs for sequences of up to `positions` positions, a multiple of 64.
+size_t ck_attention_scratch(uint32_t positions, uint32_t head_size, uint32_t group);
+
+/// N1 item 7. Any split of the tokens over calls gives the same bits.
+/// - scratch: ck_attention_scratch bytes, aligned to 64
+void ck_attend(ck_level level, const ck_attention *attention, void *scratch);
+
+// ---------------------------------------------------------------- selection
+
+/// The index of the largest value, the lowest of equals; n > 0.
+uint32_t ck_argmax(ck_level level, const float *x, uint32_t n);
+
+/// The largest value and +-0 as +0; n > 0.
+float ck_maximum(ck_level level, const float *x, uint32_t n);
+
+/// The k largest in the order of N1 item 10: value descending, index ascending. Returns how many: min(k, n).
+/// - indices, values: room for k
+uint32_t ck_top_k(
+    ck_level level, const float *x, uint32_t n, uint32_t k, uint32_t *indices, float *values);
+
+// ---------------------------------------------------------------- threads
+
+/// A point where `parties` threads wait for each other, in the caller's memory, any number of times.
+typedef struct ck_barrier {
+  uint32_t parties;
+  uint32_t reserved[15];
+  uint32_t arrived;
+  uint32_t padding[15];
+  uint32_t phase;
+  uint32_t sleepers;
+  uint32_t rest[14];
+} ck_barrier;
+
+void ck_barrier_init(ck_barrier *barrier, uint32_t parties);
+
+/// Waits for all parties: spins for about `spin_ns` nanoseconds, then sleeps in the kernel. Everything written
+/// before by any party is seen by all after.
+void ck_barrier_wait(ck_barrier *barrier, uint32_t spin_ns);
+
+/// A count that threads wait on: work is posted by advancing it.
+typedef struct ck_gate {
+  uint32_t value;
+  uint32_t sleepers;
+  uint32_t rest[14];
+} ck_gate;
+
+void ck_gate_init(ck_gate *gate);
+
+uint32_t ck_gate_value(const ck_gate *gate);
+
+/// Adds one and wakes every waiter.
+void ck_gate_advance(ck_gate *gate);
+
+/// Waits until the value differs from `seen`, spinning for about `spin_ns` first; returns the new value.
+uint32_t ck_gate_wait(ck_gate *gate, uint32_t seen, uint32_t spin_ns);
+
+/// A queue of item numbers that threads take from.
+typedef struct ck_counter {
+  uint32_t next;
+  uint32_t rest[15];
+} ck_counter;
+
+void ck_counter_set(ck_counter *counter, uint32_t value);
+
+/// Takes the next number: every number is taken once.
+uint32_t ck_counter_take(ck_counter *counter);
+
+#pragma clang assume_nonnull end
+
 #endif

@@ -1,0 +1,443 @@
+// formats.c: the block formats of GGUF files, and their packed form (internal.h).
+// Source of the layouts: the GGUF and ggml quantisation formats as files have them.
+// Left out: quantising weights. Start at ck_block_file.
+#include "internal.h"
+
+const int8_t ck_codebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+static const ck_traits traits_table[31] = {
+    [CK_F32] = {true, false, 32, 0, 0, 1, 4, CK_SCALES_NONE},
+    [CK_F16] = {true, false, 16, 0, 0, 1, 2, CK_SCALES_NONE},
+    [CK_BF16] = {true, false, 16, 0, 0, 1, 2, CK_SCALES_NONE},
+    [CK_Q4_0] = {true, false, 4, 0, 8, 32, 18, CK_SCALES_D},
+    [CK_Q4_1] = {true, false, 4, 0, 0, 32, 20, CK_SCALES_DM},
+    [CK_Q5_0] = {true, false, 4, 1, 16, 32, 22, CK_SCALES_D},
+    [CK_Q5_1] = {true, false, 4, 1, 0, 32, 24, CK_SCALES_DM},
+    [CK_Q8_0] = {true, false, 8, 0, 128, 32, 34, CK_SCALES_D},
+    [CK_Q2_K] = {true, false, 2, 0, 0, 256, 84, CK_SCALES_HALVES_MIN},
+    [CK_Q3_K] = {true, false, 2, 1, 4, 256, 110, CK_SCALES_HALVES},
+    [CK_Q4_K] = {true, false, 4, 0, 0, 256, 144, CK_SCALES_SUPER_MIN},
+    [CK_Q5_K] = {true, false, 4, 1, 0, 256, 176, CK_SCALES_SUPER_MIN},
+    [CK_Q6_K] = {true, false, 4, 2, 32, 256, 210, CK_SCALES_HALVES},
+    [CK_IQ4_NL] = {true, true, 4, 0, 128, 32, 18, CK_SCALES_D},
+    [CK_IQ4_XS] = {true, true, 4, 0, 128, 256, 136, CK_SCALES_SUPER},
+};
+
+bool ck_type_supported(uint32_t type) {
+  return type < 31 && traits_table[type].known;
+}
+
+const ck_traits *ck_traits_of(ck_type type) {
+  return (uint32_t)type < 31 ? &traits_table[type] : &traits_table[4];
+}
+
+bool ck_type_takes_blocks(ck_type type) {
+  return ck_traits_of(type)->scales != CK_SCALES_NONE;
+}
+
+uint32_t ck_type_block_values(ck_type type) {
+  return ck_traits_of(type)->block_values;
+}
+
+uint32_t ck_type_block_bytes(ck_type type) {
+  return ck_traits_of(type)->block_bytes;
+}
+
+size_t ck_row_bytes(ck_type type, uint32_t cols) {
+  const ck_traits *traits = ck_traits_of(type);
+  if (!traits->known || cols == 0 || cols % traits->block_values != 0) return 0;
+  return (size_t)(cols / traits->block_values) * traits->block_bytes;
+}
+
+static uint16_t load16(const uint8_t *p) {
+  return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static void low_nibbles(const uint8_t *bytes, uint8_t q[32]) {
+  for (int i = 0; i < 16; i++) {
+    q[i] = bytes[i] & 15;
+    q[i + 16] = bytes[i] >> 4;
+  }
+}
+
+static void add_fifth_bits(const uint8_t *bytes, uint8_t q[32]) {
+  for (int i = 0; i < 32; i++) q[i] |= (uint8_t)((bytes[i / 8] >> (i % 8) & 1) << 4);
+}
+
+// The 6 bit scale and minimum of sub-block j of 8, from the 12 bytes that hold them.
+static void scale_and_min(const uint8_t *bytes, uint32_t j, ck_block *out) {
+  if (j < 4) {
+    out->sc[0] = bytes[j] & 63;
+    out->mn[0] = bytes[j + 4] & 63;
+  } else {
+    out->sc[0] = (int16_t)((bytes[j + 4] & 15) | (bytes[j - 4] >> 6) << 4);
+    out->mn[0] = (uint8_t)((bytes[j + 4] >> 4) | (bytes[j] >> 6) << 4);
+  }
+}
+
+// Columns 32 block ..< 32 block + 32 of a row in the file's layout.
+static void ck_block_file(ck_type type, const uint8_t *row, uint32_t block, ck_block *out) {
+  const ck_traits *traits = ck_traits_of(type);
+  uint32_t sub = traits->block_values == 256 ? block % 8 : 0;
+  const uint8_t *p = row + (size_t)(block / (traits->block_values / 32)) * traits->block_bytes;
+  memset(out, 0, sizeof *out);
+  switch (type) {
+    case CK_Q4_0:
+    case CK_IQ4_NL:
+      out->d = load16(p);
+      low_nibbles(p + 2, out->q);
+      break;
+    case CK_Q4_1:
+      out->d = load16(p);
+      out->m = load16(p + 2);
+      low_nibbles(p + 4, out->q);
+      break;
+    case CK_Q5_0:
+      out->d = load16(p);
+      low_nibbles(p + 6, out->q);
+      add_fifth_bits(p + 2, out->q);
+      break;
+    case CK_Q5_1:
+      out->d = load16(p);
+      out->m = load16(p + 2);
+      low_nibbles(p + 8, out->q);
+      add_fifth_bits(p + 4, out->q);
+      break;
+    case CK_Q8_0:
+      out->d = load16(p);
+      for (int i = 0; i < 32; i++) out->q[i] = p[2 + i] ^ 128;
+      break;
+    case CK_Q2_K: {
+      // scales[16], then 2 x 32 bytes of four 2 bit planes, then d and dmin
+      const uint8_t *bytes = p + 16 + sub / 4 * 32;
+      for (int i = 0; i < 32; i++) out->q[i] = bytes[i] >> sub % 4 * 2 & 3;
+      for (int h = 0; h < 2; h++) {
+        out->sc[h] = p[sub * 2 + h] & 15;
+        out->mn[h] = p[sub * 2 + h] >> 4;
+      }
+      out->d = load16(p + 80);
+      out->m = load16(p + 82);
+      break;
+    }
+    case CK_Q3_K: {
+      // high bits[32], 2 x 32 bytes of four 2 bit planes, 12 bytes of sixteen 6 bit scales, d
+      const uint8_t *bytes = p + 32 + sub / 4 * 32;
+      for (int i = 0; i < 32; i++) {
+        out->q[i] = (uint8_t)((bytes[i] >> sub % 4 * 2 & 3) | (p[i] >> sub & 1) << 2);
+      }
+      for (int h = 0; h < 2; h++) {
+        uint32_t j = sub * 2 + h;
+        int low = p[96 + j % 8] >> (j < 8 ? 0 : 4) & 15;
+        int high = p[104 + j % 4] >> j / 4 * 2 & 3;
+        out->sc[h] = (int16_t)((low | high << 4) - 32);
+      }
+      out->d = load16(p + 108);
+      break;
+    }
+    case CK_Q4_K: {
+      const uint8_t *bytes = p + 16 + sub / 2 * 32;
+      for (int i = 0; i < 32; i++) out->q[i] = bytes[i] >> sub % 2 * 4 & 15;
+      scale_and_min(p + 4, sub, out);
+      out->d = load16(p);
+      out->m = load16(p + 2);
+      break;
+    }
+    case CK_Q5_K: {
+      const uint8_t *bytes = p + 48 + sub / 2 * 32;
+      for (int i = 0; i < 32; i++) {
+        out->q[i] = (uint8_t)((bytes[i] >> sub % 2 * 4 & 15) | (p[16 + i] >> sub & 1) << 4);
+      }
+      scale_and_min(p + 4, sub, out);
+      out->d = load16(p);
+      out->m = load16(p + 2);
+      break;
+    }
+    case CK_Q6_K: {
+      // low 4 bits[128], high 2 bits[64], 16 signed scales, d
+      const uint8_t *low = p + sub / 4 * 64 + sub % 2 * 32;
+      const uint8_t *high = p + 128 + sub / 4 * 32;
+      for (int i = 0; i < 32; i++) {
+        int nibble = low[i] >> (sub % 4 < 2 ? 0 : 4) & 15;
+        out->q[i] = (uint8_t)(nibble | (high[i] >> sub % 4 * 2 & 3) << 4);
+      }
+      for (int h = 0; h < 2; h++) out->sc[h] = (int8_t)p[192 + sub * 2 + h];
+      out->d = load16(p + 208);
+      break;
+    }
+    case CK_IQ4_XS: {
+      // d, high 2 bits of eight scales, their low 4 bits, 8 x 16 bytes of nibbles
+      low_nibbles(p + 8 + sub * 16, out->q);
+      int low = p[4 + sub / 2] >> sub % 2 * 4 & 15;
+      int high = load16(p + 2) >> sub * 2 & 3;
+      out->sc[0] = (int16_t)((low | high << 4) - 32);
+      out->d = load16(p);
+      break;
+    }
+    case CK_F32:
+    case CK_F16:
+    case CK_BF16:
+      break;
+  }
+}
+
+size_t ck_quants_bytes(const ck_traits *traits) {
+  return (size_t)(traits->low_bits + traits->high_bits) * 64;
+}
+
+static uint32_t super_header(const ck_traits *traits) {
+  return traits->scales == CK_SCALES_SUPER_MIN || traits->scales == CK_SCALES_HALVES_MIN ? 64 : 32;
+}
+
+static uint32_t super_per_block(const ck_traits *traits) {
+  return traits->scales == CK_SCALES_SUPER ? 16 : 32;
+}
+
+size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols) {
+  size_t bytes = 0;
+  switch (traits->scales) {
+    case CK_SCALES_NONE: return 0;
+    case CK_SCALES_D: bytes = (size_t)cols; break;
+    case CK_SCALES_DM: bytes = (size_t)cols * 2; break;
+    default: bytes = (size_t)(cols / 256) * (super_header(traits) + 8 * super_per_block(traits)); break;
+  }
+  return (bytes + 63) & ~(size_t)63;
+}
+
+size_t ck_tile_bytes(ck_type type, uint32_t cols) {
+  const ck_traits *traits = ck_traits_of(type);
+  if (ck_row_bytes(type, cols) == 0) return 0;
+  if (traits->scales == CK_SCALES_NONE) {
+    return ((size_t)cols * 16 * traits->block_bytes + 63) & ~(size_t)63;
+  }
+  return ck_scales_bytes(traits, cols) + (size_t)(cols / 32) * ck_quants_bytes(traits);
+}
+
+uint32_t ck_tile_count(uint32_t rows) {
+  return rows / CK_TILE_ROWS + (rows % CK_TILE_ROWS != 0);
+}
+
+size_t ck_packed_bytes(ck_type type, uint32_t rows, uint32_t cols) {
+  return ck_tile_bytes(type, cols) * ck_tile_count(rows);
+}
+
+static uint8_t *scales_at(const ck_traits *traits, const uint8_t *tile, uint32_t block, uint8_t **header) {
+  uint8_t *base = (uint8_t *)(uintptr_t)tile;
+  switch (traits->scales) {
+    case CK_SCALES_D: return base + (size_t)block * 32;
+    case CK_SCALES_DM: return base + (size_t)block * 64;
+    default: {
+      size_t per = super_per_block(traits);
+      *header = base + (size_t)(block / 8) * (super_header(traits) + 8 * per);
+      return *header + super_header(traits) + block % 8 * per;
+    }
+  }
+}
+
+static void store16(uint8_t *p, uint16_t value) {
+  p[0] = (uint8_t)value;
+  p[1] = (uint8_t)(value >> 8);
+}
+
+// Where plane `bits` keeps the bits of a group: which vector of 64 bytes, shifted how far.
+static uint32_t plane_vector(uint32_t bits, uint32_t group) {
+  return bits == 8 ? group : bits == 4 ? group % 4 : bits == 2 ? group / 4 : 0;
+}
+
+static uint32_t plane_shift(uint32_t bits, uint32_t group) {
+  return bits == 8 ? 0 : bits == 4 ? group / 4 * 4 : bits == 2 ? group % 4 * 2 : group;
+}
+
+static void put_block(
+    const ck_traits *traits, uint8_t *tile, uint32_t cols, uint32_t row, uint32_t block, const ck_block *in) {
+  uint8_t *header = tile;
+  uint8_t *scales = scales_at(traits, tile, block, &header);
+  switch (traits->scales) {
+    case CK_SCALES_D: store16(scales + row * 2, in->d); break;
+    case CK_SCALES_DM:
+      store16(scales + row * 2, in->d);
+      store16(scales + 32 + row * 2, in->m);
+      break;
+    case CK_SCALES_SUPER: scales[row] = (uint8_t)in->sc[0]; break;
+    case CK_SCALES_SUPER_MIN:
+      scales[row] = (uint8_t)in->sc[0];
+      scales[16 + row] = in->mn[0];
+      break;
+    case CK_SCALES_HALVES:
+      scales[row] = (uint8_t)in->sc[0];
+      scales[16 + row] = (uint8_t)in->sc[1];
+      break;
+    case CK_SCALES_HALVES_MIN:
+      scales[row] = (uint8_t)(in->sc[0] | in->mn[0] << 4);
+      scales[16 + row] = (uint8_t)(in->sc[1] | in->mn[1] << 4);
+      break;
+    case CK_SCALES_NONE: break;
+  }
+  if (traits->block_values == 256) {
+    store16(header + row * 2, in->d);
+    if (super_header(traits) == 64) store16(header + 32 + row * 2, in->m);
+  }
+  uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
+  uint8_t *high = low + traits->low_bits * 64;
+  uint32_t low_mask = (1u << traits->low_bits) - 1;
+  for (uint32_t k = 0; k < 32; k++) {
+    uint32_t group = k / 4;
+    uint32_t byte = row * 4 + k % 4;
+    low[plane_vector(traits->low_bits, group) * 64 + byte] |=
+        (uint8_t)((in->q[k] & low_mask) << plane_shift(traits->low_bits, group));
+    if (traits->high_bits == 0) continue;
+    high[plane_vector(traits->high_bits, group) * 64 + byte] |=
+        (uint8_t)(in->q[k] >> traits->low_bits << plane_shift(traits->high_bits, group));
+  }
+}
+
+void ck_block_packed(
+    const ck_traits *traits, const uint8_t *tile, uint32_t cols, uint32_t row, uint32_t block, ck_block *out) {
+  uint8_t *header = NULL;
+  const uint8_t *scales = scales_at(traits, tile, block, &header);
+  memset(out, 0, sizeof *out);
+  switch (traits->scales) {
+    case CK_SCALES_D: out->d = load16(scales + row * 2); break;
+    case CK_SCALES_DM:
+      out->d = load16(scales + row * 2);
+      out->m = load16(scales + 32 + row * 2);
+      break;
+    case CK_SCALES_SUPER: out->sc[0] = (int8_t)scales[row]; break;
+    case CK_SCALES_SUPER_MIN:
+      out->sc[0] = scales[row];
+      out->mn[0] = scales[16 + row];
+      break;
+    case CK_SCALES_HALVES:
+      out->sc[0] = (int8_t)scales[row];
+      out->sc[1] = (int8_t)scales[16 + row];
+      break;
+    case CK_SCALES_HALVES_MIN:
+      for (int h = 0; h < 2; h++) {
+        out->sc[h] = scales[16 * h + row] & 15;
+        out->mn[h] = scales[16 * h + row] >> 4;
+      }
+      break;
+    case CK_SCALES_NONE: break;
+  }
+  if (header != NULL) {
+    out->d = load16(header + row * 2);
+    if (super_header(traits) == 64) out->m = load16(header + 32 + row * 2);
+  }
+  const uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
+  const uint8_t *high = low + traits->low_bits * 64;
+  uint32_t low_mask = (1u << traits->low_bits) - 1;
+  uint32_t high_mask = (1u << traits->high_bits) - 1;
+  for (uint32_t k = 0; k < 32; k++) {
+    uint32_t group = k / 4;
+    uint32_t byte = row * 4 + k % 4;
+    uint32_t q = low[plane_vector(traits->low_bits, group) * 64 + byte]
+        >> plane_shift(traits->low_bits, group) & low_mask;
+    if (traits->high_bits != 0) {
+      uint32_t bits = high[plane_vector(traits->high_bits, group) * 64 + byte]
+          >> plane_shift(traits->high_bits, group) & high_mask;
+      q |= bits << traits->low_bits;
+    }
+    out->q[k] = (uint8_t)q;
+  }
+}
+
+void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t out[32]) {
+  for (int i = 0; i < 32; i++) {
+    out[i] = traits->codebook ? ck_codebook[block->q[i]] : (int16_t)(block->q[i] - traits->bias);
+  }
+}
+
+// The 32 values; the product with the scales is rounded once, the minimum is a second rounding.
+static void block_floats(const ck_traits *traits, const ck_block *block, float *out) {
+  int16_t w[32];
+  ck_block_integers(traits, block, w);
+  float d = ck_half_float(block->d);
+  float m = ck_half_float(block->m);
+  for (int i = 0; i < 32; i++) {
+    int half = i / 16;
+    switch (traits->scales) {
+      case CK_SCALES_NONE:
+      case CK_SCALES_D: out[i] = d * (float)w[i]; break;
+      case CK_SCALES_DM: out[i] = d * (float)w[i] + m; break;
+      case CK_SCALES_SUPER: out[i] = d * (float)(block->sc[0] * w[i]); break;
+      case CK_SCALES_SUPER_MIN:
+        out[i] = d * (float)(block->sc[0] * w[i]) - m * (float)block->mn[0];
+        break;
+      case CK_SCALES_HALVES: out[i] = d * (float)(block->sc[half] * w[i]); break;
+      case CK_SCALES_HALVES_MIN:
+        out[i] = d * (float)(block->sc[half] * w[i]) - m * (float)block->mn[half];
+        break;
+    }
+  }
+}
+
+static float float_at(ck_type type, const uint8_t *p) {
+  float value;
+  switch (type) {
+    case CK_F16: return ck_half_float(load16(p));
+    case CK_BF16: return ck_bfloat_float(load16(p));
+    default: memcpy(&value, p, 4); return value;
+  }
+}
+
+void ck_dequantise(ck_type type, const void *source, uint32_t cols, float *out) {
+  const ck_traits *traits = ck_traits_of(type);
+  const uint8_t *row = source;
+  if (traits->scales == CK_SCALES_NONE) {
+    for (uint32_t i = 0; i < cols; i++) out[i] = float_at(type, row + (size_t)i * traits->block_bytes);
+    return;
+  }
+  for (uint32_t b = 0; b < cols / 32; b++) {
+    ck_block block;
+    ck_block_file(type, row, b, &block);
+    block_floats(traits, &block, out + (size_t)b * 32);
+  }
+}
+
+void ck_matrix_row(const ck_matrix *matrix, uint32_t row, float *out) {
+  const ck_traits *traits = ck_traits_of(matrix->type);
+  const uint8_t *tile = matrix->data + ck_tile_bytes(matrix->type, matrix->cols) * (row / CK_TILE_ROWS);
+  uint32_t lane = row % CK_TILE_ROWS;
+  if (traits->scales == CK_SCALES_NONE) {
+    for (uint32_t i = 0; i < matrix->cols; i++) {
+      out[i] = float_at(matrix->type, tile + ((size_t)i * CK_TILE_ROWS + lane) * traits->block_bytes);
+    }
+    return;
+  }
+  for (uint32_t b = 0; b < matrix->cols / 32; b++) {
+    ck_block block;
+    ck_block_packed(traits, tile, matrix->cols, lane, b, &block);
+    block_floats(traits, &block, out + (size_t)b * 32);
+  }
+}
+
+void ck_pack(
+    ck_type type, const void *source, uint32_t rows, uint32_t cols, uint32_t first_tile, uint32_t tiles,
+    void *packed) {
+  const ck_traits *traits = ck_traits_of(type);
+  size_t row_bytes = ck_row_bytes(type, cols);
+  size_t tile_bytes = ck_tile_bytes(type, cols);
+  uint32_t end = ck_tile_count(rows);
+  if (row_bytes == 0 || first_tile >= end) return;
+  if (tiles < end - first_tile) end = first_tile + tiles;
+  for (uint32_t t = first_tile; t < end; t++) {
+    uint8_t *tile = (uint8_t *)packed + tile_bytes * t;
+    memset(tile, 0, tile_bytes);
+    for (uint32_t lane = 0; lane < CK_TILE_ROWS; lane++) {
+      size_t row = (size_t)t * CK_TILE_ROWS + lane;
+      if (row >= rows) break;
+      const uint8_t *from = (const uint8_t *)source + row * row_bytes;
+      if (traits->scales == CK_SCALES_NONE) {
+        size_t size = traits->block_bytes;
+        for (size_t i = 0; i < cols; i++) {
+          memcpy(tile + (i * CK_TILE_ROWS + lane) * size, from + i * size, size);
+        }
+        continue;
+      }
+      for (uint32_t b = 0; b < cols / 32; b++) {
+        ck_block block;
+        ck_block_file(type, from, b, &block);
+        put_block(traits, tile, cols, lane, b, &block);
+      }
+    }
+  }
+}

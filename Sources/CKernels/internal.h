@@ -1,0 +1,171 @@
+// internal.h: what the levels share: the table of kernels, the packed layout, exact scalar conversions.
+//
+// The packed layout is one for all levels. A matrix is a row of tiles, a tile 16 rows over all columns:
+// first the scales section, then the quants section, each padded to 64 bytes.
+//   scales, types with blocks of 32: per block f16 d[16], then f16 m[16] where the type has minimums.
+//   scales, types with blocks of 256: per 256 columns f16 d[16], f16 dmin[16] (with minimums), then per 32 columns
+//     Q4_K, Q5_K: sc[16], mn[16]; IQ4_XS: signed sc[16]; Q3_K, Q6_K: signed sc[2][16]; Q2_K: (sc | mn << 4)[2][16].
+//   quants: 32 columns are 8 groups of 4; byte j of a group's 64 is row j / 4, column 4 group + j % 4.
+//     8 bit: the groups in order. 4 bit: vector p of 4 holds group p in the low nibble, p + 4 in the high.
+//     2 bit: vector h of 2 holds group 4h + i in bits 2i. 1 bit: one vector, group g in bit g.
+//     5 and 6 bit types are a 4 bit plane, then a 1 or 2 bit plane; 3 bit a 2 bit plane, then a 1 bit plane.
+//   float types: per column 16 values, no scales.
+#ifndef CKERNELS_INTERNAL_H
+#define CKERNELS_INTERNAL_H
+
+#include "include/ckernels.h"
+
+#include <string.h>
+
+#define CK_UNUSED __attribute__((unused))
+#define CK_INLINE static inline __attribute__((always_inline)) CK_UNUSED
+
+typedef enum ck_scales {
+  CK_SCALES_NONE,
+  CK_SCALES_D,
+  CK_SCALES_DM,
+  CK_SCALES_SUPER,
+  CK_SCALES_SUPER_MIN,
+  CK_SCALES_HALVES,
+  CK_SCALES_HALVES_MIN,
+} ck_scales;
+
+typedef struct ck_traits {
+  bool known;
+  bool codebook;
+  uint8_t low_bits;
+  uint8_t high_bits;
+  // the stored integer is the weight plus this
+  uint8_t bias;
+  uint16_t block_values;
+  uint16_t block_bytes;
+  ck_scales scales;
+} ck_traits;
+
+const ck_traits *ck_traits_of(ck_type type);
+
+// One row's 32 columns in the form common to the file's layout and the packed one.
+typedef struct ck_block {
+  uint8_t q[32];
+  uint16_t d;
+  uint16_t m;
+  int16_t sc[2];
+  uint8_t mn[2];
+} ck_block;
+
+void ck_block_packed(
+    const ck_traits *traits, const uint8_t *tile, uint32_t cols, uint32_t row, uint32_t block, ck_block *out);
+
+// The weights as integers, biases removed.
+void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t out[32]);
+
+size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols);
+size_t ck_quants_bytes(const ck_traits *traits);
+
+extern const int8_t ck_codebook[16];
+
+// Activations of one block of 32: digits as the level likes them, 64 bytes.
+typedef struct ck_record {
+  float d;
+  float s;
+  // sums of v over columns 0 ..< 16 and 16 ..< 32
+  int32_t sum[2];
+  uint8_t digits[64];
+} ck_record;
+
+_Static_assert(sizeof(ck_record) == 80, "records are packed");
+
+enum {
+  // tokens that `products` may be asked for at once, and tiles
+  CK_MAX_TOKENS = 64,
+  CK_MAX_TILES = 4,
+};
+
+// A sub-tile of query rows for attention; row r is token r / group, head r % group.
+typedef struct ck_rows {
+  const ck_attention *attention;
+  // (count, head_size), dense
+  const float *queries;
+  // (count, stride): scores, then weights, of positions 16 first_page ...
+  float *scores;
+  size_t stride;
+  uint32_t count;
+  uint32_t first_page;
+  uint32_t end_page;
+  // (head_size, 16) or (16, head_size): two converted pages
+  float *page;
+  // (count, head_size)
+  float *partial;
+  float *total;
+  // positions that row r sees
+  const uint32_t *low;
+  const uint32_t *high;
+} ck_rows;
+
+typedef struct ck_kernels {
+  bool (*quantise)(ck_profile, const float *, uint32_t, void *);
+  void (*blocks_read)(ck_profile, const void *, uint32_t, int16_t *, float *, float *);
+  // dst[(tile * tokens + token) * 16 + row], tiles and tokens counted from the first
+  void (*products)(
+      const ck_matrix *, const ck_input *, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
+      float *dst);
+  void (*rms_norm)(const float *, const float *, uint32_t, float, float *);
+  void (*exp)(const float *, uint32_t, float *);
+  void (*silu)(const float *, uint32_t, float *);
+  void (*tanh)(const float *, uint32_t, float *);
+  // y = silu(y) * x
+  void (*gate)(const float *, uint32_t, float *);
+  void (*add)(const float *, uint32_t, float *);
+  void (*to_half)(const float *, uint32_t, uint16_t *);
+  void (*from_half)(const uint16_t *, uint32_t, float *);
+  bool (*all_finite)(const float *, uint32_t);
+  void (*rope)(ck_rope_style, float *, uint32_t, uint32_t, uint32_t, const float *);
+  // scores of all rows over the pages, scaled and capped
+  void (*scores)(const ck_rows *);
+  // scores of row r to weights exp(s - max); masked ones become 0. Returns the sum
+  float (*softmax)(const ck_rows *, uint32_t r);
+  // adds the weighted values of pages first ..< end, inside one block of 256 positions, to `partial`
+  void (*mix)(const ck_rows *, uint32_t first, uint32_t end);
+  float (*maximum)(const float *, uint32_t);
+  // the first index >= from whose value is greater than the bound (or equal, for at_least); n where none
+  uint32_t (*find_above)(const float *, uint32_t from, uint32_t n, float bound, bool at_least);
+} ck_kernels;
+
+extern const ck_kernels ck_kernels_scalar;
+extern const ck_kernels ck_kernels_avx2;
+extern const ck_kernels ck_kernels_avx512;
+
+const ck_kernels *ck_kernels_at(ck_level level);
+
+CK_INLINE uint32_t ck_float_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  return bits;
+}
+
+CK_INLINE float ck_bits_float(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, 4);
+  return x;
+}
+
+CK_INLINE float ck_half_float(uint16_t half) {
+  uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+  uint32_t exponent = half >> 10 & 31;
+  uint32_t mantissa = half & 1023;
+  if (exponent == 31) {
+    // a signalling NaN becomes quiet, as the instruction does it
+    return ck_bits_float(sign | 0x7f800000 | mantissa << 13 | (mantissa != 0 ? 0x400000u : 0));
+  }
+  if (exponent == 0) {
+    float magnitude = (float)mantissa * 0x1p-24f;
+    return ck_bits_float(ck_float_bits(magnitude) | sign);
+  }
+  return ck_bits_float(sign | (exponent + 112) << 23 | mantissa << 13);
+}
+
+CK_INLINE float ck_bfloat_float(uint16_t half) {
+  return ck_bits_float((uint32_t)half << 16);
+}
+
+#endif

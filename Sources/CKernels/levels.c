@@ -1,0 +1,56 @@
+// levels.c: which instruction sets the machine offers, and the table of kernels of each.
+// Start at ck_best_level.
+#include "internal.h"
+
+#include <cpuid.h>
+
+static uint64_t enabled_state(void) {
+  uint32_t low;
+  uint32_t high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t)high << 32 | low;
+}
+
+bool ck_level_available(ck_level level) {
+  if (level == CK_SCALAR) return true;
+  if (ck_kernels_at(level) == &ck_kernels_scalar) return false;
+  uint32_t a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+  const uint32_t osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29, fma = 1u << 12;
+  const uint32_t wanted = osxsave | avx | f16c | fma;
+  if ((c & wanted) != wanted) return false;
+  uint64_t state = enabled_state();
+  if ((state & 0x6) != 0x6) return false;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  const uint32_t avx2 = 1u << 5;
+  if ((b & avx2) == 0) return false;
+  if (level == CK_AVX2) return true;
+  if (level != CK_AVX512) return false;
+  const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31, vnni = 1u << 11;
+  return (b & (f | dq | bw | vl)) == (f | dq | bw | vl) && (c & vnni) != 0 && (state & 0xe6) == 0xe6;
+}
+
+const char *ck_level_name(ck_level level) {
+  switch (level) {
+    case CK_SCALAR: return "scalar";
+    case CK_AVX2: return "avx2";
+    case CK_AVX512: return "avx512";
+  }
+  return "unknown";
+}
+
+const ck_kernels *ck_kernels_at(ck_level level) {
+  switch (level) {
+    case CK_SCALAR: return &ck_kernels_scalar;
+    case CK_AVX2: return &ck_kernels_scalar;
+    case CK_AVX512: return &ck_kernels_scalar;
+  }
+  return &ck_kernels_scalar;
+}
+
+ck_level ck_best_level(void) {
+  for (int level = CK_LEVEL_COUNT - 1; level > CK_SCALAR; level--) {
+    if (ck_level_available((ck_level)level) && ck_self_test((ck_level)level)) return (ck_level)level;
+  }
+  return CK_SCALAR;
+}

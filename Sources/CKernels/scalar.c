@@ -1,0 +1,374 @@
+// scalar.c: the twins in portable C. They define the bits; the other levels reproduce them.
+// The only concern here is the order and the rounding of N1. Start at products.
+#include "internal.h"
+
+// a * b + c rounded once. The product is exact in double; the sum is rounded to odd, so that the second
+// rounding, to float, is the only one that counts (Boldo and Melquiond 2008).
+CK_INLINE float fused(float a, float b, float c) {
+  double product = (double)a * (double)b;
+  double addend = (double)c;
+  double sum = product + addend;
+  double back = sum - product;
+  double error = (product - (sum - back)) + (addend - back);
+  // also false where the sum is not finite: the error is NaN then
+  if (error > 0 || error < 0) {
+    uint64_t bits;
+    memcpy(&bits, &sum, 8);
+    if ((bits & 1) == 0) bits = (error > 0) == (sum > 0) ? bits + 1 : bits - 1;
+    memcpy(&sum, &bits, 8);
+  }
+  return (float)sum;
+}
+
+// x rounded to the nearest integer, ties to even; |x| below 2^22.
+CK_INLINE float nearest(float x) {
+  float shifted = x + 12582912.0f;
+  return shifted - 12582912.0f;
+}
+
+CK_INLINE float tree16(float lanes[16]) {
+  for (int width = 8; width >= 1; width /= 2) {
+    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+CK_INLINE float exp_of(float x) {
+  if (x != x) return ck_bits_float(0x7fc00000);
+  if (x < -87.0f) return 0;
+  if (x > 88.0f) x = 88.0f;
+  float n = fused(x, 0x1.715476p+0f, 12582912.0f);
+  float f = n - 12582912.0f;
+  float r = fused(f, -0x1.62e4p-1f, x);
+  r = fused(f, -0x1.7f7d1cp-20f, r);
+  float p = 0x1.6850e4p-10f;
+  p = fused(p, r, 0x1.123bccp-7f);
+  p = fused(p, r, 0x1.555b98p-5f);
+  p = fused(p, r, 0x1.55548ep-3f);
+  p = fused(p, r, 0x1.fffff8p-2f);
+  p = fused(p, r, 1.0f);
+  p = fused(p, r, 1.0f);
+  return ck_bits_float(ck_float_bits(p) + (ck_float_bits(n) << 23));
+}
+
+CK_INLINE float silu_of(float x) {
+  return x / (1.0f + exp_of(-x));
+}
+
+CK_INLINE float tanh_of(float x) {
+  return 1.0f - 2.0f / (1.0f + exp_of(2.0f * x));
+}
+
+CK_INLINE uint16_t half_of(float x) {
+  uint32_t bits = ck_float_bits(x);
+  uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+  uint32_t magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x3ff));
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+  if (magnitude < 0x38800000) {
+    // below 2^-14: adding 0.5 leaves the multiple of 2^-24 in the last bits, rounded to even
+    return (uint16_t)(sign | (ck_float_bits(ck_bits_float(magnitude) + 0.5f) - 0x3f000000));
+  }
+  uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
+  return (uint16_t)(sign | ((rounded - 0x38000000) >> 13));
+}
+
+// ---------------------------------------------------------------- activations
+
+static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
+  ck_record *records = out;
+  float top = profile == CK_A12 ? 2032.0f : 127.0f;
+  for (uint32_t b = 0; b < cols / 32; b++) {
+    const float *in = x + (size_t)b * 32;
+    uint32_t amax_bits = 0;
+    for (int i = 0; i < 32; i++) {
+      uint32_t magnitude = ck_float_bits(in[i]) & 0x7fffffff;
+      if (magnitude > amax_bits) amax_bits = magnitude;
+    }
+    if (amax_bits >= 0x7f800000) return false;
+    float amax = ck_bits_float(amax_bits);
+    float id = top / amax;
+    ck_record *record = &records[b];
+    memset(record, 0, sizeof *record);
+    if (ck_float_bits(id) >= 0x7f800000) continue;
+    record->d = amax / top;
+    int16_t v[32];
+    for (int i = 0; i < 32; i++) {
+      v[i] = (int16_t)nearest(in[i] * id);
+      record->sum[i / 16] += v[i];
+    }
+    record->s = record->d * (float)(record->sum[0] + record->sum[1]);
+    memcpy(record->digits, v, sizeof v);
+  }
+  return true;
+}
+
+static void blocks_read(
+    ck_profile profile, const void *blocks, uint32_t block, int16_t *v, float *d, float *s) {
+  (void)profile;
+  const ck_record *record = (const ck_record *)blocks + block;
+  memcpy(v, record->digits, 64);
+  *d = record->d;
+  *s = record->s;
+}
+
+// ---------------------------------------------------------------- products
+
+static void block_products(
+    const ck_matrix *matrix, const uint8_t *tile, const ck_input *input, uint32_t token, uint32_t tokens,
+    float *dst) {
+  const ck_traits *traits = ck_traits_of(matrix->type);
+  for (uint32_t b = 0; b < matrix->cols / 32; b++) {
+    for (uint32_t lane = 0; lane < CK_TILE_ROWS; lane++) {
+      ck_block block;
+      int16_t w[32];
+      ck_block_packed(traits, tile, matrix->cols, lane, b, &block);
+      ck_block_integers(traits, &block, w);
+      float dw = ck_half_float(block.d);
+      float mw = ck_half_float(block.m);
+      bool halves = traits->scales == CK_SCALES_HALVES || traits->scales == CK_SCALES_HALVES_MIN;
+      if (traits->scales == CK_SCALES_SUPER) dw *= (float)block.sc[0];
+      if (traits->scales == CK_SCALES_SUPER_MIN) {
+        dw *= (float)block.sc[0];
+        mw = -(mw * (float)block.mn[0]);
+      }
+      for (uint32_t t = 0; t < tokens; t++) {
+        const ck_record *record =
+            (const ck_record *)(const void *)(input->blocks + input->block_stride * (token + t)) + b;
+        int16_t v[32];
+        memcpy(v, record->digits, sizeof v);
+        int32_t sums[2] = {0, 0};
+        for (int i = 0; i < 16; i++) {
+          sums[0] += w[i] * v[i];
+          sums[1] += w[i + 16] * v[i + 16];
+        }
+        int32_t isum = halves ? sums[0] * block.sc[0] + sums[1] * block.sc[1] : sums[0] + sums[1];
+        float acc = dst[t * CK_TILE_ROWS + lane];
+        float scale = dw * record->d;
+        acc = fused((float)isum, scale, acc);
+        if (traits->scales == CK_SCALES_DM || traits->scales == CK_SCALES_SUPER_MIN) {
+          acc = fused(mw, record->s, acc);
+        }
+        if (traits->scales == CK_SCALES_HALVES_MIN) {
+          int32_t minimum = record->sum[0] * block.mn[0] + record->sum[1] * block.mn[1];
+          float s = record->d * (float)minimum;
+          acc = fused(-mw, s, acc);
+        }
+        dst[t * CK_TILE_ROWS + lane] = acc;
+      }
+    }
+  }
+}
+
+static void float_products(
+    const ck_matrix *matrix, const uint8_t *tile, const ck_input *input, uint32_t token, uint32_t tokens,
+    float *dst) {
+  for (uint32_t k = 0; k < matrix->cols; k++) {
+    float w[CK_TILE_ROWS];
+    for (uint32_t lane = 0; lane < CK_TILE_ROWS; lane++) {
+      size_t at = (size_t)k * CK_TILE_ROWS + lane;
+      uint16_t half;
+      if (matrix->type == CK_F32) {
+        memcpy(&w[lane], tile + at * 4, 4);
+      } else {
+        memcpy(&half, tile + at * 2, 2);
+        w[lane] = matrix->type == CK_F16 ? ck_half_float(half) : ck_bfloat_float(half);
+      }
+    }
+    for (uint32_t t = 0; t < tokens; t++) {
+      float x = input->values[input->value_stride * (token + t) + k];
+      for (uint32_t lane = 0; lane < CK_TILE_ROWS; lane++) {
+        dst[t * CK_TILE_ROWS + lane] = fused(w[lane], x, dst[t * CK_TILE_ROWS + lane]);
+      }
+    }
+  }
+}
+
+static void products(
+    const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
+    uint32_t tokens, float *dst) {
+  size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
+  memset(dst, 0, (size_t)tiles * tokens * CK_TILE_ROWS * sizeof(float));
+  for (uint32_t i = 0; i < tiles; i++) {
+    const uint8_t *at = matrix->data + tile_bytes * (tile + i);
+    float *to = dst + (size_t)i * tokens * CK_TILE_ROWS;
+    if (ck_type_takes_blocks(matrix->type)) {
+      block_products(matrix, at, input, token, tokens, to);
+    } else {
+      float_products(matrix, at, input, token, tokens, to);
+    }
+  }
+}
+
+// ---------------------------------------------------------------- vectors
+
+static void rms_norm(const float *x, const float *weight, uint32_t n, float epsilon, float *y) {
+  float lanes[16] = {0};
+  for (uint32_t i = 0; i < n; i++) lanes[i % 16] = fused(x[i], x[i], lanes[i % 16]);
+  float mean = tree16(lanes) / (float)n;
+  float root = __builtin_sqrtf(mean + epsilon);
+  float r = 1.0f / root;
+  for (uint32_t i = 0; i < n; i++) {
+    float scaled = x[i] * r;
+    y[i] = scaled * weight[i];
+  }
+}
+
+static void vector_exp(const float *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] = exp_of(x[i]);
+}
+
+static void vector_silu(const float *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] = silu_of(x[i]);
+}
+
+static void vector_tanh(const float *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] = tanh_of(x[i]);
+}
+
+static void vector_gate(const float *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) {
+    float activated = silu_of(y[i]);
+    y[i] = activated * x[i];
+  }
+}
+
+static void vector_add(const float *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] = x[i] + y[i];
+}
+
+static void to_half(const float *x, uint32_t n, uint16_t *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] = half_of(x[i]);
+}
+
+static void from_half(const uint16_t *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] = ck_half_float(x[i]);
+}
+
+static bool all_finite(const float *x, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    if ((ck_float_bits(x[i]) & 0x7fffffff) >= 0x7f800000) return false;
+  }
+  return true;
+}
+
+static void rope(
+    ck_rope_style style, float *x, uint32_t heads, uint32_t head_size, uint32_t pairs, const float *table) {
+  for (uint32_t h = 0; h < heads; h++) {
+    float *head = x + (size_t)h * head_size;
+    for (uint32_t i = 0; i < pairs; i++) {
+      float *a = style == CK_ROPE_INTERLEAVED ? head + 2 * i : head + i;
+      float *b = style == CK_ROPE_INTERLEAVED ? a + 1 : a + pairs;
+      float c = table[2 * i];
+      float s = table[2 * i + 1];
+      float x0 = *a;
+      float x1 = *b;
+      float x0c = x0 * c;
+      float x1c = x1 * c;
+      *a = fused(-x1, s, x0c);
+      *b = fused(x0, s, x1c);
+    }
+  }
+}
+
+// ---------------------------------------------------------------- attention
+
+static void scores(const ck_rows *rows) {
+  const ck_attention *a = rows->attention;
+  for (uint32_t page = rows->first_page; page < rows->end_page; page++) {
+    const uint16_t *keys =
+        a->keys + a->page_stride * (size_t)a->pages[page] + (size_t)a->kv_head * a->head_size * CK_PAGE;
+    from_half(keys, a->head_size * CK_PAGE, rows->page);
+    for (uint32_t r = 0; r < rows->count; r++) {
+      const float *query = rows->queries + (size_t)r * a->head_size;
+      float *to = rows->scores + rows->stride * r + (size_t)(page - rows->first_page) * CK_PAGE;
+      for (uint32_t p = 0; p < CK_PAGE; p++) {
+        float acc = 0;
+        for (uint32_t d = 0; d < a->head_size; d++) {
+          acc = fused(query[d], rows->page[d * CK_PAGE + p], acc);
+        }
+        float score = acc * a->scale;
+        if (a->soft_cap > 0) score = a->soft_cap * tanh_of(score / a->soft_cap);
+        to[p] = score;
+      }
+    }
+  }
+}
+
+static float softmax(const ck_rows *rows, uint32_t r) {
+  float *row = rows->scores + rows->stride * r;
+  uint32_t base = rows->first_page * CK_PAGE;
+  uint32_t end = rows->end_page * CK_PAGE;
+  float maximum = ck_bits_float(0xff800000);
+  for (uint32_t p = rows->low[r]; p < rows->high[r]; p++) {
+    if (row[p - base] > maximum) maximum = row[p - base];
+  }
+  float lanes[16] = {0};
+  for (uint32_t p = base; p < end; p++) {
+    bool seen = p >= rows->low[r] && p < rows->high[r];
+    float difference = row[p - base] - maximum;
+    float weight = seen ? exp_of(difference) : 0;
+    row[p - base] = weight;
+    lanes[p % 16] += weight;
+  }
+  return tree16(lanes);
+}
+
+static void mix(const ck_rows *rows, uint32_t first, uint32_t end) {
+  const ck_attention *a = rows->attention;
+  uint32_t base = rows->first_page * CK_PAGE;
+  for (uint32_t page = first; page < end; page++) {
+    const uint16_t *values =
+        a->values + a->page_stride * (size_t)a->pages[page] + (size_t)a->kv_head * a->head_size * CK_PAGE;
+    from_half(values, a->head_size * CK_PAGE, rows->page);
+    for (uint32_t r = 0; r < rows->count; r++) {
+      float *to = rows->partial + (size_t)r * a->head_size;
+      for (uint32_t p = 0; p < CK_PAGE; p++) {
+        uint32_t position = page * CK_PAGE + p;
+        if (position < rows->low[r] || position >= rows->high[r]) continue;
+        float weight = rows->scores[rows->stride * r + position - base];
+        for (uint32_t d = 0; d < a->head_size; d++) {
+          to[d] = fused(weight, rows->page[p * a->head_size + d], to[d]);
+        }
+      }
+    }
+  }
+}
+
+// ---------------------------------------------------------------- selection
+
+static float maximum_of(const float *x, uint32_t n) {
+  float maximum = ck_bits_float(0xff800000);
+  for (uint32_t i = 0; i < n; i++) {
+    if (x[i] > maximum) maximum = x[i];
+  }
+  return maximum + 0.0f;
+}
+
+static uint32_t find_above(const float *x, uint32_t from, uint32_t n, float bound, bool at_least) {
+  for (uint32_t i = from; i < n; i++) {
+    if (x[i] > bound || (at_least && x[i] == bound)) return i;
+  }
+  return n;
+}
+
+const ck_kernels ck_kernels_scalar = {
+    .quantise = quantise,
+    .blocks_read = blocks_read,
+    .products = products,
+    .rms_norm = rms_norm,
+    .exp = vector_exp,
+    .silu = vector_silu,
+    .tanh = vector_tanh,
+    .gate = vector_gate,
+    .add = vector_add,
+    .to_half = to_half,
+    .from_half = from_half,
+    .all_finite = all_finite,
+    .rope = rope,
+    .scores = scores,
+    .softmax = softmax,
+    .mix = mix,
+    .maximum = maximum_of,
+    .find_above = find_above,
+};

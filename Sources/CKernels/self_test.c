@@ -1,0 +1,224 @@
+// self_test.c: does this level give the frozen bits on this machine? Run once at start-up, before its use.
+// A level is compared with numbers that stand here, not with another level: a compiler that breaks the rules
+// of rounding breaks both alike. Start at ck_self_test.
+#include "internal.h"
+
+// The digest of every kernel's output on the inputs below. It changes only with the numerics profile.
+#define FROZEN_DIGEST 0x099462357618dd1full
+
+enum {
+  ROWS = 20,
+  COLS = 512,
+  TOKENS = 5,
+  HEAD = 32,
+  GROUP = 3,
+  POSITIONS = 300,
+  PAGES = 19,
+  WORDS = 1024,
+};
+
+typedef struct stream {
+  uint64_t state;
+} stream;
+
+static uint32_t draw(stream *s) {
+  s->state = s->state * 6364136223846793005ull + 1442695040888963407ull;
+  return (uint32_t)(s->state >> 32);
+}
+
+// A value in about -4 ... 4, many of them small.
+static float draw_float(stream *s) {
+  float unit = (float)(int32_t)(draw(s) >> 8) * 0x1p-23f - 1.0f;
+  return unit * (draw(s) % 16 == 0 ? 4.0f : 0.5f);
+}
+
+static uint64_t digest(uint64_t hash, const void *bytes, size_t count) {
+  const uint8_t *p = bytes;
+  for (size_t i = 0; i < count; i++) hash = (hash ^ p[i]) * 0x100000001b3ull;
+  return hash;
+}
+
+// A positive or negative f16 of magnitude 2^-7 ... 2^-3.
+static uint16_t draw_half(stream *s) {
+  uint32_t bits = draw(s);
+  return (uint16_t)((bits & 0x83ff) | (8 + (bits >> 16) % 4) << 10);
+}
+
+// Where a block of the file keeps its f16 scales; -1 for none.
+static void scale_offsets(ck_type type, int *d, int *m) {
+  *m = -1;
+  switch (type) {
+    case CK_Q4_1:
+    case CK_Q5_1:
+    case CK_Q4_K:
+    case CK_Q5_K: *d = 0; *m = 2; break;
+    case CK_Q2_K: *d = 80; *m = 82; break;
+    case CK_Q3_K: *d = 108; break;
+    case CK_Q6_K: *d = 208; break;
+    default: *d = 0; break;
+  }
+}
+
+static void draw_weights(stream *s, ck_type type, uint8_t *out) {
+  size_t blocks = (size_t)ROWS * COLS / ck_type_block_values(type);
+  uint32_t size = ck_type_block_bytes(type);
+  for (size_t b = 0; b < blocks; b++, out += size) {
+    if (type == CK_F32) {
+      float value = draw_float(s);
+      memcpy(out, &value, 4);
+    } else if (type == CK_F16 || type == CK_BF16) {
+      uint16_t half = draw_half(s);
+      if (type == CK_BF16) half = (uint16_t)((half & 0x81ff) + 0x3c00);
+      memcpy(out, &half, 2);
+    } else {
+      for (uint32_t i = 0; i < size; i++) out[i] = (uint8_t)(draw(s) >> 11);
+      int d;
+      int m;
+      scale_offsets(type, &d, &m);
+      uint16_t half = draw_half(s);
+      memcpy(out + d, &half, 2);
+      if (m >= 0) {
+        half = draw_half(s);
+        memcpy(out + m, &half, 2);
+      }
+    }
+  }
+}
+
+static uint64_t test_products(ck_level level, uint64_t hash) {
+  _Alignas(64) uint8_t source[ROWS * COLS * 4];
+  _Alignas(64) uint8_t packed[32 * COLS * 4];
+  _Alignas(64) uint8_t blocks[TOKENS * (COLS / 32 * sizeof(ck_record) + 128)];
+  float x[TOKENS * COLS];
+  float out[TOKENS * ROWS];
+  float bias[ROWS];
+  float residual[TOKENS * ROWS];
+  stream s = {1};
+  for (int i = 0; i < TOKENS * COLS; i++) x[i] = i / 32 % 7 == 3 ? 0 : draw_float(&s);
+  for (int i = 0; i < ROWS; i++) bias[i] = draw_float(&s);
+  for (int i = 0; i < TOKENS * ROWS; i++) residual[i] = draw_float(&s);
+  for (int profile = CK_A8; profile <= CK_A12; profile++) {
+    size_t stride = ck_blocks_bytes((ck_profile)profile, COLS);
+    for (int t = 0; t < TOKENS; t++) {
+      if (!ck_quantise(level, (ck_profile)profile, x + t * COLS, COLS, blocks + t * stride)) return 0;
+      for (uint32_t b = 0; b < COLS / 32; b++) {
+        int16_t v[32];
+        float d;
+        float sum;
+        ck_blocks_read(level, (ck_profile)profile, blocks + t * stride, b, v, &d, &sum);
+        hash = digest(digest(digest(hash, v, 64), &d, 4), &sum, 4);
+      }
+    }
+    ck_input input = {x, COLS, blocks, stride, (ck_profile)profile};
+    ck_output output = {out, ROWS, bias, residual, ROWS};
+    for (uint32_t type = 0; type < 31; type++) {
+      if (!ck_type_supported(type)) continue;
+      draw_weights(&s, (ck_type)type, source);
+      ck_pack((ck_type)type, source, ROWS, COLS, 0, 2, packed);
+      ck_matrix matrix = {packed, (ck_type)type, ROWS, COLS};
+      ck_multiply(level, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS});
+      hash = digest(hash, out, sizeof out);
+      ck_multiply_gated(level, &matrix, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS});
+      hash = digest(hash, out, sizeof out);
+    }
+  }
+  return hash;
+}
+
+static uint64_t test_vectors(ck_level level, uint64_t hash) {
+  float x[WORDS];
+  float y[WORDS];
+  uint16_t half[WORDS];
+  stream s = {2};
+  for (int i = 0; i < WORDS; i++) x[i] = draw_float(&s) * (i % 3 == 0 ? 40.0f : 1.0f);
+  ck_exp(level, x, WORDS, y);
+  hash = digest(hash, y, sizeof y);
+  ck_silu(level, x, WORDS - 5, y);
+  hash = digest(hash, y, sizeof y);
+  ck_tanh(level, x, WORDS - 9, y);
+  hash = digest(hash, y, sizeof y);
+  ck_add(level, x, WORDS - 3, y);
+  hash = digest(hash, y, sizeof y);
+  ck_to_half(level, x, WORDS, half);
+  hash = digest(hash, half, sizeof half);
+  ck_from_half(level, half, WORDS, y);
+  hash = digest(hash, y, sizeof y);
+  ck_rms_norm(level, x, y, 576, 1e-5f, y);
+  hash = digest(hash, y, sizeof y);
+  float table[64];
+  ck_rope_table(10000, 1, NULL, 32, 1234, 1, table);
+  hash = digest(hash, table, sizeof table);
+  for (int style = 0; style < 2; style++) {
+    ck_rope(level, (ck_rope_style)style, x, WORDS / 64, 64, 32, table);
+    hash = digest(hash, x, sizeof x);
+  }
+  uint32_t indices[40];
+  indices[39] = ck_argmax(level, x, WORDS);
+  if (ck_top_k(level, x, WORDS, 39, indices, y) != 39) return 0;
+  if (!ck_all_finite(level, x, WORDS)) return 0;
+  y[50] = ck_maximum(level, x, WORDS);
+  x[WORDS - 1] = ck_bits_float(0x7f800000);
+  if (ck_all_finite(level, x, WORDS)) return 0;
+  hash = digest(hash, indices, sizeof indices);
+  return digest(hash, y, sizeof y);
+}
+
+static uint64_t test_attention(ck_level level, uint64_t hash) {
+  _Alignas(64) uint16_t keys[PAGES * HEAD * CK_PAGE];
+  _Alignas(64) uint16_t values[PAGES * HEAD * CK_PAGE];
+  _Alignas(64) uint8_t scratch[64 << 10];
+  float queries[4 * GROUP * HEAD];
+  float out[4 * GROUP * HEAD];
+  int32_t pages[PAGES];
+  stream s = {3};
+  if (ck_attention_scratch(POSITIONS, HEAD, GROUP) > sizeof scratch) return 0;
+  for (int i = 0; i < 4 * GROUP * HEAD; i++) queries[i] = draw_float(&s);
+  for (int p = 0; p < PAGES; p++) pages[p] = p * 7 % PAGES;
+  memset(keys, 0, sizeof keys);
+  memset(values, 0, sizeof values);
+  for (uint32_t p = 0; p < POSITIONS; p++) {
+    float key[HEAD];
+    float value[HEAD];
+    for (int i = 0; i < HEAD; i++) {
+      key[i] = draw_float(&s);
+      value[i] = draw_float(&s);
+    }
+    size_t page = (size_t)pages[p / CK_PAGE] * HEAD * CK_PAGE;
+    ck_store_kv(level, key, value, 1, HEAD, keys + page, values + page, p % CK_PAGE);
+  }
+  hash = digest(digest(hash, keys, sizeof keys), values, sizeof values);
+  for (int variant = 0; variant < 2; variant++) {
+    ck_attention attention = {
+        .keys = keys,
+        .values = values,
+        .page_stride = HEAD * CK_PAGE,
+        .pages = pages,
+        .queries = queries,
+        .query_stride = GROUP * HEAD,
+        .out = out,
+        .out_stride = GROUP * HEAD,
+        .group = GROUP,
+        .head_size = HEAD,
+        .first_position = POSITIONS - 4,
+        .tokens = 4,
+        .scale = 0.17677669f,
+        .window = variant == 0 ? 0 : 100,
+        .soft_cap = variant == 0 ? 0 : 3,
+    };
+    ck_attend(level, &attention, scratch);
+    hash = digest(hash, out, sizeof out);
+  }
+  return hash;
+}
+
+uint64_t ck_self_test_digest(ck_level level) {
+  uint64_t hash = 0xcbf29ce484222325ull;
+  hash = test_products(level, hash);
+  hash = test_vectors(level, hash);
+  return test_attention(level, hash);
+}
+
+bool ck_self_test(ck_level level) {
+  if (!ck_level_available(level) || !ck_check_fp_environment()) return false;
+  return ck_self_test_digest(level) == FROZEN_DIGEST;
+}

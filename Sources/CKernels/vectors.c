@@ -1,0 +1,105 @@
+// vectors.c: the public names of the vector kernels, and selection among logits.
+// Start at ck_top_k; the rest hands on to the level.
+#include "internal.h"
+
+void ck_rms_norm(ck_level level, const float *x, const float *weight, uint32_t n, float epsilon, float *y) {
+  ck_kernels_at(level)->rms_norm(x, weight, n, epsilon, y);
+}
+
+void ck_exp(ck_level level, const float *x, uint32_t n, float *y) {
+  ck_kernels_at(level)->exp(x, n, y);
+}
+
+void ck_silu(ck_level level, const float *x, uint32_t n, float *y) {
+  ck_kernels_at(level)->silu(x, n, y);
+}
+
+void ck_tanh(ck_level level, const float *x, uint32_t n, float *y) {
+  ck_kernels_at(level)->tanh(x, n, y);
+}
+
+void ck_add(ck_level level, const float *x, uint32_t n, float *y) {
+  ck_kernels_at(level)->add(x, n, y);
+}
+
+void ck_to_half(ck_level level, const float *x, uint32_t n, uint16_t *y) {
+  ck_kernels_at(level)->to_half(x, n, y);
+}
+
+void ck_from_half(ck_level level, const uint16_t *x, uint32_t n, float *y) {
+  ck_kernels_at(level)->from_half(x, n, y);
+}
+
+bool ck_all_finite(ck_level level, const float *x, uint32_t n) {
+  return ck_kernels_at(level)->all_finite(x, n);
+}
+
+void ck_rope(
+    ck_level level, ck_rope_style style, float *x, uint32_t heads, uint32_t head_size, uint32_t pairs,
+    const float *table) {
+  ck_kernels_at(level)->rope(style, x, heads, head_size, pairs, table);
+}
+
+float ck_maximum(ck_level level, const float *x, uint32_t n) {
+  return ck_kernels_at(level)->maximum(x, n);
+}
+
+uint32_t ck_argmax(ck_level level, const float *x, uint32_t n) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  uint32_t index = kernels->find_above(x, 0, n, kernels->maximum(x, n), true);
+  // n where every value is NaN
+  return index < n ? index : 0;
+}
+
+// Whether (value, index) a comes after b in the order: smaller, or equal and of a higher index.
+static bool after(float a, uint32_t i, float b, uint32_t j) {
+  return a < b || (a == b && i > j);
+}
+
+// Restores the heap below `at`: every parent comes after its children.
+static void sift(uint32_t *indices, float *values, uint32_t count, uint32_t at) {
+  float value = values[at];
+  uint32_t index = indices[at];
+  for (;;) {
+    uint32_t child = 2 * at + 1;
+    if (child >= count) break;
+    if (child + 1 < count && after(values[child + 1], indices[child + 1], values[child], indices[child])) {
+      child++;
+    }
+    if (!after(values[child], indices[child], value, index)) break;
+    values[at] = values[child];
+    indices[at] = indices[child];
+    at = child;
+  }
+  values[at] = value;
+  indices[at] = index;
+}
+
+uint32_t ck_top_k(
+    ck_level level, const float *x, uint32_t n, uint32_t k, uint32_t *indices, float *values) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  if (k > n) k = n;
+  if (k == 0) return 0;
+  for (uint32_t i = 0; i < k; i++) {
+    indices[i] = i;
+    values[i] = x[i];
+  }
+  for (uint32_t i = k / 2; i-- > 0;) sift(indices, values, k, i);
+  // an equal value of a higher index comes after all kept, so only greater ones enter
+  for (uint32_t i = kernels->find_above(x, k, n, values[0], false); i < n;) {
+    indices[0] = i;
+    values[0] = x[i];
+    sift(indices, values, k, 0);
+    i = kernels->find_above(x, i + 1, n, values[0], false);
+  }
+  for (uint32_t count = k; count > 1; count--) {
+    float value = values[0];
+    uint32_t index = indices[0];
+    values[0] = values[count - 1];
+    indices[0] = indices[count - 1];
+    sift(indices, values, count - 1, 0);
+    values[count - 1] = value;
+    indices[count - 1] = index;
+  }
+  return k;
+}
