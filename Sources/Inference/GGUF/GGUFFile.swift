@@ -107,6 +107,16 @@ public final class GGUFFile: Sendable {
     mapping.bytes(at: tensor.byteOffset, count: tensor.byteCount)
   }
 
+  /// Any bytes of the file, valid as long as the file object lives.
+  func bytes(at offset: Int, count: Int) -> UnsafeRawBufferPointer {
+    mapping.bytes(at: offset, count: count)
+  }
+
+  /// Gives the whole pages of a range back to the system.
+  func dropPages(at offset: Int, count: Int) {
+    mapping.dropPages(at: offset, count: count)
+  }
+
   /// Gives the pages of one tensor back to the system, once its weights are repacked. They are read again from
   /// the file when touched.
   public func dropPages(of tensor: GGUFTensor) {

@@ -1,0 +1,192 @@
+// Engine.swift: a model, its KV memory and its threads: takes steps for a batch of sequences.
+// Leaves out which sequences and which blocks (the scheduler's matter) and the arithmetic (ForwardPass.swift).
+// Start at step(_:cancelled:).
+
+import CKernels
+import Synchronization
+
+/// Executes steps. Results do not depend on what else is in a step, on how a prompt is cut into chunks, on the number of
+/// threads or on the level of the kernels: they are the same bits (numerics profile N1).
+///
+/// The rule: one step at a time; a second caller gets `.busy`. It exists because the activations' memory is shared between
+/// steps. `step` blocks its caller, which works along as one of the engine's threads, so call it from a thread of your own and
+/// never from the cooperative pool, where it would starve every task.
+public final class Engine: Sendable {
+  public static let blockSize = KVCache.blockSize
+
+  public let model: Model
+  public let configuration: Configuration
+  /// Threads that compute, the caller's included.
+  public let threadCount: Int
+  public let level: KernelLevel
+  // Unsafe only for the compiler: used by whoever holds `isStepping`.
+  nonisolated(unsafe) private let pass: ForwardPass
+  private let isStepping = Atomic<Bool>(false)
+
+  public struct Configuration: Sendable, Equatable {
+    /// 1 to 256; nil: as many as the affinity mask and the control group allow.
+    public var threads: Int?
+    public var profile: Profile
+    /// Blocks of 16 positions in all, 1 to 16,777,216.
+    public var kvBlocks: Int
+    /// nil: the best available one, or what `HOTPOT_ISA` names.
+    public var level: KernelLevel?
+    /// Tokens of all items of a step together, 1 to 65,536. Memory for activations grows with the largest step taken.
+    public var maximumStepTokens: Int
+
+    public init(
+      threads: Int? = nil, profile: Profile = .a12, kvBlocks: Int, level: KernelLevel? = nil,
+      maximumStepTokens: Int = 1_024
+    ) {
+      self.threads = threads
+      self.profile = profile
+      self.kvBlocks = kvBlocks
+      self.level = level
+      self.maximumStepTokens = maximumStepTokens
+    }
+  }
+
+  /// Bits of the quantised activations.
+  public enum Profile: String, Sendable, CaseIterable {
+    case a8 = "A8"
+    case a12 = "A12"
+
+    /// The string that stands in receipts.
+    public var numericsVersion: String { "N1/\(rawValue)/KVf16" }
+
+    var kernels: ck_profile { self == .a8 ? CK_A8 : CK_A12 }
+  }
+
+  public init(model: Model, configuration: Configuration) throws(EngineError) {
+    try Engine.check("threads", configuration.threads ?? 1, 1...256)
+    try Engine.check("kvBlocks", configuration.kvBlocks, 1...16_777_216)
+    try Engine.check("maximumStepTokens", configuration.maximumStepTokens, 1...65_536)
+    let level: KernelLevel
+    if let wanted = configuration.level { level = wanted } else { level = try KernelLevel.fromEnvironment() }
+    guard KernelLevel.available.contains(level) else {
+      throw .levelUnavailable(found: level.name, available: KernelLevel.available.map(\.name))
+    }
+    let processors = Processors.allowed()
+    let team = try Team(count: configuration.threads ?? processors, processors: processors)
+    let rounding = Atomic<Bool>(true)
+    team.run { _ in
+      if !ck_check_fp_environment() { rounding.store(false, ordering: .relaxed) }
+    }
+    guard rounding.load(ordering: .relaxed) else { throw .wrongRounding }
+    let cache = try KVCache(blockCount: configuration.kvBlocks, shape: model.hyperparameters)
+    self.model = model
+    self.configuration = configuration
+    self.level = level
+    threadCount = team.count
+    pass = ForwardPass(model: model, cache: cache, team: team, level: level, profile: configuration.profile)
+  }
+
+  /// Computes every item, all layers, weights streamed once for all of them; results in the order of the items.
+  ///
+  /// - cancelled: asked between layers, on the calling thread; true ends the step with `.cancelled`.
+  /// - Throws `.badItem` before anything is computed. What goes wrong within one item fails that item only (`StepResult.failure`).
+  public func step(_ items: [StepItem], cancelled: () -> Bool = { false }) throws(EngineError) -> [StepResult]
+  {
+    var tokens = 0
+    for (index, item) in items.enumerated() {
+      if let reason = problem(of: item) { throw .badItem(index: index, reason: reason) }
+      tokens += item.tokens.count
+    }
+    guard tokens <= configuration.maximumStepTokens else {
+      throw .tooManyTokens(found: tokens, limit: configuration.maximumStepTokens)
+    }
+    if items.isEmpty { return [] }
+    try enter()
+    defer { leave() }
+    guard let results = pass.step(items, cancelled: cancelled) else { throw .cancelled }
+    return results
+  }
+
+  /// Bytes that `readBlock` returns and `writeBlock` takes.
+  public var blockByteCount: Int { pass.cache.blockBytes }
+
+  /// The keys and values of one block over all layers, to be swapped out. Not during a step.
+  public func readBlock(_ index: Int32) throws(EngineError) -> [UInt8] {
+    try checkBlock(index)
+    try enter()
+    defer { leave() }
+    return pass.cache.read(Int(index))
+  }
+
+  /// Puts back what `readBlock` gave, into any block. Not during a step.
+  public func writeBlock(_ index: Int32, _ bytes: [UInt8]) throws(EngineError) {
+    try checkBlock(index)
+    try Engine.check("the size of a block", bytes.count, blockByteCount...blockByteCount)
+    try enter()
+    defer { leave() }
+    pass.cache.write(bytes, to: Int(index))
+  }
+
+  /// Copies one block to another, for a sequence that goes on writing a block others share. Not during a step.
+  public func copyBlock(_ index: Int32, to other: Int32) throws(EngineError) {
+    try checkBlock(index)
+    try checkBlock(other)
+    try enter()
+    defer { leave() }
+    if index != other { pass.cache.copy(Int(index), to: Int(other)) }
+  }
+
+  private func enter() throws(EngineError) {
+    guard !isStepping.exchange(true, ordering: .acquiring) else { throw .busy }
+  }
+
+  private func leave() {
+    isStepping.store(false, ordering: .releasing)
+  }
+
+  private func checkBlock(_ index: Int32) throws(EngineError) {
+    try Engine.check("the block", Int(index), 0...(configuration.kvBlocks - 1))
+  }
+
+  private static func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(EngineError) {
+    guard range.contains(value) else {
+      throw .badConfiguration(
+        field: field, found: "\(value)", wanted: "\(range.lowerBound) to \(range.upperBound)")
+    }
+  }
+
+  /// What contradicts the model or the configuration in an item.
+  private func problem(of item: StepItem) -> String? {
+    let shape = model.hyperparameters
+    guard !item.tokens.isEmpty else { return "no tokens" }
+    guard item.tokens.count <= configuration.maximumStepTokens else {
+      return "\(item.tokens.count) tokens, at most \(configuration.maximumStepTokens) are possible"
+    }
+    guard item.position >= 0, item.position <= shape.contextLength - item.tokens.count else {
+      return
+        "positions \(item.position) to \(item.position) + \(item.tokens.count), the context has \(shape.contextLength)"
+    }
+    if let token = item.tokens.first(where: { !isToken($0) }) {
+      return "token \(token), the vocabulary has \(shape.vocabularySize)"
+    }
+    let end = item.position + item.tokens.count
+    let needed = (end + Engine.blockSize - 1) / Engine.blockSize
+    guard item.blocks.count >= needed else {
+      return "\(item.blocks.count) blocks for \(end) positions, wanted \(needed)"
+    }
+    if let block = item.blocks.prefix(needed).first(where: { $0 < 0 || Int($0) >= configuration.kvBlocks }) {
+      return "block \(block), the cache has \(configuration.kvBlocks)"
+    }
+    guard let context = item.context else { return nil }
+    do { try context.request.validate(vocabularySize: shape.vocabularySize) } catch { return "\(error)" }
+    guard context.promptCount >= 0, context.promptCount <= end else {
+      return "a prompt of \(context.promptCount) tokens, the sequence has \(end)"
+    }
+    if context.request.usesHistory {
+      guard context.transcript.count >= end else {
+        return "a transcript of \(context.transcript.count) tokens, wanted \(end)"
+      }
+      if let token = context.transcript.prefix(end).first(where: { !isToken($0) }) {
+        return "token \(token) in the transcript, the vocabulary has \(shape.vocabularySize)"
+      }
+    }
+    return nil
+  }
+
+  private func isToken(_ id: Int32) -> Bool { id >= 0 && Int(id) < model.hyperparameters.vocabularySize }
+}

@@ -1,0 +1,73 @@
+// KVCache.swift: the memory of keys and values: blocks of 16 positions, for every layer, as f16.
+// Leaves out who owns which block: the scheduler's tables say that. Start at keys(layer:).
+//
+// Layer by layer, block by block: keys (kvHeads, headSize, 16), then values (kvHeads, 16, headSize). A layer's blocks lie together
+// because attention walks them together; one block of all layers is gathered only when it is swapped out.
+
+import CKernels
+
+/// Keys and values. A block's memory is taken from the system when it is first written.
+struct KVCache {
+  static let blockSize = 16
+
+  let blockCount: Int
+  let layerCount: Int
+  /// Elements of the keys of one block in one layer, and of its values.
+  let pageElements: Int
+  private let region: Region
+
+  init(blockCount: Int, shape: Hyperparameters) throws(EngineError) {
+    self.blockCount = blockCount
+    layerCount = shape.layerCount
+    pageElements = ck_page_elements(UInt32(shape.kvHeadCount), UInt32(shape.headSize))
+    let perBlock = layerCount * 2 * pageElements * MemoryLayout<UInt16>.size
+    let (bytes, overflow) = blockCount.multipliedReportingOverflow(by: perBlock)
+    guard !overflow, let region = Region(byteCount: bytes, hugePages: false) else {
+      throw .noMemory(bytes: overflow ? Int.max : bytes, purpose: "keys and values")
+    }
+    self.region = region
+  }
+
+  /// Bytes of one block over all layers.
+  var blockBytes: Int { layerCount * pageBytes }
+  /// Elements from one block to the next within a layer.
+  var blockStride: Int { 2 * pageElements }
+  private var pageBytes: Int { blockStride * MemoryLayout<UInt16>.size }
+
+  /// The keys of block 0 in that layer; its values follow `pageElements` later.
+  func keys(layer: Int) -> UnsafeMutablePointer<UInt16> {
+    region.base.assumingMemoryBound(to: UInt16.self) + layer * blockCount * blockStride
+  }
+
+  /// One block of all layers, layer after layer.
+  func read(_ block: Int) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: blockBytes) { buffer, count in
+      let target = UnsafeMutableRawBufferPointer(buffer)
+      for layer in 0..<layerCount {
+        let source = UnsafeRawBufferPointer(start: keys(layer: layer) + block * blockStride, count: pageBytes)
+        UnsafeMutableRawBufferPointer(rebasing: target[(layer * pageBytes)..<((layer + 1) * pageBytes)])
+          .copyMemory(from: source)
+      }
+      count = blockBytes
+    }
+  }
+
+  /// The reverse of `read`; `bytes` holds exactly `blockBytes`.
+  func write(_ bytes: [UInt8], to block: Int) {
+    bytes.withUnsafeBytes { source in
+      for layer in 0..<layerCount {
+        let target = UnsafeMutableRawBufferPointer(
+          start: keys(layer: layer) + block * blockStride, count: pageBytes)
+        target.copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: source[(layer * pageBytes)..<((layer + 1) * pageBytes)]))
+      }
+    }
+  }
+
+  func copy(_ block: Int, to other: Int) {
+    for layer in 0..<layerCount {
+      let base = keys(layer: layer)
+      (base + other * blockStride).update(from: base + block * blockStride, count: blockStride)
+    }
+  }
+}

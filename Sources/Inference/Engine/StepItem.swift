@@ -1,0 +1,78 @@
+// StepItem.swift: what a step is asked for one sequence, and what it gives back. Words follow vLLM.
+
+/// Some consecutive tokens of one sequence: a chunk of a prompt, one token to decode, or a text to verify.
+///
+/// A sequence has at most one item in a step. The step writes keys and values of exactly these positions, so the blocks that hold them
+/// belong to this sequence alone; blocks before them may be shared.
+public struct StepItem: Sendable {
+  /// At least one.
+  public var tokens: [Int32]
+  /// Absolute position of `tokens[0]`. Keys and values of all positions before it are in the blocks.
+  public var position: Int
+  /// The block table: entry i holds positions 16i ..< 16i + 16; covers at least 0 ..< position + tokens.count.
+  public var blocks: [Int32]
+  public var output: Output
+  /// Whether to hash the final hidden state of every output position.
+  public var digests: Bool
+  /// Whether to return the logits of every output position, before bias and penalties.
+  public var logits: Bool
+
+  /// Which positions have an output.
+  public enum Output: Sendable {
+    /// None: a chunk of a prompt that goes on.
+    case none
+    /// The last one; the token after it is chosen.
+    case last(SamplingContext)
+    /// Every one; nothing is chosen.
+    case all
+    /// Verification: every position from `promptCount - 1` on (where this item has it), and for each the token that the sampler chooses
+    /// after it, given the transcript up to it. The transcript of the context must cover the tokens of this item where it is read at all.
+    case replay(SamplingContext)
+  }
+
+  public init(
+    tokens: [Int32], position: Int, blocks: [Int32], output: Output, digests: Bool = false,
+    logits: Bool = false
+  ) {
+    self.tokens = tokens
+    self.position = position
+    self.blocks = blocks
+    self.output = output
+    self.digests = digests
+    self.logits = logits
+  }
+
+  var context: SamplingContext? {
+    switch output {
+    case .none, .all: nil
+    case .last(let context), .replay(let context): context
+    }
+  }
+
+  /// Indices into `tokens` that have an output.
+  var outputs: Range<Int> {
+    switch output {
+    case .none: 0..<0
+    case .last: (tokens.count - 1)..<tokens.count
+    case .all: 0..<tokens.count
+    case .replay(let context): min(max(context.promptCount - 1 - position, 0), tokens.count)..<tokens.count
+    }
+  }
+}
+
+/// What a step gives for one item. Lists have one entry per output position, in order, where the item asked for them.
+public struct StepResult: Sendable {
+  /// Absolute position of the first output.
+  public var firstPosition: Int
+  /// The token chosen after each output position.
+  public var choices: [SampledToken]
+  /// SHA-256 over the bits of the final hidden state (after the final norm; f32, little-endian): 32 bytes each.
+  public var digests: [[UInt8]]
+  /// (outputs, vocabulary), row after row.
+  public var logits: [Float]
+  /// Why this item failed; the lists are then empty. Other items of the step are not touched by it.
+  public var failure: EngineError?
+
+  /// The token after the last position; nil where none was asked for, or on failure.
+  public var token: Int32? { choices.last?.token }
+}

@@ -1,0 +1,137 @@
+// StepPlan.swift: one step laid out for the workers: which row of the activations belongs to which item, and the
+// units of work that they take from common counters. Start at init.
+
+import CKernels
+
+/// Plain memory, written before the workers start and only read by them (the counters and result slots aside).
+final class StepPlan {
+  /// One item's rows.
+  struct Segment {
+    /// First row of the activations.
+    let first: Int
+    let count: Int
+    /// Absolute position of the first row.
+    let position: Int
+    let pages: UnsafePointer<Int32>
+  }
+
+  /// One KV head of some consecutive query tokens of a segment.
+  struct AttentionUnit {
+    let segment: Int
+    let kvHead: Int
+    /// Within the segment.
+    let first: Int
+    let count: Int
+  }
+
+  /// A row whose final hidden state is wanted.
+  struct OutputRow {
+    let item: Int
+    let row: Int
+    let position: Int
+  }
+
+  let tokenCount: Int
+  let segments: UnsafeMutableBufferPointer<Segment>
+  /// Token of each row, its position, its segment and its RoPE table row.
+  let tokens: UnsafeMutablePointer<Int32>
+  let segmentOfRow: UnsafeMutablePointer<Int32>
+  let rotations: UnsafeMutablePointer<UnsafePointer<Float>>
+  let units: UnsafeMutableBufferPointer<AttentionUnit>
+  let outputs: UnsafeMutableBufferPointer<OutputRow>
+  let choices: UnsafeMutablePointer<SampledToken?>
+  /// 32 bytes each.
+  let digests: UnsafeMutablePointer<UInt8>
+  let logits: UnsafeMutablePointer<[Float]>
+  /// One for each phase of the step, so that none is ever reset while it is in use.
+  let counters: UnsafeMutablePointer<ck_counter>
+  /// One for each layer: worker 0 writes before the layer's last barrier, all read after it.
+  let cancellations: UnsafeMutablePointer<Bool>
+  /// Whether keys are rotated and stored by the unit that attends to them, which saves a barrier.
+  let storesInAttention: Bool
+  /// Positions that the longest segment reaches.
+  let reach: Int
+  private let pages: UnsafeMutablePointer<Int32>
+
+  init(items: [StepItem], shape: Hyperparameters, rotation: (Int) -> UnsafePointer<Float>) {
+    tokenCount = items.reduce(0) { $0 + $1.tokens.count }
+    segments = .allocate(capacity: items.count)
+    tokens = .allocate(capacity: tokenCount)
+    segmentOfRow = .allocate(capacity: tokenCount)
+    rotations = .allocate(capacity: tokenCount)
+    let blockCounts = items.map {
+      ($0.position + $0.tokens.count + KVCache.blockSize - 1) / KVCache.blockSize
+    }
+    pages = .allocate(capacity: blockCounts.reduce(0, +))
+    storesInAttention = items.allSatisfy { $0.tokens.count <= 4 }
+    // A unit of a prefill: enough queries to share the work on a page, few enough to divide evenly.
+    let queriesPerUnit = storesInAttention ? 4 : 32
+
+    var units: [AttentionUnit] = []
+    var outputs: [OutputRow] = []
+    var row = 0
+    var block = 0
+    var reach = 0
+    for (index, item) in items.enumerated() {
+      segments.initializeElement(
+        at: index,
+        to: Segment(first: row, count: item.tokens.count, position: item.position, pages: pages + block))
+      for (i, id) in item.blocks.prefix(blockCounts[index]).enumerated() { pages[block + i] = id }
+      block += blockCounts[index]
+      for i in item.outputs {
+        outputs.append(OutputRow(item: index, row: row + i, position: item.position + i))
+      }
+      for (i, token) in item.tokens.enumerated() {
+        tokens[row + i] = token
+        segmentOfRow[row + i] = Int32(index)
+        rotations[row + i] = rotation(item.position + i)
+      }
+      for first in stride(from: 0, to: item.tokens.count, by: queriesPerUnit) {
+        for kvHead in 0..<shape.kvHeadCount {
+          units.append(
+            AttentionUnit(
+              segment: index, kvHead: kvHead, first: first,
+              count: min(queriesPerUnit, item.tokens.count - first)))
+        }
+      }
+      row += item.tokens.count
+      reach = max(reach, item.position + item.tokens.count)
+    }
+    self.reach = reach
+    // The longest first: what is left for the end is short, so workers end together.
+    func work(_ unit: AttentionUnit) -> Int { (items[unit.segment].position + unit.first) * unit.count }
+    units.sort { work($0) > work($1) }
+    self.units = .allocate(capacity: units.count)
+    _ = self.units.initialize(from: units)
+    self.outputs = .allocate(capacity: outputs.count)
+    _ = self.outputs.initialize(from: outputs)
+    choices = .allocate(capacity: outputs.count)
+    choices.initialize(repeating: nil, count: outputs.count)
+    digests = .allocate(capacity: outputs.count * 32)
+    digests.initialize(repeating: 0, count: outputs.count * 32)
+    logits = .allocate(capacity: outputs.count)
+    logits.initialize(repeating: [], count: outputs.count)
+    let phases = shape.layerCount * ForwardPass.phasesPerLayer + ForwardPass.otherPhases + 3 * outputs.count
+    counters = .allocate(capacity: phases)
+    for i in 0..<phases { ck_counter_set(counters + i, 0) }
+    cancellations = .allocate(capacity: shape.layerCount)
+    cancellations.initialize(repeating: false, count: shape.layerCount)
+  }
+
+  deinit {
+    segments.deallocate()
+    tokens.deallocate()
+    segmentOfRow.deallocate()
+    rotations.deallocate()
+    pages.deallocate()
+    units.deallocate()
+    choices.deinitialize(count: outputs.count)
+    choices.deallocate()
+    digests.deallocate()
+    logits.deinitialize(count: outputs.count)
+    logits.deallocate()
+    outputs.deallocate()
+    counters.deallocate()
+    cancellations.deallocate()
+  }
+}

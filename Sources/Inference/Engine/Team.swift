@@ -1,0 +1,119 @@
+// Team.swift: the engine's own threads, which wait for work and do it together.
+// Leaves out what the work is. Start at run(_:).
+
+import CKernels
+import Glibc
+
+/// Threads that run one body together, the caller's thread among them as worker 0.
+///
+/// The rule: `run` is called by one thread at a time. It exists because the gate and the barrier count on a fixed number of
+/// parties. `Engine` keeps it with its flag; a second caller would release workers into the wrong body.
+///
+/// Workers spin for a bounded time between bodies and at barriers, then sleep in the kernel, so that an idle engine uses no
+/// processor and a busy one hardly any system call.
+final class Team: Sendable {
+  let count: Int
+  // Unsafe only for the compiler: what is behind the pointers is an atomic of CKernels, or is written by
+  // worker 0 before the gate advances and read by the others after it.
+  nonisolated(unsafe) private let shared: UnsafeMutablePointer<Shared>
+  nonisolated(unsafe) private let threads: UnsafeMutableBufferPointer<pthread_t>
+
+  private struct Shared {
+    let gate: UnsafeMutablePointer<ck_gate>
+    let barrier: UnsafeMutablePointer<ck_barrier>
+    let spin: UInt32
+    var body: ((Int) -> Void)?
+    var isEnding = false
+
+    func free() {
+      gate.deallocate()
+      barrier.deallocate()
+    }
+  }
+
+  private struct Start {
+    let shared: UnsafeMutablePointer<Shared>
+    let worker: Int
+  }
+
+  /// Starts `count - 1` threads. With more threads than processors spinning would take the processor from the one
+  /// that is waited for, so it is cut short.
+  init(count: Int, processors: Int) throws(EngineError) {
+    let count = max(count, 1)
+    self.count = count
+    let gate = UnsafeMutablePointer<ck_gate>.allocate(capacity: 1)
+    let barrier = UnsafeMutablePointer<ck_barrier>.allocate(capacity: 1)
+    ck_gate_init(gate)
+    ck_barrier_init(barrier, UInt32(count))
+    shared = .allocate(capacity: 1)
+    shared.initialize(to: Shared(gate: gate, barrier: barrier, spin: count > processors ? 1_000 : 50_000))
+    threads = .allocate(capacity: count)
+    threads.initialize(repeating: pthread_t())
+    // Signals are for the threads of the program, not for these.
+    var all = sigset_t()
+    var old = sigset_t()
+    sigfillset(&all)
+    pthread_sigmask(SIG_SETMASK, &all, &old)
+    defer { pthread_sigmask(SIG_SETMASK, &old, nil) }
+    for worker in 1..<count {
+      let start = UnsafeMutablePointer<Start>.allocate(capacity: 1)
+      start.initialize(to: Start(shared: shared, worker: worker))
+      let code = pthread_create(&threads[worker], nil, Team.main, start)
+      guard code == 0 else {
+        start.deallocate()
+        end(started: worker)
+        throw EngineError.noThread(wanted: count, message: String(cString: strerror(code)))
+      }
+    }
+  }
+
+  deinit {
+    end(started: count)
+  }
+
+  private func end(started: Int) {
+    shared.pointee.isEnding = true
+    ck_gate_advance(shared.pointee.gate)
+    for worker in 1..<max(started, 1) { pthread_join(threads[worker], nil) }
+    threads.deallocate()
+    shared.pointee.free()
+    shared.deinitialize(count: 1)
+    shared.deallocate()
+  }
+
+  /// Calls `body` once on every worker, with its number, and returns when all have returned.
+  func run(_ body: (Int) -> Void) {
+    ck_set_fp_environment()
+    if count == 1 {
+      body(0)
+      return
+    }
+    withoutActuallyEscaping(body) { body in
+      shared.pointee.body = body
+      ck_gate_advance(shared.pointee.gate)
+      body(0)
+      barrier()
+      shared.pointee.body = nil
+    }
+  }
+
+  /// Waits, inside a body, until every worker has come to the same place.
+  func barrier() {
+    if count > 1 { ck_barrier_wait(shared.pointee.barrier, shared.pointee.spin) }
+  }
+
+  private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
+    guard let pointer = raw?.assumingMemoryBound(to: Start.self) else { return nil }
+    let start = pointer.move()
+    pointer.deallocate()
+    let shared = start.shared
+    ck_set_fp_environment()
+    var seen: UInt32 = 0
+    while true {
+      seen = ck_gate_wait(shared.pointee.gate, seen, shared.pointee.spin)
+      if shared.pointee.isEnding { return nil }
+      shared.pointee.body?(start.worker)
+      ck_barrier_wait(shared.pointee.barrier, shared.pointee.spin)
+    }
+  }
+}

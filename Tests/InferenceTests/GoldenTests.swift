@@ -1,0 +1,123 @@
+// GoldenTests.swift: logits against exact ones, computed elsewhere, for every quantisation type and architecture.
+// The reference folder lies beside the repository; without it these tests are skipped.
+
+import Foundation
+import Inference
+import Testing
+
+/// The reference folder: `HOTPOT_REFERENCE`, or `shared` beside the package.
+enum ReferenceFolder {
+  static var url: URL? {
+    if let path = ProcessInfo.processInfo.environment["HOTPOT_REFERENCE"] {
+      return existing(URL(filePath: path))
+    }
+    return existing(URL(filePath: #filePath).appending(path: "../../../../shared").standardized)
+  }
+
+  private static func existing(_ url: URL) -> URL? {
+    FileManager.default.fileExists(atPath: url.appending(path: "golden").path) ? url : nil
+  }
+
+  static var isAbsent: Bool { url == nil }
+}
+
+/// SmolLM2-135M-Instruct Q4_1: `HOTPOT_MODEL`, or the data directory's copy.
+enum RealModel {
+  static var path: String? {
+    let environment = ProcessInfo.processInfo.environment
+    if let path = environment["HOTPOT_MODEL"], !path.isEmpty { return path }
+    let home = environment["HOME"] ?? "/"
+    let data = environment["XDG_DATA_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "\(home)/.local/share"
+    let folder = "\(data)/hotpot/models"
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.sorted().first { $0.lowercased().hasPrefix("smollm2") && $0.hasSuffix(".gguf") }
+      .map { "\(folder)/\($0)" }
+  }
+
+  static var isAbsent: Bool { path == nil }
+}
+
+/// n, vocabulary, n ids, n x vocabulary logits; all little-endian.
+struct GoldenLogits {
+  let tokens: [Int32]
+  let vocabulary: Int
+  let logits: [Float]
+
+  init(_ url: URL) throws {
+    let data = try Data(contentsOf: url)
+    let words = data.withUnsafeBytes { Array($0.bindMemory(to: Int32.self)) }
+    let count = Int(words[0])
+    vocabulary = Int(words[1])
+    tokens = Array(words[2..<(2 + count)])
+    logits = words[(2 + count)...].map { Float(bitPattern: UInt32(bitPattern: $0)) }
+  }
+}
+
+extension Engine {
+  /// Logits of every position of one text, from position 0, in chunks.
+  func allLogits(_ tokens: [Int32], chunk: Int = 512) throws -> [Float] {
+    let blocks = (0..<Int32((tokens.count + Engine.blockSize - 1) / Engine.blockSize)).map { $0 }
+    var logits: [Float] = []
+    for first in stride(from: 0, to: tokens.count, by: chunk) {
+      let part = Array(tokens[first..<min(first + chunk, tokens.count)])
+      let item = StepItem(tokens: part, position: first, blocks: blocks, output: .all, logits: true)
+      let result = try step([item])[0]
+      if let failure = result.failure { throw failure }
+      logits += result.logits
+    }
+    return logits
+  }
+}
+
+/// Natural log-softmax in double.
+func logSoftmax(_ row: ArraySlice<Float>) -> [Double] {
+  let values = row.map(Double.init)
+  let maximum = values.max() ?? 0
+  let sum = values.reduce(0) { $0 + exp($1 - maximum) }
+  return values.map { $0 - maximum - log(sum) }
+}
+
+/// Mean over positions of KL(golden || ours).
+func meanDivergence(_ golden: [Float], _ ours: [Float], vocabulary: Int) -> Double {
+  let rows = golden.count / vocabulary
+  var total = 0.0
+  for row in 0..<rows {
+    let range = (row * vocabulary)..<((row + 1) * vocabulary)
+    let p = logSoftmax(golden[range])
+    let q = logSoftmax(ours[range])
+    for i in 0..<vocabulary { total += exp(p[i]) * (p[i] - q[i]) }
+  }
+  return total / Double(rows)
+}
+
+@Suite(.serialized) struct GoldenTests {
+  static let files: [String] = {
+    guard let folder = ReferenceFolder.url?.appending(path: "golden").path else { return [] }
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.filter { $0.hasSuffix(".gguf") }.sorted()
+  }()
+
+  @Test(.disabled(if: ReferenceFolder.isAbsent, "the reference folder is not beside the repository"))
+  func `logits are close to the exact ones for every type and architecture`() throws {
+    let folder = try #require(ReferenceFolder.url).appending(path: "golden")
+    try #require(Self.files.count >= 22)
+    var table = "mean KL(exact || ours)          A12        A8\n"
+    for name in Self.files {
+      let stem = String(name.dropLast(".gguf".count))
+      let golden = try GoldenLogits(folder.appending(path: "\(stem).logits"))
+      let model = try Model(path: folder.appending(path: name).path)
+      var line = stem.padding(toLength: 24, withPad: " ", startingAt: 0)
+      let isFloat = ["F32", "F16", "BF16"].contains { stem.hasSuffix(".\($0)") }
+      for (profile, limit) in [(Engine.Profile.a12, 8e-5), (.a8, 1e-3)] {
+        let engine = try Engine(model: model, configuration: .init(profile: profile, kvBlocks: 64))
+        let ours = try engine.allLogits(golden.tokens)
+        try #require(ours.count == golden.logits.count)
+        let divergence = meanDivergence(golden.logits, ours, vocabulary: golden.vocabulary)
+        #expect(divergence <= (isFloat ? 1e-6 : limit), "\(stem) \(profile.rawValue)")
+        line += String(format: "  %9.2e", divergence)
+      }
+      table += line + "\n"
+    }
+    print(table)
+  }
+}
