@@ -43,7 +43,7 @@ const ck_kernels *ck_kernels_at(ck_level level) {
   switch (level) {
     case CK_SCALAR: return &ck_kernels_scalar;
     case CK_AVX2: return &ck_kernels_scalar;
-    case CK_AVX512: return &ck_kernels_scalar;
+    case CK_AVX512: return &ck_kernels_avx512;
   }
   return &ck_kernels_scalar;
 }

@@ -1,0 +1,562 @@
+// avx512.c: the level with AVX-512 and VNNI. A tile's 16 rows are the lanes; four columns of activations are
+// broadcast from memory into vpdpbusd. Digits of an activation v: A8 has v itself, A12 hi = (v + 8) >> 4 and
+// lo = v - 16 hi, both in -128 ... 127. Start at tile_products.
+#include "internal.h"
+
+#include <immintrin.h>
+
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi"))), \
+    apply_to = function)
+
+typedef __m512 lanes;
+
+CK_INLINE lanes l_zero(void) { return _mm512_setzero_ps(); }
+CK_INLINE lanes l_set1(float x) { return _mm512_set1_ps(x); }
+CK_INLINE lanes l_load(const float *x) { return _mm512_loadu_ps(x); }
+CK_INLINE void l_store(float *y, lanes v) { _mm512_storeu_ps(y, v); }
+CK_INLINE lanes l_add(lanes a, lanes b) { return _mm512_add_ps(a, b); }
+CK_INLINE lanes l_sub(lanes a, lanes b) { return _mm512_sub_ps(a, b); }
+CK_INLINE lanes l_mul(lanes a, lanes b) { return _mm512_mul_ps(a, b); }
+CK_INLINE lanes l_div(lanes a, lanes b) { return _mm512_div_ps(a, b); }
+CK_INLINE lanes l_fma(lanes a, lanes b, lanes c) { return _mm512_fmadd_ps(a, b, c); }
+CK_INLINE lanes l_max(lanes a, lanes b) { return _mm512_max_ps(a, b); }
+CK_INLINE lanes l_min(lanes a, lanes b) { return _mm512_min_ps(a, b); }
+CK_INLINE lanes l_negate(lanes a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+CK_INLINE lanes l_half(const uint16_t *x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)x)); }
+CK_INLINE void l_store_half(uint16_t *y, lanes v) {
+  _mm256_storeu_si256((void *)y, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+CK_INLINE lanes l_pow2(lanes p, lanes n) {
+  return _mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(n), 23)));
+}
+CK_INLINE lanes l_zero_below(lanes x, float bound, lanes y) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(bound), _CMP_NLT_UQ), y);
+}
+CK_INLINE lanes l_keep_nan(lanes x, lanes y) {
+  lanes nan = _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000));
+  return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), nan);
+}
+CK_INLINE float l_sum(lanes v) {
+  __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+CK_INLINE float l_largest(lanes v) { return _mm512_reduce_max_ps(v); }
+CK_INLINE bool l_finite(lanes v) {
+  __m512i magnitude = _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff));
+  return _mm512_cmpge_epi32_mask(magnitude, _mm512_set1_epi32(0x7f800000)) == 0;
+}
+CK_INLINE uint32_t l_above(lanes v, lanes bound, bool at_least) {
+  return at_least ? _mm512_cmp_ps_mask(v, bound, _CMP_GE_OQ) : _mm512_cmp_ps_mask(v, bound, _CMP_GT_OQ);
+}
+
+#define SCORE_PAGES(count) count
+#define MIX_VECTORS 4
+#define MIX_MAX_ROWS 6
+#define MIX_MAX mix_6
+#include "lanes.h"
+
+// ---------------------------------------------------------------- activations
+
+CK_INLINE size_t record_bytes(ck_profile profile) {
+  return profile == CK_A12 ? 80 : 48;
+}
+
+static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
+  uint8_t *to = out;
+  float top = profile == CK_A12 ? 2032.0f : 127.0f;
+  __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  for (uint32_t b = 0; b < cols / 32; b++, to += record_bytes(profile)) {
+    __m512 x0 = _mm512_loadu_ps(x + (size_t)b * 32);
+    __m512 x1 = _mm512_loadu_ps(x + (size_t)b * 32 + 16);
+    __m512i largest = _mm512_max_epu32(
+        _mm512_and_si512(_mm512_castps_si512(x0), magnitude),
+        _mm512_and_si512(_mm512_castps_si512(x1), magnitude));
+    uint32_t amax_bits = _mm512_reduce_max_epu32(largest);
+    if (amax_bits >= 0x7f800000) return false;
+    float amax = ck_bits_float(amax_bits);
+    float id = top / amax;
+    float d = amax / top;
+    if (ck_float_bits(id) >= 0x7f800000) {
+      id = 0;
+      d = 0;
+    }
+    __m512i v0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(id)));
+    __m512i v1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(id)));
+    int32_t sums[2] = {_mm512_reduce_add_epi32(v0), _mm512_reduce_add_epi32(v1)};
+    float s = d * (float)(sums[0] + sums[1]);
+    memcpy(to, &d, 4);
+    memcpy(to + 4, &s, 4);
+    memcpy(to + 8, sums, 8);
+    if (profile == CK_A12) {
+      __m512i eight = _mm512_set1_epi32(8);
+      __m512i hi0 = _mm512_srai_epi32(_mm512_add_epi32(v0, eight), 4);
+      __m512i hi1 = _mm512_srai_epi32(_mm512_add_epi32(v1, eight), 4);
+      __m512i lo0 = _mm512_sub_epi32(v0, _mm512_slli_epi32(hi0, 4));
+      __m512i lo1 = _mm512_sub_epi32(v1, _mm512_slli_epi32(hi1, 4));
+      _mm_storeu_si128((void *)(to + 16), _mm512_cvtepi32_epi8(hi0));
+      _mm_storeu_si128((void *)(to + 32), _mm512_cvtepi32_epi8(hi1));
+      _mm_storeu_si128((void *)(to + 48), _mm512_cvtepi32_epi8(lo0));
+      _mm_storeu_si128((void *)(to + 64), _mm512_cvtepi32_epi8(lo1));
+    } else {
+      _mm_storeu_si128((void *)(to + 16), _mm512_cvtepi32_epi8(v0));
+      _mm_storeu_si128((void *)(to + 32), _mm512_cvtepi32_epi8(v1));
+    }
+  }
+  return true;
+}
+
+static void blocks_read(
+    ck_profile profile, const void *blocks, uint32_t block, int16_t *v, float *d, float *s) {
+  const uint8_t *record = (const uint8_t *)blocks + record_bytes(profile) * block;
+  memcpy(d, record, 4);
+  memcpy(s, record + 4, 4);
+  for (int i = 0; i < 32; i++) {
+    int16_t digit = (int8_t)record[16 + i];
+    v[i] = profile == CK_A12 ? (int16_t)(digit * 16 + (int8_t)record[48 + i]) : digit;
+  }
+}
+
+// ---------------------------------------------------------------- weights
+
+typedef struct shape {
+  int low_bits;
+  int high_bits;
+  int bias;
+  bool codebook;
+  ck_scales scales;
+} shape;
+
+// Bits `shift` ... of every byte moved to bit `to`, where `mask` keeps them.
+CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
+  __m512i at = shift > to ? _mm512_srli_epi16(v, (unsigned)(shift - to))
+      : shift < to        ? _mm512_slli_epi16(v, (unsigned)(to - shift))
+                          : v;
+  return _mm512_and_si512(at, _mm512_set1_epi8((char)mask));
+}
+
+// The eight groups of 32 columns as unsigned bytes.
+CK_INLINE void unpack(const shape s, const uint8_t *quants, __m512i w[8]) {
+  const uint8_t *high = quants + s.low_bits * 64;
+  for (int g = 0; g < 8; g++) {
+    if (s.low_bits == 8) {
+      w[g] = _mm512_loadu_si512(quants + 64 * g);
+    } else if (s.low_bits == 4) {
+      w[g] = moved(_mm512_loadu_si512(quants + 64 * (g % 4)), g / 4 * 4, 0, 15);
+    } else {
+      w[g] = moved(_mm512_loadu_si512(quants + 64 * (g / 4)), g % 4 * 2, 0, 3);
+    }
+  }
+  if (s.high_bits == 1) {
+    __m512i bits = _mm512_loadu_si512(high);
+    for (int g = 0; g < 8; g++) {
+      w[g] = _mm512_or_si512(w[g], moved(bits, g, s.low_bits, 1 << s.low_bits));
+    }
+  }
+  if (s.high_bits == 2) {
+    for (int g = 0; g < 8; g++) {
+      __m512i bits = _mm512_loadu_si512(high + 64 * (g / 4));
+      w[g] = _mm512_or_si512(w[g], moved(bits, g % 4 * 2, s.low_bits, 3 << s.low_bits));
+    }
+  }
+  if (s.codebook) {
+    const __m512i table = _mm512_broadcast_i32x4(_mm_setr_epi8(
+        1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153, (char)166, (char)181, (char)197,
+        (char)217, (char)241));
+    for (int g = 0; g < 8; g++) w[g] = _mm512_shuffle_epi8(table, w[g]);
+  }
+}
+
+CK_INLINE __m512i broadcast(const uint8_t *p) {
+  int32_t word;
+  memcpy(&word, p, 4);
+  return _mm512_set1_epi32(word);
+}
+
+CK_INLINE __m512 broadcast_float(const uint8_t *p) {
+  float value;
+  memcpy(&value, p, 4);
+  return _mm512_set1_ps(value);
+}
+
+CK_INLINE int32_t load_int(const uint8_t *p) {
+  int32_t value;
+  memcpy(&value, p, 4);
+  return value;
+}
+
+// Sum over groups first ..< end of w * v, exact, minus the bias of the weights times `sum`.
+CK_INLINE __m512i dot(
+    const ck_profile profile, const int bias, const __m512i w[8], const uint8_t *digits, int first, int end,
+    int32_t sum) {
+  __m512i low = bias == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(-bias * sum);
+  if (profile == CK_A8) {
+    for (int g = first; g < end; g++) low = _mm512_dpbusd_epi32(low, w[g], broadcast(digits + 4 * g));
+    return low;
+  }
+  __m512i high = _mm512_setzero_si512();
+  for (int g = first; g < end; g++) {
+    high = _mm512_dpbusd_epi32(high, w[g], broadcast(digits + 4 * g));
+    low = _mm512_dpbusd_epi32(low, w[g], broadcast(digits + 32 + 4 * g));
+  }
+  return _mm512_add_epi32(_mm512_slli_epi32(high, 4), low);
+}
+
+CK_INLINE __m512 bytes_float(const uint8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
+}
+
+// One tile of 16 rows against T tokens: the chain of N1 item 3 in T registers.
+CK_INLINE void tile_products(
+    const shape s, const ck_profile profile, const uint32_t T, const uint8_t *scales, const uint8_t *quants,
+    uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
+  const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
+  const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
+  const uint32_t run = super ? 8 : 1;
+  __m512 sums[16];
+  for (uint32_t t = 0; t < T; t++) sums[t] = _mm512_setzero_ps();
+  for (uint32_t start = 0; start < blocks; start += run) {
+    __m512 d = _mm512_setzero_ps();
+    __m512 dmin = _mm512_setzero_ps();
+    if (super) {
+      d = l_half((const void *)scales);
+      scales += 32;
+      if (s.scales == CK_SCALES_SUPER_MIN || s.scales == CK_SCALES_HALVES_MIN) {
+        dmin = l_half((const void *)scales);
+        scales += 32;
+      }
+    }
+    for (uint32_t i = 0; i < run; i++) {
+      __m512i w[8];
+      __m512 dw = d;
+      __m512 mw = dmin;
+      __m512i sc[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+      __m512i mn[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+      __m128i bytes;
+      switch (s.scales) {
+        case CK_SCALES_D:
+          dw = l_half((const void *)scales);
+          scales += 32;
+          break;
+        case CK_SCALES_DM:
+          dw = l_half((const void *)scales);
+          mw = l_half((const void *)(scales + 32));
+          scales += 64;
+          break;
+        case CK_SCALES_SUPER:
+          bytes = _mm_loadu_si128((const void *)scales);
+          dw = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+          scales += 16;
+          break;
+        case CK_SCALES_SUPER_MIN:
+          dw = _mm512_mul_ps(d, bytes_float(scales));
+          mw = l_negate(_mm512_mul_ps(dmin, bytes_float(scales + 16)));
+          scales += 32;
+          break;
+        case CK_SCALES_HALVES:
+          for (int h = 0; h < 2; h++) {
+            sc[h] = _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(scales + 16 * h)));
+          }
+          scales += 32;
+          break;
+        case CK_SCALES_HALVES_MIN:
+          for (int h = 0; h < 2; h++) {
+            __m512i both = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(scales + 16 * h)));
+            sc[h] = _mm512_and_si512(both, _mm512_set1_epi32(15));
+            mn[h] = _mm512_srli_epi32(both, 4);
+          }
+          mw = l_negate(dmin);
+          scales += 32;
+          break;
+        case CK_SCALES_NONE: break;
+      }
+      unpack(s, quants, w);
+      quants += (s.low_bits + s.high_bits) * 64;
+#pragma clang loop unroll(full)
+      for (uint32_t t = 0; t < T; t++) {
+        const uint8_t *record = records + stride * t;
+        const uint8_t *digits = record + 16;
+        __m512i isum;
+        if (halves) {
+          __m512i first = dot(profile, s.bias, w, digits, 0, 4, load_int(record + 8));
+          __m512i second = dot(profile, s.bias, w, digits, 4, 8, load_int(record + 12));
+          isum = _mm512_add_epi32(_mm512_mullo_epi32(first, sc[0]), _mm512_mullo_epi32(second, sc[1]));
+        } else {
+          isum = dot(profile, s.bias, w, digits, 0, 8, load_int(record + 8) + load_int(record + 12));
+        }
+        __m512 scale = _mm512_mul_ps(dw, broadcast_float(record));
+        sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), scale, sums[t]);
+        if (s.scales == CK_SCALES_DM || s.scales == CK_SCALES_SUPER_MIN) {
+          sums[t] = _mm512_fmadd_ps(mw, broadcast_float(record + 4), sums[t]);
+        }
+        if (s.scales == CK_SCALES_HALVES_MIN) {
+          __m512i minimum = _mm512_add_epi32(
+              _mm512_mullo_epi32(mn[0], broadcast(record + 8)),
+              _mm512_mullo_epi32(mn[1], broadcast(record + 12)));
+          __m512 sum = _mm512_mul_ps(broadcast_float(record), _mm512_cvtepi32_ps(minimum));
+          sums[t] = _mm512_fmadd_ps(mw, sum, sums[t]);
+        }
+      }
+      records += record_bytes(profile);
+    }
+  }
+  for (uint32_t t = 0; t < T; t++) _mm512_storeu_ps(dst + 16 * t, sums[t]);
+}
+
+typedef struct job {
+  const uint8_t *tile;
+  size_t scales_bytes;
+  uint32_t blocks;
+  const uint8_t *records;
+  size_t stride;
+  uint32_t tokens;
+  float *dst;
+} job;
+
+#define TILE(name, s, profile, T)                                                                     \
+  static __attribute__((noinline)) void name##_##T(const job *j, uint32_t token) {                    \
+    tile_products(                                                                                    \
+        s, profile, T, j->tile, j->tile + j->scales_bytes, j->blocks, j->records + j->stride * token, \
+        j->stride, j->dst + 16 * token);                                                              \
+  }
+
+#define TILES(name, s, profile)                                      \
+  TILE(name, s, profile, 1)                                          \
+  TILE(name, s, profile, 2)                                          \
+  TILE(name, s, profile, 4)                                          \
+  TILE(name, s, profile, 8)                                          \
+  static void name(const job *j) {                                   \
+    uint32_t token = 0;                                              \
+    for (; j->tokens - token >= 8; token += 8) name##_8(j, token);   \
+    if (((j->tokens - token) & 4) != 0) {                            \
+      name##_4(j, token);                                            \
+      token += 4;                                                    \
+    }                                                                \
+    if (((j->tokens - token) & 2) != 0) {                            \
+      name##_2(j, token);                                            \
+      token += 2;                                                    \
+    }                                                                \
+    if (token < j->tokens) name##_1(j, token);                       \
+  }
+
+#define TYPE(name, ...)                                  \
+  static const shape name##_shape = {__VA_ARGS__};       \
+  TILES(name##_a8, name##_shape, CK_A8)                  \
+  TILES(name##_a12, name##_shape, CK_A12)
+
+TYPE(q4_0, 4, 0, 8, false, CK_SCALES_D)
+TYPE(q4_1, 4, 0, 0, false, CK_SCALES_DM)
+TYPE(q5_0, 4, 1, 16, false, CK_SCALES_D)
+TYPE(q5_1, 4, 1, 0, false, CK_SCALES_DM)
+TYPE(q8_0, 8, 0, 128, false, CK_SCALES_D)
+TYPE(q2_k, 2, 0, 0, false, CK_SCALES_HALVES_MIN)
+TYPE(q3_k, 2, 1, 4, false, CK_SCALES_HALVES)
+TYPE(q4_k, 4, 0, 0, false, CK_SCALES_SUPER_MIN)
+TYPE(q5_k, 4, 1, 0, false, CK_SCALES_SUPER_MIN)
+TYPE(q6_k, 4, 2, 32, false, CK_SCALES_HALVES)
+TYPE(iq4_nl, 4, 0, 128, true, CK_SCALES_D)
+TYPE(iq4_xs, 4, 0, 128, true, CK_SCALES_SUPER)
+
+// ---------------------------------------------------------------- float weights
+
+CK_INLINE __m512 float_weights(const ck_type type, const uint8_t *p) {
+  if (type == CK_F32) return _mm512_loadu_ps(p);
+  if (type == CK_F16) return l_half((const void *)p);
+  __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+// N tiles against T tokens, N * T chains.
+CK_INLINE void float_tile(
+    const ck_type type, const uint32_t N, const uint32_t T, const uint8_t *tile, size_t tile_bytes,
+    uint32_t cols, const float *x, size_t stride, float *dst, size_t dst_stride) {
+  const size_t step = type == CK_F32 ? 64 : 32;
+  __m512 sums[16];
+  for (uint32_t i = 0; i < N * T; i++) sums[i] = _mm512_setzero_ps();
+  for (uint32_t k = 0; k < cols; k++) {
+    __m512 w[4];
+    for (uint32_t n = 0; n < N; n++) w[n] = float_weights(type, tile + tile_bytes * n + step * k);
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < T; t++) {
+      __m512 v = _mm512_set1_ps(x[stride * t + k]);
+      for (uint32_t n = 0; n < N; n++) sums[n * T + t] = _mm512_fmadd_ps(w[n], v, sums[n * T + t]);
+    }
+  }
+  for (uint32_t n = 0; n < N; n++) {
+    for (uint32_t t = 0; t < T; t++) _mm512_storeu_ps(dst + dst_stride * n + 16 * t, sums[n * T + t]);
+  }
+}
+
+typedef struct float_job {
+  const uint8_t *tile;
+  size_t tile_bytes;
+  uint32_t cols;
+  const float *x;
+  size_t stride;
+  float *dst;
+  size_t dst_stride;
+} float_job;
+
+#define FLOAT_TILE(name, type, N, T)                                                                      \
+  static __attribute__((noinline)) void name##_##N##_##T(const float_job *j, uint32_t n, uint32_t t) {    \
+    float_tile(                                                                                           \
+        type, N, T, j->tile + j->tile_bytes * n, j->tile_bytes, j->cols, j->x + j->stride * t, j->stride, \
+        j->dst + j->dst_stride * n + 16 * t, j->dst_stride);                                              \
+  }
+
+#define FLOAT_TYPE(name, type)                                                                        \
+  FLOAT_TILE(name, type, 4, 1)                                                                        \
+  FLOAT_TILE(name, type, 4, 2)                                                                        \
+  FLOAT_TILE(name, type, 4, 4)                                                                        \
+  FLOAT_TILE(name, type, 1, 1)                                                                        \
+  FLOAT_TILE(name, type, 1, 2)                                                                        \
+  FLOAT_TILE(name, type, 1, 4)                                                                        \
+  FLOAT_TILE(name, type, 1, 16)                                                                       \
+  static void name(const float_job *j, uint32_t tiles, uint32_t tokens) {                             \
+    uint32_t n = 0;                                                                                   \
+    for (; tiles - n >= 4; n += 4) {                                                                  \
+      uint32_t t = 0;                                                                                 \
+      for (; tokens - t >= 4; t += 4) name##_4_4(j, n, t);                                            \
+      for (; tokens - t >= 2; t += 2) name##_4_2(j, n, t);                                            \
+      if (t < tokens) name##_4_1(j, n, t);                                                            \
+    }                                                                                                 \
+    for (; n < tiles; n++) {                                                                          \
+      uint32_t t = 0;                                                                                 \
+      for (; tokens - t >= 16; t += 16) name##_1_16(j, n, t);                                         \
+      for (; tokens - t >= 4; t += 4) name##_1_4(j, n, t);                                            \
+      for (; tokens - t >= 2; t += 2) name##_1_2(j, n, t);                                            \
+      if (t < tokens) name##_1_1(j, n, t);                                                            \
+    }                                                                                                 \
+  }
+
+FLOAT_TYPE(f32, CK_F32)
+FLOAT_TYPE(f16, CK_F16)
+FLOAT_TYPE(bf16, CK_BF16)
+
+static void float_products(
+    const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
+    uint32_t tokens, float *dst) {
+  size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
+  float_job j = {
+      .tile = matrix->data + tile_bytes * tile,
+      .tile_bytes = tile_bytes,
+      .cols = matrix->cols,
+      .x = input->values + input->value_stride * token,
+      .stride = input->value_stride,
+      .dst = dst,
+      .dst_stride = (size_t)tokens * 16,
+  };
+  switch (matrix->type) {
+    case CK_F32: f32(&j, tiles, tokens); break;
+    case CK_F16: f16(&j, tiles, tokens); break;
+    default: bf16(&j, tiles, tokens); break;
+  }
+}
+
+#define RUN(name)                                         \
+  (input->profile == CK_A12 ? name##_a12(&j) : name##_a8(&j))
+
+static void products(
+    const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
+    uint32_t tokens, float *dst) {
+  if (!ck_type_takes_blocks(matrix->type)) {
+    float_products(matrix, input, tile, tiles, token, tokens, dst);
+    return;
+  }
+  size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
+  for (uint32_t i = 0; i < tiles; i++) {
+    job j = {
+        .tile = matrix->data + tile_bytes * (tile + i),
+        .scales_bytes = ck_scales_bytes(ck_traits_of(matrix->type), matrix->cols),
+        .blocks = matrix->cols / 32,
+        .records = input->blocks + input->block_stride * token,
+        .stride = input->block_stride,
+        .tokens = tokens,
+        .dst = dst + (size_t)i * tokens * 16,
+    };
+    switch (matrix->type) {
+      case CK_Q4_0: RUN(q4_0); break;
+      case CK_Q4_1: RUN(q4_1); break;
+      case CK_Q5_0: RUN(q5_0); break;
+      case CK_Q5_1: RUN(q5_1); break;
+      case CK_Q8_0: RUN(q8_0); break;
+      case CK_Q2_K: RUN(q2_k); break;
+      case CK_Q3_K: RUN(q3_k); break;
+      case CK_Q4_K: RUN(q4_k); break;
+      case CK_Q5_K: RUN(q5_k); break;
+      case CK_Q6_K: RUN(q6_k); break;
+      case CK_IQ4_NL: RUN(iq4_nl); break;
+      case CK_IQ4_XS: RUN(iq4_xs); break;
+      case CK_F32:
+      case CK_F16:
+      case CK_BF16: break;
+    }
+  }
+}
+
+// ---------------------------------------------------------------- positions
+
+static void rope(
+    ck_rope_style style, float *x, uint32_t heads, uint32_t head_size, uint32_t pairs, const float *table) {
+  for (uint32_t h = 0; h < heads; h++) {
+    float *head = x + (size_t)h * head_size;
+    if (style == CK_ROPE_INTERLEAVED) {
+      const __m512 flip = _mm512_castsi512_ps(_mm512_set1_epi64(0x80000000));
+      for (uint32_t i = 0; i < 2 * pairs; i += 16) {
+        uint32_t left = 2 * pairs - i;
+        __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        __m512 v = _mm512_maskz_loadu_ps(mask, head + i);
+        __m512 angles = _mm512_maskz_loadu_ps(mask, table + i);
+        __m512 swapped = _mm512_permute_ps(v, 0xb1);
+        __m512 sine = _mm512_xor_ps(_mm512_movehdup_ps(angles), flip);
+        __m512 straight = _mm512_mul_ps(v, _mm512_moveldup_ps(angles));
+        _mm512_mask_storeu_ps(head + i, mask, _mm512_fmadd_ps(swapped, sine, straight));
+      }
+    } else {
+      const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+      const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+      for (uint32_t i = 0; i < pairs; i += 16) {
+        uint32_t left = pairs - i;
+        uint32_t low = left >= 8 ? 16 : 2 * left;
+        uint32_t high = left >= 16 ? 16 : left > 8 ? 2 * left - 16 : 0;
+        __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        __m512 t0 = _mm512_maskz_loadu_ps((__mmask16)((1u << low) - 1), table + 2 * i);
+        __m512 t1 = _mm512_maskz_loadu_ps((__mmask16)((1u << high) - 1), table + 2 * i + 16);
+        __m512 cosine = _mm512_permutex2var_ps(t0, even, t1);
+        __m512 sine = _mm512_permutex2var_ps(t0, odd, t1);
+        __m512 x0 = _mm512_maskz_loadu_ps(mask, head + i);
+        __m512 x1 = _mm512_maskz_loadu_ps(mask, head + pairs + i);
+        __m512 o0 = _mm512_fmadd_ps(l_negate(x1), sine, _mm512_mul_ps(x0, cosine));
+        __m512 o1 = _mm512_fmadd_ps(x0, sine, _mm512_mul_ps(x1, cosine));
+        _mm512_mask_storeu_ps(head + i, mask, o0);
+        _mm512_mask_storeu_ps(head + pairs + i, mask, o1);
+      }
+    }
+  }
+}
+
+#pragma clang attribute pop
+
+const ck_kernels ck_kernels_avx512 = {
+    .quantise = quantise,
+    .blocks_read = blocks_read,
+    .products = products,
+    .rms_norm = rms_norm,
+    .exp = vector_exp,
+    .silu = vector_silu,
+    .tanh = vector_tanh,
+    .gate = vector_gate,
+    .add = vector_add,
+    .to_half = to_half,
+    .from_half = from_half,
+    .all_finite = all_finite,
+    .rope = rope,
+    .scores = scores,
+    .softmax = softmax,
+    .mix = mix,
+    .maximum = maximum_of,
+    .find_above = find_above,
+};

@@ -1,0 +1,326 @@
+// lanes.h: the kernels that need no more than 16 lanes of f32, written once for the AVX2 and AVX-512 levels.
+// A level defines `lanes` (16 floats) and its operations, named here, then includes this file:
+//   l_zero l_set1 l_load l_store l_add l_sub l_mul l_div l_fma l_max (x > y ? x : y) l_half l_store_half
+//   l_pow2 (adds the low bits of n to p's exponent) l_zero_below l_keep_nan l_sum (the tree of N1 item 4)
+//   l_largest l_finite l_above (bits of lanes greater, or at least equal)
+// Left out: integer products and quantising, which each level does its own way. Start at scores.
+
+CK_INLINE lanes l_partial(const float *x, uint32_t count) {
+  float padded[16] = {0};
+  memcpy(padded, x, count * sizeof(float));
+  return l_load(padded);
+}
+
+CK_INLINE void l_store_partial(float *y, lanes v, uint32_t count) {
+  float padded[16];
+  l_store(padded, v);
+  memcpy(y, padded, count * sizeof(float));
+}
+
+CK_INLINE lanes l_exp(lanes x) {
+  lanes magic = l_set1(12582912.0f);
+  // in this order a NaN stays until the end
+  lanes bounded = l_min(l_set1(88.0f), x);
+  lanes n = l_fma(bounded, l_set1(0x1.715476p+0f), magic);
+  lanes f = l_sub(n, magic);
+  lanes r = l_fma(f, l_set1(-0x1.62e4p-1f), bounded);
+  r = l_fma(f, l_set1(-0x1.7f7d1cp-20f), r);
+  lanes p = l_set1(0x1.6850e4p-10f);
+  p = l_fma(p, r, l_set1(0x1.123bccp-7f));
+  p = l_fma(p, r, l_set1(0x1.555b98p-5f));
+  p = l_fma(p, r, l_set1(0x1.55548ep-3f));
+  p = l_fma(p, r, l_set1(0x1.fffff8p-2f));
+  p = l_fma(p, r, l_set1(1.0f));
+  p = l_fma(p, r, l_set1(1.0f));
+  return l_keep_nan(x, l_zero_below(x, -87.0f, l_pow2(p, n)));
+}
+
+CK_INLINE lanes l_silu(lanes x) {
+  lanes one = l_set1(1.0f);
+  return l_div(x, l_add(one, l_exp(l_negate(x))));
+}
+
+CK_INLINE lanes l_tanh(lanes x) {
+  lanes one = l_set1(1.0f);
+  return l_sub(one, l_div(l_set1(2.0f), l_add(one, l_exp(l_mul(l_set1(2.0f), x)))));
+}
+
+// ---------------------------------------------------------------- vectors
+
+static void rms_norm(const float *x, const float *weight, uint32_t n, float epsilon, float *y) {
+  lanes squares = l_zero();
+  uint32_t whole = n / 16 * 16;
+  for (uint32_t i = 0; i < whole; i += 16) {
+    lanes v = l_load(x + i);
+    squares = l_fma(v, v, squares);
+  }
+  if (whole < n) {
+    lanes v = l_partial(x + whole, n - whole);
+    squares = l_fma(v, v, squares);
+  }
+  float mean = l_sum(squares) / (float)n;
+  float root = __builtin_sqrtf(mean + epsilon);
+  float r = 1.0f / root;
+  lanes factor = l_set1(r);
+  for (uint32_t i = 0; i < whole; i += 16) {
+    l_store(y + i, l_mul(l_mul(l_load(x + i), factor), l_load(weight + i)));
+  }
+  for (uint32_t i = whole; i < n; i++) {
+    float scaled = x[i] * r;
+    y[i] = scaled * weight[i];
+  }
+}
+
+#define VECTOR_KERNEL(name, expression)                                 \
+  static void name(const float *x, uint32_t n, float *y) {              \
+    uint32_t whole = n / 16 * 16;                                       \
+    for (uint32_t i = 0; i < whole; i += 16) {                          \
+      lanes a = l_load(x + i);                                          \
+      lanes b CK_UNUSED = l_load(y + i);                                \
+      l_store(y + i, expression);                                       \
+    }                                                                   \
+    if (whole < n) {                                                    \
+      lanes a = l_partial(x + whole, n - whole);                        \
+      lanes b CK_UNUSED = l_partial(y + whole, n - whole);              \
+      l_store_partial(y + whole, expression, n - whole);                \
+    }                                                                   \
+  }
+
+VECTOR_KERNEL(vector_exp, l_exp(a))
+VECTOR_KERNEL(vector_silu, l_silu(a))
+VECTOR_KERNEL(vector_tanh, l_tanh(a))
+VECTOR_KERNEL(vector_gate, l_mul(l_silu(b), a))
+VECTOR_KERNEL(vector_add, l_add(a, b))
+
+static void to_half(const float *x, uint32_t n, uint16_t *y) {
+  uint32_t whole = n / 16 * 16;
+  for (uint32_t i = 0; i < whole; i += 16) l_store_half(y + i, l_load(x + i));
+  if (whole < n) {
+    uint16_t padded[16];
+    l_store_half(padded, l_partial(x + whole, n - whole));
+    memcpy(y + whole, padded, (n - whole) * sizeof(uint16_t));
+  }
+}
+
+static void from_half(const uint16_t *x, uint32_t n, float *y) {
+  uint32_t whole = n / 16 * 16;
+  for (uint32_t i = 0; i < whole; i += 16) l_store(y + i, l_half(x + i));
+  if (whole < n) {
+    uint16_t padded[16] = {0};
+    memcpy(padded, x + whole, (n - whole) * sizeof(uint16_t));
+    l_store_partial(y + whole, l_half(padded), n - whole);
+  }
+}
+
+static bool all_finite(const float *x, uint32_t n) {
+  uint32_t whole = n / 16 * 16;
+  for (uint32_t i = 0; i < whole; i += 16) {
+    if (!l_finite(l_load(x + i))) return false;
+  }
+  return whole == n || l_finite(l_partial(x + whole, n - whole));
+}
+
+static float maximum_of(const float *x, uint32_t n) {
+  lanes maximum = l_set1(ck_bits_float(0xff800000));
+  uint32_t whole = n / 16 * 16;
+  for (uint32_t i = 0; i < whole; i += 16) maximum = l_max(l_load(x + i), maximum);
+  float result = l_largest(maximum);
+  for (uint32_t i = whole; i < n; i++) {
+    if (x[i] > result) result = x[i];
+  }
+  return result + 0.0f;
+}
+
+static uint32_t find_above(const float *x, uint32_t from, uint32_t n, float bound, bool at_least) {
+  uint32_t i = from;
+  lanes limit = l_set1(bound);
+  for (; n - i >= 16; i += 16) {
+    uint32_t found = l_above(l_load(x + i), limit, at_least);
+    if (found != 0) return i + (uint32_t)__builtin_ctz(found);
+  }
+  for (; i < n; i++) {
+    if (x[i] > bound || (at_least && x[i] == bound)) return i;
+  }
+  return n;
+}
+
+// ---------------------------------------------------------------- attention
+
+CK_INLINE const uint16_t *page_of(const ck_attention *a, const uint16_t *pages, uint32_t page) {
+  return pages + a->page_stride * (size_t)a->pages[page] + (size_t)a->kv_head * a->head_size * CK_PAGE;
+}
+
+// Scores of `rows` query rows at 16 positions of each of `pages` pages: one chain each.
+CK_INLINE void score_tile(
+    const ck_rows *in, uint32_t row, const uint32_t rows, uint32_t page, const uint32_t pages) {
+  const ck_attention *a = in->attention;
+  lanes sums[16];
+  const uint16_t *keys[4];
+  const float *query = in->queries + (size_t)row * a->head_size;
+  for (uint32_t p = 0; p < pages; p++) keys[p] = page_of(a, a->keys, page + p);
+  for (uint32_t i = 0; i < rows * pages; i++) sums[i] = l_zero();
+  for (uint32_t d = 0; d < a->head_size; d++) {
+    lanes key[4];
+    for (uint32_t p = 0; p < pages; p++) key[p] = l_half(keys[p] + (size_t)d * CK_PAGE);
+    for (uint32_t r = 0; r < rows; r++) {
+      lanes q = l_set1(query[(size_t)r * a->head_size + d]);
+      for (uint32_t p = 0; p < pages; p++) sums[r * pages + p] = l_fma(q, key[p], sums[r * pages + p]);
+    }
+  }
+  lanes scale = l_set1(a->scale);
+  for (uint32_t r = 0; r < rows; r++) {
+    float *to = in->scores + in->stride * (row + r) + (size_t)(page - in->first_page) * CK_PAGE;
+    for (uint32_t p = 0; p < pages; p++) {
+      lanes score = l_mul(sums[r * pages + p], scale);
+      if (a->soft_cap > 0) {
+        lanes cap = l_set1(a->soft_cap);
+        score = l_mul(cap, l_tanh(l_div(score, cap)));
+      }
+      l_store(to + (size_t)p * CK_PAGE, score);
+    }
+  }
+}
+
+#define SCORE_ROWS(rows, pages)                                                                  \
+  static __attribute__((noinline)) void score_##rows(const ck_rows *in, uint32_t row) {          \
+    uint32_t page = in->first_page;                                                              \
+    for (; in->end_page - page >= pages; page += pages) score_tile(in, row, rows, page, pages);  \
+    for (; page < in->end_page; page++) score_tile(in, row, rows, page, 1);                      \
+  }
+
+SCORE_ROWS(1, SCORE_PAGES(4))
+SCORE_ROWS(2, SCORE_PAGES(4))
+SCORE_ROWS(3, SCORE_PAGES(4))
+SCORE_ROWS(4, SCORE_PAGES(4))
+SCORE_ROWS(6, SCORE_PAGES(2))
+SCORE_ROWS(8, SCORE_PAGES(2))
+
+static void scores(const ck_rows *in) {
+  uint32_t row = 0;
+  while (row < in->count) {
+    uint32_t left = in->count - row;
+    if (left >= 8) {
+      score_8(in, row);
+      row += 8;
+    } else if (left >= 6) {
+      score_6(in, row);
+      row += 6;
+    } else if (left >= 4) {
+      score_4(in, row);
+      row += 4;
+    } else if (left == 3) {
+      score_3(in, row);
+      row += 3;
+    } else if (left == 2) {
+      score_2(in, row);
+      row += 2;
+    } else {
+      score_1(in, row);
+      row += 1;
+    }
+  }
+}
+
+static float softmax(const ck_rows *rows, uint32_t r) {
+  float *row = rows->scores + rows->stride * r;
+  uint32_t base = rows->first_page * CK_PAGE;
+  uint32_t count = (rows->end_page - rows->first_page) * CK_PAGE;
+  float lowest = ck_bits_float(0xff800000);
+  for (uint32_t p = base; p < rows->low[r]; p++) row[p - base] = lowest;
+  for (uint32_t p = rows->high[r]; p < base + count; p++) row[p - base] = lowest;
+  lanes maximum = l_set1(lowest);
+  for (uint32_t i = 0; i < count; i += 16) maximum = l_max(l_load(row + i), maximum);
+  lanes largest = l_set1(l_largest(maximum));
+  lanes sum = l_zero();
+  for (uint32_t i = 0; i < count; i += 16) {
+    lanes weight = l_exp(l_sub(l_load(row + i), largest));
+    l_store(row + i, weight);
+    sum = l_add(sum, weight);
+  }
+  return l_sum(sum);
+}
+
+// Adds pages first ..< end to `rows` rows and 16 * vectors dimensions of `partial`.
+CK_INLINE void mix_tile(
+    const ck_rows *in, uint32_t first, uint32_t end, uint32_t row, const uint32_t rows, uint32_t dimension,
+    const uint32_t vectors) {
+  const ck_attention *a = in->attention;
+  uint32_t base = in->first_page * CK_PAGE;
+  lanes sums[24];
+  // the positions that all rows see
+  uint32_t from = 0;
+  uint32_t to = UINT32_MAX;
+  for (uint32_t r = 0; r < rows; r++) {
+    if (in->low[row + r] > from) from = in->low[row + r];
+    if (in->high[row + r] < to) to = in->high[row + r];
+    const float *partial = in->partial + (size_t)(row + r) * a->head_size + dimension;
+    for (uint32_t c = 0; c < vectors; c++) sums[r * vectors + c] = l_load(partial + 16 * c);
+  }
+  const float *weights = in->scores + in->stride * row;
+  for (uint32_t page = first; page < end; page++) {
+    const uint16_t *values = page_of(a, a->values, page) + dimension;
+    bool whole = page * CK_PAGE >= from && (page + 1) * CK_PAGE <= to;
+    for (uint32_t p = 0; p < CK_PAGE; p++) {
+      uint32_t position = page * CK_PAGE + p;
+      const float *weight = weights + (position - base);
+      lanes value[4];
+      for (uint32_t c = 0; c < vectors; c++) value[c] = l_half(values + (size_t)p * a->head_size + 16 * c);
+      if (whole) {
+        for (uint32_t r = 0; r < rows; r++) {
+          lanes w = l_set1(weight[in->stride * r]);
+          for (uint32_t c = 0; c < vectors; c++) {
+            sums[r * vectors + c] = l_fma(w, value[c], sums[r * vectors + c]);
+          }
+        }
+      } else {
+        for (uint32_t r = 0; r < rows; r++) {
+          if (position < in->low[row + r] || position >= in->high[row + r]) continue;
+          lanes w = l_set1(weight[in->stride * r]);
+          for (uint32_t c = 0; c < vectors; c++) {
+            sums[r * vectors + c] = l_fma(w, value[c], sums[r * vectors + c]);
+          }
+        }
+      }
+    }
+  }
+  for (uint32_t r = 0; r < rows; r++) {
+    float *partial = in->partial + (size_t)(row + r) * a->head_size + dimension;
+    for (uint32_t c = 0; c < vectors; c++) l_store(partial + 16 * c, sums[r * vectors + c]);
+  }
+}
+
+#define MIX_ROWS(rows)                                                                          \
+  static __attribute__((noinline)) void mix_##rows(                                             \
+      const ck_rows *in, uint32_t first, uint32_t end, uint32_t row) {                          \
+    uint32_t size = in->attention->head_size;                                                   \
+    uint32_t d = 0;                                                                             \
+    for (; size - d >= 16 * MIX_VECTORS; d += 16 * MIX_VECTORS) {                               \
+      mix_tile(in, first, end, row, rows, d, MIX_VECTORS);                                      \
+    }                                                                                           \
+    for (; d < size; d += 16) mix_tile(in, first, end, row, rows, d, 1);                        \
+  }
+
+MIX_ROWS(1)
+MIX_ROWS(2)
+MIX_ROWS(3)
+MIX_ROWS(6)
+
+static void mix(const ck_rows *in, uint32_t first, uint32_t end) {
+  uint32_t row = 0;
+  while (row < in->count) {
+    uint32_t left = in->count - row;
+    if (left >= MIX_MAX_ROWS) {
+      MIX_MAX(in, first, end, row);
+      row += MIX_MAX_ROWS;
+    } else if (left >= 3) {
+      mix_3(in, first, end, row);
+      row += 3;
+    } else if (left == 2) {
+      mix_2(in, first, end, row);
+      row += 2;
+    } else {
+      mix_1(in, first, end, row);
+      row += 1;
+    }
+  }
+}
