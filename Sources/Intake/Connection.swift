@@ -1,0 +1,105 @@
+// Connection.swift: what HTTP and line connections share: a descriptor, output, interest, a deadline.
+// A class, because the loop's tables and lists name the same connection. Only the loop's thread touches it.
+
+import CSystem
+
+class Connection {
+  /// A connection's place in its loop.
+  struct Seat {
+    let descriptor: Int32
+    let id: UInt64
+    let peer: Peer
+    let loop: Loop
+  }
+
+  let descriptor: Int32
+  let id: UInt64
+  let peer: Peer
+  let loop: Loop
+  var output = OutputBuffer()
+  private(set) var interest = readable | peerClosed
+  var deadline = Int64.max
+  /// The tick under which the wheel knows this connection.
+  var wheelTick = Int64.max
+  var lastActivity: Int64
+  var lastWrite: Int64
+  private(set) var isOpen = true
+  var isTouched = false
+  var isReady = false
+  /// The peer has closed its sending side; polling for that again would spin.
+  private var peerHasClosed = false
+
+  static let readable = UInt32(CSYSTEM_READABLE)
+  static let writable = UInt32(CSYSTEM_WRITABLE)
+  static let peerClosed = UInt32(CSYSTEM_PEER_CLOSED)
+  static let broken = UInt32(CSYSTEM_FAILED) | UInt32(CSYSTEM_HUNG_UP)
+
+  init(_ seat: Seat) {
+    descriptor = seat.descriptor
+    id = seat.id
+    peer = seat.peer
+    loop = seat.loop
+    lastActivity = seat.loop.now
+    lastWrite = seat.loop.now
+  }
+
+  // What a kind of connection says of itself.
+
+  var wantsInput: Bool { true }
+  var inputLimit: Int { 16384 }
+  /// Lower goes first when room is needed; nil stays.
+  var evictionRank: Int? { nil }
+  var currentDeadline: Int64 { .max }
+  func opened() {}
+  func received(_ bytes: Span<UInt8>) {}
+  func reachedEnd() { close(.disconnected) }
+  /// The peer closed its sending side while no input was wanted.
+  func peerLeft() { close(.disconnected) }
+  func outputDrained() {}
+  func outputMoved() {}
+  func deadlinePassed() { close(.stalled) }
+  func resume() {}
+  func beginStop() {}
+  func closed(_ reason: Gone) {}
+  func perform(_ action: ExchangeAction, serial: UInt64) {}
+  func perform(line: [UInt8]) {}
+  func performClose(_ reason: Gone?) {}
+
+  // What the loop asks of it.
+
+  final func handle(bits: UInt32) {
+    if bits & Self.readable != 0, wantsInput {
+      loop.receive(self, limit: inputLimit)
+    } else if bits & Self.broken != 0 {
+      close(.disconnected)
+    } else if bits & Self.peerClosed != 0 {
+      peerHasClosed = true
+      peerLeft()
+    }
+  }
+
+  /// Writes, then tells the poller and the wheel what to wait for.
+  final func settle() {
+    if !output.isEmpty {
+      guard loop.send(self) else { return close(.disconnected) }
+      outputMoved()
+    }
+    if output.isEmpty { outputDrained() }
+    guard isOpen else { return }
+    var wanted: UInt32 = peerHasClosed ? 0 : Self.peerClosed
+    if wantsInput { wanted |= Self.readable }
+    if !output.isEmpty { wanted |= Self.writable }
+    if wanted != interest {
+      interest = wanted
+      loop.setInterest(self, wanted)
+    }
+    if isOpen { loop.schedule(self, currentDeadline) }
+  }
+
+  final func close(_ reason: Gone) {
+    guard isOpen else { return }
+    isOpen = false
+    loop.remove(self)
+    closed(reason)
+  }
+}

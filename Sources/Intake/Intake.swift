@@ -1,1 +1,0 @@
-// Intake: skeleton, replaced by its first real file.

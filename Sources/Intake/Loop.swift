@@ -1,0 +1,427 @@
+// Loop.swift: one thread, one epoll, all connections of one server.
+// It knows descriptors, readiness and deadlines, and nothing of HTTP or lines: a Service makes the connections
+// and a Connection speaks. Time comes from a closure, so tests turn the loop by hand. Start at turn.
+
+import CSystem
+import Glibc
+
+/// A system call of the loop that a test can make fail.
+package enum Syscall: Sendable { case accept, receive, send }
+
+/// What listens on a loop: makes connections of its kind.
+protocol Service: AnyObject {
+  /// nil refuses the peer; the loop closes the descriptor.
+  func connect(_ seat: Connection.Seat) -> Connection?
+  /// What a connection over the limit is told before it's closed.
+  var refusal: [UInt8] { get }
+}
+
+/// Figures of a loop, for metrics and tests.
+public struct LoopStatistics: Sendable, Equatable {
+  public var openConnections = 0
+  public var acceptedConnections = 0
+  /// Turned away because as many as allowed were open, or no descriptor was left.
+  public var refusedConnections = 0
+  /// Idle or half-sent connections closed to make room for new ones.
+  public var evictedConnections = 0
+  public var requests = 0
+  /// Requests that were refused before a handler saw them.
+  public var refusedRequests = 0
+  /// Streams dropped because their readers were slow or gone.
+  public var droppedStreams = 0
+
+  public init() {}
+}
+
+final class Loop {
+  struct Listener {
+    var descriptor: Int32
+    var service: any Service
+  }
+
+  private struct Slot {
+    var connection: Connection?
+    var generation: UInt32 = 0
+  }
+
+  private static let wakeToken = UInt64.max
+  private static let listenerBit: UInt64 = 1 << 63
+
+  let mailbox: Mailbox
+  let maximumConnections: Int
+  private let clock: () -> Int64
+  private let poller: Int32
+  private var listeners: [Listener] = []
+  private var slots: [Slot] = []
+  private var free: [Int] = []
+  private(set) var openCount = 0
+  private var wheel: TimerWheel
+  private var events: [csystem_event]
+  private var scratch: [UInt8]
+  private var ready: [Connection] = []
+  private var touched: [Connection] = []
+  private var spare: Int32
+  private var acceptPausedUntil: Int64?
+  private var stopDeadline: Int64?
+  private(set) var now: Int64
+  private(set) var isStopped = false
+  var statistics = LoopStatistics()
+  /// Answers an errno to make a call fail with, or 0.
+  var fault: ((Syscall) -> Int32)?
+
+  init(mailbox: Mailbox, maximumConnections: Int, clock: @escaping () -> Int64) throws(ServerError) {
+    self.mailbox = mailbox
+    self.maximumConnections = maximumConnections
+    self.clock = clock
+    now = clock()
+    wheel = TimerWheel(nowNanoseconds: now)
+    events = Array(repeating: csystem_event(), count: 256)
+    scratch = Array(repeating: 0, count: 65536)
+    spare = csystem_open_spare()
+    poller = csystem_epoll_create()
+    guard poller >= 0 else { throw .system("epoll_create1", errno: -poller) }
+    let added = csystem_epoll_add(
+      poller, mailbox.descriptor, UInt32(CSYSTEM_READABLE), Self.wakeToken)
+    guard added >= 0 else { throw .system("epoll_ctl", errno: -added) }
+  }
+
+  deinit {
+    for listener in listeners { _ = csystem_close(listener.descriptor) }
+    for slot in slots { if let open = slot.connection { _ = csystem_close(open.descriptor) } }
+    if spare >= 0 { _ = csystem_close(spare) }
+    if poller >= 0 { _ = csystem_close(poller) }
+  }
+
+  var isStopping: Bool { stopDeadline != nil }
+
+  func listen(_ descriptor: Int32, _ service: any Service) throws(ServerError) {
+    let token = Self.listenerBit | UInt64(listeners.count)
+    listeners.append(Listener(descriptor: descriptor, service: service))
+    let added = csystem_epoll_add(poller, descriptor, UInt32(CSYSTEM_READABLE), token)
+    if added < 0 { throw .system("epoll_ctl", errno: -added) }
+  }
+
+  /// Gives the listening sockets up without closing them, for a start that failed.
+  func forgetListeners() { listeners = [] }
+
+  // MARK: One turn
+
+  /// Does what is due, waits at most `wait` nanoseconds (nil: until something happens) for what comes, and does
+  /// that as well.
+  func turn(wait: Int64?) {
+    now = clock()
+    settle()
+    if endIfDone() { return }
+    var nanoseconds = wheel.nanosecondsToNext(nowNanoseconds: now)
+    for limit in [wait, stopDeadline.map { $0 - now }, acceptPausedUntil.map { $0 - now }] {
+      if let limit { nanoseconds = min(nanoseconds ?? limit, limit) }
+    }
+    if !ready.isEmpty || !touched.isEmpty || !mailbox.goToSleep() { nanoseconds = 0 }
+    // Rounded up: a wake-up before the deadline would spin until it comes.
+    let milliseconds = nanoseconds.map { Int32(clamping: max(0, $0).clampedSum(999_999) / 1_000_000) } ?? -1
+    let count = csystem_epoll_wait(poller, &events, Int32(events.count), milliseconds)
+    mailbox.wakeUp()
+    now = clock()
+    for index in 0..<Int(max(count, 0)) { handle(events[index]) }
+    for entry in wheel.expire(nowNanoseconds: now) { expire(entry) }
+    if let paused = acceptPausedUntil, now >= paused { resumeAccepting() }
+    settle()
+    _ = endIfDone()
+  }
+
+  private func endIfDone() -> Bool {
+    guard let deadline = stopDeadline else { return false }
+    if now >= deadline { forEachConnection { $0.close(.stopped) } }
+    if openCount == 0 { isStopped = true }
+    return isStopped
+  }
+
+  /// Performs commands, lets connections with input go on, and writes, until nothing of that is left to do or
+  /// every connection had its share.
+  private func settle() {
+    var rounds = 0
+    repeat {
+      for command in mailbox.take() { perform(command) }
+      let going = ready
+      ready = []
+      for connection in going where connection.isOpen {
+        connection.isReady = false
+        connection.resume()
+      }
+      let changed = touched
+      touched = []
+      for connection in changed {
+        connection.isTouched = false
+        if connection.isOpen { connection.settle() }
+      }
+      rounds += 1
+    } while rounds < 16 && (!ready.isEmpty || !touched.isEmpty)
+  }
+
+  private func handle(_ event: csystem_event) {
+    if event.token == Self.wakeToken { return }
+    if event.token & Self.listenerBit != 0 {
+      accept(Int(event.token & ~Self.listenerBit))
+    } else if let connection = find(event.token) {
+      connection.handle(bits: event.bits)
+      touch(connection)
+    }
+  }
+
+  private func perform(_ command: Command) {
+    switch command {
+    case .exchange(let id, let serial, let action):
+      guard let connection = find(id) else { return }
+      connection.perform(action, serial: serial)
+      touch(connection)
+    case .line(let id, let bytes):
+      guard let connection = find(id) else { return }
+      connection.perform(line: bytes)
+      touch(connection)
+    case .closeLine(let id, let reason):
+      find(id)?.performClose(reason)
+    case .stop(let deadline):
+      stop(deadline)
+    }
+  }
+
+  private func stop(_ deadline: Int64) {
+    stopDeadline = min(deadline, stopDeadline ?? .max)
+    for listener in listeners {
+      _ = csystem_epoll_remove(poller, listener.descriptor)
+      _ = csystem_close(listener.descriptor)
+    }
+    listeners = []
+    acceptPausedUntil = nil
+    forEachConnection { $0.beginStop() }
+  }
+
+  // MARK: Accepting
+
+  private func accept(_ index: Int) {
+    guard listeners.indices.contains(index) else { return }
+    let listener = listeners[index]
+    // A share: a flood of connections must not starve those that are open.
+    for _ in 0..<64 {
+      var peer = csystem_peer()
+      let injected = fault?(.accept) ?? 0
+      let descriptor = injected > 0 ? -injected : csystem_accept(listener.descriptor, &peer)
+      if descriptor < 0 {
+        if -descriptor == EAGAIN { return }
+        // The peer left between its arrival and now.
+        if -descriptor == ECONNABORTED || -descriptor == EPROTO { continue }
+        if -descriptor == EMFILE || -descriptor == ENFILE, spare >= 0, shed(listener) { continue }
+        pauseAccepting()
+        return
+      }
+      statistics.acceptedConnections += 1
+      admit(descriptor, peerOf(peer, descriptor), listener.service)
+    }
+  }
+
+  /// With no descriptor left, gives up the spare one to accept, tell and close one peer, and takes it back.
+  /// Without this the peer would wait for ever, and a level-triggered poll would spin.
+  private func shed(_ listener: Listener) -> Bool {
+    _ = csystem_close(spare)
+    var peer = csystem_peer()
+    let descriptor = csystem_accept(listener.descriptor, &peer)
+    if descriptor >= 0 {
+      statistics.refusedConnections += 1
+      tell(listener.service.refusal, descriptor)
+      _ = csystem_close(descriptor)
+    }
+    spare = csystem_open_spare()
+    return descriptor >= 0
+  }
+
+  private func tell(_ bytes: [UInt8], _ descriptor: Int32) {
+    // Best effort: the peer is turned away either way.
+    _ = bytes.withUnsafeBytes { csystem_send(descriptor, $0.baseAddress, $0.count) }
+    _ = csystem_shutdown_writing(descriptor)
+  }
+
+  private func pauseAccepting() {
+    for listener in listeners { _ = csystem_epoll_modify(poller, listener.descriptor, 0, 0) }
+    acceptPausedUntil = now + 200_000_000
+  }
+
+  private func resumeAccepting() {
+    acceptPausedUntil = nil
+    if spare < 0 { spare = csystem_open_spare() }
+    for (index, listener) in listeners.enumerated() {
+      let token = Self.listenerBit | UInt64(index)
+      _ = csystem_epoll_modify(poller, listener.descriptor, UInt32(CSYSTEM_READABLE), token)
+    }
+  }
+
+  private func peerOf(_ peer: csystem_peer, _ descriptor: Int32) -> Peer? {
+    if peer.is_unix != 0 { return localPeer(descriptor) }
+    let address = withUnsafeBytes(of: peer.address) { bytes in
+      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    return .tcp(address: address, port: peer.port)
+  }
+
+  private func localPeer(_ descriptor: Int32) -> Peer? {
+    var found = csystem_credentials()
+    guard csystem_credentials_of(descriptor, &found) >= 0 else { return nil }
+    return .local(PeerCredentials(uid: found.uid, gid: found.gid, pid: found.pid))
+  }
+
+  /// Takes one end of a socket pair as if it had been accepted. The loop owns the descriptor from here on.
+  func adopt(_ descriptor: Int32, _ service: any Service, as peer: Peer?) {
+    now = clock()
+    statistics.acceptedConnections += 1
+    admit(descriptor, peer ?? localPeer(descriptor), service)
+  }
+
+  private func admit(_ descriptor: Int32, _ peer: Peer?, _ service: any Service) {
+    if openCount >= maximumConnections, !evict() {
+      statistics.refusedConnections += 1
+      tell(service.refusal, descriptor)
+      _ = csystem_close(descriptor)
+      return
+    }
+    let index = free.popLast() ?? slots.count
+    if index == slots.count { slots.append(Slot()) }
+    slots[index].generation &+= 1
+    let id = UInt64(slots[index].generation & 0x7FFF_FFFF) << 32 | UInt64(index)
+    guard let peer,
+      let connection = service.connect(
+        Connection.Seat(descriptor: descriptor, id: id, peer: peer, loop: self)),
+      csystem_epoll_add(poller, descriptor, connection.interest, id) >= 0
+    else {
+      statistics.refusedConnections += 1
+      free.append(index)
+      _ = csystem_close(descriptor)
+      return
+    }
+    slots[index].connection = connection
+    openCount += 1
+    connection.opened()
+    touch(connection)
+  }
+
+  /// Closes the connection that has been idle longest, or else the one that has been longest about its head.
+  private func evict() -> Bool {
+    var victim: Connection?
+    for slot in slots {
+      guard let candidate = slot.connection, let rank = candidate.evictionRank else { continue }
+      guard let chosen = victim, let chosenRank = chosen.evictionRank else {
+        victim = candidate
+        continue
+      }
+      if (rank, candidate.lastActivity) < (chosenRank, chosen.lastActivity) { victim = candidate }
+    }
+    guard let victim else { return false }
+    statistics.evictedConnections += 1
+    victim.close(.disconnected)
+    return true
+  }
+
+  // MARK: For connections
+
+  func find(_ id: UInt64) -> Connection? {
+    let index = Int(id & 0xFFFF_FFFF)
+    guard slots.indices.contains(index), let connection = slots[index].connection, connection.id == id
+    else { return nil }
+    return connection
+  }
+
+  func forEachConnection(_ body: (Connection) -> Void) {
+    for slot in slots { if let connection = slot.connection { body(connection) } }
+  }
+
+  /// Asks that the connection writes and updates its interest and deadline before the loop sleeps.
+  func touch(_ connection: Connection) {
+    guard connection.isOpen, !connection.isTouched else { return }
+    connection.isTouched = true
+    touched.append(connection)
+  }
+
+  /// Asks that the connection goes on with the input it holds.
+  func makeReady(_ connection: Connection) {
+    guard connection.isOpen, !connection.isReady else { return }
+    connection.isReady = true
+    ready.append(connection)
+  }
+
+  func setInterest(_ connection: Connection, _ bits: UInt32) {
+    if csystem_epoll_modify(poller, connection.descriptor, bits, connection.id) < 0 {
+      connection.close(.disconnected)
+    }
+  }
+
+  func schedule(_ connection: Connection, _ deadline: Int64) {
+    connection.deadline = deadline
+    guard deadline < .max else { return }
+    let tick = TimerWheel.tick(of: deadline)
+    guard tick < connection.wheelTick else { return }
+    connection.wheelTick = tick
+    wheel.insert(connection.id, tick: tick)
+  }
+
+  private func expire(_ entry: TimerWheel.Entry) {
+    // An entry that an earlier one replaced is stale.
+    guard let connection = find(entry.id), connection.wheelTick == entry.tick else { return }
+    connection.wheelTick = .max
+    if connection.deadline <= now {
+      connection.deadlinePassed()
+      touch(connection)
+    } else {
+      schedule(connection, connection.deadline)
+    }
+  }
+
+  func remove(_ connection: Connection) {
+    let index = Int(connection.id & 0xFFFF_FFFF)
+    guard slots.indices.contains(index), slots[index].connection === connection else { return }
+    slots[index].connection = nil
+    free.append(index)
+    openCount -= 1
+    _ = csystem_close(connection.descriptor)
+  }
+
+  /// Reads once, at most `limit` bytes, and hands them over. 0 bytes are the end of the peer's data.
+  func receive(_ connection: Connection, limit: Int) {
+    // Taken out for the call: what is being read must not be written by what reads it.
+    var buffer = scratch
+    scratch = []
+    defer { scratch = buffer }
+    let injected = fault?(.receive) ?? 0
+    let count =
+      injected > 0
+      ? -Int(injected)
+      : buffer.withUnsafeMutableBytes {
+        csystem_receive(connection.descriptor, $0.baseAddress, min(limit, $0.count))
+      }
+    if count > 0 {
+      connection.lastActivity = now
+      connection.received(buffer.span.extracting(0..<count))
+    } else if count == 0 {
+      connection.reachedEnd()
+    } else if count != -Int(EAGAIN) {
+      connection.close(.disconnected)
+    }
+  }
+
+  /// Writes what the socket takes. False when the connection broke.
+  func send(_ connection: Connection) -> Bool {
+    while !connection.output.isEmpty {
+      let waiting = connection.output.waiting
+      let injected = fault?(.send) ?? 0
+      let count =
+        injected > 0
+        ? -Int(injected)
+        : connection.output.bytes.withUnsafeBytes { all in
+          let part = UnsafeRawBufferPointer(rebasing: all[waiting])
+          return csystem_send(connection.descriptor, part.baseAddress, part.count)
+        }
+      if count == -Int(EAGAIN) { return true }
+      guard count > 0 else { return false }
+      connection.output.drop(count)
+      connection.lastWrite = now
+    }
+    return true
+  }
+}

@@ -1,0 +1,81 @@
+// Mailbox.swift: how other threads speak to the loop's thread.
+// Rule: only the loop's thread touches a connection. Other threads leave a command here; the eventfd wakes the
+// loop, and only when it sleeps. Otherwise a token written from the engine would race the loop's own write.
+
+import CSystem
+import Synchronization
+
+enum ExchangeAction: Sendable {
+  case respond(Response)
+  case begin(status: Int, fields: [(name: String, value: String)], heartbeatNanoseconds: Int64?)
+  case send([UInt8])
+  case finish
+  case abort
+}
+
+enum Command: Sendable {
+  case exchange(connection: UInt64, serial: UInt64, ExchangeAction)
+  case line(connection: UInt64, [UInt8])
+  /// Close now for that reason, or with nil after what is waiting has been written.
+  case closeLine(connection: UInt64, Gone?)
+  /// Stop accepting, finish what runs, and end at that time at the latest.
+  case stop(deadlineNanoseconds: Int64)
+}
+
+final class Mailbox: Sendable {
+  private struct State {
+    var commands: [Command] = []
+    var loopSleeps = false
+    var isClosed = false
+  }
+
+  private let state = Mutex(State())
+  let descriptor: Int32
+
+  init() throws(ServerError) {
+    descriptor = csystem_eventfd()
+    if descriptor < 0 { throw .system("eventfd", errno: -descriptor) }
+  }
+
+  deinit { _ = csystem_close(descriptor) }
+
+  /// Leaves a command; one that comes after the loop ended is dropped.
+  func post(_ command: Command) {
+    let mustWake = state.withLock { state in
+      guard !state.isClosed else { return false }
+      state.commands.append(command)
+      defer { state.loopSleeps = false }
+      return state.loopSleeps
+    }
+    // A wake cannot fail on an open eventfd, and this one is open as long as the mailbox is.
+    if mustWake { _ = csystem_wake(descriptor) }
+  }
+
+  func take() -> [Command] {
+    state.withLock { state in
+      guard !state.commands.isEmpty else { return [] }
+      defer { state.commands = [] }
+      return state.commands
+    }
+  }
+
+  /// True when there is nothing to do, so that the next post wakes the loop.
+  func goToSleep() -> Bool {
+    state.withLock { state in
+      state.loopSleeps = state.commands.isEmpty
+      return state.loopSleeps
+    }
+  }
+
+  func wakeUp() {
+    state.withLock { $0.loopSleeps = false }
+    _ = csystem_wake_clear(descriptor)
+  }
+
+  func close() {
+    state.withLock { state in
+      state.isClosed = true
+      state.commands = []
+    }
+  }
+}
