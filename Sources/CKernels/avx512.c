@@ -53,10 +53,12 @@ CK_INLINE uint32_t l_above(lanes v, lanes bound, bool at_least) {
   return at_least ? _mm512_cmp_ps_mask(v, bound, _CMP_GE_OQ) : _mm512_cmp_ps_mask(v, bound, _CMP_GT_OQ);
 }
 
-#define SCORE_PAGES(count) count
+// 32 registers: up to 16 chains of scores, 24 of values
+#define SCORE_PAGES_FEW 4
+#define SCORE_PAGES_SOME 4
+#define SCORE_PAGES_MANY 2
+#define SCORE_MAX_ROWS 8
 #define MIX_VECTORS 4
-#define MIX_MAX_ROWS 6
-#define MIX_MAX mix_6
 #include "lanes.h"
 
 // ---------------------------------------------------------------- activations

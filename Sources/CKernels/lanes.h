@@ -1,6 +1,6 @@
 // lanes.h: the kernels that need no more than 16 lanes of f32, written once for the AVX2 and AVX-512 levels.
 // A level defines `lanes` (16 floats) and its operations, named here, then includes this file:
-//   l_zero l_set1 l_load l_store l_add l_sub l_mul l_div l_fma l_max (x > y ? x : y) l_half l_store_half
+//   l_zero l_set1 l_load l_store l_add l_sub l_mul l_div l_fma l_negate l_max (x > y ? x : y) l_min l_half l_store_half
 //   l_pow2 (adds the low bits of n to p's exponent) l_zero_below l_keep_nan l_sum (the tree of N1 item 4)
 //   l_largest l_finite l_above (bits of lanes greater, or at least equal)
 // Left out: integer products and quantising, which each level does its own way. Start at scores.
@@ -188,21 +188,27 @@ CK_INLINE void score_tile(
     for (; page < in->end_page; page++) score_tile(in, row, rows, page, 1);                      \
   }
 
-SCORE_ROWS(1, SCORE_PAGES(4))
-SCORE_ROWS(2, SCORE_PAGES(4))
-SCORE_ROWS(3, SCORE_PAGES(4))
-SCORE_ROWS(4, SCORE_PAGES(4))
-SCORE_ROWS(6, SCORE_PAGES(2))
-SCORE_ROWS(8, SCORE_PAGES(2))
+SCORE_ROWS(1, SCORE_PAGES_FEW)
+SCORE_ROWS(2, SCORE_PAGES_FEW)
+SCORE_ROWS(3, SCORE_PAGES_SOME)
+SCORE_ROWS(4, SCORE_PAGES_SOME)
+SCORE_ROWS(6, SCORE_PAGES_MANY)
+#if SCORE_MAX_ROWS == 8
+SCORE_ROWS(8, SCORE_PAGES_MANY)
+#endif
 
 static void scores(const ck_rows *in) {
   uint32_t row = 0;
   while (row < in->count) {
     uint32_t left = in->count - row;
+#if SCORE_MAX_ROWS == 8
     if (left >= 8) {
       score_8(in, row);
       row += 8;
-    } else if (left >= 6) {
+      continue;
+    }
+#endif
+    if (left >= 6) {
       score_6(in, row);
       row += 6;
     } else if (left >= 4) {
@@ -309,9 +315,9 @@ static void mix(const ck_rows *in, uint32_t first, uint32_t end) {
   uint32_t row = 0;
   while (row < in->count) {
     uint32_t left = in->count - row;
-    if (left >= MIX_MAX_ROWS) {
-      MIX_MAX(in, first, end, row);
-      row += MIX_MAX_ROWS;
+    if (left >= 6) {
+      mix_6(in, first, end, row);
+      row += 6;
     } else if (left >= 3) {
       mix_3(in, first, end, row);
       row += 3;

@@ -13,7 +13,6 @@ static uint64_t enabled_state(void) {
 
 bool ck_level_available(ck_level level) {
   if (level == CK_SCALAR) return true;
-  if (ck_kernels_at(level) == &ck_kernels_scalar) return false;
   uint32_t a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
   const uint32_t osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29, fma = 1u << 12;
@@ -42,7 +41,7 @@ const char *ck_level_name(ck_level level) {
 const ck_kernels *ck_kernels_at(ck_level level) {
   switch (level) {
     case CK_SCALAR: return &ck_kernels_scalar;
-    case CK_AVX2: return &ck_kernels_scalar;
+    case CK_AVX2: return &ck_kernels_avx2;
     case CK_AVX512: return &ck_kernels_avx512;
   }
   return &ck_kernels_scalar;
