@@ -1,0 +1,479 @@
+// CursesScreen.swift: a terminal driven by ncurses, which finds the shortest way from one screen to the next.
+// curses writes into a file in memory, never to the terminal itself: a terminal that takes nothing (XOFF, a dead link)
+// would hold `doupdate`, and with it the thread. What is in the file is sent as far as the terminal takes it; while
+// some is left, newer frames wait, and only the newest is painted then.
+// Leaves out keys (KeyDecoder.swift) and crashes (TerminalModes.swift). Start at open and present.
+import CNCurses
+import Glibc
+
+public enum ScreenError: Error, Hashable, CustomStringConvertible {
+  case noTerminal
+  case dumb(String)
+  case system(call: String, code: Int32)
+  case curses(term: String)
+
+  public var description: String {
+    switch self {
+    case .noTerminal: "there is no terminal here: neither /dev/tty nor standard input is one"
+    case .dumb(let term): "terminal '\(displaySafe(term))' cannot move its cursor"
+    case .system(let call, let code): "\(call): \(String(cString: strerror(code)))"
+    case .curses(let term): "curses cannot drive terminal '\(displaySafe(term))'"
+    }
+  }
+
+  public var hint: String {
+    switch self {
+    case .noTerminal: "'hotpot serve' runs without a terminal, '--plain' writes lines"
+    case .dumb: "'--plain' writes lines that any terminal and any screen reader takes"
+    case .system: "'--plain' needs less of the system"
+    case .curses: "set TERM to xterm, or use '--plain'"
+    }
+  }
+}
+
+public final class CursesScreen: Screen {
+  /// curses keeps its state in globals, so one screen a process: a second `open` waits for the first `close`.
+  private static let turn = Turn()
+
+  public private(set) var size: Size
+  public var capabilities: Capabilities {
+    didSet { if capabilities != oldValue { prepare() } }
+  }
+  public private(set) var bytesWritten: (total: Int, frame: Int) = (0, 0)
+  /// Poll it for input, and for output while `isStalled`.
+  public let descriptor: Int32
+
+  private let ownsDescriptor: Bool
+  private let savedMode: termios?
+  private let file: Int32
+  private let output: UnsafeMutablePointer<FILE>
+  private let input: UnsafeMutablePointer<FILE>
+  private let screen: OpaquePointer
+  private let window: UnsafeMutablePointer<WINDOW>
+  private let takesExtras: Bool
+  private let hasUTF8: Bool
+  private var limiter: ColorLimiter
+  private var shown: Grid?
+  private var pairs: [UInt64: Int32] = [:]
+  private var nextPair: Int32 = 1
+  private var cursorShown: Bool?
+  private var pending: [UInt8] = []
+  private var isGone = false
+  private var isClosed = false
+  private var decoder = KeyDecoder()
+  private var wantsMouse = false
+  private var title = ""
+
+  /// Takes the terminal of this process: opens it anew (so that non-blocking mode stays ours), raw, on its
+  /// alternate screen, with bracketed paste.
+  public convenience init(environment: [String: String]) throws(ScreenError) {
+    var descriptor = Glibc.open("/dev/tty", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+    if descriptor < 0, isatty(0) == 1, let name = ttyname(0) {
+      descriptor = Glibc.open(name, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+    }
+    guard descriptor >= 0 else { throw .noTerminal }
+    try self.init(descriptor: descriptor, environment: environment, size: nil, owns: true)
+  }
+
+  /// For tests: paints into any non-blocking descriptor, of a size it does not have itself.
+  package convenience init(
+    descriptor: Int32, environment: [String: String], size: Size
+  ) throws(ScreenError) {
+    try self.init(descriptor: descriptor, environment: environment, size: size, owns: false)
+  }
+
+  private init(
+    descriptor: Int32, environment: [String: String], size: Size?, owns: Bool
+  ) throws(ScreenError) {
+    let term = environment["TERM"] ?? ""
+    if term == "dumb" || term.isEmpty {
+      if owns { _ = Glibc.close(descriptor) }
+      throw .dumb(term)
+    }
+    Self.turn.take()
+    var capabilities = Capabilities(environment: environment)
+    // Machines reached through ssh often lack the locale that the client names.
+    hasUTF8 = capabilities.glyphs != .ascii && Self.setUTF8Locale()
+    if !hasUTF8 { capabilities.glyphs = .ascii }
+    self.capabilities = capabilities
+    limiter = ColorLimiter(capabilities.colors)
+    self.descriptor = descriptor
+    ownsDescriptor = owns
+    takesExtras = !term.hasPrefix("vt") && !term.hasPrefix("sun")
+
+    file = cn_memory_file()
+    guard file >= 0, let output = fdopen(file, "w+"), let input = fopen("/dev/null", "re") else {
+      let code = errno
+      Self.turn.give()
+      if owns { _ = Glibc.close(descriptor) }
+      throw .system(call: "memfd_create", code: code)
+    }
+    self.output = output
+    self.input = input
+    self.size = size ?? Self.size(of: descriptor) ?? Size(80, 24)
+
+    var saved = termios()
+    savedMode = tcgetattr(descriptor, &saved) == 0 ? saved : nil
+
+    use_env(false)
+    set_escdelay(25)
+    guard let screen = Self.newterm(term: term, colors: capabilities.colors, output: output, input: input)
+    else {
+      fclose(output)
+      fclose(input)
+      Self.turn.give()
+      if owns { _ = Glibc.close(descriptor) }
+      throw .curses(term: term)
+    }
+    self.screen = screen
+    guard let window = cn_stdscr() else {
+      delscreen(screen)
+      fclose(output)
+      fclose(input)
+      Self.turn.give()
+      if owns { _ = Glibc.close(descriptor) }
+      throw .curses(term: term)
+    }
+    self.window = window
+    start_color()
+    use_default_colors()
+    // Else curses looks for typed keys on /dev/null before it paints.
+    typeahead(-1)
+    leaveok(window, true)
+    resizeterm(Int32(self.size.height), Int32(self.size.width))
+    clearok(window, true)
+    if let savedMode {
+      var raw = TerminalModes.raw(from: savedMode)
+      tcsetattr(descriptor, TCSANOW, &raw)
+      TerminalModes.arm(descriptor: descriptor, saved: savedMode, bytes: restoreBytes + Array("\r\n".utf8))
+    }
+    if takesExtras { pending += Array("\u{1B}[?2004h\u{1B}[22;2t".utf8) }
+  }
+
+  deinit { close() }
+
+  private static func newterm(
+    term: String, colors: ColorLevel, output: UnsafeMutablePointer<FILE>, input: UnsafeMutablePointer<FILE>
+  ) -> OpaquePointer? {
+    func embedded() -> OpaquePointer? {
+      let before = getenv("TERMINFO").map { String(cString: $0) }
+      let isDirect = colors == .truecolor
+      setenv("TERMINFO", isDirect ? EmbeddedTerminfo.direct : EmbeddedTerminfo.indexed, 1)
+      defer {
+        if let before { setenv("TERMINFO", before, 1) } else { unsetenv("TERMINFO") }
+      }
+      return CNCurses.newterm(isDirect ? "hotpot-direct" : "hotpot-256", output, input)
+    }
+    switch TerminfoChoice(term: term, colors: colors) {
+    case .embedded: return embedded() ?? CNCurses.newterm("xterm", output, input)
+    case .system(let name):
+      return CNCurses.newterm(name, output, input) ?? embedded() ?? CNCurses.newterm("vt100", output, input)
+    }
+  }
+
+  private static func setUTF8Locale() -> Bool {
+    for name in ["", "C.UTF-8", "en_US.UTF-8"] {
+      guard setlocale(LC_CTYPE, name) != nil, let codeset = nl_langinfo(Int32(CODESET)) else { continue }
+      if String(cString: codeset) == "UTF-8" { return true }
+    }
+    return false
+  }
+
+  private static func size(of descriptor: Int32) -> Size? {
+    var window = winsize()
+    guard ioctl(descriptor, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0 else {
+      return nil
+    }
+    return Size(Int(window.ws_col), Int(window.ws_row))
+  }
+
+  /// After SIGWINCH: asks the terminal for its size. Returns whether it changed.
+  public func refreshSize() -> Bool {
+    guard let now = Self.size(of: descriptor), now != size else { return false }
+    resize(to: now)
+    return true
+  }
+
+  package func resize(to size: Size) {
+    self.size = size
+    resizeterm(Int32(size.height), Int32(size.width))
+    invalidate()
+  }
+
+  /// After SIGCONT: someone else had the terminal.
+  public func retake() {
+    if let savedMode {
+      var raw = TerminalModes.raw(from: savedMode)
+      tcsetattr(descriptor, TCSANOW, &raw)
+    }
+    if takesExtras { pending += Array("\u{1B}[?2004h".utf8) }
+    cursorShown = nil
+    invalidate()
+  }
+
+  public func invalidate() {
+    shown = nil
+    clearok(window, true)
+  }
+
+  private func prepare() {
+    limiter = ColorLimiter(capabilities.colors)
+    if !hasUTF8 && capabilities.glyphs != .ascii { capabilities.glyphs = .ascii }
+    invalidate()
+  }
+
+  /// Whether bytes wait for the terminal.
+  public var isStalled: Bool { !pending.isEmpty }
+
+  public func present(_ grid: Grid) -> Presented {
+    switch flush() {
+    case .shown: break
+    case .stalled: return .stalled
+    case .hangup: return .hangup
+    }
+    let next = grid.degraded(to: capabilities, limiter: &limiter)
+    paint(next)
+    wnoutrefresh(window)
+    if let cursor = next.cursor, takesCursor(cursor) {
+      leaveok(window, false)
+      wmove(window, Int32(cursor.y), Int32(cursor.x))
+      wnoutrefresh(window)
+      if cursorShown != true { curs_set(1) }
+      cursorShown = true
+    } else {
+      leaveok(window, true)
+      if cursorShown != false { curs_set(0) }
+      cursorShown = false
+    }
+    doupdate()
+    let bytes = mergedRenditions(takeCursesOutput())
+    bytesWritten.frame = bytes.count
+    pending += bytes
+    return flush()
+  }
+
+  private func takesCursor(_ point: Grid.Point) -> Bool {
+    point.x >= 0 && point.x < size.width && point.y >= 0 && point.y < size.height
+  }
+
+  private func paint(_ next: Grid) {
+    let columns = min(next.width, size.width)
+    for y in 0..<min(next.height, size.height) {
+      var from = 0
+      var to = columns
+      if let shown, shown.size == next.size {
+        while from < to && shown[from, y] == next[from, y] { from += 1 }
+        while to > from && shown[to - 1, y] == next[to - 1, y] { to -= 1 }
+        // A wide glyph is written whole.
+        while from > 0 && from < to && (next[from, y].isContinuation || shown[from, y].isContinuation) {
+          from -= 1
+        }
+        while to < columns && to > from && (next[to, y].isContinuation || shown[to, y].isContinuation) {
+          to += 1
+        }
+      }
+      for x in from..<max(from, to) { paint(next[x, y], x: x, y: y) }
+    }
+    shown = next
+  }
+
+  private func paint(_ cell: Cell, x: Int, y: Int) {
+    if cell.isContinuation { return }
+    var scalar = cell.scalar
+    let width = x + 1 < size.width && scalar > 0x7E && isWide(scalar) ? 2 : 1
+    var isReplaced = false
+    // Where the C library knows a glyph by another width than we do, curses would lose count of the columns.
+    if scalar > 0x7E && cn_wcwidth(scalar) != Int32(width) {
+      scalar = hasUTF8 ? replacementCharacter.value : 0x3F
+      isReplaced = true
+    }
+    var text: [wchar_t] = [wchar_t(bitPattern: scalar)]
+    if !isReplaced {
+      for mark in [cell.firstMark, cell.secondMark] where mark != 0 && cn_wcwidth(mark) == 0 {
+        text.append(wchar_t(bitPattern: mark))
+      }
+    }
+    text.append(0)
+    let attributes = cursesAttributes(cell.style.attributes)
+    let pair = pair(cell.style)
+    // ERR at the last column of the last row: curses cannot step on, but it has written.
+    _ = cn_add_cell(window, Int32(y), Int32(x), text, attributes, pair)
+    if isReplaced && width == 2 {
+      _ = cn_add_cell(window, Int32(y), Int32(x + 1), [0x20, 0], attributes, pair)
+    }
+  }
+
+  private func cursesAttributes(_ attributes: Attributes) -> attr_t {
+    var result: attr_t = 0
+    if attributes.contains(.bold) { result |= cn_attr_bold() }
+    if attributes.contains(.dim) { result |= cn_attr_dim() }
+    if attributes.contains(.italic) { result |= cn_attr_italic() }
+    if attributes.contains(.underline) { result |= cn_attr_underline() }
+    if attributes.contains(.reverse) { result |= cn_attr_reverse() }
+    return result
+  }
+
+  /// Our own bookkeeping of pairs: `alloc_pair` of ncurses 6.4 crashes on terminals without colours.
+  private func pair(_ style: Style) -> Int32 {
+    let foreground = number(style.foreground)
+    let background = number(style.background)
+    if foreground < 0 && background < 0 || cn_colors() < 8 { return 0 }
+    let key = UInt64(UInt32(bitPattern: foreground)) << 32 | UInt64(UInt32(bitPattern: background))
+    if let known = pairs[key] { return known }
+    if nextPair >= min(cn_color_pairs(), 32_000) {
+      // All are taken: begin anew. What is on the screen with an old pair is painted again with the next frame.
+      pairs = [:]
+      nextPair = 1
+      invalidate()
+    }
+    let pair = nextPair
+    guard init_extended_pair(pair, foreground, background) == OK else { return 0 }
+    nextPair += 1
+    pairs[key] = pair
+    return pair
+  }
+
+  private func number(_ color: Color) -> Int32 {
+    switch color.kind {
+    case .terminal: -1
+    case .palette(let index): Int32(index) < cn_colors() ? Int32(index) : -1
+    case .rgb(let red, let green, let blue):
+      // Below 256 the direct entry means the palette: the darkest blues get one step of green.
+      cn_colors() > 256 ? Int32(red) << 16 | max(Int32(green), red == 0 ? 1 : 0) << 8 | Int32(blue) : -1
+    }
+  }
+
+  private func takeCursesOutput() -> [UInt8] {
+    fflush(output)
+    let count = Int(lseek(file, 0, SEEK_END))
+    if count <= 0 { return [] }
+    var bytes = [UInt8](repeating: 0, count: count)
+    let got = pread(file, &bytes, count, 0)
+    ftruncate(file, 0)
+    lseek(file, 0, SEEK_SET)
+    return got == count ? bytes : Array(bytes.prefix(max(0, got)))
+  }
+
+  /// Sends what waits, as far as the terminal takes it.
+  @discardableResult
+  public func flush() -> Presented {
+    if isGone { return .hangup }
+    var sent = 0
+    while sent < pending.count {
+      let count = pending.withUnsafeBytes { buffer in
+        buffer.baseAddress.map { Glibc.write(descriptor, $0 + sent, buffer.count - sent) } ?? 0
+      }
+      if count > 0 {
+        sent += count
+        continue
+      }
+      if errno == EINTR { continue }
+      if errno != EAGAIN {
+        isGone = true
+        pending = []
+        return .hangup
+      }
+      break
+    }
+    bytesWritten.total += sent
+    pending.removeFirst(sent)
+    return pending.isEmpty ? .shown : .stalled
+  }
+
+  public func send(_ signal: ScreenSignal) {
+    switch signal.safe {
+    case .bell: pending.append(0x07)
+    case .title(let text):
+      // No title for terminals that would print it.
+      if !takesExtras || text == title { return }
+      title = text
+      pending += Array("\u{1B}]2;".utf8) + Array(text.utf8) + [0x07]
+    case .copy(let text):
+      if !takesExtras { return }
+      pending += Array("\u{1B}]52;c;".utf8) + base64(Array(text.utf8)) + [0x07]
+    case .mouse(let isOn):
+      if !takesExtras { return }
+      wantsMouse = isOn
+      pending += Array((isOn ? "\u{1B}[?1000h\u{1B}[?1006h" : "\u{1B}[?1006l\u{1B}[?1000l").utf8)
+    }
+    flush()
+  }
+
+  public func read() -> ScreenRead {
+    if isGone { return .hangup }
+    var result: [Input] = []
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    while true {
+      let count = Glibc.read(descriptor, &bytes, bytes.count)
+      if count > 0 {
+        result += decoder.feed(bytes.prefix(count))
+        if count < bytes.count { return .inputs(result) }
+      } else if count < 0 && errno == EINTR {
+        continue
+      } else if count < 0 && errno == EAGAIN {
+        return .inputs(result)
+      } else {
+        isGone = true
+        return .hangup
+      }
+    }
+  }
+
+  public var hasPartialInput: Bool { decoder.isWaiting }
+  public func resolveEscape() -> [Input] { decoder.timeout() }
+
+  /// What puts the terminal back, beside its saved mode.
+  private var restoreBytes: [UInt8] {
+    let extras = takesExtras ? "\u{1B}[?1006l\u{1B}[?1000l\u{1B}[?2004l\u{1B}[23;2t" : ""
+    return Array((extras + "\u{1B}[m\u{1B}[?25h\u{1B}[?1049l").utf8)
+  }
+
+  /// Gives the terminal back as it was. A terminal that takes nothing is waited for at most 200 ms.
+  public func close() {
+    if isClosed { return }
+    isClosed = true
+    endwin()
+    let farewell = mergedRenditions(takeCursesOutput())
+    // A stalled frame would come after the farewell: it is dropped whole or was sent whole but for its rest.
+    pending +=
+      Array((takesExtras ? "\u{1B}[?1006l\u{1B}[?1000l\u{1B}[?2004l\u{1B}[23;2t" : "").utf8) + farewell
+    var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    while flush() == .stalled && poll(&request, 1, 200) > 0 {}
+    if var savedMode {
+      tcsetattr(descriptor, TCSANOW, &savedMode)
+      TerminalModes.disarm()
+    }
+    delscreen(screen)
+    fclose(output)
+    fclose(input)
+    if ownsDescriptor { _ = Glibc.close(descriptor) }
+    Self.turn.give()
+  }
+}
+
+/// A baton: `take` waits until nobody has it.
+private final class Turn: Sendable {
+  private nonisolated(unsafe) let semaphore: UnsafeMutablePointer<sem_t>
+
+  init() {
+    semaphore = .allocate(capacity: 1)
+    sem_init(semaphore, 0, 1)
+  }
+
+  func take() { while sem_wait(semaphore) != 0 {} }
+  func give() { sem_post(semaphore) }
+}
+
+package func base64(_ bytes: [UInt8]) -> [UInt8] {
+  let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+  var result: [UInt8] = []
+  result.reserveCapacity((bytes.count + 2) / 3 * 4)
+  for start in stride(from: 0, to: bytes.count, by: 3) {
+    let group = Array(bytes[start..<min(start + 3, bytes.count)])
+    let value = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
+    for place in 0..<4 {
+      result.append(place <= group.count ? alphabet[value >> (18 - 6 * place) & 63] : 0x3D)
+    }
+  }
+  return result
+}

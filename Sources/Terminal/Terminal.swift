@@ -1,1 +1,0 @@
-// Terminal: skeleton, replaced by its first real file.

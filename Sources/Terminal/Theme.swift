@@ -1,0 +1,167 @@
+// Theme.swift: what colours mean, and btop's theme files, which load unchanged.
+// A file is lines of `theme[key]="value"`; a value is `#rrggbb`, `#gg` (a grey), `r g b` in decimal, empty (none), or,
+// ours, `default` and `colorN`. Our extra keys (ok, warn, error, pending) are derived where a file has none.
+// Leaves out where files lie (the dashboard's options). Start at Theme.init(name:file:).
+
+public struct Theme: Hashable, Sendable {
+  /// A colour for a share of 0 to 1: a sequence of 101 as btop makes it, or three steps of a palette.
+  public struct Gradient: Hashable, Sendable {
+    package let steps: [Color]
+
+    /// - share: clamped to 0...1.
+    public func color(at share: Double) -> Color {
+      guard let last = steps.last, share.isFinite else { return .terminal }
+      let index = Int(min(1, max(0, share)) * Double(steps.count - 1) + 0.5)
+      return index < steps.count ? steps[index] : last
+    }
+  }
+
+  public let name: String
+  public let background, foreground, title, highlight: Color
+  public let selectedBackground, selectedForeground: Color
+  /// Text that matters less, and what is not there.
+  public let inactive: Color
+  public let graphText, meterBackground, box, divider: Color
+  /// All is well; look here; broken; waits for someone. Never the only sign: a glyph or a word stands beside.
+  public let ok, warn, error, pending: Color
+  public let load, temperature, memory, decode, prefill: Gradient
+}
+
+/// What is wrong in a theme file, with its line.
+public struct ThemeError: Error, Hashable, CustomStringConvertible {
+  public let line: Int
+  public let found: String
+  public let wanted: String
+
+  public var description: String { "theme line \(line): found \(found), wanted \(wanted)" }
+}
+
+extension Theme {
+  /// Reads a theme file. Unknown keys are skipped, as btop does; missing ones have defaults.
+  public init(name: String, file: String) throws(ThemeError) {
+    var values: [String: Color] = [:]
+    for (index, line) in file.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let text = line.trimmed
+      if !text.hasPrefix("theme[") { continue }
+      guard let close = text.firstIndex(of: "]") else {
+        throw ThemeError(
+          line: index + 1, found: "'\(displaySafe(text.prefix(40)))'", wanted: "theme[key]=\"value\"")
+      }
+      let key = String(text[..<close].dropFirst("theme[".count))
+      var value = text[text.index(after: close)...].trimmed
+      guard value.hasPrefix("=") else {
+        throw ThemeError(
+          line: index + 1, found: "'\(displaySafe(text.prefix(40)))'", wanted: "theme[key]=\"value\"")
+      }
+      value = value.dropFirst().trimmed
+      // As btop: quoted, or bare to a comment. The first quote inside ends it.
+      if value.hasPrefix("\"") {
+        value = value.dropFirst()
+        if let quote = value.firstIndex(of: "\"") { value = value[..<quote] }
+      }
+      if value.isEmpty { continue }
+      guard let color = Color(themeValue: value) else {
+        throw ThemeError(
+          line: index + 1, found: "'\(displaySafe(value.prefix(40)))'",
+          wanted: "#rrggbb, #gg, 'r g b', default, colorN or nothing")
+      }
+      values[key] = color
+    }
+    self.init(name: name, values: values)
+  }
+
+  init(name: String, values: [String: Color]) {
+    self.name = name
+    func gradient(_ key: String, or fallback: [Color]) -> Gradient {
+      guard let start = values[key + "_start"] else {
+        return Gradient(start: fallback[0], middle: fallback[1], end: fallback[2])
+      }
+      return Gradient(start: start, middle: values[key + "_mid"], end: values[key + "_end"])
+    }
+    foreground = values["main_fg"] ?? .terminal
+    background = values["main_bg"] ?? .terminal
+    title = values["title"] ?? foreground
+    highlight = values["hi_fg"] ?? .palette(6)
+    selectedBackground = values["selected_bg"] ?? .palette(4)
+    selectedForeground = values["selected_fg"] ?? .palette(15)
+    inactive = values["inactive_fg"] ?? .palette(8)
+    graphText = values["graph_text"] ?? values["inactive_fg"] ?? foreground
+    meterBackground = values["meter_bg"] ?? values["inactive_fg"] ?? .palette(8)
+    box = values["proc_box"] ?? values["cpu_box"] ?? .palette(8)
+    divider = values["div_line"] ?? box
+    let traffic: [Color] = [.palette(2), .palette(3), .palette(1)]
+    load = gradient("cpu", or: traffic)
+    temperature = gradient("temp", or: traffic)
+    memory = gradient("used", or: traffic)
+    decode = gradient("download", or: traffic)
+    prefill = gradient("upload", or: traffic)
+    ok = values["ok"] ?? load.color(at: 0)
+    warn = values["warn"] ?? load.color(at: 0.5)
+    error = values["error"] ?? load.color(at: 1)
+    pending = values["pending"] ?? highlight
+  }
+}
+
+extension Theme.Gradient {
+  /// btop's rule: without an end the start alone; without a middle straight from start to end.
+  init(start: Color, middle: Color?, end: Color?) {
+    guard let end else {
+      steps = [start]
+      return
+    }
+    guard case .rgb(let r0, let g0, let b0) = start.kind, case .rgb(let r2, let g2, let b2) = end.kind else {
+      // A palette has nothing between its entries: the middle from half way, the end from 85 %.
+      steps = (0...100).map { $0 < 50 ? start : $0 < 85 ? middle ?? start : end }
+      return
+    }
+    func mix(_ from: UInt8, _ to: UInt8, _ step: Int, of count: Int) -> UInt8 {
+      UInt8(clamping: Int(from) + step * (Int(to) - Int(from)) / count)
+    }
+    if let middle, case .rgb(let r1, let g1, let b1) = middle.kind {
+      steps = (0...100).map { step in
+        step <= 50
+          ? .rgb(mix(r0, r1, step, of: 50), mix(g0, g1, step, of: 50), mix(b0, b1, step, of: 50))
+          : .rgb(
+            mix(r1, r2, step - 50, of: 50), mix(g1, g2, step - 50, of: 50), mix(b1, b2, step - 50, of: 50))
+      }
+    } else {
+      steps = (0...100).map { step in
+        .rgb(mix(r0, r2, step, of: 100), mix(g0, g2, step, of: 100), mix(b0, b2, step, of: 100))
+      }
+    }
+  }
+}
+
+extension Color {
+  /// A value of a theme file; nil if it is none.
+  init?(themeValue value: Substring) {
+    if value == "default" {
+      self = .terminal
+    } else if value.hasPrefix("color"), let index = UInt8(value.dropFirst(5)) {
+      self = .palette(index)
+    } else if value.hasPrefix("#") {
+      let digits = value.dropFirst()
+      guard digits.allSatisfy(\.isHexDigit), let number = UInt32(digits, radix: 16) else { return nil }
+      switch digits.utf8.count {
+      case 2: self = .rgb(UInt8(number & 255), UInt8(number & 255), UInt8(number & 255))
+      case 6: self = .rgb(UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255))
+      default: return nil
+      }
+    } else {
+      let numbers = value.split(separator: " ").map { UInt8($0) }
+      guard numbers.count == 3, let red = numbers[0], let green = numbers[1], let blue = numbers[2] else {
+        return nil
+      }
+      self = .rgb(red, green, blue)
+    }
+  }
+}
+
+extension Substring {
+  var trimmed: Substring {
+    var rest = self
+    while let first = rest.first, first.isWhitespace { rest = rest.dropFirst() }
+    while let last = rest.last, last.isWhitespace { rest = rest.dropLast() }
+    return rest
+  }
+}
