@@ -52,7 +52,8 @@ let package = Package(
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
     tests("IntakeTests", ["Intake", "CSystem"]),
     tests("NodeTests", ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake"]),
-    tests("TerminalTests", ["Terminal"]),
+    .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
+    tests("TerminalTests", ["Terminal", "StrictTerminal"]),
     tests("DashboardTests", ["Dashboard", "Node", "Terminal"]),
     tests("CommandTests", []),
   ]

@@ -117,8 +117,10 @@ public final class CursesScreen: Screen {
 
     use_env(false)
     set_escdelay(25)
-    guard let screen = Self.newterm(term: term, colors: capabilities.colors, output: output, input: input)
-    else {
+    let screen = Self.keepingSignals {
+      Self.newterm(term: term, colors: capabilities.colors, output: output, input: input)
+    }
+    guard let screen else {
       fclose(output)
       fclose(input)
       Self.turn.give()
@@ -156,19 +158,39 @@ public final class CursesScreen: Screen {
     term: String, colors: ColorLevel, output: UnsafeMutablePointer<FILE>, input: UnsafeMutablePointer<FILE>
   ) -> OpaquePointer? {
     func embedded() -> OpaquePointer? {
-      let before = getenv("TERMINFO").map { String(cString: $0) }
       let isDirect = colors == .truecolor
-      setenv("TERMINFO", isDirect ? EmbeddedTerminfo.direct : EmbeddedTerminfo.indexed, 1)
-      defer {
-        if let before { setenv("TERMINFO", before, 1) } else { unsetenv("TERMINFO") }
+      let entry = isDirect ? EmbeddedTerminfo.direct : EmbeddedTerminfo.indexed
+      return withEnvironment(["TERMINFO": entry]) {
+        CNCurses.newterm(isDirect ? "hotpot-direct" : "hotpot-256", output, input)
       }
-      return CNCurses.newterm(isDirect ? "hotpot-direct" : "hotpot-256", output, input)
     }
     switch TerminfoChoice(term: term, colors: colors) {
     case .embedded: return embedded() ?? CNCurses.newterm("xterm", output, input)
     case .system(let name):
       return CNCurses.newterm(name, output, input) ?? embedded() ?? CNCurses.newterm("vt100", output, input)
     }
+  }
+
+  private static func withEnvironment<Result>(_ values: [String: String], _ body: () -> Result) -> Result {
+    let before = values.keys.map { name in (name, getenv(name).map { String(cString: $0) }) }
+    for (name, value) in values { setenv(name, value, 1) }
+    defer {
+      for (name, value) in before {
+        if let value { setenv(name, value, 1) } else { unsetenv(name) }
+      }
+    }
+    return body()
+  }
+
+  /// curses would end the process at SIGINT and SIGTERM, and stop it at SIGTSTP, with handlers of its own.
+  private static func keepingSignals<Result>(_ body: () -> Result) -> Result {
+    let signals = [SIGINT, SIGTERM, SIGTSTP, SIGWINCH]
+    var before = signals.map { _ in sigaction() }
+    for (index, signal) in signals.enumerated() { sigaction(signal, nil, &before[index]) }
+    defer {
+      for (index, signal) in signals.enumerated() { sigaction(signal, &before[index], nil) }
+    }
+    return body()
   }
 
   private static func setUTF8Locale() -> Bool {

@@ -14,7 +14,7 @@
 //         dch=\E[%p1%dP, dch1=\E[P, dim=\E[2m, dl=\E[%p1%dM, dl1=\E[M, ech=\E[%p1%dX,
 //         ed=\E[J, el=\E[K, el1=\E[1K, home=\E[H, hpa=\E[%i%p1%dG, ich=\E[%p1%d@,
 //         il=\E[%p1%dL, il1=\E[L, ind=\n, rev=\E[7m, ri=\EM, rmcup=\E[?1049l,
-//         ritm=\E[23m, rmul=\E[24m, sgr0=\E[m, sitm=\E[3m, smcup=\E[?1049h, smul=\E[4m,
+//         ritm=\E[23m, rmam=\E[?7l, rmul=\E[24m, sgr0=\E[m, smam=\E[?7h, sitm=\E[3m, smcup=\E[?1049h, smul=\E[4m,
 //         vpa=\E[%i%p1%dd,
 //     hotpot-256|xterm-like with 256 colours,
 //         colors#0x100, pairs#0x10000, op=\E[39;49m,
@@ -30,48 +30,48 @@
 package enum EmbeddedTerminfo {
   /// The entry `hotpot-256`.
   package static let indexed = """
-    b64:HgInAB0ADwBpAZQBaG90cG90LTI1Nnx4dGVybS1saWtlIHdpdGggMjU2IGNvbG91cnMAAAEAAAEAAAABAAAAAAEBAAAA\
+    b64:HgInAB0ADwBpAaABaG90cG90LTI1Nnx4dGVybS1saWtlIHdpdGggMjU2IGNvbG91cnMAAAEAAAEAAAABAAAAAAEBAAAA\
     AAAAAAAAAAAAAAFQAAAACAAAABgAAAD_____________________________________________________AAEAAAAAAQD_\
     _wAAAgAEAP__FQAdACEAJQD__zAAQQBDAEcATgD__1AAVwD__1sA__9fAGMA__________9nAGwA__91AP_______3oA__9_\
     AIQA__-NAJEA________mgD_____________________oAD_________________________________________________\
     ______________________________________________________________________________________-kAK0AtgC_\
     AP__yADRANoA___jAP_______________________________-wA___3APkA____________________________________\
+    __________________wAAgH_________________________________________________________________________\
     ________________________________________________________________________________________________\
     ________________________________________________________________________________________________\
-    ________________________________________________________________________________________________\
-    _____________________________________________AD_________________________________________________\
-    ______________________8BAf__________________________________CgH_______________________8PAf______\
-    ____________________________________________________________________________________________FQFU\
+    ____________________________________________CAH_________________________________________________\
+    ______________________8NAf__________________________________FgH_______________________8bAf______\
+    ____________________________________________________________________________________________IQFg\
     AQcADQAbWyVpJXAxJWQ7JXAyJWRyABtbSBtbMkoAG1tLABtbSgAbWyVpJXAxJWRHABtbJWklcDElZDslcDIlZEgACgAbW0gA\
     G1s_MjVsAAgAG1s_MjVoABtbQwAbW0EAG1tQABtbTQAbWzFtABtbPzEwNDloABtbMm0AG1s3bQAbWzRtABtbJXAxJWRYABtb\
     bQAbWz8xMDQ5bAAbWzI0bQAbW0wAG1slcDElZFAAG1slcDElZE0AG1slcDElZEIAG1slcDElZEAAG1slcDElZEwAG1slcDEl\
-    ZEQAG1slcDElZEMAG1slcDElZEEAG1slaSVwMSVkZAAKABtNABtbMUsAG1szOTs0OW0AG1szbQAbWzIzbQAbWyU_JXAxJXs4\
-    fSU8JXQzJXAxJWQlZSVwMSV7MTZ9JTwldDklcDElezh9JS0lZCVlMzg7NTslcDElZCU7bQAbWyU_JXAxJXs4fSU8JXQ0JXAx\
-    JWQlZSVwMSV7MTZ9JTwldDEwJXAxJXs4fSUtJWQlZTQ4OzU7JXAxJWQlO20A
+    ZEQAG1slcDElZEMAG1slcDElZEEAG1slaSVwMSVkZAAKABtNABtbPzdoABtbPzdsABtbMUsAG1szOTs0OW0AG1szbQAbWzIz\
+    bQAbWyU_JXAxJXs4fSU8JXQzJXAxJWQlZSVwMSV7MTZ9JTwldDklcDElezh9JS0lZCVlMzg7NTslcDElZCU7bQAbWyU_JXAx\
+    JXs4fSU8JXQ0JXAxJWQlZSVwMSV7MTZ9JTwldDEwJXAxJXs4fSUtJWQlZTQ4OzU7JXAxJWQlO20A
     """
 
   /// The entry `hotpot-direct`.
   package static let direct = """
-    b64:HgI5AB0ADwBpASICaG90cG90LWRpcmVjdHx4dGVybS1saWtlIHdpdGggcGFsZXR0ZSBhbmQgZGlyZWN0IGNvbG91cnMA\
+    b64:HgI5AB0ADwBpAS4CaG90cG90LWRpcmVjdHx4dGVybS1saWtlIHdpdGggcGFsZXR0ZSBhbmQgZGlyZWN0IGNvbG91cnMA\
     AAEAAAEAAAABAAAAAAEBAAAAAAAAAAAAAAAAAAFQAAAACAAAABgAAAD_________________________________________\
     ____________AAAAAQAAAQD__wAAAgAEAP__FQAdACEAJQD__zAAQQBDAEcATgD__1AAVwD__1sA__9fAGMA__________9n\
     AGwA__91AP_______3oA__9_AIQA__-NAJEA________mgD_____________________oAD_________________________\
     ________________________________________________________________________________________________\
     ______________-kAK0AtgC_AP__yADRANoA___jAP_______________________________-wA___3APkA____________\
+    __________________________________________wAAgH_________________________________________________\
     ________________________________________________________________________________________________\
     ________________________________________________________________________________________________\
-    ________________________________________________________________________________________________\
-    _____________________________________________________________________AD_________________________\
-    ______________________________________________8BAf__________________________________CgH_________\
-    ______________8PAf______________________________________________________________________________\
-    ____________________FQGbAQcADQAbWyVpJXAxJWQ7JXAyJWRyABtbSBtbMkoAG1tLABtbSgAbWyVpJXAxJWRHABtbJWkl\
+    ____________________________________________________________________CAH_________________________\
+    ______________________________________________8NAf__________________________________FgH_________\
+    ______________8bAf______________________________________________________________________________\
+    ____________________IQGnAQcADQAbWyVpJXAxJWQ7JXAyJWRyABtbSBtbMkoAG1tLABtbSgAbWyVpJXAxJWRHABtbJWkl\
     cDElZDslcDIlZEgACgAbW0gAG1s_MjVsAAgAG1s_MjVoABtbQwAbW0EAG1tQABtbTQAbWzFtABtbPzEwNDloABtbMm0AG1s3\
     bQAbWzRtABtbJXAxJWRYABtbbQAbWz8xMDQ5bAAbWzI0bQAbW0wAG1slcDElZFAAG1slcDElZE0AG1slcDElZEIAG1slcDEl\
-    ZEAAG1slcDElZEwAG1slcDElZEQAG1slcDElZEMAG1slcDElZEEAG1slaSVwMSVkZAAKABtNABtbMUsAG1szOTs0OW0AG1sz\
-    bQAbWzIzbQAbWyU_JXAxJXs4fSU8JXQzJXAxJWQlZSVwMSV7MTZ9JTwldDklcDElezh9JS0lZCVlJXAxJXsyNTZ9JTwldDM4\
-    OzU7JXAxJWQlZTM4OzI7JXAxJXs2NTUzNn0lLyVkOyVwMSV7MjU2fSUvJXsyNTV9JSYlZDslcDElezI1NX0lJiVkJTttABtb\
-    JT8lcDElezh9JTwldDQlcDElZCVlJXAxJXsxNn0lPCV0MTAlcDElezh9JS0lZCVlJXAxJXsyNTZ9JTwldDQ4OzU7JXAxJWQl\
-    ZTQ4OzI7JXAxJXs2NTUzNn0lLyVkOyVwMSV7MjU2fSUvJXsyNTV9JSYlZDslcDElezI1NX0lJiVkJTttAAEAAAAAAAEABAAB\
-    AAAAUkdCAA==
+    ZEAAG1slcDElZEwAG1slcDElZEQAG1slcDElZEMAG1slcDElZEEAG1slaSVwMSVkZAAKABtNABtbPzdoABtbPzdsABtbMUsA\
+    G1szOTs0OW0AG1szbQAbWzIzbQAbWyU_JXAxJXs4fSU8JXQzJXAxJWQlZSVwMSV7MTZ9JTwldDklcDElezh9JS0lZCVlJXAx\
+    JXsyNTZ9JTwldDM4OzU7JXAxJWQlZTM4OzI7JXAxJXs2NTUzNn0lLyVkOyVwMSV7MjU2fSUvJXsyNTV9JSYlZDslcDElezI1\
+    NX0lJiVkJTttABtbJT8lcDElezh9JTwldDQlcDElZCVlJXAxJXsxNn0lPCV0MTAlcDElezh9JS0lZCVlJXAxJXsyNTZ9JTwl\
+    dDQ4OzU7JXAxJWQlZTQ4OzI7JXAxJXs2NTUzNn0lLyVkOyVwMSV7MjU2fSUvJXsyNTV9JSYlZDslcDElezI1NX0lJiVkJTtt\
+    AAEAAAAAAAEABAABAAAAUkdCAA==
     """
 }
