@@ -1,0 +1,123 @@
+// Limits.swift: every bound of the scheduler, with its unit, and the refusal of bounds that make no sense.
+// Start at `Limits`.
+
+/// The node's bounds. What is counted in tokens or blocks is about one engine's one KV memory.
+public struct Limits: Hashable, Codable, Sendable {
+  /// Positions in one KV block.
+  public static let blockSize = 16
+  /// What a prompt token and a generated token weigh in a client's share (Sheng et al. 2024, 3.2).
+  public static let promptWeight = 1
+  public static let outputWeight = 2
+
+  /// KV blocks of the engine, 1 or more.
+  public var blocks: Int
+  /// KV blocks of host memory to swap to; 0: never swap.
+  public var hostBlocks = 0
+  /// Positions that one sequence may have, prompt and output together.
+  public var contextLength: Int
+  /// Sequences in the batch.
+  public var maxRunning = 8
+  /// Sequences in the batch that are still in their prompt, while one step's prefill is used up by them.
+  public var maxPrefilling = 4
+  /// Tokens in one step, decodes and prefill together.
+  public var maxStepTokens = 512
+
+  /// Jobs that are pending, queued or held.
+  public var maxWaitingJobs = 1_000
+  /// Their prompts together, in tokens.
+  public var maxWaitingTokens = 2_000_000
+  /// Jobs of one client that are pending, queued or held.
+  public var maxWaitingJobsPerClient = 500
+  /// How long a pending job waits for the operator.
+  public var approvalTime: Microseconds = 600_000_000
+
+  /// The target for the time between two tokens of a stream while prompts are being prefilled.
+  public var tokenInterval: Microseconds = 200_000
+  /// The same as a multiple of a step without prefill; the smaller of the two counts.
+  public var stallRatio = 2.5
+  /// The target for a step that only prefills: bounds how soon a cancel or an urgent job is seen.
+  public var prefillInterval: Microseconds = 250_000
+
+  /// Serving time for which a line of jobs waits before it counts one priority higher.
+  public var ageing: Microseconds = 60_000_000
+  /// Within one client and priority, a job with a nearer time limit overtakes by at most this much.
+  public var patience: Microseconds = 600_000_000
+  /// Cost of one block's copy between device and host.
+  public var swapBlockTime: Microseconds = 50
+
+  public init(blocks: Int, contextLength: Int) {
+    self.blocks = blocks
+    self.contextLength = contextLength
+  }
+
+  /// The first bound that makes no sense, or nothing.
+  func check() throws(LimitsError) {
+    func want(_ field: String, _ found: Int64, in range: ClosedRange<Int64>) throws(LimitsError) {
+      if !range.contains(found) { throw LimitsError(field: field, found: found, wanted: range) }
+    }
+    try want("blocks", Int64(blocks), in: 1...Int64(Int32.max - 1))
+    try want("hostBlocks", Int64(hostBlocks), in: 0...Int64(Int32.max - 1))
+    try want("contextLength", Int64(contextLength), in: 2...(1 << 30))
+    try want("maxRunning", Int64(maxRunning), in: 1...4_096)
+    try want("maxPrefilling", Int64(maxPrefilling), in: 1...4_096)
+    try want("maxStepTokens", Int64(maxStepTokens), in: Int64(maxRunning + 4)...(1 << 20))
+    try want("maxWaitingJobs", Int64(maxWaitingJobs), in: 1...1_000_000)
+    try want("maxWaitingTokens", Int64(maxWaitingTokens), in: 1...(1 << 50))
+    try want("maxWaitingJobsPerClient", Int64(maxWaitingJobsPerClient), in: 1...1_000_000)
+    let year: Microseconds = 366 * 86_400_000_000
+    try want("approvalTime", approvalTime, in: 1...year)
+    try want("tokenInterval", tokenInterval, in: 1...year)
+    try want("prefillInterval", prefillInterval, in: 1...year)
+    try want("ageing", ageing, in: 1...year)
+    try want("patience", patience, in: 0...year)
+    try want("swapBlockTime", swapBlockTime, in: 0...year)
+    if !(stallRatio >= 1.1 && stallRatio <= 1_000) {
+      throw LimitsError(field: "stallRatio", found: Int64(clamping: stallRatio), wanted: 2...1_000)
+    }
+  }
+
+  /// Blocks that hold `positions` positions.
+  static func blocks(for positions: Int) -> Int { (positions + blockSize - 1) / blockSize }
+}
+
+/// A bound that makes no sense.
+public struct LimitsError: Error, Hashable, Sendable, CustomStringConvertible {
+  public let field: String
+  public let found: Int64
+  public let wanted: ClosedRange<Int64>
+
+  package init(field: String, found: Int64, wanted: ClosedRange<Int64>) {
+    self.field = field
+    self.found = found
+    self.wanted = wanted
+  }
+
+  public var description: String {
+    "scheduler limit '\(field)' is \(found), wanted \(wanted.lowerBound) to \(wanted.upperBound)"
+  }
+}
+
+extension Int64 {
+  /// The nearest whole number; NaN is 0.
+  init(clamping value: Double) {
+    if value.isNaN {
+      self = 0
+    } else if value >= 9.2e18 {
+      self = .max
+    } else if value <= -9.2e18 {
+      self = .min
+    } else {
+      self = Int64(value)
+    }
+  }
+
+  func plus(_ other: Int64) -> Int64 {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? (other < 0 ? .min : .max) : sum
+  }
+
+  func minus(_ other: Int64) -> Int64 {
+    let (difference, overflow) = subtractingReportingOverflow(other)
+    return overflow ? (other < 0 ? .max : .min) : difference
+  }
+}

@@ -1,0 +1,294 @@
+// Scheduler+Plan.swift: from the queue to one step, and from a step's results to what they did.
+// One token budget a step: all decodes, then as much prefill as keeps the time between tokens under its target.
+// Start at `plan(at:)`.
+
+extension Scheduler {
+  /// The next step. Empty if there is nothing to do, the node is paused, or a step is under way already; its `effects`
+  /// count all the same. After one that isn't empty, `stepped` must be called before the next.
+  public mutating func plan(at now: Microseconds) -> StepPlan {
+    var draft = Draft(effects: tick(at: now))
+    guard inFlight == nil, !isPaused else {
+      lastPlan = isPaused ? nil : lastPlan
+      return StepPlan(number: 0, operations: [], entries: [], effects: draft.effects)
+    }
+    age()
+    suspendAudits(&draft)
+    startWaiting(&draft)
+    decode(&draft)
+    let decodes = draft.entries.count
+    prefill(&draft)
+    guard !draft.entries.isEmpty || !draft.operations.isEmpty else {
+      return StepPlan(number: 0, operations: [], entries: [], effects: draft.effects)
+    }
+    stepNumber += 1
+    let tokens = draft.work.reduce(0) { $0 + $1.count } - decodes
+    inFlight = StepInFlight(
+      number: stepNumber, work: draft.work, decodes: decodes, prefillTokens: tokens,
+      swaps: !draft.operations.isEmpty)
+    counters.steps += 1
+    counters.evictedBlocks = pool.evictions
+    return StepPlan(
+      number: stepNumber, operations: draft.operations, entries: draft.entries, effects: draft.effects)
+  }
+
+  /// The longest time between two plans that ages the queue: a clock that jumps does not turn the order over.
+  static let longestStep: Microseconds = 5_000_000
+
+  private mutating func age() {
+    if let last = lastPlan { serving += min(clock.minus(last), Self.longestStep) }
+    lastPlan = clock
+    for index in lines.indices
+    where lines[index].chargedWhenAged == nil && !lines[index].key.audit && lineClass(lines[index]) == 9 {
+      lines[index].chargedWhenAged = counters.charged
+    }
+  }
+
+  // MARK: The batch
+
+  /// Audits leave the batch as soon as anything else wants to run. Their blocks stay until they are needed.
+  private mutating func suspendAudits(_ draft: inout Draft) {
+    guard running.contains(where: { records[$0].isAudit }) else { return }
+    guard bestLine(among: .clientJobs) != nil || running.contains(where: { !records[$0].isAudit }) else {
+      return
+    }
+    for index in running.reversed() where records[index].isAudit { preempt(index, .keep, &draft) }
+  }
+
+  private mutating func startWaiting(_ draft: inout Draft) {
+    var backlog = 0
+    var prefilling = 0
+    for index in running where records[index].remaining > 1 {
+      backlog += records[index].remaining
+      prefilling += 1
+    }
+    var mayPreempt = true
+    while let line = nextLine(), let index = lines[line].jobs.first {
+      guard prefilling < limits.maxPrefilling || backlog < limits.maxStepTokens else { return }
+      var leaver: Int?
+      if running.count >= limits.maxRunning {
+        // Nobody is passed over: a head that has to wait keeps the others waiting too.
+        guard mayPreempt, running.count == limits.maxRunning, let last = running.last,
+          records[last].startClass < records[index].priority
+        else { return }
+        leaver = last
+      }
+      guard makeRoom(for: index, &draft) else { return }
+      let startClass = lineClass(lines[line])
+      start(index, in: line, startClass: startClass, &draft)
+      if let leaver {
+        mayPreempt = false
+        preempt(leaver, .keep, &draft)
+      }
+      if records[index].remaining > 1 {
+        backlog += records[index].remaining
+        prefilling += 1
+      }
+    }
+  }
+
+  private func nextLine() -> Int? {
+    if let line = bestLine(among: .clientJobs) { return line }
+    guard running.allSatisfy({ records[$0].isAudit }) else { return nil }
+    return bestLine(among: .audits)
+  }
+
+  private mutating func start(_ index: Int, in line: Int, startClass: Int, _ draft: inout Draft) {
+    lines[line].since = serving
+    lines[line].chargedWhenAged = nil
+    startedGroup = records[index].standing.group
+    leaveLine(index)
+    countWaiting(index, -1)
+    parked.removeAll { $0 == index }
+    let client = records[index].client
+    if !records[index].isAudit {
+      virtualTime = max(virtualTime, counter(of: client))
+      lastStarted = client
+    }
+    records[index].state = .running
+    records[index].startClass = startClass
+    records[index].startOrder = nextStart
+    nextStart += 1
+    rank(index)
+    let id = records[index].job.id
+    guard records[index].startedAt == nil else {
+      draft.effects.append(.resumed(id))
+      return
+    }
+    records[index].startedAt = clock
+    records[index].cached = records[index].computed
+    counters.cachedTokens += Int64(records[index].computed)
+    draft.effects.append(.started(id, cachedTokens: records[index].cached))
+    records[index].charged = true
+    if !records[index].isAudit {
+      charge(client, (records[index].job.promptTokens - records[index].cached) * Limits.promptWeight)
+    }
+  }
+
+  /// Puts a sequence into the batch behind those of its class that came before it.
+  mutating func rank(_ index: Int) {
+    func key(_ index: Int) -> (Int, Int, Int64) {
+      (records[index].isAudit ? 1 : 0, -records[index].startClass, records[index].startOrder)
+    }
+    let own = key(index)
+    running.insert(index, at: running.firstIndex { key($0) > own } ?? running.count)
+  }
+
+  // MARK: The step
+
+  /// One token for each sequence that has only its newest token to compute. Memory goes by rank: whoever lacks a block
+  /// takes it from jobs outside the batch, else from the batch's last, which may be itself.
+  private mutating func decode(_ draft: inout Draft) {
+    var position = 0
+    while position < running.count {
+      let index = running[position]
+      guard records[index].remaining == 1 else {
+        position += 1
+        continue
+      }
+      let wanted = Limits.blocks(for: records[index].known)
+      while !allocate(index, upTo: wanted) {
+        if reclaimParked(sparing: nil, &draft) { continue }
+        guard let victim = running.last else { break }
+        preempt(victim, cheaperEviction(victim), &draft)
+        if victim == index { break }
+      }
+      guard position < running.count, running[position] == index else { return }
+      append(index, count: 1, &draft)
+      position += 1
+    }
+  }
+
+  /// Half of the budget for the prompt that is first by rank, so that it gets done; the rest for those with the least
+  /// left, so that a short prompt does not wait for a long one.
+  private mutating func prefill(_ draft: inout Draft) {
+    var prompts: [Int] = []
+    for index in running where records[index].remaining > 1 {
+      matchFurther(index)
+      prompts.append(index)
+    }
+    guard let first = prompts.first else { return }
+    let budget = steps.prefillBudget(decodes: draft.entries.count, limits: limits)
+    let others = prompts.dropFirst().sorted {
+      (records[$0].remaining, records[$0].startOrder) < (records[$1].remaining, records[$1].startOrder)
+    }
+    var left = budget / 2
+    var shares: [(index: Int, count: Int)] = []
+    for index in others where left > 0 {
+      let count = min(left, records[index].remaining)
+      shares.append((index, count))
+      left -= count
+    }
+    let taken = budget / 2 - left
+    let firstShare = min(budget - taken, records[first].remaining)
+    left = budget - taken - firstShare
+    // What the first does not need goes to the others.
+    for place in shares.indices where left > 0 {
+      let more = min(left, records[shares[place].index].remaining - shares[place].count)
+      shares[place].count += more
+      left -= more
+    }
+    chunk(first, firstShare, &draft)
+    for share in shares { chunk(share.index, share.count, &draft) }
+    // Nothing moves for want of memory: the last in the batch gives its up until the first can go on.
+    while draft.entries.isEmpty, let last = running.last, last != first {
+      preempt(last, cheaperEviction(last), &draft)
+      chunk(first, firstShare, &draft)
+    }
+  }
+
+  private mutating func chunk(_ index: Int, _ share: Int, _ draft: inout Draft) {
+    guard share > 0 else { return }
+    let wanted = Limits.blocks(for: records[index].computed + share)
+    while !allocate(index, upTo: wanted), reclaimParked(sparing: nil, &draft) {}
+    let count = min(share, records[index].blocks.count * Limits.blockSize - records[index].computed)
+    if count > 0 { append(index, count: count, &draft) }
+  }
+
+  private mutating func append(_ index: Int, count: Int, _ draft: inout Draft) {
+    let emits = records[index].remaining == count
+    draft.entries.append(
+      StepEntry(
+        job: records[index].job.id, start: records[index].computed, count: count,
+        blocks: records[index].blocks, emits: emits, outputIndex: records[index].generated))
+    draft.work.append(
+      StepWork(
+        index: index, job: records[index].job.id, serial: records[index].serial, count: count, emits: emits))
+  }
+
+  // MARK: What came of it
+
+  /// Takes in a step's results. Jobs that were cancelled meanwhile are passed over; those held meanwhile keep what the
+  /// step gave them. `took` is what the engine measured, and teaches how much to put into a step.
+  /// Results for jobs that are not in the step are ignored; an entry that should emit and has no result failed.
+  public mutating func stepped(
+    _ number: UInt64, _ results: [StepResult], took: Microseconds, at now: Microseconds
+  ) throws(StepError) -> [Effect] {
+    guard let step = inFlight, step.number == number else {
+      throw StepError(found: number, wanted: inFlight?.number)
+    }
+    inFlight = nil
+    advance(to: now)
+    // A copy to or from the host says nothing about computing.
+    if !step.swaps {
+      steps.measured(decodes: step.decodes, prefillTokens: step.prefillTokens, took: took)
+    }
+    var effects: [Effect] = []
+    // Engines answer in the order of the entries; look further only if this one did not.
+    var cursor = 0
+    for work in step.work {
+      var result: StepResult?
+      if cursor < results.count, results[cursor].job == work.job {
+        result = results[cursor]
+        cursor += 1
+      } else if cursor < results.count {
+        result = results.first { $0.job == work.job }
+      }
+      guard isAlive(work) else { continue }
+      if let effect = take(work, result) { effects.append(effect) }
+    }
+    return effects
+  }
+
+  private mutating func take(_ work: StepWork, _ result: StepResult?) -> Effect? {
+    let index = work.index
+    if case .failed(let reason) = result?.kind { return end(index, .failed(reason: reason)) }
+    records[index].computed += work.count
+    records[index].reached = max(records[index].reached, records[index].computed)
+    let prefill = work.emits && records[index].generated > 0 ? work.count - 1 : work.count
+    counters.prefillTokens += Int64(prefill)
+    guard work.emits else {
+      learnKeys(index, result?.keys ?? [])
+      return nil
+    }
+    guard let result else { return end(index, .failed(reason: "the engine gave no result for its token")) }
+    let last: FinishReason?
+    switch result.kind {
+    case .token:
+      countToken(index)
+      last = records[index].generated >= records[index].job.maxOutputTokens ? .length : nil
+    case .lastToken(let reason):
+      countToken(index)
+      last = reason
+    case .end(let reason): last = reason
+    case .failed(let reason): return end(index, .failed(reason: reason))
+    }
+    learnKeys(index, result.keys)
+    return last.map { end(index, .done($0)) }
+  }
+
+  private mutating func countToken(_ index: Int) {
+    records[index].generated += 1
+    counters.generatedTokens += 1
+    if !records[index].isAudit { charge(records[index].client, Limits.outputWeight) }
+  }
+
+  private func isAlive(_ work: StepWork) -> Bool {
+    recordOf[work.job] == work.index && records[work.index].serial == work.serial
+  }
+
+  private mutating func learnKeys(_ index: Int, _ keys: [BlockKey]) {
+    let room = records[index].known / Limits.blockSize - records[index].keys.count
+    records[index].keys.append(contentsOf: keys.prefix(max(0, room)))
+    publish(index)
+  }
+}

@@ -1,0 +1,361 @@
+// Scheduler.swift: which job runs next, and which is refused.
+// A value: no clock, no thread, no model; every decision replays from its inputs.
+// Words follow vLLM: sequence, block, prefill, decode, preempt.
+//
+// A job's way: submit -> (approve) -> plan puts it into a step -> stepped moves it on -> Effect.ended.
+// Start at `submit`, then `plan(at:)` in Scheduler+Plan.swift. Who is next is decided in Scheduler+Order.swift,
+// memory in Scheduler+Memory.swift, what an operator may do in Scheduler+Acts.swift.
+
+/// The queue, the batch and the KV blocks of one engine.
+///
+/// Every call that changes something takes the time. A clock that goes back stands still here until it goes on, one
+/// that jumps ahead makes time limits run out, but does not age the queue (that counts serving time).
+///
+/// **No starvation.** A job's line (its client and priority) counts one priority higher for each `Limits.ageing` of
+/// serving time since its last start, up to 9: then it is fully aged. From there until its next start, all clients
+/// together are charged at most `agedLineBound` weighted tokens. Within its line, a job is overtaken only by jobs that
+/// were queued up to `Limits.patience` after it, by sequences that already ran, and by what an operator moves.
+///
+/// **Fairness.** While two clients both have jobs queued at one priority, and nobody holds, moves or cancels, what they
+/// are charged in any interval differs by at most `fairnessBound` weighted tokens (Sheng et al. 2024, theorem 4.4).
+public struct Scheduler: Sendable {
+  public internal(set) var limits: Limits
+  public internal(set) var isPaused = false
+  public internal(set) var isDraining = false
+  public internal(set) var counters = Counters()
+
+  // Time: `clock` is the sum of the forward moves of the caller's clock; `serving` that of its moves between plans.
+  var clock: Microseconds = 0
+  var lastTime: Microseconds?
+  var serving: Microseconds = 0
+  var lastPlan: Microseconds?
+  /// No time limit runs out before this.
+  var nextExpiry = Microseconds.max
+
+  var records: [Record] = []
+  var emptyRecords: [Int] = []
+  var recordOf: [JobID: Int] = [:]
+
+  var clients: [Client] = []
+  var clientOf: [ClientID: Int] = [:]
+  var nextSerial: UInt64 = 1
+
+  var lines: [Line] = []
+  var lineOf: [LineKey: Int] = [:]
+  /// The highest counter at which anybody was started.
+  var virtualTime: Int64 = 0
+  var lastStarted: Int?
+  var nextPlace: Int64 = 0
+  var nextStart: Int64 = 0
+  var nextGroup: Int64 = 1
+  /// The group whose first job has started; 0: none.
+  var startedGroup: Int64 = 0
+  var outputShare = 1.0
+
+  /// The batch in rank order: who gets memory first, and the reverse of who is preempted.
+  var running: [Int] = []
+  /// Jobs outside the batch that still have blocks on the device, in the order they came out.
+  var parked: [Int] = []
+  var waitingJobs = 0
+  var waitingTokens = 0
+  var pendingJobs = 0
+  var heldJobs = 0
+
+  var pool: BlockPool
+  var hostFree: [BlockID]
+  var steps = StepModel()
+  var stepNumber: UInt64 = 0
+  var inFlight: StepInFlight?
+  /// The job at the head for which there was no memory, and how much was free then: no need to look again before more is.
+  var blockedHead: (job: JobID, free: Int)?
+
+  public init(_ limits: Limits) throws(LimitsError) {
+    try limits.check()
+    self.limits = limits
+    pool = BlockPool(count: limits.blocks)
+    hostFree = (0..<BlockID(limits.hostBlocks)).reversed()
+  }
+
+  /// Changes bounds while jobs run. What is there stays: a smaller batch shrinks as sequences end.
+  /// The sizes of the memory itself (`blocks`, `hostBlocks`, `contextLength`) stay as they were.
+  public mutating func setLimits(_ new: Limits) throws(LimitsError) {
+    var new = new
+    new.blocks = limits.blocks
+    new.hostBlocks = limits.hostBlocks
+    new.contextLength = limits.contextLength
+    try new.check()
+    limits = new
+  }
+
+  // MARK: Submission
+
+  /// Takes a job on, or says why not. `verdict` is the policy's (`Policy.decide`), or `.admit` for the node's own jobs.
+  /// A refused job leaves no trace but in `counters`.
+  public mutating func submit(_ job: Job, verdict: Verdict, at now: Microseconds) -> Submission {
+    advance(to: now)
+    counters.submitted += 1
+    if let refusal = refusal(of: job, verdict: verdict) {
+      counters.refused += 1
+      return .refused(refusal)
+    }
+    let client = client(for: job.client)
+    let deadline = job.timeLimit.map { clock.plus($0) } ?? .max
+    let pending = verdict == .ask
+    let priority = job.priority
+    let own = standing(
+      LineKey(client: client, priority: priority, audit: job.origin == .audit), deadline: deadline)
+    let record = Record(
+      job: job, serial: nextSerial, client: client, state: pending ? .pending : .queued, priority: priority,
+      standing: own, own: own, submittedAt: clock, deadline: deadline,
+      approvalDeadline: pending ? clock.plus(limits.approvalTime) : .max,
+      keys: Array(job.prefix.prefix(job.promptTokens / Limits.blockSize)))
+    nextSerial += 1
+    let index = add(record)
+    clients[client].references += 2
+    countWaiting(index, 1)
+    nextExpiry = min(nextExpiry, deadline, record.approvalDeadline)
+    if pending {
+      pendingJobs += 1
+      return .pending(decideWithin: limits.approvalTime)
+    }
+    enqueue(index)
+    return .queued
+  }
+
+  private func refusal(of job: Job, verdict: Verdict) -> Refusal? {
+    if recordOf[job.id] != nil { return .duplicate(job.id) }
+    if job.promptTokens < 1 {
+      return .invalid(field: "promptTokens", found: Int64(job.promptTokens), wanted: "1 or more")
+    }
+    if job.maxOutputTokens < 1 {
+      return .invalid(field: "maxOutputTokens", found: Int64(job.maxOutputTokens), wanted: "1 or more")
+    }
+    if !(0...9).contains(job.priority) {
+      return .invalid(field: "priority", found: Int64(job.priority), wanted: "0 to 9")
+    }
+    if let limit = job.timeLimit, limit < 1 {
+      return .invalid(field: "timeLimit", found: limit, wanted: "1 microsecond or more")
+    }
+    let room = min(
+      limits.contextLength, limits.blocks.multipliedReportingOverflow(by: Limits.blockSize).partialValue)
+    let (length, overflow) = job.promptTokens.addingReportingOverflow(job.maxOutputTokens)
+    if overflow || length > room {
+      return .tooLong(prompt: job.promptTokens, output: job.maxOutputTokens, room: room)
+    }
+    if case .reject(let reason) = verdict { return .policy(reason: reason) }
+    if isDraining { return .draining }
+    if waitingJobs >= limits.maxWaitingJobs {
+      return .queueFull(jobs: waitingJobs, retryAfter: retryAfter)
+    }
+    if waitingTokens + job.promptTokens > limits.maxWaitingTokens {
+      return .tokensFull(tokens: waitingTokens, retryAfter: retryAfter)
+    }
+    if let client = clientOf[job.client], clients[client].waiting >= limits.maxWaitingJobsPerClient {
+      return .clientFull(jobs: clients[client].waiting, retryAfter: retryAfter)
+    }
+    return nil
+  }
+
+  /// Lets time pass: pending jobs and time limits run out. `plan` does it too; Node calls it when `nextDeadline` comes.
+  public mutating func tick(at now: Microseconds) -> [Effect] {
+    advance(to: now)
+    guard clock >= nextExpiry else { return [] }
+    var effects: [Effect] = []
+    var next = Microseconds.max
+    for id in aliveInOrder() {
+      guard let index = recordOf[id] else { continue }
+      let record = records[index]
+      if record.state == .pending, record.approvalDeadline <= clock {
+        effects.append(end(index, .expired(.approval)))
+      } else if record.deadline <= clock {
+        effects.append(end(index, .expired(.timeLimit)))
+      } else {
+        next = min(next, record.deadline, record.state == .pending ? record.approvalDeadline : .max)
+      }
+    }
+    nextExpiry = next
+    return effects
+  }
+
+  /// How long from the last given time until something may run out; nil: nothing can.
+  public var nextDeadline: Microseconds? {
+    nextExpiry == .max ? nil : max(0, nextExpiry.minus(clock))
+  }
+
+  // MARK: Bookkeeping
+
+  mutating func advance(to now: Microseconds) {
+    if let last = lastTime { clock = clock.plus(max(0, now.minus(last))) }
+    lastTime = now
+  }
+
+  mutating func add(_ record: Record) -> Int {
+    let index: Int
+    if let empty = emptyRecords.popLast() {
+      index = empty
+      records[index] = record
+    } else {
+      index = records.count
+      records.append(record)
+    }
+    recordOf[record.job.id] = index
+    return index
+  }
+
+  /// Jobs in order of submission (a job's number need not be).
+  func aliveInOrder() -> [JobID] {
+    records.filter(\.alive).sorted { ($0.submittedAt, $0.job.id) < ($1.submittedAt, $1.job.id) }.map(\.job.id)
+  }
+
+  mutating func countWaiting(_ index: Int, _ sign: Int) {
+    waitingJobs += sign
+    waitingTokens += sign * records[index].job.promptTokens
+    clients[records[index].client].waiting += sign
+  }
+
+  /// Takes a job out of whatever it is in and gives back all that it has.
+  mutating func end(_ index: Int, _ outcome: Outcome) -> Effect {
+    let record = records[index]
+    blockedHead = nil
+    switch record.state {
+    case .pending:
+      pendingJobs -= 1
+      countWaiting(index, -1)
+    case .queued:
+      leaveLine(index)
+      countWaiting(index, -1)
+    case .held:
+      heldJobs -= 1
+      countWaiting(index, -1)
+    case .running: running.removeAll { $0 == index }
+    case .done, .rejected, .cancelled, .expired, .failed, .interrupted: break
+    }
+    dropBlocks(index)
+    clients[record.client].references -= 1
+    clients[record.standing.line.client].references -= 1
+    recordOf[record.job.id] = nil
+    records[index].alive = false
+    records[index].keys = []
+    emptyRecords.append(index)
+    counters.count(outcome)
+    if case .done = outcome {
+      let share = Double(record.generated) / Double(max(1, record.job.maxOutputTokens))
+      outputShare += (share - outputShare) / 16
+    }
+    let until = record.startedAt ?? clock
+    return .ended(
+      Ended(
+        job: record.job.id, client: record.job.client, outcome: outcome,
+        prefilledTokens: min(record.reached, record.job.promptTokens), cachedTokens: record.cached,
+        generatedTokens: record.generated, waited: until.minus(record.submittedAt),
+        ran: record.startedAt.map { clock.minus($0) } ?? 0))
+  }
+
+  /// The record of a client; makes one, forgetting the least served of those that have no jobs if there are too many.
+  mutating func client(for id: ClientID) -> Int {
+    if let known = clientOf[id] { return known }
+    let new = Client(id: id, serial: nextSerial, counter: 0, references: 0, lines: 0, waiting: 0)
+    nextSerial += 1
+    var index = clients.count
+    if clients.count >= Self.rememberedClients {
+      var least: Int?
+      for (candidate, client) in clients.enumerated() where client.references == 0 && candidate != lastStarted
+      {
+        if let best = least, clients[best].counter <= client.counter { continue }
+        least = candidate
+      }
+      if let least { index = least }
+    }
+    if index == clients.count {
+      clients.append(new)
+    } else {
+      clientOf[clients[index].id] = nil
+      clients[index] = new
+    }
+    clientOf[id] = index
+    return index
+  }
+
+  /// Clients whose share is remembered though they have no jobs.
+  static let rememberedClients = 4_096
+}
+
+/// What a submission came to.
+public enum Submission: Hashable, Codable, Sendable {
+  /// An operator has this long to decide.
+  case pending(decideWithin: Microseconds)
+  case queued
+  case refused(Refusal)
+}
+
+/// Why a job was not taken on.
+public enum Refusal: Hashable, Codable, Sendable, CustomStringConvertible {
+  case policy(reason: String)
+  case queueFull(jobs: Int, retryAfter: Microseconds)
+  case tokensFull(tokens: Int, retryAfter: Microseconds)
+  case clientFull(jobs: Int, retryAfter: Microseconds)
+  /// `room`: the positions that one sequence can have here.
+  case tooLong(prompt: Int, output: Int, room: Int)
+  case draining
+  case duplicate(JobID)
+  case invalid(field: String, found: Int64, wanted: String)
+
+  /// How long to wait before it is worth asking again, where that is known.
+  public var retryAfter: Microseconds? {
+    switch self {
+    case .queueFull(_, let time), .tokensFull(_, let time), .clientFull(_, let time): time
+    case .policy, .tooLong, .draining, .duplicate, .invalid: nil
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .policy(let reason): reason
+    case .queueFull(let jobs, _): "the queue is full: \(jobs) jobs wait"
+    case .tokensFull(let tokens, _): "the queue is full: \(tokens) prompt tokens wait"
+    case .clientFull(let jobs, _): "this client already has \(jobs) jobs waiting"
+    case .tooLong(let prompt, let output, let room):
+      "\(prompt) prompt tokens and up to \(output) generated ones do not fit the \(room) positions there are"
+    case .draining: "the node is draining and takes no new jobs"
+    case .duplicate(let id): "job \(id) exists already"
+    case .invalid(let field, let found, let wanted): "\(field) is \(found), wanted \(wanted)"
+    }
+  }
+}
+
+/// What has happened since the scheduler was made. Only grows.
+public struct Counters: Hashable, Codable, Sendable {
+  public var submitted: Int64 = 0
+  public var refused: Int64 = 0
+  public var done: Int64 = 0
+  public var rejected: Int64 = 0
+  public var cancelled: Int64 = 0
+  public var expired: Int64 = 0
+  public var failed: Int64 = 0
+  public var interrupted: Int64 = 0
+  public var steps: Int64 = 0
+  /// Prompt positions computed, those computed again after a preemption included.
+  public var prefillTokens: Int64 = 0
+  /// Positions found in the cache instead.
+  public var cachedTokens: Int64 = 0
+  public var generatedTokens: Int64 = 0
+  public var keptPreemptions: Int64 = 0
+  public var swapPreemptions: Int64 = 0
+  public var recomputePreemptions: Int64 = 0
+  /// Cached blocks that were given away.
+  public var evictedBlocks: Int64 = 0
+  /// Weighted tokens charged to all clients.
+  public var charged: Int64 = 0
+
+  mutating func count(_ outcome: Outcome) {
+    switch outcome.state {
+    case .done: done += 1
+    case .rejected: rejected += 1
+    case .cancelled: cancelled += 1
+    case .expired: expired += 1
+    case .failed: failed += 1
+    case .interrupted: interrupted += 1
+    case .pending, .queued, .running, .held: break
+    }
+  }
+}

@@ -1,1 +1,0 @@
-// Scheduling: skeleton, replaced by its first real file.

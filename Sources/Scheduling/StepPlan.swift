@@ -1,0 +1,81 @@
+// StepPlan.swift: one step's work as the engine gets it, and what the engine says back.
+// Start at `StepPlan`.
+
+/// One step. The engine does `operations` in order, then computes all `entries` as one batch, then Node calls
+/// `Scheduler.stepped`. Until then the scheduler gives out none of the blocks named here for anything else.
+public struct StepPlan: Hashable, Codable, Sendable {
+  /// Given back to `stepped`; 0 when there is nothing to do.
+  public let number: UInt64
+  public let operations: [KVOperation]
+  public let entries: [StepEntry]
+  /// What planning itself did to jobs: started, preempted, expired and so on, in order.
+  public let effects: [Effect]
+
+  /// Nothing to do, and `stepped` must not be called. `Scheduler.whyIdle` says why.
+  public var isEmpty: Bool { number == 0 }
+  public var tokenCount: Int { entries.reduce(0) { $0 + $1.count } }
+}
+
+/// Some consecutive positions of one sequence.
+public struct StepEntry: Hashable, Codable, Sendable {
+  public let job: JobID
+  /// The first position to compute. Position p is prompt token p, or generated token p - promptTokens.
+  public let start: Int
+  /// Positions to compute, 1 or more.
+  public let count: Int
+  /// The sequence's block table: position p lies in `blocks[p / 16]`, row p % 16. Covers start + count positions.
+  public let blocks: [BlockID]
+  /// Whether the last position's logits give the next token.
+  public let emits: Bool
+  /// How many tokens it has generated so far: the index of the one that this entry emits.
+  public let outputIndex: Int
+}
+
+/// Copies between device and host memory, done before the step's entries, in order. Blocks that are merely given up
+/// need no operation, and none are ever copied within the device, since only full blocks are shared.
+public enum KVOperation: Hashable, Codable, Sendable {
+  /// Copy each `blocks[i]` of the device to `host[i]`.
+  case swapOut(JobID, blocks: [BlockID], host: [BlockID])
+  /// Copy each `host[i]` to `blocks[i]` of the device.
+  case swapIn(JobID, host: [BlockID], blocks: [BlockID])
+}
+
+/// What one entry of a step came to. An entry that emits must have one; for one that doesn't, silence is success.
+public struct StepResult: Hashable, Codable, Sendable {
+  public enum Kind: Hashable, Codable, Sendable {
+    /// One more token; the sequence goes on (until `maxOutputTokens`).
+    case token
+    /// One more token, and it was the last.
+    case lastToken(FinishReason)
+    /// The end without a further token: a stop token that does not count as output.
+    case end(FinishReason)
+    case failed(reason: String)
+  }
+
+  public let job: JobID
+  public let kind: Kind
+  /// Keys of blocks whose 16 tokens have become known, following in order on those given before. May come late or never.
+  public let keys: [BlockKey]
+
+  public init(job: JobID, _ kind: Kind, keys: [BlockKey] = []) {
+    self.job = job
+    self.kind = kind
+    self.keys = keys
+  }
+}
+
+/// `stepped` was called for a step that is not under way: the caller's fault, and nothing was changed.
+public struct StepError: Error, Hashable, Sendable, CustomStringConvertible {
+  public let found: UInt64
+  public let wanted: UInt64?
+
+  package init(found: UInt64, wanted: UInt64?) {
+    self.found = found
+    self.wanted = wanted
+  }
+
+  public var description: String {
+    guard let wanted else { return "step \(found) was reported, but none is under way" }
+    return "step \(found) was reported, but step \(wanted) is under way"
+  }
+}

@@ -1,0 +1,205 @@
+// Bench.swift: a scheduler with an engine that is a formula, driven by hand. The engine keeps what it was told to write
+// into each block, and so finds out if a plan has a sequence read what isn't there.
+
+import Scheduling
+
+/// A made-up engine: it remembers the text of every block (as a hash of the positions that should be there), and refuses a
+/// plan that reads a block holding anything else.
+struct FakeEngine {
+  /// For each device and host block, the content written by row.
+  var device: [[UInt64]]
+  var host: [[UInt64]]
+  var wrong: [String] = []
+  /// The content a job's position must have. Jobs with one text agree on prefixes.
+  var text: [JobID: UInt64] = [:]
+  var prompt: [JobID: Int] = [:]
+
+  init(_ limits: Limits) {
+    device = Array(repeating: Array(repeating: 0, count: 16), count: limits.blocks)
+    host = Array(repeating: Array(repeating: 0, count: 16), count: limits.hostBlocks)
+  }
+
+  /// What a position holds: shared texts are equal in the first `shared` positions of a topic, then differ by job.
+  static func content(_ topic: UInt64, _ shared: Int, _ job: JobID, _ position: Int) -> UInt64 {
+    var x = position < shared ? topic &* 0x9E37_79B9_7F4A_7C15 : job.rawValue &* 0xD1B5_4A32_D192_ED03 &+ 1
+    x ^= UInt64(position) &* 0xBF58_476D_1CE4_E5B9
+    x ^= x >> 29
+    return x &* 0x94D0_49BB_1331_11EB | 1
+  }
+
+  static func key(_ topic: UInt64, _ shared: Int, _ job: JobID, block: Int) -> BlockKey {
+    var high: UInt64 = 1
+    var low: UInt64 = 2
+    for position in 0..<(block + 1) * 16 {
+      let token = content(topic, shared, job, position)
+      high = (high ^ token) &* 0x0000_0100_0000_01B3
+      low = (low &+ token) &* 0x9E37_79B9_7F4A_7C15
+    }
+    return BlockKey(high: high, low: low)
+  }
+
+  mutating func perform(_ plan: StepPlan, content: (JobID, Int) -> UInt64) {
+    for operation in plan.operations {
+      switch operation {
+      case .swapOut(_, let blocks, let to):
+        if blocks.count != to.count { wrong.append("swapOut of unequal lists") }
+        for (block, row) in zip(blocks, to) { host[Int(row)] = device[Int(block)] }
+      case .swapIn(_, let from, let blocks):
+        if blocks.count != from.count { wrong.append("swapIn of unequal lists") }
+        for (row, block) in zip(from, blocks) { device[Int(block)] = host[Int(row)] }
+      }
+    }
+    var written: Set<BlockID> = []
+    for entry in plan.entries {
+      let end = entry.start + entry.count
+      if entry.blocks.count * 16 < end {
+        wrong.append("job \(entry.job): \(entry.blocks.count) blocks for \(end) positions")
+      }
+      for position in entry.start..<end {
+        let block = entry.blocks[position / 16]
+        device[Int(block)][position % 16] = content(entry.job, position)
+        if position % 16 == 0 || position == entry.start, !written.insert(block).inserted {
+          wrong.append("step \(plan.number): block \(block) is written by two")
+        }
+      }
+    }
+    // Read after all was written, as attention does.
+    for entry in plan.entries {
+      for position in 0..<entry.start {
+        let block = entry.blocks[position / 16]
+        if device[Int(block)][position % 16] != content(entry.job, position) {
+          wrong.append("step \(plan.number): job \(entry.job) reads something else at position \(position)")
+          break
+        }
+      }
+    }
+  }
+}
+
+/// A scheduler, a clock and the engine above, for tests that tell a story.
+struct Bench {
+  var scheduler: Scheduler
+  var engine: FakeEngine
+  var now: Microseconds = 1_000_000
+  var topics: [JobID: (topic: UInt64, shared: Int)] = [:]
+  var effects: [Effect] = []
+  var starts: [JobID] = []
+  var ended: [JobID: Ended] = [:]
+  var reread: [String] = []
+  var outputs: [JobID: [Int]] = [:]
+  /// Jobs whose last token comes before their limit.
+  var stopAt: [JobID: Int] = [:]
+  var nextJob: UInt64 = 1
+
+  init(_ limits: Limits) throws {
+    scheduler = try Scheduler(limits)
+    engine = FakeEngine(limits)
+  }
+
+  static func limits(blocks: Int = 64, context: Int = 512, _ change: (inout Limits) -> Void = { _ in })
+    -> Limits
+  {
+    var limits = Limits(blocks: blocks, contextLength: context)
+    change(&limits)
+    return limits
+  }
+
+  mutating func note(_ new: [Effect]) {
+    effects += new
+    for effect in new {
+      switch effect {
+      case .started(let id, _): starts.append(id)
+      case .ended(let end): ended[end.job] = end
+      default: break
+      }
+    }
+  }
+
+  @discardableResult
+  mutating func submit(
+    _ client: String = "ada", prompt: Int = 20, output: Int = 4, priority: Int = 5, origin: Origin = .network,
+    topic: UInt64? = nil, shared: Int = 0, timeLimit: Microseconds? = nil, verdict: Verdict = .admit
+  ) -> JobID {
+    submission(
+      client, prompt: prompt, output: output, priority: priority, origin: origin, topic: topic,
+      shared: shared,
+      timeLimit: timeLimit, verdict: verdict
+    ).0
+  }
+
+  mutating func submission(
+    _ client: String = "ada", prompt: Int = 20, output: Int = 4, priority: Int = 5, origin: Origin = .network,
+    topic: UInt64? = nil, shared: Int = 0, timeLimit: Microseconds? = nil, verdict: Verdict = .admit
+  ) -> (JobID, Submission) {
+    let id = JobID(nextJob)
+    nextJob += 1
+    topics[id] = (topic ?? id.rawValue, topic == nil ? 0 : shared)
+    let keys = (0..<max(0, prompt / 16)).map { key(id, block: $0) }
+    let job = Job(
+      id: id, client: ClientID(client), model: "tiny", origin: origin, promptTokens: prompt,
+      maxOutputTokens: output, priority: priority, timeLimit: timeLimit, prefix: keys)
+    return (id, scheduler.submit(job, verdict: verdict, at: now))
+  }
+
+  func key(_ id: JobID, block: Int) -> BlockKey {
+    let (topic, shared) = topics[id] ?? (0, 0)
+    return FakeEngine.key(topic, shared, id, block: block)
+  }
+
+  func content(_ id: JobID, _ position: Int) -> UInt64 {
+    let (topic, shared) = topics[id] ?? (0, 0)
+    return FakeEngine.content(topic, shared, id, position)
+  }
+
+  mutating func plan() -> StepPlan {
+    let plan = scheduler.plan(at: now)
+    note(plan.effects)
+    let topics = topics
+    engine.perform(plan) { id, position in
+      let (topic, shared) = topics[id] ?? (0, 0)
+      return FakeEngine.content(topic, shared, id, position)
+    }
+    return plan
+  }
+
+  /// A decode step costs 10 ms and 1 ms a sequence, a prompt token 0.5 ms.
+  static func cost(_ plan: StepPlan) -> Microseconds {
+    var decodes: Microseconds = 0
+    var prefill: Microseconds = 0
+    for entry in plan.entries {
+      if entry.count == 1 { decodes += 1 } else { prefill += Microseconds(entry.count) }
+    }
+    return (decodes > 0 ? 10_000 : 0) + decodes * 1_000 + prefill * 500
+  }
+
+  mutating func results(_ plan: StepPlan, withKeys: Bool = true) -> [StepResult] {
+    plan.entries.filter(\.emits).map { entry in
+      outputs[entry.job, default: []].append(entry.outputIndex)
+      let known = entry.start + entry.count + 1
+      let keys = withKeys && known % 16 == 0 ? [key(entry.job, block: known / 16 - 1)] : []
+      let last = stopAt[entry.job] == entry.outputIndex + 1
+      return StepResult(job: entry.job, last ? .lastToken(.stop) : .token, keys: keys)
+    }
+  }
+
+  mutating func finish(_ plan: StepPlan) throws {
+    guard !plan.isEmpty else { return }
+    now += Self.cost(plan)
+    let results = results(plan)
+    note(try scheduler.stepped(plan.number, results, took: Self.cost(plan), at: now))
+  }
+
+  @discardableResult
+  mutating func step() throws -> StepPlan {
+    let plan = plan()
+    try finish(plan)
+    return plan
+  }
+
+  /// Steps until nothing is left to do.
+  mutating func run(most: Int = 10_000) throws {
+    for _ in 0..<most where !(try step().isEmpty) {}
+  }
+
+  func state(_ id: JobID) -> JobState? { scheduler.job(id)?.state ?? ended[id]?.outcome.state }
+}
