@@ -45,7 +45,12 @@ let package = Package(
       ],
       swiftSettings: strict),
 
-    tests("InferenceTests", ["Inference", "CKernels"]),
+    // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
+    .target(name: "Fuzzing", dependencies: ["Inference"], path: "Tests/Fuzzing", swiftSettings: strict),
+    .executableTarget(name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Fuzz", swiftSettings: strict),
+    tests("FuzzTests", ["Fuzzing"]),
+
+    tests("InferenceTests", ["Inference", "CKernels", "Fuzzing"]),
     tests("SchedulingTests", ["Scheduling"]),
     tests("ReceiptsTests", ["Receipts", "CKernels"]),
     tests("AccountingTests", ["Accounting"]),

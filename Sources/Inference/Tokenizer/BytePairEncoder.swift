@@ -1,0 +1,192 @@
+// BytePairEncoder.swift: byte-level byte-pair encoding of one word: start from its bytes, merge the adjacent pair of
+// the lowest rank (the leftmost of equals) until none is left.
+// Leaves out the cutting of text into words: PreTokenizer.swift. Start at encode(_:into:scratch:).
+// Source: Sennrich et al. 2016, 3.2; ranks as in GPT-2's encoder.py. Checked against vectors of llama.cpp.
+
+/// The merges of a vocabulary: a pair of symbols to its rank and to the symbol it becomes.
+///
+/// A symbol is a token, or, above the tokens, an intermediate string of some merge that is no token itself.
+struct MergeTable: Sendable {
+  /// 21 bits of each symbol and of the rank share a slot of 64 bits; the top bit says used.
+  static let symbolLimit = 1 << 21
+  static let rankLimit = 1 << 21
+  static let noRank = UInt32.max
+
+  private var slots: [UInt64]
+  private let hash = TableHash()
+  private(set) var results: [UInt32]
+
+  init(count: Int) {
+    var size = 16
+    while size < count + count / 2 { size *= 2 }
+    slots = [UInt64](repeating: 0, count: size)
+    results = [UInt32](repeating: 0, count: count)
+  }
+
+  /// The first of two merges of the same pair wins.
+  mutating func insert(left: Int, right: Int, rank: Int, result: Int) {
+    let key = UInt64(left) << 21 | UInt64(right)
+    let wanted = 1 << 42 | key
+    let mask = slots.count - 1
+    var slot = Int(truncatingIfNeeded: hash(key)) & mask
+    while slots[slot] != 0 {
+      if slots[slot] >> 21 == wanted { return }
+      slot = (slot + 1) & mask
+    }
+    slots[slot] = wanted << 21 | UInt64(rank)
+    results[rank] = UInt32(result)
+  }
+
+  @inline(__always)
+  func rank(_ left: UInt32, _ right: UInt32) -> UInt32 {
+    let key = UInt64(left) << 21 | UInt64(right)
+    let wanted = 1 << 42 | key
+    let mask = slots.count - 1
+    var slot = Int(truncatingIfNeeded: hash(key)) & mask
+    while true {
+      let entry = slots[slot]
+      if entry >> 21 == wanted { return UInt32(truncatingIfNeeded: entry & (1 << 21 - 1)) }
+      if entry == 0 { return Self.noRank }
+      slot = (slot + 1) & mask
+    }
+  }
+}
+
+/// Encodes words with the merges of one vocabulary.
+struct BytePairEncoder: Sendable {
+  /// Tokens first, intermediate strings after them.
+  let table: ByteStringTable
+  let tokenCount: Int
+  let merges: MergeTable
+  /// The symbol of each byte.
+  let byteSymbols: [UInt32]
+  /// A word that is a token as a whole is not merged (`ignore_merges` of Llama 3).
+  let wholeWordsFirst: Bool
+
+  /// Working memory, kept from word to word.
+  struct Scratch {
+    var symbols: [UInt32] = []
+    var ranks: [UInt32] = []
+    var next: [UInt32] = []
+    var previous: [UInt32] = []
+    var heap = MinimumHeap()
+  }
+
+  /// Up to this many symbols, finding the best pair by looking at all of them is faster than a heap.
+  package static let scanLimit = 48
+
+  func encode(_ word: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch) {
+    if wholeWordsFirst, let token = table.find(word) {
+      if token < tokenCount {
+        output.append(Int32(token))
+        return
+      }
+    }
+    if word.count == 1 {
+      emit(byteSymbols[Int(word[0])], into: &output)
+    } else if word.count <= Self.scanLimit {
+      encodeByScanning(word, into: &output, scratch: &scratch)
+    } else {
+      encodeByHeap(word, into: &output, scratch: &scratch)
+    }
+  }
+
+  func encodeByScanning(
+    _ word: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch
+  ) {
+    scratch.symbols.removeAll(keepingCapacity: true)
+    scratch.ranks.removeAll(keepingCapacity: true)
+    for byte in word { scratch.symbols.append(byteSymbols[Int(byte)]) }
+    for index in 1..<max(word.count, 1) {
+      scratch.ranks.append(merges.rank(scratch.symbols[index - 1], scratch.symbols[index]))
+    }
+    var count = word.count
+    scratch.symbols.withUnsafeMutableBufferPointer { symbols in
+      scratch.ranks.withUnsafeMutableBufferPointer { ranks in
+        while count > 1 {
+          var best = 0
+          var bestRank = ranks[0]
+          for index in 1..<(count - 1) where ranks[index] < bestRank {
+            best = index
+            bestRank = ranks[index]
+          }
+          if bestRank == MergeTable.noRank { break }
+          symbols[best] = merges.results[Int(bestRank)]
+          count -= 1
+          for index in (best + 1)..<max(count, best + 1) { symbols[index] = symbols[index + 1] }
+          for index in best..<max(count - 1, best) { ranks[index] = ranks[index + 1] }
+          if best > 0 { ranks[best - 1] = merges.rank(symbols[best - 1], symbols[best]) }
+          if best < count - 1 { ranks[best] = merges.rank(symbols[best], symbols[best + 1]) }
+        }
+      }
+    }
+    for index in 0..<count { emit(scratch.symbols[index], into: &output) }
+  }
+
+  func encodeByHeap(
+    _ word: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch
+  ) {
+    // Positions are 32-bit; a longer word (no request is allowed 4 GB) is encoded in parts.
+    let limit = Int(UInt32.max) - 1
+    guard word.count <= limit else {
+      encodeByHeap(UnsafeBufferPointer(rebasing: word[..<limit]), into: &output, scratch: &scratch)
+      encodeByHeap(UnsafeBufferPointer(rebasing: word[limit...]), into: &output, scratch: &scratch)
+      return
+    }
+    let none = UInt32.max
+    let count = word.count
+    scratch.heap.removeAll()
+    scratch.symbols = word.map { byteSymbols[Int($0)] }
+    scratch.next = (0..<count).map { $0 + 1 < count ? UInt32($0 + 1) : none }
+    scratch.previous = (0..<count).map { $0 > 0 ? UInt32($0 - 1) : none }
+    // The rank of the pair that starts here, by which a queued pair is seen to be out of date.
+    scratch.ranks = [UInt32](repeating: MergeTable.noRank, count: count)
+    func look(at left: Int) {
+      let right = scratch.next[left]
+      let rank =
+        right == none ? MergeTable.noRank : merges.rank(scratch.symbols[left], scratch.symbols[Int(right)])
+      scratch.ranks[left] = rank
+      if rank != MergeTable.noRank {
+        scratch.heap.insert(.init(key: UInt64(rank) << 32 | UInt64(left), payload: 0))
+      }
+    }
+    for left in 0..<count { look(at: left) }
+    while let item = scratch.heap.removeMinimum() {
+      let left = Int(item.key & 0xFFFF_FFFF)
+      let rank = UInt32(item.key >> 32)
+      guard scratch.ranks[left] == rank else { continue }
+      let right = Int(scratch.next[left])
+      scratch.symbols[left] = merges.results[Int(rank)]
+      scratch.ranks[right] = MergeTable.noRank
+      let after = scratch.next[right]
+      scratch.next[left] = after
+      if after != none { scratch.previous[Int(after)] = UInt32(left) }
+      look(at: left)
+      let before = scratch.previous[left]
+      if before != none { look(at: Int(before)) }
+    }
+    var index: UInt32 = 0
+    while index != none {
+      emit(scratch.symbols[Int(index)], into: &output)
+      index = scratch.next[Int(index)]
+    }
+  }
+
+  @inline(__always)
+  private func emit(_ symbol: UInt32, into output: inout [Int32]) {
+    if Int(symbol) < tokenCount {
+      output.append(Int32(symbol))
+    } else {
+      emitBytes(of: symbol, into: &output)
+    }
+  }
+
+  /// An intermediate string that no merge took further: its bytes one by one.
+  private func emitBytes(of symbol: UInt32, into output: inout [Int32]) {
+    for byte in table.bytes(of: Int(symbol)) {
+      let single = byteSymbols[Int(byte)]
+      // A byte without a token is left out, as llama.cpp does it; the tokenizer warned of such vocabularies.
+      if Int(single) < tokenCount { output.append(Int32(single)) }
+    }
+  }
+}

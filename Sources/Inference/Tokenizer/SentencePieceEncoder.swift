@@ -1,0 +1,101 @@
+// SentencePieceEncoder.swift: SentencePiece BPE: start from characters, merge the adjacent pair that makes the token
+// of the highest score (the leftmost of equals); what is no token in the end is written byte by byte.
+// Spaces stand as spaces here; the files write them as U+2581.
+// Source: sentencepiece's bpe_model.cc. Checked against vectors of llama.cpp.
+
+struct SentencePieceEncoder: Sendable {
+  let table: ByteStringTable
+  /// Of each token: the score as a number that sorts the best first.
+  let order: [UInt32]
+  /// The token of each byte, -1 where there is none.
+  let byteTokens: [Int32]
+  let unknown: Int32?
+  let longestToken: Int
+
+  struct Scratch {
+    var starts: [UInt32] = []
+    var lengths: [UInt32] = []
+    var next: [UInt32] = []
+    var previous: [UInt32] = []
+    var heap = MinimumHeap()
+  }
+
+  /// Scores as integers: the higher the score, the smaller the number. Not-a-number is lowest.
+  static func order(ofScore score: Float) -> UInt32 {
+    guard !score.isNaN else { return UInt32.max }
+    let bits = (score + 0).bitPattern  // -0 becomes +0
+    return bits >> 31 == 1 ? bits : ~(bits | 1 << 31)
+  }
+
+  func encode(_ text: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch) {
+    // Positions are 32-bit; parts of a longer text (no request is allowed 4 GB) are encoded one by one.
+    let limit = Int(UInt32.max) - 1
+    guard text.count <= limit else {
+      encode(UnsafeBufferPointer(rebasing: text[..<limit]), into: &output, scratch: &scratch)
+      encode(UnsafeBufferPointer(rebasing: text[limit...]), into: &output, scratch: &scratch)
+      return
+    }
+    guard !text.isEmpty else { return }
+    let none = UInt32.max
+    scratch.starts.removeAll(keepingCapacity: true)
+    scratch.heap.removeAll()
+    for (index, byte) in text.enumerated() where byte & 0xC0 != 0x80 || index == 0 {
+      scratch.starts.append(UInt32(index))
+    }
+    let count = scratch.starts.count
+    scratch.lengths = (0..<count).map { index in
+      (index + 1 < count ? scratch.starts[index + 1] : UInt32(text.count)) - scratch.starts[index]
+    }
+    scratch.next = (0..<count).map { $0 + 1 < count ? UInt32($0 + 1) : none }
+    scratch.previous = (0..<count).map { $0 > 0 ? UInt32($0 - 1) : none }
+
+    func look(at left: Int) {
+      let right = scratch.next[left]
+      guard right != none else { return }
+      let length = Int(scratch.lengths[left]) + Int(scratch.lengths[Int(right)])
+      guard length <= longestToken else { return }
+      let start = Int(scratch.starts[left])
+      guard let token = table.find(UnsafeBufferPointer(rebasing: text[start..<(start + length)])) else {
+        return
+      }
+      scratch.heap.insert(
+        .init(key: UInt64(order[token]) << 32 | UInt64(left), payload: UInt32(length)))
+    }
+    for left in 0..<count { look(at: left) }
+    while let item = scratch.heap.removeMinimum() {
+      let left = Int(item.key & 0xFFFF_FFFF)
+      // A merged-away symbol has length 0; a pair that has changed since has another length.
+      let right = scratch.next[left]
+      guard right != none, scratch.lengths[left] > 0,
+        scratch.lengths[left] + scratch.lengths[Int(right)] == item.payload
+      else { continue }
+      scratch.lengths[left] = item.payload
+      scratch.lengths[Int(right)] = 0
+      let after = scratch.next[Int(right)]
+      scratch.next[left] = after
+      if after != none { scratch.previous[Int(after)] = UInt32(left) }
+      let before = scratch.previous[left]
+      if before != none { look(at: Int(before)) }
+      look(at: left)
+    }
+    var index: UInt32 = 0
+    while index != none {
+      let start = Int(scratch.starts[Int(index)])
+      let end = start + Int(scratch.lengths[Int(index)])
+      emit(UnsafeBufferPointer(rebasing: text[start..<end]), into: &output)
+      index = scratch.next[Int(index)]
+    }
+  }
+
+  private func emit(_ symbol: UnsafeBufferPointer<UInt8>, into output: inout [Int32]) {
+    if let token = table.find(symbol) {
+      output.append(Int32(token))
+      return
+    }
+    if symbol.allSatisfy({ byteTokens[Int($0)] >= 0 }) {
+      for byte in symbol { output.append(byteTokens[Int(byte)]) }
+    } else if let unknown {
+      output.append(unknown)
+    }
+  }
+}

@@ -1,0 +1,224 @@
+// Tokenizer.swift: text to token ids and back, as the metadata of a GGUF file says; a vocabulary-only file will do.
+// Leaves out where the pieces of a prompt come from (chat templates). Start at encode(segments:addBOS:).
+// Two algorithms: byte-level BPE (`tokenizer.ggml.model` gpt2) and SentencePiece BPE (llama).
+
+/// A model's tokenizer. Immutable; any number of threads may use it at once.
+///
+/// Special tokens are found only in trusted text, see ``PromptSegment``. Two of a vocabulary's ways to smuggle
+/// them in are closed as well: no merge of ordinary text ever ends in a control token, and names in brackets that
+/// a vocabulary calls user-defined (`<think>`) count as special here, while runs of spaces and the like are found
+/// in any text, as their models expect.
+public final class Tokenizer: Sendable {
+  /// What was odd about the vocabulary and what was done about it; to be shown where a model is loaded.
+  public let warnings: [String]
+  /// The number of tokens; ids are 0 to this minus one.
+  public let vocabularySize: Int
+  public let bosToken: Int32?
+  public let eosToken: Int32?
+  /// The end of a turn (`<|im_end|>`), where it has a token of its own.
+  public let eotToken: Int32?
+  public let unknownToken: Int32?
+  public let paddingToken: Int32?
+  /// Every token after which generation is over, ascending.
+  public let endOfGenerationTokens: [Int32]
+  /// Whether prompts of this model start with BOS, end with EOS.
+  public let addsBOS: Bool
+  public let addsEOS: Bool
+  /// Whether a space is put before text at the start and after special tokens (SentencePiece only).
+  public let addsSpacePrefix: Bool
+  /// The name of the model's way to cut words (`tokenizer.ggml.pre`), "default" where it has none.
+  public let preTokenizerName: String
+
+  private let kinds: [TokenKind]
+  private let table: ByteStringTable
+  private let algorithm: Algorithm
+  private let special: TokenMatcher
+  private let plain: TokenMatcher
+
+  private enum Algorithm {
+    case byteLevel(PreTokenizer, BytePairEncoder)
+    case sentencePiece(SentencePieceEncoder)
+  }
+
+  public static let maximumTokenCount = 1 << 20
+  public static let maximumMergeCount = 1 << 21 - 1
+
+  /// Reads the vocabulary of a file. Copies what it needs; the file may be closed.
+  public init(_ file: GGUFFile) throws(TokenizerError) {
+    var source = VocabularySource(file)
+    try source.load()
+    warnings = source.warnings
+    vocabularySize = source.kinds.count
+    bosToken = source.special.bos
+    eosToken = source.special.eos
+    eotToken = source.special.eot
+    unknownToken = source.special.unknown
+    paddingToken = source.special.padding
+    endOfGenerationTokens = source.special.endOfGeneration.sorted()
+    addsBOS = source.addsBOS
+    addsEOS = source.addsEOS
+    addsSpacePrefix = source.addsSpacePrefix
+    preTokenizerName = source.preTokenizerName
+    kinds = source.kinds
+    table = source.table
+    switch source.algorithm {
+    case .byteLevel(let preTokenizer, let merges, let byteSymbols):
+      algorithm = .byteLevel(
+        preTokenizer,
+        BytePairEncoder(
+          table: source.table, tokenCount: source.kinds.count, merges: merges, byteSymbols: byteSymbols,
+          wholeWordsFirst: preTokenizer.wholeWordsFirst))
+    case .sentencePiece(let order, let byteTokens):
+      algorithm = .sentencePiece(
+        SentencePieceEncoder(
+          table: source.table, order: order, byteTokens: byteTokens, unknown: source.unknownPiece,
+          longestToken: (0..<source.kinds.count).reduce(0) { max($0, source.table.range($1).count) }))
+    }
+    special = TokenMatcher(source.specialNames)
+    plain = TokenMatcher(source.plainNames)
+  }
+}
+
+// MARK: - Encoding
+
+extension Tokenizer {
+  /// The tokens of one text.
+  ///
+  /// - parseSpecial: the text is trusted: names of special tokens in it become these tokens.
+  /// Bytes for which a byte-level vocabulary has no token leave none.
+  ///
+  /// - addBOS: puts BOS in front where the model asks for it (`addsBOS`) and the text does not already begin so.
+  /// Source of the vectors: llama.cpp. Checked against TokenizerTests.
+  public func encode(_ text: String, parseSpecial: Bool = false, addBOS: Bool = false) -> [Int32] {
+    encode(segments: [PromptSegment(text: text, isTrusted: parseSpecial)], addBOS: addBOS)
+  }
+
+  /// The tokens of a prompt. Special tokens are found in trusted text alone; all text between two of them is
+  /// tokenized as one, across the borders of segments.
+  public func encode(segments: [PromptSegment], addBOS: Bool = false) -> [Int32] {
+    var text: [UInt8] = []
+    var runs: [(end: Int, isTrusted: Bool)] = []
+    for segment in segments where !segment.text.isEmpty {
+      text.append(contentsOf: segment.text.utf8)
+      if let last = runs.last, last.isTrusted == segment.isTrusted { runs.removeLast() }
+      runs.append((text.count, segment.isTrusted))
+    }
+    var output: [Int32] = []
+    text.withUnsafeBufferPointer { encode($0, runs: runs, into: &output) }
+    if addBOS, addsBOS, let bosToken, output.first != bosToken { output.insert(bosToken, at: 0) }
+    return output
+  }
+
+  private func encode(
+    _ text: UnsafeBufferPointer<UInt8>, runs: [(end: Int, isTrusted: Bool)], into output: inout [Int32]
+  ) {
+    var fragments = FragmentEncoder(tokenizer: self)
+    var pending = 0
+    var position = 0
+    for run in runs {
+      let matcher = run.isTrusted ? special : plain
+      if matcher.isEmpty {
+        position = run.end
+        continue
+      }
+      while position < run.end {
+        if let match = matcher.match(text, at: position, to: run.end) {
+          fragments.encode(text, pending..<position, into: &output)
+          output.append(match.token)
+          fragments.followsSpecial = true
+          position = match.end
+          pending = position
+        } else {
+          position += 1
+        }
+      }
+    }
+    fragments.encode(text, pending..<text.count, into: &output)
+  }
+
+  /// Encodes the text between special tokens, keeping the working memory from one to the next.
+  private struct FragmentEncoder {
+    let tokenizer: Tokenizer
+    var followsSpecial = true
+    var bytePairs = BytePairEncoder.Scratch()
+    var pieces = SentencePieceEncoder.Scratch()
+
+    mutating func encode(
+      _ text: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, into output: inout [Int32]
+    ) {
+      guard !range.isEmpty else { return }
+      let fragment = UnsafeBufferPointer(rebasing: text[range])
+      switch tokenizer.algorithm {
+      case .byteLevel(let preTokenizer, let encoder):
+        preTokenizer.forEachWord(in: fragment) { start, end in
+          encoder.encode(
+            UnsafeBufferPointer(rebasing: fragment[start..<end]), into: &output, scratch: &bytePairs)
+        }
+      case .sentencePiece(let encoder):
+        var prepared: [UInt8] = []
+        prepared.reserveCapacity(fragment.count + 1)
+        if tokenizer.addsSpacePrefix && followsSpecial { prepared.append(0x20) }
+        VocabularySource.appendUnescaped(fragment, to: &prepared)
+        prepared.withUnsafeBufferPointer { encoder.encode($0, into: &output, scratch: &pieces) }
+      }
+      followsSpecial = false
+    }
+  }
+}
+
+// MARK: - Decoding and look-up
+
+/// What becomes of special tokens when ids are turned into text.
+public enum SpecialTokenRendering: Sendable {
+  /// They leave nothing.
+  case hidden
+  /// Their names are written out.
+  case shown
+}
+
+extension Tokenizer {
+  /// The text of ids. Bytes that are not UTF-8 become U+FFFD. Ids outside the vocabulary leave nothing. The one space that encoding puts before a
+  /// text (`addsSpacePrefix`) is taken away, so that this is the inverse of `encode`.
+  public func decode(_ ids: [Int32], special: SpecialTokenRendering = .shown) -> String {
+    var detokenizer = StreamingDetokenizer(self, special: special, dropsSpacePrefix: addsSpacePrefix)
+    var text = ""
+    for id in ids { text += detokenizer.append(id) }
+    return text + detokenizer.finish()
+  }
+
+  /// The bytes of a token: of special tokens their names, of `<0x0A>` one byte; empty outside the vocabulary.
+  public func bytes(of id: Int32) -> [UInt8] {
+    contains(id) ? Array(table.bytes(of: Int(id))) : []
+  }
+
+  public func contains(_ id: Int32) -> Bool { id >= 0 && Int(id) < vocabularySize }
+
+  /// True of tokens that are no text: control tokens and the unknown token.
+  public func isSpecial(_ id: Int32) -> Bool { contains(id) && kinds[Int(id)].isSpecial }
+
+  public func isEndOfGeneration(_ id: Int32) -> Bool {
+    var low = 0
+    var high = endOfGenerationTokens.count
+    while low < high {
+      let middle = (low + high) / 2
+      if endOfGenerationTokens[middle] < id { low = middle + 1 } else { high = middle }
+    }
+    return low < endOfGenerationTokens.count && endOfGenerationTokens[low] == id
+  }
+
+  /// The special token of that name (`<|im_end|>`).
+  public func specialToken(named name: String) -> Int32? {
+    let bytes = Array(name.utf8)
+    return bytes.withUnsafeBufferPointer { buffer in
+      guard let match = special.match(buffer, at: 0, to: buffer.count), match.end == buffer.count else {
+        return nil
+      }
+      return match.token
+    }
+  }
+
+  /// The name of a token as text, for chat templates' `bos_token` and `eos_token`.
+  public func name(of id: Int32) -> String? {
+    contains(id) ? String(decoding: table.bytes(of: Int(id)), as: UTF8.self) : nil
+  }
+}

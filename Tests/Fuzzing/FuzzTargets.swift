@@ -1,0 +1,8 @@
+// FuzzTargets.swift: every fuzz target by name. A room adds its own with a file beside this one and a line here;
+// the command (`swift run -c release fuzz NAME`) and the test suite then run it.
+
+package enum FuzzTargets {
+  package static let all: [FuzzTarget] = [.gguf, .tokenizer]
+
+  package static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
+}
