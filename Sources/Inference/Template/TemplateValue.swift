@@ -1,0 +1,228 @@
+// TemplateValue.swift: what a caller hands to a template: JSON's values, with the order of keys kept, because
+// `tojson` prints tools in the order in which they came. Reading JSON is in TemplateJSON.swift.
+
+/// A value that a template may read. Texts and keys count as the user's: none of them can become a special token.
+public enum TemplateValue: Sendable, Equatable {
+  case none
+  case bool(Bool)
+  case int(Int)
+  case double(Double)
+  case string(String)
+  case list([TemplateValue])
+  case object([TemplateMember])
+
+  /// The member of that name, the last if it stands there twice; nil when this is no object or lacks it.
+  public subscript(_ name: String) -> TemplateValue? {
+    guard case .object(let members) = self else { return nil }
+    return members.last { $0.name == name }?.value
+  }
+}
+
+/// A name and a value of an object.
+public struct TemplateMember: Sendable, Equatable {
+  public var name: String
+  public var value: TemplateValue
+  public init(_ name: String, _ value: TemplateValue) {
+    self.name = name
+    self.value = value
+  }
+}
+
+/// One message of a conversation.
+public struct ChatMessage: Sendable, Equatable {
+  public var role: String
+  public var content: String
+  public init(role: String, content: String) {
+    self.role = role
+    self.content = content
+  }
+  /// As templates read it: `message.role`, `message['content']`.
+  public var value: TemplateValue {
+    .object([TemplateMember("role", .string(role)), TemplateMember("content", .string(content))])
+  }
+}
+
+// MARK: - Values inside a rendering
+
+/// A list or tuple; a reference, as in Python, so that `append` is seen by all who hold it.
+final class TemplateList {
+  var items: [TemplateInner]
+  let isTuple: Bool
+  /// Levels of containers below this one when it was made; bounds the recursion of whoever walks or frees it.
+  var rank: Int
+  /// Already noted by the interpreter as a possible part of a cycle.
+  var isNoted = false
+  init(_ items: [TemplateInner], isTuple: Bool = false, rank: Int = 1) {
+    self.items = items
+    self.isTuple = isTuple
+    self.rank = rank
+  }
+}
+
+/// A key: equal numbers are equal keys, as in Python (1, 1.0 and True are one key).
+enum TemplateKey: Hashable {
+  case text([UInt32])
+  case int(Int)
+  case double(Double)
+  case none
+}
+
+/// A dictionary in order of insertion, or the attributes of a namespace.
+final class TemplateDictionary {
+  private(set) var keys: [TemplateInner] = []
+  private(set) var values: [TemplateInner] = []
+  private var places: [TemplateKey: Int] = [:]
+  var rank = 1
+  /// Already noted by the interpreter as a possible part of a cycle.
+  var isNoted = false
+
+  var count: Int { keys.count }
+
+  subscript(_ key: TemplateKey) -> TemplateInner? {
+    places[key].map { values[$0] }
+  }
+
+  /// Replaces the value of a known key (whose first spelling stays) or adds one at the end.
+  func set(_ key: TemplateKey, _ spelling: TemplateInner, _ value: TemplateInner) {
+    if let place = places[key] {
+      values[place] = value
+    } else {
+      places[key] = keys.count
+      keys.append(spelling)
+      values.append(value)
+    }
+  }
+
+  func remove(_ key: TemplateKey) -> TemplateInner? {
+    guard let place = places.removeValue(forKey: key) else { return nil }
+    keys.remove(at: place)
+    let value = values.remove(at: place)
+    for (other, at) in places where at > place { places[other] = at - 1 }
+    return value
+  }
+
+  func removeAll() {
+    keys = []
+    values = []
+    places = [:]
+  }
+}
+
+/// A macro with the scope it closes over; `caller` of a call block is one too.
+final class TemplateMacro {
+  let name: String
+  let parameters: [TemplateSyntax.Parameter]
+  let body: [TemplateSyntax.Statement]
+  let scope: TemplateScope
+  init(
+    name: String, parameters: [TemplateSyntax.Parameter], body: [TemplateSyntax.Statement],
+    scope: TemplateScope
+  ) {
+    self.name = name
+    self.parameters = parameters
+    self.body = body
+    self.scope = scope
+  }
+}
+
+/// The `loop` of a for block.
+final class TemplateLoop {
+  let items: [TemplateInner]
+  let depth: Int
+  /// The for statement and where it stands, when it is recursive and `loop(...)` may be called.
+  let recursion: (TemplateSyntax.For, TemplateScope)?
+  var place = 0
+  var changed: [TemplateInner]?
+  init(items: [TemplateInner], depth: Int, recursion: (TemplateSyntax.For, TemplateScope)?) {
+    self.items = items
+    self.depth = depth
+    self.recursion = recursion
+  }
+}
+
+/// Names of one block; a for body, a macro call and a captured block have their own.
+final class TemplateScope {
+  var names: [String: TemplateInner] = [:]
+  let parent: TemplateScope?
+  init(parent: TemplateScope?) {
+    self.parent = parent
+  }
+}
+
+/// The functions that a template may call: all there are.
+enum TemplateFunction: String, CaseIterable {
+  case range, namespace, dict
+  case raiseException = "raise_exception"
+  case strftimeNow = "strftime_now"
+}
+
+/// A value while a template runs.
+enum TemplateInner {
+  /// A name or member that is not there; reads as empty, refuses to be used further.
+  case undefined(String)
+  case none
+  case bool(Bool)
+  case int(Int)
+  case double(Double)
+  case text(TemplateText)
+  case list(TemplateList)
+  case dictionary(TemplateDictionary)
+  case namespace(TemplateDictionary)
+  case loop(TemplateLoop)
+  case macro(TemplateMacro)
+  case function(TemplateFunction)
+  /// A method of a value, not called yet. Only names of the fixed lists in TemplateMethods.swift come to be.
+  indirect case method(TemplateInner, String)
+
+  /// The kind as a template's author would call it.
+  var kind: String {
+    switch self {
+    case .undefined: "an undefined value"
+    case .none: "none"
+    case .bool: "a boolean"
+    case .int, .double: "a number"
+    case .text: "a text"
+    case .list(let list): list.isTuple ? "a tuple" : "a list"
+    case .dictionary: "a mapping"
+    case .namespace: "a namespace"
+    case .loop: "the loop"
+    case .macro: "a macro"
+    case .function, .method: "a function"
+    }
+  }
+
+  /// Python's truth.
+  var isTrue: Bool {
+    switch self {
+    case .undefined, .none: false
+    case .bool(let value): value
+    case .int(let value): value != 0
+    case .double(let value): value != 0
+    case .text(let text): !text.isEmpty
+    case .list(let list): !list.items.isEmpty
+    case .dictionary(let dictionary): dictionary.count > 0
+    case .namespace, .loop, .macro, .function, .method: true
+    }
+  }
+
+  /// Levels of containers; see TemplateList.rank.
+  var rank: Int {
+    switch self {
+    case .list(let list): list.rank
+    case .dictionary(let dictionary), .namespace(let dictionary): dictionary.rank
+    default: 0
+    }
+  }
+
+  /// As a key of a dictionary; nil for what cannot be one.
+  var key: TemplateKey? {
+    switch self {
+    case .text(let text): .text(text.plain)
+    case .bool(let value): .int(value ? 1 : 0)
+    case .int(let value): .int(value)
+    case .double(let value): Int(exactly: value).map { .int($0) } ?? .double(value)
+    case .none: TemplateKey.none
+    default: nil
+    }
+  }
+}

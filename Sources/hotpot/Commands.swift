@@ -1,0 +1,33 @@
+// Commands.swift: the table of commands, in the order of the help. To add one, write Commands/NAME.swift with a
+// `static let` in an extension of Command, and name it here.
+
+enum Commands {
+  static let version = "0.1.0"
+
+  static let all: [Command] = [
+    .tokenize,
+    .render,
+    .models,
+  ]
+
+  /// What `hotpot` alone does; nil shows the help.
+  static let whenNoneIsNamed: Command? = nil
+
+  static var helpText: String {
+    var text = """
+      usage: hotpot COMMAND [OPTION]...
+
+      Runs language models on this machine, with the same answer everywhere.
+
+      commands:
+
+      """
+    for command in all {
+      text +=
+        "  \(command.name)\(String(repeating: " ", count: max(12 - command.name.count, 1)))\(command.summary)\n"
+    }
+    text += "\noptions:\n\(Option.help.helpLine)\(Option.version.helpLine)"
+    text += "\n'hotpot COMMAND --help' tells more about a command.\n"
+    return text
+  }
+}

@@ -1,0 +1,43 @@
+// Failure+Describing.swift: the errors of the rooms as exit codes and words. A room's error that is not named here
+// ends as an internal error, with its own description.
+
+import Foundation
+import Inference
+
+extension Failure {
+  init(describing error: any Error) {
+    switch error {
+    case let failure as Failure: self = failure
+    case let error as GGUFError: self.init(gguf: error)
+    case let error as TokenizerError: self.init(.badData, "\(error)")
+    case let error as TemplateError: self.init(.badData, "\(error)", hint: error.hint)
+    case let error as JSONTextError: self.init(.badData, "\(error)")
+    case let error as PullError: self.init(pull: error)
+    case is CancellationError: self.init(.interrupted, "cancelled")
+    default: self.init(.internalError, "\(error)")
+    }
+  }
+
+  private init(gguf error: GGUFError) {
+    var code = ExitCode.badData
+    if case .system(_, let number, _) = error.problem {
+      code = number == ENOENT ? .noInput : number == EACCES ? .noPermission : .inputOutput
+    }
+    self.init(code, "\(error)", hint: error.hint)
+  }
+
+  private init(pull error: PullError) {
+    let code: ExitCode =
+      switch error {
+      case .unknownName: .noInput
+      case .badAddress: .usage
+      case .busy: .tryAgain
+      case .noPython, .pythonFailed, .network, .status, .endedEarly, .insecureRedirect: .unavailable
+      case .noSpace: .inputOutput
+      case .packageLacksModel, .wrongDigest, .wrongSize, .notAModel: .badData
+      case .system(_, _, let number): number == EACCES ? .noPermission : .inputOutput
+      case .cancelled: .interrupted
+      }
+    self.init(code, "\(error)", hint: error.hint)
+  }
+}

@@ -1,0 +1,68 @@
+// Hotpot.swift: where the program starts: words to a command, its failure to an exit code.
+
+import Foundation
+
+@main
+enum Hotpot {
+  static func main() async {
+    // A closed pipe and a full quota are answers of `write`, not the end of the process.
+    signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
+    let code: ExitCode
+    do {
+      code = try await run(Array(CommandLine.arguments.dropFirst()))
+    } catch {
+      let failure = Failure(describing: error)
+      Console.show(failure)
+      code = failure.code
+    }
+    exit(code.rawValue)
+  }
+
+  private static func run(_ words: [String]) async throws -> ExitCode {
+    guard let first = words.first else {
+      if let command = Commands.whenNoneIsNamed { return try await run(command, []) }
+      Console.note(Commands.helpText)
+      return .usage
+    }
+    switch first {
+    case "--help", "-h", "help":
+      if first == "help", let name = words.dropFirst().first {
+        Console.write(try command(name).helpText)
+      } else {
+        Console.write(Commands.helpText)
+      }
+      return .ok
+    case "--version":
+      Console.print("hotpot \(Commands.version)")
+      return .ok
+    default: break
+    }
+    if first.hasPrefix("-") {
+      if let command = Commands.whenNoneIsNamed { return try await run(command, words) }
+      let known = ["--help", "--version"]
+      throw Failure(
+        .usage, "unknown option '\(first)'",
+        hint: Spelling.nearest(to: first, among: known).map { "did you mean '\($0)'?" }
+          ?? "options of a command stand after its name; 'hotpot --help' lists the commands")
+    }
+    return try await run(try command(first), Array(words.dropFirst()))
+  }
+
+  private static func command(_ name: String) throws -> Command {
+    if let command = Commands.all.first(where: { $0.name == name }) { return command }
+    throw Failure(
+      .usage, "unknown command '\(name)'",
+      hint: Spelling.nearest(to: name, among: Commands.all.map(\.name)).map { "did you mean '\($0)'?" }
+        ?? "'hotpot --help' lists the commands")
+  }
+
+  private static func run(_ command: Command, _ words: [String]) async throws -> ExitCode {
+    let arguments = try Arguments(words, for: command)
+    if arguments.has("help") {
+      Console.write(command.helpText)
+      return .ok
+    }
+    return try await command.run(arguments)
+  }
+}

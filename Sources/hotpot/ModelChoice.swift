@@ -1,0 +1,69 @@
+// ModelChoice.swift: which model a command means: --model FILE|NAME, else HOTPOT_MODEL, else the only sensible one.
+
+import Foundation
+import Inference
+
+enum ModelChoice {
+  /// The file that the command's `--model` names.
+  static func path(_ arguments: Arguments) throws -> String {
+    let environment = ProcessInfo.processInfo.environment
+    let store = ModelStore(environment: environment)
+    if let name = arguments.string("model") ?? environment["HOTPOT_MODEL"].flatMap({ $0.isEmpty ? nil : $0 })
+    {
+      return try path(named: name, store)
+    }
+    let own = store.models(of: .own)
+    for model in ModelCatalog.models {
+      if let found = own.first(where: { $0.name == model.name }) { return found.path }
+    }
+    let all = own.isEmpty ? store.models() : own
+    guard let first = all.first else { throw noModel }
+    guard all.count == 1 else {
+      throw Failure(
+        .usage, "there are \(all.count) models here and none is chosen",
+        hint: "choose one with --model, such as --model \(first.name); 'hotpot models list' shows all")
+    }
+    return first.path
+  }
+
+  /// No model is on this machine at all.
+  static let noModel = Failure(
+    .noInput, "there is no model on this machine", hint: "'hotpot models pull smollm2' fetches one (98 MB)")
+
+  private static func path(named name: String, _ store: ModelStore) throws -> String {
+    var status = stat()
+    let isFile = stat(name, &status) == 0 && status.st_mode & S_IFMT != S_IFDIR
+    if name.contains("/") || name.hasSuffix(".gguf") || isFile {
+      if isFile { return name }
+      if let found = store.models(named: name).first { return found.path }
+      throw Failure(.noInput, "model '\(name)': \(String(cString: strerror(ENOENT)))", hint: listHint)
+    }
+    if let found = store.models(named: name).first { return found.path }
+    if ModelCatalog.model(named: name) != nil {
+      throw Failure(
+        .noInput, "model '\(name)' is not on this machine", hint: "'hotpot models pull \(name)' fetches it")
+    }
+    let names = store.models().map(\.name)
+    throw Failure(
+      .noInput, "no model is called '\(name)'",
+      hint: Spelling.nearest(to: name, among: names).map { "did you mean '\($0)'?" } ?? listHint)
+  }
+
+  private static let listHint =
+    "'hotpot models list' shows what is here, 'hotpot models pull smollm2' fetches one"
+
+  /// The texts of the special tokens that templates name.
+  static func specials(of file: GGUFFile) throws -> [String: String] {
+    var specials: [String: String] = [:]
+    guard let tokens = try file.metadata.array("tokenizer.ggml.tokens", of: .string) else { return specials }
+    var names: [Int: [String]] = [:]
+    for (name, key) in [("bos_token", "bos"), ("eos_token", "eos")] {
+      let id = try file.metadata.integer("tokenizer.ggml.\(key)_token_id", in: 0...Int(Int32.max))
+      if let id { names[id, default: []].append(name) }
+    }
+    tokens.forEachString { id, bytes in
+      for name in names[id] ?? [] { specials[name] = String(decoding: bytes, as: UTF8.self) }
+    }
+    return specials
+  }
+}

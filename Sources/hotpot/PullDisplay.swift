@@ -1,0 +1,63 @@
+// PullDisplay.swift: a pull's progress on standard error: a bar that redraws itself on a terminal, a line per tenth
+// elsewhere. Ctrl-C ends the program; a pull of an address goes on from there the next time.
+
+import Foundation
+import Inference
+import Synchronization
+
+enum PullDisplay {
+  private struct Shown {
+    var state = PullProgress.State.starting
+    var tenth = -1
+    var drawn: ContinuousClock.Instant?
+  }
+
+  static func run(_ pull: ModelPull) async throws -> StoredModel {
+    let isTerminal =
+      Console.isTerminal(STDERR_FILENO) && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+    let shown = Mutex(Shown())
+    do {
+      let model = try await pull.run { progress in
+        let text = shown.withLock { state in line(for: progress, &state, isTerminal: isTerminal) }
+        if let text { Console.note(text) }
+      }
+      if isTerminal { Console.note("\r\u{1B}[K") }
+      return model
+    } catch {
+      if isTerminal { Console.note("\r\u{1B}[K") }
+      throw error
+    }
+  }
+
+  private static func line(for progress: PullProgress, _ shown: inout Shown, isTerminal: Bool) -> String? {
+    let isNew = progress.state != shown.state
+    if isNew {
+      shown.state = progress.state
+      shown.tenth = -1
+    }
+    guard progress.state != .finished, progress.state != .starting else { return nil }
+    let share = progress.total.map { $0 > 0 ? min(Double(progress.bytes) / Double($0), 1) : 1 }
+    if isTerminal {
+      let now = ContinuousClock.now
+      if !isNew, let last = shown.drawn, now - last < .milliseconds(80), share != 1 { return nil }
+      shown.drawn = now
+      return "\r\u{1B}[K" + bar(progress, share)
+    }
+    let tenth = share.map { Int($0 * 10) } ?? progress.bytes >> 24
+    guard tenth != shown.tenth else { return nil }
+    shown.tenth = tenth
+    let part = share.map { " \(Int($0 * 100))%" } ?? ""
+    return "hotpot: \(progress.state.rawValue)\(part), \(Sizes.megabytes(progress.bytes))\n"
+  }
+
+  private static func bar(_ progress: PullProgress, _ share: Double?) -> String {
+    let width = 30
+    guard let share, let total = progress.total else {
+      return "\(progress.state.rawValue) \(Sizes.megabytes(progress.bytes))"
+    }
+    let full = Int(share * Double(width))
+    let bar = String(repeating: "#", count: full) + String(repeating: "-", count: width - full)
+    return "\(progress.state.rawValue) [\(bar)] \(Int(share * 100))% "
+      + "\(Sizes.megabytes(progress.bytes)) of \(Sizes.megabytes(total))"
+  }
+}

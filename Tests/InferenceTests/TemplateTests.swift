@@ -1,0 +1,381 @@
+// TemplateTests.swift: the language of chat templates, case by case; what was expected comes from Python's jinja2 3.1
+// with trim_blocks and lstrip_blocks. Comparisons over whole templates are in Tests/Templates.
+
+import Foundation
+import Inference
+import Testing
+
+/// What a template prints, or what it says when it cannot.
+private func rendered(
+  _ source: String, _ variables: [TemplateMember] = [], messages: [TemplateValue] = [],
+  limits: TemplateLimits = .standard
+) -> String {
+  do throws(TemplateError) {
+    let segments = try ChatTemplate(source, limits: limits).render(
+      messages: messages, specials: ["bos_token": "<s>", "eos_token": "</s>"], variables: variables)
+    return segments.map(\.text).joined()
+  } catch {
+    return "error: \(error)"
+  }
+}
+
+private func object(_ members: [(String, TemplateValue)]) -> TemplateValue {
+  .object(members.map { TemplateMember($0.0, $0.1) })
+}
+
+@Suite struct TemplateTests {
+  @Test(arguments: [
+    // White space.
+    ("a\n{% if true %}\nb\n{% endif %}\nc\n", "a\nb\nc"),
+    ("  {% if true %}x{% endif %}", "x"),
+    ("a  {{- 'b' -}}  \n c", "abc"),
+    ("a\n  {%- if true -%}\n  b\n  {%- endif %}\nc", "abc"),
+    ("a\n  {%+ if true %}b{% endif +%}\nc", "a\n  b\nc"),
+    ("a\n  {# note #}\nb", "a\nb"),
+    ("a {#- note -#} b", "ab"),
+    ("{% raw %}{{ x }}{% endraw %}", "{{ x }}"),
+    ("{{ 'a' }}\n{{ 'b' }}\n", "a\nb"),
+    ("a\r\nb\rc", "a\nb\nc"),
+    // Literals and operators.
+    ("{{ 'it''s' }}|{{ \"\\n\\t\\x41\\u00e9\\q\" }}", "its|\n\tAé\\q"),
+    ("{{ 1 + 2 * 3 ** 2 }} {{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 7 / 2 }}", "19 3 -4 2 3.5"),
+    (
+      "{{ 1e16 }} {{ 0.0001 }} {{ 1.5e-7 }} {{ 100.0 }} {{ 1_000 }} {{ 0x1F }}",
+      "1e+16 0.0001 1.5e-07 100.0 1000 31"
+    ),
+    ("{{ 'a' ~ 1 ~ none ~ true }}", "a1NoneTrue"),
+    ("{{ 'ab' * 2 }}{{ [1] + [2] }}", "abab[1, 2]"),
+    ("{{ 1 < 2 < 3 }} {{ 'a' in 'cat' }} {{ 2 not in [1] }} {{ 'k' in {'k': 1} }}", "True True True True"),
+    ("{{ 'x' if false }}|{{ 'x' if false else 'y' }}", "|y"),
+    ("{{ not true or true and false }}", "False"),
+    ("{{ '%s is %d, %.2f, %5s|%%' % ('a', 3, 1.5, 'r') }}", "a is 3, 1.50,     r|%"),
+    ("{{ [1, 2, 3, 4][1:3] }} {{ 'abcd'[::-1] }} {{ 'abcd'[-2:] }} {{ [1,2][5:] }}", "[2, 3] dcba cd []"),
+    ("{{ (1, 2) }} {{ (1,) }} {{ {'a': [none, 'x']} }}", "(1, 2) (1,) {'a': [None, 'x']}"),
+    ("{{ {1: 'a'}[true] }}", "a"),
+    // Statements.
+    ("{% for i in range(3) %}{{ loop.index }}{{ ',' if not loop.last }}{% endfor %}", "1,2,3"),
+    ("{% for i in [] %}x{% else %}none{% endfor %}", "none"),
+    ("{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "a1b2"),
+    ("{% for i in range(6) if i is even %}{{ i }}/{{ loop.length }} {% endfor %}", "0/3 2/3 4/3 "),
+    (
+      "{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}",
+      "02"
+    ),
+    ("{% set x = 1 %}{% for i in [1, 2] %}{{ x }}{% set x = 5 %}{{ x }}{% endfor %}{{ x }}", "15151"),
+    (
+      "{% set ns = namespace(n=0) %}{% for i in [1, 2] %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}", "3"
+    ),
+    ("{% if false %}{% set x = 1 %}{% endif %}{{ x is defined }}", "False"),
+    ("{% set a, b = 1, 2 %}{{ b }}{{ a }}", "21"),
+    ("{% set x %}a{{ 1 }}{% endset %}{{ x | upper }}", "A1"),
+    ("{% set x | trim %}  a {% endset %}[{{ x }}]", "[a]"),
+    (
+      "{% macro f(a, b='-', c=none) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ f(1) }} {{ f(1, c=2) }} {{ f(b=3, a=4) }}",
+      "1-None 1-2 43None"
+    ),
+    ("{% macro f(n) %}{{ n }}{% if n %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(3) }}", "3210"),
+    ("{% macro f() %}[{{ caller('x') }}]{% endmacro %}{% call(a) f() %}{{ a }}!{% endcall %}", "[x!]"),
+    ("{% macro f() %}{{ varargs | length }}{{ kwargs.z }}{% endmacro %}{{ f(1, 2, z=3) }}", "23"),
+    ("{% filter upper %}a{{ 'b' }}{% endfilter %}", "AB"),
+    ("{% with a = 1, b = 2 %}{{ a + b }}{% endwith %}{{ a is defined }}", "3False"),
+    (
+      "{% for x in [[1, [2]], [3]] recursive %}{% if x is iterable %}({{ loop(x) }}){% else %}{{ x }}{% endif %}{% endfor %}",
+      "(1(2))(3)"
+    ),
+    (
+      "{% for x in 'aab' %}{{ loop.changed(x) }}{{ loop.cycle('o', 'e') }} {% endfor %}",
+      "Trueo Falsee Trueo "
+    ),
+    ("{% generation %}kept{% endgeneration %}", "kept"),
+    ("{% do [].append(1) %}{% set l = [1] %}{% set _ = l.append(2) %}{{ l.pop(0) }}{{ l }}", "1[2]"),
+    // Members.
+    (
+      "{{ {'items': 1}['items'] }} {{ {'a': 1}.a }} {{ {'a': 1}.b is defined }} {{ none.x is defined }}",
+      "1 1 False False"
+    ),
+    ("{{ [1, 2][-1] }}{{ [1][3] is defined }}{{ 'abc'[1] }}", "2Falseb"),
+    (
+      "{{ {'a': 1}.get('b', 2) }}{{ {'a': 1}.get('c') }}{{ {'a': 1, 'b': 2}.keys() | list }}",
+      "2None['a', 'b']"
+    ),
+    (
+      "{{ ' a b '.strip().split(' ') }}{{ 'a  b'.split() }}{{ 'a,b,c'.split(',', 1) }}{{ 'a,b,c'.rsplit(',', 1)[0] }}",
+      "['a', 'b']['a', 'b']['a', 'b,c']a,b"
+    ),
+    (
+      "{{ 'xxaxx'.lstrip('x') }} {{ 'ab'.startswith(('b', 'a')) }} {{ 'ab'.removesuffix('b') }}", "axx True a"
+    ),
+    (
+      "{{ 'a-b'.replace('-', '+') }} {{ 'AbC'.lower() }} {{ 'ab cd'.title() }} {{ 'abc'.find('z') }}",
+      "a+b abc Ab Cd -1"
+    ),
+    ("{{ '{} {1} {n}'.format('a', 'b', n=3) if false else '{}-{n}'.format('a', n=3) }}", "a-3"),
+    // Filters and tests.
+    (
+      "{{ [3, 1, 2] | sort | join('-') }} {{ ['b', 'A'] | sort }} {{ [1, 2] | sum }} {{ [1, 5, 2] | max }}",
+      "1-2-3 ['A', 'b'] 3 5"
+    ),
+    (
+      "{{ [{'t': 'x', 'v': 1}, {'t': 'y', 'v': 2}] | selectattr('t', 'equalto', 'y') | map(attribute='v') | list }}",
+      "[2]"
+    ),
+    ("{{ [1, none, 0, 2] | select | list }} {{ [1, 2] | reject('eq', 1) | list }}", "[1, 2] [2]"),
+    ("{{ x | default('d') }} {{ '' | default('d') }} {{ '' | default('d', true) }}", "d  d"),
+    ("{{ 'a\nb' | indent(2) }}|{{ 'a' | indent(2, first=true) }}", "a\n  b|  a"),
+    ("{{ {'b': 1, 'a': 2} | dictsort }} {{ {'b': 1} | items | list }}", "[('a', 2), ('b', 1)] [('b', 1)]"),
+    (
+      "{{ ['a', 'A', 'b'] | unique | list }} {{ [1, 2, 3] | batch(2) | list }} {{ 'abc' | reverse }}",
+      "['a', 'b'] [[1, 2], [3]] cba"
+    ),
+    (
+      "{{ '12' | int + 1 }} {{ 'x' | int }} {{ 1.26 | round(1) }} {{ '1.5' | float }} {{ -2 | abs }}",
+      "13 0 1.3 1.5 2"
+    ),
+    ("{{ none | selectattr('x') | list }}{{ undefined_thing | length }}", "[]0"),
+    ("{{ {'a': [1, 'x\"é', 1.0, true, none]} | tojson }}", "{\"a\": [1, \"x\\\"é\", 1.0, true, null]}"),
+    ("{{ {'a': [1], 'b': {}} | tojson(indent=2) }}", "{\n  \"a\": [\n    1\n  ],\n  \"b\": {}\n}"),
+    (
+      "{{ {'b': 'é', 'a': 1} | tojson(ensure_ascii=true, sort_keys=true, separators=(',', ':')) }}",
+      "{\"a\":1,\"b\":\"\\u00e9\"}"
+    ),
+    ("{{ '{\"a\": [1, 2]}' | from_json }}", "{'a': [1, 2]}"),
+    (
+      "{{ 1 is number }}{{ 'a' is string }}{{ {} is mapping }}{{ [] is sequence }}{{ 1 is divisibleby(1) }}{{ none is not none }}",
+      "TrueTrueTrueTrueTrueFalse"
+    ),
+    ("{{ bos_token }}{{ eos_token }}", "<s></s>"),
+  ])
+  func `a template prints what jinja2 prints`(source: String, wanted: String) {
+    #expect(rendered(source) == wanted)
+  }
+
+  @Test(arguments: [
+    ("{% if %}", "line 1: found '%}', wanted an expression"),
+    ("{% if true %}", "'if' is not closed"),
+    ("a\n{{ 1 + }}", "line 2: found '}}', wanted a value"),
+    ("{{ 'a }}", "a string is not closed"),
+    ("{# a", "has no '#}'"),
+    ("{% raw %}", "has no '{% endraw %}'"),
+    ("{{ (1 }}", "closes nothing"), ("{{ (1", "a tag is not closed"),
+    ("{{ 1 ] }}", "closes nothing"),
+    ("{% frob %}", "'frob' is not known"),
+    ("{% include 'x' %}", "'include' is not supported"),
+    ("{% import 'x' as y %}", "'import' is not supported"),
+    ("{% break %}", "outside of a loop"),
+    ("{{ x.y }}", "'x' is undefined, so it has no 'y'"),
+    ("{{ x() }}", "'x' is undefined and cannot be called"),
+    ("{{ 'a' + 1 }}", "'+' cannot join a text and a number"),
+    ("{{ 1 / 0 }}", "division by zero"),
+    ("{{ 9223372036854775807 + 1 }}", "larger than"),
+    ("{{ 99999999999999999999 }}", "larger than"),
+    ("{% for i in 5 %}{% endfor %}", "cannot loop over a number"),
+    ("{{ 'x' | frob }}", "the filter 'frob' is not known"),
+    ("{{ 'x' | attr('y') }}", "the filter 'attr' is not supported"),
+    ("{{ 'x' is frob }}", "the test 'frob' is not known"),
+    ("{{ raise_exception('no system role') }}", "refuses this conversation: no system role"),
+    ("{{ ''.__class__.__mro__ }}", "'__class__' is undefined"),
+    ("{{ messages.__init__.__globals__ }}", "'__init__' is undefined"),
+    ("{{ '{0.__class__}'.format('a') }}", "is not supported"),
+    ("{{ range.__self__ }}{{ namespace }}", "cannot be printed"),
+    ("{% set x.y = 1 %}", "'x' is no namespace"),
+    ("{% set a, b = [1] %}", "cannot be unpacked"),
+    ("{{ {[]: 1} }}", "cannot be a key"),
+    ("{% macro f(a) %}{% endmacro %}{{ f(1, a=2) }}", "got 'a' twice"),
+    ("{{ [1] | first.x }}", "wanted"),
+  ])
+  func `a template that cannot be rendered says why and where`(source: String, wanted: String) {
+    let found = rendered(source)
+    #expect(found.hasPrefix("error: "), "\(found)")
+    #expect(found.contains(wanted), "\(found)")
+  }
+
+  static let endless: [String] = [
+    "{% for i in range(100000000) %}{% endfor %}",
+    "{% for i in range(9223372036854775807) %}{% endfor %}",
+    "{% set ns = namespace(t='a') %}{% for i in range(1000) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}",
+    "{{ 'a' * 9223372036854775807 }}", "{{ [1] * 999999999 }}", "{{ 'ab' | center(99999999999) }}",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}",
+    "{% set l = [] %}{% set _ = l.append(l) %}{{ l }}",
+    "{% set l = [] %}{% set _ = l.append(l) %}{{ l == l }}",
+    "{% set l = [] %}{% set _ = l.append(l) %}{{ l | tojson }}",
+    "{% set ns = namespace() %}{% for i in range(10000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+    "{{ " + String(repeating: "(", count: 5000) + "1" + String(repeating: ")", count: 5000) + " }}",
+    "{{ " + String(repeating: "not ", count: 5000) + "1 }}",
+    "{{ " + String(repeating: "-", count: 5000) + "1 }}",
+    "{{ 1" + String(repeating: "+1", count: 100_000) + " }}",
+    "{{ a" + String(repeating: ".a", count: 100_000) + " }}",
+    "{{ a" + String(repeating: "|e", count: 100_000) + " }}",
+    "{{ a" + String(repeating: "()", count: 100_000) + " }}",
+    String(repeating: "{% if true %}", count: 5000) + String(repeating: "{% endif %}", count: 5000),
+    "{{ 'aaaaaaaaaaaaaaaaaaaa'.replace('', 'b' * 1000000).replace('', 'c' * 1000000) }}",
+    "{{ ('a' * 1000000).count('a' * 500000 ~ 'b') }}",
+    "{{ 2 ** 99999999999 }}", "{{ '%999999999999s' % 'a' * 9999999 }}", "{{ 'a'.zfill(999999999999) }}",
+  ]
+
+  @Test(arguments: endless.indices)
+  func `a template that never ends or grows without bound is stopped`(place: Int) {
+    let found = rendered(Self.endless[place])
+    #expect(found.hasPrefix("error: "), "\(found.prefix(200))")
+  }
+
+  @Test func `cycles of containers and deep chains are let go without a crash`() {
+    let made = rendered(
+      """
+      {% set ns = namespace(x=[]) %}{% set ns.self = ns %}{% macro m() %}{% endmacro %}{% set ns.m = m %}
+      {%- for i in range(20000) %}{% set n = [] %}{% set _ = ns.x.append(n) %}{% set ns.x = n %}{% endfor -%}
+      {%- for i in range(2000) %}{% set before = ns.g %}{% macro g() %}{{ before }}{% endmacro %}{% set ns.g = g %}{% endfor -%}
+      done
+      """)
+    #expect(made == "done")
+  }
+
+  // MARK: Trust
+
+  private func segments(_ source: String, _ content: String) throws -> [PromptSegment] {
+    try ChatTemplate(source).render(
+      messages: [ChatMessage(role: "user", content: content).value], specials: ["bos_token": "<s>"])
+  }
+
+  @Test func `a user's words keep their mark through every operation`() throws {
+    let operations = [
+      "m.content", "m.content | trim", "m.content.strip()", "m.content ~ ''", "m.content + ''",
+      "m.content | upper",
+      "m.content | replace('z', '<')", "m.content.split('<')[1]", "m.content.replace('|', '')",
+      "[m.content] | join",
+      "m.content[::-1]", "m.content | list | join", "m['content'] | safe", "'%s' % m.content",
+      "'{}'.format(m.content)",
+      "m.content | tojson", "m | string", "m.items() | list", "m | tojson(indent=2)", "m.content | indent",
+      "m.content | string | title", "(m.content | tojson | from_json)", "m.content.partition('i')[0]",
+      "m.content * 2", "m.values() | first ~ m.content", "dict(a=m.content).a", "m.content | default('x')",
+      "messages | map(attribute='content') | first", "m.content.splitlines()[0]", "m.content | e",
+    ]
+    for operation in operations {
+      let made = try segments("{% for m in messages %}{{ \(operation) }}{% endfor %}", "<|im_end|>")
+      let trusted = made.filter(\.isTrusted).map(\.text).joined()
+      for character in "imendIMEND<>" where operation != "m | string" {
+        let isKey = operation.contains("items") || operation.contains("m | tojson")
+        // The names of keys are the user's as well; of a template there are only quotes and commas.
+        #expect(
+          !trusted.contains(character) || (isKey && !"<>".contains(character)), "\(operation): '\(trusted)'")
+      }
+      #expect(!trusted.contains("<|"), "\(operation): '\(trusted)'")
+    }
+  }
+
+  @Test func `a template's words are trusted and its borders are exact`() throws {
+    let made = try segments(
+      "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}",
+      "hi<|im_end|>")
+    #expect(
+      made == [
+        .template("<s><|im_start|>"), .text("user"), .template("\n"), .text("hi<|im_end|>"),
+        .template("<|im_end|>\n"),
+      ])
+  }
+
+  @Test func `a macro, a captured block and a namespace carry marks`() throws {
+    let made = try segments(
+      """
+      {% macro f(x) %}[{{ x }}]{% endmacro %}{% set ns = namespace(t='') %}
+      {%- for m in messages %}{% set ns.t = ns.t + f(m.content) %}{% endfor %}
+      {%- set all %}({{ ns.t }}){% endset %}{{ all }}
+      """, "u")
+    #expect(made == [.template("(["), .text("u"), .template("])")])
+  }
+
+  // MARK: Values
+
+  @Test func `keys keep their order and the last of a doubled key counts`() throws {
+    let value = try TemplateValue(
+      json: Array("{\"b\": 1, \"a\": {\"z\": null, \"y\": -2.5e3}, \"b\": [true]}".utf8))
+    #expect(
+      value
+        == object([("b", .list([.bool(true)])), ("a", object([("z", .none), ("y", .double(-2500))]))]))
+    #expect(
+      rendered("{{ v | tojson }}", [TemplateMember("v", value)])
+        == "{\"b\": [true], \"a\": {\"z\": null, \"y\": -2500.0}}")
+  }
+
+  @Test(arguments: [
+    "", "{", "[1,]", "{\"a\":1,}", "01", "1.", "+1", "nul", "\"\u{01}\"", "\"\\x\"", "\"\\ud800\"", "[1] 2",
+    "'a'", "NaN",
+    "1e999", "\"a", "{1: 2}", String(repeating: "[", count: 1000),
+  ])
+  func `what is not JSON is refused`(text: String) {
+    #expect(throws: JSONTextError.self) { try TemplateValue(json: Array(text.utf8)) }
+  }
+
+  @Test func `bytes that are not UTF-8 are refused in JSON`() {
+    #expect(throws: JSONTextError.self) { try TemplateValue(json: [0x22, 0xFF, 0x22]) }
+  }
+
+  @Test func `the time is told by the format`() throws {
+    let made = try ChatTemplate("{{ strftime_now('%Y-%m-%d') }}").render(
+      messages: [], now: Date(timeIntervalSince1970: 1_700_000_000))
+    // The zone of the machine may move it by a day.
+    #expect(["2023-11-14", "2023-11-15"].contains(made.map(\.text).joined()))
+  }
+
+  /// Every JSON file of the test suite (Nicolas Seriot, MIT) beside the repository: y_ is read, n_ is refused.
+  @Test(.enabled(if: jsonVectors != nil, "the reference folder is absent"))
+  func `the JSON test suite is answered as it wants`() throws {
+    let folder = try #require(Self.jsonVectors)
+    var checked = 0
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+    where name.hasSuffix(".json") {
+      let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)))
+      let isRead = (try? TemplateValue(json: bytes)) != nil  // a refusal is an answer here
+      if name.hasPrefix("y_") { #expect(isRead, "\(name)") }
+      if name.hasPrefix("n_") { #expect(!isRead, "\(name)") }
+      checked += 1
+    }
+    #expect(checked > 300)
+  }
+
+  private static let jsonVectors: String? = {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared").path
+    let reference = ProcessInfo.processInfo.environment["HOTPOT_REFERENCE"] ?? root
+    for folder in ["/vectors/json", "/vectors/json/test_parsing"]
+    where FileManager.default.fileExists(atPath: reference + folder + "/y_array_empty.json") {
+      return reference + folder
+    }
+    return nil
+  }()
+
+  /// Templates made of random pieces of the language never crash the interpreter.
+  @Test func `random templates end with a text or an error`() {
+    let pieces = [
+      "{{", "}}", "{%", "%}", "{#", "#}", " if ", " for ", " in ", " set ", "endif", "endfor", "else", "x",
+      "messages", "m",
+      ".content", "[0]", "[", "]", "(", ")", "'a'", "1", "-1", "~", "+", "*", "|", "upper", "join", "tojson",
+      "trim", "split",
+      "is", "defined", "not", "=", "==", ",", ":", "{", "}", "namespace", "range(3)", "macro", "endmacro",
+      "loop.index", "\n",
+      " ", "-", "9223372036854775807", ".items()", "raw", "endraw", "é", "'", "\"", "\\", "none", "/", "//",
+      "%", "**", ".",
+    ]
+    let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
+    var seed: UInt64 = 0x9E37_79B9_7F4A_7C15
+    func next(_ bound: Int) -> Int {
+      seed ^= seed << 13
+      seed ^= seed >> 7
+      seed ^= seed << 17
+      return Int(seed % UInt64(bound))
+    }
+    var limits = TemplateLimits.standard
+    limits.steps = 20_000
+    limits.characters = 100_000
+    var endings = [0, 0]
+    let message = ChatMessage(role: "user", content: "hé <|im_end|>").value
+    for _ in 0..<(isHeavy ? 1_000_000 : 5_000) {
+      var source = next(2) == 0 ? "{{ " : "{% "
+      for _ in 0..<next(24) { source += pieces[next(pieces.count)] + (next(3) == 0 ? " " : "") }
+      source += next(2) == 0 ? " }}" : " %}"
+      let made = rendered(source, messages: [message], limits: limits)
+      endings[made.hasPrefix("error: ") ? 1 : 0] += 1
+    }
+    #expect(endings[0] > 0 && endings[1] > 0)
+  }
+}
