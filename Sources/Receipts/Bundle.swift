@@ -1,0 +1,264 @@
+// Bundle.swift: all that a stranger needs to check one receipt, in one text file; and the client's transcript.
+// Leaves out the checks (Verification.swift). Start at Bundle.
+
+/// One receipt with what proves it, as a text of sections.
+///
+/// ```
+/// hotpot-bundle 1
+/// --- receipt
+/// {"seq":7,...}
+/// --- proof
+/// c2sp.org/tlog-proof@v1
+/// ...
+/// --- checkpoint
+/// hotpot/...
+/// ...
+/// --- checkpoint.sig
+/// -----BEGIN SSH SIGNATURE-----
+/// ...
+/// --- allowed_signers
+/// hotpot namespaces="checkpoint@hotpot,segment@hotpot" ssh-ed25519 AAAA...
+/// ```
+///
+/// The first line is the header; a line of `--- ` and a name begins a section, which lasts to the next such line or the end.
+/// Sections come in the order above, then, where there are any, `consistency` (to an earlier checkpoint), `witness.sig` (a cosignature of
+/// the same checkpoint), and `transcript` (only if the client put it there: it holds prompt and output).
+/// No line of a section begins with `--- `. A section's bytes, taken out, are the file that stock tools check.
+///
+/// The key in `allowed_signers` is what the node says about itself: whoever checks compares it with a key that he trusts.
+public struct Bundle: Hashable, Sendable {
+  static let header = "hotpot-bundle 1"
+
+  /// The names of sections, in their order.
+  enum Section: String, CaseIterable {
+    case receipt, proof, checkpoint
+    case signature = "checkpoint.sig"
+    case allowedSigners = "allowed_signers"
+    case consistency
+    case witness = "witness.sig"
+    case transcript
+  }
+
+  /// The receipt's line with its newline.
+  public var receipt: String
+  public var proof: String
+  public var checkpoint: String
+  public var signature: String
+  public var allowedSigners: String
+  public var consistency: String?
+  public var witness: String?
+  public var transcript: String?
+
+  public init(
+    receipt: String, proof: String, checkpoint: String, signature: String, allowedSigners: String,
+    consistency: String? = nil, witness: String? = nil, transcript: String? = nil
+  ) {
+    self.receipt = receipt
+    self.proof = proof
+    self.checkpoint = checkpoint
+    self.signature = signature
+    self.allowedSigners = allowedSigners
+    self.consistency = consistency
+    self.witness = witness
+    self.transcript = transcript
+  }
+
+  /// A bundle for a logged receipt under a signed checkpoint; nil when the checkpoint does not cover it.
+  public init?(
+    _ logged: LoggedReceipt, journal: Journal, under signed: SignedCheckpoint, key: SSHPublicKey,
+    consistency: ConsistencyProof? = nil
+  ) {
+    guard let proof = journal.proof(of: logged.receipt.index, under: signed.checkpoint) else { return nil }
+    self.init(
+      receipt: String(decoding: logged.line, as: UTF8.self), proof: proof.text,
+      checkpoint: signed.checkpoint.text,
+      signature: signed.signature, allowedSigners: Bundle.allowedSigners(key), consistency: consistency?.text)
+  }
+
+  /// The allowed_signers line of a node's key.
+  public static func allowedSigners(_ key: SSHPublicKey) -> String {
+    "hotpot namespaces=\"\(Checkpoint.namespace),\(Notary.segmentNamespace)\" \(key.text)\n"
+  }
+
+  private subscript(section: Section) -> String? {
+    get {
+      switch section {
+      case .receipt: receipt
+      case .proof: proof
+      case .checkpoint: checkpoint
+      case .signature: signature
+      case .allowedSigners: allowedSigners
+      case .consistency: consistency
+      case .witness: witness
+      case .transcript: transcript
+      }
+    }
+  }
+
+  public var text: String {
+    var text = Self.header + "\n"
+    for section in Section.allCases {
+      guard let content = self[section] else { continue }
+      text += "--- \(section.rawValue)\n\(content)"
+      if !content.hasSuffix("\n") { text += "\n" }
+    }
+    return text
+  }
+
+  /// The largest bundle that is read: a receipt and a transcript of 10^6 tokens fit.
+  public static let maximumBytes = 32 << 20
+
+  public init(parsing text: String) throws(FormatError) {
+    func refuse(_ line: Int, _ wanted: String) -> FormatError {
+      FormatError(what: "bundle", line: line, wanted: wanted)
+    }
+    guard text.utf8.count <= Self.maximumBytes else { throw refuse(1, "at most \(Self.maximumBytes) bytes") }
+    var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    guard lines.last?.isEmpty == true else { throw refuse(lines.count, "a newline at the end") }
+    lines.removeLast()
+    guard lines.first.map(String.init) == Self.header else { throw refuse(1, "'\(Self.header)'") }
+    var found: [Section: String] = [:]
+    var current: Section?
+    var content = ""
+    var order = -1
+    for (i, line) in lines.enumerated().dropFirst() {
+      if line.hasPrefix("--- ") {
+        if let current { found[current] = content }
+        guard let section = Section(rawValue: String(line.dropFirst(4))),
+          let place = Section.allCases.firstIndex(of: section)
+        else { throw refuse(i + 1, "the name of a section, not '\(line.dropFirst(4).prefix(40))'") }
+        guard place > order else {
+          throw refuse(i + 1, "each section once and in order, not '\(section.rawValue)' here")
+        }
+        order = place
+        current = section
+        content = ""
+      } else {
+        guard current != nil else { throw refuse(i + 1, "a section") }
+        content += line
+        content += "\n"
+      }
+    }
+    if let current { found[current] = content }
+    func need(_ section: Section) throws(FormatError) -> String {
+      guard let content = found[section] else {
+        throw refuse(lines.count, "the section '\(section.rawValue)'")
+      }
+      return content
+    }
+    self.init(
+      receipt: try need(.receipt), proof: try need(.proof), checkpoint: try need(.checkpoint),
+      signature: try need(.signature), allowedSigners: try need(.allowedSigners),
+      consistency: found[.consistency],
+      witness: found[.witness], transcript: found[.transcript])
+  }
+}
+
+/// What only the client holds: the nonces and the tokens. One line of canonical JSON.
+///
+/// ```
+/// {"nonce":"<128 hexadecimal digits>","prompt":[1,2],"output":[3],"logit_bias":[[50256,"c2c80000"]]}
+/// ```
+///
+/// Token ids are integers below 2^32. A bias is a token id and the bits of its 32-bit float in hexadecimal, in ascending order of id.
+public struct Transcript: Hashable, Sendable {
+  public struct Bias: Hashable, Sendable {
+    public let token: UInt32
+    public let bias: Float
+
+    public init(token: UInt32, bias: Float) {
+      self.token = token
+      self.bias = bias
+    }
+  }
+
+  public let nonces: Nonces
+  public let prompt: [UInt32]
+  public let output: [UInt32]
+  public let biases: [Bias]
+
+  public init(nonces: Nonces, prompt: [UInt32], output: [UInt32], biases: [Bias] = []) {
+    self.nonces = nonces
+    self.prompt = prompt
+    self.output = output
+    self.biases = biases
+  }
+
+  public var promptCommitment: SHA256Digest { Commitment.to(tokens: prompt, nonce: nonces.prompt) }
+  public var outputCommitment: SHA256Digest { Commitment.to(tokens: output, nonce: nonces.output) }
+  public var biasCommitment: SHA256Digest {
+    Commitment.to(biases: biases.map { ($0.token, $0.bias) }, nonce: nonces.prompt)
+  }
+
+  public var text: String {
+    func list(_ tokens: [UInt32]) -> String { tokens.map(String.init).joined(separator: ",") }
+    let pairs = biases.map { "[\($0.token),\"\(LineWriter.hex(UInt64($0.bias.bitPattern)).suffix(8))\"]" }
+    return
+      "{\"nonce\":\"\(nonces.hex)\",\"prompt\":[\(list(prompt))],\"output\":[\(list(output))],"
+      + "\"logit_bias\":[\(pairs.joined(separator: ","))]}\n"
+  }
+
+  public init(parsing text: String) throws(FormatError) {
+    let bytes = Array(text.utf8)
+    let parsed: Result<Transcript, LineError> = bytes.withUnsafeBytes { raw in
+      var scanner = LineScanner(raw)
+      do throws(LineError) { return .success(try scanner.transcript()) } catch { return .failure(error) }
+    }
+    switch parsed {
+    case .success(let transcript): self = transcript
+    case .failure(let error):
+      throw FormatError(what: "transcript", line: 1, wanted: "\(error.wanted) at byte \(error.offset)")
+    }
+  }
+}
+
+extension LineScanner {
+  fileprivate mutating func transcript() throws(LineError) -> Transcript {
+    try literal("{\"nonce\":")
+    let hex = try string(max: 128)
+    guard let nonces = Nonces(hex: hex) else { throw LineError(offset: at, wanted: "128 hexadecimal digits") }
+    try literal(",\"prompt\":[")
+    let prompt = try tokens()
+    try literal(",\"output\":[")
+    let output = try tokens()
+    try literal(",\"logit_bias\":[")
+    var biases: [Transcript.Bias] = []
+    while !starts(with: "]") {
+      if !biases.isEmpty { try literal(",") }
+      try literal("[")
+      let token = try token()
+      guard biases.last.map({ $0.token < token }) ?? true else {
+        throw LineError(offset: at, wanted: "biases in ascending order of token")
+      }
+      try literal(",")
+      let start = at
+      let text = try string(max: 8)
+      guard text.utf8.count == 8, text.utf8.allSatisfy({ Hex.value($0) != nil }),
+        let bits = UInt32(text, radix: 16)
+      else { throw LineError(offset: start, wanted: "8 hexadecimal digits") }
+      try literal("]")
+      biases.append(Transcript.Bias(token: token, bias: Float(bitPattern: bits)))
+    }
+    try literal("]}\n")
+    guard at == bytes.count else { throw LineError(offset: at, wanted: "the end of the line") }
+    return Transcript(nonces: nonces, prompt: prompt, output: output, biases: biases)
+  }
+
+  private mutating func token() throws(LineError) -> UInt32 {
+    let start = at
+    guard let token = UInt32(exactly: try decimal()) else {
+      throw LineError(offset: start, wanted: "a token id")
+    }
+    return token
+  }
+
+  private mutating func tokens() throws(LineError) -> [UInt32] {
+    var tokens: [UInt32] = []
+    while !starts(with: "]") {
+      if !tokens.isEmpty { try literal(",") }
+      tokens.append(try token())
+    }
+    try literal("]")
+    return tokens
+  }
+}

@@ -1,0 +1,235 @@
+// Catalog.swift: what a node knows of its log without reading it: the tree, where each receipt lies, sums, audits.
+// A value; the fold of the journal's entries. Leaves out files and signing. Start at add(_:segment:).
+
+/// Which receipts to sum up; nil stands for all.
+public struct TotalsQuery: Hashable, Sendable {
+  /// Days since 1970-01-01, both ends included.
+  public var days: ClosedRange<Int32>?
+  public var client: String?
+  public var model: String?
+
+  public init(days: ClosedRange<Int32>? = nil, client: String? = nil, model: String? = nil) {
+    self.days = days
+    self.client = client
+    self.model = model
+  }
+
+  func matches(_ key: TotalsKey) -> Bool {
+    (days?.contains(key.day) ?? true) && (client.map { $0 == key.client } ?? true)
+      && (model.map { $0 == key.model } ?? true)
+  }
+}
+
+/// How far a receipt has come. Never shown as more than was checked.
+public struct ReceiptStatus: Hashable, Sendable {
+  public enum Seal: Hashable, Sendable, Comparable {
+    /// On disk.
+    case logged
+    /// Under a signed checkpoint.
+    case signed
+    /// Under a checkpoint that someone else's key cosigned.
+    case witnessed
+  }
+  public enum Reexecution: Hashable, Sendable {
+    case unaudited
+    case identical
+    case failed(Audit)
+  }
+  public let seal: Seal
+  public let reexecution: Reexecution
+}
+
+/// How many receipts have come how far; each count includes the ones after it in the first row of three.
+public struct LogCounts: Hashable, Sendable {
+  public let logged: Int
+  public let signed: Int
+  public let witnessed: Int
+  public let audited: Int
+  public let failed: Int
+  /// Time of the last signed checkpoint, microseconds; nil before the first.
+  public let lastSigned: Int64?
+}
+
+public struct Catalog: Sendable {
+  public private(set) var tree = MerkleTree()
+  /// Segment (20 bits), offset (27), length (17): a receipt's place in 8 bytes.
+  private var places: [UInt64] = []
+  private var jobs: [UInt64] = []
+  private var sums: [TotalsKey: ReceiptTotals] = [:]
+  /// 0 unaudited, 1 identical, 2 failed.
+  private var audits: [UInt8] = []
+  private var failures: [Int: Audit] = [:]
+  private var auditedCount = 0
+  private(set) var signedSize = 0
+  private(set) var witnessedSize = 0
+  private(set) var lastSignedRecord: CheckpointSigned?
+  private(set) var lastSignedTime: Int64?
+  /// Clients, budgets, payments, corrections and policies, in the journal's order.
+  public private(set) var standing: [Entry] = []
+  private var open: [UInt64: Entry] = [:]
+  /// Time of the newest line, microseconds; 0 before the first.
+  public private(set) var lastTime: Int64 = 0
+
+  init() {}
+
+  /// Jobs that were accepted and have not ended, in the order of their acceptance.
+  public var openJobs: [JobAccepted] {
+    open.values.sorted { $0.envelope.seq < $1.envelope.seq }.compactMap {
+      if case .jobAccepted(let job) = $0.record { job } else { nil }
+    }
+  }
+
+  mutating func add(_ placed: Placed, segment: Int) {
+    lastTime = placed.entry.envelope.time
+    switch placed.entry.record {
+    case .receipt(let receipt):
+      addReceipt(
+        leaf: placed.leaf ?? .zero, job: receipt.job, segment: segment, offset: placed.offset,
+        length: placed.length)
+      sums[
+        TotalsKey(day: receipt.day, client: receipt.client, model: receipt.model), default: ReceiptTotals()
+      ]
+      .add(ReceiptTotals(receipt))
+      open[receipt.job] = nil
+    case .jobAccepted(let job): open[job.job] = placed.entry
+    case .jobEnded(let job): open[job.job] = nil
+    default: keep(placed.entry)
+    }
+  }
+
+  private mutating func keep(_ entry: Entry) {
+    switch entry.record {
+    case .clientAdded, .clientRevoked, .budgetChanged, .settlement, .correction, .policyChanged:
+      standing.append(entry)
+    case .audit(let audit): add(audit)
+    case .checkpointSigned(let signed):
+      signedSize = max(signedSize, signed.size)
+      lastSignedRecord = signed
+      lastSignedTime = entry.envelope.time
+    case .checkpointWitnessed(let cosigned): witnessedSize = max(witnessedSize, cosigned.size)
+    case .jobAccepted(let job): open[job.job] = entry
+    case .receipt, .jobEnded, .nodeStarted, .nodeStopped, .recovered, .operatorAct, .transferVoided: break
+    }
+  }
+
+  private mutating func addReceipt(leaf: SHA256Digest, job: UInt64, segment: Int, offset: Int, length: Int) {
+    tree.append(leaf: leaf)
+    places.append(Self.pack(segment: segment, offset: offset, length: length))
+    jobs.append(job)
+    audits.append(0)
+  }
+
+  static func pack(segment: Int, offset: Int, length: Int) -> UInt64 {
+    UInt64(segment & 0xFFFFF) << 44 | UInt64(offset & 0x7FF_FFFF) << 17 | UInt64(length & 0x1FFFF)
+  }
+
+  /// A sealed segment, by its summary.
+  mutating func add(_ summary: SegmentSummary) {
+    for row in summary.rows {
+      addReceipt(
+        leaf: row.leaf, job: row.job, segment: summary.number, offset: Int(row.offset),
+        length: Int(row.length))
+    }
+    for (key, totals) in summary.totals { sums[key, default: ReceiptTotals()].add(totals) }
+    for job in summary.closed { open[job] = nil }
+    for entry in summary.carried { keep(entry) }
+  }
+
+  /// All sealed segments at once: the tree is built level by level.
+  mutating func start(with summaries: [SegmentSummary]) {
+    let count = summaries.reduce(0) { $0 + $1.rows.count }
+    var leaves: [SHA256Digest] = []
+    leaves.reserveCapacity(count)
+    places.reserveCapacity(count)
+    jobs.reserveCapacity(count)
+    audits = [UInt8](repeating: 0, count: count)
+    for summary in summaries {
+      for row in summary.rows {
+        leaves.append(row.leaf)
+        places.append(Self.pack(segment: summary.number, offset: Int(row.offset), length: Int(row.length)))
+        jobs.append(row.job)
+      }
+    }
+    tree = MerkleTree(leaves: leaves)
+    for summary in summaries {
+      for (key, totals) in summary.totals { sums[key, default: ReceiptTotals()].add(totals) }
+      for job in summary.closed { open[job] = nil }
+      for entry in summary.carried { keep(entry) }
+      lastTime = max(lastTime, summary.firstTime ?? 0)
+    }
+  }
+
+  private mutating func add(_ audit: Audit) {
+    guard audits.indices.contains(audit.receipt) else { return }
+    switch audits[audit.receipt] {
+    case 1: auditedCount -= 1
+    case 2: failures[audit.receipt] = nil
+    default: break
+    }
+    if audit.outcome == .identical {
+      audits[audit.receipt] = 1
+      auditedCount += 1
+    } else {
+      audits[audit.receipt] = 2
+      failures[audit.receipt] = audit
+    }
+  }
+
+  // MARK: Questions
+
+  public var counts: LogCounts {
+    LogCounts(
+      logged: tree.size, signed: min(signedSize, tree.size), witnessed: min(witnessedSize, tree.size),
+      audited: auditedCount, failed: failures.count, lastSigned: lastSignedTime)
+  }
+
+  public func status(of index: Int) -> ReceiptStatus? {
+    guard audits.indices.contains(index) else { return nil }
+    let reexecution: ReceiptStatus.Reexecution =
+      if let failure = failures[index] { .failed(failure) } else {
+        audits[index] == 1 ? .identical : .unaudited
+      }
+    return ReceiptStatus(
+      seal: index < witnessedSize ? .witnessed : index < signedSize ? .signed : .logged,
+      reexecution: reexecution)
+  }
+
+  /// The receipt's id: the first 16 hexadecimal digits of its leaf hash.
+  public func id(of index: Int) -> String? { tree.leaf(at: index).map { LineWriter.hex($0.w0) } }
+
+  /// Indexes of receipts whose id begins with these hexadecimal digits (1 to 16), oldest first, at most `limit`.
+  public func indexes(idPrefix: String, limit: Int = 2) -> [Int] {
+    guard (1...16).contains(idPrefix.utf8.count), idPrefix.utf8.allSatisfy({ Hex.value($0) != nil }),
+      let prefix = UInt64(idPrefix, radix: 16)
+    else { return [] }
+    let shift = UInt64(64 - 4 * idPrefix.utf8.count)
+    var found: [Int] = []
+    for (i, leaf) in tree.leaves.enumerated() where leaf.w0 >> shift == prefix {
+      found.append(i)
+      if found.count == limit { break }
+    }
+    return found
+  }
+
+  /// The receipt of a job; the newest if there are several.
+  public func index(ofJob job: UInt64) -> Int? { jobs.lastIndex(of: job) }
+
+  func place(of index: Int) -> (segment: Int, offset: Int, length: Int)? {
+    guard places.indices.contains(index) else { return nil }
+    let place = places[index]
+    return (Int(place >> 44), Int(place >> 17 & 0x7FF_FFFF), Int(place & 0x1FFFF))
+  }
+
+  /// The sums over what the query matches.
+  public func totals(_ query: TotalsQuery = TotalsQuery()) -> ReceiptTotals {
+    var result = ReceiptTotals()
+    for (key, totals) in sums where query.matches(key) { result.add(totals) }
+    return result
+  }
+
+  /// The sums by day, client and model, sorted.
+  public func rows(_ query: TotalsQuery = TotalsQuery()) -> [TotalsRow] {
+    sums.filter { query.matches($0.key) }.map { TotalsRow(key: $0.key, totals: $0.value) }
+      .sorted { $0.key < $1.key }
+  }
+}

@@ -1,0 +1,364 @@
+// Journal.swift: the only truth on disk of a node: jobs, receipts, operators' acts, settlements, as a chain of lines.
+// One writer thread with group commit; the caller never waits unless it asks to. Leaves out signing (Notary.swift) and what
+// the records mean (Node). Start at Journal.open, then append.
+import Dispatch
+import Synchronization
+
+/// A record on the disk.
+public struct Appended: Hashable, Sendable {
+  public let entry: Entry
+  /// RFC 6962 leaf hash when the record is a receipt.
+  public let leaf: SHA256Digest?
+
+  /// The receipt's number in the log.
+  public var receiptIndex: Int? {
+    if case .receipt(let receipt) = entry.record { receipt.index } else { nil }
+  }
+  /// The receipt's id: the first 16 hexadecimal digits of its leaf hash.
+  public var receiptID: String? { leaf.map { LineWriter.hex($0.w0) } }
+}
+
+/// What a journal tells the one who opened it. Called on the journal's queue; must return at once.
+public enum JournalNotice: Sendable, Hashable {
+  /// So many receipts are on the disk now.
+  case committed(receipts: Int)
+  case sealed(segment: Int)
+  /// Space ran low and the ballast was given up, or there is enough again.
+  case lowSpace(Bool)
+  /// Final: nothing is written any more. Stop admitting.
+  case stopped(FileError)
+}
+
+/// One receipt as the journal holds it.
+public struct LoggedReceipt: Sendable {
+  public let receipt: Receipt
+  public let entry: Entry
+  /// The line with its newline.
+  public let line: [UInt8]
+  public let id: String
+  public let status: ReceiptStatus
+}
+
+/// The append-only journal of a state directory.
+///
+/// Lines as in `Entry`, in segments `journal/00000001.jsonl` of 64 MiB or a day; a sealed segment is read-only (0400) and has a
+/// rollup and an index beside it, and a signature once the notary made one. Files are 0600, directories 0700.
+///
+/// Rule: a record counts once its completion says success, that is after `fdatasync`. Why: anything before can be lost by a
+/// power cut. So: tell clients nothing before. Otherwise a client holds a receipt that the log does not.
+///
+/// Rule: a failed write or sync is final. Why: after a failed sync the kernel may have dropped the pages, and a second sync
+/// would report success for lost bytes. So: stop admitting, let jobs end, start again. Otherwise acknowledged lines can be missing.
+public final class Journal: Sendable {
+  public typealias Completion = @Sendable (Result<[Appended], JournalError>) -> Void
+
+  private struct Submission: Sendable {
+    let records: [Record]
+    let time: Int64
+    let completion: Completion
+  }
+
+  private struct Inbox {
+    var waiting: [Submission] = []
+    var isScheduled = false
+    var isClosed = false
+  }
+
+  public let directory: String
+  private let files: any FileSystem
+  private let queue = DispatchQueue(label: "hotpot.journal", qos: .userInitiated)
+  private let inbox = Mutex(Inbox())
+  /// nil after damage. Touched on `queue` only; the lock is there so that the compiler can see it.
+  private let writer: Mutex<JournalWriter?>
+  private let shared: Mutex<Catalog>
+  private let damage: Damage?
+  private let notice: @Sendable (JournalNotice) -> Void
+
+  private init(
+    directory: String, files: any FileSystem, result: consuming JournalRecovery.Result,
+    notice: @escaping @Sendable (JournalNotice) -> Void
+  ) {
+    self.directory = directory
+    self.files = files
+    writer = Mutex(result.writer)
+    shared = Mutex(result.catalog)
+    damage = result.opening.damage
+    self.notice = notice
+  }
+
+  /// Opens the journal of a state directory, whatever end the last node came to.
+  ///
+  /// - state: the state directory; made (0700) if it is not there. The caller holds its `StateLock`.
+  /// - time: now, in microseconds; for the record of what was moved aside.
+  /// - Returns: the journal, and what was found. With `damage` it can be read and not written.
+  /// - Throws: `.file` when the disk cannot be read or written now.
+  public static func open(
+    state: String, files: any FileSystem = POSIXFileSystem(), options: JournalOptions = JournalOptions(),
+    time: Int64,
+    notice: @escaping @Sendable (JournalNotice) -> Void = { _ in }
+  ) throws(JournalError) -> (journal: Journal, opening: JournalOpening) {
+    var unreadable: Damage?
+    var checkpoint: Checkpoint?
+    do throws(FileError) {
+      try files.ensureDirectory(state)
+      let text = try files.readAll(state + "/checkpoint", limit: 4096)
+      do throws(FormatError) {
+        checkpoint = try Checkpoint(parsing: String(decoding: text, as: UTF8.self))
+      } catch {
+        unreadable = Damage(file: "checkpoint", offset: 0, found: error.description)
+      }
+    } catch {
+      if error.code != 2 { throw .file(error) }
+    }
+    let directory = state + "/journal"
+    var result = try JournalRecovery.open(
+      directory: directory, files: files, options: options, checkpoint: checkpoint, time: time)
+    if result.opening.damage == nil, let unreadable {
+      result.opening.damage = unreadable
+      result.writer?.close()
+      result.writer = nil
+    }
+    let opening = result.opening
+    return (Journal(directory: directory, files: files, result: result, notice: notice), opening)
+  }
+
+  // MARK: Writing
+
+  /// Queues records and returns at once. `completion` is called once, on the journal's queue: after the sync that covers them,
+  /// or with the reason why not. Records of one call become neighbouring lines of one group.
+  public func append(_ records: [Record], at time: Int64, completion: @escaping Completion) {
+    enum Next { case schedule, wait, closed }
+    let next = inbox.withLock { inbox -> Next in
+      if inbox.isClosed { return .closed }
+      inbox.waiting.append(Submission(records: records, time: time, completion: completion))
+      if inbox.isScheduled { return .wait }
+      inbox.isScheduled = true
+      return .schedule
+    }
+    switch next {
+    case .schedule: queue.async { self.drain() }
+    case .wait: break
+    case .closed: completion(.failure(.closed))
+    }
+  }
+
+  /// Appends and waits for the sync. Not for the engine's threads or the node's state machine.
+  @discardableResult
+  public func append(_ records: [Record], at time: Int64) throws(JournalError) -> [Appended] {
+    let done = DispatchSemaphore(value: 0)
+    let result = Box()
+    append(records, at: time) {
+      result.set($0)
+      done.signal()
+    }
+    done.wait()
+    return try result.get()
+  }
+
+  private final class Box: Sendable {
+    private let value = Mutex<Result<[Appended], JournalError>>(.failure(.closed))
+    func set(_ result: Result<[Appended], JournalError>) { value.withLock { $0 = result } }
+    func get() throws(JournalError) -> [Appended] { try value.withLock { $0 }.get() }
+  }
+
+  /// Whatever came while the last sync ran is the next group: under load groups grow, and nothing waits longer than
+  /// one sync for its own to begin. A group is bounded so that its memory is.
+  private func drain() {
+    while true {
+      let group = inbox.withLock { inbox -> [Submission] in
+        if inbox.waiting.isEmpty {
+          inbox.isScheduled = false
+          return []
+        }
+        let group = Array(inbox.waiting.prefix(256))
+        inbox.waiting.removeFirst(group.count)
+        return group
+      }
+      if group.isEmpty { return }
+      commit(group)
+    }
+  }
+
+  private func commit(_ group: [Submission]) {
+    if let damage {
+      for submission in group { submission.completion(.failure(.readOnly(damage))) }
+      return
+    }
+    struct Step {
+      var outcomes: [JournalWriter.Outcome] = []
+      var segment = 0
+      var sealed: [Int] = []
+      var failure: FileError?
+      var lowSpace: Bool?
+    }
+    let step = writer.withLock { writer -> Step in
+      guard var w = writer.take() else { return Step() }
+      let (wasFull, wasStopped) = (w.isNearlyFull, w.failure != nil)
+      var step = Step(outcomes: w.commit(group.map { ($0.records, $0.time) }))
+      step.segment = w.summary.number
+      step.sealed = w.takeSealed()
+      step.failure = wasStopped ? nil : w.failure
+      step.lowSpace = w.isNearlyFull == wasFull ? nil : w.isNearlyFull
+      writer = w
+      return step
+    }
+    let receipts = shared.withLock { catalog in
+      for case .success(let placed) in step.outcomes {
+        for one in placed { catalog.add(one, segment: step.segment) }
+      }
+      return catalog.tree.size
+    }
+    for (i, submission) in group.enumerated() {
+      guard step.outcomes.indices.contains(i) else {
+        submission.completion(.failure(.closed))
+        continue
+      }
+      submission.completion(step.outcomes[i].map { $0.map { Appended(entry: $0.entry, leaf: $0.leaf) } })
+    }
+    for segment in step.sealed { notice(.sealed(segment: segment)) }
+    if let lowSpace = step.lowSpace { notice(.lowSpace(lowSpace)) }
+    if let failure = step.failure {
+      notice(.stopped(failure))
+    } else {
+      notice(.committed(receipts: receipts))
+    }
+  }
+
+  /// Takes nothing more, finishes what was taken, closes the segment. Waits.
+  public func close() {
+    inbox.withLock { $0.isClosed = true }
+    queue.sync {
+      self.drain()
+      self.writer.withLock { $0?.close() }
+    }
+  }
+
+  // MARK: Reading
+
+  /// The catalog as it is now. Cheap: the arrays are shared until the next append.
+  public func catalog() -> Catalog { shared.withLock { $0 } }
+
+  /// Reads the catalog in place, under its lock: for questions that are asked often. Must not block.
+  public func read<T: Sendable>(_ body: (borrowing Catalog) -> T) -> T { shared.withLock { body($0) } }
+
+  /// A receipt's line from the disk, checked against the log: damage since it was written is found here.
+  public func receipt(at index: Int) throws(JournalError) -> LoggedReceipt {
+    let found = shared.withLock { catalog in
+      (catalog.place(of: index), catalog.tree.leaf(at: index), catalog.status(of: index))
+    }
+    guard let place = found.0, let leaf = found.1, let status = found.2 else {
+      throw .noReceipt("with index \(index)")
+    }
+    let name = JournalWriter.name(place.segment) + ".jsonl"
+    let line: [UInt8]
+    do throws(FileError) {
+      line = try files.readPart("\(directory)/\(name)", at: place.offset, count: place.length)
+    } catch { throw .file(error) }
+    guard SHA256.leaf(line) == leaf else {
+      throw .readOnly(
+        Damage(file: name, offset: place.offset, found: "receipt \(index) is not the one that was logged"))
+    }
+    let entry: Entry
+    do throws(LineError) { entry = try Entry(parsing: line) } catch {
+      throw .readOnly(Damage(file: name, offset: place.offset, found: error.description))
+    }
+    guard case .receipt(let receipt) = entry.record else {
+      throw .readOnly(
+        Damage(file: name, offset: place.offset, found: "line \(entry.envelope.seq) is no receipt"))
+    }
+    return LoggedReceipt(
+      receipt: receipt, entry: entry, line: line, id: LineWriter.hex(leaf.w0), status: status)
+  }
+
+  /// The proof that receipt `index` is under a checkpoint; nil when it is not, or the log is shorter.
+  public func proof(of index: Int, under checkpoint: Checkpoint) -> InclusionProof? {
+    shared.withLock { catalog in
+      catalog.tree.inclusion(of: index, in: checkpoint.size)
+    }.map { InclusionProof(index: index, path: $0, checkpoint: checkpoint) }
+  }
+
+  /// The proof that the log at `from` receipts is a prefix of that at `to`; nil past its end.
+  public func consistency(from: Int, to: Int) -> ConsistencyProof? {
+    shared.withLock { $0.tree.consistency(from: from, to: to) }.map {
+      ConsistencyProof(from: from, to: to, path: $0)
+    }
+  }
+
+  // MARK: Checking
+
+  /// Reads every line of every segment again, with its chain, and compares sealed segments with their rollups.
+  /// - Returns: how many lines and receipts were good, and the first damage.
+  public static func check(state: String, files: any FileSystem = POSIXFileSystem()) throws(JournalError)
+    -> JournalCheck
+  {
+    try check(state: state, files: files) { _ in }
+  }
+
+  /// The same, and visits every entry in order: the replay of a whole journal.
+  public static func check(
+    state: String, files: any FileSystem = POSIXFileSystem(), visit: (Entry) -> Void
+  ) throws(JournalError) -> JournalCheck {
+    do throws(FileError) {
+      return try JournalCheck(directory: state + "/journal", files: files, visit: visit)
+    } catch {
+      throw .file(error)
+    }
+  }
+}
+
+/// What a full reading of a journal found.
+public struct JournalCheck: Sendable {
+  public private(set) var lines = 0
+  public private(set) var receipts = 0
+  public private(set) var bytes = 0
+  public private(set) var root = SHA256.hash([])
+  /// The first damage; an unfinished tail counts, as only opening the journal moves it aside.
+  public private(set) var damage: Damage?
+
+  init(directory: String, files: any FileSystem, visit: (Entry) -> Void) throws(FileError) {
+    let names = try files.retrying { () throws(FileError) in try files.list(directory) }
+    let numbers = names.compactMap(JournalRecovery.number)
+    var chain = Chain()
+    var leaves: [SHA256Digest] = []
+    for (i, number) in numbers.enumerated() {
+      let name = JournalWriter.name(number)
+      guard number == i + 1 else {
+        damage = Damage(
+          file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
+        break
+      }
+      let content = try files.readAll("\(directory)/\(name).jsonl")
+      let start = chain
+      let hasRollup = names.contains("\(name).rollup") && number != numbers.last
+      var summary = SegmentSummary(number: number, start: start)
+      let end = content.withUnsafeBytes { raw in
+        SegmentScan.run(raw, file: "\(name).jsonl", chain: &chain) { placed in
+          if let leaf = placed.leaf { leaves.append(leaf) }
+          if hasRollup { summary.add(placed) }
+          visit(placed.entry)
+        }
+      }
+      bytes += content.count
+      switch end {
+      case .complete: break
+      case .damaged(let found): damage = found
+      case .unfinished(let offset):
+        damage = Damage(file: "\(name).jsonl", offset: offset, found: "no valid line from here on")
+      }
+      if damage == nil, hasRollup {
+        let index = try files.readAll("\(directory)/\(name).index")
+        let rollup = try files.readAll("\(directory)/\(name).rollup")
+        let made: (rollup: [UInt8], index: [UInt8])
+        do throws(LineError) { made = try Rollup.format(summary) } catch { made = ([], []) }
+        if made.rollup != rollup || made.index != index {
+          damage = Damage(
+            file: "\(name).rollup", offset: 0, found: "it does not sum up the segment beside it")
+        }
+      }
+      if damage != nil { break }
+    }
+    lines = chain.seq
+    receipts = chain.receipts
+    root = MerkleTree(leaves: leaves).root
+  }
+}

@@ -1,0 +1,225 @@
+// JournalRecovery.swift: opening a journal after any kind of end: what is read, what is moved aside, what stops it.
+// Leaves out writing (JournalWriter.swift). Start at JournalRecovery.open.
+
+/// What was found when a journal was opened.
+public struct JournalOpening: Sendable {
+  /// An invalid tail that was moved aside, and recorded.
+  public internal(set) var recovered: Recovered?
+  /// Damage that stops all writing.
+  public internal(set) var damage: Damage?
+  /// Sealed segments that had no intact rollup and were read in full.
+  public internal(set) var rebuilt: [Int] = []
+}
+
+enum JournalRecovery {
+  struct Result {
+    var catalog = Catalog()
+    /// nil after damage.
+    var writer: JournalWriter?
+    var opening = JournalOpening()
+    var segments: [Int] = []
+  }
+
+  /// - time: for the record of what was moved aside, microseconds.
+  static func open(
+    directory: String, files: any FileSystem, options: JournalOptions, checkpoint: Checkpoint?, time: Int64
+  )
+    throws(JournalError) -> Result
+  {
+    do throws(FileError) {
+      return try openFiles(
+        directory: directory, files: files, options: options, checkpoint: checkpoint, time: time)
+    } catch { throw .file(error) }
+  }
+
+  private static func openFiles(
+    directory: String, files: any FileSystem, options: JournalOptions, checkpoint: Checkpoint?, time: Int64
+  ) throws(FileError) -> Result {
+    try files.ensureDirectory(directory)
+    let names = try files.retrying { () throws(FileError) in try files.list(directory) }
+    let numbers = names.compactMap(number)
+    var result = Result()
+    result.segments = numbers
+    for (i, number) in numbers.enumerated() where number != i + 1 {
+      result.opening.damage = Damage(
+        file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
+      return result
+    }
+
+    var chain = Chain()
+    var sealed: [SegmentSummary] = []
+    var open: (summary: SegmentSummary, placed: [Placed], end: SegmentScan.End)?
+    for number in numbers {
+      let path = "\(directory)/\(JournalWriter.name(number)).jsonl"
+      let isLast = number == numbers.count
+      guard let status = try files.retrying({ () throws(FileError) in try files.status(path) }) else {
+        result.opening.damage = Damage(
+          file: JournalWriter.name(number) + ".jsonl", offset: 0, found: "the segment is missing")
+        break
+      }
+      if !isLast || status.isReadOnly,
+        let summary = try rollup(number, chain, directory, files), summary.size == status.size
+      {
+        chain = summary.end
+        sealed.append(summary)
+        continue
+      }
+      let (summary, placed, end) = try scan(path, number, chain, files)
+      chain = summary.end
+      switch end {
+      case .complete where !isLast:
+        try JournalWriter.seal(summary, files: files, directory: directory)
+        result.opening.rebuilt.append(number)
+        sealed.append(summary)
+      case .unfinished(let offset) where !isLast || status.isReadOnly:
+        result.opening.damage = Damage(
+          file: JournalWriter.name(number) + ".jsonl", offset: offset,
+          found: "\(status.size - offset) bytes that are no valid line, in a segment that was sealed")
+        open = (summary, placed, end)
+      case .damaged(let damage):
+        result.opening.damage = damage
+        open = (summary, placed, end)
+      case .complete, .unfinished:
+        open = (summary, placed, end)
+      }
+      if result.opening.damage != nil { break }
+    }
+
+    result.catalog.start(with: sealed)
+    if let open {
+      for placed in open.placed { result.catalog.add(placed, segment: open.summary.number) }
+    }
+    if result.opening.damage == nil { result.opening.damage = disagreement(checkpoint, result.catalog) }
+    guard result.opening.damage == nil else { return result }
+
+    if let open {
+      let status = try files.retrying { () throws(FileError) in
+        try files.status("\(directory)/\(JournalWriter.name(open.summary.number)).jsonl")
+      }
+      if case .unfinished(let offset) = open.end {
+        result.opening.recovered = try moveAside(open.summary.number, from: offset, directory, files)
+      }
+      if status?.isReadOnly == true {
+        // Sealed, but the crash came before its rollup or before the next segment.
+        try JournalWriter.seal(open.summary, files: files, directory: directory)
+        result.opening.rebuilt.append(open.summary.number)
+        result.writer = try JournalWriter(
+          files: files, directory: directory, options: options,
+          continuing: SegmentSummary(number: open.summary.number + 1, start: open.summary.end), exists: false)
+      } else {
+        result.writer = try JournalWriter(
+          files: files, directory: directory, options: options, continuing: open.summary, exists: true)
+      }
+    } else {
+      result.writer = try JournalWriter(
+        files: files, directory: directory, options: options,
+        continuing: SegmentSummary(number: numbers.count + 1, start: chain), exists: false)
+    }
+    if let recovered = result.opening.recovered {
+      if case .success(let placed)? = result.writer?.commit([([.recovered(recovered)], time)]).first {
+        for one in placed { result.catalog.add(one, segment: result.writer?.summary.number ?? 0) }
+      }
+      if let failure = result.writer?.failure { throw failure }
+    }
+    try makeBallast(directory, files, options)
+    return result
+  }
+
+  static func number(_ name: String) -> Int? {
+    guard name.hasSuffix(".jsonl"), name.utf8.count >= 14 else { return nil }
+    let digits = name.dropLast(6)
+    guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(digits), number > 0,
+      JournalWriter.name(number) == digits
+    else { return nil }
+    return number
+  }
+
+  /// nil when there is no intact one.
+  private static func rollup(_ number: Int, _ start: Chain, _ directory: String, _ files: any FileSystem)
+    throws(FileError) -> SegmentSummary?
+  {
+    let base = "\(directory)/\(JournalWriter.name(number))"
+    let rollup: [UInt8]
+    let index: [UInt8]
+    do throws(FileError) {
+      rollup = try files.readAll(base + ".rollup")
+      index = try files.readAll(base + ".index")
+    } catch {
+      if error.code == noSuchFile { return nil }
+      throw error
+    }
+    return Rollup.parse(rollup: rollup, index: index, number: number, start: start)
+  }
+
+  static func scan(_ path: String, _ number: Int, _ start: Chain, _ files: any FileSystem) throws(FileError)
+    -> (
+      SegmentSummary, [Placed], SegmentScan.End
+    )
+  {
+    let bytes = try files.readAll(path)
+    var summary = SegmentSummary(number: number, start: start)
+    var placed: [Placed] = []
+    var chain = start
+    let end = bytes.withUnsafeBytes { raw in
+      SegmentScan.run(raw, file: JournalWriter.name(number) + ".jsonl", chain: &chain) {
+        summary.add($0)
+        placed.append($0)
+      }
+    }
+    return (summary, placed, end)
+  }
+
+  /// The log must hold what was signed: a journal cut short or rewritten is refused.
+  private static func disagreement(_ checkpoint: Checkpoint?, _ catalog: Catalog) -> Damage? {
+    func check(_ size: Int, _ root: SHA256Digest, _ source: String) -> Damage? {
+      guard let found = catalog.tree.root(at: size) else {
+        return Damage(
+          file: source, offset: 0,
+          found: "\(size) receipts were signed, the journal holds \(catalog.tree.size)")
+      }
+      return found == root
+        ? nil
+        : Damage(file: source, offset: 0, found: "the first \(size) receipts are not those that were signed")
+    }
+    if let checkpoint, let damage = check(checkpoint.size, checkpoint.root, "checkpoint") { return damage }
+    if let signed = catalog.lastSignedRecord { return check(signed.size, signed.root, "checkpoint record") }
+    return nil
+  }
+
+  /// Keeps the bytes in a file of their own, then cuts them off. Both steps can be done again after a crash.
+  private static func moveAside(_ number: Int, from offset: Int, _ directory: String, _ files: any FileSystem)
+    throws(FileError) -> Recovered
+  {
+    let path = "\(directory)/\(JournalWriter.name(number)).jsonl"
+    let name = "\(JournalWriter.name(number)).tail-\(offset)"
+    let all = try files.readAll(path)
+    let tail = Array(all[min(offset, all.count)...])
+    try files.replaceFile("\(directory)/\(name)", with: tail, in: directory)
+    let file = try files.retrying { () throws(FileError) in try files.open(path, .append) }
+    do throws(FileError) {
+      try files.retrying { () throws(FileError) in try files.truncate(file, to: offset) }
+      try files.retrying { () throws(FileError) in try files.sync(file) }
+    } catch {
+      files.closeQuietly(file)
+      throw error
+    }
+    files.closeQuietly(file)
+    return Recovered(
+      segment: number, offset: offset, bytes: tail.count, file: name, sha256: SHA256.hash(tail))
+  }
+
+  /// Zeros that are given up when the disk is nearly full; made only where there is plenty of space.
+  private static func makeBallast(_ directory: String, _ files: any FileSystem, _ options: JournalOptions)
+    throws(FileError)
+  {
+    let path = directory + "/ballast"
+    let status = try files.retrying { () throws(FileError) in try files.status(path) }
+    guard options.ballastBytes > 0, status?.size != options.ballastBytes else { return }
+    let free = try files.retrying { () throws(FileError) in try files.freeSpace(directory) }
+    guard free / 4 > options.ballastBytes, free / 2 > options.lowSpace else { return }
+    try files.replaceFile(path, with: [UInt8](repeating: 0, count: options.ballastBytes), in: directory)
+  }
+}
+
+/// ENOENT, so that this file needs no C library.
+private let noSuchFile: Int32 = 2

@@ -1,0 +1,509 @@
+// Line.swift: canonical JSON lines, written and scanned by one description of their fields.
+// One object a line, keys in a fixed order, no white space, no floats, one spelling for each value: the bytes of a
+// line can therefore be hashed and signed. Leaves out which records exist (Record.swift). Start at LineCoder.
+
+/// Why a line was refused: what was wanted, and at which byte.
+public struct LineError: Error, Hashable, Sendable, CustomStringConvertible {
+  public let offset: Int
+  public let wanted: String
+
+  public init(offset: Int, wanted: String) {
+    self.offset = offset
+    self.wanted = wanted
+  }
+
+  public var description: String { "byte \(offset): wanted \(wanted)" }
+}
+
+/// The longest line, newline included.
+public let maximumLineBytes = 65_536
+
+/// The largest integer that every JSON reader keeps exactly.
+let largestExactInteger: Int64 = 1 << 53 - 1
+
+/// Visits the fields of a line in their order. Two conformers: `LineWriter` formats the values, `LineScanner` parses
+/// them; as one description serves both, what is written is what is read.
+///
+/// Spelling: integers in decimal without leading zeros, within ±(2^53 - 1); text in UTF-8, with `\"`, `\\` and, for
+/// U+0000 to U+001F and U+007F, `\u00xx` in lower case as the only escapes; digests in lower-case hexadecimal.
+protocol LineCoder {
+  mutating func integer(_ key: StaticString, _ value: inout Int64, _ range: ClosedRange<Int64>)
+    throws(LineError)
+  mutating func text(_ key: StaticString, _ value: inout String, max: Int) throws(LineError)
+  mutating func flag(_ key: StaticString, _ value: inout Bool) throws(LineError)
+  /// 16 lower-case hexadecimal digits.
+  mutating func id(_ key: StaticString, _ value: inout UInt64) throws(LineError)
+  /// A decimal number as a string, for what may pass 2^53.
+  mutating func big(_ key: StaticString, _ value: inout UInt64) throws(LineError)
+  /// The bits of an IEEE binary32 as 8 lower-case hexadecimal digits: exact, and finite.
+  mutating func bits(_ key: StaticString, _ value: inout Float) throws(LineError)
+  mutating func digest(_ key: StaticString, _ value: inout SHA256Digest) throws(LineError)
+  /// The digests one after the other, in base64 (RFC 4648, 4).
+  mutating func digests(_ key: StaticString, _ value: inout [SHA256Digest], max: Int) throws(LineError)
+  mutating func choice<T: LineChoice>(_ key: StaticString, _ value: inout T) throws(LineError)
+}
+
+/// An enumeration that a line spells as its raw value: lower-case letters, digits and `_` only.
+protocol LineChoice: RawRepresentable, CaseIterable, Sendable where RawValue == String {}
+
+extension LineCoder {
+  mutating func count(_ key: StaticString, _ value: inout Int, max: Int = Int(largestExactInteger))
+    throws(LineError)
+  {
+    var wide = Int64(value)
+    try integer(key, &wide, 0...Int64(max))
+    value = Int(wide)
+  }
+
+  mutating func time(_ key: StaticString, _ value: inout Int64) throws(LineError) {
+    try integer(key, &value, 0...largestExactInteger)
+  }
+
+  mutating func amount(_ key: StaticString, _ value: inout Int64) throws(LineError) {
+    try integer(key, &value, -largestExactInteger...largestExactInteger)
+  }
+}
+
+/// A payload: its fields, in order.
+protocol LineFields {
+  init()
+  mutating func visit(_ line: inout some LineCoder) throws(LineError)
+}
+
+// MARK: - Writing
+
+struct LineWriter: LineCoder {
+  private(set) var bytes: [UInt8] = []
+
+  init(capacity: Int = 1024) { bytes.reserveCapacity(capacity) }
+
+  mutating func raw(_ text: StaticString) {
+    bytes.append(contentsOf: UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
+
+  private mutating func key(_ key: StaticString) {
+    bytes.append(bytes.isEmpty ? 0x7B : 0x2C)
+    bytes.append(0x22)
+    raw(key)
+    raw("\":")
+  }
+
+  private func refusal(_ key: StaticString, _ wanted: String) -> LineError {
+    LineError(offset: bytes.count, wanted: "\(wanted) for '\(key)'")
+  }
+
+  mutating func integer(_ key: StaticString, _ value: inout Int64, _ range: ClosedRange<Int64>)
+    throws(LineError)
+  {
+    guard range.contains(value) else {
+      throw refusal(key, "\(range.lowerBound) to \(range.upperBound), not \(value),")
+    }
+    self.key(key)
+    decimal(value.magnitude, isNegative: value < 0)
+  }
+
+  private mutating func decimal(_ magnitude: UInt64, isNegative: Bool) {
+    if isNegative { bytes.append(0x2D) }
+    var rest = magnitude
+    let start = bytes.count
+    repeat {
+      bytes.append(0x30 + UInt8(truncatingIfNeeded: rest % 10))
+      rest /= 10
+    } while rest > 0
+    bytes[start...].reverse()
+  }
+
+  mutating func text(_ key: StaticString, _ value: inout String, max: Int) throws(LineError) {
+    guard value.utf8.count <= max else {
+      throw refusal(key, "at most \(max) bytes, not \(value.utf8.count),")
+    }
+    self.key(key)
+    bytes.append(0x22)
+    for byte in value.utf8 {
+      switch byte {
+      case 0x22, 0x5C:
+        bytes.append(0x5C)
+        bytes.append(byte)
+      case 0x00...0x1F, 0x7F:
+        raw("\\u00")
+        bytes.append(Hex.digits[Int(byte >> 4)])
+        bytes.append(Hex.digits[Int(byte & 15)])
+      default: bytes.append(byte)
+      }
+    }
+    bytes.append(0x22)
+  }
+
+  mutating func flag(_ key: StaticString, _ value: inout Bool) throws(LineError) {
+    self.key(key)
+    raw(value ? "true" : "false")
+  }
+
+  mutating func id(_ key: StaticString, _ value: inout UInt64) throws(LineError) {
+    self.key(key)
+    hexadecimal(value, digits: 16)
+  }
+
+  mutating func big(_ key: StaticString, _ value: inout UInt64) throws(LineError) {
+    self.key(key)
+    bytes.append(0x22)
+    decimal(value, isNegative: false)
+    bytes.append(0x22)
+  }
+
+  mutating func bits(_ key: StaticString, _ value: inout Float) throws(LineError) {
+    guard value.isFinite else { throw refusal(key, "a finite number") }
+    self.key(key)
+    hexadecimal(UInt64(value.bitPattern), digits: 8)
+  }
+
+  private mutating func hexadecimal(_ value: UInt64, digits: Int) {
+    bytes.append(0x22)
+    for i in stride(from: digits - 1, through: 0, by: -1) {
+      bytes.append(Hex.digits[Int(truncatingIfNeeded: value >> UInt64(4 * i)) & 15])
+    }
+    bytes.append(0x22)
+  }
+
+  mutating func digest(_ key: StaticString, _ value: inout SHA256Digest) throws(LineError) {
+    self.key(key)
+    bytes.append(0x22)
+    value.withBytes { raw in
+      for byte in raw {
+        bytes.append(Hex.digits[Int(byte >> 4)])
+        bytes.append(Hex.digits[Int(byte & 15)])
+      }
+    }
+    bytes.append(0x22)
+  }
+
+  mutating func digests(_ key: StaticString, _ value: inout [SHA256Digest], max: Int) throws(LineError) {
+    guard value.count <= max else { throw refusal(key, "at most \(max) digests, not \(value.count),") }
+    self.key(key)
+    bytes.append(0x22)
+    var all: [UInt8] = []
+    all.reserveCapacity(32 * value.count)
+    for digest in value { digest.withBytes { all.append(contentsOf: $0) } }
+    Base64.append(all, to: &bytes)
+    bytes.append(0x22)
+  }
+
+  mutating func choice<T: LineChoice>(_ key: StaticString, _ value: inout T) throws(LineError) {
+    self.key(key)
+    bytes.append(0x22)
+    bytes.append(contentsOf: value.rawValue.utf8)
+    bytes.append(0x22)
+  }
+
+  /// Ends the object with no seal of its own (transcripts, rollups).
+  mutating func close() {
+    if bytes.isEmpty { bytes.append(0x7B) }
+    raw("}\n")
+  }
+
+  /// Ends a journal line: `,"h":"` and the first 16 hexadecimal digits of the SHA-256 of all bytes before it.
+  /// - Returns: the SHA-256 of the whole line, newline included.
+  @discardableResult
+  mutating func seal() -> SHA256Digest {
+    var hash = SHA256()
+    hash.update(bytes)
+    let end = bytes.count
+    raw(",\"h\":")
+    hexadecimal(hash.finish().w0, digits: 16)
+    raw("}\n")
+    hash.update(bytes[end...])
+    return hash.finish()
+  }
+}
+
+// MARK: - Scanning
+
+/// Reads the fields of one line in their order and refuses every other spelling. Every access is checked.
+struct LineScanner: LineCoder {
+  let bytes: UnsafeRawBufferPointer
+  private(set) var at = 0
+  private var isFirst = true
+
+  init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+  private func refusal(_ wanted: String) -> LineError { LineError(offset: at, wanted: wanted) }
+
+  private func peek(_ i: Int) -> UInt8? { i >= 0 && i < bytes.count ? bytes[i] : nil }
+
+  func starts(with text: StaticString) -> Bool {
+    let count = text.utf8CodeUnitCount
+    guard bytes.count - at >= count else { return false }
+    for i in 0..<count where bytes[at + i] != text.utf8Start[i] { return false }
+    return true
+  }
+
+  mutating func literal(_ text: StaticString) throws(LineError) {
+    guard starts(with: text) else { throw refusal("'\(text)'") }
+    at += text.utf8CodeUnitCount
+  }
+
+  private mutating func byte(_ byte: UInt8) throws(LineError) {
+    guard peek(at) == byte else { throw refusal("'\(Character(UnicodeScalar(byte)))'") }
+    at += 1
+  }
+
+  private mutating func key(_ key: StaticString) throws(LineError) {
+    try byte(isFirst ? 0x7B : 0x2C)
+    isFirst = false
+    try byte(0x22)
+    guard starts(with: key) else { throw refusal("the key '\(key)'") }
+    at += key.utf8CodeUnitCount
+    try literal("\":")
+  }
+
+  mutating func integer(_ key: StaticString, _ value: inout Int64, _ range: ClosedRange<Int64>)
+    throws(LineError)
+  {
+    try self.key(key)
+    let start = at
+    let isNegative = peek(at) == 0x2D
+    if isNegative { at += 1 }
+    let magnitude = try decimal()
+    guard let plain = Int64(exactly: magnitude), !(isNegative && plain == 0),
+      range.contains(isNegative ? -plain : plain)
+    else {
+      throw LineError(offset: start, wanted: "\(range.lowerBound) to \(range.upperBound) for '\(key)'")
+    }
+    value = isNegative ? -plain : plain
+  }
+
+  mutating func decimal() throws(LineError) -> UInt64 {
+    let start = at
+    var value: UInt64 = 0
+    while let digit = peek(at), (0x30...0x39).contains(digit) {
+      let (scaled, o1) = value.multipliedReportingOverflow(by: 10)
+      let (sum, o2) = scaled.addingReportingOverflow(UInt64(digit - 0x30))
+      guard !o1, !o2 else { throw LineError(offset: start, wanted: "a number below 2^64") }
+      value = sum
+      at += 1
+    }
+    guard at > start else { throw refusal("a digit") }
+    guard at == start + 1 || peek(start) != 0x30 else {
+      throw LineError(offset: start, wanted: "a number without leading zeros")
+    }
+    return value
+  }
+
+  mutating func text(_ key: StaticString, _ value: inout String, max: Int) throws(LineError) {
+    try self.key(key)
+    value = try string(max: max)
+  }
+
+  mutating func string(max: Int) throws(LineError) -> String {
+    try byte(0x22)
+    let start = at
+    var end = at
+    // The common case has no escape: find the quote, take the bytes as they are.
+    while let b = peek(end), b != 0x22, b != 0x5C, b >= 0x20, b != 0x7F { end += 1 }
+    if peek(end) == 0x22 {
+      guard end - start <= max else { throw refusal("at most \(max) bytes of text") }
+      guard let text = String(validating: bytes[start..<end], as: UTF8.self) else {
+        throw refusal("text in UTF-8")
+      }
+      at = end + 1
+      return text
+    }
+    var plain: [UInt8] = []
+    while let b = peek(at), b != 0x22 {
+      if b == 0x5C {
+        switch peek(at + 1) {
+        case 0x22, 0x5C:
+          plain.append(bytes[at + 1])
+          at += 2
+        default:
+          at += 1
+          try literal("u00")
+          guard let h = peek(at).flatMap(Hex.value), let l = peek(at + 1).flatMap(Hex.value) else {
+            throw refusal("two hexadecimal digits")
+          }
+          let control = h << 4 | l
+          guard control < 0x20 || control == 0x7F else { throw refusal("the escape of a control character") }
+          plain.append(control)
+          at += 2
+        }
+      } else {
+        guard b >= 0x20, b != 0x7F else { throw refusal("no bare control character") }
+        plain.append(b)
+        at += 1
+      }
+      guard plain.count <= max else { throw refusal("at most \(max) bytes of text") }
+    }
+    try byte(0x22)
+    guard let text = String(validating: plain, as: UTF8.self) else { throw refusal("text in UTF-8") }
+    return text
+  }
+
+  mutating func flag(_ key: StaticString, _ value: inout Bool) throws(LineError) {
+    try self.key(key)
+    if starts(with: "true") {
+      value = true
+      at += 4
+    } else {
+      try literal("false")
+      value = false
+    }
+  }
+
+  private mutating func hexadecimal(digits: Int) throws(LineError) -> UInt64 {
+    var value: UInt64 = 0
+    for _ in 0..<digits {
+      guard let digit = peek(at).flatMap(Hex.value) else {
+        throw refusal("a hexadecimal digit in lower case")
+      }
+      value = value << 4 | UInt64(digit)
+      at += 1
+    }
+    return value
+  }
+
+  mutating func id(_ key: StaticString, _ value: inout UInt64) throws(LineError) {
+    try self.key(key)
+    try byte(0x22)
+    value = try hexadecimal(digits: 16)
+    try byte(0x22)
+  }
+
+  mutating func big(_ key: StaticString, _ value: inout UInt64) throws(LineError) {
+    try self.key(key)
+    try byte(0x22)
+    value = try decimal()
+    try byte(0x22)
+  }
+
+  mutating func bits(_ key: StaticString, _ value: inout Float) throws(LineError) {
+    try self.key(key)
+    try byte(0x22)
+    let pattern = try hexadecimal(digits: 8)
+    try byte(0x22)
+    value = Float(bitPattern: UInt32(truncatingIfNeeded: pattern))
+    guard value.isFinite else { throw refusal("a finite number for '\(key)'") }
+  }
+
+  mutating func digest(_ key: StaticString, _ value: inout SHA256Digest) throws(LineError) {
+    try self.key(key)
+    try byte(0x22)
+    let w0 = try hexadecimal(digits: 16)
+    let w1 = try hexadecimal(digits: 16)
+    let w2 = try hexadecimal(digits: 16)
+    let w3 = try hexadecimal(digits: 16)
+    value = SHA256Digest(w0, w1, w2, w3)
+    try byte(0x22)
+  }
+
+  mutating func digests(_ key: StaticString, _ value: inout [SHA256Digest], max: Int) throws(LineError) {
+    try self.key(key)
+    try byte(0x22)
+    let start = at
+    var end = at
+    while let b = peek(end), b != 0x22 { end += 1 }
+    guard let raw = Base64.parse(UnsafeRawBufferPointer(rebasing: bytes[start..<end])), raw.count % 32 == 0,
+      raw.count / 32 <= max
+    else { throw refusal("at most \(max) digests of 32 bytes in base64 for '\(key)'") }
+    value = raw.withUnsafeBytes { all in
+      (0..<all.count / 32).map { i in
+        SHA256Digest(loading: UnsafeRawBufferPointer(rebasing: all[32 * i..<32 * i + 32]))
+      }
+    }
+    at = end
+    try byte(0x22)
+  }
+
+  mutating func choice<T: LineChoice>(_ key: StaticString, _ value: inout T) throws(LineError) {
+    try self.key(key)
+    let start = at
+    let name = try string(max: 64)
+    guard let found = T(rawValue: name) else {
+      throw LineError(
+        offset: start, wanted: "one of \(T.allCases.map(\.rawValue).joined(separator: ", ")) for '\(key)'")
+    }
+    value = found
+  }
+
+  /// The end of a line with no seal of its own.
+  mutating func close() throws(LineError) {
+    if isFirst { try byte(0x7B) }
+    try literal("}\n")
+    guard at == bytes.count else { throw refusal("the end of the line") }
+  }
+
+  /// The end of a journal line. Checks that `h` is the digest of what precedes it.
+  /// - Returns: the SHA-256 of the whole line, newline included.
+  mutating func seal() throws(LineError) -> SHA256Digest {
+    var hash = SHA256()
+    hash.update(UnsafeRawBufferPointer(rebasing: bytes[0..<at]))
+    let start = at
+    var h: UInt64 = 0
+    try id("h", &h)
+    guard h == hash.finish().w0 else {
+      throw LineError(offset: start, wanted: "'h' to be the digest of the line before it")
+    }
+    try literal("}\n")
+    guard at == bytes.count else { throw refusal("the end of the line") }
+    hash.update(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+    return hash.finish()
+  }
+}
+
+/// Base64 as in RFC 4648, 4, with padding and without line breaks; parsing accepts the one canonical spelling only.
+public enum Base64 {
+  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+  private static let values: [UInt8] = {
+    var table = [UInt8](repeating: 255, count: 256)
+    for (i, c) in alphabet.enumerated() { table[Int(c)] = UInt8(i) }
+    return table
+  }()
+
+  public static func format(_ bytes: [UInt8]) -> String {
+    var text: [UInt8] = []
+    append(bytes, to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  static func append(_ bytes: [UInt8], to text: inout [UInt8]) {
+    var i = 0
+    while i < bytes.count {
+      let b0 = bytes[i]
+      let b1 = i + 1 < bytes.count ? bytes[i + 1] : 0
+      let b2 = i + 2 < bytes.count ? bytes[i + 2] : 0
+      text.append(alphabet[Int(b0 >> 2)])
+      text.append(alphabet[Int((b0 & 3) << 4 | b1 >> 4)])
+      text.append(i + 1 < bytes.count ? alphabet[Int((b1 & 15) << 2 | b2 >> 6)] : 0x3D)
+      text.append(i + 2 < bytes.count ? alphabet[Int(b2 & 63)] : 0x3D)
+      i += 3
+    }
+  }
+
+  public static func parse(_ text: some StringProtocol) -> [UInt8]? {
+    Array(text.utf8).withUnsafeBytes { parse($0) }
+  }
+
+  static func parse(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
+    guard text.count % 4 == 0 else { return nil }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(text.count / 4 * 3)
+    let table = values
+    var i = 0
+    while i < text.count {
+      let isLast = i + 4 == text.count
+      let pad = isLast && text[i + 3] == 0x3D ? (text[i + 2] == 0x3D ? 2 : 1) : 0
+      let a = table[Int(text[i])]
+      let b = table[Int(text[i + 1])]
+      let c = pad == 2 ? 0 : table[Int(text[i + 2])]
+      let d = pad >= 1 ? 0 : table[Int(text[i + 3])]
+      guard a < 64, b < 64, c < 64, d < 64 else { return nil }
+      // Bits that padding leaves unused must be zero, else one value had two spellings.
+      if pad == 2, b & 15 != 0 { return nil }
+      if pad == 1, c & 3 != 0 { return nil }
+      bytes.append(a << 2 | b >> 4)
+      if pad < 2 { bytes.append((b & 15) << 4 | c >> 2) }
+      if pad < 1 { bytes.append((c & 3) << 6 | d) }
+      i += 4
+    }
+    return bytes
+  }
+}

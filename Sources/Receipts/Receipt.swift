@@ -1,0 +1,272 @@
+// Receipt.swift: what a receipt says, how tokens are committed to, and how hidden states become window hashes.
+// The doc comment of Receipt is the specification of its line. Leaves out where receipts are kept (Journal.swift) and how they are
+// checked (Verification.swift). Start at Receipt.
+
+/// One job's receipt: this key ran these weights on this prompt with this sampler and got these tokens, for this price.
+///
+/// A receipt is one line of the journal: a JSON object with these keys in this order, no white space, and a newline.
+///
+/// | key | value |
+/// | --- | --- |
+/// | `seq` | number of the line in the journal, from 0 |
+/// | `t` | when it was written, microseconds since 1970-01-01 00:00 UTC, as all times here |
+/// | `type` | `"receipt"` |
+/// | `group` | `seq` of the first line that was synced together with this one |
+/// | `index` | number of the receipt in the log, from 0 |
+/// | `node` | fingerprint of the node's key as `ssh-keygen -l` prints it |
+/// | `job`, `client` | job id (16 hexadecimal digits), client's name |
+/// | `model`, `model_sha256` | the model's name, and the SHA-256 of the bytes of its GGUF file |
+/// | `numerics` | profile of the arithmetic, for example `N1/A12/KVf16` |
+/// | `prompt_commitment` | SHA-256(nonce of the prompt, 32 bytes \|\| token ids as little-endian 32-bit words) |
+/// | `output_commitment` | the same with the nonce of the output, over the generated tokens |
+/// | `prompt_tokens`, `cached_tokens`, `completion_tokens` | counts; cached ones are part of the prompt's |
+/// | `max_tokens` | the most that could have been generated |
+/// | `temperature`, `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`, `frequency_penalty` | the bits of the 32-bit float, in hexadecimal: `3f000000` is 0.5 |
+/// | `top_k`, `seed` | integer; integer below 2^64 as a string |
+/// | `logit_bias` | SHA-256(nonce of the prompt \|\| for each bias: token id, bits of the 32-bit float, both little-endian) |
+/// | `finish` | `stop` (end token), `stop_string`, `length`, `cancelled` |
+/// | `submitted`, `started`, `first_token`, `ended` | times; `first_token` is 0 when there was none |
+/// | `currency`, `price_prompt`, `price_cached`, `price_completion`, `price_minimum` | micro-units for a million tokens; the minimum in micro-units |
+/// | `amount` | micro-units: the larger of the minimum and the sum of tokens times price, rounded up |
+/// | `day` | days since 1970-01-01 in the node's time zone when the job ended: the day on which the amount is earned |
+/// | `windows` | 32 bytes for every 32 generated tokens, the last may be shorter, in base64 |
+/// | `prev` | SHA-256 of the previous line with its newline, zeros for the first |
+/// | `h` | first 16 hexadecimal digits of the SHA-256 of the line up to here, that is of all before `,"h":` |
+///
+/// A window hash is the SHA-256 of its positions' digests one after the other. A position's digest is the SHA-256 of
+/// the bits of the final hidden state (after the last normalisation, f32, little-endian) from which its token was chosen.
+///
+/// The log's leaf is SHA-256(0x00 || line with its newline). The receipt's id is the first 16 hexadecimal digits of it.
+///
+/// Example: 3 tokens were generated, and the nonces are 32 bytes of 0x11 and 32 bytes of 0x22 (never use such).
+///
+/// ```
+/// EXAMPLE
+/// ```
+public struct Receipt: Hashable, Sendable {
+  /// How a job ended.
+  public enum Finish: String, Sendable, CaseIterable, LineChoice {
+    /// The model gave an end token.
+    case stop
+    /// The text reached a stop string.
+    case stopString = "stop_string"
+    /// `max_tokens`, or the context's end.
+    case length
+    /// The client left or the operator stopped it; what was generated is receipted.
+    case cancelled
+  }
+
+  /// Settings of the sampler, with the meanings that the numerics profile gives them.
+  public struct Sampler: Hashable, Sendable {
+    public var temperature: Float = 0
+    public var topK: Int = 0
+    public var topP: Float = 1
+    public var minP: Float = 0
+    public var repetitionPenalty: Float = 1
+    public var presencePenalty: Float = 0
+    public var frequencyPenalty: Float = 0
+    public var seed: UInt64 = 0
+
+    public init() {}
+  }
+
+  /// Micro-units of the currency for a million tokens, and the least that a job costs.
+  public struct Price: Hashable, Sendable {
+    public var prompt: Int64 = 0
+    public var cached: Int64 = 0
+    public var completion: Int64 = 0
+    public var minimum: Int64 = 0
+
+    public init(prompt: Int64 = 0, cached: Int64 = 0, completion: Int64 = 0, minimum: Int64 = 0) {
+      self.prompt = prompt
+      self.cached = cached
+      self.completion = completion
+      self.minimum = minimum
+    }
+
+    /// What the tokens cost: exact sum, rounded up to a micro-unit, at least the minimum; nil past 64 bits.
+    public func amount(promptTokens: Int, cachedTokens: Int, completionTokens: Int) -> Int64? {
+      let exact =
+        (Int128(promptTokens) - Int128(cachedTokens)) * Int128(prompt) + Int128(cachedTokens) * Int128(cached)
+        + Int128(completionTokens) * Int128(completion)
+      guard let rounded = Int64(exactly: (exact + 999_999) / 1_000_000) else { return nil }
+      return max(rounded, minimum)
+    }
+  }
+
+  /// The most window hashes that fit a line, and so the most tokens that one job can generate.
+  public static let maximumWindows = 1_280
+  public static let maximumCompletionTokens = maximumWindows * WindowHashes.tokensPerWindow
+
+  /// Number in the log. The journal's writer sets it; what the caller put there is ignored.
+  public internal(set) var index: Int = 0
+  public var node = ""
+  public var job: UInt64 = 0
+  public var client = ""
+  public var model = ""
+  public var modelSHA256 = SHA256Digest.zero
+  public var numerics = ""
+  public var promptCommitment = SHA256Digest.zero
+  public var outputCommitment = SHA256Digest.zero
+  public var promptTokens = 0
+  public var cachedTokens = 0
+  public var completionTokens = 0
+  public var maxTokens = 0
+  public var sampler = Sampler()
+  public var logitBias = SHA256Digest.zero
+  public var finish = Finish.stop
+  public var submitted: Int64 = 0
+  public var started: Int64 = 0
+  /// 0 when no token was generated.
+  public var firstToken: Int64 = 0
+  public var ended: Int64 = 0
+  public var currency = ""
+  public var price = Price()
+  public var amount: Int64 = 0
+  public var day: Int32 = 0
+  public var windows: [SHA256Digest] = []
+
+  /// An empty receipt, to be filled field by field; `Journal.append` refuses what a line cannot hold.
+  public init() {}
+}
+
+extension Receipt: LineFields {
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.count("index", &index)
+    try line.text("node", &node, max: 128)
+    try line.id("job", &job)
+    try line.text("client", &client, max: 256)
+    try line.text("model", &model, max: 512)
+    try line.digest("model_sha256", &modelSHA256)
+    try line.text("numerics", &numerics, max: 64)
+    try line.digest("prompt_commitment", &promptCommitment)
+    try line.digest("output_commitment", &outputCommitment)
+    try line.count("prompt_tokens", &promptTokens, max: Int(UInt32.max))
+    try line.count("cached_tokens", &cachedTokens, max: Int(UInt32.max))
+    try line.count("completion_tokens", &completionTokens, max: Int(UInt32.max))
+    try line.count("max_tokens", &maxTokens, max: Int(UInt32.max))
+    try line.bits("temperature", &sampler.temperature)
+    try line.bits("top_p", &sampler.topP)
+    try line.bits("min_p", &sampler.minP)
+    try line.bits("repetition_penalty", &sampler.repetitionPenalty)
+    try line.bits("presence_penalty", &sampler.presencePenalty)
+    try line.bits("frequency_penalty", &sampler.frequencyPenalty)
+    try line.count("top_k", &sampler.topK)
+    try line.big("seed", &sampler.seed)
+    try line.digest("logit_bias", &logitBias)
+    try line.choice("finish", &finish)
+    try line.time("submitted", &submitted)
+    try line.time("started", &started)
+    try line.time("first_token", &firstToken)
+    try line.time("ended", &ended)
+    try line.text("currency", &currency, max: 16)
+    try line.amount("price_prompt", &price.prompt)
+    try line.amount("price_cached", &price.cached)
+    try line.amount("price_completion", &price.completion)
+    try line.amount("price_minimum", &price.minimum)
+    try line.amount("amount", &amount)
+    try line.day("day", &day)
+    try line.digests("windows", &windows, max: Receipt.maximumWindows)
+  }
+}
+
+extension LineCoder {
+  mutating func day(_ key: StaticString, _ value: inout Int32) throws(LineError) {
+    var wide = Int64(value)
+    try integer(key, &wide, Int64(Int32.min)...Int64(Int32.max))
+    value = Int32(truncatingIfNeeded: wide)
+  }
+}
+
+/// The two random values that only the client gets: without them a guess would confirm a prompt.
+///
+/// Text: 128 lower-case hexadecimal digits, the prompt's nonce first.
+public struct Nonces: Hashable, Sendable {
+  /// 32 bytes each.
+  public let prompt: SHA256Digest
+  public let output: SHA256Digest
+
+  /// From 64 random bytes (the caller's generator must be the system's); nil for another count.
+  public init?(bytes: [UInt8]) {
+    guard bytes.count == 64, let prompt = SHA256Digest(bytes: bytes[..<32]),
+      let output = SHA256Digest(bytes: bytes[32...])
+    else { return nil }
+    self.prompt = prompt
+    self.output = output
+  }
+
+  /// From the text that the client was given.
+  public init?(hex: String) {
+    guard let bytes = Hex.parse(hex.utf8) else { return nil }
+    self.init(bytes: bytes)
+  }
+
+  /// Fresh ones from the system's generator.
+  public static func random() -> Nonces {
+    var generator = SystemRandomNumberGenerator()
+    func word() -> UInt64 { generator.next() }
+    return Nonces(
+      prompt: SHA256Digest(word(), word(), word(), word()),
+      output: SHA256Digest(word(), word(), word(), word()))
+  }
+
+  private init(prompt: SHA256Digest, output: SHA256Digest) {
+    self.prompt = prompt
+    self.output = output
+  }
+
+  public var hex: String { prompt.hex + output.hex }
+}
+
+/// Binding and hiding: SHA-256(nonce || data).
+public enum Commitment {
+  /// To token ids, each as a little-endian 32-bit word.
+  public static func to(tokens: [UInt32], nonce: SHA256Digest) -> SHA256Digest {
+    var hash = SHA256()
+    hash.update(nonce)
+    tokens.map(\.littleEndian).withUnsafeBytes { hash.update($0) }
+    return hash.finish()
+  }
+
+  /// To logit biases in ascending order of token: id, then the bits of the bias, both little-endian 32-bit words.
+  public static func to(biases: [(token: UInt32, bias: Float)], nonce: SHA256Digest) -> SHA256Digest {
+    var hash = SHA256()
+    hash.update(nonce)
+    biases.flatMap { [$0.token.littleEndian, $0.bias.bitPattern.littleEndian] }.withUnsafeBytes {
+      hash.update($0)
+    }
+    return hash.finish()
+  }
+}
+
+/// Collects one digest a generated token and gives one hash a window of 32.
+public struct WindowHashes: Sendable {
+  public static let tokensPerWindow = 32
+
+  private var complete: [SHA256Digest] = []
+  private var open = SHA256()
+  /// Positions so far.
+  public private(set) var count = 0
+
+  public init() {}
+
+  /// Windows that `tokens` generated tokens have.
+  public static func count(tokens: Int) -> Int {
+    tokens / tokensPerWindow + (tokens % tokensPerWindow > 0 ? 1 : 0)
+  }
+
+  /// - position: SHA-256 of the bits of the final hidden state of the next generated token.
+  public mutating func append(_ position: SHA256Digest) {
+    open.update(position)
+    count += 1
+    if count % WindowHashes.tokensPerWindow == 0 {
+      complete.append(open.finish())
+      open = SHA256()
+    }
+  }
+
+  /// All windows so far, the unfinished one too.
+  public var windows: [SHA256Digest] {
+    count % WindowHashes.tokensPerWindow == 0 ? complete : complete + [open.finish()]
+  }
+}

@@ -1,0 +1,279 @@
+// Segment.swift: one file of the journal: how it is scanned, how damage is told from an unfinished write, and what a
+// sealed segment is summed up to. Leaves out writing (JournalWriter.swift). Start at SegmentScan.run.
+
+/// Where a chain of lines stands: what the next line must continue.
+struct Chain: Hashable, Sendable {
+  var seq = 0
+  /// SHA-256 of the last line; zeros before the first.
+  var previous = SHA256Digest.zero
+  /// Receipts so far.
+  var receipts = 0
+}
+
+/// Damage that no crash explains: the node starts read-only until an operator decides.
+public struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
+  /// File name within the journal's directory.
+  public let file: String
+  /// Byte at which it begins.
+  public let offset: Int
+  public let found: String
+
+  public init(file: String, offset: Int, found: String) {
+    self.file = file
+    self.offset = offset
+    self.found = found
+  }
+
+  public var description: String { "journal: '\(file)', byte \(offset): \(found)" }
+}
+
+/// A line in its place.
+struct Placed {
+  let entry: Entry
+  let digest: SHA256Digest
+  /// RFC 6962 leaf hash when the line is a receipt.
+  let leaf: SHA256Digest?
+  let offset: Int
+  let length: Int
+}
+
+enum SegmentScan {
+  enum End {
+    case complete
+    /// Bytes from `offset` on belong to a group that was never acknowledged.
+    case unfinished(offset: Int)
+    case damaged(Damage)
+  }
+
+  /// Visits every line of `bytes` that continues `chain`, in order, and says how the segment ends.
+  static func run(
+    _ bytes: UnsafeRawBufferPointer, file: String, chain: inout Chain, visit: (Placed) -> Void
+  ) -> End {
+    var at = 0
+    while at < bytes.count {
+      guard let end = lineEnd(bytes, from: at) else {
+        return tail(bytes, file: file, at: at, chain: chain, nil)
+      }
+      let line = UnsafeRawBufferPointer(rebasing: bytes[at..<end])
+      let parsed: (entry: Entry, digest: SHA256Digest)
+      do throws(LineError) { parsed = try Entry.parse(line) } catch {
+        return tail(bytes, file: file, at: at, chain: chain, error)
+      }
+      if let problem = misplaced(parsed.entry, chain) {
+        return .damaged(Damage(file: file, offset: at, found: problem))
+      }
+      var leaf: SHA256Digest?
+      if case .receipt = parsed.entry.record {
+        leaf = SHA256.leaf(line)
+        chain.receipts += 1
+      }
+      chain.seq += 1
+      chain.previous = parsed.digest
+      visit(Placed(entry: parsed.entry, digest: parsed.digest, leaf: leaf, offset: at, length: end - at))
+      at = end
+    }
+    return .complete
+  }
+
+  /// The byte after the newline, if one comes within the length of a line.
+  private static func lineEnd(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
+    let rest = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + maximumLineBytes)])
+    return rest.firstIndex(of: 0x0A).map { start + $0 + 1 }
+  }
+
+  private static func misplaced(_ entry: Entry, _ chain: Chain) -> String? {
+    let e = entry.envelope
+    if e.seq != chain.seq { return "a valid line with seq \(e.seq), wanted \(chain.seq)" }
+    if e.previous != chain.previous {
+      return "line \(e.seq) does not continue the line before it ('prev' differs)"
+    }
+    if e.group > e.seq { return "line \(e.seq) claims the later group \(e.group)" }
+    if case .receipt(let receipt) = entry.record, receipt.index != chain.receipts {
+      return "a receipt with index \(receipt.index), wanted \(chain.receipts)"
+    }
+    return nil
+  }
+
+  /// Nothing valid continues at `at`. An unfinished write is the last group: what follows may hold valid lines of
+  /// that group only (a power cut keeps any subset of its sectors). A later group means that this one had been
+  /// synced, so it was damaged afterwards.
+  private static func tail(
+    _ bytes: UnsafeRawBufferPointer, file: String, at: Int, chain: Chain, _ error: LineError?
+  ) -> End {
+    var start = at
+    while start < bytes.count {
+      let next: Int
+      if let newline = bytes[start...].firstIndex(of: 0x0A) {
+        next = newline + 1
+        if next - start <= maximumLineBytes,
+          let later = valid(UnsafeRawBufferPointer(rebasing: bytes[start..<next]))
+        {
+          let e = later.envelope
+          if e.group > chain.seq || e.seq < chain.seq {
+            let reason = error?.description ?? "no end of line"
+            return .damaged(
+              Damage(
+                file: file, offset: at,
+                found: "no valid line (\(reason)), but line \(e.seq) after it is valid"))
+          }
+        }
+      } else {
+        next = bytes.count
+      }
+      start = next
+    }
+    return .unfinished(offset: at)
+  }
+
+  /// A valid line that ends these bytes, also behind other bytes: a lost sector takes a newline with it.
+  private static func valid(_ bytes: UnsafeRawBufferPointer) -> Entry? {
+    let opening: [UInt8] = Array("{\"seq\":".utf8)
+    var start = 0
+    while start + opening.count <= bytes.count {
+      if bytes[start] == 0x7B, zip(opening, bytes[start...]).allSatisfy({ $0 == $1 }) {
+        do throws(LineError) {
+          return try Entry(parsing: UnsafeRawBufferPointer(rebasing: bytes[start...]))
+        } catch {
+          // Not valid from here; a later opening may be.
+        }
+      }
+      start += 1
+    }
+    return nil
+  }
+}
+
+/// Sums over receipts.
+public struct ReceiptTotals: Hashable, Sendable {
+  public internal(set) var receipts = 0
+  public internal(set) var promptTokens = 0
+  public internal(set) var cachedTokens = 0
+  public internal(set) var completionTokens = 0
+  /// Micro-units.
+  public internal(set) var amount: Int64 = 0
+
+  public init() {}
+
+  /// Sums saturate: a total never wraps. One line is bounded by 2^53, so that takes a thousand largest amounts.
+  mutating func add(_ other: ReceiptTotals) {
+    func sum<T: FixedWidthInteger>(_ a: T, _ b: T) -> T {
+      let (value, overflow) = a.addingReportingOverflow(b)
+      return overflow ? (b > 0 ? T.max : T.min) : value
+    }
+    receipts = sum(receipts, other.receipts)
+    promptTokens = sum(promptTokens, other.promptTokens)
+    cachedTokens = sum(cachedTokens, other.cachedTokens)
+    completionTokens = sum(completionTokens, other.completionTokens)
+    amount = sum(amount, other.amount)
+  }
+
+  init(_ receipt: Receipt) {
+    receipts = 1
+    promptTokens = receipt.promptTokens
+    cachedTokens = receipt.cachedTokens
+    completionTokens = receipt.completionTokens
+    amount = receipt.amount
+  }
+}
+
+/// What totals are kept by.
+public struct TotalsKey: Hashable, Sendable, Comparable {
+  /// Days since 1970-01-01 in the node's time zone.
+  public var day: Int32
+  public var client: String
+  public var model: String
+
+  public init(day: Int32, client: String, model: String) {
+    self.day = day
+    self.client = client
+    self.model = model
+  }
+
+  public static func < (a: TotalsKey, b: TotalsKey) -> Bool {
+    (a.day, a.client, a.model) < (b.day, b.client, b.model)
+  }
+}
+
+public struct TotalsRow: Hashable, Sendable {
+  public let key: TotalsKey
+  public let totals: ReceiptTotals
+}
+
+/// One receipt in a sealed segment's index.
+struct IndexRow: Hashable, Sendable {
+  var leaf: SHA256Digest
+  var offset: UInt32
+  var length: UInt32
+  var job: UInt64
+
+  static let bytes = 48
+}
+
+/// What a segment comes to: enough to start without reading it.
+struct SegmentSummary: Sendable {
+  var number = 0
+  var start = Chain()
+  var end = Chain()
+  /// Bytes of the segment's valid lines.
+  var size = 0
+  /// Time of the first line, nil while there is none.
+  var firstTime: Int64?
+  var rows: [IndexRow] = []
+  var totals: [TotalsKey: ReceiptTotals] = [:]
+  /// Entries that a start needs: clients, budgets, payments, corrections, policies, audits.
+  var kept: [Entry] = []
+  /// Jobs accepted here and not ended here.
+  var opened: [UInt64: Entry] = [:]
+  /// Jobs ended here that were accepted in an earlier segment.
+  var closed: [UInt64] = []
+  /// Of the last checkpoint that was signed or witnessed here, as entries.
+  var lastSigned: Entry?
+  var lastWitnessed: Entry?
+
+  init(number: Int, start: Chain) {
+    self.number = number
+    self.start = start
+    end = start
+  }
+
+  mutating func add(_ placed: Placed) {
+    if firstTime == nil { firstTime = placed.entry.envelope.time }
+    end.seq += 1
+    end.previous = placed.digest
+    size = placed.offset + placed.length
+    switch placed.entry.record {
+    case .receipt(let receipt):
+      end.receipts += 1
+      // A segment is bounded by Options.segmentBytes plus one group, far below 2^32.
+      rows.append(
+        IndexRow(
+          leaf: placed.leaf ?? .zero, offset: UInt32(truncatingIfNeeded: placed.offset),
+          length: UInt32(truncatingIfNeeded: placed.length), job: receipt.job))
+      totals[
+        TotalsKey(day: receipt.day, client: receipt.client, model: receipt.model), default: ReceiptTotals()
+      ]
+      .add(ReceiptTotals(receipt))
+      close(receipt.job)
+    case .jobAccepted(let job): opened[job.job] = placed.entry
+    case .jobEnded(let job): close(job.job)
+    case .clientAdded, .clientRevoked, .budgetChanged, .settlement, .correction, .policyChanged, .audit:
+      kept.append(placed.entry)
+    case .checkpointSigned: lastSigned = placed.entry
+    case .checkpointWitnessed(let cosigned):
+      if case .checkpointWitnessed(let last)? = lastWitnessed?.record, last.size > cosigned.size { break }
+      lastWitnessed = placed.entry
+    case .nodeStarted, .nodeStopped, .recovered, .operatorAct, .transferVoided: break
+    }
+  }
+
+  private mutating func close(_ job: UInt64) {
+    if opened.removeValue(forKey: job) == nil { closed.append(job) }
+  }
+
+  /// All entries that a start needs, in the journal's order.
+  var carried: [Entry] {
+    (kept + opened.values + [lastSigned, lastWitnessed].compactMap { $0 }).sorted {
+      $0.envelope.seq < $1.envelope.seq
+    }
+  }
+}

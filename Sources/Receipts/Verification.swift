@@ -1,0 +1,400 @@
+// Verification.swift: checks a receipt offline, each check by its name, and names the first difference.
+// What was not checked is "not checked", never passed. Leaves out running the model (the caller gives its results as a
+// Reexecution). Start at Verification.init.
+
+/// What a re-execution found: one teacher-forced prefill over prompt and output, and the sampler replayed over it.
+public struct Reexecution: Hashable, Sendable {
+  /// SHA-256 of the GGUF file that was run.
+  public var model: SHA256Digest
+  /// Profile of the arithmetic that was run.
+  public var numerics: String
+  /// The window hashes that came out (`WindowHashes`).
+  public var windows: [SHA256Digest]
+  /// What the sampler gives at each position of the output, with the output before it forced.
+  public var tokens: [UInt32]
+  /// How the job would have ended after the transcript's last token, as far as the replay can tell.
+  public var finish: Receipt.Finish?
+
+  public init(
+    model: SHA256Digest, numerics: String, windows: [SHA256Digest], tokens: [UInt32], finish: Receipt.Finish?
+  ) {
+    self.model = model
+    self.numerics = numerics
+    self.windows = windows
+    self.tokens = tokens
+    self.finish = finish
+  }
+
+  /// Where a re-execution first differs from a receipt.
+  public enum Difference: Hashable, Sendable, CustomStringConvertible {
+    case model(found: SHA256Digest, receipt: SHA256Digest)
+    case numerics(found: String, receipt: String)
+    case count(found: Int, transcript: Int)
+    /// Position in the output, from 0.
+    case token(position: Int, sampler: UInt32, receipt: UInt32)
+    /// Output positions `from` to `to`, from 0; the hidden states differ.
+    case window(from: Int, to: Int)
+    case finish(found: Receipt.Finish, receipt: Receipt.Finish)
+
+    public var description: String {
+      switch self {
+      case .model(let found, let receipt):
+        "the model's SHA-256 is \(found), the receipt says \(receipt)"
+      case .numerics(let found, let receipt): "the numerics are \(found), the receipt says \(receipt)"
+      case .count(let found, let transcript):
+        "the re-execution has \(found) tokens, the transcript \(transcript)"
+      case .token(let position, let sampler, let receipt):
+        "token \(position): the sampler gives \(sampler), the receipt says \(receipt)"
+      case .window(let from, let to): "tokens \(from) to \(to): the hidden states differ"
+      case .finish(let found, let receipt):
+        "the job would have ended by '\(found.rawValue)', the receipt says '\(receipt.rawValue)'"
+      }
+    }
+
+    /// The same as a journal record says it: no token in it.
+    public func audit(of receipt: Int) -> Audit {
+      switch self {
+      case .model: Audit(receipt: receipt, outcome: .model)
+      case .numerics: Audit(receipt: receipt, outcome: .numerics)
+      case .count: Audit(receipt: receipt, outcome: .counts)
+      case .token(let position, _, _): Audit(receipt: receipt, outcome: .token, position: position)
+      case .window(let from, _): Audit(receipt: receipt, outcome: .window, position: from)
+      case .finish: Audit(receipt: receipt, outcome: .finish)
+      }
+    }
+  }
+
+  /// The first difference between what was found and a receipt with its output, or nil: bit for bit the same.
+  /// A wrong token comes before the window it lies in: it says more.
+  public func firstDifference(from receipt: Receipt, output: [UInt32]) -> Difference? {
+    if model != receipt.modelSHA256 { return .model(found: model, receipt: receipt.modelSHA256) }
+    if numerics != receipt.numerics { return .numerics(found: numerics, receipt: receipt.numerics) }
+    if tokens.count != output.count { return .count(found: tokens.count, transcript: output.count) }
+    let size = WindowHashes.tokensPerWindow
+    let window = (0..<max(windows.count, receipt.windows.count)).first { i in
+      !windows.indices.contains(i) || !receipt.windows.indices.contains(i) || windows[i] != receipt.windows[i]
+    }
+    let token = output.indices.first { tokens[$0] != output[$0] }
+    if let token, window.map({ token < ($0 + 1) * size }) ?? true {
+      return .token(position: token, sampler: tokens[token], receipt: output[token])
+    }
+    if let window {
+      return .window(from: window * size, to: max(window * size, min((window + 1) * size, output.count) - 1))
+    }
+    // A client that left, or an operator, ends a job at any token: no replay can confirm or deny that.
+    if let finish, receipt.finish != .cancelled, finish != receipt.finish {
+      return .finish(found: finish, receipt: receipt.finish)
+    }
+    return nil
+  }
+}
+
+/// The checks of one bundle, each with its result.
+public struct Verification: Hashable, Sendable {
+  public enum Name: String, Sendable, CaseIterable {
+    /// The line is a receipt in its only spelling, and its own digest holds.
+    case receipt
+    /// The checkpoint is signed by an allowed key, whose log it is and whom the receipt names.
+    case signature
+    /// The receipt is in the log under the checkpoint.
+    case inclusion
+    /// The log continues a checkpoint that the verifier holds from before.
+    case consistency
+    /// Someone else's key saw the same log.
+    case witness
+    /// The transcript is what the receipt commits to.
+    case commitments
+    /// Token counts agree among themselves and with the transcript.
+    case counts
+    /// The amount follows from counts and price.
+    case amount
+    /// The same model gives the same bits.
+    case reexecution = "re-execution"
+  }
+
+  public enum Result: Hashable, Sendable {
+    case ok
+    case failed
+    case notChecked
+
+    /// As `hotpot verify --json` spells it.
+    public var word: String {
+      switch self {
+      case .ok: "ok"
+      case .failed: "failed"
+      case .notChecked: "not checked"
+      }
+    }
+  }
+
+  public struct Check: Hashable, Sendable {
+    public let name: Name
+    public let result: Result
+    /// What was found, and for a failure what was wanted.
+    public let detail: String
+  }
+
+  /// What the verifier brings himself. Everything may be missing; then the checks that need it are not made.
+  public struct Evidence: Sendable {
+    /// Replaces the bundle's transcript.
+    public var transcript: Transcript?
+    /// The text of an allowed_signers file of keys that he trusts. Without it the bundle's own key is used, and the detail says so.
+    public var allowedSigners: String?
+    /// A file of revoked keys.
+    public var revoked: String?
+    /// A checkpoint of the same log from before, or later.
+    public var earlier: Checkpoint?
+    /// Replaces the bundle's consistency proof.
+    public var consistency: ConsistencyProof?
+    /// An allowed_signers text of witnesses that he trusts.
+    public var witnesses: String?
+    /// The outcome of running the model, or why it was not run.
+    public var reexecution: Result
+
+    public enum Result: Sendable {
+      case notRun(why: String)
+      case failed(String)
+      case ran(Reexecution)
+    }
+
+    public init() { reexecution = .notRun(why: "no model was given") }
+  }
+
+  public let checks: [Check]
+  /// The receipt, if the line could be read.
+  public let receipt: Receipt?
+
+  /// No check failed. Whether all that were wanted were made, `passes(asking:)` says.
+  public var isUnbroken: Bool { !checks.contains { $0.result == .failed } }
+
+  /// No check failed, and every one of these was made: exit status 0.
+  public func passes(asking names: Set<Name>) -> Bool {
+    isUnbroken && checks.allSatisfy { !names.contains($0.name) || $0.result == .ok }
+  }
+
+  /// Makes every check for which there is something to check.
+  public init(_ bundle: Bundle, evidence: Evidence = Evidence(), keygen: SSHKeygen = SSHKeygen()) {
+    var checks: [Check] = []
+    func add(_ name: Name, _ outcome: Outcome) {
+      switch outcome {
+      case .ok(let detail): checks.append(Check(name: name, result: .ok, detail: detail))
+      case .failed(let detail): checks.append(Check(name: name, result: .failed, detail: detail))
+      case .notChecked(let why): checks.append(Check(name: name, result: .notChecked, detail: why))
+      }
+    }
+    let line = Array(bundle.receipt.utf8)
+    var receipt: Receipt?
+    do throws(LineError) {
+      if case .receipt(let parsed) = try Entry(parsing: line).record {
+        receipt = parsed
+        add(.receipt, .ok("receipt \(parsed.index) of \(parsed.node)"))
+      } else {
+        add(.receipt, .failed("the line is no receipt"))
+      }
+    } catch { add(.receipt, .failed(error.description)) }
+    self.receipt = receipt
+
+    var checkpoint: Checkpoint?
+    var unreadable = ""
+    do throws(FormatError) { checkpoint = try Checkpoint(parsing: bundle.checkpoint) } catch {
+      unreadable = error.description
+    }
+    if let checkpoint {
+      add(.signature, Self.signature(bundle, checkpoint, receipt, evidence, keygen))
+      add(.inclusion, Self.inclusion(bundle, checkpoint, receipt, line))
+      add(.consistency, Self.consistency(bundle, checkpoint, evidence))
+      add(.witness, Self.witness(bundle, checkpoint, evidence, keygen))
+    } else {
+      add(.signature, .failed(unreadable))
+      add(.inclusion, .failed("there is no checkpoint to include it: \(unreadable)"))
+      add(.consistency, .notChecked("there is no checkpoint"))
+      add(.witness, .notChecked("there is no checkpoint"))
+    }
+
+    var transcript = evidence.transcript
+    var badTranscript: String?
+    if transcript == nil, let text = bundle.transcript {
+      do throws(FormatError) { transcript = try Transcript(parsing: text) } catch {
+        badTranscript = error.description
+      }
+    }
+    if let receipt {
+      if let badTranscript {
+        add(.commitments, .failed(badTranscript))
+      } else {
+        add(.commitments, Self.commitments(receipt, transcript))
+      }
+      add(.counts, Self.counts(receipt, transcript))
+      add(.amount, Self.amount(receipt))
+      add(.reexecution, Self.reexecution(receipt, transcript, evidence.reexecution))
+    } else {
+      for name in [Name.commitments, .counts, .amount, .reexecution] {
+        add(name, .notChecked("there is no receipt"))
+      }
+    }
+    self.checks = checks
+  }
+
+  private enum Outcome {
+    case ok(String)
+    case failed(String)
+    case notChecked(String)
+  }
+
+  private static func signature(
+    _ bundle: Bundle, _ checkpoint: Checkpoint, _ receipt: Receipt?, _ evidence: Evidence, _ keygen: SSHKeygen
+  ) -> Outcome {
+    do throws(SignatureError) {
+      let key = try keygen.verify(
+        Array(bundle.checkpoint.utf8), signature: bundle.signature, namespace: Checkpoint.namespace,
+        allowedSigners: evidence.allowedSigners ?? bundle.allowedSigners, revoked: evidence.revoked,
+        time: checkpoint.time)
+      guard key.origin == checkpoint.origin else {
+        return .failed(
+          "the checkpoint's origin is '\(checkpoint.origin)', its signer's log is '\(key.origin)'")
+      }
+      if let receipt, receipt.node != key.fingerprint {
+        return .failed("the receipt names the node \(receipt.node), the signer is \(key.fingerprint)")
+      }
+      let trust =
+        evidence.allowedSigners == nil ? ", as the bundle itself says; compare it with a key you trust" : ""
+      return .ok("signed by \(key.fingerprint)\(trust)")
+    } catch {
+      switch error {
+      case .missing, .hung, .file:
+        // The tool's failure says nothing about the receipt.
+        return .notChecked(error.description)
+      case .failed, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
+        return .failed(error.description)
+      }
+    }
+  }
+
+  private static func inclusion(
+    _ bundle: Bundle, _ checkpoint: Checkpoint, _ receipt: Receipt?, _ line: [UInt8]
+  )
+    -> Outcome
+  {
+    do throws(FormatError) {
+      let proof = try InclusionProof(parsing: bundle.proof)
+      guard proof.checkpoint == checkpoint else {
+        return .failed("the proof is for another checkpoint than the signed one")
+      }
+      guard proof.index < checkpoint.size else {
+        return .failed(
+          "the proof's index is \(proof.index), the checkpoint covers \(checkpoint.size) receipts")
+      }
+      if let receipt, receipt.index != proof.index {
+        return .failed("the receipt has index \(receipt.index), the proof is for \(proof.index)")
+      }
+      guard proof.holds(for: line) else {
+        return .failed("the path does not lead from the receipt to the checkpoint's root")
+      }
+      return .ok("receipt \(proof.index) of \(checkpoint.size)")
+    } catch { return .failed(error.description) }
+  }
+
+  private static func consistency(_ bundle: Bundle, _ checkpoint: Checkpoint, _ evidence: Evidence) -> Outcome
+  {
+    guard let earlier = evidence.earlier else { return .notChecked("no earlier checkpoint was given") }
+    let (old, new) = earlier.size <= checkpoint.size ? (earlier, checkpoint) : (checkpoint, earlier)
+    var proof = evidence.consistency
+    if proof == nil, let text = bundle.consistency {
+      do throws(FormatError) { proof = try ConsistencyProof(parsing: text) } catch {
+        return .failed(error.description)
+      }
+    }
+    do throws(WitnessError) { try Witness.check(new, continues: old, proof) } catch {
+      if case .noProof = error, proof == nil { return .notChecked(error.description) }
+      return .failed(error.description)
+    }
+    return .ok("the log of \(new.size) receipts continues the one of \(old.size)")
+  }
+
+  private static func witness(
+    _ bundle: Bundle, _ checkpoint: Checkpoint, _ evidence: Evidence, _ keygen: SSHKeygen
+  ) -> Outcome {
+    guard let cosignature = bundle.witness else { return .notChecked("the bundle has no cosignature") }
+    guard let witnesses = evidence.witnesses else { return .notChecked("no trusted witnesses were given") }
+    do throws(SignatureError) {
+      let key = try keygen.verify(
+        Array(bundle.checkpoint.utf8), signature: cosignature, namespace: Witness.namespace,
+        allowedSigners: witnesses, revoked: evidence.revoked, time: checkpoint.time)
+      guard key.origin != checkpoint.origin else { return .failed("the witness is the node itself") }
+      return .ok("cosigned by \(key.fingerprint)")
+    } catch {
+      switch error {
+      case .missing, .hung, .file: return .notChecked(error.description)
+      case .failed, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
+        return .failed(error.description)
+      }
+    }
+  }
+
+  private static func commitments(_ receipt: Receipt, _ transcript: Transcript?) -> Outcome {
+    guard let transcript else { return .notChecked("no transcript was given") }
+    guard transcript.promptCommitment == receipt.promptCommitment else {
+      return .failed("prompt or its nonce: the transcript does not give the receipt's commitment")
+    }
+    guard transcript.outputCommitment == receipt.outputCommitment else {
+      return .failed("output or its nonce: the transcript does not give the receipt's commitment")
+    }
+    guard transcript.biasCommitment == receipt.logitBias else {
+      return .failed("logit biases: the transcript does not give the receipt's commitment")
+    }
+    return .ok("prompt, output and logit biases")
+  }
+
+  private static func counts(_ receipt: Receipt, _ transcript: Transcript?) -> Outcome {
+    if receipt.cachedTokens > receipt.promptTokens {
+      return .failed("\(receipt.cachedTokens) cached tokens of a prompt of \(receipt.promptTokens)")
+    }
+    if receipt.completionTokens > receipt.maxTokens {
+      return .failed(
+        "\(receipt.completionTokens) generated tokens, at most \(receipt.maxTokens) were asked for")
+    }
+    let windows = WindowHashes.count(tokens: receipt.completionTokens)
+    if receipt.windows.count != windows {
+      return .failed(
+        "\(receipt.windows.count) window hashes for \(receipt.completionTokens) tokens, wanted \(windows)")
+    }
+    guard let transcript else { return .ok("among themselves; without a transcript not against it") }
+    if transcript.prompt.count != receipt.promptTokens {
+      return .failed(
+        "the receipt says \(receipt.promptTokens) prompt tokens, the transcript has \(transcript.prompt.count)"
+      )
+    }
+    if transcript.output.count != receipt.completionTokens {
+      return .failed(
+        "the receipt says \(receipt.completionTokens) generated tokens, the transcript has \(transcript.output.count)"
+      )
+    }
+    return .ok("\(receipt.promptTokens) prompt, \(receipt.completionTokens) generated")
+  }
+
+  private static func amount(_ receipt: Receipt) -> Outcome {
+    guard
+      let wanted = receipt.price.amount(
+        promptTokens: receipt.promptTokens, cachedTokens: receipt.cachedTokens,
+        completionTokens: receipt.completionTokens)
+    else { return .failed("the price passes the largest amount") }
+    return wanted == receipt.amount
+      ? .ok("\(receipt.amount) micro-units of \(receipt.currency)")
+      : .failed("the receipt says \(receipt.amount) micro-units, its prices give \(wanted)")
+  }
+
+  private static func reexecution(_ receipt: Receipt, _ transcript: Transcript?, _ evidence: Evidence.Result)
+    -> Outcome
+  {
+    switch evidence {
+    case .notRun(let why): return .notChecked(why)
+    case .failed(let why): return .failed("the model could not be run on this: \(why)")
+    case .ran(let found):
+      guard let transcript else { return .notChecked("no transcript was given") }
+      if let difference = found.firstDifference(from: receipt, output: transcript.output) {
+        return .failed(difference.description)
+      }
+      return .ok("\(transcript.output.count) tokens, \(receipt.windows.count) window hashes: the same bits")
+    }
+  }
+}
