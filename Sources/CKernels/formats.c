@@ -346,7 +346,7 @@ void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t o
   }
 }
 
-// The 32 values; the product with the scales is rounded once, the minimum is a second rounding.
+// The 32 values. A scale times its integer is exact, so the product is rounded once, the minimum a second time.
 static void block_floats(const ck_traits *traits, const ck_block *block, float *out) {
   int16_t w[32];
   ck_block_integers(traits, block, w);
@@ -358,13 +358,13 @@ static void block_floats(const ck_traits *traits, const ck_block *block, float *
       case CK_SCALES_NONE:
       case CK_SCALES_D: out[i] = d * (float)w[i]; break;
       case CK_SCALES_DM: out[i] = d * (float)w[i] + m; break;
-      case CK_SCALES_SUPER: out[i] = d * (float)(block->sc[0] * w[i]); break;
+      case CK_SCALES_SUPER: out[i] = d * (float)block->sc[0] * (float)w[i]; break;
       case CK_SCALES_SUPER_MIN:
-        out[i] = d * (float)(block->sc[0] * w[i]) - m * (float)block->mn[0];
+        out[i] = d * (float)block->sc[0] * (float)w[i] - m * (float)block->mn[0];
         break;
-      case CK_SCALES_HALVES: out[i] = d * (float)(block->sc[half] * w[i]); break;
+      case CK_SCALES_HALVES: out[i] = d * (float)block->sc[half] * (float)w[i]; break;
       case CK_SCALES_HALVES_MIN:
-        out[i] = d * (float)(block->sc[half] * w[i]) - m * (float)block->mn[half];
+        out[i] = d * (float)block->sc[half] * (float)w[i] - m * (float)block->mn[half];
         break;
     }
   }

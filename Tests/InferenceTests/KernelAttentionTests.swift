@@ -1,0 +1,196 @@
+// KernelAttentionTests.swift: attention over the paged cache: against double precision, split any way, at every
+// level, with garbage in every slot that no token may see.
+
+import CKernels
+import Foundation
+import Testing
+
+/// A paged cache of one sequence with random contents, and the queries of its last tokens.
+struct AttentionCase {
+  var kvHeads = 2
+  var kvHead = 1
+  var group = 3
+  var headSize = 64
+  var positions = 100
+  var tokens = 7
+  var window = 0
+  var softCap: Float = 0
+  let keys: KernelMemory
+  let values: KernelMemory
+  let pages: [Int32]
+  let queries: [Float]
+  /// (positions, headSize) of the head, rounded to f16
+  let plainKeys: [Float]
+  let plainValues: [Float]
+
+  init(
+    seed: UInt64, kvHeads: Int, group: Int, headSize: Int, positions: Int, tokens: Int, window: Int = 0,
+    softCap: Float = 0
+  ) {
+    var stream = KernelStream(seed)
+    self.kvHeads = kvHeads
+    self.group = group
+    self.headSize = headSize
+    self.positions = positions
+    self.tokens = tokens
+    self.window = window
+    self.softCap = softCap
+    kvHead = Int(stream.word()) % kvHeads
+    let count = (positions + 15) / 16
+    let elements = ck_page_elements(UInt32(kvHeads), UInt32(headSize))
+    keys = KernelMemory(elements * (count + 2) * 2)
+    values = KernelMemory(elements * (count + 2) * 2)
+    // NaN wherever nothing was stored
+    for i in 0..<(elements * (count + 2)) {
+      keys.bound(UInt16.self)[i] = 0x7e00
+      values.bound(UInt16.self)[i] = 0x7e00
+    }
+    pages = (0..<Int32(count)).map { $0 + 1 }.shuffled(using: &stream)
+    queries = stream.floats(tokens * group * headSize)
+    var plainKeys: [Float] = []
+    var plainValues: [Float] = []
+    for position in 0..<positions {
+      let key = stream.floats(kvHeads * headSize)
+      let value = stream.floats(kvHeads * headSize)
+      let page = elements * Int(pages[position / 16])
+      ck_store_kv(
+        CK_SCALAR, key, value, UInt32(kvHeads), UInt32(headSize), keys.bound(UInt16.self) + page,
+        values.bound(UInt16.self) + page, UInt32(position % 16))
+      let head = (kvHead * headSize)..<((kvHead + 1) * headSize)
+      plainKeys += key[head].map { Float(Float16($0)) }
+      plainValues += value[head].map { Float(Float16($0)) }
+    }
+    self.plainKeys = plainKeys
+    self.plainValues = plainValues
+  }
+
+  /// (tokens, group, headSize), computed in chunks of the given sizes.
+  func attend(_ level: ck_level, chunks: [Int]) -> [Float] {
+    var out = [Float](repeating: .nan, count: queries.count)
+    let scratch = KernelMemory(ck_attention_scratch(UInt32(positions), UInt32(headSize), UInt32(group)))
+    let stride = group * headSize
+    out.withUnsafeMutableBufferPointer { out in
+      queries.withUnsafeBufferPointer { queries in
+        guard let out = out.baseAddress, let queries = queries.baseAddress else { return }
+        pages.withUnsafeBufferPointer { pages in
+          guard let pages = pages.baseAddress else { return }
+          var token = 0
+          for chunk in chunks {
+            var attention = ck_attention(
+              keys: keys.bound(UInt16.self), values: values.bound(UInt16.self),
+              page_stride: ck_page_elements(UInt32(kvHeads), UInt32(headSize)), pages: pages,
+              queries: queries + token * stride, query_stride: stride, out: out + token * stride,
+              out_stride: stride, kv_head: UInt32(kvHead), group: UInt32(group),
+              head_size: UInt32(headSize), first_position: UInt32(positions - tokens + token),
+              tokens: UInt32(chunk), scale: 1 / Float(headSize).squareRoot(), window: UInt32(window),
+              soft_cap: softCap)
+            ck_attend(level, &attention, scratch.base)
+            token += chunk
+          }
+        }
+      }
+    }
+    return out
+  }
+
+  /// The same in double precision.
+  func exact() -> [Double] {
+    var out: [Double] = []
+    for token in 0..<tokens {
+      let position = positions - tokens + token
+      let first = window > 0 ? max(0, position + 1 - window) : 0
+      for head in 0..<group {
+        let query = queries[((token * group + head) * headSize)...].prefix(headSize).map(Double.init)
+        var scores = (first...position).map { p in
+          var score = 0.0
+          for d in 0..<headSize { score += query[d] * Double(plainKeys[p * headSize + d]) }
+          return score / Double(headSize).squareRoot()
+        }
+        if softCap > 0 { scores = scores.map { Double(softCap) * tanh($0 / Double(softCap)) } }
+        let maximum = scores.max() ?? 0
+        let weights = scores.map { exp($0 - maximum) }
+        let sum = weights.reduce(0, +)
+        for d in 0..<headSize {
+          var value = 0.0
+          for (i, weight) in weights.enumerated() {
+            value += weight * Double(plainValues[(first + i) * headSize + d])
+          }
+          out.append(value / sum)
+        }
+      }
+    }
+    return out
+  }
+}
+
+@Suite struct KernelAttentionTests {
+  func check(_ attention: AttentionCase, _ name: String) {
+    let exact = attention.exact()
+    let scalar = attention.attend(CK_SCALAR, chunks: [attention.tokens])
+    let worst = zip(scalar, exact).map { abs(Double($0) - $1) }.max() ?? 0
+    #expect(worst < 2e-5, "\(name)")
+    let one = [Int](repeating: 1, count: attention.tokens)
+    for level in kernelLevels where level != CK_SCALAR {
+      let whole = attention.attend(level, chunks: [attention.tokens])
+      #expect(kernelBits(whole) == kernelBits(scalar), "\(name), \(level)")
+      #expect(
+        kernelBits(attention.attend(level, chunks: one)) == kernelBits(scalar), "\(name), single, \(level)")
+    }
+  }
+
+  @Test func attentionIsCloseToExactAndTheSameAtEveryLevel() {
+    check(
+      AttentionCase(seed: 1, kvHeads: 3, group: 3, headSize: 64, positions: 1, tokens: 1), "first token")
+    check(AttentionCase(seed: 2, kvHeads: 1, group: 1, headSize: 64, positions: 40, tokens: 40), "prefill")
+    check(AttentionCase(seed: 3, kvHeads: 3, group: 3, headSize: 64, positions: 530, tokens: 20), "blocks")
+    check(AttentionCase(seed: 4, kvHeads: 2, group: 2, headSize: 128, positions: 257, tokens: 2), "border")
+    check(AttentionCase(seed: 5, kvHeads: 1, group: 7, headSize: 80, positions: 300, tokens: 9), "size 80")
+  }
+
+  @Test func windowsAndSoftCapsFollowTheirFormulas() {
+    check(
+      AttentionCase(seed: 6, kvHeads: 2, group: 2, headSize: 32, positions: 700, tokens: 30, window: 300),
+      "window")
+    check(
+      AttentionCase(seed: 7, kvHeads: 2, group: 2, headSize: 32, positions: 60, tokens: 60, window: 1),
+      "window of one")
+    check(
+      AttentionCase(seed: 8, kvHeads: 2, group: 5, headSize: 64, positions: 90, tokens: 3, softCap: 2), "cap")
+  }
+
+  @Test func anyShapeAndSplitGivesTheSameBits() {
+    let seed = UInt64.random(in: 0...UInt64.max)
+    var stream = KernelStream(seed)
+    for round in 0..<(kernelHeavy ? 300 : 12) {
+      let positions = 1 + Int(stream.word()) % 800
+      let tokens = 1 + Int(stream.word()) % min(positions, 90)
+      let attention = AttentionCase(
+        seed: stream.next(), kvHeads: 1 + Int(stream.word() % 3), group: 1 + Int(stream.word() % 9),
+        headSize: 16 * (1 + Int(stream.word() % 9)), positions: positions, tokens: tokens,
+        window: stream.word() % 3 == 0 ? 1 + Int(stream.word() % 400) : 0)
+      let name = "seed \(seed), round \(round)"
+      var chunks: [Int] = []
+      while chunks.reduce(0, +) < tokens {
+        chunks.append(min(tokens - chunks.reduce(0, +), 1 + Int(stream.word() % 30)))
+      }
+      let whole = attention.attend(kernelLevels.last ?? CK_SCALAR, chunks: [tokens])
+      #expect(whole.allSatisfy { $0.isFinite }, "\(name)")
+      for level in kernelLevels where level != CK_SCALAR || round % 4 == 0 {
+        #expect(kernelBits(attention.attend(level, chunks: chunks)) == kernelBits(whole), "\(name), \(level)")
+      }
+    }
+  }
+
+  @Test(arguments: kernelLevels) func attentionGivesTheFrozenBits(level: ck_level) {
+    let attention = AttentionCase(seed: 9, kvHeads: 2, group: 3, headSize: 64, positions: 530, tokens: 33)
+    #expect(
+      kernelDigest(attention.attend(level, chunks: [33]))
+        == "9577504eaf5272e0a8276e954bef44e0988e30f5fdc0a170394151dfe1b94876")
+  }
+
+  @Test func scratchGrowsWithThePositionsAndStaysBounded() {
+    #expect(ck_attention_scratch(100, 64, 3) <= ck_attention_scratch(10_000, 64, 3))
+    #expect(ck_attention_scratch(8_192, 64, 3) < 1 << 20)
+    #expect(ck_attention_scratch(131_072, 64, 3) < 3 << 20)
+  }
+}

@@ -1,0 +1,71 @@
+// KernelFormatTests.swift: the file formats of weights, and that packing keeps every value.
+
+import CKernels
+import Testing
+
+@Suite struct KernelFormatTests {
+  /// SHA-256 of 2,048 f32 values of each type, from llama.cpp's own dequantisers (b0c1e570, October 2026) on the
+  /// bytes that KernelStream(77 + type) makes.
+  static let dequantised: [(ck_type, String)] = [
+    (CK_F16, "76efe3040fd106f967a0ee74ea268437aa43d77e35ad9a3fc006260791a1b802"),
+    (CK_Q4_0, "76125d5965b514adff43a3b223e717b685d34804ee18aa79f4e08e9e7d3f6e6c"),
+    (CK_Q4_1, "41e6dda3e63798fc56a596673629376244add07a279d61c7cf7af8d61e4dacc8"),
+    (CK_Q5_0, "c07bd407044cea06db1c452639468ad49a32c0d87f261f0155bd5dc4f001b09d"),
+    (CK_Q5_1, "1f46079c9d0b69b3f54df70e2fa39681d0380d33825f09f0bdde9035b57493bc"),
+    (CK_Q8_0, "6359e4a6099588f79f2016bec11599d181e1aa6a32730b503e178d004a14ab54"),
+    (CK_Q2_K, "fa0048606f7eb82e57f23da7d3698fd71a7cec1af4e89cbc3fa810ac615182a6"),
+    (CK_Q3_K, "b8775607f7f19f08e7ac9f63eca02208c5f043a196414eef4fd038d26c4e78e4"),
+    (CK_Q4_K, "1da6dc0c5333a28eddbe48e7583f90d70ede855d9af60897cfae417fb5d6cb58"),
+    (CK_Q5_K, "d4cdd9ac80d2b8ac949b85fdef0bd6c0b120c9a3ff7493dc1780a25db6b2fa13"),
+    (CK_Q6_K, "0bd2327c7fd51652bdd6d86679e72cf2d3dbe3f6406631912468f4d5affdb293"),
+    (CK_IQ4_NL, "6e5f9bf105eacea36cc527ca5a4471d3640aa929de94fe8a0c3e4afa089da58c"),
+    (CK_IQ4_XS, "9b8bef1e73729bf6b512e05b5d9cfd21d37160abc9f4d64a00868a682aee03e8"),
+    (CK_BF16, "24c9bbbce208d0fe8455ae75287c5d4a4ecee115b8982c116a9a5320b48d323d"),
+  ]
+
+  @Test(arguments: dequantised) func rowsDequantiseToTheReferenceBits(type: ck_type, expected: String) {
+    var stream = KernelStream(77 + UInt64(type.rawValue))
+    let source = stream.weights(type, rows: 1, cols: 2048)
+    var values = [Float](repeating: 0, count: 2048)
+    ck_dequantise(type, source, 2048, &values)
+    #expect(kernelDigest(values) == expected)
+  }
+
+  @Test(arguments: kernelTypes) func packingKeepsEveryValue(type: ck_type) {
+    for (rows, cols) in [(1, 256), (16, 512), (17, 768), (45, 256)] {
+      var stream = KernelStream(5)
+      let source = stream.weights(type, rows: rows, cols: cols)
+      let matrix = KernelMatrix(type, rows: rows, cols: cols, source: source)
+      var value = matrix.value
+      let rowBytes = ck_row_bytes(type, UInt32(cols))
+      for row in 0..<rows {
+        var expected = [Float](repeating: 0, count: cols)
+        var found = expected
+        source.withUnsafeBytes { bytes in
+          if let base = bytes.baseAddress {
+            ck_dequantise(type, base + rowBytes * row, UInt32(cols), &expected)
+          }
+        }
+        ck_matrix_row(&value, UInt32(row), &found)
+        #expect(kernelBits(found) == kernelBits(expected), "row \(row) of (\(rows), \(cols))")
+      }
+    }
+  }
+
+  @Test func packedSizeIsTheFileSizeOrAtMostFivePercentMore() {
+    for type in kernelTypes {
+      let packed = Double(ck_packed_bytes(type, 1536, 768))
+      let file = Double(ck_row_bytes(type, 768) * 1536)
+      #expect(packed >= file && packed <= file * 1.05, "\(type): \(packed) of \(file) bytes")
+    }
+  }
+
+  @Test func rowsThatAreNotWholeBlocksHaveNoSize() {
+    #expect(ck_row_bytes(CK_Q4_0, 48) == 0)
+    #expect(ck_row_bytes(CK_Q4_K, 128) == 0)
+    #expect(ck_row_bytes(CK_F16, 0) == 0)
+    #expect(ck_row_bytes(CK_F16, 7) == 14)
+    #expect(ck_packed_bytes(CK_Q6_K, 16, 100) == 0)
+    #expect(!ck_type_supported(4) && !ck_type_supported(31) && !ck_type_supported(.max))
+  }
+}
