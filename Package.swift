@@ -41,7 +41,7 @@ let package = Package(
       name: "hotpot",
       dependencies: [
         "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Node",
-        "Terminal", "Dashboard",
+        "Terminal", "Dashboard", "CSystem",
       ],
       swiftSettings: strict),
 

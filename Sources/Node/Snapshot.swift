@@ -109,18 +109,6 @@ public struct NodeSummary: Codable, Sendable, Equatable {
   }
 }
 
-public enum JobState: String, Codable, Sendable, Equatable, CaseIterable {
-  case pending, queued, running, held, done, rejected, cancelled, expired, failed, interrupted
-
-  /// Nothing more will happen to the job.
-  public var hasEnded: Bool {
-    switch self {
-    case .pending, .queued, .running, .held: false
-    case .done, .rejected, .cancelled, .expired, .failed, .interrupted: true
-    }
-  }
-}
-
 /// Who asked: earnings count only clients.
 public enum JobOrigin: String, Codable, Sendable, Equatable, CaseIterable {
   /// A client over the network.

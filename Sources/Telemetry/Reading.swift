@@ -3,8 +3,8 @@
 
 /// One measured value with its status. A missing value is never shown as 0.
 ///
-/// JSON: `{"value":1.5}`, `{"value":1.5,"stale_since":T}`, `{"warming_up":true}`, `{"unavailable":"reason"}`,
-/// where T is in microseconds since 1970.
+/// JSON: `{"value":1.5}`, `{"value":1.5,"staleSince":T}`, `{"warmingUp":true}`, `{"unavailable":"reason"}`, where T is in
+/// microseconds since 1970; a coder that converts keys writes them in snake case.
 public enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable {
   case value(Value)
   /// The last value seen, which could not be renewed since the given time (microseconds since 1970).
@@ -40,7 +40,7 @@ public enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable 
 
 extension Reading: Codable {
   private enum CodingKeys: String, CodingKey {
-    case value, staleSince = "stale_since", warmingUp = "warming_up", unavailable
+    case value, staleSince, warmingUp, unavailable
   }
 
   public init(from decoder: any Decoder) throws {

@@ -206,14 +206,18 @@ struct ConfigurationReader {
     let list = ConfigurationReader(parent: self, key: key, members: [:])
     var readers: [ConfigurationReader] = []
     for (index, item) in items.enumerated() {
-      guard case .object(let members) = item else { throw mismatch(key, item, wanted: "an object in the list") }
+      guard case .object(let members) = item else {
+        throw mismatch(key, item, wanted: "an object in the list")
+      }
       readers.append(ConfigurationReader(parent: list, key: "\(index + 1)", members: members))
     }
     return readers
   }
 
   /// The objects under an object with free keys (names), in the order of the keys.
-  mutating func named(_ key: String) throws(ConfigurationError) -> [(name: String, reader: ConfigurationReader)]? {
+  mutating func named(_ key: String) throws(ConfigurationError) -> [(
+    name: String, reader: ConfigurationReader
+  )]? {
     guard var child = try object(key) else { return nil }
     var readers: [(name: String, reader: ConfigurationReader)] = []
     for name in child.members.keys.sorted() {

@@ -1,0 +1,13 @@
+// csystem_session.h: a child in a session of its own, so that closing its terminal does not end it.
+// Leaves out what the two say to each other. Glibc hides POSIX_SPAWN_SETSID from Swift.
+#ifndef CSYSTEM_SESSION_H
+#define CSYSTEM_SESSION_H
+
+#include <sys/types.h>
+
+// Starts `path` with `argv` and this process's environment, as the leader of a new session without a controlling
+// terminal. Descriptors 0 to 2 stay as they are here, `link` becomes descriptor 3 of the child, all signal
+// dispositions and masks are the defaults. Returns 0 and the child's pid, or an errno.
+int csystem_spawn_session(const char *path, char *const argv[], int link, pid_t *pid);
+
+#endif

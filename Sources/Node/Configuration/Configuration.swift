@@ -1,0 +1,253 @@
+// Configuration.swift: what config.json5 may say, with its defaults. All of it is optional.
+// Reading and errors are ConfigurationReader's. Leaves out what acts on it. Start at NodeConfiguration.
+import Accounting
+import Foundation
+import Scheduling
+
+/// The settings of a node. `man hotpot-config` lists them; each key's name here is its name there.
+public struct NodeConfiguration: Sendable, Equatable {
+  /// Shown to operators and clients; the host's name by default.
+  public var name: String
+  /// A file, or a name that `hotpot models list` shows; nil takes the default model.
+  public var model: String?
+  public var threads: Int?
+  /// `a12` or `a8`: bits of the activations, part of the numerics profile.
+  public var profile = Profile.a12
+  /// Positions of the KV cache, over all jobs.
+  public var kvTokens: Int?
+  public var http = HTTP()
+  public var queue = Queue()
+  /// Who is admitted, rejected or asked about; the first rule that matches.
+  public var policy = Policy.standard
+  /// Time between tokens that prefill of other jobs may not push running streams over, in milliseconds.
+  public var tokenTarget = 100
+  public var currency = "EUR"
+  public var prices = PriceList(rules: [])
+  public var tariff: Tariff?
+  public var limits = Limits()
+  public var audits = Audits()
+
+  public enum Profile: String, Sendable, Equatable, CaseIterable { case a12, a8 }
+
+  public struct HTTP: Sendable, Equatable {
+    /// Address and port; nil listens on no TCP port.
+    public var listen: String? = "127.0.0.1:8114"
+    /// A Unix socket beside it.
+    public var socket: String?
+    /// Host headers that are answered, beside the address itself and loopback names.
+    public var hosts: [String] = []
+    public var connections = 4096
+    /// Largest body in bytes.
+    public var bodyLimit = 8 << 20
+  }
+
+  public struct Queue: Sendable, Equatable {
+    /// Jobs that may wait, approved or not.
+    public var jobs = 256
+    public var promptTokens = 1_000_000
+    /// Seconds until a job that waits for the operator expires.
+    public var decideWithin = 600
+    /// Jobs that run at once.
+    public var running = 32
+  }
+
+  /// Limits that act: over one of them the node admits nothing until it is under it again.
+  public struct Limits: Sendable, Equatable {
+    /// Celsius.
+    public var temperature: Double?
+    /// Bytes of memory that must stay available.
+    public var memoryAvailable: Int64?
+    /// Bytes of disk that must stay free where the state lives.
+    public var diskFree: Int64? = 256 << 20
+  }
+
+  public struct Audits: Sendable, Equatable {
+    /// Share of own receipts that are re-executed when the engine is idle, 0 to 1.
+    public var share = 0.02
+    /// Seconds for which transcripts stay in memory, so that they can be audited.
+    public var keepTranscripts = 900
+    /// A failed audit stops admission.
+    public var stopOnFailure = true
+  }
+
+  public init(name: String) { self.name = name }
+
+  /// The host's name, for nodes without one of their own.
+  public static var hostName: String {
+    let name = ProcessInfo.processInfo.hostName
+    return String(name.prefix { $0 != "." }.prefix(32))
+  }
+
+  /// Reads a file's text; nil is a file that is not there.
+  public init(file: String, text: String?) throws(ConfigurationError) {
+    self.init(name: Self.hostName)
+    guard let text else { return }
+    var root = try ConfigurationReader(file: file, text: text)
+    if let name = try root.string("name") {
+      guard (1...32).contains(name.count),
+        name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) })
+      else {
+        throw root.problem("name", "is '\(name.prefix(40))', wanted 1 to 32 letters, digits, '-', '_' or '.'")
+      }
+      self.name = name
+    }
+    model = try root.string("model")
+    threads = try root.integer("threads", 1...1024)
+    if let profile = try root.choice("profile", Profile.self) { self.profile = profile }
+    kvTokens = try root.integer("kv_tokens", 256...(1 << 24))
+    tokenTarget = try root.integer("token_target_ms", 5...10_000) ?? tokenTarget
+    if var section = try root.object("http") { try readHTTP(&section) }
+    if var section = try root.object("queue") { try readQueue(&section) }
+    if let rules = try root.objects("policy") {
+      policy = Policy(rules: try rules.map { (rule) throws(ConfigurationError) in try Self.rule(rule) })
+    }
+    if let currency = try root.string("currency") {
+      guard (1...8).contains(currency.count), currency.allSatisfy({ $0.isASCII && $0.isLetter }) else {
+        throw root.problem("currency", "is '\(currency.prefix(40))', wanted 1 to 8 letters such as \"EUR\"")
+      }
+      self.currency = currency
+    }
+    if let rules = try root.objects("prices") {
+      prices = PriceList(rules: try rules.map { (rule) throws(ConfigurationError) in try Self.price(rule) })
+    }
+    if var section = try root.object("energy") { tariff = try Self.tariff(&section) }
+    if var section = try root.object("limits") { try readLimits(&section) }
+    if var section = try root.object("audits") { try readAudits(&section) }
+    try root.finish()
+  }
+
+  private mutating func readHTTP(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    if let listen = try section.string("listen") { http.listen = listen == "none" ? nil : listen }
+    http.socket = try section.string("socket")
+    http.hosts = try section.strings("hosts") ?? []
+    http.connections = try section.integer("connections", 8...100_000) ?? http.connections
+    http.bodyLimit = try section.integer("body_limit", 1024...(64 << 20)) ?? http.bodyLimit
+    try section.finish()
+  }
+
+  private mutating func readQueue(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    queue.jobs = try section.integer("jobs", 1...100_000) ?? queue.jobs
+    queue.promptTokens = try section.integer("prompt_tokens", 1...(1 << 30)) ?? queue.promptTokens
+    queue.decideWithin = try section.integer("decide_within_s", 1...86_400) ?? queue.decideWithin
+    queue.running = try section.integer("running", 1...1024) ?? queue.running
+    try section.finish()
+  }
+
+  private mutating func readLimits(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    limits.temperature = try section.number("temperature_c", 20...150)
+    limits.memoryAvailable = try section.integer("memory_available", 0...Int.max / 2).map(Int64.init)
+    if let free = try section.integer("disk_free", 0...Int.max / 2) { limits.diskFree = Int64(free) }
+    try section.finish()
+  }
+
+  private mutating func readAudits(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    audits.share = try section.number("share", 0...1) ?? audits.share
+    audits.keepTranscripts = try section.integer("keep_transcripts_s", 0...86_400) ?? audits.keepTranscripts
+    audits.stopOnFailure = try section.bool("stop_on_failure") ?? audits.stopOnFailure
+    try section.finish()
+  }
+
+  /// A text such as "0.25" or a number: money is read as text so that 0.1 is exactly 0.1.
+  private static func amount(
+    _ reader: inout ConfigurationReader, _ key: String
+  ) throws(ConfigurationError) -> Amount? {
+    guard let text = try reader.string(key) else { return nil }
+    do throws(AccountingError) {
+      let amount = try Amount(parsing: text)
+      guard amount >= .zero else { throw .negative("the amount") }
+      return amount
+    } catch {
+      throw reader.problem(key, "is refused: \(error)", hint: "write amounts as texts, for example \"0.25\"")
+    }
+  }
+
+  private static func hours(_ reader: inout ConfigurationReader) throws(ConfigurationError) -> Accounting
+    .Hours?
+  {
+    guard let text = try reader.string("hours") else { return nil }
+    let parts = text.split(separator: "-").compactMap { Int($0) }
+    guard parts.count == 2, let hours = Accounting.Hours(from: parts[0], to: parts[1]) else {
+      throw reader.problem("hours", "is \"\(text.prefix(20))\", wanted hours of the day such as \"22-6\"")
+    }
+    return hours
+  }
+
+  private static func rule(_ reader: ConfigurationReader) throws(ConfigurationError) -> Policy.Rule {
+    enum Action: String, CaseIterable { case admit, reject, ask }
+    var reader = reader
+    let client = try reader.string("client").map { name -> Policy.ClientPattern in
+      switch name {
+      case "known": .known
+      case "unknown": .unknown
+      default: .named(name)
+      }
+    }
+    let model = try reader.string("model")
+    let tokens = try reader.integer("tokens_above", 0...(1 << 40))
+    let price = try amount(&reader, "price_below")
+    let queue = try reader.integer("queue_above", 0...(1 << 30))
+    let hours = try hours(&reader).map { Policy.Hours(from: $0.from, to: $0.to) }
+    let reason = try reader.string("reason")
+    guard let action = try reader.choice("action", Action.self) else {
+      throw reader.problem("action", "is missing, wanted \"admit\", \"reject\" or \"ask\"")
+    }
+    try reader.finish()
+    let decided: Policy.Action =
+      switch action {
+      case .admit: .admit
+      case .ask: .ask
+      case .reject: .reject(reason: reason ?? "")
+      }
+    let rule = Policy.Rule(
+      client: client, model: model, tokensAbove: tokens, priceBelow: price?.micro, queueAbove: queue,
+      hours: hours,
+      action: decided)
+    do throws(PolicyError) {
+      try Policy(rules: [rule]).check()
+    } catch {
+      throw reader.problem(error.field, error.problem)
+    }
+    return rule
+  }
+
+  private static func price(_ rule: ConfigurationReader) throws(ConfigurationError) -> PriceList.Rule {
+    var rule = rule
+    let prompt = try amount(&rule, "prompt") ?? .zero
+    let completion = try amount(&rule, "completion") ?? .zero
+    let cached = try amount(&rule, "cached") ?? prompt
+    let minimum = try amount(&rule, "minimum") ?? .zero
+    let model = try rule.string("model")
+    let client = try rule.string("client")
+    let hours = try hours(&rule)
+    try rule.finish()
+    do throws(AccountingError) {
+      let price = try Price(
+        promptPerMillion: prompt, cachedPerMillion: cached, completionPerMillion: completion, minimum: minimum
+      )
+      return PriceList.Rule(model: model, client: client, hours: hours, price: price)
+    } catch {
+      throw rule.problem("prompt", "is refused: \(error)")
+    }
+  }
+
+  private static func tariff(_ section: inout ConfigurationReader) throws(ConfigurationError) -> Tariff? {
+    guard let base = try amount(&section, "per_kwh") else {
+      throw section.problem("per_kwh", "is missing, wanted the price of a kilowatt-hour such as \"0.30\"")
+    }
+    var periods: [Tariff.Period] = []
+    for reader in try section.objects("periods") ?? [] {
+      var reader = reader
+      guard let hours = try hours(&reader), let price = try amount(&reader, "per_kwh") else {
+        throw reader.problem("hours", "or 'per_kwh' is missing")
+      }
+      try reader.finish()
+      periods.append(Tariff.Period(hours: hours, perKilowattHour: price))
+    }
+    try section.finish()
+    do throws(AccountingError) {
+      return try Tariff(perKilowattHour: base, periods: periods)
+    } catch {
+      throw section.problem("per_kwh", "is refused: \(error)")
+    }
+  }
+}

@@ -1,0 +1,78 @@
+// ControlProtocol.swift: what goes over the control socket: one JSON object a line, snake_case keys.
+// Leaves out sockets and what commands do. Start at ControlRequest; a peer's first line is `hello`.
+import Foundation
+
+/// Lines from a dashboard or a script to a node.
+public enum ControlRequest: Codable, Sendable, Equatable {
+  /// The version spoken, and how often snapshots are wanted, in milliseconds; 0 for none.
+  case hello(version: Int, every: Int, readOnly: Bool)
+  /// Answered by `ControlReply.message` with the reply of that tag.
+  case command(tag: UInt64, command: NodeCommand)
+  case snapshot(tag: UInt64)
+  /// A request in OpenAI's form, run as the operator's own job. Answered by chunks and an end.
+  case submit(tag: UInt64, chat: Bool, body: String)
+  case clients(tag: UInt64)
+  case addClient(tag: UInt64, name: String)
+  case revokeClient(tag: UInt64, name: String)
+  /// Amounts and counts as texts; an empty text takes a limit away, nil leaves it.
+  case limitClient(tag: UInt64, name: String, budget: String?)
+  case settle(tag: UInt64, client: String, amount: String, reference: String)
+  /// A bundle of a receipt for offline verification.
+  case exportReceipt(tag: UInt64, id: String)
+}
+
+/// One client as `hotpot clients` lists it.
+public struct ClientRow: Codable, Sendable, Equatable {
+  public let name: String
+  public let added: Microseconds
+  public let revoked: Microseconds?
+  public let budget: MicroUnits?
+  public let posted: MicroUnits
+  public let reserved: MicroUnits
+  public let settled: MicroUnits
+  public let jobs: Int
+  public let tokens: Int
+}
+
+/// Lines from a node.
+public enum ControlReply: Codable, Sendable, Equatable {
+  case hello(version: Int, node: String, software: String)
+  case message(NodeMessage)
+  case snapshot(tag: UInt64, NodeSnapshot)
+  /// One event of a submitted job's stream, in OpenAI's form.
+  case chunk(tag: UInt64, data: String)
+  /// The end of a submitted job, with its HTTP status.
+  case ended(tag: UInt64, status: Int)
+  case clients(tag: UInt64, [ClientRow])
+  /// A new client's token: shown once.
+  case token(tag: UInt64, name: String, token: String)
+  case bundle(tag: UInt64, text: String)
+  case refused(tag: UInt64, reason: String)
+  case done(tag: UInt64, words: String)
+}
+
+/// The lines of the control protocol.
+public enum ControlProtocol {
+  /// Grows with every change that an older peer would misread.
+  public static let version = 1
+
+  public static func line(_ value: some Encodable) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.outputFormatting = [.withoutEscapingSlashes]
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    // Values of these types always encode; a line that says nothing is skipped by its reader.
+    guard let data = try? encoder.encode(value) else { return [] }
+    return Array(data)
+  }
+
+  public static func parse<Value: Decodable>(_ type: Value.Type, _ line: [UInt8]) -> Value? {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    // A line that cannot be read is answered as such by the caller.
+    return try? decoder.decode(type, from: Data(line))
+  }
+}

@@ -1,0 +1,291 @@
+// ControlServer.swift: the node's side of the control socket: dashboards and scripts of this machine.
+// The socket is 0600 and its peers' uid is checked by the kernel's word. Leaves out what commands do
+// (OperatorSession). Start at init.
+import Accounting
+import Foundation
+import Intake
+import Receipts
+import Synchronization
+
+final class ControlServer: Sendable {
+  private let server: LineServer
+  private let sessions: Sessions
+
+  private final class Sessions: Sendable {
+    let byPeer = Mutex<[UInt64: ControlSession]>([:])
+  }
+
+  init(node: NodeService) throws(ServerError) {
+    let sessions = Sessions()
+    self.sessions = sessions
+    var settings = LineServer.Configuration(
+      path: node.options.stateDirectory + "/control.sock", users: [geteuid()])
+    // A submitted job's body comes in one line.
+    settings.lineBytes = node.options.configuration.http.bodyLimit * 2
+    settings.bufferBytes = 16 << 20
+    server = try LineServer(
+      settings,
+      LineServer.Callbacks(
+        onOpen: { [weak node] peer in
+          guard let node else { return peer.close() }
+          sessions.byPeer.withLock { $0[peer.id] = ControlSession(node: node, peer: peer) }
+        },
+        onLine: { peer, line in sessions.byPeer.withLock { $0[peer.id] }?.take(line) },
+        onClose: { peer, _ in sessions.byPeer.withLock { $0.removeValue(forKey: peer.id) }?.close() }))
+  }
+
+  func stop() {
+    server.stop(grace: .milliseconds(500))
+    server.waitUntilStopped()
+  }
+}
+
+/// One peer on the control socket.
+private final class ControlSession: Sendable {
+  private let node: NodeService
+  private let peer: LinePeer
+  private let who: Operator
+  private let inner = Mutex(Inner())
+
+  private struct Inner {
+    var operatorSession: OperatorSession?
+    var isReadOnly = false
+    var jobs: Set<UInt64> = []
+  }
+
+  init(node: NodeService, peer: LinePeer) {
+    self.node = node
+    self.peer = peer
+    who = Operator(Self.userName(peer.credentials.uid))
+  }
+
+  private static func userName(_ uid: UInt32) -> String {
+    var entry = passwd()
+    var found: UnsafeMutablePointer<passwd>?
+    var buffer = [CChar](repeating: 0, count: 4096)
+    guard getpwuid_r(uid, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.pw_name
+    else {
+      return "uid \(uid)"
+    }
+    return String(cString: name)
+  }
+
+  private func send(_ reply: ControlReply) { peer.send(ControlProtocol.line(reply)) }
+
+  func close() {
+    let session = inner.withLock { inner -> OperatorSession? in
+      defer { inner.operatorSession = nil }
+      return inner.operatorSession
+    }
+    session?.close()
+  }
+
+  /// The session that commands go to; made with the first word that needs it.
+  private func session() -> OperatorSession {
+    inner.withLock { inner in
+      if let session = inner.operatorSession { return session }
+      let peer = peer
+      let session = OperatorSession(node: node, who: who, isReadOnly: inner.isReadOnly) { message in
+        // Of snapshots only the newest matters: a peer that has not read the last one skips this one.
+        if case .snapshot = message, peer.waitingBytes > 256 << 10 { return }
+        peer.send(ControlProtocol.line(ControlReply.message(message)))
+      }
+      inner.operatorSession = session
+      return session
+    }
+  }
+
+  func take(_ line: [UInt8]) {
+    guard let request = ControlProtocol.parse(ControlRequest.self, line) else {
+      return send(
+        .refused(
+          tag: 0, reason: "this node (control protocol \(ControlProtocol.version)) cannot read that line"))
+    }
+    switch request {
+    case .hello(let version, let every, let readOnly):
+      send(
+        .hello(
+          version: ControlProtocol.version, node: node.options.configuration.name,
+          software: node.options.version))
+      guard version == ControlProtocol.version else {
+        send(
+          .refused(
+            tag: 0,
+            reason:
+              "you speak control protocol \(version), this node \(ControlProtocol.version); use the same release of hotpot"
+          ))
+        return peer.close()
+      }
+      inner.withLock { $0.isReadOnly = readOnly }
+      if every > 0 { session().subscribe(every: Int64(max(every, 100)) * 1_000) }
+    case .command(let tag, let command): session().perform(command, tag: tag)
+    case .snapshot(let tag): send(.snapshot(tag: tag, node.snapshot()))
+    case .submit(let tag, let chat, let body):
+      guard mayAct(tag) else { return }
+      node.workers.addOperation { [self] in submit(tag, chat: chat, body: body) }
+    case .clients(let tag): send(.clients(tag: tag, node.clientRows()))
+    case .addClient(let tag, let name):
+      guard mayAct(tag) else { return }
+      answer(tag, node.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
+    case .revokeClient(let tag, let name):
+      guard mayAct(tag) else { return }
+      answer(tag, node.revokeClient(name, by: who)) { .done(tag: tag, words: "revoked \(name)") }
+    case .limitClient(let tag, let name, let budget):
+      guard mayAct(tag) else { return }
+      answer(tag, node.limitClient(name, budget: budget, by: who)) { .done(tag: tag, words: $0) }
+    case .settle(let tag, let client, let amount, let reference):
+      guard mayAct(tag) else { return }
+      answer(tag, node.settle(client, amount, reference, by: who)) { .done(tag: tag, words: $0) }
+    case .exportReceipt(let tag, let id):
+      do throws(JournalError) {
+        send(.bundle(tag: tag, text: try node.bundle(id).text))
+      } catch {
+        send(.refused(tag: tag, reason: "\(error)"))
+      }
+    }
+  }
+
+  private func mayAct(_ tag: UInt64) -> Bool {
+    guard inner.withLock({ $0.isReadOnly }) else { return true }
+    send(.refused(tag: tag, reason: "you may look and not act here (read-only)"))
+    return false
+  }
+
+  private func answer<Value>(
+    _ tag: UInt64, _ result: Result<Value, AdministrationError>, _ reply: (Value) -> ControlReply
+  ) {
+    switch result {
+    case .success(let value): send(reply(value))
+    case .failure(let error): send(.refused(tag: tag, reason: error.description))
+    }
+  }
+
+  private func submit(_ tag: UInt64, chat: Bool, body: String) {
+    let id = node.makeJobID()
+    let relay = AnswerRelay()
+    do throws(APIError) {
+      let request = try node.decode(Array(body.utf8), isChat: chat)
+      let tokens = try node.submitOwn(request, id: id, sink: { relay.take($0) }).get()
+      let responder = Responder(
+        shape: node.shape(request, id: id, model: request.model, prompt: tokens),
+        output: AnswerOutput(
+          event: { [weak self] in self?.send(.chunk(tag: tag, data: $0)) },
+          end: { [weak self] in self?.send(.ended(tag: tag, status: $0)) }))
+      relay.connect { responder.take($0) }
+    } catch {
+      send(.chunk(tag: tag, data: String(decoding: JSONWriter.bytes(error.json), as: UTF8.self)))
+      send(.ended(tag: tag, status: error.status))
+    }
+  }
+}
+
+/// What an operator asked for that cannot be done, in words.
+struct AdministrationError: Error, Sendable, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+extension NodeService {
+  func clientRows() -> [ClientRow] {
+    state.withLock { state in
+      state.clients.entries.map { entry in
+        let account = state.ledger.account(of: entry.name)
+        let totals = state.ledger.total(LedgerQuery(client: entry.name))
+        return ClientRow(
+          name: entry.name, added: entry.added, revoked: entry.revoked,
+          budget: state.clientLimits[entry.name]?.budget?.micro, posted: account.posted.micro,
+          reserved: account.reserved.micro, settled: account.settled.micro, jobs: totals.jobs,
+          tokens: totals.promptTokens + totals.completionTokens)
+      }
+    }
+  }
+
+  /// - Returns: the token, which is shown once and kept as its SHA-256 only.
+  func addClient(_ name: String, by who: Operator) -> Result<String, AdministrationError> {
+    guard ClientDirectory.isValid(name: name) else {
+      return .failure(
+        AdministrationError(
+          "'\(name.prefix(80))' cannot be a client's name; wanted 1 to 64 letters, digits, '.', '_', '-' or '@'"
+        ))
+    }
+    guard !state.withLock({ $0.clients.isActive(name) }) else {
+      return .failure(
+        AdministrationError("there is a client '\(name)' already; 'hotpot clients revoke' ends it"))
+    }
+    let token = ClientDirectory.makeToken()
+    let digest = ClientDirectory.digest(of: token)
+    do throws(JournalError) {
+      try journal.append([.clientAdded(ClientAdded(client: name, tokenSHA256: digest))], at: Self.now().wall)
+    } catch {
+      return .failure(AdministrationError("\(error)"))
+    }
+    send(.clientAdded(name: name, digest: digest))
+    note(.act, who: who.name, "added client \(name)")
+    return .success(token)
+  }
+
+  func revokeClient(_ name: String, by who: Operator) -> Result<Void, AdministrationError> {
+    guard state.withLock({ $0.clients.isActive(name) }) else {
+      return .failure(AdministrationError("there is no active client '\(name.prefix(80))'"))
+    }
+    do throws(JournalError) {
+      try journal.append(
+        [.clientRevoked(ClientRevoked(client: name, reason: "by \(who.name)"))], at: Self.now().wall)
+    } catch {
+      return .failure(AdministrationError("\(error)"))
+    }
+    send(.clientRevoked(name: name))
+    note(.act, who: who.name, "revoked client \(name)")
+    return .success(())
+  }
+
+  func limitClient(_ name: String, budget: String?, by who: Operator) -> Result<String, AdministrationError> {
+    guard state.withLock({ $0.clients.isActive(name) }) else {
+      return .failure(AdministrationError("there is no active client '\(name.prefix(80))'"))
+    }
+    guard let budget else { return .failure(AdministrationError("no limit was given")) }
+    var limits = state.withLock { $0.clientLimits[name] } ?? ClientLimits()
+    do throws(AccountingError) {
+      limits.budget = budget.isEmpty ? nil : try Amount(parsing: budget)
+      if let amount = limits.budget, amount < .zero { throw .negative("the budget") }
+    } catch {
+      return .failure(AdministrationError("\(error)"))
+    }
+    let change = BudgetChanged(
+      client: name, limit: limits.budget?.micro ?? 0, period: limits.budget == nil ? .none : .total)
+    do throws(JournalError) {
+      try journal.append([.budgetChanged(change)], at: Self.now().wall)
+    } catch {
+      return .failure(AdministrationError("\(error)"))
+    }
+    send(.limitsSet(client: name, limits))
+    let words =
+      limits.budget.map { "\(name) may spend \($0) \(options.configuration.currency)" }
+      ?? "\(name) has no budget"
+    note(.act, who: who.name, words)
+    return .success(words)
+  }
+
+  func settle(
+    _ client: String, _ amount: String, _ reference: String, by who: Operator
+  ) -> Result<String, AdministrationError> {
+    guard (1...120).contains(reference.utf8.count), reference.unicodeScalars.allSatisfy({ $0.value >= 0x20 })
+    else {
+      return .failure(AdministrationError("a payment wants a reference of 1 to 120 bytes"))
+    }
+    let money: Amount
+    do throws(AccountingError) { money = try Amount(parsing: amount) } catch {
+      return .failure(AdministrationError("\(error)"))
+    }
+    let (reply, effects) = state.withLock { state in
+      var effects: [NodeEffect] = []
+      let reply = state.settle(client, money, reference, by: who, at: Self.now(), &effects)
+      return (reply, effects)
+    }
+    perform(effects)
+    switch reply {
+    case .done(let words): return .success(words)
+    case .refused(let words): return .failure(AdministrationError(words))
+    }
+  }
+}

@@ -1,0 +1,289 @@
+// OperatorSession.swift: one operator's screen or script at a node, wherever it is.
+// Commands of the scheduler go to the state machine; chat, content, receipts and pulls are done here.
+// Leaves out how messages travel. Start at perform.
+import Accounting
+import Foundation
+import Inference
+import Receipts
+import Scheduling
+import Synchronization
+
+/// One operator at a node. Thread-safe.
+final class OperatorSession: Sendable {
+  private let node: NodeService
+  private let who: Operator
+  private let isReadOnly: Bool
+  private let deliver: @Sendable (NodeMessage) -> Void
+  private let inner = Mutex(Inner())
+
+  private struct Inner {
+    var subscription: UInt64?
+    var watched: Set<JobID> = []
+    var chat: JobID?
+  }
+
+  init(
+    node: NodeService, who: Operator, isReadOnly: Bool, deliver: @escaping @Sendable (NodeMessage) -> Void
+  ) {
+    self.node = node
+    self.who = who
+    self.isReadOnly = isReadOnly
+    self.deliver = deliver
+  }
+
+  /// Snapshots from now on.
+  func subscribe(every interval: Microseconds) {
+    let id = node.subscribe(every: interval, deliver)
+    let old = inner.withLock { inner -> UInt64? in
+      defer { inner.subscription = id }
+      return inner.subscription
+    }
+    if let old { node.unsubscribe(old) }
+  }
+
+  func close() {
+    let inner = self.inner.withLock { inner -> Inner in
+      defer { inner = Inner() }
+      return inner
+    }
+    if let subscription = inner.subscription { node.unsubscribe(subscription) }
+    for id in inner.watched { node.transcripts.find(id)?.watch(nil) }
+    if let chat = inner.chat { node.send(.clientGone(chat)) }
+  }
+
+  /// Performs a command and tells what became of it.
+  func perform(_ command: NodeCommand, tag: UInt64) {
+    let reply = run(command)
+    deliver(.reply(tag: tag, reply))
+    if !command.onlyLooks { node.publishNow() }
+  }
+
+  private func run(_ command: NodeCommand) -> CommandReply {
+    if isReadOnly, !command.onlyLooks { return .refused("you may look and not act here (read-only)") }
+    switch command {
+    case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
+      .shutdown:
+      return node.act(command, by: who)
+    case .inspect(let job): return detail(job, reveals: false)
+    case .reveal(let job): return detail(job, reveals: true)
+    case .conceal(let job):
+      if case .success(let id) = node.resolve(job) {
+        node.transcripts.find(id)?.watch(nil)
+        inner.withLock { _ = $0.watched.remove(id) }
+      }
+      return .done("")
+    case .receipt(let id): return receipt(id)
+    case .verify(let id): return node.verify(receipt: id)
+    case .chat(let request): return chat(request)
+    case .stopChat:
+      guard let id = inner.withLock({ $0.chat }) else { return .refused("no answer is being written") }
+      node.send(.clientGone(id))
+      return .done("stopped")
+    case .pull(let model):
+      node.note(.act, who: who.name, "pulls \(model)")
+      return node.pull(model)
+    case .cancelPull: return node.cancelPull()
+    case .history:
+      deliver(.history(node.state.withLock { $0.pastSamples(at: NodeService.now()) }))
+      return .done("")
+    }
+  }
+
+  private func detail(_ text: String, reveals: Bool) -> CommandReply {
+    let id: JobID
+    switch node.resolve(text) {
+    case .success(let found): id = found
+    case .failure(let problem): return .refused("\(problem)")
+    }
+    var prompt: String?
+    var answer: String?
+    if reveals {
+      // The look is written down before it is taken.
+      node.lookedInto(id, by: who)
+      if let transcript = node.transcripts.find(id) {
+        prompt = transcript.promptText
+        answer = transcript.answer
+        transcript.watch { [deliver] in deliver(.text(job: id.hex, $0)) }
+        inner.withLock { _ = $0.watched.insert(id) }
+      } else if let kept = node.archive.find(job: id) {
+        prompt = kept.promptText
+        answer = kept.answer
+      } else {
+        return .refused("the content of job \(id.hex.prefix(8)) is no longer in memory")
+      }
+    }
+    guard
+      let detail = node.state.withLock({
+        $0.detail(id, prompt: prompt, answer: answer, at: NodeService.now())
+      })
+    else { return .refused("job \(id.hex.prefix(8)) is gone") }
+    deliver(.job(detail))
+    return .done("")
+  }
+
+  private func receipt(_ id: String) -> CommandReply {
+    do throws(JournalError) {
+      deliver(.receipt(try node.receiptDetail(id)))
+      return .done("")
+    } catch {
+      return .refused("\(error)")
+    }
+  }
+
+  private func chat(_ request: ChatRequest) -> CommandReply {
+    let id = node.makeJobID()
+    let isFree = inner.withLock { inner -> Bool in
+      guard inner.chat == nil else { return false }
+      inner.chat = id
+      return true
+    }
+    guard isFree else { return .refused("an answer is being written; C-c stops it") }
+    let began = NodeService.now().monotonic
+    let first = Mutex<Microseconds?>(nil)
+    let result = node.submitOwn(
+      messages: request.messages.map { ChatMessage(role: $0.role.rawValue, content: $0.content) },
+      temperature: request.temperature, maxTokens: request.maxTokens, seed: request.seed, id: id, by: who
+    ) { [weak self] event in
+      guard let self else { return }
+      switch event {
+      case .admitted, .started: break
+      case .text(let text, _):
+        first.withLock { $0 = $0 ?? NodeService.now().monotonic }
+        deliver(.chat(.text(text)))
+      case .finished(let end):
+        release(id)
+        let span = Double(max(1, NodeService.now().monotonic - (first.withLock { $0 } ?? began))) / 1_000_000
+        deliver(
+          .chat(
+            .finished(
+              reason: end.finishReason, tokens: end.usage.completion,
+              tokensPerSecond: Double(max(0, end.usage.completion - 1)) / span)))
+      case .refused(let error):
+        release(id)
+        deliver(
+          .chat(
+            error.code == "cancelled"
+              ? .finished(reason: "stopped", tokens: 0, tokensPerSecond: 0) : .failed(error.message)))
+      }
+    }
+    if case .failure(let error) = result {
+      release(id)
+      deliver(.chat(.failed(error.message)))
+      return .refused(error.message)
+    }
+    deliver(.chat(.started(job: id.hex)))
+    return .done("")
+  }
+
+  private func release(_ id: JobID) {
+    inner.withLock { inner in
+      if inner.chat == id { inner.chat = nil }
+    }
+  }
+}
+
+extension NodeCommand {
+  /// It changes nothing at the node.
+  public var onlyLooks: Bool {
+    switch self {
+    case .inspect, .receipt, .history: true
+    // Content of clients is the operator's to see, and the look is an act.
+    case .reveal, .conceal: false
+    case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
+      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull:
+      false
+    }
+  }
+}
+
+extension NodeService {
+  func act(_ command: NodeCommand, by who: Operator) -> CommandReply {
+    let (reply, effects) = state.withLock { state in
+      var effects: [NodeEffect] = []
+      let reply = state.act(command, by: who, at: Self.now(), &effects)
+      return (reply, effects)
+    }
+    perform(effects)
+    return reply
+  }
+
+  func resolve(_ text: String) -> Result<JobID, NodeState.UnknownJob> { state.withLock { $0.resolve(text) } }
+
+  func lookedInto(_ id: JobID, by who: Operator) {
+    note(.act, who: who.name, "looked into the content of job \(id.hex.prefix(8))")
+    record([.operatorAct(OperatorAct(act: .reveal, who: who.name, target: id.hex, reason: ""))])
+  }
+
+  /// A job of the operator's own: free, and never counted as earnings.
+  func submitOwn(
+    messages: [ChatMessage], temperature: Double, maxTokens: Int, seed: UInt64?, id: JobID, by who: Operator,
+    sink: @escaping AnswerSink
+  ) -> Result<Void, APIError> {
+    var request = CompletionRequest(messages: messages)
+    request.sampling.temperature = Float(min(max(temperature, 0), 2))
+    request.sampling.seed = seed ?? UInt64.random(in: 0...(1 << 53))
+    request.outputLimit = maxTokens > 0 ? maxTokens : nil
+    request.priority = 8
+    return submitOwn(request, id: id, sink: sink).map { _ in }
+  }
+
+  /// - Returns: the prompt's tokens.
+  func submitOwn(_ request: CompletionRequest, id: JobID, sink: @escaping AnswerSink) -> Result<
+    [Int32], APIError
+  > {
+    do throws(APIError) {
+      let serving = try loaded(request.model.isEmpty ? (self.serving?.name ?? "") : request.model)
+      let prepared = try serving.prepare(
+        request, id: id, identity: .known("operator"), origin: .chat, isAsynchronous: false, sink: sink)
+      transcripts.add(prepared.transcript)
+      send(.submitted(prepared.job))
+      return .success(prepared.transcript.prompt)
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// Everything about a receipt, by its id or the beginning of one.
+  func receiptDetail(_ id: String) throws(JournalError) -> ReceiptDetail {
+    let logged = try journal.receipt(at: try index(ofReceipt: id))
+    let receipt = logged.receipt
+    let row =
+      state.withLock { $0.receipts.row(logged.id) }
+      ?? ReceiptRow(
+        id: logged.id, index: UInt64(clamping: receipt.index), job: JobID(receipt.job).hex,
+        client: receipt.client,
+        model: receipt.model, time: receipt.ended, promptTokens: receipt.promptTokens,
+        outputTokens: receipt.completionTokens, amount: receipt.amount, state: .logged, audit: .unaudited)
+    var fields: [[String]] = [
+      ["receipt", logged.id], ["index", "\(receipt.index)"], ["line", "\(logged.entry.envelope.seq)"],
+      ["node", receipt.node], ["job", JobID(receipt.job).hex], ["client", receipt.client],
+      ["model", receipt.model], ["model sha256", receipt.modelSHA256.hex], ["numerics", receipt.numerics],
+      ["prompt commitment", receipt.promptCommitment.hex],
+      ["output commitment", receipt.outputCommitment.hex],
+      ["prompt tokens", "\(receipt.promptTokens), \(receipt.cachedTokens) cached"],
+      ["completion tokens", "\(receipt.completionTokens) of at most \(receipt.maxTokens)"],
+      ["temperature", "\(receipt.sampler.temperature)"], ["seed", "\(receipt.sampler.seed)"],
+      ["finish", receipt.finish.rawValue],
+      ["amount", "\(Amount(micro: receipt.amount)) \(receipt.currency)"],
+      ["previous line", logged.entry.envelope.previous.hex],
+    ]
+    for (number, window) in receipt.windows.enumerated() { fields.append(["window \(number)", window.hex]) }
+    return ReceiptDetail(row: row, fields: fields, line: String(decoding: logged.line, as: UTF8.self))
+  }
+
+  func index(ofReceipt id: String) throws(JournalError) -> Int {
+    let found = journal.read { $0.indexes(idPrefix: id, limit: 2) }
+    guard let index = found.first else { throw .noReceipt("has an id that begins with '\(id.prefix(20))'") }
+    guard found.count == 1 else { throw .noReceipt("is meant: several ids begin with '\(id.prefix(20))'") }
+    return index
+  }
+
+  /// A bundle that verifies anywhere.
+  func bundle(_ id: String) throws(JournalError) -> Receipts.Bundle {
+    let logged = try journal.receipt(at: try index(ofReceipt: id))
+    guard let notary, let current = notary.current,
+      let bundle = Receipts.Bundle(logged, journal: journal, under: current, key: notary.key)
+    else { throw .noReceipt("'\(logged.id)' is under a signed checkpoint yet; try again in a second") }
+    return bundle
+  }
+}

@@ -1,0 +1,130 @@
+// EngineLoop.swift: the thread that steps the engine, at its own pace.
+// It asks for the next step, runs it, grows the transcripts, and reports. Decides nothing. Start at run().
+import Foundation
+import Inference
+import Receipts
+import Scheduling
+import Synchronization
+
+/// Steps one engine until it is stopped.
+final class EngineLoop: Sendable {
+  /// How the loop speaks with the state machine.
+  struct Node: Sendable {
+    let nextStep: @Sendable () -> StepPlan?
+    let report:
+      @Sendable (_ number: UInt64, _ results: [Scheduling.StepResult], _ duration: Microseconds) -> Void
+    /// Microseconds until time alone may bring work.
+    let nextDeadline: @Sendable () -> Microseconds?
+    let failed: @Sendable (String) -> Void
+    let audited: @Sendable (Transcript) -> Void
+  }
+
+  private let engine: Engine
+  private let transcripts: Transcripts
+  private let node: Node
+  private let wake = DispatchSemaphore(value: 0)
+  private let isStopping = Atomic<Bool>(false)
+  private let hasEnded = DispatchSemaphore(value: 0)
+
+  init(engine: Engine, transcripts: Transcripts, node: Node) {
+    self.engine = engine
+    self.transcripts = transcripts
+    self.node = node
+  }
+
+  func start() {
+    let thread = Thread { [self] in run() }
+    thread.name = "engine"
+    thread.stackSize = 1 << 20
+    thread.start()
+  }
+
+  /// There may be work.
+  func signal() { wake.signal() }
+
+  /// Ends the step under way between two layers, and then the thread.
+  func stop() {
+    isStopping.store(true, ordering: .releasing)
+    wake.signal()
+    hasEnded.wait()
+  }
+
+  private func run() {
+    // Swapped-out blocks by their host number; only this thread sees them.
+    var host: [BlockID: [UInt8]] = [:]
+    defer { hasEnded.signal() }
+    while !isStopping.load(ordering: .acquiring) {
+      guard let plan = node.nextStep(), !plan.isEmpty else {
+        let limit = node.nextDeadline().map { DispatchTime.now() + .microseconds(Int(clamping: $0)) }
+        _ = wake.wait(timeout: limit ?? .distantFuture)
+        // Several signals while a step ran are one.
+        while wake.wait(timeout: .now()) == .success {}
+        continue
+      }
+      do throws(EngineError) {
+        try step(plan, &host)
+      } catch .cancelled {
+        return
+      } catch {
+        node.failed("\(error)")
+        return
+      }
+    }
+  }
+
+  private func step(_ plan: StepPlan, _ host: inout [BlockID: [UInt8]]) throws(EngineError) {
+    let began = DispatchTime.now().uptimeNanoseconds
+    for operation in plan.operations {
+      switch operation {
+      case .swapOut(_, let blocks, let places):
+        for (block, place) in zip(blocks, places) { host[place] = try engine.readBlock(block) }
+      case .swapIn(_, let places, let blocks):
+        for (place, block) in zip(places, blocks) {
+          if let bytes = host.removeValue(forKey: place) { try engine.writeBlock(block, bytes) }
+        }
+      }
+    }
+    var items: [StepItem] = []
+    var entries: [(StepEntry, Transcript)] = []
+    var results: [Scheduling.StepResult] = []
+    for entry in plan.entries {
+      guard let transcript = transcripts.find(entry.job) else {
+        results.append(.init(job: entry.job, .failed(reason: "its content is gone")))
+        continue
+      }
+      let output: StepItem.Output =
+        transcript.audit != nil
+        ? .replay(transcript.context()) : entry.emits ? .last(transcript.context()) : .none
+      items.append(
+        StepItem(
+          tokens: transcript.tokens(entry.start..<entry.start + entry.count), position: entry.start,
+          blocks: entry.blocks, output: output, digests: entry.emits || transcript.audit != nil))
+      entries.append((entry, transcript))
+    }
+    let computed = try engine.step(items) { isStopping.load(ordering: .relaxed) }
+    for ((entry, transcript), result) in zip(entries, computed) {
+      results += outcome(entry, transcript, result)
+    }
+    let duration = Microseconds(clamping: (DispatchTime.now().uptimeNanoseconds - began) / 1_000)
+    node.report(plan.number, results, duration)
+  }
+
+  private func outcome(
+    _ entry: StepEntry, _ transcript: Transcript, _ result: Inference.StepResult
+  ) -> [Scheduling.StepResult] {
+    if let failure = result.failure { return [.init(job: entry.job, .failed(reason: "\(failure)"))] }
+    let digests = result.digests.compactMap { SHA256Digest(bytes: $0) }
+    if transcript.audit != nil {
+      transcript.replay(result.choices, digests, firstPosition: result.firstPosition)
+      guard entry.emits else { return [] }
+      node.audited(transcript)
+      return [.init(job: entry.job, .end(.length))]
+    }
+    guard entry.emits else { return [] }
+    guard let sampled = result.choices.last else {
+      return [.init(job: entry.job, .failed(reason: "the engine gave no token"))]
+    }
+    let taken = transcript.take(sampled, digest: digests.last)
+    return [.init(job: entry.job, taken.kind, keys: taken.keys)]
+  }
+}

@@ -1,0 +1,231 @@
+// Serving.swift: a model that is loaded and ready: weights, engine, tokenizer and template, and requests made into jobs.
+// Leaves out deciding and the thread that steps it (EngineLoop). Start at Serving.load and prepare.
+import Foundation
+import Inference
+import Receipts
+import Scheduling
+
+/// A model as found on disk.
+public struct ModelFile: Sendable, Equatable {
+  public let name: String
+  public let path: String
+
+  public init(name: String, path: String) {
+    self.name = name
+    self.path = path
+  }
+}
+
+/// Why a model could not be loaded, in words with a hint.
+public struct ServingError: Error, Sendable, CustomStringConvertible {
+  public let description: String
+  public let hint: String?
+
+  public init(_ description: String, hint: String?) {
+    self.description = description
+    self.hint = hint
+  }
+}
+
+/// One loaded model. Immutable; shared by all threads.
+final class Serving: Sendable {
+  let name: String
+  let engine: Engine
+  let tokenizer: Tokenizer
+  let facts: EngineFacts
+  private let template: ChatTemplate?
+  /// Why there is no usable template; nil when there is one.
+  private let templateProblem: String?
+  private let specials: [String: String]
+  private let secret: SHA256Digest
+
+  /// The most tokens that an answer gets when the request names no limit.
+  static let defaultOutput = 4_096
+  /// Memory for keys and values when the configuration says nothing.
+  static let defaultKVBytes = 512 << 20
+
+  private init(
+    name: String, engine: Engine, tokenizer: Tokenizer, facts: EngineFacts, template: ChatTemplate?,
+    templateProblem: String?, specials: [String: String]
+  ) {
+    self.name = name
+    self.engine = engine
+    self.tokenizer = tokenizer
+    self.facts = facts
+    self.template = template
+    self.templateProblem = templateProblem
+    self.specials = specials
+    // Names of cached blocks must mean nothing to anyone else, in this run or another.
+    var generator = SystemRandomNumberGenerator()
+    secret = SHA256.hash((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
+  }
+
+  /// Maps, repacks and starts a model. Takes as long as it takes; not for a thread that others wait for.
+  static func load(_ file: ModelFile, configuration: NodeConfiguration) throws(ServingError) -> Serving {
+    let model: Model
+    do throws(ModelError) {
+      model = try Model(path: file.path, threads: configuration.threads)
+    } catch {
+      throw ServingError("\(error)", hint: error.hint)
+    }
+    let tokenizer: Tokenizer
+    do throws(TokenizerError) {
+      tokenizer = try Tokenizer(model.file)
+    } catch {
+      throw ServingError("\(error)", hint: error.hint)
+    }
+    let perPosition = max(1, model.hyperparameters.kvBytesPerPosition)
+    let context = model.hyperparameters.contextLength
+    let tokens = configuration.kvTokens ?? min(8 * context, max(2_048, defaultKVBytes / perPosition))
+    let blocks = max(16, (tokens + Engine.blockSize - 1) / Engine.blockSize)
+    var settings = Engine.Configuration(
+      threads: configuration.threads, profile: configuration.profile == .a8 ? .a8 : .a12, kvBlocks: blocks)
+    // A step holds one token of each running job and the prefill beside them.
+    settings.maximumStepTokens = 512 + configuration.queue.running + 16
+    let engine: Engine
+    do throws(EngineError) {
+      engine = try Engine(model: model, configuration: settings)
+    } catch {
+      throw ServingError("\(error)", hint: error.hint)
+    }
+    guard let digest = SHA256Digest(bytes: model.fileDigest()) else {
+      throw ServingError("the model file's digest cannot be computed", hint: nil)
+    }
+    let facts = EngineFacts(
+      model: file.name, modelDigest: digest, profile: settings.profile.numericsVersion,
+      isa: engine.level.name,
+      contextLength: min(context, blocks * Engine.blockSize), kvBlocks: blocks)
+    var template: ChatTemplate?
+    var problem: String?
+    do {
+      if let source = try model.file.metadata.string("tokenizer.chat_template") {
+        template = try ChatTemplate(source)
+      } else {
+        problem = "the model has no chat template"
+      }
+    } catch {
+      problem = "the model's chat template cannot be used: \(error)"
+    }
+    var specials: [String: String] = [:]
+    if let name = tokenizer.bosToken.flatMap(tokenizer.name) { specials["bos_token"] = name }
+    if let name = tokenizer.eosToken.flatMap(tokenizer.name) { specials["eos_token"] = name }
+    return Serving(
+      name: file.name, engine: engine, tokenizer: tokenizer, facts: facts, template: template,
+      templateProblem: problem, specials: specials)
+  }
+
+  /// A request as tokens, within the context; and the job that asks for them.
+  struct Prepared {
+    let transcript: Transcript
+    let job: JobRequest
+  }
+
+  /// Renders, tokenises and bounds a request.
+  func prepare(
+    _ request: CompletionRequest, id: JobID, identity: Identity, origin: JobOrigin, isAsynchronous: Bool,
+    sink: @escaping AnswerSink
+  ) throws(APIError) -> Prepared {
+    let (prompt, text) = try tokens(of: request.prompt)
+    guard !prompt.isEmpty else { throw .invalid("prompt", "the prompt is empty") }
+    let room = facts.contextLength - prompt.count
+    guard room >= 1 else {
+      throw .invalid(
+        request.isChat ? "messages" : "prompt",
+        "the prompt has \(prompt.count) tokens, this model's context here is \(facts.contextLength)",
+        code: "context_length_exceeded")
+    }
+    let field = request.isChat ? "max_completion_tokens" : "max_tokens"
+    if let asked = request.outputLimit, asked > room {
+      throw .invalid(
+        field,
+        "\(prompt.count) prompt tokens and \(asked) to generate are more than this model's context of \(facts.contextLength)",
+        code: "context_length_exceeded")
+    }
+    let limit = min(
+      request.outputLimit ?? min(room, Self.defaultOutput), Receipts.Receipt.maximumCompletionTokens)
+    let stops: StopMatcher
+    do throws(SamplingError) {
+      try request.sampling.validate(vocabularySize: tokenizer.vocabularySize)
+      stops = try StopMatcher(request.stops)
+    } catch {
+      throw .invalid(error.field, "\(error)")
+    }
+    let transcript = Transcript(
+      id: id, client: identity.name, prompt: prompt, promptText: text, sampling: request.sampling,
+      outputLimit: limit, stops: stops, ignoresEnd: request.ignoresEnd, tokenizer: tokenizer,
+      chain: BlockKeyChain(secret: secret, client: identity.name, modelDigest: facts.modelDigest), sink: sink)
+    let job = JobRequest(
+      id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,
+      priority: request.priority, timeLimit: request.timeLimit, offered: request.offered,
+      prefix: transcript.promptKeys(), settings: Self.settings(request), isAsynchronous: isAsynchronous)
+    return Prepared(transcript: transcript, job: job)
+  }
+
+  /// An audit of a receipt: prompt and output in one teacher-forced prefill.
+  func prepareAudit(
+    of kept: KeptTranscript, id: JobID, sink: @escaping AnswerSink
+  ) -> Prepared? {
+    // The last token is chosen, not fed: its position is never computed.
+    let fed = kept.prompt + kept.output.dropLast()
+    // An empty list of stops cannot be refused.
+    guard !kept.output.isEmpty, let stops = try? StopMatcher([]) else { return nil }
+    let transcript = Transcript(
+      id: id, client: "audit", prompt: fed, promptText: "", sampling: kept.sampling, outputLimit: 1,
+      stops: stops,
+      tokenizer: tokenizer,
+      chain: BlockKeyChain(secret: secret, client: "audit-\(id.hex)", modelDigest: facts.modelDigest),
+      audit: .init(id: kept.id, receipt: kept.receipt, promptCount: kept.prompt.count, output: kept.output),
+      sink: sink)
+    // No prefix: an audit computes everything again.
+    let job = JobRequest(
+      id: id, identity: .known("audit"), origin: .audit, model: name, promptTokens: fed.count, outputLimit: 1,
+      priority: 0)
+    return Prepared(transcript: transcript, job: job)
+  }
+
+  private func tokens(of prompt: CompletionRequest.Prompt) throws(APIError) -> (tokens: [Int32], text: String)
+  {
+    switch prompt {
+    case .messages(let messages):
+      guard let template else {
+        throw .invalid("messages", "\(templateProblem ?? "no chat template"); use /v1/completions")
+      }
+      let segments: [PromptSegment]
+      do throws(TemplateError) {
+        segments = try template.render(messages: messages.map(\.value), specials: specials)
+      } catch {
+        throw .invalid("messages", "the model's chat template refused the conversation: \(error)")
+      }
+      let text = segments.map(\.text).joined()
+      // A template writes BOS itself where the model wants one.
+      let writesBOS = specials["bos_token"].map { text.hasPrefix($0) } ?? false
+      return (tokenizer.encode(segments: segments, addBOS: tokenizer.addsBOS && !writesBOS), text)
+    case .text(let text):
+      return (tokenizer.encode(text, parseSpecial: false, addBOS: tokenizer.addsBOS), text)
+    case .tokens(let tokens):
+      if let stray = tokens.first(where: { !tokenizer.contains($0) }) {
+        throw .invalid("prompt", "token \(stray) is not in the vocabulary of \(tokenizer.vocabularySize)")
+      }
+      return (tokens, tokenizer.decode(tokens))
+    }
+  }
+
+  private static func settings(_ request: CompletionRequest) -> [[String]] {
+    let sampling = request.sampling
+    var rows: [[String]] = [
+      ["temperature", sampling.temperature == 0 ? "0 (greedy)" : "\(sampling.temperature)"],
+      ["seed", "\(sampling.seed)"],
+    ]
+    if sampling.topP < 1 { rows.append(["top p", "\(sampling.topP)"]) }
+    if sampling.topK > 0 { rows.append(["top k", "\(sampling.topK)"]) }
+    if sampling.minP > 0 { rows.append(["min p", "\(sampling.minP)"]) }
+    if sampling.repetitionPenalty != 1 {
+      rows.append(["repetition penalty", "\(sampling.repetitionPenalty)"])
+    }
+    if sampling.presencePenalty != 0 { rows.append(["presence penalty", "\(sampling.presencePenalty)"]) }
+    if sampling.frequencyPenalty != 0 { rows.append(["frequency penalty", "\(sampling.frequencyPenalty)"]) }
+    if !request.stops.isEmpty { rows.append(["stop strings", "\(request.stops.count)"]) }
+    if let offered = request.offered { rows.append(["offers", "\(offered) per million completion tokens"]) }
+    return rows
+  }
+}

@@ -1,0 +1,273 @@
+// Transcript.swift: the content of one job: its prompt, the tokens so far, the text they make, and where it goes.
+// The only place in Node that holds what a client wrote. Leaves out deciding (NodeState). Start at take(_:).
+import Accounting
+import Inference
+import Receipts
+import Scheduling
+import Synchronization
+
+/// Chains the names of KV blocks over a prompt: SHA-256 over the name before and the block's 16 tokens, cut to 128 bits.
+/// The chain begins with a secret of this process, the client and the model, so no client can name another's blocks.
+struct BlockKeyChain: Sendable {
+  private var last: SHA256Digest
+
+  init(secret: SHA256Digest, client: String, modelDigest: SHA256Digest) {
+    var hash = SHA256()
+    hash.update(secret)
+    hash.update(modelDigest)
+    hash.update(client.utf8)
+    last = hash.finish()
+  }
+
+  /// The key of the next block.
+  mutating func next(_ tokens: ArraySlice<Int32>) -> BlockKey {
+    var hash = SHA256()
+    hash.update(last)
+    tokens.map { UInt32(bitPattern: $0).littleEndian }.withUnsafeBytes { hash.update($0) }
+    last = hash.finish()
+    return last.withBytes { bytes in
+      BlockKey(
+        high: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
+        low: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    }
+  }
+}
+
+/// What one emitted token came to.
+struct TakenToken: Sendable {
+  let kind: Scheduling.StepResult.Kind
+  let keys: [BlockKey]
+}
+
+/// The content of one job. Mutated by the engine's thread only; looked at by others under its lock.
+final class Transcript: Sendable {
+  let id: JobID
+  let client: String
+  let prompt: [Int32]
+  /// The prompt as rendered, for an operator who asks to see it.
+  let promptText: String
+  let sampling: SamplingRequest
+  let outputLimit: Int
+  let ignoresEnd: Bool
+  let sink: AnswerSink
+  /// Set for audits: what the receipt's tokens and windows are, to be found again.
+  let audit: AuditTarget?
+  private let tokenizer: Tokenizer
+  private let inner: Mutex<Inner>
+
+  /// Fresh for every job; only its client gets them.
+  let nonces = Nonces.random()
+
+  struct AuditTarget: Sendable {
+    let id: String
+    let receipt: Receipts.Receipt
+    /// Tokens of the original prompt; `prompt` holds prompt and output but for the last token.
+    let promptCount: Int
+    let output: [Int32]
+  }
+
+  private struct Inner {
+    var output: [Int32] = []
+    var detokenizer: StreamingDetokenizer
+    var stop: StopMatcher
+    var windows = WindowHashes()
+    var chain: BlockKeyChain
+    /// Blocks that have a key.
+    var keyed = 0
+    var answer = ""
+    var unsent: [TextLogprob] = []
+    var stoppedByString = false
+    var watcher: (@Sendable (String) -> Void)?
+    /// Of an audit: what the sampler gives.
+    var replayed: [UInt32] = []
+  }
+
+  init(
+    id: JobID, client: String, prompt: [Int32], promptText: String, sampling: SamplingRequest,
+    outputLimit: Int,
+    stops: StopMatcher, ignoresEnd: Bool = false, tokenizer: Tokenizer, chain: BlockKeyChain,
+    audit: AuditTarget? = nil, sink: @escaping AnswerSink
+  ) {
+    self.id = id
+    self.client = client
+    self.prompt = prompt
+    self.promptText = promptText
+    self.sampling = sampling
+    self.outputLimit = outputLimit
+    self.ignoresEnd = ignoresEnd
+    self.sink = sink
+    self.audit = audit
+    self.tokenizer = tokenizer
+    inner = Mutex(Inner(detokenizer: StreamingDetokenizer(tokenizer), stop: stops, chain: chain))
+  }
+
+  /// The keys of the prompt's full blocks. Called once, before the job is submitted.
+  func promptKeys() -> [BlockKey] {
+    inner.withLock { content in
+      var keys: [BlockKey] = []
+      for block in 0..<(prompt.count / Limits.blockSize) {
+        keys.append(content.chain.next(prompt[(block * Limits.blockSize)..<((block + 1) * Limits.blockSize)]))
+      }
+      content.keyed = keys.count
+      return keys
+    }
+  }
+
+  /// The tokens at some positions: of the prompt, then of the output.
+  func tokens(_ positions: Range<Int>) -> [Int32] {
+    if positions.upperBound <= prompt.count { return Array(prompt[positions]) }
+    return inner.withLock { content in
+      positions.map { $0 < prompt.count ? prompt[$0] : content.output[$0 - prompt.count] }
+    }
+  }
+
+  /// What the sampler needs to know.
+  func context() -> SamplingContext {
+    guard let audit else {
+      let history = sampling.usesHistory ? prompt + inner.withLock { $0.output } : []
+      return SamplingContext(sampling, promptCount: prompt.count, transcript: history)
+    }
+    return SamplingContext(
+      sampling, promptCount: audit.promptCount,
+      transcript: sampling.usesHistory ? prompt + audit.output.suffix(1) : [])
+  }
+
+  /// Takes a chosen token: grows the text, looks for its end, and sends what is ready to the client.
+  func take(_ sampled: SampledToken, digest: SHA256Digest?) -> TakenToken {
+    let (taken, text, logprobs, watcher) = inner.withLock {
+      content -> (TakenToken, String, [TextLogprob], (@Sendable (String) -> Void)?) in
+      content.output.append(sampled.token)
+      if let digest { content.windows.append(digest) }
+      if sampled.logprob != nil { content.unsent.append(logprob(of: sampled)) }
+      let isEnd = tokenizer.isEndOfGeneration(sampled.token) && !ignoresEnd
+      var text = ""
+      if !isEnd { text = content.stop.append(content.detokenizer.append(sampled.token)) }
+      content.stoppedByString = content.stop.matched != nil
+      let isStopped = isEnd || content.stoppedByString
+      let isLast = isStopped || content.output.count >= outputLimit
+      if isLast, !content.stoppedByString {
+        text += content.stop.append(content.detokenizer.finish())
+        content.stoppedByString = content.stop.matched != nil
+        if !content.stoppedByString { text += content.stop.finish() }
+      }
+      content.answer += text
+      var logprobs: [TextLogprob] = []
+      if isLast || !text.isEmpty {
+        logprobs = content.unsent
+        content.unsent = []
+      }
+      let kind: Scheduling.StepResult.Kind =
+        isStopped || content.stoppedByString ? .lastToken(.stop) : isLast ? .lastToken(.length) : .token
+      return (TakenToken(kind: kind, keys: newKeys(&content)), text, logprobs, content.watcher)
+    }
+    if !text.isEmpty || !logprobs.isEmpty { sink(.text(text, logprobs)) }
+    if !text.isEmpty { watcher?(text) }
+    return taken
+  }
+
+  private func logprob(of sampled: SampledToken) -> TextLogprob {
+    TextLogprob(
+      chosen: .init(
+        token: sampled.token, bytes: tokenizer.bytes(of: sampled.token), logprob: sampled.logprob ?? 0),
+      top: sampled.top.map {
+        .init(token: $0.token, bytes: tokenizer.bytes(of: $0.token), logprob: $0.logprob)
+      })
+  }
+
+  private func newKeys(_ content: inout Inner) -> [BlockKey] {
+    var keys: [BlockKey] = []
+    while (content.keyed + 1) * Limits.blockSize <= prompt.count + content.output.count {
+      let first = content.keyed * Limits.blockSize
+      let tokens = (first..<first + Limits.blockSize).map {
+        $0 < prompt.count ? prompt[$0] : content.output[$0 - prompt.count]
+      }
+      keys.append(content.chain.next(tokens[...]))
+      content.keyed += 1
+    }
+    return keys
+  }
+
+  /// Of an audit: takes a part of the re-execution.
+  /// - firstPosition: the position of the first result; position p chooses token p + 1 - promptCount of the output
+  func replay(_ choices: [SampledToken], _ digests: [SHA256Digest], firstPosition: Int) {
+    guard let audit else { return }
+    inner.withLock { content in
+      for (offset, choice) in choices.enumerated()
+      where audit.output.indices.contains(firstPosition + offset + 1 - audit.promptCount) {
+        content.replayed.append(UInt32(bitPattern: choice.token))
+        if digests.indices.contains(offset) { content.windows.append(digests[offset]) }
+      }
+    }
+  }
+
+  /// Of an audit: where it first differs from its receipt; nil when it is the same to the bit.
+  func difference(facts: EngineFacts) -> Reexecution.Difference? {
+    guard let audit else { return nil }
+    let found = inner.withLock { content in
+      Reexecution(
+        model: facts.modelDigest, numerics: facts.profile, windows: content.windows.windows,
+        tokens: content.replayed, finish: nil)
+    }
+    return found.firstDifference(
+      from: audit.receipt, output: audit.output.map { UInt32(bitPattern: $0) })
+  }
+
+  /// The receipt of this content with the facts of its end.
+  func receipt(_ seal: Seal, facts: EngineFacts, node: String, currency: String) -> Receipts.Receipt {
+    let (output, windows, byString) = inner.withLock { ($0.output, $0.windows.windows, $0.stoppedByString) }
+    var receipt = Receipts.Receipt()
+    receipt.node = node
+    receipt.job = id.rawValue
+    receipt.client = seal.client
+    receipt.model = facts.model
+    receipt.modelSHA256 = facts.modelDigest
+    receipt.numerics = facts.profile
+    receipt.promptCommitment = Commitment.to(
+      tokens: prompt.map { UInt32(bitPattern: $0) }, nonce: nonces.prompt)
+    receipt.outputCommitment = Commitment.to(
+      tokens: output.map { UInt32(bitPattern: $0) }, nonce: nonces.output)
+    receipt.promptTokens = seal.promptTokens
+    receipt.cachedTokens = seal.cachedTokens
+    receipt.completionTokens = seal.completionTokens
+    receipt.maxTokens = seal.outputLimit
+    receipt.sampler.temperature = sampling.temperature
+    receipt.sampler.topK = sampling.topK
+    receipt.sampler.topP = sampling.topP
+    receipt.sampler.minP = sampling.minP
+    receipt.sampler.repetitionPenalty = sampling.repetitionPenalty
+    receipt.sampler.presencePenalty = sampling.presencePenalty
+    receipt.sampler.frequencyPenalty = sampling.frequencyPenalty
+    receipt.sampler.seed = sampling.seed
+    receipt.logitBias = Commitment.to(
+      biases: sampling.logitBias.map { (UInt32(bitPattern: $0.token), $0.bias) }, nonce: nonces.prompt)
+    receipt.finish = seal.finish == .stop && byString ? .stopString : seal.finish
+    receipt.submitted = seal.submitted
+    receipt.started = seal.started
+    receipt.firstToken = seal.firstToken
+    receipt.ended = seal.ended
+    receipt.currency = currency
+    receipt.price = Receipts.Receipt.Price(
+      prompt: seal.price.prompt.micro, cached: seal.price.cached.micro,
+      completion: seal.price.completion.micro,
+      minimum: seal.price.minimum.micro)
+    receipt.amount = seal.amount.micro
+    receipt.day = seal.day
+    receipt.windows = windows
+    return receipt
+  }
+
+  var output: [Int32] { inner.withLock { $0.output } }
+  var answer: String { inner.withLock { $0.answer } }
+
+  /// Text that comes from now on also goes to an operator's screen; nil ends that.
+  func watch(_ watcher: (@Sendable (String) -> Void)?) { inner.withLock { $0.watcher = watcher } }
+}
+
+/// The contents of all jobs that are alive.
+final class Transcripts: Sendable {
+  private let byJob = Mutex<[JobID: Transcript]>([:])
+
+  func add(_ transcript: Transcript) { byJob.withLock { $0[transcript.id] = transcript } }
+  func find(_ id: JobID) -> Transcript? { byJob.withLock { $0[id] } }
+  @discardableResult func remove(_ id: JobID) -> Transcript? { byJob.withLock { $0.removeValue(forKey: id) } }
+}

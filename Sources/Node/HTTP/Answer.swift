@@ -1,0 +1,104 @@
+// Answer.swift: what comes back for one job, before it is put into the words of some protocol.
+// Leaves out HTTP (Routes) and screens. Start at AnswerEvent.
+import Inference
+
+/// A request that is not answered, in OpenAI's terms.
+/// Source: OpenAI API reference, error codes.
+public struct APIError: Error, Sendable, Equatable, CustomStringConvertible {
+  public let status: Int
+  /// OpenAI's `type`, for example `invalid_request_error`.
+  public let type: String
+  /// Stable, for programs.
+  public let code: String
+  /// Lower case, no full stop: what was found and what was wanted.
+  public let message: String
+  /// The field at fault.
+  public let parameter: String?
+  /// Seconds after which it is worth asking again.
+  public let retryAfter: Int?
+
+  public init(
+    status: Int, type: String, code: String, message: String, parameter: String? = nil, retryAfter: Int? = nil
+  ) {
+    self.status = status
+    self.type = type
+    self.code = code
+    self.message = message
+    self.parameter = parameter
+    self.retryAfter = retryAfter
+  }
+
+  public var description: String { message }
+
+  static func invalid(_ parameter: String?, _ message: String, code: String = "invalid_value") -> APIError {
+    APIError(
+      status: 400, type: "invalid_request_error", code: code, message: message, parameter: parameter)
+  }
+
+  static func unsupported(_ parameter: String, _ message: String) -> APIError {
+    invalid(parameter, message, code: "unsupported_parameter")
+  }
+
+  static func notFound(_ what: String) -> APIError {
+    APIError(status: 404, type: "invalid_request_error", code: "not_found", message: what)
+  }
+
+  static func unavailable(_ code: String, _ message: String, retryAfter: Int?) -> APIError {
+    APIError(status: 503, type: "server_error", code: code, message: message, retryAfter: retryAfter)
+  }
+}
+
+/// Tokens of one job, as OpenAI's `usage`.
+public struct TokenCounts: Sendable, Equatable, Codable {
+  public let prompt: Int
+  public let cached: Int
+  public let completion: Int
+
+  public init(prompt: Int, cached: Int, completion: Int) {
+    self.prompt = prompt
+    self.cached = cached
+    self.completion = completion
+  }
+}
+
+/// How an answer ended well.
+public struct AnswerEnd: Sendable, Equatable {
+  /// `stop` or `length`.
+  public let finishReason: String
+  public let usage: TokenCounts
+  /// nil where there is no receipt, with the reason in the log.
+  public let receipt: String?
+  /// The nonces of the receipt's commitments, in hex: only the client gets them.
+  public var nonce: String?
+  /// What it costs, in the node's currency.
+  public let amount: MicroUnits?
+  /// The generated token ids, end token included: with the prompt's ids and the nonce they open the receipt.
+  public var tokens: [Int32]?
+}
+
+/// What comes back for one job, in order. The last is `finished` or `refused`.
+public enum AnswerEvent: Sendable {
+  /// A policy or an operator admitted it.
+  case admitted
+  /// It is being computed.
+  case started
+  /// More text, with the log-probabilities of its tokens where they were asked for.
+  case text(String, [TextLogprob])
+  case finished(AnswerEnd)
+  case refused(APIError)
+}
+
+/// One token with its log-probability and those of the likeliest instead of it.
+public struct TextLogprob: Sendable, Equatable {
+  public struct Entry: Sendable, Equatable {
+    public let token: Int32
+    public let bytes: [UInt8]
+    public let logprob: Float
+  }
+
+  public let chosen: Entry
+  public let top: [Entry]
+}
+
+/// Where an answer goes. Called on the node's threads, in order; must return at once.
+public typealias AnswerSink = @Sendable (AnswerEvent) -> Void

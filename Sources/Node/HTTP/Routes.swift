@@ -1,0 +1,534 @@
+// Routes.swift: what each path of the HTTP interface does. Names are OpenAI's where OpenAI has one.
+// Leaves out parsing HTTP (Intake), decoding requests (CompletionRequest) and deciding (NodeState).
+// Start at handle; a request for tokens goes to complete.
+import Foundation
+import Inference
+import Intake
+import Receipts
+import Scheduling
+import Synchronization
+
+extension NodeService {
+  // MARK: the server
+
+  func makeServer() throws(ServerError) -> Server? {
+    let http = options.configuration.http
+    var settings = Server.Configuration()
+    settings.addresses = []
+    settings.hosts += http.hosts
+    if let listen = http.listen {
+      let (host, port) = try Self.split(listen)
+      settings.addresses.append(.tcp(host: host, port: port))
+      settings.hosts.append(host.contains(":") ? "[\(host)]" : host)
+    }
+    if let socket = http.socket { settings.addresses.append(.unix(path: socket, users: [geteuid()])) }
+    guard !settings.addresses.isEmpty else { return nil }
+    settings.maximumConnections = http.connections
+    settings.limits.bodyBytes = http.bodyLimit
+    _ = raiseFileLimit(to: http.connections + 256)
+    settings.headCheck = { [weak self] head, peer in self?.check(head, peer) }
+    return try Server(settings) { [weak self] request, exchange in
+      guard let self else { return }
+      handle(request, exchange)
+    }
+  }
+
+  /// `127.0.0.1:8114`, `[::1]:8114` or `8114`.
+  static func split(_ listen: String) throws(ServerError) -> (host: String, port: UInt16) {
+    let parts = listen.split(separator: ":", omittingEmptySubsequences: false)
+    guard let port = parts.last.flatMap({ UInt16($0) }) else { throw .addressInvalid(listen) }
+    let host = parts.dropLast().joined(separator: ":")
+    if host.isEmpty { return ("127.0.0.1", port) }
+    if host.hasPrefix("["), host.hasSuffix("]") { return (String(host.dropFirst().dropLast()), port) }
+    return (host, port)
+  }
+
+  private enum Route: Equatable {
+    case chatCompletions, completions, models, model(String), health, metrics, node
+    case job(String), receipt(String), proof(String), checkpoint
+
+    init?(_ path: String) {
+      let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map(String.init)
+      switch parts {
+      case ["v1", "chat", "completions"]: self = .chatCompletions
+      case ["v1", "completions"]: self = .completions
+      case ["v1", "models"]: self = .models
+      case ["v1", "checkpoint"]: self = .checkpoint
+      case ["v1", "node"]: self = .node
+      case ["health"]: self = .health
+      case ["metrics"]: self = .metrics
+      default:
+        guard parts.count >= 3, parts[0] == "v1" else { return nil }
+        let name = parts[2...].joined(separator: "/")
+        guard !name.isEmpty else { return nil }
+        switch parts[1] {
+        // Names of models may hold a slash.
+        case "models": self = .model(name.removingPercentEncoding ?? name)
+        case "jobs" where parts.count == 3: self = .job(name)
+        case "receipts" where parts.count == 3: self = .receipt(name)
+        case "receipts" where parts.count == 4 && parts[3] == "proof": self = .proof(parts[2])
+        default: return nil
+        }
+      }
+    }
+
+    var methods: [Intake.Method] {
+      switch self {
+      case .chatCompletions, .completions: [.post]
+      case .job: [.get, .head, .delete]
+      case .models, .model, .health, .metrics, .node, .receipt, .proof, .checkpoint: [.get, .head]
+      }
+    }
+
+    /// Whoever reaches the address may read these: they name no client and no content.
+    var isOpen: Bool {
+      switch self {
+      case .health, .metrics, .node, .checkpoint: true
+      case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof: false
+      }
+    }
+  }
+
+  /// Refusals that need no body, before one is read.
+  private func check(_ head: RequestHead, _ peer: Peer) -> Response? {
+    guard let route = Route(head.path) else {
+      return APIError.notFound("there is nothing at '\(head.path.prefix(200))'").response
+    }
+    guard route.methods.contains(head.method) else {
+      let allowed = route.methods.map(\.rawValue).joined(separator: ", ")
+      return APIError(
+        status: 405, type: "invalid_request_error", code: "method_not_allowed",
+        message: "\(head.method.rawValue) is not possible here, wanted \(allowed)"
+      ).response.with("Allow", allowed)
+    }
+    if !route.isOpen, case .failure(let error) = identify(head) { return error.response }
+    if head.method == .post, !head.isJSON {
+      return APIError(
+        status: 415, type: "invalid_request_error", code: "unsupported_media_type",
+        message: "the body's Content-Type is not application/json"
+      ).response
+    }
+    return nil
+  }
+
+  private func identify(_ head: RequestHead) -> Result<Identity, APIError> {
+    func refuse(_ code: String, _ message: String) -> Result<Identity, APIError> {
+      .failure(APIError(status: 401, type: "authentication_error", code: code, message: message))
+    }
+    let token = head.bearerToken.map { String(decoding: $0, as: UTF8.self) }
+    do throws(ClientDirectory.Refusal) {
+      return .success(
+        try state.withLock { state throws(ClientDirectory.Refusal) in
+          try state.clients.identify(token: token)
+        })
+    } catch {
+      switch error {
+      case .missingToken:
+        return refuse("missing_token", "no bearer token: send 'Authorization: Bearer TOKEN'")
+      case .wrongToken: return refuse("invalid_token", "the bearer token is not one of this node's")
+      case .revoked: return refuse("revoked_token", "the bearer token has been revoked")
+      }
+    }
+  }
+
+  /// One request, on the server's thread.
+  private func handle(_ request: Request, _ exchange: Exchange) {
+    guard let route = Route(request.head.path) else { return }
+    switch route {
+    case .health: exchange.respond(health())
+    case .metrics:
+      exchange.respond(
+        Response(
+          status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Array(metrics().utf8)))
+    case .node: exchange.respond(.json(JSONWriter.bytes(nodeCard())))
+    case .checkpoint: exchange.respond(checkpoint())
+    case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof:
+      switch identify(request.head) {
+      case .failure(let error): exchange.respond(error.response)
+      case .success(let identity): handle(route, request, identity, exchange)
+      }
+    }
+  }
+
+  private func handle(_ route: Route, _ request: Request, _ identity: Identity, _ exchange: Exchange) {
+    switch route {
+    case .chatCompletions, .completions:
+      workers.addOperation { [self] in
+        complete(request, isChat: route == .chatCompletions, identity: identity, exchange)
+      }
+    case .models: exchange.respond(models())
+    case .model(let name): exchange.respond(model(name))
+    case .job(let text):
+      exchange.respond(request.head.method == .delete ? cancelJob(text, identity) : job(text, identity))
+    case .receipt(let id): exchange.respond(receipt(id, identity))
+    case .proof(let id): exchange.respond(proof(id, identity))
+    case .health, .metrics, .node, .checkpoint: break
+    }
+  }
+
+  // MARK: tokens
+
+  private func complete(_ request: Request, isChat: Bool, identity: Identity, _ exchange: Exchange) {
+    guard !exchange.isGone else { return }
+    do throws(APIError) {
+      let decoded = try decode(request.body, isChat: isChat)
+      let isAsynchronous = request.head.fields.has(token: "respond-async", in: "prefer")
+      if isAsynchronous {
+        exchange.respond(
+          try accept(decoded, body: request.body, isChat: isChat, identity: identity, id: makeJobID()))
+      } else {
+        try run(decoded, identity: identity, exchange)
+      }
+    } catch {
+      exchange.respond(error.response)
+    }
+  }
+
+  func decode(_ body: [UInt8], isChat: Bool) throws(APIError) -> CompletionRequest {
+    var limits = JSONText.Limits()
+    limits.bytes = options.configuration.http.bodyLimit
+    let value: JSONValue
+    do throws(JSONError) {
+      value = try JSONText.parse(body, limits: limits)
+    } catch {
+      throw .invalid(nil, "the body is not the JSON that is wanted: \(error)", code: "invalid_json")
+    }
+    var decoded = isChat ? try CompletionRequest(chat: value) : try CompletionRequest(completion: value)
+    if !decoded.hasSeed { decoded.sampling.seed = UInt64.random(in: 0...(1 << 53)) }
+    return decoded
+  }
+
+  func loaded(_ name: String) throws(APIError) -> Serving {
+    guard let serving else {
+      if case .noModel(let reason) = state.withLock({ $0.engine }) {
+        throw .unavailable("no_model", reason, retryAfter: nil)
+      }
+      throw .unavailable("loading", "the model is being loaded", retryAfter: 2)
+    }
+    guard name == serving.name else {
+      throw APIError(
+        status: 404, type: "invalid_request_error", code: "model_not_found",
+        message: "the model '\(name.prefix(200))' is not served here, '\(serving.name)' is",
+        parameter: "model")
+    }
+    return serving
+  }
+
+  func shape(_ request: CompletionRequest, id: JobID, model: String, prompt: [Int32]) -> AnswerShape {
+    AnswerShape(
+      id: (request.isChat ? "chatcmpl-" : "cmpl-") + id.hex, job: id.hex, model: model,
+      created: Self.now().wall / 1_000_000, isChat: request.isChat, isStreamed: request.isStreamed,
+      includesUsage: request.includesUsage, wantsLogprobs: request.sampling.topLogprobs != nil,
+      seed: request.sampling.seed, promptTokens: request.returnsTokens ? prompt : nil)
+  }
+
+  private var origin: JobOrigin { options.isDemo ? .demo : .client }
+
+  /// The client waits on its connection.
+  private func run(
+    _ request: CompletionRequest, identity: Identity, _ exchange: Exchange
+  ) throws(APIError) {
+    let serving = try loaded(request.model)
+    let id = makeJobID()
+    let relay = AnswerRelay()
+    let prepared = try serving.prepare(
+      request, id: id, identity: identity, origin: origin, isAsynchronous: false,
+      sink: { relay.take($0) })
+    let responder = Responder(
+      shape: shape(request, id: id, model: serving.name, prompt: prepared.transcript.prompt),
+      output: AnswerOutput(exchange))
+    relay.connect { responder.take($0) }
+    transcripts.add(prepared.transcript)
+    send(.submitted(prepared.job))
+    exchange.onGone { [weak self] _ in self?.send(.clientGone(id)) }
+    if state.withLock({ $0.jobs[id]?.state }) == .pending {
+      responder.wait()
+      publishNow()
+    }
+  }
+
+  /// The client comes back for the answer: 202 with its address.
+  func accept(
+    _ request: CompletionRequest, body: [UInt8], isChat: Bool, identity: Identity, id: JobID
+  ) throws(APIError) -> Response {
+    var request = request
+    request.isStreamed = false
+    request.returnsTokens = true
+    let serving = try loaded(request.model)
+    let relay = AnswerRelay()
+    let prepared = try serving.prepare(
+      request, id: id, identity: identity, origin: origin, isAsynchronous: true,
+      sink: { relay.take($0) })
+    let answers = asynchronous
+    let refusal = RefusalBox()
+    let responder = Responder(
+      shape: shape(request, id: id, model: serving.name, prompt: prepared.transcript.prompt),
+      output: AnswerOutput { response in
+        refusal.note(response)
+        answers.finish(id, with: response)
+      })
+    relay.connect { responder.take($0) }
+    // On disk before the acceptance is: a crash between the two leaves a file that nobody owns, and it is removed.
+    if let spool {
+      do throws(FileError) {
+        try spool.put(Self.spooled(isChat: isChat, identity: identity, body: body), job: id.rawValue)
+      } catch {
+        throw .unavailable("spool", "the request cannot be kept: \(error)", retryAfter: 60)
+      }
+    }
+    asynchronous.begin(id, client: identity.name, at: Self.now().monotonic)
+    transcripts.add(prepared.transcript)
+    send(.submitted(prepared.job))
+    if let response = refusal.response, response.status != 200 { return response }
+    publishNow()
+    let address = "/v1/jobs/\(id.hex)"
+    return Response.json(
+      JSONWriter.bytes([
+        "id": .string(id.hex), "object": "job", "url": .string(address), "status": "accepted",
+      ]),
+      status: 202
+    ).with("Location", address).with("Preference-Applied", "respond-async")
+  }
+
+  // MARK: the spool
+
+  /// First line: what and whose; then the body as it came.
+  private static func spooled(isChat: Bool, identity: Identity, body: [UInt8]) -> [UInt8] {
+    let head: JSONValue = [
+      "chat": .bool(isChat), "client": .string(identity.name), "known": .bool(identity.isKnown),
+    ]
+    return JSONWriter.bytes(head) + [0x0A] + body
+  }
+
+  /// After a crash: accepted asynchronous jobs run again, all others are interrupted, once.
+  func runSpooled() {
+    let open = journal.read { $0.openJobs }
+    let alive = Set(state.withLock { Array($0.jobs.keys) })
+    var again: [(JobAccepted, [UInt8])] = []
+    var interrupted: [Record] = []
+    for job in open where !alive.contains(JobID(job.job)) {
+      // Without its request it is interrupted.
+      if job.isSpooled, let request = try? spool?.get(job: job.job) {
+        again.append((job, request))
+      } else {
+        interrupted.append(
+          .jobEnded(
+            JobEnded(job: job.job, client: job.client, outcome: .interrupted, reason: "the node stopped")))
+      }
+    }
+    if !interrupted.isEmpty {
+      journal.append(interrupted, at: Self.now().wall) { _ in }
+      note(.warning, "\(interrupted.count) jobs were interrupted when the node stopped")
+    }
+    do throws(FileError) {
+      try spool?.removeAll(but: again.map(\.0.job))
+    } catch {
+      note(.warning, "old requests stay in the spool: \(error)")
+    }
+    for (job, request) in again {
+      let id = JobID(job.job)
+      guard let newline = request.firstIndex(of: 0x0A),
+        let head = try? JSONText.parse(Array(request[..<newline])), let isChat = head["chat"]?.bool,
+        let client = head["client"]?.string
+      else {
+        note(.error, "the spooled request of job \(id.hex.prefix(8)) cannot be read")
+        continue
+      }
+      let identity: Identity =
+        head["known"]?.bool == true ? .known(client) : .unknown(String(client.dropFirst("unknown-".count)))
+      let body = Array(request[(newline + 1)...])
+      do throws(APIError) {
+        _ = try accept(
+          try decode(body, isChat: isChat), body: body, isChat: isChat, identity: identity, id: id)
+        note(.info, "job \(id.hex.prefix(8)) of \(client) runs again after the node's stop")
+      } catch {
+        note(.error, "job \(id.hex.prefix(8)) of \(client) cannot run again: \(error)")
+      }
+    }
+  }
+
+  // MARK: reading
+
+  private func models() -> Response {
+    let list = serving.map { [modelCard($0)] } ?? []
+    return .json(JSONWriter.bytes(["object": "list", "data": .array(list)]))
+  }
+
+  private func model(_ name: String) -> Response {
+    guard let serving, serving.name == name else {
+      return APIError(
+        status: 404, type: "invalid_request_error", code: "model_not_found",
+        message: "the model '\(name.prefix(200))' is not served here", parameter: "model"
+      ).response
+    }
+    return .json(JSONWriter.bytes(modelCard(serving)))
+  }
+
+  private func modelCard(_ serving: Serving) -> JSONValue {
+    [
+      "id": .string(serving.name), "object": "model",
+      "created": JSONValue(state.withLock { $0.started.wall } / 1_000_000),
+      "owned_by": "hotpot", "max_model_len": JSONValue(serving.facts.contextLength),
+      "sha256": .string(serving.facts.modelDigest.hex),
+    ]
+  }
+
+  private func health() -> Response {
+    let (serving, why) = state.withLock { ($0.servingState, $0.whyIdle) }
+    var members: [JSONValue.Member] = [(key: "status", value: .string(serving.rawValue))]
+    if let why { members.append((key: "why_idle", value: .string(why))) }
+    let isUp =
+      switch serving {
+      case .serving, .paused: true
+      case .noModel, .loading, .draining, .readOnly, .stopping: false
+      }
+    return .json(JSONWriter.bytes(.object(members)), status: isUp ? 200 : 503)
+  }
+
+  /// What anyone may know of this node: `GET /v1/node`.
+  private func nodeCard() -> JSONValue {
+    let configuration = options.configuration
+    let (serving, facts) = state.withLock { ($0.servingState, $0.facts) }
+    let prices = configuration.prices.rules.map { rule -> JSONValue in
+      var members: [JSONValue.Member] = []
+      if let model = rule.model { members.append((key: "model", value: .string(model))) }
+      if let hours = rule.hours {
+        members.append((key: "hours", value: .string("\(hours.from)-\(hours.to)")))
+      }
+      members += [
+        (key: "prompt", value: .string(rule.price.prompt.description)),
+        (key: "cached", value: .string(rule.price.cached.description)),
+        (key: "completion", value: .string(rule.price.completion.description)),
+        (key: "minimum", value: .string(rule.price.minimum.description)),
+      ]
+      return .object(members)
+    }
+    // Prices made for one client are nobody else's business.
+    let open = zip(configuration.prices.rules, prices).filter { $0.0.client == nil }.map(\.1)
+    return [
+      "object": "node", "name": .string(configuration.name), "version": .string(options.version),
+      "status": .string(serving.rawValue), "demo": .bool(options.isDemo),
+      "key": notary.map { .string($0.key.text) } ?? .null,
+      "key_fingerprint": notary.map { .string($0.key.fingerprint) } ?? .null,
+      "model": facts.map { .string($0.model) } ?? .null,
+      "model_sha256": facts.map { .string($0.modelDigest.hex) } ?? .null,
+      "numerics": facts.map { .string($0.profile) } ?? .null, "currency": .string(configuration.currency),
+      "prices_per_million_tokens": .array(open),
+    ]
+  }
+
+  /// A job of this client; another's is as if it were not there.
+  private func job(_ text: String, _ identity: Identity) -> Response {
+    let absent = APIError.notFound("no job of yours has the id '\(text.prefix(40))'").response
+    guard let id = JobID(hex: text) else { return absent }
+    if let answer = asynchronous.find(id), answer.client == identity.name, let response = answer.response {
+      return response
+    }
+    let row = state.withLock { $0.row(id, at: Self.now()) }
+    guard let row, row.client == identity.name else { return absent }
+    var members: [JSONValue.Member] = [
+      (key: "id", value: .string(row.id)), (key: "object", value: "job"),
+      (key: "status", value: .string(row.state.rawValue)),
+      (key: "model", value: .string(row.model)), (key: "prompt_tokens", value: JSONValue(row.promptTokens)),
+      (key: "completion_tokens", value: JSONValue(row.outputTokens)),
+      (key: "max_tokens", value: JSONValue(row.outputLimit)),
+    ]
+    if let detail = row.stateDetail { members.append((key: "detail", value: .string(detail))) }
+    if let receipt = row.receipt { members.append((key: "receipt", value: .string(receipt))) }
+    return .json(JSONWriter.bytes(.object(members)), status: row.state.hasEnded ? 200 : 202)
+  }
+
+  private func cancelJob(_ text: String, _ identity: Identity) -> Response {
+    guard let id = JobID(hex: text), let row = state.withLock({ $0.row(id, at: Self.now()) }),
+      row.client == identity.name
+    else { return APIError.notFound("no job of yours has the id '\(text.prefix(40))'").response }
+    if row.state.hasEnded {
+      return APIError(
+        status: 409, type: "invalid_request_error", code: "ended",
+        message: "the job has ended: \(row.state.rawValue)"
+      ).response
+    }
+    send(.cancelledByClient(id))
+    return .json(JSONWriter.bytes(["id": .string(row.id), "object": "job", "status": "cancelled"]))
+  }
+
+  // MARK: receipts
+
+  private func receipt(_ id: String, _ identity: Identity) -> Response {
+    switch logged(id, identity) {
+    case .failure(let error): error.response
+    case .success(let receipt):
+      Response(status: 200, contentType: "application/json", body: receipt.line)
+        .with("Hotpot-Receipt-Status", "\(receipt.status.seal)")
+    }
+  }
+
+  private func proof(_ id: String, _ identity: Identity) -> Response {
+    switch logged(id, identity) {
+    case .failure(let error): return error.response
+    case .success(let receipt):
+      guard let current = notary?.current, current.checkpoint.size > receipt.receipt.index,
+        let proof = journal.proof(of: receipt.receipt.index, under: current.checkpoint)
+      else {
+        return APIError.unavailable(
+          "unsigned", "the receipt is logged and not yet under a signed checkpoint", retryAfter: 2
+        ).response
+      }
+      return .text(proof.text)
+    }
+  }
+
+  private func checkpoint() -> Response {
+    guard let current = notary?.current else {
+      return APIError.unavailable("unsigned", "no checkpoint has been signed yet", retryAfter: 2).response
+    }
+    return .text(current.checkpoint.text + "\n" + current.signature)
+  }
+
+  /// A receipt of this client.
+  private func logged(_ id: String, _ identity: Identity) -> Result<LoggedReceipt, APIError> {
+    let absent = APIError.notFound("no receipt of yours has the id '\(id.prefix(40))'")
+    guard let index = journal.read({ $0.indexes(idPrefix: id, limit: 1).first }), id.utf8.count == 16 else {
+      return .failure(absent)
+    }
+    do throws(JournalError) {
+      let receipt = try journal.receipt(at: index)
+      return receipt.receipt.client == identity.name ? .success(receipt) : .failure(absent)
+    } catch {
+      return .failure(.unavailable("journal", "\(error)", retryAfter: nil))
+    }
+  }
+}
+
+/// Passes a job's events on once there is someone to take them; what comes before waits.
+final class AnswerRelay: Sendable {
+  private struct Inner {
+    var early: [AnswerEvent] = []
+    var sink: AnswerSink?
+  }
+  private let inner = Mutex(Inner())
+
+  func connect(_ sink: @escaping AnswerSink) {
+    let early = inner.withLock { inner -> [AnswerEvent] in
+      inner.sink = sink
+      defer { inner.early = [] }
+      return inner.early
+    }
+    for event in early { sink(event) }
+  }
+
+  func take(_ event: AnswerEvent) {
+    let sink = inner.withLock { inner -> AnswerSink? in
+      if inner.sink == nil { inner.early.append(event) }
+      return inner.sink
+    }
+    sink?(event)
+  }
+}
+
+/// Remembers an answer that came at once: a refusal goes to the client, not to the store alone.
+private final class RefusalBox: Sendable {
+  private let inner = Mutex<Response?>(nil)
+  func note(_ response: Response) { inner.withLock { $0 = response } }
+  var response: Response? { inner.withLock { $0 } }
+}

@@ -1,0 +1,88 @@
+// JobEntry.swift: one job as the node's books know it, beside what the scheduler counts.
+// Leaves out its content (Transcript). Start at JobEntry.
+import Accounting
+import Scheduling
+
+/// The states of a job, by the names that every interface uses.
+public typealias JobState = Scheduling.JobState
+
+extension JobState {
+  /// Nothing more will happen to the job.
+  public var hasEnded: Bool {
+    switch self {
+    case .pending, .queued, .running, .held: false
+    case .done, .rejected, .cancelled, .expired, .failed, .interrupted: true
+    }
+  }
+}
+
+struct JobEntry: Sendable {
+  let request: JobRequest
+  let submitted: Moment
+  /// What the policy said, in words.
+  let policy: String
+  /// Fixed at admission.
+  let price: Price
+  /// The most it can cost.
+  let worst: Amount
+  var state: JobState
+  var detail: String?
+  var priority: Int
+  var started: Microseconds?
+  var firstToken: Microseconds?
+  var lastToken: Microseconds?
+  var ended: Microseconds?
+  var promptDone = 0
+  var cached = 0
+  var generated = 0
+  var amount: Amount?
+  var receipt: String?
+  /// Its receipt is on its way to the disk; the client hears of the end when it is there.
+  var sealing: Receipt?
+  /// How the answer ended, in the client's terms.
+  var finishReason: String?
+  var rate: RateMeter
+  var timeline: [JobDetail.Moment]
+
+  struct Receipt: Sendable {
+    let finishReason: String
+    let isAnswered: Bool
+  }
+
+  var id: JobID { request.id }
+  var isCharged: Bool { request.origin == .client }
+
+  init(request: JobRequest, at now: Moment, policy: String, price: Price, worst: Amount, state: JobState) {
+    self.request = request
+    submitted = now
+    self.policy = policy
+    self.price = price
+    self.worst = worst
+    self.state = state
+    priority = request.priority
+    rate = RateMeter(window: 2_000_000, slots: 8, now: now.monotonic)
+    timeline = [.init(time: now.wall, what: "submitted")]
+  }
+
+  mutating func mark(_ what: String, at now: Moment) {
+    // A job that is held and released all day must not grow without end.
+    if timeline.count < 64 { timeline.append(.init(time: now.wall, what: what)) }
+  }
+}
+
+extension JobID {
+  /// 16 lower-case hexadecimal digits.
+  public var hex: String {
+    let digits = String(rawValue, radix: 16)
+    return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+  }
+
+  /// From exactly 16 lower-case hexadecimal digits.
+  public init?(hex: String) {
+    guard hex.utf8.count == 16,
+      hex.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
+      let value = UInt64(hex, radix: 16)
+    else { return nil }
+    self.init(value)
+  }
+}

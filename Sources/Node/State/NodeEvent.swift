@@ -1,0 +1,171 @@
+// NodeEvent.swift: everything that can happen to a node, and everything it then wants done.
+// Both are closed: a new kind of event is a case here, and the compiler finds who must know it.
+// Leaves out the deciding (NodeState) and the doing (NodeRuntime). Start at NodeEvent.
+import Accounting
+import Receipts
+import Scheduling
+
+/// A moment on both clocks, in microseconds.
+public struct Moment: Sendable, Equatable {
+  /// Since 1970-01-01 00:00 UTC; may jump.
+  public let wall: Microseconds
+  /// Never goes back.
+  public let monotonic: Microseconds
+  /// Seconds by which local time is ahead of UTC.
+  public let utcOffset: Int
+
+  public init(wall: Microseconds, monotonic: Microseconds, utcOffset: Int = 0) {
+    self.wall = wall
+    self.monotonic = monotonic
+    self.utcOffset = utcOffset
+  }
+
+  private var localSeconds: Int64 {
+    Int64(utcOffset) + (wall >= 0 ? wall / 1_000_000 : (wall - 999_999) / 1_000_000)
+  }
+
+  /// Days since 1970-01-01 in local time.
+  public var day: Day {
+    Day(clamping: localSeconds >= 0 ? localSeconds / 86_400 : (localSeconds - 86_399) / 86_400)
+  }
+
+  /// Hour of the local day, 0 to 23.
+  public var hour: Int { Int((localSeconds - Int64(day) * 86_400) / 3_600) }
+}
+
+/// Who acts: an operator's name as the log shows it.
+public struct Operator: Sendable, Equatable {
+  public let name: String
+  public init(_ name: String) { self.name = name }
+}
+
+/// A job as it is asked for: counts and settings, no text and no token.
+public struct JobRequest: Sendable {
+  public let id: JobID
+  public let identity: Identity
+  public let origin: JobOrigin
+  public let model: String
+  public let promptTokens: Int
+  public let outputLimit: Int
+  public let priority: Int
+  /// Microseconds after which nobody wants the answer any more.
+  public let timeLimit: Microseconds?
+  /// For a million completion tokens.
+  public let offered: Amount?
+  public let prefix: [BlockKey]
+  /// Sampler settings and limits, name and value, for the detail view.
+  public let settings: [[String]]
+  /// The client does not wait on its connection: the job outlives it, and a restart.
+  public let isAsynchronous: Bool
+
+  public init(
+    id: JobID, identity: Identity, origin: JobOrigin, model: String, promptTokens: Int, outputLimit: Int,
+    priority: Int = 5, timeLimit: Microseconds? = nil, offered: Amount? = nil, prefix: [BlockKey] = [],
+    settings: [[String]] = [], isAsynchronous: Bool = false
+  ) {
+    self.id = id
+    self.identity = identity
+    self.origin = origin
+    self.model = model
+    self.promptTokens = promptTokens
+    self.outputLimit = outputLimit
+    self.priority = priority
+    self.timeLimit = timeLimit
+    self.offered = offered
+    self.prefix = prefix
+    self.settings = settings
+    self.isAsynchronous = isAsynchronous
+  }
+}
+
+/// What the engine is, once it is ready.
+public struct EngineFacts: Sendable, Equatable {
+  /// Name in receipts, on screens and in `GET /v1/models`.
+  public let model: String
+  public let modelDigest: SHA256Digest
+  public let profile: String
+  public let isa: String
+  public let contextLength: Int
+  public let kvBlocks: Int
+
+  public init(
+    model: String, modelDigest: SHA256Digest, profile: String, isa: String, contextLength: Int, kvBlocks: Int
+  ) {
+    self.model = model
+    self.modelDigest = modelDigest
+    self.profile = profile
+    self.isa = isa
+    self.contextLength = contextLength
+    self.kvBlocks = kvBlocks
+  }
+}
+
+/// The facts of an ended job that its receipt needs beside its content.
+public struct Seal: Sendable, Equatable {
+  public let job: JobID
+  public let client: String
+  public let promptTokens: Int
+  public let cachedTokens: Int
+  public let completionTokens: Int
+  public let outputLimit: Int
+  public let finish: Receipt.Finish
+  public let submitted: Microseconds
+  public let started: Microseconds
+  public let firstToken: Microseconds
+  public let ended: Microseconds
+  public let price: Price
+  public let amount: Amount
+  public let day: Day
+}
+
+public enum NodeEvent: Sendable {
+  case loading(fraction: Double?)
+  case noModel(String)
+  case engineReady(EngineFacts)
+  case engineFailed(String)
+  case submitted(JobRequest)
+  /// The connection of a job's client closed.
+  case clientGone(JobID)
+  /// `DELETE /v1/jobs/ID` by the job's own client.
+  case cancelledByClient(JobID)
+  case act(NodeCommand, by: Operator)
+  case stepped(number: UInt64, results: [StepResult], duration: Microseconds)
+  /// A receipt is on disk: its place in the log and its id.
+  case receiptLogged(JobID, index: UInt64, id: String)
+  /// The journal did not take this job's receipt.
+  case receiptRefused(JobID)
+  /// The disk is nearly full, or no longer.
+  case lowSpace(Bool)
+  /// The journal takes no more: nothing is admitted from now on.
+  case journalFailed(String)
+  /// The log up to this size stands under a signed checkpoint of that time.
+  case checkpointSigned(size: UInt64, time: Microseconds)
+  /// Signing does not work: receipts stay logged.
+  case signingFailed(String)
+  case witnessed(size: UInt64)
+  case audited(receipt: String, AuditState)
+  case telemetry(ComputeSnapshot, joules: Double)
+  case clientAdded(name: String, digest: SHA256Digest)
+  case clientRevoked(name: String)
+  case limitsSet(client: String, ClientLimits)
+  case settled(client: String, amount: Amount, reference: String, by: Operator)
+  case note(LogLevel, who: String?, String)
+  /// Time passes: once a second, and when `NodeState.nextDeadline` comes.
+  case tick
+}
+
+public enum NodeEffect: Sendable {
+  /// To the client of this job.
+  case answer(JobID, AnswerEvent)
+  /// The job's content is needed no more.
+  case forget(JobID)
+  /// Make the receipt of this job and put it into the journal; `receiptLogged` is expected.
+  case seal(Seal)
+  /// Something for the journal that nobody waits for.
+  case record(Record)
+  case log(LogLine)
+  /// There may be work for the engine.
+  case wakeEngine
+  /// Everything has ended: stop.
+  case stop
+}

@@ -1,0 +1,169 @@
+// NodeState+Acts.swift: what operators do, and what they are told. Every act is in the log with who did it.
+// Acts that need content, files or the engine (chat, reveal, pull, verify) are the runtime's. Start at act.
+import Receipts
+import Scheduling
+
+extension NodeState {
+  /// Performs an act on jobs or on the node.
+  /// - Returns: the words for the operator's status line.
+  public mutating func act(
+    _ command: NodeCommand, by who: Operator, at now: Moment, _ effects: inout [NodeEffect]
+  ) -> CommandReply {
+    switch command {
+    case .approve(let ids):
+      return each(ids, .approve, "approved", by: who, at: now, &effects) { queue, id throws(ActError) in
+        try queue.approve(id, at: now.monotonic)
+      }
+    case .reject(let ids, let reason):
+      let words = reason.isEmpty ? "rejected by the operator" : reason
+      return each(ids, .reject, "rejected", by: who, because: words, at: now, &effects) {
+        queue, id throws(ActError) in
+        try queue.reject(id, reason: words, at: now.monotonic)
+      }
+    case .hold(let ids):
+      return each(ids, .hold, "held", by: who, at: now, &effects) { queue, id throws(ActError) in
+        try queue.hold(id, at: now.monotonic)
+      }
+    case .release(let ids):
+      return each(ids, .release, "released", by: who, at: now, &effects) { queue, id throws(ActError) in
+        try queue.release(id, at: now.monotonic)
+      }
+    case .setPriority(let ids, let priority):
+      guard (0...9).contains(priority) else { return .refused("priority \(priority), wanted 0 to 9") }
+      return each(ids, .priority, "set to priority \(priority)", by: who, at: now, &effects) {
+        queue, id throws(ActError) in
+        try queue.setPriority(id, to: priority, at: now.monotonic)
+      }
+    case .move(let id, let places):
+      return each([id], .move, places < 0 ? "moved up" : "moved down", by: who, at: now, &effects) {
+        queue, id throws(ActError) in
+        var happened: [Effect] = []
+        for _ in 0..<min(1_000, places.magnitude) {
+          let moved = try queue.move(id, to: places < 0 ? .up : .down, at: now.monotonic)
+          if moved.isEmpty { break }
+          happened = moved
+        }
+        return happened
+      }
+    case .cancel(let ids):
+      return each(ids, .cancel, "cancelled", by: who, at: now, &effects) { queue, id throws(ActError) in
+        try queue.cancel(id, by: .operator, at: now.monotonic)
+      }
+    case .pause:
+      return whole(.pause, "paused the node", by: who, at: now, &effects) { $0.pause(at: now.monotonic) }
+    case .resume:
+      return whole(.resume, "resumed the node", by: who, at: now, &effects) { $0.resume(at: now.monotonic) }
+    case .drain:
+      return whole(.drain, "draining: what is admitted finishes, nothing more is", by: who, at: now, &effects)
+      {
+        $0.drain(at: now.monotonic)
+      }
+    case .undrain:
+      return whole(.undrain, "admitting again", by: who, at: now, &effects) { $0.undrain(at: now.monotonic) }
+    case .shutdown(let drain):
+      isStopping = true
+      effects.append(
+        .record(
+          .operatorAct(
+            OperatorAct(act: .shutdown, who: who.name, target: "", reason: drain ? "drain" : "now"))))
+      note(
+        .act, who: who.name, drain ? "stops the node after its jobs" : "stops the node now", at: now, &effects
+      )
+      if var queue = scheduler, drain {
+        let happened = queue.drain(at: now.monotonic)
+        scheduler = queue
+        follow(happened, at: now, &effects)
+        // Nobody will decide about them or release them any more.
+        for id in jobs.keys.sorted()
+        where jobs[id].map({ $0.state == .pending || $0.state == .held }) ?? false {
+          cancel(id, by: .shutdown, at: now, &effects)
+        }
+      } else {
+        endAll(.shutdown, at: now, &effects)
+      }
+      effects.append(.wakeEngine)
+      return .done(drain ? "the node stops when its jobs are done" : "the node stops")
+    case .inspect, .reveal, .conceal, .receipt, .verify, .chat, .stopChat, .pull, .cancelPull, .history:
+      return .refused("this act is not one of the scheduler's")
+    }
+  }
+
+  /// A job by its full id, or by the beginning of one, as scripts give it.
+  public func resolve(_ text: String) -> Result<JobID, UnknownJob> {
+    if let id = JobID(hex: text) {
+      return jobs[id] == nil ? .failure(UnknownJob("no job has the id '\(text)'")) : .success(id)
+    }
+    guard text.utf8.count >= 3, text.utf8.count < 16,
+      text.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
+    else {
+      return .failure(UnknownJob("'\(text.prefix(20))' is not a job's id, wanted 3 to 16 hexadecimal digits"))
+    }
+    let found = jobs.keys.filter { $0.hex.hasPrefix(text) }.sorted()
+    switch found.count {
+    case 0: return .failure(UnknownJob("no job's id begins with '\(text)'"))
+    case 1: return .success(found[0])
+    default:
+      let ids = found.prefix(4).map(\.hex).joined(separator: ", ")
+      return .failure(UnknownJob("\(found.count) jobs begin with '\(text)': \(ids)"))
+    }
+  }
+
+  public struct UnknownJob: Error, Sendable, Equatable, CustomStringConvertible {
+    public let description: String
+    init(_ description: String) { self.description = description }
+  }
+
+  private mutating func each(
+    _ texts: [String], _ kind: OperatorAct.Act, _ verb: String, by who: Operator,
+    because reason: String? = nil, at now: Moment,
+    _ effects: inout [NodeEffect],
+    _ act: (inout Scheduler, JobID) throws(ActError) -> [Effect]
+  ) -> CommandReply {
+    guard var queue = scheduler else { return .refused("there are no jobs: no model is loaded") }
+    var done: [JobID] = []
+    var problems: [String] = []
+    for text in texts {
+      switch resolve(text) {
+      case .failure(let problem): problems.append(problem.description)
+      case .success(let id):
+        do throws(ActError) {
+          let happened = try act(&queue, id)
+          scheduler = queue
+          jobs[id]?.mark("\(verb) by \(who.name)", at: now)
+          follow(happened, at: now, &effects)
+          done.append(id)
+        } catch {
+          problems.append("job \(id.hex.prefix(8)): \(error)")
+        }
+      }
+    }
+    if !done.isEmpty {
+      let names = done.prefix(8).map { String($0.hex.prefix(8)) }.joined(separator: " ")
+      let more = done.count > 8 ? " and \(done.count - 8) more" : ""
+      let words = "\(verb) \(names)\(more)\(reason.map { ": \($0)" } ?? "")"
+      note(.act, who: who.name, words, at: now, &effects)
+      for id in done {
+        effects.append(
+          .record(.operatorAct(OperatorAct(act: kind, who: who.name, target: id.hex, reason: reason ?? ""))))
+      }
+      effects.append(.wakeEngine)
+    }
+    if problems.isEmpty { return .done("\(verb) \(done.count == 1 ? "1 job" : "\(done.count) jobs")") }
+    let failed = problems.joined(separator: "; ")
+    return .refused(done.isEmpty ? failed : "\(verb) \(done.count) of \(texts.count): \(failed)")
+  }
+
+  private mutating func whole(
+    _ kind: OperatorAct.Act, _ words: String, by who: Operator, at now: Moment, _ effects: inout [NodeEffect],
+    _ act: (inout Scheduler) -> [Effect]
+  ) -> CommandReply {
+    guard var queue = scheduler else { return .refused("no model is loaded") }
+    let happened = act(&queue)
+    scheduler = queue
+    follow(happened, at: now, &effects)
+    note(.act, who: who.name, words, at: now, &effects)
+    effects.append(.record(.operatorAct(OperatorAct(act: kind, who: who.name, target: "", reason: ""))))
+    effects.append(.wakeEngine)
+    return .done(words)
+  }
+}

@@ -1,0 +1,494 @@
+// NodeState+Jobs.swift: the life of a job, from its request to its receipt.
+// Start at submit; then follow, which tells what the scheduler did.
+import Accounting
+import Receipts
+import Scheduling
+
+extension NodeState {
+  // MARK: in
+
+  mutating func submit(_ request: JobRequest, at now: Moment, _ effects: inout [NodeEffect]) {
+    func refuse(_ error: APIError) {
+      effects.append(.answer(request.id, .refused(error)))
+      effects.append(.forget(request.id))
+    }
+    if let error = unavailable(request) { return refuse(error) }
+    guard var queue = scheduler else { return refuse(loadingError) }
+    let isFree = request.origin != .client
+    let client = request.identity.name
+    let price =
+      isFree
+      ? Price.free : configuration.prices.price(model: request.model, client: client, hour: now.hour) ?? .free
+    let worst: Amount
+    do throws(AccountingError) {
+      worst = try price.amount(
+        for: Usage(prompt: request.promptTokens, cached: 0, completion: request.outputLimit))
+    } catch {
+      return refuse(.invalid("max_tokens", "the job's price cannot be told: \(error)"))
+    }
+    if let refusal = limitRefusal(request, worst: worst) { return refuse(refusal) }
+
+    let (verdict, explanation) = decide(request, at: now)
+    let job = Job(
+      id: request.id, client: ClientID(client), model: request.model, origin: request.origin.scheduling,
+      promptTokens: request.promptTokens, maxOutputTokens: request.outputLimit, priority: request.priority,
+      timeLimit: request.timeLimit, price: request.offered?.micro, prefix: request.prefix)
+    let submission = queue.submit(job, verdict: verdict, at: now.monotonic)
+    scheduler = queue
+    switch submission {
+    case .refused(let refusal):
+      return refuse(Self.apiError(refusal))
+    case .pending, .queued: break
+    }
+    do throws(AccountingError) {
+      try ledger.reserve(job: request.id.rawValue, client: client, amount: worst)
+    } catch {
+      cancel(request.id, by: .client, at: now, &effects)
+      return refuse(.invalid(nil, "the job cannot be paid for: \(error)"))
+    }
+    var entry = JobEntry(
+      request: request, at: now, policy: explanation, price: price, worst: worst, state: .queued)
+    if case .pending = submission {
+      entry.state = .pending
+      entry.mark("waits for the operator: \(explanation)", at: now)
+      note(
+        .info, "job \(request.id.hex.prefix(8)) of \(client) waits for approval (\(explanation))", at: now,
+        &effects)
+    } else {
+      entry.mark("admitted: \(explanation)", at: now)
+      effects.append(.answer(request.id, .admitted))
+    }
+    jobs[request.id] = entry
+    counts.prompts += request.promptTokens
+    if request.origin != .audit {
+      effects.append(
+        .record(
+          .jobAccepted(
+            JobAccepted(
+              job: request.id.rawValue, client: client, model: request.model,
+              promptTokens: request.promptTokens,
+              maxTokens: request.outputLimit, reserved: worst.micro, isSpooled: request.isAsynchronous))))
+    }
+    effects.append(.wakeEngine)
+  }
+
+  /// Why nothing is taken now, whoever asks.
+  private func unavailable(_ request: JobRequest) -> APIError? {
+    switch engine {
+    case .noModel(let reason): return .unavailable("no_model", reason, retryAfter: nil)
+    case .loading: return loadingError
+    case .failed(let reason): return .unavailable("engine_failed", reason, retryAfter: nil)
+    case .ready: break
+    }
+    if isStopping { return .unavailable("stopping", "the node is stopping", retryAfter: nil) }
+    if let journalFailure {
+      return .unavailable(
+        "read_only", "the node's journal cannot be written: \(journalFailure)", retryAfter: nil)
+    }
+    if request.origin == .audit { return nil }
+    if isSpaceLow { return .unavailable("disk_full", "the node's disk is nearly full", retryAfter: 60) }
+    if let overLimit {
+      return .unavailable("over_limit", "the node admits nothing now: \(overLimit)", retryAfter: 30)
+    }
+    if let auditFailure, configuration.audits.stopOnFailure {
+      return .unavailable("audit_failed", "the node admits nothing: \(auditFailure)", retryAfter: nil)
+    }
+    return nil
+  }
+
+  private var loadingError: APIError { .unavailable("loading", "the model is being loaded", retryAfter: 2) }
+
+  private func decide(_ request: JobRequest, at now: Moment) -> (Verdict, String) {
+    switch request.origin {
+    case .chat: return (.admit, "the operator's own chat")
+    case .audit: return (.admit, "an audit of this node")
+    case .client, .demo: break
+    }
+    let decision = policy.decide(
+      Policy.Request(
+        client: ClientID(request.identity.name), isKnown: request.identity.isKnown, model: request.model,
+        promptTokens: request.promptTokens, maxOutputTokens: request.outputLimit,
+        price: request.offered?.micro,
+        queued: scheduler?.load.queued ?? 0, hour: now.hour))
+    return (decision.verdict, decision.why)
+  }
+
+  private func limitRefusal(_ request: JobRequest, worst: Amount) -> APIError? {
+    guard request.origin == .client, case .known(let name) = request.identity, let limits = clientLimits[name]
+    else {
+      return nil
+    }
+    let now = jobs.values.filter { !$0.state.hasEnded && $0.request.identity == request.identity }.count
+    let standing = ClientLimits.Standing(
+      account: ledger.account(of: name), jobsNow: now, tokensToday: tokensToday[name] ?? 0)
+    guard
+      let refusal = limits.refusal(
+        model: request.model, tokens: request.promptTokens + request.outputLimit, price: worst,
+        standing: standing)
+    else { return nil }
+    return APIError(
+      status: refusal.isTemporary ? 429 : 403,
+      type: refusal.isTemporary ? "rate_limit_error" : "permission_error",
+      code: refusal.isTemporary ? "client_limit" : "client_forbidden", message: "\(refusal)",
+      retryAfter: refusal.isTemporary ? 10 : nil)
+  }
+
+  static func apiError(_ refusal: Refusal) -> APIError {
+    let seconds = refusal.retryAfter.map { max(1, Int(($0 + 999_999) / 1_000_000)) }
+    switch refusal {
+    case .policy(let reason):
+      return APIError(status: 403, type: "permission_error", code: "rejected", message: reason)
+    case .queueFull, .tokensFull, .clientFull:
+      return APIError(
+        status: 429, type: "rate_limit_error", code: "queue_full", message: "\(refusal)",
+        retryAfter: seconds ?? 10)
+    case .tooLong:
+      return .invalid("messages", "\(refusal)", code: "context_length_exceeded")
+    case .draining:
+      return .unavailable("draining", "\(refusal)", retryAfter: nil)
+    case .duplicate, .invalid:
+      return .invalid(nil, "\(refusal)")
+    }
+  }
+
+  mutating func cancel(
+    _ id: JobID, by canceller: Canceller, at now: Moment, _ effects: inout [NodeEffect]
+  ) {
+    guard var queue = scheduler else { return }
+    // A job that has just ended is no longer there to cancel: its end is on its way.
+    guard let happened = try? queue.cancel(id, by: canceller, at: now.monotonic) else { return }
+    scheduler = queue
+    follow(happened, at: now, &effects)
+  }
+
+  mutating func endAll(_ canceller: Canceller, at now: Moment, _ effects: inout [NodeEffect]) {
+    for id in jobs.keys.sorted() where jobs[id].map({ !$0.state.hasEnded }) ?? false {
+      cancel(id, by: canceller, at: now, &effects)
+    }
+  }
+
+  // MARK: the engine's step
+
+  /// The next step for the engine, or nil when nothing is to be done.
+  public mutating func nextStep(at now: Moment) -> (plan: StepPlan, effects: [NodeEffect])? {
+    guard var queue = scheduler else { return nil }
+    let plan = queue.plan(at: now.monotonic)
+    scheduler = queue
+    var effects: [NodeEffect] = []
+    follow(plan.effects, at: now, &effects)
+    batchSize = plan.entries.count
+    if plan.isEmpty && effects.isEmpty { return nil }
+    for entry in plan.entries where !entry.emits || entry.count > 1 {
+      jobs[entry.job]?.detail = "prefill"
+    }
+    return (plan, effects)
+  }
+
+  mutating func stepped(
+    _ number: UInt64, _ results: [StepResult], _ duration: Microseconds, at now: Moment,
+    _ effects: inout [NodeEffect]
+  ) {
+    guard var queue = scheduler else { return }
+    let before = queue.counters
+    let happened: [Effect]
+    do throws(StepError) {
+      happened = try queue.stepped(number, results, took: duration, at: now.monotonic)
+    } catch {
+      return note(.error, "the engine's step does not fit: \(error)", at: now, &effects)
+    }
+    scheduler = queue
+    let prefilled = Int(queue.counters.prefillTokens - before.prefillTokens)
+    counts.prefilled += prefilled
+    prefillRate.add(prefilled, at: now.monotonic)
+    for result in results {
+      switch result.kind {
+      case .token, .lastToken: tokenArrived(result.job, at: now)
+      case .end, .failed: break
+      }
+    }
+    follow(happened, at: now, &effects)
+  }
+
+  private mutating func tokenArrived(_ id: JobID, at now: Moment) {
+    guard var entry = jobs[id], !entry.state.hasEnded else { return }
+    entry.generated += 1
+    entry.detail = nil
+    entry.rate.add(1, at: now.monotonic)
+    if let last = entry.lastToken {
+      let gap = Double(now.monotonic - last)
+      betweenTokens.add(gap / 1_000, at: now.monotonic)
+      tokenSeconds.add(gap / 1_000_000)
+    } else {
+      entry.firstToken = now.wall
+      entry.mark("first token", at: now)
+      let wait = Double(now.monotonic - entry.submitted.monotonic)
+      firstTokens.add(wait / 1_000, at: now.monotonic)
+      firstTokenSeconds.add(wait / 1_000_000)
+    }
+    entry.lastToken = now.monotonic
+    jobs[id] = entry
+    counts.generated += 1
+    decodeRate.add(1, at: now.monotonic)
+    tokensToday[entry.request.identity.name, default: 0] += 1
+  }
+
+  // MARK: what the scheduler did
+
+  mutating func follow(_ happened: [Effect], at now: Moment, _ effects: inout [NodeEffect]) {
+    for effect in happened {
+      switch effect {
+      case .approved(let id):
+        jobs[id]?.state = .queued
+        effects.append(.answer(id, .admitted))
+        effects.append(.wakeEngine)
+      case .started(let id, let cached):
+        counts.cached += cached
+        if var entry = jobs[id] {
+          entry.state = .running
+          entry.started = entry.started ?? now.wall
+          entry.cached = cached
+          entry.detail = "prefill"
+          entry.mark(cached > 0 ? "started, \(cached) prompt tokens cached" : "started", at: now)
+          jobs[id] = entry
+          tokensToday[entry.request.identity.name, default: 0] += entry.request.promptTokens
+        }
+        effects.append(.answer(id, .started))
+      case .resumed(let id):
+        jobs[id]?.state = .running
+        jobs[id]?.detail = nil
+        jobs[id]?.mark("resumed", at: now)
+      case .preempted(let id, let how), .evicted(let id, let how):
+        counts.preemptions += 1
+        jobs[id]?.mark("preempted (\(how.rawValue))", at: now)
+        if jobs[id]?.state == .running {
+          jobs[id]?.state = .queued
+          jobs[id]?.detail = "preempted"
+        }
+      case .held(let id):
+        jobs[id]?.state = .held
+        jobs[id]?.detail = nil
+      case .released(let id):
+        jobs[id]?.state = .queued
+        effects.append(.wakeEngine)
+      case .reprioritized(let id, let priority):
+        jobs[id]?.priority = priority
+      case .moved, .nodePaused, .nodeResumed, .drainBegan, .drainCalledOff:
+        effects.append(.wakeEngine)
+      case .ended(let ended):
+        end(ended, at: now, &effects)
+      }
+    }
+  }
+
+  private mutating func end(_ ended: Ended, at now: Moment, _ effects: inout [NodeEffect]) {
+    guard var entry = jobs[ended.job] else { return }
+    entry.state = ended.outcome.state
+    entry.ended = now.wall
+    entry.promptDone = ended.prefilledTokens
+    entry.cached = ended.cachedTokens
+    entry.generated = ended.generatedTokens
+    let worked = ended.prefilledTokens > ended.cachedTokens || ended.generatedTokens > 0
+    switch ended.outcome {
+    case .done(let reason):
+      entry.finishReason = reason == .stop ? "stop" : "length"
+      counts.done += 1
+      jobSeconds.add(Double(now.monotonic - entry.submitted.monotonic) / 1_000_000)
+    case .rejected(let reason): entry.detail = reason
+    case .cancelled(let who):
+      entry.detail = who == .client ? "by the client" : who == .operator ? "by the operator" : nil
+    case .expired(let what):
+      entry.detail = what == .approval ? "nobody decided in time" : "its time limit passed"
+    case .failed(let reason):
+      entry.detail = reason
+      note(.error, "job \(entry.id.hex.prefix(8)) failed: \(reason)", at: now, &effects)
+    }
+    entry.mark(entry.detail.map { "\(entry.state.rawValue): \($0)" } ?? entry.state.rawValue, at: now)
+
+    let finish: Receipts.Receipt.Finish? =
+      switch ended.outcome {
+      case .done(.stop): .stop
+      case .done(.length): .length
+      case .cancelled(.client), .cancelled(.operator), .expired: worked ? .cancelled : nil
+      case .cancelled(.shutdown), .failed, .rejected: nil
+      }
+    if let finish, journalFailure == nil, entry.request.origin != .audit {
+      seal(&entry, ended, finish, at: now, &effects)
+      jobs[entry.id] = entry
+    } else {
+      void(entry.id)
+      let answer = answer(for: ended.outcome, entry)
+      jobs[entry.id] = entry
+      if entry.request.origin != .audit, let outcome = Self.journalOutcome(entry.state) {
+        effects.append(
+          .record(
+            .jobEnded(
+              JobEnded(
+                job: entry.id.rawValue, client: entry.request.identity.name, outcome: outcome,
+                reason: String((entry.detail ?? "").prefix(200))))))
+      }
+      effects.append(.answer(entry.id, answer))
+      retire(entry.id, &effects)
+    }
+  }
+
+  private static func journalOutcome(_ state: JobState) -> JobEnded.Outcome? {
+    switch state {
+    case .rejected: .rejected
+    case .cancelled: .cancelled
+    case .expired: .expired
+    case .failed: .failed
+    case .interrupted: .interrupted
+    // A finished job without a receipt: the journal could not take one.
+    case .pending, .queued, .running, .held, .done: nil
+    }
+  }
+
+  private mutating func seal(
+    _ entry: inout JobEntry, _ ended: Ended, _ finish: Receipts.Receipt.Finish, at now: Moment,
+    _ effects: inout [NodeEffect]
+  ) {
+    let usage = Usage(
+      prompt: ended.prefilledTokens, cached: ended.cachedTokens, completion: ended.generatedTokens)
+    // The worst case was computed without overflow, and usage is within it.
+    let exact = (try? entry.price.amount(for: usage)) ?? entry.worst
+    let amount = min(exact, entry.worst)
+    entry.amount = amount
+    entry.sealing = .init(
+      finishReason: entry.finishReason ?? "cancelled", isAnswered: entry.finishReason != nil)
+    effects.append(
+      .seal(
+        Seal(
+          job: entry.id, client: entry.request.identity.name, promptTokens: entry.request.promptTokens,
+          cachedTokens: ended.cachedTokens, completionTokens: ended.generatedTokens,
+          outputLimit: entry.request.outputLimit, finish: finish, submitted: entry.submitted.wall,
+          started: entry.started ?? now.wall, firstToken: entry.firstToken ?? 0, ended: now.wall,
+          price: entry.price, amount: amount, day: now.day)))
+  }
+
+  private func answer(for outcome: Outcome, _ entry: JobEntry) -> AnswerEvent {
+    switch outcome {
+    case .done: .finished(finished(entry))
+    case .rejected(let reason):
+      .refused(APIError(status: 403, type: "permission_error", code: "rejected", message: reason))
+    case .expired(.approval):
+      .refused(
+        APIError(
+          status: 408, type: "timeout_error", code: "expired",
+          message: "the operator did not decide within \(configuration.queue.decideWithin) s", retryAfter: 60)
+      )
+    case .expired(.timeLimit):
+      .refused(
+        APIError(
+          status: 408, type: "timeout_error", code: "expired", message: "the job's own time limit passed"))
+    case .cancelled(.shutdown):
+      .refused(.unavailable("interrupted", "the node stopped before the answer was complete", retryAfter: 30))
+    case .cancelled(.operator):
+      .refused(
+        APIError(
+          status: 403, type: "permission_error", code: "cancelled", message: "cancelled by the operator"))
+    case .cancelled(.client):
+      .refused(
+        APIError(
+          status: 409, type: "invalid_request_error", code: "cancelled", message: "cancelled by the client"))
+    case .failed(let reason):
+      .refused(APIError(status: 500, type: "server_error", code: "failed", message: reason))
+    }
+  }
+
+  private func finished(_ entry: JobEntry, receipt: String? = nil) -> AnswerEnd {
+    AnswerEnd(
+      finishReason: entry.finishReason ?? "stop",
+      usage: TokenCounts(
+        prompt: entry.request.promptTokens, cached: entry.cached, completion: entry.generated),
+      receipt: receipt, nonce: nil, amount: entry.amount?.micro)
+  }
+
+  private mutating func void(_ id: JobID) {
+    // Jobs that were refused at once have nothing reserved.
+    if ledger.reservation(of: id.rawValue) != nil { try? ledger.void(job: id.rawValue) }
+  }
+
+  // MARK: receipts
+
+  mutating func receiptLogged(
+    _ id: JobID, _ index: UInt64, _ receipt: String, at now: Moment, _ effects: inout [NodeEffect]
+  ) {
+    guard var entry = jobs[id], let sealing = entry.sealing else { return }
+    entry.sealing = nil
+    entry.receipt = receipt
+    entry.mark("receipt \(receipt)", at: now)
+    let client = entry.request.identity.name
+    let amount = entry.amount ?? .zero
+    let posting = Posting(
+      receipt: ReceiptIndex(index), client: client, model: entry.request.model, day: now.day,
+      usage: Usage(prompt: entry.request.promptTokens, cached: entry.cached, completion: entry.generated),
+      amount: amount)
+    if entry.isCharged {
+      do throws(AccountingError) {
+        try ledger.post(job: id.rawValue, posting)
+      } catch {
+        note(.error, "the ledger refused receipt \(receipt): \(error)", at: now, &effects)
+      }
+    } else {
+      void(id)
+    }
+    receipts.add(
+      ReceiptRow(
+        id: receipt, index: index, job: id.hex, client: client, model: entry.request.model, time: now.wall,
+        promptTokens: entry.request.promptTokens, outputTokens: entry.generated,
+        amount: entry.isCharged ? amount.micro : nil, state: .logged, audit: .unaudited), at: now.monotonic)
+    jobs[id] = entry
+    answerSealed(entry, sealing, receipt: receipt, &effects)
+  }
+
+  /// The journal failed while this receipt was under way: the client gets its answer, and no receipt.
+  mutating func finishWithoutReceipt(_ id: JobID, at now: Moment, _ effects: inout [NodeEffect]) {
+    guard var entry = jobs[id], let sealing = entry.sealing else { return }
+    entry.sealing = nil
+    entry.amount = nil
+    entry.mark("no receipt: the journal cannot be written", at: now)
+    jobs[id] = entry
+    void(id)
+    answerSealed(entry, sealing, receipt: nil, &effects)
+  }
+
+  private mutating func answerSealed(
+    _ entry: JobEntry, _ sealing: JobEntry.Receipt, receipt: String?, _ effects: inout [NodeEffect]
+  ) {
+    if sealing.isAnswered {
+      effects.append(.answer(entry.id, .finished(finished(entry, receipt: receipt))))
+    } else {
+      let outcome: Outcome =
+        switch entry.state {
+        case .expired: .expired(.timeLimit)
+        case .cancelled where entry.detail == "by the operator": .cancelled(.operator)
+        case .pending, .queued, .running, .held, .done, .rejected, .cancelled, .failed, .interrupted:
+          .cancelled(.client)
+        }
+      effects.append(.answer(entry.id, answer(for: outcome, entry)))
+    }
+    retire(entry.id, &effects)
+  }
+
+  /// The job's content goes; its row stays for a while.
+  private mutating func retire(_ id: JobID, _ effects: inout [NodeEffect]) {
+    effects.append(.forget(id))
+    effects.append(.wakeEngine)
+    if jobs[id]?.request.origin == .audit {
+      jobs[id] = nil
+      return
+    }
+    endedJobs.append(id)
+    if endedJobs.count > Self.rememberedJobs { jobs[endedJobs.removeFirst()] = nil }
+  }
+}
+
+extension JobOrigin {
+  var scheduling: Scheduling.Origin {
+    switch self {
+    case .client, .demo: .network
+    case .chat: .operator
+    case .audit: .audit
+    }
+  }
+}

@@ -1,0 +1,97 @@
+// NodeState+Restore.swift: the state as the journal left it: clients, books, receipts. Start at restore.
+import Accounting
+import Receipts
+import Scheduling
+
+extension NodeState {
+  /// Takes over what earlier runs wrote. Called once, before the first event.
+  /// - recent: the newest receipts, oldest first.
+  /// - Returns: what did not fit, in words; empty when all is well.
+  mutating func restore(from catalog: Catalog, recent: [LoggedReceipt], at now: Moment) -> [String] {
+    var problems: [String] = []
+    func attempt(_ body: () throws(AccountingError) -> Void) {
+      do throws(AccountingError) { try body() } catch { problems.append("the books: \(error)") }
+    }
+    let counts = catalog.counts
+    // What chat, demo and audits used is free, and no earning.
+    let cells = catalog.rows().filter { $0.totals.amount > 0 || clientsEver(catalog).contains($0.key.client) }
+      .map {
+        Ledger.Cell(
+          day: $0.key.day, client: $0.key.client, model: $0.key.model,
+          totals: Totals(
+            jobs: $0.totals.receipts, promptTokens: $0.totals.promptTokens,
+            cachedTokens: $0.totals.cachedTokens,
+            completionTokens: $0.totals.completionTokens, amount: Amount(micro: $0.totals.amount)))
+      }
+    attempt { () throws(AccountingError) in
+      try ledger.open(cells, next: ReceiptIndex(UInt64(clamping: counts.logged)))
+    }
+    for entry in catalog.standing {
+      switch entry.record {
+      case .clientAdded(let added):
+        clients.add(name: added.client, tokenDigest: added.tokenSHA256, at: entry.envelope.time)
+      case .clientRevoked(let revoked): clients.revoke(name: revoked.client, at: entry.envelope.time)
+      case .budgetChanged(let change):
+        var limits = clientLimits[change.client] ?? ClientLimits()
+        limits.budget = change.period == .none ? nil : Amount(micro: change.limit)
+        clientLimits[change.client] = limits
+      case .settlement(let payment):
+        attempt { () throws(AccountingError) in
+          try ledger.apply(
+            .settled(
+              client: payment.client, amount: Amount(micro: payment.amount), reference: payment.reference,
+              day: payment.day))
+        }
+      case .correction(let correction):
+        attempt { () throws(AccountingError) in
+          try ledger.apply(
+            .corrected(
+              client: correction.client, amount: Amount(micro: correction.amount), reason: correction.reason,
+              day: correction.day))
+        }
+      case .nodeStarted, .nodeStopped, .recovered, .jobAccepted, .jobEnded, .receipt, .operatorAct,
+        .policyChanged,
+        .transferVoided, .checkpointSigned, .checkpointWitnessed, .audit:
+        break
+      }
+    }
+    receipts.open(
+      logged: counts.logged, signed: counts.signed, witnessed: counts.witnessed, audited: counts.audited,
+      failed: counts.failed, lastCheckpoint: counts.lastSigned,
+      recent: recent.map { logged in
+        let receipt = logged.receipt
+        return ReceiptRow(
+          id: logged.id, index: UInt64(clamping: receipt.index), job: JobID(receipt.job).hex,
+          client: receipt.client,
+          model: receipt.model, time: receipt.ended, promptTokens: receipt.promptTokens,
+          outputTokens: receipt.completionTokens, amount: receipt.amount,
+          state: Self.state(logged.status.seal),
+          audit: Self.audit(logged.status.reexecution))
+      })
+    return problems
+  }
+
+  private func clientsEver(_ catalog: Catalog) -> Set<String> {
+    var names: Set<String> = []
+    for entry in catalog.standing {
+      if case .clientAdded(let added) = entry.record { names.insert(added.client) }
+    }
+    return names
+  }
+
+  private static func state(_ seal: ReceiptStatus.Seal) -> ReceiptState {
+    switch seal {
+    case .logged: .logged
+    case .signed: .signed
+    case .witnessed: .witnessed
+    }
+  }
+
+  private static func audit(_ result: ReceiptStatus.Reexecution) -> AuditState {
+    switch result {
+    case .unaudited: .unaudited
+    case .identical: .audited
+    case .failed(let audit): .failed("\(audit.outcome.rawValue) \(audit.position)")
+    }
+  }
+}

@@ -1,0 +1,270 @@
+// NodeState+Snapshot.swift: the state in the screen's own terms. Start at snapshot(at:).
+import Accounting
+import Scheduling
+
+/// One hour of samples at 1 s.
+struct Histories: Sendable {
+  static let seconds = 3_600
+  var decode = SampleRing(capacity: seconds)
+  var prefill = SampleRing(capacity: seconds)
+  var cpu = SampleRing(capacity: seconds)
+  var memory = SampleRing(capacity: seconds)
+  var kvInUse = SampleRing(capacity: seconds)
+  var batchSize = SampleRing(capacity: seconds)
+  var gpu: [SampleRing] = []
+}
+
+extension NodeState {
+  mutating func sampleHistory(at now: Moment) {
+    history.decode.add(decodeRate.rate(at: now.monotonic).current)
+    history.prefill.add(prefillRate.rate(at: now.monotonic).current)
+    history.cpu.add(compute?.cpu.current)
+    if let used = compute?.memoryUsed.current, let total = compute?.memoryTotal.current, total > 0 {
+      history.memory.add(Double(used) / Double(total))
+    } else {
+      history.memory.add(nil)
+    }
+    history.kvInUse.add(kvShares?.used)
+    history.batchSize.add(scheduler == nil ? nil : Double(batchSize))
+    let gpus = compute?.gpus.current ?? []
+    while history.gpu.count < gpus.count { history.gpu.append(SampleRing(capacity: Histories.seconds)) }
+    for index in history.gpu.indices {
+      history.gpu[index].add(gpus.indices.contains(index) ? gpus[index].utilization.current : nil)
+    }
+  }
+
+  public func pastSamples(at now: Moment) -> NodeHistory {
+    NodeHistory(
+      time: now.wall, decode: history.decode.ordered, prefill: history.prefill.ordered,
+      cpu: history.cpu.ordered, memory: history.memory.ordered, kvInUse: history.kvInUse.ordered,
+      batchSize: history.batchSize.ordered, gpu: history.gpu.map(\.ordered))
+  }
+
+  private var kvShares: (used: Double, cached: Double)? {
+    guard let load = scheduler?.load, load.blocks > 0 else { return nil }
+    return (Double(load.usedBlocks) / Double(load.blocks), Double(load.cachedBlocks) / Double(load.blocks))
+  }
+
+  var servingState: ServingState {
+    if isStopping { return .stopping }
+    switch engine {
+    case .noModel: return .noModel
+    case .loading: return .loading
+    case .failed: return .readOnly
+    case .ready: break
+    }
+    if journalFailure != nil { return .readOnly }
+    if scheduler?.isPaused ?? false { return .paused }
+    if scheduler?.isDraining ?? false { return .draining }
+    return .serving
+  }
+
+  /// The one reason why nothing runs; nil while something does.
+  var whyIdle: String? {
+    switch engine {
+    case .noModel(let reason): return reason
+    case .loading: return "the model is loading"
+    case .failed(let reason): return "the engine stopped: \(reason)"
+    case .ready: break
+    }
+    if isStopping { return "stopping" }
+    if let journalFailure { return "read-only: \(journalFailure)" }
+    guard let queue = scheduler, let reason = queue.whyIdle else { return nil }
+    if let overLimit { return overLimit }
+    if isSpaceLow { return "disk nearly full" }
+    if let auditFailure, configuration.audits.stopOnFailure { return auditFailure }
+    return "\(reason)"
+  }
+
+  private var alarms: [String] {
+    var found: [String] = []
+    if let auditFailure { found.append(auditFailure) }
+    if let journalFailure { found.append("journal read-only: \(journalFailure)") }
+    if let overLimit { found.append(overLimit) }
+    if isSpaceLow { found.append("disk nearly full") }
+    if let signingFailure { found.append("receipts unsigned: \(signingFailure)") }
+    return found
+  }
+
+  public mutating func snapshot(at now: Moment) -> NodeSnapshot {
+    snapshotSequence += 1
+    let views = scheduler?.jobs ?? []
+    for view in views {
+      jobs[view.id]?.promptDone = view.prefilledTokens
+    }
+    var rows: [JobRow] = []
+    for view in views {
+      if let row = row(view.id, at: now) { rows.append(row) }
+    }
+    for id in endedJobs.reversed() {
+      if let row = row(id, at: now) { rows.append(row) }
+    }
+    let sealing = jobs.values.filter { $0.sealing != nil }.map(\.id).sorted()
+    rows += sealing.compactMap { row($0, at: now) }
+    let pending = rows.filter { $0.state == .pending }.count
+    return NodeSnapshot(
+      sequence: snapshotSequence, time: now.wall, node: summary(pending: pending), jobs: rows,
+      approvals: approvals(views, at: now), compute: compute ?? Self.noTelemetry,
+      throughput: throughput(at: now),
+      receipts: receipts.snapshot(at: now.monotonic), earnings: earnings(at: now),
+      log: Array(log.suffix(Self.rememberedLines)))
+  }
+
+  private func summary(pending: Int) -> NodeSummary {
+    var loading: Double?
+    if case .loading(let fraction) = engine { loading = fraction }
+    return NodeSummary(
+      name: configuration.name, version: version, state: servingState, whyIdle: whyIdle, alarms: alarms,
+      model: facts?.model, loading: loading, profile: facts?.profile ?? "-", isa: facts?.isa ?? "-",
+      started: started.wall, address: address, waitingApproval: pending,
+      queued: jobs.values.filter { $0.state == .queued }.count,
+      running: jobs.values.filter { $0.state == .running }.count,
+      currency: configuration.currency, isDemo: isDemo)
+  }
+
+  mutating func row(_ id: JobID, at now: Moment) -> JobRow? {
+    guard var entry = jobs[id] else { return nil }
+    let decoding = entry.state == .running && entry.lastToken != nil
+    let rate = decoding ? entry.rate.rate(at: now.monotonic).current : nil
+    jobs[id] = entry
+    return JobRow(
+      id: id.hex, state: entry.state, stateDetail: entry.detail, client: entry.request.identity.name,
+      origin: entry.request.origin, model: entry.request.model, priority: entry.priority,
+      promptTokens: entry.request.promptTokens, promptDone: entry.promptDone, cachedTokens: entry.cached,
+      outputTokens: entry.generated, outputLimit: entry.request.outputLimit, tokensPerSecond: rate,
+      submitted: entry.submitted.wall, started: entry.started, firstToken: entry.firstToken,
+      ended: entry.ended,
+      price: entry.isCharged ? (owed(entry) ?? entry.worst).micro : nil, priceIsBound: owed(entry) == nil,
+      receipt: entry.receipt)
+  }
+
+  /// What a job owes by now; nil before it has started.
+  private func owed(_ entry: JobEntry) -> Amount? {
+    if let amount = entry.amount { return amount }
+    guard entry.started != nil else { return nil }
+    return try? entry.price.amount(  // The worst case did not overflow, so this cannot.
+      for: Usage(prompt: entry.promptDone, cached: entry.cached, completion: entry.generated))
+  }
+
+  private func approvals(_ views: [JobView], at now: Moment) -> [ApprovalRow] {
+    var rows: [ApprovalRow] = []
+    for view in views where view.state == .pending {
+      guard let entry = jobs[view.id] else { continue }
+      let left = view.decideWithin ?? 0
+      rows.append(
+        ApprovalRow(
+          id: view.id.hex, client: entry.request.identity.name, isKnown: entry.request.identity.isKnown,
+          model: entry.request.model, promptTokens: entry.request.promptTokens,
+          outputLimit: entry.request.outputLimit, offered: entry.request.offered?.micro,
+          asked: entry.price == .free ? nil : entry.price.completion.micro, deadline: now.wall + left,
+          submitted: entry.submitted.wall, policy: entry.policy,
+          wouldEarn: entry.isCharged && entry.price != .free
+            ? .value(entry.worst.micro) : .unavailable("no price is set for it"),
+          wouldCost: wouldCost(view, at: now),
+          wouldTake: view.finishesIn.map { .value($0) } ?? .warmingUp))
+    }
+    return rows.sorted { ($0.deadline, $0.id) < ($1.deadline, $1.id) }
+  }
+
+  private func wouldCost(_ view: JobView, at now: Moment) -> Reading<MicroUnits> {
+    guard let tariff = configuration.tariff else {
+      return .unavailable("no price of electricity in the config")
+    }
+    guard let time = view.finishesIn else { return .warmingUp }
+    guard let watts = watts else { return .unavailable("no power reading") }
+    return .value(tariff.cost(joules: watts * Double(time) / 1_000_000, hour: now.hour).micro)
+  }
+
+  /// Power of processor and GPUs together, where any of it is known.
+  private var watts: Double? {
+    let parts = [compute?.cpuPower.current] + (compute?.gpus.current ?? []).map(\.power.current)
+    let known = parts.compactMap { $0 }
+    return known.isEmpty ? nil : known.reduce(0, +)
+  }
+
+  private mutating func throughput(at now: Moment) -> ThroughputSnapshot {
+    let first = firstTokens.percentiles([0.5, 0.99], at: now.monotonic)
+    let between = betweenTokens.percentiles([0.5, 0.99], at: now.monotonic)
+    let shares = kvShares
+    let none: Reading<Double> = .unavailable("no model is loaded")
+    return ThroughputSnapshot(
+      decode: scheduler == nil ? none : decodeRate.rate(at: now.monotonic),
+      prefill: scheduler == nil ? none : prefillRate.rate(at: now.monotonic), firstTokenP50: first[0],
+      firstTokenP99: first[1], betweenTokensP50: between[0], betweenTokensP99: between[1],
+      kvInUse: shares.map { .value($0.used) } ?? none, kvCached: shares.map { .value($0.cached) } ?? none,
+      batchSize: batchSize,
+      cacheHits: counts.prompts == 0 ? .warmingUp : .value(Double(counts.cached) / Double(counts.prompts)),
+      tokensGenerated: counts.generated, tokensPrefilled: counts.prefilled, jobsDone: counts.done,
+      preemptions: counts.preemptions)
+  }
+
+  private func earnings(at now: Moment) -> EarningsSnapshot {
+    let day = now.day
+    let daily = (0..<30).map { back in
+      ledger.total(LedgerQuery(days: (day - 29 + back)...(day - 29 + back))).amount.micro
+    }
+    let todaySum = daily.last ?? 0
+    let accounts = ledger.clients.map { name in
+      let account = ledger.account(of: name)
+      let all = ledger.total(LedgerQuery(client: name))
+      return ClientEarnings(
+        client: name, today: ledger.total(LedgerQuery(days: day...day, client: name)).amount.micro,
+        total: account.posted.micro, unsettled: account.unsettled.micro, jobs: all.jobs,
+        tokens: all.promptTokens + all.completionTokens)
+    }
+    let unsettled = accounts.reduce(0) { $0 + $1.unsettled }
+    let settled = ledger.clients.reduce(0) { $0 + ledger.account(of: $1).settled.micro }
+    let perHour: Reading<MicroUnits> = earnedPerHour(at: now)
+    let hoursLeft = Double(24 - now.hour)
+    let noTariff: Reading<MicroUnits> = .unavailable("no price of electricity in the config")
+    let net: Reading<MicroUnits> =
+      configuration.tariff == nil
+      ? noTariff
+      : watts == nil && energyToday == 0
+        ? .unavailable("no power reading") : .value(todaySum - energyCostToday.micro)
+    return EarningsSnapshot(
+      today: .value(todaySum), todayNet: net, perHour: perHour,
+      projectedDay: perHour.map { todaySum + MicroUnits(Double($0) * hoursLeft) }, days: daily,
+      unsettled: .value(unsettled), verified: .value(ledger.verified.micro), settled: .value(settled),
+      energyToday: watts == nil && energyToday == 0 ? .unavailable("no power reading") : .value(energyToday),
+      clients: accounts.filter { $0.jobs > 0 || $0.unsettled != 0 }
+        .sorted { ($1.unsettled, $0.client) < ($0.unsettled, $1.client) })
+  }
+
+  /// What the jobs that ended in the last hour, or since the start, came to, as a rate.
+  private func earnedPerHour(at now: Moment) -> Reading<MicroUnits> {
+    let span = min(3_600_000_000, now.monotonic - started.monotonic)
+    guard span >= 60_000_000 else { return .warmingUp }
+    var sum: MicroUnits = 0
+    for id in endedJobs.reversed() {
+      guard let entry = jobs[id], let ended = entry.ended, now.wall - ended <= span else { continue }
+      if entry.isCharged, entry.receipt != nil { sum += entry.amount?.micro ?? 0 }
+    }
+    return .value(MicroUnits(Double(sum) * 3_600_000_000 / Double(span)))
+  }
+
+  /// Details of a job, without its content.
+  public mutating func detail(_ id: JobID, prompt: String?, answer: String?, at now: Moment) -> JobDetail? {
+    guard let row = row(id, at: now), let entry = jobs[id] else { return nil }
+    var settings = entry.request.settings
+    settings.append(["policy", entry.policy])
+    if entry.isCharged {
+      settings.append([
+        "price",
+        "\(entry.price.prompt)/\(entry.price.cached)/\(entry.price.completion) \(configuration.currency) per million prompt/cached/completion tokens",
+      ])
+      settings.append(["at most", "\(entry.worst) \(configuration.currency)"])
+    }
+    return JobDetail(row: row, timeline: entry.timeline, settings: settings, prompt: prompt, answer: answer)
+  }
+
+  static let noTelemetry: ComputeSnapshot = {
+    func none<Value>() -> Reading<Value> { .warmingUp }
+    return ComputeSnapshot(
+      cpu: none(), cores: none(), cpuTemperature: none(), cpuPower: none(), load: none(), memoryUsed: none(),
+      memoryTotal: none(), swapUsed: none(), residentMemory: none(), cpuPressure: none(),
+      memoryPressure: none(),
+      ioPressure: none(), diskFree: none(), networkIn: none(), networkOut: none(), gpus: none(),
+      container: nil)
+  }()
+}

@@ -1,0 +1,285 @@
+// NodeState.swift: what a node decides, as a value: events in, effects out.
+// No clock, no thread, no I/O, no text of any client. Ordering and memory are the scheduler's, money the ledger's; here
+// they are put together, and every job's life is told. Leaves out content (Transcript) and the doing (NodeRuntime).
+// Start at apply(_:at:); jobs are in NodeState+Jobs.swift, operators' acts in NodeState+Acts.swift, what screens see in
+// NodeState+Snapshot.swift.
+import Accounting
+import Receipts
+import Scheduling
+
+/// The node's state machine.
+public struct NodeState: Sendable {
+  let configuration: NodeConfiguration
+  let version: String
+  let isDemo: Bool
+  let address: String?
+  let started: Moment
+  let policy: Policy
+
+  /// Where the engine stands; jobs are taken only when it is ready.
+  enum Engine: Sendable {
+    case noModel(String)
+    case loading(Double?)
+    case failed(String)
+    case ready(EngineFacts)
+  }
+  var engine = Engine.loading(nil)
+  /// nil until the engine is ready.
+  var scheduler: Scheduler?
+  var isStopping = false
+
+  var jobs: [JobID: JobEntry] = [:]
+  /// Ended jobs that screens still show, oldest first.
+  var endedJobs: [JobID] = []
+  static let rememberedJobs = 200
+
+  public internal(set) var clients = ClientDirectory()
+  var clientLimits: [String: ClientLimits] = [:]
+  var ledger = Ledger()
+  /// Tokens of each client today, for daily limits.
+  var tokensToday: [String: Int] = [:]
+  var today: Day = 0
+
+  var journalFailure: String?
+  var signingFailure: String?
+  var overLimit: String?
+  var isSpaceLow = false
+  var auditFailure: String?
+
+  var log: [LogLine] = []
+  var logSequence: UInt64 = 0
+  static let rememberedLines = 200
+
+  var snapshotSequence: UInt64 = 0
+  var compute: ComputeSnapshot?
+  var energyToday = 0.0
+  var energyCostToday = Amount.zero
+
+  var decodeRate: RateMeter
+  var prefillRate: RateMeter
+  var firstTokens = LatencyWindow()
+  var betweenTokens = LatencyWindow()
+  var batchSize = 0
+  var counts = Counts()
+  var firstTokenSeconds = Histogram(bounds: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60])
+  var tokenSeconds = Histogram(bounds: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
+  var jobSeconds = Histogram(bounds: [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600])
+
+  var receipts = ReceiptBook()
+  var history = Histories()
+
+  /// What has happened since the start; only grows.
+  struct Counts: Sendable {
+    var generated = 0
+    var prefilled = 0
+    var cached = 0
+    var prompts = 0
+    var done = 0
+    var preemptions = 0
+  }
+
+  public init(
+    configuration: NodeConfiguration, policy: Policy, version: String, isDemo: Bool, address: String?,
+    now: Moment
+  ) {
+    self.configuration = configuration
+    self.policy = policy
+    self.version = version
+    self.isDemo = isDemo
+    self.address = address
+    started = now
+    today = now.day
+    decodeRate = RateMeter(window: 1_000_000, slots: 10, now: now.monotonic)
+    prefillRate = RateMeter(window: 1_000_000, slots: 10, now: now.monotonic)
+  }
+
+  public var facts: EngineFacts? {
+    if case .ready(let facts) = engine { facts } else { nil }
+  }
+
+  /// One event. Nothing is half-changed when it returns.
+  public mutating func apply(_ event: NodeEvent, at now: Moment) -> [NodeEffect] {
+    var effects: [NodeEffect] = []
+    switch event {
+    case .loading(let fraction): engine = .loading(fraction)
+    case .noModel(let reason): engine = .noModel(reason)
+    case .engineReady(let facts): becomeReady(facts, at: now, &effects)
+    case .engineFailed(let reason):
+      engine = .failed(reason)
+      note(.error, "the engine stopped: \(reason)", at: now, &effects)
+      endAll(.shutdown, at: now, &effects)
+    case .submitted(let request): submit(request, at: now, &effects)
+    case .clientGone(let id): cancel(id, by: .client, at: now, &effects)
+    case .cancelledByClient(let id): cancel(id, by: .client, at: now, &effects)
+    case .act(let command, let who): _ = act(command, by: who, at: now, &effects)
+    case .stepped(let number, let results, let duration):
+      stepped(number, results, duration, at: now, &effects)
+    case .receiptLogged(let id, let index, let receipt): receiptLogged(id, index, receipt, at: now, &effects)
+    case .receiptRefused(let id): finishWithoutReceipt(id, at: now, &effects)
+    case .lowSpace(let isLow):
+      isSpaceLow = isLow
+      note(
+        .warning, isLow ? "nothing is admitted: the disk is nearly full" : "there is room on the disk again",
+        at: now,
+        &effects)
+    case .journalFailed(let reason):
+      if journalFailure == nil {
+        journalFailure = reason
+        note(.error, "the journal is read-only from now on: \(reason)", at: now, &effects)
+        for id in jobs.keys.sorted() where jobs[id]?.sealing != nil {
+          finishWithoutReceipt(id, at: now, &effects)
+        }
+      }
+    case .checkpointSigned(let size, let time):
+      signingFailure = nil
+      receipts.sign(below: size, at: time)
+      ledger.markSigned(below: size)
+    case .signingFailed(let reason):
+      if signingFailure != reason {
+        signingFailure = reason
+        note(.warning, "receipts stay unsigned: \(reason)", at: now, &effects)
+      }
+    case .witnessed(let size): receipts.witness(below: size)
+    case .audited(let receipt, let result): audited(receipt, result, at: now, &effects)
+    case .telemetry(let sample, let joules): telemetry(sample, joules, at: now, &effects)
+    case .clientAdded(let name, let digest): clients.add(name: name, tokenDigest: digest, at: now.wall)
+    case .clientRevoked(let name): clients.revoke(name: name, at: now.wall)
+    case .limitsSet(let client, let limits): clientLimits[client] = limits
+    case .settled(let client, let amount, let reference, let who):
+      _ = settle(client, amount, reference, by: who, at: now, &effects)
+    case .note(let level, let who, let text): note(level, who: who, text, at: now, &effects)
+    case .tick: tick(at: now, &effects)
+    }
+    return effects
+  }
+
+  /// Microseconds from `now` until time itself changes something; nil: nothing waits for time.
+  public var nextDeadline: Microseconds? { scheduler?.nextDeadline }
+
+  private mutating func becomeReady(_ facts: EngineFacts, at now: Moment, _ effects: inout [NodeEffect]) {
+    var limits = Scheduling.Limits(blocks: facts.kvBlocks, contextLength: facts.contextLength)
+    limits.maxRunning = configuration.queue.running
+    limits.maxWaitingJobs = configuration.queue.jobs
+    limits.maxWaitingTokens = configuration.queue.promptTokens
+    limits.maxWaitingJobsPerClient = max(1, configuration.queue.jobs / 2)
+    limits.approvalTime = Microseconds(configuration.queue.decideWithin) * 1_000_000
+    limits.tokenInterval = Microseconds(configuration.tokenTarget) * 1_000
+    do throws(LimitsError) {
+      scheduler = try Scheduler(limits)
+      engine = .ready(facts)
+      note(.info, "serving \(facts.model), \(facts.profile) on \(facts.isa)", at: now, &effects)
+    } catch {
+      engine = .failed("\(error)")
+      note(.error, "cannot schedule: \(error)", at: now, &effects)
+    }
+  }
+
+  /// A line of the log, for screens and the file.
+  mutating func note(
+    _ level: LogLevel, who: String? = nil, _ text: String, at now: Moment, _ effects: inout [NodeEffect]
+  ) {
+    logSequence += 1
+    let line = LogLine(sequence: logSequence, time: now.wall, level: level, who: who, text: text)
+    log.append(line)
+    if log.count > 2 * Self.rememberedLines { log.removeFirst(log.count - Self.rememberedLines) }
+    effects.append(.log(line))
+  }
+
+  private mutating func tick(at now: Moment, _ effects: inout [NodeEffect]) {
+    if now.day != today {
+      today = now.day
+      tokensToday = [:]
+      energyToday = 0
+      energyCostToday = .zero
+    }
+    if var waiting = scheduler {
+      let happened = waiting.tick(at: now.monotonic)
+      scheduler = waiting
+      follow(happened, at: now, &effects)
+    }
+    if isStopping, scheduler.map(isIdle) ?? true, !jobs.values.contains(where: { $0.sealing != nil }) {
+      effects.append(.stop)
+    }
+  }
+
+  /// Nothing runs and nothing is queued.
+  var isIdle: Bool { scheduler.map(isIdle) ?? false }
+
+  private func isIdle(_ queue: Scheduler) -> Bool {
+    let load = queue.load
+    return load.running == 0 && load.queued == 0 && !queue.isStepUnderWay
+  }
+
+  private mutating func telemetry(
+    _ sample: ComputeSnapshot, _ joules: Double, at now: Moment, _ effects: inout [NodeEffect]
+  ) {
+    compute = sample
+    energyToday += joules
+    if let tariff = configuration.tariff,
+      let sum = try? energyCostToday.adding(tariff.cost(joules: joules, hour: now.hour))
+    {
+      energyCostToday = sum  // An overflow of a day's electricity keeps the last sum.
+    }
+    let reason = exceeded(sample)
+    if reason != overLimit {
+      if let reason {
+        note(.warning, "nothing is admitted: \(reason)", at: now, &effects)
+      } else {
+        note(.info, "admitting again: under the limits", at: now, &effects)
+      }
+      overLimit = reason
+    }
+    sampleHistory(at: now)
+  }
+
+  /// The limit of the configuration that a sample is over, in words.
+  private func exceeded(_ sample: ComputeSnapshot) -> String? {
+    let limits = configuration.limits
+    if let limit = limits.temperature {
+      let hottest = ([sample.cpuTemperature] + (sample.gpus.current ?? []).map(\.temperature)).compactMap(
+        \.current
+      ).max()
+      if let hottest, hottest > limit { return "over temperature, \(Int(hottest)) °C of \(Int(limit))" }
+    }
+    if let limit = limits.memoryAvailable, let used = sample.memoryUsed.current,
+      let total = sample.memoryTotal.current, total - used < limit
+    {
+      return "out of memory, \((total - used) >> 20) MiB available of \(limit >> 20) wanted"
+    }
+    if let limit = limits.diskFree, let free = sample.diskFree.current, free < limit {
+      return "disk nearly full, \(free >> 20) MiB free of \(limit >> 20) wanted"
+    }
+    return nil
+  }
+
+  private mutating func audited(
+    _ receipt: String, _ result: AuditState, at now: Moment, _ effects: inout [NodeEffect]
+  ) {
+    receipts.audit(receipt, result)
+    guard case .failed(let difference) = result else { return }
+    auditFailure = "receipt \(receipt.prefix(8)) failed its audit: \(difference)"
+    note(.error, "receipt \(receipt) failed its audit: \(difference)", at: now, &effects)
+    if let row = receipts.row(receipt), let amount = row.amount {
+      ledger.markFailed(ReceiptIndex(row.index), amount: Amount(micro: amount))
+    }
+  }
+
+  mutating func settle(
+    _ client: String, _ amount: Amount, _ reference: String, by who: Operator, at now: Moment,
+    _ effects: inout [NodeEffect]
+  ) -> CommandReply {
+    do throws(AccountingError) {
+      try ledger.apply(.settled(client: client, amount: amount, reference: reference, day: now.day))
+    } catch {
+      return .refused("\(error)")
+    }
+    effects.append(
+      .record(
+        .settlement(
+          Settlement(
+            client: client, amount: amount.micro, currency: configuration.currency, reference: reference,
+            day: now.day))))
+    note(.act, who: who.name, "settled \(amount) with \(client), reference \(reference)", at: now, &effects)
+    return .done("settled \(amount) \(configuration.currency) with \(client)")
+  }
+}

@@ -1,0 +1,93 @@
+// ReceiptBook.swift: what screens show of receipts: the newest rows and the counts. Start at add.
+
+struct ReceiptBook: Sendable {
+  private(set) var logged = 0
+  private(set) var signed = 0
+  private(set) var witnessed = 0
+  private(set) var audited = 0
+  private(set) var failed = 0
+  private(set) var lastCheckpoint: Microseconds?
+  var keyFingerprint: String?
+  /// Why there is no log; nil while there is one.
+  var unavailable: String?
+  /// Oldest first.
+  private var rows: [ReceiptRow] = []
+  private var rate: RateMeter?
+  static let rememberedRows = 100
+
+  /// Receipts of earlier runs.
+  mutating func open(
+    logged: Int, signed: Int, witnessed: Int, audited: Int, failed: Int, lastCheckpoint: Microseconds?,
+    recent: [ReceiptRow]
+  ) {
+    self.logged = logged
+    self.signed = signed
+    self.witnessed = witnessed
+    self.audited = audited
+    self.failed = failed
+    self.lastCheckpoint = lastCheckpoint
+    rows = recent
+  }
+
+  mutating func add(_ row: ReceiptRow, at now: Microseconds) {
+    logged = max(logged, Int(clamping: row.index) + 1)
+    rows.append(row)
+    if rows.count > 2 * Self.rememberedRows { rows.removeFirst(rows.count - Self.rememberedRows) }
+    var meter = rate ?? RateMeter(window: 300_000_000, slots: 30, now: now)
+    meter.add(1, at: now)
+    rate = meter
+  }
+
+  mutating func sign(below size: UInt64, at time: Microseconds) {
+    signed = max(signed, Int(clamping: size))
+    lastCheckpoint = time
+    update { $0.index < size && $0.state == .logged ? .signed : nil }
+  }
+
+  mutating func witness(below size: UInt64) {
+    witnessed = max(witnessed, Int(clamping: size))
+    update { $0.index < size ? .witnessed : nil }
+  }
+
+  private mutating func update(_ change: (ReceiptRow) -> ReceiptState?) {
+    for index in rows.indices {
+      if let state = change(rows[index]) {
+        rows[index] = rows[index].with(state: state, audit: rows[index].audit)
+      }
+    }
+  }
+
+  mutating func audit(_ id: String, _ result: AuditState) {
+    switch result {
+    case .audited: audited += 1
+    case .failed: failed += 1
+    case .unaudited, .running: break
+    }
+    guard let index = rows.lastIndex(where: { $0.id == id }) else { return }
+    rows[index] = rows[index].with(state: rows[index].state, audit: result)
+  }
+
+  /// By its id, or a unique beginning of one.
+  func row(_ id: String) -> ReceiptRow? { rows.last { $0.id == id } }
+
+  mutating func snapshot(at now: Microseconds) -> ReceiptsSnapshot {
+    let perMinute = rate?.rate(at: now).map { $0 * 60 } ?? .warmingUp
+    return ReceiptsSnapshot(
+      logged: unavailable.map { .unavailable($0) } ?? .value(logged), signed: signed, witnessed: witnessed,
+      audited: audited, failed: failed,
+      lastCheckpoint: lastCheckpoint.map { .value($0) }
+        ?? (unavailable.map { .unavailable($0) } ?? .warmingUp),
+      perMinute: perMinute,
+      keyFingerprint: keyFingerprint.map { .value($0) }
+        ?? .unavailable(unavailable ?? "the node has no key yet"),
+      recent: Array(rows.suffix(Self.rememberedRows).reversed()))
+  }
+}
+
+extension ReceiptRow {
+  fileprivate func with(state: ReceiptState, audit: AuditState) -> ReceiptRow {
+    ReceiptRow(
+      id: id, index: index, job: job, client: client, model: model, time: time, promptTokens: promptTokens,
+      outputTokens: outputTokens, amount: amount, state: state, audit: audit)
+  }
+}

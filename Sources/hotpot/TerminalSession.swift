@@ -1,0 +1,137 @@
+// TerminalSession.swift: the process that the shell waits for, while another one holds node and dashboard.
+//
+// Rule: the dashboard never runs in the process that the shell started. Why: a hang-up, Ctrl-C, a closed terminal or
+// `q` must end the screen and not the node, and a killed dashboard must leave a sane terminal. So: the shell's process
+// only guards the terminal and waits; its child, in a session of its own, draws and serves. Otherwise closing a window
+// would kill paying jobs.
+//
+// The two share a socket. The child sends one line when it leaves the terminal: `left CODE` and then the words that the
+// shell's user should read. The guard closing its end (killed, hung up) tells the child that the terminal is gone.
+// Leaves out what the child does. Start at TerminalSession.guardTerminal.
+import CSystem
+import Foundation
+import Glibc
+
+enum TerminalSession {
+  /// The child finds its end of the socket here.
+  static let link: Int32 = 3
+  /// Set for the child, so that it knows itself.
+  static let variable = "HOTPOT_TERMINAL_SESSION"
+
+  static var isChild: Bool { ProcessInfo.processInfo.environment[variable] == "1" }
+
+  /// Undoes whatever a killed program may have left on: alternate screen, hidden cursor, colours, mouse, paste, keypad.
+  private static let reset =
+    "\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1006l\u{1B}[?2004l\u{1B}[?1049l\u{1B}[?25h\u{1B}[0m\u{1B}[?1l\u{1B}>\u{1B}(B\r\n"
+
+  /// Runs this program again with the same arguments in a session of its own, waits until it leaves the terminal or
+  /// ends, and makes the terminal sane if it could not.
+  /// - Returns: the exit code for the shell.
+  static func guardTerminal() -> Int32 {
+    var ends: [Int32] = [-1, -1]
+    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+      return fail("cannot make a socket: \(String(cString: strerror(errno)))")
+    }
+    var modes = termios()
+    let hasModes = tcgetattr(STDIN_FILENO, &modes) == 0
+    setenv(variable, "1", 1)
+    var child: pid_t = 0
+    var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
+    arguments.append(nil)
+    let error = csystem_spawn_session("/proc/self/exe", arguments, ends[1], &child)
+    for argument in arguments { free(argument) }
+    Glibc.close(ends[1])
+    guard error == 0 else { return fail("cannot start the node: \(String(cString: strerror(error)))") }
+
+    forward(to: child)
+    let said = readAll(ends[0])
+    if let words = farewell(said) {
+      // The child lives on, or ends by itself; the terminal is as it was.
+      FileHandle.standardOutput.write(Data(words.text.utf8))
+      return words.code
+    }
+    var status: Int32 = 0
+    while waitpid(child, &status, 0) < 0 && errno == EINTR {}
+    if hasModes { tcsetattr(STDIN_FILENO, TCSANOW, &modes) }
+    if isatty(STDOUT_FILENO) == 1 { FileHandle.standardOutput.write(Data(reset.utf8)) }
+    let signal = status & 0x7F
+    if signal != 0 {
+      return fail("the node was ended by signal \(signal) (\(String(cString: strsignal(signal))))")
+    }
+    return (status >> 8) & 0xFF
+  }
+
+  /// A changed window size is for the child, who is in no terminal's foreground. A request to end reaches him through
+  /// the closed socket; the key combinations that end programs come to him as keys.
+  private static func forward(to child: pid_t) {
+    Glibc.signal(SIGINT, SIG_IGN)
+    Glibc.signal(SIGQUIT, SIG_IGN)
+    var set = sigset_t()
+    sigemptyset(&set)
+    sigaddset(&set, SIGWINCH)
+    pthread_sigmask(SIG_BLOCK, &set, nil)
+    let thread = Thread {
+      while true {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGWINCH)
+        var number: Int32 = 0
+        if sigwait(&set, &number) == 0 { kill(child, SIGWINCH) }
+      }
+    }
+    thread.stackSize = 64 << 10
+    thread.start()
+  }
+
+  private static func readAll(_ descriptor: Int32) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while bytes.count < 1 << 20 {
+      let count = read(descriptor, &buffer, buffer.count)
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { break }
+      bytes += buffer[..<count]
+      // The child's end stays open while it serves on: its words end with a zero byte.
+      if bytes.last == 0 { break }
+    }
+    return bytes
+  }
+
+  private static func farewell(_ bytes: [UInt8]) -> (code: Int32, text: String)? {
+    guard bytes.last == 0 else { return nil }
+    let text = String(decoding: bytes.dropLast(), as: UTF8.self)
+    guard let newline = text.firstIndex(of: "\n"), text.hasPrefix("left "),
+      let code = Int32(text[..<newline].dropFirst(5))
+    else { return nil }
+    return (code, String(text[text.index(after: newline)...]))
+  }
+
+  private static func fail(_ words: String) -> Int32 {
+    FileHandle.standardError.write(Data("hotpot: error: \(words)\n".utf8))
+    return EXIT_FAILURE
+  }
+
+  /// Child: gives the terminal back to the shell, with words for its user. Calls after the first do nothing.
+  static func leave(code: Int32, words: String) {
+    guard isChild else { return }
+    let bytes = Array("left \(code)\n\(words)".utf8) + [0]
+    _ = bytes.withUnsafeBytes { send(link, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    shutdown(link, Int32(SHUT_WR))
+  }
+
+  /// Child: calls `body` once, on a thread of its own, when the guard is gone.
+  static func whenTerminalIsGone(_ body: @escaping @Sendable () -> Void) {
+    guard isChild else { return }
+    let thread = Thread {
+      var byte: UInt8 = 0
+      while true {
+        let count = recv(link, &byte, 1, 0)
+        if count < 0 && errno == EINTR { continue }
+        break
+      }
+      body()
+    }
+    thread.stackSize = 128 << 10
+    thread.start()
+  }
+}
