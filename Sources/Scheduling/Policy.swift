@@ -16,6 +16,12 @@ public struct Decision: Hashable, Codable, Sendable {
   public let rule: Int?
   /// A sentence for the operator.
   public let why: String
+
+  public init(verdict: Verdict, rule: Int?, why: String) {
+    self.verdict = verdict
+    self.rule = rule
+    self.why = why
+  }
 }
 
 /// Ordered rules. In a config they read as (JSON5; a rule matches if all that it names does):

@@ -12,7 +12,9 @@ extension Scheduler {
     // Every job is in exactly the one place that its state says.
     var alive = 0
     var places = [Int](repeating: 0, count: records.count)
-    var inLines = [Int](repeating: 0, count: records.count)
+    var inLines = places
+    var isParked = places
+    for index in parked { isParked[index] += 1 }
     for index in running { places[index] += 1 }
     for line in lines {
       want(!line.jobs.isEmpty, "an empty line of client \(line.key.client)")
@@ -46,7 +48,7 @@ extension Scheduler {
         inLines[index] == (record.state == .queued ? 1 : 0),
         "\(name) is \(record.state), in lines \(inLines[index]) times")
       want(
-        parked.filter { $0 == index }.count == (record.isParked ? 1 : 0),
+        isParked[index] == (record.isParked ? 1 : 0),
         "\(name) is \(record.state) with \(record.blocks.count) blocks, among the parked wrongly")
       want(
         record.computed >= 0 && record.computed < record.known,
@@ -123,18 +125,23 @@ extension Scheduler {
     want(host.allSatisfy { $0 == 1 }, "a host block is free or used more or less than once")
 
     // Clients: found, counted, and no line waits beyond its bound.
+    var own = [Int](repeating: 0, count: clients.count)
+    var waits = own
+    var stands = own
+    var linesOf = own
+    for record in records where record.alive {
+      own[record.client] += 1
+      stands[record.standing.line.client] += 1
+      if record.state != .running { waits[record.client] += 1 }
+    }
+    for line in lines where !line.key.audit { linesOf[line.key.client] += 1 }
     for (index, client) in clients.enumerated() {
       want(clientOf[client.id] == index, "client \(client.id) is not found")
-      let own = records.filter { $0.alive && $0.client == index }
-      let standing = records.filter { $0.alive && $0.standing.line.client == index }.count
       want(
-        client.references == own.count + standing, "client \(client.id) has \(client.references) references")
-      want(
-        client.waiting == own.filter { $0.state != .running }.count,
-        "client \(client.id) waits \(client.waiting) times")
-      want(
-        client.lines == lines.filter { $0.key.client == index && !$0.key.audit }.count,
-        "client \(client.id) has \(client.lines) lines")
+        client.references == own[index] + stands[index],
+        "client \(client.id) has \(client.references) references")
+      want(client.waiting == waits[index], "client \(client.id) waits \(client.waiting) times")
+      want(client.lines == linesOf[index], "client \(client.id) has \(client.lines) lines")
     }
     for line in lines {
       guard let then = line.chargedWhenAged else { continue }

@@ -164,7 +164,7 @@ extension Scheduler {
     var prompts: [Int] = []
     for index in running where records[index].remaining > 1 {
       matchFurther(index)
-      prompts.append(index)
+      if !waitsForPrefix(index, of: prompts) { prompts.append(index) }
     }
     guard let first = prompts.first else { return }
     let budget = steps.prefillBudget(decodes: draft.entries.count, limits: limits)
@@ -193,6 +193,17 @@ extension Scheduler {
     while draft.entries.isEmpty, let last = running.last, last != first {
       preempt(last, cheaperEviction(last), &draft)
       chunk(first, firstShare, &draft)
+    }
+  }
+
+  /// A prompt whose next block is about to be computed for an earlier one in the batch, and can then be shared.
+  private func waitsForPrefix(_ index: Int, of earlier: [Int]) -> Bool {
+    let at = records[index].computed / Limits.blockSize
+    guard at < records[index].keys.count, at == records[index].blocks.count else { return false }
+    let key = records[index].keys[at]
+    return earlier.contains {
+      records[$0].client == records[index].client && at < records[$0].keys.count
+        && records[$0].keys[at] == key
     }
   }
 

@@ -347,6 +347,8 @@ public struct Counters: Hashable, Codable, Sendable {
   /// Weighted tokens charged to all clients.
   public var charged: Int64 = 0
 
+  public init() {}
+
   mutating func count(_ outcome: Outcome) {
     switch outcome.state {
     case .done: done += 1

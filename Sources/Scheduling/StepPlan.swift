@@ -54,7 +54,8 @@ public struct StepResult: Hashable, Codable, Sendable {
 
   public let job: JobID
   public let kind: Kind
-  /// Keys of blocks whose 16 tokens have become known, following in order on those given before. May come late or never.
+  /// Keys of blocks whose 16 tokens have become known, following on those given before (the prompt's first)
+  /// without a gap: the n-th key ever given for a job names its n-th block. They may come late, or never.
   public let keys: [BlockKey]
 
   public init(job: JobID, _ kind: Kind, keys: [BlockKey] = []) {

@@ -10,9 +10,6 @@ struct FakeEngine {
   var device: [[UInt64]]
   var host: [[UInt64]]
   var wrong: [String] = []
-  /// The content a job's position must have. Jobs with one text agree on prefixes.
-  var text: [JobID: UInt64] = [:]
-  var prompt: [JobID: Int] = [:]
 
   init(_ limits: Limits) {
     device = Array(repeating: Array(repeating: 0, count: 16), count: limits.blocks)
@@ -38,7 +35,7 @@ struct FakeEngine {
     return BlockKey(high: high, low: low)
   }
 
-  mutating func perform(_ plan: StepPlan, content: (JobID, Int) -> UInt64) {
+  mutating func perform(_ plan: StepPlan, _ topics: [JobID: (topic: UInt64, shared: Int)]) {
     for operation in plan.operations {
       switch operation {
       case .swapOut(_, let blocks, let to):
@@ -51,13 +48,14 @@ struct FakeEngine {
     }
     var written: Set<BlockID> = []
     for entry in plan.entries {
+      let (topic, shared) = topics[entry.job] ?? (0, 0)
       let end = entry.start + entry.count
       if entry.blocks.count * 16 < end {
         wrong.append("job \(entry.job): \(entry.blocks.count) blocks for \(end) positions")
       }
       for position in entry.start..<end {
         let block = entry.blocks[position / 16]
-        device[Int(block)][position % 16] = content(entry.job, position)
+        device[Int(block)][position % 16] = Self.content(topic, shared, entry.job, position)
         if position % 16 == 0 || position == entry.start, !written.insert(block).inserted {
           wrong.append("step \(plan.number): block \(block) is written by two")
         }
@@ -65,9 +63,10 @@ struct FakeEngine {
     }
     // Read after all was written, as attention does.
     for entry in plan.entries {
+      let (topic, shared) = topics[entry.job] ?? (0, 0)
       for position in 0..<entry.start {
         let block = entry.blocks[position / 16]
-        if device[Int(block)][position % 16] != content(entry.job, position) {
+        if device[Int(block)][position % 16] != Self.content(topic, shared, entry.job, position) {
           wrong.append("step \(plan.number): job \(entry.job) reads something else at position \(position)")
           break
         }
@@ -85,10 +84,11 @@ struct Bench {
   var effects: [Effect] = []
   var starts: [JobID] = []
   var ended: [JobID: Ended] = [:]
-  var reread: [String] = []
   var outputs: [JobID: [Int]] = [:]
   /// Jobs whose last token comes before their limit.
   var stopAt: [JobID: Int] = [:]
+  /// How many blocks of a job the scheduler was told the keys of.
+  var keysGiven: [JobID: Int] = [:]
   var nextJob: UInt64 = 1
 
   init(_ limits: Limits) throws {
@@ -135,6 +135,7 @@ struct Bench {
     nextJob += 1
     topics[id] = (topic ?? id.rawValue, topic == nil ? 0 : shared)
     let keys = (0..<max(0, prompt / 16)).map { key(id, block: $0) }
+    keysGiven[id] = keys.count
     let job = Job(
       id: id, client: ClientID(client), model: "tiny", origin: origin, promptTokens: prompt,
       maxOutputTokens: output, priority: priority, timeLimit: timeLimit, prefix: keys)
@@ -146,19 +147,10 @@ struct Bench {
     return FakeEngine.key(topic, shared, id, block: block)
   }
 
-  func content(_ id: JobID, _ position: Int) -> UInt64 {
-    let (topic, shared) = topics[id] ?? (0, 0)
-    return FakeEngine.content(topic, shared, id, position)
-  }
-
   mutating func plan() -> StepPlan {
     let plan = scheduler.plan(at: now)
     note(plan.effects)
-    let topics = topics
-    engine.perform(plan) { id, position in
-      let (topic, shared) = topics[id] ?? (0, 0)
-      return FakeEngine.content(topic, shared, id, position)
-    }
+    engine.perform(plan, topics)
     return plan
   }
 
@@ -176,7 +168,13 @@ struct Bench {
     plan.entries.filter(\.emits).map { entry in
       outputs[entry.job, default: []].append(entry.outputIndex)
       let known = entry.start + entry.count + 1
-      let keys = withKeys && known % 16 == 0 ? [key(entry.job, block: known / 16 - 1)] : []
+      // Keys left out once are given later: they follow on one another without gaps.
+      var keys: [BlockKey] = []
+      if withKeys {
+        let given = keysGiven[entry.job] ?? 0
+        if given < known / 16 { keys = (given..<known / 16).map { key(entry.job, block: $0) } }
+        keysGiven[entry.job] = max(given, known / 16)
+      }
       let last = stopAt[entry.job] == entry.outputIndex + 1
       return StepResult(job: entry.job, last ? .lastToken(.stop) : .token, keys: keys)
     }

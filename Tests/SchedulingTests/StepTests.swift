@@ -1,0 +1,165 @@
+// StepTests.swift: how much goes into one step, and what screens are told about the time it will take.
+
+import Scheduling
+import Testing
+
+@Suite struct StepTests {
+  /// Machines: microseconds of a step with decodes, of a decode in it, of a prompt token in it, and of one in a step alone.
+  static let machines: [(base: Double, decode: Double, mixed: Double, alone: Double)] = [
+    (1_900, 290, 340, 345), (2_000, 2_000, 2_000, 2_000), (50_000, 500, 4_000, 3_500), (100, 1, 0.5, 0.4),
+    (9_000, 5_000, 9_000, 1_000),
+  ]
+
+  @Test(arguments: machines.indices, [1, 3, 8])
+  func streamsNeverWaitLongerThanThreeOfTheirSteps(machine: Int, streams: Int) throws {
+    let machine = Self.machines[machine]
+    func time(_ plan: StepPlan) -> Microseconds {
+      let decodes = Double(plan.entries.filter { $0.count == 1 }.count)
+      let prefill = Double(plan.tokenCount) - decodes
+      if decodes == 0 { return Microseconds(prefill * machine.alone) }
+      return Microseconds(machine.base + decodes * machine.decode + prefill * machine.mixed)
+    }
+    var bench = try Bench(
+      Bench.limits(blocks: 1_024, context: 8_192) {
+        $0.maxRunning = 9
+        $0.tokenInterval = 3_600_000_000
+      })
+    func step() throws -> (StepPlan, Microseconds) {
+      let plan = bench.scheduler.plan(at: bench.now)
+      let took = max(1, time(plan))
+      bench.now += took
+      _ = try bench.scheduler.stepped(plan.number, bench.results(plan), took: took, at: bench.now)
+      return (plan, took)
+    }
+    for _ in 0..<streams { bench.submit(prompt: 10, output: 2_000) }
+    for _ in 0..<40 { _ = try step() }
+    let (alone, usual) = try step()
+    #expect(alone.entries.count == streams)
+    let long = bench.submit("bob", prompt: 4_000, output: 10)
+    var longest: Microseconds = 0
+    var steps = 0
+    while (bench.scheduler.job(long)?.generatedTokens ?? 0) == 0, steps < 5_000 {
+      let (plan, took) = try step()
+      #expect(plan.entries.filter { $0.count == 1 }.count >= streams)
+      // The first steps are the ones it learns from.
+      if steps >= 3 { longest = max(longest, took) }
+      steps += 1
+    }
+    #expect(steps < 2_000, "the prompt took \(steps) steps")
+    // Where even the least chunk is dear, it goes forward by that.
+    let least = Microseconds(4 * machine.mixed) + usual
+    #expect(longest <= max(3 * usual, least), "a step of \(longest) us beside \(usual) us")
+  }
+
+  @Test func theTargetForTheTimeBetweenTokensIsKept() throws {
+    var bench = try Bench(Bench.limits(blocks: 512, context: 4_096) { $0.tokenInterval = 14_000 })
+    bench.submit(prompt: 10, output: 2_000)
+    for _ in 0..<40 { try bench.step() }
+    let long = bench.submit("bob", prompt: 2_000, output: 10)
+    var longest: Microseconds = 0
+    var step = 0
+    while (bench.scheduler.job(long)?.generatedTokens ?? 0) == 0 {
+      let plan = try bench.step()
+      if step >= 3 { longest = max(longest, Bench.cost(plan)) }
+      step += 1
+    }
+    #expect(longest <= 14_000 && longest > 12_000, "\(longest)")
+  }
+
+  @Test func aShortPromptDoesNotWaitForALongOne() throws {
+    var bench = try Bench(Bench.limits(blocks: 512, context: 8_192))
+    let long = bench.submit("ada", prompt: 6_000, output: 5)
+    for _ in 0..<3 { try bench.step() }
+    let short = bench.submit("bob", prompt: 30, output: 5)
+    var steps = 0
+    while (bench.scheduler.job(short)?.generatedTokens ?? 0) == 0, steps < 100 {
+      try bench.step()
+      steps += 1
+    }
+    #expect(steps <= 2)
+    #expect(bench.scheduler.job(long)?.generatedTokens == 0)
+  }
+
+  @Test func aStepIsBoundedInTokensAndSequences() throws {
+    var bench = try Bench(
+      Bench.limits(blocks: 256) {
+        $0.maxStepTokens = 40; $0.maxRunning = 6
+      })
+    for client in 0..<20 { bench.submit("client \(client)", prompt: 100, output: 20) }
+    while true {
+      let plan = try bench.step()
+      if plan.isEmpty { break }
+      #expect(plan.tokenCount <= 40 && plan.entries.count <= 6)
+    }
+    #expect(bench.ended.count == 20)
+  }
+
+  @Test func estimatesComeTrueWithinAQuarter() throws {
+    var bench = try Bench(Bench.limits(blocks: 256) { $0.maxRunning = 4 })
+    bench.submit(prompt: 200, output: 30)
+    #expect(bench.scheduler.jobs.first?.startsIn == nil, "nothing was measured yet")
+    #expect(bench.scheduler.estimate(promptTokens: 10, maxOutputTokens: 10) == nil)
+    try bench.run()
+    for client in 0..<4 { bench.submit("client \(client)", prompt: 60, output: 60) }
+    for _ in 0..<20 { try bench.step() }
+    try bench.run()
+    let ids = (0..<20).map { bench.submit("client \($0 % 5)", prompt: 60, output: 60) }
+    let last = try #require(bench.scheduler.jobs.last)
+    #expect(ids.contains(last.id))
+    let startsIn = try #require(last.startsIn)
+    let finishesIn = try #require(last.finishesIn)
+    #expect(startsIn < finishesIn)
+    let submitted = bench.now
+    while bench.ended[last.id] == nil { try bench.step() }
+    let took = bench.now - submitted
+    #expect(abs(finishesIn - took) < took / 4, "estimated \(finishesIn), took \(took)")
+  }
+
+  @Test func aPendingJobIsToldWhatApprovingWouldMean() throws {
+    var bench = try Bench(Bench.limits())
+    bench.submit(prompt: 200, output: 30)
+    bench.submit(prompt: 200, output: 30)
+    try bench.run()
+    let pending = bench.submit(prompt: 100, output: 40, verdict: .ask)
+    let view = try #require(bench.scheduler.jobs.first { $0.id == pending })
+    #expect(view.startsIn == 0)
+    #expect((view.finishesIn ?? 0) > 400_000)
+    _ = bench.scheduler.pause(at: bench.now)
+    #expect(bench.scheduler.jobs.first?.finishesIn == nil)
+  }
+
+  @Test func rowsAreShownInTheOrderOfTheirWay() throws {
+    var bench = try Bench(Bench.limits { $0.maxRunning = 1 })
+    let running = bench.submit(output: 50)
+    try bench.step()
+    let pending = bench.submit(verdict: .ask)
+    let held = bench.submit()
+    let queued = bench.submit()
+    _ = try bench.scheduler.hold(held, at: bench.now)
+    bench.now += 3_000_000
+    _ = bench.scheduler.tick(at: bench.now)
+    #expect(bench.scheduler.jobs.map(\.id) == [running, queued, held, pending])
+    #expect(bench.scheduler.jobs.map(\.state) == [.running, .queued, .held, .pending])
+    let row = try #require(bench.scheduler.job(pending))
+    #expect(row.age == 3_000_000 && row.decideWithin == 597_000_000)
+    let load = bench.scheduler.load
+    #expect([load.pending, load.queued, load.running, load.held] == [1, 1, 1, 1])
+  }
+
+  @Test func anAnswerThatStopsEarlyIsDone() throws {
+    var bench = try Bench(Bench.limits())
+    let id = bench.submit(output: 100)
+    bench.stopAt[id] = 7
+    try bench.run()
+    #expect(bench.ended[id]?.outcome == .done(.stop) && bench.ended[id]?.generatedTokens == 7)
+  }
+
+  @Test func anEndWithoutATokenCountsNone() throws {
+    var bench = try Bench(Bench.limits())
+    let id = bench.submit(output: 100)
+    let plan = bench.plan()
+    bench.note(
+      try bench.scheduler.stepped(plan.number, [StepResult(job: id, .end(.stop))], took: 9, at: bench.now))
+    #expect(bench.ended[id]?.outcome == .done(.stop) && bench.ended[id]?.generatedTokens == 0)
+  }
+}
