@@ -8,6 +8,22 @@ enum Commands {
     .tokenize,
     .render,
     .models,
+    .serve,
+    .status,
+    .jobs,
+    .approve,
+    .reject,
+    .cancel,
+    .hold,
+    .release,
+    .priority,
+    .pause,
+    .resume,
+    .drain,
+    .submit,
+    .clients,
+    .earnings,
+    .settle,
   ]
 
   /// What `hotpot` alone does; nil shows the help.

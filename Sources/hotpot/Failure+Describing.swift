@@ -3,6 +3,8 @@
 
 import Foundation
 import Inference
+import Intake
+import Node
 
 extension Failure {
   init(describing error: any Error) {
@@ -13,6 +15,17 @@ extension Failure {
     case let error as TemplateError: self.init(.badData, "\(error)", hint: error.hint)
     case let error as JSONTextError: self.init(.badData, "\(error)")
     case let error as PullError: self.init(pull: error)
+    case let error as ConfigurationError:
+      self.init(.badData, "\(error)", hint: error.hint)
+    case let error as NodeStartError:
+      let code: ExitCode =
+        switch error {
+        case .inUse: .tryAgain
+        case .journal: .inputOutput
+        case .listen: .unavailable
+        }
+      self.init(code, "\(error)", hint: error.hint)
+    case let error as ServerError: self.init(.unavailable, "\(error)")
     case is CancellationError: self.init(.interrupted, "cancelled")
     default: self.init(.internalError, "\(error)")
     }

@@ -5,11 +5,13 @@ import Inference
 
 enum ModelChoice {
   /// The file that the command's `--model` names.
-  static func path(_ arguments: Arguments) throws -> String {
+  static func path(_ arguments: Arguments) throws -> String { try path(wanted: arguments.string("model")) }
+
+  /// The file of a model that is named, by a command or a configuration; nil takes what the environment or the disk says.
+  static func path(wanted: String?) throws -> String {
     let environment = ProcessInfo.processInfo.environment
     let store = ModelStore(environment: environment)
-    if let name = arguments.string("model") ?? environment["HOTPOT_MODEL"].flatMap({ $0.isEmpty ? nil : $0 })
-    {
+    if let name = wanted ?? environment["HOTPOT_MODEL"].flatMap({ $0.isEmpty ? nil : $0 }) {
       return try path(named: name, store)
     }
     let own = store.models(of: .own)
@@ -24,6 +26,12 @@ enum ModelChoice {
         hint: "choose one with --model, such as --model \(first.name); 'hotpot models list' shows all")
     }
     return first.path
+  }
+
+  /// A file's name without `.gguf`: what the model is called on screens and in receipts.
+  static func name(ofFile path: String) -> String {
+    let file = (path as NSString).lastPathComponent
+    return file.hasSuffix(".gguf") ? String(file.dropLast(5)) : file
   }
 
   /// No model is on this machine at all.

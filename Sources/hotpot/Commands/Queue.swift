@@ -1,0 +1,198 @@
+// Queue.swift: the verbs that look at a running node and act on its jobs, over its control socket:
+// status, jobs, approve, reject, cancel, hold, release, priority, pause, resume, drain, submit.
+
+import Accounting
+import Foundation
+import Node
+
+extension Command {
+  private static let options = NodeSetup.commonOptions + [.json]
+
+  static let status = Command(
+    name: "status", summary: "one page of a running node's state",
+    options: options + [Option("watch", "print it again every second")]
+  ) { arguments in
+    _ = try arguments.operands(0...0, "")
+    let control = try ControlClient(arguments)
+    repeat {
+      let snapshot = try control.snapshot()
+      if arguments.has("json") {
+        try Console.print(json: snapshot)
+      } else {
+        if arguments.has("watch"), Console.isTerminal(STDOUT_FILENO) { Console.write("\u{1B}[H\u{1B}[2J") }
+        Console.write(StatusPage.text(snapshot))
+      }
+      if arguments.has("watch") { try await Task.sleep(for: .seconds(1)) }
+    } while arguments.has("watch")
+    return .ok
+  }
+
+  static let jobs = Command(
+    name: "jobs", summary: "list a running node's jobs", options: options + [Option("all", "ended jobs too")]
+  ) { arguments in
+    _ = try arguments.operands(0...0, "")
+    let rows = try ControlClient(arguments).snapshot().jobs
+      .filter { arguments.has("all") || arguments.has("json") || !$0.state.hasEnded }
+    if arguments.has("json") {
+      try Console.print(json: rows)
+    } else {
+      Console.write(StatusPage.jobs(rows))
+    }
+    return .ok
+  }
+
+  static let approve = act("approve", "admit jobs that wait for the operator", "ID...") { .approve(jobs: $0) }
+  static let cancel = act("cancel", "cancel jobs in any state", "ID...") { .cancel(jobs: $0) }
+  static let hold = act("hold", "take jobs out of the queue or the batch", "ID...") { .hold(jobs: $0) }
+  static let release = act("release", "let held jobs go on", "ID...") { .release(jobs: $0) }
+
+  static let reject = Command(
+    name: "reject", summary: "turn jobs away that wait for the operator", operands: "ID... --reason R",
+    options: options + [Option("reason", value: "R", "what the client reads")]
+  ) { arguments in
+    let ids = try arguments.operands(1...1_000, "a job's id")
+    return try perform(.reject(jobs: ids, reason: arguments.string("reason") ?? ""), arguments)
+  }
+
+  static let priority = Command(
+    name: "priority", summary: "set a job's priority, 0 (last) to 9 (first)", operands: "ID N",
+    options: options
+  ) { arguments in
+    let words = try arguments.operands(2...2, "a job's id and a priority")
+    guard let number = Int(words[1]), (0...9).contains(number) else {
+      throw Failure(.usage, "'\(words[1])' is no priority, wanted 0 to 9")
+    }
+    return try perform(.setPriority(jobs: [words[0]], priority: number), arguments)
+  }
+
+  static let pause = Command(
+    name: "pause", summary: "freeze decoding; jobs keep their place", options: options
+  ) { try perform(.pause, $0) }
+  static let resume = Command(
+    name: "resume", summary: "go on after pause, admit again after drain", options: options
+  ) { arguments in
+    let control = try ControlClient(arguments)
+    if try control.snapshot().node.state == .draining {
+      return try perform(.undrain, arguments)
+    }
+    return try perform(.resume, arguments)
+  }
+  static let drain = Command(
+    name: "drain", summary: "finish what was admitted, admit nothing more",
+    options: options + [Option("stop", "then stop the node")]
+  ) { arguments in
+    try perform(arguments.has("stop") ? .shutdown(drain: true) : .drain, arguments)
+  }
+
+  static let submit = Command(
+    name: "submit", summary: "run a JSON request as a job of the node, and stream its answer",
+    operands: "[FILE]",
+    details: """
+      Reads a request of /v1/chat/completions, or of /v1/completions if it has a 'prompt', from FILE or standard input.
+      The job is the operator's own: it is free and never counted as earnings. Exit codes: 0 answered, 65 a bad request,
+      69 not possible now, 75 try again later, 77 refused.
+      """,
+    options: options
+  ) { arguments in
+    let words = try arguments.operands(0...1, "")
+    let body: Data
+    if let path = words.first, path != "-" {
+      guard let data = FileManager.default.contents(atPath: path) else {
+        throw Failure(.noInput, "'\(path)' cannot be read: \(String(cString: strerror(errno)))")
+      }
+      body = data
+    } else {
+      body = FileHandle.standardInput.readDataToEndOfFile()
+    }
+    let text = String(decoding: body, as: UTF8.self)
+    return try Submission(json: arguments.has("json")).run(text, ControlClient(arguments))
+  }
+
+  private static func act(
+    _ name: String, _ summary: String, _ operands: String,
+    _ make: @escaping @Sendable ([String]) -> NodeCommand
+  ) -> Command {
+    Command(name: name, summary: summary, operands: operands, options: options) { arguments in
+      try perform(make(try arguments.operands(1...1_000, "a job's id")), arguments)
+    }
+  }
+
+  static func perform(_ command: NodeCommand, _ arguments: Arguments) throws -> ExitCode {
+    let reply = try ControlClient(arguments).perform(command)
+    let words: String
+    var isDone = false
+    switch reply {
+    case .done(let text):
+      words = text
+      isDone = true
+    case .refused(let text): words = text
+    }
+    if arguments.has("json") {
+      try Console.print(json: ["ok": isDone ? "true" : "false", "message": words])
+    } else if isDone {
+      Console.print(words)
+    } else {
+      throw Failure(.failed, words)
+    }
+    return isDone ? .ok : .failed
+  }
+}
+
+/// One submitted job: prints its text as it comes, and knows how it ended.
+private struct Submission {
+  let json: Bool
+
+  private struct Head: Decodable { let prompt: Discarded? }
+  private struct Discarded: Decodable { init(from decoder: any Decoder) {} }
+
+  private struct Chunk: Decodable {
+    struct Choice: Decodable {
+      struct Delta: Decodable { let content: String? }
+      let delta: Delta?
+      let message: Delta?
+      let text: String?
+    }
+    struct Problem: Decodable {
+      let message: String
+      let code: String?
+      let status: Int?
+    }
+    let choices: [Choice]?
+    let error: Problem?
+  }
+
+  func run(_ body: String, _ control: ControlClient) throws -> ExitCode {
+    let isChat = (try? JSONDecoder().decode(Head.self, from: Data(body.utf8)))?.prompt == nil  // Bad JSON is the node's to name.
+    try control.send(.submit(tag: 1, chat: isChat, body: body))
+    var problem: Chunk.Problem?
+    while let reply = try control.receive() {
+      switch reply {
+      case .chunk(_, let data):
+        if json {
+          if data != "[DONE]" { Console.print(data) }
+        }
+        guard let chunk = try? JSONDecoder().decode(Chunk.self, from: Data(data.utf8)) else { continue }  // `[DONE]` is none.
+        if let error = chunk.error { problem = error }
+        guard !json else { continue }
+        for choice in chunk.choices ?? [] {
+          Console.write(choice.delta?.content ?? choice.message?.content ?? choice.text ?? "")
+        }
+      case .ended(_, let status):
+        if problem == nil, !json { Console.write("\n") }
+        guard let problem else { return .ok }
+        let code = problem.status ?? status
+        throw Failure(
+          code == 403 || code == 401
+            ? .noPermission
+            : code == 408 || code == 429
+              ? .tryAgain
+              : code == 503
+                ? .unavailable
+                : code < 500 ? .badData : .failed, problem.message)
+      case .refused(_, let reason): throw Failure(.noPermission, reason)
+      case .hello, .message, .snapshot, .clients, .token, .bundle, .done: continue
+      }
+    }
+    throw Failure(.unavailable, "the node closed the connection before the answer was complete")
+  }
+}

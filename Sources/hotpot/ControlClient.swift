@@ -1,0 +1,72 @@
+// ControlClient.swift: a command's line to the node that runs on a state directory. Blocking: ask, read, end.
+
+import Foundation
+import Intake
+import Node
+
+/// One connection to a node's control socket.
+final class ControlClient {
+  private let line: LineClient
+  private var tag: UInt64 = 0
+
+  init(_ arguments: Arguments) throws {
+    let path = NodeSetup.stateDirectory(arguments) + "/control.sock"
+    do throws(ServerError) {
+      line = try LineClient(path: path, timeout: nil)
+    } catch .noServer {
+      throw Failure(
+        .unavailable, "no node runs on '\((path as NSString).deletingLastPathComponent)'",
+        hint: "'hotpot serve' starts one, '--state DIR' names another")
+    }
+    try send(.hello(version: ControlProtocol.version, every: 0, readOnly: false))
+    guard case .hello = try next() else {
+      throw Failure(.unavailable, "what listens on '\(path)' does not speak hotpot's control protocol")
+    }
+  }
+
+  func send(_ request: ControlRequest) throws { try line.send(ControlProtocol.line(request)) }
+
+  /// The next line; nil when the node closed the connection.
+  func receive() throws -> ControlReply? {
+    guard let bytes = try line.receive() else { return nil }
+    guard let reply = ControlProtocol.parse(ControlReply.self, bytes) else {
+      throw Failure(
+        .unavailable, "the node sent something that this release of hotpot cannot read",
+        hint: "use the same release of hotpot here and there")
+    }
+    return reply
+  }
+
+  private func next() throws -> ControlReply {
+    guard let reply = try receive() else { throw Failure(.unavailable, "the node closed the connection") }
+    if case .refused(let tag, let reason) = reply, tag == 0 { throw Failure(.unavailable, reason) }
+    return reply
+  }
+
+  /// Sends one request, and gives the first reply that is not news.
+  func ask(_ make: (UInt64) -> ControlRequest) throws -> ControlReply {
+    tag += 1
+    try send(make(tag))
+    while true {
+      let reply = try next()
+      if case .refused(_, let reason) = reply { throw Failure(.failed, reason) }
+      if case .message = reply { continue }
+      return reply
+    }
+  }
+
+  func snapshot() throws -> NodeSnapshot {
+    guard case .snapshot(_, let snapshot) = try ask({ .snapshot(tag: $0) }) else { throw unexpected }
+    return snapshot
+  }
+
+  func perform(_ command: NodeCommand) throws -> CommandReply {
+    tag += 1
+    try send(.command(tag: tag, command: command))
+    while true {
+      if case .message(.reply(let found, let reply)) = try next(), found == tag { return reply }
+    }
+  }
+
+  var unexpected: Failure { Failure(.internalError, "the node answered something else than was asked") }
+}

@@ -1,0 +1,140 @@
+// StatusPage.swift: snapshots as plain text for `hotpot status`, `jobs`, `clients` and `earnings`.
+// Everything a client chose passes Console.oneLine. Start at text(_:).
+
+import Accounting
+import Foundation
+import Node
+
+enum StatusPage {
+  static func text(_ snapshot: NodeSnapshot) -> String {
+    let node = snapshot.node
+    var lines: [String] = []
+    func row(_ name: String, _ value: String) {
+      lines.append(name + String(repeating: " ", count: max(1, 13 - name.count)) + Console.oneLine(value))
+    }
+    row("node", "\(node.name)\(node.isDemo ? " (demo)" : ""), hotpot \(node.version)")
+    row("state", node.state.rawValue.replacingOccurrences(of: "_", with: " "))
+    if let why = node.whyIdle { row("idle", why) }
+    for alarm in node.alarms { row("alarm", alarm) }
+    row("model", node.model.map { "\($0), \(node.profile), \(node.isa)" } ?? "none")
+    row("address", node.address ?? "none")
+    row("up", span(snapshot.time - node.started))
+    row(
+      "jobs", "\(node.running) running, \(node.queued) queued, \(node.waitingApproval) waiting for approval")
+    let speed = snapshot.throughput
+    row("decode", reading(speed.decode) { "\(rounded($0)) tokens/s" })
+    row("prefill", reading(speed.prefill) { "\(rounded($0)) tokens/s" })
+    row(
+      "first token",
+      "\(reading(speed.firstTokenP50) { "p50 \(rounded($0)) ms" }), \(reading(speed.firstTokenP99) { "p99 \(rounded($0)) ms" })"
+    )
+    row("KV in use", reading(speed.kvInUse) { "\(rounded($0 * 100)) %" })
+    row("cpu", reading(snapshot.compute.cpu) { "\(rounded($0 * 100)) %" })
+    row("memory", reading(snapshot.compute.residentMemory) { "\($0 >> 20) MiB resident" })
+    let receipts = snapshot.receipts
+    row(
+      "receipts",
+      reading(receipts.logged) {
+        "\($0) logged, \(receipts.signed) signed, \(receipts.witnessed) witnessed, \(receipts.audited) audited, \(receipts.failed) failed"
+      })
+    row("today", reading(snapshot.earnings.today) { "\(Amount(micro: $0)) \(node.currency)" })
+    row("unsettled", reading(snapshot.earnings.unsettled) { "\(Amount(micro: $0)) \(node.currency)" })
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  static func jobs(_ rows: [JobRow]) -> String {
+    if rows.isEmpty { return "no jobs\n" }
+    return table(
+      [["JOB", "STATE", "CLIENT", "P", "PROMPT", "OUTPUT", "TOK/S", "DETAIL"]]
+        + rows.map { row in
+          [
+            String(row.id.prefix(8)), row.state.rawValue, row.client, "\(row.priority)",
+            "\(row.promptTokens)",
+            "\(row.outputTokens)/\(row.outputLimit)", row.tokensPerSecond.map { rounded($0) } ?? "-",
+            row.stateDetail ?? "",
+          ]
+        })
+  }
+
+  static func clients(_ rows: [ClientRow]) -> String {
+    if rows.isEmpty { return "no clients; 'hotpot clients add NAME' makes one\n" }
+    return table(
+      [["CLIENT", "STATE", "JOBS", "TOKENS", "POSTED", "SETTLED", "BUDGET"]]
+        + rows.map { row in
+          [
+            row.name, row.revoked == nil ? "active" : "revoked", "\(row.jobs)", "\(row.tokens)",
+            Amount(micro: row.posted).description, Amount(micro: row.settled).description,
+            row.budget.map { Amount(micro: $0).description } ?? "-",
+          ]
+        })
+  }
+
+  static func earnings(_ snapshot: NodeSnapshot) -> String {
+    let earnings = snapshot.earnings
+    func money(_ reading: Reading<MicroUnits>) -> String {
+      self.reading(reading) { "\(Amount(micro: $0)) \(snapshot.node.currency)" }
+    }
+    var text = """
+      today        \(money(earnings.today))
+      net today    \(money(earnings.todayNet))
+      per hour     \(money(earnings.perHour))
+      projection   \(money(earnings.projectedDay)) for the day at that rate
+      unsettled    \(money(earnings.unsettled))
+      verified     \(money(earnings.verified))
+      settled      \(money(earnings.settled))
+
+      """
+    if !earnings.clients.isEmpty {
+      text +=
+        "\n"
+        + table(
+          [["CLIENT", "TODAY", "TOTAL", "UNSETTLED", "JOBS", "TOKENS"]]
+            + earnings.clients.map {
+              [
+                $0.client, Amount(micro: $0.today).description, Amount(micro: $0.total).description,
+                Amount(micro: $0.unsettled).description, "\($0.jobs)", "\($0.tokens)",
+              ]
+            })
+    }
+    return text
+  }
+
+  /// Columns two spaces apart, the last one ragged.
+  static func table(_ rows: [[String]]) -> String {
+    let rows = rows.map { $0.map(Console.oneLine) }
+    let columns = rows.map(\.count).max() ?? 0
+    let widths = (0..<columns).map { column in
+      rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+    }
+    return rows.map { row in
+      var line = ""
+      for (index, cell) in row.enumerated() {
+        line +=
+          index == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[index] - cell.count + 2)
+      }
+      while line.hasSuffix(" ") { line.removeLast() }
+      return line + "\n"
+    }.joined()
+  }
+
+  static func reading<Value>(_ reading: Reading<Value>, _ words: (Value) -> String) -> String {
+    switch reading {
+    case .value(let value): words(value)
+    case .stale(let value, _): "\(words(value)) (stale)"
+    case .warmingUp: "warming up"
+    case .unavailable(let reason): "unavailable: \(reason)"
+    }
+  }
+
+  static func rounded(_ value: Double) -> String {
+    value >= 100 ? String(Int(value.rounded())) : String((value * 10).rounded() / 10)
+  }
+
+  static func span(_ microseconds: Microseconds) -> String {
+    let seconds = max(0, microseconds / 1_000_000)
+    let (days, rest) = seconds.quotientAndRemainder(dividingBy: 86_400)
+    func two(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    let clock = "\(two(rest / 3_600)):\(two(rest % 3_600 / 60)):\(two(rest % 60))"
+    return days > 0 ? "\(days)d \(clock)" : clock
+  }
+}
