@@ -22,6 +22,8 @@ enum Commands {
     .drain,
     .submit,
     .clients,
+    .receipts,
+    .verifyReceipt,
     .earnings,
     .settle,
   ]

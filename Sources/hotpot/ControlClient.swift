@@ -68,5 +68,21 @@ final class ControlClient {
     }
   }
 
+  func receipt(_ id: String) throws -> ReceiptDetail {
+    tag += 1
+    try send(.command(tag: tag, command: .receipt(id: id)))
+    var detail: ReceiptDetail?
+    while true {
+      switch try next() {
+      case .message(.receipt(let found)): detail = found
+      case .message(.reply(_, .refused(let reason))): throw Failure(.noInput, reason)
+      case .message(.reply):
+        guard let detail else { throw unexpected }
+        return detail
+      case .hello, .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .refused, .done: continue
+      }
+    }
+  }
+
   var unexpected: Failure { Failure(.internalError, "the node answered something else than was asked") }
 }

@@ -5,6 +5,7 @@ import Foundation
 import Inference
 import Intake
 import Node
+import Receipts
 
 extension Failure {
   init(describing error: any Error) {
@@ -25,6 +26,9 @@ extension Failure {
         case .listen: .unavailable
         }
       self.init(code, "\(error)", hint: error.hint)
+    case let error as FormatError: self.init(.badData, "\(error)")
+    case let error as LineError: self.init(.badData, "\(error)")
+    case let error as ServingError: self.init(.badData, error.description, hint: error.hint)
     case let error as ServerError: self.init(.unavailable, "\(error)")
     case is CancellationError: self.init(.interrupted, "cancelled")
     default: self.init(.internalError, "\(error)")

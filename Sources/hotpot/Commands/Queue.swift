@@ -162,7 +162,8 @@ private struct Submission {
   }
 
   func run(_ body: String, _ control: ControlClient) throws -> ExitCode {
-    let isChat = (try? JSONDecoder().decode(Head.self, from: Data(body.utf8)))?.prompt == nil  // Bad JSON is the node's to name.
+    // JSON that cannot be read is the node's to name.
+    let isChat = (try? JSONDecoder().decode(Head.self, from: Data(body.utf8)))?.prompt == nil
     try control.send(.submit(tag: 1, chat: isChat, body: body))
     var problem: Chunk.Problem?
     while let reply = try control.receive() {
@@ -171,7 +172,8 @@ private struct Submission {
         if json {
           if data != "[DONE]" { Console.print(data) }
         }
-        guard let chunk = try? JSONDecoder().decode(Chunk.self, from: Data(data.utf8)) else { continue }  // `[DONE]` is none.
+        // `[DONE]` is no chunk.
+        guard let chunk = try? JSONDecoder().decode(Chunk.self, from: Data(data.utf8)) else { continue }
         if let error = chunk.error { problem = error }
         guard !json else { continue }
         for choice in chunk.choices ?? [] {

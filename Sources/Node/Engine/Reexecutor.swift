@@ -1,0 +1,111 @@
+// Reexecutor.swift: runs a receipt's transcript again: one teacher-forced prefill, the sampler replayed over it.
+// Any machine with the model's file can do it; the bits are the same everywhere. Leaves out comparing (Receipts.Reexecution).
+// Start at Reexecutor.run.
+import Foundation
+import Inference
+import Receipts
+
+public enum Reexecutor {
+  /// Tokens of one prefill chunk.
+  static let chunk = 512
+
+  /// What the model at `path` makes of a transcript under the receipt's sampler and numerics.
+  ///
+  /// Blocks for as long as the prefill takes. Memory: the model and the KV cache of the transcript.
+  /// - Throws: words, when the model cannot run it at all.
+  public static func run(
+    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, path: String, threads: Int?,
+    progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+  ) throws(ServingError) -> Reexecution {
+    let prompt = transcript.prompt.map { Int32(bitPattern: $0) }
+    let output = transcript.output.map { Int32(bitPattern: $0) }
+    guard !prompt.isEmpty else { throw ServingError("the transcript's prompt is empty", hint: nil) }
+    let model: Model
+    let tokenizer: Tokenizer
+    do {
+      model = try Model(path: path, threads: threads)
+      tokenizer = try Tokenizer(model.file)
+    } catch {
+      throw ServingError("\(error)", hint: nil)
+    }
+    guard let digest = SHA256Digest(bytes: model.fileDigest()) else {
+      throw ServingError("the model file's digest cannot be computed", hint: nil)
+    }
+    let profile: Engine.Profile = receipt.numerics == Engine.Profile.a8.numericsVersion ? .a8 : .a12
+    var result = Reexecution(
+      model: digest, numerics: profile.numericsVersion, windows: [], tokens: [], finish: nil)
+    // Another model's bits say nothing, and its vocabulary may not even hold these tokens.
+    guard digest == receipt.modelSHA256, profile.numericsVersion == receipt.numerics else { return result }
+    let vocabulary = model.hyperparameters.vocabularySize
+    guard (prompt + output).allSatisfy({ $0 >= 0 && Int($0) < vocabulary }) else {
+      throw ServingError(
+        "the transcript holds a token that is not in the vocabulary of \(vocabulary)", hint: nil)
+    }
+    // The last token is chosen, not fed.
+    let fed = prompt + output.dropLast()
+    guard fed.count <= model.hyperparameters.contextLength else {
+      throw ServingError(
+        "the transcript has \(fed.count) tokens, the model's context is \(model.hyperparameters.contextLength)",
+        hint: nil)
+    }
+    let blocks = (fed.count + Engine.blockSize - 1) / Engine.blockSize
+    let engine: Engine
+    do throws(EngineError) {
+      engine = try Engine(
+        model: model,
+        configuration: Engine.Configuration(threads: threads, profile: profile, kvBlocks: blocks))
+    } catch {
+      throw ServingError("\(error)", hint: error.hint)
+    }
+    let sampling = sampling(receipt, transcript)
+    let context = SamplingContext(
+      sampling, promptCount: prompt.count, transcript: sampling.usesHistory ? prompt + output : [])
+    let table = (0..<Int32(blocks)).map { $0 }
+    var windows = WindowHashes()
+    var position = 0
+    while position < fed.count {
+      let end = min(fed.count, position + chunk)
+      let item = StepItem(
+        tokens: Array(fed[position..<end]), position: position, blocks: table, output: .replay(context),
+        digests: true)
+      let results: [StepResult]
+      do throws(EngineError) { results = try engine.step([item]) } catch {
+        throw ServingError("\(error)", hint: error.hint)
+      }
+      guard let found = results.first else { throw ServingError("the engine gave no result", hint: nil) }
+      if let failure = found.failure { throw ServingError("\(failure)", hint: failure.hint) }
+      for (choice, bytes) in zip(found.choices, found.digests) where result.tokens.count < output.count {
+        result.tokens.append(UInt32(bitPattern: choice.token))
+        if let digest = SHA256Digest(bytes: bytes) { windows.append(digest) }
+      }
+      position = end
+      progress(position, fed.count)
+    }
+    result.windows = windows.windows
+    result.finish = finish(receipt, output, tokenizer)
+    return result
+  }
+
+  private static func sampling(
+    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript
+  ) -> SamplingRequest {
+    SamplingRequest(
+      temperature: receipt.sampler.temperature, topK: receipt.sampler.topK, topP: receipt.sampler.topP,
+      minP: receipt.sampler.minP, repetitionPenalty: receipt.sampler.repetitionPenalty,
+      presencePenalty: receipt.sampler.presencePenalty, frequencyPenalty: receipt.sampler.frequencyPenalty,
+      logitBias: transcript.biases.map { .init(token: Int32(bitPattern: $0.token), bias: $0.bias) },
+      seed: receipt.sampler.seed)
+  }
+
+  /// How the job would have ended after these tokens. A stop string is the client's own knowledge: an answer that ends
+  /// neither with an end token nor at its limit is not contradicted.
+  private static func finish(
+    _ receipt: Receipts.Receipt, _ output: [Int32], _ tokenizer: Tokenizer
+  ) -> Receipts.Receipt.Finish? {
+    if let last = output.last, tokenizer.isEndOfGeneration(last) {
+      return receipt.finish == .length && output.count == receipt.maxTokens ? .length : .stop
+    }
+    if output.count >= receipt.maxTokens { return receipt.finish == .stopString ? .stopString : .length }
+    return receipt.finish == .stopString || receipt.finish == .cancelled ? nil : .cancelled
+  }
+}

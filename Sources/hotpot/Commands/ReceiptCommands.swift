@@ -1,0 +1,201 @@
+// ReceiptCommands.swift: the log of receipts, and checking one without believing anyone:
+// `hotpot receipts`, `hotpot verify`, `hotpot witness`.
+
+import Accounting
+import Foundation
+import Node
+import Receipts
+
+extension Command {
+  static let receipts = Command(
+    name: "receipts", summary: "the node's log of receipts", operands: "[list | show ID | export ID]",
+    details: """
+      export writes a bundle to standard output: receipt, proof, checkpoint, signature and the node's key. Anyone checks it
+      with 'hotpot verify', or with ssh-keygen, sha256sum and base64 as hotpot-receipt(5) shows.
+      """,
+    options: NodeSetup.commonOptions + [
+      .json, Option("transcript", value: "FILE", "with export: put the client's transcript into the bundle"),
+    ]
+  ) { arguments in
+    let words = try arguments.operands(0...2, "")
+    let control = try ControlClient(arguments)
+    switch words.first ?? "list" {
+    case "list":
+      let rows = try control.snapshot().receipts.recent
+      if arguments.has("json") { try Console.print(json: rows) } else { Console.write(receiptTable(rows)) }
+    case "show" where words.count == 2:
+      let detail = try control.receipt(words[1])
+      if arguments.has("json") {
+        Console.write(detail.line)
+      } else {
+        Console.write(StatusPage.table(detail.fields))
+      }
+    case "export" where words.count == 2:
+      guard case .bundle(_, let text) = try control.ask({ .exportReceipt(tag: $0, id: words[1]) }) else {
+        throw control.unexpected
+      }
+      var bundle = try Receipts.Bundle(parsing: text)
+      if let path = arguments.string("transcript") {
+        bundle.transcript = try Receipts.Transcript(parsing: String(decoding: readFile(path), as: UTF8.self))
+          .text
+      }
+      Console.write(bundle.text)
+    default:
+      throw Failure(
+        .usage, "'\(words.joined(separator: " "))' is not understood",
+        hint: "'hotpot receipts --help' shows the usage")
+    }
+    return .ok
+  }
+
+  private static func receiptTable(_ rows: [ReceiptRow]) -> String {
+    if rows.isEmpty { return "no receipts yet\n" }
+    return StatusPage.table(
+      [["RECEIPT", "INDEX", "CLIENT", "PROMPT", "OUTPUT", "AMOUNT", "STATE", "AUDIT"]]
+        + rows.map { row in
+          let audit: String =
+            switch row.audit {
+            case .unaudited: "unaudited"
+            case .running: "running"
+            case .audited: "identical"
+            case .failed(let difference): "FAILED: \(difference)"
+            }
+          return [
+            row.id, "\(row.index)", row.client, "\(row.promptTokens)", "\(row.outputTokens)",
+            row.amount.map { Amount(micro: $0).description } ?? "-", row.state.rawValue, audit,
+          ]
+        })
+  }
+
+  static let verifyReceipt = Command(
+    name: "verify", summary: "check a receipt, with or without running the model again", operands: "BUNDLE",
+    details: """
+      Without more, the receipt, its signature and its place in the log are checked. With a transcript, what it commits to and
+      its counts; with --model too, the model runs again and the first difference is named. What was not checked is said to be
+      "not checked". Exit code 0 only if every check that was asked for holds.
+      """,
+    options: [
+      Option(
+        "transcript", letter: "t", value: "FILE",
+        "what the client holds: nonces and tokens, or the node's JSON answer"),
+      .model,
+      Option("signers", value: "FILE", "allowed_signers of keys that you trust"),
+      Option("revoked", value: "FILE", "keys that are revoked"),
+      Option("earlier", value: "FILE", "a checkpoint of the same log from before"),
+      Option("witnesses", value: "FILE", "allowed_signers of witnesses that you trust"),
+      Option("threads", value: "N", "threads for running the model"), .json,
+    ]
+  ) { arguments in
+    let path = try arguments.operands(1...1, "a bundle")[0]
+    var bundle = try Receipts.Bundle(parsing: String(decoding: readFile(path), as: UTF8.self))
+    var evidence = Verification.Evidence()
+    var asked: Set<Verification.Name> = [.receipt, .signature, .inclusion, .counts, .amount]
+    if let path = arguments.string("transcript") { evidence.transcript = try transcript(readFile(path)) }
+    if evidence.transcript == nil, let text = bundle.transcript {
+      evidence.transcript = try Receipts.Transcript(parsing: text)
+    }
+    if evidence.transcript != nil { asked.insert(.commitments) }
+    if let path = arguments.string("signers") {
+      evidence.allowedSigners = String(decoding: try readFile(path), as: UTF8.self)
+    }
+    evidence.revoked = arguments.string("revoked")
+    if let path = arguments.string("earlier") {
+      evidence.earlier = try Checkpoint(parsing: String(decoding: readFile(path), as: UTF8.self))
+      asked.insert(.consistency)
+    }
+    if let path = arguments.string("witnesses") {
+      evidence.witnesses = String(decoding: try readFile(path), as: UTF8.self)
+      asked.insert(.witness)
+    }
+    if arguments.has("model") {
+      asked.insert(.reexecution)
+      evidence.reexecution = try await reexecution(&bundle, evidence.transcript, arguments)
+    }
+    let evidenceForChecks = evidence
+    let verification = Verification(bundle, evidence: evidenceForChecks)
+    let passes = verification.passes(asking: asked)
+    if arguments.has("json") {
+      struct Row: Encodable {
+        let name: String
+        let result: String
+        let detail: String
+      }
+      struct Page: Encodable {
+        let ok: Bool
+        let checks: [Row]
+      }
+      try Console.print(
+        json: Page(
+          ok: passes,
+          checks: verification.checks.map {
+            Row(name: $0.name.rawValue, result: $0.result.word, detail: $0.detail)
+          }))
+    } else {
+      Console.write(
+        StatusPage.table(
+          verification.checks.map {
+            [$0.name.rawValue, $0.result == .failed ? "FAILED" : $0.result.word, $0.detail]
+          }))
+    }
+    return passes ? .ok : .failed
+  }
+
+  private static func reexecution(
+    _ bundle: inout Receipts.Bundle, _ transcript: Receipts.Transcript?, _ arguments: Arguments
+  ) async throws -> Verification.Evidence.Result {
+    guard let transcript else { return .notRun(why: "there is no transcript; the client's is needed") }
+    guard case .receipt(let receipt) = try Entry(parsing: Array(bundle.receipt.utf8)).record else {
+      return .notRun(why: "the line is no receipt")
+    }
+    // Running a transcript that the receipt does not commit to would say nothing about the receipt.
+    guard transcript.promptCommitment == receipt.promptCommitment,
+      transcript.outputCommitment == receipt.outputCommitment
+    else { return .notRun(why: "the transcript is not the one that the receipt commits to") }
+    let path = try ModelChoice.path(arguments)
+    let threads = try arguments.int("threads", in: 1...1024)
+    let shows = Console.isTerminal(STDERR_FILENO)
+    do {
+      let found = try await OwnThread.run {
+        try Reexecutor.run(receipt, transcript, path: path, threads: threads) { done, total in
+          if shows { Console.note("\rre-executing \(done) of \(total) tokens\(done == total ? "\n" : "")") }
+        }
+      }
+      return .ran(found)
+    } catch {
+      return .failed("\(error)")
+    }
+  }
+
+  /// A transcript file, or the node's own JSON answer with `return_token_ids`.
+  private static func transcript(_ bytes: [UInt8]) throws -> Receipts.Transcript {
+    struct Answer: Decodable {
+      struct Own: Decodable {
+        let nonce: String?
+        let promptTokenIds: [UInt32]?
+        let tokenIds: [UInt32]?
+      }
+      let hotpot: Own
+    }
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    // What is no answer is read as a transcript, whose error says what was wanted.
+    if let answer = try? decoder.decode(Answer.self, from: Data(bytes)), let hex = answer.hotpot.nonce,
+      let nonces = Nonces(hex: hex)
+    {
+      guard let prompt = answer.hotpot.promptTokenIds, let output = answer.hotpot.tokenIds else {
+        throw Failure(
+          .badData, "the answer holds no token ids", hint: "ask for them with \"return_token_ids\": true")
+      }
+      return Receipts.Transcript(nonces: nonces, prompt: prompt, output: output)
+    }
+    return try Receipts.Transcript(parsing: String(decoding: bytes, as: UTF8.self))
+  }
+
+  static func readFile(_ path: String) throws -> [UInt8] {
+    if path == "-" { return Array(FileHandle.standardInput.readDataToEndOfFile()) }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw Failure(.noInput, "'\(path)' cannot be read: \(String(cString: strerror(errno)))")
+    }
+    return Array(data)
+  }
+}
