@@ -235,6 +235,15 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
     #expect(names(tokenizer.encode("<s>hello", parseSpecial: true)) == ["<s>", " hello"])
   }
 
+  @Test func tokensWithSpacesInsideAreFoundAcrossWords() throws {
+    let pieces = ["▁", "a", "b", "a▁", "▁b", "a▁b"]
+    let across = try vocabulary(SyntheticVocabulary.sentencePiece(pieces: pieces))
+    #expect(across.encode("a b").compactMap { across.name(of: $0) } == [" ", "a b"])
+    let apart = try vocabulary(
+      SyntheticVocabulary.sentencePiece(pieces: pieces.filter { !$0.hasPrefix("a▁") }))
+    #expect(apart.encode("a b").compactMap { apart.name(of: $0) } == [" ", "a", " b"])
+  }
+
   @Test func longWordsAreMergedLikeShortOnes() throws {
     // 48 symbols and fewer are scanned, more go through a heap; both must find the same merges.
     let merges = ["a b", "b a", "ab ab", "a a", "aa a", "ba ba", "abab a", "Ġ a", "Ġa b"]

@@ -11,9 +11,16 @@ struct CharacterClass: OptionSet, Sendable {
   static let mark = CharacterClass(rawValue: 8)  // \p{M}
   static let punctuation = CharacterClass(rawValue: 16)  // \p{P}
 
-  /// The classes of a character by Unicode's general category and White_Space.
+  /// The classes of a character by Unicode's general category and White_Space, as of Unicode 15.1: characters that
+  /// came later count as unassigned. So the ids of a text depend neither on the Swift that built this nor differ
+  /// from llama.cpp's, whose tables are of that version (compared for all code points, November 2026).
   init(_ scalar: Unicode.Scalar) {
-    switch scalar.properties.generalCategory {
+    let properties = scalar.properties
+    guard let age = properties.age, age.major < 15 || age.major == 15 && age.minor <= 1 else {
+      self = []
+      return
+    }
+    switch properties.generalCategory {
     case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: self = .letter
     case .decimalNumber, .letterNumber, .otherNumber: self = .number
     case .nonspacingMark, .spacingMark, .enclosingMark: self = .mark
@@ -21,7 +28,7 @@ struct CharacterClass: OptionSet, Sendable {
       .finalPunctuation, .otherPunctuation:
       self = .punctuation
     default:
-      self = scalar.properties.isWhitespace ? .space : []
+      self = properties.isWhitespace ? .space : []
     }
   }
 

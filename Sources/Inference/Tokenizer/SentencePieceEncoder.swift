@@ -11,6 +11,14 @@ struct SentencePieceEncoder: Sendable {
   let byteTokens: [Int32]
   let unknown: Int32?
   let longestToken: Int
+  /// True where spaces stand only at the front of tokens, so that no merge reaches over the border between a
+  /// character and the space after it, and each word can be encoded alone.
+  let wordsAreApart: Bool
+
+  /// Whether a token has a space after something else.
+  static func hasInnerSpace(_ token: UnsafeBufferPointer<UInt8>) -> Bool {
+    token.drop { $0 == 0x20 }.contains(0x20)
+  }
 
   struct Scratch {
     var starts: [UInt32] = []
@@ -28,11 +36,26 @@ struct SentencePieceEncoder: Sendable {
   }
 
   func encode(_ text: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch) {
+    guard wordsAreApart else {
+      encodeWord(text, into: &output, scratch: &scratch)
+      return
+    }
+    var start = 0
+    for end in text.indices.dropFirst() where text[end] == 0x20 && text[end - 1] != 0x20 {
+      encodeWord(UnsafeBufferPointer(rebasing: text[start..<end]), into: &output, scratch: &scratch)
+      start = end
+    }
+    encodeWord(UnsafeBufferPointer(rebasing: text[start...]), into: &output, scratch: &scratch)
+  }
+
+  private func encodeWord(
+    _ text: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch
+  ) {
     // Positions are 32-bit; parts of a longer text (no request is allowed 4 GB) are encoded one by one.
     let limit = Int(UInt32.max) - 1
     guard text.count <= limit else {
-      encode(UnsafeBufferPointer(rebasing: text[..<limit]), into: &output, scratch: &scratch)
-      encode(UnsafeBufferPointer(rebasing: text[limit...]), into: &output, scratch: &scratch)
+      encodeWord(UnsafeBufferPointer(rebasing: text[..<limit]), into: &output, scratch: &scratch)
+      encodeWord(UnsafeBufferPointer(rebasing: text[limit...]), into: &output, scratch: &scratch)
       return
     }
     guard !text.isEmpty else { return }
@@ -43,11 +66,15 @@ struct SentencePieceEncoder: Sendable {
       scratch.starts.append(UInt32(index))
     }
     let count = scratch.starts.count
-    scratch.lengths = (0..<count).map { index in
-      (index + 1 < count ? scratch.starts[index + 1] : UInt32(text.count)) - scratch.starts[index]
+    scratch.lengths.removeAll(keepingCapacity: true)
+    scratch.next.removeAll(keepingCapacity: true)
+    scratch.previous.removeAll(keepingCapacity: true)
+    for index in 0..<count {
+      let end = index + 1 < count ? scratch.starts[index + 1] : UInt32(text.count)
+      scratch.lengths.append(end - scratch.starts[index])
+      scratch.next.append(index + 1 < count ? UInt32(index + 1) : none)
+      scratch.previous.append(index > 0 ? UInt32(index - 1) : none)
     }
-    scratch.next = (0..<count).map { $0 + 1 < count ? UInt32($0 + 1) : none }
-    scratch.previous = (0..<count).map { $0 > 0 ? UInt32($0 - 1) : none }
 
     func look(at left: Int) {
       let right = scratch.next[left]

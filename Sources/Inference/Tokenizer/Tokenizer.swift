@@ -72,7 +72,10 @@ public final class Tokenizer: Sendable {
       algorithm = .sentencePiece(
         SentencePieceEncoder(
           table: source.table, order: order, byteTokens: byteTokens, unknown: source.unknownPiece,
-          longestToken: (0..<source.kinds.count).reduce(0) { max($0, source.table.range($1).count) }))
+          longestToken: (0..<source.kinds.count).reduce(0) { max($0, source.table.range($1).count) },
+          wordsAreApart: !(0..<source.kinds.count).contains { id in
+            source.table.withBytes(of: id) { SentencePieceEncoder.hasInnerSpace($0) }
+          }))
     }
     special = TokenMatcher(source.specialNames)
     plain = TokenMatcher(source.plainNames)

@@ -1,6 +1,8 @@
 // Vocabulary.swift: the bytes, kinds and scores of all tokens in a few flat arrays, and a hash table from bytes to
 // token. Leaves out how text is cut and merged. Its memory is a copy: the file's mapping may go.
 
+import Foundation
+
 /// What a token is for. The raw value is the number in `tokenizer.ggml.token_type`.
 enum TokenKind: UInt8, Sendable {
   case normal = 1
@@ -105,13 +107,9 @@ struct ByteStringTable: Sendable {
   func equals(_ index: Int, _ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
     let range = range(index)
     guard range.count == bytes.count else { return false }
-    return arena.withUnsafeBufferPointer { stored in
-      var offset = 0
-      while offset < bytes.count {
-        if stored[range.lowerBound + offset] != bytes[offset] { return false }
-        offset += 1
-      }
-      return true
+    return arena.withUnsafeBytes { stored in
+      guard let first = stored.baseAddress, let second = bytes.baseAddress else { return true }
+      return memcmp(first + range.lowerBound, second, bytes.count) == 0
     }
   }
 
