@@ -29,6 +29,9 @@ public struct LoopStatistics: Sendable, Equatable {
   public var refusedRequests = 0
   /// Streams dropped because their readers were slow or gone.
   public var droppedStreams = 0
+  /// Bytes of all connections so far.
+  public var receivedBytes: UInt64 = 0
+  public var sentBytes: UInt64 = 0
 
   public init() {}
 }
@@ -397,6 +400,7 @@ final class Loop {
       }
     if count > 0 {
       connection.lastActivity = now
+      statistics.receivedBytes &+= UInt64(count)
       connection.received(buffer.span.extracting(0..<count))
     } else if count == 0 {
       connection.reachedEnd()
@@ -420,6 +424,7 @@ final class Loop {
       if count == -Int(EAGAIN) { return true }
       guard count > 0 else { return false }
       connection.output.drop(count)
+      statistics.sentBytes &+= UInt64(count)
       connection.lastWrite = now
     }
     return true

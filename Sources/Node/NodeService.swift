@@ -87,6 +87,7 @@ public final class NodeService: Sendable {
     var server: Server?
     var control: ControlServer?
     var timer: NodeTimer?
+    var watch: MachineWatch?
     var subscribers: [UInt64: Subscriber] = [:]
     var nextSubscriber: UInt64 = 1
     var pull: Task<Void, Never>?
@@ -184,8 +185,17 @@ public final class NodeService: Sendable {
       throw .listen(error)
     }
     let timer = NodeTimer { [weak self] in self?.beat() }
-    parts.withLock { $0.timer = timer }
+    let watch = MachineWatch(
+      stateDirectory: options.stateDirectory, network: { [weak self] in self?.traffic }
+    ) {
+      [weak self] in self?.send(.telemetry($0, joules: $1))
+    }
+    parts.withLock {
+      $0.timer = timer
+      $0.watch = watch
+    }
     timer.start()
+    watch.start()
     loadModel(named: options.configuration.model)
   }
 
@@ -251,6 +261,11 @@ public final class NodeService: Sendable {
 
   var serving: Serving? { parts.withLock { $0.serving } }
   var notary: Notary? { parts.withLock { $0.notary } }
+  /// Bytes of the HTTP sockets so far.
+  private var traffic: (received: UInt64, sent: UInt64)? {
+    parts.withLock { $0.server }.map { ($0.statistics.receivedBytes, $0.statistics.sentBytes) }
+  }
+
   /// TCP ports that HTTP is served on.
   public var ports: [UInt16] { parts.withLock { $0.server?.ports } ?? [] }
 
@@ -279,6 +294,7 @@ public final class NodeService: Sendable {
     guard let parts else { return }
     let thread = Thread { [self] in
       parts.timer?.stop()
+      parts.watch?.stop()
       parts.loop?.stop()
       parts.pull?.cancel()
       parts.server?.stop(grace: .seconds(2))

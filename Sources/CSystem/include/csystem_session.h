@@ -10,4 +10,8 @@
 // dispositions and masks are the defaults. Returns 0 and the child's pid, or an errno.
 int csystem_spawn_session(const char *path, char *const argv[], int link, pid_t *pid);
 
+// Starts `argv[0]`, found on PATH, with descriptor `link` as its standard input and output and standard error as here.
+// Returns 0 and the child's pid, or an errno.
+int csystem_spawn_piped(char *const argv[], int link, pid_t *pid);
+
 #endif

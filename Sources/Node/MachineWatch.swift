@@ -1,0 +1,70 @@
+// MachineWatch.swift: samples of the machine once a second, on a thread of their own, in the snapshot's terms.
+// A source that hangs stops this thread and nothing else: the last sample is then shown as stale.
+// Leaves out what limits do about it (NodeState). Start at start().
+import Foundation
+import Synchronization
+import Telemetry
+
+final class MachineWatch: Sendable {
+  private let stateDirectory: String
+  private let deliver: @Sendable (ComputeSnapshot, _ joules: Double) -> Void
+  private let network: @Sendable () -> (received: UInt64, sent: UInt64)?
+  private let isStopped = Atomic<Bool>(false)
+
+  /// - network: bytes of the node's own sockets so far
+  init(
+    stateDirectory: String, network: @escaping @Sendable () -> (received: UInt64, sent: UInt64)?,
+    deliver: @escaping @Sendable (ComputeSnapshot, _ joules: Double) -> Void
+  ) {
+    self.stateDirectory = stateDirectory
+    self.network = network
+    self.deliver = deliver
+  }
+
+  func start() {
+    let thread = Thread { [self] in
+      var sampler = Sampler(stateDirectory: stateDirectory)
+      var before: (time: Microseconds, received: UInt64, sent: UInt64)?
+      while !isStopped.load(ordering: .relaxed) {
+        let now = NodeService.now().monotonic
+        let sample = sampler.sample(at: now)
+        var rates: (Reading<Double>, Reading<Double>) = (.warmingUp, .warmingUp)
+        if let bytes = network() {
+          if let old = before, now > old.time {
+            let seconds = Double(now - old.time) / 1_000_000
+            rates = (
+              .value(Double(bytes.received &- old.received) / seconds),
+              .value(Double(bytes.sent &- old.sent) / seconds)
+            )
+          }
+          before = (now, bytes.received, bytes.sent)
+        } else {
+          rates = (.unavailable("no socket is open"), .unavailable("no socket is open"))
+        }
+        deliver(ComputeSnapshot(sample, network: rates), sample.processor.joules.current ?? 0)
+        Thread.sleep(forTimeInterval: 1)
+      }
+    }
+    thread.name = "telemetry"
+    thread.stackSize = 512 << 10
+    thread.start()
+  }
+
+  func stop() { isStopped.store(true, ordering: .relaxed) }
+}
+
+extension ComputeSnapshot {
+  init(_ sample: MachineSample, network: (Reading<Double>, Reading<Double>)) {
+    let cores = sample.processor.cores.map { $0.map(\.busy) }
+    self.init(
+      cpu: sample.processor.total.map(\.busy), cores: cores, cpuTemperature: sample.processor.temperature,
+      cpuPower: sample.processor.power, load: sample.processor.load, memoryUsed: sample.memory.used,
+      memoryTotal: sample.memory.total, swapUsed: sample.memory.swapUsed,
+      residentMemory: sample.memory.resident, cpuPressure: sample.pressure.cpu,
+      memoryPressure: sample.pressure.memory, ioPressure: sample.pressure.io, diskFree: sample.disk.free,
+      networkIn: network.0, networkOut: network.1, gpus: .unavailable("no GPU readings in this release"),
+      container: sample.container.words(
+        cores: cores.current?.count ?? ProcessInfo.processInfo.processorCount,
+        memoryTotal: sample.memory.total.current))
+  }
+}

@@ -1,0 +1,44 @@
+// Sampler.swift: one sample of the machine, all sources together. Never on the engine's or a screen's thread.
+// Leaves out when it is taken (Node) and what is done about it. Start at Sampler.sample.
+
+/// What the machine does, at one moment.
+public struct MachineSample: Sendable, Equatable {
+  /// Microseconds of a monotonic clock.
+  public let time: Int64
+  public let processor: ProcessorReading
+  public let memory: MemoryReading
+  public let pressure: PressureReading
+  public let disk: DiskReading
+  public let container: ContainerLimits
+}
+
+/// Reads all sources. One owner at a time; a source that fails makes its own reading unavailable and nothing else.
+public struct Sampler: ~Copyable {
+  private var processor: ProcessorSource
+  private var memory: MemorySource
+  private var pressure: PressureSource
+  private var disk: DiskSource
+  private let container: ContainerLimits
+  private var last: Int64?
+  /// `/proc/stat` of 256 cores fits.
+  private var buffer = [UInt8](repeating: 0, count: 64 << 10)
+
+  /// - root: "" for this machine; tests give a tree of fixtures.
+  /// - stateDirectory: whose disk is looked at.
+  public init(root: String = "", stateDirectory: String) {
+    processor = ProcessorSource(root: root)
+    memory = MemorySource(root: root)
+    pressure = PressureSource(root: root)
+    disk = DiskSource(root: root, directory: stateDirectory)
+    container = ContainerLimits(root: root)
+  }
+
+  /// - time: microseconds of a monotonic clock; rates are over the time since the last sample.
+  public mutating func sample(at time: Int64) -> MachineSample {
+    let seconds = last.map { Double(time - $0) / 1_000_000 }
+    last = time
+    return MachineSample(
+      time: time, processor: processor.read(&buffer, seconds: seconds), memory: memory.read(&buffer),
+      pressure: pressure.read(&buffer), disk: disk.read(&buffer, seconds: seconds), container: container)
+  }
+}
