@@ -38,7 +38,7 @@ public struct Limits: Hashable, Codable, Sendable {
   /// The target for a step that only prefills: bounds how soon a cancel or an urgent job is seen.
   public var prefillInterval: Microseconds = 250_000
 
-  /// Serving time for which a line of jobs waits before it counts one priority higher.
+  /// Serving time without a start after which a priority counts one higher.
   public var ageing: Microseconds = 60_000_000
   /// Within one client and priority, a job with a nearer time limit overtakes by at most this much.
   public var patience: Microseconds = 600_000_000

@@ -33,8 +33,13 @@ struct Line: Sendable {
   let key: LineKey
   /// Records, in order of standing.
   var jobs: [Int]
-  /// Serving time of its last start, or since it has jobs.
-  var since: Microseconds
+}
+
+/// All lines of one priority. They age together, so that ageing lets a priority through and leaves the turns within it alone.
+struct Level: Sendable {
+  var lines = 0
+  /// Serving time of its last start, or since it has lines.
+  var since: Microseconds = 0
   /// The tokens charged to everybody when it was first seen fully aged.
   var chargedWhenAged: Int64?
 }

@@ -143,12 +143,13 @@ extension Scheduler {
       want(client.waiting == waits[index], "client \(client.id) waits \(client.waiting) times")
       want(client.lines == linesOf[index], "client \(client.id) has \(client.lines) lines")
     }
-    for line in lines {
-      guard let then = line.chargedWhenAged else { continue }
+    for (priority, level) in levels.enumerated() {
+      let lines = lines.filter { $0.key.priority == priority && !$0.key.audit }.count
+      want(level.lines == lines, "priority \(priority) has \(lines) lines, not \(level.lines)")
+      guard let then = level.chargedWhenAged else { continue }
       want(
-        counters.charged - then <= agedLineBound,
-        "a line of client \(clients[line.key.client].id) waits while \(counters.charged - then) tokens were charged"
-      )
+        counters.charged - then <= agedBound,
+        "priority \(priority) waits while \(counters.charged - then) tokens were charged")
     }
     if let step = inFlight {
       want(step.work.count <= limits.maxStepTokens, "a step of \(step.work.count) entries")

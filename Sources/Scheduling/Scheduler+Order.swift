@@ -7,13 +7,13 @@ extension Scheduler {
   /// both weighted (Sheng et al. 2024, theorem 4.4).
   public var fairnessBound: Int64 { 2 * largestCharge }
 
-  /// The weighted tokens that may be charged while a fully aged line waits for its next start.
+  /// The weighted tokens that may be charged while a fully aged priority waits for its next start.
   ///
-  /// Every client that goes first has a counter no higher than the line's client's. No counter counts for less than
+  /// Every client that goes first has a counter no higher than that of the client who is next at this priority. No counter counts for less than
   /// `virtualTime - fairnessBound`, and none is above `virtualTime` by more than one prompt and what it has in the batch,
-  /// so each client may be charged that gap, and one overshoot. The line's own client may first serve its other nine
-  /// lines, and each of those moves the goal by one overshoot more.
-  public var agedLineBound: Int64 {
+  /// so each client may be charged that gap, and one overshoot. That client itself may first be
+  /// served at the other nine priorities, and each of those moves the goal by one overshoot more.
+  public var agedBound: Int64 {
     Int64(max(clients.count, 1) + 1) * (fairnessBound + 12 * 2 * largestCharge)
   }
 
@@ -33,8 +33,12 @@ extension Scheduler {
 
   /// The priority at which a line competes now.
   func lineClass(_ line: Line) -> Int {
-    let steps = serving.minus(line.since) / limits.ageing
-    return Int(min(9, Int64(line.key.priority) + steps))
+    line.key.audit ? line.key.priority : levelClass(line.key.priority)
+  }
+
+  func levelClass(_ priority: Int) -> Int {
+    let steps = serving.minus(levels[priority].since) / limits.ageing
+    return Int(min(9, Int64(priority) + steps))
   }
 
   func precedes(_ a: Line, _ b: Line) -> Bool {
@@ -42,7 +46,8 @@ extension Scheduler {
     if classA != classB { return classA > classB }
     let (counterA, counterB) = (counter(of: a.key.client), counter(of: b.key.client))
     if counterA != counterB { return counterA < counterB }
-    if a.since != b.since { return a.since < b.since }
+    let (sinceA, sinceB) = (levels[a.key.priority].since, levels[b.key.priority].since)
+    if sinceA != sinceB { return sinceA < sinceB }
     guard let headA = a.jobs.first, let headB = b.jobs.first else { return !a.jobs.isEmpty }
     return records[headA].standing.place < records[headB].standing.place
   }
@@ -86,9 +91,11 @@ extension Scheduler {
       if !key.audit {
         if clients[key.client].lines == 0, standing.fresh { lift(key.client) }
         clients[key.client].lines += 1
+        if levels[key.priority].lines == 0 { levels[key.priority].since = serving }
+        levels[key.priority].lines += 1
       }
       lineIndex = lines.count
-      lines.append(Line(key: key, jobs: [], since: serving))
+      lines.append(Line(key: key, jobs: []))
       lineOf[key] = lineIndex
     }
     var low = 0
@@ -119,7 +126,11 @@ extension Scheduler {
     guard let lineIndex = lineOf[key] else { return }
     lines[lineIndex].jobs.removeAll { $0 == index }
     guard lines[lineIndex].jobs.isEmpty else { return }
-    if !key.audit { clients[key.client].lines -= 1 }
+    if !key.audit {
+      clients[key.client].lines -= 1
+      levels[key.priority].lines -= 1
+      if levels[key.priority].lines == 0 { levels[key.priority].chargedWhenAged = nil }
+    }
     lineOf[key] = nil
     if let last = lines.popLast(), last.key != key {
       lines[lineIndex] = last
@@ -213,15 +224,17 @@ extension Scheduler {
   private func merge(_ kind: Kind, into order: inout [Int]) {
     var charges = [Int64](repeating: 0, count: clients.count)
     var taken = [Int](repeating: 0, count: lines.count)
+    var started = [Bool](repeating: false, count: levels.count)
     func head(_ line: Int) -> Head? {
       guard taken[line] < lines[line].jobs.count else { return nil }
       let client = lines[line].key.client
       let place = records[lines[line].jobs[taken[line]]].standing.place
-      // A line that has started one is as young as can be.
+      // A priority that has started one is as young as can be.
+      let priority = lines[line].key.priority
+      let old = !started[priority]
       return Head(
-        rank: taken[line] == 0 ? lineClass(lines[line]) : lines[line].key.priority,
-        counter: counter(of: client) + charges[client],
-        since: taken[line] == 0 ? lines[line].since : serving, place: place, line: line)
+        rank: old ? lineClass(lines[line]) : priority, counter: counter(of: client) + charges[client],
+        since: old ? levels[priority].since : serving, place: place, line: line)
     }
     func take(_ index: Int) {
       order.append(index)
@@ -237,6 +250,7 @@ extension Scheduler {
         records[lines[line].jobs[taken[line]]].standing.group == startedGroup
       {
         taken[line] += 1
+        started[lines[line].key.priority] = true
         take(lines[line].jobs[taken[line] - 1])
       }
     }
@@ -244,13 +258,16 @@ extension Scheduler {
       if let head = head(line) { heap.push(head) }
     }
     while let top = heap.pop() {
-      // A client's counter has risen since this was pushed: look again where it stands now.
-      if let now = head(top.line), now.counter != top.counter {
+      // Its client was charged or its priority had a start since this was pushed: look again where it stands now.
+      if let now = head(top.line),
+        now.counter != top.counter || now.rank != top.rank || now.since != top.since
+      {
         heap.push(now)
         continue
       }
       let index = lines[top.line].jobs[taken[top.line]]
       taken[top.line] += 1
+      started[lines[top.line].key.priority] = true
       take(index)
       // Then those that were moved next to it.
       let group = records[index].standing.group

@@ -37,9 +37,9 @@ extension Scheduler {
   private mutating func age() {
     if let last = lastPlan { serving += min(clock.minus(last), Self.longestStep) }
     lastPlan = clock
-    for index in lines.indices
-    where lines[index].chargedWhenAged == nil && !lines[index].key.audit && lineClass(lines[index]) == 9 {
-      lines[index].chargedWhenAged = counters.charged
+    for priority in levels.indices
+    where levels[priority].lines > 0 && levels[priority].chargedWhenAged == nil && levelClass(priority) == 9 {
+      levels[priority].chargedWhenAged = counters.charged
     }
   }
 
@@ -93,8 +93,10 @@ extension Scheduler {
   }
 
   private mutating func start(_ index: Int, in line: Int, startClass: Int, _ draft: inout Draft) {
-    lines[line].since = serving
-    lines[line].chargedWhenAged = nil
+    if !records[index].isAudit {
+      levels[lines[line].key.priority].since = serving
+      levels[lines[line].key.priority].chargedWhenAged = nil
+    }
     startedGroup = records[index].standing.group
     leaveLine(index)
     countWaiting(index, -1)

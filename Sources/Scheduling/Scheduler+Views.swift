@@ -113,7 +113,10 @@ extension Scheduler {
   public func estimate(promptTokens: Int, maxOutputTokens: Int) -> Microseconds? {
     guard !isPaused, var forecast = Forecast(self) else { return nil }
     for index in queueOrder() { _ = forecast.add(records[index], self) }
-    return forecast.add(prompt: max(0, promptTokens), output: expectedOutput(max(0, maxOutputTokens))).finish
+    return forecast.add(
+      prompt: min(max(0, promptTokens), limits.contextLength),
+      output: expectedOutput(min(max(0, maxOutputTokens), limits.contextLength))
+    ).finish
   }
 
   /// When it may be worth asking again: until a place in the batch comes free, at least a second; 5 s if nothing has been

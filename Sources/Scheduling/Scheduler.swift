@@ -11,13 +11,14 @@
 /// Every call that changes something takes the time. A clock that goes back stands still here until it goes on, one
 /// that jumps ahead makes time limits run out, but does not age the queue (that counts serving time).
 ///
-/// **No starvation.** A job's line (its client and priority) counts one priority higher for each `Limits.ageing` of
-/// serving time since its last start, up to 9: then it is fully aged. From there until its next start, all clients
-/// together are charged at most `agedLineBound` weighted tokens. Within its line, a job is overtaken only by jobs that
-/// were queued up to `Limits.patience` after it, by sequences that already ran, and by what an operator moves.
+/// **No starvation.** A priority counts one higher for each `Limits.ageing` of serving time since one of its jobs last
+/// started, up to 9: then it is fully aged. From there until its next start, all clients together are charged at most
+/// `agedBound` weighted tokens. Within a priority, clients take turns by what they were charged (below). Of one client's
+/// jobs of one priority, one is overtaken only by those queued up to `Limits.patience` after it, by sequences that
+/// already ran, and by what an operator moves.
 ///
-/// **Fairness.** While two clients both have jobs queued at one priority, and nobody holds, moves or cancels, what they
-/// are charged in any interval differs by at most `fairnessBound` weighted tokens (Sheng et al. 2024, theorem 4.4).
+/// **Fairness.** While two clients both have jobs queued, all at one priority, and nobody holds, moves or cancels, what
+/// they are charged in any interval differs by at most `fairnessBound` weighted tokens (Sheng et al. 2024, theorem 4.4).
 public struct Scheduler: Sendable {
   public internal(set) var limits: Limits
   public internal(set) var isPaused = false
@@ -42,6 +43,8 @@ public struct Scheduler: Sendable {
 
   var lines: [Line] = []
   var lineOf: [LineKey: Int] = [:]
+  /// By priority; audits have none.
+  var levels = [Level](repeating: Level(), count: 10)
   /// The highest counter at which anybody was started.
   var virtualTime: Int64 = 0
   var lastStarted: Int?
@@ -185,7 +188,8 @@ public struct Scheduler: Sendable {
   // MARK: Bookkeeping
 
   mutating func advance(to now: Microseconds) {
-    if let last = lastTime { clock = clock.plus(max(0, now.minus(last))) }
+    // Never so far that a job without a time limit would run out.
+    if let last = lastTime { clock = min(clock.plus(max(0, now.minus(last))), .max / 2) }
     lastTime = now
   }
 
@@ -204,7 +208,8 @@ public struct Scheduler: Sendable {
 
   /// Jobs in order of submission (a job's number need not be).
   func aliveInOrder() -> [JobID] {
-    records.filter(\.alive).sorted { ($0.submittedAt, $0.job.id) < ($1.submittedAt, $1.job.id) }.map(\.job.id)
+    records.indices.filter { records[$0].alive }.sorted { records[$0].serial < records[$1].serial }
+      .map { records[$0].job.id }
   }
 
   mutating func countWaiting(_ index: Int, _ sign: Int) {
