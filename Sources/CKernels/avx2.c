@@ -151,6 +151,9 @@ static void blocks_read(
 
 // ---------------------------------------------------------------- weights
 
+// How far ahead of its use memory is asked for, in bytes.
+enum { QUANTS_AHEAD = 6144 };
+
 typedef struct shape {
   int low_bits;
   int high_bits;
@@ -270,6 +273,12 @@ CK_INLINE void half_products(
           scales += 32;
           break;
         case CK_SCALES_NONE: break;
+      }
+      // the tile after this one, into the second level cache; the second half finds its own in the first
+      if (half == 0) {
+        for (int line = 0; line < s.low_bits + s.high_bits; line++) {
+          _mm_prefetch((const char *)(quants + QUANTS_AHEAD + 64 * line), _MM_HINT_T1);
+        }
       }
       __m256i isums[4];
       __m256i first[4];

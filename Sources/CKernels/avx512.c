@@ -124,6 +124,14 @@ static void blocks_read(
 
 // ---------------------------------------------------------------- weights
 
+// How far ahead of its use memory is asked for, in bytes, into the second level cache: with few tokens a tile's
+// arithmetic takes less time than its memory, and leaves too few loads in flight to hide it.
+enum {
+  QUANTS_AHEAD = 6144,
+  SCALES_AHEAD = 1536,
+  FLOATS_AHEAD = 2048,
+};
+
 typedef struct shape {
   int low_bits;
   int high_bits;
@@ -277,6 +285,17 @@ CK_INLINE void tile_products(
       }
       unpack(s, quants, w);
       quants += (s.low_bits + s.high_bits) * 64;
+      // 8 bit weights have no unpacking to hide behind: there the next block, and near, is what helps
+      if (s.low_bits == 8) {
+        for (int line = 0; line < 8; line++) {
+          _mm_prefetch((const char *)(quants + (T <= 4 ? 0 : 512) + 64 * line), _MM_HINT_T0);
+        }
+      } else {
+        _mm_prefetch((const char *)(scales + SCALES_AHEAD), _MM_HINT_T1);
+        for (int line = 0; line < s.low_bits + s.high_bits; line++) {
+          _mm_prefetch((const char *)(quants + QUANTS_AHEAD + 64 * line), _MM_HINT_T1);
+        }
+      }
 #pragma clang loop unroll(full)
       for (uint32_t t = 0; t < T; t++) {
         const uint8_t *record = records + stride * t;
@@ -380,7 +399,12 @@ CK_INLINE void float_tile(
   for (uint32_t i = 0; i < N * T; i++) sums[i] = _mm512_setzero_ps();
   for (uint32_t k = 0; k < cols; k++) {
     __m512 w[4];
-    for (uint32_t n = 0; n < N; n++) w[n] = float_weights(type, tile + tile_bytes * n + step * k);
+    for (uint32_t n = 0; n < N; n++) {
+      w[n] = float_weights(type, tile + tile_bytes * n + step * k);
+      if (N == 4 && type != CK_F32) {
+        _mm_prefetch((const char *)(tile + tile_bytes * n + step * k + FLOATS_AHEAD), _MM_HINT_T1);
+      }
+    }
 #pragma clang loop unroll(full)
     for (uint32_t t = 0; t < T; t++) {
       __m512 v = _mm512_set1_ps(x[stride * t + k]);

@@ -159,9 +159,18 @@ CK_INLINE void score_tile(
   const float *query = in->queries + (size_t)row * a->head_size;
   for (uint32_t p = 0; p < pages; p++) keys[p] = page_of(a, a->keys, page + p);
   for (uint32_t i = 0; i < rows * pages; i++) sums[i] = l_zero();
+  // the pages after these, asked for while these are worked on
+  const uint16_t *ahead[4];
+  for (uint32_t p = 0; p < pages; p++) {
+    bool more = in->end_page - page > pages + p;
+    ahead[p] = more ? page_of(a, a->keys, page + pages + p) : keys[p];
+  }
   for (uint32_t d = 0; d < a->head_size; d++) {
     lanes key[4];
-    for (uint32_t p = 0; p < pages; p++) key[p] = l_half(keys[p] + (size_t)d * CK_PAGE);
+    for (uint32_t p = 0; p < pages; p++) {
+      key[p] = l_half(keys[p] + (size_t)d * CK_PAGE);
+      if (rows <= 4 && d % 2 == 0) __builtin_prefetch(ahead[p] + (size_t)d * CK_PAGE, 0, 2);
+    }
     for (uint32_t r = 0; r < rows; r++) {
       lanes q = l_set1(query[(size_t)r * a->head_size + d]);
       for (uint32_t p = 0; p < pages; p++) sums[r * pages + p] = l_fma(q, key[p], sums[r * pages + p]);
@@ -266,7 +275,14 @@ CK_INLINE void mix_tile(
   for (uint32_t page = first; page < end; page++) {
     const uint16_t *values = page_of(a, a->values, page) + dimension;
     bool whole = page * CK_PAGE >= from && (page + 1) * CK_PAGE <= to;
+    const uint16_t *ahead = values;
+    if (in->end_page - page > 2) ahead = page_of(a, a->values, page + 2) + dimension;
     for (uint32_t p = 0; p < CK_PAGE; p++) {
+      if (rows <= 3) {
+        for (uint32_t c = 0; c < vectors; c += 2) {
+          __builtin_prefetch(ahead + (size_t)p * a->head_size + 16 * c, 0, 2);
+        }
+      }
       uint32_t position = page * CK_PAGE + p;
       const float *weight = weights + (position - base);
       lanes value[4];
