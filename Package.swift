@@ -50,6 +50,10 @@ let package = Package(
     .executableTarget(name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Fuzz", swiftSettings: strict),
     tests("FuzzTests", ["Fuzzing"]),
 
+    // The engine's speed, beside a peer's where HOTPOT_PEER names one.
+    .executableTarget(
+      name: "Benchmarks", dependencies: ["Inference"], path: "Tests/Benchmarks", swiftSettings: strict),
+
     tests("InferenceTests", ["Inference", "CKernels", "Fuzzing"]),
     tests("SchedulingTests", ["Scheduling"]),
     tests("ReceiptsTests", ["Receipts", "CKernels"]),

@@ -131,6 +131,13 @@ public final class Engine: Sendable {
     if index != other { pass.cache.copy(Int(index), to: Int(other)) }
   }
 
+  /// Bytes a second at which all threads together read the packed weights: the best of some rounds.
+  func weightBandwidth(rounds: Int) throws(EngineError) -> Double {
+    try enter()
+    defer { leave() }
+    return pass.weightBandwidth(rounds: rounds)
+  }
+
   private func enter() throws(EngineError) {
     guard !isStepping.exchange(true, ordering: .acquiring) else { throw .busy }
   }

@@ -487,6 +487,41 @@ final class ForwardPass {
     return results
   }
 
+  func weightBandwidth(rounds: Int) -> Double {
+    let bytes = model.packedBytes
+    let slice = 1 << 18
+    let count = bytes.count / slice
+    let sums = UnsafeMutablePointer<UInt64>.allocate(capacity: team.count)
+    defer { sums.deallocate() }
+    var best = 0.0
+    let counter = UnsafeMutablePointer<ck_counter>.allocate(capacity: 1)
+    defer { counter.deallocate() }
+    guard let base = bytes.baseAddress, count > 0 else { return 0 }
+    for _ in 0..<max(rounds, 1) {
+      ck_counter_set(counter, 0)
+      let start = ContinuousClock.now
+      team.run { worker in
+        var sum = SIMD8<UInt64>()
+        take(counter, count) { index in
+          let from = base + index * slice
+          for offset in stride(from: 0, to: slice, by: 256) {
+            let a = (from + offset).loadUnaligned(as: SIMD8<UInt64>.self)
+            let b = (from + offset + 64).loadUnaligned(as: SIMD8<UInt64>.self)
+            let c = (from + offset + 128).loadUnaligned(as: SIMD8<UInt64>.self)
+            let d = (from + offset + 192).loadUnaligned(as: SIMD8<UInt64>.self)
+            sum ^= (a ^ b) ^ (c ^ d)
+          }
+        }
+        // Kept, so that no load may be left out.
+        sums[worker] = sum.wrappedSum()
+      }
+      let time = ContinuousClock.now - start
+      let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
+      if seconds > 0 { best = max(best, Double(count * slice) / seconds) }
+    }
+    return best
+  }
+
   /// Calls `body` with each number below `count` that this worker takes from the counter.
   @inline(__always)
   private func take(_ counter: UnsafeMutablePointer<ck_counter>, _ count: Int, _ body: (Int) -> Void) {

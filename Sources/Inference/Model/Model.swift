@@ -59,6 +59,9 @@ public final class Model: Sendable {
     self.region = region
   }
 
+  /// All packed weights, the embedding included.
+  var packedBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: region.base, count: region.count) }
+
   /// SHA-256 of the file's bytes; computed at the first call (about 0.1 s for 100 MB) and remembered.
   public func fileDigest() -> [UInt8] {
     digest.withLock { known in

@@ -1,0 +1,241 @@
+// Generation.swift: one sequence on an engine of its own, for a terminal or a script: prompt tokens in, tokens out.
+// No scheduler, no templates, no text: a node uses Engine.step itself. Start at run(prompt:options:onToken:).
+
+/// A conversation's worth of keys and values, and the loop that extends it.
+///
+/// The sequence owns all blocks of the engine, in order, so an engine serves one `Generation` at a time. What the next prompt has in
+/// common with the tokens already computed is not computed again; under N1 that changes no bit.
+public struct Generation: Sendable {
+  public let engine: Engine
+  /// Tokens whose keys and values are in the cache.
+  public private(set) var cached: [Int32] = []
+  private let blocks: [Int32]
+
+  public struct Options: Sendable {
+    public var sampling: SamplingRequest
+    /// Tokens to generate at most; 0 computes the prompt only.
+    public var maximumTokens: Int
+    /// Tokens that end the text; they are not part of the result.
+    public var endTokens: Set<Int32>
+    /// Tokens of a prompt per step.
+    public var chunk: Int
+    /// Whether to hash the final hidden state behind every generated token.
+    public var digests: Bool
+    /// Tokens to guess ahead by looking the last ones up in the text so far; 0 never guesses. Changes speed, never a token.
+    public var lookahead: Int
+
+    public init(
+      sampling: SamplingRequest = .greedy, maximumTokens: Int, endTokens: Set<Int32> = [], chunk: Int = 512,
+      digests: Bool = false, lookahead: Int = 0
+    ) {
+      self.sampling = sampling
+      self.maximumTokens = maximumTokens
+      self.endTokens = endTokens
+      self.chunk = chunk
+      self.digests = digests
+      self.lookahead = lookahead
+    }
+  }
+
+  public enum Finish: String, Sendable, Equatable {
+    /// An end token was chosen, or `onToken` said so.
+    case stop
+    /// `maximumTokens` were generated, or the context or the cache is full.
+    case length
+    case cancelled
+  }
+
+  public struct Outcome: Sendable {
+    /// Generated tokens, an end token excluded.
+    public var tokens: [SampledToken] = []
+    public var finish: Finish = .length
+    /// Prompt tokens, and how many of them were in the cache.
+    public var promptCount = 0
+    public var reusedCount = 0
+    /// SHA-256 of the final hidden state behind each generated token, where asked.
+    public var digests: [[UInt8]] = []
+    /// From the start to the first token, and from there to the last one.
+    public var prefillTime: Duration = .zero
+    public var decodeTime: Duration = .zero
+    /// Steps after the first token: fewer than tokens where guesses were right.
+    public var decodeSteps = 0
+
+    public var prefillRate: Double { Outcome.rate(promptCount - reusedCount, prefillTime) }
+    public var decodeRate: Double { Outcome.rate(max(tokens.count - 1, 0), decodeTime) }
+
+    private static func rate(_ count: Int, _ time: Duration) -> Double {
+      let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
+      return seconds > 0 ? Double(count) / seconds : 0
+    }
+  }
+
+  public init(engine: Engine) {
+    self.engine = engine
+    blocks = Array(0..<Int32(engine.configuration.kvBlocks))
+  }
+
+  /// Positions that the model's context and the cache have room for.
+  public var capacity: Int {
+    min(engine.model.hyperparameters.contextLength, blocks.count * Engine.blockSize)
+  }
+
+  /// Computes the prompt and generates after it.
+  ///
+  /// - prompt: the whole sequence, earlier turns included; 1 to `capacity` tokens.
+  /// - isCancelled: asked between layers.
+  /// - onLogits: given (rows, vocabulary) logits of consecutive positions as they are computed, of the prompt from the first position
+  ///   that is not in the cache, and of every generated token (the last one included, which costs one more step).
+  /// - onToken: given each token as soon as it is chosen; false ends the generation.
+  public mutating func run(
+    prompt: [Int32], options: Options, isCancelled: () -> Bool = { false },
+    onLogits: (([Float]) -> Void)? = nil,
+    onToken: (SampledToken) -> Bool = { _ in true }
+  ) throws(EngineError) -> Outcome {
+    guard !prompt.isEmpty, prompt.count <= capacity else {
+      throw .badConfiguration(
+        field: "the prompt", found: "\(prompt.count) tokens",
+        wanted: "1 to \(capacity), the room in the context")
+    }
+    let clock = ContinuousClock()
+    let start = clock.now
+    var outcome = Outcome()
+    outcome.promptCount = prompt.count
+    var text = prompt
+    // The last token is always computed: its logits are not kept.
+    let common = zip(cached, prompt).prefix { $0 == $1 }.count
+    outcome.reusedCount = min(common, prompt.count - 1)
+    cached.removeSubrange(outcome.reusedCount...)
+    var first: ContinuousClock.Instant?
+    do {
+      var advance = try prefill(prompt, options, isCancelled, onLogits)
+      first = clock.now
+      while accept(advance, &outcome, &text, options, onToken), text.count <= capacity {
+        let guess = onLogits == nil ? lookUp(text, options, outcome) : []
+        advance = try decode(text, guess, promptCount: prompt.count, options, isCancelled, onLogits)
+        outcome.decodeSteps += 1
+      }
+      if let onLogits, cached.count < text.count, text.count <= capacity {
+        onLogits(try compute(text, to: text.count, .all, logits: true, isCancelled).logits)
+      }
+    } catch {
+      guard error == .cancelled else { throw error }
+      outcome.finish = .cancelled
+    }
+    let end = clock.now
+    outcome.prefillTime = (first ?? end) - start
+    outcome.decodeTime = end - (first ?? end)
+    return outcome
+  }
+
+  /// What a step adds to the text: tokens chosen one after another, each from the text with those before it.
+  private struct Advance {
+    var choices: ArraySlice<SampledToken>
+    var digests: ArraySlice<[UInt8]>
+  }
+
+  /// Computes the positions of `text` from the end of the cache up to `end`.
+  private mutating func compute(
+    _ text: [Int32], to end: Int, _ output: StepItem.Output, digests: Bool = false, logits: Bool = false,
+    _ isCancelled: () -> Bool
+  ) throws(EngineError) -> StepResult {
+    let item = StepItem(
+      tokens: Array(text[cached.count..<end]), position: cached.count, blocks: blocks, output: output,
+      digests: digests, logits: logits)
+    guard let result = try engine.step([item], cancelled: isCancelled).first else { throw .cancelled }
+    if let failure = result.failure { throw failure }
+    cached += item.tokens
+    return result
+  }
+
+  private mutating func prefill(
+    _ prompt: [Int32], _ options: Options, _ isCancelled: () -> Bool, _ onLogits: (([Float]) -> Void)?
+  ) throws(EngineError) -> Advance {
+    // Logits of 32 positions at a time are a bearable amount of memory.
+    let limit = min(engine.configuration.maximumStepTokens, onLogits == nil ? max(options.chunk, 1) : 32)
+    while prompt.count - cached.count > (onLogits == nil ? limit : 1) {
+      let end = min(cached.count + limit, onLogits == nil ? prompt.count : prompt.count - 1)
+      let output: StepItem.Output = onLogits == nil ? .none : .all
+      let result = try compute(prompt, to: end, output, logits: onLogits != nil, isCancelled)
+      onLogits?(result.logits)
+    }
+    let context = SamplingContext(options.sampling, promptCount: prompt.count, transcript: prompt)
+    let output: StepItem.Output = options.maximumTokens > 0 ? .last(context) : onLogits == nil ? .none : .all
+    let result = try compute(
+      prompt, to: prompt.count, output, digests: options.digests && options.maximumTokens > 0,
+      logits: onLogits != nil, isCancelled)
+    onLogits?(result.logits)
+    return Advance(choices: result.choices[...], digests: result.digests[...])
+  }
+
+  /// One token after the text, or more where the guess is what the sampler chooses anyway.
+  private mutating func decode(
+    _ text: [Int32], _ guess: [Int32], promptCount: Int, _ options: Options, _ isCancelled: () -> Bool,
+    _ onLogits: (([Float]) -> Void)?
+  ) throws(EngineError) -> Advance {
+    let guessed = text + guess
+    let before = cached.count
+    let context = SamplingContext(
+      options.sampling, promptCount: promptCount, transcript: options.sampling.usesHistory ? guessed : [])
+    let result = try compute(
+      guessed, to: guessed.count, .replay(context), digests: options.digests, logits: onLogits != nil,
+      isCancelled)
+    onLogits?(result.logits)
+    // A choice counts as long as the tokens before it are those that were chosen.
+    var valid = 1
+    for (chosen, token) in zip(result.choices, guess) {
+      if chosen.token != token { break }
+      valid += 1
+    }
+    cached.removeSubrange((before + valid)...)
+    return Advance(choices: result.choices.prefix(valid), digests: result.digests.prefix(valid))
+  }
+
+  /// Takes what a step chose into the text; false when the generation has ended.
+  private func accept(
+    _ advance: Advance, _ outcome: inout Outcome, _ text: inout [Int32], _ options: Options,
+    _ onToken: (SampledToken) -> Bool
+  ) -> Bool {
+    guard !advance.choices.isEmpty else { return false }
+    var digests = advance.digests.makeIterator()
+    for choice in advance.choices {
+      let digest = digests.next()
+      if options.endTokens.contains(choice.token) {
+        outcome.finish = .stop
+        return false
+      }
+      text.append(choice.token)
+      outcome.tokens.append(choice)
+      if let digest { outcome.digests.append(digest) }
+      if !onToken(choice) {
+        outcome.finish = .stop
+        return false
+      }
+      if outcome.tokens.count >= options.maximumTokens { return false }
+    }
+    return true
+  }
+
+  /// What followed the last place where the text had its three last tokens, as much as there is room for; where the text ends, the
+  /// guess goes on with itself, as if what repeats will go on repeating.
+  private func lookUp(_ text: [Int32], _ options: Options, _ outcome: Outcome) -> [Int32] {
+    let room = min(
+      options.lookahead, capacity - text.count, options.maximumTokens - outcome.tokens.count - 1,
+      engine.configuration.maximumStepTokens - 1)
+    let length = 3
+    guard room > 0, text.count > length else { return [] }
+    let tail = text.suffix(length)
+    var start = text.count - length - 1
+    while start >= 0 {
+      if text[start..<(start + length)].elementsEqual(tail) {
+        var guess: [Int32] = []
+        for i in 0..<room {
+          let source = start + length + i
+          guess.append(source < text.count ? text[source] : guess[source - text.count])
+        }
+        return guess
+      }
+      start -= 1
+    }
+    return []
+  }
+}

@@ -1,0 +1,227 @@
+// ConformanceTests.swift: the same bits for every level, thread count, chunking and batch: one frozen number each.
+// Numbers, not comparisons: a build that is wrong in the same way everywhere would agree with itself.
+
+import CKernels
+import Foundation
+import Inference
+import Testing
+
+/// A prompt of 600 tokens and 64 more, the logits of all 664 positions.
+struct ConformanceText {
+  let vocabulary: Int
+  let tokens: [Int32]
+
+  static let promptCount = 600
+  static let generatedCount = 64
+
+  init(vocabulary: Int, seed: UInt64) {
+    var random = SplitMix(state: seed)
+    self.vocabulary = vocabulary
+    tokens = (0..<Self.promptCount).map { _ in Int32(random.next() % UInt64(vocabulary)) }
+  }
+}
+
+/// SHA-256 of floats as little-endian bits.
+struct LogitsDigest {
+  private var context = hp_sha256_ctx()
+
+  init() { hp_sha256_init(&context) }
+
+  mutating func update(_ values: [Float]) {
+    values.withUnsafeBytes { hp_sha256_update(&context, $0.baseAddress, $0.count) }
+  }
+
+  /// In lower-case hexadecimal.
+  consuming func finish() -> String {
+    var digest = [UInt8](repeating: 0, count: 32)
+    hp_sha256_final(&context, &digest)
+    return digest.map { String(format: "%02x", $0) }.joined()
+  }
+}
+
+func sha256(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+  var digest = [UInt8](repeating: 0, count: 32)
+  hp_sha256(bytes.baseAddress, bytes.count, &digest)
+  return digest
+}
+
+/// One way to compute the text.
+struct Route: CustomTestStringConvertible {
+  var threads = 1
+  var chunk = 512
+  /// Other sequences in every step.
+  var neighbours = 0
+  /// The generated tokens are given all at once with the prompt, or chosen one by one.
+  var isTeacherForced = false
+  /// Every step puts the text's block through the swap, into another place.
+  var isSwapped = false
+
+  var testDescription: String {
+    "\(threads) threads, chunks of \(chunk), \(neighbours) neighbours"
+      + (isTeacherForced ? ", teacher-forced" : "") + (isSwapped ? ", swapped" : "")
+  }
+
+  /// Logits of the 664 positions and the generated tokens.
+  func run(
+    _ model: Model, _ text: ConformanceText, level: KernelLevel, profile: Engine.Profile, forced: [Int32]
+  )
+    throws -> (digest: String, generated: [Int32])
+  {
+    let total = ConformanceText.promptCount + ConformanceText.generatedCount
+    let perSequence = (total + Engine.blockSize - 1) / Engine.blockSize
+    let engine = try Engine(
+      model: model,
+      configuration: .init(
+        threads: threads, profile: profile, kvBlocks: perSequence * (1 + neighbours) + 1, level: level))
+    // Stale memory must not be seen: every block starts as NaN.
+    let garbage = [UInt8](repeating: 0xFF, count: engine.blockByteCount)
+    for block in 0..<Int32(perSequence * (1 + neighbours) + 1) { try engine.writeBlock(block, garbage) }
+    // Blocks of the sequences alternate.
+    var table = (0..<perSequence).map { Int32($0 * (1 + neighbours)) }
+    var spare = Int32(perSequence * (1 + neighbours))
+    var random = SplitMix(state: 99)
+    var others = (0..<neighbours).map { k in
+      (0..<(total)).map { _ in Int32((random.next() >> 33) % UInt64(text.vocabulary)) }[k...]
+    }
+    var otherPositions = [Int](repeating: 0, count: neighbours)
+    var digest = LogitsDigest()
+    var last: ArraySlice<Float> = []
+    var generated: [Int32] = []
+
+    func step(_ item: StepItem) throws -> StepResult {
+      var items = [item]
+      for k in 0..<neighbours {
+        // Neighbours take prompt chunks of changing length, then decode.
+        let count = min(otherPositions[k] < 100 ? 1 + (otherPositions[k] + k) % 13 : 1, others[k].count)
+        if count == 0 || otherPositions[k] + count > total { continue }
+        let blocks = (0..<perSequence).map { Int32($0 * (1 + neighbours) + 1 + k) }
+        items.insert(
+          StepItem(
+            tokens: Array(others[k].prefix(count)), position: otherPositions[k], blocks: blocks,
+            output: k % 2 == 0 ? .none : .last(SamplingContext(.greedy, promptCount: 0))),
+          at: k % 2 == 0 ? 0 : items.count)
+        others[k] = others[k].dropFirst(count)
+        otherPositions[k] += count
+      }
+      let results = try engine.step(items)
+      for result in results { if let failure = result.failure { throw failure } }
+      let result = results[items.firstIndex { $0.logits } ?? 0]
+      if isSwapped {
+        let at = item.position / Engine.blockSize
+        try engine.writeBlock(spare, engine.readBlock(table[at]))
+        try engine.writeBlock(table[at], garbage)
+        swap(&spare, &table[at])
+      }
+      return result
+    }
+
+    let given = text.tokens + (isTeacherForced ? forced : [])
+    var position = 0
+    var next: Int32 = 0
+    while position < given.count {
+      let part = Array(given[position..<min(position + chunk, given.count)])
+      let result = try step(
+        StepItem(tokens: part, position: position, blocks: table, output: .all, logits: true))
+      digest.update(result.logits)
+      last = result.logits.suffix(text.vocabulary)
+      position += part.count
+    }
+    if isTeacherForced { return (digest.finish(), forced) }
+    next = Int32((last.firstIndex(of: last.max() ?? 0) ?? last.startIndex) - last.startIndex)
+    for _ in 0..<ConformanceText.generatedCount {
+      generated.append(next)
+      let context = SamplingContext(.greedy, promptCount: ConformanceText.promptCount)
+      let result = try step(
+        StepItem(tokens: [next], position: position, blocks: table, output: .last(context), logits: true))
+      digest.update(result.logits)
+      next = try #require(result.token)
+      position += 1
+    }
+    return (digest.finish(), generated)
+  }
+}
+
+@Suite(.serialized) struct ConformanceTests {
+  /// Every quantisation type, untied, Llama's rotation with frequency factors.
+  static let mixed = SyntheticModel(
+    hasRotaryFactors: true, types: GGUFTensorType.allCases.sorted { $0.rawValue < $1.rawValue })
+  /// Tied, 4-bit types only, head norms and the other rotation, a group of 3, odd extents.
+  static let qwen3 = SyntheticModel(
+    architecture: "qwen3", embedding: 160, feedForward: 352, heads: 6, kvHeads: 2, headSize: 32,
+    vocabulary: 331,
+    isTied: true, types: [.q41, .q80, .q40], seed: 2)
+  static let qwen2 = SyntheticModel(
+    architecture: "qwen2", heads: 4, kvHeads: 1, vocabulary: 300, types: [.q4K, .q4K, .q6K, .q5K], seed: 3)
+
+  struct Frozen {
+    let model: SyntheticModel
+    let profile: Engine.Profile
+    let digest: String
+  }
+
+  static let frozen: [Frozen] = [
+    Frozen(
+      model: mixed, profile: .a12, digest: "01c01f59462247474af3ddab5b677bb6e25b4eb92ee7d965b4d00ced6affc36f"),
+    Frozen(
+      model: mixed, profile: .a8, digest: "2b5e8ff6fc30645b1064a42ca2db9a6ce0f0c654fb2b695bdf0f8676490b6d09"),
+    Frozen(
+      model: qwen3, profile: .a12, digest: "3884e183797a47006a9052d6899f9a914ee704ae5d1fdfae710f87ea4c16dd20"),
+    Frozen(
+      model: qwen2, profile: .a12, digest: "e0544f0d0c9eafd56a2644dda40db2e046d87e4264fa3beb19c38f87c0f99726"),
+  ]
+
+  static let routes: [Route] = [
+    Route(threads: 1, chunk: 512),
+    Route(threads: 2, chunk: 64),
+    Route(threads: 3, chunk: 7),
+    Route(threads: 4, chunk: 1),
+    Route(threads: 2, chunk: 64, neighbours: 5),
+    Route(threads: 2, chunk: 512, isTeacherForced: true),
+    Route(threads: 2, chunk: 100, isSwapped: true),
+  ]
+
+  @Test(arguments: KernelLevel.available)
+  func `a synthetic model gives the frozen bits on every route`(_ level: KernelLevel) throws {
+    for frozen in Self.frozen {
+      let model = try frozen.model.model()
+      let text = ConformanceText(vocabulary: frozen.model.vocabulary, seed: 7)
+      var generated: [Int32] = []
+      // The scalar level is for machines without any other; here one route of each kind is enough.
+      let routes = level == .scalar ? [Self.routes[1], Self.routes[4], Self.routes[5]] : Self.routes
+      for route in routes {
+        let result = try route.run(model, text, level: level, profile: frozen.profile, forced: generated)
+        if generated.isEmpty { generated = result.generated }
+        #expect(result.generated == generated)
+        #expect(
+          result.digest == frozen.digest,
+          "\(frozen.model.architecture) \(frozen.profile.rawValue) at \(level.name), \(route.testDescription)"
+        )
+      }
+    }
+  }
+
+  /// SmolLM2-135M-Instruct, Q4_1, as `models pull smollm2` fetches it.
+  @Test(.disabled(if: RealModel.isAbsent, "no SmolLM2 here; HOTPOT_MODEL names one"))
+  func `the real model gives the frozen bits on every route`() throws {
+    let path = try #require(RealModel.path)
+    let model = try Model(path: path)
+    let digest = model.fileDigest().map { String(format: "%02x", $0) }.joined()
+    guard digest == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53" else {
+      print("skipped: \(path) is not the file that the number was frozen for")
+      return
+    }
+    let text = ConformanceText(vocabulary: model.hyperparameters.vocabularySize, seed: 7)
+    let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
+    var generated: [Int32] = []
+    for level in KernelLevel.available.reversed() where level != .scalar || isHeavy {
+      for route in isHeavy ? Self.routes : [Self.routes[1], Self.routes[4], Self.routes[5]] {
+        let result = try route.run(model, text, level: level, profile: .a12, forced: generated)
+        if generated.isEmpty { generated = result.generated }
+        #expect(result.generated == generated)
+        #expect(
+          result.digest == "4ed31d2f89f5976ded6d68c22a67ec1fb81f3c4ec30657a599d1e40737536abd",
+          "\(level.name), \(route.testDescription)")
+      }
+    }
+  }
+}

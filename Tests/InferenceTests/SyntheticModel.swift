@@ -1,0 +1,238 @@
+// SyntheticModel.swift: small models made in memory from a seed, in any mix of quantisation types, as GGUF bytes.
+// They let the conformance digests be tested where no real model is. Start at SyntheticModel.bytes().
+
+import Inference
+
+/// SplitMix64: the tests' generator, so that a seed means the same weights everywhere.
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  /// In [-1, 1).
+  mutating func signed() -> Float { Float(Int32(truncatingIfNeeded: next() >> 32)) * 0x1p-31 }
+}
+
+struct SyntheticModel {
+  var architecture = "llama"
+  var layers = 2
+  var embedding = 256
+  var feedForward = 512
+  var heads = 4
+  var kvHeads = 2
+  var headSize = 64
+  var vocabulary = 320
+  var context = 2_048
+  var isTied = false
+  var hasRotaryFactors = false
+  /// Taken in turn for the matrices.
+  var types: [GGUFTensorType] = [.q41]
+  var seed: UInt64 = 1
+  /// Replaces a metadata value, removes a tensor, or changes extents: for tests of refusals.
+  var integers: [String: UInt32] = [:]
+  var strings: [String: String] = [:]
+  var without: Set<String> = []
+  var extents: [String: [Int]] = [:]
+  var extra: [String: [Int]] = [:]
+
+  private struct Tensor {
+    let name: String
+    let extents: [Int]
+    let type: GGUFTensorType
+    let bytes: [UInt8]
+  }
+
+  func bytes() -> [UInt8] {
+    var out: [UInt8] = []
+    func put<T: FixedWidthInteger>(_ value: T) { withUnsafeBytes(of: value.littleEndian) { out += $0 } }
+    func put(_ text: String) {
+      put(UInt64(text.utf8.count))
+      out += text.utf8
+    }
+    let tensors = tensors()
+    let numbers: [String: Float] = [
+      "\(architecture).attention.layer_norm_rms_epsilon": 1e-5, "\(architecture).rope.freq_base": 10_000,
+    ]
+    var integers: [String: UInt32] = [
+      "\(architecture).block_count": UInt32(layers), "\(architecture).context_length": UInt32(context),
+      "\(architecture).embedding_length": UInt32(embedding),
+      "\(architecture).feed_forward_length": UInt32(feedForward),
+      "\(architecture).attention.head_count": UInt32(heads),
+      "\(architecture).attention.head_count_kv": UInt32(kvHeads),
+      "\(architecture).attention.key_length": UInt32(headSize),
+      "\(architecture).attention.value_length": UInt32(headSize),
+    ]
+    integers.merge(self.integers) { $1 }
+    integers = integers.filter { !without.contains($0.key) }
+    var strings = ["general.architecture": architecture]
+    strings.merge(self.strings) { $1 }
+    out += "GGUF".utf8
+    put(UInt32(3))
+    put(UInt64(tensors.count))
+    put(UInt64(numbers.count + integers.count + strings.count))
+    for (key, value) in strings.sorted(by: { $0.key < $1.key }) {
+      put(key)
+      put(UInt32(8))
+      put(value)
+    }
+    for (key, value) in integers.sorted(by: { $0.key < $1.key }) {
+      put(key)
+      put(UInt32(4))
+      put(value)
+    }
+    for (key, value) in numbers.sorted(by: { $0.key < $1.key }) {
+      put(key)
+      put(UInt32(6))
+      put(value.bitPattern)
+    }
+    var offset = 0
+    for tensor in tensors {
+      put(tensor.name)
+      put(UInt32(tensor.extents.count))
+      for extent in tensor.extents { put(UInt64(extent)) }
+      put(tensor.type.rawValue)
+      put(UInt64(offset))
+      offset += (tensor.bytes.count + 31) / 32 * 32
+    }
+    func pad() { while out.count % 32 != 0 { out.append(0) } }
+    pad()
+    for tensor in tensors {
+      out += tensor.bytes
+      pad()
+    }
+    return out
+  }
+
+  func model(threads: Int? = nil) throws -> Model {
+    try Model(file: GGUFFile(bytes: bytes(), name: "synthetic.gguf"), threads: threads)
+  }
+
+  private func tensors() -> [Tensor] {
+    var random = SplitMix(state: seed)
+    var list: [Tensor] = []
+    var turn = 0
+    func add(_ name: String, _ shape: [Int], _ make: ([Int]) -> (GGUFTensorType, [UInt8])) {
+      let extents = extents[name] ?? shape
+      let (type, bytes) = make(extents)
+      if !without.contains(name) {
+        list.append(Tensor(name: name, extents: extents, type: type, bytes: bytes))
+      }
+    }
+    func matrix(_ name: String, _ columns: Int, _ rows: Int) {
+      let type = types[turn % types.count]
+      turn += 1
+      add(name, [columns, rows]) { (type, Self.weights(type, $0.reduce(1, *), columns: columns, &random)) }
+    }
+    func vector(_ name: String, _ count: Int, around middle: Float, by spread: Float) {
+      add(name, [count]) { extents in
+        (
+          .f32,
+          (0..<extents.reduce(1, *)).flatMap { _ in Self.raw((middle + spread * random.signed()).bitPattern) }
+        )
+      }
+    }
+    matrix("token_embd.weight", embedding, vocabulary)
+    if !isTied { matrix("output.weight", embedding, vocabulary) }
+    vector("output_norm.weight", embedding, around: 1, by: 0.3)
+    if hasRotaryFactors { vector("rope_freqs.weight", headSize / 2, around: 4, by: 3) }
+    for i in 0..<layers {
+      let b = "blk.\(i)"
+      vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3)
+      matrix("\(b).attn_q.weight", embedding, heads * headSize)
+      matrix("\(b).attn_k.weight", embedding, kvHeads * headSize)
+      matrix("\(b).attn_v.weight", embedding, kvHeads * headSize)
+      if architecture == "qwen2" {
+        vector("\(b).attn_q.bias", heads * headSize, around: 0, by: 0.5)
+        vector("\(b).attn_k.bias", kvHeads * headSize, around: 0, by: 0.5)
+        vector("\(b).attn_v.bias", kvHeads * headSize, around: 0, by: 0.5)
+      }
+      if architecture == "qwen3" {
+        vector("\(b).attn_q_norm.weight", headSize, around: 1, by: 0.3)
+        vector("\(b).attn_k_norm.weight", headSize, around: 1, by: 0.3)
+      }
+      matrix("\(b).attn_output.weight", heads * headSize, embedding)
+      vector("\(b).ffn_norm.weight", embedding, around: 1, by: 0.3)
+      matrix("\(b).ffn_gate.weight", embedding, feedForward)
+      matrix("\(b).ffn_up.weight", embedding, feedForward)
+      matrix("\(b).ffn_down.weight", feedForward, embedding)
+    }
+    for (name, shape) in extra.sorted(by: { $0.key < $1.key }) { vector(name, shape[0], around: 0, by: 1) }
+    return list
+  }
+
+  private static func raw<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
+    withUnsafeBytes(of: value.littleEndian) { Array($0) }
+  }
+
+  /// Blocks of random integers with scales that give weights a spread of about 1.5 / sqrt(columns).
+  private static func weights(
+    _ type: GGUFTensorType, _ count: Int, columns: Int, _ random: inout SplitMix
+  ) -> [UInt8] {
+    let spread = 1.5 / Float(columns).squareRoot()
+    var out: [UInt8] = []
+    out.reserveCapacity(count / type.blockSize * type.blockByteCount)
+    func half(_ value: Float) { out += raw(Float16(value).bitPattern) }
+    func bytes(_ count: Int) {
+      for _ in 0..<count { out.append(UInt8(truncatingIfNeeded: random.next() >> 40)) }
+    }
+    /// A scale for integers of about `range` in magnitude.
+    func scale(_ range: Float) -> Float { spread / range * (1.3 + random.signed() * 0.3) }
+    for _ in 0..<(count / type.blockSize) {
+      switch type {
+      case .f32: out += raw((spread * random.signed()).bitPattern)
+      case .f16: half(spread * random.signed())
+      case .bf16: out += raw(UInt16((spread * random.signed()).bitPattern >> 16))
+      case .q40:
+        half(scale(8))
+        bytes(16)
+      case .q41:
+        let d = scale(8)
+        half(d)
+        half(-7.5 * d)
+        bytes(16)
+      case .q50:
+        half(scale(16))
+        bytes(20)
+      case .q51:
+        let d = scale(16)
+        half(d)
+        half(-15.5 * d)
+        bytes(20)
+      case .q80:
+        half(scale(128))
+        bytes(32)
+      case .q2K:
+        bytes(80)
+        half(scale(12))
+        half(scale(12))
+      case .q3K:
+        bytes(108)
+        half(scale(64))
+      case .q4K:
+        half(scale(240))
+        half(scale(240))
+        bytes(140)
+      case .q5K:
+        half(scale(480))
+        half(scale(480))
+        bytes(172)
+      case .q6K:
+        bytes(208)
+        half(scale(2_048))
+      case .iq4NL:
+        half(scale(100))
+        bytes(16)
+      case .iq4XS:
+        half(scale(1_600))
+        bytes(134)
+      }
+    }
+    return out
+  }
+}
