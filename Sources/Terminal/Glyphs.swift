@@ -23,7 +23,7 @@ public struct Glyphs: Sendable {
   public let running, queued, held, pending, done, failed, stopped: Unicode.Scalar
   public let serving, idle, attention: Unicode.Scalar
   public let tag, cursor, ellipsis, separator, atMost, degree, arrow, up, down: Unicode.Scalar
-  /// An empty part of a bar.
+  /// A bar is made of squares with air between them: rows of bars do not grow together.
   public let track: Unicode.Scalar
   public let full: Unicode.Scalar
 
@@ -63,18 +63,8 @@ public struct Glyphs: Sendable {
     arrow = pick("→", console: "→", ascii: ">")
     up = pick("▴", console: "▲", ascii: "^")
     down = pick("▾", console: "▼", ascii: "v")
-    track = isASCII ? "." : level == .console ? "░" : "─"
-    full = isASCII ? "#" : "█"
-  }
-
-  /// The last cell of a bar, `eighths` of it full (1 to 7).
-  public func partial(eighths: Int) -> Unicode.Scalar? {
-    switch level {
-    case .unicode, .block:
-      Unicode.Scalar(0x2590 - UInt32(clamping: min(7, max(1, eighths))))
-    case .console: eighths >= 4 ? "▌" : nil
-    case .ascii: eighths >= 4 ? "=" : nil
-    }
+    track = isASCII ? "." : "·"
+    full = isASCII ? "#" : "■"
   }
 }
 

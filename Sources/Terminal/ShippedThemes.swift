@@ -16,7 +16,7 @@ extension Theme {
       theme[selected_bg]="color4"
       theme[selected_fg]="color15"
       theme[inactive_fg]="color8"
-      theme[graph_text]="color7"
+      theme[graph_text]="color8"
       theme[meter_bg]="color8"
       theme[proc_misc]="color6"
       theme[cpu_box]="color8"

@@ -22,11 +22,8 @@ private struct Rig {
     terminal = StrictTerminal(width: size.width, height: size.height)
   }
 
-  var last: [UInt8] = []
-
   mutating func drain() -> Int {
     var total = 0
-    last = []
     var bytes = [UInt8](repeating: 0, count: 65536)
     while true {
       let count = read(reader, &bytes, bytes.count)
@@ -36,7 +33,6 @@ private struct Rig {
         continue
       }
       total += count
-      last += bytes.prefix(count)
       terminal.feed(bytes.prefix(count))
     }
     return total
@@ -160,9 +156,6 @@ private struct Rig {
       _ = rig.screen.present(next)
       _ = rig.drain()
       if !compare(next, rig, "round \(round), seed \(seed), \(environment)") {
-        print("DEBUG", String(decoding: rig.last, as: UTF8.self).debugDescription)
-        if let grid { print("DEBUGOLD", grid.degraded(to: rig.screen.capabilities).text.debugDescription) }
-        print("DEBUGNEW", next.degraded(to: rig.screen.capabilities).text.debugDescription)
         return
       }
       if !rig.terminal.complaints.isEmpty { Issue.record("\(rig.terminal.complaints), seed \(seed)") }

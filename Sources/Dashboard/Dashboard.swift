@@ -1,1 +1,0 @@
-// Dashboard: skeleton, replaced by its first real file.

@@ -1,0 +1,297 @@
+// DashboardModel+Keys.swift: what is typed, pasted and clicked, by what is open at the moment.
+// A text field takes all printable keys; a paste is text or nothing, never keys. Start at take.
+import Node
+import Terminal
+
+extension DashboardModel {
+  mutating func take(_ input: Input) -> [Command] {
+    switch input {
+    case .paste(let text): return paste(text)
+    case .mouse(let mouse): return hasMouse ? take(mouse) : []
+    case .key(let key): return take(key)
+    }
+  }
+
+  private mutating func paste(_ text: String) -> [Command] {
+    switch mode {
+    case .chat: chat.editor.insert(text, isMultiline: true)
+    case .filter:
+      field.insert(text, isMultiline: false)
+      setFilterOfFocus(field.text)
+    case .command, .reason, .shutdownName: field.insert(text, isMultiline: false)
+    case .palette:
+      field.insert(text, isMultiline: false)
+      mode = .palette(index: 0)
+    case .normal, .confirm, .shutdownHow:
+      say("pasted text is not keys: open the chat with i, or a field, first")
+    }
+    return []
+  }
+
+  private mutating func take(_ key: Key) -> [Command] {
+    if key == Key(.character("l"), .control) { return [.repaint] }
+    switch mode {
+    case .normal: return takeNormal(key)
+    case .chat: return takeChat(key)
+    case .filter: return takeFilter(key)
+    case .command: return takeCommand(key)
+    case .palette(let index): return takePalette(key, index)
+    case .confirm(let confirmation): return takeConfirm(key, confirmation)
+    case .reason(let jobs, let what, let index): return takeReason(key, jobs, what, index)
+    case .shutdownHow: return takeShutdownHow(key)
+    case .shutdownName(let drain): return takeShutdownName(key, drain: drain)
+    }
+  }
+
+  private func isStop(_ key: Key) -> Bool { key == Key(.character("c"), .control) }
+  private func isCancel(_ key: Key) -> Bool { key == Key(.escape) || isStop(key) }
+
+  private mutating func takeNormal(_ key: Key) -> [Command] {
+    if isStop(key) {
+      if focus == .chat, chat.phase != .idle { return [send(.stopChat)] }
+      say("the node serves on: q leaves the dashboard, :shutdown stops the node")
+      return []
+    }
+    // The first screen offers the default model; nothing else there can be copied.
+    if isFirstRun, pull == nil, detail == nil, key == Key("y") {
+      return act(.pull(model: options.defaultModel), saying: "fetching \(options.defaultModel)")
+    }
+    guard let action = options.keyMap.actions[key] else {
+      say("\(key.name) is not bound; ? lists the keys")
+      return []
+    }
+    return perform(action)
+  }
+
+  private mutating func takeChat(_ key: Key) -> [Command] {
+    if isStop(key) {
+      if chat.phase == .idle {
+        say("there is no answer to stop; Esc leaves the field")
+        return []
+      }
+      return [send(.stopChat)]
+    }
+    switch (key.code, key.modifiers) {
+    case (.escape, _): mode = .normal
+    case (.enter, []): return sendChat()
+    case (.enter, .meta): chat.editor.insert("\n", isMultiline: true)
+    case (.tab, []):
+      mode = .normal
+      return perform(.nextPane)
+    case (.tab, .shift):
+      mode = .normal
+      return perform(.previousPane)
+    case (.up, []): chat.editor.recall(older: true)
+    case (.down, []): chat.editor.recall(older: false)
+    case (.pageUp, []): chat.scroll += 5
+    case (.pageDown, []): chat.scroll = max(0, chat.scroll - 5)
+    default:
+      _ = chat.editor.key(key)
+    }
+    return []
+  }
+
+  private mutating func sendChat() -> [Command] {
+    if chat.phase != .idle {
+      say("one answer at a time: C-c stops this one", isError: true)
+      return []
+    }
+    let text = chat.editor.text
+    if text.allSatisfy(\.isWhitespace) { return [] }
+    if options.isReadOnly {
+      say("read-only: this dashboard only looks", isError: true)
+      return []
+    }
+    if link != .connected {
+      say("no line to the node: not sent", isError: true)
+      return []
+    }
+    _ = chat.editor.take()
+    chat.messages.append(.init(role: .user, content: text))
+    chat.answer = ""
+    chat.note = nil
+    chat.scroll = 0
+    chat.phase = .waiting
+    let system = chat.system.isEmpty ? [] : [ChatRequest.Message(role: .system, content: chat.system)]
+    return [
+      send(
+        .chat(
+          ChatRequest(
+            messages: system + chat.messages, temperature: chat.temperature, maxTokens: chat.maxTokens,
+            seed: nil)))
+    ]
+  }
+
+  private mutating func takeFilter(_ key: Key) -> [Command] {
+    switch key.code {
+    case .escape:
+      mode = .normal
+      setFilterOfFocus("")
+    case .enter: mode = .normal
+    case .up: return perform(.up)
+    case .down: return perform(.down)
+    default:
+      if isStop(key) {
+        mode = .normal
+        setFilterOfFocus("")
+      } else if field.key(key) {
+        setFilterOfFocus(field.text)
+      }
+    }
+    return []
+  }
+
+  private mutating func takeCommand(_ key: Key) -> [Command] {
+    if isCancel(key) || (key == Key(.backspace) && field.isEmpty) {
+      mode = .normal
+      return []
+    }
+    switch key.code {
+    case .enter:
+      let line = field.take()
+      commandHistory = field
+      mode = .normal
+      return run(line)
+    case .up: field.recall(older: true)
+    case .down: field.recall(older: false)
+    case .tab: completeCommand()
+    default: _ = field.key(key)
+    }
+    return []
+  }
+
+  private mutating func takePalette(_ key: Key, _ index: Int) -> [Command] {
+    if isCancel(key) {
+      mode = .normal
+      return []
+    }
+    let entries = paletteEntries(field.text)
+    switch key.code {
+    case .up: mode = .palette(index: max(0, index - 1))
+    case .down: mode = .palette(index: max(0, min(entries.count - 1, index + 1)))
+    case .pageUp: mode = .palette(index: max(0, index - 8))
+    case .pageDown: mode = .palette(index: max(0, min(entries.count - 1, index + 8)))
+    case .enter:
+      mode = .normal
+      guard entries.indices.contains(index) else { return [] }
+      switch entries[index].target {
+      case .action(let action): return perform(action)
+      case .command(let name):
+        if name.usage.first?.isUppercase == true || name.usage.hasPrefix("[") {
+          openCommandLine(name.rawValue + " ")
+          return []
+        }
+        return run(name.rawValue)
+      }
+    default:
+      if field.key(key) { mode = .palette(index: 0) }
+    }
+    return []
+  }
+
+  private mutating func takeConfirm(_ key: Key, _ confirmation: Confirmation) -> [Command] {
+    if key == Key("y") {
+      mode = .normal
+      return act(confirmation.command, saying: nil)
+    }
+    if key == Key("n") || isCancel(key) || key == Key("q") {
+      mode = .normal
+      say("nothing was done")
+    }
+    return []
+  }
+
+  private mutating func takeReason(_ key: Key, _ jobs: [String], _ what: String, _ index: Int) -> [Command] {
+    if isCancel(key) {
+      mode = .normal
+      say("nothing was done")
+      return []
+    }
+    switch key.code {
+    case .up: mode = .reason(jobs: jobs, what: what, index: max(0, index - 1))
+    case .down: mode = .reason(jobs: jobs, what: what, index: min(cannedReasons.count - 1, index + 1))
+    case .character(let digit)
+    where field.isEmpty && key.modifiers.isEmpty && ("1"..."9").contains(digit)
+      && Int(digit.value) - 0x31 < cannedReasons.count:
+      mode = .reason(jobs: jobs, what: what, index: Int(digit.value) - 0x31)
+    case .enter:
+      let typed = field.take()
+      let reason =
+        typed.allSatisfy(\.isWhitespace) ? cannedReasons[min(index, cannedReasons.count - 1)] : typed
+      mode = .normal
+      return act(.reject(jobs: jobs, reason: reason), saying: nil)
+    default: _ = field.key(key)
+    }
+    return []
+  }
+
+  private mutating func takeShutdownHow(_ key: Key) -> [Command] {
+    if key == Key("d") || key == Key("n") {
+      field = LineEditor()
+      mode = .shutdownName(drain: key == Key("d"))
+    } else if isCancel(key) || key == Key("q") {
+      mode = .normal
+      say("nothing was done")
+    }
+    return []
+  }
+
+  private mutating func takeShutdownName(_ key: Key, drain: Bool) -> [Command] {
+    if isCancel(key) {
+      mode = .normal
+      say("nothing was done")
+    } else if key.code == .enter {
+      mode = .normal
+      let typed = field.take()
+      if typed == snapshot?.node.name, !typed.isEmpty {
+        return act(.shutdown(drain: drain), saying: drain ? "the node drains, then stops" : "the node stops")
+      }
+      say("'\(displaySafe(typed.prefix(30)))' is not the node's name: it serves on", isError: true)
+    } else {
+      _ = field.key(key)
+    }
+    return []
+  }
+
+  private mutating func take(_ mouse: Mouse) -> [Command] {
+    guard mode == .normal, detail == nil else { return [] }
+    guard let (pane, rect) = layout.panes.first(where: { $0.rect.contains(mouse.x, mouse.y) }) else {
+      return []
+    }
+    switch mouse.event {
+    case .release: return []
+    case .wheelUp:
+      focus = pane
+      return perform(.up)
+    case .wheelDown:
+      focus = pane
+      return perform(.down)
+    case .press:
+      focus = pane
+      let area = listArea(pane, rect.inset(1, 1))
+      if area.contains(mouse.x, mouse.y), let top = lists[pane]?.top {
+        lists[pane]?.selectRow(top + mouse.y - area.y)
+        rest()
+      }
+    }
+    return []
+  }
+
+  /// Sorting rests while the operator moves.
+  mutating func rest() {
+    lists[focus]?.restUntil = now.steady &+ 3_000_000
+    guardUntil = 0
+  }
+
+  mutating func openCommandLine(_ text: String) {
+    field = commandHistory
+    field.set(text)
+    mode = .command
+  }
+}
+
+extension Rect {
+  func contains(_ column: Int, _ row: Int) -> Bool {
+    column >= x && column < right && row >= y && row < bottom
+  }
+}

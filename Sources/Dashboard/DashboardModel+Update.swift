@@ -1,0 +1,202 @@
+// DashboardModel+Update.swift: one message at a time, to a new state and what is to be done about it.
+// Leaves out keys (DashboardModel+Keys.swift). Start at update.
+import Node
+import Terminal
+
+extension DashboardModel {
+  /// Applies a message; pure but for `self`.
+  public mutating func update(_ message: Message, at moment: Moment) -> [Command] {
+    now = moment
+    if let status, status.until <= moment.steady { self.status = nil }
+    var commands: [Command] = []
+    switch message {
+    case .input(let input): commands = take(input)
+    case .node(let message): commands = take(message)
+    case .resized(let size):
+      self.size = size
+      arrangeLists()
+      for pane in [Pane.jobs, .approvals, .receipts, .earnings] {
+        let height = listHeight(pane)
+        lists[pane]?.reveal(height: height)
+      }
+    case .tick: break
+    case .captured(let line):
+      append(LogLine(sequence: 0, time: moment.wall, level: .warning, who: nil, text: line))
+    case .note(let text, let isError): say(text, isError: isError)
+    }
+    let title = windowTitle
+    if title != lastTitle {
+      lastTitle = title
+      commands.append(.title(title))
+    }
+    return commands
+  }
+
+  mutating func say(_ text: String, isError: Bool = false) {
+    status = StatusLine(text: text, isError: isError, until: now.steady &+ (isError ? 8_000_000 : 5_000_000))
+  }
+
+  private var windowTitle: String {
+    guard let node = snapshot?.node else { return "hotpot" }
+    let waiting = node.waitingApproval > 0 ? ", \(node.waitingApproval) waiting" : ""
+    return "hotpot \(node.name): \(stateWord(node))\(waiting)"
+  }
+
+  private mutating func take(_ message: NodeMessage) -> [Command] {
+    switch message {
+    case .snapshot(let snapshot): return take(snapshot)
+    case .history(let history): self.history.replace(with: history)
+    case .reply(_, let reply):
+      switch reply {
+      case .done(let text): if !text.isEmpty { say(text) }
+      case .refused(let text): say(text, isError: true)
+      }
+    case .job(let found):
+      if case .job(let id, let old, let answer, let isRevealed) = detail, id == found.row.id {
+        // A reply to `inspect` has no text; what was revealed before stays.
+        let isTold = found.prompt != nil || found.answer != nil
+        let merged =
+          isTold
+          ? found
+          : JobDetail(
+            row: found.row, timeline: found.timeline, settings: found.settings, prompt: old?.prompt,
+            answer: nil)
+        detail = .job(
+          id: id, detail: merged, answer: isTold ? found.answer ?? "" : answer,
+          isRevealed: isRevealed && (isTold || isRevealed))
+      }
+    case .receipt(let found):
+      if case .receipt(let id, _) = detail, id == found.row.id { detail = .receipt(id: id, detail: found) }
+    case .text(let job, let text):
+      if case .job(let id, let old, let answer, true) = detail, id == job {
+        detail = .job(id: id, detail: old, answer: String((answer + text).suffix(1 << 20)), isRevealed: true)
+      }
+    case .chat(let event): take(event)
+    case .pull(let progress):
+      pull = progress
+      switch progress.phase {
+      case .done:
+        say("\(progress.model) is here")
+        pull = nil
+      case .failed: say("\(progress.model): \(progress.detail ?? "failed")", isError: true)
+      case .cancelled:
+        say("stopped fetching \(progress.model)")
+        pull = nil
+      case .starting, .fetching, .checking, .loading: break
+      }
+    case .link(let state): return take(state)
+    }
+    return []
+  }
+
+  private mutating func take(_ state: LinkState) -> [Command] {
+    let wasConnected = link == .connected
+    link = state
+    switch state {
+    case .connected:
+      if wasConnected { return [] }
+      var commands = [send(.history)]
+      if case .job(let id, _, _, let isRevealed) = detail {
+        commands.append(send(isRevealed ? .reveal(job: id) : .inspect(job: id)))
+      }
+      return commands
+    case .connecting, .lost: break
+    case .ended(let reason): say("the node ended: \(reason)", isError: true)
+    }
+    return []
+  }
+
+  private mutating func take(_ new: NodeSnapshot) -> [Command] {
+    var commands: [Command] = []
+    let known = newest ?? snapshot
+    if bell, let known {
+      let before = Set(known.approvals.map(\.id))
+      if new.approvals.contains(where: { !before.contains($0.id) }) { commands.append(.bell) }
+    }
+    history.append(new)
+    takeLog(new.log)
+    snapshotAt = now
+    if isFrozen {
+      newest = new
+      return commands
+    }
+    return commands + show(new)
+  }
+
+  mutating func show(_ new: NodeSnapshot) -> [Command] {
+    var commands: [Command] = []
+    if case .job(let id, let old?, _, _) = detail, let row = new.jobs.first(where: { $0.id == id }),
+      row.state != old.row.state
+    {
+      // Its timeline has grown.
+      commands.append(send(.inspect(job: id)))
+    }
+    newest = nil
+    snapshot = new
+    jobIndex = Dictionary(new.jobs.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { first, _ in first })
+    idDigits = digitsToTellApart(new.jobs.map(\.id) + new.approvals.map(\.id))
+    arrangeLists()
+    return commands
+  }
+
+  private mutating func takeLog(_ lines: [LogLine]) {
+    let last = log.last { $0.sequence > 0 }?.sequence ?? 0
+    // A node that was started again counts from the beginning.
+    let isNewNode = (lines.last?.sequence ?? last) < last
+    for line in lines where isNewNode || line.sequence > last { append(line) }
+  }
+
+  mutating func append(_ line: LogLine) {
+    log.append(line)
+    if logScroll > 0 { logScroll += 1 }
+    if log.count > 2000 { log.removeFirst(log.count - 2000) }
+  }
+
+  private mutating func take(_ event: ChatEvent) {
+    switch event {
+    case .started(let job): chat.phase = .answering(job: job)
+    case .text(let text):
+      if chat.phase == .idle { return }
+      chat.answer = String((chat.answer + text).suffix(1 << 20))
+      chat.note = nil
+    case .finished(let reason, let tokens, let rate):
+      if !chat.answer.isEmpty { chat.messages.append(.init(role: .assistant, content: chat.answer)) }
+      chat.answer = ""
+      chat.phase = .idle
+      chat.tokens = tokens
+      chat.rate = rate
+      chat.note = reason == "stop" ? nil : "ended: \(reason)"
+    case .failed(let reason):
+      if !chat.answer.isEmpty { chat.messages.append(.init(role: .assistant, content: chat.answer)) }
+      chat.answer = ""
+      chat.phase = .idle
+      chat.note = "failed: \(reason)"
+    }
+  }
+
+  /// Tags of commands grow; their replies carry them.
+  mutating func send(_ command: NodeCommand) -> Command {
+    defer { nextTag &+= 1 }
+    return .send(command, tag: nextTag)
+  }
+}
+
+/// At least 4, at most 16: the shortest length at which no two ids begin alike.
+func digitsToTellApart(_ ids: [String]) -> Int {
+  let unique = Set(ids)
+  for digits in 4..<16 where Set(unique.map { $0.prefix(digits) }).count == unique.count { return digits }
+  return unique.isEmpty ? 4 : 16
+}
+
+/// What the node is doing, in one word; an idle node that could serve is `idle`.
+func stateWord(_ node: NodeSummary) -> String {
+  switch node.state {
+  case .noModel: "no model"
+  case .loading: "loading"
+  case .serving: node.whyIdle == nil ? "serving" : "idle"
+  case .paused: "paused"
+  case .draining: "draining"
+  case .readOnly: "read-only"
+  case .stopping: "stopping"
+  }
+}

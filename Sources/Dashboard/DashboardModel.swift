@@ -1,0 +1,275 @@
+// DashboardModel.swift: everything the dashboard knows, as a value: what the node showed, and what the operator does.
+// No clock, no file, no terminal: `update` changes it by messages and answers with commands, `view` draws it.
+// Leaves out how (DashboardModel+Update.swift, +Keys, +Acts, +CommandLine). Start at DashboardModel and Message.
+import Node
+import Terminal
+
+/// The time of a message: by the wall, and by a clock that never jumps. Both in microseconds.
+public struct Moment: Hashable, Sendable {
+  public let wall: Microseconds
+  public let steady: Microseconds
+
+  public init(wall: Microseconds, steady: Microseconds) {
+    self.wall = wall
+    self.steady = steady
+  }
+}
+
+/// What happens to a dashboard.
+public enum Message: Sendable {
+  case input(Input)
+  case node(NodeMessage)
+  case resized(Size)
+  /// Some time passed; sent once a second while no snapshot comes.
+  case tick
+  /// A line that this process wrote to its standard output or error.
+  case captured(String)
+  /// What became of a command that the application carries out, for the status line.
+  case note(String, isError: Bool)
+}
+
+/// What a dashboard wants done.
+public enum Command: Equatable, Sendable {
+  case send(NodeCommand, tag: UInt64)
+  case bell
+  case title(String)
+  case copy(String)
+  case mouse(Bool)
+  case repaint
+  /// The screen as text; without a path the application chooses one and says which.
+  case saveScreen(path: String?)
+  case saveText(path: String?, text: String)
+  case leave
+}
+
+/// How a dashboard starts.
+public struct DashboardOptions: Sendable {
+  public var theme: Theme
+  /// What `T` and `:theme` choose from.
+  public var themes: [Theme]
+  public var keyMap: KeyMap
+  public var graphs: GraphStyle
+  /// Ring when an approval arrives.
+  public var bell: Bool
+  public var mouse: Bool
+  /// Acts are refused here already.
+  public var isReadOnly: Bool
+  /// What the first screen offers to fetch, and how large it is.
+  public var defaultModel: String
+  public var defaultModelWords: String
+  /// Seconds east of Greenwich, for clocks.
+  public var utcOffset: Int
+  public var chatSystem: String
+  public var chatTemperature: Double
+  public var chatMaxTokens: Int
+
+  public init() {
+    theme = .terminalPalette
+    themes = Theme.shipped.compactMap { Theme.shipped($0.name) }
+    keyMap = KeyMap()
+    graphs = .scroll
+    bell = true
+    mouse = false
+    isReadOnly = false
+    defaultModel = "smollm2"
+    defaultModelWords = "SmolLM2-135M-Instruct, about 100 MB"
+    utcOffset = 0
+    chatSystem = ""
+    chatTemperature = 0.7
+    chatMaxTokens = 512
+  }
+}
+
+public enum GraphStyle: String, Sendable {
+  /// The newest at the right, everything moves.
+  case scroll
+  /// The newest overwrites the oldest in place: fewer bytes.
+  case sweep
+}
+
+/// Canned reasons of a rejection; the operator may type another.
+let cannedReasons = [
+  "the node is at capacity", "the price is below this node's", "unknown client", "too long for this node",
+  "this node does not serve such requests",
+]
+
+enum Mode: Equatable, Sendable {
+  case normal
+  case filter
+  case command
+  case palette(index: Int)
+  case confirm(Confirmation)
+  case reason(jobs: [String], what: String, index: Int)
+  case shutdownHow
+  case shutdownName(drain: Bool)
+  case chat
+}
+
+/// An act that waits for `y`. It holds the ids as they were shown: what arrives later is not in it.
+struct Confirmation: Equatable, Sendable {
+  let question: String
+  let command: NodeCommand
+}
+
+struct StatusLine: Equatable, Sendable {
+  let text: String
+  let isError: Bool
+  let until: Microseconds
+}
+
+enum Detail: Equatable, Sendable {
+  case job(id: String, detail: JobDetail?, answer: String, isRevealed: Bool)
+  case receipt(id: String, detail: ReceiptDetail?)
+}
+
+struct ChatState: Equatable, Sendable {
+  enum Phase: Equatable, Sendable {
+    case idle
+    case waiting
+    case answering(job: String)
+  }
+
+  var messages: [ChatRequest.Message] = []
+  var answer = ""
+  var phase = Phase.idle
+  var editor = LineEditor()
+  /// Lines scrolled back from the end.
+  var scroll = 0
+  /// Of the last answer.
+  var rate: Double?
+  var tokens = 0
+  var note: String?
+  var system: String
+  var temperature: Double
+  var maxTokens: Int
+}
+
+public struct DashboardModel: Sendable {
+  public internal(set) var size: Size
+  public var glyphs: Glyphs
+  public internal(set) var theme: Theme
+  var options: DashboardOptions
+  var graphStyle: GraphStyle
+  var bell: Bool
+  var hasMouse: Bool
+
+  var link = LinkState.connecting
+  /// What the screen shows: the newest, or the one that was frozen.
+  var snapshot: NodeSnapshot?
+  /// The newest while the view is frozen.
+  var newest: NodeSnapshot?
+  var isFrozen = false
+  /// When the last snapshot came.
+  var snapshotAt: Moment?
+  var now = Moment(wall: 0, steady: 0)
+  var history = GraphHistory()
+  var jobIndex: [String: Int] = [:]
+  /// Digits that tell the ids on the screen apart.
+  var idDigits = 4
+  var log: [LogLine] = []
+  var pull: PullProgress?
+
+  var focus = Pane.jobs
+  var isZoomed = false
+  var isFollowing = false
+  var lists: [Pane: ListState] = [
+    .jobs: ListState(), .approvals: ListState(), .receipts: ListState(), .earnings: ListState(),
+  ]
+  /// Lines scrolled back from the end.
+  var logScroll = 0
+  var logFilter = Filter()
+  var detail: Detail?
+  var detailScroll = 0
+  var mode = Mode.normal
+  /// The text field of the filter, the command line, the palette, a reason or a name.
+  var field = LineEditor()
+  var commandHistory = LineEditor()
+  var status: StatusLine?
+  /// Acts are ignored until then: the row under the cursor has just changed by itself.
+  var guardUntil: Microseconds = 0
+  var chat: ChatState
+  var nextTag: UInt64 = 1
+  var showsDebug = false
+  var debug = DebugFigures()
+  var lastTitle = ""
+
+  public init(size: Size, glyphs: GlyphLevel, options: DashboardOptions) {
+    self.size = size
+    self.glyphs = Glyphs(glyphs)
+    self.theme = options.theme
+    self.options = options
+    graphStyle = options.graphs
+    bell = options.bell
+    hasMouse = options.mouse
+    chat = ChatState(
+      system: options.chatSystem, temperature: options.chatTemperature, maxTokens: options.chatMaxTokens)
+  }
+
+  /// The id of the row under the cursor of the pane in focus, or of the open detail.
+  public var selected: String? {
+    switch detail {
+    case .job(let id, _, _, _), .receipt(let id, _): id
+    case nil: lists[focus]?.selected
+    }
+  }
+
+  public var focusedPane: Pane { focus }
+
+  /// Shows in the debug overlay; the application measures them.
+  public struct DebugFigures: Equatable, Sendable {
+    public var frameMicroseconds = 0
+    public var frameBytes = 0
+    public var totalBytes = 0
+    public var events: [String] = []
+
+    public init() {}
+  }
+
+  /// Whether the overlay is shown; figures are worth measuring only then.
+  public var wantsDebug: Bool { showsDebug }
+
+  public mutating func setDebug(_ figures: DebugFigures) { debug = figures }
+
+  func job(_ id: String) -> JobRow? {
+    guard let index = jobIndex[id], let snapshot, index < snapshot.jobs.count else { return nil }
+    return snapshot.jobs[index]
+  }
+
+  func approval(_ id: String) -> ApprovalRow? { snapshot?.approvals.first { $0.id == id } }
+
+  /// As many digits as tell all ids apart.
+  func short(_ id: String) -> String { String(id.prefix(idDigits)) }
+
+  var isFirstRun: Bool { snapshot?.node.state == .noModel }
+}
+
+extension DashboardModel {
+  /// Whether time alone changes what is shown: a message that fades, a node that is silent.
+  func needsTick(_ moment: Moment) -> Bool {
+    if let status, status.until <= moment.steady { return true }
+    if link != .connected { return true }
+    guard let last = snapshotAt else { return false }
+    return elapsed(last.steady, moment.steady) > 4_000_000
+  }
+
+  mutating func setOffset(_ seconds: Int) { options.utcOffset = seconds }
+}
+
+/// What is asked of the operator at the moment.
+package enum Question: Equatable, Sendable {
+  case none, confirm, reason, name
+}
+
+extension DashboardModel {
+  package var question: Question {
+    switch mode {
+    case .confirm: .confirm
+    case .reason: .reason
+    case .shutdownName: .name
+    case .normal, .filter, .command, .palette, .shutdownHow, .chat: .none
+    }
+  }
+
+  /// Whether the job is kept from its list by the filter.
+  package func hidesByFilter(_ id: String) -> Bool { lists[.jobs]?.order.contains(id) != true }
+}

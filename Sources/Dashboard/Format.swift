@@ -1,0 +1,162 @@
+// Format.swift: numbers as an operator reads them: short, right-aligned, stable in width.
+// Every function takes whatever a socket may carry (NaN, extremes) and never traps. Start at any.
+import Node
+
+/// `1,204`; nothing is rounded.
+package func grouped(_ value: Int) -> String {
+  let digits = String(value.magnitude)
+  var result = ""
+  for (index, digit) in digits.enumerated() {
+    if index > 0 && (digits.utf8.count - index) % 3 == 0 { result.append(",") }
+    result.append(digit)
+  }
+  return value < 0 ? "-" + result : result
+}
+
+/// Four characters at most: `7`, `412`, `3.1k`, `12k`, `1.2M`.
+package func compact(_ value: Int) -> String { compact(Double(value)) }
+
+package func compact(_ value: Double) -> String {
+  guard value.isFinite else { return "-" }
+  let size = abs(value)
+  if size < 999.5 { return integer(value) }
+  for (limit, divisor, suffix) in [
+    (999_500.0, 1e3, "k"), (999.5e6, 1e6, "M"), (999.5e9, 1e9, "G"), (.infinity, 1e12, "T"),
+  ] where size < limit {
+    let scaled = value / divisor
+    return (abs(scaled) < 9.95 ? decimal(scaled, 1) : integer(scaled)) + suffix
+  }
+  return "-"
+}
+
+/// `51.2` below a hundred, `412` from there on.
+package func rate(_ value: Double) -> String {
+  guard value.isFinite else { return "-" }
+  return abs(value) < 99.95 ? decimal(value, 1) : compact(value)
+}
+
+package func integer(_ value: Double) -> String {
+  guard value.isFinite else { return "-" }
+  return String(Int(max(-1e15, min(1e15, value.rounded()))))
+}
+
+/// Fixed point with `places` (0 to 6) decimals.
+package func decimal(_ value: Double, _ places: Int) -> String {
+  guard value.isFinite else { return "-" }
+  var scale = 1.0
+  for _ in 0..<places { scale *= 10 }
+  let scaled = Int(max(-1e15, min(1e15, (value * scale).rounded())))
+  if places == 0 { return String(scaled) }
+  let digits = String(scaled.magnitude)
+  let padded = String(repeating: "0", count: max(0, places + 1 - digits.utf8.count)) + digits
+  return (scaled < 0 ? "-" : "") + padded.dropLast(places) + "." + padded.suffix(places)
+}
+
+/// `83 %` without its sign: a share of 0...1 as whole percent.
+package func percent(_ share: Double) -> String {
+  guard share.isFinite else { return "-" }
+  return integer(max(-9.99, min(9.99, share)) * 100)
+}
+
+/// Money: two decimals from 100 on, three from 1 on, else four; `0.000012` for what would else be 0.
+package func money(_ amount: MicroUnits) -> String {
+  let value = Double(amount) / 1e6
+  if amount != 0 && amount.magnitude < 50 { return decimal(value, 6) }
+  return decimal(value, amount.magnitude >= 100_000_000 ? 2 : amount.magnitude >= 1_000_000 ? 3 : 4)
+}
+
+/// A price for a million tokens: three decimals.
+package func price(_ amount: MicroUnits) -> String { decimal(Double(amount) / 1e6, 3) }
+
+/// `12.1G`, `640M`: powers of 1024.
+package func bytes(_ count: Int64) -> String {
+  var value = Double(count)
+  for suffix in ["", "K", "M", "G"] {
+    if abs(value) < 999.5 {
+      return (suffix.isEmpty || abs(value) >= 99.95 ? integer(value) : decimal(value, 1)) + suffix
+    }
+    value /= 1024
+  }
+  return decimal(value, 1) + "T"
+}
+
+/// Microseconds from `start` to `end`, never negative, never overflowing.
+package func elapsed(_ start: Microseconds, _ end: Microseconds) -> Microseconds {
+  let (difference, overflow) = end.subtractingReportingOverflow(start)
+  if overflow { return end > start ? .max : 0 }
+  return max(0, difference)
+}
+
+/// An age in a list: seconds to 10, then in fives to a minute, then minutes, hours, days. Coarse on purpose: a
+/// column of ages that all change every second is noise, and bytes.
+package func age(_ span: Microseconds) -> String {
+  let seconds = max(0, span) / 1_000_000
+  switch seconds {
+  case ..<10: return "\(seconds)s"
+  case ..<60: return "\(seconds / 5 * 5)s"
+  case ..<3600: return "\(seconds / 60)m"
+  case ..<86_400: return "\(seconds / 3600)h\(twoDigits(seconds / 60 % 60))"
+  default: return "\(min(9999, seconds / 86_400))d"
+  }
+}
+
+/// A span to the second: `4.2 s`, `1:05`, `3:04:12`, `3d 04:12`.
+package func span(_ length: Microseconds) -> String {
+  let seconds = max(0, length) / 1_000_000
+  if seconds < 10 { return decimal(Double(max(0, length)) / 1e6, 1) + " s" }
+  if seconds < 60 { return "\(seconds) s" }
+  if seconds < 3600 { return countdown(length) }
+  if seconds < 86_400 {
+    return "\(seconds / 3600):\(twoDigits(seconds / 60 % 60)):\(twoDigits(seconds % 60))"
+  }
+  return uptime(length)
+}
+
+/// `4:12`; `0:00` when it is over.
+package func countdown(_ left: Microseconds) -> String {
+  let seconds = max(0, left) / 1_000_000
+  if seconds >= 3600 { return "\(min(9999, seconds / 3600))h\(twoDigits(seconds / 60 % 60))" }
+  return "\(seconds / 60):\(twoDigits(seconds % 60))"
+}
+
+/// `3d 04:12`, `4:12` (hours and minutes), `12m`.
+package func uptime(_ length: Microseconds) -> String {
+  let minutes = max(0, length) / 60_000_000
+  if minutes < 60 { return "\(minutes)m" }
+  let clock = "\(twoDigits(minutes / 60 % 24)):\(twoDigits(minutes % 60))"
+  return minutes < 1440 ? clock : "\(min(99_999, minutes / 1440))d \(clock)"
+}
+
+/// Time of day, `12:04` or `12:04:31`, `offset` seconds east of Greenwich.
+package func clock(_ time: Microseconds, offset: Int, withSeconds: Bool) -> String {
+  let seconds = (time / 1_000_000).addingReportingOverflow(Int64(offset)).partialValue
+  let day = ((seconds % 86_400) + 86_400) % 86_400
+  let minutes = "\(twoDigits(day / 3600)):\(twoDigits(day / 60 % 60))"
+  return withSeconds ? minutes + ":" + twoDigits(day % 60) : minutes
+}
+
+private func twoDigits(_ value: Int64) -> String { value < 10 ? "0\(value)" : String(value) }
+
+package func milliseconds(_ value: Double) -> String {
+  guard value.isFinite else { return "-" }
+  return abs(value) < 9.95 ? decimal(value, 1) : compact(value)
+}
+
+/// `84ms`, `1.1s`, `2m`.
+package func latencyWords(_ span: Microseconds) -> String {
+  if span < 1_000_000 { return "\(max(0, span) / 1000)ms" }
+  if span < 60_000_000 { return decimal(Double(span) / 1e6, 1) + "s" }
+  return age(span)
+}
+
+extension String {
+  /// Blanks before, to `columns`; text that is already as wide is left as it is. ASCII only.
+  func right(_ columns: Int) -> String {
+    let missing = columns - unicodeScalars.count
+    return missing > 0 ? String(repeating: " ", count: missing) + self : self
+  }
+}
+
+package func plural(_ count: Int, _ noun: String) -> String {
+  count == 1 ? "1 \(noun)" : "\(grouped(count)) \(noun)s"
+}

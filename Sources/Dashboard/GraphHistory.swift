@@ -1,0 +1,115 @@
+// GraphHistory.swift: the past that graphs show: one sample a second, in buckets of five.
+// Buckets end at multiples of five seconds, so that a graph moves every five seconds and never wobbles; the number
+// beside it is of now. Leaves out drawing (Canvas+Graph.swift). Start at append.
+import Node
+
+struct GraphHistory: Equatable, Sendable {
+  struct Series: Equatable, Sendable {
+    /// Means of whole buckets, oldest first; nil where nothing was known.
+    private(set) var buckets: [Double?] = []
+    private var sum = 0.0
+    private var count = 0
+
+    mutating func append(_ value: Double?) {
+      if let value, value.isFinite {
+        sum += value
+        count += 1
+      }
+    }
+
+    mutating func close() {
+      buckets.append(count > 0 ? sum / Double(count) : nil)
+      if buckets.count > GraphHistory.capacity { buckets.removeFirst(buckets.count - GraphHistory.capacity) }
+      sum = 0
+      count = 0
+    }
+  }
+
+  static let capacity = 720
+  static let bucketSeconds: Int64 = 5
+
+  private(set) var decode = Series()
+  private(set) var prefill = Series()
+  private(set) var cpu = Series()
+  private(set) var memory = Series()
+  private(set) var kvInUse = Series()
+  private(set) var batchSize = Series()
+  private(set) var gpus: [Series] = []
+  /// Buckets closed since the start: where a sweeping graph stands.
+  private(set) var closed = 0
+  private var bucket: Int64?
+
+  mutating func append(_ snapshot: NodeSnapshot) {
+    step(to: snapshot.time)
+    decode.append(snapshot.throughput.decode.current)
+    prefill.append(snapshot.throughput.prefill.current)
+    cpu.append(snapshot.compute.cpu.current)
+    memory.append(memoryShare(snapshot.compute))
+    kvInUse.append(snapshot.throughput.kvInUse.current)
+    batchSize.append(Double(snapshot.throughput.batchSize))
+    let shares = (snapshot.compute.gpus.current ?? []).prefix(64).map { $0.utilization.current }
+    growGPUs(to: shares.count)
+    for (index, share) in shares.enumerated() { gpus[index].append(share) }
+  }
+
+  /// The node's own past replaces what was gathered here.
+  mutating func replace(with history: NodeHistory) {
+    let longest =
+      ([history.decode, history.prefill, history.cpu, history.memory, history.kvInUse, history.batchSize]
+      + history.gpu)
+      .map(\.count).max() ?? 0
+    let samples = min(longest, GraphHistory.capacity * Int(GraphHistory.bucketSeconds))
+    self = GraphHistory()
+    growGPUs(to: min(64, history.gpu.count))
+    func sample(_ values: [Double?], _ back: Int) -> Double? {
+      back <= values.count ? values[values.count - back] : nil
+    }
+    for back in stride(from: samples, to: 0, by: -1) {
+      step(to: history.time.subtractingReportingOverflow(Int64(back - 1) * 1_000_000).partialValue)
+      decode.append(sample(history.decode, back))
+      prefill.append(sample(history.prefill, back))
+      cpu.append(sample(history.cpu, back))
+      memory.append(sample(history.memory, back))
+      kvInUse.append(sample(history.kvInUse, back))
+      batchSize.append(sample(history.batchSize, back))
+      for index in gpus.indices { gpus[index].append(sample(history.gpu[index], back)) }
+    }
+  }
+
+  private mutating func growGPUs(to count: Int) {
+    while gpus.count < count { gpus.append(Series()) }
+  }
+
+  private mutating func step(to time: Microseconds) {
+    let now = time / (GraphHistory.bucketSeconds * 1_000_000)
+    guard let last = bucket else {
+      bucket = now
+      return
+    }
+    // After a long gap, or a clock set back, the gap is not drawn at full length.
+    let (distance, overflow) = now.subtractingReportingOverflow(last)
+    let steps = overflow || distance < 0 ? 1 : min(distance, 60)
+    if steps > 0 || overflow || distance < 0 {
+      for _ in 0..<max(1, steps) { close() }
+      bucket = now
+    }
+  }
+
+  private mutating func close() {
+    decode.close()
+    prefill.close()
+    cpu.close()
+    memory.close()
+    kvInUse.close()
+    batchSize.close()
+    for index in gpus.indices { gpus[index].close() }
+    closed &+= 1
+  }
+}
+
+func memoryShare(_ compute: ComputeSnapshot) -> Double? {
+  guard let used = compute.memoryUsed.latest, let total = compute.memoryTotal.latest, total > 0 else {
+    return nil
+  }
+  return min(1, max(0, Double(used) / Double(total)))
+}

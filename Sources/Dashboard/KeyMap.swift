@@ -1,0 +1,81 @@
+// KeyMap.swift: which key does what: the defaults, changed by the operator's keymap file.
+// A line of the file is an action and its keys, `cancel = D F9`; it replaces the action's keys, `cancel =` unbinds it;
+// `#` starts a comment. Leaves out keys of text fields, which are fixed. Start at KeyMap.init(file:).
+import Terminal
+
+public struct KeyMap: Sendable {
+  public private(set) var actions: [Key: Action] = [:]
+  private var keys: [Action: [Key]] = [:]
+
+  /// Keys that terminals, multiplexers and flow control need; binding one is refused.
+  public static let reserved: [String] =
+    ["C-s", "C-q", "C-a", "C-b", "C-i", "C-m", "C-h", "C-[", "F11"] + (0...9).map { "M-\($0)" }
+
+  public init() {
+    for entry in Action.table { bind(entry.keys.compactMap { Key(name: $0) }, to: entry.action) }
+  }
+
+  /// What is wrong in a keymap file, with its line and what to do.
+  public struct FileError: Error, Hashable, CustomStringConvertible {
+    public let line: Int
+    public let found: String
+    public let wanted: String
+
+    public var description: String { "keymap line \(line): \(found), wanted \(wanted)" }
+  }
+
+  public init(file: String) throws(FileError) {
+    self.init()
+    var bound: [Key: Int] = [:]
+    for (index, line) in file.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let text = line.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)[0]
+      let isKeyHash = text.allSatisfy { $0 == " " || $0 == "\t" || $0 == "\r" }
+      if isKeyHash { continue }
+      guard let equals = text.firstIndex(of: "=") else {
+        throw FileError(
+          line: index + 1, found: "'\(displaySafe(text.prefix(40)))'", wanted: "ACTION = KEY ...")
+      }
+      let name = text[..<equals].filter { $0 != " " && $0 != "\t" }
+      guard let action = Action(rawValue: String(name)) else {
+        throw FileError(
+          line: index + 1, found: "action '\(displaySafe(name.prefix(40)))'", wanted: "a name that ? lists")
+      }
+      var chosen: [Key] = []
+      for word in text[text.index(after: equals)...].split(whereSeparator: {
+        $0 == " " || $0 == "\t" || $0 == "\r"
+      }) {
+        guard let key = Key(name: String(word)) else {
+          throw FileError(
+            line: index + 1, found: "key '\(displaySafe(word.prefix(40)))'",
+            wanted: "a key like x, C-x, M-x, F9, PgUp")
+        }
+        if KeyMap.reserved.contains(key.name) {
+          throw FileError(
+            line: index + 1, found: "key '\(key.name)'", wanted: "a key that terminals leave to programs")
+        }
+        if let other = bound[key] {
+          throw FileError(
+            line: index + 1, found: "key '\(key.name)', bound in line \(other) too",
+            wanted: "one action for a key")
+        }
+        bound[key] = index + 1
+        chosen.append(key)
+      }
+      bind(chosen, to: action)
+    }
+  }
+
+  private mutating func bind(_ chosen: [Key], to action: Action) {
+    for old in keys[action] ?? [] where actions[old] == action { actions[old] = nil }
+    for key in chosen {
+      if let other = actions[key] { keys[other]?.removeAll { $0 == key } }
+      actions[key] = action
+    }
+    keys[action] = chosen
+  }
+
+  public func keys(of action: Action) -> [Key] { keys[action] ?? [] }
+
+  /// The key that screens show for an action; nil when it has none.
+  func hint(_ action: Action) -> String? { keys[action]?.first?.name }
+}

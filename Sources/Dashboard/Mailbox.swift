@@ -1,0 +1,98 @@
+// Mailbox.swift: what the node says, on its way from the node's threads to the dashboard's.
+// One lock and a pipe: the pipe wakes the poll. Of snapshots only the newest is kept, so that a slow screen never makes
+// a queue; text that streams is joined. Start at put and takeAll.
+import Foundation
+import Node
+import Terminal
+
+final class Mailbox: Sendable {
+  /// Readable while something waits.
+  let descriptor: Int32
+  private let writer: Int32
+  private let state = Locked(State())
+
+  private struct State {
+    var snapshot: NodeSnapshot?
+    var messages: [NodeMessage] = []
+    var isSignalled = false
+  }
+
+  /// Messages other than snapshots that wait at most; a stalled terminal must not fill the memory.
+  private static let capacity = 10_000
+
+  init() throws(ScreenError) {
+    var ends: [Int32] = [-1, -1]
+    guard pipe(&ends) == 0 else { throw .system(call: "pipe", code: errno) }
+    for end in ends {
+      _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+      _ = fcntl(end, F_SETFL, O_NONBLOCK)
+    }
+    descriptor = ends[0]
+    writer = ends[1]
+  }
+
+  deinit {
+    close(descriptor)
+    close(writer)
+  }
+
+  /// On any thread; returns at once.
+  func put(_ message: NodeMessage) {
+    let wakes = state.with { state in
+      switch message {
+      case .snapshot(let snapshot): state.snapshot = snapshot
+      case .text(let job, let text):
+        if case .text(let last, let before)? = state.messages.last, last == job, before.utf8.count < 65_536 {
+          state.messages[state.messages.count - 1] = .text(job: job, before + text)
+        } else {
+          append(message, &state)
+        }
+      case .chat(.text(let text)):
+        if case .chat(.text(let before))? = state.messages.last, before.utf8.count < 65_536 {
+          state.messages[state.messages.count - 1] = .chat(.text(before + text))
+        } else {
+          append(message, &state)
+        }
+      case .history, .reply, .job, .receipt, .chat, .pull, .link: append(message, &state)
+      }
+      defer { state.isSignalled = true }
+      return !state.isSignalled
+    }
+    if wakes {
+      var byte: UInt8 = 1
+      // A full pipe already means "something came".
+      _ = write(writer, &byte, 1)
+    }
+  }
+
+  private func append(_ message: NodeMessage, _ state: inout State) {
+    if state.messages.count < Mailbox.capacity { state.messages.append(message) }
+  }
+
+  /// Everything that waits, the snapshot last: replies and text belong before it.
+  func takeAll() -> [NodeMessage] {
+    var bytes = [UInt8](repeating: 0, count: 64)
+    while read(descriptor, &bytes, bytes.count) == bytes.count {}
+    return state.with { state in
+      var result = state.messages
+      if let snapshot = state.snapshot { result.append(.snapshot(snapshot)) }
+      state = State()
+      return result
+    }
+  }
+}
+
+/// A value behind a lock.
+final class Locked<Value>: @unchecked Sendable {
+  // Unchecked: the value is only reached under the lock.
+  private let lock = NSLock()
+  private var value: Value
+
+  init(_ value: Value) { self.value = value }
+
+  func with<Result>(_ body: (inout Value) -> Result) -> Result {
+    lock.lock()
+    defer { lock.unlock() }
+    return body(&value)
+  }
+}

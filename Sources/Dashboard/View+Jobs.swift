@@ -1,0 +1,308 @@
+// View+Jobs.swift: the queue as a table, and the jobs that wait for the operator.
+// Columns appear as the pane grows; what a column shows never moves. Start at drawJobs and drawApprovals.
+import Node
+import Terminal
+
+/// Columns of the jobs table for a width: where each starts, 0 where it is left out.
+private struct JobColumns {
+  var client = 0
+  var clientWidth = 0
+  var priority = 0
+  var promptEnd = 0
+  var progress = 0
+  var barWidth = 0
+  var countEnd = 0
+  var rateEnd = 0
+  var firstEnd = 0
+  var ageEnd = 0
+  var owedEnd = 0
+  var model = 0
+  var modelWidth = 0
+  var receipt = 0
+
+  init(_ inner: Rect, digits: Int) {
+    let width = inner.width
+    var right = inner.right - 1
+    func take(_ columns: Int) -> Int {
+      defer { right -= columns + 2 }
+      return right
+    }
+    if width >= 62 { owedEnd = take(8) }
+    if width >= 48 { ageEnd = take(4) }
+    if width >= 36 { rateEnd = take(5) }
+    if width >= 104 { firstEnd = take(6) }
+    countEnd = take(width >= 44 ? 6 : 5)
+    barWidth = width >= 130 ? 24 : width >= 100 ? 16 : width >= 70 ? 12 : width >= 54 ? 8 : 5
+    progress = right - barWidth + 2
+    right = progress - 2
+    if width >= 70 { promptEnd = take(6) }
+    if width >= 70 { priority = take(1) - 1 }
+    client = inner.x + 3 + digits + 2
+    let room = right - client
+    if width >= 116 {
+      modelWidth = min(26, room / 2)
+      model = right - modelWidth
+      clientWidth = room - modelWidth - 2
+    } else {
+      clientWidth = room
+    }
+    // A client's name needs no more; the rest is left between the columns.
+    clientWidth = max(0, clientWidth)
+  }
+}
+
+extension Canvas {
+  mutating func drawJobs(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ rect: Rect) {
+    guard let list = model.lists[.jobs] else { return }
+    let isFocused = model.focus == .jobs
+    let node = snapshot.node
+    var note: [(String, Style)] = filterNote(list.filter, isEditing: model.mode == .filter && isFocused)
+    if !list.tags.isEmpty { note.append(("\(glyphs.tag) \(list.tags.count)  ", key)) }
+    note.append(("\(grouped(node.running)) run", node.running > 0 ? ok : faint))
+    note.append((" \(glyphs.separator) \(grouped(node.queued)) queued", label))
+    let inner = frame(
+      rect, number: 1, title: "jobs", isFocused: isFocused, note: note, foot: position(list, model, .jobs))
+    let area = model.listArea(.jobs, inner)
+    let columns = JobColumns(inner, digits: model.idDigits)
+    if area.y > inner.y { drawJobsHead(columns, inner, list, model) }
+    if list.order.isEmpty {
+      let words = snapshot.jobs.isEmpty ? emptyJobs(node) : "no job matches '\(list.filter.text)'"
+      fit(words, area.x + 1, area.y + max(0, area.height - 1) / 2, faint, width: area.width - 2)
+      return
+    }
+    for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
+      guard let job = model.job(id) else { continue }
+      let isSelected = isFocused && id == list.selected
+      drawJob(
+        job, model, snapshot.time, columns, Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
+        isSelected: isSelected, isTagged: list.tags.contains(id))
+    }
+  }
+
+  private func emptyJobs(_ node: NodeSummary) -> String {
+    guard let address = node.address, node.state == .serving else { return "no jobs" }
+    return "no jobs yet: clients connect to \(address)"
+  }
+
+  func filterNote(_ filter: Filter, isEditing: Bool) -> [(String, Style)] {
+    filter.isEmpty && !isEditing ? [] : [("/\(fitted(filter.text, columns: 16))  ", key)]
+  }
+
+  /// `12-20 of 53`, when not all rows are on the screen.
+  func position(_ list: ListState, _ model: DashboardModel, _ pane: Pane) -> String {
+    let height = model.listHeight(pane)
+    if list.order.count <= height { return "" }
+    return "\(list.top + 1)-\(min(list.order.count, list.top + height)) of \(grouped(list.order.count))"
+  }
+
+  private mutating func drawJobsHead(
+    _ columns: JobColumns, _ inner: Rect, _ list: ListState, _ model: DashboardModel
+  ) {
+    let y = inner.y
+    func sorted(_ column: Int, _ name: String) -> (String, Style) {
+      guard list.sortColumn == column else { return (name, faint) }
+      return (name + String(list.isInverted ? glyphs.up : glyphs.down), key)
+    }
+    func left(_ x: Int, _ column: Int, _ name: String, _ width: Int) {
+      let (text, style) = sorted(column, name)
+      if x > 0 && width > 0 { fit(text, x, y, style, width: width) }
+    }
+    func right(_ end: Int, _ column: Int, _ name: String) {
+      let (text, style) = sorted(column, name)
+      if end > 0 { putRight(text, end, y, style) }
+    }
+    left(inner.x + 3, 1, "JOB", model.idDigits + 1)
+    left(columns.client, 2, "CLIENT", columns.clientWidth)
+    if columns.model > 0 { fit("MODEL", columns.model, y, faint, width: columns.modelWidth) }
+    left(columns.priority, 3, "P", 2)
+    right(columns.promptEnd, 4, "PROMPT")
+    left(columns.progress, -1, "PROGRESS", columns.barWidth)
+    right(columns.countEnd, 5, "OUT")
+    right(columns.rateEnd, 6, "TOK/S")
+    if columns.firstEnd > 0 { putRight("FIRST", columns.firstEnd, y, faint) }
+    right(columns.ageEnd, 7, "AGE")
+    right(columns.owedEnd, 8, "OWED")
+  }
+
+  func jobSign(_ state: JobState) -> (Unicode.Scalar, Style) {
+    switch state {
+    case .pending: (glyphs.pending, pending.with(.bold))
+    case .queued: (glyphs.queued, label)
+    case .running: (glyphs.running, ok)
+    case .held: (glyphs.held, style(theme.warn))
+    case .done: (glyphs.done, faint)
+    case .rejected, .cancelled, .expired: (glyphs.stopped, faint)
+    case .failed, .interrupted: (glyphs.failed, error)
+    }
+  }
+
+  private mutating func drawJob(
+    _ job: JobRow, _ model: DashboardModel, _ time: Microseconds, _ columns: JobColumns, _ rect: Rect,
+    isSelected: Bool,
+    isTagged: Bool
+  ) {
+    let y = rect.y
+    let plain = isSelected ? selection : job.state.hasEnded ? faint : text
+    let soft = plain
+    if isSelected { grid.fill(rect, " ", style: selection) }
+    let (mark, markStyle) = jobSign(job.state)
+    if isTagged { sign(glyphs.tag, rect.x, y, isSelected ? selection : key) }
+    sign(mark, rect.x + 1, y, isSelected ? selection : markStyle)
+    put(model.short(job.id), rect.x + 3, y, isSelected ? selection : job.state == .running ? strong : plain)
+    let client =
+      job.origin == .chat
+      ? "\(job.client) (chat)" : job.origin == .audit ? "\(job.client) (audit)" : job.client
+    fit(client, columns.client, y, plain, width: columns.clientWidth)
+    if columns.model > 0 { fit(job.model, columns.model, y, soft, width: columns.modelWidth) }
+    if columns.priority > 0 { put("\(min(99, max(-9, job.priority)))", columns.priority, y, soft) }
+    if columns.promptEnd > 0 { putRight(numberColumn(job.promptTokens, 6), columns.promptEnd, y, soft) }
+    drawProgress(job, columns, y, plain, soft, isSelected: isSelected)
+    if columns.rateEnd > 0, let tokensPerSecond = job.tokensPerSecond {
+      putRight(rate(tokensPerSecond), columns.rateEnd, y, plain)
+    }
+    if columns.firstEnd > 0, let first = job.firstToken {
+      putRight(latencyWords(elapsed(job.submitted, first)), columns.firstEnd, y, soft)
+    }
+    if columns.ageEnd > 0 {
+      putRight(age(elapsed(job.submitted, job.ended ?? time)), columns.ageEnd, y, soft)
+    }
+    if columns.owedEnd > 0, let owed = job.price {
+      putRight(
+        (job.priceIsBound ? String(glyphs.atMost) : "") + money(owed), columns.owedEnd, y,
+        job.priceIsBound ? soft : plain)
+    }
+  }
+
+  private func numberColumn(_ value: Int, _ width: Int) -> String {
+    let text = grouped(value)
+    return text.utf8.count <= width ? text : compact(value)
+  }
+
+  private mutating func drawProgress(
+    _ job: JobRow, _ columns: JobColumns, _ y: Int, _ plain: Style, _ soft: Style, isSelected: Bool
+  ) {
+    let width = columns.countEnd - columns.progress
+    let countWidth = max(4, width - columns.barWidth - 1)
+    func words(_ text: String, _ style: Style) {
+      fit(text, columns.progress, y, style, width: width)
+    }
+    switch job.state {
+    case .running where job.promptDone < job.promptTokens:
+      let share = Double(job.promptDone) / Double(max(1, job.promptTokens))
+      bar(
+        share, columns.progress, y, width: columns.barWidth,
+        isSelected ? selection : style(theme.prefill.color(at: 0.5)), isSelected: isSelected)
+      putRight("\(percent(share))%", columns.countEnd, y, soft)
+    case .running:
+      let share = Double(job.outputTokens) / Double(max(1, job.outputLimit))
+      bar(
+        share, columns.progress, y, width: columns.barWidth,
+        isSelected ? selection : style(theme.decode.color(at: 0.5)), isSelected: isSelected)
+      putRight(numberColumn(job.outputTokens, countWidth), columns.countEnd, y, plain)
+    case .held:
+      words(job.stateDetail ?? "held", isSelected ? selection : style(theme.warn))
+      putRight(numberColumn(job.outputTokens, countWidth), columns.countEnd, y, soft)
+    case .queued: words(job.stateDetail ?? "queued", soft)
+    case .pending: words("waits for you", isSelected ? selection : pending)
+    case .done:
+      words("done", soft)
+      putRight(numberColumn(job.outputTokens, countWidth), columns.countEnd, y, soft)
+    case .rejected, .cancelled, .expired, .failed, .interrupted:
+      let detail = job.stateDetail.map {
+        $0.hasPrefix(job.state.rawValue) ? $0 : "\(job.state.rawValue): \($0)"
+      }
+      words(detail ?? job.state.rawValue, isSelected ? selection : job.state == .failed ? error : soft)
+    }
+  }
+
+  // MARK: approvals
+
+  mutating func drawApprovals(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ rect: Rect) {
+    guard let list = model.lists[.approvals] else { return }
+    let isFocused = model.focus == .approvals
+    var note = filterNote(list.filter, isEditing: model.mode == .filter && isFocused)
+    if !list.tags.isEmpty { note.append(("\(glyphs.tag) \(list.tags.count)  ", key)) }
+    let count = snapshot.approvals.count
+    note.append((count == 0 ? "none" : "\(grouped(count)) waiting", count == 0 ? faint : pending.with(.bold)))
+    let place = position(list, model, .approvals)
+    let foot =
+      rect.width >= 70 && count > 0
+      ? (place.isEmpty ? "" : place + "  ")
+        + "a approve \(glyphs.separator) x reject \(glyphs.separator) A X all" : place
+    let inner = frame(rect, number: 2, title: "approvals", isFocused: isFocused, note: note, foot: foot)
+    let area = model.listArea(.approvals, inner)
+    if list.order.isEmpty {
+      let words = snapshot.approvals.isEmpty ? "nothing waits for you" : "none matches '\(list.filter.text)'"
+      fit(words, area.x + 1, area.y + max(0, area.height - 1) / 2, faint, width: area.width - 2)
+      return
+    }
+    // A zoomed pane has room for two lines a job: the second says why it waits.
+    for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
+      guard let approval = model.approval(id) else { continue }
+      drawApproval(
+        approval, model, snapshot.time, Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
+        isSelected: isFocused && id == list.selected, isTagged: list.tags.contains(id))
+    }
+  }
+
+  private mutating func drawApproval(
+    _ row: ApprovalRow, _ model: DashboardModel, _ time: Microseconds, _ rect: Rect, isSelected: Bool,
+    isTagged: Bool
+  ) {
+    let y = rect.y
+    let width = rect.width
+    let plain = isSelected ? selection : text
+    let soft = plain
+    if isSelected { grid.fill(rect, " ", style: selection) }
+    if isTagged { sign(glyphs.tag, rect.x, y, isSelected ? selection : key) }
+    sign(glyphs.pending, rect.x + 1, y, isSelected ? selection : pending.with(.bold))
+    put(model.short(row.id), rect.x + 3, y, isSelected ? selection : strong)
+
+    var right = rect.right - 1
+    let left = elapsed(time, row.deadline)
+    let isUrgent = left < 60_000_000
+    putRight(
+      countdown(left) + (width >= 60 ? " left" : ""), right, y,
+      isSelected ? selection : isUrgent ? warn : plain)
+    right -= width >= 60 ? 11 : 7
+    let clientX = rect.x + 3 + model.idDigits + 2
+    let policyWidth = width >= 110 ? min(44, width - 96) : 0
+    if policyWidth > 0 {
+      right -= policyWidth
+      fit(row.policy, right, y, soft, width: policyWidth)
+      right -= 2
+    }
+    if width >= 70 {
+      // What it brings, or what it lacks.
+      let isUnder = (row.offered ?? 0) < (row.asked ?? 0)
+      let words: String
+      let style: Style
+      if isUnder {
+        words = "\(price(row.offered ?? 0))/M, asks \(price(row.asked ?? 0))"
+        style = isSelected ? selection : self.style(theme.warn)
+      } else {
+        let earns = brief(row.wouldEarn) { "+" + money($0) }.0
+        let takes = brief(row.wouldTake) { "~" + age($0) }.0
+        words = row.offered == nil && row.asked == nil ? "free, \(takes)" : "\(earns) in \(takes)"
+        style = plain
+      }
+      putRight(words, right, y, style, width: 22)
+      right -= 24
+    } else if width >= 50, let offered = row.offered {
+      putRight("\(price(offered))/M", right, y, plain)
+      right -= 10
+    }
+    if width >= 46 {
+      putRight("\(numberColumn(row.outputLimit, 6)) tok", right, y, soft)
+      right -= 12
+    }
+    if width >= 90 {
+      putRight("\(numberColumn(row.promptTokens, 6)) in", right, y, soft)
+      right -= 11
+    }
+    let name = row.isKnown ? row.client : "\(row.client) (unknown)"
+    fit(
+      name, clientX, y, isSelected ? selection : row.isKnown ? plain : style(theme.warn),
+      width: right - clientX)
+  }
+}

@@ -1,0 +1,138 @@
+// View+Overlays.swift: what is open over the panes: the palette, the reasons, the first screen, the debug figures.
+// The palette is kept small: it must be there within 100 ms on a line of 9,600 bytes a second. Start at drawOverlay.
+import Node
+import Terminal
+
+extension Canvas {
+  mutating func drawOverlay(_ model: DashboardModel) {
+    switch model.mode {
+    case .palette(let index): drawPalette(model, index)
+    case .reason(_, _, let index): drawReasons(model, index)
+    case .normal, .filter, .command, .confirm, .shutdownHow, .shutdownName, .chat: break
+    }
+    if model.showsDebug { drawDebug(model) }
+  }
+
+  private mutating func box(_ width: Int, _ height: Int, title: String, bottom: Int, _ model: DashboardModel)
+    -> Rect
+  {
+    let (wide, high) = (min(width, model.size.width), min(height, max(3, model.size.height - 1)))
+    let rect = Rect(
+      x: max(0, (model.size.width - wide) / 2), y: max(0, bottom - high), width: wide, height: high)
+    grid.fill(rect, " ", style: text)
+    return frame(rect, number: nil, title: title, isFocused: true)
+  }
+
+  private mutating func drawPalette(_ model: DashboardModel, _ index: Int) {
+    let entries = model.paletteEntries(model.field.text)
+    let width = 52
+    let height = min(13, model.size.height - 1)
+    let bottom = min(model.size.height - 1, max(height, (model.size.height + height) / 2))
+    let inner = box(width, height, title: "help", bottom: bottom, model)
+    let keysWidth = 12
+    run([("? ", key), (model.field.text, strong)], inner.x + 1, inner.y, limit: inner.right)
+    grid.cursor = Grid.Point(
+      x: min(inner.right - 1, inner.x + 3 + displayWidth(displaySafe(model.field.beforeCursor))), y: inner.y)
+    let rows = max(0, inner.height - 1)
+    let top = max(0, min(index - rows / 2, entries.count - rows))
+    if entries.isEmpty { fit("nothing matches", inner.x + 1, inner.y + 1, faint, width: inner.width - 2) }
+    for (row, entry) in entries.dropFirst(top).prefix(rows).enumerated() {
+      let y = inner.y + 1 + row
+      let isSelected = top + row == index
+      let line = Rect(x: inner.x, y: y, width: inner.width, height: 1)
+      if isSelected { grid.fill(line, " ", style: selection) }
+      let keyWidth = max(keysWidth, displayWidth(entry.keys))
+      fit(entry.keys, inner.x + 1, y, isSelected ? selection : key, width: keyWidth)
+      fit(
+        entry.words, inner.x + keyWidth + 2, y, isSelected ? selection : text,
+        width: inner.right - inner.x - keyWidth - 3)
+    }
+  }
+
+  private mutating func drawReasons(_ model: DashboardModel, _ index: Int) {
+    let inner = box(
+      56, cannedReasons.count + 3, title: "why?  it is told to the client", bottom: model.size.height - 1,
+      model)
+    for (row, reason) in cannedReasons.enumerated() where row < inner.height {
+      let line = Rect(x: inner.x, y: inner.y + row, width: inner.width, height: 1)
+      let isChosen = row == index && model.field.isEmpty
+      if isChosen { grid.fill(line, " ", style: selection) }
+      put("\(row + 1)", inner.x + 1, line.y, isChosen ? selection : key)
+      fit(reason, inner.x + 3, line.y, isChosen ? selection : text, width: inner.width - 4)
+    }
+    if inner.height > cannedReasons.count {
+      run(
+        [("Enter", key), (" rejects  ", label), ("Esc", key), (" does not  or type a reason", label)],
+        inner.x + 1, inner.bottom - 1, limit: inner.right)
+    }
+  }
+
+  private mutating func drawDebug(_ model: DashboardModel) {
+    let figures = model.debug
+    let silent = model.snapshotAt.map { elapsed($0.steady, model.now.steady) } ?? 0
+    let lines =
+      [
+        "frame \(grouped(figures.frameMicroseconds)) us, \(grouped(figures.frameBytes)) B",
+        "written \(grouped(figures.totalBytes)) B",
+        "snapshot \(model.snapshot?.sequence ?? 0), \(grouped(Int(silent / 1000))) ms old",
+        "size \(model.size.width)x\(model.size.height), \(model.glyphs.level.rawValue), \(model.theme.name)",
+      ] + figures.events.suffix(4)
+    let wide = min(44, model.size.width)
+    let rect = Rect(
+      x: model.size.width - wide, y: 1, width: wide, height: min(model.size.height - 1, lines.count + 2))
+    grid.fill(rect, " ", style: text)
+    let inner = frame(rect, number: nil, title: "debug", isFocused: false)
+    for (row, line) in lines.prefix(inner.height).enumerated() {
+      fit(line, inner.x + 1, inner.y + row, label, width: inner.width - 2)
+    }
+  }
+
+  // MARK: first run
+
+  /// No model on this machine yet: offers to fetch the default one, and shows how far it is.
+  mutating func drawFirstRun(_ model: DashboardModel, _ layout: Layout) {
+    let body = Rect(
+      x: 0, y: 1, width: model.size.width, height: max(0, model.size.height - 1 - layout.footer.height))
+    let inner = frame(body, number: nil, title: "welcome", isFocused: true)
+    let area = inner.inset(inner.width >= 60 ? 3 : 1, inner.height >= 12 ? 1 : 0)
+    var y = area.y
+    func line(_ parts: [(String, Style)]) {
+      if y < area.bottom { run(parts, area.x, y, limit: area.right) }
+      y += 1
+    }
+    line([("This node has no model yet.", strong)])
+    line([])
+    if let pull = model.pull {
+      line(
+        [(pull.model, text), ("  \(pull.phase.rawValue)", pull.phase == .failed ? error : pending)])
+      if pull.phase != .failed {
+        let width = max(4, min(50, area.width - 8))
+        if let total = pull.total, total > 0 {
+          let share = Double(pull.bytes) / Double(total)
+          if y < area.bottom {
+            bar(share, area.x, y, width: width, key)
+            put(" \(percent(share)) %", area.x + width, y, text)
+          }
+          y += 1
+          line([("\(bytes(pull.bytes)) of \(bytes(total))", label)])
+        } else {
+          line([("\(bytes(pull.bytes)) so far", label)])
+        }
+      }
+      if let detail = pull.detail { line([(detail, pull.phase == .failed ? error : label)]) }
+      line([])
+      if pull.phase == .failed {
+        line([(":pull", key), (" tries again", text)])
+      } else {
+        line([(":cancel-pull", key), (" stops it", text)])
+      }
+    } else {
+      line([("y", key), ("  fetches ", text), (model.options.defaultModelWords, strong)])
+      line([(":pull NAME", key), ("  fetches another", text)])
+      line([("q", key), ("  leaves; nothing was changed on this machine", text)])
+    }
+    line([])
+    for alarm in model.snapshot?.node.alarms ?? [] { line([("\(glyphs.attention) \(alarm)", error)]) }
+    for entry in model.visibleLog.suffix(max(0, area.bottom - y)) { line([(entry.text, faint)]) }
+  }
+}

@@ -1,0 +1,260 @@
+// View.swift: a model as a grid: the header, the panes, the key line, and what is open over them.
+// Pure: the same model and size give the same grid. Start at view.
+import Node
+import Terminal
+
+/// Draws the model at its size.
+public func view(_ model: DashboardModel) -> Grid {
+  var canvas = Canvas(size: model.size, theme: model.theme, glyphs: model.glyphs)
+  let layout = model.layout
+  if model.detail != nil {
+    let body = Rect(
+      x: 0, y: 1, width: model.size.width, height: max(0, model.size.height - 1 - layout.footer.height))
+    canvas.drawDetail(model, body)
+  } else if model.isFirstRun {
+    canvas.drawFirstRun(model, layout)
+  } else {
+    for (pane, rect) in layout.panes { canvas.draw(pane, rect, model) }
+  }
+  canvas.drawHeader(model, layout.header)
+  if layout.footer.height > 0 { canvas.drawFooter(model, layout.footer) }
+  canvas.drawOverlay(model)
+  return canvas.grid
+}
+
+/// The model at another size, for tests and pictures.
+public func view(_ model: DashboardModel, _ size: Size) -> Grid {
+  var resized = model
+  _ = resized.update(.resized(size), at: model.now)
+  return view(resized)
+}
+
+extension Canvas {
+  mutating func draw(_ pane: Pane, _ rect: Rect, _ model: DashboardModel) {
+    guard let snapshot = model.snapshot else {
+      let inner = frame(rect, number: pane.rawValue, title: pane.title, isFocused: pane == model.focus)
+      if pane == model.focus { drawLink(model, inner) }
+      return
+    }
+    switch pane {
+    case .jobs: drawJobs(model, snapshot, rect)
+    case .approvals: drawApprovals(model, snapshot, rect)
+    case .compute: drawCompute(model, snapshot, rect)
+    case .throughput: drawThroughput(model, snapshot, rect)
+    case .receipts: drawReceipts(model, snapshot, rect)
+    case .earnings: drawEarnings(model, snapshot, rect)
+    case .chat: drawChat(model, rect)
+    case .log: drawLog(model, rect)
+    }
+  }
+
+  private mutating func drawLink(_ model: DashboardModel, _ inner: Rect) {
+    let words: String
+    switch model.link {
+    case .connecting: words = "connecting to the node\(glyphs.ellipsis)"
+    case .connected: words = "connected; its first figures are on their way\(glyphs.ellipsis)"
+    case .lost(_, let reason): words = "no line to the node: \(reason); trying again\(glyphs.ellipsis)"
+    case .ended(let reason): words = "the node ended: \(reason); q leaves"
+    }
+    fit(words, inner.x + 1, inner.y + inner.height / 2, faint, width: inner.width - 2)
+  }
+
+  // MARK: header
+
+  /// One line that answers: which node, is it serving, and if not, why.
+  mutating func drawHeader(_ model: DashboardModel, _ rect: Rect) {
+    let width = rect.width
+    guard let snapshot = model.snapshot else {
+      run([(" hotpot ", strong), (linkWords(model.link), warn)], 0, 0, limit: width)
+      return
+    }
+    let node = snapshot.node
+    var right = width - 1
+    func place(_ text: String, _ style: Style) {
+      let columns = displayWidth(text)
+      if right - columns < width / 2 { return }
+      put(text, right - columns, 0, style)
+      right -= columns + 2
+    }
+    if width >= 40 {
+      place(clock(snapshot.time, offset: model.options.utcOffset, withSeconds: false), text)
+    }
+    if node.waitingApproval > 0 {
+      let words = width >= 60 ? " waiting" : ""
+      place("\(glyphs.pending) \(grouped(node.waitingApproval))\(words)", pending.with(.bold))
+    }
+    if model.isFrozen { place("frozen", warn) }
+    if model.options.isReadOnly && width >= 60 { place("read-only", label) }
+
+    var parts: [(String, Style)] = []
+    if width >= 60 { parts.append((" hotpot", strong)) }
+    parts.append((" \(fitted(node.name, columns: 20, ellipsis: Character(glyphs.ellipsis)))  ", text))
+    parts += statePhrase(model, node, snapshot.time)
+    var x = run(parts, 0, 0, limit: right - 1)
+    if let alarm = node.alarms.first {
+      x = run([("  \(glyphs.attention) \(alarm)", error)], x, 0, limit: right - 1)
+    } else if node.whyIdle == nil || width >= 120 {
+      var rest: [String] = []
+      if let name = node.model { rest.append(name) }
+      rest.append("up \(uptime(elapsed(node.started, snapshot.time)))")
+      if width >= 120 {
+        rest.append(node.isa)
+        if let address = node.address { rest.append(address) }
+      }
+      for part in rest where x + 2 + displayWidth(part) <= right - 1 { x = put("  \(part)", x, 0, label) }
+    }
+  }
+
+  private func linkWords(_ link: LinkState) -> String {
+    switch link {
+    case .connecting: "connecting"
+    case .connected: "connected"
+    case .lost(_, let reason): "no line: \(reason)"
+    case .ended(let reason): "ended: \(reason)"
+    }
+  }
+
+  /// The state in a glyph and words; the one reason why nothing runs stands right after it.
+  private func statePhrase(_ model: DashboardModel, _ node: NodeSummary, _ time: Microseconds) -> [(
+    String, Style
+  )] {
+    switch model.link {
+    case .lost(_, let reason):
+      let since = model.snapshotAt.map { " \(age(elapsed($0.steady, model.now.steady)))" } ?? ""
+      return [("\(glyphs.attention) no line\(since): \(reason)", error)]
+    case .ended(let reason): return [("\(glyphs.stopped) ended: \(reason)", error)]
+    case .connecting, .connected: break
+    }
+    if let last = model.snapshotAt, elapsed(last.steady, model.now.steady) > 4_000_000 {
+      return [("\(glyphs.attention) silent for \(age(elapsed(last.steady, model.now.steady)))", error)]
+    }
+    let word = stateWord(node)
+    switch node.state {
+    case .serving:
+      if let why = node.whyIdle { return [("\(glyphs.idle) idle", warn), (": \(why)", text)] }
+      return [("\(glyphs.serving) serving", ok.with(.bold))]
+    case .loading:
+      let share = node.loading.map { " \(percent($0)) %" } ?? ""
+      return [("\(glyphs.idle) loading\(share)", pending.with(.bold))]
+    case .noModel, .paused, .draining, .readOnly, .stopping:
+      let sign =
+        node.state == .paused ? glyphs.held : node.state == .draining ? glyphs.down : glyphs.attention
+      var parts = [("\(sign) \(word)", warn)]
+      if let why = node.whyIdle, why.lowercased() != word { parts.append((": \(why)", text)) }
+      return parts
+    }
+  }
+
+  // MARK: footer
+
+  mutating func drawFooter(_ model: DashboardModel, _ rect: Rect) {
+    let (y, width) = (rect.y, rect.width)
+    switch model.mode {
+    case .filter: field("/", model.field, y, hint: "live; ! inverts; Enter keeps, Esc clears", width)
+    case .command: field(":", model.field, y, hint: "Tab completes, Enter runs, Esc leaves", width)
+    case .confirm(let confirmation):
+      let keys = "  y yes  n no "
+      run(
+        [
+          (" \(glyphs.attention) ", warn),
+          (
+            fitted(
+              confirmation.question, columns: max(8, width - 4 - displayWidth(keys)),
+              ellipsis: Character(glyphs.ellipsis)), strong
+          ), ("  y", key), (" yes  ", text), ("n", key), (" no", text),
+        ],
+        0, y, limit: width)
+    case .reason(_, let what, _): field("reject \(what): ", model.field, y, hint: "", width)
+    case .shutdownHow:
+      run(
+        [
+          (" \(glyphs.attention) ", warn), ("stop the node? ", strong), ("d", key), (" drain first  ", text),
+          ("n", key),
+          (" now  ", text), ("Esc", key), (" no", text),
+        ], 0, y, limit: width)
+    case .shutdownName(let drain):
+      field(
+        "type the node's name to stop it\(drain ? " after draining" : " now"): ", model.field, y, hint: "",
+        width)
+    case .normal, .palette, .chat:
+      if let status = model.status {
+        fit(
+          " \(status.isError ? "\(glyphs.attention) " : "")\(status.text)", 0, y,
+          status.isError ? error : text, width: width)
+      } else {
+        drawHints(model, y, width)
+      }
+    }
+  }
+
+  /// A line being typed, with its cursor; the hint gives way to the text.
+  private mutating func field(_ prompt: String, _ editor: LineEditor, _ y: Int, hint: String, _ width: Int) {
+    var x = put(" ", 0, y, text)
+    x = fit(prompt, x, y, key, width: max(1, width * 2 / 3))
+    let room = max(1, width - x - 1)
+    // The end of a long text is shown, with its cursor.
+    var before = displaySafe(editor.beforeCursor)
+    while displayWidth(before) >= room { before.removeFirst() }
+    let after = displaySafe(editor.text.dropFirst(editor.beforeCursor.count))
+    let cursorX = put(before, x, y, text)
+    let end = put(after, cursorX, y, text, limit: max(0, width - cursorX))
+    grid.cursor = Grid.Point(x: min(width - 1, cursorX), y: y)
+    if !hint.isEmpty, end + displayWidth(hint) + 4 < width { putRight(hint, width - 1, y, faint) }
+  }
+
+  private mutating func drawHints(_ model: DashboardModel, _ y: Int, _ width: Int) {
+    var x = 1
+    func hint(_ action: Action, _ words: String) {
+      guard let name = model.options.keyMap.hint(action) else { return }
+      let columns = displayWidth(name) + 1 + displayWidth(words) + 2
+      if x + columns > width { return }
+      x = put(name, x, y, key)
+      x = put(" \(words)  ", x, y, label)
+    }
+    if model.mode == .chat {
+      x = run(
+        [
+          ("Enter", key), (" send  ", label), ("M-Enter", key), (" newline  ", label), ("C-c", key),
+          (" stop  ", label), ("Esc", key), (" leave the field", label),
+        ],
+        x, y, limit: width)
+      return
+    }
+    for (action, words) in hints(model) { hint(action, words) }
+  }
+
+  private func hints(_ model: DashboardModel) -> [(Action, String)] {
+    let end: [(Action, String)] = [(.help, "help"), (.leave, "leave")]
+    if let detail = model.detail {
+      switch detail {
+      case .job(let id, _, _, let isRevealed):
+        let state = model.job(id)?.state
+        var acts: [(Action, String)] = [(.back, "back")]
+        if state == .pending { acts += [(.approve, "approve"), (.reject, "reject")] }
+        if state?.hasEnded == false { acts += [(.hold, "hold"), (.cancel, "cancel")] }
+        if state == .done { acts.append((.verify, "verify")) }
+        return acts + [(.reveal, isRevealed ? "hide text" : "show text"), (.copy, "copy id")] + end
+      case .receipt: return [(.back, "back"), (.verify, "verify"), (.copy, "copy id")] + end
+      }
+    }
+    if model.isFirstRun { return [(.command, "command"), (.theme, "theme")] + end }
+    switch model.focus {
+    case .jobs:
+      return [
+        (.open, "detail"), (.hold, "hold"), (.raise, "priority"), (.cancel, "cancel"), (.filter, "filter"),
+        (.talk, "chat"),
+      ] + end
+    case .approvals:
+      return [
+        (.approve, "approve"), (.reject, "reject"), (.approveAll, "all"), (.open, "detail"), (.tag, "tag"),
+        (.filter, "filter"),
+      ] + end
+    case .receipts:
+      return [(.open, "detail"), (.verify, "verify"), (.filter, "filter"), (.zoom, "zoom")] + end
+    case .earnings, .compute, .throughput:
+      return [(.nextPane, "next pane"), (.zoom, "zoom"), (.theme, "theme")] + end
+    case .chat: return [(.talk, "type"), (.copyRow, "copy answer"), (.up, "scroll")] + end
+    case .log: return [(.up, "scroll"), (.filter, "filter"), (.zoom, "zoom")] + end
+    }
+  }
+}

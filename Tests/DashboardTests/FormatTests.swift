@@ -1,0 +1,61 @@
+// FormatTests.swift: numbers as they are shown, extremes among them.
+import Dashboard
+import Testing
+
+@Suite struct FormatTests {
+  private func check(_ found: String, _ expected: String) { #expect(found == expected) }
+
+  @Test func counts() {
+    check(grouped(0), "0")
+    check(grouped(1204), "1,204")
+    check(grouped(-1_000_000), "-1,000,000")
+    check(grouped(Int.min), "-9,223,372,036,854,775,808")
+    check(compact(412), "412")
+    check(compact(3104), "3.1k")
+    check(compact(999_499), "999k")
+    check(compact(48_210_512), "48M")
+    check(compact(Int.max), "9223372T")
+    check(compact(Double.nan), "-")
+  }
+
+  @Test func rates() {
+    check(rate(51.24), "51.2")
+    check(rate(412), "412")
+    check(rate(.infinity), "-")
+    check(percent(0.831), "83")
+    check(percent(.nan), "-")
+    check(milliseconds(9.4), "9.4")
+    check(milliseconds(310), "310")
+  }
+
+  @Test func amounts() {
+    check(money(21_400), "0.0214")
+    check(money(1_284_000), "1.284")
+    check(money(123_456_789), "123.46")
+    check(money(12), "0.000012")
+    check(money(0), "0.0000")
+    check(price(20_000), "0.020")
+    check(bytes(12_992_276_070), "12.1G")
+    check(bytes(512), "512")
+    check(bytes(.max), "8388608.0T")
+  }
+
+  @Test func times() {
+    check(age(4_200_000), "4s")
+    check(age(13_000_000), "10s")
+    check(age(59_000_000), "55s")
+    check(age(60_000_000), "1m")
+    check(age(7_500_000_000), "2h05")
+    check(age(200_000_000_000), "2d")
+    check(age(-5), "0s")
+    check(countdown(252_000_000), "4:12")
+    check(countdown(-1), "0:00")
+    check(span(4_200_000), "4.2 s")
+    check(span(65_000_000), "1:05")
+    check(uptime(274_320_000_000), "3d 04:12")
+    check(latencyWords(1_090_000), "1.1s")
+    check(clock(1_773_486_566_000_000, offset: 3600, withSeconds: true), "12:09:26")
+    #expect(elapsed(.min, .max) == .max)
+    #expect(elapsed(.max, .min) == 0)
+  }
+}

@@ -1,0 +1,77 @@
+// ManualTests.swift: the manual's tables are the program's.
+import Dashboard
+import Foundation
+import Terminal
+import Testing
+
+@Suite struct ManualTests {
+  private struct Entry: Equatable {
+    let head: String
+    let words: String
+  }
+
+  /// The items of the list after a heading.
+  private func items(after heading: String) throws -> [Entry] {
+    let root = testFolder.deletingLastPathComponent().deletingLastPathComponent()
+    let text = try String(contentsOf: root.appendingPathComponent("man/hotpot-keys.7"), encoding: .utf8)
+      .replacingOccurrences(of: "\\-", with: "-").replacingOccurrences(of: "\\&", with: "")
+    let lines = text.split(separator: "\n").map(String.init)
+    let start = try #require(lines.firstIndex(of: heading))
+    let open = try #require(lines[start...].firstIndex { $0.hasPrefix(".Bl") })
+    let close = try #require(lines[open...].firstIndex(of: ".El"))
+    var result: [Entry] = []
+    for line in lines[(open + 1)..<close] {
+      if line.hasPrefix(".It ") {
+        result.append(Entry(head: String(line.dropFirst(4)), words: ""))
+      } else if let last = result.popLast() {
+        result.append(Entry(head: last.head, words: last.words.isEmpty ? line : last.words + " " + line))
+      }
+    }
+    return result
+  }
+
+  @Test func theKeyTableIsTheProgramsTable() throws {
+    let expected = Action.table.map {
+      Entry(head: $0.keys.joined(separator: " "), words: ".Pq \($0.action.rawValue) \($0.words)")
+    }
+    #expect(try items(after: ".Ss Keys") == expected)
+  }
+
+  @Test func theCommandsAreTheProgramsCommands() throws {
+    let expected = CommandName.allCases.map { Entry(head: ":" + $0.rawValue, words: $0.usage) }
+    #expect(try Array(items(after: ".Ss Commands").prefix(expected.count)) == expected)
+  }
+
+  @Test func everyActionIsInTheTableOnceAndEveryKeyIsBoundOnce() {
+    #expect(Set(Action.table.map(\.action)).count == Action.allCases.count)
+    #expect(Action.table.count == Action.allCases.count)
+    let keys = Action.table.flatMap(\.keys)
+    #expect(Set(keys).count == keys.count)
+    for key in keys { #expect(Key(name: key)?.name == key) }
+    for key in KeyMap.reserved { #expect(!keys.contains(key)) }
+  }
+
+  @Test func aKeymapFileRemaps() throws {
+    let map = try KeyMap(file: "# mine\ncancel = C-x F9\nleave =\n\nhelp = F1 ?   # as everywhere\n")
+    #expect(map.actions[Key(.character("x"), .control)] == .cancel)
+    #expect(map.actions[Key("D")] == nil)
+    #expect(map.actions[Key("q")] == nil)
+    #expect(map.actions[Key(.function(1))] == .help)
+    #expect(map.actions[Key("?")] == .help)
+    #expect(map.keys(of: .cancel).map(\.name) == ["C-x", "F9"])
+  }
+
+  @Test(arguments: [
+    ("cancel D", "keymap line 1: 'cancel D', wanted ACTION = KEY ..."),
+    ("\nfly = F5", "keymap line 2: action 'fly', wanted a name that ? lists"),
+    ("cancel = Delte", "keymap line 1: key 'Delte', wanted a key like x, C-x, M-x, F9, PgUp"),
+    ("cancel = C-s", "keymap line 1: key 'C-s', wanted a key that terminals leave to programs"),
+    ("cancel = w\nhold = w", "keymap line 2: key 'w', bound in line 1 too, wanted one action for a key"),
+  ]) func aBrokenKeymapIsNamed(file: String, message: String) {
+    #expect {
+      _ = try KeyMap(file: file)
+    } throws: {
+      "\($0)" == message
+    }
+  }
+}

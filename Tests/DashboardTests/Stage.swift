@@ -1,0 +1,126 @@
+// Stage.swift: a dashboard over a scripted node, with a clock moved by hand: what tests press keys on.
+// Start at Stage.
+import Dashboard
+import Foundation
+import Node
+import ScriptedNode
+import Terminal
+
+struct Stage {
+  var node: ScriptedNode
+  var model: DashboardModel
+  var moment: Moment
+  /// What the dashboard wanted done since the last look.
+  var commands: [Command] = []
+  /// Whether the node's answers come at once.
+  var answers = true
+
+  init(
+    _ node: ScriptedNode = .busy(), size: Size = Size(80, 24), glyphs: GlyphLevel = .unicode,
+    options: DashboardOptions = DashboardOptions()
+  ) {
+    self.node = node
+    moment = Moment(wall: node.time, steady: 1_000_000_000)
+    model = DashboardModel(size: size, glyphs: glyphs, options: options)
+    take(.node(.link(.connected)))
+    second(0)
+    // The first rows came by themselves; their guard is not what most scenes are about.
+    moment = Moment(wall: moment.wall, steady: moment.steady + 400_000)
+    commands = []
+  }
+
+  mutating func take(_ message: Message) {
+    let new = model.update(message, at: moment)
+    commands += new
+    for case .send(let command, let tag) in new where answers {
+      for message in node.apply(command, tag: tag) { take(.node(message)) }
+    }
+  }
+
+  mutating func press(_ names: String...) { for name in names { press(name) } }
+
+  mutating func press(_ name: String) {
+    guard let key = Key(name: name) else { preconditionFailure("no key '\(name)'") }
+    take(.input(.key(key)))
+  }
+
+  mutating func type(_ text: String) {
+    for scalar in text.unicodeScalars {
+      take(.input(.key(scalar == " " ? Key(.character(" ")) : Key(scalar))))
+    }
+  }
+
+  mutating func wait(milliseconds: Int64) {
+    moment = Moment(wall: moment.wall + milliseconds * 1000, steady: moment.steady + milliseconds * 1000)
+  }
+
+  /// Seconds of the node's life, a snapshot after each.
+  mutating func second(_ count: Int = 1) {
+    for _ in 0..<count {
+      node.advance()
+      wait(milliseconds: 1000)
+      take(.node(.snapshot(node.snapshot())))
+    }
+    if count == 0 { take(.node(.snapshot(node.snapshot()))) }
+  }
+
+  /// The node as it is now, without a second passing.
+  mutating func refresh() { take(.node(.snapshot(node.snapshot()))) }
+
+  var screen: Grid { view(model) }
+
+  var sent: [NodeCommand] {
+    commands.compactMap { command in
+      if case .send(let command, _) = command { command } else { nil }
+    }
+  }
+}
+
+/// A command as scenarios write it; ids are cut to four digits.
+func words(_ command: NodeCommand) -> String {
+  func ids(_ jobs: [String]) -> String { jobs.map { String($0.prefix(4)) }.joined(separator: " ") }
+  return switch command {
+  case .approve(let jobs): "approve \(ids(jobs))"
+  case .reject(let jobs, let reason): "reject \(ids(jobs)): \(reason)"
+  case .hold(let jobs): "hold \(ids(jobs))"
+  case .release(let jobs): "release \(ids(jobs))"
+  case .setPriority(let jobs, let priority): "priority \(ids(jobs)) to \(priority)"
+  case .move(let job, let steps): "move \(ids([job])) by \(steps)"
+  case .cancel(let jobs): "cancel \(ids(jobs))"
+  case .pause: "pause"
+  case .resume: "resume"
+  case .drain: "drain"
+  case .undrain: "undrain"
+  case .shutdown(let drain): drain ? "shutdown after draining" : "shutdown now"
+  case .inspect(let job): "inspect \(ids([job]))"
+  case .reveal(let job): "reveal \(ids([job]))"
+  case .conceal(let job): "conceal \(ids([job]))"
+  case .receipt(let id): "receipt \(id)"
+  case .verify(let id): "verify \(id)"
+  case .chat(let request):
+    "chat \(request.messages.map { "\($0.role.rawValue): \($0.content)" }.joined(separator: " | "))"
+      .replacingOccurrences(of: "\n", with: "\\n")
+  case .stopChat: "stop-chat"
+  case .pull(let model): "pull \(model)"
+  case .cancelPull: "cancel-pull"
+  case .history: "history"
+  }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Generator: RandomNumberGenerator {
+  var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] != nil
+let testFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
