@@ -62,8 +62,18 @@ let package = Package(
     tests("IntakeTests", ["Intake", "CSystem"]),
     tests("NodeTests", ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake"]),
     .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
+    // A node that follows a script, and the real dashboard over it: for pictures and for measuring.
+    .target(
+      name: "ScriptedNode", dependencies: ["Node", "Telemetry"], path: "Tests/ScriptedNode",
+      swiftSettings: strict),
+    .executableTarget(
+      name: "dashboard-preview", dependencies: ["Dashboard", "Node", "Terminal", "ScriptedNode"],
+      path: "Tests/DashboardPreview", swiftSettings: strict),
     tests("TerminalTests", ["Terminal", "StrictTerminal"]),
-    tests("DashboardTests", ["Dashboard", "Node", "Terminal"]),
+    .testTarget(
+      name: "DashboardTests",
+      dependencies: ["Dashboard", "Node", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
+      exclude: ["Screens", "Scenarios"], swiftSettings: strict),
     tests("CommandTests", []),
   ]
 )

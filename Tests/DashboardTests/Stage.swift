@@ -9,7 +9,7 @@ import Terminal
 struct Stage {
   var node: ScriptedNode
   var model: DashboardModel
-  var moment: Moment
+  var moment: Dashboard.Moment
   /// What the dashboard wanted done since the last look.
   var commands: [Command] = []
   /// Whether the node's answers come at once.
@@ -20,12 +20,12 @@ struct Stage {
     options: DashboardOptions = DashboardOptions()
   ) {
     self.node = node
-    moment = Moment(wall: node.time, steady: 1_000_000_000)
+    moment = Dashboard.Moment(wall: node.time, steady: 1_000_000_000)
     model = DashboardModel(size: size, glyphs: glyphs, options: options)
     take(.node(.link(.connected)))
     second(0)
     // The first rows came by themselves; their guard is not what most scenes are about.
-    moment = Moment(wall: moment.wall, steady: moment.steady + 400_000)
+    moment = Dashboard.Moment(wall: moment.wall, steady: moment.steady + 400_000)
     commands = []
   }
 
@@ -51,7 +51,8 @@ struct Stage {
   }
 
   mutating func wait(milliseconds: Int64) {
-    moment = Moment(wall: moment.wall + milliseconds * 1000, steady: moment.steady + milliseconds * 1000)
+    moment = Dashboard.Moment(
+      wall: moment.wall + milliseconds * 1000, steady: moment.steady + milliseconds * 1000)
   }
 
   /// Seconds of the node's life, a snapshot after each.
