@@ -41,7 +41,7 @@
 /// Example: 3 tokens were generated, and the nonces are 32 bytes of 0x11 and 32 bytes of 0x22 (never use such).
 ///
 /// ```
-/// EXAMPLE
+/// {"seq":0,"t":1790000001000123,"type":"receipt","group":0,"index":0,"node":"SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU","job":"000000000000feed","client":"alice","model":"smollm2","model_sha256":"2d6e5b4efedbc3a739d84f09bfd11328b7807c96ba35aeb2643aed289c4b0604","numerics":"N1/A12/KVf16","prompt_commitment":"8b4fe897be8dd15edec4cb7ada69421a23ce278779a737900f33b4181c378c1f","output_commitment":"dd71c22ce950619d88e9829c33a023f53ca083a9c7254491e92da7dc634744fa","prompt_tokens":2,"cached_tokens":0,"completion_tokens":3,"max_tokens":64,"temperature":"3f333333","top_p":"3f733333","min_p":"00000000","repetition_penalty":"3f800000","presence_penalty":"00000000","frequency_penalty":"00000000","top_k":0,"seed":"18446744073709551615","logit_bias":"02d449a31fbb267c8f352e9968a79e3e5fc95c1bbeaa502fd6454ebde5a4bedc","finish":"stop","submitted":1790000000000000,"started":1790000000100000,"first_token":1790000000200000,"ended":1790000001000000,"currency":"EUR","price_prompt":100000,"price_cached":10000,"price_completion":400000,"price_minimum":1,"amount":2,"day":20000,"windows":"qJji3I8lg5Ui5LdCH+sWkyt67OI88OMFmZlIPrN70WU=","prev":"0000000000000000000000000000000000000000000000000000000000000000","h":"10a1a5a158ac7a50"}
 /// ```
 public struct Receipt: Hashable, Sendable {
   /// How a job ended.

@@ -51,10 +51,13 @@ public struct SSHKeygen: Sendable {
   public let program: String
   /// Seconds.
   public let deadline: Double
+  /// The socket of an ssh-agent; nil takes the one in the environment, if any.
+  public let agent: String?
 
-  public init(program: String = "ssh-keygen", deadline: Double = 2) {
+  public init(program: String = "ssh-keygen", deadline: Double = 2, agent: String? = nil) {
     self.program = program
     self.deadline = deadline
+    self.agent = agent
   }
 
   enum Input {
@@ -166,9 +169,14 @@ public struct SSHKeygen: Sendable {
     var arguments = [
       "-Y", "verify", "-f", signers, "-I", String(principal), "-n", namespace, "-s", detached, moment,
     ]
+    let withoutRevocations = arguments
     if let revoked { arguments += ["-r", revoked] }
     let verified = try run(arguments, input)
     guard verified.status == 0 else {
+      // A revoked key and a wrong signature get the same words: only the second fails without the list too.
+      if revoked != nil, try run(withoutRevocations, input).status == 0 {
+        throw .notAllowed(fingerprint: fingerprint, message: "it is in the list of revoked keys")
+      }
       let message = verified.message.lowercased()
       if message.contains("revoked") || message.contains("not permitted") || message.contains("expired")
         || message.contains("not yet valid") || message.contains("no principal")
@@ -229,14 +237,17 @@ public struct SSHKeygen: Sendable {
   func run(_ arguments: [String], _ input: Input) throws(SignatureError) -> Output {
     let end = ContinuousClock.now + .milliseconds(Int64(deadline * 1000))
     let child: Child
-    do throws(FileError) { child = try Child(program: program, arguments: arguments, input: input) } catch {
+    do throws(FileError) {
+      child = try Child(program: program, arguments: arguments, input: input, agent: agent)
+    } catch {
       throw error.code == ENOENT || error.code == EACCES ? .missing(program: program) : .file(error)
     }
     var bytes: [UInt8] = []
     if case .bytes(let given) = input { bytes = given }
     let streams = child.exchange(bytes, until: end)
     guard let status = child.wait(until: end) else { throw .hung(program: program, seconds: deadline) }
-    let lines = String(decoding: streams.error, as: UTF8.self).split(whereSeparator: \.isNewline)
+    let told = streams.error.isEmpty ? streams.output : streams.error
+    let lines = String(decoding: told, as: UTF8.self).split(whereSeparator: \.isNewline)
     return Output(
       status: status, output: streams.output, message: String((lines.last ?? "no message").prefix(300)))
   }
@@ -248,7 +259,7 @@ public struct SSHKeygen: Sendable {
     private let output: Int32
     private let error: Int32
 
-    init(program: String, arguments: [String], input: Input) throws(FileError) {
+    init(program: String, arguments: [String], input: Input, agent: String?) throws(FileError) {
       var ends: [Int32] = []
       func fail(_ call: String, _ code: Int32) -> FileError {
         for fd in ends { _ = Glibc.close(fd) }
@@ -290,9 +301,10 @@ public struct SSHKeygen: Sendable {
         &attributes, Int16(Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF) | ownSession))
       let inherited = ProcessInfo.processInfo.environment
       var environment = ["LC_ALL=C", "TZ=UTC", "SSH_ASKPASS_REQUIRE=never"]
-      for name in ["PATH", "HOME", "USER", "TMPDIR", "SSH_AUTH_SOCK"] {
+      for name in ["PATH", "HOME", "USER", "TMPDIR"] {
         if let value = inherited[name] { environment.append("\(name)=\(value)") }
       }
+      if let socket = agent ?? inherited["SSH_AUTH_SOCK"] { environment.append("SSH_AUTH_SOCK=\(socket)") }
       var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
       var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
       defer { for p in argv + envp { free(p) } }

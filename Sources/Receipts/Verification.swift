@@ -173,7 +173,7 @@ public struct Verification: Hashable, Sendable {
   }
 
   /// Makes every check for which there is something to check.
-  public init(_ bundle: Bundle, evidence: Evidence = Evidence(), keygen: SSHKeygen = SSHKeygen()) {
+  public init(_ bundle: ReceiptBundle, evidence: Evidence = Evidence(), keygen: SSHKeygen = SSHKeygen()) {
     var checks: [Check] = []
     func add(_ name: Name, _ outcome: Outcome) {
       switch outcome {
@@ -242,7 +242,8 @@ public struct Verification: Hashable, Sendable {
   }
 
   private static func signature(
-    _ bundle: Bundle, _ checkpoint: Checkpoint, _ receipt: Receipt?, _ evidence: Evidence, _ keygen: SSHKeygen
+    _ bundle: ReceiptBundle, _ checkpoint: Checkpoint, _ receipt: Receipt?, _ evidence: Evidence,
+    _ keygen: SSHKeygen
   ) -> Outcome {
     do throws(SignatureError) {
       let key = try keygen.verify(
@@ -271,7 +272,7 @@ public struct Verification: Hashable, Sendable {
   }
 
   private static func inclusion(
-    _ bundle: Bundle, _ checkpoint: Checkpoint, _ receipt: Receipt?, _ line: [UInt8]
+    _ bundle: ReceiptBundle, _ checkpoint: Checkpoint, _ receipt: Receipt?, _ line: [UInt8]
   )
     -> Outcome
   {
@@ -294,7 +295,8 @@ public struct Verification: Hashable, Sendable {
     } catch { return .failed(error.description) }
   }
 
-  private static func consistency(_ bundle: Bundle, _ checkpoint: Checkpoint, _ evidence: Evidence) -> Outcome
+  private static func consistency(_ bundle: ReceiptBundle, _ checkpoint: Checkpoint, _ evidence: Evidence)
+    -> Outcome
   {
     guard let earlier = evidence.earlier else { return .notChecked("no earlier checkpoint was given") }
     let (old, new) = earlier.size <= checkpoint.size ? (earlier, checkpoint) : (checkpoint, earlier)
@@ -312,7 +314,7 @@ public struct Verification: Hashable, Sendable {
   }
 
   private static func witness(
-    _ bundle: Bundle, _ checkpoint: Checkpoint, _ evidence: Evidence, _ keygen: SSHKeygen
+    _ bundle: ReceiptBundle, _ checkpoint: Checkpoint, _ evidence: Evidence, _ keygen: SSHKeygen
   ) -> Outcome {
     guard let cosignature = bundle.witness else { return .notChecked("the bundle has no cosignature") }
     guard let witnesses = evidence.witnesses else { return .notChecked("no trusted witnesses were given") }

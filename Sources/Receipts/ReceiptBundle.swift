@@ -1,5 +1,5 @@
-// Bundle.swift: all that a stranger needs to check one receipt, in one text file; and the client's transcript.
-// Leaves out the checks (Verification.swift). Start at Bundle.
+// ReceiptBundle.swift: all that a stranger needs to check one receipt, in one text file; and the client's transcript.
+// Leaves out the checks (Verification.swift). Start at ReceiptBundle.
 
 /// One receipt with what proves it, as a text of sections.
 ///
@@ -26,7 +26,7 @@
 /// No line of a section begins with `--- `. A section's bytes, taken out, are the file that stock tools check.
 ///
 /// The key in `allowed_signers` is what the node says about itself: whoever checks compares it with a key that he trusts.
-public struct Bundle: Hashable, Sendable {
+public struct ReceiptBundle: Hashable, Sendable {
   static let header = "hotpot-bundle 1"
 
   /// The names of sections, in their order.
@@ -72,7 +72,8 @@ public struct Bundle: Hashable, Sendable {
     self.init(
       receipt: String(decoding: logged.line, as: UTF8.self), proof: proof.text,
       checkpoint: signed.checkpoint.text,
-      signature: signed.signature, allowedSigners: Bundle.allowedSigners(key), consistency: consistency?.text)
+      signature: signed.signature, allowedSigners: ReceiptBundle.allowedSigners(key),
+      consistency: consistency?.text)
   }
 
   /// The allowed_signers line of a node's key.

@@ -1,0 +1,304 @@
+// NotaryTests.swift: keys, checkpoints, sealed segments and witnesses, signed by the stock ssh-keygen.
+import Foundation
+import Receipts
+import Synchronization
+import Testing
+
+private final class Notices: Sendable {
+  private let all = Mutex<[NotaryNotice]>([])
+  func add(_ notice: NotaryNotice) { all.withLock { $0.append(notice) } }
+  var signed: [Int] { all.withLock { $0.compactMap { if case .signed(let c) = $0 { c.size } else { nil } } } }
+  var sealed: [Int] { all.withLock { $0.compactMap { if case .sealed(let n) = $0 { n } else { nil } } } }
+  var failures: [NotaryError] {
+    all.withLock { $0.compactMap { if case .failed(let e) = $0 { e } else { nil } } }
+  }
+}
+
+private func script(_ scratch: Scratch, _ name: String, _ text: String) throws -> String {
+  let path = scratch.path + "/" + name
+  try Data("#!/bin/sh\n\(text)\n".utf8).write(to: URL(fileURLWithPath: path))
+  try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: path)
+  return path
+}
+
+@Suite struct NotaryTests {
+  let keygen = SSHKeygen(deadline: 20)
+
+  private func notary(
+    _ scratch: Scratch, _ journal: Journal, _ key: SSHPublicKey, keygen: SSHKeygen? = nil, notices: Notices
+  ) -> Notary {
+    Notary(
+      journal: journal, state: scratch.path, key: key, keyPath: scratch.path + "/key",
+      keygen: keygen ?? self.keygen,
+      clock: { testTime }, notice: { notices.add($0) })
+  }
+
+  @Test func theKeyIsMadeOnceAndPrivate() throws {
+    let scratch = try Scratch()
+    let key = try keygen.makeKey(at: scratch.path + "/key")
+    #expect(try mode(scratch.path + "/key") == 0o600)
+    #expect(try keygen.makeKey(at: scratch.path + "/key") == key)
+    try FileManager.default.removeItem(atPath: scratch.path + "/key.pub")
+    #expect(try keygen.makeKey(at: scratch.path + "/key") == key)
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/ssh-keygen")
+    process.arguments = ["-l", "-f", scratch.path + "/key.pub"]
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    try process.run()
+    let listed = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(listed.contains(" \(key.fingerprint) "))
+  }
+
+  @Test func checkpointsAreSignedAndFormAChain() throws {
+    let scratch = try Scratch()
+    let key = try keygen.makeKey(at: scratch.path + "/key")
+    let notices = Notices()
+    var last: Checkpoint?
+    for round in 1...3 {
+      let (journal, opening) = try openJournal(scratch.path)
+      #expect(opening.damage == nil)
+      let notary = notary(scratch, journal, key, notices: notices)
+      notary.start()
+      for i in 0..<10 {
+        try journal.append([.receipt(sampleReceipt(job: UInt64(round * 100 + i)))], at: testTime)
+      }
+      #expect(journal.read { $0.status(of: round * 10 - 1)?.seal } == .logged)
+      notary.committed()
+      notary.stop()
+      let signed = try #require(notary.current)
+      #expect(signed.checkpoint.size == round * 10)
+      #expect(journal.read { $0.status(of: round * 10 - 1)?.seal } == .signed)
+      #expect(journal.read { $0.counts.signed } == round * 10)
+      try keygen.verify(
+        Array(signed.checkpoint.text.utf8), signature: signed.signature, namespace: Checkpoint.namespace,
+        allowedSigners: ReceiptBundle.allowedSigners(key), time: signed.checkpoint.time)
+      if round > 1 { #expect(signed.checkpoint.previous != .zero) }
+      if let last { #expect(journal.read { $0.tree.root(at: last.size) } == last.root) }
+      last = signed.checkpoint
+      let onDisk = try #require(FileManager.default.contents(atPath: scratch.path + "/checkpoint"))
+      #expect(String(decoding: onDisk, as: UTF8.self) == signed.checkpoint.text)
+      journal.close()
+    }
+    #expect(notices.failures.isEmpty, "\(notices.failures)")
+    #expect(Set(notices.signed).isSuperset(of: [10, 20, 30]))
+  }
+
+  @Test func theScheduleSignsAt256ReceiptsOrAfterASecond() {
+    var schedule = CheckpointSchedule(signed: 0)
+    #expect(schedule.due(receipts: 0, at: 0) == .nothing)
+    #expect(schedule.due(receipts: 1, at: 100) == .later(1_000_000))
+    #expect(schedule.due(receipts: 2, at: 600_100) == .later(400_000))
+    #expect(schedule.due(receipts: 255, at: 1_000_099) == .later(1))
+    #expect(schedule.due(receipts: 255, at: 1_000_100) == .now)
+    #expect(schedule.due(receipts: 256, at: 101) == .now)
+    schedule.failed(at: 2_000_000)
+    #expect(schedule.due(receipts: 300, at: 2_000_001) == .later(999_999))
+    #expect(schedule.due(receipts: 300, at: 3_000_000) == .now)
+    schedule.signed(300)
+    #expect(schedule.due(receipts: 300, at: 9_000_000) == .nothing)
+    // A clock that jumps back makes nothing wait for ever.
+    #expect(schedule.due(receipts: 301, at: 9_000_000) == .later(1_000_000))
+    #expect(schedule.due(receipts: 301, at: 5_000_000) == .later(1_000_000))
+    #expect(schedule.due(receipts: 301, at: 6_000_000) == .now)
+  }
+
+  @Test func sealedSegmentsAreSignedAsAWhole() throws {
+    let scratch = try Scratch()
+    let key = try keygen.makeKey(at: scratch.path + "/key")
+    let notices = Notices()
+    let (journal, _) = try openJournal(scratch.path, segmentBytes: 6_000)
+    for i in 0..<12 { try journal.append([.receipt(sampleReceipt(job: UInt64(i)))], at: testTime) }
+    let notary = notary(scratch, journal, key, notices: notices)
+    notary.start()
+    notary.stop()
+    journal.close()
+    #expect(notices.sealed.count >= 2 && notices.sealed.first == 1)
+    let path = scratch.path + "/journal/00000001.jsonl"
+    let signature = String(
+      decoding: try #require(FileManager.default.contents(atPath: path + ".sig")), as: UTF8.self)
+    let signers = ReceiptBundle.allowedSigners(key)
+    try keygen.verify(
+      file: path, signature: signature, namespace: Notary.segmentNamespace, allowedSigners: signers,
+      time: testTime)
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+    var bytes = try #require(FileManager.default.contents(atPath: path))
+    bytes[100] ^= 1
+    try bytes.write(to: URL(fileURLWithPath: path))
+    #expect(throws: SignatureError.self) {
+      try keygen.verify(
+        file: path, signature: signature, namespace: Notary.segmentNamespace, allowedSigners: signers,
+        time: testTime)
+    }
+  }
+
+  @Test func aMissingHangingOrFailingProgramLeavesReceiptsLogged() throws {
+    let scratch = try Scratch()
+    let key = try keygen.makeKey(at: scratch.path + "/key")
+    let hanging = try script(scratch, "hangs", "sleep 600 & echo hello; exec sleep 600")
+    let failing = try script(scratch, "fails", "cat > /dev/null; echo 'agent refused operation' >&2; exit 3")
+    let silent = try script(scratch, "silent", "exit 0")
+    let cases: [(SSHKeygen, String)] = [
+      (SSHKeygen(program: "/nonexistent/ssh-keygen"), "signing: '/nonexistent/ssh-keygen' is not installed"),
+      (
+        SSHKeygen(program: hanging, deadline: 0.1),
+        "signing: '\(hanging)' did not answer within 0.1 s and was killed"
+      ),
+      (SSHKeygen(program: failing), "signing: '\(failing)' failed (3): agent refused operation"),
+      (SSHKeygen(program: silent), "signing: '\(silent)' failed (0): no message"),
+    ]
+    let (journal, _) = try openJournal(scratch.path)
+    for (keygen, message) in cases {
+      try journal.append([.receipt(sampleReceipt(job: 1))], at: testTime)
+      let notices = Notices()
+      let notary = notary(scratch, journal, key, keygen: keygen, notices: notices)
+      notary.start()
+      notary.stop()
+      #expect(notices.failures.first?.description == message)
+      #expect(notary.current == nil)
+      #expect(journal.read { $0.counts.signed } == 0)
+    }
+    // Once it works again, everything is signed.
+    let notices = Notices()
+    let notary = notary(scratch, journal, key, notices: notices)
+    notary.start()
+    notary.stop()
+    #expect(journal.read { $0.counts.signed } == 4)
+    journal.close()
+  }
+
+  @Test func aHungChildDiesWithItsChildren() throws {
+    let scratch = try Scratch()
+    let marker = scratch.path + "/pids"
+    let hanging = try script(scratch, "hangs", "sleep 600 & echo $$ $! > '\(marker)'; cat; exec sleep 600")
+    #expect(throws: SignatureError.hung(program: hanging, seconds: 0.5)) {
+      try SSHKeygen(program: hanging, deadline: 0.5).sign([1], key: "x", namespace: "y")
+    }
+    let pids = String(decoding: try #require(FileManager.default.contents(atPath: marker)), as: UTF8.self)
+      .split(whereSeparator: \.isWhitespace).compactMap { Int32($0) }
+    #expect(pids.count == 2)
+    for pid in pids {
+      // Killed: gone, or waiting for its reaper as a zombie.
+      let stat = FileManager.default.contents(atPath: "/proc/\(pid)/stat").map {
+        String(decoding: $0, as: UTF8.self)
+      }
+      #expect(stat == nil || stat?.contains(") Z ") == true || kill(pid, 0) != 0, "\(stat ?? "")")
+    }
+  }
+
+  @Test func aLogThatLostWhatWasSignedIsNotSignedAgain() throws {
+    let scratch = try Scratch()
+    let key = try keygen.makeKey(at: scratch.path + "/key")
+    let (journal, _) = try openJournal(scratch.path)
+    try journal.append([.receipt(sampleReceipt(job: 1))], at: testTime)
+    let ahead = Checkpoint(origin: key.origin, size: 5, root: .zero, time: 1, previous: .zero)
+    try Data(ahead.text.utf8).write(to: URL(fileURLWithPath: scratch.path + "/checkpoint"))
+    try Data("x".utf8).write(to: URL(fileURLWithPath: scratch.path + "/checkpoint.sig"))
+    let notices = Notices()
+    let notary = notary(scratch, journal, key, notices: notices)
+    notary.start()
+    notary.stop()
+    #expect(notices.failures.first == .shrunk(signed: 5, found: 1))
+    #expect(notices.signed.isEmpty)
+    journal.close()
+  }
+
+  @Test func anAgentSignsForAPublicKey() throws {
+    let scratch = try Scratch()
+    _ = try keygen.makeKey(at: scratch.path + "/key")
+    let socket = scratch.path + "/agent"
+    // It goes to the background once its socket listens, and says under which process id. Foundation's Process
+    // would wait for that one too, as it inherits what Process watches.
+    let output = scratch.path + "/agent.out"
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT, 0o600)
+    let words: [String] = ["ssh-agent", "-s", "-a", socket]
+    var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+    defer { for word in argv { free(word) } }
+    var parent: pid_t = 0
+    #expect(posix_spawn(&parent, "/usr/bin/ssh-agent", &actions, nil, &argv, environ) == 0)
+    var status: Int32 = 0
+    #expect(waitpid(parent, &status, 0) == parent && status == 0)
+    let said = String(decoding: try #require(FileManager.default.contents(atPath: output)), as: UTF8.self)
+    let pid = try #require(
+      said.components(separatedBy: "SSH_AGENT_PID=").last.flatMap { Int32($0.prefix { $0.isNumber }) })
+    defer { _ = kill(pid, SIGKILL) }
+    let add = Process()
+    add.executableURL = URL(fileURLWithPath: "/usr/bin/ssh-add")
+    add.arguments = ["-q", scratch.path + "/key"]
+    add.environment = ["SSH_AUTH_SOCK": socket]
+    try add.run()
+    add.waitUntilExit()
+    #expect(add.terminationStatus == 0)
+    try FileManager.default.removeItem(atPath: scratch.path + "/key")
+    let withAgent = SSHKeygen(deadline: 20, agent: socket)
+    let key = try withAgent.publicKey(at: scratch.path + "/key.pub")
+    let signature = try withAgent.sign(
+      [1, 2], key: scratch.path + "/key.pub", namespace: Checkpoint.namespace)
+    #expect(
+      try keygen.verify(
+        [1, 2], signature: signature, namespace: Checkpoint.namespace,
+        allowedSigners: ReceiptBundle.allowedSigners(key),
+        time: testTime) == key)
+  }
+
+  @Test func aWitnessCosignsOnlyWhatContinuesTheLogItKnows() throws {
+    let f = try Fixture.shared.get()
+    func cosign(_ signed: SignedCheckpoint, seen: Checkpoint?, _ proof: ConsistencyProof?) throws -> String {
+      try Witness.cosign(
+        text: signed.checkpoint.text, signature: signed.signature, seen: seen, proof: proof,
+        allowedSigners: ReceiptBundle.allowedSigners(f.nodeKey), key: f.path("witness"), keygen: f.keygen
+      ).cosignature
+    }
+    let proof = f.journal.consistency(from: 3, to: 9)
+    _ = try cosign(f.earlier, seen: nil, nil)
+    _ = try cosign(f.signed, seen: f.earlier.checkpoint, proof)
+    _ = try cosign(f.signed, seen: f.signed.checkpoint, nil)
+    #expect(throws: WitnessError.older(seen: 9, found: 3)) {
+      try cosign(f.earlier, seen: f.signed.checkpoint, nil)
+    }
+    #expect(throws: WitnessError.noProof(from: 3, to: 9)) {
+      try cosign(f.signed, seen: f.earlier.checkpoint, nil)
+    }
+    #expect(throws: WitnessError.inconsistent(from: 3, to: 9)) {
+      try cosign(
+        f.signed, seen: f.earlier.checkpoint, ConsistencyProof(from: 3, to: 9, path: [.zero, .zero, .zero]))
+    }
+    let forked = Checkpoint(origin: f.nodeKey.origin, size: 9, root: .zero, time: 1, previous: .zero)
+    #expect(throws: WitnessError.fork(size: 9)) { try cosign(f.signed, seen: forked, nil) }
+    #expect(throws: WitnessError.self) {
+      try cosign(SignedCheckpoint(checkpoint: forked, signature: f.signed.signature), seen: nil, nil)
+    }
+  }
+
+  @Test func aCosignatureMakesReceiptsWitnessed() throws {
+    let f = try Fixture.shared.get()
+    let scratch = try Scratch()
+    let key = try keygen.makeKey(at: scratch.path + "/key")
+    let (journal, _) = try openJournal(scratch.path)
+    for i in 0..<3 { try journal.append([.receipt(sampleReceipt(job: UInt64(i)))], at: testTime) }
+    let notary = notary(scratch, journal, key, notices: Notices())
+    notary.start()
+    notary.stop()
+    let text = try #require(notary.current).checkpoint.text
+    let cosignature = try f.sign(text, key: "witness", namespace: Witness.namespace)
+    #expect(throws: NotaryError.self, "an unknown witness") {
+      try notary.accept(cosignature: cosignature, over: text, allowedWitnesses: "x \(f.otherKey.text)\n")
+    }
+    #expect(throws: NotaryError.self, "another log's checkpoint") {
+      try notary.accept(
+        cosignature: try f.sign(f.signed.checkpoint.text, key: "witness", namespace: Witness.namespace),
+        over: f.signed.checkpoint.text, allowedWitnesses: f.witnesses)
+    }
+    #expect(journal.read { $0.counts.witnessed } == 0)
+    try notary.accept(cosignature: cosignature, over: text, allowedWitnesses: f.witnesses)
+    #expect(journal.read { $0.counts.witnessed } == 3)
+    #expect(journal.read { $0.status(of: 2)?.seal } == .witnessed)
+    #expect(notary.cosignature?.witness == f.witnessKey.fingerprint)
+    journal.close()
+    #expect(try openJournal(scratch.path).journal.read { $0.counts.witnessed } == 3)
+  }
+}
