@@ -260,3 +260,21 @@ struct CompletionRequest: Sendable {
     return biases.sorted { $0.token < $1.token }
   }
 }
+
+/// Whether a body would be taken, for tests and tools that have no model.
+package enum RequestCheck {
+  package static func chat(_ value: JSONValue) -> APIError? {
+    refusal { () throws(APIError) in _ = try CompletionRequest(chat: value) }
+  }
+
+  package static func completion(_ value: JSONValue) -> APIError? {
+    refusal { () throws(APIError) in _ = try CompletionRequest(completion: value) }
+  }
+
+  private static func refusal(_ body: () throws(APIError) -> Void) -> APIError? {
+    do throws(APIError) {
+      try body()
+      return nil
+    } catch { return error }
+  }
+}

@@ -34,11 +34,13 @@ extension Command {
 
 /// Lines of the log on standard error, as systemd and people like them.
 final class LogPrinter: Sendable {
-  func print(_ line: LogLine) {
+  func print(_ line: LogLine) { Console.note(Self.text(line) + "\n") }
+
+  static func text(_ line: LogLine) -> String {
     let seconds = Double(line.time) / 1_000_000
     let stamp = Date(timeIntervalSince1970: seconds).formatted(.iso8601)
     let who = line.who.map { " \($0)" } ?? ""
-    Console.note("\(stamp) \(line.level.rawValue)\(who): \(Console.oneLine(line.text))\n")
+    return "\(stamp) \(line.level.rawValue)\(who): \(Console.oneLine(line.text))"
   }
 }
 

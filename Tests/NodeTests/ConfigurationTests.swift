@@ -1,0 +1,93 @@
+import Accounting
+import Node
+import Scheduling
+import Testing
+
+@Suite struct ConfigurationTests {
+  func read(_ text: String) throws -> NodeConfiguration {
+    try NodeConfiguration(file: "config.json5", text: text)
+  }
+
+  func problem(_ text: String) -> String {
+    do {
+      _ = try read(text)
+      return "it was taken"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func aMissingFileGivesTheDefaults() throws {
+    let configuration = try NodeConfiguration(file: "config.json5", text: nil)
+    #expect(configuration.http.listen == "127.0.0.1:8114")
+    #expect(configuration.policy == .standard)
+    #expect(configuration.profile == .a12)
+  }
+
+  @Test func readsEverySection() throws {
+    let configuration = try read(
+      """
+      // a kitchen
+      {
+        name: 'kitchen-1', model: "smollm2", threads: 2, profile: "a8", kv_tokens: 8192, token_target_ms: 50,
+        http: { listen: "none", socket: "/run/hotpot.http", hosts: ["node.example"], connections: 64, body_limit: 65536 },
+        queue: { jobs: 10, prompt_tokens: 1000, decide_within_s: 5, running: 4, },
+        policy: [
+          { client: "known", tokens_above: 8192, action: "reject", reason: "at most 8192 tokens" },
+          { client: "lab-*", hours: "22-6", action: "admit" },
+          { price_below: "0.02", action: "ask" },
+        ],
+        currency: "EUR",
+        prices: [{ model: "smollm2", prompt: "0.01", completion: "0.04", minimum: "0.0001" }],
+        energy: { per_kwh: "0.30", periods: [{ hours: "22-6", per_kwh: "0.20" }] },
+        limits: { temperature_c: 85, memory_available: 1000000, disk_free: 0 },
+        audits: { share: 0.5, keep_transcripts_s: 60, stop_on_failure: false },
+      }
+      """)
+    #expect(configuration.name == "kitchen-1")
+    #expect(configuration.http.listen == nil)
+    #expect(configuration.queue.running == 4)
+    #expect(configuration.policy.rules.count == 3)
+    #expect(configuration.policy.rules[2].priceBelow == 20_000)
+    #expect(
+      configuration.prices.price(model: "smollm2", client: "x", hour: 3)?.cached == Amount(micro: 10_000))
+    #expect(configuration.tariff?.cost(joules: 3_600_000, hour: 23) == Amount(micro: 200_000))
+    #expect(configuration.audits.share == 0.5)
+  }
+
+  @Test(arguments: [
+    (
+      "{\n  queue: { jobs: -3 } }",
+      "config.json5:2: 'queue.jobs' is -3, wanted a whole number from 1 to 100000"
+    ),
+    ("{ nmae: 'x' }", "config.json5:1: 'nmae' is not a key that hotpot knows"),
+    ("{ name: 5 }", "config.json5:1: 'name' is 5, wanted a text"),
+    ("{ profile: 'a9' }", "config.json5:1: 'profile' is \"a9\", wanted one of \"a12\", \"a8\""),
+    (
+      "{ policy: [{ action: 'admit' }, { client: 'x' }] }",
+      "config.json5:1: 'policy.2.action' is missing, wanted \"admit\", \"reject\" or \"ask\""
+    ),
+    (
+      "{ policy: [{ action: 'reject' }] }",
+      "config.json5:1: 'policy.1.reason' is missing: the client is told why it was rejected"
+    ),
+    (
+      "{ energy: {} }",
+      "config.json5:1: 'energy.per_kwh' is missing, wanted the price of a kilowatt-hour such as \"0.30\""
+    ),
+    (
+      "{ prices: [{ prompt: \"-1\" }] }",
+      "config.json5:1: 'prices.1.prompt' is refused: the amount is negative"
+    ),
+    ("{ prices: [{ prompt: 0.1 }] }", "config.json5:1: 'prices.1.prompt' is 0.1, wanted a text"),
+    ("{ audits: { share: 2 } }", "config.json5:1: 'audits.share' is 2, wanted a number from 0.0 to 1.0"),
+    ("[1]", "config.json5:1: found no object at the top, wanted { \"key\": value, ... }"),
+    ("", "config.json5: the file is empty, wanted an object such as {}"),
+  ]) func namesFileLineKeyAndFix(text: String, expected: String) {
+    #expect(problem(text) == expected)
+  }
+
+  @Test func aSyntaxErrorNamesItsLine() {
+    #expect(problem("{\n name: 'x',\n threads 2 }").hasPrefix("config.json5:3: it is not JSON5"))
+  }
+}
