@@ -89,18 +89,17 @@ struct ConfigurationReader {
   private static func syntax(_ error: any Error, file: String, text: String) -> ConfigurationError {
     var words = "it is not JSON5"
     var line: Int?
-    if case DecodingError.dataCorrupted(let context) = error {
-      let underlying = (context.underlyingError as NSError?)?.userInfo["NSDebugDescription"] as? String
-      let detail = underlying ?? context.debugDescription
-      words = "it is not JSON5: \(detail.prefix(160))"
-      if let range = detail.range(of: "line ") {
-        line = Int(detail[range.upperBound...].prefix { $0.isNumber })
-      }
+    if let problem = JSON5Syntax.problem(in: text) {
+      words = "it is not JSON5: \(problem.words)"
+      line = problem.line
     } else if case DecodingError.typeMismatch = error {
       words = "found no object at the top, wanted { \"key\": value, ... }"
       line = 1
     }
-    if text.allSatisfy(\.isWhitespace) { words = "the file is empty, wanted an object such as {}" }
+    if text.allSatisfy(\.isWhitespace) {
+      words = "the file is empty, wanted an object such as {}"
+      line = nil
+    }
     return ConfigurationError(
       file: file, line: line, problem: words,
       hint: "mend the line, or move the file away to start with the defaults")
@@ -109,14 +108,17 @@ struct ConfigurationReader {
   /// The name of a key as errors show it: `queue.jobs`.
   func name(_ key: String) -> String { (path + [key]).joined(separator: ".") }
 
-  /// The line on which the key most likely stands: the path's keys are looked for in order.
+  /// The line on which the key most likely stands: the path's keys are looked for in order; of a key that is missing,
+  /// the line of what it is missing in.
   private func line(of key: String) -> Int? {
     var position = text.startIndex
+    var isFound = path.isEmpty
     for part in path + [key] where Int(part) == nil {
-      guard let found = text.range(of: part, range: position..<text.endIndex) else { return nil }
+      guard let found = text.range(of: part, range: position..<text.endIndex) else { break }
       position = found.lowerBound
+      isFound = true
     }
-    return text[..<position].reduce(1) { $1 == "\n" ? $0 + 1 : $0 }
+    return isFound ? text[..<position].reduce(1) { $1 == "\n" ? $0 + 1 : $0 } : nil
   }
 
   func problem(_ key: String, _ words: String, hint: String? = nil) -> ConfigurationError {
