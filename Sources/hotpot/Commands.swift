@@ -5,6 +5,8 @@ enum Commands {
   static let version = "0.1.0"
 
   static let all: [Command] = [
+    .dashboard,
+    .attach,
     .tokenize,
     .render,
     .models,
@@ -26,10 +28,11 @@ enum Commands {
     .verifyReceipt,
     .earnings,
     .settle,
+    .link,
   ]
 
   /// What `hotpot` alone does; nil shows the help.
-  static let whenNoneIsNamed: Command? = nil
+  static let whenNoneIsNamed: Command? = .dashboard
 
   static var helpText: String {
     var text = """

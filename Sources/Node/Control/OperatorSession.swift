@@ -279,10 +279,10 @@ extension NodeService {
   }
 
   /// A bundle that verifies anywhere.
-  func bundle(_ id: String) throws(JournalError) -> Receipts.Bundle {
+  func bundle(_ id: String) throws(JournalError) -> ReceiptBundle {
     let logged = try journal.receipt(at: try index(ofReceipt: id))
     guard let notary, let current = notary.current,
-      let bundle = Receipts.Bundle(logged, journal: journal, under: current, key: notary.key)
+      let bundle = ReceiptBundle(logged, journal: journal, under: current, key: notary.key)
     else { throw .noReceipt("'\(logged.id)' is under a signed checkpoint yet; try again in a second") }
     return bundle
   }

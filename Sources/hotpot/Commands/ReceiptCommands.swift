@@ -34,7 +34,7 @@ extension Command {
       guard case .bundle(_, let text) = try control.ask({ .exportReceipt(tag: $0, id: words[1]) }) else {
         throw control.unexpected
       }
-      var bundle = try Receipts.Bundle(parsing: text)
+      var bundle = try ReceiptBundle(parsing: text)
       if let path = arguments.string("transcript") {
         bundle.transcript = try Receipts.Transcript(parsing: String(decoding: readFile(path), as: UTF8.self))
           .text
@@ -87,7 +87,7 @@ extension Command {
     ]
   ) { arguments in
     let path = try arguments.operands(1...1, "a bundle")[0]
-    var bundle = try Receipts.Bundle(parsing: String(decoding: readFile(path), as: UTF8.self))
+    var bundle = try ReceiptBundle(parsing: String(decoding: readFile(path), as: UTF8.self))
     var evidence = Verification.Evidence()
     var asked: Set<Verification.Name> = [.receipt, .signature, .inclusion, .counts, .amount]
     if let path = arguments.string("transcript") { evidence.transcript = try transcript(readFile(path)) }
@@ -141,7 +141,7 @@ extension Command {
   }
 
   private static func reexecution(
-    _ bundle: inout Receipts.Bundle, _ transcript: Receipts.Transcript?, _ arguments: Arguments
+    _ bundle: inout ReceiptBundle, _ transcript: Receipts.Transcript?, _ arguments: Arguments
   ) async throws -> Verification.Evidence.Result {
     guard let transcript else { return .notRun(why: "there is no transcript; the client's is needed") }
     guard case .receipt(let receipt) = try Entry(parsing: Array(bundle.receipt.utf8)).record else {
