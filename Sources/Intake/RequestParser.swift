@@ -35,7 +35,7 @@ public struct RequestParser: Sendable {
   }
 
   enum State: Sendable {
-    case start(skippedEmptyLine: Bool)
+    case start(emptyLines: Int)
     case requestLine
     case fields
     case lengthBody(remaining: Int)
@@ -48,7 +48,7 @@ public struct RequestParser: Sendable {
   }
 
   let limits: Limits
-  var state = State.start(skippedEmptyLine: false)
+  var state = State.start(emptyLines: 0)
   var line: [UInt8] = []
   var sawCarriageReturn = false
   var requestLine: RequestLine?
@@ -88,15 +88,16 @@ public struct RequestParser: Sendable {
   private mutating func step(_ input: Span<UInt8>, _ cursor: inout Int) throws(RequestRefusal) -> Event {
     while true {
       switch state {
-      case .start(let skipped):
+      case .start(let emptyLines):
         guard try takeLine(input, &cursor, limit: limits.requestLineBytes, over: RequestRefusal.targetTooLong)
         else {
           return .needsMore
         }
         if line.isEmpty {
-          // RFC 9112, 2.2: at least one empty line before a request line is ignored; we ignore one.
-          guard !skipped else { throw .requestLine("more than one empty line") }
-          state = .start(skippedEmptyLine: true)
+          // RFC 9112, 2.2: at least one empty line before a request line is ignored. Old clients end a body with
+          // one of their own, so two may meet.
+          guard emptyLines < 2 else { throw .requestLine("more than two empty lines") }
+          state = .start(emptyLines: emptyLines + 1)
         } else {
           state = .requestLine
         }

@@ -45,6 +45,9 @@ package final class SteppedLoop {
     return ends[1]
   }
 
+  /// Accepts from a listening socket, which the loop owns from here on.
+  package func listen(_ descriptor: Int32) throws(ServerError) { try loop.listen(descriptor, service) }
+
   /// Does all that is due and ready now, without waiting: some turns, for what one turn makes ready.
   package func turn() { for _ in 0..<4 { loop.turn(wait: 0) } }
 

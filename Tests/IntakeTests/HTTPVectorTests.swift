@@ -1,0 +1,52 @@
+// HTTPVectorTests.swift: llhttp's request vectors, read by RFC 9112. The table of what each must give, and why,
+// is HTTPVectorTable.swift.
+
+import Foundation
+import Intake
+import Testing
+
+@Suite struct HTTPVectorTests {
+  /// What comes of the input; when it ends inside a request, also what comes once its last line is ended.
+  private func outcome(_ input: [UInt8]) -> String {
+    let found = parse(input)
+    guard found.ending == .partial else { return found.description }
+    let completed = parse(input + Array("\r\n\r\n".utf8))
+    return "\(found) / \(completed)"
+  }
+
+  @Test(.enabled(if: referenceFolder != nil, "the reference folder with vectors/http is absent"))
+  func everyVectorGivesWhatRFC9112Says() throws {
+    let folder = try #require(referenceFolder)
+    let vectors = try httpVectors(folder)
+    #expect(vectors.count == httpVectorTable.count)
+    for vector in vectors {
+      let expected = httpVectorTable[vector.name]
+      let input = isolated(vector.input)
+      let found = parse(input)
+      #expect(
+        outcome(input) == expected?.outcome, "\(vector.name): \(vector.title); RFC \(expected?.reason ?? "?")"
+      )
+      for cut in input.indices {
+        #expect(parse(input, cuts: [cut]) == found, "\(vector.name), cut at \(cut)")
+      }
+      #expect(parse(input, cuts: Array(input.indices)) == found, "\(vector.name), byte by byte")
+    }
+  }
+
+  @Test(.enabled(if: referenceFolder != nil, "the reference folder with vectors/http is absent"))
+  func everyVectorWithoutItsHostIsRefused() throws {
+    let folder = try #require(referenceFolder)
+    var count = 0
+    for vector in try httpVectors(folder) {
+      let input = isolated(vector.input)
+      // HTTP/1.0 has no Host.
+      guard !String(decoding: input, as: UTF8.self).contains("HTTP/1.0"),
+        withHost(vector.input) != vector.input, parse(input).requests.count > 0
+      else { continue }
+      count += 1
+      let found = parse(vector.input)
+      #expect(found.description.contains("400 host_missing"), "\(vector.name): \(found)")
+    }
+    #expect(count > 40)
+  }
+}
