@@ -46,7 +46,7 @@ let package = Package(
       swiftSettings: strict),
 
     // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
-    .target(name: "Fuzzing", dependencies: ["Inference"], path: "Tests/Fuzzing", swiftSettings: strict),
+    .target(name: "Fuzzing", dependencies: ["Inference", "Intake"], path: "Tests/Fuzzing", swiftSettings: strict),
     .executableTarget(name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Fuzz", swiftSettings: strict),
     tests("FuzzTests", ["Fuzzing"]),
 
@@ -59,7 +59,7 @@ let package = Package(
     tests("ReceiptsTests", ["Receipts", "CKernels"]),
     tests("AccountingTests", ["Accounting"]),
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
-    tests("IntakeTests", ["Intake", "CSystem"]),
+    tests("IntakeTests", ["Intake", "CSystem", "Fuzzing"]),
     tests("NodeTests", ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake"]),
     .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.

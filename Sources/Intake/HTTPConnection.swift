@@ -60,7 +60,7 @@ final class HTTPConnection: Connection {
 
   override var inputLimit: Int {
     // Beyond the body that is due, only a little of a next request is read ahead.
-    min(65536, 8192 + parser.bodyBytesExpected)
+    8192 + min(57344, parser.bodyBytesExpected)
   }
 
   override var evictionRank: Int? {

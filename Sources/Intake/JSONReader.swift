@@ -124,9 +124,9 @@ struct JSONReader {
       // The standard hasher is seeded for each process, so nobody outside can aim at collisions.
       var hasher = Hasher()
       if token.hasEscapes {
-        for byte in unescaped(token) { hasher.combine(byte) }
+        unescaped(token).withUnsafeBytes { hasher.combine(bytes: $0) }
       } else {
-        for byte in bytes[token.start..<token.end] { hasher.combine(byte) }
+        bytes[token.start..<token.end].withUnsafeBytes { hasher.combine(bytes: $0) }
       }
       keys.append(Key(hash: hasher.finalize(), token: token))
     }
@@ -156,6 +156,10 @@ struct JSONReader {
     let start = at
     var hasEscapes = false
     while true {
+      // Nearly all bytes of nearly all texts are plain.
+      var index = at
+      while index < bytes.count, isPlain(bytes[index]) { index += 1 }
+      at = index
       let byte = try peek()
       switch byte {
       case UInt8(ascii: "\""):
@@ -169,6 +173,10 @@ struct JSONReader {
       default: try readMultibyte(byte)
       }
     }
+  }
+
+  private func isPlain(_ byte: UInt8) -> Bool {
+    byte >= 0x20 && byte < 0x80 && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
   }
 
   /// Source: RFC 3629, 4: overlong forms, surrogates and values above U+10FFFF are refused.
@@ -288,8 +296,13 @@ struct JSONReader {
     guard at - start <= JSONText.longestNumber else {
       throw error(.numberTooLong(limit: JSONText.longestNumber), start)
     }
+    // Up to 18 digits fit whatever they are. "-0" has a sign that no integer keeps.
+    if isWhole, at - firstDigit <= 18, let value = decimal(bytes[firstDigit..<at]),
+      value > 0 || firstDigit == start
+    {
+      return .int(Int64(firstDigit == start ? value : -value))
+    }
     let digits = String(decoding: bytes[start..<at], as: UTF8.self)
-    // "-0" has a sign that no integer keeps.
     if isWhole, digits != "-0" {
       if let value = Int64(digits) { return .int(value) }
       if let value = UInt64(digits) { return .unsigned(value) }

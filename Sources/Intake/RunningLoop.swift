@@ -26,8 +26,7 @@ struct BoundAddresses: Sendable {
         }
       }
     } catch {
-      for socket in sockets { _ = csystem_close(socket.descriptor) }
-      unlink()
+      close()
       throw error
     }
   }
@@ -61,6 +60,13 @@ struct BoundAddresses: Sendable {
     sockets.append(Socket(descriptor: descriptor, users: users, file: (path, device, inode)))
   }
 
+  /// Gives everything back, when no loop took it over.
+  func close() {
+    for socket in sockets { _ = csystem_close(socket.descriptor) }
+    unlink()
+  }
+
+  /// Removes the socket files, unless others have taken their places.
   func unlink() {
     for case let file? in sockets.map(\.file) {
       _ = csystem_unlink_unix(file.path, file.device, file.inode)
@@ -83,7 +89,13 @@ final class RunningLoop: Sendable {
     name: String, maximumConnections: Int, bound: BoundAddresses, bodyBytes: Int,
     service: @escaping @Sendable ([UInt32], BodyBudget) -> any Service
   ) throws(ServerError) {
-    let mailbox = try Mailbox()
+    let mailbox: Mailbox
+    do {
+      mailbox = try Mailbox()
+    } catch {
+      bound.close()
+      throw error
+    }
     self.mailbox = mailbox
     let (statistics, ended) = (self.statistics, self.ended)
     let started = DispatchSemaphore(value: 0)
@@ -113,8 +125,7 @@ final class RunningLoop: Sendable {
     thread.start()
     started.wait()
     if let failure = statistics.failure.withLock({ $0 }) {
-      for socket in bound.sockets { _ = csystem_close(socket.descriptor) }
-      bound.unlink()
+      bound.close()
       throw failure
     }
   }

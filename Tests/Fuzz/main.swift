@@ -1,5 +1,5 @@
 // main.swift: the command `fuzz`: runs a target and prints runs, seed and rate. Exits 1 on a finding.
-//   swift run -c release fuzz gguf|tokenizer|all [--runs N] [--seed S] [--first N]
+//   swift run -c release fuzz gguf|tokenizer|http|json|all [--runs N] [--seed S] [--first N]
 // `--first N` begins with case N, to see one finding again.
 
 import Foundation

@@ -2,15 +2,16 @@
 // is HTTPVectorTable.swift.
 
 import Foundation
+import Fuzzing
 import Intake
 import Testing
 
 @Suite struct HTTPVectorTests {
   /// What comes of the input; when it ends inside a request, also what comes once its last line is ended.
   private func outcome(_ input: [UInt8]) -> String {
-    let found = parse(input)
+    let found = parseRequests(input)
     guard found.ending == .partial else { return found.description }
-    let completed = parse(input + Array("\r\n\r\n".utf8))
+    let completed = parseRequests(input + Array("\r\n\r\n".utf8))
     return "\(found) / \(completed)"
   }
 
@@ -22,14 +23,14 @@ import Testing
     for vector in vectors {
       let expected = httpVectorTable[vector.name]
       let input = isolated(vector.input)
-      let found = parse(input)
+      let found = parseRequests(input)
       #expect(
         outcome(input) == expected?.outcome, "\(vector.name): \(vector.title); RFC \(expected?.reason ?? "?")"
       )
       for cut in input.indices {
-        #expect(parse(input, cuts: [cut]) == found, "\(vector.name), cut at \(cut)")
+        #expect(parseRequests(input, cuts: [cut]) == found, "\(vector.name), cut at \(cut)")
       }
-      #expect(parse(input, cuts: Array(input.indices)) == found, "\(vector.name), byte by byte")
+      #expect(parseRequests(input, cuts: Array(input.indices)) == found, "\(vector.name), byte by byte")
     }
   }
 
@@ -41,10 +42,10 @@ import Testing
       let input = isolated(vector.input)
       // HTTP/1.0 has no Host.
       guard !String(decoding: input, as: UTF8.self).contains("HTTP/1.0"),
-        withHost(vector.input) != vector.input, parse(input).requests.count > 0
+        withHost(vector.input) != vector.input, parseRequests(input).requests.count > 0
       else { continue }
       count += 1
-      let found = parse(vector.input)
+      let found = parseRequests(vector.input)
       #expect(found.description.contains("400 host_missing"), "\(vector.name): \(found)")
     }
     #expect(count > 40)

@@ -1,5 +1,6 @@
 // RequestParserTests.swift: each rule of the parser at its boundary, whole and byte by byte.
 
+import Fuzzing
 import Intake
 import Testing
 
@@ -16,11 +17,13 @@ import Testing
     _ input: [UInt8], _ expected: String, limits: RequestParser.Limits = .init(),
     location: SourceLocation = #_sourceLocation
   ) {
-    let found = parse(input, limits: limits)
+    let found = parseRequests(input, limits: limits)
     #expect(found.description == expected, sourceLocation: location)
-    #expect(parse(input, cuts: Array(input.indices), limits: limits) == found, sourceLocation: location)
+    #expect(
+      parseRequests(input, cuts: Array(input.indices), limits: limits) == found, sourceLocation: location)
     for cut in stride(from: 0, to: input.count, by: max(1, input.count / 200)) {
-      #expect(parse(input, cuts: [cut], limits: limits) == found, "cut \(cut)", sourceLocation: location)
+      #expect(
+        parseRequests(input, cuts: [cut], limits: limits) == found, "cut \(cut)", sourceLocation: location)
     }
   }
 
@@ -139,7 +142,7 @@ import Testing
     for byte in UInt8.min...UInt8.max {
       let input = Array("GET /".utf8) + [byte] + Array(" HTTP/1.1\r\nHost: h\r\n\r\n".utf8)
       let allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?"
-      let found = parse(input)
+      let found = parseRequests(input)
       #expect((found.requests.count == 1) == allowed.utf8.contains(byte), "byte \(byte): \(found)")
     }
     check("GET /%41 HTTP/1.1\r\nHost: h\r\n\r\n", "GET /%41 0")
@@ -155,7 +158,7 @@ import Testing
       let input =
         Array("GET / HTTP/1.1\r\nHost: h\r\na".utf8) + [byte] + Array("b: c\r\n\r\n".utf8)
       let token = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~"
-      #expect((parse(input).requests.count == 1) == token.utf8.contains(byte), "byte \(byte)")
+      #expect((parseRequests(input).requests.count == 1) == token.utf8.contains(byte), "byte \(byte)")
     }
   }
 
@@ -164,7 +167,7 @@ import Testing
       let input =
         Array("GET / HTTP/1.1\r\nHost: h\r\na: b".utf8) + [byte] + Array("c\r\n\r\n".utf8)
       let isAllowed = byte == 9 || (byte >= 0x20 && byte != 0x7F)
-      #expect((parse(input).requests.count == 1) == isAllowed, "byte \(byte)")
+      #expect((parseRequests(input).requests.count == 1) == isAllowed, "byte \(byte)")
     }
   }
 

@@ -7,21 +7,6 @@ import Glibc
 import Intake
 import Synchronization
 
-/// SplitMix64: small, seeded, the same everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
-
 let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
 
 /// The reference folder beside the repository, or the one that HOTPOT_REFERENCE names; nil when absent.
@@ -63,6 +48,17 @@ final class ClientEnd {
       let count = buffer.withUnsafeMutableBytes { csystem_receive(descriptor, $0.baseAddress, $0.count) }
       if count <= 0 { return (String(decoding: all, as: UTF8.self), count != -Int(EAGAIN)) }
       all.append(contentsOf: buffer[..<count])
+    }
+  }
+
+  /// Reads and drops what has arrived, and answers how many bytes that was.
+  func drain() -> Int {
+    var total = 0
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let count = buffer.withUnsafeMutableBytes { csystem_receive(descriptor, $0.baseAddress, $0.count) }
+      if count <= 0 { return total }
+      total += count
     }
   }
 
