@@ -64,6 +64,10 @@ extension Scheduler {
       want(held <= limits.blocks, "\(name) has \(held) blocks")
       want(record.published <= record.keys.count, "\(name) has made more known than it has keys")
       want(
+        record.published <= min(record.blocks.count, record.computed / Limits.blockSize),
+        "\(name) has made \(record.published) of \(record.blocks.count) blocks known, \(record.computed) computed"
+      )
+      want(
         record.keys.count <= record.known / Limits.blockSize, "\(name) has keys of blocks that aren't full")
       want(record.generated == 0 || record.startedAt != nil, "\(name) has tokens and never started")
       want(record.startedAt == nil || record.charged, "\(name) ran for nothing")
