@@ -158,6 +158,8 @@ public struct NodeState: Sendable {
 
   private mutating func becomeReady(_ facts: EngineFacts, at now: Moment, _ effects: inout [NodeEffect]) {
     var limits = Scheduling.Limits(blocks: facts.kvBlocks, contextLength: facts.contextLength)
+    // Half as much host memory again, for sequences that have to leave the device.
+    limits.hostBlocks = facts.kvBlocks / 2
     limits.maxRunning = configuration.queue.running
     limits.maxWaitingJobs = configuration.queue.jobs
     limits.maxWaitingTokens = configuration.queue.promptTokens
