@@ -129,7 +129,8 @@ struct ProcessorSource: ~Copyable {
     buffer.withUnsafeBufferPointer { bytes in
       var scanner = WordScanner(UnsafeBufferPointer(rebasing: bytes[..<count]))
       while scanner.take("cpu") {
-        scanner.skipWord()
+        // The number of the core; the line of all of them has none.
+        scanner.skipRestOfWord()
         var ticks = Ticks()
         ticks.user = scanner.number() ?? 0
         ticks.nice = scanner.number() ?? 0
@@ -233,7 +234,8 @@ private struct TemperatureSource: ~Copyable {
   private static func find(_ root: String) -> String? {
     let hwmon = root + "/sys/class/hwmon"
     for name in entries(hwmon) {
-      let driver = (try? smallText("\(hwmon)/\(name)/name")) ?? ""  // A sensor without a name is none of ours.
+      // A sensor without a name is none of ours.
+      let driver = (try? smallText("\(hwmon)/\(name)/name")) ?? ""
       guard ["coretemp", "k10temp", "zenpower", "cpu_thermal"].contains(driver) else { continue }
       // `Tctl` of k10temp and `Package id 0` of coretemp are both temp1.
       let path = "\(hwmon)/\(name)/temp1_input"
