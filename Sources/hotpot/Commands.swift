@@ -28,6 +28,7 @@ enum Commands {
     .verifyReceipt,
     .earnings,
     .settle,
+    .doctor,
     .link,
   ]
 
