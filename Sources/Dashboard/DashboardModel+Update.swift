@@ -197,7 +197,6 @@ func stateWord(_ node: NodeSummary) -> String {
   case .paused: "paused"
   case .draining: "draining"
   case .readOnly: "read-only"
-  case .failed: "engine failed"
   case .stopping: "stopping"
   }
 }

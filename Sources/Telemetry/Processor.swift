@@ -129,8 +129,7 @@ struct ProcessorSource: ~Copyable {
     buffer.withUnsafeBufferPointer { bytes in
       var scanner = WordScanner(UnsafeBufferPointer(rebasing: bytes[..<count]))
       while scanner.take("cpu") {
-        // The number of the core; the line of all of them has none.
-        scanner.skipRestOfWord()
+        scanner.skipWord()
         var ticks = Ticks()
         ticks.user = scanner.number() ?? 0
         ticks.nice = scanner.number() ?? 0
@@ -234,8 +233,7 @@ private struct TemperatureSource: ~Copyable {
   private static func find(_ root: String) -> String? {
     let hwmon = root + "/sys/class/hwmon"
     for name in entries(hwmon) {
-      // A sensor without a name is none of ours.
-      let driver = (try? smallText("\(hwmon)/\(name)/name")) ?? ""
+      let driver = (try? smallText("\(hwmon)/\(name)/name")) ?? ""  // A sensor without a name is none of ours.
       guard ["coretemp", "k10temp", "zenpower", "cpu_thermal"].contains(driver) else { continue }
       // `Tctl` of k10temp and `Package id 0` of coretemp are both temp1.
       let path = "\(hwmon)/\(name)/temp1_input"

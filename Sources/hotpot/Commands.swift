@@ -7,8 +7,11 @@ enum Commands {
   static let all: [Command] = [
     .dashboard,
     .attach,
+    .run,
+    .chat,
     .tokenize,
     .render,
+    .bench,
     .models,
     .serve,
     .status,
@@ -28,7 +31,6 @@ enum Commands {
     .verifyReceipt,
     .earnings,
     .settle,
-    .doctor,
     .link,
   ]
 

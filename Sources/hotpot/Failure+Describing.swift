@@ -12,7 +12,10 @@ extension Failure {
     switch error {
     case let failure as Failure: self = failure
     case let error as GGUFError: self.init(gguf: error)
-    case let error as TokenizerError: self.init(.badData, "\(error)")
+    case let error as TokenizerError: self.init(.badData, "\(error)", hint: error.hint)
+    case let error as ModelError: self.init(model: error)
+    case let error as EngineError: self.init(engine: error)
+    case let error as SamplingError: self.init(.usage, "\(error)")
     case let error as TemplateError: self.init(.badData, "\(error)", hint: error.hint)
     case let error as JSONTextError: self.init(.badData, "\(error)")
     case let error as PullError: self.init(pull: error)
@@ -40,6 +43,29 @@ extension Failure {
     if case .system(_, let number, _) = error.problem {
       code = number == ENOENT ? .noInput : number == EACCES ? .noPermission : .inputOutput
     }
+    self.init(code, "\(error)", hint: error.hint)
+  }
+
+  private init(model error: ModelError) {
+    switch error.problem {
+    case .file(let problem): self.init(gguf: GGUFError(file: error.file, problem: problem))
+    case .noMemory, .noThreads: self.init(.unavailable, "\(error)", hint: error.hint)
+    case .missingKey, .unsupportedArchitecture, .badHyperparameter, .unsupportedFeature, .missingTensor,
+      .wrongShape,
+      .wrongType, .unknownTensor, .badWeights:
+      self.init(.badData, "\(error)", hint: error.hint)
+    }
+  }
+
+  private init(engine error: EngineError) {
+    let code: ExitCode =
+      switch error {
+      case .badConfiguration, .badItem, .tooManyTokens: .usage
+      case .levelUnavailable, .noThread, .noMemory, .busy: .unavailable
+      case .wrongRounding: .internalError
+      case .cancelled: .interrupted
+      case .notFinite: .badData
+      }
     self.init(code, "\(error)", hint: error.hint)
   }
 

@@ -2,7 +2,7 @@
 // the command (`swift run -c release fuzz NAME`) and the test suite then run it.
 
 package enum FuzzTargets {
-  package static let all: [FuzzTarget] = [.gguf, .tokenizer, .http, .json]
+  package static let all: [FuzzTarget] = [.gguf, .tokenizer, .template, .http, .json]
 
   package static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
 }

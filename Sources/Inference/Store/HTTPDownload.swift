@@ -243,7 +243,8 @@ private final class DownloadReceiver: NSObject, URLSessionDataDelegate, Sendable
         let code = errno
         fail(
           code == ENOSPC || code == EFBIG || code == EDQUOT
-            ? .noSpace(path: path, wanted: nil, free: freeBytes(of: path)) : .system("write", path, code))
+            ? .noSpace(path: path, wanted: nil, free: code == ENOSPC ? freeBytes(of: path) : nil)
+            : .system("write", path, code))
         return dataTask.cancel()
       }
       rest = rest.dropFirst(count)

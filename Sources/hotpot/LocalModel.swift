@@ -1,0 +1,92 @@
+// LocalModel.swift: a model, its tokenizer and its chat template, ready to answer in this process; and the options
+// that the commands which run one have in common.
+
+import Foundation
+import Inference
+
+/// A loaded model without an engine: engines differ in their room.
+struct LocalModel: Sendable {
+  let path: String
+  let model: Model
+  let tokenizer: Tokenizer
+  let template: ChatTemplate?
+  let specials: [String: String]
+  let threads: Int?
+  let profile: Engine.Profile
+
+  static let options: [Option] = [
+    .model,
+    Option("threads", letter: "t", value: "N", "threads that compute (default: all that are allowed)"),
+    Option("profile", value: "a12|a8", "bits of the activations: a12 (default) is finer, a8 faster"),
+  ]
+
+  static let samplingOptions: [Option] = [
+    Option("max-tokens", letter: "n", value: "N", "tokens to generate at most (default 512)"),
+    Option("temperature", value: "T", "0 always takes the likeliest token (default 0.7)"),
+    Option("seed", letter: "s", value: "S", "the same seed gives the same answer (default 0)"),
+    Option("top-k", value: "K", "choose among the K likeliest (default 0: all)"),
+    Option("top-p", value: "P", "choose among the likeliest that hold P of the probability (default 0.95)"),
+    Option("min-p", value: "P", "drop what is less than P times as likely as the likeliest (default 0)"),
+    Option("repetition-penalty", value: "R", "make tokens of the text less likely (default 1: off)"),
+    Option("presence-penalty", value: "P", "from -2 to 2 (default 0)"),
+    Option("frequency-penalty", value: "P", "from -2 to 2 (default 0)"),
+    Option("stop", value: "TEXT", "end the answer where this text appears"),
+    Option("context", value: "N", "tokens of room for prompt and answer (default: what is needed)"),
+    Option("system", value: "TEXT", "what the model is told about its part"),
+    Option("template", value: "FILE", "another chat template than the model's own"),
+  ]
+
+  init(path: String, _ arguments: Arguments) throws {
+    self.path = path
+    threads = try arguments.int("threads", in: 1...256)
+    guard let profile = Engine.Profile(rawValue: (arguments.string("profile") ?? "a12").uppercased()) else {
+      throw Failure(
+        .usage, "option '--profile' wants a12 or a8, found '\(arguments.string("profile") ?? "")'")
+    }
+    self.profile = profile
+    let file = try GGUFFile(path: path)
+    tokenizer = try Tokenizer(file)
+    specials = try ModelChoice.specials(of: file)
+    if let template = arguments.string("template") {
+      self.template = try ChatTemplate(try Console.readText(template, limit: 1 << 21))
+    } else {
+      template = try file.metadata.string("tokenizer.chat_template").map { source in try ChatTemplate(source)
+      }
+    }
+    model = try Model(file: file, threads: threads)
+    for warning in tokenizer.warnings { Console.warn(warning) }
+  }
+
+  /// What the options ask of the sampler.
+  static func sampling(_ arguments: Arguments) throws -> SamplingRequest {
+    var request = SamplingRequest()
+    request.temperature = Float(try arguments.double("temperature", in: 0...100) ?? 0.7)
+    request.topK = try arguments.int("top-k", in: 0...Int(Int32.max)) ?? 0
+    request.topP = Float(try arguments.double("top-p", in: 0.000_001...1) ?? 0.95)
+    request.minP = Float(try arguments.double("min-p", in: 0...1) ?? 0)
+    request.repetitionPenalty = Float(try arguments.double("repetition-penalty", in: 0.000_001...100) ?? 1)
+    request.presencePenalty = Float(try arguments.double("presence-penalty", in: -2...2) ?? 0)
+    request.frequencyPenalty = Float(try arguments.double("frequency-penalty", in: -2...2) ?? 0)
+    request.seed = UInt64(try arguments.int("seed", in: 0...Int.max) ?? 0)
+    return request
+  }
+
+  /// The tokens of a conversation, opened for the assistant's answer.
+  func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
+    guard let template else {
+      throw Failure(
+        .badData, "model '\(path)' has no chat template",
+        hint: "--template FILE gives one, 'hotpot run --raw' works without")
+    }
+    let segments = try template.render(messages: messages.map(\.value), specials: specials)
+    return tokenizer.encode(segments: segments, addBOS: true)
+  }
+
+  /// An engine with room for so many tokens, within the model's context.
+  func engine(room: Int) throws -> Engine {
+    let tokens = min(max(room, 1), model.hyperparameters.contextLength)
+    let blocks = (tokens + Engine.blockSize - 1) / Engine.blockSize
+    return try Engine(
+      model: model, configuration: Engine.Configuration(threads: threads, profile: profile, kvBlocks: blocks))
+  }
+}
