@@ -29,6 +29,7 @@ enum Commands {
     .clients,
     .receipts,
     .verifyReceipt,
+    .witness,
     .earnings,
     .settle,
     .link,

@@ -30,6 +30,8 @@ extension Failure {
         }
       self.init(code, "\(error)", hint: error.hint)
     case let error as FormatError: self.init(.badData, "\(error)")
+    case let error as WitnessError: self.init(.failed, "\(error)")
+    case let error as SignatureError: self.init(.unavailable, "\(error)", hint: error.hint)
     case let error as LineError: self.init(.badData, "\(error)")
     case let error as ServingError: self.init(.badData, error.description, hint: error.hint)
     case let error as ServerError: self.init(.unavailable, "\(error)")

@@ -17,6 +17,8 @@ public enum ControlRequest: Codable, Sendable, Equatable {
   /// Amounts and counts as texts; an empty text takes a limit away, nil leaves it.
   case limitClient(tag: UInt64, name: String, budget: String?)
   case settle(tag: UInt64, client: String, amount: String, reference: String)
+  /// A witness' signature over a checkpoint of this log.
+  case cosign(tag: UInt64, checkpoint: String, signature: String, witnesses: String)
   /// A bundle of a receipt for offline verification.
   case exportReceipt(tag: UInt64, id: String)
 }

@@ -136,6 +136,9 @@ private final class ControlSession: Sendable {
     case .settle(let tag, let client, let amount, let reference):
       guard mayAct(tag) else { return }
       answer(tag, node.settle(client, amount, reference, by: who)) { .done(tag: tag, words: $0) }
+    case .cosign(let tag, let checkpoint, let signature, let witnesses):
+      guard mayAct(tag) else { return }
+      answer(tag, node.cosign(checkpoint, signature, witnesses, by: who)) { .done(tag: tag, words: $0) }
     case .exportReceipt(let tag, let id):
       do throws(JournalError) {
         send(.bundle(tag: tag, text: try node.bundle(id).text))
@@ -186,6 +189,25 @@ struct AdministrationError: Error, Sendable, CustomStringConvertible {
 }
 
 extension NodeService {
+  /// Takes a witness' signature over a checkpoint of this log.
+  func cosign(
+    _ text: String, _ signature: String, _ witnesses: String, by who: Operator
+  ) -> Result<String, AdministrationError> {
+    guard let notary else { return .failure(AdministrationError("this node signs no checkpoints")) }
+    do throws(NotaryError) {
+      try notary.accept(cosignature: signature, over: text, allowedWitnesses: witnesses)
+    } catch {
+      return .failure(AdministrationError("\(error)"))
+    }
+    guard let cosigned = notary.cosignature else {
+      return .failure(AdministrationError("the signature was not kept"))
+    }
+    send(.witnessed(size: UInt64(clamping: cosigned.checkpoint.size)))
+    let words = "witnessed up to \(cosigned.checkpoint.size) receipts by \(cosigned.witness)"
+    note(.act, who: who.name, words)
+    return .success(words)
+  }
+
   func clientRows() -> [ClientRow] {
     state.withLock { state in
       state.clients.entries.map { entry in

@@ -141,7 +141,7 @@ extension NodeService {
         Response(
           status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Array(metrics().utf8)))
     case .node: exchange.respond(.json(JSONWriter.bytes(nodeCard())))
-    case .checkpoint: exchange.respond(checkpoint())
+    case .checkpoint: exchange.respond(checkpoint(request.head.query))
     case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof:
       switch identify(request.head) {
       case .failure(let error): exchange.respond(error.response)
@@ -478,9 +478,22 @@ extension NodeService {
     }
   }
 
-  private func checkpoint() -> Response {
+  /// The newest signed checkpoint; with `from=SIZE` the proof that its log continues the one of that size.
+  private func checkpoint(_ query: String?) -> Response {
     guard let current = notary?.current else {
       return APIError.unavailable("unsigned", "no checkpoint has been signed yet", retryAfter: 2).response
+    }
+    if let query {
+      guard query.hasPrefix("from="), let from = Int(query.dropFirst(5)),
+        (0...current.checkpoint.size).contains(from),
+        let proof = journal.consistency(from: from, to: current.checkpoint.size)
+      else {
+        return APIError.invalid(
+          "from",
+          "the query is '\(query.prefix(40))', wanted from=SIZE with a size of 0 to \(current.checkpoint.size)"
+        ).response
+      }
+      return .text(proof.text)
     }
     return .text(current.checkpoint.text + "\n" + current.signature)
   }

@@ -8,18 +8,33 @@ import Receipts
 
 extension Command {
   static let receipts = Command(
-    name: "receipts", summary: "the node's log of receipts", operands: "[list | show ID | export ID]",
+    name: "receipts", summary: "the node's log of receipts",
+    operands: "[list | show ID | export ID | cosign CHECKPOINT SIGNATURE]",
     details: """
       export writes a bundle to standard output: receipt, proof, checkpoint, signature and the node's key. Anyone checks it
       with 'hotpot verify', or with ssh-keygen, sha256sum and base64 as hotpot-receipt(5) shows.
       """,
     options: NodeSetup.commonOptions + [
       .json, Option("transcript", value: "FILE", "with export: put the client's transcript into the bundle"),
+      Option("witnesses", value: "FILE", "with cosign: allowed_signers of the witness"),
     ]
   ) { arguments in
-    let words = try arguments.operands(0...2, "")
+    let words = try arguments.operands(0...3, "")
     let control = try ControlClient(arguments)
     switch words.first ?? "list" {
+    case "cosign" where words.count == 3:
+      guard let path = arguments.string("witnesses") else {
+        throw Failure(
+          .usage, "'--witnesses' is missing", hint: "it names the key that you trust as a witness")
+      }
+      let (text, _) = try split(String(decoding: readFile(words[1]), as: UTF8.self))
+      let signature = String(decoding: try readFile(words[2]), as: UTF8.self)
+      let witnesses = String(decoding: try readFile(path), as: UTF8.self)
+      let reply = try control.ask {
+        .cosign(tag: $0, checkpoint: text, signature: signature, witnesses: witnesses)
+      }
+      guard case .done(_, let said) = reply else { throw control.unexpected }
+      Console.print(said)
     case "list":
       let rows = try control.snapshot().receipts.recent
       if arguments.has("json") { try Console.print(json: rows) } else { Console.write(receiptTable(rows)) }

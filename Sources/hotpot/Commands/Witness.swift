@@ -1,0 +1,70 @@
+// Witness.swift: `hotpot witness`: someone else's key says that it saw the same log, and that the log only grew.
+
+import Foundation
+import Receipts
+
+extension Command {
+  static let witness = Command(
+    name: "witness", summary: "cosign a node's checkpoint after checking that its log only grew",
+    operands: "CHECKPOINT",
+    details: """
+      CHECKPOINT is what GET /v1/checkpoint gives: the text, an empty line, the signature. The last checkpoint of each log that
+      was cosigned here is remembered; a later one needs a consistency proof from it (GET /v1/checkpoint?from=SIZE). The
+      cosignature goes to standard output; the node takes it with 'hotpot receipts cosign'.
+      """,
+    options: NodeSetup.commonOptions + [
+      Option("signers", value: "FILE", "allowed_signers with the log's key, which you got from its operator"),
+      Option("proof", value: "FILE", "a consistency proof from the last checkpoint seen"),
+      Option("key", value: "FILE", "the key to cosign with; default a witness key in the state directory"),
+    ]
+  ) { arguments in
+    let path = try arguments.operands(1...1, "a checkpoint")[0]
+    let (text, signature) = try split(String(decoding: readFile(path), as: UTF8.self))
+    guard let signers = arguments.string("signers") else {
+      throw Failure(.usage, "'--signers' is missing", hint: "a log's word about its own key proves nothing")
+    }
+    var proof: ConsistencyProof?
+    if let file = arguments.string("proof") {
+      proof = try ConsistencyProof(parsing: String(decoding: readFile(file), as: UTF8.self))
+    }
+    let directory = NodeSetup.stateDirectory(arguments) + "/witness"
+    try FileManager.default.createDirectory(
+      atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    let keygen = SSHKeygen()
+    let key: String
+    if let named = arguments.string("key") {
+      key = named
+    } else {
+      key = directory + "/key"
+      _ = try keygen.makeKey(at: key)
+    }
+    let checkpoint = try Checkpoint(parsing: text)
+    // The origin is checked against the signer's key before the file is used; a name of its digits is safe in a path.
+    let memory = directory + "/" + SHA256.hash(Array(checkpoint.origin.utf8)).hex
+    var seen: Checkpoint?
+    if let old = FileManager.default.contents(atPath: memory) {
+      seen = try Checkpoint(parsing: String(decoding: old, as: UTF8.self))
+    }
+    let (found, cosignature) = try Witness.cosign(
+      text: text, signature: signature, seen: seen, proof: proof,
+      allowedSigners: String(decoding: readFile(signers), as: UTF8.self), key: key, keygen: keygen)
+    // Remembered before it is handed out: otherwise a crash in between would let the log fork.
+    try Data(found.text.utf8).write(to: URL(fileURLWithPath: memory), options: .atomic)
+    Console.write(cosignature)
+    Console.note(
+      "hotpot: cosigned a log of \(found.size) receipts\(seen.map { ", which continues the \($0.size) seen before" } ?? "")\n"
+    )
+    return .ok
+  }
+
+  /// A checkpoint's text, and the armored signature after an empty line.
+  static func split(_ whole: String) throws -> (text: String, signature: String) {
+    guard let range = whole.range(of: "\n\n-----BEGIN SSH SIGNATURE-----") else {
+      throw Failure(
+        .badData, "found no checkpoint with its signature", hint: "'curl http://NODE/v1/checkpoint' gives one"
+      )
+    }
+    let text = String(whole[..<range.lowerBound]) + "\n"
+    return (text, String(whole[whole.index(range.lowerBound, offsetBy: 2)...]))
+  }
+}
