@@ -59,7 +59,8 @@ final class ServedNode {
     let file = try folder.write(Array(configuration.utf8), "config.json5")
     process.executableURL = URL(fileURLWithPath: Program.path)
     process.arguments = [
-      "serve", "--model", model, "--listen", "127.0.0.1:0", "--state", folder.path + "/node", "--config", file,
+      "serve", "--model", model, "--listen", "127.0.0.1:0", "--state", folder.path + "/node", "--config",
+      file,
     ]
     let error = Pipe()
     process.standardError = error
@@ -101,7 +102,8 @@ final class ServedNode {
 
 @Suite(
   .serialized,
-  .enabled(if: LocalModelFile.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
+  .enabled(if: LocalModelFile.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
+)
 struct ServeTests {
   var model: String { LocalModelFile.path ?? "" }
   var name: String { URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent }
@@ -118,7 +120,8 @@ struct ServeTests {
     return process.terminationStatus == 0 ? candidate : nil
   }()
 
-  @Test(.enabled(if: ServeTests.python != nil, "the openai package is absent: 'pip install openai' brings it"))
+  @Test(
+    .enabled(if: ServeTests.python != nil, "the openai package is absent: 'pip install openai' brings it"))
   func theUnmodifiedOpenaiPackageIsServed() throws {
     let node = try ServedNode(model: model, configuration: "{ queue: { decide_within_s: 4 } }")
     let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -126,7 +129,8 @@ struct ServeTests {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = [
-      ServeTests.python ?? "", script, "http://127.0.0.1:\(node.port)", try node.token("tester"), name, Program.path,
+      ServeTests.python ?? "", script, "http://127.0.0.1:\(node.port)", try node.token("tester"), name,
+      Program.path,
       node.folder.path + "/node",
     ]
     let output = Pipe()
