@@ -46,7 +46,8 @@ let package = Package(
       swiftSettings: strict),
 
     // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
-    .target(name: "Fuzzing", dependencies: ["Inference", "Intake"], path: "Tests/Fuzzing", swiftSettings: strict),
+    .target(
+      name: "Fuzzing", dependencies: ["Inference", "Intake"], path: "Tests/Fuzzing", swiftSettings: strict),
     .executableTarget(name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Fuzz", swiftSettings: strict),
     tests("FuzzTests", ["Fuzzing"]),
 

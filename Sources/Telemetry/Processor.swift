@@ -233,7 +233,8 @@ private struct TemperatureSource: ~Copyable {
   private static func find(_ root: String) -> String? {
     let hwmon = root + "/sys/class/hwmon"
     for name in entries(hwmon) {
-      let driver = (try? smallText("\(hwmon)/\(name)/name")) ?? ""  // A sensor without a name is none of ours.
+      // A sensor without a name is none of ours.
+      let driver = (try? smallText("\(hwmon)/\(name)/name")) ?? ""
       guard ["coretemp", "k10temp", "zenpower", "cpu_thermal"].contains(driver) else { continue }
       // `Tctl` of k10temp and `Package id 0` of coretemp are both temp1.
       let path = "\(hwmon)/\(name)/temp1_input"

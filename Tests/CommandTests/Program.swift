@@ -48,6 +48,8 @@ enum Program {
     var ends: [Int32] = [-1, -1]
     if closesOutput {
       #expect(pipe(&ends) == 0)
+      // Programs that other tests start at this moment must not hold the end that nobody is to read.
+      for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
       posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
       posix_spawn_file_actions_addclose(&actions, ends[0])
       posix_spawn_file_actions_addclose(&actions, ends[1])
