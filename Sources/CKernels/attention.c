@@ -9,7 +9,7 @@ enum {
   // scores kept at once, unless one token's group needs more: they should stay in the L2 cache
   SCORES = 1 << 17,
   // positions whose products form one chain
-  CHAIN_PAGES = 256 / CK_PAGE,
+  CHAIN_PAGES = CK_CHAIN / CK_PAGE,
 };
 
 static uint32_t rows_for(uint32_t positions, uint32_t group) {
@@ -122,5 +122,76 @@ void ck_attend(ck_level level, const ck_attention *attention, void *scratch) {
   for (uint32_t token = 0; token < attention->tokens; token += at_once) {
     uint32_t tokens = attention->tokens - token < at_once ? attention->tokens - token : at_once;
     attend_rows(kernels, attention, token, tokens, scratch);
+  }
+}
+
+// ---------------------------------------------------------------- one token in parts
+
+static ck_rows rows_of(const ck_attention *a, float *scores, size_t stride, uint32_t *low, uint32_t *high) {
+  uint32_t end = a->first_position + 1;
+  uint32_t start = a->window != 0 && end > a->window ? end - a->window : 0;
+  for (uint32_t h = 0; h < a->group; h++) {
+    low[h] = start;
+    high[h] = end;
+  }
+  return (ck_rows){
+      .attention = a,
+      .queries = a->queries,
+      .scores = scores,
+      .stride = stride,
+      .count = a->group,
+      .first_page = 0,
+      .end_page = padded(end) / CK_PAGE,
+      .low = low,
+      .high = high,
+  };
+}
+
+void ck_attend_scores(
+    ck_level level, const ck_attention *a, uint32_t chain, float *scores, size_t stride, void *scratch) {
+  uint32_t low[MAX_GROUP];
+  uint32_t high[MAX_GROUP];
+  ck_rows rows = rows_of(a, scores, stride, low, high);
+  rows.first_page = chain * CHAIN_PAGES;
+  if (rows.end_page > rows.first_page + CHAIN_PAGES) rows.end_page = rows.first_page + CHAIN_PAGES;
+  if (rows.end_page <= rows.first_page) return;
+  rows.scores = scores + (size_t)rows.first_page * CK_PAGE;
+  rows.page = scratch;
+  ck_kernels_at(level)->scores(&rows);
+}
+
+float ck_attend_weights(ck_level level, const ck_attention *a, uint32_t head, float *scores, size_t stride) {
+  uint32_t low[MAX_GROUP];
+  uint32_t high[MAX_GROUP];
+  ck_rows rows = rows_of(a, scores, stride, low, high);
+  return ck_kernels_at(level)->softmax(&rows, head);
+}
+
+void ck_attend_mix(
+    ck_level level, const ck_attention *a, uint32_t chain, const float *weights, size_t stride, float *partial,
+    void *scratch) {
+  uint32_t low[MAX_GROUP];
+  uint32_t high[MAX_GROUP];
+  // read only by mix
+  ck_rows rows = rows_of(a, (float *)(uintptr_t)weights, stride, low, high);
+  uint32_t end = (chain + 1) * CHAIN_PAGES;
+  rows.partial = partial;
+  rows.page = scratch;
+  memset(partial, 0, (size_t)a->group * a->head_size * sizeof(float));
+  if (chain * CHAIN_PAGES >= rows.end_page) return;
+  ck_kernels_at(level)->mix(&rows, chain * CHAIN_PAGES, end < rows.end_page ? end : rows.end_page);
+}
+
+void ck_attend_finish(
+    const ck_attention *a, uint32_t head, const float *partials, size_t partial_stride, float sum) {
+  uint32_t chains = (a->first_position + 1 + CK_CHAIN - 1) / CK_CHAIN;
+  float inverse = 1.0f / sum;
+  float *to = a->out + (size_t)head * a->head_size;
+  for (uint32_t d = 0; d < a->head_size; d++) {
+    float total = 0;
+    for (uint32_t c = 0; c < chains; c++) {
+      total = total + partials[partial_stride * c + (size_t)head * a->head_size + d];
+    }
+    to[d] = total * inverse;
   }
 }

@@ -238,6 +238,13 @@ static void store16(uint8_t *p, uint16_t value) {
   p[1] = (uint8_t)(value >> 8);
 }
 
+static void or32(uint8_t *p, uint32_t bits) {
+  uint32_t word;
+  memcpy(&word, p, 4);
+  word |= bits;
+  memcpy(p, &word, 4);
+}
+
 // Where plane `bits` keeps the bits of a group: which vector of 64 bytes, shifted how far.
 static uint32_t plane_vector(uint32_t bits, uint32_t group) {
   return bits == 8 ? group : bits == 4 ? group % 4 : bits == 2 ? group / 4 : 0;
@@ -278,15 +285,19 @@ static void put_block(
   }
   uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
   uint8_t *high = low + traits->low_bits * 64;
-  uint32_t low_mask = (1u << traits->low_bits) - 1;
-  for (uint32_t k = 0; k < 32; k++) {
-    uint32_t group = k / 4;
-    uint32_t byte = row * 4 + k % 4;
-    low[plane_vector(traits->low_bits, group) * 64 + byte] |=
-        (uint8_t)((in->q[k] & low_mask) << plane_shift(traits->low_bits, group));
+  // four columns at a time: what is kept of each byte stays inside it when shifted
+  uint32_t low_mask = ((1u << traits->low_bits) - 1) * 0x01010101u;
+  uint32_t high_mask = ((1u << traits->high_bits) - 1) * 0x01010101u;
+  for (uint32_t group = 0; group < 8; group++) {
+    uint32_t word;
+    memcpy(&word, in->q + group * 4, 4);
+    or32(
+        low + plane_vector(traits->low_bits, group) * 64 + row * 4,
+        (word & low_mask) << plane_shift(traits->low_bits, group));
     if (traits->high_bits == 0) continue;
-    high[plane_vector(traits->high_bits, group) * 64 + byte] |=
-        (uint8_t)(in->q[k] >> traits->low_bits << plane_shift(traits->high_bits, group));
+    or32(
+        high + plane_vector(traits->high_bits, group) * 64 + row * 4,
+        (word >> traits->low_bits & high_mask) << plane_shift(traits->high_bits, group));
   }
 }
 

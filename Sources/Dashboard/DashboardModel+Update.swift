@@ -197,6 +197,7 @@ func stateWord(_ node: NodeSummary) -> String {
   case .paused: "paused"
   case .draining: "draining"
   case .readOnly: "read-only"
+  case .failed: "engine failed"
   case .stopping: "stopping"
   }
 }

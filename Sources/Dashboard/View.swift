@@ -136,7 +136,7 @@ extension Canvas {
     case .loading:
       let share = node.loading.map { " \(percent($0)) %" } ?? ""
       return [("\(glyphs.idle) loading\(share)", pending.with(.bold))]
-    case .noModel, .paused, .draining, .readOnly, .stopping:
+    case .noModel, .paused, .draining, .readOnly, .failed, .stopping:
       let sign =
         node.state == .paused ? glyphs.held : node.state == .draining ? glyphs.down : glyphs.attention
       var parts = [("\(sign) \(word)", warn)]

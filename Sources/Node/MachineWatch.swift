@@ -1,5 +1,6 @@
 // MachineWatch.swift: samples of the machine once a second, on a thread of their own, in the snapshot's terms.
-// A source that hangs stops this thread and nothing else: the last sample is then shown as stale.
+// A source that hangs stops this thread and nothing else: the last sample is then shown as stale. GPUs have threads of
+// their own in Telemetry, so that a hung driver does not even do that.
 // Leaves out what limits do about it (NodeState). Start at start().
 import Foundation
 import Synchronization
@@ -24,6 +25,7 @@ final class MachineWatch: Sendable {
   func start() {
     let thread = Thread { [self] in
       var sampler = Sampler(stateDirectory: stateDirectory)
+      let graphics = GPUWatch()
       var before: (time: Microseconds, received: UInt64, sent: UInt64)?
       while !isStopped.load(ordering: .relaxed) {
         let now = NodeService.now().monotonic
@@ -41,7 +43,10 @@ final class MachineWatch: Sendable {
         } else {
           rates = (.unavailable("no socket is open"), .unavailable("no socket is open"))
         }
-        deliver(ComputeSnapshot(sample, network: rates), sample.processor.joules.current ?? 0)
+        let gpus = graphics.sample(at: now)
+        deliver(
+          ComputeSnapshot(sample, gpus: gpus, network: rates),
+          (sample.processor.joules.current ?? 0) + gpus.joules)
         Thread.sleep(forTimeInterval: 1)
       }
     }
@@ -54,7 +59,7 @@ final class MachineWatch: Sendable {
 }
 
 extension ComputeSnapshot {
-  init(_ sample: MachineSample, network: (Reading<Double>, Reading<Double>)) {
+  init(_ sample: MachineSample, gpus: GPUSample, network: (Reading<Double>, Reading<Double>)) {
     let cores = sample.processor.cores.map { $0.map(\.busy) }
     self.init(
       cpu: sample.processor.total.map(\.busy), cores: cores, cpuTemperature: sample.processor.temperature,
@@ -62,9 +67,28 @@ extension ComputeSnapshot {
       memoryTotal: sample.memory.total, swapUsed: sample.memory.swapUsed,
       residentMemory: sample.memory.resident, cpuPressure: sample.pressure.cpu,
       memoryPressure: sample.pressure.memory, ioPressure: sample.pressure.io, diskFree: sample.disk.free,
-      networkIn: network.0, networkOut: network.1, gpus: .unavailable("no GPU readings in this release"),
+      networkIn: network.0, networkOut: network.1, gpus: gpus.gpus.map { $0.map { GPUSnapshot($0) } },
       container: sample.container.words(
         cores: cores.current?.count ?? ProcessInfo.processInfo.processorCount,
         memoryTotal: sample.memory.total.current))
+  }
+}
+
+extension GPUSnapshot {
+  init(_ gpu: GPUReading) {
+    var reasons = gpu.throttle.current ?? []
+    if let count = gpu.uncorrectedErrors.current, count > 0 { reasons.append("\(count) memory errors") }
+    // A divided GPU is one entry; what uses its parts is among the processes.
+    let parts = gpu.parts.current ?? []
+    self.init(
+      name: parts.isEmpty ? gpu.name : "\(gpu.name), \(parts.count) parts", utilization: gpu.utilization,
+      memoryUsed: gpu.memoryUsed, memoryTotal: gpu.memoryTotal, temperature: gpu.temperature,
+      power: gpu.power, powerLimit: gpu.powerLimit, clock: gpu.clock,
+      throttle: reasons.isEmpty ? nil : reasons.joined(separator: ", "),
+      processes: gpu.processes.map { processes in
+        processes.map { process in
+          "pid \(process.pid)" + (process.memory.map { ", \($0 >> 20) MiB" } ?? "")
+        }
+      })
   }
 }

@@ -55,6 +55,8 @@ public enum ServingState: String, Codable, Sendable, Equatable, CaseIterable {
   case loading, serving, paused, draining
   /// The journal cannot be written: running jobs finish, nothing is admitted.
   case readOnly = "read_only"
+  /// The engine stopped: only a restart helps.
+  case failed
   case stopping
 }
 

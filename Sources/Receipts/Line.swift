@@ -1,6 +1,7 @@
 // Line.swift: canonical JSON lines, written and scanned by one description of their fields.
 // One object a line, keys in a fixed order, no white space, no floats, one spelling for each value: the bytes of a
 // line can therefore be hashed and signed. Leaves out which records exist (Record.swift). Start at LineCoder.
+import Glibc
 
 /// Why a line was refused: what was wanted, and at which byte.
 public struct LineError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -232,9 +233,8 @@ struct LineScanner: LineCoder {
 
   func starts(with text: StaticString) -> Bool {
     let count = text.utf8CodeUnitCount
-    guard bytes.count - at >= count else { return false }
-    for i in 0..<count where bytes[at + i] != text.utf8Start[i] { return false }
-    return true
+    guard bytes.count - at >= count, let base = bytes.baseAddress else { return false }
+    return memcmp(base + at, text.utf8Start, count) == 0
   }
 
   mutating func literal(_ text: StaticString) throws(LineError) {
@@ -275,6 +275,14 @@ struct LineScanner: LineCoder {
   mutating func decimal() throws(LineError) -> UInt64 {
     let start = at
     var value: UInt64 = 0
+    // Eighteen digits cannot overflow: nearly every number ends there.
+    let safe = min(bytes.count, at + 18)
+    while at < safe {
+      let digit = bytes[at] &- 0x30
+      guard digit < 10 else { break }
+      value = value &* 10 &+ UInt64(digit)
+      at += 1
+    }
     while let digit = peek(at), (0x30...0x39).contains(digit) {
       let (scaled, o1) = value.multipliedReportingOverflow(by: 10)
       let (sum, o2) = scaled.addingReportingOverflow(UInt64(digit - 0x30))
@@ -299,9 +307,19 @@ struct LineScanner: LineCoder {
     let start = at
     var end = at
     // The common case has no escape: find the quote, take the bytes as they are.
-    while let b = peek(end), b != 0x22, b != 0x5C, b >= 0x20, b != 0x7F { end += 1 }
+    var seen: UInt8 = 0
+    while end < bytes.count {
+      let b = bytes[end]
+      if b == 0x22 || b == 0x5C || b < 0x20 || b == 0x7F { break }
+      seen |= b
+      end += 1
+    }
     if peek(end) == 0x22 {
       guard end - start <= max else { throw refusal("at most \(max) bytes of text") }
+      if seen < 0x80 {
+        at = end + 1
+        return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[start..<end]), as: UTF8.self)
+      }
       guard let text = String(validating: bytes[start..<end], as: UTF8.self) else {
         throw refusal("text in UTF-8")
       }

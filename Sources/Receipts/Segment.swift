@@ -1,5 +1,8 @@
 // Segment.swift: one file of the journal: how it is scanned, how damage is told from an unfinished write, and what a
 // sealed segment is summed up to. Leaves out writing (JournalWriter.swift). Start at SegmentScan.run.
+import Dispatch
+import Glibc
+import Synchronization
 
 /// Where a chain of lines stands: what the next line must continue.
 struct Chain: Hashable, Sendable {
@@ -28,7 +31,7 @@ public struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A line in its place.
-struct Placed {
+struct Placed: Sendable {
   let entry: Entry
   let digest: SHA256Digest
   /// RFC 6962 leaf hash when the line is a receipt.
@@ -46,39 +49,82 @@ enum SegmentScan {
   }
 
   /// Visits every line of `bytes` that continues `chain`, in order, and says how the segment ends.
+  ///
+  /// A line is parsed and hashed without knowing what precedes it, so large segments are read in pieces on all cores;
+  /// only the comparison of the chain is sequential.
   static func run(
     _ bytes: UnsafeRawBufferPointer, file: String, chain: inout Chain, visit: (Placed) -> Void
   ) -> End {
-    var at = 0
-    while at < bytes.count {
-      guard let end = lineEnd(bytes, from: at) else {
-        return tail(bytes, file: file, at: at, chain: chain, nil)
+    for piece in pieces(bytes) {
+      for placed in piece.lines {
+        if let problem = misplaced(placed.entry, chain) {
+          return .damaged(Damage(file: file, offset: placed.offset, found: problem))
+        }
+        if placed.leaf != nil { chain.receipts += 1 }
+        chain.seq += 1
+        chain.previous = placed.digest
+        visit(placed)
       }
-      let line = UnsafeRawBufferPointer(rebasing: bytes[at..<end])
-      let parsed: (entry: Entry, digest: SHA256Digest)
-      do throws(LineError) { parsed = try Entry.parse(line) } catch {
-        return tail(bytes, file: file, at: at, chain: chain, error)
-      }
-      if let problem = misplaced(parsed.entry, chain) {
-        return .damaged(Damage(file: file, offset: at, found: problem))
-      }
-      var leaf: SHA256Digest?
-      if case .receipt = parsed.entry.record {
-        leaf = SHA256.leaf(line)
-        chain.receipts += 1
-      }
-      chain.seq += 1
-      chain.previous = parsed.digest
-      visit(Placed(entry: parsed.entry, digest: parsed.digest, leaf: leaf, offset: at, length: end - at))
-      at = end
+      if let stop = piece.stop { return tail(bytes, file: file, at: stop.offset, chain: chain, stop.error) }
     }
     return .complete
   }
 
+  /// Lines one after the other, up to the first that is not valid.
+  private struct Piece: Sendable {
+    var lines: [Placed] = []
+    var stop: (offset: Int, error: LineError?)?
+  }
+
+  /// Below this a second thread costs more than it saves.
+  private static let pieceBytes = 1 << 20
+
+  private static func pieces(_ bytes: UnsafeRawBufferPointer) -> [Piece] {
+    let count = min(bytes.count / pieceBytes, 64)
+    guard count > 1 else { return [piece(bytes, from: 0, to: bytes.count)] }
+    // Every piece begins after a newline. Where there is none within a line's length, the piece before ends in an
+    // error, and what is found behind that does not matter.
+    let starts =
+      [0] + (1..<count).map { lineEnd(bytes, from: bytes.count / count * $0) ?? bytes.count } + [bytes.count]
+    let found = Mutex([Piece?](repeating: nil, count: count))
+    // The buffer outlives the call: concurrentPerform returns after its last piece. It is only read.
+    nonisolated(unsafe) let shared = bytes
+    DispatchQueue.concurrentPerform(iterations: count) { i in
+      let piece = piece(shared, from: starts[i], to: starts[i + 1])
+      found.withLock { $0[i] = piece }
+    }
+    return found.withLock { $0.compactMap { $0 } }
+  }
+
+  private static func piece(_ bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) -> Piece {
+    var piece = Piece()
+    var at = start
+    while at < end {
+      guard let next = lineEnd(bytes, from: at) else {
+        piece.stop = (at, nil)
+        break
+      }
+      let line = UnsafeRawBufferPointer(rebasing: bytes[at..<next])
+      do throws(LineError) {
+        let (entry, digest) = try Entry.parse(line)
+        var leaf: SHA256Digest?
+        if case .receipt = entry.record { leaf = SHA256.leaf(line) }
+        piece.lines.append(Placed(entry: entry, digest: digest, leaf: leaf, offset: at, length: next - at))
+      } catch {
+        piece.stop = (at, error)
+        break
+      }
+      at = next
+    }
+    return piece
+  }
+
   /// The byte after the newline, if one comes within the length of a line.
   private static func lineEnd(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
-    let rest = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + maximumLineBytes)])
-    return rest.firstIndex(of: 0x0A).map { start + $0 + 1 }
+    guard let base = bytes.baseAddress,
+      let newline = memchr(base + start, 0x0A, min(bytes.count - start, maximumLineBytes))
+    else { return nil }
+    return UnsafeRawPointer(newline) - base + 1
   }
 
   private static func misplaced(_ entry: Entry, _ chain: Chain) -> String? {

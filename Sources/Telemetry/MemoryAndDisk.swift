@@ -125,29 +125,63 @@ struct PressureSource: ~Copyable {
   }
 }
 
-/// What the container allows; nil is no limit. Version 2 of control groups, the lowest of the group and those around it.
+/// What the container allows; nil is no limit. Control groups of version 2 and 1: the lowest of the group and those
+/// around it.
 public struct ContainerLimits: Sendable, Equatable {
   public var processors: Double?
   public var memory: Int64?
 
+  /// - root: "" for this machine; tests give a tree of fixtures.
   public init(root: String = "") {
     guard let text = try? smallText(root + "/proc/self/cgroup") else { return }  // No /proc: nothing to know.
-    var path = ""
-    for line in text.split(separator: "\n") where line.hasPrefix("0::") { path = String(line.dropFirst(3)) }
-    while true {
-      let base = root + "/sys/fs/cgroup" + path
-      // A group without a limit has no file, or says `max`.
-      if let words = (try? smallText(base + "/cpu.max"))?.split(separator: " "), words.count == 2,
-        let quota = Double(words[0]), let period = Double(words[1]), period > 0
-      {
-        processors = min(processors ?? .infinity, quota / period)
+    // `0::/a/b` of version 2; `4:memory:/a/b` and `1:cpu,cpuacct:/a/b` of version 1.
+    for line in text.split(separator: "\n") {
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let controllers = fields[1].split(separator: ",")
+      var path = String(fields[2])
+      while true {
+        if fields[0] == "0" { unified(root + "/sys/fs/cgroup" + path) }
+        if controllers.contains("cpu") { oldProcessors(root + "/sys/fs/cgroup/\(fields[1])" + path) }
+        if controllers.contains("memory") { oldMemory(root + "/sys/fs/cgroup/\(fields[1])" + path) }
+        guard let slash = path.lastIndex(of: "/") else { break }
+        path = String(path[..<slash])
       }
-      if let limit = (try? smallText(base + "/memory.max")).flatMap({ Int64($0) }) {
-        memory = min(memory ?? .max, limit)
-      }
-      guard let slash = path.lastIndex(of: "/") else { return }
-      path = String(path[..<slash])
     }
+  }
+
+  // Below, a file that is not there is no limit: the root group has none.
+
+  private mutating func unified(_ group: String) {
+    if let words = (try? smallText(group + "/cpu.max"))?.split(separator: " "), words.count == 2,
+      let quota = Double(words[0]), let period = Double(words[1])
+    {
+      allow(quota, period)
+    }
+    if let limit = (try? smallText(group + "/memory.max")).flatMap({ Int64($0) }) {
+      memory = min(memory ?? .max, limit)
+    }
+  }
+
+  private mutating func oldProcessors(_ group: String) {
+    if let quota = (try? smallText(group + "/cpu.cfs_quota_us")).flatMap({ Double($0) }),
+      let period = (try? smallText(group + "/cpu.cfs_period_us")).flatMap({ Double($0) })
+    {
+      allow(quota, period)
+    }
+  }
+
+  private mutating func oldMemory(_ group: String) {
+    // No limit is the largest number of pages.
+    if let limit = (try? smallText(group + "/memory.limit_in_bytes")).flatMap({ Int64($0) }), limit < 1 << 60
+    {
+      memory = min(memory ?? .max, limit)
+    }
+  }
+
+  /// A quota of -1 is none.
+  private mutating func allow(_ quota: Double, _ period: Double) {
+    if quota > 0, period > 0 { processors = min(processors ?? .infinity, quota / period) }
   }
 
   /// `2 of 64 cores, 8 GiB`; nil without a limit.

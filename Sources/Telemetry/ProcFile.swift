@@ -120,6 +120,11 @@ struct WordScanner {
 
   mutating func skipWord() {
     skipBlanks()
+    skipRestOfWord()
+  }
+
+  /// Nothing where a blank comes next.
+  mutating func skipRestOfWord() {
     while position < bytes.count, bytes[position] > 0x20 { position += 1 }
   }
 }

@@ -129,7 +129,8 @@ struct ProcessorSource: ~Copyable {
     buffer.withUnsafeBufferPointer { bytes in
       var scanner = WordScanner(UnsafeBufferPointer(rebasing: bytes[..<count]))
       while scanner.take("cpu") {
-        scanner.skipWord()
+        // The number of the core; the line of all of them has none.
+        scanner.skipRestOfWord()
         var ticks = Ticks()
         ticks.user = scanner.number() ?? 0
         ticks.nice = scanner.number() ?? 0

@@ -32,6 +32,7 @@ enum Commands {
     .witness,
     .earnings,
     .settle,
+    .doctor,
     .link,
   ]
 

@@ -216,6 +216,30 @@ func mode(_ path: String) throws -> Int {
     try check(edited, "a newline lost")
   }
 
+  /// A segment of several MiB is read in pieces: damage in any of them ends at the same byte as in one.
+  @Test func damageInALargeSegmentIsFoundWhereItIs() throws {
+    let files = SimulatedFileSystem()
+    let (journal, _) = try openJournal("s", files)
+    for i in 0..<4 {
+      try journal.append(
+        (0..<1_000).map { .receipt(sampleReceipt(job: UInt64(i * 1_000 + $0))) }, at: testTime)
+    }
+    journal.close()
+    let whole = try #require(files.bytes(of: "s/journal/00000001.jsonl"))
+    #expect(whole.count > 4 << 20)
+    #expect(try Journal.check(state: "s", files: files).receipts == 4_000)
+    var generator = SeededGenerator(seed: 5)
+    for _ in 0..<20 {
+      let at = Int.random(in: 0..<whole.count, using: &generator)
+      let damaged = files.afterKill()
+      damaged.corrupt("s/journal/00000001.jsonl") { $0[at] ^= 0x10 }
+      let start = whole[..<at].lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
+      let check = try Journal.check(state: "s", files: damaged)
+      #expect(check.damage?.offset == start)
+      #expect(check.lines == whole[..<start].count { $0 == 0x0A })
+    }
+  }
+
   @Test func aLogShorterThanItsCheckpointStartsReadOnly() throws {
     let scratch = try Scratch()
     let path = scratch.path + "/journal/00000001.jsonl"

@@ -259,6 +259,7 @@ public struct ScriptedNode: Sendable {
     case .paused: "paused by kim"
     case .draining: "draining"
     case .readOnly: "the journal cannot be written: no space left on device"
+    case .failed: "the engine stopped: no memory"
     case .stopping: "stopping"
     }
   }

@@ -289,6 +289,33 @@ size_t ck_attention_scratch(uint32_t positions, uint32_t head_size, uint32_t gro
 /// - scratch: ck_attention_scratch bytes, aligned to 64
 void ck_attend(ck_level level, const ck_attention *attention, void *scratch);
 
+/// Positions whose products form one chain of additions (N1 item 7).
+enum { CK_CHAIN = 256 };
+
+// The same attention for one token (`tokens` is 1), in parts that many threads share when few sequences are long: all chains' scores,
+// then all heads' weights, then all chains' partial sums, then all heads' results. Same bits as ck_attend; no window.
+
+/// Scores of positions 256 chain ..< 256 chain + 256, as far as the token sees.
+/// - scores: (group, stride), all chains; stride at least the positions, rounded up to 16
+/// - scratch: 2 * 16 * head_size floats, aligned to 64
+void ck_attend_scores(
+    ck_level level, const ck_attention *attention, uint32_t chain, float *scores, size_t stride, void *scratch);
+
+/// Turns a head's scores into weights, in place; returns their sum.
+float ck_attend_weights(
+    ck_level level, const ck_attention *attention, uint32_t head, float *scores, size_t stride);
+
+/// The weighted values of one chain.
+/// - partial: (group, head_size)
+void ck_attend_mix(
+    ck_level level, const ck_attention *attention, uint32_t chain, const float *weights, size_t stride,
+    float *partial, void *scratch);
+
+/// Adds a head's chains in ascending order and divides by the sum, into `out`.
+/// - partials: (chains, group, head_size), stride `partial_stride` floats
+void ck_attend_finish(
+    const ck_attention *attention, uint32_t head, const float *partials, size_t partial_stride, float sum);
+
 // ---------------------------------------------------------------- selection
 
 /// The index of the largest value, the lowest of equals; n > 0.

@@ -10,8 +10,9 @@ import CKernels
 import Glibc
 
 final class ForwardPass {
-  /// Barriers and counters: norm, qkv, rotate and store, attend, quantise, output, norm, gate and up, quantise, down.
-  static let phasesPerLayer = 10
+  /// Counters: norm, qkv, rotate and store, attend, quantise, output, norm, gate and up, quantise, down; and, where positions are
+  /// shared, weights, mix, finish.
+  static let phasesPerLayer = 13
   static let otherPhases = 2
   /// Up to here each worker prepares all inputs for itself.
   private static let fewTokens = 4
@@ -29,6 +30,14 @@ final class ForwardPass {
   private let own: [Activations]
   private var scratch: [UnsafeMutableRawPointer]
   private var scratchReach = 0
+  /// For attention shared by position: (units, group, sharedStride) scores, (units, chains, group, headSize) partial sums, (units,
+  /// group) sums of weights.
+  private var shared: UnsafeMutablePointer<Float>?
+  private var sharedCapacity = 0
+  private var sharedStride = 0
+  private var sharedScores: UnsafeMutablePointer<Float>
+  private var sharedPartials: UnsafeMutablePointer<Float>
+  private var sharedSums: UnsafeMutablePointer<Float>
   private let logits: UnsafeMutablePointer<Float>
   private let samplers: [Sampler]
   private var rotations: [UnsafeMutablePointer<Float>?]
@@ -51,6 +60,7 @@ final class ForwardPass {
     scratch = []
     logitRows = min(32, max(1, (8 << 20) / (shape.vocabularySize * 4)))
     logits = .allocate(capacity: logitRows * shape.vocabularySize)
+    (sharedScores, sharedPartials, sharedSums) = (logits, logits, logits)
     samplers = (0..<team.count).map { _ in Sampler(vocabularySize: shape.vocabularySize, level: level) }
     rotations = Array(
       repeating: nil, count: (shape.contextLength + ForwardPass.rotationChunk - 1) / ForwardPass.rotationChunk
@@ -60,12 +70,13 @@ final class ForwardPass {
   deinit {
     for pointer in scratch { pointer.deallocate() }
     for pointer in rotations { pointer?.deallocate() }
+    shared?.deallocate()
     logits.deallocate()
   }
 
   /// nil when `cancelled` said so.
   func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
-    let plan = StepPlan(items: items, shape: shape) { rotation(at: $0) }
+    let plan = StepPlan(items: items, shape: shape, workers: team.count) { rotation(at: $0) }
     makeRoom(for: plan)
     let run = Run(plan: plan, items: items, activations: activations)
     run.clearFailures(workers: team.count)
@@ -130,15 +141,20 @@ final class ForwardPass {
         }
         team.barrier()
       }
-      take(counters + 3, plan.units.count) { index in
-        let unit = plan.units[index]
-        if plan.storesInAttention {
-          let first = plan.segments[unit.segment].first + unit.first
-          for row in first..<(first + unit.count) {
-            rotateAndStore(row, heads: unit.kvHead..<(unit.kvHead + 1), plan, a, w, keys)
+      if plan.sharesPositions {
+        attendTogether(worker, plan, a, keys, counters + 3, counters + 10)
+      } else {
+        take(counters + 3, plan.units.count) { index in
+          let unit = plan.units[index]
+          if plan.storesInAttention {
+            let first = plan.segments[unit.segment].first + unit.first
+            for row in first..<(first + unit.count) {
+              rotateAndStore(row, heads: unit.kvHead..<(unit.kvHead + 1), plan, a, w, keys)
+            }
           }
+          var attention = attention(unit, plan, a, keys)
+          ck_attend(level, &attention, scratch[worker])
         }
-        attend(unit, worker, plan, a, keys)
       }
       team.barrier()
 
@@ -411,14 +427,13 @@ final class ForwardPass {
       UInt32(position % KVCache.blockSize))
   }
 
-  private func attend(
-    _ unit: StepPlan.AttentionUnit, _ worker: Int, _ plan: StepPlan, _ a: Activations,
-    _ keys: UnsafeMutablePointer<UInt16>
-  ) {
+  private func attention(
+    _ unit: StepPlan.AttentionUnit, _ plan: StepPlan, _ a: Activations, _ keys: UnsafeMutablePointer<UInt16>
+  ) -> ck_attention {
     let segment = plan.segments[unit.segment]
     let row = segment.first + unit.first
     let head = unit.kvHead * shape.groupSize * shape.headSize
-    var attention = ck_attention(
+    return ck_attention(
       keys: UnsafePointer(keys), values: UnsafePointer(keys + cache.pageElements),
       page_stride: cache.blockStride,
       pages: segment.pages,
@@ -428,7 +443,48 @@ final class ForwardPass {
       first_position: UInt32(segment.position + unit.first), tokens: UInt32(unit.count), scale: scale,
       window: 0,
       soft_cap: 0)
-    ck_attend(level, &attention, scratch[worker])
+  }
+
+  /// Attention of a few long sequences: every phase is divided by chains of 256 positions, or by heads.
+  private func attendTogether(
+    _ worker: Int, _ plan: StepPlan, _ a: Activations, _ keys: UnsafeMutablePointer<UInt16>,
+    _ first: UnsafeMutablePointer<ck_counter>, _ others: UnsafeMutablePointer<ck_counter>
+  ) {
+    let group = shape.groupSize
+    let chains = plan.chains
+    let units = plan.units.count
+    let stride = sharedStride
+    let perChain = group * shape.headSize
+    take(first, units * chains) { index in
+      let unit = index / chains
+      var attention = attention(plan.units[unit], plan, a, keys)
+      ck_attend_scores(
+        level, &attention, UInt32(index % chains), sharedScores + unit * group * stride, stride,
+        scratch[worker])
+    }
+    team.barrier()
+    take(others, units * group) { index in
+      let unit = index / group
+      var attention = attention(plan.units[unit], plan, a, keys)
+      sharedSums[index] = ck_attend_weights(
+        level, &attention, UInt32(index % group), sharedScores + unit * group * stride, stride)
+    }
+    team.barrier()
+    take(others + 1, units * chains) { index in
+      let unit = index / chains
+      var attention = attention(plan.units[unit], plan, a, keys)
+      ck_attend_mix(
+        level, &attention, UInt32(index % chains), sharedScores + unit * group * stride, stride,
+        sharedPartials + index * perChain, scratch[worker])
+    }
+    team.barrier()
+    take(others + 2, units * group) { index in
+      let unit = index / group
+      var attention = attention(plan.units[unit], plan, a, keys)
+      ck_attend_finish(
+        &attention, UInt32(index % group), sharedPartials + unit * chains * perChain, perChain,
+        sharedSums[index])
+    }
   }
 
   // MARK: - Memory and results
@@ -444,6 +500,25 @@ final class ForwardPass {
       let bytes = ck_attention_scratch(UInt32(scratchReach), UInt32(shape.headSize), UInt32(shape.groupSize))
       for pointer in scratch { pointer.deallocate() }
       scratch = (0..<team.count).map { _ in .allocate(byteCount: max(bytes, 64), alignment: 64) }
+    }
+    if plan.sharesPositions {
+      let heads = plan.units.count * shape.groupSize
+      // One vector more than the positions, so that heads do not share their sets of the cache.
+      let stride = (scratchReach + 15) / 16 * 16 + 16
+      let chains = (scratchReach + Int(CK_CHAIN) - 1) / Int(CK_CHAIN)
+      let needed = heads * (stride + chains * shape.headSize + 16)
+      if needed > sharedCapacity {
+        shared?.deallocate()
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: needed * 4, alignment: 64)
+        shared = raw.bindMemory(to: Float.self, capacity: needed)
+        sharedCapacity = needed
+      }
+      if let shared {
+        sharedStride = stride
+        sharedScores = shared
+        sharedPartials = shared + heads * stride
+        sharedSums = sharedPartials + heads * chains * shape.headSize
+      }
     }
   }
 

@@ -49,11 +49,17 @@ final class StepPlan {
   let cancellations: UnsafeMutablePointer<Bool>
   /// Whether keys are rotated and stored by the unit that attends to them, which saves a barrier.
   let storesInAttention: Bool
+  /// Whether few but long sequences are decoded, so that threads share each one's positions.
+  let sharesPositions: Bool
+  /// Chains of 256 positions of the longest segment.
+  var chains: Int { (reach + Int(CK_CHAIN) - 1) / Int(CK_CHAIN) }
   /// Positions that the longest segment reaches.
   let reach: Int
   private let pages: UnsafeMutablePointer<Int32>
 
-  init(items: [StepItem], shape: Hyperparameters, rotation: (Int) -> UnsafePointer<Float>) {
+  init(
+    items: [StepItem], shape: Hyperparameters, workers: Int, rotation: (Int) -> UnsafePointer<Float>
+  ) {
     tokenCount = items.reduce(0) { $0 + $1.tokens.count }
     segments = .allocate(capacity: items.count)
     tokens = .allocate(capacity: tokenCount)
@@ -63,7 +69,11 @@ final class StepPlan {
       ($0.position + $0.tokens.count + KVCache.blockSize - 1) / KVCache.blockSize
     }
     pages = .allocate(capacity: blockCounts.reduce(0, +))
-    storesInAttention = items.allSatisfy { $0.tokens.count <= 4 }
+    // Worth its barriers from about 512 positions, where whole heads would not divide evenly among the workers.
+    sharesPositions =
+      workers > 1 && items.count * shape.kvHeadCount < 4 * workers
+      && items.allSatisfy { $0.tokens.count == 1 } && items.contains { $0.position >= 512 }
+    storesInAttention = !sharesPositions && items.allSatisfy { $0.tokens.count <= 4 }
     // A unit of a prefill: enough queries to share the work on a page, few enough to divide evenly.
     let queriesPerUnit = storesInAttention ? 4 : 32
 

@@ -97,7 +97,7 @@ struct WeightLayout {
       embedding: embedding, head: head, outputNorm: outputNorm, rotaryFactors: factors, layers: layers)
   }
 
-  /// Packs every tensor at its place, tile by tile on all workers, and drops each one's pages of the file.
+  /// Packs every tensor at its place, tile by tile on all workers, and drops the file's pages on the way.
   func pack(into base: UnsafeMutableRawPointer, team: Team) {
     let counters = UnsafeMutablePointer<ck_counter>.allocate(capacity: entries.count)
     defer { counters.deallocate() }
@@ -122,6 +122,14 @@ struct WeightLayout {
             if first >= Int(tiles) { break }
             ck_pack(
               type, source, rows, columns, UInt32(first), min(chunk, tiles - UInt32(first)), destination)
+            // A big tensor is not kept whole in memory twice, not even now. Whoever still reads there reads again; slices are big
+            // because the system maps more than the page that is touched.
+            let rowBytes = entry.tensor.rowByteCount
+            let end = first + min(Int(chunk), Int(tiles) - first)
+            let slice = 4 << 20
+            if first * Int(CK_TILE_ROWS) * rowBytes / slice != end * Int(CK_TILE_ROWS) * rowBytes / slice {
+              file.dropPages(at: entry.tensor.byteOffset, count: first * Int(CK_TILE_ROWS) * rowBytes)
+            }
           }
         } else if ck_counter_take(tickets + i) == 0 {
           ck_dequantise(

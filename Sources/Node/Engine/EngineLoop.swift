@@ -101,17 +101,46 @@ final class EngineLoop: Sendable {
           blocks: entry.blocks, output: output, digests: entry.emits || transcript.audit != nil))
       entries.append((entry, transcript))
     }
-    let computed = try engine.step(items) { isStopping.load(ordering: .relaxed) }
-    for ((entry, transcript), result) in zip(entries, computed) {
+    for ((entry, transcript), result) in zip(entries, try compute(items)) {
       results += outcome(entry, transcript, result)
     }
     let duration = Microseconds(clamping: (DispatchTime.now().uptimeNanoseconds - began) / 1_000)
     node.report(plan.number, results, duration)
   }
 
+  /// Of an audit every position of the output is wanted, once the original prompt is over.
+  private static func output(_ entry: StepEntry, _ transcript: Transcript) -> StepItem.Output {
+    if let audit = transcript.audit {
+      return entry.start + entry.count >= audit.promptCount ? .replay(transcript.context()) : .none
+    }
+    return entry.emits ? .last(transcript.context()) : .none
+  }
+
+  /// Runs the items; one that the engine refuses fails alone, and the others go on without it.
+  private func compute(_ items: [StepItem]) throws(EngineError) -> [Result<Inference.StepResult, EngineError>]
+  {
+    var kept = Array(items.indices)
+    var results: [Result<Inference.StepResult, EngineError>] = items.map { _ in .failure(.cancelled) }
+    while !kept.isEmpty {
+      do throws(EngineError) {
+        let found = try engine.step(kept.map { items[$0] }) { isStopping.load(ordering: .relaxed) }
+        for (index, result) in zip(kept, found) { results[index] = .success(result) }
+        return results
+      } catch .badItem(let index, let reason) where kept.indices.contains(index) {
+        results[kept.remove(at: index)] = .failure(.badItem(index: index, reason: reason))
+      }
+    }
+    return results
+  }
+
   private func outcome(
-    _ entry: StepEntry, _ transcript: Transcript, _ result: Inference.StepResult
+    _ entry: StepEntry, _ transcript: Transcript, _ computed: Result<Inference.StepResult, EngineError>
   ) -> [Scheduling.StepResult] {
+    let result: Inference.StepResult
+    switch computed {
+    case .success(let found): result = found
+    case .failure(let error): return [.init(job: entry.job, .failed(reason: "\(error)"))]
+    }
     if let failure = result.failure { return [.init(job: entry.job, .failed(reason: "\(failure)"))] }
     let digests = result.digests.compactMap { SHA256Digest(bytes: $0) }
     if transcript.audit != nil {

@@ -65,9 +65,10 @@ public enum Reexecutor {
     var position = 0
     while position < fed.count {
       let end = min(fed.count, position + chunk)
+      // Nothing is wanted of a chunk that ends before the output begins.
       let item = StepItem(
-        tokens: Array(fed[position..<end]), position: position, blocks: table, output: .replay(context),
-        digests: true)
+        tokens: Array(fed[position..<end]), position: position, blocks: table,
+        output: end >= prompt.count ? .replay(context) : .none, digests: true)
       let results: [StepResult]
       do throws(EngineError) { results = try engine.step([item]) } catch {
         throw ServingError("\(error)", hint: error.hint)

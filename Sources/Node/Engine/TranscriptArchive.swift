@@ -42,7 +42,8 @@ final class TranscriptArchive: Sendable {
       nonces: transcript.nonces, until: now + Microseconds(seconds) * 1_000_000)
     inner.withLock { inner in
       inner.kept.append(entry)
-      inner.fresh.append(id)
+      // Without an output there is nothing to run again.
+      if !entry.output.isEmpty { inner.fresh.append(id) }
       inner.tokens += entry.prompt.count + entry.output.count
       while inner.tokens > Self.mostTokens { Self.dropOldest(&inner) }
     }

@@ -380,7 +380,7 @@ extension NodeService {
     let isUp =
       switch serving {
       case .serving, .paused: true
-      case .noModel, .loading, .draining, .readOnly, .stopping: false
+      case .noModel, .loading, .draining, .readOnly, .failed, .stopping: false
       }
     return .json(JSONWriter.bytes(.object(members)), status: isUp ? 200 : 503)
   }

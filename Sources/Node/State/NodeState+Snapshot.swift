@@ -50,7 +50,7 @@ extension NodeState {
     switch engine {
     case .noModel: return .noModel
     case .loading: return .loading
-    case .failed: return .readOnly
+    case .failed: return .failed
     case .ready: break
     }
     if journalFailure != nil { return .readOnly }

@@ -108,6 +108,8 @@ public struct NodeState: Sendable {
       engine = .failed(reason)
       note(.error, "the engine stopped: \(reason)", at: now, &effects)
       endAll(.shutdown, at: now, &effects)
+      // Its step never ends; nothing is planned any more.
+      scheduler = nil
     case .submitted(let request): submit(request, at: now, &effects)
     case .clientGone(let id): cancel(id, by: .client, at: now, &effects)
     case .cancelledByClient(let id): cancel(id, by: .client, at: now, &effects)

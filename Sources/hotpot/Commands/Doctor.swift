@@ -1,0 +1,407 @@
+// Doctor.swift: `hotpot doctor`: what this machine has and lacks, each with a hint that works. Changes nothing.
+// Leaves out the tests of the engine itself (KernelLevel.available runs its own). Start at Examination.all.
+
+import CSystem
+import Foundation
+import Inference
+import Intake
+import Node
+import Receipts
+import Telemetry
+
+extension Command {
+  static let doctor = Command(
+    name: "doctor", summary: "what this machine has and lacks, each with a hint",
+    details: """
+      Each line is ok, warn (it works, but less well than it could), missing (what needs it does not work), or broken,
+      which a node cannot run with; then the exit status is 1. Nothing is changed.
+      """,
+    options: NodeSetup.servingOptions + [.json]
+  ) { arguments in
+    _ = try arguments.operands(0...0, "")
+    let findings = Examination(arguments).all()
+    if arguments.has("json") {
+      try Console.print(json: findings)
+    } else {
+      for finding in findings { Console.print(finding.lines) }
+    }
+    return findings.contains { $0.status == .broken } ? .failed : .ok
+  }
+}
+
+/// One line of the doctor's.
+private struct Finding: Encodable {
+  enum Status: String, Encodable {
+    case ok, warn, missing, broken
+
+    /// Of the terminal's palette.
+    var colour: Int {
+      switch self {
+      case .ok: 32
+      case .warn: 33
+      case .missing, .broken: 31
+      }
+    }
+  }
+
+  let name: String
+  let status: Status
+  let found: String
+  let hint: String?
+
+  init(_ name: String, _ status: Status, _ found: String, hint: String? = nil) {
+    self.name = name
+    self.status = status
+    self.found = found
+    self.hint = hint
+  }
+
+  var lines: String {
+    let word = status.rawValue + String(repeating: " ", count: 8 - status.rawValue.count)
+    let painted = Console.paints(STDOUT_FILENO) ? "\u{1B}[\(status.colour)m\(word)\u{1B}[0m" : word
+    let first =
+      painted + name + String(repeating: " ", count: max(1, 14 - name.count)) + Console.oneLine(found)
+    return first
+      + (hint.map { "\n" + String(repeating: " ", count: 22) + "hint: " + Console.oneLine($0) } ?? "")
+  }
+}
+
+private struct Examination {
+  private let arguments: Arguments
+  private let environment = ProcessInfo.processInfo.environment
+  private let state: String
+
+  init(_ arguments: Arguments) {
+    self.arguments = arguments
+    state = NodeSetup.stateDirectory(arguments)
+  }
+
+  func all() -> [Finding] {
+    let configuration: NodeConfiguration?
+    let settings: Finding
+    do {
+      let found = try NodeSetup.configuration(arguments)
+      configuration = found
+      let path = arguments.string("config") ?? NodeSetup.configurationDirectory + "/config.json5"
+      let isThere = access(path, F_OK) == 0
+      settings = Finding("configuration", .ok, isThere ? path : "none, so all is as built in (\(path))")
+    } catch {
+      configuration = nil
+      let failure = Failure(describing: error)
+      settings = Finding(
+        "configuration", .broken, failure.message,
+        hint: failure.hint
+          ?? "without --config the built-in settings hold; 'man hotpot-config' lists the keys")
+    }
+    let node = runningNode()
+    return [kernels()] + machine(configuration) + [models(configuration), settings, stateDirectory()]
+      + [journal(isRunning: node != nil), address(configuration, isRunning: node != nil)]
+      + (node.map { [$0] } ?? []) + [
+        program(
+          "ssh-keygen", "signs and verifies receipts",
+          missing: "no receipt can be signed or verified", package: "openssh-client"),
+        program(
+          "python3", "fetches models", missing: "'hotpot models pull' cannot fetch",
+          package: "python3 python3-pip"),
+        terminal(),
+      ]
+  }
+
+  private func kernels() -> Finding {
+    let levels = KernelLevel.available
+    guard let best = levels.last else {
+      return Finding(
+        "kernels", .broken, "not even the scalar kernels give the right bits here",
+        hint: "memory or processor are faulty: run a memory test; 'hotpot --version' names the build")
+    }
+    let text = levels.map(\.name).joined(separator: ", ")
+    guard best > .scalar else {
+      return Finding(
+        "kernels", .warn, "\(text) only: many times slower than AVX2",
+        hint: "use a processor of 2015 or later; under a hypervisor pass the host's processor through")
+    }
+    do throws(EngineError) {
+      _ = try KernelLevel.fromEnvironment()
+      return Finding("kernels", .ok, text)
+    } catch {
+      return Finding("kernels", .broken, "\(error)", hint: "unset HOTPOT_ISA, or set it to one of \(text)")
+    }
+  }
+
+  /// Processors, memory, disk, pressure, temperature, power and GPUs.
+  private func machine(_ configuration: NodeConfiguration?) -> [Finding] {
+    // The nearest directory above the state that is there: what its disk says holds for the state.
+    var directory = state
+    while access(directory, F_OK) != 0, directory != "/" {
+      directory = (directory as NSString).deletingLastPathComponent
+    }
+    var sampler = Sampler(stateDirectory: directory)
+    let graphics = GPUWatch()
+    _ = graphics.sample(at: 0)
+    let sample = sampler.sample(at: 0)
+    graphics.settle(seconds: 3)
+    let gpus = graphics.sample(at: 4_000_000)
+
+    let online = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    let cores = max(1, online)
+    let limits = sample.container.words(cores: cores, memoryTotal: sample.memory.total.current)
+    var findings: [Finding] = []
+    if let wanted = configuration?.threads, wanted > cores {
+      findings.append(
+        Finding(
+          "processors", .warn, "\(cores), and \(wanted) threads are wanted",
+          hint: "more threads than processors make all of them wait: --threads \(cores)"))
+    } else {
+      findings.append(
+        Finding("processors", .ok, "\(cores)" + (limits.map { "; this container may use \($0)" } ?? "")))
+    }
+    findings.append(memory(sample.memory, configuration))
+    findings.append(disk(sample.disk, directory, configuration))
+    findings.append(
+      reading(
+        sample.pressure.cpu, "pressure", hint: "Linux 4.20 or later with psi=1 on its command line tells it"
+      ) {
+        "PSI: \(StatusPage.rounded($0 * 100)) % of the last 10 s somebody waited for a processor"
+      })
+    findings.append(
+      reading(
+        sample.processor.temperature, "temperature",
+        hint: "as root 'modprobe coretemp' or 'modprobe k10temp'; guests have none"
+      ) {
+        "\(StatusPage.rounded($0)) °C"
+      })
+    if case .unavailable(let reason) = sample.processor.joules {
+      findings.append(
+        Finding(
+          "power", .warn, reason + "; electricity is not counted",
+          hint: reason.hasPrefix("no permission")
+            ? "as root 'chmod o+r /sys/class/powercap/intel-rapl:*/energy_uj' until the next start"
+            : "as root 'modprobe intel_rapl_msr'; guests have none"))
+    } else {
+      findings.append(Finding("power", .ok, "RAPL counts the processors' energy"))
+    }
+    for problem in gpus.problems { findings.append(Finding("gpu", .warn, problem)) }
+    switch gpus.gpus {
+    case .value(let found), .stale(let found, _):
+      for gpu in found {
+        let memory = gpu.memoryTotal.current.map { ", \($0 >> 20) MiB" } ?? ""
+        findings.append(
+          Finding("gpu", .ok, gpu.name + memory + "; it is watched, models run on the processor"))
+      }
+    case .unavailable(let reason):
+      if gpus.problems.isEmpty {
+        findings.append(Finding("gpu", .ok, reason + "; models run on the processor"))
+      }
+    case .warmingUp:
+      findings.append(
+        Finding("gpu", .warn, "a driver has not answered in 3 s", hint: "see the kernel's log: dmesg"))
+    }
+    return findings
+  }
+
+  private func memory(_ memory: MemoryReading, _ configuration: NodeConfiguration?) -> Finding {
+    guard let available = memory.available.current, let total = memory.total.current else {
+      return reading(memory.available, "memory", hint: "is /proc mounted?") { "\($0 >> 20) MiB available" }
+    }
+    let text = "\(available >> 20) MiB available of \(total >> 20)"
+    if let wanted = configuration?.limits.memoryAvailable, available < wanted {
+      return Finding(
+        "memory", .warn, "\(text), and the node admits nothing below \(wanted >> 20)",
+        hint: "end something, or lower 'limits.memoryAvailable' in the configuration")
+    }
+    // The smallest model of the catalogue with a modest cache.
+    guard available >= 512 << 20 else {
+      return Finding("memory", .warn, text, hint: "a small model wants 512 MiB: end something, or add swap")
+    }
+    return Finding("memory", .ok, text)
+  }
+
+  private func disk(_ disk: DiskReading, _ directory: String, _ configuration: NodeConfiguration?) -> Finding
+  {
+    guard let free = disk.free.current else {
+      return reading(disk.free, "disk", hint: "'--state DIR' names another place") { "\($0 >> 20) MiB free" }
+    }
+    let text = "\(free >> 20) MiB free at \(directory)"
+    if let wanted = configuration?.limits.diskFree, free < wanted {
+      return Finding(
+        "disk", .warn, "\(text), and the node admits nothing below \(wanted >> 20)",
+        hint: "remove something, or name another place with --state DIR")
+    }
+    return Finding("disk", .ok, text)
+  }
+
+  private func reading<Value>(
+    _ reading: Reading<Value>, _ name: String, hint: String, _ words: (Value) -> String
+  ) -> Finding {
+    guard case .unavailable(let reason) = reading else {
+      return Finding(name, .ok, StatusPage.reading(reading, words))
+    }
+    return Finding(name, .warn, reason, hint: hint)
+  }
+
+  private func models(_ configuration: NodeConfiguration?) -> Finding {
+    do {
+      let path = try ModelChoice.path(wanted: configuration?.model)
+      let count = ModelStore(environment: environment).models().count
+      _ = try GGUFFile(path: path)
+      return Finding("model", .ok, "\(path)" + (count > 1 ? " (of \(count) on disk)" : ""))
+    } catch {
+      let failure = Failure(describing: error)
+      return Finding("model", .missing, failure.message, hint: failure.hint)
+    }
+  }
+
+  private func stateDirectory() -> Finding {
+    var status = stat()
+    guard stat(state, &status) == 0 else {
+      let number = errno
+      let above = (state as NSString).deletingLastPathComponent
+      guard number == ENOENT else {
+        return Finding(
+          "state", .broken, "\(state): \(String(cString: strerror(number)))",
+          hint: "'--state DIR' names another place")
+      }
+      var nearest = above
+      while access(nearest, F_OK) != 0, nearest != "/" {
+        nearest = (nearest as NSString).deletingLastPathComponent
+      }
+      return access(nearest, W_OK) == 0
+        ? Finding("state", .ok, "\(state) is not there yet; the first 'hotpot serve' makes it")
+        : Finding(
+          "state", .broken, "\(state) is not there, and \(nearest) cannot be written",
+          hint: "'--state DIR' names another place")
+    }
+    guard status.st_mode & S_IFMT == S_IFDIR else {
+      return Finding("state", .broken, "\(state) is no directory", hint: "'--state DIR' names another place")
+    }
+    guard access(state, R_OK | W_OK | X_OK) == 0 else {
+      return Finding(
+        "state", .broken, "\(state) cannot be read and written by this user",
+        hint: "as root 'chown -R \(NodeSetup.operatorName) \(state)'")
+    }
+    guard status.st_mode & 0o077 == 0 else {
+      return Finding(
+        "state", .warn, "others on this machine may look into \(state)", hint: "'chmod 700 \(state)'")
+    }
+    return Finding("state", .ok, state)
+  }
+
+  private func journal(isRunning: Bool) -> Finding {
+    guard access(state + "/journal", F_OK) == 0 else { return Finding("journal", .ok, "none yet") }
+    if isRunning {
+      // The node is writing to it: its last line may be half there.
+      return Finding("journal", .ok, "in use by the node that runs; it was checked when that started")
+    }
+    do throws(JournalError) {
+      let check = try Journal.check(state: state)
+      guard let damage = check.damage else {
+        return Finding(
+          "journal", .ok,
+          "\(check.lines) lines, \(check.receipts) receipts, \(check.bytes) bytes, all chained")
+      }
+      return Finding(
+        "journal", .broken, "\(damage), after \(check.lines) good lines",
+        hint:
+          "keep a copy of '\(state)'; 'hotpot serve' moves an unfinished last line aside and reports the rest"
+      )
+    } catch {
+      return Finding("journal", .broken, "\(error)", hint: "look at the permissions in \(state)/journal")
+    }
+  }
+
+  /// The node on this state directory, if one answers.
+  private func runningNode() -> Finding? {
+    let path = state + "/control.sock"
+    let line: LineClient
+    do throws(ServerError) {
+      line = try LineClient(path: path, timeout: .seconds(5))
+    } catch {
+      if case .noServer = error { return nil }
+      return Finding("node", .broken, "\(error)", hint: "'--state DIR' names another place")
+    }
+    do {
+      try line.send(
+        ControlProtocol.line(ControlRequest.hello(version: ControlProtocol.version, every: 0, readOnly: true))
+      )
+      guard let bytes = try line.receive(), let reply = ControlProtocol.parse(ControlReply.self, bytes),
+        case .hello = reply
+      else {
+        return Finding(
+          "node", .warn, "what listens on \(path) is of another release", hint: "restart it with this release"
+        )
+      }
+      return Finding("node", .ok, "one runs on \(state); 'hotpot status' shows it")
+    } catch {
+      return Finding(
+        "node", .warn, "the node on \(state) does not answer: \(error)",
+        hint: "restart it; its journal is safe")
+    }
+  }
+
+  private func address(_ configuration: NodeConfiguration?, isRunning: Bool) -> Finding {
+    guard let configuration else {
+      return Finding("address", .warn, "unknown, as the configuration is not valid")
+    }
+    guard let listen = configuration.http.listen else {
+      return Finding("address", .ok, "HTTP is served on no port, as configured")
+    }
+    // As the node reads it: `127.0.0.1:8114`, `[::1]:8114` or `8114`.
+    let parts = listen.split(separator: ":", omittingEmptySubsequences: false)
+    guard let port = parts.last.flatMap({ UInt16($0) }) else {
+      return Finding(
+        "address", .broken, "'\(listen)' is no address and port", hint: "such as --listen 127.0.0.1:8114")
+    }
+    let host = parts.dropLast().joined(separator: ":").trimmingCharacters(
+      in: CharacterSet(charactersIn: "[]"))
+    let descriptor = csystem_listen_tcp(host.isEmpty ? "127.0.0.1" : host, port, 1)
+    if descriptor >= 0 {
+      _ = csystem_close(descriptor)
+      return Finding("address", .ok, "\(listen) is free")
+    }
+    switch -descriptor {
+    case EADDRINUSE where isRunning: return Finding("address", .ok, "\(listen) is in use, as a node runs")
+    case EADDRINUSE:
+      return Finding(
+        "address", .warn, "\(listen) is in use by another program",
+        hint: "'ss -ltnp' shows which; 'http.listen' in the configuration or --listen chooses another")
+    case EACCES:
+      return Finding(
+        "address", .broken, "\(listen): this user may not listen there", hint: "choose a port above 1023")
+    case let number:
+      return Finding(
+        "address", .broken, "\(listen): \(String(cString: strerror(number)))",
+        hint: "such as --listen 127.0.0.1:8114")
+    }
+  }
+
+  private func program(_ name: String, _ use: String, missing: String, package: String) -> Finding {
+    for folder in (environment["PATH"] ?? "").split(separator: ":") where folder.hasPrefix("/") {
+      let path = "\(folder)/\(name)"
+      if access(path, X_OK) == 0 { return Finding(name, .ok, "\(path) \(use)") }
+    }
+    return Finding(name, .missing, missing, hint: "as root 'apt install \(package)'")
+  }
+
+  private func terminal() -> Finding {
+    let name = environment["TERM"] ?? ""
+    guard !name.isEmpty, name != "dumb" else {
+      return Finding(
+        "terminal", .warn, "TERM is \(name.isEmpty ? "not set" : name): no dashboard, plain text only",
+        hint: "run it in a terminal; over ssh use 'ssh -t'")
+    }
+    let locale =
+      ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? ""
+    let folded = locale.lowercased()
+    guard folded.contains("utf-8") || folded.contains("utf8") else {
+      return Finding(
+        "terminal", .warn, "\(name), locale '\(locale)' without UTF-8: graphs are drawn in ASCII",
+        hint: "'export LC_ALL=C.UTF-8'")
+    }
+    let isFull = ["truecolor", "24bit"].contains(environment["COLORTERM"] ?? "")
+    let colours =
+      !(environment["NO_COLOR"] ?? "").isEmpty
+      ? "no colours (NO_COLOR)"
+      : isFull ? "all colours" : name.contains("256color") ? "256 colours" : "16 colours"
+    return Finding("terminal", .ok, "\(name), UTF-8, \(colours)")
+  }
+}
