@@ -91,7 +91,7 @@ private struct Examination {
       settings = Finding(
         "configuration", .broken, failure.message,
         hint: failure.hint
-          ?? "without --config the built-in settings hold; 'man hotpot-config' lists the keys")
+          ?? "without --config and without that file the built-in settings hold")
     }
     let node = runningNode()
     return [kernels()] + machine(configuration) + [models(configuration), settings, stateDirectory()]
@@ -298,6 +298,12 @@ private struct Examination {
         return Finding(
           "journal", .ok,
           "\(check.lines) lines, \(check.receipts) receipts, \(check.bytes) bytes, all chained")
+      }
+      // What a power cut leaves: a last line that is not whole. The next start moves it aside and goes on.
+      if damage.found == "no valid line from here on" {
+        return Finding(
+          "journal", .warn, "\(check.lines) good lines, then an unfinished one (\(damage.file))",
+          hint: "'hotpot serve' moves it aside and goes on")
       }
       return Finding(
         "journal", .broken, "\(damage), after \(check.lines) good lines",
