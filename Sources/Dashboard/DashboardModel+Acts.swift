@@ -222,6 +222,7 @@ extension DashboardModel {
     default: list.isInverted.toggle()
     }
     list.restUntil = 0
+    list.arrangedAt = 0
     lists[focus] = list
     say("\(focus.title) by \(columns[list.sortColumn])\(list.isInverted ? ", inverted" : "")")
     arrangeLists()
@@ -253,6 +254,9 @@ extension DashboardModel {
       return []
     }
     if let text { say(text) }
+    // What the act does to the order is to be seen with the next snapshot.
+    lists[.jobs]?.arrangedAt = 0
+    lists[.jobs]?.restUntil = 0
     return [send(command)]
   }
 

@@ -118,6 +118,7 @@ extension DashboardModel {
       }
       lists[focus]?.sortColumn = column
       lists[focus]?.restUntil = 0
+      lists[focus]?.arrangedAt = 0
       arrangeLists()
       revealSelection()
       return []

@@ -22,7 +22,12 @@ extension DashboardModel {
     guard snapshot != nil else { return }
     for pane in [Pane.jobs, .approvals, .receipts, .earnings] {
       guard var list = lists[pane] else { continue }
-      let changed = list.arrange(rows(of: pane, list), isResting: now.steady < list.restUntil)
+      // A queue that moves up a row with every job that ends is restless, and every row of it costs bytes: what
+      // ended stays where it stood for a while.
+      let isCalm = pane == .jobs && list.arrangedAt > 0 && now.steady < list.arrangedAt &+ 10_000_000
+      let isResting = now.steady < list.restUntil || isCalm
+      let changed = list.arrange(rows(of: pane, list), isResting: isResting)
+      if !isResting { list.arrangedAt = now.steady }
       let height = listHeight(pane)
       if isFollowing || pane != focus { list.reveal(height: height) } else { list.clamp(height: height) }
       lists[pane] = list
@@ -135,6 +140,7 @@ extension DashboardModel {
     } else {
       lists[focus]?.filter.text = text
       lists[focus]?.restUntil = 0
+      lists[focus]?.arrangedAt = 0
     }
     arrangeLists()
     revealSelection()

@@ -47,6 +47,8 @@ struct ListState: Equatable, Sendable {
   var top = 0
   /// Sorting rests until then, because the operator moves.
   var restUntil: Microseconds = 0
+  /// When the order was last made anew; 0 asks for it at once.
+  var arrangedAt: Microseconds = 0
 
   var selectedIndex: Int? { selected.flatMap { order.firstIndex(of: $0) } }
 
