@@ -113,9 +113,13 @@ extension Canvas {
     // Rows below the graph: memory, one or two a GPU, two of odds and ends.
     let gpuRows = gpus.isEmpty ? 1 : gpus.count * 2
     let coresKnown = compute.cores.latest ?? []
-    let coreRow = coresKnown.isEmpty ? 0 : 1
+    // One sign a core, or with room a bar each.
+    let coreColumns = max(1, area.width / 22)
+    let barRows = (coresKnown.count + coreColumns - 1) / coreColumns
+    let hasBars = area.height >= 20 && barRows > 0 && barRows <= area.height / 2
+    let coreRow = coresKnown.isEmpty ? 0 : hasBars ? barRows : 1
     let below = 1 + gpuRows + 2 + coreRow
-    let graphHeight = max(1, min(12, area.height - 1 - below))
+    let graphHeight = max(1, min(hasBars ? 24 : 12, area.height - 1 - below))
 
     var head: [(String, Style)] = [("cpu  ", label), words(compute.cpu, at: time) { percent($0) + " %" }]
     if let value = compute.cpuTemperature.latest {
@@ -133,7 +137,17 @@ extension Canvas {
       Rect(x: area.x, y: y, width: area.width, height: graphHeight),
       top: 1, gradient: theme.load, style: model.graphStyle)
     y += graphHeight
-    if coreRow > 0, y < area.bottom {
+    if hasBars {
+      for (index, share) in coresKnown.enumerated() where y + index / coreColumns < area.bottom {
+        let cell = Rect(
+          x: area.x + (index % coreColumns) * area.width / coreColumns, y: y + index / coreColumns,
+          width: area.width / coreColumns - 2, height: 1)
+        put("\(index)".right(3), cell.x, cell.y, label)
+        bar(share, cell.x + 4, cell.y, width: cell.width - 9, style(theme.load.color(at: share)))
+        putRight(percent(share) + "%", cell.right, cell.y, text)
+      }
+      y += barRows
+    } else if coreRow > 0, y < area.bottom {
       put("cores", area.x, y, label)
       x = area.x + 6
       let room = area.right - x

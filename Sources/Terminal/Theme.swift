@@ -84,8 +84,9 @@ extension Theme {
     highlight = values["hi_fg"] ?? .palette(6)
     selectedBackground = values["selected_bg"] ?? .palette(4)
     selectedForeground = values["selected_fg"] ?? .palette(15)
-    inactive = values["inactive_fg"] ?? .palette(8)
-    graphText = values["graph_text"] ?? values["inactive_fg"] ?? foreground
+    inactive = (values["inactive_fg"] ?? .palette(8)).legible(on: background, from: foreground, share: 0.5)
+    // btop prints little in these two; here they are the labels, and must be read.
+    graphText = (values["graph_text"] ?? inactive).legible(on: background, from: foreground, share: 0.62)
     meterBackground = values["meter_bg"] ?? values["inactive_fg"] ?? .palette(8)
     box = values["proc_box"] ?? values["cpu_box"] ?? .palette(8)
     divider = values["div_line"] ?? box
@@ -133,6 +134,19 @@ extension Theme.Gradient {
 }
 
 extension Color {
+  /// Itself where its CIELAB lightness is at least 33 from the background's (some 3 to 1 in contrast), else `share` of
+  /// the foreground on the background. Palette colours are the user's own and stay.
+  fileprivate func legible(on background: Color, from foreground: Color, share: Double) -> Color {
+    guard case .rgb(let r, let g, let b) = kind, case .rgb(let r0, let g0, let b0) = background.kind,
+      case .rgb(let r1, let g1, let b1) = foreground.kind
+    else { return self }
+    if abs(lab((r, g, b)).lightness - lab((r0, g0, b0)).lightness) >= 33 { return self }
+    func mix(_ low: UInt8, _ high: UInt8) -> UInt8 {
+      UInt8(clamping: Int((Double(low) + share * (Double(high) - Double(low))).rounded()))
+    }
+    return .rgb(mix(r0, r1), mix(g0, g1), mix(b0, b1))
+  }
+
   /// A value of a theme file; nil if it is none.
   init?(themeValue value: Substring) {
     if value == "default" {
