@@ -99,7 +99,8 @@ public struct Catalog: Sendable {
 
   private mutating func keep(_ entry: Entry) {
     switch entry.record {
-    case .clientAdded, .clientRevoked, .budgetChanged, .settlement, .correction, .policyChanged:
+    case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
+      .correction, .policyChanged:
       standing.append(entry)
     case .audit(let audit): add(audit)
     case .checkpointSigned(let signed):

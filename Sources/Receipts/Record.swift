@@ -15,6 +15,9 @@ public enum Record: Hashable, Sendable {
   case clientAdded(ClientAdded)
   case clientRevoked(ClientRevoked)
   case budgetChanged(BudgetChanged)
+  case clientLimits(ClientLimitsChanged)
+  case clientKey(ClientKeyChanged)
+  case voucher(VoucherAccepted)
   case settlement(Settlement)
   case correction(Correction)
   case transferVoided(TransferVoided)
@@ -35,6 +38,9 @@ public enum Record: Hashable, Sendable {
     case clientAdded = "client_added"
     case clientRevoked = "client_revoked"
     case budgetChanged = "budget_changed"
+    case clientLimits = "client_limits"
+    case clientKey = "client_key"
+    case voucher
     case settlement
     case correction
     case transferVoided = "transfer_voided"
@@ -56,6 +62,9 @@ public enum Record: Hashable, Sendable {
     case .clientAdded: .clientAdded
     case .clientRevoked: .clientRevoked
     case .budgetChanged: .budgetChanged
+    case .clientLimits: .clientLimits
+    case .clientKey: .clientKey
+    case .voucher: .voucher
     case .settlement: .settlement
     case .correction: .correction
     case .transferVoided: .transferVoided
@@ -276,6 +285,79 @@ public struct BudgetChanged: Hashable, Sendable, LineFields {
   }
 }
 
+/// All limits of a client, in place of those that were. `BudgetChanged` is its older form, for the budget alone.
+public struct ClientLimitsChanged: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// Names with a newline between two; empty allows every model.
+  public var models = ""
+  /// 0 is no limit, in all three.
+  public var tokensPerJob = 0
+  public var jobs = 0
+  public var tokensPerDay = 0
+  /// Whether there is a budget; `budget` is 0 where there is none.
+  public var hasBudget = false
+  /// Micro-units.
+  public var budget: Int64 = 0
+
+  init() {}
+  public init(
+    client: String, models: [String], tokensPerJob: Int, jobs: Int, tokensPerDay: Int, budget: Int64?
+  ) {
+    self.client = client
+    self.models = models.joined(separator: "\n")
+    (self.tokensPerJob, self.jobs, self.tokensPerDay) = (tokensPerJob, jobs, tokensPerDay)
+    (self.hasBudget, self.budget) = (budget != nil, budget ?? 0)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.text("models", &models, max: 8192)
+    try line.count("tokens_per_job", &tokensPerJob)
+    try line.count("jobs", &jobs)
+    try line.count("tokens_per_day", &tokensPerDay)
+    try line.flag("has_budget", &hasBudget)
+    try line.amount("budget", &budget)
+  }
+}
+
+/// The SSH key that a client signs its vouchers with.
+public struct ClientKeyChanged: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// `type base64`, as in a `.pub` file, without its comment; empty takes the key away.
+  public var key = ""
+
+  init() {}
+  public init(client: String, key: String) { (self.client, self.key) = (client, key) }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.text("key", &key, max: 8192)
+  }
+}
+
+/// A client's signed promise to pay, as it came: with the key it is proof of debt.
+public struct VoucherAccepted: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// The text that was signed.
+  public var text = ""
+  /// The detached signature, armored.
+  public var signature = ""
+  /// The key it holds for, `type base64`.
+  public var key = ""
+
+  init() {}
+  public init(client: String, text: String, signature: String, key: String) {
+    (self.client, self.text, self.signature, self.key) = (client, text, signature, key)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.text("text", &text, max: 1024)
+    try line.text("signature", &signature, max: 16_384)
+    try line.text("key", &key, max: 8192)
+  }
+}
+
 /// A client paid.
 public struct Settlement: Hashable, Sendable, LineFields {
   public var client = ""
@@ -460,6 +542,9 @@ public struct Entry: Hashable, Sendable {
     case .clientAdded(var p): try p.visit(&writer)
     case .clientRevoked(var p): try p.visit(&writer)
     case .budgetChanged(var p): try p.visit(&writer)
+    case .clientLimits(var p): try p.visit(&writer)
+    case .clientKey(var p): try p.visit(&writer)
+    case .voucher(var p): try p.visit(&writer)
     case .settlement(var p): try p.visit(&writer)
     case .correction(var p): try p.visit(&writer)
     case .transferVoided(var p): try p.visit(&writer)
@@ -508,6 +593,9 @@ public struct Entry: Hashable, Sendable {
     case .clientAdded: record = .clientAdded(try scanner.payload())
     case .clientRevoked: record = .clientRevoked(try scanner.payload())
     case .budgetChanged: record = .budgetChanged(try scanner.payload())
+    case .clientLimits: record = .clientLimits(try scanner.payload())
+    case .clientKey: record = .clientKey(try scanner.payload())
+    case .voucher: record = .voucher(try scanner.payload())
     case .settlement: record = .settlement(try scanner.payload())
     case .correction: record = .correction(try scanner.payload())
     case .transferVoided: record = .transferVoided(try scanner.payload())

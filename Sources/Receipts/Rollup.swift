@@ -175,7 +175,8 @@ extension SegmentSummary {
     case .jobAccepted(let job): opened[job.job] = entry
     case .checkpointSigned: lastSigned = entry
     case .checkpointWitnessed: lastWitnessed = entry
-    case .clientAdded, .clientRevoked, .budgetChanged, .settlement, .correction, .policyChanged, .audit:
+    case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
+      .correction, .policyChanged, .audit:
       kept.append(entry)
     case .nodeStarted, .nodeStopped, .recovered, .jobEnded, .receipt, .operatorAct, .transferVoided: break
     }

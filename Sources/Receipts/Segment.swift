@@ -302,7 +302,8 @@ struct SegmentSummary: Sendable {
       close(receipt.job)
     case .jobAccepted(let job): opened[job.job] = placed.entry
     case .jobEnded(let job): close(job.job)
-    case .clientAdded, .clientRevoked, .budgetChanged, .settlement, .correction, .policyChanged, .audit:
+    case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
+      .correction, .policyChanged, .audit:
       kept.append(placed.entry)
     case .checkpointSigned: lastSigned = placed.entry
     case .checkpointWitnessed(let cosigned):

@@ -9,8 +9,12 @@ final class ControlClient {
   private let line: LineClient
   private var tag: UInt64 = 0
 
-  init(_ arguments: Arguments) throws {
-    let path = NodeSetup.stateDirectory(arguments) + "/control.sock"
+  convenience init(_ arguments: Arguments) throws {
+    try self.init(state: NodeSetup.stateDirectory(arguments))
+  }
+
+  init(state: String) throws {
+    let path = state + "/control.sock"
     do throws(ServerError) {
       line = try LineClient(path: path, timeout: nil)
     } catch .noServer {
@@ -79,7 +83,9 @@ final class ControlClient {
       case .message(.reply):
         guard let detail else { throw unexpected }
         return detail
-      case .hello, .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .refused, .done: continue
+      case .hello, .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .earnings, .statement,
+        .voucher, .refused, .done:
+        continue
       }
     }
   }

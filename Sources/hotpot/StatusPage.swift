@@ -58,15 +58,73 @@ enum StatusPage {
 
   static func clients(_ rows: [ClientRow]) -> String {
     if rows.isEmpty { return "no clients; 'hotpot clients add NAME' makes one\n" }
+    func money(_ amount: MicroUnits?) -> String { amount.map { Amount(micro: $0).description } ?? "-" }
     return table(
-      [["CLIENT", "STATE", "JOBS", "TOKENS", "POSTED", "SETTLED", "BUDGET"]]
+      [["CLIENT", "STATE", "JOBS", "TOKENS", "POSTED", "SETTLED", "PROMISED", "BUDGET", "LIMITS"]]
         + rows.map { row in
           [
             row.name, row.revoked == nil ? "active" : "revoked", "\(row.jobs)", "\(row.tokens)",
-            Amount(micro: row.posted).description, Amount(micro: row.settled).description,
-            row.budget.map { Amount(micro: $0).description } ?? "-",
+            money(row.posted), money(row.settled), money(row.voucher), money(row.budget), limits(row),
           ]
         })
+  }
+
+  private static func limits(_ row: ClientRow) -> String {
+    var parts: [String] = []
+    if let models = row.models { parts.append("models \(models.joined(separator: ","))") }
+    if let tokens = row.tokensPerJob { parts.append("\(tokens) tokens/job") }
+    if let jobs = row.jobsAtOnce { parts.append("\(jobs) at once") }
+    if let tokens = row.tokensPerDay { parts.append("\(tokens) tokens/day") }
+    return parts.isEmpty ? "-" : parts.joined(separator: ", ")
+  }
+
+  enum EarningsGroup: String, CaseIterable { case day, client, model }
+
+  /// Sums over the rows by one of their names, in its order, and the sum of all.
+  static func earnings(_ earned: EarningsTable, by group: EarningsGroup) -> String {
+    if earned.isDemo { return "this is a demo: nothing is earned\n" }
+    if earned.rows.isEmpty { return "nothing was earned in that time\n" }
+    let sums = Dictionary(grouping: earned.rows) { row in
+      switch group {
+      case .day: row.date
+      case .client: row.client
+      case .model: row.model
+      }
+    }
+    func line(_ name: String, _ rows: [EarningsRow]) -> [String] {
+      // Parts of sums that the ledger keeps without overflow.
+      let amount = Amount(micro: rows.reduce(0) { $0 &+ $1.amount })
+      return [
+        name, "\(rows.reduce(0) { $0 + $1.jobs })", "\(rows.reduce(0) { $0 + $1.promptTokens })",
+        "\(rows.reduce(0) { $0 + $1.cachedTokens })", "\(rows.reduce(0) { $0 + $1.completionTokens })",
+        "\(amount) \(earned.currency)",
+      ]
+    }
+    let heading = [group.rawValue.uppercased(), "JOBS", "PROMPT", "CACHED", "OUTPUT", "AMOUNT"]
+    return table([heading] + sums.keys.sorted().map { line($0, sums[$0] ?? []) } + [line("all", earned.rows)])
+  }
+
+  /// RFC 4180, a row for each day, client and model. Names pass `cell`.
+  static func csv(_ earned: EarningsTable) -> String {
+    var lines = ["date,client,model,jobs,prompt_tokens,cached_tokens,completion_tokens,amount,currency"]
+    for row in earned.rows {
+      lines.append(
+        [
+          row.date, cell(row.client), cell(row.model), "\(row.jobs)", "\(row.promptTokens)",
+          "\(row.cachedTokens)", "\(row.completionTokens)", Amount(micro: row.amount).description,
+          cell(earned.currency),
+        ].joined(separator: ","))
+    }
+    return lines.map { $0 + "\r\n" }.joined()
+  }
+
+  /// Quoted where needed; what a spreadsheet would take for a formula gets an apostrophe before it.
+  private static func cell(_ text: String) -> String {
+    var text = Console.oneLine(text)
+    if let first = text.first, "=+-@".contains(first) { text = "'" + text }
+    guard text.contains(where: { ",\"'".contains($0) }) else { return text }
+    return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
+      + "\""
   }
 
   static func earnings(_ snapshot: NodeSnapshot) -> String {

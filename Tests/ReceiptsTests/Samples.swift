@@ -56,6 +56,13 @@ let sampleRecords: [Record] = [
   .clientAdded(ClientAdded(client: "bob", tokenSHA256: SHA256.hash([1]))),
   .clientRevoked(ClientRevoked(client: "bob", reason: "left")),
   .budgetChanged(BudgetChanged(client: "bob", limit: 5_000_000, period: .month)),
+  .clientLimits(
+    ClientLimitsChanged(
+      client: "bob", models: ["m", "n"], tokensPerJob: 1, jobs: 2, tokensPerDay: 3, budget: 4)),
+  .clientLimits(
+    ClientLimitsChanged(client: "bob", models: [], tokensPerJob: 0, jobs: 0, tokensPerDay: 0, budget: nil)),
+  .clientKey(ClientKeyChanged(client: "bob", key: "ssh-ed25519 AAAA")),
+  .voucher(VoucherAccepted(client: "bob", text: "hotpot voucher v1\n", signature: "s\n", key: "")),
   .settlement(Settlement(client: "bob", amount: 12, currency: "EUR", reference: "invoice 9", day: 20_001)),
   .correction(Correction(client: "bob", amount: -3, reason: "goodwill", day: -1)),
   .transferVoided(TransferVoided(job: 7, client: "bob", amount: 4, reason: "rejected")),

@@ -24,10 +24,14 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var currency = "EUR"
   public var prices = PriceList(rules: [])
   public var tariff: Tariff?
+  /// Whether work for money needs a client's signed promise to pay.
+  public var vouchers = Vouchers.optional
   public var limits = Limits()
   public var audits = Audits()
 
   public enum Profile: String, Sendable, Equatable, CaseIterable { case a12, a8 }
+
+  public enum Vouchers: String, Sendable, Equatable, CaseIterable { case optional, required }
 
   public struct HTTP: Sendable, Equatable {
     /// Address and port; nil listens on no TCP port.
@@ -110,6 +114,7 @@ public struct NodeConfiguration: Sendable, Equatable {
     if let rules = try root.objects("prices") {
       prices = PriceList(rules: try rules.map { (rule) throws(ConfigurationError) in try Self.price(rule) })
     }
+    if let vouchers = try root.choice("vouchers", Vouchers.self) { self.vouchers = vouchers }
     if var section = try root.object("energy") { tariff = try Self.tariff(&section) }
     if var section = try root.object("limits") { try readLimits(&section) }
     if var section = try root.object("audits") { try readAudits(&section) }

@@ -21,6 +21,17 @@ public enum ControlRequest: Codable, Sendable, Equatable {
   case cosign(tag: UInt64, checkpoint: String, signature: String, witnesses: String)
   /// A bundle of a receipt for offline verification.
   case exportReceipt(tag: UInt64, id: String)
+  /// Sums by day, client and model; `since` is a day such as `2026-11-23`.
+  case earnings(tag: UInt64, since: String?)
+  /// What a client owes: signed text, or CSV.
+  case statement(tag: UInt64, client: String, since: String?, csv: Bool)
+  case setLimits(tag: UInt64, name: String, changes: LimitChanges)
+  /// The SSH key that a client signs vouchers with, as in a `.pub` file; empty takes it away.
+  case setKey(tag: UInt64, name: String, key: String)
+  /// A voucher that a client handed over by other means than HTTP.
+  case voucher(tag: UInt64, client: String, text: String, signature: String)
+  /// The best voucher of a client, with what proves it.
+  case exportVoucher(tag: UInt64, client: String)
 }
 
 /// One client as `hotpot clients` lists it.
@@ -34,6 +45,15 @@ public struct ClientRow: Codable, Sendable, Equatable {
   public let settled: MicroUnits
   public let jobs: Int
   public let tokens: Int
+  /// nil: all models.
+  public let models: [String]?
+  public let tokensPerJob: Int?
+  public let jobsAtOnce: Int?
+  public let tokensPerDay: Int?
+  /// Fingerprint of the SSH key that it signs vouchers with.
+  public let key: String?
+  /// What it promised to pay, in all.
+  public let voucher: MicroUnits?
 }
 
 /// Lines from a node.
@@ -49,6 +69,10 @@ public enum ControlReply: Codable, Sendable, Equatable {
   /// A new client's token: shown once.
   case token(tag: UInt64, name: String, token: String)
   case bundle(tag: UInt64, text: String)
+  case earnings(tag: UInt64, table: EarningsTable)
+  case statement(tag: UInt64, text: String, signature: String?)
+  /// `key` is the client's, `type base64`.
+  case voucher(tag: UInt64, text: String, signature: String, key: String)
   case refused(tag: UInt64, reason: String)
   case done(tag: UInt64, words: String)
 }

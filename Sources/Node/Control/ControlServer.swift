@@ -139,6 +139,33 @@ private final class ControlSession: Sendable {
     case .cosign(let tag, let checkpoint, let signature, let witnesses):
       guard mayAct(tag) else { return }
       answer(tag, node.cosign(checkpoint, signature, witnesses, by: who)) { .done(tag: tag, words: $0) }
+    case .earnings(let tag, let since):
+      answer(tag, node.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
+    case .statement(let tag, let client, let since, let csv):
+      // A signature is an act of the node.
+      guard mayAct(tag) else { return }
+      node.workers.addOperation { [self] in
+        answer(tag, node.statement(of: client, since: since, isCSV: csv, by: who)) {
+          .statement(tag: tag, text: $0.text, signature: $0.signature)
+        }
+      }
+    case .setLimits(let tag, let name, let changes):
+      guard mayAct(tag) else { return }
+      answer(tag, node.setLimits(name, changes, by: who)) { .done(tag: tag, words: $0) }
+    case .setKey(let tag, let name, let key):
+      guard mayAct(tag) else { return }
+      answer(tag, node.setKey(name, key, by: who)) { .done(tag: tag, words: $0) }
+    case .voucher(let tag, let client, let text, let signature):
+      guard mayAct(tag) else { return }
+      node.workers.addOperation { [self] in
+        answer(tag, node.takeVoucher(text, signature: signature, from: client)) {
+          .done(tag: tag, words: "\($0.client) promised \($0.amount) \($0.currency) in all")
+        }
+      }
+    case .exportVoucher(let tag, let client):
+      answer(tag, node.voucherProof(of: client)) {
+        .voucher(tag: tag, text: $0.text, signature: $0.signature, key: $0.key)
+      }
     case .exportReceipt(let tag, let id):
       do throws(JournalError) {
         send(.bundle(tag: tag, text: try node.bundle(id).text))
@@ -183,8 +210,8 @@ private final class ControlSession: Sendable {
 }
 
 /// What an operator asked for that cannot be done, in words.
-struct AdministrationError: Error, Sendable, CustomStringConvertible {
-  let description: String
+package struct AdministrationError: Error, Sendable, CustomStringConvertible {
+  package let description: String
   init(_ description: String) { self.description = description }
 }
 
@@ -208,22 +235,27 @@ extension NodeService {
     return .success(words)
   }
 
-  func clientRows() -> [ClientRow] {
+  package func clientRows() -> [ClientRow] {
     state.withLock { state in
       state.clients.entries.map { entry in
         let account = state.ledger.account(of: entry.name)
         let totals = state.ledger.total(LedgerQuery(client: entry.name))
+        let limits = state.clientLimits[entry.name]
         return ClientRow(
           name: entry.name, added: entry.added, revoked: entry.revoked,
-          budget: state.clientLimits[entry.name]?.budget?.micro, posted: account.posted.micro,
+          budget: limits?.budget?.micro, posted: account.posted.micro,
           reserved: account.reserved.micro, settled: account.settled.micro, jobs: totals.jobs,
-          tokens: totals.promptTokens + totals.completionTokens)
+          tokens: totals.promptTokens + totals.completionTokens, models: limits?.models,
+          tokensPerJob: limits?.tokensPerJob, jobsAtOnce: limits?.jobsAtOnce,
+          tokensPerDay: limits?.tokensPerDay,
+          key: state.clientKeys[entry.name].flatMap { SSHPublicKey(parsing: $0)?.fingerprint },
+          voucher: state.vouchers.voucher(of: entry.name)?.amount.micro)
       }
     }
   }
 
   /// - Returns: the token, which is shown once and kept as its SHA-256 only.
-  func addClient(_ name: String, by who: Operator) -> Result<String, AdministrationError> {
+  package func addClient(_ name: String, by who: Operator) -> Result<String, AdministrationError> {
     guard ClientDirectory.isValid(name: name) else {
       return .failure(
         AdministrationError(
@@ -261,31 +293,9 @@ extension NodeService {
     return .success(())
   }
 
+  /// The older request, of the budget alone; an empty text lifts it.
   func limitClient(_ name: String, budget: String?, by who: Operator) -> Result<String, AdministrationError> {
-    guard state.withLock({ $0.clients.isActive(name) }) else {
-      return .failure(AdministrationError("there is no active client '\(name.prefix(80))'"))
-    }
-    guard let budget else { return .failure(AdministrationError("no limit was given")) }
-    var limits = state.withLock { $0.clientLimits[name] } ?? ClientLimits()
-    do throws(AccountingError) {
-      limits.budget = budget.isEmpty ? nil : try Amount(parsing: budget)
-      if let amount = limits.budget, amount < .zero { throw .negative("the budget") }
-    } catch {
-      return .failure(AdministrationError("\(error)"))
-    }
-    let change = BudgetChanged(
-      client: name, limit: limits.budget?.micro ?? 0, period: limits.budget == nil ? .none : .total)
-    do throws(JournalError) {
-      try journal.append([.budgetChanged(change)], at: Self.now().wall)
-    } catch {
-      return .failure(AdministrationError("\(error)"))
-    }
-    send(.limitsSet(client: name, limits))
-    let words =
-      limits.budget.map { "\(name) may spend \($0) \(options.configuration.currency)" }
-      ?? "\(name) has no budget"
-    note(.act, who: who.name, words)
-    return .success(words)
+    setLimits(name, LimitChanges(budget: budget?.isEmpty == true ? "none" : budget), by: who)
   }
 
   func settle(

@@ -136,7 +136,8 @@ public final class SocketConnection: NodeConnection {
         case .message(.link(.ended(let reason))): return ("", reason)
         case .message(let message): deliver(message)
         case .refused(_, let reason): return ("", reason)
-        case .snapshot, .chunk, .ended, .clients, .token, .bundle, .done: break
+        case .snapshot, .chunk, .ended, .clients, .token, .bundle, .earnings, .statement, .voucher, .done:
+          break
         case nil:
           return (
             "", "the other side sent something that is not hotpot's control protocol: '\(Self.shown(line))'"

@@ -44,7 +44,7 @@ extension NodeService {
   }
 
   private enum Route: Equatable {
-    case chatCompletions, completions, models, model(String), health, metrics, node
+    case chatCompletions, completions, models, model(String), health, metrics, node, vouchers
     case job(String), receipt(String), proof(String), checkpoint
 
     init?(_ path: String) {
@@ -55,6 +55,7 @@ extension NodeService {
       case ["v1", "models"]: self = .models
       case ["v1", "checkpoint"]: self = .checkpoint
       case ["v1", "node"]: self = .node
+      case ["v1", "vouchers"]: self = .vouchers
       case ["health"]: self = .health
       case ["metrics"]: self = .metrics
       default:
@@ -76,6 +77,7 @@ extension NodeService {
       switch self {
       case .chatCompletions, .completions: [.post]
       case .job: [.get, .head, .delete]
+      case .vouchers: [.get, .head, .post]
       case .models, .model, .health, .metrics, .node, .receipt, .proof, .checkpoint: [.get, .head]
       }
     }
@@ -84,7 +86,7 @@ extension NodeService {
     var isOpen: Bool {
       switch self {
       case .health, .metrics, .node, .checkpoint: true
-      case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof: false
+      case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof, .vouchers: false
       }
     }
   }
@@ -142,7 +144,7 @@ extension NodeService {
           status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Array(metrics().utf8)))
     case .node: exchange.respond(.json(JSONWriter.bytes(nodeCard())))
     case .checkpoint: exchange.respond(checkpoint(request.head.query))
-    case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof:
+    case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof, .vouchers:
       switch identify(request.head) {
       case .failure(let error): exchange.respond(error.response)
       case .success(let identity): handle(route, request, identity, exchange)
@@ -162,6 +164,13 @@ extension NodeService {
       exchange.respond(request.head.method == .delete ? cancelJob(text, identity) : job(text, identity))
     case .receipt(let id): exchange.respond(receipt(id, identity))
     case .proof(let id): exchange.respond(proof(id, identity))
+    case .vouchers:
+      guard request.head.method == .post else {
+        exchange.respond(account(of: identity))
+        return
+      }
+      // Verifying is a process: never on the server's thread.
+      workers.addOperation { [self] in exchange.respond(takeVoucher(request.body, identity)) }
     case .health, .metrics, .node, .checkpoint: break
     }
   }

@@ -148,6 +148,8 @@ public enum NodeEvent: Sendable {
   case clientAdded(name: String, digest: SHA256Digest)
   case clientRevoked(name: String)
   case limitsSet(client: String, ClientLimits)
+  /// `type base64`; nil takes it away.
+  case clientKeySet(client: String, key: String?)
   case settled(client: String, amount: Amount, reference: String, by: Operator)
   case note(LogLevel, who: String?, String)
   /// Time passes: once a second, and when `NodeState.nextDeadline` comes.

@@ -27,6 +27,7 @@ extension NodeState {
       return refuse(.invalid("max_tokens", "the job's price cannot be told: \(error)"))
     }
     if let refusal = limitRefusal(request, worst: worst) { return refuse(refusal) }
+    if let refusal = voucherRefusal(request, worst: worst) { return refuse(refusal) }
 
     let (verdict, explanation) = decide(request, at: now)
     let job = Job(

@@ -26,6 +26,10 @@ extension NodeState {
     attempt { () throws(AccountingError) in
       try ledger.open(cells, next: ReceiptIndex(UInt64(clamping: counts.logged)))
     }
+    // Limits a day hold over a restart.
+    for cell in cells where cell.day == now.day {
+      tokensToday[cell.client, default: 0] += cell.totals.promptTokens + cell.totals.completionTokens
+    }
     for entry in catalog.standing {
       switch entry.record {
       case .clientAdded(let added):
@@ -35,6 +39,10 @@ extension NodeState {
         var limits = clientLimits[change.client] ?? ClientLimits()
         limits.budget = change.period == .none ? nil : Amount(micro: change.limit)
         clientLimits[change.client] = limits
+      case .clientLimits(let change): clientLimits[change.client] = ClientLimits(change)
+      case .clientKey(let change): clientKeys[change.client] = change.key.isEmpty ? nil : change.key
+      case .voucher(let accepted):
+        attempt { () throws(AccountingError) in try reopen(accepted) }
       case .settlement(let payment):
         attempt { () throws(AccountingError) in
           try ledger.apply(

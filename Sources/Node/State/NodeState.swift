@@ -35,6 +35,11 @@ public struct NodeState: Sendable {
 
   public internal(set) var clients = ClientDirectory()
   var clientLimits: [String: ClientLimits] = [:]
+  /// SSH keys that clients sign their vouchers with, `type base64`.
+  var clientKeys: [String: String] = [:]
+  var vouchers = VoucherBook()
+  /// What vouchers were signed as: text, signature and key of the best one of each client.
+  var voucherProofs: [String: VoucherAccepted] = [:]
   var ledger = Ledger()
   /// Tokens of each client today, for daily limits.
   var tokensToday: [String: Int] = [:]
@@ -147,6 +152,7 @@ public struct NodeState: Sendable {
     case .clientAdded(let name, let digest): clients.add(name: name, tokenDigest: digest, at: now.wall)
     case .clientRevoked(let name): clients.revoke(name: name, at: now.wall)
     case .limitsSet(let client, let limits): clientLimits[client] = limits
+    case .clientKeySet(let client, let key): clientKeys[client] = key
     case .settled(let client, let amount, let reference, let who):
       _ = settle(client, amount, reference, by: who, at: now, &effects)
     case .note(let level, let who, let text): note(level, who: who, text, at: now, &effects)

@@ -1,4 +1,5 @@
-// Clients.swift: who may ask the node, and what they paid: `hotpot clients`, `hotpot earnings`, `hotpot settle`.
+// Clients.swift: who may ask the node, what they owe and what they paid: `hotpot clients`, `hotpot earnings`,
+// `hotpot settle`. Leaves out the deciding (the node). Start at the commands.
 
 import Accounting
 import Foundation
@@ -7,17 +8,52 @@ import Node
 extension Command {
   static let clients = Command(
     name: "clients", summary: "who may ask for what, and spend how much",
-    operands: "[list | add NAME | revoke NAME | budget NAME AMOUNT|none]",
+    operands:
+      "[list | add NAME | revoke NAME | limit NAME | budget NAME AMOUNT|none | key NAME FILE.pub|none | voucher NAME [FILE FILE.sig]]",
     details: """
-      add prints a bearer token once; the node keeps its SHA-256 only. revoke takes effect at once. budget is the most
-      that a client may spend, counted from all that was posted.
+      add prints a bearer token once; the node keeps its SHA-256 only. revoke takes effect at once.
+
+      limit sets what its options name and leaves the rest: hotpot clients limit bob --models smollm2 --jobs 2 --budget 5.00
+      The budget is the most that a client may spend, counted from all that was posted.
+
+      key tells the SSH key that a client signs its vouchers with. A voucher is a promise to pay all that is owed so far, up
+      to an amount. The client writes five lines to bob.txt and signs them:
+
+        hotpot voucher v1
+        node SHA256:(the node's key, from GET /v1/vouchers or ssh-keygen -lf STATE/key.pub)
+        client bob
+        owes 12.50 EUR
+        time 1764000000000000
+
+        ssh-keygen -Y sign -f ~/.ssh/id_ed25519 -n voucher@hotpot bob.txt
+
+      and brings both by POST /v1/vouchers as {"text": ..., "signature": ...}, or the operator enters them:
+      hotpot clients voucher bob bob.txt bob.txt.sig. Without files, voucher prints the best one of a client with the key it
+      holds for: proof of its debt.
       """,
-    options: NodeSetup.commonOptions + [.json]
+    options: NodeSetup.commonOptions + [
+      .json,
+      Option("models", value: "A,B|none", "limit: the models it may use"),
+      Option("tokens-per-job", value: "N|none", "limit: prompt and answer of one job"),
+      Option("jobs", value: "N|none", "limit: jobs at once"),
+      Option("tokens-per-day", value: "N|none", "limit: prompts and answers of a day"),
+      Option("budget", value: "X|none", "limit: the most it may spend"),
+    ]
   ) { arguments in
-    let words = try arguments.operands(0...3, "")
-    let control = try ControlClient(arguments)
-    switch words.first ?? "list" {
-    case "list":
+    let words = try arguments.operands(0...4, "")
+    let limits = LimitChanges(
+      models: arguments.string("models"), tokensPerJob: arguments.string("tokens-per-job"),
+      jobs: arguments.string("jobs"), tokensPerDay: arguments.string("tokens-per-day"),
+      budget: arguments.string("budget"))
+    guard words.first == "limit" || limits == LimitChanges() else {
+      throw Failure(.usage, "limits are set by 'hotpot clients limit NAME'")
+    }
+    let misunderstood = Failure(
+      .usage, "'\(words.joined(separator: " "))' is not understood",
+      hint: "'hotpot clients --help' shows the usage")
+    switch (words.first ?? "list", words.count) {
+    case ("list", 0...1):
+      let control = try ControlClient(arguments)
       guard case .clients(_, let rows) = try control.ask({ .clients(tag: $0) }) else {
         throw control.unexpected
       }
@@ -26,7 +62,8 @@ extension Command {
       } else {
         Console.write(StatusPage.clients(rows))
       }
-    case "add" where words.count == 2:
+    case ("add", 2):
+      let control = try ControlClient(arguments)
       guard case .token(_, let name, let token) = try control.ask({ .addClient(tag: $0, name: words[1]) })
       else {
         throw control.unexpected
@@ -37,25 +74,82 @@ extension Command {
         Console.print(token)
         Console.note("hotpot: this token of '\(name)' is shown once; the node keeps its SHA-256 only\n")
       }
-    case "revoke" where words.count == 2:
-      try finish(control.ask { .revokeClient(tag: $0, name: words[1]) }, arguments)
-    case "budget" where words.count == 3:
-      let amount = words[2] == "none" ? "" : words[2]
-      try finish(control.ask { .limitClient(tag: $0, name: words[1], budget: amount) }, arguments)
-    default:
-      throw Failure(
-        .usage, "'\(words.joined(separator: " "))' is not understood",
-        hint: "'hotpot clients --help' shows the usage")
+    case ("revoke", 2):
+      try finish(ControlClient(arguments).ask { .revokeClient(tag: $0, name: words[1]) }, arguments)
+    case ("limit", 2):
+      guard limits != LimitChanges() else {
+        throw Failure(.usage, "no limit is named", hint: "'hotpot clients --help' lists them")
+      }
+      try finish(
+        ControlClient(arguments).ask { .setLimits(tag: $0, name: words[1], changes: limits) }, arguments)
+    case ("budget", 3):
+      let change = LimitChanges(budget: words[2])
+      try finish(
+        ControlClient(arguments).ask { .setLimits(tag: $0, name: words[1], changes: change) }, arguments)
+    case ("key", 3):
+      let key = words[2] == "none" ? "" : try Console.readText(words[2], limit: 16_384)
+      guard !key.contains("PRIVATE KEY") else {
+        throw Failure(
+          .badData, "'\(words[2])' is a private key", hint: "give the public one, which ends in .pub")
+      }
+      try finish(ControlClient(arguments).ask { .setKey(tag: $0, name: words[1], key: key) }, arguments)
+    case ("voucher", 4):
+      let text = try Console.readText(words[2], limit: 4096)
+      let signature = try Console.readText(words[3], limit: 32_768)
+      try finish(
+        ControlClient(arguments).ask {
+          .voucher(tag: $0, client: words[1], text: text, signature: signature)
+        }, arguments)
+    case ("voucher", 2): try exportVoucher(words[1], arguments)
+    default: throw misunderstood
     }
     return .ok
   }
 
+  private static func exportVoucher(_ client: String, _ arguments: Arguments) throws {
+    let control = try ControlClient(arguments)
+    guard
+      case .voucher(_, let text, let signature, let key) = try control.ask({
+        .exportVoucher(tag: $0, client: client)
+      })
+    else { throw control.unexpected }
+    if arguments.has("json") {
+      try Console.print(json: ["client": client, "text": text, "signature": signature, "key": key])
+    } else {
+      Console.write(Console.harmless(text + signature))
+      Console.note("hotpot: it holds for this line of allowed_signers:\n\(client) \(key)\n")
+    }
+  }
+
   static let settle = Command(
-    name: "settle", summary: "record a payment of a client", operands: "CLIENT AMOUNT --reference R",
+    name: "settle", summary: "record a payment of a client, or state what it owes",
+    operands: "CLIENT AMOUNT --reference R | --statement CLIENT",
+    details: """
+      Nothing is ever deleted: a payment is recorded once by its reference.
+
+      --statement prints what a client owes, signed by the node's key: the text, then its signature. With --output bob.txt
+      they are written to bob.txt and bob.txt.sig, and the client checks them with stock ssh-keygen, where allowed_signers
+      has the line 'node' and then the key that GET /v1/node shows:
+
+        ssh-keygen -Y verify -f allowed_signers -I node -n statement@hotpot -s bob.txt.sig < bob.txt
+      """,
     options: NodeSetup.commonOptions + [
       .json, Option("reference", value: "R", "what the payment is called elsewhere; each only once"),
+      Option("statement", value: "CLIENT", "print what this client owes"),
+      Option("since", value: "DATE", "statement: from this day on, such as 2026-11-01"),
+      Option("csv", "statement: for spreadsheets, without a signature"),
+      Option(
+        "output", letter: "o", value: "FILE", "statement: write it to FILE and its signature to FILE.sig"),
     ]
   ) { arguments in
+    if let client = arguments.string("statement") {
+      _ = try arguments.operands(0...0, "")
+      try state(client, arguments)
+      return .ok
+    }
+    for name in ["since", "csv", "output"] where arguments.has(name) {
+      throw Failure(.usage, "'--\(name)' belongs to '--statement CLIENT'")
+    }
     let words = try arguments.operands(2...2, "a client and an amount")
     guard let reference = arguments.string("reference") else {
       throw Failure(.usage, "'--reference' is missing", hint: "it keeps a payment from being recorded twice")
@@ -66,16 +160,78 @@ extension Command {
     return .ok
   }
 
+  private static func state(_ client: String, _ arguments: Arguments) throws {
+    let isCSV = arguments.has("csv")
+    guard !isCSV || !arguments.has("json") else {
+      throw Failure(.usage, "'--csv' and '--json' are two forms; choose one")
+    }
+    let control = try ControlClient(arguments)
+    let reply = try control.ask {
+      .statement(tag: $0, client: client, since: arguments.string("since"), csv: isCSV)
+    }
+    guard case .statement(_, let text, let signature) = reply else { throw control.unexpected }
+    if let path = arguments.string("output") {
+      try save(text, to: path)
+      if let signature { try save(signature, to: path + ".sig") }
+    } else if arguments.has("json") {
+      try Console.print(json: ["client": client, "text": text, "signature": signature ?? ""])
+    } else {
+      Console.write(text + (signature ?? ""))
+    }
+  }
+
+  private static func save(_ text: String, to path: String) throws {
+    do {
+      try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+    } catch {
+      throw Failure(.inputOutput, "'\(path)' cannot be written: \(error.localizedDescription)")
+    }
+  }
+
   static let earnings = Command(
     name: "earnings", summary: "what the node is owed, and what was paid",
-    options: NodeSetup.commonOptions + [.json]
+    details: """
+      Jobs of demos, audits and the operator's own chat are never counted. --by sums over days, clients or models; --csv and
+      --json with --by or --since print a row for each day, client and model.
+      """,
+    options: NodeSetup.commonOptions + [
+      .json, Option("by", value: "day|client|model", "sums by day, client or model"),
+      Option("since", value: "DATE", "from this day on, such as 2026-11-01"),
+      Option("csv", "for spreadsheets: a row for each day, client and model"),
+    ]
   ) { arguments in
     _ = try arguments.operands(0...0, "")
-    let snapshot = try ControlClient(arguments).snapshot()
-    if arguments.has("json") {
-      try Console.print(json: snapshot.earnings)
+    var group: StatusPage.EarningsGroup?
+    if let name = arguments.string("by") {
+      guard let found = StatusPage.EarningsGroup(rawValue: name) else {
+        throw Failure(.usage, "option '--by' wants day, client or model, found '\(name)'")
+      }
+      group = found
+    }
+    guard !arguments.has("csv") || !arguments.has("json") else {
+      throw Failure(.usage, "'--csv' and '--json' are two forms; choose one")
+    }
+    let control = try ControlClient(arguments)
+    guard group != nil || arguments.has("since") || arguments.has("csv") else {
+      let snapshot = try control.snapshot()
+      if arguments.has("json") {
+        try Console.print(json: snapshot.earnings)
+      } else {
+        Console.write(StatusPage.earnings(snapshot))
+      }
+      return .ok
+    }
+    guard
+      case .earnings(_, let earned) = try control.ask({
+        .earnings(tag: $0, since: arguments.string("since"))
+      })
+    else { throw control.unexpected }
+    if arguments.has("csv") {
+      Console.write(StatusPage.csv(earned))
+    } else if arguments.has("json") {
+      try Console.print(json: earned)
     } else {
-      Console.write(StatusPage.earnings(snapshot))
+      Console.write(StatusPage.earnings(earned, by: group ?? .day))
     }
     return .ok
   }

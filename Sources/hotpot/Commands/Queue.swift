@@ -192,7 +192,8 @@ private struct Submission {
                 ? .unavailable
                 : code < 500 ? .badData : .failed, problem.message)
       case .refused(_, let reason): throw Failure(.noPermission, reason)
-      case .hello, .message, .snapshot, .clients, .token, .bundle, .done: continue
+      case .hello, .message, .snapshot, .clients, .token, .bundle, .earnings, .statement, .voucher, .done:
+        continue
       }
     }
     throw Failure(.unavailable, "the node closed the connection before the answer was complete")

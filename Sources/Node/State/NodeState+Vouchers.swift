@@ -1,0 +1,73 @@
+// NodeState+Vouchers.swift: signed promises to pay: which is taken, and what work they cover.
+// Signatures were checked before (Administration.swift). Start at accept.
+import Accounting
+import Receipts
+
+extension NodeState {
+  /// Takes a voucher whose signature holds for the client's key.
+  /// - node: the fingerprint of this node's key.
+  /// - Returns: the words for who brought it, and what belongs into the journal.
+  public mutating func accept(
+    _ voucher: Voucher, signature: String, key: String, node: String, from client: String, at now: Moment,
+    _ effects: inout [NodeEffect]
+  ) throws(AccountingError) -> VoucherAccepted {
+    try vouchers.accept(voucher, node: node, client: client, currency: configuration.currency)
+    let proof = VoucherAccepted(client: client, text: voucher.text, signature: signature, key: key)
+    voucherProofs[client] = proof
+    note(.info, "\(client) promised \(voucher.amount) \(voucher.currency) in all", at: now, &effects)
+    return proof
+  }
+
+  /// A voucher of an earlier run. It was accepted then, so its node is not asked again: the key may have changed.
+  mutating func reopen(_ accepted: VoucherAccepted) throws(AccountingError) {
+    let voucher = try Voucher(parsing: accepted.text)
+    try vouchers.accept(
+      voucher, node: voucher.node, client: accepted.client, currency: configuration.currency)
+    voucherProofs[accepted.client] = accepted
+  }
+
+  /// Why a job is refused where vouchers are required: it would pass what the client promised.
+  func voucherRefusal(_ request: JobRequest, worst: Amount) -> APIError? {
+    guard configuration.vouchers == .required, request.origin == .client, worst > .zero else { return nil }
+    let client = request.identity.name
+    let account = ledger.account(of: client)
+    guard !vouchers.covers(worst, account: account, client: client) else { return nil }
+    let promised = vouchers.voucher(of: client)?.amount ?? .zero
+    // An overflow cannot be promised at all.
+    let wanted = (try? account.posted.adding(account.reserved).adding(worst))?.description ?? "more"
+    return APIError(
+      status: 402, type: "permission_error", code: "voucher_required",
+      message:
+        "the job may cost \(worst) \(configuration.currency), and your voucher says \(promised); wanted one of at least \(wanted), at POST /v1/vouchers"
+    )
+  }
+}
+
+extension ClientLimits {
+  init(_ change: ClientLimitsChanged) {
+    self.init()
+    if !change.models.isEmpty { models = change.models.split(separator: "\n").map(String.init) }
+    if change.tokensPerJob > 0 { tokensPerJob = change.tokensPerJob }
+    if change.jobs > 0 { jobsAtOnce = change.jobs }
+    if change.tokensPerDay > 0 { tokensPerDay = change.tokensPerDay }
+    if change.hasBudget { budget = Amount(micro: change.budget) }
+  }
+
+  /// These limits as a record of the journal.
+  func change(of client: String) -> ClientLimitsChanged {
+    ClientLimitsChanged(
+      client: client, models: models ?? [], tokensPerJob: tokensPerJob ?? 0, jobs: jobsAtOnce ?? 0,
+      tokensPerDay: tokensPerDay ?? 0, budget: budget?.micro)
+  }
+
+  /// In words, for logs and answers.
+  var words: String {
+    var parts: [String] = []
+    if let models { parts.append("models \(models.joined(separator: ", "))") }
+    if let tokensPerJob { parts.append("\(tokensPerJob) tokens a job") }
+    if let jobsAtOnce { parts.append("\(jobsAtOnce) jobs at once") }
+    if let tokensPerDay { parts.append("\(tokensPerDay) tokens a day") }
+    if let budget { parts.append("a budget of \(budget)") }
+    return parts.isEmpty ? "no limits" : parts.joined(separator: ", ")
+  }
+}
