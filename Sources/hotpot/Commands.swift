@@ -33,6 +33,9 @@ enum Commands {
     .earnings,
     .settle,
     .doctor,
+    .demo,
+    .completions,
+    .unit,
     .link,
   ]
 

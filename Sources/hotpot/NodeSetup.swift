@@ -63,7 +63,12 @@ enum NodeSetup {
     // The directory above it may be missing on a new machine; the state itself is made 0700 by the node.
     try FileManager.default.createDirectory(
       atPath: (state as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-    return NodeOptions(configuration: configuration, stateDirectory: state, version: Commands.version) {
+    return options(configuration, state: state)
+  }
+
+  /// A node with that configuration and state, on the models of this machine.
+  static func options(_ configuration: NodeConfiguration, state: String) -> NodeOptions {
+    NodeOptions(configuration: configuration, stateDirectory: state, version: Commands.version) {
       (name) throws(ServingError) in
       do {
         let path = try ModelChoice.path(wanted: name)

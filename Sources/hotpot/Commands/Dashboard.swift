@@ -197,7 +197,7 @@ enum DashboardSetup {
     }
   }
 
-  private static func show(
+  static func show(
     _ connection: any NodeConnection, _ screen: DashboardOptions, _ state: String
   ) throws -> DashboardExit {
     if CommandLine.arguments.contains("--plain") {

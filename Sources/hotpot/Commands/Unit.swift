@@ -1,0 +1,136 @@
+// Unit.swift: `hotpot unit [--user]`: a hardened systemd unit for `hotpot serve`. Start at SystemdUnit.
+
+import Foundation
+
+extension Command {
+  static let unit = Command(
+    name: "unit", summary: "print a hardened systemd unit",
+    details: """
+      hotpot unit > /etc/systemd/system/hotpot.service, then systemctl enable --now hotpot
+      hotpot unit --user > ~/.config/systemd/user/hotpot.service, then systemctl --user enable --now hotpot
+
+      The system's node runs as a user of its own, with its state and models in /var/lib/hotpot and its configuration in
+      /etc/hotpot/config.json5. It reaches no network but its own machine; a node that serves others gets
+      IPAddressAllow= lines for them from 'systemctl edit hotpot'.
+      """,
+    options: [
+      Option("user", "for the user's own systemd, with the user's own state and configuration"),
+      Option("exec", value: "FILE", "the program; default this one"),
+    ]
+  ) { arguments in
+    _ = try arguments.operands(0...0, "")
+    let program: String
+    if let named = arguments.string("exec") {
+      program = named
+    } else {
+      do {
+        program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+      } catch {
+        throw Failure(
+          .failed, "where this program lies cannot be told: \(error.localizedDescription)",
+          hint: "'--exec FILE' names it")
+      }
+    }
+    guard program.hasPrefix("/"),
+      program.unicodeScalars.allSatisfy({ $0.value > 0x20 && !"%\"'\\".unicodeScalars.contains($0) })
+    else {
+      throw Failure(.usage, "'\(program)' wants to be a full path without blanks, quotes and '%'")
+    }
+    Console.write(arguments.has("user") ? SystemdUnit.user(program) : SystemdUnit.system(program))
+    return .ok
+  }
+}
+
+enum SystemdUnit {
+  /// What holds for both: nothing to gain, nothing to write but its state.
+  private static let hardening = """
+    NoNewPrivileges=yes
+    CapabilityBoundingSet=
+    LockPersonality=yes
+    MemoryDenyWriteExecute=yes
+    RestrictNamespaces=yes
+    RestrictRealtime=yes
+    RestrictSUIDSGID=yes
+    RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+    SystemCallArchitectures=native
+    SystemCallFilter=@system-service
+    SystemCallFilter=~@privileged @resources
+    # Threads choose their processors.
+    SystemCallFilter=sched_setaffinity sched_setscheduler
+    SystemCallErrorNumber=EPERM
+    UMask=0077
+    """
+
+  static func system(_ program: String) -> String {
+    """
+    [Unit]
+    Description=Hotpot, a node that runs language models
+    Documentation=man:hotpot(1) man:hotpot-config(5)
+    After=network.target
+
+    [Service]
+    Type=exec
+    ExecStart=\(program) serve --state /var/lib/hotpot
+    Environment=XDG_CONFIG_HOME=/etc XDG_DATA_HOME=/var/lib
+    DynamicUser=yes
+    StateDirectory=hotpot
+    StateDirectoryMode=0700
+    Restart=on-failure
+    RestartSec=5
+    # SIGTERM finishes what runs.
+    TimeoutStopSec=120
+    KillMode=mixed
+
+    \(hardening)
+    AmbientCapabilities=
+    PrivateTmp=yes
+    PrivateUsers=yes
+    PrivateMounts=yes
+    ProtectSystem=strict
+    ProtectHome=yes
+    ProtectClock=yes
+    ProtectControlGroups=yes
+    ProtectHostname=yes
+    ProtectKernelLogs=yes
+    ProtectKernelModules=yes
+    ProtectKernelTunables=yes
+    ProtectProc=invisible
+    RemoveIPC=yes
+    KeyringMode=private
+    IPAddressDeny=any
+    IPAddressAllow=localhost
+    # Graphics cards, to be read and used; nothing else of /dev.
+    DevicePolicy=closed
+    DeviceAllow=char-nvidia-frontend rw
+    DeviceAllow=char-nvidia-uvm rw
+    DeviceAllow=char-drm rw
+
+    [Install]
+    WantedBy=multi-user.target
+
+    """
+  }
+
+  static func user(_ program: String) -> String {
+    """
+    [Unit]
+    Description=Hotpot, a node that runs language models
+    Documentation=man:hotpot(1) man:hotpot-config(5)
+
+    [Service]
+    Type=exec
+    ExecStart=\(program) serve
+    Restart=on-failure
+    RestartSec=5
+    # SIGTERM finishes what runs.
+    TimeoutStopSec=120
+    KillMode=mixed
+
+    \(hardening)
+
+    [Install]
+    WantedBy=default.target
+
+    """
+  }
+}
