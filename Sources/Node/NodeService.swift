@@ -362,7 +362,7 @@ public final class NodeService: Sendable {
     guard let transcript = transcripts.find(id) else { return }
     guard case .finished(var end) = event else { return transcript.sink(event) }
     if end.receipt != nil { end.nonce = transcript.nonces.hex }
-    end.tokens = transcript.output
+    end.tokens = Array(transcript.output.prefix(end.usage.completion))
     transcript.sink(.finished(end))
   }
 

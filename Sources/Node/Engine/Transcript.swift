@@ -70,7 +70,8 @@ final class Transcript: Sendable {
     var output: [Int32] = []
     var detokenizer: StreamingDetokenizer
     var stop: StopMatcher
-    var windows = WindowHashes()
+    /// One for each token of the output, or of an audit's replay.
+    var digests: [SHA256Digest] = []
     var chain: BlockKeyChain
     /// Blocks that have a key.
     var keyed = 0
@@ -137,7 +138,7 @@ final class Transcript: Sendable {
     let (taken, text, logprobs, watcher) = inner.withLock {
       content -> (TakenToken, String, [TextLogprob], (@Sendable (String) -> Void)?) in
       content.output.append(sampled.token)
-      if let digest { content.windows.append(digest) }
+      if let digest { content.digests.append(digest) }
       if sampled.logprob != nil { content.unsent.append(logprob(of: sampled)) }
       let isEnd = tokenizer.isEndOfGeneration(sampled.token) && !ignoresEnd
       var text = ""
@@ -187,6 +188,12 @@ final class Transcript: Sendable {
     return keys
   }
 
+  private static func windows(_ digests: some Sequence<SHA256Digest>) -> [SHA256Digest] {
+    var hashes = WindowHashes()
+    for digest in digests { hashes.append(digest) }
+    return hashes.windows
+  }
+
   /// Of an audit: takes a part of the re-execution.
   /// - firstPosition: the position of the first result; position p chooses token p + 1 - promptCount of the output
   func replay(_ choices: [SampledToken], _ digests: [SHA256Digest], firstPosition: Int) {
@@ -195,7 +202,7 @@ final class Transcript: Sendable {
       for (offset, choice) in choices.enumerated()
       where audit.output.indices.contains(firstPosition + offset + 1 - audit.promptCount) {
         content.replayed.append(UInt32(bitPattern: choice.token))
-        if digests.indices.contains(offset) { content.windows.append(digests[offset]) }
+        if digests.indices.contains(offset) { content.digests.append(digests[offset]) }
       }
     }
   }
@@ -205,7 +212,7 @@ final class Transcript: Sendable {
     guard let audit else { return nil }
     let found = inner.withLock { content in
       Reexecution(
-        model: facts.modelDigest, numerics: facts.profile, windows: content.windows.windows,
+        model: facts.modelDigest, numerics: facts.profile, windows: Self.windows(content.digests),
         tokens: content.replayed, finish: nil)
     }
     return found.firstDifference(
@@ -214,7 +221,13 @@ final class Transcript: Sendable {
 
   /// The receipt of this content with the facts of its end.
   func receipt(_ seal: Seal, facts: EngineFacts, node: String, currency: String) -> Receipts.Receipt {
-    let (output, windows, byString) = inner.withLock { ($0.output, $0.windows.windows, $0.stoppedByString) }
+    // A job that was cancelled during a step has one token more than it is charged for: the receipt ends before it.
+    let (output, windows, byString) = inner.withLock { content in
+      (
+        Array(content.output.prefix(seal.completionTokens)),
+        Self.windows(content.digests.prefix(seal.completionTokens)), content.stoppedByString
+      )
+    }
     var receipt = Receipts.Receipt()
     receipt.node = node
     receipt.job = id.rawValue

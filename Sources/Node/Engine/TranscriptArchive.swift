@@ -37,7 +37,8 @@ final class TranscriptArchive: Sendable {
   ) {
     guard seconds > 0 else { return }
     let entry = KeptTranscript(
-      id: id, job: transcript.id, receipt: receipt, prompt: transcript.prompt, output: transcript.output,
+      id: id, job: transcript.id, receipt: receipt, prompt: transcript.prompt,
+      output: Array(transcript.output.prefix(receipt.completionTokens)),
       promptText: transcript.promptText, answer: transcript.answer, sampling: transcript.sampling,
       nonces: transcript.nonces, until: now + Microseconds(seconds) * 1_000_000)
     inner.withLock { inner in
