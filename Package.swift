@@ -58,13 +58,22 @@ let package = Package(
     .executableTarget(
       name: "Benchmarks", dependencies: ["Inference"], path: "Tests/Benchmarks", swiftSettings: strict),
 
+    // A served node under load, beside the bare engine.
+    .executableTarget(
+      name: "load", dependencies: ["CSystem"], path: "Tests/Load", exclude: ["load.py"], swiftSettings: strict
+    ),
+
     tests("InferenceTests", ["Inference", "CKernels", "Fuzzing"]),
     tests("SchedulingTests", ["Scheduling"]),
     tests("ReceiptsTests", ["Receipts", "CKernels"]),
     tests("AccountingTests", ["Accounting"]),
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
     tests("IntakeTests", ["Intake", "CSystem", "Fuzzing"]),
-    tests("NodeTests", ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake"]),
+    // HTTP as bytes, for tests that look at a node from outside.
+    .target(name: "Wire", path: "Tests/Wire", swiftSettings: testSettings),
+    tests(
+      "NodeTests",
+      ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Wire"]),
     .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.
     .target(
@@ -78,6 +87,6 @@ let package = Package(
       name: "DashboardTests",
       dependencies: ["Dashboard", "Node", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
       exclude: ["Screens", "Scenarios"], swiftSettings: testSettings),
-    tests("CommandTests", []),
+    tests("CommandTests", ["Wire"]),
   ]
 )

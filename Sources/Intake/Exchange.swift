@@ -179,6 +179,17 @@ public final class Exchange: Sendable {
     send(eventBytes(name: name, data: data))
   }
 
+  /// Sends one server-sent event whose data is one line, as JSON without line ends is.
+  @discardableResult
+  public func send(line data: [UInt8]) -> Bool {
+    var out: [UInt8] = []
+    out.reserveCapacity(data.count + 8)
+    out.append(contentsOf: "data: ".utf8)
+    out.append(contentsOf: data)
+    out.append(contentsOf: "\n\n".utf8)
+    return send(out)
+  }
+
   /// Sends a comment line, which clients of server-sent events skip.
   @discardableResult
   public func send(comment: String) -> Bool {

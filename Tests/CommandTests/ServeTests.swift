@@ -97,6 +97,8 @@ final class ServedNode {
     return process.terminationStatus
   }
 
+  func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+
   deinit { if process.isRunning { process.terminate() } }
 }
 

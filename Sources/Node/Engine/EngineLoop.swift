@@ -73,6 +73,7 @@ final class EngineLoop: Sendable {
   }
 
   private func step(_ plan: StepPlan, _ host: inout [BlockID: [UInt8]]) throws(EngineError) {
+    var duration: UInt64 = 0
     let began = DispatchTime.now().uptimeNanoseconds
     for operation in plan.operations {
       switch operation {
@@ -84,6 +85,7 @@ final class EngineLoop: Sendable {
         }
       }
     }
+    if !plan.operations.isEmpty { duration = DispatchTime.now().uptimeNanoseconds - began }
     var items: [StepItem] = []
     var entries: [(StepEntry, Transcript)] = []
     var results: [Scheduling.StepResult] = []
@@ -101,19 +103,13 @@ final class EngineLoop: Sendable {
           blocks: entry.blocks, output: output, digests: entry.emits || transcript.audit != nil))
       entries.append((entry, transcript))
     }
-    for ((entry, transcript), result) in zip(entries, try compute(items)) {
+    let computing = DispatchTime.now().uptimeNanoseconds
+    let computed = try compute(items)
+    duration += DispatchTime.now().uptimeNanoseconds - computing
+    for ((entry, transcript), result) in zip(entries, computed) {
       results += outcome(entry, transcript, result)
     }
-    let duration = Microseconds(clamping: (DispatchTime.now().uptimeNanoseconds - began) / 1_000)
-    node.report(plan.number, results, duration)
-  }
-
-  /// Of an audit every position of the output is wanted, once the original prompt is over.
-  private static func output(_ entry: StepEntry, _ transcript: Transcript) -> StepItem.Output {
-    if let audit = transcript.audit {
-      return entry.start + entry.count >= audit.promptCount ? .replay(transcript.context()) : .none
-    }
-    return entry.emits ? .last(transcript.context()) : .none
+    node.report(plan.number, results, Microseconds(clamping: duration / 1_000))
   }
 
   /// Runs the items; one that the engine refuses fails alone, and the others go on without it.

@@ -179,8 +179,8 @@ struct CompletionRequest: Sendable {
     sampling.repetitionPenalty = Float(try fields.number("repetition_penalty", 0.01...100) ?? 1)
     sampling.presencePenalty = Float(try fields.number("presence_penalty", -2...2) ?? 0)
     sampling.frequencyPenalty = Float(try fields.number("frequency_penalty", -2...2) ?? 0)
-    if let seed = try fields.unsigned("seed") {
-      sampling.seed = seed
+    if let seed = try fields.integer("seed", 0...Int(Int64.max)) {
+      sampling.seed = UInt64(seed)
       hasSeed = true
     }
     if let value = fields.value("logit_bias") { sampling.logitBias = try Self.biases(value) }

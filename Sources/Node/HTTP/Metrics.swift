@@ -24,6 +24,10 @@ extension NodeState {
     page.counter(
       "prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", Double(counts.prompts))
     page.counter("prefix_cache_hits_total", "Of those, found.", Double(counts.cached))
+    page.counter("engine_steps_total", "Steps of the engine.", counters.map { Double($0.steps) })
+    page.counter(
+      "engine_busy_seconds_total", "Time that the engine spent in its steps.",
+      Double(counts.engineTime) / 1_000_000)
     page.counter("num_preemptions_total", "Preemptions.", Double(counts.preemptions))
     for (name, value) in [
       ("done", counters?.done), ("rejected", counters?.rejected), ("cancelled", counters?.cancelled),
@@ -38,6 +42,8 @@ extension NodeState {
     let receipts = receipts.snapshot(at: now.monotonic)
     page.gauge("receipts_logged", "Receipts in the log.", receipts.logged.current.map { Double($0) })
     page.gauge("receipts_signed", "Receipts under a signed checkpoint.", Double(receipts.signed))
+    page.gauge(
+      "receipts_audited", "Own receipts whose re-execution gave the same bits.", Double(receipts.audited))
     page.gauge(
       "receipts_audit_failures", "Own receipts whose re-execution differed.", Double(receipts.failed))
     page.gauge("cpu_utilization", "Use of all processors, 0 to 1.", compute?.cpu.current)

@@ -33,7 +33,9 @@ extension APIError {
   }
 
   var response: Response {
-    let response = Response.json(JSONWriter.bytes(json), status: status)
+    var response = Response.json(JSONWriter.bytes(json), status: status)
+    // RFC 9110, 15.5.2: a 401 names the scheme that is wanted.
+    if status == 401 { response = response.with("WWW-Authenticate", "Bearer realm=\"hotpot\"") }
     return retryAfter.map { response.with("Retry-After", String($0)) } ?? response
   }
 }
@@ -42,7 +44,8 @@ extension APIError {
 struct AnswerOutput: Sendable {
   /// A stream begins; nothing follows but events, comments and the end.
   let begin: @Sendable () -> Void
-  let event: @Sendable (String) -> Void
+  /// JSON on one line.
+  let event: @Sendable ([UInt8]) -> Void
   let comment: @Sendable (String) -> Void
   let end: @Sendable () -> Void
   /// The answer in one piece, or a refusal before a stream began.
@@ -50,7 +53,7 @@ struct AnswerOutput: Sendable {
 
   init(_ exchange: Exchange) {
     begin = { exchange.startEvents() }
-    event = { exchange.send(data: $0) }
+    event = { exchange.send(line: $0) }
     comment = { exchange.send(comment: $0) }
     end = { exchange.finish() }
     whole = { exchange.respond($0) }
@@ -68,7 +71,7 @@ struct AnswerOutput: Sendable {
   /// For a peer that reads events and then a status: 200 after a stream.
   init(event: @escaping @Sendable (String) -> Void, end: @escaping @Sendable (Int) -> Void) {
     begin = {}
-    self.event = event
+    self.event = { event(String(decoding: $0, as: UTF8.self)) }
     comment = { _ in }
     self.end = { end(200) }
     whole = {
@@ -83,16 +86,21 @@ final class Responder: Sendable {
   private let shape: AnswerShape
   private let output: AnswerOutput
   private let inner = Mutex(Inner())
+  /// What stands around the text of a chunk that has nothing else.
+  private let textFrame: (head: [UInt8], tail: [UInt8])?
 
   private struct Inner {
     var hasBegun = false
     var text = ""
     var logprobs: [TextLogprob] = []
+    /// Characters of the tokens whose log-probabilities have been streamed.
+    var offset = 0
   }
 
   init(shape: AnswerShape, output: AnswerOutput) {
     self.shape = shape
     self.output = output
+    textFrame = shape.isStreamed ? shape.textFrame : nil
   }
 
   /// The client waits for an operator: a stream begins, so that comment lines keep it open.
@@ -109,7 +117,11 @@ final class Responder: Sendable {
     case .text(let text, let logprobs):
       if shape.isStreamed {
         begin()
-        send(chunk(text: text, logprobs: logprobs, finish: nil))
+        if let textFrame, logprobs.isEmpty {
+          send(text: text, in: textFrame)
+        } else {
+          send(shape.chunk(text: text, logprobs: logprobs, textOffset: offset(of: logprobs), finish: nil))
+        }
       } else {
         inner.withLock {
           $0.text += text
@@ -121,6 +133,14 @@ final class Responder: Sendable {
     }
   }
 
+  /// Where the text of these tokens begins in the whole answer, as their bytes tell it.
+  private func offset(of logprobs: [TextLogprob]) -> Int {
+    inner.withLock { inner in
+      defer { inner.offset += logprobs.reduce(0) { $0 + shape.text($1.chosen.bytes).count } }
+      return inner.offset
+    }
+  }
+
   private func begin() {
     let isFirst = inner.withLock { inner in
       defer { inner.hasBegun = true }
@@ -128,11 +148,20 @@ final class Responder: Sendable {
     }
     guard isFirst else { return }
     output.begin()
-    if shape.isChat { send(chunk(delta: ["role": "assistant", "content": ""], logprobs: [], finish: nil)) }
+    if shape.isChat {
+      send(shape.chunk(delta: ["role": "assistant", "content": ""], logprobs: [], finish: nil))
+    }
   }
 
-  private func send(_ value: JSONValue) {
-    output.event(String(decoding: JSONWriter.bytes(value), as: UTF8.self))
+  private func send(_ value: JSONValue) { output.event(JSONWriter.bytes(value)) }
+
+  private func send(text: String, in frame: (head: [UInt8], tail: [UInt8])) {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(frame.head.count + frame.tail.count + text.utf8.count + 8)
+    bytes += frame.head
+    JSONWriter.writeString(text, into: &bytes)
+    bytes += frame.tail
+    output.event(bytes)
   }
 
   private func refuse(_ error: APIError) {
@@ -161,17 +190,17 @@ final class Responder: Sendable {
     ]
     if shape.isStreamed {
       begin()
-      guard case .object(var members) = chunk(text: "", logprobs: [], finish: end.finishReason) else {
+      guard case .object(var members) = shape.chunk(text: "", logprobs: [], finish: end.finishReason) else {
         return
       }
       members.append((key: "hotpot", value: .object(own)))
       send(.object(members))
       if shape.includesUsage {
-        guard case .object(var members) = frame(choices: []) else { return }
+        guard case .object(var members) = shape.frame(choices: []) else { return }
         members.append((key: "usage", value: usage))
         send(.object(members))
       }
-      output.event("[DONE]")
+      output.event(Array("[DONE]".utf8))
       output.end()
       return
     }
@@ -180,11 +209,11 @@ final class Responder: Sendable {
     if shape.isChat {
       choice = [
         "index": 0, "message": ["role": "assistant", "content": .string(text), "refusal": nil],
-        "logprobs": self.logprobs(logprobs, textOffset: 0), "finish_reason": .string(end.finishReason),
+        "logprobs": shape.logprobs(logprobs, textOffset: 0), "finish_reason": .string(end.finishReason),
       ]
     } else {
       choice = [
-        "index": 0, "text": .string(text), "logprobs": self.logprobs(logprobs, textOffset: 0),
+        "index": 0, "text": .string(text), "logprobs": shape.logprobs(logprobs, textOffset: 0),
         "finish_reason": .string(end.finishReason),
       ]
     }
@@ -195,30 +224,43 @@ final class Responder: Sendable {
     ]
     output.whole(.json(JSONWriter.bytes(body)))
   }
+}
 
-  // MARK: the parts
+extension AnswerShape {
+  /// What stands around the text in a chunk that has nothing else, by far the most of them: made once.
+  fileprivate var textFrame: (head: [UInt8], tail: [UInt8])? {
+    // JSON escapes this text, and nothing else of a chunk has it.
+    let mark = "\u{0}text"
+    let bytes = JSONWriter.bytes(chunk(text: mark, logprobs: [], finish: nil))
+    var quoted: [UInt8] = []
+    JSONWriter.writeString(mark, into: &quoted)
+    guard let place = bytes.indices.last(where: { bytes[$0...].starts(with: quoted) }) else { return nil }
+    return (Array(bytes[..<place]), Array(bytes[(place + quoted.count)...]))
+  }
 
-  private func frame(choices: [JSONValue]) -> JSONValue {
+  fileprivate func frame(choices: [JSONValue]) -> JSONValue {
     [
-      "id": .string(shape.id), "object": shape.isChat ? "chat.completion.chunk" : "text_completion",
-      "created": JSONValue(shape.created), "model": .string(shape.model), "choices": .array(choices),
+      "id": .string(id), "object": isChat ? "chat.completion.chunk" : "text_completion",
+      "created": JSONValue(created), "model": .string(model), "choices": .array(choices),
     ]
   }
 
-  private func chunk(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue {
-    if shape.isChat {
+  fileprivate func chunk(
+    text: String, logprobs: [TextLogprob], textOffset: Int = 0, finish: String?
+  ) -> JSONValue {
+    if isChat {
       return chunk(
         delta: finish == nil ? ["content": .string(text)] : [:], logprobs: logprobs, finish: finish)
     }
     return frame(choices: [
       [
-        "index": 0, "text": .string(text), "logprobs": self.logprobs(logprobs, textOffset: 0),
+        "index": 0, "text": .string(text), "logprobs": self.logprobs(logprobs, textOffset: textOffset),
         "finish_reason": finish.map { .string($0) } ?? .null,
       ]
     ])
   }
 
-  private func chunk(delta: JSONValue, logprobs: [TextLogprob], finish: String?) -> JSONValue {
+  fileprivate func chunk(delta: JSONValue, logprobs: [TextLogprob], finish: String?) -> JSONValue {
     frame(choices: [
       [
         "index": 0, "delta": delta, "logprobs": self.logprobs(logprobs, textOffset: 0),
@@ -228,9 +270,9 @@ final class Responder: Sendable {
   }
 
   /// Chat's form is a list of objects, that of completions four parallel lists.
-  private func logprobs(_ list: [TextLogprob], textOffset: Int) -> JSONValue {
-    guard shape.wantsLogprobs, !list.isEmpty else { return .null }
-    if shape.isChat {
+  fileprivate func logprobs(_ list: [TextLogprob], textOffset: Int) -> JSONValue {
+    guard wantsLogprobs, !list.isEmpty else { return .null }
+    if isChat {
       return [
         "content": .array(
           list.map { token in
@@ -265,5 +307,5 @@ final class Responder: Sendable {
     ]
   }
 
-  private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+  fileprivate func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 }

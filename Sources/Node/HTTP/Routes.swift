@@ -430,8 +430,11 @@ extension NodeService {
   private func job(_ text: String, _ identity: Identity) -> Response {
     let absent = APIError.notFound("no job of yours has the id '\(text.prefix(40))'").response
     guard let id = JobID(hex: text) else { return absent }
-    if let answer = asynchronous.find(id), answer.client == identity.name, let response = answer.response {
-      return response
+    // The answer of an asynchronous job is there a moment after its end: its receipt is written first.
+    var isAwaited = false
+    if let answer = asynchronous.find(id), answer.client == identity.name {
+      if let response = answer.response { return response }
+      isAwaited = true
     }
     let row = state.withLock { $0.row(id, at: Self.now()) }
     guard let row, row.client == identity.name else { return absent }
@@ -444,7 +447,7 @@ extension NodeService {
     ]
     if let detail = row.stateDetail { members.append((key: "detail", value: .string(detail))) }
     if let receipt = row.receipt { members.append((key: "receipt", value: .string(receipt))) }
-    return .json(JSONWriter.bytes(.object(members)), status: row.state.hasEnded ? 200 : 202)
+    return .json(JSONWriter.bytes(.object(members)), status: row.state.hasEnded && !isAwaited ? 200 : 202)
   }
 
   private func cancelJob(_ text: String, _ identity: Identity) -> Response {

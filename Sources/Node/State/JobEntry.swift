@@ -64,6 +64,28 @@ struct JobEntry: Sendable {
     timeline = [.init(time: now.wall, what: "submitted")]
   }
 
+  enum Taken {
+    /// Its end came first.
+    case ended
+    /// Microseconds since its submission.
+    case first(Microseconds)
+    /// Microseconds since the token before.
+    case next(Microseconds)
+  }
+
+  /// One more token.
+  mutating func takeToken(at now: Moment) -> Taken {
+    if state.hasEnded { return .ended }
+    generated += 1
+    if detail != nil { detail = nil }
+    rate.add(1, at: now.monotonic)
+    defer { lastToken = now.monotonic }
+    if let lastToken { return .next(now.monotonic - lastToken) }
+    firstToken = now.wall
+    mark("first token", at: now)
+    return .first(now.monotonic - submitted.monotonic)
+  }
+
   mutating func mark(_ what: String, at now: Moment) {
     // A job that is held and released all day must not grow without end.
     if timeline.count < 64 { timeline.append(.init(time: now.wall, what: what)) }

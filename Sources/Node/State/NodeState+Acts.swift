@@ -69,9 +69,7 @@ extension NodeState {
       note(
         .act, who: who.name, drain ? "stops the node after its jobs" : "stops the node now", at: now, &effects
       )
-      if var queue = scheduler, drain {
-        let happened = queue.drain(at: now.monotonic)
-        scheduler = queue
+      if drain, let happened = scheduler?.drain(at: now.monotonic) {
         follow(happened, at: now, &effects)
         // Nobody will decide about them or release them any more.
         for id in jobs.keys.sorted()

@@ -13,7 +13,7 @@ extension NodeState {
       effects.append(.forget(request.id))
     }
     if let error = unavailable(request) { return refuse(error) }
-    guard var queue = scheduler else { return refuse(loadingError) }
+    guard scheduler != nil else { return refuse(loadingError) }
     let isFree = request.origin != .client
     let client = request.identity.name
     let price =
@@ -34,11 +34,11 @@ extension NodeState {
       id: request.id, client: ClientID(client), model: request.model, origin: request.origin.scheduling,
       promptTokens: request.promptTokens, maxOutputTokens: request.outputLimit, priority: request.priority,
       timeLimit: request.timeLimit, price: request.offered?.micro, prefix: request.prefix)
-    let submission = queue.submit(job, verdict: verdict, at: now.monotonic)
-    scheduler = queue
+    // In place, here and below: a copy of the scheduler would copy every table that is then changed.
+    let submission = scheduler?.submit(job, verdict: verdict, at: now.monotonic)
     switch submission {
-    case .refused(let refusal):
-      return refuse(Self.apiError(refusal))
+    case nil: return refuse(loadingError)
+    case .refused(let refusal): return refuse(Self.apiError(refusal))
     case .pending, .queued: break
     }
     do throws(AccountingError) {
@@ -155,10 +155,8 @@ extension NodeState {
   mutating func cancel(
     _ id: JobID, by canceller: Canceller, at now: Moment, _ effects: inout [NodeEffect]
   ) {
-    guard var queue = scheduler else { return }
     // A job that has just ended is no longer there to cancel: its end is on its way.
-    guard let happened = try? queue.cancel(id, by: canceller, at: now.monotonic) else { return }
-    scheduler = queue
+    guard let happened = try? scheduler?.cancel(id, by: canceller, at: now.monotonic) else { return }
     follow(happened, at: now, &effects)
   }
 
@@ -172,9 +170,7 @@ extension NodeState {
 
   /// The next step for the engine, or nil when nothing is to be done.
   public mutating func nextStep(at now: Moment) -> (plan: StepPlan, effects: [NodeEffect])? {
-    guard var queue = scheduler else { return nil }
-    let plan = queue.plan(at: now.monotonic)
-    scheduler = queue
+    guard let plan = scheduler?.plan(at: now.monotonic) else { return nil }
     var effects: [NodeEffect] = []
     follow(plan.effects, at: now, &effects)
     batchSize = plan.entries.count
@@ -189,17 +185,16 @@ extension NodeState {
     _ number: UInt64, _ results: [StepResult], _ duration: Microseconds, at now: Moment,
     _ effects: inout [NodeEffect]
   ) {
-    guard var queue = scheduler else { return }
-    let before = queue.counters
+    guard let before = scheduler?.counters.prefillTokens else { return }
     let happened: [Effect]
     do throws(StepError) {
-      happened = try queue.stepped(number, results, took: duration, at: now.monotonic)
+      happened = try scheduler?.stepped(number, results, took: duration, at: now.monotonic) ?? []
     } catch {
       return note(.error, "the engine's step does not fit: \(error)", at: now, &effects)
     }
-    scheduler = queue
-    let prefilled = Int(queue.counters.prefillTokens - before.prefillTokens)
+    let prefilled = Int((scheduler?.counters.prefillTokens ?? before) - before)
     counts.prefilled += prefilled
+    counts.engineTime += duration
     prefillRate.add(prefilled, at: now.monotonic)
     for result in results {
       switch result.kind {
@@ -211,26 +206,20 @@ extension NodeState {
   }
 
   private mutating func tokenArrived(_ id: JobID, at now: Moment) {
-    guard var entry = jobs[id], !entry.state.hasEnded else { return }
-    entry.generated += 1
-    entry.detail = nil
-    entry.rate.add(1, at: now.monotonic)
-    if let last = entry.lastToken {
-      let gap = Double(now.monotonic - last)
-      betweenTokens.add(gap / 1_000, at: now.monotonic)
-      tokenSeconds.add(gap / 1_000_000)
-    } else {
-      entry.firstToken = now.wall
-      entry.mark("first token", at: now)
-      let wait = Double(now.monotonic - entry.submitted.monotonic)
-      firstTokens.add(wait / 1_000, at: now.monotonic)
-      firstTokenSeconds.add(wait / 1_000_000)
+    // In place: this is done for every token of every stream.
+    guard let taken = jobs[id]?.takeToken(at: now) else { return }
+    switch taken {
+    case .ended: return
+    case .first(let wait):
+      firstTokens.add(Double(wait) / 1_000, at: now.monotonic)
+      firstTokenSeconds.add(Double(wait) / 1_000_000)
+    case .next(let gap):
+      betweenTokens.add(Double(gap) / 1_000, at: now.monotonic)
+      tokenSeconds.add(Double(gap) / 1_000_000)
     }
-    entry.lastToken = now.monotonic
-    jobs[id] = entry
     counts.generated += 1
     decodeRate.add(1, at: now.monotonic)
-    tokensToday[entry.request.identity.name, default: 0] += 1
+    if let name = jobs[id]?.request.identity.name { tokensToday[name, default: 0] += 1 }
   }
 
   // MARK: what the scheduler did

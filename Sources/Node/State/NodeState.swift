@@ -81,6 +81,8 @@ public struct NodeState: Sendable {
     var prompts = 0
     var done = 0
     var preemptions = 0
+    /// That the engine took over its steps.
+    var engineTime: Microseconds = 0
   }
 
   public init(
@@ -202,9 +204,7 @@ public struct NodeState: Sendable {
       energyToday = 0
       energyCostToday = .zero
     }
-    if var waiting = scheduler {
-      let happened = waiting.tick(at: now.monotonic)
-      scheduler = waiting
+    if let happened = scheduler?.tick(at: now.monotonic) {
       follow(happened, at: now, &effects)
     }
     if isStopping, scheduler.map(isIdle) ?? true, !jobs.values.contains(where: { $0.sealing != nil }) {

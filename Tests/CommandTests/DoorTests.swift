@@ -1,0 +1,136 @@
+// DoorTests.swift: a served node with a model, as its clients see it from outside: answers that are fetched later,
+// clients that leave, and a node that is told to end. HOTPOT_HEAVY=1 has 500 clients leave.
+
+import Foundation
+import Testing
+import Wire
+
+@Suite(
+  .serialized,
+  .enabled(if: LocalModelFile.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
+)
+struct DoorTests {
+  var model: String { LocalModelFile.path ?? "" }
+  var name: String { URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent }
+
+  func chat(_ text: String, tokens: Int, stream: Bool, seed: Int = 1, more: String = "") -> String {
+    """
+    {"model":"\(name)","temperature":0.8,"seed":\(seed),"max_tokens":\(tokens),"stream":\(stream),"ignore_eos":true,\
+    \(more)"messages":[{"role":"user","content":"\(text)"}]}
+    """
+  }
+
+  func metric(_ port: UInt16, _ name: String) throws -> Double {
+    let page = try WireAnswer.get(port, "GET", "/metrics").body
+    let line = page.split(separator: "\n").first { $0.hasPrefix("hotpot:\(name){") }
+    return line?.split(separator: " ").last.flatMap { Double($0) } ?? -1
+  }
+
+  @Test func anAnswerIsFetchedLater() throws {
+    let node = try ServedNode(model: model)
+    let port = UInt16(node.port)
+    let token = try node.token("ada")
+    let accepted = try WireAnswer.get(
+      port, "POST", "/v1/chat/completions", token: token,
+      body: chat("Say hello.", tokens: 6, stream: false), fields: ["Prefer: respond-async"])
+    #expect(accepted.status == 202 && accepted.fields["preference-applied"] == "respond-async")
+    let address = try #require(accepted.fields["location"])
+    let id = try #require(accepted.object?["id"] as? String)
+    #expect(address == "/v1/jobs/\(id)")
+    // 202 while it isn't there, and then the answer itself, with its receipt.
+    var answer = try WireAnswer.get(port, "GET", address, token: token)
+    while answer.status == 202 { answer = try WireAnswer.get(port, "GET", address, token: token) }
+    #expect(answer.status == 200 && answer.object?["object"] as? String == "chat.completion")
+    let own = try #require(answer.object?["hotpot"] as? [String: Any])
+    #expect(own["job"] as? String == id && (own["receipt"] as? String)?.utf8.count == 16)
+    // Another client's word for it is that there is none; and an end cannot be cancelled.
+    #expect(try WireAnswer.get(port, "GET", address, token: "sk-someone").status == 404)
+    #expect(try WireAnswer.get(port, "DELETE", address, token: "sk-someone").status == 404)
+    #expect(try WireAnswer.get(port, "DELETE", address, token: token).status == 409)
+
+    let long = try WireAnswer.get(
+      port, "POST", "/v1/chat/completions", token: token,
+      body: chat("Count.", tokens: 4_000, stream: false), fields: ["Prefer: respond-async"])
+    let other = try #require(long.fields["location"])
+    #expect(try WireAnswer.get(port, "GET", other, token: token).status == 202)
+    #expect(try WireAnswer.get(port, "DELETE", other, token: token).status == 200)
+    var gone = try WireAnswer.get(port, "GET", other, token: token)
+    while gone.status == 202 { gone = try WireAnswer.get(port, "GET", other, token: token) }
+    #expect(gone.error?["code"] as? String == "cancelled")
+    #expect(node.stop() == 0)
+  }
+
+  @Test func aNodeThatIsToldToEndFinishesItsStreams() throws {
+    let node = try ServedNode(model: model)
+    let port = UInt16(node.port)
+    let token = try node.token("ada")
+    func open(_ token: String, _ tokens: Int) throws -> WireStream {
+      try WireStream(
+        port,
+        WireAnswer.request(
+          "POST", "/v1/chat/completions", token: token, body: chat("Count.", tokens: tokens, stream: true)))
+    }
+    let stream = try open(token, 120)
+    let pending = try open("sk-someone", 20)
+    #expect(stream.read(until: "\"content\":\"") && pending.read(until: ": waiting for the operator"))
+    // A terminal that hangs up ends nothing.
+    node.signal(SIGHUP)
+    #expect(try WireAnswer.get(port, "GET", "/health").status == 200)
+    #expect(node.stop() == 0)
+    while stream.read() {}
+    while pending.read() {}
+    #expect(stream.text.contains("\"finish_reason\":\"length\"") && stream.text.contains("data: [DONE]"))
+    #expect(stream.text.contains("\"receipt\":\""))
+    #expect(pending.text.contains("\"code\":\"interrupted\""))
+  }
+
+  /// Each client leaves after a number of events of its own, some at once, some of them from plain requests. Then every
+  /// receipt of a broken-off answer is re-executed: all must be the same to the bit.
+  @Test func clientsThatLeaveFreeTheirPlacesAndTheirReceiptsAreExact() throws {
+    let count = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1" ? 500 : 50
+    let node = try ServedNode(
+      model: model, configuration: "{ audits: { share: 1, keep_transcripts_s: 3600 } }")
+    let port = UInt16(node.port)
+    let token = try node.token("ada")
+    var slowest = Duration.zero
+    for first in stride(from: 0, to: count, by: 25) {
+      let numbers = first..<min(first + 25, count)
+      let streams = try numbers.map { number in
+        let body = chat("Count from \(number).", tokens: 400, stream: number % 4 != 0, seed: number)
+        return try WireStream(
+          port, WireAnswer.request("POST", "/v1/chat/completions", token: token, body: body))
+      }
+      // Plain requests say nothing until they are done: these leave right away, in whatever state they are.
+      for (number, stream) in zip(numbers, streams) {
+        let events = number % 4 == 0 ? 0 : (number * 7) % 40
+        while stream.events < events, stream.read() {}
+        stream.abort()
+      }
+      let left = ContinuousClock.now
+      while try metric(port, "num_requests_running") + metric(port, "num_requests_waiting") > 0 {
+        if ContinuousClock.now - left > .seconds(20) { break }
+      }
+      slowest = max(slowest, ContinuousClock.now - left)
+      #expect(try metric(port, "num_requests_running") == 0, "jobs of clients that left still run")
+    }
+    #expect(try metric(port, "kv_cache_usage_perc") == 0)
+    let receipts = try metric(port, "receipts_logged")
+    // Audits begin when nothing else is to be done; the ones without a token have nothing to re-execute.
+    var audited = 0.0
+    let start = ContinuousClock.now
+    var seen = ContinuousClock.now
+    while ContinuousClock.now - seen < .seconds(3), ContinuousClock.now - start < .seconds(300) {
+      let now = try metric(port, "receipts_audited")
+      if now != audited { seen = ContinuousClock.now }
+      audited = now
+      usleep(50_000)
+    }
+    let failed = try metric(port, "receipts_audit_failures")
+    print(
+      "\(count) clients left: places free after at most \(slowest); \(Int(receipts)) receipts, \(Int(audited)) audited, "
+        + "\(Int(failed)) differ")
+    #expect(audited > 0 && failed == 0)
+    #expect(try WireAnswer.get(port, "GET", "/health").body.contains("\"serving\""))
+    #expect(node.stop() == 0)
+  }
+}

@@ -1,0 +1,113 @@
+// AdmissionTests.swift: who is admitted, refused or asked about: by the policy's rules, by the hour, the price and the
+// queue, and what a client that is refused is told.
+
+import Accounting
+import Node
+import Scheduling
+import Testing
+
+extension ScriptedNode {
+  /// The first word that a job's client hears, or that the operator is asked.
+  func firstWord(_ request: JobRequest) -> String {
+    send(.submitted(request))
+    return answers[request.id]?.first ?? row(request.id)?.state.rawValue ?? "nothing"
+  }
+
+  func request(
+    _ number: UInt64, client: String = "aria", known: Bool = true, prompt: Int = 20, limit: Int = 8,
+    price: String? = nil, timeLimit: Microseconds? = nil
+  ) throws -> JobRequest {
+    JobRequest(
+      id: JobID(number), identity: known ? .known(client) : .unknown(client), origin: .client, model: "m",
+      promptTokens: prompt, outputLimit: limit, timeLimit: timeLimit,
+      offered: try price.map { try Amount(parsing: $0) })
+  }
+}
+
+@Suite struct AdmissionTests {
+  @Test func theHourDecides() throws {
+    let node = try ScriptedNode(
+      "{ policy: [{ hours: '22-6', action: 'admit' }, { action: 'reject', reason: 'only at night' }] }")
+    // 1,764,000,000 s is 16:00 UTC.
+    for (hour, expected) in [
+      (16, "refused 403 rejected"), (22, "admitted"), (5, "admitted"), (6, "refused 403 rejected"),
+    ] {
+      node.time = 1_764_000_000_000_000 + Int64((hour + 24 - 16) % 24) * 3_600_000_000
+      #expect(node.firstWord(try node.request(UInt64(hour))) == expected, "\(hour) o'clock")
+    }
+  }
+
+  @Test func thePriceDecides() throws {
+    let node = try ScriptedNode(
+      "{ policy: [{ price_below: '0.05', action: 'reject', reason: 'at least 0.05' }, { action: 'admit' }] }")
+    #expect(node.firstWord(try node.request(1, price: "0.049999")) == "refused 403 rejected")
+    #expect(node.firstWord(try node.request(2, price: "0.05")) == "admitted")
+    // Who offers nothing offers less than any price.
+    #expect(node.firstWord(try node.request(3)) == "refused 403 rejected")
+  }
+
+  @Test func theQueuesLengthDecides() throws {
+    let node = try ScriptedNode(
+      "{ queue: { running: 1 }, policy: [{ queue_above: 2, action: 'ask' }, { action: 'admit' }] }")
+    var words: [String] = []
+    for number in 1...4 { words.append(node.firstWord(try node.request(UInt64(number)))) }
+    #expect(words == ["admitted", "admitted", "admitted", "pending"])
+    // Decided by the queue as it is now: it is shorter once some have run.
+    while node.step() {}
+    #expect(node.firstWord(try node.request(5)) == "admitted")
+  }
+
+  @Test func theFirstRuleThatMatchesCounts() throws {
+    let node = try ScriptedNode(
+      """
+      { policy: [{ client: 'aria', tokens_above: 500, action: 'ask' }, { client: 'known', action: 'admit' },
+                 { client: 'unknown', action: 'reject', reason: 'who are you' }] }
+      """)
+    #expect(node.firstWord(try node.request(1, prompt: 490, limit: 11)) == "pending")
+    #expect(node.firstWord(try node.request(2, prompt: 490, limit: 10)) == "admitted")
+    #expect(node.firstWord(try node.request(3, client: "bob", prompt: 490, limit: 11)) == "admitted")
+    #expect(node.firstWord(try node.request(4, client: "x", known: false)) == "refused 403 rejected")
+  }
+
+  @Test func aFullQueueSaysWhenToComeBack() throws {
+    let node = try ScriptedNode("{ queue: { jobs: 4, running: 1 } }", clients: ["aria", "bob", "carol"])
+    for number in 1...4 { _ = node.submit(UInt64(number), client: number < 3 ? "aria" : "bob") }
+    let effects = node.state.apply(.submitted(try node.request(9, client: "carol")), at: node.now)
+    guard case .answer(_, .refused(let error)) = effects.first else {
+      Issue.record("it was not refused")
+      return
+    }
+    #expect(error.status == 429 && error.code == "queue_full")
+    #expect((error.retryAfter ?? 0) >= 1)
+  }
+
+  @Test func expiryCarriesRetryAfter() throws {
+    let node = try ScriptedNode("{ queue: { decide_within_s: 5 } }")
+    _ = node.submit(1, client: "x", known: false)
+    node.monotonic += 5_000_001
+    let effects = node.state.apply(.tick, at: node.now)
+    let refusals = effects.compactMap { effect -> APIError? in
+      if case .answer(_, .refused(let error)) = effect { return error }
+      return nil
+    }
+    #expect(refusals.map(\.status) == [408])
+    #expect((refusals.first?.retryAfter ?? 0) > 0)
+  }
+
+  /// The step computes a token that nobody wants any more; the receipt ends before it.
+  @Test func aJobCancelledDuringAStepIsChargedForWhatItHadBefore() throws {
+    let node = try ScriptedNode("{ prices: [{ prompt: '1', completion: '10' }] }")
+    node.length = 100
+    let id = node.submit(1, limit: 50)
+    for _ in 0..<3 { _ = node.step() }
+    let next = node.state.nextStep(at: node.now)
+    let plan = try #require(next?.plan)
+    #expect(plan.entries.map(\.job) == [id])
+    node.send(.clientGone(id))
+    #expect(node.seals.map(\.completionTokens) == [3])
+    node.send(.stepped(number: plan.number, results: [StepResult(job: id, .token)], duration: 2_000))
+    #expect(node.seals.map(\.completionTokens) == [3] && node.seals.map(\.amount.micro) == [50])
+    #expect(!node.step())
+    #expect(node.snapshot().throughput.kvInUse == .value(0))
+  }
+}
