@@ -57,6 +57,13 @@ void ck_store_kv(
   }
 }
 
+// Positions that the row does not see, of those from `first` on, weigh nothing.
+static void mask(float *row, uint32_t first, uint32_t count, uint32_t low, uint32_t high) {
+  float lowest = ck_bits_float(0xff800000);
+  for (uint32_t p = first; p < low && p < first + count; p++) row[p - first] = lowest;
+  for (uint32_t p = high > first ? high : first; p < first + count; p++) row[p - first] = lowest;
+}
+
 static void attend_rows(
     const ck_kernels *kernels, const ck_attention *a, uint32_t token, uint32_t tokens, uint8_t *scratch) {
   uint32_t low[MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS];
@@ -94,7 +101,15 @@ static void attend_rows(
   kernels->scores(&rows);
 
   float sums[MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS];
-  for (uint32_t r = 0; r < count; r++) sums[r] = kernels->softmax(&rows, r);
+  for (uint32_t r = 0; r < count; r++) {
+    float *row = rows.scores + rows.stride * r;
+    uint32_t positions = (rows.end_page - rows.first_page) * CK_PAGE;
+    mask(row, rows.first_page * CK_PAGE, positions, low[r], high[r]);
+    kernels->weights(row, positions, kernels->maximum(row, positions));
+    float lanes[16] = {0};
+    kernels->sum(row, positions, lanes);
+    sums[r] = kernels->tree(lanes);
+  }
 
   size_t elements = (size_t)count * a->head_size;
   memset(rows.total, 0, elements * sizeof(float));
@@ -127,71 +142,121 @@ void ck_attend(ck_level level, const ck_attention *attention, void *scratch) {
 
 // ---------------------------------------------------------------- one token in parts
 
-static ck_rows rows_of(const ck_attention *a, float *scores, size_t stride, uint32_t *low, uint32_t *high) {
+// The rows of one KV head over a chain, and what is read after them.
+typedef struct part {
+  ck_attention attention;
+  ck_rows rows;
+  uint32_t low[MAX_GROUP];
+  uint32_t high[MAX_GROUP];
+} part;
+
+// false where the chain has no positions
+static bool begin(part *p, const ck_attention *a, uint32_t chain, float *scores, size_t stride, void *scratch) {
   uint32_t end = a->first_position + 1;
-  uint32_t start = a->window != 0 && end > a->window ? end - a->window : 0;
+  uint32_t end_page = padded(end) / CK_PAGE;
+  uint32_t first = chain * CHAIN_PAGES;
+  if (first >= end_page) return false;
+  p->attention = *a;
   for (uint32_t h = 0; h < a->group; h++) {
-    low[h] = start;
-    high[h] = end;
+    p->low[h] = 0;
+    p->high[h] = end;
   }
-  return (ck_rows){
-      .attention = a,
-      .queries = a->queries,
-      .scores = scores,
+  p->rows = (ck_rows){
+      .attention = &p->attention,
+      .scores = scores + (size_t)first * CK_PAGE,
       .stride = stride,
       .count = a->group,
-      .first_page = 0,
-      .end_page = padded(end) / CK_PAGE,
-      .low = low,
-      .high = high,
+      .first_page = first,
+      .end_page = end_page - first < CHAIN_PAGES ? end_page : first + CHAIN_PAGES,
+      .page = scratch,
+      .low = p->low,
+      .high = p->high,
   };
+  return true;
+}
+
+// Turns to KV head `head`; after it come the next head of the chain, or the next chain's first.
+static void turn(part *p, const ck_attention *a, uint32_t head, uint32_t kv_heads, uint32_t next_chain) {
+  uint32_t end_page = padded(a->first_position + 1) / CK_PAGE;
+  p->attention.kv_head = head;
+  p->rows.queries = a->queries + (size_t)head * a->group * a->head_size;
+  bool more = head + 1 < kv_heads;
+  p->rows.next_head = more ? head + 1 : 0;
+  p->rows.next_page = more ? p->rows.first_page : next_chain * CHAIN_PAGES;
+  p->rows.next_end = more ? p->rows.end_page : end_page;
 }
 
 void ck_attend_scores(
-    ck_level level, const ck_attention *a, uint32_t chain, float *scores, size_t stride, void *scratch) {
-  uint32_t low[MAX_GROUP];
-  uint32_t high[MAX_GROUP];
-  ck_rows rows = rows_of(a, scores, stride, low, high);
-  rows.first_page = chain * CHAIN_PAGES;
-  if (rows.end_page > rows.first_page + CHAIN_PAGES) rows.end_page = rows.first_page + CHAIN_PAGES;
-  if (rows.end_page <= rows.first_page) return;
-  rows.scores = scores + (size_t)rows.first_page * CK_PAGE;
-  rows.page = scratch;
-  ck_kernels_at(level)->scores(&rows);
-}
-
-float ck_attend_weights(ck_level level, const ck_attention *a, uint32_t head, float *scores, size_t stride) {
-  uint32_t low[MAX_GROUP];
-  uint32_t high[MAX_GROUP];
-  ck_rows rows = rows_of(a, scores, stride, low, high);
-  return ck_kernels_at(level)->softmax(&rows, head);
+    ck_level level, const ck_attention *a, uint32_t kv_heads, uint32_t chain, uint32_t next_chain, float *scores,
+    size_t stride, float *largest, void *scratch) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  part p;
+  if (!begin(&p, a, chain, scores, stride, scratch)) return;
+  uint32_t positions = (p.rows.end_page - p.rows.first_page) * CK_PAGE;
+  float *base = p.rows.scores;
+  for (uint32_t head = 0; head < kv_heads; head++) {
+    turn(&p, a, head, kv_heads, next_chain);
+    p.rows.scores = base + stride * head * a->group;
+    kernels->scores(&p.rows);
+    for (uint32_t r = 0; r < a->group; r++) {
+      float *row = p.rows.scores + stride * r;
+      mask(row, p.rows.first_page * CK_PAGE, positions, 0, p.high[r]);
+      largest[head * a->group + r] = kernels->maximum(row, positions);
+    }
+  }
 }
 
 void ck_attend_mix(
-    ck_level level, const ck_attention *a, uint32_t chain, const float *weights, size_t stride, float *partial,
-    void *scratch) {
-  uint32_t low[MAX_GROUP];
-  uint32_t high[MAX_GROUP];
-  // read only by mix
-  ck_rows rows = rows_of(a, (float *)(uintptr_t)weights, stride, low, high);
-  uint32_t end = (chain + 1) * CHAIN_PAGES;
-  rows.partial = partial;
-  rows.page = scratch;
-  memset(partial, 0, (size_t)a->group * a->head_size * sizeof(float));
-  if (chain * CHAIN_PAGES >= rows.end_page) return;
-  ck_kernels_at(level)->mix(&rows, chain * CHAIN_PAGES, end < rows.end_page ? end : rows.end_page);
+    ck_level level, const ck_attention *a, uint32_t kv_heads, uint32_t chain, uint32_t next_chain,
+    const float *largest, float *scores, size_t stride, float *partial, void *scratch) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  part p;
+  if (!begin(&p, a, chain, scores, stride, scratch)) return;
+  uint32_t positions = (p.rows.end_page - p.rows.first_page) * CK_PAGE;
+  uint32_t chains = (a->first_position + CK_CHAIN) / CK_CHAIN;
+  uint32_t heads = kv_heads * a->group;
+  float *base = p.rows.scores;
+  for (uint32_t head = 0; head < kv_heads; head++) {
+    turn(&p, a, head, kv_heads, next_chain);
+    p.rows.scores = base + stride * head * a->group;
+    for (uint32_t r = 0; r < a->group; r++) {
+      float most = largest[head * a->group + r];
+      for (uint32_t c = 1; c < chains; c++) {
+        float other = largest[(size_t)heads * c + head * a->group + r];
+        if (other > most) most = other;
+      }
+      kernels->weights(p.rows.scores + stride * r, positions, most);
+    }
+    p.rows.partial = partial + (size_t)head * a->group * a->head_size;
+    memset(p.rows.partial, 0, (size_t)a->group * a->head_size * sizeof(float));
+    kernels->mix(&p.rows, p.rows.first_page, p.rows.end_page);
+  }
+}
+
+void ck_attend_add(
+    ck_level level, const ck_attention *a, uint32_t heads, uint32_t first_chain, uint32_t end_chain,
+    const float *weights, size_t stride, const float *partials, size_t partial_stride, float *sums,
+    float *totals) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  uint32_t first = first_chain * CK_CHAIN;
+  uint32_t end = padded(a->first_position + 1);
+  if (end > end_chain * CK_CHAIN) end = end_chain * CK_CHAIN;
+  if (end <= first) return;
+  for (uint32_t h = 0; h < heads; h++) {
+    kernels->sum(weights + stride * h + first, end - first, sums + 16 * (size_t)h);
+  }
+  uint32_t elements = heads * a->head_size;
+  for (uint32_t c = first_chain; c * CK_CHAIN < end; c++) {
+    kernels->add(partials + partial_stride * c, elements, totals);
+  }
 }
 
 void ck_attend_finish(
-    const ck_attention *a, uint32_t head, const float *partials, size_t partial_stride, float sum) {
-  uint32_t chains = (a->first_position + 1 + CK_CHAIN - 1) / CK_CHAIN;
-  float inverse = 1.0f / sum;
-  float *to = a->out + (size_t)head * a->head_size;
-  for (uint32_t d = 0; d < a->head_size; d++) {
-    float total = 0;
-    for (uint32_t c = 0; c < chains; c++) {
-      total = total + partials[partial_stride * c + (size_t)head * a->head_size + d];
-    }
-    to[d] = total * inverse;
+    ck_level level, uint32_t heads, uint32_t head_size, const float *sums, const float *totals, float *out) {
+  for (uint32_t h = 0; h < heads; h++) {
+    float inverse = 1.0f / ck_kernels_at(level)->tree(sums + 16 * (size_t)h);
+    const float *from = totals + (size_t)h * head_size;
+    float *to = out + (size_t)h * head_size;
+    for (uint32_t d = 0; d < head_size; d++) to[d] = from[d] * inverse;
   }
 }

@@ -151,9 +151,6 @@ static void blocks_read(
 
 // ---------------------------------------------------------------- weights
 
-// How far ahead of its use memory is asked for, in bytes.
-enum { QUANTS_AHEAD = 6144 };
-
 typedef struct shape {
   int low_bits;
   int high_bits;
@@ -214,7 +211,7 @@ CK_INLINE __m256 unsigned_bytes(const uint8_t *p) {
 // Eight rows of a tile against T tokens. `scales` and `quants` point at the first block; `half` is 0 or 1.
 CK_INLINE void half_products(
     const shape s, const uint32_t T, const uint8_t *scales, const uint8_t *quants, uint32_t half,
-    uint32_t blocks, const ck_record *records, size_t stride, float *dst) {
+    ptrdiff_t ahead, uint32_t blocks, const ck_record *records, size_t stride, float *dst) {
   const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
   const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
   const uint32_t run = super ? 8 : 1;
@@ -274,10 +271,11 @@ CK_INLINE void half_products(
           break;
         case CK_SCALES_NONE: break;
       }
-      // the tile after this one, into the second level cache; the second half finds its own in the first
+      // the tiles after these, into the second level cache; the second half finds its own in the first
       if (half == 0) {
+        _mm_prefetch((const char *)(scales + ahead), _MM_HINT_T1);
         for (int line = 0; line < s.low_bits + s.high_bits; line++) {
-          _mm_prefetch((const char *)(quants + QUANTS_AHEAD + 64 * line), _MM_HINT_T1);
+          _mm_prefetch((const char *)(quants + ahead + 64 * line), _MM_HINT_T1);
         }
       }
       __m256i isums[4];
@@ -335,6 +333,8 @@ CK_INLINE void half_products(
 typedef struct job {
   const uint8_t *tile;
   size_t scales_bytes;
+  // from the tile to the memory to ask for
+  ptrdiff_t ahead;
   uint32_t blocks;
   const uint8_t *records;
   size_t stride;
@@ -346,7 +346,7 @@ typedef struct job {
   static __attribute__((noinline)) void name##_##T(const job *j, uint32_t token) {            \
     for (uint32_t half = 0; half < 2; half++) {                                               \
       half_products(                                                                          \
-          s, T, j->tile, j->tile + j->scales_bytes, half, j->blocks,                          \
+          s, T, j->tile, j->tile + j->scales_bytes, half, j->ahead, j->blocks,                \
           (const ck_record *)(const void *)(j->records + j->stride * token), j->stride,       \
           j->dst + 16 * token);                                                               \
     }                                                                                         \
@@ -468,16 +468,18 @@ static void float_products(
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
-    uint32_t tokens, float *dst) {
+    uint32_t tokens, const uint8_t *ahead, float *dst) {
   if (!ck_type_takes_blocks(matrix->type)) {
     float_products(matrix, input, tile, tiles, token, tokens, dst);
     return;
   }
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
+  ptrdiff_t distance = distance_to(ahead, matrix->data + tile_bytes * tile);
   for (uint32_t i = 0; i < tiles; i++) {
     job j = {
         .tile = matrix->data + tile_bytes * (tile + i),
         .scales_bytes = ck_scales_bytes(ck_traits_of(matrix->type), matrix->cols),
+        .ahead = distance,
         .blocks = matrix->cols / 32,
         .records = input->blocks + input->block_stride * token,
         .stride = input->block_stride,
@@ -566,7 +568,9 @@ const ck_kernels ck_kernels_avx2 = {
     .all_finite = all_finite,
     .rope = rope,
     .scores = scores,
-    .softmax = softmax,
+    .weights = weights_of,
+    .sum = sum_of,
+    .tree = tree_of,
     .mix = mix,
     .maximum = maximum_of,
     .find_above = find_above,

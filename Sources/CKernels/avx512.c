@@ -124,14 +124,6 @@ static void blocks_read(
 
 // ---------------------------------------------------------------- weights
 
-// How far ahead of its use memory is asked for, in bytes, into the second level cache: with few tokens a tile's
-// arithmetic takes less time than its memory, and leaves too few loads in flight to hide it.
-enum {
-  QUANTS_AHEAD = 6144,
-  SCALES_AHEAD = 1536,
-  FLOATS_AHEAD = 2048,
-};
-
 typedef struct shape {
   int low_bits;
   int high_bits;
@@ -222,7 +214,7 @@ CK_INLINE __m512 bytes_float(const uint8_t *p) {
 // One tile of 16 rows against T tokens: the chain of N1 item 3 in T registers.
 CK_INLINE void tile_products(
     const shape s, const ck_profile profile, const uint32_t T, const uint8_t *scales, const uint8_t *quants,
-    uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
+    ptrdiff_t ahead, uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
   const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
   const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
   const uint32_t run = super ? 8 : 1;
@@ -284,17 +276,10 @@ CK_INLINE void tile_products(
         case CK_SCALES_NONE: break;
       }
       unpack(s, quants, w);
-      quants += (s.low_bits + s.high_bits) * 64;
-      // 8 bit weights have no unpacking to hide behind: there the next block, and near, is what helps
-      if (s.low_bits == 8) {
-        for (int line = 0; line < 8; line++) {
-          _mm_prefetch((const char *)(quants + (T <= 4 ? 0 : 512) + 64 * line), _MM_HINT_T0);
-        }
-      } else {
-        _mm_prefetch((const char *)(scales + SCALES_AHEAD), _MM_HINT_T1);
-        for (int line = 0; line < s.low_bits + s.high_bits; line++) {
-          _mm_prefetch((const char *)(quants + QUANTS_AHEAD + 64 * line), _MM_HINT_T1);
-        }
+      // With few tokens a tile's arithmetic takes less time than its memory, and leaves too few loads in flight to hide it.
+      _mm_prefetch((const char *)(scales + ahead), _MM_HINT_T1);
+      for (int line = 0; line < s.low_bits + s.high_bits; line++) {
+        _mm_prefetch((const char *)(quants + ahead + 64 * line), _MM_HINT_T1);
       }
 #pragma clang loop unroll(full)
       for (uint32_t t = 0; t < T; t++) {
@@ -321,6 +306,7 @@ CK_INLINE void tile_products(
           sums[t] = _mm512_fmadd_ps(mw, sum, sums[t]);
         }
       }
+      quants += (s.low_bits + s.high_bits) * 64;
       records += record_bytes(profile);
     }
   }
@@ -330,6 +316,8 @@ CK_INLINE void tile_products(
 typedef struct job {
   const uint8_t *tile;
   size_t scales_bytes;
+  // from the tile to the memory to ask for
+  ptrdiff_t ahead;
   uint32_t blocks;
   const uint8_t *records;
   size_t stride;
@@ -340,8 +328,8 @@ typedef struct job {
 #define TILE(name, s, profile, T)                                                                     \
   static __attribute__((noinline)) void name##_##T(const job *j, uint32_t token) {                    \
     tile_products(                                                                                    \
-        s, profile, T, j->tile, j->tile + j->scales_bytes, j->blocks, j->records + j->stride * token, \
-        j->stride, j->dst + 16 * token);                                                              \
+        s, profile, T, j->tile, j->tile + j->scales_bytes, j->ahead, j->blocks,                       \
+        j->records + j->stride * token, j->stride, j->dst + 16 * token);                              \
   }
 
 #define TILES(name, s, profile)                                      \
@@ -393,7 +381,7 @@ CK_INLINE __m512 float_weights(const ck_type type, const uint8_t *p) {
 // N tiles against T tokens, N * T chains.
 CK_INLINE void float_tile(
     const ck_type type, const uint32_t N, const uint32_t T, const uint8_t *tile, size_t tile_bytes,
-    uint32_t cols, const float *x, size_t stride, float *dst, size_t dst_stride) {
+    ptrdiff_t ahead, uint32_t cols, const float *x, size_t stride, float *dst, size_t dst_stride) {
   const size_t step = type == CK_F32 ? 64 : 32;
   __m512 sums[16];
   for (uint32_t i = 0; i < N * T; i++) sums[i] = _mm512_setzero_ps();
@@ -401,8 +389,8 @@ CK_INLINE void float_tile(
     __m512 w[4];
     for (uint32_t n = 0; n < N; n++) {
       w[n] = float_weights(type, tile + tile_bytes * n + step * k);
-      if (N == 4 && type != CK_F32) {
-        _mm_prefetch((const char *)(tile + tile_bytes * n + step * k + FLOATS_AHEAD), _MM_HINT_T1);
+      if (N == 4 && (type == CK_F32 || k % 2 == 0)) {
+        _mm_prefetch((const char *)(tile + tile_bytes * n + step * k + ahead), _MM_HINT_T1);
       }
     }
 #pragma clang loop unroll(full)
@@ -419,6 +407,7 @@ CK_INLINE void float_tile(
 typedef struct float_job {
   const uint8_t *tile;
   size_t tile_bytes;
+  ptrdiff_t ahead;
   uint32_t cols;
   const float *x;
   size_t stride;
@@ -429,8 +418,8 @@ typedef struct float_job {
 #define FLOAT_TILE(name, type, N, T)                                                                      \
   static __attribute__((noinline)) void name##_##N##_##T(const float_job *j, uint32_t n, uint32_t t) {    \
     float_tile(                                                                                           \
-        type, N, T, j->tile + j->tile_bytes * n, j->tile_bytes, j->cols, j->x + j->stride * t, j->stride, \
-        j->dst + j->dst_stride * n + 16 * t, j->dst_stride);                                              \
+        type, N, T, j->tile + j->tile_bytes * n, j->tile_bytes, j->ahead, j->cols, j->x + j->stride * t,  \
+        j->stride, j->dst + j->dst_stride * n + 16 * t, j->dst_stride);                                   \
   }
 
 #define FLOAT_TYPE(name, type)                                                                        \
@@ -464,11 +453,12 @@ FLOAT_TYPE(bf16, CK_BF16)
 
 static void float_products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
-    uint32_t tokens, float *dst) {
+    uint32_t tokens, const uint8_t *ahead, float *dst) {
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
   float_job j = {
       .tile = matrix->data + tile_bytes * tile,
       .tile_bytes = tile_bytes,
+      .ahead = distance_to(ahead, matrix->data + tile_bytes * tile),
       .cols = matrix->cols,
       .x = input->values + input->value_stride * token,
       .stride = input->value_stride,
@@ -487,16 +477,18 @@ static void float_products(
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
-    uint32_t tokens, float *dst) {
+    uint32_t tokens, const uint8_t *ahead, float *dst) {
   if (!ck_type_takes_blocks(matrix->type)) {
-    float_products(matrix, input, tile, tiles, token, tokens, dst);
+    float_products(matrix, input, tile, tiles, token, tokens, ahead, dst);
     return;
   }
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
+  ptrdiff_t distance = distance_to(ahead, matrix->data + tile_bytes * tile);
   for (uint32_t i = 0; i < tiles; i++) {
     job j = {
         .tile = matrix->data + tile_bytes * (tile + i),
         .scales_bytes = ck_scales_bytes(ck_traits_of(matrix->type), matrix->cols),
+        .ahead = distance,
         .blocks = matrix->cols / 32,
         .records = input->blocks + input->block_stride * token,
         .stride = input->block_stride,
@@ -581,7 +573,9 @@ const ck_kernels ck_kernels_avx512 = {
     .all_finite = all_finite,
     .rope = rope,
     .scores = scores,
-    .softmax = softmax,
+    .weights = weights_of,
+    .sum = sum_of,
+    .tree = tree_of,
     .mix = mix,
     .maximum = maximum_of,
     .find_above = find_above,

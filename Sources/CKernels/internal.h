@@ -92,6 +92,10 @@ typedef struct ck_rows {
   uint32_t count;
   uint32_t first_page;
   uint32_t end_page;
+  // what is read after end_page, to be asked for: pages next_page ..< next_end of KV head next_head; none where equal
+  uint32_t next_head;
+  uint32_t next_page;
+  uint32_t next_end;
   // (head_size, 16) or (16, head_size): two converted pages
   float *page;
   // (count, head_size)
@@ -105,10 +109,11 @@ typedef struct ck_rows {
 typedef struct ck_kernels {
   bool (*quantise)(ck_profile, const float *, uint32_t, void *);
   void (*blocks_read)(ck_profile, const void *, uint32_t, int16_t *, float *, float *);
-  // dst[(tile * tokens + token) * 16 + row], tiles and tokens counted from the first
+  // dst[(tile * tokens + token) * 16 + row], tiles and tokens counted from the first. `ahead` is asked for, as much as
+  // the tiles' own memory, and never read
   void (*products)(
       const ck_matrix *, const ck_input *, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
-      float *dst);
+      const uint8_t *ahead, float *dst);
   void (*rms_norm)(const float *, const float *, uint32_t, float, float *);
   void (*exp)(const float *, uint32_t, float *);
   void (*silu)(const float *, uint32_t, float *);
@@ -122,8 +127,12 @@ typedef struct ck_kernels {
   void (*rope)(ck_rope_style, float *, uint32_t, uint32_t, uint32_t, const float *);
   // scores of all rows over the pages, scaled and capped
   void (*scores)(const ck_rows *);
-  // scores of row r to weights exp(s - max); masked ones become 0. Returns the sum
-  float (*softmax)(const ck_rows *, uint32_t r);
+  // scores to weights exp(s - largest); n is a multiple of 16, and for `sum` too
+  void (*weights)(float *, uint32_t n, float largest);
+  // lane l += x[16i + l], i ascending
+  void (*sum)(const float *, uint32_t n, float lanes[16]);
+  // the tree of N1 item 4
+  float (*tree)(const float lanes[16]);
   // adds the weighted values of pages first ..< end, inside one block of 256 positions, to `partial`
   void (*mix)(const ck_rows *, uint32_t first, uint32_t end);
   float (*maximum)(const float *, uint32_t);
@@ -134,6 +143,11 @@ typedef struct ck_kernels {
 extern const ck_kernels ck_kernels_scalar;
 extern const ck_kernels ck_kernels_avx2;
 extern const ck_kernels ck_kernels_avx512;
+
+// The way from one address to another, which need not be of one object.
+CK_INLINE ptrdiff_t distance_to(const uint8_t *to, const uint8_t *from) {
+  return (ptrdiff_t)((intptr_t)to - (intptr_t)from);
+}
 
 const ck_kernels *ck_kernels_at(ck_level level);
 

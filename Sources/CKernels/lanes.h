@@ -150,6 +150,16 @@ CK_INLINE const uint16_t *page_of(const ck_attention *a, const uint16_t *pages, 
   return pages + a->page_stride * (size_t)a->pages[page] + (size_t)a->kv_head * a->head_size * CK_PAGE;
 }
 
+// Page `page` of those before `end`, or what is read after them; `here` where nothing is.
+CK_INLINE const uint16_t *page_ahead(
+    const ck_rows *in, const uint16_t *pages, uint32_t page, uint32_t end, const uint16_t *here) {
+  const ck_attention *a = in->attention;
+  if (page < end) return page_of(a, pages, page);
+  uint32_t next = in->next_page + (page - end);
+  if (next >= in->next_end) return here;
+  return pages + a->page_stride * (size_t)a->pages[next] + (size_t)in->next_head * a->head_size * CK_PAGE;
+}
+
 // Scores of `rows` query rows at 16 positions of each of `pages` pages: one chain each.
 CK_INLINE void score_tile(
     const ck_rows *in, uint32_t row, const uint32_t rows, uint32_t page, const uint32_t pages) {
@@ -159,11 +169,10 @@ CK_INLINE void score_tile(
   const float *query = in->queries + (size_t)row * a->head_size;
   for (uint32_t p = 0; p < pages; p++) keys[p] = page_of(a, a->keys, page + p);
   for (uint32_t i = 0; i < rows * pages; i++) sums[i] = l_zero();
-  // the pages after these, asked for while these are worked on
+  // the pages after the next ones, asked for while these are worked on
   const uint16_t *ahead[4];
   for (uint32_t p = 0; p < pages; p++) {
-    bool more = in->end_page - page > pages + p;
-    ahead[p] = more ? page_of(a, a->keys, page + pages + p) : keys[p];
+    ahead[p] = page_ahead(in, a->keys, page + 2 * pages + p, in->end_page, keys[p]);
   }
   for (uint32_t d = 0; d < a->head_size; d++) {
     lanes key[4];
@@ -236,24 +245,25 @@ static void scores(const ck_rows *in) {
   }
 }
 
-static float softmax(const ck_rows *rows, uint32_t r) {
-  float *row = rows->scores + rows->stride * r;
-  uint32_t base = rows->first_page * CK_PAGE;
-  uint32_t count = (rows->end_page - rows->first_page) * CK_PAGE;
-  float lowest = ck_bits_float(0xff800000);
-  for (uint32_t p = base; p < rows->low[r]; p++) row[p - base] = lowest;
-  for (uint32_t p = rows->high[r]; p < base + count; p++) row[p - base] = lowest;
-  lanes maximum = l_set1(lowest);
-  for (uint32_t i = 0; i < count; i += 16) maximum = l_max(l_load(row + i), maximum);
-  lanes largest = l_set1(l_largest(maximum));
-  lanes sum = l_zero();
-  for (uint32_t i = 0; i < count; i += 16) {
-    lanes weight = l_exp(l_sub(l_load(row + i), largest));
-    l_store(row + i, weight);
-    sum = l_add(sum, weight);
-  }
-  return l_sum(sum);
+static void weights_of(float *row, uint32_t n, float largest) {
+  lanes maximum = l_set1(largest);
+  for (uint32_t i = 0; i < n; i += 16) l_store(row + i, l_exp(l_sub(l_load(row + i), maximum)));
 }
+
+static void sum_of(const float *x, uint32_t n, float sums[16]) {
+  lanes sum = l_load(sums);
+  for (uint32_t i = 0; i < n; i += 16) sum = l_add(sum, l_load(x + i));
+  l_store(sums, sum);
+}
+
+static float tree_of(const float sums[16]) {
+  return l_sum(l_load(sums));
+}
+
+enum {
+  // pages; their memory is there when it is needed
+  MIX_AHEAD = 8,
+};
 
 // Adds pages first ..< end to `rows` rows and 16 * vectors dimensions of `partial`.
 CK_INLINE void mix_tile(
@@ -275,8 +285,7 @@ CK_INLINE void mix_tile(
   for (uint32_t page = first; page < end; page++) {
     const uint16_t *values = page_of(a, a->values, page) + dimension;
     bool whole = page * CK_PAGE >= from && (page + 1) * CK_PAGE <= to;
-    const uint16_t *ahead = values;
-    if (in->end_page - page > 2) ahead = page_of(a, a->values, page + 2) + dimension;
+    const uint16_t *ahead = page_ahead(in, a->values, page + MIX_AHEAD, end, values - dimension) + dimension;
     for (uint32_t p = 0; p < CK_PAGE; p++) {
       if (rows <= 3) {
         for (uint32_t c = 0; c < vectors; c += 2) {

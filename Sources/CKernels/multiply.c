@@ -22,6 +22,7 @@ typedef struct walk {
   uint32_t end_tile;
   uint32_t end_token;
   uint32_t tiles_at_once;
+  size_t tile_bytes;
 } walk;
 
 // Few tokens: several tiles at once keep more loads and chains in flight.
@@ -30,8 +31,15 @@ static walk walk_of(const ck_matrix *matrix, ck_range range) {
   if (range.first_tile > w.end_tile) w.range.first_tile = w.end_tile;
   if (range.tiles < w.end_tile - w.range.first_tile) w.end_tile = w.range.first_tile + range.tiles;
   w.end_token = range.first_token + range.tokens;
+  w.tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
   w.tiles_at_once = range.tokens <= CK_MAX_TOKENS / CK_MAX_TILES ? CK_MAX_TILES : 1;
   return w;
+}
+
+// What is read after the tiles before `tile`: those from there on, or what the caller goes on with.
+static const uint8_t *after(const walk *w, const ck_matrix *matrix, uint32_t tile) {
+  if (tile < w->end_tile || w->range.next == NULL) return matrix->data + w->tile_bytes * tile;
+  return w->range.next;
 }
 
 static void emit(
@@ -70,7 +78,7 @@ void ck_multiply(
     uint32_t tokens = w.end_token - token < CK_MAX_TOKENS ? w.end_token - token : CK_MAX_TOKENS;
     for (uint32_t tile = w.range.first_tile; tile < w.end_tile; tile += w.tiles_at_once) {
       uint32_t tiles = w.end_tile - tile < w.tiles_at_once ? w.end_tile - tile : w.tiles_at_once;
-      kernels->products(matrix, input, tile, tiles, token, tokens, products);
+      kernels->products(matrix, input, tile, tiles, token, tokens, after(&w, matrix, tile + tiles), products);
       emit(matrix, output, tile, tiles, token, tokens, products);
     }
   }
@@ -84,12 +92,13 @@ void ck_multiply_gated(
   _Alignas(64) float ups[CK_MAX_TOKENS * CK_TILE_ROWS];
   ck_output plain = {.values = output->values, .stride = output->stride};
   walk w = walk_of(gate, range);
+  size_t up_bytes = ck_tile_bytes(up->type, up->cols);
   for (uint32_t token = range.first_token; token < w.end_token; token += CK_MAX_TOKENS) {
     uint32_t tokens = w.end_token - token < CK_MAX_TOKENS ? w.end_token - token : CK_MAX_TOKENS;
     for (uint32_t tile = w.range.first_tile; tile < w.end_tile; tile += w.tiles_at_once) {
       uint32_t tiles = w.end_tile - tile < w.tiles_at_once ? w.end_tile - tile : w.tiles_at_once;
-      kernels->products(gate, input, tile, tiles, token, tokens, gates);
-      kernels->products(up, input, tile, tiles, token, tokens, ups);
+      kernels->products(gate, input, tile, tiles, token, tokens, up->data + up_bytes * tile, gates);
+      kernels->products(up, input, tile, tiles, token, tokens, after(&w, gate, tile + tiles), ups);
       kernels->gate(ups, tiles * tokens * CK_TILE_ROWS, gates);
       emit(gate, &plain, tile, tiles, token, tokens, gates);
     }

@@ -186,7 +186,8 @@ static void float_products(
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
-    uint32_t tokens, float *dst) {
+    uint32_t tokens, const uint8_t *ahead, float *dst) {
+  (void)ahead;
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
   memset(dst, 0, (size_t)tiles * tokens * CK_TILE_ROWS * sizeof(float));
   for (uint32_t i = 0; i < tiles; i++) {
@@ -295,23 +296,18 @@ static void scores(const ck_rows *rows) {
   }
 }
 
-static float softmax(const ck_rows *rows, uint32_t r) {
-  float *row = rows->scores + rows->stride * r;
-  uint32_t base = rows->first_page * CK_PAGE;
-  uint32_t end = rows->end_page * CK_PAGE;
-  float maximum = ck_bits_float(0xff800000);
-  for (uint32_t p = rows->low[r]; p < rows->high[r]; p++) {
-    if (row[p - base] > maximum) maximum = row[p - base];
-  }
-  float lanes[16] = {0};
-  for (uint32_t p = base; p < end; p++) {
-    bool seen = p >= rows->low[r] && p < rows->high[r];
-    float difference = row[p - base] - maximum;
-    float weight = seen ? exp_of(difference) : 0;
-    row[p - base] = weight;
-    lanes[p % 16] += weight;
-  }
-  return tree16(lanes);
+static void weights_of(float *row, uint32_t n, float largest) {
+  for (uint32_t i = 0; i < n; i++) row[i] = exp_of(row[i] - largest);
+}
+
+static void sum_of(const float *x, uint32_t n, float lanes[16]) {
+  for (uint32_t i = 0; i < n; i++) lanes[i % 16] += x[i];
+}
+
+static float tree_of(const float lanes[16]) {
+  float copy[16];
+  memcpy(copy, lanes, sizeof copy);
+  return tree16(copy);
 }
 
 static void mix(const ck_rows *rows, uint32_t first, uint32_t end) {
@@ -367,7 +363,9 @@ const ck_kernels ck_kernels_scalar = {
     .all_finite = all_finite,
     .rope = rope,
     .scores = scores,
-    .softmax = softmax,
+    .weights = weights_of,
+    .sum = sum_of,
+    .tree = tree_of,
     .mix = mix,
     .maximum = maximum_of,
     .find_above = find_above,

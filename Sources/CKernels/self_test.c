@@ -116,9 +116,9 @@ static uint64_t test_products(ck_level level, uint64_t hash) {
       draw_weights(&s, (ck_type)type, source);
       ck_pack((ck_type)type, source, ROWS, COLS, 0, 2, packed);
       ck_matrix matrix = {packed, (ck_type)type, ROWS, COLS};
-      ck_multiply(level, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS});
+      ck_multiply(level, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS, NULL});
       hash = digest(hash, out, sizeof out);
-      ck_multiply_gated(level, &matrix, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS});
+      ck_multiply_gated(level, &matrix, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS, NULL});
       hash = digest(hash, out, sizeof out);
     }
   }

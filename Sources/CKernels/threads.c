@@ -29,19 +29,20 @@ static uint32_t load(const uint32_t *word) {
   return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }
 
-// Waits until *word differs from `seen`.
-static void wait_change(uint32_t *word, uint32_t *sleepers, uint32_t seen, uint32_t spin_ns) {
-  if (load(word) != seen) return;
+// Waits until *word differs from `seen`; false where it had to sleep.
+static bool wait_change(uint32_t *word, uint32_t *sleepers, uint32_t seen, uint32_t spin_ns) {
+  if (load(word) != seen) return true;
   uint64_t start = now_ns();
   do {
     for (int i = 0; i < 16; i++) {
       _mm_pause();
-      if (load(word) != seen) return;
+      if (load(word) != seen) return true;
     }
   } while (now_ns() - start < spin_ns);
   __atomic_fetch_add(sleepers, 1, __ATOMIC_SEQ_CST);
   while (load(word) == seen) syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
   __atomic_fetch_sub(sleepers, 1, __ATOMIC_SEQ_CST);
+  return false;
 }
 
 static void change(uint32_t *word, const uint32_t *sleepers) {
@@ -56,12 +57,26 @@ void ck_barrier_init(ck_barrier *barrier, uint32_t parties) {
 
 void ck_barrier_wait(ck_barrier *barrier, uint32_t spin_ns) {
   uint32_t phase = load(&barrier->phase);
-  if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_SEQ_CST) == barrier->parties) {
+  if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_SEQ_CST) == load(&barrier->parties)) {
     __atomic_store_n(&barrier->arrived, 0, __ATOMIC_SEQ_CST);
     change(&barrier->phase, &barrier->sleepers);
     return;
   }
-  wait_change(&barrier->phase, &barrier->sleepers, phase, spin_ns);
+  if (!wait_change(&barrier->phase, &barrier->sleepers, phase, spin_ns)) {
+    __atomic_fetch_add(&barrier->sleeps, 1, __ATOMIC_SEQ_CST);
+  }
+}
+
+void ck_barrier_set_parties(ck_barrier *barrier, uint32_t parties) {
+  __atomic_store_n(&barrier->parties, parties, __ATOMIC_SEQ_CST);
+}
+
+uint32_t ck_barrier_sleepers(const ck_barrier *barrier) {
+  return load(&barrier->sleepers);
+}
+
+uint32_t ck_barrier_sleeps(const ck_barrier *barrier) {
+  return load(&barrier->sleeps);
 }
 
 void ck_gate_init(ck_gate *gate) {
@@ -77,7 +92,7 @@ void ck_gate_advance(ck_gate *gate) {
 }
 
 uint32_t ck_gate_wait(ck_gate *gate, uint32_t seen, uint32_t spin_ns) {
-  wait_change(&gate->value, &gate->sleepers, seen, spin_ns);
+  (void)wait_change(&gate->value, &gate->sleepers, seen, spin_ns);
   return load(&gate->value);
 }
 
@@ -87,4 +102,10 @@ void ck_counter_set(ck_counter *counter, uint32_t value) {
 
 uint32_t ck_counter_take(ck_counter *counter) {
   return __atomic_fetch_add(&counter->next, 1, __ATOMIC_SEQ_CST);
+}
+
+uint32_t ck_counter_take_below(ck_counter *counter, uint32_t limit) {
+  if (load(&counter->next) >= limit) return limit;
+  uint32_t taken = ck_counter_take(counter);
+  return taken < limit ? taken : limit;
 }

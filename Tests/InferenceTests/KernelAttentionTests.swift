@@ -93,6 +93,57 @@ struct AttentionCase {
     return out
   }
 
+  /// One token's attention in parts, chain by chain, added up to chain `cut` and from there; of the head that `attend` computes.
+  func attendInParts(_ level: ck_level, cut: Int) -> [Float] {
+    let heads = kvHeads * group
+    let chains = (positions + 255) / 256
+    let stride = (positions + 15) / 16 * 16 + 16
+    let all = (0..<kvHeads).flatMap { _ in queries }
+    let scratch = KernelMemory(2 * 16 * headSize * 4)
+    let scores = KernelMemory(heads * stride * 4)
+    let largest = KernelMemory(chains * heads * 4)
+    let partials = KernelMemory(chains * heads * headSize * 4)
+    var sums = [Float](repeating: 0, count: heads * 16)
+    var totals = [Float](repeating: 0, count: heads * headSize)
+    var out = [Float](repeating: .nan, count: heads * headSize)
+    all.withUnsafeBufferPointer { queries in
+      pages.withUnsafeBufferPointer { pages in
+        guard let queries = queries.baseAddress, let pages = pages.baseAddress else { return }
+        out.withUnsafeMutableBufferPointer { out in
+          guard let out = out.baseAddress else { return }
+          var attention = ck_attention(
+            keys: keys.bound(UInt16.self), values: values.bound(UInt16.self),
+            page_stride: ck_page_elements(UInt32(kvHeads), UInt32(headSize)), pages: pages, queries: queries,
+            query_stride: heads * headSize, out: out, out_stride: heads * headSize, kv_head: 0,
+            group: UInt32(group), head_size: UInt32(headSize), first_position: UInt32(positions - 1),
+            tokens: 1,
+            scale: 1 / Float(headSize).squareRoot(), window: 0, soft_cap: softCap)
+          let kv = UInt32(kvHeads)
+          let count = UInt32(chains)
+          for chain in (0..<count).reversed() {
+            ck_attend_scores(
+              level, &attention, kv, chain, min(chain + 1, count), scores.bound(Float.self), stride,
+              largest.bound(Float.self) + Int(chain) * heads, scratch.base)
+          }
+          for chain in (0..<count).reversed() {
+            ck_attend_mix(
+              level, &attention, kv, chain, count, largest.bound(Float.self), scores.bound(Float.self),
+              stride,
+              partials.bound(Float.self) + Int(chain) * heads * headSize, scratch.base)
+          }
+          for range in [0..<UInt32(cut), UInt32(cut)..<count] {
+            ck_attend_add(
+              level, &attention, UInt32(heads), range.lowerBound, range.upperBound, scores.bound(Float.self),
+              stride,
+              partials.bound(Float.self), heads * headSize, &sums, &totals)
+          }
+          ck_attend_finish(level, UInt32(heads), UInt32(headSize), sums, totals, out)
+        }
+      }
+    }
+    return Array(out[(kvHead * group * headSize)..<((kvHead + 1) * group * headSize)])
+  }
+
   /// The same in double precision.
   func exact() -> [Double] {
     var out: [Double] = []
@@ -177,6 +228,24 @@ struct AttentionCase {
       #expect(whole.allSatisfy { $0.isFinite }, "\(name)")
       for level in kernelLevels where level != CK_SCALAR || round % 4 == 0 {
         #expect(kernelBits(attention.attend(level, chunks: chunks)) == kernelBits(whole), "\(name), \(level)")
+      }
+    }
+  }
+
+  @Test func attentionInPartsGivesTheSameBits() {
+    let seed = UInt64.random(in: 0...UInt64.max)
+    var stream = KernelStream(seed)
+    for round in 0..<(kernelHeavy ? 300 : 12) {
+      let attention = AttentionCase(
+        seed: stream.next(), kvHeads: 1 + Int(stream.word() % 3), group: 1 + Int(stream.word() % 9),
+        headSize: 16 * (1 + Int(stream.word() % 9)), positions: 1 + Int(stream.word()) % 1_100, tokens: 1,
+        softCap: stream.word() % 3 == 0 ? 2 : 0)
+      let whole = attention.attend(kernelLevels.last ?? CK_SCALAR, chunks: [1])
+      let cut = Int(stream.word()) % ((attention.positions + 255) / 256 + 1)
+      for level in kernelLevels where level != CK_SCALAR || round % 4 == 0 {
+        #expect(
+          kernelBits(attention.attendInParts(level, cut: cut)) == kernelBits(whole),
+          "seed \(seed), round \(round), \(level)")
       }
     }
   }

@@ -214,7 +214,7 @@ import Testing
       rows.map { tile in
         ck_range(
           first_tile: UInt32(tile.0), tiles: UInt32(tile.1), first_token: UInt32(token.0),
-          tokens: UInt32(token.1))
+          tokens: UInt32(token.1), next: nil)
       }
     }
   }
@@ -264,7 +264,7 @@ import Testing
     var out = residual
     var value = matrix.value
     var batch = input.value
-    let range = ck_range(first_tile: 0, tiles: 3, first_token: 0, tokens: UInt32(tokens))
+    let range = ck_range(first_tile: 0, tiles: 3, first_token: 0, tokens: UInt32(tokens), next: nil)
     bias.withUnsafeBufferPointer { bias in
       out.withUnsafeMutableBufferPointer { out in
         guard let base = out.baseAddress else { return }
@@ -296,7 +296,7 @@ import Testing
     var gateValue = gate.value
     var upValue = up.value
     var batch = input.value
-    let range = ck_range(first_tile: 0, tiles: 5, first_token: 0, tokens: UInt32(tokens))
+    let range = ck_range(first_tile: 0, tiles: 5, first_token: 0, tokens: UInt32(tokens), next: nil)
     found.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
       var output = ck_output(values: base, stride: rows, bias: nil, residual: nil, residual_stride: 0)

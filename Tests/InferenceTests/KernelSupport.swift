@@ -136,7 +136,7 @@ struct KernelInput {
 /// The product of a matrix with a batch, in one call.
 func kernelProduct(_ level: ck_level, _ matrix: KernelMatrix, _ input: KernelInput, tokens: Int) -> [Float] {
   let tiles = ck_tile_count(matrix.value.rows)
-  let range = ck_range(first_tile: 0, tiles: tiles, first_token: 0, tokens: UInt32(tokens))
+  let range = ck_range(first_tile: 0, tiles: tiles, first_token: 0, tokens: UInt32(tokens), next: nil)
   return kernelProduct(level, matrix, input, tokens: tokens, ranges: [range])
 }
 

@@ -47,6 +47,26 @@ private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) 
     #expect(ck_counter_take(wrong.pointer) == 0)
   }
 
+  @Test func aBarrierMeetsWithFewerPartiesAndCountsWhoSlept() {
+    let barrier = Shared(ck_barrier())
+    ck_barrier_init(barrier.pointer, 3)
+    onThreads(3) { _ in ck_barrier_wait(barrier.pointer, 1_000_000) }
+    let before = ck_barrier_sleeps(barrier.pointer)
+    #expect(before <= 2)
+    ck_barrier_set_parties(barrier.pointer, 2)
+    onThreads(2) { index in
+      if index == 1 {
+        // Comes once the other one sleeps.
+        while ck_barrier_sleepers(barrier.pointer) == 0 { sched_yield() }
+      }
+      ck_barrier_wait(barrier.pointer, 0)
+    }
+    #expect(ck_barrier_sleeps(barrier.pointer) == before + 1)
+    ck_barrier_set_parties(barrier.pointer, 1)
+    ck_barrier_wait(barrier.pointer, 0)
+    #expect(ck_barrier_sleeps(barrier.pointer) == before + 1)
+  }
+
   @Test(arguments: [UInt32(0), 20_000]) func aGateWakesEveryWaiter(spin: UInt32) {
     let gate = Shared(ck_gate())
     let done = Shared(ck_barrier())

@@ -171,6 +171,8 @@ typedef struct ck_range {
   uint32_t tiles;
   uint32_t first_token;
   uint32_t tokens;
+  /// Weights that the caller reads after these: the second half of the work asks for their memory. May be NULL.
+  const uint8_t *_Nullable next;
 } ck_range;
 
 /// out[token][row] = products of N1 item 3, for the range's tiles and tokens. Indices are absolute.
@@ -292,29 +294,40 @@ void ck_attend(ck_level level, const ck_attention *attention, void *scratch);
 /// Positions whose products form one chain of additions (N1 item 7).
 enum { CK_CHAIN = 256 };
 
-// The same attention for one token (`tokens` is 1), in parts that many threads share when few sequences are long: all chains' scores,
-// then all heads' weights, then all chains' partial sums, then all heads' results. Same bits as ck_attend; no window.
+// The same attention for one token (`tokens` is 1) and all KV heads, in parts that threads share when few sequences are long: all
+// chains' scores, then all chains' mixtures, then their addition. Same bits as ck_attend; no window. `kv_head` is 0; the
+// queries and results of head h are h * head_size floats on. Whoever scores a chain best mixes it too: its scores are in that
+// thread's cache. `next_chain` is what the caller goes on with, whose memory is asked for; the count of chains where nothing.
 
 /// Scores of positions 256 chain ..< 256 chain + 256, as far as the token sees.
-/// - scores: (group, stride), all chains; stride at least the positions, rounded up to 16
+/// - scores: (kv_heads * group, stride), all chains; stride at least the positions, rounded up to 16
+/// - largest: (kv_heads * group), of this chain
 /// - scratch: 2 * 16 * head_size floats, aligned to 64
 void ck_attend_scores(
-    ck_level level, const ck_attention *attention, uint32_t chain, float *scores, size_t stride, void *scratch);
+    ck_level level, const ck_attention *attention, uint32_t kv_heads, uint32_t chain, uint32_t next_chain,
+    float *scores, size_t stride, float *largest, void *scratch);
 
-/// Turns a head's scores into weights, in place; returns their sum.
-float ck_attend_weights(
-    ck_level level, const ck_attention *attention, uint32_t head, float *scores, size_t stride);
-
-/// The weighted values of one chain.
-/// - partial: (group, head_size)
+/// Turns the chain's scores into weights, in place, and mixes its values with them.
+/// - largest: (chains, kv_heads * group)
+/// - partial: (kv_heads * group, head_size)
 void ck_attend_mix(
-    ck_level level, const ck_attention *attention, uint32_t chain, const float *weights, size_t stride,
-    float *partial, void *scratch);
+    ck_level level, const ck_attention *attention, uint32_t kv_heads, uint32_t chain, uint32_t next_chain,
+    const float *largest, float *scores, size_t stride, float *partial, void *scratch);
 
-/// Adds a head's chains in ascending order and divides by the sum, into `out`.
-/// - partials: (chains, group, head_size), stride `partial_stride` floats
+/// Adds the weights and the mixtures of chains first_chain ..< end_chain to `sums` and `totals`, which are zeros before the first
+/// chain; chains must come in ascending order. A thread that owns the first chains can begin while others still mix.
+/// - partials: (chains, heads, head_size), row stride `partial_stride` floats
+/// - sums: (heads, 16)
+/// - totals: (heads, head_size)
+void ck_attend_add(
+    ck_level level, const ck_attention *attention, uint32_t heads, uint32_t first_chain, uint32_t end_chain,
+    const float *weights, size_t stride, const float *partials, size_t partial_stride, float *sums,
+    float *totals);
+
+/// Divides the totals of all chains by their sums, into `out`.
+/// - out: (heads, head_size)
 void ck_attend_finish(
-    const ck_attention *attention, uint32_t head, const float *partials, size_t partial_stride, float sum);
+    ck_level level, uint32_t heads, uint32_t head_size, const float *sums, const float *totals, float *out);
 
 // ---------------------------------------------------------------- selection
 
@@ -339,10 +352,20 @@ typedef struct ck_barrier {
   uint32_t padding[15];
   uint32_t phase;
   uint32_t sleepers;
-  uint32_t rest[14];
+  uint32_t sleeps;
+  uint32_t rest[13];
 } ck_barrier;
 
 void ck_barrier_init(ck_barrier *barrier, uint32_t parties);
+
+/// From now on so many threads meet; to be called while none is on its way to the barrier.
+void ck_barrier_set_parties(ck_barrier *barrier, uint32_t parties);
+
+/// How many parties sleep now.
+uint32_t ck_barrier_sleepers(const ck_barrier *barrier);
+
+/// How many times a party had to sleep.
+uint32_t ck_barrier_sleeps(const ck_barrier *barrier);
 
 /// Waits for all parties: spins for about `spin_ns` nanoseconds, then sleeps in the kernel. Everything written
 /// before by any party is seen by all after.
@@ -375,6 +398,9 @@ void ck_counter_set(ck_counter *counter, uint32_t value);
 
 /// Takes the next number: every number is taken once.
 uint32_t ck_counter_take(ck_counter *counter);
+
+/// The same below `limit`; `limit` where all are taken, found out without disturbing whoever takes.
+uint32_t ck_counter_take_below(ck_counter *counter, uint32_t limit);
 
 #pragma clang assume_nonnull end
 

@@ -67,14 +67,17 @@ public enum Bench {
     /// Packed weights that a step reads once, and the multiplications and additions of one token.
     public var bytesPerStep: Int
     public var operationsPerToken: Int
+    /// Keys and values of one position, which a sequence's every later token reads.
+    public var bytesPerPosition: Int
     /// Bytes a second at which all threads together read the packed weights and do nothing else.
     public var bandwidth: Double
     /// Resident memory at its highest, in bytes.
     public var peakMemory: Int
 
-    /// The part of `bandwidth` that decoding at this rate uses for weights.
+    /// The part of `bandwidth` that decoding at this rate uses for weights, keys and values.
     public func share(of decode: Plan.Decode, _ rate: Double) -> Double {
-      bandwidth > 0 ? rate / Double(decode.batch) * Double(bytesPerStep) / bandwidth : 0
+      let bytes = bytesPerStep + decode.batch * decode.depth * bytesPerPosition
+      return bandwidth > 0 ? rate / Double(decode.batch) * Double(bytes) / bandwidth : 0
     }
   }
 
@@ -89,6 +92,7 @@ public enum Bench {
     var result = Result(
       level: engine.level, threads: engine.threadCount, bytesPerStep: model.bytesPerToken,
       operationsPerToken: model.operationsPerToken,
+      bytesPerPosition: engine.blockByteCount / Engine.blockSize,
       bandwidth: try engine.weightBandwidth(rounds: plan.rounds),
       peakMemory: 0)
     for length in plan.prefills {

@@ -2,20 +2,25 @@
 // Leaves out the arithmetic (CKernels) and the checking of items (Engine.swift). Start at work(_:), which every
 // worker runs from top to bottom; it is the decoder in the order of the paper.
 //
-// Each phase is cut into units, taken from a counter; a phase whose input is another's output waits at a barrier. For few tokens every
-// worker normalises and quantises its own copy of the input, which is cheaper than a barrier: five of those a layer remain.
-// Any cut gives the same bits, because no sum is ever divided between units.
+// Each phase is cut into units. A worker first takes those of its own part, in order, so that its memory can be asked for ahead of use
+// and what it wrote is found in its own cache; then what the others have not come to. A phase whose input is another's output waits at
+// a barrier. For few tokens every worker normalises and quantises its own copy of the input, which is cheaper than a barrier: five of
+// those a layer remain. Any cut gives the same bits, because no sum is ever divided between units.
 
 import CKernels
 import Glibc
 
 final class ForwardPass {
-  /// Counters: norm, qkv, rotate and store, attend, quantise, output, norm, gate and up, quantise, down; and, where positions are
-  /// shared, weights, mix, finish.
-  static let phasesPerLayer = 13
+  /// Phases with counters: norm, qkv, rotate and store, attend (or score), quantise, output, norm, gate and up, quantise, down; and,
+  /// where positions are shared, mix.
+  static let phasesPerLayer = 11
   static let otherPhases = 2
   /// Up to here each worker prepares all inputs for itself.
-  private static let fewTokens = 4
+  static let fewTokens = 4
+  /// Up to here memory limits the products, so weights are asked for ahead: so many bytes of them make a unit, which is what the
+  /// memory needs to answer in time.
+  private static let streamedTokens = 16
+  private static let streamedBytes = 12 << 10
   /// Rows of logits that are kept at a time, at most so many and at most 8 MB.
   private let logitRows: Int
 
@@ -30,14 +35,8 @@ final class ForwardPass {
   private let own: [Activations]
   private var scratch: [UnsafeMutableRawPointer]
   private var scratchReach = 0
-  /// For attention shared by position: (units, group, sharedStride) scores, (units, chains, group, headSize) partial sums, (units,
-  /// group) sums of weights.
-  private var shared: UnsafeMutablePointer<Float>?
-  private var sharedCapacity = 0
-  private var sharedStride = 0
-  private var sharedScores: UnsafeMutablePointer<Float>
-  private var sharedPartials: UnsafeMutablePointer<Float>
-  private var sharedSums: UnsafeMutablePointer<Float>
+  private var shared: SharedAttention?
+  private var pacing: Pacing
   private let logits: UnsafeMutablePointer<Float>
   private let samplers: [Sampler]
   private var rotations: [UnsafeMutablePointer<Float>?]
@@ -58,9 +57,9 @@ final class ForwardPass {
       Activations(rows: ForwardPass.fewTokens, workers: 1, shape: shape, profile: kernelProfile)
     }
     scratch = []
+    pacing = Pacing(workers: team.count)
     logitRows = min(32, max(1, (8 << 20) / (shape.vocabularySize * 4)))
     logits = .allocate(capacity: logitRows * shape.vocabularySize)
-    (sharedScores, sharedPartials, sharedSums) = (logits, logits, logits)
     samplers = (0..<team.count).map { _ in Sampler(vocabularySize: shape.vocabularySize, level: level) }
     rotations = Array(
       repeating: nil, count: (shape.contextLength + ForwardPass.rotationChunk - 1) / ForwardPass.rotationChunk
@@ -70,18 +69,27 @@ final class ForwardPass {
   deinit {
     for pointer in scratch { pointer.deallocate() }
     for pointer in rotations { pointer?.deallocate() }
-    shared?.deallocate()
     logits.deallocate()
   }
 
   /// nil when `cancelled` said so.
   func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
-    let plan = StepPlan(items: items, shape: shape, workers: team.count) { rotation(at: $0) }
+    let tokens = items.reduce(0) { $0 + $1.tokens.count }
+    let isPaced = tokens <= ForwardPass.fewTokens
+    let workers = isPaced ? pacing.workers(tokens: tokens) : team.count
+    let plan = StepPlan(items: items, shape: shape, workers: workers) { rotation(at: $0) }
     makeRoom(for: plan)
     let run = Run(plan: plan, items: items, activations: activations)
     run.clearFailures(workers: team.count)
     let isCancelled = withoutActuallyEscaping(cancelled) { cancelled in
-      team.run { worker in work(worker, run, cancelled) }
+      let sleeps = team.sleeps
+      let start = ContinuousClock.now
+      team.run(workers: workers) { worker in work(worker, run, cancelled) }
+      if isPaced {
+        let time = (ContinuousClock.now - start).components
+        pacing.stepped(
+          time: Double(time.seconds) + Double(time.attoseconds) * 1e-18, slept: team.sleeps != sleeps)
+      }
       return plan.cancellations[shape.layerCount - 1]
     }
     return isCancelled ? nil : results(run)
@@ -110,7 +118,7 @@ final class ForwardPass {
     let queryLength = shape.queryLength
     let keyLength = shape.keyLength
 
-    take(plan.counters, n) { row in
+    share(worker, plan.counters(0), n) { row in
       var embedding = weights.embedding
       ck_matrix_row(&embedding, UInt32(plan.tokens[row]), a.hidden + row * a.hiddenStride)
     }
@@ -118,14 +126,16 @@ final class ForwardPass {
 
     for layer in 0...last {
       let w = weights.layers[layer]
-      let counters = plan.counters + 1 + layer * ForwardPass.phasesPerLayer
+      let phase = 1 + layer * ForwardPass.phasesPerLayer
+      let next: LayerWeights? = layer < last ? weights.layers[layer + 1] : nil
 
       // x -> norm -> q, k, v
       var input = prepare(
-        worker, run, counters, from: a.hidden, stride: a.hiddenStride, columns: shape.embeddingLength,
+        worker, run, plan.counters(phase), from: a.hidden, stride: a.hiddenStride,
+        columns: shape.embeddingLength,
         norm: w.attentionNorm, for: [w.query, w.key, w.value])
       multiply(
-        worker, run, counters + 1, &input,
+        worker, run, plan.counters(phase + 1), &input, before: Upcoming(w.output),
         [
           Product(w.query, to: a.qkv, stride: a.qkvStride, bias: w.queryBias),
           Product(w.key, to: a.qkv + queryLength, stride: a.qkvStride, bias: w.keyBias),
@@ -135,16 +145,18 @@ final class ForwardPass {
 
       // q and k rotated, k and v into the cache, then softmax(q k) v per group of heads
       let keys = kv.keys(layer: layer)
-      if !plan.storesInAttention {
-        take(counters + 2, n) { row in
-          rotateAndStore(row, heads: 0..<shape.kvHeadCount, plan, a, w, keys)
-        }
-        team.barrier()
-      }
-      if plan.sharesPositions {
-        attendTogether(worker, plan, a, keys, counters + 3, counters + 10)
+      if plan.sharesPositions, let shared {
+        attendTogether(
+          worker, plan, a, w, keys, shared, scores: plan.counters(phase + 3),
+          mixtures: plan.counters(phase + 10))
       } else {
-        take(counters + 3, plan.units.count) { index in
+        if !plan.storesInAttention {
+          share(worker, plan.counters(phase + 2), n) { row in
+            rotateAndStore(row, heads: 0..<shape.kvHeadCount, plan, a, w, keys)
+          }
+          team.barrier()
+        }
+        share(worker, plan.counters(phase + 3), plan.units.count) { index in
           let unit = plan.units[index]
           if plan.storesInAttention {
             let first = plan.segments[unit.segment].first + unit.first
@@ -160,26 +172,32 @@ final class ForwardPass {
 
       // x += output . attended
       input = prepare(
-        worker, run, counters + 4, from: a.attended, stride: a.attendedStride, columns: queryLength,
+        worker, run, plan.counters(phase + 4), from: a.attended, stride: a.attendedStride,
+        columns: queryLength,
         norm: nil, for: [w.output])
       multiply(
-        worker, run, counters + 5, &input,
+        worker, run, plan.counters(phase + 5), &input, before: Upcoming(w.gate),
         [Product(w.output, to: a.hidden, stride: a.hiddenStride, bias: w.outputBias, residual: a.hidden)])
       team.barrier()
 
       // x -> norm -> silu(gate) * up
       input = prepare(
-        worker, run, counters + 6, from: a.hidden, stride: a.hiddenStride, columns: shape.embeddingLength,
+        worker, run, plan.counters(phase + 6), from: a.hidden, stride: a.hiddenStride,
+        columns: shape.embeddingLength,
         norm: w.feedForwardNorm, for: [w.gate, w.up])
-      multiplyGated(worker, run, counters + 7, &input, w.gate, w.up, to: a.gated, stride: a.gatedStride)
+      multiplyGated(
+        worker, run, plan.counters(phase + 7), &input, before: Upcoming(w.down), w.gate, w.up, to: a.gated,
+        stride: a.gatedStride)
       team.barrier()
 
       // x += down . gated
       input = prepare(
-        worker, run, counters + 8, from: a.gated, stride: a.gatedStride, columns: shape.feedForwardLength,
+        worker, run, plan.counters(phase + 8), from: a.gated, stride: a.gatedStride,
+        columns: shape.feedForwardLength,
         norm: nil, for: [w.down])
       multiply(
-        worker, run, counters + 9, &input,
+        worker, run, plan.counters(phase + 9), &input,
+        before: next.map { Upcoming($0.query, $0.key, $0.value) } ?? Upcoming(weights.head),
         [Product(w.down, to: a.hidden, stride: a.hiddenStride, residual: a.hidden)])
       if worker == 0 && cancelled() {
         // The last flag too, for the caller.
@@ -190,7 +208,7 @@ final class ForwardPass {
       if plan.cancellations[layer] { return }
     }
 
-    for row in stride(from: worker, to: n, by: team.count)
+    for row in stride(from: worker, to: n, by: team.active)
     where !ck_all_finite(level, a.hidden + row * a.hiddenStride, UInt32(shape.embeddingLength)) {
       a.failures[worker * a.rows + row] = true
     }
@@ -203,13 +221,13 @@ final class ForwardPass {
     let a = run.activations
     let weights = model.weights
     let vocabulary = shape.vocabularySize
-    var counters = plan.counters + 1 + shape.layerCount * ForwardPass.phasesPerLayer
+    var phase = 1 + shape.layerCount * ForwardPass.phasesPerLayer
     var done = 0
     while done < plan.outputs.count {
       let count = min(logitRows, plan.outputs.count - done)
       let base = done
       // Rows of this round lie packed in `normed` and `blocks`, in the order of the outputs.
-      take(counters, count) { i in
+      share(worker, plan.counters(phase), count) { i in
         let output = plan.outputs[base + i]
         let state = a.normed + i * a.hiddenStride
         ck_rms_norm(
@@ -229,14 +247,16 @@ final class ForwardPass {
       let wanted = (0..<count).contains { i in needsLogits(run.items[plan.outputs[base + i].item]) }
       if wanted {
         multiply(
-          worker, run, counters + 1, &input, tokens: count,
+          worker, run, plan.counters(phase + 1), &input, tokens: count,
           [Product(weights.head, to: logits, stride: vocabulary)])
         team.barrier()
-        take(counters + 2, count) { i in choose(base + i, logits + i * vocabulary, worker, run) }
+        share(worker, plan.counters(phase + 2), count) { i in
+          choose(base + i, logits + i * vocabulary, worker, run)
+        }
       }
       // Not before all have chosen may the next round overwrite the logits.
       team.barrier()
-      counters += 3
+      phase += 3
       done += count
     }
   }
@@ -260,7 +280,7 @@ final class ForwardPass {
 
   /// The rows, normalised where a norm is given, and quantised where a matrix asks for it. Ends, for many rows, with a barrier.
   private func prepare(
-    _ worker: Int, _ run: Run, _ counter: UnsafeMutablePointer<ck_counter>,
+    _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>,
     from source: UnsafeMutablePointer<Float>,
     stride: Int, columns: Int, norm: UnsafePointer<Float>?, for matrices: [ck_matrix]
   ) -> ck_input {
@@ -281,7 +301,7 @@ final class ForwardPass {
       }
     }
     if isShared {
-      take(counter, n, row)
+      share(worker, counters, n, row)
       team.barrier()
     } else {
       for i in 0..<n { row(i) }
@@ -328,28 +348,64 @@ final class ForwardPass {
     }
   }
 
-  /// How many tiles and tokens make a unit.
-  private func unit(tiles: Int, tokens: Int) -> (tiles: Int, tokens: Int) {
-    let perUnit = min(tokens, 64)
-    let share = tiles / (team.count * 8)
-    return (min(max(share, 1), 16), perUnit)
+  /// How the products of one input are cut: their tiles, counted through, times groups of tokens.
+  private struct Cut {
+    let tiles: Int
+    let tilesAtOnce: Int
+    let tokensAtOnce: Int
+    let tokenUnits: Int
+    var units: Int { (tiles + tilesAtOnce - 1) / tilesAtOnce * tokenUnits }
+  }
+
+  private func cut(tiles: Int, of matrix: ck_matrix, tokens: Int) -> Cut {
+    let tokensAtOnce = min(tokens, 64)
+    let tileBytes = ck_tile_bytes(matrix.type, matrix.cols)
+    let wanted =
+      tokens > ForwardPass.streamedTokens
+      ? min(max(tiles / (team.active * 8), 1), 16)
+      // Without quantised blocks four tiles share the work on an input.
+      : !ck_type_takes_blocks(matrix.type) ? 4 : min(max(ForwardPass.streamedBytes / tileBytes, 1), 4)
+    return Cut(
+      tiles: tiles, tilesAtOnce: wanted, tokensAtOnce: tokensAtOnce,
+      tokenUnits: (tokens + tokensAtOnce - 1) / tokensAtOnce)
+  }
+
+  /// The products after those in hand: their first matrix, and the tiles of all.
+  private struct Upcoming {
+    let first: ck_matrix
+    var tiles: Int
+
+    init(_ first: ck_matrix, _ second: ck_matrix? = nil, _ third: ck_matrix? = nil) {
+      self.first = first
+      tiles = Int(ck_tile_count(first.rows))
+      if let second { tiles += Int(ck_tile_count(second.rows)) }
+      if let third { tiles += Int(ck_tile_count(third.rows)) }
+    }
+  }
+
+  /// Where a worker will begin; nil where nothing need be asked for ahead.
+  private func start(_ worker: Int, in next: Upcoming?, tokens: Int) -> UnsafePointer<UInt8>? {
+    guard let next, tokens <= ForwardPass.streamedTokens else { return nil }
+    let cut = cut(tiles: next.tiles, of: next.first, tokens: tokens)
+    let tile = cut.units * worker / team.active * cut.tilesAtOnce
+    // Matrices of one phase lie behind each other in the model.
+    return next.first.data + tile * ck_tile_bytes(next.first.type, next.first.cols)
   }
 
   /// Several products of one input, their tiles counted through.
   private func multiply(
-    _ worker: Int, _ run: Run, _ counter: UnsafeMutablePointer<ck_counter>, _ input: inout ck_input,
-    tokens: Int? = nil, _ products: [Product]
+    _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, _ input: inout ck_input,
+    before next: Upcoming? = nil, tokens: Int? = nil, _ products: [Product]
   ) {
     let n = tokens ?? run.plan.tokenCount
-    var total = 0
-    for product in products { total += Int(ck_tile_count(product.matrix.rows)) }
-    let size = unit(tiles: total, tokens: n)
-    let tileUnits = (total + size.tiles - 1) / size.tiles
-    let tokenUnits = (n + size.tokens - 1) / size.tokens
-    take(counter, tileUnits * tokenUnits) { index in
-      let firstToken = index % tokenUnits * size.tokens
-      let first = index / tokenUnits * size.tiles
-      let end = min(first + size.tiles, total)
+    guard let leading = products.first?.matrix else { return }
+    let total = products.reduce(0) { $0 + Int(ck_tile_count($1.matrix.rows)) }
+    let cut = cut(tiles: total, of: leading, tokens: n)
+    let afterwards = start(worker, in: next, tokens: n)
+    share(worker, counters, cut.units) { index, isLast in
+      let firstToken = index % cut.tokenUnits * cut.tokensAtOnce
+      let first = index / cut.tokenUnits * cut.tilesAtOnce
+      let end = min(first + cut.tilesAtOnce, total)
       var start = 0
       for product in products {
         let tiles = Int(ck_tile_count(product.matrix.rows))
@@ -358,11 +414,13 @@ final class ForwardPass {
         if from < to {
           var matrix = product.matrix
           var output = product.output
+          // A product's tiles follow each other, and where they end the next product's begin, as they lie in the model.
+          let following = matrix.data + (to - start) * ck_tile_bytes(matrix.type, matrix.cols)
           ck_multiply(
             level, &matrix, &input, &output,
             ck_range(
               first_tile: UInt32(from - start), tiles: UInt32(to - from), first_token: UInt32(firstToken),
-              tokens: UInt32(min(size.tokens, n - firstToken))))
+              tokens: UInt32(min(cut.tokensAtOnce, n - firstToken)), next: isLast ? afterwards : following))
         }
         start += tiles
       }
@@ -370,25 +428,28 @@ final class ForwardPass {
   }
 
   private func multiplyGated(
-    _ worker: Int, _ run: Run, _ counter: UnsafeMutablePointer<ck_counter>, _ input: inout ck_input,
-    _ gate: ck_matrix, _ up: ck_matrix, to values: UnsafeMutablePointer<Float>, stride: Int
+    _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, _ input: inout ck_input,
+    before next: Upcoming, _ gate: ck_matrix, _ up: ck_matrix, to values: UnsafeMutablePointer<Float>,
+    stride: Int
   ) {
     let n = run.plan.tokenCount
     let total = Int(ck_tile_count(gate.rows))
-    let size = unit(tiles: total, tokens: n)
-    let tileUnits = (total + size.tiles - 1) / size.tiles
-    let tokenUnits = (n + size.tokens - 1) / size.tokens
+    let cut = cut(tiles: total, of: gate, tokens: n)
+    let afterwards = start(worker, in: next, tokens: n)
+    let tileBytes = ck_tile_bytes(gate.type, gate.cols)
     var gate = gate
     var up = up
     var output = ck_output(values: values, stride: stride, bias: nil, residual: nil, residual_stride: 0)
-    take(counter, tileUnits * tokenUnits) { index in
-      let firstToken = index % tokenUnits * size.tokens
-      let first = index / tokenUnits * size.tiles
+    share(worker, counters, cut.units) { index, isLast in
+      let firstToken = index % cut.tokenUnits * cut.tokensAtOnce
+      let first = index / cut.tokenUnits * cut.tilesAtOnce
+      let end = min(first + cut.tilesAtOnce, total)
       ck_multiply_gated(
         level, &gate, &up, &input, &output,
         ck_range(
-          first_tile: UInt32(first), tiles: UInt32(min(size.tiles, total - first)),
-          first_token: UInt32(firstToken), tokens: UInt32(min(size.tokens, n - firstToken))))
+          first_tile: UInt32(first), tiles: UInt32(end - first), first_token: UInt32(firstToken),
+          tokens: UInt32(min(cut.tokensAtOnce, n - firstToken)),
+          next: isLast ? afterwards : gate.data + end * tileBytes))
     }
   }
 
@@ -399,32 +460,40 @@ final class ForwardPass {
     _ row: Int, heads: Range<Int>, _ plan: StepPlan, _ a: Activations, _ w: LayerWeights,
     _ keys: UnsafeMutablePointer<UInt16>
   ) {
+    let query = a.qkv + row * a.qkvStride + heads.lowerBound * shape.groupSize * shape.headSize
+    rotate(query, heads: heads.count * shape.groupSize, norm: w.queryNorm, plan.rotations[row])
+    rotateAndStoreKey(row, heads: heads, plan, a, w, keys)
+  }
+
+  private func rotate(
+    _ vectors: UnsafeMutablePointer<Float>, heads: Int, norm: UnsafePointer<Float>?,
+    _ rotation: UnsafePointer<Float>
+  ) {
     let size = shape.headSize
-    let group = shape.groupSize
-    let pairs = UInt32(shape.rotarySize / 2)
+    if let norm {
+      for head in 0..<heads {
+        ck_rms_norm(
+          level, vectors + head * size, norm, UInt32(size), shape.normEpsilon, vectors + head * size)
+      }
+    }
     let style = shape.rotaryPairing == .neighbours ? CK_ROPE_INTERLEAVED : CK_ROPE_HALVES
+    ck_rope(level, style, vectors, UInt32(heads), UInt32(size), UInt32(shape.rotarySize / 2), rotation)
+  }
+
+  private func rotateAndStoreKey(
+    _ row: Int, heads: Range<Int>, _ plan: StepPlan, _ a: Activations, _ w: LayerWeights,
+    _ keys: UnsafeMutablePointer<UInt16>
+  ) {
+    let size = shape.headSize
     let segment = plan.segments[Int(plan.segmentOfRow[row])]
     let position = segment.position + row - segment.first
-    let query = a.qkv + row * a.qkvStride + heads.lowerBound * group * size
     let key = a.qkv + row * a.qkvStride + shape.queryLength + heads.lowerBound * size
-    let value = key + shape.keyLength
-    if let norm = w.queryNorm {
-      for head in 0..<(heads.count * group) {
-        ck_rms_norm(level, query + head * size, norm, UInt32(size), shape.normEpsilon, query + head * size)
-      }
-    }
-    if let norm = w.keyNorm {
-      for head in 0..<heads.count {
-        ck_rms_norm(level, key + head * size, norm, UInt32(size), shape.normEpsilon, key + head * size)
-      }
-    }
-    ck_rope(level, style, query, UInt32(heads.count * group), UInt32(size), pairs, plan.rotations[row])
-    ck_rope(level, style, key, UInt32(heads.count), UInt32(size), pairs, plan.rotations[row])
+    rotate(key, heads: heads.count, norm: w.keyNorm, plan.rotations[row])
     let page = keys + Int(segment.pages[position / KVCache.blockSize]) * cache.blockStride
     let inPage = heads.lowerBound * size * KVCache.blockSize
     ck_store_kv(
-      level, key, value, UInt32(heads.count), UInt32(size), page + inPage, page + cache.pageElements + inPage,
-      UInt32(position % KVCache.blockSize))
+      level, key, key + shape.keyLength, UInt32(heads.count), UInt32(size), page + inPage,
+      page + cache.pageElements + inPage, UInt32(position % KVCache.blockSize))
   }
 
   private func attention(
@@ -445,45 +514,90 @@ final class ForwardPass {
       soft_cap: 0)
   }
 
-  /// Attention of a few long sequences: every phase is divided by chains of 256 positions, or by heads.
+  /// Attention of a few long sequences, one token each: scores and mixtures are divided by chains of 256 positions, then the chains are
+  /// added in order. A worker adds the first chains itself where they are its own, so that only their total goes to another one.
   private func attendTogether(
-    _ worker: Int, _ plan: StepPlan, _ a: Activations, _ keys: UnsafeMutablePointer<UInt16>,
-    _ first: UnsafeMutablePointer<ck_counter>, _ others: UnsafeMutablePointer<ck_counter>
+    _ worker: Int, _ plan: StepPlan, _ a: Activations, _ w: LayerWeights,
+    _ keys: UnsafeMutablePointer<UInt16>,
+    _ shared: SharedAttention, scores: UnsafeMutablePointer<ck_counter>,
+    mixtures: UnsafeMutablePointer<ck_counter>
   ) {
-    let group = shape.groupSize
-    let chains = plan.chains
-    let units = plan.units.count
-    let stride = sharedStride
-    let perChain = group * shape.headSize
-    take(first, units * chains) { index in
-      let unit = index / chains
-      var attention = attention(plan.units[unit], plan, a, keys)
+    let kvHeads = UInt32(shape.kvHeadCount)
+    let heads = shape.headCount
+    // Every worker turns the queries for itself, which is cheaper than a barrier.
+    let queries = own[worker].qkv
+    let queryStride = own[worker].qkvStride
+    func attention(_ segment: Int) -> ck_attention {
+      ck_attention(
+        keys: UnsafePointer(keys), values: UnsafePointer(keys + cache.pageElements),
+        page_stride: cache.blockStride, pages: plan.segments[segment].pages,
+        queries: UnsafePointer(queries + segment * queryStride), query_stride: queryStride,
+        out: a.attended + segment * a.attendedStride, out_stride: a.attendedStride,
+        kv_head: 0, group: UInt32(shape.groupSize), head_size: UInt32(shape.headSize),
+        first_position: UInt32(plan.segments[segment].position), tokens: 1, scale: scale, window: 0,
+        soft_cap: 0)
+    }
+    for row in 0..<plan.segments.count {
+      (queries + row * queryStride).update(from: a.qkv + row * a.qkvStride, count: shape.queryLength)
+      rotate(queries + row * queryStride, heads: heads, norm: w.queryNorm, plan.rotations[row])
+    }
+    share(worker, scores, plan.chains.count) { index, isLast in
+      let (segment, chain) = plan.chains[index]
+      let count = plan.chainCount(segment)
+      if chain == count - 1 {
+        rotateAndStoreKey(segment, heads: 0..<shape.kvHeadCount, plan, a, w, keys)
+      }
+      var attention = attention(segment)
       ck_attend_scores(
-        level, &attention, UInt32(index % chains), sharedScores + unit * group * stride, stride,
-        scratch[worker])
+        level, &attention, kvHeads, UInt32(chain), UInt32(isLast ? count : chain + 1), shared.scores(segment),
+        shared.stride, shared.largest(segment, chain), scratch[worker])
     }
     team.barrier()
-    take(others, units * group) { index in
-      let unit = index / group
-      var attention = attention(plan.units[unit], plan, a, keys)
-      sharedSums[index] = ck_attend_weights(
-        level, &attention, UInt32(index % group), sharedScores + unit * group * stride, stride)
-    }
-    team.barrier()
-    take(others + 1, units * chains) { index in
-      let unit = index / chains
-      var attention = attention(plan.units[unit], plan, a, keys)
+    // From the first of its own part on, this worker has mixed up to here without a gap.
+    let part = (plan.chains.count * worker / team.active)..<(plan.chains.count * (worker + 1) / team.active)
+    var mixed = part.lowerBound
+    share(worker, mixtures, plan.chains.count) { index, isLast in
+      let (segment, chain) = plan.chains[index]
+      var attention = attention(segment)
       ck_attend_mix(
-        level, &attention, UInt32(index % chains), sharedScores + unit * group * stride, stride,
-        sharedPartials + index * perChain, scratch[worker])
+        level, &attention, kvHeads, UInt32(chain), UInt32(isLast ? plan.chainCount(segment) : chain + 1),
+        shared.largest(segment, 0), shared.scores(segment), shared.stride, shared.partial(segment, chain),
+        scratch[worker])
+      if index == mixed { mixed += 1 }
+    }
+    for segment in 0..<plan.segments.count where part.contains(plan.firstChain[segment]) {
+      let count = max(0, min(mixed - plan.firstChain[segment], plan.chainCount(segment)))
+      add(segment, heads: 0..<heads, chains: 0..<count)
+      shared.added[segment] = count
     }
     team.barrier()
-    take(others + 2, units * group) { index in
-      let unit = index / group
-      var attention = attention(plan.units[unit], plan, a, keys)
-      ck_attend_finish(
-        &attention, UInt32(index % group), sharedPartials + unit * chains * perChain, perChain,
-        sharedSums[index])
+    // Where there are many workers heads are divided, or else the owner of the last chains has most at hand.
+    let parts = team.active <= 2 ? 1 : min(team.active, heads)
+    for segment in 0..<plan.segments.count {
+      let count = plan.chainCount(segment)
+      let owner = ((plan.firstChain[segment] + count) * team.active - 1) / plan.chains.count
+      for part in 0..<parts where (owner + part) % team.active == worker {
+        let range = (heads * part / parts)..<(heads * (part + 1) / parts)
+        add(segment, heads: range, chains: shared.added[segment]..<count)
+        let at = range.lowerBound * shape.headSize
+        ck_attend_finish(
+          level, UInt32(range.count), UInt32(shape.headSize), shared.sums(segment) + range.lowerBound * 16,
+          shared.totals(segment) + at, a.attended + segment * a.attendedStride + at)
+      }
+    }
+
+    func add(_ segment: Int, heads: Range<Int>, chains: Range<Int>) {
+      let sums = shared.sums(segment) + heads.lowerBound * 16
+      let totals = shared.totals(segment) + heads.lowerBound * shape.headSize
+      if chains.lowerBound == 0 {
+        sums.update(repeating: 0, count: heads.count * 16)
+        totals.update(repeating: 0, count: heads.count * shape.headSize)
+      }
+      var attention = attention(segment)
+      ck_attend_add(
+        level, &attention, UInt32(heads.count), UInt32(chains.lowerBound), UInt32(chains.upperBound),
+        shared.scores(segment) + heads.lowerBound * shared.stride, shared.stride,
+        shared.partial(segment, 0) + heads.lowerBound * shape.headSize, shared.perChain, sums, totals)
     }
   }
 
@@ -501,24 +615,8 @@ final class ForwardPass {
       for pointer in scratch { pointer.deallocate() }
       scratch = (0..<team.count).map { _ in .allocate(byteCount: max(bytes, 64), alignment: 64) }
     }
-    if plan.sharesPositions {
-      let heads = plan.units.count * shape.groupSize
-      // One vector more than the positions, so that heads do not share their sets of the cache.
-      let stride = (scratchReach + 15) / 16 * 16 + 16
-      let chains = (scratchReach + Int(CK_CHAIN) - 1) / Int(CK_CHAIN)
-      let needed = heads * (stride + chains * shape.headSize + 16)
-      if needed > sharedCapacity {
-        shared?.deallocate()
-        let raw = UnsafeMutableRawPointer.allocate(byteCount: needed * 4, alignment: 64)
-        shared = raw.bindMemory(to: Float.self, capacity: needed)
-        sharedCapacity = needed
-      }
-      if let shared {
-        sharedStride = stride
-        sharedScores = shared
-        sharedPartials = shared + heads * stride
-        sharedSums = sharedPartials + heads * chains * shape.headSize
-      }
+    if plan.sharesPositions, shared?.holds(rows: plan.segments.count, positions: plan.reach) != true {
+      shared = SharedAttention(rows: plan.segments.count, positions: scratchReach, shape: shape)
     }
   }
 
@@ -569,15 +667,15 @@ final class ForwardPass {
     let sums = UnsafeMutablePointer<UInt64>.allocate(capacity: team.count)
     defer { sums.deallocate() }
     var best = 0.0
-    let counter = UnsafeMutablePointer<ck_counter>.allocate(capacity: 1)
-    defer { counter.deallocate() }
+    let counters = UnsafeMutablePointer<ck_counter>.allocate(capacity: team.count)
+    defer { counters.deallocate() }
     guard let base = bytes.baseAddress, count > 0 else { return 0 }
     for _ in 0..<max(rounds, 1) {
-      ck_counter_set(counter, 0)
+      for i in 0..<team.count { ck_counter_set(counters + i, 0) }
       let start = ContinuousClock.now
       team.run { worker in
         var sum = SIMD8<UInt64>()
-        take(counter, count) { index in
+        share(worker, counters, count) { index in
           let from = base + index * slice
           for offset in stride(from: 0, to: slice, by: 256) {
             let a = (from + offset).loadUnaligned(as: SIMD8<UInt64>.self)
@@ -597,13 +695,31 @@ final class ForwardPass {
     return best
   }
 
-  /// Calls `body` with each number below `count` that this worker takes from the counter.
+  /// Calls `body` with each number below `count` that this worker takes: those of its own part in order, then what the others have not
+  /// come to; and whether it is the last one of its own part, or of another's.
   @inline(__always)
-  private func take(_ counter: UnsafeMutablePointer<ck_counter>, _ count: Int, _ body: (Int) -> Void) {
-    while true {
-      let index = Int(ck_counter_take(counter))
-      if index >= count { return }
-      body(index)
+  private func share(
+    _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, _ count: Int, _ body: (Int, Bool) -> Void
+  ) {
+    var owner = worker
+    for _ in 0..<team.active {
+      let first = count * owner / team.active
+      let end = count * (owner + 1) / team.active
+      let limit = UInt32(end - first)
+      while true {
+        let taken = ck_counter_take_below(counters + owner, limit)
+        if taken == limit { break }
+        let index = first + Int(taken)
+        body(index, owner != worker || index + 1 == end)
+      }
+      owner = owner + 1 == team.active ? 0 : owner + 1
     }
+  }
+
+  @inline(__always)
+  private func share(
+    _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, _ count: Int, _ body: (Int) -> Void
+  ) {
+    share(worker, counters, count) { index, _ in body(index) }
   }
 }

@@ -43,16 +43,18 @@ final class StepPlan {
   /// 32 bytes each.
   let digests: UnsafeMutablePointer<UInt8>
   let logits: UnsafeMutablePointer<[Float]>
-  /// One for each phase of the step, so that none is ever reset while it is in use.
-  let counters: UnsafeMutablePointer<ck_counter>
+  /// One for each phase of the step and worker, so that none is ever reset while it is in use.
+  private let counters: UnsafeMutablePointer<ck_counter>
+  private let workers: Int
   /// One for each layer: worker 0 writes before the layer's last barrier, all read after it.
   let cancellations: UnsafeMutablePointer<Bool>
   /// Whether keys are rotated and stored by the unit that attends to them, which saves a barrier.
   let storesInAttention: Bool
   /// Whether few but long sequences are decoded, so that threads share each one's positions.
   let sharesPositions: Bool
-  /// Chains of 256 positions of the longest segment.
-  var chains: Int { (reach + Int(CK_CHAIN) - 1) / Int(CK_CHAIN) }
+  /// Where positions are shared: every segment's chains of 256 positions, and the index of each segment's first one.
+  let chains: UnsafeMutableBufferPointer<(segment: Int, chain: Int)>
+  let firstChain: UnsafeMutablePointer<Int>
   /// Positions that the longest segment reaches.
   let reach: Int
   private let pages: UnsafeMutablePointer<Int32>
@@ -71,7 +73,7 @@ final class StepPlan {
     pages = .allocate(capacity: blockCounts.reduce(0, +))
     // Worth its barriers from about 512 positions, where whole heads would not divide evenly among the workers.
     sharesPositions =
-      workers > 1 && items.count * shape.kvHeadCount < 4 * workers
+      workers > 1 && items.count * shape.kvHeadCount < 4 * workers && items.count <= ForwardPass.fewTokens
       && items.allSatisfy { $0.tokens.count == 1 } && items.contains { $0.position >= 512 }
     storesInAttention = !sharesPositions && items.allSatisfy { $0.tokens.count <= 4 }
     // A unit of a prefill: enough queries to share the work on a page, few enough to divide evenly.
@@ -122,11 +124,25 @@ final class StepPlan {
     logits = .allocate(capacity: outputs.count)
     logits.initialize(repeating: [], count: outputs.count)
     let phases = shape.layerCount * ForwardPass.phasesPerLayer + ForwardPass.otherPhases + 3 * outputs.count
-    counters = .allocate(capacity: phases)
-    for i in 0..<phases { ck_counter_set(counters + i, 0) }
+    self.workers = workers
+    counters = .allocate(capacity: phases * workers)
+    for i in 0..<(phases * workers) { ck_counter_set(counters + i, 0) }
+    var chains: [(Int, Int)] = []
+    firstChain = .allocate(capacity: items.count)
+    for (index, item) in items.enumerated() {
+      firstChain[index] = chains.count
+      if sharesPositions { chains += (0...(item.position / Int(CK_CHAIN))).map { (index, $0) } }
+    }
+    self.chains = .allocate(capacity: chains.count)
+    _ = self.chains.initialize(from: chains)
     cancellations = .allocate(capacity: shape.layerCount)
     cancellations.initialize(repeating: false, count: shape.layerCount)
   }
+
+  /// A phase's counters, one for each worker.
+  func counters(_ phase: Int) -> UnsafeMutablePointer<ck_counter> { counters + phase * workers }
+
+  func chainCount(_ segment: Int) -> Int { segments[segment].position / Int(CK_CHAIN) + 1 }
 
   deinit {
     segments.deallocate()
@@ -142,6 +158,8 @@ final class StepPlan {
     logits.deallocate()
     outputs.deallocate()
     counters.deallocate()
+    chains.deallocate()
+    firstChain.deallocate()
     cancellations.deallocate()
   }
 }

@@ -19,14 +19,16 @@ final class Team: Sendable {
   nonisolated(unsafe) private let threads: UnsafeMutableBufferPointer<pthread_t>
 
   private struct Shared {
-    let gate: UnsafeMutablePointer<ck_gate>
+    /// One for each worker, so that those who are not needed sleep on.
+    let gates: UnsafeMutablePointer<ck_gate>
     let barrier: UnsafeMutablePointer<ck_barrier>
     let spin: UInt32
+    var active: Int
     var body: ((Int) -> Void)?
     var isEnding = false
 
     func free() {
-      gate.deallocate()
+      gates.deallocate()
       barrier.deallocate()
     }
   }
@@ -41,12 +43,13 @@ final class Team: Sendable {
   init(count: Int, processors: Int) throws(EngineError) {
     let count = max(count, 1)
     self.count = count
-    let gate = UnsafeMutablePointer<ck_gate>.allocate(capacity: 1)
+    let gates = UnsafeMutablePointer<ck_gate>.allocate(capacity: count)
     let barrier = UnsafeMutablePointer<ck_barrier>.allocate(capacity: 1)
-    ck_gate_init(gate)
+    for worker in 0..<count { ck_gate_init(gates + worker) }
     ck_barrier_init(barrier, UInt32(count))
     shared = .allocate(capacity: 1)
-    shared.initialize(to: Shared(gate: gate, barrier: barrier, spin: count > processors ? 1_000 : 50_000))
+    let spin: UInt32 = count > processors ? 1_000 : 50_000
+    shared.initialize(to: Shared(gates: gates, barrier: barrier, spin: spin, active: count))
     threads = .allocate(capacity: count)
     threads.initialize(repeating: pthread_t())
     // Signals are for the threads of the program, not for these.
@@ -73,7 +76,7 @@ final class Team: Sendable {
 
   private func end(started: Int) {
     shared.pointee.isEnding = true
-    ck_gate_advance(shared.pointee.gate)
+    for worker in 1..<max(started, 1) { ck_gate_advance(shared.pointee.gates + worker) }
     for worker in 1..<max(started, 1) { pthread_join(threads[worker], nil) }
     threads.deallocate()
     shared.pointee.free()
@@ -81,25 +84,34 @@ final class Team: Sendable {
     shared.deallocate()
   }
 
-  /// Calls `body` once on every worker, with its number, and returns when all have returned.
-  func run(_ body: (Int) -> Void) {
+  /// Calls `body` once on each of the first `workers` workers (all, where nil), with its number, and returns when all have returned.
+  func run(workers: Int? = nil, _ body: (Int) -> Void) {
     ck_set_fp_environment()
-    if count == 1 {
+    let active = min(max(workers ?? count, 1), count)
+    shared.pointee.active = active
+    if active == 1 {
       body(0)
       return
     }
+    ck_barrier_set_parties(shared.pointee.barrier, UInt32(active))
     withoutActuallyEscaping(body) { body in
       shared.pointee.body = body
-      ck_gate_advance(shared.pointee.gate)
+      for worker in 1..<active { ck_gate_advance(shared.pointee.gates + worker) }
       body(0)
       barrier()
       shared.pointee.body = nil
     }
   }
 
+  /// How many workers take part in the present run, or took part in the last one.
+  var active: Int { shared.pointee.active }
+
+  /// How many times a worker waited so long that it went to sleep.
+  var sleeps: UInt32 { ck_barrier_sleeps(shared.pointee.barrier) }
+
   /// Waits, inside a body, until every worker has come to the same place.
   func barrier() {
-    if count > 1 { ck_barrier_wait(shared.pointee.barrier, shared.pointee.spin) }
+    if active > 1 { ck_barrier_wait(shared.pointee.barrier, shared.pointee.spin) }
   }
 
   private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
@@ -110,7 +122,7 @@ final class Team: Sendable {
     ck_set_fp_environment()
     var seen: UInt32 = 0
     while true {
-      seen = ck_gate_wait(shared.pointee.gate, seen, shared.pointee.spin)
+      seen = ck_gate_wait(shared.pointee.gates + start.worker, seen, shared.pointee.spin)
       if shared.pointee.isEnding { return nil }
       shared.pointee.body?(start.worker)
       ck_barrier_wait(shared.pointee.barrier, shared.pointee.spin)

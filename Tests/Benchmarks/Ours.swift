@@ -1,0 +1,77 @@
+// Ours.swift: one figure of this engine, measured in this process. Start at measure.
+
+import Foundation
+import Inference
+
+struct Ours {
+  let arguments: [String]
+  let threads: Int
+
+  static let commands = ["--prefill", "--decode", "--first-token", "--repetitive"]
+
+  func option(_ name: String) -> String? {
+    guard let at = arguments.firstIndex(of: name), at + 1 < arguments.count else { return nil }
+    return arguments[at + 1]
+  }
+
+  private func integer(_ name: String, _ standard: Int) -> Int {
+    option(name).flatMap { Int($0) } ?? standard
+  }
+
+  /// Prints one number, tokens a second; with `--roofline` what it means on this machine.
+  func measure(_ path: String) throws {
+    let profile: Engine.Profile = arguments.contains("--a8") ? .a8 : .a12
+    var configuration = Engine.Configuration(threads: threads, profile: profile, kvBlocks: 1)
+    let model = try Model(path: path, threads: threads)
+    if arguments.contains("--first-token") {
+      configuration.kvBlocks = 64
+      var generation = Generation(engine: try Engine(model: model, configuration: configuration))
+      _ = try generation.run(prompt: [1, 2, 3, 4], options: .init(maximumTokens: 1))
+      print(1)
+      return
+    }
+    if arguments.contains("--repetitive") {
+      configuration.kvBlocks = 64
+      print(try repetitive(Engine(model: model, configuration: configuration)))
+      return
+    }
+    var plan = Bench.Plan(configuration: configuration, prefills: [], decodes: [], rounds: 1)
+    if let length = option("--prefill").flatMap({ Int($0) }) { plan.prefills = [length] }
+    if let batch = option("--decode").flatMap({ Int($0) }) {
+      plan.decodes = [.init(batch: batch, depth: integer("--depth", 16))]
+      plan.tokens = integer("--tokens", 64)
+    }
+    let result = try Bench.run(model: model, plan: plan)
+    if arguments.contains("--roofline") {
+      roofline(result)
+    } else {
+      print(result.prefills.first?.rate.median ?? result.decodes.first?.rate.median ?? 0)
+    }
+  }
+
+  /// Text that repeats itself, which a model goes on repeating: what guessing ahead (`--ahead N`) makes of it.
+  private func repetitive(_ engine: Engine) throws -> Double {
+    let sentence: [Int32] = (0..<24).map { 1_000 + $0 * 37 }
+    let prompt = (0..<8).flatMap { _ in sentence }
+    var generation = Generation(engine: engine)
+    let options = Generation.Options(maximumTokens: 200, lookahead: integer("--ahead", 0))
+    return try generation.run(prompt: prompt, options: options).decodeRate
+  }
+
+  private func roofline(_ result: Bench.Result) {
+    func text(_ value: Double) -> String { String(format: "%.2f", value) }
+    print("level \(result.level.name), \(result.threads) threads")
+    print("weights \(result.bytesPerStep) bytes a step, \(result.operationsPerToken) operations a token")
+    print("keys and values \(result.bytesPerPosition) bytes a position")
+    print("bandwidth \(text(result.bandwidth / 1e9)) GB/s")
+    for (decode, rate) in result.decodes {
+      print(
+        "decode \(decode.batch) at depth \(decode.depth): \(text(rate.median)) tok/s, "
+          + "\(text(100 * result.share(of: decode, rate.median))) % of the bandwidth")
+    }
+    for (tokens, rate) in result.prefills {
+      let operations = rate.median * Double(result.operationsPerToken) / 1e9
+      print("prefill \(tokens): \(text(rate.median)) tok/s, \(text(operations)) Gop/s")
+    }
+  }
+}
