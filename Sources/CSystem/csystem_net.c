@@ -262,6 +262,26 @@ int csystem_set_timeouts(int descriptor, int milliseconds) {
   return answer(setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit));
 }
 
+int csystem_notify(const char *address, const char *message) {
+  struct sockaddr_un where = {.sun_family = AF_UNIX};
+  size_t length = strlen(address);
+  if (length == 0 || (address[0] != '/' && address[0] != '@')) return -EINVAL;
+  // An abstract name is as long as it says, without a final NUL; a path has one.
+  if (length > sizeof where.sun_path - (address[0] == '/')) return -ENAMETOOLONG;
+  memcpy(where.sun_path, address, length);
+  if (address[0] == '@') where.sun_path[0] = 0;
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (address[0] == '/'));
+  int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return -errno;
+  ssize_t sent;
+  do {
+    sent = sendto(descriptor, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&where, size);
+  } while (sent < 0 && errno == EINTR);
+  int result = sent < 0 ? -errno : 0;
+  close(descriptor);
+  return result;
+}
+
 int csystem_set_send_buffer(int descriptor, int bytes) {
   return answer(setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes));
 }

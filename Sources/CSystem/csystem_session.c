@@ -6,7 +6,7 @@
 #include <spawn.h>
 #include <unistd.h>
 
-int csystem_spawn_session(const char *path, char *const argv[], int link, pid_t *pid) {
+int csystem_spawn_session(const char *path, char *const argv[], int link, int line, pid_t *pid) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int error = posix_spawn_file_actions_init(&actions);
@@ -21,6 +21,7 @@ int csystem_spawn_session(const char *path, char *const argv[], int link, pid_t 
   sigfillset(&all);
   // A descriptor duplicated onto itself would keep its close-on-exec flag (it is cleared since glibc 2.29).
   error = posix_spawn_file_actions_adddup2(&actions, link, 3);
+  if (!error && line >= 0) error = posix_spawn_file_actions_adddup2(&actions, line, 4);
   if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
   if (!error) error = posix_spawnattr_setsigdefault(&attributes, &all);
   if (!error)
@@ -32,7 +33,7 @@ int csystem_spawn_session(const char *path, char *const argv[], int link, pid_t 
   return error;
 }
 
-int csystem_spawn_piped(char *const argv[], int link, pid_t *pid) {
+int csystem_spawn_piped(char *const argv[], int link, int errors, pid_t *pid) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int error = posix_spawn_file_actions_init(&actions);
@@ -47,6 +48,7 @@ int csystem_spawn_piped(char *const argv[], int link, pid_t *pid) {
   sigfillset(&all);
   error = posix_spawn_file_actions_adddup2(&actions, link, 0);
   if (!error) error = posix_spawn_file_actions_adddup2(&actions, link, 1);
+  if (!error && errors >= 0) error = posix_spawn_file_actions_adddup2(&actions, errors, 2);
   if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
   if (!error) error = posix_spawnattr_setsigdefault(&attributes, &all);
   if (!error)

@@ -144,7 +144,7 @@ public final class DashboardApp {
   private func isStream(_ message: NodeMessage) -> Bool {
     switch message {
     case .text, .chat(.text), .snapshot, .pull: true
-    case .history, .reply, .job, .receipt, .chat, .link: false
+    case .welcome, .history, .reply, .job, .receipt, .chat, .link: false
     }
   }
 

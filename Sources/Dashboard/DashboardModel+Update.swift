@@ -44,6 +44,10 @@ extension DashboardModel {
 
   private mutating func take(_ message: NodeMessage) -> [Command] {
     switch message {
+    case .welcome(let welcome):
+      // The node refuses a viewer's acts in any case; here they are not even offered.
+      options.isReadOnly = options.isReadOnly || welcome.role < .operator
+      if let absence = welcome.absence { welcomeBack(absence) }
     case .snapshot(let snapshot): return take(snapshot)
     case .history(let history): self.history.replace(with: history)
     case .reply(_, let reply):

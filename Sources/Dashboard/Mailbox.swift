@@ -53,7 +53,7 @@ final class Mailbox: Sendable {
         } else {
           append(message, &state)
         }
-      case .history, .reply, .job, .receipt, .chat, .pull, .link: append(message, &state)
+      case .welcome, .history, .reply, .job, .receipt, .chat, .pull, .link: append(message, &state)
       }
       defer { state.isSignalled = true }
       return !state.isSignalled

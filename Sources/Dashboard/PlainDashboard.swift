@@ -22,12 +22,15 @@ public struct PlainModel: Sendable {
   private var choices: [String] = []
   private var question: (words: String, command: NodeCommand)?
   private var nextTag: UInt64 = 1
-  private let isReadOnly: Bool
+  private var isReadOnly: Bool
 
   public init(isReadOnly: Bool) { self.isReadOnly = isReadOnly }
 
   public mutating func update(_ message: NodeMessage) -> [Output] {
     switch message {
+    case .welcome(let welcome):
+      isReadOnly = isReadOnly || welcome.role < .operator
+      return welcome.absence.map { say($0.words) } ?? []
     case .snapshot(let new): return take(new)
     case .reply(_, .done(let text)): return text.isEmpty ? [] : say(text)
     case .reply(_, .refused(let text)): return say("refused: \(text)")

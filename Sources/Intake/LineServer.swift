@@ -11,6 +11,8 @@ public final class LineServer: Sendable {
     public var path: String
     /// Who may connect besides root.
     public var users: [UInt32]
+    /// Asked about everybody else; called on the server's thread.
+    public var accepts: @Sendable (PeerCredentials) -> Bool = { _ in false }
     /// Over it the peer is closed.
     public var maximumConnections = 64
     /// Without the LF; a longer line closes its peer.
@@ -129,7 +131,8 @@ final class LineService: Service {
   var refusal: [UInt8] { [] }
 
   func connect(_ seat: Connection.Seat) -> Connection? {
-    guard case .local(let credentials) = seat.peer, credentials.uid == 0 || users.contains(credentials.uid)
+    guard case .local(let credentials) = seat.peer,
+      credentials.uid == 0 || users.contains(credentials.uid) || configuration.accepts(credentials)
     else { return nil }
     let peer = LinePeer(
       id: seat.id, credentials: credentials, mailbox: seat.loop.mailbox, limit: configuration.bufferBytes)

@@ -25,6 +25,8 @@ public struct NodeOptions: Sendable {
   /// Finds the file of a model by name or path, nil being the configuration's or the only one.
   /// Throws in words for the operator.
   public var findModel: @Sendable (String?) throws(ServingError) -> ModelFile
+  /// Gets all that happens to the state machine.
+  public var trace: TraceRecorder?
   /// Lines of the log, as they come. Must not block.
   public var log: @Sendable (LogLine) -> Void = { _ in }
 
@@ -70,6 +72,7 @@ public final class NodeService: Sendable {
   let transcripts = Transcripts()
   let asynchronous = AsynchronousAnswers()
   let archive = TranscriptArchive()
+  let absences = Absences()
   let journal: Journal
   private let lock: StateLock
   let spool: Spool?
@@ -132,6 +135,7 @@ public final class NodeService: Sendable {
       isDemo: options.isDemo, address: address, now: now)
     let problems = first.restore(from: journal.catalog(), recent: Self.recent(journal), at: now)
     state = Mutex(first)
+    if let trace = options.trace { beginTrace(trace, first, at: now) }
     notices.connect(self)
     for problem in problems { note(.error, problem) }
     if let recovered = opened(opening: damage) { note(.error, recovered) }
@@ -274,7 +278,9 @@ public final class NodeService: Sendable {
     perform(
       state.withLock { state in
         var effects: [NodeEffect] = []
-        _ = state.act(.shutdown(drain: drain), by: Operator(who), at: Self.now(), &effects)
+        let now = Self.now()
+        _ = state.act(.shutdown(drain: drain), by: Operator(who), at: now, &effects)
+        options.trace?.record(.act(.shutdown(drain: drain), by: Operator(who)), at: now, effects)
         return effects
       })
   }
@@ -317,13 +323,25 @@ public final class NodeService: Sendable {
 
   /// One event: decided under the lock, done outside it.
   func send(_ event: NodeEvent) {
-    perform(state.withLock { $0.apply(event, at: Self.now()) })
+    perform(
+      state.withLock { state in
+        let now = Self.now()
+        let effects = state.apply(event, at: now)
+        options.trace?.record(.event(event), at: now, effects)
+        return effects
+      })
   }
 
   func note(_ level: LogLevel, who: String? = nil, _ text: String) { send(.note(level, who: who, text)) }
 
   private func nextStep() -> StepPlan? {
-    guard let (plan, effects) = state.withLock({ $0.nextStep(at: Self.now()) }) else { return nil }
+    let next = state.withLock { state -> (plan: StepPlan, effects: [NodeEffect])? in
+      let now = Self.now()
+      let next = state.nextStep(at: now)
+      if let next { options.trace?.record(.plan, at: now, next.effects) }
+      return next
+    }
+    guard let (plan, effects) = next else { return nil }
     perform(effects)
     return plan
   }

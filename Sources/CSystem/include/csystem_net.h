@@ -70,6 +70,8 @@ int csystem_credentials_of(int descriptor, struct csystem_credentials *credentia
 // Blocking connections, for clients.
 int csystem_connect_tcp(const char *address, uint16_t port);
 int csystem_connect_unix(const char *path);
+// Sends one datagram to a service manager's socket: a path, or a name in the abstract space after '@'. Source: sd_notify(3).
+int csystem_notify(const char *address, const char *message);
 // Limits how long a blocking descriptor waits in send and recv; 0 is for ever.
 int csystem_set_timeouts(int descriptor, int milliseconds);
 int csystem_set_send_buffer(int descriptor, int bytes);

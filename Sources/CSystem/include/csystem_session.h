@@ -6,12 +6,12 @@
 #include <sys/types.h>
 
 // Starts `path` with `argv` and this process's environment, as the leader of a new session without a controlling
-// terminal. Descriptors 0 to 2 stay as they are here, `link` becomes descriptor 3 of the child, all signal
-// dispositions and masks are the defaults. Returns 0 and the child's pid, or an errno.
-int csystem_spawn_session(const char *path, char *const argv[], int link, pid_t *pid);
+// terminal. Descriptors 0 to 2 stay as they are here, `link` becomes descriptor 3 of the child and `line`, unless it is
+// negative, descriptor 4; all signal dispositions and masks are the defaults. Both must be above 4 here. Returns 0 and the child's pid, or an errno.
+int csystem_spawn_session(const char *path, char *const argv[], int link, int line, pid_t *pid);
 
-// Starts `argv[0]`, found on PATH, with descriptor `link` as its standard input and output and standard error as here.
-// Returns 0 and the child's pid, or an errno.
-int csystem_spawn_piped(char *const argv[], int link, pid_t *pid);
+// Starts `argv[0]`, found on PATH, with descriptor `link` as its standard input and output, and `errors` as its standard
+// error, or, if that is negative, the one of this process. Returns 0 and the child's pid, or an errno.
+int csystem_spawn_piped(char *const argv[], int link, int errors, pid_t *pid);
 
 #endif

@@ -28,6 +28,12 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var vouchers = Vouchers.optional
   public var limits = Limits()
   public var audits = Audits()
+  /// Who else may look at the node and act on it.
+  public var control = ControlAccess()
+  /// The text that it was read from; nil for the defaults.
+  public private(set) var source: String?
+  /// Hosts that `hotpot fleet` shows, as ssh knows them.
+  public var fleet: [String] = []
 
   public enum Profile: String, Sendable, Equatable, CaseIterable { case a12, a8 }
 
@@ -86,6 +92,7 @@ public struct NodeConfiguration: Sendable, Equatable {
   public init(file: String, text: String?) throws(ConfigurationError) {
     self.init(name: Self.hostName)
     guard let text else { return }
+    source = text
     var root = try ConfigurationReader(file: file, text: text)
     if let name = try root.string("name") {
       guard (1...32).contains(name.count),
@@ -118,7 +125,32 @@ public struct NodeConfiguration: Sendable, Equatable {
     if var section = try root.object("energy") { tariff = try Self.tariff(&section) }
     if var section = try root.object("limits") { try readLimits(&section) }
     if var section = try root.object("audits") { try readAudits(&section) }
+    if var section = try root.object("control") { try readControl(&section) }
+    fleet = try root.strings("fleet") ?? []
     try root.finish()
+  }
+
+  private mutating func readControl(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    control.socket = try section.string("socket")
+    control.operators = try Self.entries(&section, "operators")
+    control.viewers = try Self.entries(&section, "viewers")
+    try section.finish()
+  }
+
+  private static func entries(
+    _ section: inout ConfigurationReader, _ key: String
+  ) throws(ConfigurationError) -> [ControlAccess.Entry] {
+    var entries: [ControlAccess.Entry] = []
+    for text in try section.strings(key) ?? [] {
+      guard let entry = ControlAccess.Entry(text) else {
+        throw section.problem(
+          key,
+          "has '\(text.prefix(80))', wanted a user's name or number, 'group:NAME', or 'SHA256:...' and perhaps a name",
+          hint: "'ssh-keygen -l -f KEY.pub' prints a key's fingerprint")
+      }
+      entries.append(entry)
+    }
+    return entries
   }
 
   private mutating func readHTTP(_ section: inout ConfigurationReader) throws(ConfigurationError) {

@@ -116,6 +116,8 @@ public enum LinkState: Codable, Sendable, Equatable {
 
 /// What comes from a node.
 public enum NodeMessage: Codable, Sendable, Equatable {
+  /// Before the first snapshot of a line: who is here, as what, and what happened since he left.
+  case welcome(Welcome)
   case snapshot(NodeSnapshot)
   case history(NodeHistory)
   /// The answer to the command sent with this tag.

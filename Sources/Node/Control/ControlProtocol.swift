@@ -6,6 +6,13 @@ import Foundation
 public enum ControlRequest: Codable, Sendable, Equatable {
   /// The version spoken, and how often snapshots are wanted, in milliseconds; 0 for none.
   case hello(version: Int, every: Int, readOnly: Bool)
+  /// Before `hello`, from what sshd runs in its user's place: from now on this connection is somebody else's, with no
+  /// more rights than before. A key without a role has the role that the configuration gives it; as a client it is the
+  /// client whose key it is.
+  case restrict(role: Role?, name: String?, key: String?)
+  /// This snapshot has been read: of those that come after two unread ones only the newest is sent, with the next
+  /// `seen`. So a slow line shows the present late, and not the past.
+  case seen(sequence: UInt64)
   /// Answered by `ControlReply.message` with the reply of that tag.
   case command(tag: UInt64, command: NodeCommand)
   case snapshot(tag: UInt64)
@@ -74,13 +81,15 @@ public enum ControlReply: Codable, Sendable, Equatable {
   /// `key` is the client's, `type base64`.
   case voucher(tag: UInt64, text: String, signature: String, key: String)
   case refused(tag: UInt64, reason: String)
+  /// Refused because of who asks; nothing was done.
+  case denied(tag: UInt64, reason: String)
   case done(tag: UInt64, words: String)
 }
 
 /// The lines of the control protocol.
 public enum ControlProtocol {
   /// Grows with every change that an older peer would misread.
-  public static let version = 1
+  public static let version = 2
 
   public static func line(_ value: some Encodable) -> [UInt8] {
     let encoder = JSONEncoder()

@@ -1,42 +1,77 @@
-// ControlServer.swift: the node's side of the control socket: dashboards and scripts of this machine.
-// The socket is 0600 and its peers' uid is checked by the kernel's word. Leaves out what commands do
-// (OperatorSession). Start at init.
+// ControlServer.swift: the node's side of the control socket: dashboards and scripts, here and behind ssh.
+// The socket in the state directory is 0600; a second one, if the configuration names it, is for other users of the
+// machine. Who a peer is comes from the kernel (ControlAccess), what he may do from one table (Role), and both are asked
+// here before anything is done. Leaves out what commands do (OperatorSession). Start at init.
 import Accounting
 import Foundation
 import Intake
 import Receipts
+import Scheduling
 import Synchronization
 
 final class ControlServer: Sendable {
-  private let server: LineServer
-  private let sessions: Sessions
+  private let servers: [LineServer]
 
+  /// The peers of one socket by their numbers there.
   private final class Sessions: Sendable {
     let byPeer = Mutex<[UInt64: ControlSession]>([:])
   }
 
   init(node: NodeService) throws(ServerError) {
+    var servers = [try Self.listen(node.options.stateDirectory + "/control.sock", node)]
+    if let path = node.options.configuration.control.socket {
+      servers.append(try Self.listen(path, node))
+      // Whoever connects is asked for by the kernel's word, so that the file itself may be open to all.
+      guard chmod(path, 0o666) == 0 else { throw .system("chmod '\(path)'", errno: errno) }
+    }
+    self.servers = servers
+  }
+
+  private static func listen(_ path: String, _ node: NodeService) throws(ServerError) -> LineServer {
     let sessions = Sessions()
-    self.sessions = sessions
-    var settings = LineServer.Configuration(
-      path: node.options.stateDirectory + "/control.sock", users: [geteuid()])
+    let lines = SnapshotLines()
+    let access = node.options.configuration.control
+    let owner = geteuid()
+    var settings = LineServer.Configuration(path: path, users: [owner])
+    settings.accepts = { access.identify(uid: $0.uid, owner: owner, .system) != nil }
     // A submitted job's body comes in one line.
     settings.lineBytes = node.options.configuration.http.bodyLimit * 2
     settings.bufferBytes = 16 << 20
-    server = try LineServer(
+    return try LineServer(
       settings,
       LineServer.Callbacks(
         onOpen: { [weak node] peer in
-          guard let node else { return peer.close() }
-          sessions.byPeer.withLock { $0[peer.id] = ControlSession(node: node, peer: peer) }
+          guard let node, let identity = access.identify(uid: peer.credentials.uid, owner: owner, .system)
+          else { return peer.close() }
+          sessions.byPeer.withLock {
+            $0[peer.id] = ControlSession(node: node, peer: peer, identity: identity, lines: lines)
+          }
         },
         onLine: { peer, line in sessions.byPeer.withLock { $0[peer.id] }?.take(line) },
         onClose: { peer, _ in sessions.byPeer.withLock { $0.removeValue(forKey: peer.id) }?.close() }))
   }
 
   func stop() {
-    server.stop(grace: .milliseconds(500))
-    server.waitUntilStopped()
+    for server in servers {
+      server.stop(grace: .milliseconds(500))
+      server.waitUntilStopped()
+    }
+  }
+}
+
+/// The newest snapshot as a line: encoded once, however many screens get it.
+private final class SnapshotLines: Sendable {
+  private let newest = Mutex<(sequence: UInt64, line: [UInt8])>((0, []))
+
+  func line(_ snapshot: NodeSnapshot) -> [UInt8] {
+    newest.withLock { newest in
+      if newest.sequence != snapshot.sequence || newest.line.isEmpty {
+        newest = (
+          snapshot.sequence, ControlProtocol.line(ControlReply.message(NodeMessage.snapshot(snapshot)))
+        )
+      }
+      return newest.line
+    }
   }
 }
 
@@ -44,119 +79,150 @@ final class ControlServer: Sendable {
 private final class ControlSession: Sendable {
   private let node: NodeService
   private let peer: LinePeer
-  private let who: Operator
-  private let inner = Mutex(Inner())
+  private let lines: SnapshotLines
+  private let inner: Mutex<Inner>
 
   private struct Inner {
+    var role: Role
+    var who: Operator
+    /// Whose jobs this peer sends; nil: its own as an operator.
+    var client: Identity?
+    /// Something was asked: who it is for cannot be said any more.
+    var hasBegun = false
+    var hasBeenDenied = false
     var operatorSession: OperatorSession?
-    var isReadOnly = false
-    var jobs: Set<UInt64> = []
+    /// Jobs that end with the connection.
+    var jobs: Set<JobID> = []
+    /// Snapshots sent and not yet seen.
+    var unseen = 0
+    /// The newest snapshot that waits until an older one has been seen.
+    var waiting: [UInt8]?
   }
 
-  init(node: NodeService, peer: LinePeer) {
+  /// Snapshots that may be under way to a peer at once.
+  private static let underWay = 2
+
+  init(node: NodeService, peer: LinePeer, identity: ControlAccess.Identity, lines: SnapshotLines) {
     self.node = node
     self.peer = peer
-    who = Operator(Self.userName(peer.credentials.uid))
+    self.lines = lines
+    inner = Mutex(Inner(role: identity.role, who: Operator(identity.name)))
   }
 
-  private static func userName(_ uid: UInt32) -> String {
-    var entry = passwd()
-    var found: UnsafeMutablePointer<passwd>?
-    var buffer = [CChar](repeating: 0, count: 4096)
-    guard getpwuid_r(uid, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.pw_name
-    else {
-      return "uid \(uid)"
-    }
-    return String(cString: name)
-  }
+  private var who: Operator { inner.withLock { $0.who } }
 
   private func send(_ reply: ControlReply) { peer.send(ControlProtocol.line(reply)) }
 
   func close() {
-    let session = inner.withLock { inner -> OperatorSession? in
-      defer { inner.operatorSession = nil }
-      return inner.operatorSession
+    let (session, jobs) = inner.withLock { inner in
+      defer {
+        inner.operatorSession = nil
+        inner.jobs = []
+      }
+      return (inner.operatorSession, inner.jobs)
     }
     session?.close()
+    for job in jobs.sorted() { node.send(.clientGone(job)) }
   }
 
   /// The session that commands go to; made with the first word that needs it.
   private func session() -> OperatorSession {
     inner.withLock { inner in
       if let session = inner.operatorSession { return session }
-      let peer = peer
-      let session = OperatorSession(node: node, who: who, isReadOnly: inner.isReadOnly) { message in
-        // Of snapshots only the newest matters: a peer that has not read the last one skips this one.
-        if case .snapshot = message, peer.waitingBytes > 256 << 10 { return }
-        peer.send(ControlProtocol.line(ControlReply.message(message)))
+      let session = OperatorSession(node: node, who: inner.who, role: inner.role) { [weak self] in
+        self?.deliver($0)
       }
       inner.operatorSession = session
       return session
     }
   }
 
+  private func deliver(_ message: NodeMessage) {
+    guard case .snapshot(let snapshot) = message else {
+      peer.send(ControlProtocol.line(ControlReply.message(message)))
+      return
+    }
+    let line = lines.line(snapshot)
+    let isDue = inner.withLock { inner -> Bool in
+      guard inner.unseen < Self.underWay else {
+        inner.waiting = line
+        return false
+      }
+      inner.unseen += 1
+      return true
+    }
+    if isDue { peer.send(line) }
+  }
+
+  private func seen() {
+    let next = inner.withLock { inner -> [UInt8]? in
+      inner.unseen = max(0, inner.unseen - 1)
+      guard let line = inner.waiting else { return nil }
+      inner.waiting = nil
+      inner.unseen += 1
+      return line
+    }
+    if let next { peer.send(next) }
+  }
+
   func take(_ line: [UInt8]) {
     guard let request = ControlProtocol.parse(ControlRequest.self, line) else {
       return send(
         .refused(
-          tag: 0, reason: "this node (control protocol \(ControlProtocol.version)) cannot read that line"))
+          tag: 0,
+          reason:
+            "this node (hotpot \(node.options.version), control protocol \(ControlProtocol.version)) cannot read that line; use the same release of hotpot here and there"
+        ))
     }
-    switch request {
-    case .hello(let version, let every, let readOnly):
+    if case .hello(let version, _, _) = request, version != ControlProtocol.version {
+      greet()
       send(
-        .hello(
-          version: ControlProtocol.version, node: node.options.configuration.name,
-          software: node.options.version))
-      guard version == ControlProtocol.version else {
-        send(
-          .refused(
-            tag: 0,
-            reason:
-              "you speak control protocol \(version), this node \(ControlProtocol.version); use the same release of hotpot"
-          ))
-        return peer.close()
+        .refused(
+          tag: 0,
+          reason:
+            "you speak control protocol \(version), this node \(ControlProtocol.version) (hotpot \(node.options.version)); use the same release of hotpot here and there"
+        ))
+      return peer.close()
+    }
+    guard mayAsk(request) else { return }
+    switch request {
+    case .restrict(let role, let name, let key): restrict(role, name, key)
+    case .hello(_, let every, let readOnly):
+      inner.withLock { inner in
+        inner.hasBegun = true
+        if readOnly { inner.role = min(inner.role, .viewer) }
       }
-      inner.withLock { $0.isReadOnly = readOnly }
-      if every > 0 { session().subscribe(every: Int64(max(every, 100)) * 1_000) }
+      greet()
+      if every > 0 { session().subscribe(every: Int64(min(max(every, 100), 3_600_000)) * 1_000) }
+    case .seen: seen()
     case .command(let tag, let command): session().perform(command, tag: tag)
     case .snapshot(let tag): send(.snapshot(tag: tag, node.snapshot()))
     case .submit(let tag, let chat, let body):
-      guard mayAct(tag) else { return }
       node.workers.addOperation { [self] in submit(tag, chat: chat, body: body) }
     case .clients(let tag): send(.clients(tag: tag, node.clientRows()))
     case .addClient(let tag, let name):
-      guard mayAct(tag) else { return }
       answer(tag, node.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
     case .revokeClient(let tag, let name):
-      guard mayAct(tag) else { return }
       answer(tag, node.revokeClient(name, by: who)) { .done(tag: tag, words: "revoked \(name)") }
     case .limitClient(let tag, let name, let budget):
-      guard mayAct(tag) else { return }
       answer(tag, node.limitClient(name, budget: budget, by: who)) { .done(tag: tag, words: $0) }
     case .settle(let tag, let client, let amount, let reference):
-      guard mayAct(tag) else { return }
       answer(tag, node.settle(client, amount, reference, by: who)) { .done(tag: tag, words: $0) }
     case .cosign(let tag, let checkpoint, let signature, let witnesses):
-      guard mayAct(tag) else { return }
       answer(tag, node.cosign(checkpoint, signature, witnesses, by: who)) { .done(tag: tag, words: $0) }
     case .earnings(let tag, let since):
       answer(tag, node.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
     case .statement(let tag, let client, let since, let csv):
-      // A signature is an act of the node.
-      guard mayAct(tag) else { return }
       node.workers.addOperation { [self] in
         answer(tag, node.statement(of: client, since: since, isCSV: csv, by: who)) {
           .statement(tag: tag, text: $0.text, signature: $0.signature)
         }
       }
     case .setLimits(let tag, let name, let changes):
-      guard mayAct(tag) else { return }
       answer(tag, node.setLimits(name, changes, by: who)) { .done(tag: tag, words: $0) }
     case .setKey(let tag, let name, let key):
-      guard mayAct(tag) else { return }
       answer(tag, node.setKey(name, key, by: who)) { .done(tag: tag, words: $0) }
     case .voucher(let tag, let client, let text, let signature):
-      guard mayAct(tag) else { return }
       node.workers.addOperation { [self] in
         answer(tag, node.takeVoucher(text, signature: signature, from: client)) {
           .done(tag: tag, words: "\($0.client) promised \($0.amount) \($0.currency) in all")
@@ -175,10 +241,100 @@ private final class ControlSession: Sendable {
     }
   }
 
-  private func mayAct(_ tag: UInt64) -> Bool {
-    guard inner.withLock({ $0.isReadOnly }) else { return true }
-    send(.refused(tag: tag, reason: "you may look and not act here (read-only)"))
+  private func greet() {
+    send(
+      .hello(
+        version: ControlProtocol.version, node: node.options.configuration.name,
+        software: node.options.version))
+  }
+
+  /// The one place where rights are asked for.
+  private func mayAsk(_ request: ControlRequest) -> Bool {
+    let least = request.leastRole
+    let (role, isAllowed, isFirst) = inner.withLock { inner in
+      if case .restrict = request {} else { inner.hasBegun = true }
+      let isAllowed = inner.role.may(request)
+      defer { if !isAllowed { inner.hasBeenDenied = true } }
+      return (inner.role, isAllowed, !isAllowed && !inner.hasBeenDenied)
+    }
+    guard !isAllowed else { return true }
+    // Once a connection: a script that tries for ever fills no log.
+    if isFirst {
+      node.note(.warning, who: who.name, "was refused: \(role.rawValue), wanted \(least.rawValue)")
+    }
+    send(.denied(tag: request.tag, reason: Role.refusal(role, wants: least)))
     return false
+  }
+
+  // MARK: who it is
+
+  /// Takes rights away from this connection, and gives it the name of the one it is for.
+  private func restrict(_ role: Role?, _ name: String?, _ key: String?) {
+    if let problem = restricted(role, name, key) {
+      node.note(.warning, who: who.name, "was refused: \(problem)")
+      send(.denied(tag: 0, reason: problem))
+      peer.close()
+    }
+  }
+
+  /// - Returns: why not, in words.
+  private func restricted(_ role: Role?, _ name: String?, _ key: String?) -> String? {
+    let before = inner.withLock { ($0.role, $0.who, $0.hasBegun) }
+    guard !before.2 else { return "who a connection is for must be said first" }
+    if let name, !ControlAccess.Entry.isName(name) {
+      return "'\(name.prefix(64))' is no name, wanted 1 to 64 letters, digits, '.', '_', '-', '@' or '+'"
+    }
+    if let key, !ControlAccess.Entry.isFingerprint(key) {
+      return
+        "'\(key.prefix(64))' is no fingerprint, wanted 'SHA256:' and 43 characters as 'ssh-keygen -l' prints them"
+    }
+    var now = (role: min(before.0, role ?? before.0), name: name)
+    var client: Identity?
+    if role == .client {
+      guard before.0 == .owner else { return "only the owner's account speaks for clients" }
+      switch clientIdentity(name, key) {
+      case .success(let identity): client = identity
+      case .failure(let problem): return problem.description
+      }
+      now.name = client?.name
+    } else if let key {
+      let found = node.options.configuration.control.identify(key: key)
+      if role == nil {
+        guard let found else {
+          return "no key \(key) stands under 'control' in this node's configuration"
+        }
+        now.role = min(before.0, found.role)
+      }
+      now.name = name ?? found?.name ?? String(key.prefix(19))
+    }
+    // Only the owner's account may speak in another's name; of anybody else's it is told whose account it was.
+    let shown = now.name.map { before.0 == .owner ? $0 : "\(before.1.name)/\($0)" } ?? before.1.name
+    inner.withLock { inner in
+      inner.hasBegun = true
+      inner.role = now.role
+      inner.who = Operator(shown)
+      inner.client = client
+    }
+    return nil
+  }
+
+  /// The client with that name, or whose key that is; a key that nobody has told is a stranger's.
+  private func clientIdentity(_ name: String?, _ key: String?) -> Result<Identity, AdministrationError> {
+    if let name {
+      guard node.state.withLock({ $0.clients.isActive(name) }) else {
+        return .failure(
+          AdministrationError("there is no active client '\(name)'; 'hotpot clients add \(name)' makes one"))
+      }
+      return .success(.known(name))
+    }
+    guard let key else { return .failure(AdministrationError("a client wants a name or a key")) }
+    let known = node.state.withLock { state in
+      state.clientKeys.filter { state.clients.isActive($0.key) }
+    }
+    if let owner = known.filter({ SSHPublicKey(parsing: $0.value)?.fingerprint == key }).keys.min() {
+      return .success(.known(owner))
+    }
+    return .success(.unknown(String(SHA256.hash(Array(key.utf8)).hex.prefix(12))))
   }
 
   private func answer<Value>(
@@ -192,17 +348,30 @@ private final class ControlSession: Sendable {
 
   private func submit(_ tag: UInt64, chat: Bool, body: String) {
     let id = node.makeJobID()
+    let (client, who) = inner.withLock { inner in
+      inner.jobs.insert(id)
+      return (inner.client, inner.who)
+    }
     let relay = AnswerRelay()
     do throws(APIError) {
       let request = try node.decode(Array(body.utf8), isChat: chat)
-      let tokens = try node.submitOwn(request, id: id, sink: { relay.take($0) }).get()
+      let origin: JobOrigin = client == nil ? .chat : node.options.isDemo ? .demo : .client
+      let tokens = try node.submit(
+        request, id: id, from: client ?? .known("operator"), origin: origin, sink: { relay.take($0) }
+      ).get()
+      if client == nil { node.note(.act, who: who.name, "submitted job \(id.hex.prefix(8))") }
       let responder = Responder(
         shape: node.shape(request, id: id, model: request.model, prompt: tokens),
         output: AnswerOutput(
           event: { [weak self] in self?.send(.chunk(tag: tag, data: $0)) },
-          end: { [weak self] in self?.send(.ended(tag: tag, status: $0)) }))
+          end: { [weak self] status in
+            self?.inner.withLock { _ = $0.jobs.remove(id) }
+            self?.send(.ended(tag: tag, status: status))
+          }))
       relay.connect { responder.take($0) }
+      node.publishNow()
     } catch {
+      inner.withLock { _ = $0.jobs.remove(id) }
       send(.chunk(tag: tag, data: String(decoding: JSONWriter.bytes(error.json), as: UTF8.self)))
       send(.ended(tag: tag, status: error.status))
     }
@@ -311,7 +480,10 @@ extension NodeService {
     }
     let (reply, effects) = state.withLock { state in
       var effects: [NodeEffect] = []
-      let reply = state.settle(client, money, reference, by: who, at: Self.now(), &effects)
+      let now = Self.now()
+      let reply = state.settle(client, money, reference, by: who, at: now, &effects)
+      options.trace?.record(
+        .event(.settled(client: client, amount: money, reference: reference, by: who)), at: now, effects)
       return (reply, effects)
     }
     perform(effects)

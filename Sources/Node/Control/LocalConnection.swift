@@ -14,7 +14,7 @@ public final class LocalConnection: NodeConnection {
   }
 
   public func start(deliver: @escaping @Sendable (NodeMessage) -> Void) {
-    let session = OperatorSession(node: node, who: who, isReadOnly: false, deliver: deliver)
+    let session = OperatorSession(node: node, who: who, role: .owner, deliver: deliver)
     self.session.withLock { $0 = session }
     deliver(.link(.connected))
     session.subscribe(every: 1_000_000)

@@ -12,7 +12,7 @@ import Synchronization
 final class OperatorSession: Sendable {
   private let node: NodeService
   private let who: Operator
-  private let isReadOnly: Bool
+  private let role: Role
   private let deliver: @Sendable (NodeMessage) -> Void
   private let inner = Mutex(Inner())
 
@@ -23,22 +23,26 @@ final class OperatorSession: Sendable {
   }
 
   init(
-    node: NodeService, who: Operator, isReadOnly: Bool, deliver: @escaping @Sendable (NodeMessage) -> Void
+    node: NodeService, who: Operator, role: Role, deliver: @escaping @Sendable (NodeMessage) -> Void
   ) {
     self.node = node
     self.who = who
-    self.isReadOnly = isReadOnly
+    self.role = role
     self.deliver = deliver
   }
 
   /// Snapshots from now on.
   func subscribe(every interval: Microseconds) {
+    deliver(.welcome(node.welcome(who, role)))
     let id = node.subscribe(every: interval, deliver)
     let old = inner.withLock { inner -> UInt64? in
       defer { inner.subscription = id }
       return inner.subscription
     }
-    if let old { node.unsubscribe(old) }
+    if let old {
+      node.unsubscribe(old)
+      node.farewell(who)
+    }
   }
 
   func close() {
@@ -46,7 +50,10 @@ final class OperatorSession: Sendable {
       defer { inner = Inner() }
       return inner
     }
-    if let subscription = inner.subscription { node.unsubscribe(subscription) }
+    if let subscription = inner.subscription {
+      node.unsubscribe(subscription)
+      node.farewell(who)
+    }
     for id in inner.watched { node.transcripts.find(id)?.watch(nil) }
     if let chat = inner.chat { node.send(.clientGone(chat)) }
   }
@@ -59,7 +66,7 @@ final class OperatorSession: Sendable {
   }
 
   private func run(_ command: NodeCommand) -> CommandReply {
-    if isReadOnly, !command.onlyLooks { return .refused("you may look and not act here (read-only)") }
+    guard command.leastRole <= role else { return .refused(Role.refusal(role, wants: command.leastRole)) }
     switch command {
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
       .shutdown:
@@ -200,7 +207,9 @@ extension NodeService {
   func act(_ command: NodeCommand, by who: Operator) -> CommandReply {
     let (reply, effects) = state.withLock { state in
       var effects: [NodeEffect] = []
-      let reply = state.act(command, by: who, at: Self.now(), &effects)
+      let now = Self.now()
+      let reply = state.act(command, by: who, at: now, &effects)
+      options.trace?.record(.act(command, by: who), at: now, effects)
       return (reply, effects)
     }
     perform(effects)
@@ -224,17 +233,19 @@ extension NodeService {
     request.sampling.seed = seed ?? UInt64.random(in: 0...(1 << 53))
     request.outputLimit = maxTokens > 0 ? maxTokens : nil
     request.priority = 8
-    return submitOwn(request, id: id, sink: sink).map { _ in }
+    return submit(request, id: id, from: .known("operator"), origin: .chat, sink: sink).map { _ in }
   }
 
+  /// A job that came over the control socket.
   /// - Returns: the prompt's tokens.
-  func submitOwn(_ request: CompletionRequest, id: JobID, sink: @escaping AnswerSink) -> Result<
-    [Int32], APIError
-  > {
+  func submit(
+    _ request: CompletionRequest, id: JobID, from identity: Identity, origin: JobOrigin,
+    sink: @escaping AnswerSink
+  ) -> Result<[Int32], APIError> {
     do throws(APIError) {
       let serving = try loaded(request.model.isEmpty ? (self.serving?.name ?? "") : request.model)
       let prepared = try serving.prepare(
-        request, id: id, identity: .known("operator"), origin: .chat, isAsynchronous: false, sink: sink)
+        request, id: id, identity: identity, origin: origin, isAsynchronous: false, sink: sink)
       transcripts.add(prepared.transcript)
       send(.submitted(prepared.job))
       return .success(prepared.transcript.prompt)

@@ -11,10 +11,16 @@ public struct LinkDescriptors: Sendable {
   public let write: Int32
   /// Closes both, and whatever stands behind them. Called once.
   public let close: @Sendable () -> Void
+  /// After the line has ended: what the program behind it said about that, if anything. May wait a moment.
+  public let explain: @Sendable () -> String?
 
-  public init(read: Int32, write: Int32, close: @escaping @Sendable () -> Void) {
+  public init(
+    read: Int32, write: Int32, explain: @escaping @Sendable () -> String? = { nil },
+    close: @escaping @Sendable () -> Void
+  ) {
     self.read = read
     self.write = write
+    self.explain = explain
     self.close = close
   }
 }
@@ -35,6 +41,10 @@ public struct LinkError: Error, Sendable, CustomStringConvertible {
 public final class SocketConnection: NodeConnection {
   private let open: @Sendable () throws(LinkError) -> LinkDescriptors
   private let isReadOnly: Bool
+  /// Milliseconds between snapshots.
+  private let interval: Int
+  /// Seconds between two attempts to connect; doubles from 1 on.
+  private let longestWait: Double
   private let inner = Mutex(Inner())
 
   private struct Inner {
@@ -46,8 +56,15 @@ public final class SocketConnection: NodeConnection {
   static let longestLine = 64 << 20
 
   /// - open: makes a line; called again after it broke. May block.
-  public init(isReadOnly: Bool, open: @escaping @Sendable () throws(LinkError) -> LinkDescriptors) {
+  /// - interval: milliseconds between snapshots
+  /// - longestWait: seconds between two attempts to connect, at most
+  public init(
+    isReadOnly: Bool, interval: Int = 1_000, longestWait: Double = 8,
+    open: @escaping @Sendable () throws(LinkError) -> LinkDescriptors
+  ) {
     self.isReadOnly = isReadOnly
+    self.interval = interval
+    self.longestWait = longestWait
     self.open = open
   }
 
@@ -80,6 +97,7 @@ public final class SocketConnection: NodeConnection {
   private func run(_ deliver: @escaping @Sendable (NodeMessage) -> Void) {
     deliver(.link(.connecting))
     var lostSince: Microseconds?
+    var wait = 1.0
     while !isClosed {
       do throws(LinkError) {
         let link = try open()
@@ -89,9 +107,14 @@ public final class SocketConnection: NodeConnection {
           return true
         }
         guard isWanted else { return link.close() }
-        let hello = ControlRequest.hello(version: ControlProtocol.version, every: 1_000, readOnly: isReadOnly)
+        let hello = ControlRequest.hello(
+          version: ControlProtocol.version, every: interval, readOnly: isReadOnly)
         Self.write(ControlProtocol.line(hello) + [0x0A], to: link.write)
-        let reason = read(link, deliver) { lostSince = nil }
+        var reason = read(link, deliver) {
+          lostSince = nil
+          wait = 1
+        }
+        if reason.final == nil, let more = link.explain() { reason.words = more }
         let mine = inner.withLock { inner -> LinkDescriptors? in
           defer { inner.link = nil }
           return inner.link
@@ -106,7 +129,8 @@ public final class SocketConnection: NodeConnection {
         let since = lostSince ?? NodeService.now().wall
         lostSince = since
         deliver(.link(.lost(since: since, reason: error.description)))
-        Thread.sleep(forTimeInterval: 1)
+        Thread.sleep(forTimeInterval: wait)
+        wait = min(longestWait, wait * 2)
       }
     }
   }
@@ -126,16 +150,18 @@ public final class SocketConnection: NodeConnection {
         switch ControlProtocol.parse(ControlReply.self, line) {
         case .hello(let version, let node, let software):
           guard version == ControlProtocol.version else {
-            return (
-              "",
-              "\(node) runs hotpot \(software), which speaks control protocol \(version); this one speaks \(ControlProtocol.version)"
-            )
+            return ("", Self.otherVersion(version, node: node, software: software))
           }
           connected()
           deliver(.link(.connected))
         case .message(.link(.ended(let reason))): return ("", reason)
+        case .message(.snapshot(let snapshot)):
+          deliver(.snapshot(snapshot))
+          Self.write(
+            ControlProtocol.line(ControlRequest.seen(sequence: snapshot.sequence)) + [0x0A], to: link.write)
         case .message(let message): deliver(message)
-        case .refused(_, let reason): return ("", reason)
+        case .denied(let tag, let reason) where tag > 0: deliver(.reply(tag: tag, .refused(reason)))
+        case .denied(_, let reason), .refused(_, let reason): return ("", reason)
         case .snapshot, .chunk, .ended, .clients, .token, .bundle, .earnings, .statement, .voucher, .done:
           break
         case nil:
@@ -153,6 +179,10 @@ public final class SocketConnection: NodeConnection {
       }
       held.append(contentsOf: buffer[..<count])
     }
+  }
+
+  public static func otherVersion(_ version: Int, node: String, software: String) -> String {
+    "\(node) runs hotpot \(software), which speaks control protocol \(version); this one speaks \(ControlProtocol.version)"
   }
 
   /// The beginning of a line that is not ours, for a message: printable ASCII only.

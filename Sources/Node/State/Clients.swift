@@ -4,7 +4,7 @@
 import Receipts
 
 /// Who sends a request.
-public enum Identity: Sendable, Equatable {
+public enum Identity: Codable, Sendable, Equatable {
   /// A client in the node's list.
   case known(String)
   /// Someone who brought a token of his own making: the fingerprint stands for him.

@@ -34,13 +34,13 @@ public struct Moment: Sendable, Equatable {
 }
 
 /// Who acts: an operator's name as the log shows it.
-public struct Operator: Sendable, Equatable {
+public struct Operator: Codable, Sendable, Equatable {
   public let name: String
   public init(_ name: String) { self.name = name }
 }
 
 /// A job as it is asked for: counts and settings, no text and no token.
-public struct JobRequest: Sendable {
+public struct JobRequest: Codable, Sendable {
   public let id: JobID
   public let identity: Identity
   public let origin: JobOrigin
@@ -79,7 +79,7 @@ public struct JobRequest: Sendable {
 }
 
 /// What the engine is, once it is ready.
-public struct EngineFacts: Sendable, Equatable {
+public struct EngineFacts: Codable, Sendable, Equatable {
   /// Name in receipts, on screens and in `GET /v1/models`.
   public let model: String
   public let modelDigest: SHA256Digest
@@ -118,7 +118,7 @@ public struct Seal: Sendable, Equatable {
   public let day: Day
 }
 
-public enum NodeEvent: Sendable {
+public enum NodeEvent: Codable, Sendable {
   case loading(fraction: Double?)
   case noModel(String)
   case engineReady(EngineFacts)

@@ -9,6 +9,7 @@ extension NodeState {
 
   mutating func submit(_ request: JobRequest, at now: Moment, _ effects: inout [NodeEffect]) {
     func refuse(_ error: APIError) {
+      if request.origin != .audit { countLife(.rejected) }
       effects.append(.answer(request.id, .refused(error)))
       effects.append(.forget(request.id))
     }
@@ -292,6 +293,7 @@ extension NodeState {
       entry.detail = reason
       note(.error, "job \(entry.id.hex.prefix(8)) failed: \(reason)", at: now, &effects)
     }
+    if entry.request.origin != .audit { countLife(entry.state) }
     entry.mark(entry.detail.map { "\(entry.state.rawValue): \($0)" } ?? entry.state.rawValue, at: now)
 
     let finish: Receipts.Receipt.Finish? =

@@ -76,7 +76,7 @@ extension NodeState {
     return "\(reason)"
   }
 
-  private var alarms: [String] {
+  var alarms: [String] {
     var found: [String] = []
     if let auditFailure { found.append(auditFailure) }
     if let journalFailure { found.append("journal read-only: \(journalFailure)") }

@@ -66,6 +66,9 @@ public struct NodeState: Sendable {
   var betweenTokens = LatencyWindow()
   var batchSize = 0
   var counts = Counts()
+  /// Jobs of others that ended, by how; see NodeState+Life.swift.
+  var life = LifeCounts()
+  var alarmHistory = AlarmHistory()
   var firstTokenSeconds = Histogram(bounds: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60])
   var tokenSeconds = Histogram(bounds: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
   var jobSeconds = Histogram(bounds: [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600])
@@ -207,6 +210,7 @@ public struct NodeState: Sendable {
     if let happened = scheduler?.tick(at: now.monotonic) {
       follow(happened, at: now, &effects)
     }
+    alarmHistory.see(alarms)
     if isStopping, scheduler.map(isIdle) ?? true, !jobs.values.contains(where: { $0.sealing != nil }) {
       effects.append(.stop)
     }

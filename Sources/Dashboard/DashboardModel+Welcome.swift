@@ -1,0 +1,15 @@
+// DashboardModel+Welcome.swift: what an operator who comes back is told. Start at welcomeBack.
+import Node
+import Terminal
+
+extension DashboardModel {
+  /// One line, long enough on the screen to be read, and the same in the log pane, where it stays.
+  mutating func welcomeBack(_ absence: AbsenceSummary) {
+    status = StatusLine(
+      text: absence.words, isError: !absence.alarms.isEmpty, until: now.steady &+ 30_000_000)
+    append(
+      LogLine(
+        sequence: 0, time: now.wall, level: absence.alarms.isEmpty ? .info : .warning, who: nil,
+        text: absence.words))
+  }
+}

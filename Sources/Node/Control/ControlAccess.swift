@@ -1,0 +1,143 @@
+// ControlAccess.swift: who somebody on the control socket is: by the kernel's word for users of this machine, and by an
+// SSH key's fingerprint for those whom sshd let in under the owner's account with a forced command.
+// A value; the databases of users and groups are asked through `Directory`. Start at ControlAccess.identify.
+import Foundation
+import Intake
+
+/// Who may reach the control socket beside the owner: `control` in the configuration.
+public struct ControlAccess: Sendable, Equatable {
+  /// One name in `operators` or `viewers`.
+  public enum Entry: Sendable, Equatable {
+    case user(String)
+    case uid(UInt32)
+    case group(String)
+    /// `SHA256:...` as `ssh-keygen -l` prints it, and what its holder is called in the log.
+    case key(String, name: String?)
+
+    /// `anna`, `1001`, `group:staff`, or `SHA256:...` with a name after a blank.
+    public init?(_ text: String) {
+      let words = text.split(separator: " ", maxSplits: 1).map(String.init)
+      guard let first = words.first else { return nil }
+      if first.hasPrefix("SHA256:") {
+        let name = words.count > 1 ? words[1] : nil
+        guard Self.isFingerprint(first), name.map(Self.isName) ?? true else { return nil }
+        self = .key(first, name: name)
+        return
+      }
+      guard words.count == 1 else { return nil }
+      if first.hasPrefix("group:") {
+        let name = String(first.dropFirst(6))
+        guard Self.isName(name) else { return nil }
+        self = .group(name)
+      } else if let uid = UInt32(first) {
+        self = .uid(uid)
+      } else {
+        guard Self.isName(first) else { return nil }
+        self = .user(first)
+      }
+    }
+
+    static func isFingerprint(_ text: String) -> Bool {
+      let digest = text.dropFirst(7)
+      return text.hasPrefix("SHA256:") && digest.utf8.count == 43
+        && digest.utf8.allSatisfy { byte in
+          (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+            || byte == 0x2B || byte == 0x2F
+        }
+    }
+
+    /// 1 to 64 of letters, digits, `.`, `_`, `-`, `@`, `+`: what fits a line of the log and the journal.
+    static func isName(_ text: String) -> Bool {
+      (1...64).contains(text.utf8.count) && !text.hasPrefix("-")
+        && text.unicodeScalars.allSatisfy { scalar in
+          scalar.isASCII
+            && (scalar.properties.isAlphabetic || (0x30...0x39).contains(scalar.value)
+              || "._-@+".unicodeScalars.contains(scalar))
+        }
+    }
+  }
+
+  public var operators: [Entry] = []
+  public var viewers: [Entry] = []
+  /// A second socket that other users of this machine can reach; the one in the state directory is the owner's alone.
+  public var socket: String?
+
+  public init() {}
+
+  /// What the machine knows of its users.
+  struct Directory: Sendable {
+    var userName: @Sendable (UInt32) -> String?
+    /// Names of all groups that a user is in.
+    var groups: @Sendable (UInt32) -> [String]
+  }
+
+  struct Identity: Sendable, Equatable {
+    var role: Role
+    /// As the log shows it.
+    var name: String
+  }
+
+  /// Who a process of this machine is, by the uid that the kernel gives; nil may not come in.
+  func identify(uid: UInt32, owner: UInt32, _ directory: Directory) -> Identity? {
+    let name = directory.userName(uid) ?? "uid \(uid)"
+    if uid == owner || uid == 0 { return Identity(role: .owner, name: name) }
+    var groups: [String]?
+    func matches(_ entry: Entry) -> Bool {
+      switch entry {
+      case .user(let wanted): return wanted == name
+      case .uid(let wanted): return wanted == uid
+      case .group(let wanted):
+        let known = groups ?? directory.groups(uid)
+        groups = known
+        return known.contains(wanted)
+      case .key: return false
+      }
+    }
+    if operators.contains(where: matches) { return Identity(role: .operator, name: name) }
+    if viewers.contains(where: matches) { return Identity(role: .viewer, name: name) }
+    return nil
+  }
+
+  /// Who the holder of an SSH key is, by its fingerprint; nil: the configuration does not name it.
+  func identify(key fingerprint: String) -> Identity? {
+    func find(_ entries: [Entry], _ role: Role) -> Identity? {
+      for case .key(let key, let name) in entries where key == fingerprint {
+        return Identity(role: role, name: name ?? String(fingerprint.prefix(19)))
+      }
+      return nil
+    }
+    return find(operators, .operator) ?? find(viewers, .viewer)
+  }
+}
+
+extension ControlAccess.Directory {
+  /// The machine's own, through the C library's name service.
+  static let system = ControlAccess.Directory(
+    userName: { uid in entry(uid)?.name },
+    groups: { uid in
+      guard let entry = entry(uid) else { return [] }
+      var ids = [gid_t](repeating: 0, count: 256)
+      var count = Int32(ids.count)
+      // More than 256 groups: the first 256 count.
+      _ = getgrouplist(entry.name, entry.gid, &ids, &count)
+      return ids.prefix(Int(max(0, min(count, 256)))).compactMap { groupName($0) }
+    })
+
+  private static func entry(_ uid: UInt32) -> (name: String, gid: gid_t)? {
+    var entry = passwd()
+    var found: UnsafeMutablePointer<passwd>?
+    var buffer = [CChar](repeating: 0, count: 16_384)
+    guard getpwuid_r(uid, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.pw_name
+    else { return nil }
+    return (String(cString: name), entry.pw_gid)
+  }
+
+  private static func groupName(_ gid: gid_t) -> String? {
+    var entry = group()
+    var found: UnsafeMutablePointer<group>?
+    var buffer = [CChar](repeating: 0, count: 65_536)
+    guard getgrgid_r(gid, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.gr_name
+    else { return nil }
+    return String(cString: name)
+  }
+}

@@ -1,0 +1,105 @@
+// Role.swift: who may do what over the control socket. One table, asked by the node before anything is done: a client
+// program that hides a button guards nothing.
+// Leaves out how a peer is told apart (ControlAccess.swift). Start at Role and ControlRequest.leastRole.
+
+/// What somebody on the control socket is. A viewer may do less than an operator, and he less than the owner; a client
+/// may do something else than all three.
+public enum Role: String, Codable, Sendable, CaseIterable, Comparable {
+  /// Sends jobs of his own, and nothing else: no state, no other client's job.
+  case client
+  /// Looks: queue, figures, receipts. No content of anybody's job, and no act.
+  case viewer
+  /// Acts on jobs and on the node's flow.
+  case `operator`
+  /// Also clients, money, models, and the end of the node: the user whose process it is, and root.
+  case owner
+
+  private var rank: Int {
+    switch self {
+    case .client: 0
+    case .viewer: 1
+    case .operator: 2
+    case .owner: 3
+    }
+  }
+
+  public static func < (left: Role, right: Role) -> Bool { left.rank < right.rank }
+}
+
+extension Role {
+  /// What somebody reads who may not.
+  static func refusal(_ role: Role, wants least: Role) -> String {
+    "you are \(role.withArticle) here, and this is for \(least.withArticle)"
+  }
+
+  private var withArticle: String {
+    switch self {
+    case .client, .viewer: "a \(rawValue)"
+    case .operator, .owner: "an \(rawValue)"
+    }
+  }
+}
+
+extension Role {
+  /// The table.
+  public func may(_ request: ControlRequest) -> Bool {
+    switch self {
+    case .client: request.isForClients
+    case .viewer, .operator, .owner: self >= request.leastRole
+    }
+  }
+}
+
+extension NodeCommand {
+  /// The least that may command it.
+  public var leastRole: Role {
+    switch self {
+    case .inspect, .receipt, .history: .viewer
+    case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
+      .reveal, .conceal, .verify, .chat, .stopChat:
+      .operator
+    case .shutdown, .pull, .cancelPull: .owner
+    }
+  }
+}
+
+extension ControlRequest {
+  /// What a client asks for: without snapshots a greeting shows no more than the node's name.
+  var isForClients: Bool {
+    switch self {
+    case .hello(_, let every, _): every == 0
+    case .submit, .restrict: true
+    case .command, .seen, .snapshot, .clients, .addClient, .revokeClient, .limitClient, .settle, .cosign,
+      .exportReceipt, .earnings, .statement, .setLimits, .setKey, .voucher, .exportVoucher:
+      false
+    }
+  }
+
+  /// The least that may ask for it, of those who are no clients.
+  public var leastRole: Role {
+    switch self {
+    // A peer says who it is; this only ever takes rights away.
+    case .restrict, .hello: .viewer
+    // The node's own work, for nothing.
+    case .submit: .operator
+    case .seen, .snapshot, .clients, .earnings, .exportReceipt, .exportVoucher: .viewer
+    case .command(_, let command): command.leastRole
+    // A witness' signature is checked against its own key.
+    case .cosign: .operator
+    case .addClient, .revokeClient, .limitClient, .settle, .statement, .setLimits, .setKey, .voucher: .owner
+    }
+  }
+
+  /// What it is called when it is refused.
+  var tag: UInt64 {
+    switch self {
+    case .hello, .restrict, .seen: 0
+    case .command(let tag, _), .snapshot(let tag), .submit(let tag, _, _), .clients(let tag),
+      .addClient(let tag, _), .revokeClient(let tag, _), .limitClient(let tag, _, _),
+      .settle(let tag, _, _, _), .cosign(let tag, _, _, _), .exportReceipt(let tag, _), .earnings(let tag, _),
+      .statement(let tag, _, _, _), .setLimits(let tag, _, _), .setKey(let tag, _, _),
+      .voucher(let tag, _, _, _), .exportVoucher(let tag, _):
+      tag
+    }
+  }
+}

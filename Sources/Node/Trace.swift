@@ -1,0 +1,232 @@
+// Trace.swift: what happened to a node's state machine, line by line, so that it can happen again: `--trace FILE` writes
+// it, `hotpot replay FILE` applies it. JSON lines: a head, then one step each with its moment and a digest of what the
+// node wanted done. No prompt and no answer is in it: the state machine has none. Start at TraceReplay.
+import Accounting
+import Foundation
+import Receipts
+import Synchronization
+
+/// The first line: what the state machine was made of.
+public struct TraceHead: Codable, Sendable {
+  /// Of this format.
+  public var trace = 1
+  public let software: String
+  public let name: String
+  /// The configuration as it was read; nil: the defaults.
+  public let configuration: String?
+  public let isDemo: Bool
+  public let address: String?
+  public let wall: Microseconds
+  public let monotonic: Microseconds
+  public let utcOffset: Int
+  /// Receipts that the journal held before: their amounts are not in the trace.
+  public let receipts: Int
+}
+
+public enum TraceStep: Codable, Sendable {
+  case event(NodeEvent)
+  case act(NodeCommand, by: Operator)
+  /// A step of the engine was planned.
+  case plan
+}
+
+public struct TraceLine: Codable, Sendable {
+  public let wall: Microseconds
+  public let monotonic: Microseconds
+  public let utcOffset: Int
+  public let step: TraceStep
+  /// FNV-1a over the effects in words, 16 hexadecimal digits.
+  public let effects: String
+
+  var moment: Moment { Moment(wall: wall, monotonic: monotonic, utcOffset: utcOffset) }
+}
+
+enum Trace {
+  /// Source: Fowler, Noll and Vo, FNV-1a with 64 bits.
+  static func digest(_ effects: [NodeEffect]) -> String {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    for byte in "\(effects)".utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+    let digits = String(hash, radix: 16)
+    return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+  }
+}
+
+/// Writes a trace. Called under the state's lock, so it only hands on: encoding and writing are its queue's.
+public final class TraceRecorder: Sendable {
+  private let queue = DispatchQueue(label: "hotpot-trace")
+  private let write: @Sendable (Data) -> Void
+
+  /// - write: takes whole lines, on the recorder's own queue
+  public init(write: @escaping @Sendable (Data) -> Void) { self.write = write }
+
+  func begin(_ head: TraceHead) { put(head) }
+
+  func record(_ step: TraceStep, at now: Moment, _ effects: [NodeEffect]) {
+    queue.async { [self] in
+      put(
+        TraceLine(
+          wall: now.wall, monotonic: now.monotonic, utcOffset: now.utcOffset, step: step,
+          effects: Trace.digest(effects)))
+    }
+  }
+
+  private func put(_ value: some Encodable) {
+    let encoder = JSONEncoder()
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    // Values of these types always encode.
+    guard var data = try? encoder.encode(value) else { return }
+    data.append(0x0A)
+    write(data)
+  }
+
+  /// Returns when all that was recorded is written.
+  public func finish() { queue.sync {} }
+}
+
+/// Why a trace cannot be applied.
+public struct TraceError: Error, Sendable, CustomStringConvertible {
+  public let line: Int
+  public let problem: String
+  public var description: String { "line \(line): \(problem)" }
+}
+
+/// A trace applied to a new state machine.
+public struct TraceReplay: Sendable {
+  public private(set) var steps = 0
+  public private(set) var effects = 0
+  /// Lines whose effects were others than those recorded, the first few.
+  public private(set) var differences: [Int] = []
+  /// What was wrong with the state after some line, the first few.
+  public private(set) var violations: [String] = []
+  public let head: TraceHead
+  private var state: NodeState
+  private var line = 1
+
+  /// - first: the trace's first line
+  public init(first: Data) throws(TraceError) {
+    guard let head = Self.decode(TraceHead.self, first), head.trace == 1 else {
+      throw TraceError(line: 1, problem: "found no head of a trace, wanted {\"trace\":1,...}")
+    }
+    self.head = head
+    var configuration: NodeConfiguration
+    do throws(ConfigurationError) {
+      configuration = try NodeConfiguration(file: "the trace's configuration", text: head.configuration)
+    } catch {
+      throw TraceError(line: 1, problem: "\(error)")
+    }
+    configuration.name = head.name
+    state = NodeState(
+      configuration: configuration, policy: configuration.policy, version: head.software, isDemo: head.isDemo,
+      address: head.address,
+      now: Moment(wall: head.wall, monotonic: head.monotonic, utcOffset: head.utcOffset))
+  }
+
+  private static func decode<Value: Decodable>(_ type: Value.Type, _ data: Data) -> Value? {
+    let decoder = JSONDecoder()
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    // What cannot be read is named by its line.
+    return try? decoder.decode(type, from: data)
+  }
+
+  /// Applies one more line.
+  public mutating func apply(_ data: Data) throws(TraceError) {
+    line += 1
+    guard let next = Self.decode(TraceLine.self, data) else {
+      throw TraceError(line: line, problem: "found no step of a trace")
+    }
+    var wanted: [NodeEffect] = []
+    switch next.step {
+    case .event(let event): wanted = state.apply(event, at: next.moment)
+    case .act(let command, let who): _ = state.act(command, by: who, at: next.moment, &wanted)
+    case .plan: wanted = state.nextStep(at: next.moment)?.effects ?? []
+    }
+    steps += 1
+    effects += wanted.count
+    if Trace.digest(wanted) != next.effects, differences.count < 10 { differences.append(line) }
+    if violations.count < 10 {
+      violations += (state.scheduler?.checkInvariants() ?? []).map { "line \(line): \($0)" }
+    }
+  }
+
+  /// The node as it would be shown now.
+  public mutating func snapshot() -> NodeSnapshot {
+    state.snapshot(at: Moment(wall: head.wall, monotonic: head.monotonic, utcOffset: head.utcOffset))
+  }
+}
+
+extension NodeService {
+  /// The trace begins: its head, and the clients that the journal brought.
+  func beginTrace(_ recorder: TraceRecorder, _ state: NodeState, at now: Moment) {
+    recorder.begin(
+      TraceHead(
+        software: options.version, name: options.configuration.name,
+        configuration: options.configuration.source, isDemo: options.isDemo, address: state.address,
+        wall: now.wall, monotonic: now.monotonic, utcOffset: now.utcOffset,
+        receipts: journal.read { $0.counts.logged }))
+    for entry in state.clients.entries {
+      recorder.record(.event(.clientAdded(name: entry.name, digest: entry.tokenDigest)), at: now, [])
+      if entry.revoked != nil { recorder.record(.event(.clientRevoked(name: entry.name)), at: now, []) }
+    }
+    for (name, limits) in state.clientLimits.sorted(by: { $0.key < $1.key }) {
+      recorder.record(.event(.limitsSet(client: name, limits)), at: now, [])
+    }
+    for (name, key) in state.clientKeys.sorted(by: { $0.key < $1.key }) {
+      recorder.record(.event(.clientKeySet(client: name, key: key)), at: now, [])
+    }
+  }
+}
+
+// MARK: values of other rooms, as a trace writes them
+
+extension Amount: Codable {
+  public init(from decoder: any Decoder) throws {
+    self.init(micro: try decoder.singleValueContainer().decode(Int64.self))
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(micro)
+  }
+}
+
+extension SHA256Digest: Codable {
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    guard let digest = SHA256Digest(hex: try container.decode(String.self)) else {
+      throw DecodingError.dataCorruptedError(in: container, debugDescription: "wanted 64 hexadecimal digits")
+    }
+    self = digest
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(hex)
+  }
+}
+
+extension ClientLimits: Codable {
+  private enum Key: CodingKey { case models, tokensPerJob, jobsAtOnce, tokensPerDay, budget, budgetBase }
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: Key.self)
+    self.init()
+    models = try container.decodeIfPresent([String].self, forKey: .models)
+    tokensPerJob = try container.decodeIfPresent(Int.self, forKey: .tokensPerJob)
+    jobsAtOnce = try container.decodeIfPresent(Int.self, forKey: .jobsAtOnce)
+    tokensPerDay = try container.decodeIfPresent(Int.self, forKey: .tokensPerDay)
+    budget = try container.decodeIfPresent(Amount.self, forKey: .budget)
+    budgetBase = try container.decode(Amount.self, forKey: .budgetBase)
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: Key.self)
+    try container.encodeIfPresent(models, forKey: .models)
+    try container.encodeIfPresent(tokensPerJob, forKey: .tokensPerJob)
+    try container.encodeIfPresent(jobsAtOnce, forKey: .jobsAtOnce)
+    try container.encodeIfPresent(tokensPerDay, forKey: .tokensPerDay)
+    try container.encodeIfPresent(budget, forKey: .budget)
+    try container.encode(budgetBase, forKey: .budgetBase)
+  }
+}
