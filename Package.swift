@@ -29,6 +29,8 @@ let package = Package(
   targets: [
     .target(name: "CKernels", cSettings: kernelFlags),
     .target(name: "CSystem", cSettings: cFlags, linkerSettings: [.linkedLibrary("dl")]),
+    // The pages of man/, for `hotpot install`.
+    .target(name: "CManuals", cSettings: cFlags),
     .systemLibrary(name: "CNCurses", providers: [.apt(["libncurses-dev"])]),
 
     room("Inference", ["CKernels"]),
@@ -44,7 +46,7 @@ let package = Package(
       name: "hotpot",
       dependencies: [
         "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Node",
-        "Terminal", "Dashboard", "CSystem",
+        "Terminal", "Dashboard", "CSystem", "CManuals",
       ],
       swiftSettings: strict),
 

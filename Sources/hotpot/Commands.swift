@@ -7,6 +7,7 @@ enum Commands {
   static let all: [Command] = [
     .dashboard,
     .attach,
+    .fleet,
     .run,
     .chat,
     .tokenize,
@@ -36,7 +37,9 @@ enum Commands {
     .demo,
     .completions,
     .unit,
+    .install,
     .link,
+    .replay,
   ]
 
   /// What `hotpot` alone does; nil shows the help.

@@ -91,6 +91,18 @@ enum Console {
     exit(128 + SIGPIPE)
   }
 
+  /// From now on the program ends when the reader of standard output goes, also while it has nothing to write: a job that
+  /// waits for somebody who hung up would be done for nobody.
+  static func endWhenNobodyReads() {
+    let thread = Thread {
+      var wait = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
+      while poll(&wait, 1, -1) < 0, errno == EINTR {}
+      if wait.revents & Int16(POLLERR | POLLHUP) != 0 { endOnClosedPipe() }
+    }
+    thread.stackSize = 64 << 10
+    thread.start()
+  }
+
   /// All of standard input, or of a file, up to `limit` bytes.
   static func read(_ path: String, limit: Int) throws -> [UInt8] {
     let shown = path == "-" ? "standard input" : "'\(path)'"

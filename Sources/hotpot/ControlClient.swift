@@ -10,21 +10,49 @@ final class ControlClient {
   private var tag: UInt64 = 0
 
   convenience init(_ arguments: Arguments) throws {
-    try self.init(state: NodeSetup.stateDirectory(arguments))
+    try self.init(state: NodeSetup.controlDirectory(arguments))
   }
 
-  init(state: String) throws {
+  /// - peer: for whom this connection is, where sshd runs this program in somebody's place
+  init(state: String, for peer: SSHPeer? = nil) throws {
     let path = state + "/control.sock"
     do throws(ServerError) {
       line = try LineClient(path: path, timeout: nil)
-    } catch .noServer {
-      throw Failure(
-        .unavailable, "no node runs on '\((path as NSString).deletingLastPathComponent)'",
-        hint: "'hotpot serve' starts one, '--state DIR' names another")
+    } catch {
+      switch error {
+      case .noServer:
+        throw Failure(
+          .unavailable, "no node runs on '\(state)'",
+          hint: "'hotpot serve' starts one, '--state DIR' names another")
+      case .system(_, EACCES):
+        throw Failure(
+          .noPermission, "the node on '\(state)' is another user's",
+          hint: "its owner lets others in with 'control' in the configuration; see hotpot-config(5)")
+      case .system, .addressInUse, .addressInvalid, .pathTooLong, .notASocket, .connectionClosed, .timedOut,
+        .lineTooLong:
+        throw error
+      }
     }
-    try send(.hello(version: ControlProtocol.version, every: 0, readOnly: false))
-    guard case .hello = try next() else {
-      throw Failure(.unavailable, "what listens on '\(path)' does not speak hotpot's control protocol")
+    do {
+      do {
+        if let peer { try send(peer.request) }
+        try send(.hello(version: ControlProtocol.version, every: 0, readOnly: false))
+      } catch let error as ServerError where error == .connectionClosed {
+        // Turned away before all was said; why stands in what is read next.
+      }
+      guard case .hello(let version, let node, let software) = try next() else {
+        throw Failure(.unavailable, "what listens on '\(path)' does not speak hotpot's control protocol")
+      }
+      guard version == ControlProtocol.version else {
+        throw Failure(
+          .unavailable, SocketConnection.otherVersion(version, node: node, software: software),
+          hint: "use the same release of hotpot here and there")
+      }
+    } catch let error as ServerError where error == .connectionClosed {
+      // The kernel knows who asks; the node says nothing to strangers.
+      throw Failure(
+        .noPermission, "the node on '\(state)' does not let you in",
+        hint: "its owner lets others in with 'control' in the configuration; see hotpot-config(5)")
     }
   }
 
@@ -42,7 +70,8 @@ final class ControlClient {
   }
 
   private func next() throws -> ControlReply {
-    guard let reply = try receive() else { throw Failure(.unavailable, "the node closed the connection") }
+    guard let reply = try receive() else { throw ServerError.connectionClosed }
+    if case .denied(_, let reason) = reply { throw Failure(.noPermission, reason) }
     if case .refused(let tag, let reason) = reply, tag == 0 { throw Failure(.unavailable, reason) }
     return reply
   }
@@ -84,7 +113,7 @@ final class ControlClient {
         guard let detail else { throw unexpected }
         return detail
       case .hello, .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .earnings, .statement,
-        .voucher, .refused, .done:
+        .voucher, .refused, .denied, .done:
         continue
       }
     }

@@ -18,6 +18,9 @@ enum NodeSetup {
       Option(
         "listen", value: "ADDR:PORT", "where HTTP is served; 'none' for nowhere; default 127.0.0.1:8114"),
       Option("name", value: "NAME", "the node's name on screens; default the host's"),
+      Option(
+        "trace", value: "FILE",
+        "write all that happens to the node's state to a new file, for 'hotpot replay'"),
     ]
 
   /// A directory of the user's, by the XDG rules.
@@ -32,6 +35,17 @@ enum NodeSetup {
       return home("XDG_STATE_HOME", ".local/state") + "/hotpot"
     }
     return named.hasPrefix("/") ? named : FileManager.default.currentDirectoryPath + "/" + named
+  }
+
+  /// Where a system's own node has its control socket, if its configuration says so.
+  static let systemRun = "/run/hotpot"
+
+  /// The directory of the control socket of the node that is meant: the one named, else the user's own, else the
+  /// system's.
+  static func controlDirectory(_ arguments: Arguments) throws -> String {
+    let own = stateDirectory(arguments)
+    if arguments.has("state") || FileManager.default.fileExists(atPath: own + "/control.sock") { return own }
+    return FileManager.default.fileExists(atPath: systemRun + "/control.sock") ? systemRun : own
   }
 
   static var configurationDirectory: String { home("XDG_CONFIG_HOME", ".config") + "/hotpot" }
@@ -57,13 +71,16 @@ enum NodeSetup {
   }
 
   /// Everything a node is started with.
-  static func options(_ arguments: Arguments) throws -> NodeOptions {
+  /// - isServing: the node starts in this process, and not in its child
+  static func options(_ arguments: Arguments, isServing: Bool = true) throws -> NodeOptions {
     let configuration = try configuration(arguments)
     let state = stateDirectory(arguments)
     // The directory above it may be missing on a new machine; the state itself is made 0700 by the node.
     try FileManager.default.createDirectory(
       atPath: (state as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-    return options(configuration, state: state)
+    var options = options(configuration, state: state)
+    if let path = arguments.string("trace"), isServing { options.trace = try TraceRecorder(file: path) }
+    return options
   }
 
   /// A node with that configuration and state, on the models of this machine.

@@ -184,8 +184,13 @@ enum StatusPage {
     }
   }
 
+  static func amount(_ micro: MicroUnits) -> String { Amount(micro: micro).description }
+
   static func rounded(_ value: Double) -> String {
-    value >= 100 ? String(Int(value.rounded())) : String((value * 10).rounded() / 10)
+    // Figures may come from another machine.
+    guard value.isFinite else { return "-" }
+    return value >= 100
+      ? String(Int(min(value, 1e15).rounded())) : String((max(value, -1e15) * 10).rounded() / 10)
   }
 
   static func span(_ microseconds: Microseconds) -> String {

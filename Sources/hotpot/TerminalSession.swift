@@ -15,6 +15,18 @@ import Glibc
 enum TerminalSession {
   /// The child finds its end of the socket here.
   static let link: Int32 = 3
+  /// And a line to a node that was opened before, if `lineVariable` is set, here.
+  static let line: Int32 = 4
+  private static let lineVariable = "HOTPOT_TERMINAL_LINE"
+
+  /// Child: the line that the guard opened; once.
+  static func takeLine() -> Int32? {
+    guard isChild, getenv(lineVariable) != nil else { return nil }
+    unsetenv(lineVariable)
+    _ = fcntl(line, F_SETFD, FD_CLOEXEC)
+    return line
+  }
+
   /// Set for the child, so that it knows itself.
   static let variable = "HOTPOT_TERMINAL_SESSION"
 
@@ -26,8 +38,9 @@ enum TerminalSession {
 
   /// Runs this program again with the same arguments in a session of its own, waits until it leaves the terminal or
   /// ends, and makes the terminal sane if it could not.
+  /// - line: an open line to a node, for the child
   /// - Returns: the exit code for the shell.
-  static func guardTerminal() -> Int32 {
+  static func guardTerminal(line: Int32? = nil) -> Int32 {
     var ends: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
       return fail("cannot make a socket: \(String(cString: strerror(errno)))")
@@ -35,12 +48,15 @@ enum TerminalSession {
     var modes = termios()
     let hasModes = tcgetattr(STDIN_FILENO, &modes) == 0
     setenv(variable, "1", 1)
+    if line != nil { setenv(lineVariable, "1", 1) } else { unsetenv(lineVariable) }
     var child: pid_t = 0
     var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
     arguments.append(nil)
-    let error = csystem_spawn_session("/proc/self/exe", arguments, ends[1], &child)
+    let (high, highLine) = (above(ends[1]), line.map(above) ?? -1)
+    let error = csystem_spawn_session("/proc/self/exe", arguments, high, highLine, &child)
     for argument in arguments { free(argument) }
-    Glibc.close(ends[1])
+    for descriptor in [ends[1], high, highLine] where descriptor >= 0 { Glibc.close(descriptor) }
+    if let line { Glibc.close(line) }
     guard error == 0 else { return fail("cannot start the node: \(String(cString: strerror(error)))") }
 
     forward(to: child)
@@ -82,6 +98,9 @@ enum TerminalSession {
     thread.stackSize = 64 << 10
     thread.start()
   }
+
+  /// A copy of a descriptor beyond those that the child finds.
+  private static func above(_ descriptor: Int32) -> Int32 { fcntl(descriptor, F_DUPFD_CLOEXEC, 10) }
 
   private static func readAll(_ descriptor: Int32) -> [UInt8] {
     var bytes: [UInt8] = []

@@ -241,7 +241,7 @@ extension Command {
       throw Failure(.internalError, "the node answered something else than was asked")
     }
     if arguments.has("json") {
-      try Console.print(json: ["ok": "true", "message": words])
+      try Console.print(json: ActResult(ok: true, message: words))
     } else {
       Console.print(words)
     }

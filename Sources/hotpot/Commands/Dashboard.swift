@@ -29,7 +29,7 @@ extension Command {
   ) { arguments in
     _ = try arguments.operands(0...0, "")
     // What is wrong with options and files is said on a plain terminal.
-    let options = try NodeSetup.options(arguments)
+    let options = try NodeSetup.options(arguments, isServing: TerminalSession.isChild)
     let screen = try DashboardSetup.options(arguments)
     guard TerminalSession.isChild else { return try DashboardSetup.guarded() }
     return try await OwnThread.run {
@@ -44,10 +44,10 @@ extension Command {
 
   static let attach = Command(
     name: "attach", summary: "the dashboard of a running node, here or through ssh",
-    operands: "[[USER@]HOST]",
+    operands: "[[USER@]HOST[:STATE]]",
     details: """
-      With a host, 'ssh HOST hotpot link' is run and your ssh configuration holds: jump hosts, keys, ports. A line that drops is
-      made again.
+      With a host, 'ssh HOST hotpot link' is run once and your ssh configuration holds: jump hosts, keys, ports. A line
+      that drops is made again, and until then old figures are marked. HOTPOT_SSH names another ssh, with options.
       """,
     options: NodeSetup.commonOptions + screenOptions + [
       Option("read-only", "look, and act on nothing"),
@@ -57,41 +57,23 @@ extension Command {
     let words = try arguments.operands(0...1, "")
     var screen = try DashboardSetup.options(arguments)
     screen.isReadOnly = arguments.has("read-only")
-    let state = NodeSetup.stateDirectory(arguments)
-    if words.isEmpty, !DashboardSetup.isServed(state) {
-      throw Failure(
-        .unavailable, "no node runs on '\(state)'",
-        hint: "'hotpot' starts one with its dashboard, '--state DIR' names another")
+    let state = try NodeSetup.controlDirectory(arguments)
+    let host = try words.first.map { try SSHHost($0, remote: arguments.string("remote")) }
+    guard TerminalSession.isChild else {
+      guard let host else {
+        // Who may not attach, or speaks another version, is told so on a plain terminal.
+        _ = try ControlClient(state: state)
+        return try DashboardSetup.guarded()
+      }
+      try DashboardSetup.wantsTerminal()
+      return try DashboardSetup.guarded(line: host.openFirst(isReadOnly: screen.isReadOnly))
     }
-    let open: @Sendable () throws(LinkError) -> LinkDescriptors
-    if let host = words.first {
-      open = try DashboardSetup.ssh(host, arguments)
-    } else {
-      open = DashboardSetup.socket(state)
-    }
-    guard TerminalSession.isChild else { return try DashboardSetup.guarded() }
     let options = screen
     return try await OwnThread.run {
-      try DashboardSetup.attach(
-        SocketConnection(isReadOnly: options.isReadOnly, open: open), options, state)
-    }
-  }
-
-  /// What `attach` runs on the other side: standard input and output joined to the control socket.
-  static let link = Command(
-    name: "link", summary: "join standard input and output to a node's control socket (used by attach)",
-    options: NodeSetup.commonOptions
-  ) { arguments in
-    _ = try arguments.operands(0...0, "")
-    let state = NodeSetup.stateDirectory(arguments)
-    let descriptor = csystem_connect_unix(state + "/control.sock")
-    guard descriptor >= 0 else {
-      throw Failure(
-        .unavailable, "no node runs on '\(state)' on this machine", hint: "'hotpot serve' starts one there")
-    }
-    return try await OwnThread.run {
-      DashboardSetup.join(descriptor)
-      return .ok
+      let open = host.map { $0.opener(first: TerminalSession.takeLine()) } ?? DashboardSetup.socket(state)
+      return try DashboardSetup.attach(
+        SocketConnection(isReadOnly: options.isReadOnly, open: open), options,
+        NodeSetup.home("XDG_STATE_HOME", ".local/state") + "/hotpot")
     }
   }
 }
@@ -121,14 +103,19 @@ enum DashboardSetup {
     return options
   }
 
-  /// In the shell's process: checks for a terminal, then waits for the child that draws.
-  static func guarded() throws -> ExitCode {
+  static func wantsTerminal() throws {
     guard Console.isTerminal(STDIN_FILENO), Console.isTerminal(STDOUT_FILENO) else {
       throw Failure(
         .usage, "the dashboard wants a terminal on standard input and output",
         hint: "'hotpot serve' runs the node without one, 'hotpot status' prints a page")
     }
-    return ExitCode(rawValue: TerminalSession.guardTerminal()) ?? .failed
+  }
+
+  /// In the shell's process: checks for a terminal, then waits for the child that draws.
+  /// - line: an open line to a node, for the child
+  static func guarded(line: Int32? = nil) throws -> ExitCode {
+    try wantsTerminal()
+    return ExitCode(rawValue: TerminalSession.guardTerminal(line: line)) ?? .failed
   }
 
   static func isServed(_ state: String) -> Bool {
@@ -140,7 +127,9 @@ enum DashboardSetup {
 
   private static func place(_ state: String) -> DashboardPlace {
     DashboardPlace(
-      environment: ProcessInfo.processInfo.environment, streamLog: state + "/log",
+      environment: ProcessInfo.processInfo.environment,
+      // A machine that only looks at others' nodes has no state of its own.
+      streamLog: FileManager.default.isWritableFile(atPath: state) ? state + "/log" : nil,
       saveDirectory: FileManager.default.currentDirectoryPath)
   }
 
@@ -224,76 +213,6 @@ enum DashboardSetup {
       return LinkDescriptors(read: descriptor, write: descriptor) {
         shutdown(descriptor, Int32(SHUT_RDWR))
         close(descriptor)
-      }
-    }
-  }
-
-  static func ssh(_ host: String, _ arguments: Arguments) throws
-    -> @Sendable () throws(LinkError) -> LinkDescriptors
-  {
-    // A name that begins with a dash would be an option of ssh.
-    guard !host.hasPrefix("-"), !host.isEmpty, host.unicodeScalars.allSatisfy({ $0.value > 0x20 }) else {
-      throw Failure(.usage, "'\(host)' is no host")
-    }
-    var remote = [arguments.string("remote") ?? "hotpot", "link"]
-    if let state = arguments.string("state") { remote += ["--state", quoted(state)] }
-    let words =
-      ["ssh", "-T", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3", "--", host] + remote
-    return { () throws(LinkError) in
-      var ends: [Int32] = [-1, -1]
-      guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
-        throw LinkError("cannot make a socket: \(String(cString: strerror(errno)))", isFinal: true)
-      }
-      var child: pid_t = 0
-      var list: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-      list.append(nil)
-      let error = csystem_spawn_piped(list, ends[1], &child)
-      for word in list { free(word) }
-      close(ends[1])
-      guard error == 0 else {
-        close(ends[0])
-        throw LinkError("ssh cannot be run: \(String(cString: strerror(error)))", isFinal: true)
-      }
-      let (near, process) = (ends[0], child)
-      return LinkDescriptors(read: near, write: near) {
-        shutdown(near, Int32(SHUT_RDWR))
-        close(near)
-        kill(process, SIGTERM)
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0 && errno == EINTR {}
-      }
-    }
-  }
-
-  /// One word for a shell on the other side.
-  private static func quoted(_ word: String) -> String {
-    "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-  }
-
-  /// Copies both ways until either side ends.
-  static func join(_ socket: Int32) {
-    var waits = [
-      pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
-      pollfd(fd: socket, events: Int16(POLLIN), revents: 0),
-    ]
-    var buffer = [UInt8](repeating: 0, count: 64 << 10)
-    while true {
-      if poll(&waits, 2, -1) < 0 {
-        if errno == EINTR { continue }
-        return
-      }
-      for (index, target) in [(0, socket), (1, STDOUT_FILENO)] where waits[index].revents != 0 {
-        let count = read(waits[index].fd, &buffer, buffer.count)
-        guard count > 0 else { return }
-        var sent = 0
-        while sent < count {
-          let written = buffer.withUnsafeBytes {
-            write(target, $0.baseAddress.map { $0 + sent }, count - sent)
-          }
-          if written < 0 && errno == EINTR { continue }
-          guard written > 0 else { return }
-          sent += written
-        }
       }
     }
   }

@@ -91,21 +91,28 @@ extension Command {
       Reads a request of /v1/chat/completions, or of /v1/completions if it has a 'prompt', from FILE or standard input.
       The job is the operator's own: it is free and never counted as earnings. Exit codes: 0 answered, 65 a bad request,
       69 not possible now, 75 try again later, 77 refused.
+
+      With --client or --key the job is that client's, under his limits and prices, and the policy decides about it. So an
+      SSH key may send jobs and do nothing else, with a line of authorized_keys:
+
+        restrict,command="hotpot submit --client bob" ssh-ed25519 AAAA... bob
+
+      'ssh node < request.json' then prints the answer, 'ssh node submit --json < request.json' its JSON.
       """,
-    options: options
+    options: options + [
+      Option("client", value: "NAME", "the job is this client's"),
+      SSHPeer.keyOption,
+    ]
   ) { arguments in
     let words = try arguments.operands(0...1, "")
-    let body: Data
-    if let path = words.first, path != "-" {
-      guard let data = FileManager.default.contents(atPath: path) else {
-        throw Failure(.noInput, "'\(path)' cannot be read: \(String(cString: strerror(errno)))")
-      }
-      body = data
-    } else {
-      body = FileHandle.standardInput.readDataToEndOfFile()
-    }
-    let text = String(decoding: body, as: UTF8.self)
-    return try Submission(json: arguments.has("json")).run(text, ControlClient(arguments))
+    let peer = try SSHPeer(client: arguments)
+    var isJSON = arguments.has("json")
+    if peer != nil { isJSON = try SSHPeer.wantsJSON() || isJSON }
+    // Who may not send is told so before the request is read.
+    let control = try ControlClient(state: NodeSetup.controlDirectory(arguments), for: peer)
+    let body = try Console.read(words.first ?? "-", limit: 64 << 20)
+    Console.endWhenNobodyReads()
+    return try Submission(json: isJSON).run(String(decoding: body, as: UTF8.self), control)
   }
 
   private static func act(
@@ -128,7 +135,7 @@ extension Command {
     case .refused(let text): words = text
     }
     if arguments.has("json") {
-      try Console.print(json: ["ok": isDone ? "true" : "false", "message": words])
+      try Console.print(json: ActResult(ok: isDone, message: words))
     } else if isDone {
       Console.print(words)
     } else {
@@ -136,6 +143,12 @@ extension Command {
     }
     return isDone ? .ok : .failed
   }
+}
+
+/// What a script reads of an act.
+struct ActResult: Encodable {
+  let ok: Bool
+  let message: String
 }
 
 /// One submitted job: prints its text as it comes, and knows how it ended.
@@ -191,7 +204,7 @@ private struct Submission {
               : code == 503
                 ? .unavailable
                 : code < 500 ? .badData : .failed, problem.message)
-      case .refused(_, let reason): throw Failure(.noPermission, reason)
+      case .refused(_, let reason), .denied(_, let reason): throw Failure(.noPermission, reason)
       case .hello, .message, .snapshot, .clients, .token, .bundle, .earnings, .statement, .voucher, .done:
         continue
       }

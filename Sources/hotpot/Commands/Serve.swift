@@ -9,7 +9,8 @@ extension Command {
     name: "serve", summary: "run the node without a dashboard",
     details: """
       Serves OpenAI's HTTP interface and the control socket until SIGTERM or Ctrl-C, which finish what runs; a second one
-      stops at once. SIGHUP is survived. Logs go to standard error.
+      stops at once. SIGHUP is survived. Logs go to standard error. Tells systemd when it is ready and that it lives
+      (Type=notify, WatchdogSec=).
       """,
     options: NodeSetup.servingOptions
   ) { arguments in
@@ -25,9 +26,12 @@ extension Command {
     }
     try node.start()
     for port in node.ports { Console.note("hotpot: serving http on port \(port)\n") }
-    let signals = StopSignals(node: node)
+    let manager = ServiceManager()
+    manager?.watch(node)
+    let signals = StopSignals(node: node) { manager?.stopping() }
     try await OwnThread.run { node.waitUntilStopped() }
     signals.end()
+    manager?.end()
     return .ok
   }
 }
@@ -48,7 +52,8 @@ final class LogPrinter: Sendable {
 final class StopSignals: Sendable {
   private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
 
-  init(node: NodeService) {
+  /// - stopping: called once, with the first of them
+  init(node: NodeService, stopping: @escaping @Sendable () -> Void = {}) {
     signal(SIGHUP, SIG_IGN)
     let asked = AskedTwice()
     sources = [SIGTERM, SIGINT].map { number in
@@ -56,6 +61,7 @@ final class StopSignals: Sendable {
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler {
         let isFirst = asked.first()
+        if isFirst { stopping() }
         node.stop(drain: isFirst, by: number == SIGTERM ? "SIGTERM" : "SIGINT")
       }
       source.resume()

@@ -69,12 +69,17 @@ enum SystemdUnit {
     After=network.target
 
     [Service]
-    Type=exec
+    Type=notify
+    NotifyAccess=main
+    WatchdogSec=60
     ExecStart=\(program) serve --state /var/lib/hotpot
     Environment=XDG_CONFIG_HOME=/etc XDG_DATA_HOME=/var/lib
     DynamicUser=yes
     StateDirectory=hotpot
     StateDirectoryMode=0700
+    # For a control socket that other users may reach: "control": { "socket": "/run/hotpot/control.sock" }.
+    RuntimeDirectory=hotpot
+    RuntimeDirectoryMode=0755
     Restart=on-failure
     RestartSec=5
     # SIGTERM finishes what runs.
@@ -84,7 +89,6 @@ enum SystemdUnit {
     \(hardening)
     AmbientCapabilities=
     PrivateTmp=yes
-    PrivateUsers=yes
     PrivateMounts=yes
     ProtectSystem=strict
     ProtectHome=yes
@@ -118,7 +122,9 @@ enum SystemdUnit {
     Documentation=man:hotpot(1) man:hotpot-config(5)
 
     [Service]
-    Type=exec
+    Type=notify
+    NotifyAccess=main
+    WatchdogSec=60
     ExecStart=\(program) serve
     Restart=on-failure
     RestartSec=5

@@ -1,0 +1,297 @@
+// SystemTests.swift: what the program puts into a system: completions, units, an installation, words to the service
+// manager; and what the manuals say about it, held against the program.
+
+import Foundation
+import Testing
+
+/// Programs that only some machines have.
+enum Installed {
+  static func find(_ name: String) -> String? {
+    (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+      .first { FileManager.default.isExecutableFile(atPath: $0) }
+  }
+
+  /// Runs a program to its end; standard output, and standard error after it.
+  static func run(_ path: String, _ arguments: [String], _ environment: [String: String] = [:]) throws
+    -> Outcome
+  {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: path)
+    process.arguments = arguments
+    process.environment = [
+      "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin", "HOME": "/nowhere",
+    ]
+    .merging(environment) { $1 }
+    let output = Pipe()
+    process.standardOutput = output
+    process.standardError = output
+    process.standardInput = FileHandle.nullDevice
+    try process.run()
+    let bytes = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return Outcome(
+      status: process.terminationStatus, output: String(decoding: bytes, as: UTF8.self), errors: "")
+  }
+}
+
+@Suite struct CompletionTests {
+  private func script(_ shell: String, _ folder: Folder) throws -> String {
+    let result = try Program.run(["completions", shell])
+    #expect(result.status == 0 && result.errors.isEmpty)
+    return try folder.write(Array(result.output.utf8), "hotpot." + shell)
+  }
+
+  @Test(.enabled(if: Installed.find("bash") != nil, "there is no bash here"))
+  func bashCompletesCommandsOptionsAndWords() throws {
+    let folder = try Folder()
+    let file = try script("bash", folder)
+    func complete(_ words: String, _ place: Int) throws -> [String] {
+      let text = """
+        . \(file)
+        COMP_WORDS=(\(words)); COMP_CWORD=\(place); _hotpot; printf '%s\\n' "${COMPREPLY[@]}"
+        """
+      let result = try Installed.run(Installed.find("bash") ?? "", ["--norc", "-c", text])
+      #expect(result.status == 0, "\(result.output)")
+      return result.output.split(separator: "\n").map(String.init)
+    }
+    #expect(try complete("hotpot fl", 1) == ["fleet"])
+    #expect(try complete("hotpot attach --re", 2).sorted() == ["--read-only", "--remote"])
+    #expect(try complete("hotpot completions z", 2) == ["zsh"])
+    #expect(try complete("hotpot clients re", 2).contains("revoke"))
+  }
+
+  @Test(.enabled(if: Installed.find("zsh") != nil, "there is no zsh here"))
+  func zshLoadsItAndHasEveryCommand() throws {
+    let folder = try Folder()
+    let file = try script("zsh", folder)
+    // In a shell of its own: the script is loaded as compinit loads it, and asked for its list of commands.
+    let text = """
+      autoload -Uz compinit; compinit -D -u
+      _describe() { print -l ${(P)2} }
+      _arguments() { print -l -- "$@" }
+      functions[_hotpot_file]="$(<\(file))"
+      words=(hotpot ''); CURRENT=2; _hotpot_file
+      words=(hotpot attach '--re'); CURRENT=3; _hotpot_file
+      """
+    let result = try Installed.run(Installed.find("zsh") ?? "", ["-f", "-c", text], ["HOME": folder.path])
+    #expect(result.status == 0, "\(result.output)")
+    for name in ["attach:", "fleet:", "install:", "receipts:"] {
+      #expect(
+        result.output.split(separator: "\n").contains { $0.hasPrefix(name) }, "\(name) \(result.output)")
+    }
+    #expect(result.output.contains("--read-only["))
+  }
+
+  @Test(.enabled(if: Installed.find("fish") != nil, "there is no fish here"))
+  func fishCompletesCommandsAndOptions() throws {
+    let folder = try Folder()
+    let file = try script("fish", folder)
+    func complete(_ line: String) throws -> [String] {
+      let result = try Installed.run(
+        Installed.find("fish") ?? "", ["--no-config", "-c", "source \(file); complete -C '\(line)'"],
+        ["HOME": folder.path])
+      #expect(result.status == 0, "\(result.output)")
+      return result.output.split(separator: "\n").compactMap {
+        $0.split(separator: "\t").first.map(String.init)
+      }
+    }
+    #expect(try complete("hotpot fl") == ["fleet"])
+    #expect(try complete("hotpot attach --re").sorted() == ["--read-only", "--remote"])
+    #expect(try complete("hotpot completions z") == ["zsh"])
+  }
+}
+
+@Suite struct UnitTests {
+  @Test(.enabled(if: Installed.find("systemd-analyze") != nil, "there is no systemd-analyze here"))
+  func theSystemsUnitIsExposedLittle() throws {
+    let folder = try Folder()
+    let unit = try Program.run(["unit", "--exec", "/usr/bin/true"])
+    let file = try folder.write(Array(unit.output.utf8), "hotpot.service")
+    let result = try Installed.run(
+      Installed.find("systemd-analyze") ?? "",
+      ["security", "--offline=true", "--threshold=15", "--no-pager", file])
+    // Above the threshold (in tenths) it ends with 1.
+    #expect(result.status == 0, "\(result.output.suffix(400))")
+    #expect(result.output.contains("Overall exposure level for hotpot.service: 1."))
+    for line in [
+      "Type=notify", "WatchdogSec=60", "DeviceAllow=char-nvidia-uvm rw", "DeviceAllow=char-drm rw",
+    ] {
+      #expect(unit.output.split(separator: "\n").contains(Substring(line)), "\(line)")
+    }
+  }
+}
+
+@Suite struct InstallTests {
+  @Test func anInstallationHasAllOfItAndGoesWithoutARest() throws {
+    let folder = try Folder()
+    let prefix = folder.path + "/usr/local"
+    let result = try Program.run(["install", "--prefix", prefix])
+    #expect(result.status == 0, "\(result.errors)")
+    for path in [
+      "bin/hotpot", "share/man/man1/hotpot.1", "share/man/man5/hotpot-config.5",
+      "share/man/man5/hotpot-receipt.5",
+      "share/man/man7/hotpot-keys.7", "share/hotpot/themes/hotpot.theme",
+      "share/bash-completion/completions/hotpot",
+      "share/zsh/site-functions/_hotpot", "share/fish/vendor_completions.d/hotpot.fish",
+      "lib/systemd/system/hotpot.service", "share/systemd/user/hotpot.service",
+    ] {
+      #expect(FileManager.default.fileExists(atPath: prefix + "/" + path), "\(path)")
+      #expect(result.output.contains("wrote \(prefix)/\(path)\n"), "\(path)")
+    }
+    // The manuals in the program are those of man/.
+    let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appendingPathComponent("man/hotpot.1").path
+    #expect(
+      FileManager.default.contents(atPath: prefix + "/share/man/man1/hotpot.1")
+        == FileManager.default.contents(atPath: source))
+    // The unit starts what was installed, and what was installed runs.
+    #expect(
+      folder.text("usr/local/lib/systemd/system/hotpot.service").contains(
+        "ExecStart=\(prefix)/bin/hotpot serve"))
+    #expect(try Installed.run(prefix + "/bin/hotpot", ["--version"]).output.hasPrefix("hotpot "))
+    // Once more over itself, and away.
+    #expect(try Program.run(["install", "--prefix", prefix]).status == 0)
+    #expect(folder.names("usr/local/bin") == ["hotpot"])
+    #expect(try Program.run(["install", "--prefix", prefix, "--remove"]).status == 0)
+    #expect(folder.names("usr/local/bin").isEmpty && folder.names("usr/local/share/hotpot").isEmpty)
+  }
+
+  @Test func aListWritesNothing() throws {
+    let folder = try Folder()
+    let result = try Program.run(["install", "--prefix", folder.path + "/p", "--list", "--json"])
+    #expect(result.status == 0)
+    let paths = try JSONDecoder().decode([String].self, from: Data(result.output.utf8))
+    #expect(paths.contains(folder.path + "/p/bin/hotpot") && paths.count > 15)
+    #expect(folder.names("p").isEmpty)
+  }
+
+  @Test func whatCannotBeWrittenIsNamed() throws {
+    let result = try Program.run(["install", "--prefix", "/proc/nowhere"])
+    #expect(result.status == 74 || result.status == 77)
+    #expect(
+      result.errors.hasPrefix("hotpot: error: cannot make the directory of '/proc/nowhere/bin/hotpot': "))
+    #expect(try Program.run(["install", "--prefix", "/a b"]).status == 64)
+  }
+}
+
+/// A service manager's socket, and a node that speaks to it.
+@Suite struct ServiceTests {
+  /// Receives datagrams on a path, or on a name in the abstract space.
+  final class Manager {
+    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+    private(set) var said: [String] = []
+
+    init(_ name: String) throws {
+      var address = sockaddr_un()
+      address.sun_family = sa_family_t(AF_UNIX)
+      let bytes = Array(name.utf8)
+      withUnsafeMutableBytes(of: &address.sun_path) { path in
+        for (index, byte) in bytes.enumerated() where index < path.count { path[index] = byte }
+        if bytes.first == 0x40 { path[0] = 0 }
+      }
+      let isPath = bytes.first == 0x2F
+      let size = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count + (isPath ? 1 : 0))
+      let isBound = withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, size) == 0 }
+      }
+      try #require(isBound, "\(String(cString: strerror(errno)))")
+      var limit = timeval(tv_sec: 60, tv_usec: 0)
+      setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    deinit { close(descriptor) }
+
+    /// Reads until a line comes that is wanted; false when a minute passes without a word.
+    func hear(_ wanted: (String) -> Bool) -> Bool {
+      var buffer = [UInt8](repeating: 0, count: 4096)
+      while true {
+        let count = recv(descriptor, &buffer, buffer.count, 0)
+        guard count > 0 else { return false }
+        let lines = String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n").map(String.init)
+        said += lines
+        if lines.contains(where: wanted) { return true }
+      }
+    }
+  }
+
+  @Test(arguments: [false, true]) func aNodeSaysThatItIsReadyThatItLivesAndThatItStops(isAbstract: Bool)
+    throws
+  {
+    let folder = try Folder()
+    let name = isAbstract ? "@hotpot-test-\(UUID().uuidString)" : folder.path + "/notify"
+    let manager = try Manager(name)
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: Program.path)
+    process.arguments = [
+      "serve", "--listen", "none", "--state", folder.path + "/node", "--model", "/nowhere.gguf",
+    ]
+    process.environment = [
+      "PATH": "/usr/bin:/bin", "HOME": folder.path, "NOTIFY_SOCKET": name, "WATCHDOG_USEC": "200000",
+    ]
+    process.standardError = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    #expect(manager.hear { $0 == "READY=1" })
+    #expect(manager.said.contains("MAINPID=\(process.processIdentifier)"))
+    #expect(manager.hear { $0 == "WATCHDOG=1" })
+    #expect(manager.hear { $0 == "STATUS=no model" })
+    #expect(manager.hear { $0 == "WATCHDOG=1" })
+    process.terminate()
+    #expect(manager.hear { $0 == "STOPPING=1" })
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+  }
+}
+
+/// The manual of the program against the program.
+@Suite struct ProgramManualTests {
+  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+
+  static func text(_ name: String) throws -> String {
+    try String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)
+  }
+
+  static func commands() throws -> [String] {
+    try Program.run(["--help"]).output.split(separator: "\n")
+      .filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.contains("--") }
+      .compactMap { $0.split(separator: " ").first.map(String.init) }
+  }
+
+  @Test func everyCommandIsInTheManual() throws {
+    let page = try Self.text("man/hotpot.1")
+    let words = Set(page.split(whereSeparator: { $0 == " " || $0 == "\n" || $0 == "," }).map(String.init))
+    for name in try Self.commands() { #expect(words.contains(name), "\(name)") }
+  }
+
+  /// Lines of examples: the words of each are taken by the command that it names.
+  @Test(arguments: [
+    "man/hotpot.1", "man/hotpot-config.5", "man/hotpot-receipt.5", "man/hotpot-keys.7", "README.md",
+  ])
+  func theExamplesAreTaken(page: String) throws {
+    var isExample = false
+    var count = 0
+    for line in try Self.text(page).split(separator: "\n", omittingEmptySubsequences: false) {
+      if line.hasPrefix(".Bd -literal") || line.hasPrefix("```sh") { isExample = true }
+      if line == ".Ed" || line == "```" { isExample = false }
+      guard isExample, line.hasPrefix("hotpot ") else { continue }
+      // What follows a pipe, a redirection or a comment is the shell's.
+      let words = line.split(separator: " ").prefix { !["|", ">", "<", "&&", "&", "#", ">>"].contains($0) }
+      let given = words.dropFirst().map { $0.filter { $0 != "\"" && $0 != "'" } }
+      let result = try Program.run(given + ["--help"])
+      #expect(
+        result.status == 0 && result.output.hasPrefix("usage: hotpot "), "\(page): \(line): \(result.errors)")
+      count += 1
+    }
+    if page == "man/hotpot.1" { #expect(count > 10) }
+  }
+
+  @Test(.enabled(if: Installed.find("mandoc") != nil, "there is no mandoc here"))
+  func theManualsAreClean() throws {
+    let pages = ["hotpot.1", "hotpot-config.5", "hotpot-receipt.5", "hotpot-keys.7"].map {
+      Self.folder.appendingPathComponent("man/" + $0).path
+    }
+    let result = try Installed.run(Installed.find("mandoc") ?? "", ["-Tlint", "-Wwarning"] + pages)
+    #expect(result.status == 0, "\(result.output)")
+  }
+}
