@@ -98,7 +98,7 @@ CK_INLINE uint32_t l_above(lanes v, lanes bound, bool at_least) {
 
 static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
   ck_record *record = out;
-  float top = profile == CK_A12 ? 2032.0f : 127.0f;
+  float top = ck_profile_top(profile);
   __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
   for (uint32_t b = 0; b < cols / 32; b++, record++) {
     __m256 in[4];

@@ -1,6 +1,6 @@
 // avx512.c: the level with AVX-512 and VNNI. A tile's 16 rows are the lanes; four columns of activations are
 // broadcast from memory into vpdpbusd. Digits of an activation v: A8 has v itself, A12 hi = (v + 8) >> 4 and
-// lo = v - 16 hi, both in -128 ... 127. Start at tile_products.
+// lo = v - 16 hi, A15 hi = (v + 128) >> 8 and lo = v - 256 hi, all in -128 ... 127. Start at tile_products.
 #include "internal.h"
 
 #include <immintrin.h>
@@ -64,12 +64,17 @@ CK_INLINE uint32_t l_above(lanes v, lanes bound, bool at_least) {
 // ---------------------------------------------------------------- activations
 
 CK_INLINE size_t record_bytes(ck_profile profile) {
-  return profile == CK_A12 ? 80 : 48;
+  return profile == CK_A8 ? 48 : 80;
+}
+
+// Bits of the low digit, where there are two.
+CK_INLINE unsigned low_bits_of(ck_profile profile) {
+  return profile == CK_A15 ? 8 : 4;
 }
 
 static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
   uint8_t *to = out;
-  float top = profile == CK_A12 ? 2032.0f : 127.0f;
+  float top = ck_profile_top(profile);
   __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   for (uint32_t b = 0; b < cols / 32; b++, to += record_bytes(profile)) {
     __m512 x0 = _mm512_loadu_ps(x + (size_t)b * 32);
@@ -93,12 +98,13 @@ static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *ou
     memcpy(to, &d, 4);
     memcpy(to + 4, &s, 4);
     memcpy(to + 8, sums, 8);
-    if (profile == CK_A12) {
-      __m512i eight = _mm512_set1_epi32(8);
-      __m512i hi0 = _mm512_srai_epi32(_mm512_add_epi32(v0, eight), 4);
-      __m512i hi1 = _mm512_srai_epi32(_mm512_add_epi32(v1, eight), 4);
-      __m512i lo0 = _mm512_sub_epi32(v0, _mm512_slli_epi32(hi0, 4));
-      __m512i lo1 = _mm512_sub_epi32(v1, _mm512_slli_epi32(hi1, 4));
+    if (profile != CK_A8) {
+      unsigned bits = low_bits_of(profile);
+      __m512i half = _mm512_set1_epi32(1 << (bits - 1));
+      __m512i hi0 = _mm512_srai_epi32(_mm512_add_epi32(v0, half), bits);
+      __m512i hi1 = _mm512_srai_epi32(_mm512_add_epi32(v1, half), bits);
+      __m512i lo0 = _mm512_sub_epi32(v0, _mm512_slli_epi32(hi0, bits));
+      __m512i lo1 = _mm512_sub_epi32(v1, _mm512_slli_epi32(hi1, bits));
       _mm_storeu_si128((void *)(to + 16), _mm512_cvtepi32_epi8(hi0));
       _mm_storeu_si128((void *)(to + 32), _mm512_cvtepi32_epi8(hi1));
       _mm_storeu_si128((void *)(to + 48), _mm512_cvtepi32_epi8(lo0));
@@ -118,7 +124,7 @@ static void blocks_read(
   memcpy(s, record + 4, 4);
   for (int i = 0; i < 32; i++) {
     int16_t digit = (int8_t)record[16 + i];
-    v[i] = profile == CK_A12 ? (int16_t)(digit * 16 + (int8_t)record[48 + i]) : digit;
+    v[i] = profile == CK_A8 ? digit : (int16_t)(digit * (1 << low_bits_of(profile)) + (int8_t)record[48 + i]);
   }
 }
 
@@ -204,7 +210,7 @@ CK_INLINE __m512i dot(
     high = _mm512_dpbusd_epi32(high, w[g], broadcast(digits + 4 * g));
     low = _mm512_dpbusd_epi32(low, w[g], broadcast(digits + 32 + 4 * g));
   }
-  return _mm512_add_epi32(_mm512_slli_epi32(high, 4), low);
+  return _mm512_add_epi32(_mm512_slli_epi32(high, low_bits_of(profile)), low);
 }
 
 CK_INLINE __m512 bytes_float(const uint8_t *p) {
@@ -354,7 +360,8 @@ typedef struct job {
 #define TYPE(name, ...)                                  \
   static const shape name##_shape = {__VA_ARGS__};       \
   TILES(name##_a8, name##_shape, CK_A8)                  \
-  TILES(name##_a12, name##_shape, CK_A12)
+  TILES(name##_a12, name##_shape, CK_A12)                \
+  TILES(name##_a15, name##_shape, CK_A15)
 
 TYPE(q4_0, 4, 0, 8, false, CK_SCALES_D)
 TYPE(q4_1, 4, 0, 0, false, CK_SCALES_DM)
@@ -472,8 +479,10 @@ static void float_products(
   }
 }
 
-#define RUN(name)                                         \
-  (input->profile == CK_A12 ? name##_a12(&j) : name##_a8(&j))
+#define RUN(name)                              \
+  (input->profile == CK_A15   ? name##_a15(&j) \
+   : input->profile == CK_A12 ? name##_a12(&j) \
+                              : name##_a8(&j))
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
@@ -558,25 +567,30 @@ static void rope(
 
 #pragma clang attribute pop
 
-const ck_kernels ck_kernels_avx512 = {
-    .quantise = quantise,
-    .blocks_read = blocks_read,
-    .products = products,
-    .rms_norm = rms_norm,
-    .exp = vector_exp,
-    .silu = vector_silu,
-    .tanh = vector_tanh,
-    .gate = vector_gate,
-    .add = vector_add,
-    .to_half = to_half,
-    .from_half = from_half,
-    .all_finite = all_finite,
-    .rope = rope,
-    .scores = scores,
-    .weights = weights_of,
-    .sum = sum_of,
-    .tree = tree_of,
-    .mix = mix,
-    .maximum = maximum_of,
-    .find_above = find_above,
-};
+#define TABLE(name, tile_kernel)\
+  const ck_kernels name = {     \
+    .quantise = quantise,       \
+    .blocks_read = blocks_read, \
+    .products = tile_kernel,    \
+    .rms_norm = rms_norm,       \
+    .exp = vector_exp,          \
+    .silu = vector_silu,        \
+    .tanh = vector_tanh,        \
+    .gate = vector_gate,        \
+    .add = vector_add,          \
+    .to_half = to_half,         \
+    .from_half = from_half,     \
+    .all_finite = all_finite,   \
+    .rope = rope,               \
+    .scores = scores,           \
+    .weights = weights_of,      \
+    .sum = sum_of,              \
+    .tree = tree_of,            \
+    .mix = mix,                 \
+    .maximum = maximum_of,      \
+    .find_above = find_above,   \
+  };
+
+TABLE(ck_kernels_avx512, products)
+TABLE(ck_kernels_amx, ck_amx_products)
+TABLE(ck_kernels_amx_emulated, ck_amx_emulated_products)

@@ -220,8 +220,9 @@ size_t ck_packed_bytes(ck_type type, uint32_t rows, uint32_t cols) {
   return ck_tile_bytes(type, cols) * ck_tile_count(rows);
 }
 
-static uint8_t *scales_at(const ck_traits *traits, const uint8_t *tile, uint32_t block, uint8_t **header) {
-  uint8_t *base = (uint8_t *)(uintptr_t)tile;
+const uint8_t *ck_scales_at(
+    const ck_traits *traits, const uint8_t *tile, uint32_t block, const uint8_t **header) {
+  const uint8_t *base = tile;
   switch (traits->scales) {
     case CK_SCALES_D: return base + (size_t)block * 32;
     case CK_SCALES_DM: return base + (size_t)block * 64;
@@ -245,19 +246,11 @@ static void or32(uint8_t *p, uint32_t bits) {
   memcpy(p, &word, 4);
 }
 
-// Where plane `bits` keeps the bits of a group: which vector of 64 bytes, shifted how far.
-static uint32_t plane_vector(uint32_t bits, uint32_t group) {
-  return bits == 8 ? group : bits == 4 ? group % 4 : bits == 2 ? group / 4 : 0;
-}
-
-static uint32_t plane_shift(uint32_t bits, uint32_t group) {
-  return bits == 8 ? 0 : bits == 4 ? group / 4 * 4 : bits == 2 ? group % 4 * 2 : group;
-}
-
 static void put_block(
     const ck_traits *traits, uint8_t *tile, uint32_t cols, uint32_t row, uint32_t block, const ck_block *in) {
-  uint8_t *header = tile;
-  uint8_t *scales = scales_at(traits, tile, block, &header);
+  const uint8_t *found = tile;
+  uint8_t *scales = tile + (ck_scales_at(traits, tile, block, &found) - tile);
+  uint8_t *header = tile + (found - tile);
   switch (traits->scales) {
     case CK_SCALES_D: store16(scales + row * 2, in->d); break;
     case CK_SCALES_DM:
@@ -292,19 +285,19 @@ static void put_block(
     uint32_t word;
     memcpy(&word, in->q + group * 4, 4);
     or32(
-        low + plane_vector(traits->low_bits, group) * 64 + row * 4,
-        (word & low_mask) << plane_shift(traits->low_bits, group));
+        low + ck_plane_vector(traits->low_bits, group) * 64 + row * 4,
+        (word & low_mask) << ck_plane_shift(traits->low_bits, group));
     if (traits->high_bits == 0) continue;
     or32(
-        high + plane_vector(traits->high_bits, group) * 64 + row * 4,
-        (word >> traits->low_bits & high_mask) << plane_shift(traits->high_bits, group));
+        high + ck_plane_vector(traits->high_bits, group) * 64 + row * 4,
+        (word >> traits->low_bits & high_mask) << ck_plane_shift(traits->high_bits, group));
   }
 }
 
 void ck_block_packed(
     const ck_traits *traits, const uint8_t *tile, uint32_t cols, uint32_t row, uint32_t block, ck_block *out) {
-  uint8_t *header = NULL;
-  const uint8_t *scales = scales_at(traits, tile, block, &header);
+  const uint8_t *header = NULL;
+  const uint8_t *scales = ck_scales_at(traits, tile, block, &header);
   memset(out, 0, sizeof *out);
   switch (traits->scales) {
     case CK_SCALES_D: out->d = load16(scales + row * 2); break;
@@ -340,11 +333,11 @@ void ck_block_packed(
   for (uint32_t k = 0; k < 32; k++) {
     uint32_t group = k / 4;
     uint32_t byte = row * 4 + k % 4;
-    uint32_t q = low[plane_vector(traits->low_bits, group) * 64 + byte]
-        >> plane_shift(traits->low_bits, group) & low_mask;
+    uint32_t q = low[ck_plane_vector(traits->low_bits, group) * 64 + byte]
+        >> ck_plane_shift(traits->low_bits, group) & low_mask;
     if (traits->high_bits != 0) {
-      uint32_t bits = high[plane_vector(traits->high_bits, group) * 64 + byte]
-          >> plane_shift(traits->high_bits, group) & high_mask;
+      uint32_t bits = high[ck_plane_vector(traits->high_bits, group) * 64 + byte]
+          >> ck_plane_shift(traits->high_bits, group) & high_mask;
       q |= bits << traits->low_bits;
     }
     out->q[k] = (uint8_t)q;

@@ -62,6 +62,19 @@ void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t o
 size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols);
 size_t ck_quants_bytes(const ck_traits *traits);
 
+// The scales of a block; `header` becomes that of its 256 columns, where the type has one.
+const uint8_t *ck_scales_at(
+    const ck_traits *traits, const uint8_t *tile, uint32_t block, const uint8_t **header);
+
+// Where plane `bits` keeps the bits of a group: which vector of 64 bytes, shifted how far.
+CK_INLINE uint32_t ck_plane_vector(uint32_t bits, uint32_t group) {
+  return bits == 8 ? group : bits == 4 ? group % 4 : bits == 2 ? group / 4 : 0;
+}
+
+CK_INLINE uint32_t ck_plane_shift(uint32_t bits, uint32_t group) {
+  return bits == 8 ? 0 : bits == 4 ? group / 4 * 4 : bits == 2 ? group % 4 * 2 : group;
+}
+
 extern const int8_t ck_codebook[16];
 
 // Activations of one block of 32: digits as the level likes them, 64 bytes.
@@ -143,6 +156,19 @@ typedef struct ck_kernels {
 extern const ck_kernels ck_kernels_scalar;
 extern const ck_kernels ck_kernels_avx2;
 extern const ck_kernels ck_kernels_avx512;
+// all but `products` is the AVX-512 level's
+extern const ck_kernels ck_kernels_amx;
+extern const ck_kernels ck_kernels_amx_emulated;
+
+void ck_amx_products(
+    const ck_matrix *, const ck_input *, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
+    const uint8_t *ahead, float *dst);
+void ck_amx_emulated_products(
+    const ck_matrix *, const ck_input *, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
+    const uint8_t *ahead, float *dst);
+
+// Whether the processor has the unit, the system saves its state (XCR0), and this process may use it: asks for that.
+bool ck_amx_available(uint64_t enabled_state);
 
 // The way from one address to another, which need not be of one object.
 CK_INLINE ptrdiff_t distance_to(const uint8_t *to, const uint8_t *from) {

@@ -24,9 +24,9 @@ bool ck_level_available(ck_level level) {
   const uint32_t avx2 = 1u << 5;
   if ((b & avx2) == 0) return false;
   if (level == CK_AVX2) return true;
-  if (level != CK_AVX512) return false;
   const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31, vnni = 1u << 11;
-  return (b & (f | dq | bw | vl)) == (f | dq | bw | vl) && (c & vnni) != 0 && (state & 0xe6) == 0xe6;
+  bool avx512 = (b & (f | dq | bw | vl)) == (f | dq | bw | vl) && (c & vnni) != 0 && (state & 0xe6) == 0xe6;
+  return avx512 && (level != CK_AMX || ck_amx_available(state));
 }
 
 const char *ck_level_name(ck_level level) {
@@ -34,6 +34,8 @@ const char *ck_level_name(ck_level level) {
     case CK_SCALAR: return "scalar";
     case CK_AVX2: return "avx2";
     case CK_AVX512: return "avx512";
+    case CK_AMX: return "amx";
+    case CK_AMX_EMULATED: return "amx-emulated";
   }
   return "unknown";
 }
@@ -43,6 +45,8 @@ const ck_kernels *ck_kernels_at(ck_level level) {
     case CK_SCALAR: return &ck_kernels_scalar;
     case CK_AVX2: return &ck_kernels_avx2;
     case CK_AVX512: return &ck_kernels_avx512;
+    case CK_AMX: return &ck_kernels_amx;
+    case CK_AMX_EMULATED: return &ck_kernels_amx_emulated;
   }
   return &ck_kernels_scalar;
 }

@@ -8,6 +8,15 @@ size_t ck_blocks_bytes(ck_profile profile, uint32_t cols) {
   return (((size_t)(cols / 32) * sizeof(ck_record) + 63) & ~(size_t)63) + 64;
 }
 
+float ck_profile_top(ck_profile profile) {
+  switch (profile) {
+    case CK_A8: return 127.0f;
+    case CK_A12: return 2032.0f;
+    case CK_A15: return 16383.0f;
+  }
+  return 127.0f;
+}
+
 bool ck_quantise(ck_level level, ck_profile profile, const float *x, uint32_t cols, void *out) {
   return ck_kernels_at(level)->quantise(profile, x, cols, out);
 }

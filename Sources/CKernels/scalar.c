@@ -77,7 +77,7 @@ CK_INLINE uint16_t half_of(float x) {
 
 static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
   ck_record *records = out;
-  float top = profile == CK_A12 ? 2032.0f : 127.0f;
+  float top = ck_profile_top(profile);
   for (uint32_t b = 0; b < cols / 32; b++) {
     const float *in = x + (size_t)b * 32;
     uint32_t amax_bits = 0;

@@ -4,12 +4,16 @@
 #include "internal.h"
 
 // The digest of every kernel's output on the inputs below. It changes only with the numerics profile.
-#define FROZEN_DIGEST 0x099462357618dd1full
+#define FROZEN_DIGEST 0x4e587a6c642f98a5ull
 
 enum {
   ROWS = 20,
   COLS = 512,
   TOKENS = 5,
+  // as many as a level may take together, and one
+  MANY_TOKENS = 17,
+  FEW_ROWS = 16,
+  FEW_COLS = 256,
   HEAD = 32,
   GROUP = 3,
   POSITIONS = 300,
@@ -97,7 +101,7 @@ static uint64_t test_products(ck_level level, uint64_t hash) {
   for (int i = 0; i < TOKENS * COLS; i++) x[i] = i / 32 % 7 == 3 ? 0 : draw_float(&s);
   for (int i = 0; i < ROWS; i++) bias[i] = draw_float(&s);
   for (int i = 0; i < TOKENS * ROWS; i++) residual[i] = draw_float(&s);
-  for (int profile = CK_A8; profile <= CK_A12; profile++) {
+  for (int profile = CK_A8; profile < CK_PROFILE_COUNT; profile++) {
     size_t stride = ck_blocks_bytes((ck_profile)profile, COLS);
     for (int t = 0; t < TOKENS; t++) {
       if (!ck_quantise(level, (ck_profile)profile, x + t * COLS, COLS, blocks + t * stride)) return 0;
@@ -119,6 +123,34 @@ static uint64_t test_products(ck_level level, uint64_t hash) {
       ck_multiply(level, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS, NULL});
       hash = digest(hash, out, sizeof out);
       ck_multiply_gated(level, &matrix, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS, NULL});
+      hash = digest(hash, out, sizeof out);
+    }
+  }
+  return hash;
+}
+
+// The same for more tokens, one product of each block format.
+static uint64_t test_many_tokens(ck_level level, uint64_t hash) {
+  _Alignas(64) uint8_t source[ROWS * COLS * 4];
+  _Alignas(64) uint8_t packed[FEW_ROWS * FEW_COLS * 2];
+  _Alignas(64) uint8_t blocks[MANY_TOKENS * (FEW_COLS / 32 * sizeof(ck_record) + 128)];
+  float x[MANY_TOKENS * FEW_COLS];
+  float out[MANY_TOKENS * FEW_ROWS];
+  stream s = {4};
+  for (int i = 0; i < MANY_TOKENS * FEW_COLS; i++) x[i] = draw_float(&s);
+  for (int profile = CK_A8; profile < CK_PROFILE_COUNT; profile++) {
+    size_t stride = ck_blocks_bytes((ck_profile)profile, FEW_COLS);
+    for (int t = 0; t < MANY_TOKENS; t++) {
+      if (!ck_quantise(level, (ck_profile)profile, x + t * FEW_COLS, FEW_COLS, blocks + t * stride)) return 0;
+    }
+    ck_input input = {x, FEW_COLS, blocks, stride, (ck_profile)profile};
+    ck_output output = {out, FEW_ROWS, NULL, NULL, 0};
+    for (uint32_t type = 0; type < 31; type++) {
+      if (!ck_type_supported(type) || !ck_type_takes_blocks((ck_type)type)) continue;
+      draw_weights(&s, (ck_type)type, source);
+      ck_pack((ck_type)type, source, FEW_ROWS, FEW_COLS, 0, 1, packed);
+      ck_matrix matrix = {packed, (ck_type)type, FEW_ROWS, FEW_COLS};
+      ck_multiply(level, &matrix, &input, &output, (ck_range){0, 1, 0, MANY_TOKENS, NULL});
       hash = digest(hash, out, sizeof out);
     }
   }
@@ -214,6 +246,7 @@ static uint64_t test_attention(ck_level level, uint64_t hash) {
 uint64_t ck_self_test_digest(ck_level level) {
   uint64_t hash = 0xcbf29ce484222325ull;
   hash = test_products(level, hash);
+  hash = test_many_tokens(level, hash);
   hash = test_vectors(level, hash);
   return test_attention(level, hash);
 }

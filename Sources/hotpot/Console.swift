@@ -128,10 +128,14 @@ enum Console {
     }
   }
 
+  /// What to do about bytes that are no text.
+  static let encodingHint = "convert it, for example with 'iconv -f ISO-8859-1 -t UTF-8'"
+
   static func readText(_ path: String, limit: Int = 1 << 24) throws -> String {
     let bytes = try read(path, limit: limit)
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw Failure(.badData, "\(path == "-" ? "standard input" : "'\(path)'") is not UTF-8 text")
+      throw Failure(
+        .badData, "\(path == "-" ? "standard input" : "'\(path)'") is not UTF-8 text", hint: encodingHint)
     }
     return text
   }

@@ -10,13 +10,24 @@ enum Hotpot {
     signal(SIGXFSZ, SIG_IGN)
     let code: ExitCode
     do {
-      code = try await run(Array(CommandLine.arguments.dropFirst()))
+      code = try await run(try words())
     } catch {
       let failure = Failure(describing: error)
       Console.show(failure)
       code = failure.code
     }
     exit(code.rawValue)
+  }
+
+  /// The words after the program's name, as they were given: Foundation would repair what is no UTF-8.
+  private static func words() throws -> [String] {
+    try (1..<max(1, Int(CommandLine.argc))).compactMap { place in
+      guard let word = CommandLine.unsafeArgv[place] else { return nil }
+      guard let text = String(validatingCString: word) else {
+        throw Failure(.badData, "argument \(place) is not UTF-8 text", hint: Console.encodingHint)
+      }
+      return text
+    }
   }
 
   private static func run(_ words: [String]) async throws -> ExitCode {

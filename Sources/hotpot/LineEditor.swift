@@ -130,20 +130,26 @@ struct LineEditor {
   private mutating func plainLine() throws -> Answer {
     while true {
       if let end = pending.firstIndex(of: 0x0A) {
-        let line = String(decoding: pending[..<end], as: UTF8.self)
-        pending.removeSubrange(...end)
-        return .line(line)
+        defer { pending.removeSubrange(...end) }
+        return .line(try Self.text(pending[..<end]))
       }
       if atEnd {
         guard !pending.isEmpty else { return .end }
         defer { pending = [] }
-        return .line(String(decoding: pending, as: UTF8.self))
+        return .line(try Self.text(pending[...]))
       }
       guard pending.count < Self.longestLine else {
         throw Failure(.badData, "a line is longer than \(Self.longestLine) bytes")
       }
       guard try fill() else { return .interrupted }
     }
+  }
+
+  private static func text(_ bytes: ArraySlice<UInt8>) throws -> String {
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw Failure(.badData, "a line of the input is not UTF-8 text", hint: Console.encodingHint)
+    }
+    return text
   }
 
   /// Reads more bytes; false when Ctrl-C came instead.
@@ -211,11 +217,17 @@ struct LineEditor {
     return pending.isEmpty ? nil : pending.removeFirst()
   }
 
-  /// The bytes that complete a UTF-8 character.
+  /// The bytes that complete a UTF-8 character; nil for what is none, which is dropped.
   private mutating func character(_ lead: UInt8) throws -> String? {
     let length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2
     var bytes = [lead]
-    while bytes.count < length, let byte = try nextByte() { bytes.append(byte) }
+    while bytes.count < length, let byte = try nextByte() {
+      guard (0x80...0xBF).contains(byte) else {
+        pending.insert(byte, at: 0)
+        return nil
+      }
+      bytes.append(byte)
+    }
     return String(validating: bytes, as: UTF8.self)
   }
 

@@ -17,7 +17,9 @@ struct LocalModel: Sendable {
   static let options: [Option] = [
     .model,
     Option("threads", letter: "t", value: "N", "threads that compute (default: all that are allowed)"),
-    Option("profile", value: "a12|a8", "bits of the activations: a12 (default) is finer, a8 faster"),
+    Option(
+      "profile", value: "a15|a12|a8",
+      "bits of the activations, part of the bits of every answer (default a15)"),
   ]
 
   static let samplingOptions: [Option] = [
@@ -39,11 +41,14 @@ struct LocalModel: Sendable {
   init(path: String, _ arguments: Arguments) throws {
     self.path = path
     threads = try arguments.int("threads", in: 1...256)
-    guard let profile = Engine.Profile(rawValue: (arguments.string("profile") ?? "a12").uppercased()) else {
-      throw Failure(
-        .usage, "option '--profile' wants a12 or a8, found '\(arguments.string("profile") ?? "")'")
+    if let name = arguments.string("profile") {
+      guard let profile = Engine.Profile(rawValue: name.uppercased()) else {
+        throw Failure(.usage, "option '--profile' wants a15, a12 or a8, found '\(name)'")
+      }
+      self.profile = profile
+    } else {
+      profile = .standard
     }
-    self.profile = profile
     let file = try GGUFFile(path: path)
     tokenizer = try Tokenizer(file)
     specials = try ModelChoice.specials(of: file)

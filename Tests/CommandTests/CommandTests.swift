@@ -62,6 +62,32 @@ import Testing
     #expect(try Program.run(["run", "--model", "nonsense", "hi"]).status == 66)
   }
 
+  @Test func `bytes that are no text are refused with a hint, as an argument, a file or a line`() throws {
+    let model = try Folder()
+    let path = try model.write(TinyModel.bytes(), "tiny.gguf")
+    let bad: [UInt8] = Array("caf".utf8) + [0xE9, 0x0A]
+    let outcomes = [
+      (
+        try Program.run(["tokenize", "--model", path], lastArgument: [0x63, 0xFF]),
+        "argument 4 is not UTF-8 text"
+      ),
+      (try Program.run(["tokenize", "--model", path, "-"], bytes: bad), "standard input is not UTF-8 text"),
+    ]
+    for (outcome, error) in outcomes {
+      #expect(outcome.status == 65 && outcome.output.isEmpty, "\(outcome)")
+      #expect(
+        outcome.errors.hasPrefix("hotpot: error: \(error)\nhotpot: hint: convert it"), "\(outcome.errors)")
+    }
+  }
+
+  @Test(.disabled(if: LocalModelFile.path == nil, "no model here; HOTPOT_MODEL names one"))
+  func `a line of a conversation that is no text ends it before the model sees it`() throws {
+    let path = try #require(LocalModelFile.path)
+    let outcome = try Program.run(["chat", "--model", path], bytes: Array("caf".utf8) + [0xE9, 0x0A])
+    #expect(outcome.status == 65 && outcome.output.isEmpty)
+    #expect(outcome.errors.contains("a line of the input is not UTF-8 text"), "\(outcome.errors)")
+  }
+
   @Test func `files that are no models exit 65`() throws {
     let folder = try Folder()
     let whole = TinyModel.bytes()

@@ -25,14 +25,16 @@ enum Program {
   ///   - environment: Added to PATH and an empty HOME; nothing else of ours is handed on.
   ///   - fileLimit: Bytes that a file may grow to (in blocks of 512), through the shell's ulimit.
   ///   - closesOutput: Nobody reads standard output.
+  ///   - bytes: Standard input that need not be text, in place of `input`.
+  ///   - lastArgument: One more argument that need not be text, without zeros.
   static func run(
     _ arguments: [String], input: String = "", environment: [String: String] = [:], fileLimit: Int? = nil,
-    closesOutput: Bool = false
+    closesOutput: Bool = false, bytes: [UInt8]? = nil, lastArgument: [UInt8]? = nil
   ) throws -> Outcome {
     let folder = try Folder()
     let home = folder.path + "/home"
     try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
-    try Data(input.utf8).write(to: URL(fileURLWithPath: folder.path + "/in"))
+    try Data(bytes ?? Array(input.utf8)).write(to: URL(fileURLWithPath: folder.path + "/in"))
     var names = [
       "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": home, "TZ": "UTC",
     ]
@@ -57,7 +59,14 @@ enum Program {
       posix_spawn_file_actions_addopen(&actions, 1, folder.path + "/out", O_WRONLY | O_CREAT, 0o600)
     }
     posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/err", O_WRONLY | O_CREAT, 0o600)
-    var list: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+    var list: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+    if let lastArgument {
+      list.append(
+        (lastArgument + [0]).withUnsafeBufferPointer { buffer in
+          buffer.withMemoryRebound(to: CChar.self) { $0.baseAddress.map { strdup($0) } ?? nil }
+        })
+    }
+    list.append(nil)
     var variables: [UnsafeMutablePointer<CChar>?] = names.map { strdup("\($0.key)=\($0.value)") } + [nil]
     defer { for word in list + variables { free(word) } }
     var child: pid_t = 0

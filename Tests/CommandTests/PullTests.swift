@@ -31,6 +31,35 @@ import Testing
     return Int(line.dropFirst(13).split(separator: "-").first ?? "")
   }
 
+  @Test func `models of other programs are listed, found by name and checked`() throws {
+    let home = try Folder()
+    let bytes = TinyModel.bytes()
+    // sha256sum of the tiny model is not known beforehand: what is listed under a wrong digest must fail the check.
+    let digest = String(repeating: "ab", count: 32)
+    _ = try home.write(bytes, ".ollama/models/blobs/sha256-\(digest)")
+    let layer = "{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:\(digest)\"}"
+    _ = try home.write(
+      Array("{\"layers\":[\(layer)]}".utf8), ".ollama/models/manifests/registry.ollama.ai/library/tiny/1b")
+    _ = try home.write(
+      Array("not json".utf8), ".ollama/models/manifests/registry.ollama.ai/library/broken/latest")
+    _ = try home.write(bytes, ".cache/huggingface/hub/models--lab--tiny/snapshots/r1/sub/t.Q4_0.gguf")
+    _ = try home.write(Array("text".utf8), ".cache/huggingface/hub/models--lab--tiny/snapshots/r1/no.gguf")
+    _ = try home.write(bytes, ".lmstudio/models/lab/tiny/studio.gguf")
+    _ = try home.write(bytes, ".local/share/hotpot/models/own.gguf")
+    let environment = ["HOME": home.path]
+    let list = try Program.run(["models", "list"], environment: environment)
+    let rows = list.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    #expect(
+      rows.map(\.first) == ["own", "tiny:1b", "lab/tiny/sub/t.Q4_0.gguf", "lab/tiny/studio.gguf"], "\(list)")
+    #expect(rows.map { $0.suffix(1) } == [["hotpot"], ["Ollama"], ["Face"], ["Studio"]])
+    for name in ["own", "tiny:1b", "t.Q4_0", "lab/tiny/studio", "studio.gguf"] {
+      let outcome = try Program.run(["tokenize", "--model", name, "he"], environment: environment)
+      #expect(outcome.status == 0 && outcome.output == "256\n", "\(name): \(outcome)")
+    }
+    let check = try Program.run(["models", "verify"], environment: environment)
+    #expect(check.status == 65 && check.output.hasPrefix("tiny:1b: failed (SHA-256 is "), "\(check)")
+  }
+
   @Test func `a file is fetched, checked, named and listed`() throws {
     let model = model
     let server = try LocalServer { _, _ in LocalServer.Answer(body: model) }

@@ -31,10 +31,10 @@ import Testing
     return all
   }
 
-  @Test(arguments: kernelLevels, [CK_A8, CK_A12])
+  @Test(arguments: kernelLevels, kernelProfiles)
   func quantisingFollowsTheFormula(level: ck_level, profile: ck_profile) throws {
     var stream = KernelStream(11)
-    let top: Float = profile == CK_A12 ? 2032 : 127
+    let top: Float = profile == CK_A15 ? 16_383 : profile == CK_A12 ? 2032 : 127
     for round in 0..<200 {
       var x = stream.floats(32)
       if round % 5 == 0 { x = x.map { $0 * 0x1p-126 } }
@@ -57,8 +57,7 @@ import Testing
       for position in [0, 15, 16, 31, 32, 63] {
         var x = [Float](repeating: 1, count: 64)
         x[position] = bad
-        #expect(KernelInput(level, CK_A12, x, tokens: 1, cols: 64) == nil)
-        #expect(KernelInput(level, CK_A8, x, tokens: 1, cols: 64) == nil)
+        for profile in kernelProfiles { #expect(KernelInput(level, profile, x, tokens: 1, cols: 64) == nil) }
       }
     }
   }
@@ -91,7 +90,7 @@ import Testing
     return (sum, magnitude)
   }
 
-  @Test(arguments: kernelTypes, [CK_A8, CK_A12])
+  @Test(arguments: kernelTypes, kernelProfiles)
   func productsAreExactArithmeticOnTheQuantisedActivations(type: ck_type, profile: ck_profile) throws {
     let (rows, cols, tokens) = (21, 768, 3)
     var stream = KernelStream(21)
@@ -126,7 +125,7 @@ import Testing
     let source = stream.weights(type, rows: rows, cols: cols)
     let x = stream.floats(cols)
     let matrix = KernelMatrix(type, rows: rows, cols: cols, source: source)
-    for (profile, bound) in [(CK_A8, 8e-3), (CK_A12, 5e-4)] {
+    for (profile, bound) in [(CK_A8, 8e-3), (CK_A12, 5e-4), (CK_A15, 6.3e-5)] {
       let input = try #require(KernelInput(CK_SCALAR, profile, x, tokens: 1, cols: cols))
       let found = kernelProduct(CK_SCALAR, matrix, input, tokens: 1)
       for row in 0..<rows {
@@ -163,27 +162,73 @@ import Testing
     }
   }
 
-  /// SHA-256 over the products of a (45, 768) matrix with 37 tokens, A8 then A12, from the scalar level.
-  static let frozen: [(ck_type, String)] = [
-    (CK_F32, "eacb94ed44f6bf8907a298588592b2d6563c71226d046a55786164d7b132f1ac"),
-    (CK_F16, "08e5b0f7569afa499cf8e81d91f1432edf4d7a4b0fa4d7ec8b5d32fc3ab24ad4"),
-    (CK_BF16, "812a8d478cc4db6103daeb38aa19e10e1ee3aa12602957e537714b99e2433f4a"),
-    (CK_Q8_0, "5dfd9a3c0f9e1a4df7beb49bcf69587384663726c22ee276095d330c9789b0cc"),
-    (CK_Q4_0, "5eae7d5b5daf119c113999e59558479f8e59403716781b2cc15a606d7993b68f"),
-    (CK_Q4_1, "3b17780b3ec49f970e0b7c9c182115cf6e1e62e7025169a4da27be4e67b78a38"),
-    (CK_Q5_0, "e2d3b4d3144f25b2834582ecc349f7a1cb5e0f5e206719993a01121122702cce"),
-    (CK_Q5_1, "829df6a9757f3eccaf03665d11a67ef15f2a1dee7738a0edc1c2dbc8c665b3cd"),
-    (CK_Q2_K, "3134eb9e46abd5e0c528db791ddc33138ae15e9190366cf8794837f4fbccaafe"),
-    (CK_Q3_K, "fc7325a52d49e5e0e5896b8ad1667b6a8929802af5512a6e0375b14b11acd1e8"),
-    (CK_Q4_K, "fea44df248e5381ead554f0ac9a2ef1842dcaf58a0fe5ddb78b1a00eda7b02e7"),
-    (CK_Q5_K, "f176fcfe4d311246c484e741e1a7e0f840cea56488ccdf20f62becbece55f244"),
-    (CK_Q6_K, "a262eb6684487f4729870304bf0009c881e526a07b1e2f6d5d24de1028608ab9"),
-    (CK_IQ4_NL, "8af848f5027f3fe29e37611bc6eb75357afeab4da32be3ae08dfb67d0fe06530"),
-    (CK_IQ4_XS, "d5898b2d939eecbbda4214695d51021c72c93d74985481c59ce358404c163b7b"),
+  /// SHA-256 over the products of a (45, 768) matrix with 37 tokens, A8 then A12, and the same of A15, from
+  /// the scalar level.
+  static let frozen: [(ck_type, String, String)] = [
+    (
+      CK_F32, "eacb94ed44f6bf8907a298588592b2d6563c71226d046a55786164d7b132f1ac",
+      "ece9d24b29c619039f1e7c68815bf3c4d5b889ef77692f97c4431598e355fe76"
+    ),
+    (
+      CK_F16, "08e5b0f7569afa499cf8e81d91f1432edf4d7a4b0fa4d7ec8b5d32fc3ab24ad4",
+      "6a632f91bd0552a464e22056189abb724dd5df7c959b7a3577454aa3af187b9e"
+    ),
+    (
+      CK_BF16, "812a8d478cc4db6103daeb38aa19e10e1ee3aa12602957e537714b99e2433f4a",
+      "d5a0d62b571f32a016c24f6b0592b8dd8e65442dde968a58d277191863df0ded"
+    ),
+    (
+      CK_Q8_0, "5dfd9a3c0f9e1a4df7beb49bcf69587384663726c22ee276095d330c9789b0cc",
+      "2d2566e2fb74b9f831c344cbfe9a0b488f38e177cc78c0d77a766790fc5d20be"
+    ),
+    (
+      CK_Q4_0, "5eae7d5b5daf119c113999e59558479f8e59403716781b2cc15a606d7993b68f",
+      "e1504e2a323b5ece98d9c69cda62b92b310e8f27add20afccfff5527aa5bae42"
+    ),
+    (
+      CK_Q4_1, "3b17780b3ec49f970e0b7c9c182115cf6e1e62e7025169a4da27be4e67b78a38",
+      "773f19c43351dd9eda364e35cc82c764cf55700fe1d30e7aa463da2e7840d1b8"
+    ),
+    (
+      CK_Q5_0, "e2d3b4d3144f25b2834582ecc349f7a1cb5e0f5e206719993a01121122702cce",
+      "2f229cc0ba2f3df3555376685d69dcd7abba9db75aeb5fc4b1721403aded923c"
+    ),
+    (
+      CK_Q5_1, "829df6a9757f3eccaf03665d11a67ef15f2a1dee7738a0edc1c2dbc8c665b3cd",
+      "406e88aa6ad52c6616861db39687b36392634d77c9c59d3abcc57f5a3ceaffda"
+    ),
+    (
+      CK_Q2_K, "3134eb9e46abd5e0c528db791ddc33138ae15e9190366cf8794837f4fbccaafe",
+      "461a18146f33a19c5abe8f98ec0d874632c05897aaf4312386eec4aaf7084849"
+    ),
+    (
+      CK_Q3_K, "fc7325a52d49e5e0e5896b8ad1667b6a8929802af5512a6e0375b14b11acd1e8",
+      "3ea6dc85920af2f1c79a6eea2fef5a2702b7b34dd2c352ce1b800300b4cf714a"
+    ),
+    (
+      CK_Q4_K, "fea44df248e5381ead554f0ac9a2ef1842dcaf58a0fe5ddb78b1a00eda7b02e7",
+      "846b444f0bc0417982331bbd11449cc63fb8c8b3e1bcbbdcd76d49d3a76234e0"
+    ),
+    (
+      CK_Q5_K, "f176fcfe4d311246c484e741e1a7e0f840cea56488ccdf20f62becbece55f244",
+      "a689b1f25e2cc6db1d2f700a744452780e9fefc3664e42d57f1b9215a3bb595a"
+    ),
+    (
+      CK_Q6_K, "a262eb6684487f4729870304bf0009c881e526a07b1e2f6d5d24de1028608ab9",
+      "ea46c96bb4ddb0df9f98188b6768c13d3009963c3cebad982790341b75a7fea8"
+    ),
+    (
+      CK_IQ4_NL, "8af848f5027f3fe29e37611bc6eb75357afeab4da32be3ae08dfb67d0fe06530",
+      "3c3c566147833f749eb6ffcae0c8dcfcb8ac6a09367c6b484df77da779e132ff"
+    ),
+    (
+      CK_IQ4_XS, "d5898b2d939eecbbda4214695d51021c72c93d74985481c59ce358404c163b7b",
+      "9abf00db2f2341484e51f42a7a8f4460fe97764f888f2a72e8b2f2004021e5e0"
+    ),
   ]
 
   @Test(arguments: frozen, kernelLevels)
-  func productsGiveTheFrozenBits(expected: (ck_type, String), level: ck_level) throws {
+  func productsGiveTheFrozenBits(expected: (ck_type, String, String), level: ck_level) throws {
     let (rows, cols, tokens) = (45, 768, 37)
     var stream = KernelStream(51)
     let source = stream.weights(expected.0, rows: rows, cols: cols)
@@ -195,6 +240,8 @@ import Testing
       all += kernelProduct(level, matrix, input, tokens: tokens)
     }
     #expect(kernelDigest(all) == expected.1)
+    let finest = try #require(KernelInput(level, CK_A15, x, tokens: tokens, cols: cols))
+    #expect(kernelDigest(kernelProduct(level, matrix, finest, tokens: tokens)) == expected.2)
   }
 
   /// Any cut of the tiles and tokens into ranges.
@@ -227,7 +274,7 @@ import Testing
       let rows = 1 + Int(stream.word()) % 90
       let cols = block == 1 ? 1 + Int(stream.word()) % 700 : block * (1 + Int(stream.word()) % (900 / block))
       let tokens = round % 4 == 3 ? 600 - Int(stream.word()) % 60 : 1 + Int(stream.word()) % 40
-      let profile = stream.word() % 2 == 0 ? CK_A8 : CK_A12
+      let profile = kernelProfiles[Int(stream.word() % 3)]
       let source = stream.weights(type, rows: rows, cols: cols)
       let x = stream.floats(tokens * cols)
       let matrix = KernelMatrix(type, rows: rows, cols: cols, source: source)

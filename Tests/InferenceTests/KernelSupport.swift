@@ -75,7 +75,11 @@ let kernelTypes: [ck_type] = [
   CK_Q6_K, CK_IQ4_NL, CK_IQ4_XS,
 ]
 
-let kernelLevels: [ck_level] = [CK_SCALAR, CK_AVX2, CK_AVX512].filter(ck_level_available)
+/// Those that this machine has, and the model of the one that few have.
+let kernelLevels: [ck_level] = [CK_SCALAR, CK_AVX2, CK_AVX512, CK_AMX, CK_AMX_EMULATED].filter(
+  ck_level_available)
+
+let kernelProfiles: [ck_profile] = [CK_A8, CK_A12, CK_A15]
 
 let kernelHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
 

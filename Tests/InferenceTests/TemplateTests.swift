@@ -219,6 +219,42 @@ private func object(_ members: [(String, TemplateValue)]) -> TemplateValue {
     #expect(found.hasPrefix("error: "), "\(found.prefix(200))")
   }
 
+  /// Templates nested to the bounds of the parser and the interpreter, and what they render to where the stack suffices.
+  static let deepest: [(template: String, text: String)] = {
+    func repeated(_ text: String, _ count: Int) -> String { String(repeating: text, count: count) }
+    return [
+      ("{{ " + repeated("(", 98) + "1" + repeated(")", 98) + " }}", "1"),
+      ("{{ " + repeated("[", 98) + repeated("]", 98) + " | string | length }}", "196"),
+      ("{{ " + repeated("not ", 98) + "true }}", "True"),
+      (repeated("{% if true %}", 98) + "x" + repeated("{% endif %}", 98), "x"),
+      (repeated("{% for i in [1] %}", 98) + "x" + repeated("{% endfor %}", 98), "x"),
+      ("{{ 1" + repeated(" + 1", 240) + " }}", "241"),
+      ("{% macro m(n) %}{{ m(n - 1) if n else 'end' }}{% endmacro %}{{ m(50) }}", "end"),
+    ]
+  }()
+
+  @Test(arguments: [128, 256, 512, 1024, 8192])
+  func `a template nested to the bound renders or is refused, whatever the stack of the thread`(
+    kilobytes: Int
+  )
+    throws
+  {
+    for (template, text) in Self.deepest {
+      nonisolated(unsafe) var found = ""
+      let done = DispatchSemaphore(value: 0)
+      let thread = Thread {
+        found = rendered(template)
+        done.signal()
+      }
+      thread.stackSize = kilobytes << 10
+      thread.start()
+      done.wait()
+      let isRefused = found.hasSuffix("the template nests deeper than the stack of this thread allows")
+      #expect(
+        found == text || (isRefused && kilobytes < 8192), "\(template.prefix(40)): \(found.prefix(200))")
+    }
+  }
+
   @Test func `cycles of containers and deep chains are let go without a crash`() {
     let made = rendered(
       """

@@ -21,7 +21,7 @@ import Testing
     let configuration = try NodeConfiguration(file: "config.json5", text: nil)
     #expect(configuration.http.listen == "127.0.0.1:8114")
     #expect(configuration.policy == .standard)
-    #expect(configuration.profile == .a12)
+    #expect(configuration.profile == .a15)
   }
 
   @Test func readsEverySection() throws {
@@ -62,7 +62,7 @@ import Testing
     ),
     ("{ nmae: 'x' }", "config.json5:1: 'nmae' is not a key that hotpot knows"),
     ("{ name: 5 }", "config.json5:1: 'name' is 5, wanted a text"),
-    ("{ profile: 'a9' }", "config.json5:1: 'profile' is \"a9\", wanted one of \"a12\", \"a8\""),
+    ("{ profile: 'a9' }", "config.json5:1: 'profile' is \"a9\", wanted one of \"a15\", \"a12\", \"a8\""),
     (
       "{ policy: [{ action: 'admit' }, { client: 'x' }] }",
       "config.json5:1: 'policy.2.action' is missing, wanted \"admit\", \"reject\" or \"ask\""

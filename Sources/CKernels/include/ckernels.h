@@ -23,14 +23,20 @@ typedef enum ck_level {
   CK_AVX2 = 1,
   /// AVX-512 F, BW, DQ, VL, VNNI
   CK_AVX512 = 2,
+  /// AVX-512 as above, and AMX-TILE and AMX-INT8 for the products of 16 tokens and more
+  CK_AMX = 3,
+  /// for tests on machines that have AVX-512 but no AMX: its algorithm, with the unit modelled in C
+  CK_AMX_EMULATED = 4,
 } ck_level;
 
-enum { CK_LEVEL_COUNT = 3 };
+/// Levels to choose from; CK_AMX_EMULATED is none of them.
+enum { CK_LEVEL_COUNT = 4 };
 
-/// Whether the processor and the operating system offer the level.
+/// Whether the processor and the operating system offer the level. For CK_AMX this asks the system to let the process use the
+/// unit, so the first call is to come before the threads that compute are started.
 bool ck_level_available(ck_level level);
 
-/// The lower-case name of a level: "scalar", "avx2", "avx512".
+/// The lower-case name of a level: "scalar", "avx2", "avx512", "amx".
 const char *ck_level_name(ck_level level);
 
 /// Runs every kernel of a level on fixed inputs and compares with frozen digests. A level that fails must not
@@ -127,7 +133,14 @@ void ck_matrix_row(const ck_matrix *matrix, uint32_t row, float *out);
 typedef enum ck_profile {
   CK_A8 = 0,
   CK_A12 = 1,
+  CK_A15 = 2,
 } ck_profile;
+
+enum { CK_PROFILE_COUNT = 3 };
+
+/// V of N1 item 2, the largest integer of a profile: 127, 2,032 or 16,383. With 16,383 a block's sum of products still
+/// fits int32 for every type: 32 columns * 32 (Q6_K's weight) * 128 (its scale) * V < 2^31.
+float ck_profile_top(ck_profile profile);
 
 /// Bytes of one token's quantised activations, a multiple of 64. `cols` must be a multiple of 32.
 size_t ck_blocks_bytes(ck_profile profile, uint32_t cols);
@@ -387,6 +400,12 @@ void ck_gate_advance(ck_gate *gate);
 
 /// Waits until the value differs from `seen`, spinning for about `spin_ns` first; returns the new value.
 uint32_t ck_gate_wait(ck_gate *gate, uint32_t seen, uint32_t spin_ns);
+
+/// The lowest address of this thread's stack; 0 where the system does not tell. Asks the system: keep the answer.
+uintptr_t ck_stack_end(void);
+
+/// An address in the caller's part of the stack, which grows down towards ck_stack_end.
+uintptr_t ck_stack_here(void);
 
 /// A queue of item numbers that threads take from.
 typedef struct ck_counter {

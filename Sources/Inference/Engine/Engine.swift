@@ -35,7 +35,7 @@ public final class Engine: Sendable {
     public var maximumStepTokens: Int
 
     public init(
-      threads: Int? = nil, profile: Profile = .a12, kvBlocks: Int, level: KernelLevel? = nil,
+      threads: Int? = nil, profile: Profile = .standard, kvBlocks: Int, level: KernelLevel? = nil,
       maximumStepTokens: Int = 1_024
     ) {
       self.threads = threads
@@ -50,11 +50,29 @@ public final class Engine: Sendable {
   public enum Profile: String, Sendable, CaseIterable {
     case a8 = "A8"
     case a12 = "A12"
+    case a15 = "A15"
+
+    /// What is used where nobody asks for another.
+    public static let standard = Profile.a15
 
     /// The string that stands in receipts.
     public var numericsVersion: String { "N1/\(rawValue)/KVf16" }
 
-    var kernels: ck_profile { self == .a8 ? CK_A8 : CK_A12 }
+    /// The profile of a receipt's string; nil where this engine has none of that name.
+    public init?(numericsVersion: String) {
+      guard let found = Profile.allCases.first(where: { $0.numericsVersion == numericsVersion }) else {
+        return nil
+      }
+      self = found
+    }
+
+    var kernels: ck_profile {
+      switch self {
+      case .a8: CK_A8
+      case .a12: CK_A12
+      case .a15: CK_A15
+      }
+    }
   }
 
   public init(model: Model, configuration: Configuration) throws(EngineError) {
@@ -63,7 +81,7 @@ public final class Engine: Sendable {
     try Engine.check("maximumStepTokens", configuration.maximumStepTokens, 1...65_536)
     let level: KernelLevel
     if let wanted = configuration.level { level = wanted } else { level = try KernelLevel.fromEnvironment() }
-    guard KernelLevel.available.contains(level) else {
+    guard level.isAvailable else {
       throw .levelUnavailable(found: level.name, available: KernelLevel.available.map(\.name))
     }
     let processors = Processors.allowed()

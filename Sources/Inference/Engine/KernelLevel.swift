@@ -3,12 +3,14 @@
 
 import CKernels
 import Glibc
+import Synchronization
 
 /// An instruction set that this build has kernels for.
 public enum KernelLevel: Int, Sendable, CaseIterable, Comparable {
   case scalar = 0
   case avx2 = 1
   case avx512 = 2
+  case amx = 3
 
   var kernels: ck_level { ck_level(rawValue: UInt32(rawValue)) }
 
@@ -16,10 +18,20 @@ public enum KernelLevel: Int, Sendable, CaseIterable, Comparable {
 
   public static func < (a: KernelLevel, b: KernelLevel) -> Bool { a.rawValue < b.rawValue }
 
-  /// Those that the machine offers and that reproduce the frozen digests here; lowest first, found once.
-  public static let available: [KernelLevel] = allCases.filter {
-    ck_level_available($0.kernels) && ck_self_test($0.kernels)
+  private static let tested = Mutex<[KernelLevel: Bool]>([:])
+
+  /// Whether the machine offers the level and it reproduces the frozen digests here; tried once, when first asked for.
+  public var isAvailable: Bool {
+    Self.tested.withLock { tested in
+      if let known = tested[self] { return known }
+      let passes = ck_level_available(kernels) && ck_self_test(kernels)
+      tested[self] = passes
+      return passes
+    }
   }
+
+  /// Those that are available, lowest first.
+  public static var available: [KernelLevel] { allCases.filter(\.isAvailable) }
 
   /// The best available level, or the one that the environment's `HOTPOT_ISA` names.
   public static func fromEnvironment() throws(EngineError) -> KernelLevel {
@@ -29,7 +41,8 @@ public enum KernelLevel: Int, Sendable, CaseIterable, Comparable {
   /// The level of that name, which must be available; the best one for nil or an empty name.
   public static func choose(named name: String?) throws(EngineError) -> KernelLevel {
     let wanted = name.map { $0.lowercased() } ?? ""
-    let found = wanted.isEmpty ? available.last : available.first { $0.name == wanted }
+    // The scalar level takes ten times as long to test as the others: it is not tried where a better one will do.
+    let found = allCases.last { (wanted.isEmpty || $0.name == wanted) && $0.isAvailable }
     guard let found else {
       throw .levelUnavailable(found: wanted, available: available.map(\.name))
     }

@@ -43,6 +43,10 @@ struct HTTPDownload: Sendable {
         return try await fetchOnce()
       } catch {
         let after = FileTree.size(partialPath) ?? 0
+        if after == 0 {
+          unlink(partialPath)
+          unlink(partialPath + ".tag")
+        }
         switch error {
         case .network, .endedEarly:
           guard after > before, attempt < Self.mostAttempts else { throw error }

@@ -20,6 +20,7 @@ final class TemplateInterpreter {
   private var stepsLeft: Int
   private var charactersLeft: Int
   private var depth = 0
+  private let stack = TemplateStack()
   private var loopDepth = 0
   /// The line of the node at work, for messages.
   var line = 1
@@ -77,6 +78,7 @@ final class TemplateInterpreter {
     guard depth < limits.depth else {
       throw .tooLarge(line: line, "the template nests deeper than \(limits.depth) evaluations")
     }
+    try stack.check(line: line)
     depth += 1
     defer { depth -= 1 }
     return try work()

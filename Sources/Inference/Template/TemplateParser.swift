@@ -11,6 +11,7 @@ struct TemplateParser {
   private let tokens: [TemplateToken]
   private var at = 0
   private var nesting = 0
+  private let stack = TemplateStack()
   private var loops = 0
   private static let mostNested = 100
   private static let highest = 250
@@ -75,6 +76,7 @@ struct TemplateParser {
     guard nesting < Self.mostNested else {
       throw .tooLarge(line: line, "blocks or brackets are nested deeper than \(Self.mostNested)")
     }
+    try stack.check(line: line)
     nesting += 1
     defer { nesting -= 1 }
     return try work(&self)

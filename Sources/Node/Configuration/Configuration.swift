@@ -11,8 +11,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   /// A file, or a name that `hotpot models list` shows; nil takes the default model.
   public var model: String?
   public var threads: Int?
-  /// `a12` or `a8`: bits of the activations, part of the numerics profile.
-  public var profile = Profile.a12
+  /// `a15`, `a12` or `a8`: bits of the activations, part of the numerics profile.
+  public var profile = Profile.a15
   /// Positions of the KV cache, over all jobs.
   public var kvTokens: Int?
   public var http = HTTP()
@@ -35,7 +35,7 @@ public struct NodeConfiguration: Sendable, Equatable {
   /// Hosts that `hotpot fleet` shows, as ssh knows them.
   public var fleet: [String] = []
 
-  public enum Profile: String, Sendable, Equatable, CaseIterable { case a12, a8 }
+  public enum Profile: String, Sendable, Equatable, CaseIterable { case a15, a12, a8 }
 
   public enum Vouchers: String, Sendable, Equatable, CaseIterable { case optional, required }
 

@@ -31,7 +31,7 @@ public enum Reexecutor {
     guard let digest = SHA256Digest(bytes: model.fileDigest()) else {
       throw ServingError("the model file's digest cannot be computed", hint: nil)
     }
-    let profile: Engine.Profile = receipt.numerics == Engine.Profile.a8.numericsVersion ? .a8 : .a12
+    let profile = Engine.Profile(numericsVersion: receipt.numerics) ?? .standard
     var result = Reexecution(
       model: digest, numerics: profile.numericsVersion, windows: [], tokens: [], finish: nil)
     // Another model's bits say nothing, and its vocabulary may not even hold these tokens.

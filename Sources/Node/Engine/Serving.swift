@@ -27,6 +27,16 @@ public struct ServingError: Error, Sendable, CustomStringConvertible {
   }
 }
 
+extension NodeConfiguration.Profile {
+  var engine: Engine.Profile {
+    switch self {
+    case .a15: .a15
+    case .a12: .a12
+    case .a8: .a8
+    }
+  }
+}
+
 /// One loaded model. Immutable; shared by all threads.
 final class Serving: Sendable {
   let name: String
@@ -79,7 +89,7 @@ final class Serving: Sendable {
     let tokens = configuration.kvTokens ?? min(8 * context, max(2_048, defaultKVBytes / perPosition))
     let blocks = max(16, (tokens + Engine.blockSize - 1) / Engine.blockSize)
     var settings = Engine.Configuration(
-      threads: configuration.threads, profile: configuration.profile == .a8 ? .a8 : .a12, kvBlocks: blocks)
+      threads: configuration.threads, profile: configuration.profile.engine, kvBlocks: blocks)
     // A step holds one token of each running job and the prefill beside them.
     settings.maximumStepTokens = 512 + configuration.queue.running + 16
     let engine: Engine
