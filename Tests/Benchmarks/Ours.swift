@@ -20,7 +20,7 @@ struct Ours {
 
   /// Prints one number, tokens a second; with `--roofline` what it means on this machine.
   func measure(_ path: String) throws {
-    let profile: Engine.Profile = arguments.contains("--a8") ? .a8 : .a12
+    let profile: Engine.Profile = arguments.contains("--a8") ? .a8 : .standard
     var configuration = Engine.Configuration(threads: threads, profile: profile, kvBlocks: 1)
     let model = try Model(path: path, threads: threads)
     if arguments.contains("--first-token") {
