@@ -78,7 +78,8 @@ public struct ModelStore: Sendable {
   /// `:latest`. The first is the best; our own come before others'.
   public func models(named name: String) -> [StoredModel] {
     let all = models()
-    let exact = all.filter { $0.name == name || $0.name == name + ":latest" || $0.name + ".gguf" == name }
+    let names = [name, name + ":latest", name + ".gguf"]
+    let exact = all.filter { names.contains($0.name) || $0.name + ".gguf" == name }
     guard exact.isEmpty else { return exact }
     return all.filter { model in
       let last = model.name.split(separator: "/").last.map(String.init) ?? model.name
