@@ -62,13 +62,25 @@ public struct Totals: Sendable, Equatable {
   }
 
   func adding(_ other: Totals) throws(AccountingError) -> Totals {
-    var result = self
-    result.jobs += other.jobs
-    result.promptTokens += other.promptTokens
-    result.cachedTokens += other.cachedTokens
-    result.completionTokens += other.completionTokens
-    result.amount = try amount.adding(other.amount)
-    return result
+    func sum(_ a: Int, _ b: Int) throws(AccountingError) -> Int {
+      let (value, overflow) = a.addingReportingOverflow(b)
+      guard !overflow else { throw .overflow("a number of tokens") }
+      return value
+    }
+    return Totals(
+      jobs: try sum(jobs, other.jobs), promptTokens: try sum(promptTokens, other.promptTokens),
+      cachedTokens: try sum(cachedTokens, other.cachedTokens),
+      completionTokens: try sum(completionTokens, other.completionTokens),
+      amount: try amount.adding(other.amount))
+  }
+
+  /// Of parts of a sum that did not overflow.
+  fileprivate mutating func add(part other: Totals) {
+    jobs += other.jobs
+    promptTokens += other.promptTokens
+    cachedTokens += other.cachedTokens
+    completionTokens += other.completionTokens
+    amount = Amount(micro: amount.micro + other.amount.micro)
   }
 }
 
@@ -121,20 +133,28 @@ public struct Ledger: Sendable {
     }
   }
 
+  /// A client, a model, one of both or, with neither, all.
   private struct Place: Hashable, Sendable {
-    let client: String
-    let model: String
+    let client: String?
+    let model: String?
+  }
+
+  /// The sums of one place by day, and over all days.
+  private struct Sums: Sendable {
+    var days: [Day: Totals] = [:]
+    var all = Totals()
   }
 
   private var accounts: [String: Account] = [:]
   private var reservations: [UInt64: Reservation] = [:]
-  private var days: [Day: [Place: Totals]] = [:]
+  /// Each posting is summed four times, so that any question is a look-up for each day that it asks for.
+  private var sums: [Place: Sums] = [:]
   private var references: Set<String> = []
   private var payments: [Transfer] = []
   /// Postings above the last signed checkpoint, in the order of their receipts.
   private var unverified: [(receipt: ReceiptIndex, amount: Amount)] = []
   private var nextReceipt = ReceiptIndex(0)
-  public private(set) var total = Totals()
+  public var total: Totals { total(LedgerQuery()) }
   /// Posted under a signed checkpoint, less what an audit found wrong.
   public private(set) var verified = Amount.zero
 
@@ -147,40 +167,31 @@ public struct Ledger: Sendable {
   /// Every client with a movement, in the order of their names.
   public var clients: [String] { accounts.keys.sorted() }
 
-  /// Sums over all cells that match, at most one dictionary look-up a day.
+  /// Sums over all that matches: a look-up for each day, or one for all days.
   public func total(_ query: LedgerQuery) -> Totals {
-    cells(query).reduce(into: Totals()) { sum, cell in
-      // Parts of a total that was summed without overflow cannot overflow.
-      sum.jobs += cell.totals.jobs
-      sum.promptTokens += cell.totals.promptTokens
-      sum.cachedTokens += cell.totals.cachedTokens
-      sum.completionTokens += cell.totals.completionTokens
-      sum.amount = Amount(micro: sum.amount.micro + cell.totals.amount.micro)
+    guard let sums = sums[Place(client: query.client, model: query.model)] else { return Totals() }
+    guard let asked = query.days else { return sums.all }
+    var total = Totals()
+    if asked.count <= sums.days.count {
+      for day in asked { if let part = sums.days[day] { total.add(part: part) } }
+    } else {
+      for (day, part) in sums.days where asked.contains(day) { total.add(part: part) }
     }
+    return total
   }
 
   /// The matching cells by day, client and model.
   public func cells(_ query: LedgerQuery = LedgerQuery()) -> [Cell] {
     var found: [Cell] = []
-    for day in days.keys.sorted() where query.days?.contains(day) ?? true {
-      guard let places = days[day] else { continue }
-      if let client = query.client, let model = query.model {
-        if let totals = places[Place(client: client, model: model)] {
-          found.append(Cell(day: day, client: client, model: model, totals: totals))
-        }
-        continue
-      }
-      let matching = places.filter {
-        (query.client == nil || $0.key.client == query.client)
-          && (query.model == nil || $0.key.model == query.model)
-      }
-      for (place, totals) in matching.sorted(by: {
-        ($0.key.client, $0.key.model) < ($1.key.client, $1.key.model)
-      }) {
-        found.append(Cell(day: day, client: place.client, model: place.model, totals: totals))
+    for (place, sums) in sums {
+      guard let client = place.client, let model = place.model, client == query.client ?? client,
+        model == query.model ?? model
+      else { continue }
+      for (day, totals) in sums.days where query.days?.contains(day) ?? true {
+        found.append(Cell(day: day, client: client, model: model, totals: totals))
       }
     }
-    return found
+    return found.sorted { ($0.day, $0.client, $0.model) < ($1.day, $1.client, $1.model) }
   }
 
   /// Payments and corrections of a client, oldest first.
@@ -269,9 +280,18 @@ public struct Ledger: Sendable {
   }
 
   /// Sums of earlier receipts at once, as a rollup of the journal holds them; all receipts below `next`.
-  public mutating func open(_ cells: [Cell], next: ReceiptIndex) throws(AccountingError) {
+  /// - unsigned: those of them that no signed checkpoint covers yet, in the order of their receipts.
+  /// - failed: what receipts came to that are signed and that an audit found wrong.
+  public mutating func open(
+    _ cells: [Cell], next: ReceiptIndex, unsigned: [(receipt: ReceiptIndex, amount: Amount)] = [],
+    failed: Amount = .zero
+  ) throws(AccountingError) {
     for cell in cells { try add(cell.totals, day: cell.day, client: cell.client, model: cell.model) }
-    verified = try verified.adding(Amount(micro: cells.reduce(0) { $0 + $1.totals.amount.micro }))
+    unverified = unsigned
+    var rest = total.amount
+    for one in unsigned { rest = try rest.subtracting(one.amount) }
+    // Never more than was checked, whatever the parts say.
+    verified = max(.zero, try rest.subtracting(failed))
     nextReceipt = max(nextReceipt, next)
   }
 
@@ -279,12 +299,22 @@ public struct Ledger: Sendable {
   {
     var account = account(of: client)
     account.posted = try account.posted.adding(totals.amount)
-    let newTotal = try total.adding(totals)
-    let place = Place(client: client, model: model)
-    let cell = try (days[day]?[place] ?? Totals()).adding(totals)
-    total = newTotal
+    let places = [
+      Place(client: nil, model: nil), Place(client: client, model: nil), Place(client: nil, model: model),
+      Place(client: client, model: model),
+    ]
+    var changed: [(Totals, Totals)] = []
+    for place in places {
+      let old = sums[place]
+      changed.append(
+        (try (old?.all ?? Totals()).adding(totals), try (old?.days[day] ?? Totals()).adding(totals)))
+    }
+    // Nothing fails from here on.
     accounts[client] = account
-    days[day, default: [:]][place] = cell
+    for (place, sum) in zip(places, changed) {
+      sums[place, default: Sums()].all = sum.0
+      sums[place, default: Sums()].days[day] = sum.1
+    }
   }
 
   // MARK: verification
@@ -329,7 +359,17 @@ public struct Ledger: Sendable {
       if account.settled.micro != paidBy[client, default: 0] { found.append("\(client): settled") }
       if account.unsettled < .zero { found.append("\(client): unsettled is negative") }
     }
-    if total != total(LedgerQuery()) { found.append("total") }
+    // The four sums of each posting agree.
+    var byPlace: [Place: Totals] = [:]
+    for cell in cells() {
+      for place in [
+        Place(client: nil, model: nil), Place(client: cell.client, model: nil),
+        Place(client: nil, model: cell.model), Place(client: cell.client, model: cell.model),
+      ] { byPlace[place, default: Totals()].add(part: cell.totals) }
+    }
+    for (place, sums) in sums where sums.all != byPlace[place] {
+      found.append("sums of \(place.client ?? "all"), \(place.model ?? "all")")
+    }
     return found
   }
 }

@@ -121,8 +121,12 @@ public struct Tariff: Sendable, Equatable {
   /// The cost of an energy used within one hour of the day; joules that are not finite or negative cost nothing.
   public func cost(joules: Double, hour: Int) -> Amount {
     guard joules.isFinite, joules > 0 else { return .zero }
-    let price = periods.first { $0.hours.contains(hour) }?.perKilowattHour ?? perKilowattHour
-    let micro = joules / 3_600_000 * Double(price.micro)
+    let micro = joules / 3_600_000 * Double(price(hour: hour).micro)
     return Amount(micro: Int64(exactly: micro.rounded(.toNearestOrEven)) ?? .max)
+  }
+
+  /// Of a kilowatt-hour in this hour of the day.
+  public func price(hour: Int) -> Amount {
+    periods.first { $0.hours.contains(hour) }?.perKilowattHour ?? perKilowattHour
   }
 }

@@ -9,7 +9,7 @@ public struct Statement: Sendable, Equatable {
   public let days: ClosedRange<Day>
   public let cells: [Ledger.Cell]
   public let payments: [Transfer]
-  /// Over all time, at the end of the period's last known transfer.
+  /// At the end of the period: all that was posted and corrected until then, less what was paid.
   public let unsettled: Amount
 
   public static let namespace = "statement@hotpot"
@@ -21,18 +21,31 @@ public struct Statement: Sendable, Equatable {
     self.days = days
     cells = ledger.cells(LedgerQuery(days: days, client: client))
     payments = ledger.payments(of: client, days: days)
-    unsettled = ledger.account(of: client).unsettled
+    let until = Day.min...days.upperBound
+    let moved = ledger.payments(of: client, days: until).reduce(into: Int64(0)) { sum, transfer in
+      switch transfer {
+      case .posted: break
+      case .settled(_, let amount, _, _): sum -= amount.micro
+      case .corrected(_, let amount, _, _): sum += amount.micro
+      }
+    }
+    unsettled = Amount(
+      micro: ledger.total(LedgerQuery(days: until, client: client)).amount.micro + moved)
   }
 
-  private struct Row {
-    let day: Day
-    let kind: String
-    let name: String
-    let totals: Totals
-    let amount: Amount
+  /// One line of the statement: a day's jobs with a model, a payment (negative) or a correction.
+  public struct Row: Sendable, Equatable {
+    public let day: Day
+    /// `posted`, `settled` or `corrected`.
+    public let kind: String
+    /// The model, the payment's reference, or the reason.
+    public let name: String
+    public let totals: Totals
+    public let amount: Amount
   }
 
-  private var rows: [Row] {
+  /// By day within each kind.
+  public var rows: [Row] {
     let postings = cells.map {
       Row(day: $0.day, kind: "posted", name: $0.model, totals: $0.totals, amount: $0.totals.amount)
     }

@@ -47,12 +47,16 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
   case inUse(String, hint: String?)
   case journal(JournalError)
   case listen(ServerError)
+  /// The configuration names another currency than the one that the journal's receipts are in.
+  case currency(found: String, books: String)
 
   public var description: String {
     switch self {
     case .inUse(let words, _): words
     case .journal(let error): "\(error)"
     case .listen(let error): "\(error)"
+    case .currency(let found, let books):
+      "the currency is '\(found)' in the configuration, the books in this state directory are kept in '\(books)'"
     }
   }
 
@@ -60,6 +64,8 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
     switch self {
     case .inUse(_, let hint): hint
     case .journal(let error): error.hint
+    case .currency(let found, let books):
+      "set 'currency' to '\(books)', or keep books in '\(found)' in another '--state'"
     case .listen: "another program may use the address; 'http.listen' in the config or --listen chooses one"
     }
   }
@@ -133,7 +139,14 @@ public final class NodeService: Sendable {
     var first = NodeState(
       configuration: options.configuration, policy: options.configuration.policy, version: options.version,
       isDemo: options.isDemo, address: address, now: now)
-    let problems = first.restore(from: journal.catalog(), recent: Self.recent(journal), at: now)
+    let recent = Self.recent(journal)
+    // Amounts of two currencies cannot stand in one book.
+    if let other = recent.last(where: { $0.receipt.currency != options.configuration.currency }) {
+      throw .currency(found: options.configuration.currency, books: other.receipt.currency)
+    }
+    let open = Self.unverified(journal)
+    let problems = first.restore(
+      from: journal.catalog(), recent: recent, unsigned: open.unsigned, failed: open.failed, at: now)
     state = Mutex(first)
     if let trace = options.trace { beginTrace(trace, first, at: now) }
     notices.connect(self)
@@ -151,6 +164,27 @@ public final class NodeService: Sendable {
       if let receipt = try? journal.receipt(at: index) { found.append(receipt) }
     }
     return found
+  }
+
+  /// The most unsigned receipts that a start reads one by one: a second's worth. Where more are unsigned, as where
+  /// ssh-keygen was missing for weeks, the older ones count as not verified until the next start.
+  private static let mostUnsigned = 20_000
+
+  /// Receipts that do not count as verified: those above the last signed checkpoint, and those that failed an audit.
+  private static func unverified(_ journal: Journal) -> (
+    unsigned: [Receipts.Receipt], failed: [Receipts.Receipt]
+  ) {
+    let counts = journal.read { $0.counts }
+    let wrong = Set(journal.read { $0.failedReceipts })
+    // A line that cannot be read is damage that opening the journal has reported.
+    func receipt(_ index: Int) -> Receipts.Receipt? { (try? journal.receipt(at: index))?.receipt }
+    let unsigned = (counts.signed..<max(counts.signed, counts.logged)).suffix(mostUnsigned)
+      .compactMap { index -> Receipts.Receipt? in
+        guard var receipt = receipt(index) else { return nil }
+        if wrong.contains(index) { receipt.amount = 0 }
+        return receipt
+      }
+    return (unsigned, wrong.sorted().compactMap(receipt))
   }
 
   /// The journal speaks before there is a node to listen.
@@ -348,6 +382,7 @@ public final class NodeService: Sendable {
 
   func perform(_ effects: [NodeEffect]) {
     var records: [Record] = []
+    var isOver = false
     for effect in effects {
       switch effect {
       case .answer(let id, let event): answer(id, event)
@@ -356,10 +391,12 @@ public final class NodeService: Sendable {
       case .record(let record): records.append(record)
       case .log(let line): options.log(line)
       case .wakeEngine: parts.withLock { $0.loop }?.signal()
-      case .stop: finish()
+      case .stop: isOver = true
       }
     }
     if !records.isEmpty { record(records) }
+    // The last records come before the journal's end.
+    if isOver { finish() }
   }
 
   func record(_ records: [Record]) {

@@ -456,12 +456,21 @@ public struct EarningsSnapshot: Codable, Sendable, Equatable {
   /// Energy used by the node today, in joules.
   public let energyToday: Reading<Double>
   public let clients: [ClientEarnings]
+  /// Electricity of today.
+  public let costToday: Reading<MicroUnits>
+  /// Electricity of each of `days`; nil where no power was read or no price was known.
+  public let costs: [MicroUnits?]
+  /// `perHour` less an hour's electricity at the power and price of now.
+  public let netPerHour: Reading<MicroUnits>
+  /// Today's net for a million tokens, prompts and answers together.
+  public let netPerMillion: Reading<MicroUnits>
 
   public init(
     today: Reading<MicroUnits>, todayNet: Reading<MicroUnits>, perHour: Reading<MicroUnits>,
     projectedDay: Reading<MicroUnits>, days: [MicroUnits], unsettled: Reading<MicroUnits>,
     verified: Reading<MicroUnits>, settled: Reading<MicroUnits>, energyToday: Reading<Double>,
-    clients: [ClientEarnings]
+    clients: [ClientEarnings], costToday: Reading<MicroUnits> = .warmingUp, costs: [MicroUnits?] = [],
+    netPerHour: Reading<MicroUnits> = .warmingUp, netPerMillion: Reading<MicroUnits> = .warmingUp
   ) {
     self.today = today
     self.todayNet = todayNet
@@ -473,6 +482,10 @@ public struct EarningsSnapshot: Codable, Sendable, Equatable {
     self.settled = settled
     self.energyToday = energyToday
     self.clients = clients
+    self.costToday = costToday
+    self.costs = costs
+    self.netPerHour = netPerHour
+    self.netPerMillion = netPerMillion
   }
 }
 

@@ -100,7 +100,7 @@ public struct Catalog: Sendable {
   private mutating func keep(_ entry: Entry) {
     switch entry.record {
     case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
-      .correction, .policyChanged:
+      .correction, .policyChanged, .energy:
       standing.append(entry)
     case .audit(let audit): add(audit)
     case .checkpointSigned(let signed):
@@ -194,6 +194,9 @@ public struct Catalog: Sendable {
       seal: index < witnessedSize ? .witnessed : index < signedSize ? .signed : .logged,
       reexecution: reexecution)
   }
+
+  /// Indexes of receipts that an audit found wrong, oldest first.
+  public var failedReceipts: [Int] { failures.keys.sorted() }
 
   /// The receipt's id: the first 16 hexadecimal digits of its leaf hash.
   public func id(of index: Int) -> String? { tree.leaf(at: index).map { LineWriter.hex($0.w0) } }

@@ -9,6 +9,14 @@ public struct JournalOpening: Sendable {
   public internal(set) var damage: Damage?
   /// Sealed segments that had no intact rollup and were read in full.
   public internal(set) var rebuilt: [Int] = []
+  /// With damage in the segments: where it begins, and so what the intact journal before it comes to.
+  public internal(set) var cut: Cut?
+
+  public struct Cut: Hashable, Sendable {
+    public let segment: Int
+    /// Byte of that segment.
+    public let offset: Int
+  }
 }
 
 enum JournalRecovery {
@@ -40,21 +48,17 @@ enum JournalRecovery {
     let numbers = names.compactMap(number)
     var result = Result()
     result.segments = numbers
-    for (i, number) in numbers.enumerated() where number != i + 1 {
-      result.opening.damage = Damage(
-        file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
-      return result
-    }
-
     var chain = Chain()
     var sealed: [SegmentSummary] = []
     var open: (summary: SegmentSummary, placed: [Placed], end: SegmentScan.End)?
-    for number in numbers {
+    for (i, number) in numbers.enumerated() {
       let path = "\(directory)/\(JournalWriter.name(number)).jsonl"
-      let isLast = number == numbers.count
-      guard let status = try files.retrying({ () throws(FileError) in try files.status(path) }) else {
+      let isLast = i == numbers.count - 1
+      let found = try files.retrying { () throws(FileError) in try files.status(path) }
+      guard number == i + 1, let status = found else {
         result.opening.damage = Damage(
-          file: JournalWriter.name(number) + ".jsonl", offset: 0, found: "the segment is missing")
+          file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
+        result.opening.cut = JournalOpening.Cut(segment: i + 1, offset: 0)
         break
       }
       if !isLast || status.isReadOnly,
@@ -82,7 +86,10 @@ enum JournalRecovery {
       case .complete, .unfinished:
         open = (summary, placed, end)
       }
-      if result.opening.damage != nil { break }
+      if result.opening.damage != nil {
+        result.opening.cut = JournalOpening.Cut(segment: number, offset: summary.size)
+        break
+      }
     }
 
     result.catalog.start(with: sealed)
@@ -124,6 +131,9 @@ enum JournalRecovery {
     try makeBallast(directory, files, options)
     return result
   }
+
+  /// Stands for a file where a record of the journal itself contradicts the journal.
+  static let checkpointRecord = "checkpoint record"
 
   static func number(_ name: String) -> Int? {
     guard name.hasSuffix(".jsonl"), name.utf8.count >= 14 else { return nil }
@@ -182,7 +192,7 @@ enum JournalRecovery {
         : Damage(file: source, offset: 0, found: "the first \(size) receipts are not those that were signed")
     }
     if let checkpoint, let damage = check(checkpoint.size, checkpoint.root, "checkpoint") { return damage }
-    if let signed = catalog.lastSignedRecord { return check(signed.size, signed.root, "checkpoint record") }
+    if let signed = catalog.lastSignedRecord { return check(signed.size, signed.root, checkpointRecord) }
     return nil
   }
 

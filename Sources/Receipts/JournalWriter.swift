@@ -35,7 +35,8 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .locked: "'hotpot attach' shows the node that runs there; another '--state' starts a second one"
     case .stopped: "check the disk, then start the node again: nothing that was acknowledged is lost"
-    case .readOnly: "keep a copy of the state directory; 'hotpot doctor' shows what is damaged"
+    case .readOnly:
+      "keep a copy of the state directory; 'hotpot receipts repair' shows what is damaged and what can be done"
     case .file, .refused, .closed, .noReceipt: nil
     }
   }

@@ -224,8 +224,13 @@ struct LineScanner: LineCoder {
   let bytes: UnsafeRawBufferPointer
   private(set) var at = 0
   private var isFirst = true
+  /// The last text that needed memory of its own. A node's fingerprint stands in every receipt: its text is made once.
+  private(set) var remembered: String
 
-  init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+  init(_ bytes: UnsafeRawBufferPointer, remembered: String = "") {
+    self.bytes = bytes
+    self.remembered = remembered
+  }
 
   private func refusal(_ wanted: String) -> LineError { LineError(offset: at, wanted: wanted) }
 
@@ -318,7 +323,11 @@ struct LineScanner: LineCoder {
       guard end - start <= max else { throw refusal("at most \(max) bytes of text") }
       if seen < 0x80 {
         at = end + 1
-        return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[start..<end]), as: UTF8.self)
+        let plain = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+        // Up to 15 bytes a Swift string needs no memory.
+        guard plain.count > 15 else { return String(decoding: plain, as: UTF8.self) }
+        if !isRemembered(plain) { remembered = String(decoding: plain, as: UTF8.self) }
+        return remembered
       }
       guard let text = String(validating: bytes[start..<end], as: UTF8.self) else {
         throw refusal("text in UTF-8")
@@ -356,6 +365,15 @@ struct LineScanner: LineCoder {
     return text
   }
 
+  private func isRemembered(_ plain: UnsafeRawBufferPointer) -> Bool {
+    remembered.utf8.withContiguousStorageIfAvailable { known in
+      guard known.count == plain.count, let a = known.baseAddress, let b = plain.baseAddress else {
+        return false
+      }
+      return memcmp(a, b, plain.count) == 0
+    } ?? false
+  }
+
   mutating func flag(_ key: StaticString, _ value: inout Bool) throws(LineError) {
     try self.key(key)
     if starts(with: "true") {
@@ -367,9 +385,18 @@ struct LineScanner: LineCoder {
     }
   }
 
+  /// - digits: 8 or 16, or fewer
   private mutating func hexadecimal(digits: Int) throws(LineError) -> UInt64 {
     var value: UInt64 = 0
-    for _ in 0..<digits {
+    var left = digits
+    while left >= 8, bytes.count - at >= 8,
+      let eight = Hex.value(ofEight: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+    {
+      value = value << 32 | eight
+      at += 8
+      left -= 8
+    }
+    for _ in 0..<left {
       guard let digit = peek(at).flatMap(Hex.value) else {
         throw refusal("a hexadecimal digit in lower case")
       }
@@ -419,14 +446,17 @@ struct LineScanner: LineCoder {
     let start = at
     var end = at
     while let b = peek(end), b != 0x22 { end += 1 }
-    guard let raw = Base64.parse(UnsafeRawBufferPointer(rebasing: bytes[start..<end])), raw.count % 32 == 0,
-      raw.count / 32 <= max
-    else { throw refusal("at most \(max) digests of 32 bytes in base64 for '\(key)'") }
-    value = raw.withUnsafeBytes { all in
-      (0..<all.count / 32).map { i in
-        SHA256Digest(loading: UnsafeRawBufferPointer(rebasing: all[32 * i..<32 * i + 32]))
+    let text = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+    let found: [SHA256Digest]? = withUnsafeTemporaryAllocation(
+      byteCount: text.count / 4 * 3 + 3, alignment: 8
+    ) { raw in
+      guard let count = Base64.parse(text, into: raw), count % 32 == 0, count / 32 <= max else { return nil }
+      return (0..<count / 32).map { i in
+        SHA256Digest(loading: UnsafeRawBufferPointer(rebasing: raw[32 * i..<32 * i + 32]))
       }
     }
+    guard let found else { throw refusal("at most \(max) digests of 32 bytes in base64 for '\(key)'") }
+    value = found
     at = end
     try byte(0x22)
   }
@@ -501,27 +531,42 @@ public enum Base64 {
   }
 
   static func parse(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
-    guard text.count % 4 == 0 else { return nil }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(text.count / 4 * 3)
-    let table = values
-    var i = 0
-    while i < text.count {
-      let isLast = i + 4 == text.count
-      let pad = isLast && text[i + 3] == 0x3D ? (text[i + 2] == 0x3D ? 2 : 1) : 0
-      let a = table[Int(text[i])]
-      let b = table[Int(text[i + 1])]
-      let c = pad == 2 ? 0 : table[Int(text[i + 2])]
-      let d = pad >= 1 ? 0 : table[Int(text[i + 3])]
-      guard a < 64, b < 64, c < 64, d < 64 else { return nil }
-      // Bits that padding leaves unused must be zero, else one value had two spellings.
-      if pad == 2, b & 15 != 0 { return nil }
-      if pad == 1, c & 3 != 0 { return nil }
-      bytes.append(a << 2 | b >> 4)
-      if pad < 2 { bytes.append((b & 15) << 4 | c >> 2) }
-      if pad < 1 { bytes.append((c & 3) << 6 | d) }
-      i += 4
+    withUnsafeTemporaryAllocation(byteCount: text.count / 4 * 3 + 3, alignment: 8) { raw in
+      parse(text, into: raw).map { Array(raw[..<$0]) }
     }
-    return bytes
+  }
+
+  /// - bytes: room for at least three bytes for every four of the text
+  /// - Returns: how many bytes the text stands for; nil for anything but its only spelling.
+  static func parse(_ text: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer) -> Int? {
+    guard text.count % 4 == 0, bytes.count >= text.count / 4 * 3 else { return nil }
+    return values.withUnsafeBufferPointer { table in
+      var i = 0
+      var n = 0
+      while i < text.count {
+        let isLast = i + 4 == text.count
+        let pad = isLast && text[i + 3] == 0x3D ? (text[i + 2] == 0x3D ? 2 : 1) : 0
+        let a = table[Int(text[i])]
+        let b = table[Int(text[i + 1])]
+        let c = pad == 2 ? 0 : table[Int(text[i + 2])]
+        let d = pad >= 1 ? 0 : table[Int(text[i + 3])]
+        guard a | b | c | d < 64 else { return nil }
+        // Bits that padding leaves unused must be zero, else one value had two spellings.
+        if pad == 2, b & 15 != 0 { return nil }
+        if pad == 1, c & 3 != 0 { return nil }
+        bytes[n] = a << 2 | b >> 4
+        n += 1
+        if pad < 2 {
+          bytes[n] = (b & 15) << 4 | c >> 2
+          n += 1
+        }
+        if pad < 1 {
+          bytes[n] = (c & 3) << 6 | d
+          n += 1
+        }
+        i += 4
+      }
+      return n
+    }
   }
 }

@@ -1,5 +1,6 @@
 // MerkleTree.swift: the Merkle tree of RFC 6962 over receipt lines, with its proofs.
 // Leaves out what a leaf says and who signs the root (Checkpoint.swift). Start at append, root(at:), inclusion.
+import Dispatch
 
 /// An append-only Merkle tree (RFC 6962, 2.1): leaf `SHA-256(0x00 || line)`, node `SHA-256(0x01 || left || right)`.
 ///
@@ -14,10 +15,24 @@ public struct MerkleTree: Sendable {
   public init(leaves: [SHA256Digest]) {
     levels = [leaves]
     while let below = levels.last, below.count >= 2 {
-      var above: [SHA256Digest] = []
-      above.reserveCapacity(below.count / 2)
-      for i in 0..<below.count / 2 { above.append(SHA256.node(below[2 * i], below[2 * i + 1])) }
-      levels.append(above)
+      levels.append(MerkleTree.parents(of: below))
+    }
+  }
+
+  /// Pairs hashed together, on all cores where there are many.
+  private static func parents(of below: [SHA256Digest]) -> [SHA256Digest] {
+    let count = below.count / 2
+    let share = 16_384
+    let pieces = (count + share - 1) / share
+    return [SHA256Digest](unsafeUninitializedCapacity: count) { above, made in
+      // Each piece writes its own places, and all have ended when concurrentPerform returns.
+      nonisolated(unsafe) let above = above
+      DispatchQueue.concurrentPerform(iterations: pieces) { piece in
+        for i in piece * share..<min(count, (piece + 1) * share) {
+          above.initializeElement(at: i, to: SHA256.node(below[2 * i], below[2 * i + 1]))
+        }
+      }
+      made = count
     }
   }
 

@@ -72,6 +72,8 @@ public struct Cosignature: Hashable, Sendable {
   public let signature: String
   /// Fingerprint.
   public let witness: String
+  /// This node's own signature over the same text, so that a bundle can show both.
+  public let signed: SignedCheckpoint
 }
 
 public enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -325,6 +327,10 @@ public final class Notary: Sendable {
         time: clock())
     } catch { throw .signature(error) }
     guard witness != key else { throw .foreignCheckpoint("it is made with this node's own key") }
+    let own: String
+    do throws(SignatureError) {
+      own = try keygen.sign(Array(text.utf8), key: keyPath, namespace: Checkpoint.namespace)
+    } catch { throw .signature(error) }
     do throws(JournalError) {
       try journal.append(
         [
@@ -335,7 +341,8 @@ public final class Notary: Sendable {
     shared.withLock {
       if checkpoint.size >= $0.cosignature?.checkpoint.size ?? 0 {
         $0.cosignature = Cosignature(
-          checkpoint: checkpoint, signature: signature, witness: witness.fingerprint)
+          checkpoint: checkpoint, signature: signature, witness: witness.fingerprint,
+          signed: SignedCheckpoint(checkpoint: checkpoint, signature: own))
       }
     }
   }

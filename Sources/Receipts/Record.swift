@@ -21,6 +21,7 @@ public enum Record: Hashable, Sendable {
   case settlement(Settlement)
   case correction(Correction)
   case transferVoided(TransferVoided)
+  case energy(EnergyUsed)
   case checkpointSigned(CheckpointSigned)
   case checkpointWitnessed(CheckpointWitnessed)
   case audit(Audit)
@@ -44,6 +45,7 @@ public enum Record: Hashable, Sendable {
     case settlement
     case correction
     case transferVoided = "transfer_voided"
+    case energy
     case checkpointSigned = "checkpoint_signed"
     case checkpointWitnessed = "checkpoint_witnessed"
     case audit
@@ -68,6 +70,7 @@ public enum Record: Hashable, Sendable {
     case .settlement: .settlement
     case .correction: .correction
     case .transferVoided: .transferVoided
+    case .energy: .energy
     case .checkpointSigned: .checkpointSigned
     case .checkpointWitnessed: .checkpointWitnessed
     case .audit: .audit
@@ -427,6 +430,33 @@ public struct TransferVoided: Hashable, Sendable, LineFields {
   }
 }
 
+/// Electricity that the machine used in an hour of a day, or in a part of it: where a node stops, its hour ends.
+public struct EnergyUsed: Hashable, Sendable, LineFields {
+  /// Days since 1970-01-01 in the node's time zone.
+  public var day: Int32 = 0
+  /// Of that day, 0 to 23.
+  public var hour = 0
+  public var millijoules = 0
+  /// Whether a price of electricity was known; `cost` is 0 where not.
+  public var isPriced = false
+  /// Micro-units, by the tariff that held in that hour.
+  public var cost: Int64 = 0
+
+  init() {}
+  public init(day: Int32, hour: Int, millijoules: Int, cost: Int64?) {
+    (self.day, self.hour, self.millijoules) = (day, hour, millijoules)
+    (isPriced, self.cost) = (cost != nil, cost ?? 0)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.day("day", &day)
+    try line.count("hour", &hour, max: 23)
+    try line.count("millijoules", &millijoules)
+    try line.flag("priced", &isPriced)
+    try line.amount("cost", &cost)
+  }
+}
+
 /// The node's key signed a checkpoint over the first `size` receipts.
 public struct CheckpointSigned: Hashable, Sendable, LineFields {
   public var size = 0
@@ -548,6 +578,7 @@ public struct Entry: Hashable, Sendable {
     case .settlement(var p): try p.visit(&writer)
     case .correction(var p): try p.visit(&writer)
     case .transferVoided(var p): try p.visit(&writer)
+    case .energy(var p): try p.visit(&writer)
     case .checkpointSigned(var p): try p.visit(&writer)
     case .checkpointWitnessed(var p): try p.visit(&writer)
     case .audit(var p): try p.visit(&writer)
@@ -570,10 +601,18 @@ public struct Entry: Hashable, Sendable {
   /// Parses one line; gives its SHA-256 too, which the check of `h` computes anyway.
   static func parse(_ line: UnsafeRawBufferPointer) throws(LineError) -> (entry: Entry, digest: SHA256Digest)
   {
+    var text = ""
+    return try parse(line, remembering: &text)
+  }
+
+  /// - text: a text of an earlier line that may come again; on return one that may come in the next line
+  static func parse(_ line: UnsafeRawBufferPointer, remembering text: inout String) throws(LineError) -> (
+    entry: Entry, digest: SHA256Digest
+  ) {
     guard line.count <= maximumLineBytes else {
       throw LineError(offset: maximumLineBytes, wanted: "a line of at most \(maximumLineBytes) bytes")
     }
-    var scanner = LineScanner(line)
+    var scanner = LineScanner(line, remembered: text)
     var e = Envelope()
     try scanner.count("seq", &e.seq)
     try scanner.time("t", &e.time)
@@ -599,12 +638,14 @@ public struct Entry: Hashable, Sendable {
     case .settlement: record = .settlement(try scanner.payload())
     case .correction: record = .correction(try scanner.payload())
     case .transferVoided: record = .transferVoided(try scanner.payload())
+    case .energy: record = .energy(try scanner.payload())
     case .checkpointSigned: record = .checkpointSigned(try scanner.payload())
     case .checkpointWitnessed: record = .checkpointWitnessed(try scanner.payload())
     case .audit: record = .audit(try scanner.payload())
     }
     try scanner.digest("prev", &e.previous)
     let digest = try scanner.seal()
+    text = scanner.remembered
     return (Entry(envelope: e, record: record), digest)
   }
 

@@ -176,7 +176,7 @@ extension SegmentSummary {
     case .checkpointSigned: lastSigned = entry
     case .checkpointWitnessed: lastWitnessed = entry
     case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
-      .correction, .policyChanged, .audit:
+      .correction, .policyChanged, .energy, .audit:
       kept.append(entry)
     case .nodeStarted, .nodeStopped, .recovered, .jobEnded, .receipt, .operatorAct, .transferVoided: break
     }

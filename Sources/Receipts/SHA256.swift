@@ -147,6 +147,23 @@ enum Hex {
     }
   }
 
+  /// Eight digits at once, the first in the lowest byte, as a load of a little-endian machine gives them.
+  /// - Returns: their 32 bits; nil when one of them is no digit.
+  static func value(ofEight text: UInt64) -> UInt64? {
+    let each: UInt64 = 0x0101_0101_0101_0101
+    let low = text & (each &* 0x0F)
+    // Bit 6 tells the letters from the digits; then both have one high half, and a range of low halves.
+    let letters = text >> 6 & each
+    let high = each &* 0x30 &+ letters &* 0x30
+    let isAbove = (low &+ each &* 6 &+ letters &* 3) & (each &* 0x10)
+    let isZero = letters & ~((low &+ each &* 0x0F) >> 4)
+    guard text == high | low, isAbove == 0, isZero == 0 else { return nil }
+    var value = (low &+ letters &* 9).byteSwapped
+    value = (value | value >> 4) & 0x00FF_00FF_00FF_00FF
+    value = (value | value >> 8) & 0x0000_FFFF_0000_FFFF
+    return (value | value >> 16) & 0xFFFF_FFFF
+  }
+
   /// Nil for an odd count, an upper-case digit or any other byte.
   static func parse(_ text: some Collection<UInt8>) -> [UInt8]? {
     guard text.count % 2 == 0 else { return nil }

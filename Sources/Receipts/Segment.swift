@@ -98,6 +98,7 @@ enum SegmentScan {
 
   private static func piece(_ bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) -> Piece {
     var piece = Piece()
+    var text = ""
     var at = start
     while at < end {
       guard let next = lineEnd(bytes, from: at) else {
@@ -106,7 +107,7 @@ enum SegmentScan {
       }
       let line = UnsafeRawBufferPointer(rebasing: bytes[at..<next])
       do throws(LineError) {
-        let (entry, digest) = try Entry.parse(line)
+        let (entry, digest) = try Entry.parse(line, remembering: &text)
         var leaf: SHA256Digest?
         if case .receipt = entry.record { leaf = SHA256.leaf(line) }
         piece.lines.append(Placed(entry: entry, digest: digest, leaf: leaf, offset: at, length: next - at))
@@ -125,6 +126,114 @@ enum SegmentScan {
       let newline = memchr(base + start, 0x0A, min(bytes.count - start, maximumLineBytes))
     else { return nil }
     return UnsafeRawPointer(newline) - base + 1
+  }
+
+  // MARK: Summing up
+
+  /// What a whole segment comes to when every line of it is right; nil when one is not, and `run` then says which.
+  ///
+  /// The segment is never in memory as a whole: each core reads stretches of it and sums them up, without keeping a
+  /// line. What a stretch expects before its first line is compared when the sums are put together.
+  /// - size: bytes of the file
+  static func sum(
+    _ path: String, size: Int, number: Int, chain: inout Chain, files: any FileSystem
+  ) throws(FileError) -> SegmentSummary? {
+    let count = max(1, (size + stretchBytes - 1) / stretchBytes)
+    let file = try files.retrying { () throws(FileError) in try files.open(path, .read) }
+    defer { files.closeQuietly(file) }
+    let found = Mutex([Stretch?](repeating: nil, count: count))
+    DispatchQueue.concurrentPerform(iterations: count) { i in
+      let range = i * stretchBytes..<min(size, (i + 1) * stretchBytes)
+      guard let stretch = stretch(file, range, size, number, files) else { return }
+      found.withLock { $0[i] = stretch }
+    }
+    var summary = SegmentSummary(number: number, start: chain)
+    for stretch in found.withLock({ $0 }) {
+      guard let stretch else { return nil }
+      guard let first = stretch.first else { continue }
+      guard misplaced(first, summary.end) == nil,
+        stretch.firstReceipt ?? summary.end.receipts == summary.end.receipts
+      else { return nil }
+      summary.add(stretch.summary)
+    }
+    chain = summary.end
+    return summary
+  }
+
+  /// What one thread reads at a time: it stays in a core's cache while it is parsed and hashed twice.
+  private static let stretchBytes = 512 << 10
+
+  /// The lines that begin within a range of a segment.
+  private struct Stretch: Sendable {
+    /// nil when no line begins there.
+    var first: Entry?
+    /// The index of its first receipt.
+    var firstReceipt: Int?
+    var summary: SegmentSummary
+  }
+
+  /// nil when a line is not right, or cannot be read.
+  private static func stretch(
+    _ file: FileHandleNumber, _ range: Range<Int>, _ size: Int, _ number: Int, _ files: any FileSystem
+  ) -> Stretch? {
+    // A line that begins here ends at most a line's length behind; the byte before tells whether one begins at once.
+    let from = max(0, range.lowerBound - 1)
+    let to = min(size, range.upperBound + maximumLineBytes)
+    return withUnsafeTemporaryAllocation(byteCount: max(1, to - from), alignment: 64) { buffer -> Stretch? in
+      let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(to - from)])
+      var done = 0
+      while done < bytes.count {
+        let start = done
+        // The reason of a failed read is found again, and told, by whoever reads the segment from its beginning.
+        guard
+          let n = try? files.retrying({ () throws(FileError) in
+            try files.read(
+              file, at: from + start, into: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
+          }), n > 0
+        else { return nil }
+        done += n
+      }
+      return stretch(UnsafeRawBufferPointer(bytes), from: from, range, number)
+    }
+  }
+
+  /// - bytes: the segment's, from the byte `from` on
+  private static func stretch(
+    _ bytes: UnsafeRawBufferPointer, from: Int, _ range: Range<Int>, _ number: Int
+  ) -> Stretch? {
+    var stretch = Stretch(summary: SegmentSummary(number: number, start: Chain()))
+    var at = 0
+    if range.lowerBound > 0 {
+      guard let next = lineEnd(bytes, from: 0) else { return nil }
+      at = next
+    }
+    var text = ""
+    while from + at < range.upperBound {
+      guard let next = lineEnd(bytes, from: at) else { return nil }
+      let line = UnsafeRawBufferPointer(rebasing: bytes[at..<next])
+      // Which line is wrong, and why, is told by `run`.
+      guard let (entry, digest) = try? Entry.parse(line, remembering: &text) else { return nil }
+      var leaf: SHA256Digest?
+      if case .receipt(let receipt) = entry.record {
+        leaf = SHA256.leaf(line)
+        if stretch.firstReceipt == nil {
+          stretch.firstReceipt = receipt.index
+          stretch.summary.start.receipts = receipt.index
+          stretch.summary.end.receipts = receipt.index
+        }
+      }
+      if stretch.first == nil {
+        stretch.first = entry
+        stretch.summary.start.seq = entry.envelope.seq
+        stretch.summary.end.seq = entry.envelope.seq
+        stretch.summary.end.previous = entry.envelope.previous
+      }
+      guard misplaced(entry, stretch.summary.end) == nil else { return nil }
+      stretch.summary.add(
+        Placed(entry: entry, digest: digest, leaf: leaf, offset: from + at, length: next - at))
+      at = next
+    }
+    return stretch
   }
 
   private static func misplaced(_ entry: Entry, _ chain: Chain) -> String? {
@@ -303,14 +412,34 @@ struct SegmentSummary: Sendable {
     case .jobAccepted(let job): opened[job.job] = placed.entry
     case .jobEnded(let job): close(job.job)
     case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
-      .correction, .policyChanged, .audit:
+      .correction, .policyChanged, .energy, .audit:
       kept.append(placed.entry)
     case .checkpointSigned: lastSigned = placed.entry
-    case .checkpointWitnessed(let cosigned):
-      if case .checkpointWitnessed(let last)? = lastWitnessed?.record, last.size > cosigned.size { break }
-      lastWitnessed = placed.entry
+    case .checkpointWitnessed: witness(placed.entry)
     case .nodeStarted, .nodeStopped, .recovered, .operatorAct, .transferVoided: break
     }
+  }
+
+  /// The sums over the lines that follow directly.
+  mutating func add(_ next: SegmentSummary) {
+    firstTime = firstTime ?? next.firstTime
+    end.seq = next.end.seq
+    end.previous = next.end.previous
+    end.receipts += next.rows.count
+    size = next.size
+    rows += next.rows
+    for (key, sums) in next.totals { totals[key, default: ReceiptTotals()].add(sums) }
+    kept += next.kept
+    for job in next.closed { close(job) }
+    opened.merge(next.opened) { $1 }
+    lastSigned = next.lastSigned ?? lastSigned
+    if let later = next.lastWitnessed { witness(later) }
+  }
+
+  private mutating func witness(_ entry: Entry) {
+    guard case .checkpointWitnessed(let cosigned) = entry.record else { return }
+    if case .checkpointWitnessed(let last)? = lastWitnessed?.record, last.size > cosigned.size { return }
+    lastWitnessed = entry
   }
 
   private mutating func close(_ job: UInt64) {

@@ -27,6 +27,7 @@ extension Failure {
         case .inUse: .tryAgain
         case .journal: .inputOutput
         case .listen: .unavailable
+        case .currency: .badData
         }
       self.init(code, "\(error)", hint: error.hint)
     case let error as FormatError: self.init(.badData, "\(error)")

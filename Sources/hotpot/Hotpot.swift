@@ -1,5 +1,6 @@
 // Hotpot.swift: where the program starts: words to a command, its failure to an exit code.
 
+import CSystem
 import Foundation
 
 @main
@@ -8,6 +9,8 @@ enum Hotpot {
     // A closed pipe and a full quota are answers of `write`, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
+    // Where the system does not know how, a crash may leave a core: no reason not to run.
+    _ = csystem_forbid_dumps()
     let code: ExitCode
     do {
       code = try await run(try words())

@@ -80,28 +80,105 @@ enum StatusPage {
 
   enum EarningsGroup: String, CaseIterable { case day, client, model }
 
-  /// Sums over the rows by one of their names, in its order, and the sum of all.
+  /// Sums over the rows by one of their names, in its order, and the sum of all. Days have their electricity too.
   static func earnings(_ earned: EarningsTable, by group: EarningsGroup) -> String {
     if earned.isDemo { return "this is a demo: nothing is earned\n" }
-    if earned.rows.isEmpty { return "nothing was earned in that time\n" }
-    let sums = Dictionary(grouping: earned.rows) { row in
-      switch group {
-      case .day: row.date
-      case .client: row.client
-      case .model: row.model
+    let sums = sums(earned, by: group)
+    if sums.isEmpty { return "nothing was earned in that time\n" }
+    var rows = [[group.rawValue.uppercased(), "JOBS", "PROMPT", "CACHED", "OUTPUT", "AMOUNT"]]
+    if group == .day { rows[0] += ["ENERGY", "COST", "NET"] }
+    for sum in sums + [all(sums)] {
+      rows.append(
+        [
+          sum.name, "\(sum.jobs)", "\(sum.prompt)", "\(sum.cached)", "\(sum.completion)",
+          "\(Amount(micro: sum.amount)) \(earned.currency)",
+        ] + (group == .day ? [sum.energy.map { "\($0) kWh" } ?? "-", money(sum.cost), money(sum.net)] : []))
+    }
+    return table(rows)
+  }
+
+  private static func money(_ amount: MicroUnits?) -> String {
+    amount.map { Amount(micro: $0).description } ?? "-"
+  }
+
+  /// One line of a table of earnings.
+  private struct EarningsSum {
+    var name: String
+    var jobs = 0
+    var prompt = 0
+    var cached = 0
+    var completion = 0
+    var amount: MicroUnits = 0
+    /// nil where no power was read.
+    var joules: Double?
+    /// nil where it is not known.
+    var cost: MicroUnits?
+
+    var net: MicroUnits? { cost.map { amount &- $0 } }
+    /// Kilowatt-hours.
+    var energy: String? { joules.map { "\(($0 / 3_600).rounded() / 1_000)" } }
+  }
+
+  private static func sums(_ earned: EarningsTable, by group: EarningsGroup) -> [EarningsSum] {
+    var sums: [String: EarningsSum] = [:]
+    if group == .day {
+      for day in earned.days {
+        sums[day.date] = EarningsSum(name: day.date, joules: day.joules, cost: day.cost)
       }
     }
-    func line(_ name: String, _ rows: [EarningsRow]) -> [String] {
+    for row in earned.rows {
+      let name =
+        switch group {
+        case .day: row.date
+        case .client: row.client
+        case .model: row.model
+        }
       // Parts of sums that the ledger keeps without overflow.
-      let amount = Amount(micro: rows.reduce(0) { $0 &+ $1.amount })
-      return [
-        name, "\(rows.reduce(0) { $0 + $1.jobs })", "\(rows.reduce(0) { $0 + $1.promptTokens })",
-        "\(rows.reduce(0) { $0 + $1.cachedTokens })", "\(rows.reduce(0) { $0 + $1.completionTokens })",
-        "\(amount) \(earned.currency)",
-      ]
+      var sum = sums[name] ?? EarningsSum(name: name)
+      sum.jobs += row.jobs
+      sum.prompt += row.promptTokens
+      sum.cached += row.cachedTokens
+      sum.completion += row.completionTokens
+      sum.amount = sum.amount &+ row.amount
+      sums[name] = sum
     }
-    let heading = [group.rawValue.uppercased(), "JOBS", "PROMPT", "CACHED", "OUTPUT", "AMOUNT"]
-    return table([heading] + sums.keys.sorted().map { line($0, sums[$0] ?? []) } + [line("all", earned.rows)])
+    return sums.keys.sorted().compactMap { sums[$0] }
+  }
+
+  /// The electricity of all is known only where that of each is.
+  private static func all(_ sums: [EarningsSum]) -> EarningsSum {
+    var all = EarningsSum(name: "all", joules: sums.isEmpty ? nil : 0, cost: 0)
+    for sum in sums {
+      all.jobs += sum.jobs
+      all.prompt += sum.prompt
+      all.cached += sum.cached
+      all.completion += sum.completion
+      all.amount = all.amount &+ sum.amount
+      all.joules = sum.joules.flatMap { one in all.joules.map { $0 + one } }
+      all.cost = sum.cost.flatMap { one in all.cost.map { $0 &+ one } }
+    }
+    return all
+  }
+
+  /// RFC 4180, a row for each sum.
+  static func csv(_ earned: EarningsTable, by group: EarningsGroup) -> String {
+    var heading = "\(group.rawValue),jobs,prompt_tokens,cached_tokens,completion_tokens,amount"
+    if group == .day { heading += ",joules,cost,net" }
+    var lines = [heading + ",currency"]
+    for sum in sums(earned, by: group) {
+      var cells = [
+        cell(sum.name), "\(sum.jobs)", "\(sum.prompt)", "\(sum.cached)", "\(sum.completion)",
+        Amount(micro: sum.amount).description,
+      ]
+      if group == .day {
+        cells += [
+          sum.joules.map { "\($0)" } ?? "", sum.cost.map { Amount(micro: $0).description } ?? "",
+          sum.net.map { Amount(micro: $0).description } ?? "",
+        ]
+      }
+      lines.append((cells + [cell(earned.currency)]).joined(separator: ","))
+    }
+    return lines.map { $0 + "\r\n" }.joined()
   }
 
   /// RFC 4180, a row for each day, client and model. Names pass `cell`.
@@ -130,12 +207,14 @@ enum StatusPage {
   static func earnings(_ snapshot: NodeSnapshot) -> String {
     let earnings = snapshot.earnings
     func money(_ reading: Reading<MicroUnits>) -> String {
-      self.reading(reading) { "\(Amount(micro: $0)) \(snapshot.node.currency)" }
+      Self.reading(reading) { "\(Amount(micro: $0)) \(snapshot.node.currency)" }
     }
     var text = """
       today        \(money(earnings.today))
+      electricity  \(money(earnings.costToday)), \(Self.reading(earnings.energyToday) { "\(($0 / 3_600).rounded() / 1_000) kWh" })
       net today    \(money(earnings.todayNet))
-      per hour     \(money(earnings.perHour))
+      per hour     \(money(earnings.perHour)), \(money(earnings.netPerHour)) after electricity
+      per million  \(money(earnings.netPerMillion)) tokens, after electricity
       projection   \(money(earnings.projectedDay)) for the day at that rate
       unsettled    \(money(earnings.unsettled))
       verified     \(money(earnings.verified))

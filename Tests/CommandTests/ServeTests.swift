@@ -1,6 +1,7 @@
 // ServeTests.swift: a served node and the commands that look at it and act on it, run as a user runs them.
 
 import Foundation
+import Synchronization
 import Testing
 
 /// Commands that need a node, without one; and a node that cannot start.
@@ -50,7 +51,14 @@ import Testing
 final class ServedNode {
   let folder: Folder
   let port: Int
-  private let process = Process()
+  let process = Process()
+  private let errors = Errors()
+  /// What it wrote to standard error so far.
+  var said: String { errors.text.withLock { $0 } }
+
+  private final class Errors: Sendable {
+    let text = Mutex("")
+  }
 
   struct Failed: Error { let said: String }
 
@@ -66,7 +74,7 @@ final class ServedNode {
     process.standardError = error
     process.standardOutput = FileHandle.nullDevice
     try process.run()
-    // It says where it listens, and when it serves; what comes later is thrown away.
+    // It says where it listens, and when it serves; what comes later is kept for who looks.
     var said = ""
     var found: Int?
     while found == nil || !said.contains("info: serving ") {
@@ -77,7 +85,12 @@ final class ServedNode {
         found = Int(said[range.upperBound...].prefix { $0.isNumber })
       }
     }
-    error.fileHandleForReading.readabilityHandler = { _ = $0.availableData }
+    errors.text.withLock { $0 = said }
+    let errors = errors
+    error.fileHandleForReading.readabilityHandler = { handle in
+      let more = String(decoding: handle.availableData, as: UTF8.self)
+      errors.text.withLock { $0 += more }
+    }
     guard let found else { throw Failed(said: said) }
     port = found
   }

@@ -142,7 +142,8 @@ final class ScratchDirectory {
 
   @Test(arguments: [
     ControlRequest.earnings(tag: 1, since: "2026-11-23"),
-    .statement(tag: 1, client: "bob", since: nil, csv: true),
+    .statement(tag: 1, client: "bob", since: nil, until: "2026-11-24", form: .csv),
+    .correct(tag: 1, client: "bob", amount: "-1", reason: "goodwill"),
     .setLimits(tag: 1, name: "bob", changes: LimitChanges(tokensPerJob: "1", tokensPerDay: "none")),
     .setKey(tag: 1, name: "bob", key: "ssh-ed25519 AAAA"),
     .voucher(tag: 1, client: "bob", text: "a\n", signature: "b\n"), .exportVoucher(tag: 1, client: "bob"),
@@ -192,7 +193,7 @@ final class ScratchDirectory {
     let node = try start(scratch.path + "/state")
     defer { end(node) }
     _ = try node.addClient("bob", by: Operator("test")).get()
-    let (text, signature) = try node.statement(of: "bob", since: nil, isCSV: false, by: Operator("test"))
+    let (text, signature) = try node.statement(of: "bob", since: nil, form: .text, by: Operator("test"))
       .get()
     let key = try String(contentsOfFile: scratch.path + "/state/key.pub", encoding: .utf8)
     let signed = try #require(signature)
@@ -205,7 +206,7 @@ final class ScratchDirectory {
     #expect(try !verifies(text + "\n"))
     #expect(try !verifies(text, namespace: "voucher@hotpot"))
     #expect(
-      words(node.statement(of: "bob", since: "2026-02-30", isCSV: false, by: Operator("test")))
+      words(node.statement(of: "bob", since: "2026-02-30", form: .text, by: Operator("test")))
         == "'2026-02-30' is no day, wanted one such as 2026-11-23")
   }
 

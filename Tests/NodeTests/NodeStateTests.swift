@@ -11,6 +11,8 @@ final class ScriptedNode {
   var monotonic: Int64 = 1_000_000
   var answers: [JobID: [String]] = [:]
   var records: [Record] = []
+  /// What the journal would hold: the records, and a receipt for every seal, in order.
+  var written: [Record] = []
   var seals: [Seal] = []
   var forgotten: Set<JobID> = []
   var hasStopped = false
@@ -28,12 +30,25 @@ final class ScriptedNode {
     state = NodeState(
       configuration: configuration, policy: configuration.policy, version: "0", isDemo: false, address: nil,
       now: Moment(wall: time, monotonic: monotonic))
-    for name in clients { send(.clientAdded(name: name, digest: ClientDirectory.digest(of: name))) }
+    for name in clients { add(client: name) }
     send(
       .engineReady(
         EngineFacts(
           model: "m", modelDigest: .zero, profile: "N1/A12/KVf16", isa: "scalar", contextLength: 1024,
           kvBlocks: 256)))
+  }
+
+  func add(client name: String) {
+    let digest = ClientDirectory.digest(of: name)
+    written.append(.clientAdded(ClientAdded(client: name, tokenSHA256: digest)))
+    send(.clientAdded(name: name, digest: digest))
+  }
+
+  /// The receipt of an ended job is on the disk.
+  func log(_ seal: Seal) {
+    written.append(.receipt(receipt(seal)))
+    send(.receiptLogged(seal.job, index: nextReceipt, id: "r\(nextReceipt)"))
+    nextReceipt += 1
   }
 
   func send(_ event: NodeEvent) { perform(state.apply(event, at: now)) }
@@ -61,10 +76,10 @@ final class ScriptedNode {
       case .forget(let id): forgotten.insert(id)
       case .seal(let seal):
         seals.append(seal)
-        guard journalWorks else { continue }
-        send(.receiptLogged(seal.job, index: nextReceipt, id: "r\(nextReceipt)"))
-        nextReceipt += 1
-      case .record(let record): records.append(record)
+        if journalWorks { log(seal) }
+      case .record(let record):
+        records.append(record)
+        written.append(record)
       case .log, .wakeEngine: break
       case .stop: hasStopped = true
       }

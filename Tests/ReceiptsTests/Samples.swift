@@ -66,6 +66,8 @@ let sampleRecords: [Record] = [
   .settlement(Settlement(client: "bob", amount: 12, currency: "EUR", reference: "invoice 9", day: 20_001)),
   .correction(Correction(client: "bob", amount: -3, reason: "goodwill", day: -1)),
   .transferVoided(TransferVoided(job: 7, client: "bob", amount: 4, reason: "rejected")),
+  .energy(EnergyUsed(day: 20_001, hour: 23, millijoules: 9_007_199_254_740_991, cost: -1)),
+  .energy(EnergyUsed(day: -1, hour: 0, millijoules: 0, cost: nil)),
   .checkpointSigned(CheckpointSigned(size: 1, root: .zero, sha256: .zero)),
   .checkpointWitnessed(CheckpointWitnessed(size: 1, root: .zero, witness: "SHA256:w")),
   .audit(Audit(receipt: 0, outcome: .token, position: 37)),

@@ -32,17 +32,90 @@ public struct EarningsRow: Codable, Sendable, Equatable {
   }
 }
 
+/// A day's earnings and electricity.
+public struct EarningsDay: Codable, Sendable, Equatable {
+  /// `2026-11-23`, in the node's time zone.
+  public let date: String
+  public let amount: MicroUnits
+  /// Joules that the machine used while the node ran; nil where no power was read.
+  public let joules: Double?
+  /// What they cost; nil where a part of them had no price.
+  public let cost: MicroUnits?
+
+  /// nil where the cost is not known.
+  public var net: MicroUnits? { cost.map { amount - $0 } }
+
+  public init(date: String, amount: MicroUnits, joules: Double?, cost: MicroUnits?) {
+    (self.date, self.amount, self.joules, self.cost) = (date, amount, joules, cost)
+  }
+}
+
 public struct EarningsTable: Codable, Sendable, Equatable {
   public let currency: String
   /// Jobs of a demo are never counted: its table is empty.
   public let isDemo: Bool
   /// By day, client and model.
   public let rows: [EarningsRow]
+  /// Days with earnings or electricity, in order.
+  public let days: [EarningsDay]
 
-  public init(currency: String, isDemo: Bool, rows: [EarningsRow]) {
+  public init(currency: String, isDemo: Bool, rows: [EarningsRow], days: [EarningsDay] = []) {
     self.currency = currency
     self.isDemo = isDemo
     self.rows = rows
+    self.days = days
+  }
+}
+
+/// How a statement is wanted.
+public enum StatementForm: String, Codable, Sendable, CaseIterable {
+  /// What is signed.
+  case text
+  /// For spreadsheets (RFC 4180), unsigned.
+  case csv
+  /// For programs: the same rows, with the text and its signature beside them.
+  case json
+}
+
+/// A statement for programs. Amounts are decimal texts, exact.
+struct StatementPage: Encodable {
+  struct Row: Encodable {
+    let date: String
+    let kind: String
+    let name: String
+    let jobs: Int
+    let promptTokens: Int
+    let cachedTokens: Int
+    let completionTokens: Int
+    let amount: String
+  }
+
+  let node: String
+  let client: String
+  let currency: String
+  let from: String
+  let to: String
+  let rows: [Row]
+  let unsettled: String
+  /// The signed text and its signature, armored.
+  let text: String
+  let signature: String
+
+  init(_ statement: Statement, signature: String) {
+    node = statement.node
+    client = statement.client
+    currency = statement.currency
+    from = Statement.date(statement.days.lowerBound)
+    to = Statement.date(statement.days.upperBound)
+    rows = statement.rows.map {
+      Row(
+        date: Statement.date($0.day), kind: $0.kind, name: $0.name, jobs: $0.totals.jobs,
+        promptTokens: $0.totals.promptTokens, cachedTokens: $0.totals.cachedTokens,
+        completionTokens: $0.totals.completionTokens, amount: $0.amount.description)
+    }
+    unsettled = statement.unsettled.description
+    text = statement.text
+    self.signature = signature
   }
 }
 
@@ -133,6 +206,7 @@ extension NodeState {
   /// What was posted, by day, client and model, from a day on.
   public func earningsTable(since: Day?) -> EarningsTable {
     let cells = ledger.cells(LedgerQuery(days: since.map { $0...Day.max }))
+    let days = Set(cells.map(\.day)).union(energy.recordedDays.filter { $0 >= since ?? Day.min }).sorted()
     return EarningsTable(
       currency: configuration.currency, isDemo: isDemo,
       rows: cells.map {
@@ -140,12 +214,20 @@ extension NodeState {
           date: Statement.date($0.day), client: $0.client, model: $0.model, jobs: $0.totals.jobs,
           promptTokens: $0.totals.promptTokens, cachedTokens: $0.totals.cachedTokens,
           completionTokens: $0.totals.completionTokens, amount: $0.totals.amount.micro)
+      },
+      days: days.map {
+        let used = energy.used(on: $0)
+        return EarningsDay(
+          date: Statement.date($0), amount: ledger.total(LedgerQuery(days: $0...$0)).amount.micro,
+          joules: used?.joules, cost: used?.cost?.micro)
       })
   }
 
-  /// The statement of a client until today; nil for one that nothing is known of.
+  /// The statement of a client for some days, until today if nothing else is said; nil for one that nothing is known of.
   /// - node: the fingerprint of this node's key.
-  public func statement(of client: String, since: Day?, node: String, at now: Moment) -> Statement? {
+  public func statement(
+    of client: String, since: Day?, until: Day? = nil, node: String, at now: Moment
+  ) -> Statement? {
     let cells = ledger.cells(LedgerQuery(client: client))
     let payments = ledger.payments(of: client)
     guard clients.entry(named: client) != nil || !cells.isEmpty || !payments.isEmpty else { return nil }
@@ -157,14 +239,14 @@ extension NodeState {
     }
     let first = since ?? (cells.map(\.day) + moved).min() ?? now.day
     // A clock that was set back leaves days after today: they belong to the statement.
-    let last = max(first, now.day, (cells.map(\.day) + moved).max() ?? now.day)
+    let last = max(first, until ?? max(now.day, (cells.map(\.day) + moved).max() ?? now.day))
     return Statement(
       ledger: ledger, client: client, days: first...last, node: node, currency: configuration.currency)
   }
 }
 
 extension NodeService {
-  private static func since(_ text: String?) throws(AdministrationError) -> Day? {
+  private static func day(_ text: String?) throws(AdministrationError) -> Day? {
     guard let text else { return nil }
     guard let day = CalendarDay.parse(text) else {
       throw AdministrationError("'\(text.prefix(40))' is no day, wanted one such as 2026-11-23")
@@ -174,16 +256,17 @@ extension NodeService {
 
   package func earningsTable(since: String?) -> Result<EarningsTable, AdministrationError> {
     do throws(AdministrationError) {
-      let day = try Self.since(since)
+      let day = try Self.day(since)
       return .success(state.withLock { $0.earningsTable(since: day) })
     } catch {
       return .failure(error)
     }
   }
 
-  /// - Returns: text and signature by the node's key; of CSV, which is for spreadsheets, the text alone.
+  /// - Returns: text and signature by the node's key; of CSV, which is for spreadsheets, and of JSON, which holds both, the
+  ///   text alone.
   package func statement(
-    of client: String, since: String?, isCSV: Bool, by who: Operator
+    of client: String, since: String?, until: String? = nil, form: StatementForm, by who: Operator
   ) -> Result<(text: String, signature: String?), AdministrationError> {
     guard let key = notary?.key else {
       return .failure(
@@ -191,9 +274,12 @@ extension NodeService {
     }
     let statement: Statement?
     do throws(AdministrationError) {
-      let day = try Self.since(since)
+      let (first, last) = (try Self.day(since), try Self.day(until))
+      if let first, let last, first > last {
+        throw AdministrationError("the statement would end on \(until ?? "") before it begins")
+      }
       statement = state.withLock {
-        $0.statement(of: client, since: day, node: key.fingerprint, at: Self.now())
+        $0.statement(of: client, since: first, until: last, node: key.fingerprint, at: Self.now())
       }
     } catch {
       return .failure(error)
@@ -201,12 +287,14 @@ extension NodeService {
     guard let statement else {
       return .failure(AdministrationError("there is no client '\(client.prefix(80))'"))
     }
-    if isCSV { return .success((statement.csv, nil)) }
+    if form == .csv { return .success((statement.csv, nil)) }
     do throws(SignatureError) {
       let signature = try SSHKeygen().sign(
         Array(statement.text.utf8), key: options.stateDirectory + "/key", namespace: Statement.namespace)
       note(.act, who: who.name, "signed a statement for \(client)")
-      return .success((statement.text, signature))
+      guard form == .json else { return .success((statement.text, signature)) }
+      let page = ControlProtocol.line(StatementPage(statement, signature: signature))
+      return .success((String(decoding: page, as: UTF8.self) + "\n", nil))
     } catch {
       return .failure(AdministrationError("the statement cannot be signed: \(error)"))
     }

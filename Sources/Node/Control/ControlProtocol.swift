@@ -24,14 +24,16 @@ public enum ControlRequest: Codable, Sendable, Equatable {
   /// Amounts and counts as texts; an empty text takes a limit away, nil leaves it.
   case limitClient(tag: UInt64, name: String, budget: String?)
   case settle(tag: UInt64, client: String, amount: String, reference: String)
+  /// A transfer that changes what a client owes; a negative amount gives back.
+  case correct(tag: UInt64, client: String, amount: String, reason: String)
   /// A witness' signature over a checkpoint of this log.
   case cosign(tag: UInt64, checkpoint: String, signature: String, witnesses: String)
   /// A bundle of a receipt for offline verification.
   case exportReceipt(tag: UInt64, id: String)
   /// Sums by day, client and model; `since` is a day such as `2026-11-23`.
   case earnings(tag: UInt64, since: String?)
-  /// What a client owes: signed text, or CSV.
-  case statement(tag: UInt64, client: String, since: String?, csv: Bool)
+  /// What a client owes for the days from `since` to `until`, both included.
+  case statement(tag: UInt64, client: String, since: String?, until: String?, form: StatementForm)
   case setLimits(tag: UInt64, name: String, changes: LimitChanges)
   /// The SSH key that a client signs vouchers with, as in a `.pub` file; empty takes it away.
   case setKey(tag: UInt64, name: String, key: String)

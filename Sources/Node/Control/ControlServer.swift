@@ -208,13 +208,15 @@ private final class ControlSession: Sendable {
       answer(tag, node.limitClient(name, budget: budget, by: who)) { .done(tag: tag, words: $0) }
     case .settle(let tag, let client, let amount, let reference):
       answer(tag, node.settle(client, amount, reference, by: who)) { .done(tag: tag, words: $0) }
+    case .correct(let tag, let client, let amount, let reason):
+      answer(tag, node.correct(client, amount, reason, by: who)) { .done(tag: tag, words: $0) }
     case .cosign(let tag, let checkpoint, let signature, let witnesses):
       answer(tag, node.cosign(checkpoint, signature, witnesses, by: who)) { .done(tag: tag, words: $0) }
     case .earnings(let tag, let since):
       answer(tag, node.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
-    case .statement(let tag, let client, let since, let csv):
+    case .statement(let tag, let client, let since, let until, let form):
       node.workers.addOperation { [self] in
-        answer(tag, node.statement(of: client, since: since, isCSV: csv, by: who)) {
+        answer(tag, node.statement(of: client, since: since, until: until, form: form, by: who)) {
           .statement(tag: tag, text: $0.text, signature: $0.signature)
         }
       }
@@ -447,7 +449,7 @@ extension NodeService {
     return .success(token)
   }
 
-  func revokeClient(_ name: String, by who: Operator) -> Result<Void, AdministrationError> {
+  package func revokeClient(_ name: String, by who: Operator) -> Result<Void, AdministrationError> {
     guard state.withLock({ $0.clients.isActive(name) }) else {
       return .failure(AdministrationError("there is no active client '\(name.prefix(80))'"))
     }
@@ -467,7 +469,7 @@ extension NodeService {
     setLimits(name, LimitChanges(budget: budget?.isEmpty == true ? "none" : budget), by: who)
   }
 
-  func settle(
+  package func settle(
     _ client: String, _ amount: String, _ reference: String, by who: Operator
   ) -> Result<String, AdministrationError> {
     guard (1...120).contains(reference.utf8.count), reference.unicodeScalars.allSatisfy({ $0.value >= 0x20 })
@@ -478,15 +480,51 @@ extension NodeService {
     do throws(AccountingError) { money = try Amount(parsing: amount) } catch {
       return .failure(AdministrationError("\(error)"))
     }
+    return book(.settled(client: client, amount: money, reference: reference, by: who)) {
+      $0.settle(client, money, reference, by: who, at: $1, &$2)
+    }
+  }
+
+  /// - amount: what the client owes more; negative gives back
+  package func correct(
+    _ client: String, _ amount: String, _ reason: String, by who: Operator
+  ) -> Result<String, AdministrationError> {
+    guard (1...200).contains(reason.utf8.count), reason.unicodeScalars.allSatisfy({ $0.value >= 0x20 }) else {
+      return .failure(AdministrationError("a correction wants a reason of 1 to 200 bytes"))
+    }
+    let money: Amount
+    do throws(AccountingError) { money = try Amount(parsing: amount) } catch {
+      return .failure(AdministrationError("\(error)"))
+    }
+    return book(.corrected(client: client, amount: money, reason: reason, by: who)) {
+      $0.correct(client, money, reason, by: who, at: $1, &$2)
+    }
+  }
+
+  /// A transfer by an operator: said to be done when it is on the disk.
+  /// - event: the same for the trace
+  private func book(
+    _ event: NodeEvent, _ act: (inout NodeState, Moment, inout [NodeEffect]) -> CommandReply
+  ) -> Result<String, AdministrationError> {
     let (reply, effects) = state.withLock { state in
       var effects: [NodeEffect] = []
       let now = Self.now()
-      let reply = state.settle(client, money, reference, by: who, at: now, &effects)
-      options.trace?.record(
-        .event(.settled(client: client, amount: money, reference: reference, by: who)), at: now, effects)
+      let reply = act(&state, now, &effects)
+      options.trace?.record(.event(event), at: now, effects)
       return (reply, effects)
     }
-    perform(effects)
+    var records: [Record] = []
+    var others: [NodeEffect] = []
+    for effect in effects {
+      if case .record(let record) = effect { records.append(record) } else { others.append(effect) }
+    }
+    perform(others)
+    do throws(JournalError) {
+      if !records.isEmpty { try journal.append(records, at: Self.now().wall) }
+    } catch {
+      send(.journalFailed("\(error)"))
+      return .failure(AdministrationError("it is not in the journal: \(error)"))
+    }
     switch reply {
     case .done(let words): return .success(words)
     case .refused(let words): return .failure(AdministrationError(words))

@@ -292,6 +292,13 @@ extension NodeService {
   /// A bundle that verifies anywhere.
   func bundle(_ id: String) throws(JournalError) -> ReceiptBundle {
     let logged = try journal.receipt(at: try index(ofReceipt: id))
+    // A checkpoint that a witness cosigned says more than a newer one.
+    if let notary, let cosigned = notary.cosignature,
+      var bundle = ReceiptBundle(logged, journal: journal, under: cosigned.signed, key: notary.key)
+    {
+      bundle.witness = cosigned.signature
+      return bundle
+    }
     guard let notary, let current = notary.current,
       let bundle = ReceiptBundle(logged, journal: journal, under: current, key: notary.key)
     else { throw .noReceipt("'\(logged.id)' is under a signed checkpoint yet; try again in a second") }

@@ -5,23 +5,23 @@ import Foundation
 import Inference
 import Receipts
 
-public enum Reexecutor {
+/// A model that is ready to run transcripts again.
+public final class Reexecutor: Sendable {
   /// Tokens of one prefill chunk.
   static let chunk = 512
 
-  /// What the model at `path` makes of a transcript under the receipt's sampler and numerics.
-  ///
-  /// Blocks for as long as the prefill takes. Memory: the model and the KV cache of the transcript.
-  /// - Throws: words, when the model cannot run it at all.
-  public static func run(
-    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, path: String, threads: Int?,
-    progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
-  ) throws(ServingError) -> Reexecution {
-    let prompt = transcript.prompt.map { Int32(bitPattern: $0) }
-    let output = transcript.output.map { Int32(bitPattern: $0) }
-    guard !prompt.isEmpty else { throw ServingError("the transcript's prompt is empty", hint: nil) }
-    let model: Model
-    let tokenizer: Tokenizer
+  private let model: Model
+  private let tokenizer: Tokenizer
+  private let digest: SHA256Digest
+  private let threads: Int?
+  private let level: KernelLevel?
+
+  /// - path: the model's file
+  /// - level: of the kernels; nil takes the best, or what `HOTPOT_ISA` names
+  /// - Throws: words, when it is no model that can be run.
+  public init(path: String, threads: Int? = nil, level: KernelLevel? = nil) throws(ServingError) {
+    self.threads = threads
+    self.level = level
     do {
       model = try Model(path: path, threads: threads)
       tokenizer = try Tokenizer(model.file)
@@ -31,6 +31,28 @@ public enum Reexecutor {
     guard let digest = SHA256Digest(bytes: model.fileDigest()) else {
       throw ServingError("the model file's digest cannot be computed", hint: nil)
     }
+    self.digest = digest
+  }
+
+  /// What the model at `path` makes of one transcript.
+  public static func run(
+    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, path: String, threads: Int?,
+    progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+  ) throws(ServingError) -> Reexecution {
+    try Reexecutor(path: path, threads: threads).run(receipt, transcript, progress: progress)
+  }
+
+  /// What the model makes of a transcript under the receipt's sampler and numerics.
+  ///
+  /// Blocks for as long as the prefill takes. Memory: the KV cache of the transcript.
+  /// - Throws: words, when the model cannot run it at all.
+  public func run(
+    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript,
+    progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+  ) throws(ServingError) -> Reexecution {
+    let prompt = transcript.prompt.map { Int32(bitPattern: $0) }
+    let output = transcript.output.map { Int32(bitPattern: $0) }
+    guard !prompt.isEmpty else { throw ServingError("the transcript's prompt is empty", hint: nil) }
     let profile = Engine.Profile(numericsVersion: receipt.numerics) ?? .standard
     var result = Reexecution(
       model: digest, numerics: profile.numericsVersion, windows: [], tokens: [], finish: nil)
@@ -53,18 +75,19 @@ public enum Reexecutor {
     do throws(EngineError) {
       engine = try Engine(
         model: model,
-        configuration: Engine.Configuration(threads: threads, profile: profile, kvBlocks: blocks))
+        configuration: Engine.Configuration(
+          threads: threads, profile: profile, kvBlocks: blocks, level: level))
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }
-    let sampling = sampling(receipt, transcript)
+    let sampling = Self.sampling(receipt, transcript)
     let context = SamplingContext(
       sampling, promptCount: prompt.count, transcript: sampling.usesHistory ? prompt + output : [])
     let table = (0..<Int32(blocks)).map { $0 }
     var windows = WindowHashes()
     var position = 0
     while position < fed.count {
-      let end = min(fed.count, position + chunk)
+      let end = min(fed.count, position + Self.chunk)
       // Nothing is wanted of a chunk that ends before the output begins.
       let item = StepItem(
         tokens: Array(fed[position..<end]), position: position, blocks: table,
@@ -83,7 +106,7 @@ public enum Reexecutor {
       progress(position, fed.count)
     }
     result.windows = windows.windows
-    result.finish = finish(receipt, output, tokenizer)
+    result.finish = Self.finish(receipt, output, tokenizer)
     return result
   }
 

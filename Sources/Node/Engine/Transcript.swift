@@ -235,8 +235,9 @@ final class Transcript: Sendable {
     receipt.model = facts.model
     receipt.modelSHA256 = facts.modelDigest
     receipt.numerics = facts.profile
+    // A job that was cancelled while its prompt was read commits to what was read, and charged.
     receipt.promptCommitment = Commitment.to(
-      tokens: prompt.map { UInt32(bitPattern: $0) }, nonce: nonces.prompt)
+      tokens: prompt.prefix(seal.promptTokens).map { UInt32(bitPattern: $0) }, nonce: nonces.prompt)
     receipt.outputCommitment = Commitment.to(
       tokens: output.map { UInt32(bitPattern: $0) }, nonce: nonces.output)
     receipt.promptTokens = seal.promptTokens

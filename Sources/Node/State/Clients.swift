@@ -42,6 +42,8 @@ public struct ClientDirectory: Sendable, Equatable {
   }
 
   public static let tokenPrefix = "hotpot_"
+  /// Whose jobs are the node's own: never charged, and no earnings.
+  static let ownNames: Set<String> = ["operator", "node", "audit"]
   /// Longest token that is looked at, in bytes.
   static let longestToken = 512
 
@@ -55,7 +57,7 @@ public struct ClientDirectory: Sendable, Equatable {
   public static func isValid(name: String) -> Bool {
     let bytes = name.utf8
     guard (1...64).contains(bytes.count), let first = bytes.first, isAlphanumeric(first) else { return false }
-    guard !name.hasPrefix("unknown-"), !["operator", "node", "audit"].contains(name) else { return false }
+    guard !name.hasPrefix("unknown-"), !ownNames.contains(name) else { return false }
     return bytes.allSatisfy { isAlphanumeric($0) || [0x2E, 0x5F, 0x2D, 0x40].contains($0) }
   }
 

@@ -44,9 +44,12 @@ struct JobEntry: Sendable {
   var rate: RateMeter
   var timeline: [JobDetail.Moment]
 
+  /// What the receipt says; the books say the same, also when it reaches the disk after midnight.
   struct Receipt: Sendable {
     let finishReason: String
     let isAnswered: Bool
+    let usage: Usage
+    let day: Day
   }
 
   var id: JobID { request.id }

@@ -30,7 +30,10 @@ struct RateMeter: Sendable {
 
   mutating func add(_ count: Int, at now: Microseconds) {
     advance(to: now)
-    counts[Int(newestSlot % Int64(counts.count))] += count
+    let slot = Int(newestSlot % Int64(counts.count))
+    let (sum, overflow) = counts[slot].addingReportingOverflow(count)
+    // Money passes here too: a rate that is too large to tell stays so.
+    counts[slot] = overflow ? .max : sum
   }
 
   /// The rate over the whole slots of the window and the part of the newest; `warmingUp` before the first is over.
@@ -38,7 +41,7 @@ struct RateMeter: Sendable {
     advance(to: now)
     let span = min(Int64(counts.count - 1) * slot + now % slot, now - began)
     guard span >= slot else { return .warmingUp }
-    return .value(Double(counts.reduce(0, +)) / Double(span) * 1_000_000)
+    return .value(counts.reduce(0) { $0 + Double($1) } / Double(span) * 1_000_000)
   }
 }
 

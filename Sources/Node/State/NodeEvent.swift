@@ -151,6 +151,7 @@ public enum NodeEvent: Codable, Sendable {
   /// `type base64`; nil takes it away.
   case clientKeySet(client: String, key: String?)
   case settled(client: String, amount: Amount, reference: String, by: Operator)
+  case corrected(client: String, amount: Amount, reason: String, by: Operator)
   case note(LogLevel, who: String?, String)
   /// Time passes: once a second, and when `NodeState.nextDeadline` comes.
   case tick

@@ -27,7 +27,7 @@ extension NodeState {
     } catch {
       return refuse(.invalid("max_tokens", "the job's price cannot be told: \(error)"))
     }
-    if let refusal = limitRefusal(request, worst: worst) { return refuse(refusal) }
+    if let refusal = limitRefusal(request, worst: worst, on: now.day) { return refuse(refusal) }
     if let refusal = voucherRefusal(request, worst: worst) { return refuse(refusal) }
 
     let (verdict, explanation) = decide(request, at: now)
@@ -115,14 +115,14 @@ extension NodeState {
     return (decision.verdict, decision.why)
   }
 
-  private func limitRefusal(_ request: JobRequest, worst: Amount) -> APIError? {
+  private func limitRefusal(_ request: JobRequest, worst: Amount, on day: Day) -> APIError? {
     guard request.origin == .client, case .known(let name) = request.identity, let limits = clientLimits[name]
     else {
       return nil
     }
     let now = jobs.values.filter { !$0.state.hasEnded && $0.request.identity == request.identity }.count
     let standing = ClientLimits.Standing(
-      account: ledger.account(of: name), jobsNow: now, tokensToday: tokensToday[name] ?? 0)
+      account: ledger.account(of: name), jobsNow: now, tokensToday: tokensUsed[day]?[name] ?? 0)
     guard
       let refusal = limits.refusal(
         model: request.model, tokens: request.promptTokens + request.outputLimit, price: worst,
@@ -220,7 +220,9 @@ extension NodeState {
     }
     counts.generated += 1
     decodeRate.add(1, at: now.monotonic)
-    if let name = jobs[id]?.request.identity.name { tokensToday[name, default: 0] += 1 }
+    if let name = jobs[id]?.request.identity.name {
+      tokensUsed[now.day, default: [:]][name, default: 0] += 1
+    }
   }
 
   // MARK: what the scheduler did
@@ -241,7 +243,8 @@ extension NodeState {
           entry.detail = "prefill"
           entry.mark(cached > 0 ? "started, \(cached) prompt tokens cached" : "started", at: now)
           jobs[id] = entry
-          tokensToday[entry.request.identity.name, default: 0] += entry.request.promptTokens
+          tokensUsed[now.day, default: [:]][entry.request.identity.name, default: 0] +=
+            entry.request.promptTokens
         }
         effects.append(.answer(id, .started))
       case .resumed(let id):
@@ -339,19 +342,23 @@ extension NodeState {
     _ entry: inout JobEntry, _ ended: Ended, _ finish: Receipts.Receipt.Finish, at now: Moment,
     _ effects: inout [NodeEffect]
   ) {
-    let usage = Usage(
-      prompt: ended.prefilledTokens, cached: ended.cachedTokens, completion: ended.generatedTokens)
+    // A job that ended before all of its prompt was read owes for what was read; its receipt commits to that part.
+    let read =
+      ended.generatedTokens > 0
+      ? entry.request.promptTokens : min(ended.prefilledTokens, entry.request.promptTokens)
+    let usage = Usage(prompt: read, cached: ended.cachedTokens, completion: ended.generatedTokens)
     // The worst case was computed without overflow, and usage is within it.
     let exact = (try? entry.price.amount(for: usage)) ?? entry.worst
     let amount = min(exact, entry.worst)
     entry.amount = amount
     entry.sealing = .init(
-      finishReason: entry.finishReason ?? "cancelled", isAnswered: entry.finishReason != nil)
+      finishReason: entry.finishReason ?? "cancelled", isAnswered: entry.finishReason != nil, usage: usage,
+      day: now.day)
     effects.append(
       .seal(
         Seal(
-          job: entry.id, client: entry.request.identity.name, promptTokens: entry.request.promptTokens,
-          cachedTokens: ended.cachedTokens, completionTokens: ended.generatedTokens,
+          job: entry.id, client: entry.request.identity.name, promptTokens: usage.prompt,
+          cachedTokens: usage.cached, completionTokens: usage.completion,
           outputLimit: entry.request.outputLimit, finish: finish, submitted: entry.submitted.wall,
           started: entry.started ?? now.wall, firstToken: entry.firstToken ?? 0, ended: now.wall,
           price: entry.price, amount: amount, day: now.day)))
@@ -412,12 +419,12 @@ extension NodeState {
     let client = entry.request.identity.name
     let amount = entry.amount ?? .zero
     let posting = Posting(
-      receipt: ReceiptIndex(index), client: client, model: entry.request.model, day: now.day,
-      usage: Usage(prompt: entry.request.promptTokens, cached: entry.cached, completion: entry.generated),
-      amount: amount)
+      receipt: ReceiptIndex(index), client: client, model: entry.request.model, day: sealing.day,
+      usage: sealing.usage, amount: amount)
     if entry.isCharged {
       do throws(AccountingError) {
         try ledger.post(job: id.rawValue, posting)
+        earnedRate.add(Int(amount.micro), at: now.monotonic)
       } catch {
         note(.error, "the ledger refused receipt \(receipt): \(error)", at: now, &effects)
       }
@@ -427,7 +434,7 @@ extension NodeState {
     receipts.add(
       ReceiptRow(
         id: receipt, index: index, job: id.hex, client: client, model: entry.request.model, time: now.wall,
-        promptTokens: entry.request.promptTokens, outputTokens: entry.generated,
+        promptTokens: sealing.usage.prompt, outputTokens: sealing.usage.completion,
         amount: entry.isCharged ? amount.micro : nil, state: .logged, audit: .unaudited), at: now.monotonic)
     jobs[id] = entry
     answerSealed(entry, sealing, receipt: receipt, &effects)

@@ -6,15 +6,20 @@ import Scheduling
 extension NodeState {
   /// Takes over what earlier runs wrote. Called once, before the first event.
   /// - recent: the newest receipts, oldest first.
+  /// - unsigned: receipts that no signed checkpoint covers, oldest first.
+  /// - failed: receipts that are signed and that an audit found wrong.
   /// - Returns: what did not fit, in words; empty when all is well.
-  mutating func restore(from catalog: Catalog, recent: [LoggedReceipt], at now: Moment) -> [String] {
+  package mutating func restore(
+    from catalog: Catalog, recent: [LoggedReceipt], unsigned: [Receipts.Receipt] = [],
+    failed: [Receipts.Receipt] = [], at now: Moment
+  ) -> [String] {
     var problems: [String] = []
     func attempt(_ body: () throws(AccountingError) -> Void) {
       do throws(AccountingError) { try body() } catch { problems.append("the books: \(error)") }
     }
     let counts = catalog.counts
-    // What chat, demo and audits used is free, and no earning.
-    let cells = catalog.rows().filter { $0.totals.amount > 0 || clientsEver(catalog).contains($0.key.client) }
+    // What the operator's own jobs used is no earning.
+    let cells = catalog.rows().filter { !Self.isOwn($0.key.client) }
       .map {
         Ledger.Cell(
           day: $0.key.day, client: $0.key.client, model: $0.key.model,
@@ -24,11 +29,17 @@ extension NodeState {
             completionTokens: $0.totals.completionTokens, amount: Amount(micro: $0.totals.amount)))
       }
     attempt { () throws(AccountingError) in
-      try ledger.open(cells, next: ReceiptIndex(UInt64(clamping: counts.logged)))
+      try ledger.open(
+        cells, next: ReceiptIndex(UInt64(clamping: counts.logged)),
+        unsigned: unsigned.filter { !Self.isOwn($0.client) }.map {
+          (ReceiptIndex(UInt64(clamping: $0.index)), Amount(micro: $0.amount))
+        },
+        failed: Amount(micro: failed.reduce(0) { $0 &+ (Self.isOwn($1.client) ? 0 : $1.amount) }))
     }
     // Limits a day hold over a restart.
-    for cell in cells where cell.day == now.day {
-      tokensToday[cell.client, default: 0] += cell.totals.promptTokens + cell.totals.completionTokens
+    for cell in cells where abs(Int(cell.day) - Int(now.day)) <= 1 {
+      tokensUsed[cell.day, default: [:]][cell.client, default: 0] +=
+        cell.totals.promptTokens + cell.totals.completionTokens
     }
     for entry in catalog.standing {
       switch entry.record {
@@ -57,6 +68,11 @@ extension NodeState {
               client: correction.client, amount: Amount(micro: correction.amount), reason: correction.reason,
               day: correction.day))
         }
+      case .energy(let hour):
+        energy.restore(
+          EnergyBook.Hour(
+            day: hour.day, hour: hour.hour, millijoules: Int64(hour.millijoules),
+            cost: hour.isPriced ? Amount(micro: hour.cost) : nil))
       case .nodeStarted, .nodeStopped, .recovered, .jobAccepted, .jobEnded, .receipt, .operatorAct,
         .policyChanged,
         .transferVoided, .checkpointSigned, .checkpointWitnessed, .audit:
@@ -79,13 +95,8 @@ extension NodeState {
     return problems
   }
 
-  private func clientsEver(_ catalog: Catalog) -> Set<String> {
-    var names: Set<String> = []
-    for entry in catalog.standing {
-      if case .clientAdded(let added) = entry.record { names.insert(added.client) }
-    }
-    return names
-  }
+  /// A name that the node gives its own jobs, and no client.
+  private static func isOwn(_ name: String) -> Bool { ClientDirectory.ownNames.contains(name) }
 
   private static func state(_ seal: ReceiptStatus.Seal) -> ReceiptState {
     switch seal {

@@ -198,12 +198,11 @@ extension NodeState {
       preemptions: counts.preemptions)
   }
 
-  private func earnings(at now: Moment) -> EarningsSnapshot {
+  private mutating func earnings(at now: Moment) -> EarningsSnapshot {
     let day = now.day
-    let daily = (0..<30).map { back in
-      ledger.total(LedgerQuery(days: (day - 29 + back)...(day - 29 + back))).amount.micro
-    }
-    let todaySum = daily.last ?? 0
+    let past = (0..<30).map { day - 29 + Day($0) }
+    let daily = past.map { ledger.total(LedgerQuery(days: $0...$0)) }
+    let today = daily.last ?? Totals()
     let accounts = ledger.clients.map { name in
       let account = ledger.account(of: name)
       let all = ledger.total(LedgerQuery(client: name))
@@ -214,33 +213,44 @@ extension NodeState {
     }
     let unsettled = accounts.reduce(0) { $0 + $1.unsettled }
     let settled = ledger.clients.reduce(0) { $0 + ledger.account(of: $1).settled.micro }
-    let perHour: Reading<MicroUnits> = earnedPerHour(at: now)
+    let perHour = earnedRate.rate(at: now.monotonic).map { MicroUnits(nearest: $0 * 3_600) }
     let hoursLeft = Double(24 - now.hour)
-    let noTariff: Reading<MicroUnits> = .unavailable("no price of electricity in the config")
-    let net: Reading<MicroUnits> =
-      configuration.tariff == nil
-      ? noTariff
-      : watts == nil && energyToday == 0
-        ? .unavailable("no power reading") : .value(todaySum - energyCostToday.micro)
+    let cost = energyCost(on: day)
+    let net = cost.map { today.amount.micro - $0 }
+    let tokens = today.promptTokens + today.completionTokens
     return EarningsSnapshot(
-      today: .value(todaySum), todayNet: net, perHour: perHour,
-      projectedDay: perHour.map { todaySum + MicroUnits(Double($0) * hoursLeft) }, days: daily,
-      unsettled: .value(unsettled), verified: .value(ledger.verified.micro), settled: .value(settled),
-      energyToday: watts == nil && energyToday == 0 ? .unavailable("no power reading") : .value(energyToday),
+      today: .value(today.amount.micro), todayNet: net, perHour: perHour,
+      projectedDay: perHour.map { today.amount.micro + MicroUnits(nearest: Double($0) * hoursLeft) },
+      days: daily.map(\.amount.micro), unsettled: .value(unsettled), verified: .value(ledger.verified.micro),
+      settled: .value(settled),
+      energyToday: energy.used(on: day).map { .value($0.joules) } ?? .unavailable("no power reading"),
       clients: accounts.filter { $0.jobs > 0 || $0.unsettled != 0 }
-        .sorted { ($1.unsettled, $0.client) < ($0.unsettled, $1.client) })
+        .sorted { ($1.unsettled, $0.client) < ($0.unsettled, $1.client) },
+      costToday: cost, costs: past.map { energy.used(on: $0)?.cost?.micro },
+      netPerHour: Self.difference(perHour, electricityPerHour(at: now)),
+      netPerMillion: tokens == 0
+        ? .warmingUp : net.map { MicroUnits(nearest: Double($0) / Double(tokens) * 1_000_000) })
   }
 
-  /// What the jobs that ended in the last hour, or since the start, came to, as a rate.
-  private func earnedPerHour(at now: Moment) -> Reading<MicroUnits> {
-    let span = min(3_600_000_000, now.monotonic - started.monotonic)
-    guard span >= 60_000_000 else { return .warmingUp }
-    var sum: MicroUnits = 0
-    for id in endedJobs.reversed() {
-      guard let entry = jobs[id], let ended = entry.ended, now.wall - ended <= span else { continue }
-      if entry.isCharged, entry.receipt != nil { sum += entry.amount?.micro ?? 0 }
+  /// What a day's electricity came to so far.
+  private func energyCost(on day: Day) -> Reading<MicroUnits> {
+    guard configuration.tariff != nil else { return .unavailable("no price of electricity in the config") }
+    guard let used = energy.used(on: day) else { return .unavailable("no power reading") }
+    return used.cost.map { .value($0.micro) } ?? .unavailable("a part of the day had no price of electricity")
+  }
+
+  /// An hour at the power and price of now.
+  private func electricityPerHour(at now: Moment) -> Reading<MicroUnits> {
+    guard let tariff = configuration.tariff else {
+      return .unavailable("no price of electricity in the config")
     }
-    return .value(MicroUnits(Double(sum) * 3_600_000_000 / Double(span)))
+    guard let watts else { return .unavailable("no power reading") }
+    return .value(tariff.cost(joules: watts * 3_600, hour: now.hour).micro)
+  }
+
+  private static func difference(_ a: Reading<MicroUnits>, _ b: Reading<MicroUnits>) -> Reading<MicroUnits> {
+    guard let minuend = a.current else { return a }
+    return b.map { minuend - $0 }
   }
 
   /// Details of a job, without its content.
@@ -267,4 +277,11 @@ extension NodeState {
       ioPressure: none(), diskFree: none(), networkIn: none(), networkOut: none(), gpus: none(),
       container: nil)
   }()
+}
+
+extension MicroUnits {
+  /// The nearest amount; what is no number is nothing.
+  fileprivate init(nearest value: Double) {
+    self = Int64(exactly: value.rounded()) ?? (value > 0 ? .max : value < 0 ? .min : 0)
+  }
 }

@@ -40,10 +40,9 @@ public struct NodeState: Sendable {
   var vouchers = VoucherBook()
   /// What vouchers were signed as: text, signature and key of the best one of each client.
   var voucherProofs: [String: VoucherAccepted] = [:]
-  var ledger = Ledger()
-  /// Tokens of each client today, for daily limits.
-  var tokensToday: [String: Int] = [:]
-  var today: Day = 0
+  package internal(set) var ledger = Ledger()
+  /// Tokens of each client by day, for daily limits: of today and its neighbours, as a clock may be set back over midnight.
+  var tokensUsed: [Day: [String: Int]] = [:]
 
   var journalFailure: String?
   var signingFailure: String?
@@ -57,8 +56,9 @@ public struct NodeState: Sendable {
 
   var snapshotSequence: UInt64 = 0
   var compute: ComputeSnapshot?
-  var energyToday = 0.0
-  var energyCostToday = Amount.zero
+  var energy = EnergyBook()
+  /// Micro-units posted, over the last hour.
+  var earnedRate: RateMeter
 
   var decodeRate: RateMeter
   var prefillRate: RateMeter
@@ -98,9 +98,9 @@ public struct NodeState: Sendable {
     self.isDemo = isDemo
     self.address = address
     started = now
-    today = now.day
     decodeRate = RateMeter(window: 1_000_000, slots: 10, now: now.monotonic)
     prefillRate = RateMeter(window: 1_000_000, slots: 10, now: now.monotonic)
+    earnedRate = RateMeter(window: 3_600_000_000, slots: 60, now: now.monotonic)
   }
 
   public var facts: EngineFacts? {
@@ -155,11 +155,13 @@ public struct NodeState: Sendable {
     case .audited(let receipt, let result): audited(receipt, result, at: now, &effects)
     case .telemetry(let sample, let joules): telemetry(sample, joules, at: now, &effects)
     case .clientAdded(let name, let digest): clients.add(name: name, tokenDigest: digest, at: now.wall)
-    case .clientRevoked(let name): clients.revoke(name: name, at: now.wall)
+    case .clientRevoked(let name): revoke(name, at: now, &effects)
     case .limitsSet(let client, let limits): clientLimits[client] = limits
     case .clientKeySet(let client, let key): clientKeys[client] = key
     case .settled(let client, let amount, let reference, let who):
       _ = settle(client, amount, reference, by: who, at: now, &effects)
+    case .corrected(let client, let amount, let reason, let who):
+      _ = correct(client, amount, reason, by: who, at: now, &effects)
     case .note(let level, let who, let text): note(level, who: who, text, at: now, &effects)
     case .tick: tick(at: now, &effects)
     }
@@ -201,17 +203,15 @@ public struct NodeState: Sendable {
   }
 
   private mutating func tick(at now: Moment, _ effects: inout [NodeEffect]) {
-    if now.day != today {
-      today = now.day
-      tokensToday = [:]
-      energyToday = 0
-      energyCostToday = .zero
+    if tokensUsed.count > 3 {
+      tokensUsed = tokensUsed.filter { ((Int(now.day) - 1)...(Int(now.day) + 1)).contains(Int($0.key)) }
     }
     if let happened = scheduler?.tick(at: now.monotonic) {
       follow(happened, at: now, &effects)
     }
     alarmHistory.see(alarms)
     if isStopping, scheduler.map(isIdle) ?? true, !jobs.values.contains(where: { $0.sealing != nil }) {
+      record(energy.close(), &effects)
       effects.append(.stop)
     }
   }
@@ -228,12 +228,8 @@ public struct NodeState: Sendable {
     _ sample: ComputeSnapshot, _ joules: Double, at now: Moment, _ effects: inout [NodeEffect]
   ) {
     compute = sample
-    energyToday += joules
-    if let tariff = configuration.tariff,
-      let sum = try? energyCostToday.adding(tariff.cost(joules: joules, hour: now.hour))
-    {
-      energyCostToday = sum  // An overflow of a day's electricity keeps the last sum.
-    }
+    record(
+      energy.add(joules: joules, day: now.day, hour: now.hour, tariff: configuration.tariff), &effects)
     let reason = exceeded(sample)
     if reason != overLimit {
       if let reason {
@@ -244,6 +240,28 @@ public struct NodeState: Sendable {
       overLimit = reason
     }
     sampleHistory(at: now)
+  }
+
+  /// An hour of electricity that is over, for the journal.
+  private func record(_ hour: EnergyBook.Hour?, _ effects: inout [NodeEffect]) {
+    guard let hour else { return }
+    effects.append(
+      .record(
+        .energy(
+          EnergyUsed(
+            day: hour.day, hour: hour.hour, millijoules: Int(hour.millijoules), cost: hour.cost?.micro))))
+  }
+
+  /// At once: no more requests, and what the client has here ends; work that was done is receipted and owed.
+  private mutating func revoke(_ name: String, at now: Moment, _ effects: inout [NodeEffect]) {
+    clients.revoke(name: name, at: now.wall)
+    for id in jobs.keys.sorted() {
+      guard let entry = jobs[id], !entry.state.hasEnded, entry.request.identity == .known(name) else {
+        continue
+      }
+      jobs[id]?.mark("its client was revoked", at: now)
+      cancel(id, by: .operator, at: now, &effects)
+    }
   }
 
   /// The limit of the configuration that a sample is over, in words.
@@ -295,5 +313,28 @@ public struct NodeState: Sendable {
             day: now.day))))
     note(.act, who: who.name, "settled \(amount) with \(client), reference \(reference)", at: now, &effects)
     return .done("settled \(amount) \(configuration.currency) with \(client)")
+  }
+
+  /// Changes what a client owes, by a transfer of its own: nothing that was posted is altered.
+  package mutating func correct(
+    _ client: String, _ amount: Amount, _ reason: String, by who: Operator, at now: Moment,
+    _ effects: inout [NodeEffect]
+  ) -> CommandReply {
+    guard clients.entry(named: client) != nil || ledger.clients.contains(client) else {
+      return .refused("there is no client '\(client.prefix(80))'")
+    }
+    guard amount != .zero, amount.micro.magnitude < 1 << 53 else {
+      return .refused("a correction of \(amount) is nothing, or more than a line of the journal holds")
+    }
+    do throws(AccountingError) {
+      try ledger.apply(.corrected(client: client, amount: amount, reason: reason, day: now.day))
+    } catch {
+      return .refused("\(error)")
+    }
+    effects.append(
+      .record(
+        .correction(Correction(client: client, amount: amount.micro, reason: reason, day: now.day))))
+    note(.act, who: who.name, "corrected what \(client) owes by \(amount): \(reason)", at: now, &effects)
+    return .done("\(client) owes \(ledger.account(of: client).unsettled) \(configuration.currency) now")
   }
 }

@@ -11,7 +11,8 @@ extension Command {
     operands:
       "[list | add NAME | revoke NAME | limit NAME | budget NAME AMOUNT|none | key NAME FILE.pub|none | voucher NAME [FILE FILE.sig]]",
     details: """
-      add prints a bearer token once; the node keeps its SHA-256 only. revoke takes effect at once.
+      add prints a bearer token once; the node keeps its SHA-256 only. revoke takes effect at once: no more requests, and the
+      client's jobs end; what they did is receipted and owed.
 
       limit sets what its options name and leaves the rest: hotpot clients limit bob --models smollm2 --jobs 2 --budget 5.00
       The budget is the most that a client may spend, counted from all that was posted.
@@ -123,9 +124,10 @@ extension Command {
 
   static let settle = Command(
     name: "settle", summary: "record a payment of a client, or state what it owes",
-    operands: "CLIENT AMOUNT --reference R | --statement CLIENT",
+    operands: "CLIENT AMOUNT --reference R | CLIENT AMOUNT --correct REASON | --statement CLIENT",
     details: """
-      Nothing is ever deleted: a payment is recorded once by its reference.
+      Nothing is ever deleted: a payment is recorded once by its reference, and what was posted wrongly is corrected by a
+      transfer of its own, negative to give back: hotpot settle --correct goodwill -- bob -2.50
 
       --statement prints what a client owes, signed by the node's key: the text, then its signature. With --output bob.txt
       they are written to bob.txt and bob.txt.sig, and the client checks them with stock ssh-keygen, where allowed_signers
@@ -135,8 +137,10 @@ extension Command {
       """,
     options: NodeSetup.commonOptions + [
       .json, Option("reference", value: "R", "what the payment is called elsewhere; each only once"),
+      Option("correct", value: "REASON", "change what the client owes by the amount"),
       Option("statement", value: "CLIENT", "print what this client owes"),
       Option("since", value: "DATE", "statement: from this day on, such as 2026-11-01"),
+      Option("until", value: "DATE", "statement: to this day, included; default today"),
       Option("csv", "statement: for spreadsheets, without a signature"),
       Option(
         "output", letter: "o", value: "FILE", "statement: write it to FILE and its signature to FILE.sig"),
@@ -147,10 +151,19 @@ extension Command {
       try state(client, arguments)
       return .ok
     }
-    for name in ["since", "csv", "output"] where arguments.has(name) {
+    for name in ["since", "until", "csv", "output"] where arguments.has(name) {
       throw Failure(.usage, "'--\(name)' belongs to '--statement CLIENT'")
     }
     let words = try arguments.operands(2...2, "a client and an amount")
+    if let reason = arguments.string("correct") {
+      guard !arguments.has("reference") else {
+        throw Failure(.usage, "'--correct' and '--reference' are two things; a correction is no payment")
+      }
+      let control = try ControlClient(arguments)
+      try finish(
+        control.ask { .correct(tag: $0, client: words[0], amount: words[1], reason: reason) }, arguments)
+      return .ok
+    }
     guard let reference = arguments.string("reference") else {
       throw Failure(.usage, "'--reference' is missing", hint: "it keeps a payment from being recorded twice")
     }
@@ -161,20 +174,20 @@ extension Command {
   }
 
   private static func state(_ client: String, _ arguments: Arguments) throws {
-    let isCSV = arguments.has("csv")
-    guard !isCSV || !arguments.has("json") else {
+    guard !arguments.has("csv") || !arguments.has("json") else {
       throw Failure(.usage, "'--csv' and '--json' are two forms; choose one")
     }
+    let form: StatementForm = arguments.has("csv") ? .csv : arguments.has("json") ? .json : .text
     let control = try ControlClient(arguments)
     let reply = try control.ask {
-      .statement(tag: $0, client: client, since: arguments.string("since"), csv: isCSV)
+      .statement(
+        tag: $0, client: client, since: arguments.string("since"), until: arguments.string("until"),
+        form: form)
     }
     guard case .statement(_, let text, let signature) = reply else { throw control.unexpected }
     if let path = arguments.string("output") {
       try save(text, to: path)
       if let signature { try save(signature, to: path + ".sig") }
-    } else if arguments.has("json") {
-      try Console.print(json: ["client": client, "text": text, "signature": signature ?? ""])
     } else {
       Console.write(text + (signature ?? ""))
     }
@@ -191,13 +204,14 @@ extension Command {
   static let earnings = Command(
     name: "earnings", summary: "what the node is owed, and what was paid",
     details: """
-      Jobs of demos, audits and the operator's own chat are never counted. --by sums over days, clients or models; --csv and
-      --json with --by or --since print a row for each day, client and model.
+      Jobs of demos, audits and the operator's own chat are never counted. --by sums over days, clients or models; days show
+      their electricity and what is left after it too. --csv alone has a row for each day, client and model, with --by one for
+      each sum; --json with --by or --since has all rows and all days.
       """,
     options: NodeSetup.commonOptions + [
       .json, Option("by", value: "day|client|model", "sums by day, client or model"),
       Option("since", value: "DATE", "from this day on, such as 2026-11-01"),
-      Option("csv", "for spreadsheets: a row for each day, client and model"),
+      Option("csv", "for spreadsheets"),
     ]
   ) { arguments in
     _ = try arguments.operands(0...0, "")
@@ -227,7 +241,7 @@ extension Command {
       })
     else { throw control.unexpected }
     if arguments.has("csv") {
-      Console.write(StatusPage.csv(earned))
+      Console.write(group.map { StatusPage.csv(earned, by: $0) } ?? StatusPage.csv(earned))
     } else if arguments.has("json") {
       try Console.print(json: earned)
     } else {

@@ -9,17 +9,28 @@ import Receipts
 extension Command {
   static let receipts = Command(
     name: "receipts", summary: "the node's log of receipts",
-    operands: "[list | show ID | export ID | cosign CHECKPOINT SIGNATURE]",
+    operands: "[list | show ID | export ID | cosign CHECKPOINT SIGNATURE | check | repair]",
     details: """
       export writes a bundle to standard output: receipt, proof, checkpoint, signature and the node's key. Anyone checks it
       with 'hotpot verify', or with ssh-keygen, sha256sum and base64 as hotpot-receipt(5) shows.
+
+      check reads the whole journal again, with its chain. repair is for a journal that a node refuses to write: it shows what
+      is damaged and what would be moved aside, and does it when the node's name is typed or with --yes. Nothing is deleted.
+      Both want a node that does not run.
       """,
     options: NodeSetup.commonOptions + [
-      .json, Option("transcript", value: "FILE", "with export: put the client's transcript into the bundle"),
+      .json,
+      Option(
+        "transcript", value: "FILE",
+        "with export: put the client's transcript, or its answer, into the bundle"),
       Option("witnesses", value: "FILE", "with cosign: allowed_signers of the witness"),
+      Option("yes", "with repair: do it without asking"),
+      Option("name", value: "NAME", "with repair: the node's name, if it was started with --name"),
     ]
   ) { arguments in
     let words = try arguments.operands(0...3, "")
+    if words == ["check"] { return try checkJournal(arguments) }
+    if words == ["repair"] { return try repairJournal(arguments) }
     let control = try ControlClient(arguments)
     switch words.first ?? "list" {
     case "cosign" where words.count == 3:
@@ -51,8 +62,7 @@ extension Command {
       }
       var bundle = try ReceiptBundle(parsing: text)
       if let path = arguments.string("transcript") {
-        bundle.transcript = try Receipts.Transcript(parsing: String(decoding: readFile(path), as: UTF8.self))
-          .text
+        bundle.transcript = try transcript(readFile(path)).text
       }
       Console.write(bundle.text)
     default:

@@ -22,7 +22,9 @@ extension Command {
     if let damage = node.damage {
       throw Failure(
         .badData, "the journal is damaged: \(damage)",
-        hint: "keep a copy of '\(options.stateDirectory)'; 'hotpot doctor' shows what is damaged")
+        hint:
+          "keep a copy of '\(options.stateDirectory)'; 'hotpot receipts repair' shows what is damaged and what can be done"
+      )
     }
     try node.start()
     for port in node.ports { Console.note("hotpot: serving http on port \(port)\n") }

@@ -1,0 +1,104 @@
+// Energy.swift: the electricity that a node used, by day, and what it cost by the tariff of its hours.
+// A value without clock. Leaves out where readings come from (Telemetry) and where hours are kept (the journal).
+// Start at EnergyBook.add.
+
+/// Energy and its cost, day by day.
+///
+/// Readings add up within the hour under way; an hour that is over is handed out once, for the journal, and the cost is
+/// that of the hour's energy as a whole: a price of a single second would be lost in rounding.
+public struct EnergyBook: Sendable, Equatable {
+  /// What was used in one hour of a day, or in the part of it that the node was there.
+  public struct Hour: Sendable, Equatable {
+    public let day: Day
+    /// 0 to 23.
+    public let hour: Int
+    public let millijoules: Int64
+    /// nil while no price of electricity is known.
+    public let cost: Amount?
+
+    public init(day: Day, hour: Int, millijoules: Int64, cost: Amount?) {
+      (self.day, self.hour, self.millijoules, self.cost) = (day, hour, millijoules, cost)
+    }
+  }
+
+  /// What was used in a day so far.
+  public struct Used: Sendable, Equatable {
+    /// Joules.
+    public let joules: Double
+    /// nil when a part of it has no known price.
+    public let cost: Amount?
+  }
+
+  private struct Sum: Sendable, Equatable {
+    var millijoules: Int64 = 0
+    var cost = Amount.zero
+    var isPriced = true
+
+    mutating func add(_ hour: Hour) {
+      let (sum, overflow) = millijoules.addingReportingOverflow(hour.millijoules)
+      millijoules = overflow ? .max : sum
+      if let cost = hour.cost, let more = try? self.cost.adding(cost) {  // An overflow leaves no known cost.
+        self.cost = more
+      } else {
+        isPriced = false
+      }
+    }
+  }
+
+  private struct Open: Sendable, Equatable {
+    var day: Day
+    var hour: Int
+    var joules: Double
+    var tariff: Tariff?
+  }
+
+  private var days: [Day: Sum] = [:]
+  private var open: Open?
+
+  public init() {}
+
+  /// A reading's energy. Values that are not finite or not positive count nothing.
+  /// - Returns: the hour that ended, if one did; a clock that was set back ends an hour too.
+  public mutating func add(joules: Double, day: Day, hour: Int, tariff: Tariff?) -> Hour? {
+    let isSame = open.map { $0.day == day && $0.hour == hour && $0.tariff == tariff } ?? false
+    let ended = isSame ? nil : close()
+    guard joules.isFinite, joules > 0 else { return ended }
+    if open == nil { open = Open(day: day, hour: hour, joules: 0, tariff: tariff) }
+    open?.joules += joules
+    return ended
+  }
+
+  /// Ends the hour under way: the node stops.
+  public mutating func close() -> Hour? {
+    guard let last = open else { return nil }
+    open = nil
+    let hour = Self.hour(last)
+    restore(hour)
+    return hour
+  }
+
+  /// An hour of an earlier run. Sums stop at the largest number.
+  public mutating func restore(_ hour: Hour) { days[hour.day, default: Sum()].add(hour) }
+
+  /// nil for a day without any reading.
+  public func used(on day: Day) -> Used? {
+    var sum = days[day]
+    if let open, open.day == day {
+      var all = sum ?? Sum()
+      all.add(Self.hour(open))
+      sum = all
+    }
+    return sum.map { Used(joules: Double($0.millijoules) / 1_000, cost: $0.isPriced ? $0.cost : nil) }
+  }
+
+  /// Days with readings, in order.
+  public var recordedDays: [Day] { Set(days.keys).union(open.map { [$0.day] } ?? []).sorted() }
+
+  private static func hour(_ open: Open) -> Hour {
+    // A millijoule is a millionth of what a lamp uses in a quarter of an hour; 2^53 of them are 2,500 MWh.
+    let most = Double(1 << 53 - 1)
+    return Hour(
+      day: open.day, hour: open.hour, millijoules: Int64(min((open.joules * 1_000).rounded(), most)),
+      cost: open.tariff?.cost(joules: open.joules, hour: open.hour))
+  }
+}

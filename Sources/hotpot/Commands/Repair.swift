@@ -1,0 +1,127 @@
+// Repair.swift: `hotpot receipts check` and `hotpot receipts repair`: a journal read from its first line to its last, and
+// what an operator decides about a damaged one. Works on a state directory that no node uses.
+
+import Accounting
+import Foundation
+import Node
+import Receipts
+
+extension Command {
+  /// Holds the lock of a state directory that exists while `body` runs.
+  private static func onIdleState(_ arguments: Arguments, _ body: (String) throws -> ExitCode) throws
+    -> ExitCode
+  {
+    let state = NodeSetup.stateDirectory(arguments)
+    guard FileManager.default.fileExists(atPath: state + "/journal") else {
+      throw Failure(.noInput, "there is no journal in '\(state)'", hint: "'--state DIR' names another")
+    }
+    let lock: StateLock
+    do throws(JournalError) { lock = try StateLock(state: state) } catch {
+      if case .locked = error {
+        throw Failure(
+          .tryAgain, "\(error)", hint: "stop the node first: 'hotpot drain' lets it finish its jobs")
+      }
+      throw Failure(.inputOutput, "\(error)", hint: error.hint)
+    }
+    return try withExtendedLifetime(lock) { try body(state) }
+  }
+
+  private static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000_000) }
+
+  static func checkJournal(_ arguments: Arguments) throws -> ExitCode {
+    try onIdleState(arguments) { state in
+      let start = ContinuousClock.now
+      let check: JournalCheck
+      do throws(JournalError) { check = try Journal.check(state: state) } catch {
+        throw Failure(.inputOutput, "\(error)", hint: error.hint)
+      }
+      let seconds = (ContinuousClock.now - start) / .seconds(1)
+      Console.print(
+        "\(check.lines) lines, \(check.receipts) receipts, \(check.bytes >> 10) KiB in \(StatusPage.rounded(seconds)) s; the log's root is \(check.root)"
+      )
+      guard let damage = check.damage else { return .ok }
+      throw Failure(.badData, "\(damage)", hint: "'hotpot receipts repair' shows what can be done")
+    }
+  }
+
+  static func repairJournal(_ arguments: Arguments) throws -> ExitCode {
+    let name = try NodeSetup.configuration(arguments).name
+    return try onIdleState(arguments) { state in
+      guard let plan = try planned(state) else { return try reportWhole(state) }
+      Console.write(text(plan, state))
+      guard try isAgreed(name, arguments) else {
+        Console.note("hotpot: nothing was changed\n")
+        return .failed
+      }
+      let aside: String
+      do throws(RepairError) {
+        aside = try JournalRepair.perform(plan, state: state, who: NodeSetup.operatorName, time: now)
+      } catch { throw failure(error) }
+      Console.print("moved to '\(state)/\(aside)'; the journal says so, and a node can start")
+      return .ok
+    }
+  }
+
+  private static func planned(_ state: String) throws -> RepairPlan? {
+    do throws(RepairError) { return try JournalRepair.plan(state: state, time: now) } catch {
+      throw failure(error)
+    }
+  }
+
+  private static func failure(_ error: RepairError) -> Failure {
+    switch error {
+    case .journal(.readOnly), .rewritten: Failure(.badData, "\(error)", hint: error.hint)
+    case .journal: Failure(.inputOutput, "\(error)", hint: error.hint)
+    }
+  }
+
+  /// A node starts on it; a sealed segment may still be damaged where its rollup stands in for it.
+  private static func reportWhole(_ state: String) throws -> ExitCode {
+    let check: JournalCheck
+    do throws(JournalError) { check = try Journal.check(state: state) } catch {
+      throw Failure(.inputOutput, "\(error)", hint: error.hint)
+    }
+    guard let damage = check.damage else {
+      Console.print(
+        "the journal is whole: \(check.lines) lines, \(check.receipts) receipts; there is nothing to repair")
+      return .ok
+    }
+    throw Failure(
+      .badData, "\(damage); a node starts all the same, as the rollup beside it is intact",
+      hint: "bring '\(damage.file)' back from a backup: moving the log's end aside for it would lose more")
+  }
+
+  private static func text(_ plan: RepairPlan, _ state: String) -> String {
+    func sums(_ totals: ReceiptTotals) -> String {
+      "\(totals.receipts) receipts over \(Amount(micro: totals.amount))"
+    }
+    var lines = [
+      "damaged: \(plan.damage)", "kept:    \(sums(plan.kept))", "moved aside, into '\(state)/aside':",
+    ]
+    for move in plan.moves {
+      lines.append(
+        move.keeps > 0
+          ? "  \(move.file), the \(move.bytes - move.keeps) bytes from byte \(move.keeps) on"
+          : "  \(move.file), \(move.bytes) bytes")
+    }
+    if plan.lost.receipts > 0 {
+      lines.append(
+        "that takes \(sums(plan.lost)), which can still be read there, out of the log and the books")
+    }
+    if plan.lostSigned > 0 {
+      lines.append(
+        "\(plan.lostSigned) receipts were signed and leave the log: bundles that clients have stay valid, and a witness refuses the shorter log"
+      )
+    }
+    return lines.map { Console.oneLine($0) + "\n" }.joined()
+  }
+
+  private static func isAgreed(_ name: String, _ arguments: Arguments) throws -> Bool {
+    if arguments.has("yes") { return true }
+    guard Console.isTerminal(STDIN_FILENO) else {
+      throw Failure(.usage, "nobody is there to ask", hint: "'--yes' does it without asking")
+    }
+    Console.note("type the node's name, '\(Console.oneLine(name))', to move this aside: ")
+    return readLine() == name
+  }
+}

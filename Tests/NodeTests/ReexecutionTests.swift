@@ -1,0 +1,417 @@
+// ReexecutionTests.swift: a node that serves mixed batches under pressure, and every receipt of it run again elsewhere: no false
+// refusal, whatever batch, cache, hold, preemption, number of threads or level of kernels; and what that costs.
+// Needs a model: 'hotpot models pull smollm2' or HOTPOT_MODEL. HOTPOT_HEAVY=1 counts 200,000 tokens.
+import Accounting
+import Foundation
+import Inference
+import Intake
+import Node
+import Receipts
+import Testing
+
+private let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
+
+private let modelPath: String? = {
+  let environment = ProcessInfo.processInfo.environment
+  let data = environment["XDG_DATA_HOME"] ?? (environment["HOME"] ?? "") + "/.local/share"
+  return [environment["HOTPOT_MODEL"], data + "/hotpot/models/smollm2.gguf"].compactMap { $0 }
+    .first { FileManager.default.fileExists(atPath: $0) }
+}()
+
+private struct Dice: RandomNumberGenerator {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+/// One answered job: what its client holds.
+private struct Answered {
+  let receipt: String
+  let transcript: Receipts.Transcript
+}
+
+/// A node in this process, and one line to it.
+private final class Served {
+  let node: NodeService
+  private let line: LineClient
+  private var tag: UInt64 = 0
+  private var bodies: [UInt64: String] = [:]
+
+  init(_ state: String, _ configuration: String, model: String) throws {
+    node = try NodeService(
+      NodeOptions(
+        configuration: NodeConfiguration(file: "config.json5", text: configuration), stateDirectory: state,
+        version: "0"
+      ) { (_) throws(ServingError) in ModelFile(name: "m", path: model) })
+    try node.start()
+    line = try LineClient(path: state + "/control.sock", timeout: .seconds(600))
+    try send(.hello(version: ControlProtocol.version, every: 0, readOnly: false))
+    while node.snapshot().node.state != .serving { usleep(10_000) }
+  }
+
+  func send(_ request: ControlRequest) throws { try line.send(ControlProtocol.line(request)) }
+
+  func next() -> UInt64 {
+    tag += 1
+    return tag
+  }
+
+  func receive() throws -> ControlReply {
+    let bytes = try #require(try line.receive(), "the node closed the line")
+    return try #require(ControlProtocol.parse(ControlReply.self, bytes))
+  }
+
+  func bundle(_ id: String) throws -> ReceiptBundle {
+    for _ in 0..<1_000 {
+      try send(.exportReceipt(tag: next(), id: id))
+      while true {
+        let reply = try receive()
+        if case .bundle(_, let text) = reply { return try ReceiptBundle(parsing: text) }
+        if case .refused = reply { break }
+      }
+      usleep(10_000)
+    }
+    throw ServingError("receipt \(id) was never signed", hint: nil)
+  }
+
+  /// Keeps `width` jobs under way until so many tokens were generated; holds, releases and cancels some on the way.
+  func generate(tokens: Int, width: Int, _ dice: inout Dice) throws -> (answers: [Answered], tokens: Int) {
+    var answers: [Answered] = []
+    var made = 0
+    var asked = 0
+    var open: Set<UInt64> = []
+    var held: Set<String> = []
+    let shared = (0..<70).map { _ in Int.random(in: 1_000..<40_000, using: &dice) }
+    while made < tokens || !open.isEmpty {
+      while open.count < width, made + asked < tokens {
+        let tag = next()
+        let count = [8, 32, 33, 64, 100, 200].randomElement(using: &dice) ?? 8
+        // Two of three prompts begin alike: their blocks are found in the cache.
+        let prompt =
+          (Int.random(in: 0..<3, using: &dice) > 0 ? shared : [])
+          + (0..<Int.random(in: 3...90, using: &dice)).map { _ in Int.random(in: 1_000..<40_000, using: &dice)
+          }
+        let sampler =
+          [
+            "\"temperature\":0", "\"temperature\":0.8,\"seed\":\(dice.next() >> 12)",
+            "\"temperature\":1.0,\"top_p\":0.9,\"seed\":\(dice.next() >> 12)",
+            "\"temperature\":0.7,\"frequency_penalty\":0.5,\"presence_penalty\":0.2,\"seed\":\(dice.next() >> 12)",
+          ].randomElement(using: &dice) ?? ""
+        let body =
+          "{\"model\":\"m\",\"prompt\":[\(prompt.map(String.init).joined(separator: ","))],\"max_tokens\":\(count),\(sampler),\"ignore_eos\":\(Bool.random(using: &dice)),\"hotpot\":{\"priority\":\(Int.random(in: 0...9, using: &dice))},\"return_token_ids\":true}"
+        try send(.submit(tag: tag, chat: false, body: body))
+        open.insert(tag)
+        bodies[tag] = ""
+        asked += count
+      }
+      switch try receive() {
+      case .chunk(let tag, let data): bodies[tag, default: ""] += data
+      case .ended(let tag, let status):
+        open.remove(tag)
+        let body = bodies.removeValue(forKey: tag) ?? ""
+        #expect(status == 200, "\(body)")
+        let answer = try self.answer(body)
+        answers.append(answer)
+        made += answer.transcript.output.count
+        asked = max(0, asked - answer.transcript.output.count)
+        // What was held goes on, and another one waits.
+        let rows = node.snapshot().jobs.filter { !$0.state.hasEnded }
+        if !held.isEmpty {
+          try send(.command(tag: next(), command: .release(jobs: held.sorted())))
+          held = []
+        }
+        if rows.count > 2, let row = rows.filter({ $0.state == .running }).randomElement(using: &dice) {
+          held = [row.id]
+          try send(.command(tag: next(), command: .hold(jobs: [row.id])))
+        }
+      default: break
+      }
+      if open.isEmpty { asked = 0 }
+    }
+    return (answers, made)
+  }
+
+  private func answer(_ body: String) throws -> Answered {
+    struct Page: Decodable {
+      struct Own: Decodable {
+        let receipt: String
+        let nonce: String
+        let promptTokenIds: [UInt32]
+        let tokenIds: [UInt32]
+      }
+      let hotpot: Own
+    }
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let own = try decoder.decode(Page.self, from: Data(body.utf8)).hotpot
+    return Answered(
+      receipt: own.receipt,
+      transcript: Receipts.Transcript(
+        nonces: try #require(Nonces(hex: own.nonce)), prompt: own.promptTokenIds, output: own.tokenIds))
+  }
+
+  func stop() {
+    node.stop(drain: false, by: "test")
+    node.waitUntilStopped()
+  }
+}
+
+@Suite(
+  .serialized,
+  .enabled(if: modelPath != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
+struct ReexecutionTests {
+  /// Each part of the tokens is generated with one number of threads and level of kernels, and verified with others.
+  @Test func noHonestReceiptIsRefused() throws {
+    let path = try #require(modelPath)
+    let total = isHeavy ? Int(ProcessInfo.processInfo.environment["HOTPOT_TOKENS"] ?? "") ?? 200_000 : 1_500
+    let levels = KernelLevel.available.filter { $0.name != "scalar" }
+    let best = try #require(levels.last)
+    // Scalar kernels take a second a token: a few tokens of them stand for all.
+    let parts: [(level: KernelLevel, threads: Int, verifiers: [(KernelLevel, Int)], share: Double)] = [
+      (best, 2, [(levels[0], 1), (best, 1)], 0.5), (best, 1, [(best, 2)], 0.2),
+      (levels[0], 2, [(best, 1), (levels[0], 3)], 0.3),
+    ]
+    var dice = Dice(state: 11)
+    var (tokens, receipts, preemptions, cached, holds) = (0, 0, 0, 0, 0)
+    for part in parts {
+      let scratch = try ScratchDirectory()
+      setenv("HOTPOT_ISA", part.level.name, 1)
+      // Memory for 1,024 tokens under twelve jobs of up to 360: somebody is always moved out.
+      let served = try Served(
+        scratch.path,
+        "{ threads: \(part.threads), kv_tokens: 1024, http: { listen: 'none' }, queue: { running: 8 }, audits: { share: 0, keep_transcripts_s: 0 } }",
+        model: path)
+      unsetenv("HOTPOT_ISA")
+      let made = try served.generate(tokens: Int(Double(total) * part.share), width: 12, &dice)
+      let snapshot = served.node.snapshot()
+      preemptions += snapshot.throughput.preemptions
+      cached += snapshot.throughput.tokensPrefilled
+      let machines = try part.verifiers.map { try Reexecutor(path: path, threads: $0.1, level: $0.0) }
+      for (i, answer) in made.answers.enumerated() {
+        let bundle = try served.bundle(answer.receipt)
+        guard case .receipt(let receipt) = try Entry(parsing: Array(bundle.receipt.utf8)).record else {
+          Issue.record("no receipt")
+          continue
+        }
+        cached += receipt.cachedTokens
+        let found = try machines[i % machines.count].run(receipt, answer.transcript)
+        if let difference = found.firstDifference(from: receipt, output: answer.transcript.output) {
+          Issue.record("receipt \(answer.receipt), \(part.level.name): \(difference)")
+        }
+        // Signatures cost two processes each: one of sixteen.
+        if i % 16 == 0 {
+          var evidence = Verification.Evidence()
+          evidence.transcript = answer.transcript
+          evidence.reexecution = .ran(found)
+          let checks = Verification(bundle, evidence: evidence, keygen: SSHKeygen(deadline: 30))
+          #expect(
+            checks.passes(asking: [
+              .receipt, .signature, .inclusion, .commitments, .counts, .amount, .reexecution,
+            ]), "\(checks.checks)")
+        }
+      }
+      holds += served.node.snapshot().log.filter { $0.text.hasPrefix("held ") }.count
+      served.stop()
+      tokens += made.tokens
+      receipts += made.answers.count
+      print(
+        "\(part.level.name), \(part.threads) threads: \(made.tokens) tokens in \(made.answers.count) receipts, all identical; verified on \(part.verifiers.map { "\($0.0.name)/\($0.1)" })"
+      )
+    }
+    print(
+      "\(tokens) tokens, \(receipts) receipts, \(preemptions) preemptions, \(holds) holds in the last log lines: 0 refused"
+    )
+    #expect(tokens >= total)
+    #expect(preemptions > 0 && holds > 0)
+  }
+}
+
+/// Figures, with HOTPOT_HEAVY=1 only.
+@Suite(.serialized, .enabled(if: isHeavy && modelPath != nil)) struct ReceiptCostBenchmarks {
+  private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+  private func seconds(_ body: () throws -> Void) rethrows -> Double {
+    let start = ContinuousClock.now
+    try body()
+    return (ContinuousClock.now - start) / .seconds(1)
+  }
+
+  /// Sequences that decode side by side on one engine.
+  private struct Batch {
+    let engine: Engine
+    var last: [Int32]
+    var position = 16
+    let tables: [[Int32]]
+    var windows: [WindowHashes]
+
+    init(model: Model, count: Int, length: Int) throws {
+      let blocks = (length + 31) / 16
+      engine = try Engine(model: model, configuration: Engine.Configuration(kvBlocks: count * blocks))
+      tables = (0..<count).map { i in (0..<blocks).map { Int32(i * blocks + $0) } }
+      windows = (0..<count).map { _ in WindowHashes() }
+      last = []
+      for (i, table) in tables.enumerated() {
+        let prompt = (0..<16).map { Int32(2_000 + 31 * i + 7 * $0) }
+        let found = try engine.step([
+          StepItem(
+            tokens: prompt, position: 0, blocks: table,
+            output: .last(SamplingContext(.greedy, promptCount: 16)))
+        ])
+        last.append(found.first?.token ?? 0)
+      }
+    }
+
+    mutating func step(hashes: Bool) throws {
+      let items = last.indices.map {
+        StepItem(
+          tokens: [last[$0]], position: position, blocks: tables[$0],
+          output: .last(SamplingContext(.greedy, promptCount: 16)), digests: hashes)
+      }
+      for (i, result) in try engine.step(items).enumerated() {
+        last[i] = result.token ?? 0
+        if hashes, let digest = result.digests.first.flatMap({ SHA256Digest(bytes: $0) }) {
+          windows[i].append(digest)
+        }
+      }
+      position += 1
+    }
+  }
+
+  /// Eight sequences decode; in every other stretch of 32 steps their hidden states are hashed, a job ends in every
+  /// fourth step with its two synced records, and checkpoints are signed as they come due.
+  @Test func hashesAndJournalBesideTheEngineAtFullLoad() throws {
+    let model = try Model(path: try #require(modelPath))
+    let scratch = try ScratchDirectory()
+    let keygen = SSHKeygen(deadline: 20)
+    let key = try keygen.makeKey(at: scratch.path + "/key")
+    let journal = try Journal.open(state: scratch.path, time: 1).journal
+    let notary = Notary(
+      journal: journal, state: scratch.path, key: key, keyPath: scratch.path + "/key", keygen: keygen,
+      clock: { Int64(Date().timeIntervalSince1970 * 1e6) }, notice: { _ in })
+    notary.start()
+    var batch = try Batch(model: model, count: 8, length: 1_600)
+    var (bare, full): ([Double], [Double]) = ([], [])
+    var job: UInt64 = 0
+    for round in 0..<44 {
+      let isFull = round % 4 == 1 || round % 4 == 2
+      let time = try seconds {
+        for step in 0..<32 {
+          try batch.step(hashes: isFull)
+          if isFull, step % 4 == 3 {
+            job += 1
+            var receipt = Receipts.Receipt()
+            receipt.job = job
+            receipt.node = key.fingerprint
+            receipt.client = "client"
+            receipt.model = "m"
+            receipt.completionTokens = 32
+            receipt.maxTokens = 32
+            receipt.windows = Array(batch.windows[0].windows.prefix(1))
+            journal.append(
+              [
+                .jobAccepted(
+                  JobAccepted(
+                    job: job, client: "client", model: "m", promptTokens: 16, maxTokens: 32, reserved: 1,
+                    isSpooled: false))
+              ], at: 1
+            ) { _ in }
+            journal.append([.receipt(receipt)], at: 1) { _ in notary.committed() }
+          }
+        }
+      }
+      // Attention grows with the depth: the first rounds warm up, and A B B A cancels the rest.
+      if round >= 4 { if isFull { full.append(time) } else { bare.append(time) } }
+    }
+    notary.stop()
+    journal.close()
+    let (a, b) = (median(bare), median(full))
+    let pairs = zip(bare, full).map { $1 / $0 }
+    print(
+      "8 sequences: \(Int(256 / a)) tokens/s bare, \(Int(256 / b)) with window hashes, journal and signing: \(((b / a - 1) * 1e4).rounded() / 100) % of time (median of pairs \(((median(pairs) - 1) * 1e4).rounded() / 100) %), \(job) jobs"
+    )
+  }
+
+  /// A signature is a process of a few milliseconds: at one a second, its share of a core.
+  @Test func aSignatureASecondIsUnderAHundredthOfACore() throws {
+    let scratch = try ScratchDirectory()
+    let keygen = SSHKeygen(deadline: 20)
+    _ = try keygen.makeKey(at: scratch.path + "/key")
+    func cpu() -> Double {
+      [RUSAGE_SELF, RUSAGE_CHILDREN].reduce(0) { sum, who in
+        var usage = rusage()
+        getrusage(__rusage_who_t(who.rawValue), &usage)
+        return sum + Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+          + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
+      }
+    }
+    let before = cpu()
+    for _ in 0..<100 { _ = try keygen.sign([1], key: scratch.path + "/key", namespace: Checkpoint.namespace) }
+    print("a signature: \(((cpu() - before) * 10 * 100).rounded() / 100) ms of CPU, its process included")
+  }
+
+  /// A job of one sequence generated and run again, by turns, with one model in memory.
+  @Test func verificationBesideGeneration() throws {
+    let path = try #require(modelPath)
+    let model = try Model(path: path)
+    let machine = try Reexecutor(path: path)
+    let digest = try #require(SHA256Digest(bytes: model.fileDigest()))
+    for (prompt, count) in [(32, 256), (32, 512), (256, 1_024)] {
+      var ratios: [Double] = []
+      var times: [(Double, Double)] = []
+      for round in 0..<3 {
+        let blocks = (prompt + count + 15) / 16
+        let engine = try Engine(model: model, configuration: Engine.Configuration(kvBlocks: blocks))
+        let table = (0..<Int32(blocks)).map { $0 }
+        let given = (0..<prompt).map { Int32(3_000 + round + 11 * $0) }
+        var output: [Int32] = []
+        var windows = WindowHashes()
+        func take(_ item: StepItem) throws {
+          let found = try #require(try engine.step([item]).first)
+          output.append(try #require(found.token))
+          if let digest = found.digests.last.flatMap({ SHA256Digest(bytes: $0) }) { windows.append(digest) }
+        }
+        let context = SamplingContext(.greedy, promptCount: prompt)
+        let generation = try seconds {
+          try take(
+            StepItem(tokens: given, position: 0, blocks: table, output: .last(context), digests: true))
+          while output.count < count {
+            try take(
+              StepItem(
+                tokens: [output[output.count - 1]], position: prompt + output.count - 1, blocks: table,
+                output: .last(context), digests: true))
+          }
+        }
+        var receipt = Receipts.Receipt()
+        receipt.modelSHA256 = digest
+        receipt.numerics = Engine.Profile.a12.numericsVersion
+        receipt.promptTokens = prompt
+        receipt.completionTokens = count
+        receipt.maxTokens = count
+        receipt.finish = .length
+        receipt.windows = windows.windows
+        let transcript = Receipts.Transcript(
+          nonces: .random(), prompt: given.map { UInt32(bitPattern: $0) },
+          output: output.map { UInt32(bitPattern: $0) })
+        var found: Reexecution?
+        let verification = try seconds { found = try machine.run(receipt, transcript) }
+        #expect(found?.firstDifference(from: receipt, output: transcript.output) == nil)
+        ratios.append(generation / verification)
+        times.append((generation, verification))
+      }
+      print(
+        "prompt \(prompt), \(count) tokens: generated in \((times[1].0 * 1e3).rounded()) ms, verified in \((times[1].1 * 1e3).rounded()) ms: \((ratios.min() ?? 0).rounded(to: 2)) / \(median(ratios).rounded(to: 2)) / \((ratios.max() ?? 0).rounded(to: 2)) times as fast"
+      )
+    }
+  }
+}
+
+extension Double {
+  fileprivate func rounded(to digits: Int) -> Double {
+    let scale = pow(10, Double(digits))
+    return (self * scale).rounded() / scale
+  }
+}
