@@ -1,9 +1,12 @@
 #define _GNU_SOURCE
 #include "csystem_session.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int csystem_spawn_session(const char *path, char *const argv[], int link, int line, pid_t *pid) {
@@ -57,4 +60,11 @@ int csystem_spawn_piped(char *const argv[], int link, int errors, pid_t *pid) {
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return error;
+}
+
+int csystem_forbid_dumps(void) {
+  const struct rlimit none = {0, 0};
+  if (setrlimit(RLIMIT_CORE, &none)) return errno;
+  // A core that is piped to a program does not ask for the limit; it asks for this.
+  return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ? errno : 0;
 }

@@ -1,5 +1,6 @@
 // csystem_session.h: a child in a session of its own, so that closing its terminal does not end it.
 // Leaves out what the two say to each other. Glibc hides POSIX_SPAWN_SETSID from Swift.
+// And what keeps this process's memory to itself.
 #ifndef CSYSTEM_SESSION_H
 #define CSYSTEM_SESSION_H
 
@@ -13,5 +14,10 @@ int csystem_spawn_session(const char *path, char *const argv[], int link, int li
 // Starts `argv[0]`, found on PATH, with descriptor `link` as its standard input and output, and `errors` as its standard
 // error, or, if that is negative, the one of this process. Returns 0 and the child's pid, or an errno.
 int csystem_spawn_piped(char *const argv[], int link, int errors, pid_t *pid);
+
+// From now on a crash of this process leaves no core and no register dump, also where cores go to a program, and no
+// process of the same user may attach to it: prompts, answers and nonces stay in it. Programs that it starts inherit
+// the limit of cores and nothing else. Returns 0 or an errno.
+int csystem_forbid_dumps(void);
 
 #endif
