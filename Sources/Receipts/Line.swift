@@ -236,6 +236,7 @@ struct LineScanner: LineCoder {
 
   private func peek(_ i: Int) -> UInt8? { i >= 0 && i < bytes.count ? bytes[i] : nil }
 
+  @inline(__always)
   func starts(with text: StaticString) -> Bool {
     let count = text.utf8CodeUnitCount
     guard bytes.count - at >= count, let base = bytes.baseAddress else { return false }
@@ -247,18 +248,24 @@ struct LineScanner: LineCoder {
     at += text.utf8CodeUnitCount
   }
 
+  @inline(__always)
   private mutating func byte(_ byte: UInt8) throws(LineError) {
-    guard peek(at) == byte else { throw refusal("'\(Character(UnicodeScalar(byte)))'") }
+    guard at < bytes.count, bytes[at] == byte else { throw unexpected(byte) }
     at += 1
   }
 
+  @inline(never)
+  private func unexpected(_ byte: UInt8) -> LineError { refusal("'\(Character(UnicodeScalar(byte)))'") }
+
+  @inline(__always)
   private mutating func key(_ key: StaticString) throws(LineError) {
     try byte(isFirst ? 0x7B : 0x2C)
     isFirst = false
     try byte(0x22)
     guard starts(with: key) else { throw refusal("the key '\(key)'") }
     at += key.utf8CodeUnitCount
-    try literal("\":")
+    try byte(0x22)
+    try byte(0x3A)
   }
 
   mutating func integer(_ key: StaticString, _ value: inout Int64, _ range: ClosedRange<Int64>)

@@ -95,7 +95,12 @@ enum Rollup {
       var row = Row(key: key, totals: summary.totals[key] ?? ReceiptTotals())
       try append(&row)
     }
-    text.append(contentsOf: summary.closed.map { LineWriter.hex($0) }.joined(separator: " ").utf8)
+    for (i, job) in summary.closed.enumerated() {
+      if i > 0 { text.append(0x20) }
+      for digit in stride(from: 15, through: 0, by: -1) {
+        text.append(Hex.digits[Int(truncatingIfNeeded: job >> UInt64(4 * digit)) & 15])
+      }
+    }
     text.append(0x0A)
     for entry in carried { text.append(contentsOf: try entry.line()) }
     text.append(contentsOf: SHA256.hash(text).hex.utf8)
