@@ -203,10 +203,12 @@ func receipt(_ seal: Seal) -> Receipts.Receipt {
         switch Int.random(in: 0..<12, using: &dice) {
         case 0..<5:
           node.length = Int.random(in: 1...9, using: &dice)
+          let isOwn = Int.random(in: 0..<10, using: &dice) == 0
           _ = node.submit(
-            UInt64(number), client: client, known: Int.random(in: 0..<8, using: &dice) > 0,
+            UInt64(number), client: isOwn ? "operator" : client,
+            known: isOwn || Int.random(in: 0..<8, using: &dice) > 0,
             prompt: Int.random(in: 1...60, using: &dice), limit: Int.random(in: 1...9, using: &dice),
-            origin: Int.random(in: 0..<10, using: &dice) == 0 ? .chat : .client)
+            origin: isOwn ? .chat : .client)
         case 5: node.finish()
         case 6: _ = node.step()
         case 7: node.send(.clientGone(JobID(UInt64(Int.random(in: 1...number, using: &dice)))))

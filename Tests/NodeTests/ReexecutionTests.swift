@@ -181,10 +181,10 @@ struct ReexecutionTests {
     for part in parts {
       let scratch = try ScratchDirectory()
       setenv("HOTPOT_ISA", part.level.name, 1)
-      // Memory for 1,024 tokens under twelve jobs of up to 360: somebody is always moved out.
+      // Memory for 512 tokens under twelve jobs of up to 360: somebody is always moved out.
       let served = try Served(
         scratch.path,
-        "{ threads: \(part.threads), kv_tokens: 1024, http: { listen: 'none' }, queue: { running: 8 }, audits: { share: 0, keep_transcripts_s: 0 } }",
+        "{ threads: \(part.threads), kv_tokens: 512, http: { listen: 'none' }, queue: { running: 8 }, audits: { share: 0, keep_transcripts_s: 0 } }",
         model: path)
       unsetenv("HOTPOT_ISA")
       let made = try served.generate(tokens: Int(Double(total) * part.share), width: 12, &dice)
