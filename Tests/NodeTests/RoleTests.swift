@@ -22,6 +22,7 @@ import Testing
     revoke-client        no  no  no  yes no
     limit-client         no  no  no  yes no
     settle               no  no  no  yes no
+    correct              no  no  no  yes no
     statement            no  no  no  yes no
     set-limits           no  no  no  yes no
     set-key              no  no  no  yes no
@@ -68,7 +69,8 @@ import Testing
     case "revoke-client": return .revokeClient(tag: 7, name: "mallory")
     case "limit-client": return .limitClient(tag: 7, name: "mallory", budget: "1")
     case "settle": return .settle(tag: 7, client: "mallory", amount: "1", reference: "r")
-    case "statement": return .statement(tag: 7, client: "mallory", since: nil, csv: true)
+    case "correct": return .correct(tag: 7, client: "mallory", amount: "1", reason: "r")
+    case "statement": return .statement(tag: 7, client: "mallory", since: nil, until: nil, form: .csv)
     case "set-limits": return .setLimits(tag: 7, name: "mallory", changes: LimitChanges(budget: "1"))
     case "set-key": return .setKey(tag: 7, name: "mallory", key: "")
     case "voucher": return .voucher(tag: 7, client: "mallory", text: "", signature: "")

@@ -69,7 +69,8 @@ extension ControlRequest {
     switch self {
     case .hello(_, let every, _): every == 0
     case .submit, .restrict: true
-    case .command, .seen, .snapshot, .clients, .addClient, .revokeClient, .limitClient, .settle, .correct, .cosign,
+    case .command, .seen, .snapshot, .clients, .addClient, .revokeClient, .limitClient, .settle, .correct,
+      .cosign,
       .exportReceipt, .earnings, .statement, .setLimits, .setKey, .voucher, .exportVoucher:
       false
     }
@@ -86,7 +87,9 @@ extension ControlRequest {
     case .command(_, let command): command.leastRole
     // A witness' signature is checked against its own key.
     case .cosign: .operator
-    case .addClient, .revokeClient, .limitClient, .settle, .correct, .statement, .setLimits, .setKey, .voucher: .owner
+    case .addClient, .revokeClient, .limitClient, .settle, .correct, .statement, .setLimits, .setKey,
+      .voucher:
+      .owner
     }
   }
 
@@ -96,7 +99,8 @@ extension ControlRequest {
     case .hello, .restrict, .seen: 0
     case .command(let tag, _), .snapshot(let tag), .submit(let tag, _, _), .clients(let tag),
       .addClient(let tag, _), .revokeClient(let tag, _), .limitClient(let tag, _, _),
-      .settle(let tag, _, _, _), .correct(let tag, _, _, _), .cosign(let tag, _, _, _), .exportReceipt(let tag, _), .earnings(let tag, _),
+      .settle(let tag, _, _, _), .correct(let tag, _, _, _), .cosign(let tag, _, _, _),
+      .exportReceipt(let tag, _), .earnings(let tag, _),
       .statement(let tag, _, _, _, _), .setLimits(let tag, _, _), .setKey(let tag, _, _),
       .voucher(let tag, _, _, _), .exportVoucher(let tag, _):
       tag
