@@ -387,7 +387,7 @@ struct ReexecutionTests {
         }
         var receipt = Receipts.Receipt()
         receipt.modelSHA256 = digest
-        receipt.numerics = Engine.Profile.a12.numericsVersion
+        receipt.numerics = engine.configuration.profile.numericsVersion
         receipt.promptTokens = prompt
         receipt.completionTokens = count
         receipt.maxTokens = count
