@@ -211,10 +211,12 @@ enum StatusPage {
     }
     var text = """
       today        \(money(earnings.today))
-      electricity  \(money(earnings.costToday)), \(Self.reading(earnings.energyToday) { "\(($0 / 3_600).rounded() / 1_000) kWh" })
+      electricity  \(money(earnings.costToday))
+      energy       \(Self.reading(earnings.energyToday) { "\(($0 / 3_600).rounded() / 1_000) kWh" })
       net today    \(money(earnings.todayNet))
-      per hour     \(money(earnings.perHour)), \(money(earnings.netPerHour)) after electricity
-      per million  \(money(earnings.netPerMillion)) tokens, after electricity
+      net/million  \(money(earnings.netPerMillion))
+      per hour     \(money(earnings.perHour))
+      net/hour     \(money(earnings.netPerHour))
       projection   \(money(earnings.projectedDay)) for the day at that rate
       unsettled    \(money(earnings.unsettled))
       verified     \(money(earnings.verified))
