@@ -117,11 +117,14 @@ public final class SignalPipe {
     return count > 0 ? bytes.prefix(count).map { Int32($0) } : []
   }
 
-  /// Back to what the signals do by default.
+  /// Back to what the signals do by default; but a hang-up, and a pipe that nobody reads, stay without effect. The
+  /// terminal is gone or given back: what it says now must not end a node that serves on without it.
   public func close() {
     var action = sigaction()
-    action.__sigaction_handler.sa_handler = SIG_DFL
-    for signal in signals { sigaction(signal, &action, nil) }
+    for signal in signals {
+      action.__sigaction_handler.sa_handler = signal == SIGHUP || signal == SIGPIPE ? SIG_IGN : SIG_DFL
+      sigaction(signal, &action, nil)
+    }
     signalWriter = -1
     _ = Glibc.close(descriptor)
     _ = Glibc.close(writer)

@@ -46,6 +46,19 @@ private struct Rig {
   }
 }
 
+/// A node that serves on after its screen was closed once died of the hang-up that follows.
+@Suite struct SignalPipeTests {
+  @Test func afterwardsAHangUpHasNoEffect() throws {
+    let pipe = try #require(SignalPipe([SIGHUP, SIGUSR2]))
+    pipe.close()
+    var action = sigaction()
+    sigaction(SIGHUP, nil, &action)
+    #expect(unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1, "SIG_IGN")
+    sigaction(SIGUSR2, nil, &action)
+    #expect(unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 0, "SIG_DFL")
+  }
+}
+
 @Suite(.serialized) struct CursesScreenTests {
   private static let colors: [Color] =
     [
