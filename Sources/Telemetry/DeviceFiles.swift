@@ -1,5 +1,5 @@
 // DeviceFiles.swift: GPUs of amdgpu, i915 and xe, from the files that these drivers keep in /sys.
-// Leaves out NVIDIA (NVIDIALibrary) and threads (GPUWatch). Start at DeviceFiles.read, then Layout.
+// Leaves out their processes (ClientFiles), NVIDIA (NVIDIALibrary) and threads (GPUWatch). Start at DeviceFiles.read, then Layout.
 import Glibc
 
 /// The GPUs of one driver. Cards that come and go are found at the next look, every 10 samples.
@@ -20,6 +20,7 @@ package struct DeviceFiles: GPUSource {
   private let root: String
   private let driver: Driver
   private var cards: [DeviceCard] = []
+  private var clients: ClientFiles
   private var turn = 0
   private var buffer = [UInt8](repeating: 0, count: 4_096)
 
@@ -27,13 +28,20 @@ package struct DeviceFiles: GPUSource {
   package init(root: String = "", driver: Driver) {
     self.root = root
     self.driver = driver
+    clients = ClientFiles(root: root, driver: driver.rawValue)
   }
 
   package mutating func read(at time: Int64) -> DriverAnswer {
     if turn % Self.lookPeriod == 0 || (!cards.isEmpty && cards.contains { !$0.isThere }) { look() }
     turn &+= 1
     if cards.isEmpty { return .absent("no \(driver.rawValue) device") }
-    return .gpus(cards.map { $0.read(&buffer, at: time) })
+    let processes = clients.read(at: time)
+    return .gpus(
+      cards.map { card in
+        var reading = card.read(&buffer, at: time)
+        reading.processes = .value(processes[card.slot] ?? [])
+        return reading
+      })
   }
 
   private mutating func look() {

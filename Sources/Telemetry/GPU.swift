@@ -61,10 +61,14 @@ public struct GPUProcess: Sendable, Equatable, Codable {
   public let pid: Int32
   /// Bytes of the GPU's memory; nil where the driver does not tell.
   public let memory: Int64?
+  /// Of the time since the last sample in which its busiest engine worked for it, 0 to 1; nil where the driver does not
+  /// tell (NVIDIA's), and in the first sample.
+  public let share: Double?
 
-  public init(pid: Int32, memory: Int64?) {
+  public init(pid: Int32, memory: Int64?, share: Double? = nil) {
     self.pid = pid
     self.memory = memory
+    self.share = share
   }
 }
 

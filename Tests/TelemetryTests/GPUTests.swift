@@ -91,6 +91,64 @@ private func ask(_ watch: GPUWatch, at time: Int64) -> GPUSample {
     #expect(gpu.throttle == .value([]))
   }
 
+  /// fdinfo of i915 as drm-usage-stats.rst shows it: nanoseconds by engine.
+  @Test func processesOfAnIntegratedGPUAreReadFromTheirOpenDevices() throws {
+    let tree = try Tree()
+    try tree.write(
+      "/sys/class/drm/card0/device/uevent", "DRIVER=i915\nPCI_ID=8086:46A6\nPCI_SLOT_NAME=0000:00:02.0")
+    func client(_ render: Int, _ video: Int) -> String {
+      "pos:\t0\nflags:\t0100002\ndrm-driver:\ti915\ndrm-client-id:\t7\ndrm-pdev:\t0000:00:02.0\n"
+        + "drm-engine-render:\t\(render) ns\ndrm-engine-video:\t\(video) ns\ndrm-engine-capacity-video:\t2"
+    }
+    try tree.open("/dev/dri/renderD128", pid: 4711, descriptor: 5, client(1_000_000_000, 500))
+    // The same client under another number, another driver's device, and no device at all.
+    try tree.open("/dev/dri/renderD128", pid: 4711, descriptor: 6, client(1_000_000_000, 500))
+    try tree.open(
+      "/dev/dri/card1", pid: 99, descriptor: 3,
+      "drm-driver:\tnouveau\ndrm-pdev:\t0000:00:02.0\ndrm-client-id: 1")
+    try tree.open("/dev/null", pid: 98, descriptor: 0, "pos:\t0")
+    var source = DeviceFiles(root: tree.root, driver: .i915)
+    guard case .gpus(let first) = source.read(at: 0) else { throw POSIXError(.ENODEV) }
+    #expect(first.first?.processes == .value([GPUProcess(pid: 4711, memory: nil, share: nil)]))
+    // In 2 s half a second of rendering, and 3 s of video on two engines.
+    for descriptor in [5, 6] {
+      try tree.write("/proc/4711/fdinfo/\(descriptor)", client(1_500_000_000, 3_000_000_500))
+    }
+    guard case .gpus(let later) = source.read(at: 2 * second) else { throw POSIXError(.ENODEV) }
+    #expect(later.first?.processes == .value([GPUProcess(pid: 4711, memory: nil, share: 0.75)]))
+    // Gone, and nothing else changes.
+    try tree.remove("/proc/4711")
+    guard case .gpus(let last) = source.read(at: 3 * second) else { throw POSIXError(.ENODEV) }
+    #expect(last.first?.processes == .value([]))
+    #expect(last.first?.name == "Intel GPU (8086:46A6)")
+  }
+
+  /// fdinfo of xe counts cycles of cycles; amdgpu tells its memory in KiB.
+  @Test func processesOfXeAndAmdgpuTellTheirMemory() throws {
+    let tree = try Tree()
+    try tree.write("/sys/class/drm/card1/device/uevent", "DRIVER=xe\nPCI_SLOT_NAME=0000:03:00.0")
+    try tree.addRadeon(4)
+    func xe(_ busy: Int, _ total: Int) -> String {
+      "drm-driver:\txe\ndrm-client-id:\t20\ndrm-pdev:\t0000:03:00.0\ndrm-total-vram0:\t80 MiB\n"
+        + "drm-resident-vram0:\t64 MiB\ndrm-resident-system:\t9 KiB\ndrm-cycles-rcs:\t\(busy)\n"
+        + "drm-total-cycles-rcs:\t\(total)\ndrm-cycles-bcs:\t0\ndrm-total-cycles-bcs:\t\(total)"
+    }
+    try tree.open("/dev/dri/renderD129", pid: 12, descriptor: 8, xe(100, 1_000))
+    try tree.open(
+      "/dev/dri/renderD130", pid: 13, descriptor: 4,
+      "drm-driver:\tamdgpu\ndrm-client-id:\t3\ndrm-pdev:\t0000:04:00.0\ndrm-memory-vram:\t2048 KiB\n"
+        + "drm-engine-gfx:\t5 ns")
+    var (xes, radeons) = (
+      DeviceFiles(root: tree.root, driver: .xe), DeviceFiles(root: tree.root, driver: .amdgpu)
+    )
+    _ = xes.read(at: 0)
+    try tree.write("/proc/12/fdinfo/8", xe(350, 2_000))
+    guard case .gpus(let cards) = xes.read(at: second) else { throw POSIXError(.ENODEV) }
+    #expect(cards.first?.processes == .value([GPUProcess(pid: 12, memory: 64 << 20, share: 0.25)]))
+    guard case .gpus(let others) = radeons.read(at: second) else { throw POSIXError(.ENODEV) }
+    #expect(others.first?.processes == .value([GPUProcess(pid: 13, memory: 2 << 20, share: nil)]))
+  }
+
   @Test func aFileThatGoesTakesItsOwnReadingOnlyAndComesBack() throws {
     let tree = try Tree()
     try tree.addRadeon(0)

@@ -22,7 +22,7 @@ final class Tree {
     let full = root + path
     try FileManager.default.createDirectory(
       atPath: (full as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-    let file = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    let file = Glibc.open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard file >= 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
     defer { close(file) }
     let bytes = Array((text + "\n").utf8)
@@ -31,6 +31,16 @@ final class Tree {
 
   func write(_ files: [String: String], under directory: String) throws {
     for (name, text) in files { try write("\(directory)/\(name)", text) }
+  }
+
+  /// A process with an open device, and the kernel's account of it.
+  func open(_ device: String, pid: Int, descriptor: Int, _ account: String) throws {
+    let process = "/proc/\(pid)"
+    try FileManager.default.createDirectory(
+      atPath: root + process + "/fd", withIntermediateDirectories: true)
+    try FileManager.default.createSymbolicLink(
+      atPath: "\(root)\(process)/fd/\(descriptor)", withDestinationPath: device)
+    try write("\(process)/fdinfo/\(descriptor)", account)
   }
 
   func remove(_ path: String) throws { try FileManager.default.removeItem(atPath: root + path) }
