@@ -70,14 +70,16 @@ extension ComputeSnapshot {
       networkIn: network.0, networkOut: network.1, gpus: gpus.gpus.map { $0.map { GPUSnapshot($0) } },
       container: sample.container.words(
         cores: cores.current?.count ?? ProcessInfo.processInfo.processorCount,
-        memoryTotal: sample.memory.total.current))
+        memoryTotal: sample.memory.total.current),
+      cpuClock: sample.processor.frequency, cpuWait: sample.processor.total.map(\.iowait),
+      cpuSteal: sample.processor.total.map(\.steal), mappedMemory: sample.memory.residentFile,
+      diskRead: sample.disk.read, diskWritten: sample.disk.written)
   }
 }
 
 extension GPUSnapshot {
   init(_ gpu: GPUReading) {
-    var reasons = gpu.throttle.current ?? []
-    if let count = gpu.uncorrectedErrors.current, count > 0 { reasons.append("\(count) memory errors") }
+    let reasons = gpu.throttle.current ?? []
     // A divided GPU is one entry; what uses its parts is among the processes.
     let parts = gpu.parts.current ?? []
     self.init(
@@ -87,8 +89,12 @@ extension GPUSnapshot {
       throttle: reasons.isEmpty ? nil : reasons.joined(separator: ", "),
       processes: gpu.processes.map { processes in
         processes.map { process in
-          "pid \(process.pid)" + (process.memory.map { ", \($0 >> 20) MiB" } ?? "")
+          "pid \(process.pid)" + (process.share.map { " \(Int(($0 * 100).rounded())) %" } ?? "")
+            + (process.memory.map { " \($0 >> 20) MiB" } ?? "")
         }
-      })
+      },
+      slowdownTemperature: gpu.slowdownTemperature, memoryClock: gpu.memoryClock,
+      correctedErrors: gpu.correctedErrors, uncorrectedErrors: gpu.uncorrectedErrors,
+      received: gpu.received, sent: gpu.sent)
   }
 }

@@ -255,6 +255,16 @@ public struct ComputeSnapshot: Codable, Sendable, Equatable {
   public let gpus: Reading<[GPUSnapshot]>
   /// Limits of the container, in words, for example `2 of 64 cores, 8 GiB`; nil without any.
   public let container: String?
+  /// Mean clock of the cores in MHz.
+  public let cpuClock: Reading<Double>
+  /// Of all processors' time: waiting for the disk, and taken by the hypervisor for others.
+  public let cpuWait: Reading<Double>
+  public let cpuSteal: Reading<Double>
+  /// Of `residentMemory`, pages of mapped files: the model.
+  public let mappedMemory: Reading<Int64>
+  /// Of the device under the state.
+  public let diskRead: Reading<Double>
+  public let diskWritten: Reading<Double>
 
   public init(
     cpu: Reading<Double>, cores: Reading<[Double]>, cpuTemperature: Reading<Double>,
@@ -262,8 +272,20 @@ public struct ComputeSnapshot: Codable, Sendable, Equatable {
     load: Reading<[Double]>, memoryUsed: Reading<Int64>, memoryTotal: Reading<Int64>,
     swapUsed: Reading<Int64>, residentMemory: Reading<Int64>, cpuPressure: Reading<Double>,
     memoryPressure: Reading<Double>, ioPressure: Reading<Double>, diskFree: Reading<Int64>,
-    networkIn: Reading<Double>, networkOut: Reading<Double>, gpus: Reading<[GPUSnapshot]>, container: String?
+    networkIn: Reading<Double>, networkOut: Reading<Double>, gpus: Reading<[GPUSnapshot]>, container: String?,
+    cpuClock: Reading<Double> = .unavailable("not measured"),
+    cpuWait: Reading<Double> = .unavailable("not measured"),
+    cpuSteal: Reading<Double> = .unavailable("not measured"),
+    mappedMemory: Reading<Int64> = .unavailable("not measured"),
+    diskRead: Reading<Double> = .unavailable("not measured"),
+    diskWritten: Reading<Double> = .unavailable("not measured")
   ) {
+    self.cpuClock = cpuClock
+    self.cpuWait = cpuWait
+    self.cpuSteal = cpuSteal
+    self.mappedMemory = mappedMemory
+    self.diskRead = diskRead
+    self.diskWritten = diskWritten
     self.cpu = cpu
     self.cores = cores
     self.cpuTemperature = cpuTemperature
@@ -297,12 +319,34 @@ public struct GPUSnapshot: Codable, Sendable, Equatable {
   /// Why it runs slower than it could, in words; nil when nothing holds it back.
   public let throttle: String?
   public let processes: Reading<[String]>
+  /// Where the driver begins to slow it down.
+  public let slowdownTemperature: Reading<Double>
+  /// MHz.
+  public let memoryClock: Reading<Double>
+  /// Memory errors (ECC) since the driver was loaded.
+  public let correctedErrors: Reading<Int64>
+  public let uncorrectedErrors: Reading<Int64>
+  /// Bytes/s over PCIe, from the GPU's side.
+  public let received: Reading<Double>
+  public let sent: Reading<Double>
 
   public init(
     name: String, utilization: Reading<Double>, memoryUsed: Reading<Int64>, memoryTotal: Reading<Int64>,
     temperature: Reading<Double>, power: Reading<Double>, powerLimit: Reading<Double>, clock: Reading<Double>,
-    throttle: String?, processes: Reading<[String]>
+    throttle: String?, processes: Reading<[String]>,
+    slowdownTemperature: Reading<Double> = .unavailable("not measured"),
+    memoryClock: Reading<Double> = .unavailable("not measured"),
+    correctedErrors: Reading<Int64> = .unavailable("not measured"),
+    uncorrectedErrors: Reading<Int64> = .unavailable("not measured"),
+    received: Reading<Double> = .unavailable("not measured"),
+    sent: Reading<Double> = .unavailable("not measured")
   ) {
+    self.slowdownTemperature = slowdownTemperature
+    self.memoryClock = memoryClock
+    self.correctedErrors = correctedErrors
+    self.uncorrectedErrors = uncorrectedErrors
+    self.received = received
+    self.sent = sent
     self.name = name
     self.utilization = utilization
     self.memoryUsed = memoryUsed
@@ -543,11 +587,17 @@ public struct NodeHistory: Codable, Sendable, Equatable {
   public let batchSize: [Double?]
   /// One array a GPU.
   public let gpu: [[Double?]]
+  /// Means of whole minutes, at most a day of them, the newest ended last.
+  public let decodeDay: [Double?]
+  public let cpuDay: [Double?]
 
   public init(
     time: Microseconds, decode: [Double?], prefill: [Double?], cpu: [Double?], memory: [Double?],
-    kvInUse: [Double?], batchSize: [Double?], gpu: [[Double?]]
+    kvInUse: [Double?], batchSize: [Double?], gpu: [[Double?]], decodeDay: [Double?] = [],
+    cpuDay: [Double?] = []
   ) {
+    self.decodeDay = decodeDay
+    self.cpuDay = cpuDay
     self.time = time
     self.decode = decode
     self.prefill = prefill

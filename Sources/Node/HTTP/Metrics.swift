@@ -49,6 +49,20 @@ extension NodeState {
     page.gauge("cpu_utilization", "Use of all processors, 0 to 1.", compute?.cpu.current)
     page.gauge("cpu_temperature_celsius", "Package temperature.", compute?.cpuTemperature.current)
     page.gauge("cpu_power_watts", "Package power.", compute?.cpuPower.current)
+    page.gauge("cpu_clock_hertz", "Mean clock of the cores.", compute?.cpuClock.current.map { $0 * 1e6 })
+    page.gauge("cpu_steal", "Time taken by the hypervisor, 0 to 1.", compute?.cpuSteal.current)
+    page.gauge("cpu_wait", "Time spent waiting for the disk, 0 to 1.", compute?.cpuWait.current)
+    for (name, pressure) in [
+      ("cpu", compute?.cpuPressure), ("memory", compute?.memoryPressure), ("io", compute?.ioPressure),
+    ] {
+      page.gauge(
+        "pressure", "Time in which some task waited, 0 to 1 (PSI, 10 s).", pressure?.current,
+        extra: ("resource", name))
+    }
+    page.gauge(
+      "memory_used_bytes", "Memory in use on the machine.", compute?.memoryUsed.current.map { Double($0) })
+    page.gauge("disk_read_bytes_per_second", "Under the state.", compute?.diskRead.current)
+    page.gauge("disk_written_bytes_per_second", "Under the state.", compute?.diskWritten.current)
     page.gauge(
       "resident_memory_bytes", "Memory of this process.", compute?.residentMemory.current.map { Double($0) })
     page.gauge("disk_free_bytes", "Free where the state lives.", compute?.diskFree.current.map { Double($0) })
@@ -60,6 +74,17 @@ extension NodeState {
         extra: label)
       page.gauge("gpu_temperature_celsius", "Temperature of a GPU.", gpu.temperature.current, extra: label)
       page.gauge("gpu_power_watts", "Power of a GPU.", gpu.power.current, extra: label)
+      page.gauge(
+        "gpu_clock_hertz", "Clock of a GPU's cores.", gpu.clock.current.map { $0 * 1e6 }, extra: label)
+      page.gauge(
+        "gpu_errors_corrected", "Memory errors that were corrected.",
+        gpu.correctedErrors.current.map { Double($0) }, extra: label)
+      page.gauge(
+        "gpu_errors_uncorrected", "Memory errors that were not.",
+        gpu.uncorrectedErrors.current.map { Double($0) }, extra: label)
+      page.gauge(
+        "gpu_pcie_received_bytes_per_second", "Over PCIe, by the GPU.", gpu.received.current, extra: label)
+      page.gauge("gpu_pcie_sent_bytes_per_second", "Over PCIe, by the GPU.", gpu.sent.current, extra: label)
     }
     return page.text
   }

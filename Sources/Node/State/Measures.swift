@@ -115,3 +115,36 @@ struct SampleRing: Sendable {
   /// Oldest first.
   var ordered: [Double?] { Array(values[next...] + values[..<next]) }
 }
+
+/// Means of whole minutes. A minute in which nothing was known is nil.
+struct MinuteRing: Sendable {
+  private var ring: SampleRing
+  private var minute: Int64?
+  private var sum = 0.0
+  private var count = 0
+  private let capacity: Int64
+
+  init(capacity: Int) {
+    ring = SampleRing(capacity: capacity)
+    self.capacity = Int64(capacity)
+  }
+
+  /// - minute: since 1970, by the wall; one that is earlier (a clock set back) counts to the one before
+  mutating func add(_ value: Double?, minute now: Int64) {
+    if let minute, now > minute {
+      ring.add(count > 0 ? sum / Double(count) : nil)
+      // The machine slept.
+      for _ in 0..<min(now - minute - 1, capacity) { ring.add(nil) }
+      sum = 0
+      count = 0
+    }
+    minute = max(minute ?? now, now)
+    if let value {
+      sum += value
+      count += 1
+    }
+  }
+
+  /// Oldest first; the minute that runs is not in it.
+  var ordered: [Double?] { ring.ordered }
+}
