@@ -29,8 +29,7 @@ enum StatusPage {
       "\(reading(speed.firstTokenP50) { "p50 \(rounded($0)) ms" }), \(reading(speed.firstTokenP99) { "p99 \(rounded($0)) ms" })"
     )
     row("KV in use", reading(speed.kvInUse) { "\(rounded($0 * 100)) %" })
-    row("cpu", reading(snapshot.compute.cpu) { "\(rounded($0 * 100)) %" })
-    row("memory", reading(snapshot.compute.residentMemory) { "\($0 >> 20) MiB resident" })
+    machine(snapshot.compute, row)
     let receipts = snapshot.receipts
     row(
       "receipts",
@@ -40,6 +39,39 @@ enum StatusPage {
     row("today", reading(snapshot.earnings.today) { "\(Amount(micro: $0)) \(node.currency)" })
     row("unsettled", reading(snapshot.earnings.unsettled) { "\(Amount(micro: $0)) \(node.currency)" })
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  private static func machine(_ compute: ComputeSnapshot, _ row: (String, String) -> Void) {
+    row(
+      "cpu",
+      reading(compute.cpu) { "\(rounded($0 * 100)) %" }
+        + (compute.cpuTemperature.current.map { ", \(rounded($0)) C" } ?? "")
+        + (compute.cpuPower.current.map { ", \(rounded($0)) W" } ?? "")
+        + (compute.container.map { ", \($0)" } ?? ""))
+    row(
+      "memory",
+      reading(compute.residentMemory) { "\($0 >> 20) MiB resident" }
+        + (compute.memoryUsed.current.map { ", \($0 >> 20) MiB of the machine used" } ?? ""))
+    row("disk", reading(compute.diskFree) { "\($0 >> 30) GiB free" })
+    row(
+      "waits",
+      "cpu \(reading(compute.cpuPressure) { "\(rounded($0 * 100)) %" }), "
+        + "memory \(reading(compute.memoryPressure) { "\(rounded($0 * 100)) %" }), "
+        + "i/o \(reading(compute.ioPressure) { "\(rounded($0 * 100)) %" })")
+    guard let gpus = compute.gpus.current else {
+      row("gpu", reading(compute.gpus) { "\($0.count)" })
+      return
+    }
+    for (index, gpu) in gpus.enumerated() {
+      let errors = gpu.uncorrectedErrors.current ?? 0
+      row(
+        "gpu \(index)",
+        "\(gpu.name), \(reading(gpu.utilization) { "\(rounded($0 * 100)) %" })"
+          + (gpu.memoryUsed.current.map { ", \($0 >> 20) MiB" } ?? "")
+          + (gpu.temperature.current.map { ", \(rounded($0)) C" } ?? "")
+          + (gpu.power.current.map { ", \(rounded($0)) W" } ?? "")
+          + (errors > 0 ? ", \(errors) memory errors" : "") + (gpu.throttle.map { ", slowed: \($0)" } ?? ""))
+    }
   }
 
   static func jobs(_ rows: [JobRow]) -> String {

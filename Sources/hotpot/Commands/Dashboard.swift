@@ -81,18 +81,23 @@ extension Command {
 enum DashboardSetup {
   static func options(_ arguments: Arguments) throws -> DashboardOptions {
     var options = DashboardOptions()
+    let folder = NodeSetup.configurationDirectory + "/themes"
+    if FileManager.default.fileExists(atPath: folder) {
+      for file in try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+      where file.hasSuffix(".theme") {
+        options.themes.append(try theme(folder + "/" + file))
+      }
+    }
     if let name = arguments.string("theme") {
-      if let theme = Theme.shipped(name) {
+      if let theme = options.themes.last(where: { $0.name == name }) {
         options.theme = theme
       } else if name.contains("/") || name.hasSuffix(".theme") {
-        let text = String(decoding: try Command.readFile(name), as: UTF8.self)
-        options.theme = try Theme(
-          name: ((name as NSString).lastPathComponent as NSString).deletingPathExtension, file: text)
+        options.theme = try theme(name)
       } else {
         throw Failure(
           .usage, "there is no theme '\(name)'",
           hint:
-            "there are \(Theme.shipped.map(\.name).joined(separator: ", ")); a file is named with its path")
+            "there are \(options.themes.map(\.name).joined(separator: ", ")); a file is named with its path")
       }
     }
     let keymap = arguments.string("keymap") ?? NodeSetup.configurationDirectory + "/keymap"
@@ -101,6 +106,18 @@ enum DashboardSetup {
     }
     options.bell = !arguments.has("no-bell")
     return options
+  }
+
+  private static func theme(_ path: String) throws -> Theme {
+    let text = String(decoding: try Command.readFile(path), as: UTF8.self)
+    do throws(ThemeError) {
+      return try Theme(
+        name: ((path as NSString).lastPathComponent as NSString).deletingPathExtension, file: text)
+    } catch {
+      throw Failure(
+        .badData, "theme '\(path)' line \(error.line): found \(error.found), wanted \(error.wanted)",
+        hint: "correct that line, or take the file away")
+    }
   }
 
   static func wantsTerminal() throws {
