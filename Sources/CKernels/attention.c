@@ -175,12 +175,15 @@ static bool begin(part *p, const ck_attention *a, uint32_t chain, float *scores,
   return true;
 }
 
-// Turns to KV head `head`; after it come the next head of the chain, or the next chain's first.
-static void turn(part *p, const ck_attention *a, uint32_t head, uint32_t kv_heads, uint32_t next_chain) {
+// Turns to KV head `head`; after it come `pages` of the next head of the chain, or `next` of the next chain's first.
+static void turn(
+    part *p, const ck_attention *a, uint32_t head, uint32_t kv_heads, const uint16_t *pages,
+    uint32_t next_chain, const uint16_t *next) {
   uint32_t end_page = padded(a->first_position + 1) / CK_PAGE;
   p->attention.kv_head = head;
   p->rows.queries = a->queries + (size_t)head * a->group * a->head_size;
   bool more = head + 1 < kv_heads;
+  p->rows.next = more ? pages : next;
   p->rows.next_head = more ? head + 1 : 0;
   p->rows.next_page = more ? p->rows.first_page : next_chain * CHAIN_PAGES;
   p->rows.next_end = more ? p->rows.end_page : end_page;
@@ -195,7 +198,7 @@ void ck_attend_scores(
   uint32_t positions = (p.rows.end_page - p.rows.first_page) * CK_PAGE;
   float *base = p.rows.scores;
   for (uint32_t head = 0; head < kv_heads; head++) {
-    turn(&p, a, head, kv_heads, next_chain);
+    turn(&p, a, head, kv_heads, a->keys, next_chain, next_chain > chain ? a->keys : a->values);
     p.rows.scores = base + stride * head * a->group;
     kernels->scores(&p.rows);
     for (uint32_t r = 0; r < a->group; r++) {
@@ -217,7 +220,7 @@ void ck_attend_mix(
   uint32_t heads = kv_heads * a->group;
   float *base = p.rows.scores;
   for (uint32_t head = 0; head < kv_heads; head++) {
-    turn(&p, a, head, kv_heads, next_chain);
+    turn(&p, a, head, kv_heads, a->values, next_chain, a->values);
     p.rows.scores = base + stride * head * a->group;
     for (uint32_t r = 0; r < a->group; r++) {
       float most = largest[head * a->group + r];

@@ -211,7 +211,7 @@ CK_INLINE __m256 unsigned_bytes(const uint8_t *p) {
 // Eight rows of a tile against T tokens. `scales` and `quants` point at the first block; `half` is 0 or 1.
 CK_INLINE void half_products(
     const shape s, const uint32_t T, const uint8_t *scales, const uint8_t *quants, uint32_t half,
-    ptrdiff_t ahead, uint32_t blocks, const ck_record *records, size_t stride, float *dst) {
+    ck_ahead ahead, uint32_t blocks, const ck_record *records, size_t stride, float *dst) {
   const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
   const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
   const uint32_t run = super ? 8 : 1;
@@ -273,9 +273,9 @@ CK_INLINE void half_products(
       }
       // the tiles after these, into the second level cache; the second half finds its own in the first
       if (half == 0) {
-        _mm_prefetch((const char *)(scales + ahead), _MM_HINT_T1);
+        _mm_prefetch((const char *)(scales + ahead.scales), _MM_HINT_T1);
         for (int line = 0; line < s.low_bits + s.high_bits; line++) {
-          _mm_prefetch((const char *)(quants + ahead + 64 * line), _MM_HINT_T1);
+          _mm_prefetch((const char *)(quants + ahead.quants + 64 * line), _MM_HINT_T1);
         }
       }
       __m256i isums[4];
@@ -333,8 +333,7 @@ CK_INLINE void half_products(
 typedef struct job {
   const uint8_t *tile;
   size_t scales_bytes;
-  // from the tile to the memory to ask for
-  ptrdiff_t ahead;
+  ck_ahead ahead;
   uint32_t blocks;
   const uint8_t *records;
   size_t stride;
@@ -474,12 +473,12 @@ static void products(
     return;
   }
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
-  ptrdiff_t distance = distance_to(ahead, matrix->data + tile_bytes * tile);
+  ck_ahead from = ck_ahead_of(tile_bytes, distance_to(ahead, matrix->data + tile_bytes * tile));
   for (uint32_t i = 0; i < tiles; i++) {
     job j = {
         .tile = matrix->data + tile_bytes * (tile + i),
         .scales_bytes = ck_scales_bytes(ck_traits_of(matrix->type), matrix->cols),
-        .ahead = distance,
+        .ahead = from,
         .blocks = matrix->cols / 32,
         .records = input->blocks + input->block_stride * token,
         .stride = input->block_stride,

@@ -220,7 +220,7 @@ CK_INLINE __m512 bytes_float(const uint8_t *p) {
 // One tile of 16 rows against T tokens: the chain of N1 item 3 in T registers.
 CK_INLINE void tile_products(
     const shape s, const ck_profile profile, const uint32_t T, const uint8_t *scales, const uint8_t *quants,
-    ptrdiff_t ahead, uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
+    ck_ahead ahead, uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
   const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
   const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
   const uint32_t run = super ? 8 : 1;
@@ -283,9 +283,10 @@ CK_INLINE void tile_products(
       }
       unpack(s, quants, w);
       // With few tokens a tile's arithmetic takes less time than its memory, and leaves too few loads in flight to hide it.
-      _mm_prefetch((const char *)(scales + ahead), _MM_HINT_T1);
+      _mm_prefetch((const char *)(scales + ahead.scales), _MM_HINT_T1);
       for (int line = 0; line < s.low_bits + s.high_bits; line++) {
-        _mm_prefetch((const char *)(quants + ahead + 64 * line), _MM_HINT_T1);
+        _mm_prefetch((const char *)(quants + ahead.quants + 64 * line), _MM_HINT_T1);
+        _mm_prefetch((const char *)(quants + ahead.near + 64 * line), _MM_HINT_T0);
       }
 #pragma clang loop unroll(full)
       for (uint32_t t = 0; t < T; t++) {
@@ -322,8 +323,7 @@ CK_INLINE void tile_products(
 typedef struct job {
   const uint8_t *tile;
   size_t scales_bytes;
-  // from the tile to the memory to ask for
-  ptrdiff_t ahead;
+  ck_ahead ahead;
   uint32_t blocks;
   const uint8_t *records;
   size_t stride;
@@ -465,7 +465,9 @@ static void float_products(
   float_job j = {
       .tile = matrix->data + tile_bytes * tile,
       .tile_bytes = tile_bytes,
-      .ahead = distance_to(ahead, matrix->data + tile_bytes * tile),
+      // four big tiles side by side ask for themselves
+      .ahead = tile_bytes > 2 * CK_BIG_TILE ? CK_AHEAD / 4
+                                            : distance_to(ahead, matrix->data + tile_bytes * tile),
       .cols = matrix->cols,
       .x = input->values + input->value_stride * token,
       .stride = input->value_stride,
@@ -492,12 +494,12 @@ static void products(
     return;
   }
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
-  ptrdiff_t distance = distance_to(ahead, matrix->data + tile_bytes * tile);
+  ck_ahead from = ck_ahead_of(tile_bytes, distance_to(ahead, matrix->data + tile_bytes * tile));
   for (uint32_t i = 0; i < tiles; i++) {
     job j = {
         .tile = matrix->data + tile_bytes * (tile + i),
         .scales_bytes = ck_scales_bytes(ck_traits_of(matrix->type), matrix->cols),
-        .ahead = distance,
+        .ahead = from,
         .blocks = matrix->cols / 32,
         .records = input->blocks + input->block_stride * token,
         .stride = input->block_stride,

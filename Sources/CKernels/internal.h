@@ -105,7 +105,8 @@ typedef struct ck_rows {
   uint32_t count;
   uint32_t first_page;
   uint32_t end_page;
-  // what is read after end_page, to be asked for: pages next_page ..< next_end of KV head next_head; none where equal
+  // what is read after end_page, to be asked for: pages next_page ..< next_end of KV head next_head, keys or values; none where equal
+  const uint16_t *next;
   uint32_t next_head;
   uint32_t next_page;
   uint32_t next_end;
@@ -173,6 +174,29 @@ bool ck_amx_available(uint64_t enabled_state);
 // The way from one address to another, which need not be of one object.
 CK_INLINE ptrdiff_t distance_to(const uint8_t *to, const uint8_t *from) {
   return (ptrdiff_t)((intptr_t)to - (intptr_t)from);
+}
+
+// Where a tile's memory to ask for lies, from its scales and from its quants.
+typedef struct ck_ahead {
+  ptrdiff_t scales;
+  ptrdiff_t quants;
+  // from the quants to those that are to come from the second level cache into the first
+  ptrdiff_t near;
+} ck_ahead;
+
+enum {
+  // Memory that is asked for so many bytes ahead is there in time, and does not yet push out what is needed before it.
+  CK_AHEAD = 16 << 10,
+  CK_BIG_TILE = 16 << 10,
+  CK_NEAR = 1536,
+  CK_NEAR_IN_BIG_TILE = 3072,
+};
+
+// Small tiles ask for the tiles to come, `distance` on. A big one asks for itself and runs over into the next tile, whose scales lie
+// there first; what its quants leave out by that is asked for by its scales.
+CK_INLINE ck_ahead ck_ahead_of(size_t tile_bytes, ptrdiff_t distance) {
+  if (tile_bytes <= CK_BIG_TILE) return (ck_ahead){distance, distance, CK_NEAR};
+  return (ck_ahead){(ptrdiff_t)tile_bytes + CK_AHEAD, CK_AHEAD, CK_NEAR_IN_BIG_TILE};
 }
 
 const ck_kernels *ck_kernels_at(ck_level level);

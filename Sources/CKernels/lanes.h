@@ -157,7 +157,7 @@ CK_INLINE const uint16_t *page_ahead(
   if (page < end) return page_of(a, pages, page);
   uint32_t next = in->next_page + (page - end);
   if (next >= in->next_end) return here;
-  return pages + a->page_stride * (size_t)a->pages[next] + (size_t)in->next_head * a->head_size * CK_PAGE;
+  return in->next + a->page_stride * (size_t)a->pages[next] + (size_t)in->next_head * a->head_size * CK_PAGE;
 }
 
 // Scores of `rows` query rows at 16 positions of each of `pages` pages: one chain each.

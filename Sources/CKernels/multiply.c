@@ -26,29 +26,19 @@ void ck_blocks_read(
   ck_kernels_at(level)->blocks_read(profile, blocks, block, v, d, s);
 }
 
-typedef struct walk {
-  ck_range range;
-  uint32_t end_tile;
-  uint32_t end_token;
-  uint32_t tiles_at_once;
-  size_t tile_bytes;
-} walk;
-
-// Few tokens: several tiles at once keep more loads and chains in flight.
-static walk walk_of(const ck_matrix *matrix, ck_range range) {
-  walk w = {.range = range, .end_tile = ck_tile_count(matrix->rows)};
-  if (range.first_tile > w.end_tile) w.range.first_tile = w.end_tile;
-  if (range.tiles < w.end_tile - w.range.first_tile) w.end_tile = w.range.first_tile + range.tiles;
-  w.end_token = range.first_token + range.tokens;
-  w.tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
-  w.tiles_at_once = range.tokens <= CK_MAX_TOKENS / CK_MAX_TILES ? CK_MAX_TILES : 1;
-  return w;
+// What the tiles of one call read next: those behind them, or what the caller goes on with.
+static const uint8_t *after(
+    const ck_matrix *matrix, size_t tile_bytes, uint32_t tile, uint32_t end_tile, const uint8_t *next) {
+  return tile < end_tile || next == NULL ? matrix->data + tile_bytes * tile : next;
 }
 
-// What is read after the tiles before `tile`: those from there on, or what the caller goes on with.
-static const uint8_t *after(const walk *w, const ck_matrix *matrix, uint32_t tile) {
-  if (tile < w->end_tile || w->range.next == NULL) return matrix->data + w->tile_bytes * tile;
-  return w->range.next;
+// Few tokens: several tiles at once keep more loads and chains in flight.
+static uint32_t tiles_for(uint32_t tokens) {
+  return tokens <= CK_MAX_TOKENS / CK_MAX_TILES ? CK_MAX_TILES : 1;
+}
+
+static uint32_t least(uint32_t a, uint32_t b) {
+  return a < b ? a : b;
 }
 
 static void emit(
@@ -78,38 +68,157 @@ static void emit(
   }
 }
 
-void ck_multiply(
-    ck_level level, const ck_matrix *matrix, const ck_input *input, const ck_output *output, ck_range range) {
-  const ck_kernels *kernels = ck_kernels_at(level);
+// Arguments are apart, not in structures written just before: a load that spans several fresh stores waits until all stores are done,
+// those to lines that another thread has among them.
+static void multiply(
+    const ck_kernels *kernels, const ck_matrix *matrix, const ck_input *input, const ck_output *output,
+    uint32_t first_tile, uint32_t end_tile, uint32_t first_token, uint32_t end_token, const uint8_t *next) {
   _Alignas(64) float products[CK_MAX_TOKENS * CK_TILE_ROWS];
-  walk w = walk_of(matrix, range);
-  for (uint32_t token = range.first_token; token < w.end_token; token += CK_MAX_TOKENS) {
-    uint32_t tokens = w.end_token - token < CK_MAX_TOKENS ? w.end_token - token : CK_MAX_TOKENS;
-    for (uint32_t tile = w.range.first_tile; tile < w.end_tile; tile += w.tiles_at_once) {
-      uint32_t tiles = w.end_tile - tile < w.tiles_at_once ? w.end_tile - tile : w.tiles_at_once;
-      kernels->products(matrix, input, tile, tiles, token, tokens, after(&w, matrix, tile + tiles), products);
+  size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
+  uint32_t tiles_at_once = tiles_for(end_token - first_token);
+  for (uint32_t token = first_token; token < end_token; token += CK_MAX_TOKENS) {
+    uint32_t tokens = least(end_token - token, CK_MAX_TOKENS);
+    for (uint32_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
+      uint32_t tiles = least(end_tile - tile, tiles_at_once);
+      const uint8_t *ahead = after(matrix, tile_bytes, tile + tiles, end_tile, next);
+      kernels->products(matrix, input, tile, tiles, token, tokens, ahead, products);
       emit(matrix, output, tile, tiles, token, tokens, products);
     }
   }
 }
 
-void ck_multiply_gated(
-    ck_level level, const ck_matrix *gate, const ck_matrix *up, const ck_input *input, const ck_output *output,
-    ck_range range) {
-  const ck_kernels *kernels = ck_kernels_at(level);
+static void multiply_gated(
+    const ck_kernels *kernels, const ck_matrix *gate, const ck_matrix *up, const ck_input *input,
+    const ck_output *output, uint32_t first_tile, uint32_t end_tile, uint32_t first_token, uint32_t end_token,
+    const uint8_t *next) {
   _Alignas(64) float gates[CK_MAX_TOKENS * CK_TILE_ROWS];
   _Alignas(64) float ups[CK_MAX_TOKENS * CK_TILE_ROWS];
   ck_output plain = {.values = output->values, .stride = output->stride};
-  walk w = walk_of(gate, range);
+  size_t gate_bytes = ck_tile_bytes(gate->type, gate->cols);
   size_t up_bytes = ck_tile_bytes(up->type, up->cols);
-  for (uint32_t token = range.first_token; token < w.end_token; token += CK_MAX_TOKENS) {
-    uint32_t tokens = w.end_token - token < CK_MAX_TOKENS ? w.end_token - token : CK_MAX_TOKENS;
-    for (uint32_t tile = w.range.first_tile; tile < w.end_tile; tile += w.tiles_at_once) {
-      uint32_t tiles = w.end_tile - tile < w.tiles_at_once ? w.end_tile - tile : w.tiles_at_once;
+  uint32_t tiles_at_once = tiles_for(end_token - first_token);
+  for (uint32_t token = first_token; token < end_token; token += CK_MAX_TOKENS) {
+    uint32_t tokens = least(end_token - token, CK_MAX_TOKENS);
+    for (uint32_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
+      uint32_t tiles = least(end_tile - tile, tiles_at_once);
+      const uint8_t *ahead = after(gate, gate_bytes, tile + tiles, end_tile, next);
       kernels->products(gate, input, tile, tiles, token, tokens, up->data + up_bytes * tile, gates);
-      kernels->products(up, input, tile, tiles, token, tokens, after(&w, gate, tile + tiles), ups);
+      kernels->products(up, input, tile, tiles, token, tokens, ahead, ups);
       kernels->gate(ups, tiles * tokens * CK_TILE_ROWS, gates);
       emit(gate, &plain, tile, tiles, token, tokens, gates);
     }
   }
+}
+
+static uint32_t end_of(uint32_t first, uint32_t count, uint32_t limit) {
+  return first > limit || count > limit - first ? limit : first + count;
+}
+
+void ck_multiply(
+    ck_level level, const ck_matrix *matrix, const ck_input *input, const ck_output *output, ck_range range) {
+  uint32_t end = end_of(range.first_tile, range.tiles, ck_tile_count(matrix->rows));
+  multiply(
+      ck_kernels_at(level), matrix, input, output, range.first_tile, end, range.first_token,
+      range.first_token + range.tokens, range.next);
+}
+
+void ck_multiply_gated(
+    ck_level level, const ck_matrix *gate, const ck_matrix *up, const ck_input *input, const ck_output *output,
+    ck_range range) {
+  uint32_t end = end_of(range.first_tile, range.tiles, ck_tile_count(gate->rows));
+  multiply_gated(
+      ck_kernels_at(level), gate, up, input, output, range.first_tile, end, range.first_token,
+      range.first_token + range.tokens, range.next);
+}
+
+// ---------------------------------------------------------------- divided among threads
+
+static uint32_t token_units(const ck_division *d) {
+  return (d->tokens + d->tokens_at_once - 1) / d->tokens_at_once;
+}
+
+uint32_t ck_division_units(const ck_division *d, uint32_t tiles) {
+  return (tiles + d->tiles_at_once - 1) / d->tiles_at_once * token_units(d);
+}
+
+// The units of one worker: `step` workers on from itself whose part is being taken.
+typedef struct taker {
+  uint32_t units;
+  uint32_t step;
+  uint32_t unit;
+  // no more units of the own part follow
+  bool last;
+} taker;
+
+static bool take(taker *t, const ck_division *d) {
+  for (; t->step < d->workers; t->step++) {
+    uint32_t owner = (d->worker + t->step) % d->workers;
+    uint32_t first = (uint32_t)((uint64_t)t->units * owner / d->workers);
+    uint32_t end = (uint32_t)((uint64_t)t->units * (owner + 1) / d->workers);
+    uint32_t taken = ck_counter_take_below(&d->counters[owner], end - first);
+    if (taken == end - first) continue;
+    t->unit = first + taken;
+    t->last = t->step > 0 || t->unit + 1 == end;
+    return true;
+  }
+  return false;
+}
+
+void ck_multiply_part(
+    ck_level level, const ck_product *products, uint32_t count, const ck_input *input, const ck_division *d) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  uint32_t total = 0;
+  for (uint32_t i = 0; i < count; i++) total += ck_tile_count(products[i].matrix.rows);
+  uint32_t per_tile = token_units(d);
+  taker t = {.units = ck_division_units(d, total)};
+  while (take(&t, d)) {
+    uint32_t token = t.unit % per_tile * d->tokens_at_once;
+    uint32_t end_token = token + least(d->tokens_at_once, d->tokens - token);
+    uint32_t first = t.unit / per_tile * d->tiles_at_once;
+    uint32_t end = first + least(d->tiles_at_once, total - first);
+    uint32_t start = 0;
+    for (uint32_t i = 0; i < count; i++) {
+      const ck_matrix *matrix = &products[i].matrix;
+      uint32_t tiles = ck_tile_count(matrix->rows);
+      uint32_t from = first > start ? first - start : 0;
+      uint32_t to = end > start ? least(end - start, tiles) : 0;
+      start += tiles;
+      if (from >= to) continue;
+      const uint8_t *next = matrix->data + ck_tile_bytes(matrix->type, matrix->cols) * to;
+      if (to == tiles && i + 1 < count) next = products[i + 1].matrix.data;
+      if (t.last && end <= start) next = d->next;
+      multiply(kernels, matrix, input, &products[i].output, from, to, token, end_token, next);
+    }
+  }
+}
+
+void ck_multiply_gated_part(
+    ck_level level, const ck_matrix *gate, const ck_matrix *up, const ck_input *input, const ck_output *output,
+    const ck_division *d) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  uint32_t total = ck_tile_count(gate->rows);
+  size_t tile_bytes = ck_tile_bytes(gate->type, gate->cols);
+  uint32_t per_tile = token_units(d);
+  taker t = {.units = ck_division_units(d, total)};
+  while (take(&t, d)) {
+    uint32_t token = t.unit % per_tile * d->tokens_at_once;
+    uint32_t end_token = token + least(d->tokens_at_once, d->tokens - token);
+    uint32_t first = t.unit / per_tile * d->tiles_at_once;
+    uint32_t end = first + least(d->tiles_at_once, total - first);
+    const uint8_t *next = t.last ? d->next : gate->data + tile_bytes * end;
+    multiply_gated(kernels, gate, up, input, output, first, end, token, end_token, next);
+  }
+}
+
+uint64_t ck_read_memory(const void *bytes, size_t count) {
+  const uint8_t *at = bytes;
+  uint64_t sum[8] = {0};
+  for (size_t i = 0; i + 64 <= count; i += 64) {
+    // as far ahead as the kernels ask
+    __builtin_prefetch(at + i + (12 << 10), 0, 2);
+    uint64_t line[8];
+    memcpy(line, at + i, sizeof line);
+    for (int k = 0; k < 8; k++) sum[k] ^= line[k];
+  }
+  return sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^ sum[7];
 }

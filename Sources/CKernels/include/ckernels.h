@@ -312,7 +312,8 @@ enum { CK_CHAIN = 256 };
 // queries and results of head h are h * head_size floats on. Whoever scores a chain best mixes it too: its scores are in that
 // thread's cache. `next_chain` is what the caller goes on with, whose memory is asked for; the count of chains where nothing.
 
-/// Scores of positions 256 chain ..< 256 chain + 256, as far as the token sees.
+/// Scores of positions 256 chain ..< 256 chain + 256, as far as the token sees. A `next_chain` that is not behind `chain` is one that
+/// the caller goes on to mix.
 /// - scores: (kv_heads * group, stride), all chains; stride at least the positions, rounded up to 16
 /// - largest: (kv_heads * group), of this chain
 /// - scratch: 2 * 16 * head_size floats, aligned to 64
@@ -420,6 +421,44 @@ uint32_t ck_counter_take(ck_counter *counter);
 
 /// The same below `limit`; `limit` where all are taken, found out without disturbing whoever takes.
 uint32_t ck_counter_take_below(ck_counter *counter, uint32_t limit);
+
+// ---------------------------------------------------------------- products, divided among threads
+
+/// How threads divide the products of one input: into units of some tiles and tokens. The first `workers` parts of them, one behind
+/// the other, belong to a worker each, who takes its own in order, so that memory can be asked for ahead, and then what others have
+/// not come to. Every worker calls with the same division but for `worker` and `next`.
+typedef struct ck_division {
+  uint32_t tokens;
+  uint32_t tokens_at_once;
+  uint32_t tiles_at_once;
+  uint32_t worker;
+  uint32_t workers;
+  /// (workers), zero at first
+  ck_counter *counters;
+  /// Weights that this worker goes on with afterwards. May be NULL.
+  const uint8_t *_Nullable next;
+} ck_division;
+
+typedef struct ck_product {
+  ck_matrix matrix;
+  ck_output output;
+} ck_product;
+
+/// How many units that makes of `tiles` tiles.
+uint32_t ck_division_units(const ck_division *division, uint32_t tiles);
+
+/// This worker's units of the products, as ck_multiply computes them; tiles are counted through all of the products.
+void ck_multiply_part(
+    ck_level level, const ck_product *products, uint32_t count, const ck_input *input,
+    const ck_division *division);
+
+/// This worker's units of what ck_multiply_gated computes.
+void ck_multiply_gated_part(
+    ck_level level, const ck_matrix *gate, const ck_matrix *up, const ck_input *input, const ck_output *output,
+    const ck_division *division);
+
+/// Reads memory as fast as one thread can: for measuring. Returns a sum, so that nothing is left out.
+uint64_t ck_read_memory(const void *bytes, size_t count);
 
 #pragma clang assume_nonnull end
 

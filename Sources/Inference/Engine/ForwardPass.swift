@@ -134,13 +134,15 @@ final class ForwardPass {
         worker, run, plan.counters(phase), from: a.hidden, stride: a.hiddenStride,
         columns: shape.embeddingLength,
         norm: w.attentionNorm, for: [w.query, w.key, w.value])
-      multiply(
-        worker, run, plan.counters(phase + 1), &input, before: Upcoming(w.output),
-        [
-          Product(w.query, to: a.qkv, stride: a.qkvStride, bias: w.queryBias),
-          Product(w.key, to: a.qkv + queryLength, stride: a.qkvStride, bias: w.keyBias),
-          Product(w.value, to: a.qkv + queryLength + keyLength, stride: a.qkvStride, bias: w.valueBias),
-        ])
+      var part = division(
+        worker, plan.counters(phase + 1), tokens: n, of: Upcoming(w.query, w.key, w.value),
+        before: Upcoming(w.output))
+      let projections = [
+        product(w.query, to: a.qkv, stride: a.qkvStride, bias: w.queryBias),
+        product(w.key, to: a.qkv + queryLength, stride: a.qkvStride, bias: w.keyBias),
+        product(w.value, to: a.qkv + queryLength + keyLength, stride: a.qkvStride, bias: w.valueBias),
+      ]
+      ck_multiply_part(level, projections, 3, &input, &part)
       team.barrier()
 
       // q and k rotated, k and v into the cache, then softmax(q k) v per group of heads
@@ -175,9 +177,11 @@ final class ForwardPass {
         worker, run, plan.counters(phase + 4), from: a.attended, stride: a.attendedStride,
         columns: queryLength,
         norm: nil, for: [w.output])
-      multiply(
-        worker, run, plan.counters(phase + 5), &input, before: Upcoming(w.gate),
-        [Product(w.output, to: a.hidden, stride: a.hiddenStride, bias: w.outputBias, residual: a.hidden)])
+      part = division(
+        worker, plan.counters(phase + 5), tokens: n, of: Upcoming(w.output), before: Upcoming(w.gate))
+      var output = product(
+        w.output, to: a.hidden, stride: a.hiddenStride, bias: w.outputBias, residual: a.hidden)
+      ck_multiply_part(level, &output, 1, &input, &part)
       team.barrier()
 
       // x -> norm -> silu(gate) * up
@@ -185,9 +189,13 @@ final class ForwardPass {
         worker, run, plan.counters(phase + 6), from: a.hidden, stride: a.hiddenStride,
         columns: shape.embeddingLength,
         norm: w.feedForwardNorm, for: [w.gate, w.up])
-      multiplyGated(
-        worker, run, plan.counters(phase + 7), &input, before: Upcoming(w.down), w.gate, w.up, to: a.gated,
-        stride: a.gatedStride)
+      part = division(
+        worker, plan.counters(phase + 7), tokens: n, of: Upcoming(w.gate), before: Upcoming(w.down))
+      var gate = w.gate
+      var up = w.up
+      var gated = ck_output(
+        values: a.gated, stride: a.gatedStride, bias: nil, residual: nil, residual_stride: 0)
+      ck_multiply_gated_part(level, &gate, &up, &input, &gated, &part)
       team.barrier()
 
       // x += down . gated
@@ -195,10 +203,11 @@ final class ForwardPass {
         worker, run, plan.counters(phase + 8), from: a.gated, stride: a.gatedStride,
         columns: shape.feedForwardLength,
         norm: nil, for: [w.down])
-      multiply(
-        worker, run, plan.counters(phase + 9), &input,
-        before: next.map { Upcoming($0.query, $0.key, $0.value) } ?? Upcoming(weights.head),
-        [Product(w.down, to: a.hidden, stride: a.hiddenStride, residual: a.hidden)])
+      part = division(
+        worker, plan.counters(phase + 9), tokens: n, of: Upcoming(w.down),
+        before: next.map { Upcoming($0.query, $0.key, $0.value) } ?? Upcoming(weights.head))
+      output = product(w.down, to: a.hidden, stride: a.hiddenStride, residual: a.hidden)
+      ck_multiply_part(level, &output, 1, &input, &part)
       if worker == 0 && cancelled() {
         // The last flag too, for the caller.
         plan.cancellations[layer] = true
@@ -246,9 +255,10 @@ final class ForwardPass {
         block_stride: a.blockStride, profile: profile)
       let wanted = (0..<count).contains { i in needsLogits(run.items[plan.outputs[base + i].item]) }
       if wanted {
-        multiply(
-          worker, run, plan.counters(phase + 1), &input, tokens: count,
-          [Product(weights.head, to: logits, stride: vocabulary)])
+        var part = division(
+          worker, plan.counters(phase + 1), tokens: count, of: Upcoming(weights.head), before: nil)
+        var head = product(weights.head, to: logits, stride: vocabulary)
+        ck_multiply_part(level, &head, 1, &input, &part)
         team.barrier()
         share(worker, plan.counters(phase + 2), count) { i in
           choose(base + i, logits + i * vocabulary, worker, run)
@@ -325,132 +335,58 @@ final class ForwardPass {
 
   // MARK: - Products
 
-  private struct Product {
-    var matrix: ck_matrix
-    var output: ck_output
-
-    init(
-      _ matrix: ck_matrix, to values: UnsafeMutablePointer<Float>, stride: Int,
-      bias: UnsafePointer<Float>? = nil,
-      residual: UnsafePointer<Float>? = nil
-    ) {
-      self.matrix = matrix
-      output = ck_output(
-        values: values, stride: stride, bias: bias, residual: residual, residual_stride: stride)
-    }
-
-    init(
-      _ matrix: ck_matrix, to values: UnsafeMutablePointer<Float>, stride: Int,
-      bias: UnsafePointer<Float>? = nil,
-      residual: UnsafeMutablePointer<Float>
-    ) {
-      self.init(matrix, to: values, stride: stride, bias: bias, residual: UnsafePointer(residual))
-    }
-  }
-
-  /// How the products of one input are cut: their tiles, counted through, times groups of tokens.
-  private struct Cut {
-    let tiles: Int
-    let tilesAtOnce: Int
-    let tokensAtOnce: Int
-    let tokenUnits: Int
-    var units: Int { (tiles + tilesAtOnce - 1) / tilesAtOnce * tokenUnits }
-  }
-
-  private func cut(tiles: Int, of matrix: ck_matrix, tokens: Int) -> Cut {
-    let tokensAtOnce = min(tokens, 64)
-    let tileBytes = ck_tile_bytes(matrix.type, matrix.cols)
-    let wanted =
-      tokens > ForwardPass.streamedTokens
-      ? min(max(tiles / (team.active * 8), 1), 16)
-      // Without quantised blocks four tiles share the work on an input.
-      : !ck_type_takes_blocks(matrix.type) ? 4 : min(max(ForwardPass.streamedBytes / tileBytes, 1), 4)
-    return Cut(
-      tiles: tiles, tilesAtOnce: wanted, tokensAtOnce: tokensAtOnce,
-      tokenUnits: (tokens + tokensAtOnce - 1) / tokensAtOnce)
+  private func product(
+    _ matrix: ck_matrix, to values: UnsafeMutablePointer<Float>, stride: Int,
+    bias: UnsafePointer<Float>? = nil, residual: UnsafeMutablePointer<Float>? = nil
+  ) -> ck_product {
+    ck_product(
+      matrix: matrix,
+      output: ck_output(
+        values: values, stride: stride, bias: bias, residual: residual.map { UnsafePointer($0) },
+        residual_stride: stride))
   }
 
   /// The products after those in hand: their first matrix, and the tiles of all.
   private struct Upcoming {
     let first: ck_matrix
-    var tiles: Int
+    var tiles: UInt32
 
     init(_ first: ck_matrix, _ second: ck_matrix? = nil, _ third: ck_matrix? = nil) {
       self.first = first
-      tiles = Int(ck_tile_count(first.rows))
-      if let second { tiles += Int(ck_tile_count(second.rows)) }
-      if let third { tiles += Int(ck_tile_count(third.rows)) }
+      tiles = ck_tile_count(first.rows)
+      if let second { tiles += ck_tile_count(second.rows) }
+      if let third { tiles += ck_tile_count(third.rows) }
     }
   }
 
-  /// Where a worker will begin; nil where nothing need be asked for ahead.
-  private func start(_ worker: Int, in next: Upcoming?, tokens: Int) -> UnsafePointer<UInt8>? {
-    guard let next, tokens <= ForwardPass.streamedTokens else { return nil }
-    let cut = cut(tiles: next.tiles, of: next.first, tokens: tokens)
-    let tile = cut.units * worker / team.active * cut.tilesAtOnce
-    // Matrices of one phase lie behind each other in the model.
-    return next.first.data + tile * ck_tile_bytes(next.first.type, next.first.cols)
+  /// How the products of one input are divided: their tiles, counted through, times groups of tokens.
+  private func division(
+    _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, tokens: Int, of products: Upcoming,
+    before next: Upcoming?
+  ) -> ck_division {
+    var division = ck_division(
+      tokens: UInt32(tokens), tokens_at_once: UInt32(min(tokens, 64)),
+      tiles_at_once: tilesAtOnce(tokens, products), worker: UInt32(worker), workers: UInt32(team.active),
+      counters: counters, next: nil)
+    if let next, tokens <= ForwardPass.streamedTokens {
+      // Matrices of one phase lie behind each other in the model.
+      var upcoming = division
+      upcoming.tiles_at_once = tilesAtOnce(tokens, next)
+      let units = Int(ck_division_units(&upcoming, next.tiles))
+      let tile = units * worker / team.active * Int(upcoming.tiles_at_once)
+      division.next = next.first.data + tile * ck_tile_bytes(next.first.type, next.first.cols)
+    }
+    return division
   }
 
-  /// Several products of one input, their tiles counted through.
-  private func multiply(
-    _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, _ input: inout ck_input,
-    before next: Upcoming? = nil, tokens: Int? = nil, _ products: [Product]
-  ) {
-    let n = tokens ?? run.plan.tokenCount
-    guard let leading = products.first?.matrix else { return }
-    let total = products.reduce(0) { $0 + Int(ck_tile_count($1.matrix.rows)) }
-    let cut = cut(tiles: total, of: leading, tokens: n)
-    let afterwards = start(worker, in: next, tokens: n)
-    share(worker, counters, cut.units) { index, isLast in
-      let firstToken = index % cut.tokenUnits * cut.tokensAtOnce
-      let first = index / cut.tokenUnits * cut.tilesAtOnce
-      let end = min(first + cut.tilesAtOnce, total)
-      var start = 0
-      for product in products {
-        let tiles = Int(ck_tile_count(product.matrix.rows))
-        let from = max(first, start)
-        let to = min(end, start + tiles)
-        if from < to {
-          var matrix = product.matrix
-          var output = product.output
-          // A product's tiles follow each other, and where they end the next product's begin, as they lie in the model.
-          let following = matrix.data + (to - start) * ck_tile_bytes(matrix.type, matrix.cols)
-          ck_multiply(
-            level, &matrix, &input, &output,
-            ck_range(
-              first_tile: UInt32(from - start), tiles: UInt32(to - from), first_token: UInt32(firstToken),
-              tokens: UInt32(min(cut.tokensAtOnce, n - firstToken)), next: isLast ? afterwards : following))
-        }
-        start += tiles
-      }
+  private func tilesAtOnce(_ tokens: Int, _ products: Upcoming) -> UInt32 {
+    if tokens > ForwardPass.streamedTokens {
+      return min(max(products.tiles / UInt32(team.active * 8), 1), 16)
     }
-  }
-
-  private func multiplyGated(
-    _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, _ input: inout ck_input,
-    before next: Upcoming, _ gate: ck_matrix, _ up: ck_matrix, to values: UnsafeMutablePointer<Float>,
-    stride: Int
-  ) {
-    let n = run.plan.tokenCount
-    let total = Int(ck_tile_count(gate.rows))
-    let cut = cut(tiles: total, of: gate, tokens: n)
-    let afterwards = start(worker, in: next, tokens: n)
-    let tileBytes = ck_tile_bytes(gate.type, gate.cols)
-    var gate = gate
-    var up = up
-    var output = ck_output(values: values, stride: stride, bias: nil, residual: nil, residual_stride: 0)
-    share(worker, counters, cut.units) { index, isLast in
-      let firstToken = index % cut.tokenUnits * cut.tokensAtOnce
-      let first = index / cut.tokenUnits * cut.tilesAtOnce
-      let end = min(first + cut.tilesAtOnce, total)
-      ck_multiply_gated(
-        level, &gate, &up, &input, &output,
-        ck_range(
-          first_tile: UInt32(first), tiles: UInt32(end - first), first_token: UInt32(firstToken),
-          tokens: UInt32(min(cut.tokensAtOnce, n - firstToken)),
-          next: isLast ? afterwards : gate.data + end * tileBytes))
-    }
+    let first = products.first
+    // Without quantised blocks four tiles share the work on an input.
+    if !ck_type_takes_blocks(first.type) { return 4 }
+    return UInt32(min(max(ForwardPass.streamedBytes / ck_tile_bytes(first.type, first.cols), 1), 4))
   }
 
   // MARK: - Attention
@@ -541,20 +477,25 @@ final class ForwardPass {
       (queries + row * queryStride).update(from: a.qkv + row * a.qkvStride, count: shape.queryLength)
       rotate(queries + row * queryStride, heads: heads, norm: w.queryNorm, plan.rotations[row])
     }
+    let part = (plan.chains.count * worker / team.active)..<(plan.chains.count * (worker + 1) / team.active)
     share(worker, scores, plan.chains.count) { index, isLast in
       let (segment, chain) = plan.chains[index]
       let count = plan.chainCount(segment)
+      // Behind the last one's keys come the first one's values.
+      var next = isLast ? count : chain + 1
+      if isLast, part.contains(index), plan.chains[part.lowerBound].segment == segment {
+        next = plan.chains[part.lowerBound].chain
+      }
       if chain == count - 1 {
         rotateAndStoreKey(segment, heads: 0..<shape.kvHeadCount, plan, a, w, keys)
       }
       var attention = attention(segment)
       ck_attend_scores(
-        level, &attention, kvHeads, UInt32(chain), UInt32(isLast ? count : chain + 1), shared.scores(segment),
+        level, &attention, kvHeads, UInt32(chain), UInt32(next), shared.scores(segment),
         shared.stride, shared.largest(segment, chain), scratch[worker])
     }
     team.barrier()
     // From the first of its own part on, this worker has mixed up to here without a gap.
-    let part = (plan.chains.count * worker / team.active)..<(plan.chains.count * (worker + 1) / team.active)
     var mixed = part.lowerBound
     share(worker, mixtures, plan.chains.count) { index, isLast in
       let (segment, chain) = plan.chains[index]
@@ -674,19 +615,10 @@ final class ForwardPass {
       for i in 0..<team.count { ck_counter_set(counters + i, 0) }
       let start = ContinuousClock.now
       team.run { worker in
-        var sum = SIMD8<UInt64>()
-        share(worker, counters, count) { index in
-          let from = base + index * slice
-          for offset in stride(from: 0, to: slice, by: 256) {
-            let a = (from + offset).loadUnaligned(as: SIMD8<UInt64>.self)
-            let b = (from + offset + 64).loadUnaligned(as: SIMD8<UInt64>.self)
-            let c = (from + offset + 128).loadUnaligned(as: SIMD8<UInt64>.self)
-            let d = (from + offset + 192).loadUnaligned(as: SIMD8<UInt64>.self)
-            sum ^= (a ^ b) ^ (c ^ d)
-          }
-        }
+        var sum: UInt64 = 0
+        share(worker, counters, count) { index in sum ^= ck_read_memory(base + index * slice, slice) }
         // Kept, so that no load may be left out.
-        sums[worker] = sum.wrappedSum()
+        sums[worker] = sum
       }
       let time = ContinuousClock.now - start
       let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
