@@ -608,7 +608,7 @@ final class ForwardPass {
     let sums = UnsafeMutablePointer<UInt64>.allocate(capacity: team.count)
     defer { sums.deallocate() }
     var best = 0.0
-    let counters = UnsafeMutablePointer<ck_counter>.allocate(capacity: team.count)
+    let counters = UnsafeMutablePointer<ck_counter>.alignedToLines(capacity: team.count)
     defer { counters.deallocate() }
     guard let base = bytes.baseAddress, count > 0 else { return 0 }
     for _ in 0..<max(rounds, 1) {

@@ -125,7 +125,7 @@ final class StepPlan {
     logits.initialize(repeating: [], count: outputs.count)
     let phases = shape.layerCount * ForwardPass.phasesPerLayer + ForwardPass.otherPhases + 3 * outputs.count
     self.workers = workers
-    counters = .allocate(capacity: phases * workers)
+    counters = UnsafeMutablePointer.alignedToLines(capacity: phases * workers)
     for i in 0..<(phases * workers) { ck_counter_set(counters + i, 0) }
     var chains: [(Int, Int)] = []
     firstChain = .allocate(capacity: items.count)
@@ -161,5 +161,15 @@ final class StepPlan {
     chains.deallocate()
     firstChain.deallocate()
     cancellations.deallocate()
+  }
+}
+
+extension UnsafeMutablePointer {
+  /// Memory for things that are as large as a cache line, or several, and each in lines of its own: threads that use one do not slow
+  /// down those that use its neighbour.
+  static func alignedToLines(capacity: Int) -> UnsafeMutablePointer<Pointee> {
+    let bytes = capacity * MemoryLayout<Pointee>.stride
+    return UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+      .bindMemory(to: Pointee.self, capacity: capacity)
   }
 }

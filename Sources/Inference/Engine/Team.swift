@@ -43,8 +43,8 @@ final class Team: Sendable {
   init(count: Int, processors: Int) throws(EngineError) {
     let count = max(count, 1)
     self.count = count
-    let gates = UnsafeMutablePointer<ck_gate>.allocate(capacity: count)
-    let barrier = UnsafeMutablePointer<ck_barrier>.allocate(capacity: 1)
+    let gates = UnsafeMutablePointer<ck_gate>.alignedToLines(capacity: count)
+    let barrier = UnsafeMutablePointer<ck_barrier>.alignedToLines(capacity: 1)
     for worker in 0..<count { ck_gate_init(gates + worker) }
     ck_barrier_init(barrier, UInt32(count))
     shared = .allocate(capacity: 1)

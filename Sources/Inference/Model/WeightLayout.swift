@@ -99,7 +99,7 @@ struct WeightLayout {
 
   /// Packs every tensor at its place, tile by tile on all workers, and drops the file's pages on the way.
   func pack(into base: UnsafeMutableRawPointer, team: Team) {
-    let counters = UnsafeMutablePointer<ck_counter>.allocate(capacity: entries.count)
+    let counters = UnsafeMutablePointer<ck_counter>.alignedToLines(capacity: entries.count)
     defer { counters.deallocate() }
     for i in entries.indices { ck_counter_set(counters + i, 0) }
     let entries = entries
