@@ -384,9 +384,10 @@ final class ForwardPass {
       return min(max(products.tiles / UInt32(team.active * 8), 1), 16)
     }
     let first = products.first
-    // Without quantised blocks four tiles share the work on an input.
-    if !ck_type_takes_blocks(first.type) { return 4 }
-    return UInt32(min(max(ForwardPass.streamedBytes / ck_tile_bytes(first.type, first.cols), 1), 4))
+    // Without quantised blocks four tiles share the work on an input; big tiles ask for their own memory.
+    let bytes = ck_tile_bytes(first.type, first.cols)
+    if !ck_type_takes_blocks(first.type) || bytes > 4 * ForwardPass.streamedBytes / 3 { return 4 }
+    return UInt32(min(max(ForwardPass.streamedBytes / bytes, 1), 4))
   }
 
   // MARK: - Attention
