@@ -271,9 +271,14 @@ final class HTTPConnection: Connection {
 
   private func emit(_ bytes: [UInt8]) {
     guard hasBody, !bytes.isEmpty else { return }
-    if isChunked { output.append(Array((String(bytes.count, radix: 16) + "\r\n").utf8)) }
-    output.append(bytes)
-    if isChunked { output.append([0x0D, 0x0A]) }
+    guard isChunked else { return output.append(bytes) }
+    var chunk: [UInt8] = []
+    chunk.reserveCapacity(bytes.count + 20)
+    chunk.append(contentsOf: String(bytes.count, radix: 16).utf8)
+    chunk.append(contentsOf: [0x0D, 0x0A])
+    chunk.append(contentsOf: bytes)
+    chunk.append(contentsOf: [0x0D, 0x0A])
+    output.append(chunk)
   }
 
   override func outputMoved() { exchange?.moved(0, buffered: output.count) }

@@ -26,6 +26,8 @@ final class Mailbox: Sendable {
   private struct State {
     var commands: [Command] = []
     var loopSleeps = false
+    /// Threads that are about to leave more.
+    var corks = 0
     var isClosed = false
   }
 
@@ -44,10 +46,24 @@ final class Mailbox: Sendable {
     let mustWake = state.withLock { state in
       guard !state.isClosed else { return false }
       state.commands.append(command)
+      guard state.corks == 0 else { return false }
       defer { state.loopSleeps = false }
       return state.loopSleeps
     }
     // A wake cannot fail on an open eventfd, and this one is open as long as the mailbox is.
+    if mustWake { _ = csystem_wake(descriptor) }
+  }
+
+  /// Leaves what `body` leaves with one wake at its end.
+  func corked(_ body: () -> Void) {
+    state.withLock { $0.corks += 1 }
+    body()
+    let mustWake = state.withLock { state in
+      state.corks -= 1
+      guard state.corks == 0, !state.commands.isEmpty, !state.isClosed else { return false }
+      defer { state.loopSleeps = false }
+      return state.loopSleeps
+    }
     if mustWake { _ = csystem_wake(descriptor) }
   }
 

@@ -152,6 +152,8 @@ final class RunningLoop: Sendable {
 
   func post(_ command: Command) { mailbox.post(command) }
 
+  func corked(_ body: () -> Void) { mailbox.corked(body) }
+
   func stop(grace: Duration) {
     let deadline = monotonicNanoseconds().clampedSum(max(0, grace.nanoseconds))
     mailbox.post(.stop(deadlineNanoseconds: deadline))

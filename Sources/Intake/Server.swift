@@ -68,6 +68,10 @@ public final class Server: Sendable {
 
   public var statistics: LoopStatistics { running.current }
 
+  /// What `body` sends on this server's exchanges goes out together: the loop is woken once, at the end. For a thread that
+  /// has something for many streams at the same time.
+  public func together(_ body: () -> Void) { running.corked(body) }
+
   /// Stops accepting, lets exchanges that run finish for at most `grace`, then closes what is left.
   public func stop(grace: Duration) { running.stop(grace: grace) }
 

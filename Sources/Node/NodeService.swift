@@ -257,6 +257,8 @@ public final class NodeService: Sendable {
   /// Loads a model on a thread of its own, in place of what is there.
   func loadModel(named name: String?) {
     let thread = Thread { [self] in
+      // The engine's own threads are made by this one, and take over its name.
+      Thread.current.name = "engine-worker"
       send(.loading(fraction: nil))
       let serving: Serving
       do throws(ServingError) {
@@ -284,7 +286,10 @@ public final class NodeService: Sendable {
         },
         nextDeadline: { [weak self] in self?.state.withLock { $0.nextDeadline } },
         failed: { [weak self] in self?.send(.engineFailed($0)) },
-        audited: { [weak self] in self?.audited($0) }))
+        audited: { [weak self] in self?.audited($0) },
+        together: { [weak self] body in
+          if let server = self?.parts.withLock({ $0.server }) { server.together(body) } else { body() }
+        }))
     let old = parts.withLock { parts -> EngineLoop? in
       let old = parts.loop
       parts.serving = serving

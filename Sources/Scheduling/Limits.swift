@@ -34,7 +34,7 @@ public struct Limits: Hashable, Codable, Sendable {
   /// The target for the time between two tokens of a stream while prompts are being prefilled.
   public var tokenInterval: Microseconds = 200_000
   /// The same as a multiple of a step without prefill; the smaller of the two counts.
-  public var stallRatio = 2.5
+  public var stallRatio = 2.25
   /// The target for a step that only prefills: bounds how soon a cancel or an urgent job is seen.
   public var prefillInterval: Microseconds = 250_000
 

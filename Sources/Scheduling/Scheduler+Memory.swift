@@ -207,5 +207,7 @@ struct StepInFlight: Sendable {
   let work: [StepWork]
   let decodes: Int
   let prefillTokens: Int
+  /// Their mean position.
+  let depth: Int
   let swaps: Bool
 }

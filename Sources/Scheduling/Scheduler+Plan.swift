@@ -21,10 +21,12 @@ extension Scheduler {
       return StepPlan(number: 0, operations: [], entries: [], effects: draft.effects)
     }
     stepNumber += 1
-    let tokens = draft.work.reduce(0) { $0 + $1.count } - decodes
+    let prompts = draft.entries.dropFirst(decodes)
+    let tokens = prompts.reduce(0) { $0 + $1.count }
+    let positions = prompts.reduce(0) { $0 + $1.count * ($1.start + $1.count / 2) }
     inFlight = StepInFlight(
       number: stepNumber, work: draft.work, decodes: decodes, prefillTokens: tokens,
-      swaps: !draft.operations.isEmpty)
+      depth: positions / max(1, tokens), swaps: !draft.operations.isEmpty)
     counters.steps += 1
     counters.evictedBlocks = pool.evictions
     return StepPlan(
@@ -169,7 +171,9 @@ extension Scheduler {
       if !waitsForPrefix(index, of: prompts) { prompts.append(index) }
     }
     guard let first = prompts.first else { return }
-    let budget = steps.prefillBudget(decodes: draft.entries.count, limits: limits)
+    let budget = steps.prefillBudget(
+      decodes: draft.entries.count, depth: records[first].computed, limits: limits)
+    guard budget > 0 else { return }
     let others = prompts.dropFirst().sorted {
       (records[$0].remaining, records[$0].startOrder) < (records[$1].remaining, records[$1].startOrder)
     }
@@ -243,7 +247,8 @@ extension Scheduler {
     advance(to: now)
     // A copy to or from the host says nothing about computing.
     if !step.swaps {
-      steps.measured(decodes: step.decodes, prefillTokens: step.prefillTokens, took: took)
+      steps.measured(
+        decodes: step.decodes, prefillTokens: step.prefillTokens, depth: step.depth, took: took)
     }
     var effects: [Effect] = []
     // Engines answer in the order of the entries; look further only if this one did not.

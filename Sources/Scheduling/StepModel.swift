@@ -1,21 +1,47 @@
 // StepModel.swift: how long a step takes here, learnt from the steps that were measured.
-// Leaves out what a token costs by its position: the estimate follows it, as it rises quickly and falls slowly.
-// Start at `prefillBudget(decodes:limits:)`.
+// A prompt token beside decodes has no one price: few come nearly free, since the weights are read anyway, and deep ones
+// are dear, since attention reads all before them. So prices are kept by size and by depth, and a size that was never
+// tried is approached in small strides. Start at `prefillBudget(decodes:depth:limits:)`.
 
 /// All numbers come from `measured` alone, by fixed arithmetic, so that a replay learns the same.
 struct StepModel: Sendable {
   /// Microseconds of a step that only decodes, by batch size: 1 to 16 exactly, then by powers of two. 0: not seen.
   private var decode = [Double](repeating: 0, count: 32)
-  /// Microseconds a prompt token adds to a step that decodes, and to one that doesn't. 0: not seen.
-  private(set) var mixedToken = 0.0
-  private(set) var aloneToken = 0.0
+  /// Microseconds a prompt token adds to a step that decodes, by size and depth. 0: not seen.
+  private var mixed = [Double](repeating: 0, count: sizes.count * depths)
+  /// The same of late, whatever its size and depth, and in a step that doesn't decode. 0: not seen.
+  private var mixedToken = 0.0
+  private var aloneToken = 0.0
 
-  /// A step's tokens before anything was measured, and the least by which a prompt goes forward.
-  static let firstChunk = 32
-  static let leastChunk = 4
+  /// Prompt tokens beside decodes before any were measured.
+  static let firstChunk = 8
+  /// The least by which a prompt goes forward: one token where even that is dear, for far into a long prompt a token reads
+  /// as much memory as a decode there.
+  static let leastChunk = 1
+  /// Prompt tokens of a step without decodes before any were measured.
+  static let firstPrefill = 64
+
+  /// The least of each size, a quarter more than of the one before: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15 and so on.
+  private static let sizes: [Int] = {
+    var sizes = [1]
+    while let last = sizes.last, last < 1 << 16 { sizes.append(max(last + 1, last * 5 / 4)) }
+    return sizes
+  }()
+  private static let depths = 16
+  /// What a depth that was never tried is taken to cost, of what the next shallower one does: it is at most twice as deep.
+  private static let deeper = 2.0
 
   private static func row(_ batch: Int) -> Int {
     batch <= 16 ? max(batch, 1) - 1 : min(31, 11 + (Int.bitWidth - (batch - 1).leadingZeroBitCount))
+  }
+
+  private static func size(_ tokens: Int) -> Int {
+    (sizes.firstIndex { $0 > tokens } ?? sizes.count) - 1
+  }
+
+  /// 0 below 256 positions, then one for each doubling.
+  private static func depth(_ position: Int) -> Int {
+    position < 256 ? 0 : min(depths - 1, Int.bitWidth - 8 - position.leadingZeroBitCount)
   }
 
   /// The time of a step with `batch` decodes and nothing else: as measured, else that of the nearest batch seen.
@@ -32,38 +58,83 @@ struct StepModel: Sendable {
   /// The time of one prompt token in a step without decodes.
   var prefillTime: Double? { aloneToken > 0 ? aloneToken : (mixedToken > 0 ? mixedToken : nil) }
 
-  mutating func measured(decodes: Int, prefillTokens: Int, took: Microseconds) {
+  /// One step came to `took`.
+  /// - depth: the mean position of its prompt tokens
+  mutating func measured(decodes: Int, prefillTokens: Int, depth: Int, took: Microseconds) {
     let time = Double(min(max(took, 1), 60_000_000))
     if prefillTokens == 0 {
-      if decodes > 0 { Self.learn(&decode[Self.row(decodes)], time, rise: 0.125) }
+      if decodes > 0 { Self.follow(&decode[Self.row(decodes)], time) }
     } else if decodes == 0 {
-      Self.learn(&aloneToken, time / Double(prefillTokens), rise: 0.5)
+      Self.learn(&aloneToken, time / Double(prefillTokens))
     } else if let base = decodeTime(decodes) {
-      Self.learn(&mixedToken, (time - base) / Double(prefillTokens), rise: 0.5)
+      // A price that seems to be nothing must still be able to rise.
+      let token = max((time - base) / Double(prefillTokens), base / 1_024)
+      Self.learn(&mixedToken, token)
+      Self.learn(&mixed[Self.size(prefillTokens) * Self.depths + Self.depth(depth)], token)
     }
   }
 
-  /// One disturbed step moves an estimate by a bounded factor only.
-  private static func learn(_ estimate: inout Double, _ sample: Double, rise: Double) {
+  /// Near the median, because "three of their median steps" is what streams are promised, and some steps are always
+  /// disturbed: each sample moves the estimate by the same part, up or down.
+  private static func follow(_ estimate: inout Double, _ sample: Double) {
+    if estimate == 0 {
+      estimate = sample
+    } else {
+      estimate = sample > estimate ? min(sample, estimate * 1.03) : max(sample, estimate / 1.03)
+    }
+  }
+
+  /// Up quickly and down slowly; one disturbed step moves an estimate by a bounded factor only.
+  private static func learn(_ estimate: inout Double, _ sample: Double) {
     guard estimate > 0 else {
       estimate = max(sample, 0.01)
       return
     }
-    let bounded = min(max(sample, estimate / 4), estimate * 4)
-    estimate += (bounded - estimate) * (bounded > estimate ? rise : 0.125)
-    estimate = max(estimate, 0.01)
+    let bounded = min(max(sample, estimate / 4), estimate * 16)
+    estimate += (bounded - estimate) * (bounded > estimate ? 0.5 : 0.125)
   }
 
-  /// Prompt tokens that fit beside `decodes` decodes in a step of the wanted length.
-  func prefillBudget(decodes: Int, limits: Limits) -> Int {
+  /// A prompt token's price at a size that was tried: at this depth, else at the nearest shallower one and more, else at the
+  /// nearest deeper one.
+  private func price(_ size: Int, _ depth: Int) -> Double? {
+    let prices = mixed[(size * Self.depths)..<((size + 1) * Self.depths)]
+    let place = prices.startIndex + depth
+    if prices[place] > 0 { return prices[place] }
+    if let shallower = prices[..<place].last(where: { $0 > 0 }) { return shallower * Self.deeper }
+    return prices[place...].first { $0 > 0 }
+  }
+
+  /// Prompt tokens that fit beside `decodes` decodes in a step of the wanted length. None beside as many decodes as were never
+  /// measured: one step without a prompt tells what the others are to be held against.
+  /// - depth: the position of the first of them
+  func prefillBudget(decodes: Int, depth: Int, limits: Limits) -> Int {
     let room = limits.maxStepTokens - decodes
     guard decodes > 0 else {
-      guard let token = prefillTime else { return min(room, Self.firstChunk * 2) }
+      guard let token = prefillTime else { return min(room, Self.firstPrefill) }
       return min(room, max(Self.leastChunk, Int(min(Double(limits.prefillInterval) / token, 1e9))))
     }
-    let token = mixedToken > 0 ? mixedToken : aloneToken
-    guard let base = decodeTime(decodes), token > 0 else { return min(room, Self.firstChunk) }
+    let base = decode[Self.row(decodes)]
+    guard base > 0 else { return 0 }
     let step = min(base * limits.stallRatio, max(Double(limits.tokenInterval), base * 1.25))
-    return min(room, max(Self.leastChunk, Int(min((step - base) / token, 1e9))))
+    return min(room, max(Self.leastChunk, affordable(step - base, depth: Self.depth(depth))))
+  }
+
+  /// The most prompt tokens that are known to take no longer than `time`; of a size that was never tried only its least.
+  private func affordable(_ time: Double, depth: Int) -> Int {
+    var larger: Double?
+    for size in Self.sizes.indices.reversed() {
+      let least = Self.sizes[size]
+      if let price = price(size, depth) {
+        larger = price
+      } else if larger == nil {
+        if size > 0, let smaller = price(size - 1, depth), Double(least) * smaller <= time { return least }
+        continue
+      }
+      guard let larger else { continue }
+      let next = Self.sizes.indices.contains(size + 1) ? Self.sizes[size + 1] : Int.max
+      let count = Int(min(time / larger, Double(next - 1)))
+      if count >= least { return count }
+    }
+    return larger == nil ? Self.firstChunk : 0
   }
 }

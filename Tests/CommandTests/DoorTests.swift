@@ -84,6 +84,52 @@ struct DoorTests {
     #expect(pending.text.contains("\"code\":\"interrupted\""))
   }
 
+  /// Memory for 32 blocks of 16 tokens, and jobs that want more than 80: some are always preempted. The node is paused, and a
+  /// job held and released, on the way.
+  @Test func anAnswerIsTheSameHoweverItWasScheduled() throws {
+    let node = try ServedNode(
+      model: model, configuration: "{ kv_tokens: 512, queue: { running: 6 }, audits: { share: 0 } }")
+    let port = UInt16(node.port)
+    let token = try node.token("ada")
+    func request(_ number: Int) -> String {
+      let body = chat("Tell me about number \(number).", tokens: 160, stream: false, seed: number)
+      return WireAnswer.request(
+        "POST", "/v1/chat/completions", token: token, body: body, fields: ["Connection: close"])
+    }
+    func text(_ body: String) throws -> String {
+      let object = try JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any]
+      let choice = (object?["choices"] as? [[String: Any]])?.first
+      return (choice?["message"] as? [String: Any])?["content"] as? String ?? "no answer: \(body)"
+    }
+    let alone = try (1...6).map { try text(WireAnswer.exchange(port, request($0)).body) }
+    #expect(Set(alone).count == 6)
+    let streams = try (1...6).map { try WireStream(port, request($0)) }
+    while try metric(port, "num_requests_running") + metric(port, "num_requests_waiting") < 6 {}
+
+    #expect(try node.command(["pause"]).status == 0)
+    // The step under way ends; after it nothing moves.
+    var before = try metric(port, "generation_tokens_total")
+    for _ in 0..<20 { before = try metric(port, "generation_tokens_total") }
+    for _ in 0..<50 { #expect(try metric(port, "generation_tokens_total") == before) }
+    let rows = try JSONSerialization.jsonObject(with: Data(node.command(["jobs", "--json"]).output.utf8))
+    let running = try #require((rows as? [[String: Any]])?.first { $0["state"] as? String == "running" })
+    let id = try #require(running["id"] as? String)
+    #expect(try node.command(["hold", id]).status == 0)
+    #expect(try node.command(["resume"]).status == 0)
+    while try metric(port, "generation_tokens_total") < before + 20 {}
+    #expect(try metric(port, "num_requests_held") == 1)
+    #expect(try node.command(["release", id]).status == 0)
+
+    for (number, stream) in streams.enumerated() {
+      while stream.read() {}
+      #expect(try text(stream.answer().body) == alone[number], "answer \(number + 1) differs")
+    }
+    let preemptions = try metric(port, "num_preemptions_total")
+    print("the same bits with \(Int(preemptions)) preemptions, a pause, a hold and a release")
+    #expect(preemptions > 0)
+    #expect(node.stop() == 0)
+  }
+
   /// Each client leaves after a number of events of its own, some at once, some of them from plain requests. Then every
   /// receipt of a broken-off answer is re-executed: all must be the same to the bit.
   @Test func clientsThatLeaveFreeTheirPlacesAndTheirReceiptsAreExact() throws {

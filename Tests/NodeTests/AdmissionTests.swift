@@ -110,4 +110,57 @@ extension ScriptedNode {
     #expect(!node.step())
     #expect(node.snapshot().throughput.kvInUse == .value(0))
   }
+
+  /// One place in the batch: what is answered when shows who is next.
+  private func order(_ act: (ScriptedNode) throws -> Void) throws -> [UInt64] {
+    let node = try ScriptedNode("{ queue: { running: 1 } }")
+    for number in 1...3 { _ = node.submit(UInt64(number), client: "aria") }
+    for number in 4...5 { _ = node.submit(UInt64(number), client: "bob") }
+    try act(node)
+    while node.step() {}
+    return node.seals.map(\.job.rawValue)
+  }
+
+  @Test func fairShareShowsInTheOrderOfAnswers() throws {
+    // Who came later has had nothing yet: the two take turns.
+    #expect(try order { _ in } == [1, 4, 2, 5, 3])
+  }
+
+  @Test func priorityShowsInTheOrderOfAnswers() throws {
+    let found = try order { node in
+      #expect(node.act(.setPriority(jobs: [JobID(3).hex], priority: 9)) == .done("set to priority 9 1 job"))
+      #expect(node.act(.setPriority(jobs: [JobID(4).hex], priority: 0)) == .done("set to priority 0 1 job"))
+    }
+    #expect(found.first == 3 && found.last == 4, "\(found)")
+  }
+
+  @Test func aHeldJobIsPassedAndComesAfterItsRelease() throws {
+    let node = try ScriptedNode("{ queue: { running: 1 } }")
+    for number in 1...3 { _ = node.submit(UInt64(number)) }
+    _ = node.act(.hold(jobs: [JobID(1).hex]))
+    for _ in 0..<node.length { _ = node.step() }
+    #expect(node.seals.map(\.job.rawValue) == [2])
+    _ = node.act(.release(jobs: [JobID(1).hex]))
+    while node.step() {}
+    #expect(node.seals.map(\.job.rawValue) == [2, 1, 3])
+  }
+
+  @Test func theNodeSaysWhatItIs() throws {
+    let node = try ScriptedNode()
+    func state() -> ServingState { node.snapshot().node.state }
+    #expect(state() == .serving)
+    _ = node.act(.pause)
+    #expect(state() == .paused)
+    _ = node.act(.resume)
+    _ = node.act(.drain)
+    #expect(state() == .draining)
+    _ = node.act(.undrain)
+    #expect(state() == .serving)
+    node.send(.journalFailed("EIO"))
+    #expect(state() == .readOnly)
+    node.send(.loading(fraction: 0.5))
+    #expect(state() == .loading)
+    node.send(.engineFailed("out of memory"))
+    #expect(state() == .failed)
+  }
 }

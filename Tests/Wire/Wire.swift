@@ -46,20 +46,7 @@ public struct WireAnswer {
   public static func exchange(_ port: UInt16, _ request: String) throws -> WireAnswer {
     let stream = try WireStream(port, request)
     while stream.read() {}
-    guard let end = stream.place(of: "\r\n\r\n") else {
-      throw WireError(description: "no head in '\(stream.text)'")
-    }
-    var answer = WireAnswer()
-    // A carriage return and a line feed are one character.
-    let head = String(decoding: stream.bytes[..<end], as: UTF8.self).split(separator: "\r\n")
-    answer.status = head.first.flatMap { Int($0.split(separator: " ").dropFirst().first ?? "") } ?? 0
-    for line in head.dropFirst() {
-      guard let colon = line.firstIndex(of: ":") else { continue }
-      answer.fields[line[..<colon].lowercased()] = line[line.index(after: colon)...]
-        .trimmingCharacters(in: .whitespaces)
-    }
-    answer.body = String(decoding: stream.bytes[(end + 4)...], as: UTF8.self)
-    return answer
+    return try stream.answer()
   }
 }
 
@@ -67,7 +54,7 @@ public struct WireAnswer {
 public final class WireStream {
   private let descriptor: Int32
   private var isOpen = true
-  fileprivate private(set) var bytes: [UInt8] = []
+  private var bytes: [UInt8] = []
 
   public init(_ port: UInt16, _ request: String) throws {
     descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -106,11 +93,29 @@ public final class WireStream {
   }
 
   /// Where this first stands among the bytes from `start` on.
-  fileprivate func place(of wanted: String, from start: Int = 0) -> Int? {
+  private func place(of wanted: String, from start: Int = 0) -> Int? {
     let pattern = Array(wanted.utf8)
     return (start..<max(start, bytes.count - pattern.count + 1)).first {
       bytes[$0...].starts(with: pattern)
     }
+  }
+
+  /// What has been read, taken apart.
+  public func answer() throws -> WireAnswer {
+    guard let end = place(of: "\r\n\r\n") else {
+      throw WireError(description: "no head in '\(text)'")
+    }
+    var answer = WireAnswer()
+    // A carriage return and a line feed are one character.
+    let head = String(decoding: bytes[..<end], as: UTF8.self).split(separator: "\r\n")
+    answer.status = head.first.flatMap { Int($0.split(separator: " ").dropFirst().first ?? "") } ?? 0
+    for line in head.dropFirst() {
+      guard let colon = line.firstIndex(of: ":") else { continue }
+      answer.fields[line[..<colon].lowercased()] = line[line.index(after: colon)...]
+        .trimmingCharacters(in: .whitespaces)
+    }
+    answer.body = String(decoding: bytes[(end + 4)...], as: UTF8.self)
+    return answer
   }
 
   public var text: String { String(decoding: bytes, as: UTF8.self) }

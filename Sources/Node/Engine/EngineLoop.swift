@@ -17,6 +17,8 @@ final class EngineLoop: Sendable {
     let nextDeadline: @Sendable () -> Microseconds?
     let failed: @Sendable (String) -> Void
     let audited: @Sendable (Transcript) -> Void
+    /// What the body sends to clients goes out together.
+    let together: @Sendable (() -> Void) -> Void
   }
 
   private let engine: Engine
@@ -50,6 +52,7 @@ final class EngineLoop: Sendable {
   }
 
   private func run() {
+    Thread.current.name = "engine"
     // Swapped-out blocks by their host number; only this thread sees them.
     var host: [BlockID: [UInt8]] = [:]
     defer { hasEnded.signal() }
@@ -106,8 +109,10 @@ final class EngineLoop: Sendable {
     let computing = DispatchTime.now().uptimeNanoseconds
     let computed = try compute(items)
     duration += DispatchTime.now().uptimeNanoseconds - computing
-    for ((entry, transcript), result) in zip(entries, computed) {
-      results += outcome(entry, transcript, result)
+    node.together {
+      for ((entry, transcript), result) in zip(entries, computed) {
+        results += outcome(entry, transcript, result)
+      }
     }
     node.report(plan.number, results, Microseconds(clamping: duration / 1_000))
   }

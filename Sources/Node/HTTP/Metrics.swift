@@ -36,6 +36,16 @@ extension NodeState {
       page.counter(
         "jobs_total", "Jobs by how they ended.", value.map { Double($0) }, extra: ("outcome", name))
     }
+    for (reason, value) in [
+      ("stop", counters.map { _ in Double(counts.done - counts.atLimit) }),
+      ("length", counters.map { _ in Double(counts.atLimit) }),
+      ("abort", counters.map { Double($0.cancelled) }),
+    ] {
+      page.counter(
+        "request_success_total", "Jobs that ended with an answer, whole or not.", value,
+        extra: ("finished_reason", reason))
+    }
+    page.histogram("request_queue_time_seconds", "From submission to the start.", queueSeconds)
     page.histogram("time_to_first_token_seconds", "From submission to the first token.", firstTokenSeconds)
     page.histogram("inter_token_latency_seconds", "Between two tokens of a stream.", tokenSeconds)
     page.histogram("e2e_request_latency_seconds", "From submission to the end.", jobSeconds)

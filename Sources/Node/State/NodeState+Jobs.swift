@@ -239,6 +239,7 @@ extension NodeState {
         if var entry = jobs[id] {
           entry.state = .running
           entry.started = entry.started ?? now.wall
+          queueSeconds.add(Double(now.monotonic - entry.submitted.monotonic) / 1_000_000)
           entry.cached = cached
           entry.detail = "prefill"
           entry.mark(cached > 0 ? "started, \(cached) prompt tokens cached" : "started", at: now)
@@ -286,6 +287,7 @@ extension NodeState {
     case .done(let reason):
       entry.finishReason = reason == .stop ? "stop" : "length"
       counts.done += 1
+      if reason == .length { counts.atLimit += 1 }
       jobSeconds.add(Double(now.monotonic - entry.submitted.monotonic) / 1_000_000)
     case .rejected(let reason): entry.detail = reason
     case .cancelled(let who):

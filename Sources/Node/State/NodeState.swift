@@ -70,6 +70,7 @@ public struct NodeState: Sendable {
   var life = LifeCounts()
   var alarmHistory = AlarmHistory()
   var firstTokenSeconds = Histogram(bounds: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60])
+  var queueSeconds = Histogram(bounds: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600])
   var tokenSeconds = Histogram(bounds: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
   var jobSeconds = Histogram(bounds: [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600])
 
@@ -83,6 +84,8 @@ public struct NodeState: Sendable {
     var cached = 0
     var prompts = 0
     var done = 0
+    /// Of those, the ones that ended at their limit.
+    var atLimit = 0
     var preemptions = 0
     /// That the engine took over its steps.
     var engineTime: Microseconds = 0
