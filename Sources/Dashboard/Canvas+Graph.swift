@@ -12,9 +12,37 @@ extension Canvas {
   ) {
     guard rect.width > 0, rect.height > 0 else { return }
     let perCell = glyphs.level == .unicode ? 2 : 1
-    let columns = rect.width * perCell
-    let values = columnsOf(series, closed: closed, count: columns, style: style, perCell: perCell)
+    let values = columnsOf(
+      series, closed: closed, count: rect.width * perCell, style: style, perCell: perCell)
+    plot(values, rect, top: top, gradient: gradient)
+  }
+
+  /// The last day, by minutes, over the whole width; the newest at the right.
+  mutating func dayGraph(
+    _ series: GraphHistory.Series, minutes: Int, _ rect: Rect, top: Double, gradient: Theme.Gradient
+  ) {
+    guard rect.width > 0, rect.height > 0 else { return }
+    let count = rect.width * (glyphs.level == .unicode ? 2 : 1)
+    // Minutes a column; columns begin at multiples of it, so that they do not change while they move along.
+    let group = (1440 + count - 1) / count
+    var values = [Double?](repeating: nil, count: count)
+    let oldest = minutes - series.buckets.count
+    let newest = minutes > 0 ? (minutes - 1) / group : 0
+    for column in 0..<count {
+      let first = (newest - (count - 1 - column)) * group - oldest
+      let range = max(0, first)..<max(0, min(series.buckets.count, first + group))
+      if range.lowerBound >= range.upperBound { continue }
+      let known = series.buckets[range].compactMap { $0 }
+      if !known.isEmpty { values[column] = known.reduce(0, +) / Double(known.count) }
+    }
+    plot(values, rect, top: top, gradient: gradient)
+  }
+
+  /// One value a column: two columns a cell in braille, else one.
+  private mutating func plot(_ values: [Double?], _ rect: Rect, top: Double, gradient: Theme.Gradient) {
     let scale = top > 0 && top.isFinite ? top : 1
+    let floor = self.style(
+      theme.meterBackground, theme.meterBackground == theme.foreground ? .dim : [])
     func share(_ column: Int) -> Double? { values[column].map { min(1, max(0, $0 / scale)) } }
     for cell in 0..<rect.width {
       for row in 0..<rect.height {
@@ -37,7 +65,13 @@ extension Canvas {
           strongest = share(cell) ?? 0
           sign = shade(share(cell), level: level, height: rect.height, " .:=#")
         }
-        guard let sign, sign != " ", sign != "\u{2800}" else { continue }
+        guard let sign, sign != " ", sign != "\u{2800}" else {
+          // Where nothing was measured a dotted floor shows that there could be something.
+          if level == 0, glyphs.level == .unicode {
+            self.sign("\u{2840}", rect.x + cell, rect.y + row, floor)
+          }
+          continue
+        }
         // Colour by height, so that a row keeps its colour and costs no change of it.
         let height = rect.height == 1 ? strongest : (Double(level) + 0.5) / Double(rect.height)
         self.sign(
@@ -50,43 +84,41 @@ extension Canvas {
   /// In a graph of one row, three colours are enough.
   private func quantized(_ share: Double) -> Double { share < 0.5 ? 0 : share < 0.85 ? 0.5 : 1 }
 
+  /// The values of `count` columns, oldest at the left.
+  ///
+  /// A graph that moves a column with every sample changes all its cells every time, and every cell costs bytes. So
+  /// `scroll` turns pages: the newest value is added at the right of the last one, and when there is no room left the
+  /// picture moves by an eighth of its width.
   private func columnsOf(
     _ series: GraphHistory.Series, closed: Int, count: Int, style: GraphStyle, perCell: Int
   ) -> [Double?] {
-    let group = groupSize(columns: count)
-    let recent = grouped(series, closed: closed, count: count, by: group)
-    let closed = closed / group
+    var result = [Double?](repeating: nil, count: count)
+    guard count > 0 else { return result }
+    /// Number of the oldest bucket that is kept.
+    let oldest = closed - series.buckets.count
     switch style {
     case .scroll:
-      return Array(repeating: nil, count: count - recent.count) + recent
+      let first = pageStart(closed: closed, count: count, perCell: perCell)
+      for column in 0..<count where series.buckets.indices.contains(first + column - oldest) {
+        result[column] = series.buckets[first + column - oldest]
+      }
     case .sweep:
-      var result = [Double?](repeating: nil, count: count)
-      for (back, value) in recent.reversed().enumerated() {
+      for (back, value) in series.buckets.suffix(count).reversed().enumerated() {
         let place = closed - 1 - back
         result[((place % count) + count) % count] = value
       }
       // A gap runs before the newest.
       for ahead in 0..<min(count, perCell) { result[((closed + ahead) % count + count) % count] = nil }
-      return result
     }
+    return result
   }
 
-  /// A wide graph moves in longer steps: when it moves, most of its cells change, and every cell costs bytes.
-  private func groupSize(columns: Int) -> Int { columns > 50 ? 3 : 1 }
-
-  /// The newest `count` means of `group` buckets each. Groups end where `closed` is a multiple of their size, so
-  /// that they do not change while they move along.
-  private func grouped(_ series: GraphHistory.Series, closed: Int, count: Int, by group: Int) -> [Double?] {
-    if group == 1 { return Array(series.buckets.suffix(count)) }
-    let whole = series.buckets.dropLast(((closed % group) + group) % group)
-    var result: [Double?] = []
-    var end = whole.endIndex
-    while end - whole.startIndex >= group && result.count < count {
-      let known = whole[(end - group)..<end].compactMap { $0 }
-      result.append(known.isEmpty ? nil : known.reduce(0, +) / Double(known.count))
-      end -= group
-    }
-    return result.reversed()
+  /// Number of the bucket in the first column.
+  private func pageStart(closed: Int, count: Int, perCell: Int) -> Int {
+    let missing = closed - count
+    if missing <= 0 { return 0 }
+    let step = max(1, count / 8 / perCell) * perCell
+    return (missing + step - 1) / step * step
   }
 
   private func braille(_ left: Double?, _ right: Double?, level: Int, height: Int) -> Unicode.Scalar? {
@@ -121,7 +153,7 @@ extension Canvas {
   func niceTop(_ series: GraphHistory.Series, width: Int, now: Double?) -> Double {
     let count = glyphs.level == .unicode ? width * 2 : width
     let most = max(
-      now ?? 0, series.buckets.suffix(max(1, count) * groupSize(columns: count)).compactMap { $0 }.max() ?? 0)
+      now ?? 0, series.buckets.suffix(max(1, count)).compactMap { $0 }.max() ?? 0)
     guard most.isFinite, most > 0 else { return 1 }
     var step = 1.0
     while step < most && step < 1e15 {

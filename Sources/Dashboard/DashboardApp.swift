@@ -78,6 +78,10 @@ public final class DashboardApp {
       throw error
     }
     streams = StandardStreams(logPath: place.streamLog)
+    var options = options
+    let colors = screen.capabilities.colors
+    options.theme = options.theme.adapted(to: colors)
+    options.themes = options.themes.map { $0.adapted(to: colors) }
     model = DashboardModel(size: screen.size, glyphs: screen.capabilities.glyphs, options: options)
     if options.mouse { screen.send(.mouse(true)) }
   }

@@ -147,10 +147,19 @@ extension DashboardModel {
 
   private mutating func focus(on pane: Pane) -> [Command] {
     let commands = detail == nil ? [] : closeDetail()
+    if pane == .jobs && focus != .jobs { restartSelection() }
     focus = pane
     if mode == .chat { mode = .normal }
     revealSelection()
     return commands
+  }
+
+  /// Who comes back to the queue after the job under the cursor has ended begins at its top.
+  private mutating func restartSelection() {
+    guard let list = lists[.jobs], list.tags.isEmpty, let id = list.selected, job(id)?.state.hasEnded == true
+    else { return }
+    lists[.jobs]?.selectRow(0)
+    if lists[.jobs]?.selected != id { guardActs() }
   }
 
   private mutating func open() -> [Command] {

@@ -23,13 +23,23 @@ extension DashboardModel {
     for pane in [Pane.jobs, .approvals, .receipts, .earnings] {
       guard var list = lists[pane] else { continue }
       // A queue that moves up a row with every job that ends is restless, and every row of it costs bytes: what
-      // ended stays where it stood for a while.
-      let isCalm = pane == .jobs && list.arrangedAt > 0 && now.steady < list.arrangedAt &+ 10_000_000
-      let isResting = now.steady < list.restUntil || isCalm
-      let changed = list.arrange(rows(of: pane, list), isResting: isResting)
+      // ended stays where it stood for a while. So do the receipts, of which every job adds one at the top.
+      let isCalm =
+        (pane == .jobs || pane == .receipts) && list.arrangedAt > 0
+        && now.steady < list.arrangedAt &+ 10_000_000
+      let isMoving = now.steady < list.restUntil
+      let isResting = isMoving || isCalm
+      let changed = list.arrange(rows(of: pane, list), isResting: isResting, settles: !isMoving)
       if !isResting { list.arrangedAt = now.steady }
       let height = listHeight(pane)
-      if isFollowing || pane != focus { list.reveal(height: height) } else { list.clamp(height: height) }
+      if isFollowing {
+        list.reveal(height: height)
+      } else if pane == focus {
+        list.clamp(height: height)
+      } else {
+        // A pane that nobody walks through shows what matters most: its first rows. The selection waits where it is.
+        list.top = 0
+      }
       lists[pane] = list
       // A detail is bound to its own id, whatever the list below it does.
       if changed && pane == focus && detail == nil { guardActs() }
@@ -50,7 +60,8 @@ extension DashboardModel {
           haystack: wantsText
             ? "\(row.id) \(row.client) \(row.model) \(row.state.rawValue) \(row.stateDetail ?? "")"
               .lowercased() : "",
-          sortValue: sortValue(row, column, snapshot.time))
+          sortValue: sortValue(row, column, snapshot.time),
+          rank: row.state == .running ? .active : row.state.hasEnded ? .ended : .waiting)
       }
     case .approvals:
       return snapshot.approvals.map { row in

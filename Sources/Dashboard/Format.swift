@@ -65,6 +65,16 @@ package func money(_ amount: MicroUnits) -> String {
   return decimal(value, amount.magnitude >= 100_000_000 ? 2 : amount.magnitude >= 1_000_000 ? 3 : 4)
 }
 
+/// Money in a column: always six decimals below ten, so that points stand under each other and nothing is rounded.
+package func exactMoney(_ amount: MicroUnits) -> String {
+  decimal(Double(amount) / 1e6, amount.magnitude < 10_000_000 ? 6 : amount.magnitude < 1_000_000_000 ? 4 : 2)
+}
+
+/// Sums in a column: four decimals, from a thousand on two.
+package func sumMoney(_ amount: MicroUnits) -> String {
+  decimal(Double(amount) / 1e6, amount.magnitude < 1_000_000_000 ? 4 : 2)
+}
+
 /// A price for a million tokens: three decimals.
 package func price(_ amount: MicroUnits) -> String { decimal(Double(amount) / 1e6, 3) }
 
@@ -119,6 +129,11 @@ package func countdown(_ left: Microseconds) -> String {
   return "\(seconds / 60):\(twoDigits(seconds % 60))"
 }
 
+/// Time to decide: minutes while there is plenty, to the second in the last five.
+package func patience(_ left: Microseconds) -> String {
+  left >= 300_000_000 ? age(left) : countdown(left)
+}
+
 /// `3d 04:12`, `4:12` (hours and minutes), `12m`.
 package func uptime(_ length: Microseconds) -> String {
   let minutes = max(0, length) / 60_000_000
@@ -142,14 +157,39 @@ package func milliseconds(_ value: Double) -> String {
   return abs(value) < 9.95 ? decimal(value, 1) : compact(value)
 }
 
-/// `84ms`, `1.1s`, `2m`.
+/// Two latencies in one unit, milliseconds below ten seconds: `84/310` and `ms`, `28.4/58.1` and `s`.
+package func latencyPair(_ first: Double, _ second: Double?) -> (words: String, unit: String) {
+  let isLong = [first, second ?? 0].contains { $0.isFinite && $0 >= 9_950 }
+  func word(_ value: Double) -> String { isLong ? rate(value / 1000) : milliseconds(value) }
+  return (word(first) + (second.map { "/" + word($0) } ?? ""), isLong ? "s" : "ms")
+}
+
+/// `40/s`, `3.4K/s`, `31K/s`: two digits, as it is another number a second later.
+package func byteRate(_ value: Double) -> String {
+  guard value.isFinite else { return "-" }
+  var size = max(0, min(1e15, value))
+  if size < 1000 { return "\(Int(size) / 10 * 10)/s" }
+  for suffix in ["K", "M", "G"] {
+    size /= 1024
+    if size < 999.5 { return (size < 9.95 ? decimal(size, 1) : integer(size)) + suffix + "/s" }
+  }
+  return decimal(size / 1024, 1) + "T/s"
+}
+
+/// `84ms`, `1.1s`, `1:05`, `2h05`.
 package func latencyWords(_ span: Microseconds) -> String {
   if span < 1_000_000 { return "\(max(0, span) / 1000)ms" }
   if span < 60_000_000 { return decimal(Double(span) / 1e6, 1) + "s" }
-  return age(span)
+  return countdown(span)
 }
 
 extension String {
+  func trimmingSuffix(_ isTrimmed: (Character) -> Bool) -> String {
+    var rest = self
+    while let last = rest.last, isTrimmed(last) { rest.removeLast() }
+    return rest
+  }
+
   /// Blanks before, to `columns`; text that is already as wide is left as it is. ASCII only.
   func right(_ columns: Int) -> String {
     let missing = columns - unicodeScalars.count

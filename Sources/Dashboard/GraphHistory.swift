@@ -1,5 +1,5 @@
-// GraphHistory.swift: the past that graphs show: one sample a second, in buckets of five.
-// Buckets end at multiples of five seconds, so that a graph moves every five seconds and never wobbles; the number
+// GraphHistory.swift: the past that graphs show: one sample a second, in buckets of three; a day by minutes.
+// Buckets end at multiples of three seconds, so that a graph moves every three seconds and never wobbles; the number
 // beside it is of now. Leaves out drawing (Canvas+Graph.swift). Start at append.
 import Node
 
@@ -25,8 +25,8 @@ struct GraphHistory: Equatable, Sendable {
     }
   }
 
-  static let capacity = 720
-  static let bucketSeconds: Int64 = 5
+  static let capacity = 1200
+  static let bucketSeconds: Int64 = 3
 
   private(set) var decode = Series()
   private(set) var prefill = Series()
@@ -35,6 +35,12 @@ struct GraphHistory: Equatable, Sendable {
   private(set) var kvInUse = Series()
   private(set) var batchSize = Series()
   private(set) var gpus: [Series] = []
+  /// Means of whole minutes, a day of them.
+  private(set) var cpuDay = Series()
+  private(set) var decodeDay = Series()
+  /// Minutes closed since the start.
+  private(set) var minutes = 0
+  private var minute: Int64?
   /// Buckets closed since the start: where a sweeping graph stands.
   private(set) var closed = 0
   private var bucket: Int64?
@@ -47,6 +53,9 @@ struct GraphHistory: Equatable, Sendable {
     memory.append(memoryShare(snapshot.compute))
     kvInUse.append(snapshot.throughput.kvInUse.current)
     batchSize.append(Double(snapshot.throughput.batchSize))
+    stepMinute(to: snapshot.time)
+    cpuDay.append(snapshot.compute.cpu.current)
+    decodeDay.append(snapshot.throughput.decode.current)
     let shares = (snapshot.compute.gpus.current ?? []).prefix(64).map { $0.utilization.current }
     growGPUs(to: shares.count)
     for (index, share) in shares.enumerated() { gpus[index].append(share) }
@@ -74,6 +83,28 @@ struct GraphHistory: Equatable, Sendable {
       batchSize.append(sample(history.batchSize, back))
       for index in gpus.indices { gpus[index].append(sample(history.gpu[index], back)) }
     }
+    // Whole minutes, the last of them the one before the minute that runs.
+    let days = min(1440, max(history.cpuDay.count, history.decodeDay.count))
+    for back in stride(from: days, to: 0, by: -1) {
+      cpuDay.append(sample(history.cpuDay, back))
+      decodeDay.append(sample(history.decodeDay, back))
+      closeMinute()
+    }
+    minute = history.time / 60_000_000
+  }
+
+  private mutating func stepMinute(to time: Microseconds) {
+    let now = time / 60_000_000
+    let last = minute ?? now
+    // A clock set back goes on in the minute it had reached.
+    if now > last { for _ in 0..<min(now - last, 1440) { closeMinute() } }
+    minute = max(now, last)
+  }
+
+  private mutating func closeMinute() {
+    cpuDay.close()
+    decodeDay.close()
+    minutes &+= 1
   }
 
   private mutating func growGPUs(to count: Int) {

@@ -78,7 +78,7 @@ extension DashboardModel {
     column(
       left, right,
       [
-        (.compute, 0), (.throughput, max(9, tall / 5)), (.earnings, max(9, tall / 6)),
+        (.compute, 0), (.throughput, max(9, tall / 4)), (.earnings, max(9, tall / 6)),
         (.receipts, max(7, tall / 6)), (.chat, max(8, tall / 5)),
       ])
     // In the order of their numbers, as Tab walks.
@@ -90,7 +90,7 @@ extension DashboardModel {
     let head: Int
     switch pane {
     case .jobs: head = inner.height >= 3 ? 1 : 0
-    case .approvals: head = 0
+    case .approvals: head = inner.height >= 4 ? 1 : 0
     case .receipts: head = receiptsHead(inner)
     case .earnings: head = earningsHead(inner)
     case .compute, .throughput, .chat, .log: head = 0
@@ -100,7 +100,9 @@ extension DashboardModel {
 
   /// Rows of figures before the list of receipts, and its head; all rows where no list fits.
   private func receiptsHead(_ inner: Rect) -> Int {
-    inner.height >= 6 ? 4 : inner.height >= 4 ? 3 : inner.height
+    // Wide, the counts stand in one row.
+    let counts = inner.width >= 64 ? 1 : 2
+    return inner.height >= counts + 4 ? counts + 2 : inner.height >= 4 ? counts + 1 : inner.height
   }
 
   private func earningsHead(_ inner: Rect) -> Int { inner.height >= 7 ? 5 : inner.height }

@@ -32,7 +32,11 @@ struct ListRow: Sendable {
   /// Lower case; empty unless a filter asks for it.
   let haystack: String
   let sortValue: SortValue
+  var rank = RowRank.waiting
 }
+
+/// Whether a row is what the machine does now, will do, or has done.
+enum RowRank: Sendable { case active, waiting, ended }
 
 struct ListState: Equatable, Sendable {
   /// Ids in the order they are shown.
@@ -53,7 +57,9 @@ struct ListState: Equatable, Sendable {
   var selectedIndex: Int? { selected.flatMap { order.firstIndex(of: $0) } }
 
   /// Takes new rows. Returns whether the row under the cursor changed though nobody moved it.
-  mutating func arrange(_ rows: [ListRow], isResting: Bool) -> Bool {
+  /// - isResting: rows keep their places, new ones come last
+  /// - settles: of rows that rest, those that rank behind what follows them (see `exchangeByRank`) change places with it
+  mutating func arrange(_ rows: [ListRow], isResting: Bool, settles: Bool = false) -> Bool {
     let before = selected
     let place = selectedIndex ?? 0
     var kept = rows.filter { filter.matches($0.haystack) }
@@ -76,6 +82,7 @@ struct ListState: Equatable, Sendable {
       let old = order.filter { here.contains($0) }
       let known = Set(old)
       order = old + ids.filter { !known.contains($0) }
+      if settles && sortColumn == 0 && !isInverted { exchangeByRank(kept) }
     } else {
       order = ids
     }
@@ -83,6 +90,23 @@ struct ListState: Equatable, Sendable {
     if let selected, order.contains(selected) { return false }
     selected = order.isEmpty ? nil : order[min(place, order.count - 1)]
     return selected != before
+  }
+
+  /// A job that starts takes the row of one that has ended: two rows change, and what runs is always on top, while the
+  /// queue between them stands still.
+  private mutating func exchangeByRank(_ rows: [ListRow]) {
+    let ranks = Dictionary(rows.map { ($0.id, $0.rank) }, uniquingKeysWith: { first, _ in first })
+    var first = 0
+    var last = order.count - 1
+    while first < last {
+      if ranks[order[first]] != .ended {
+        first += 1
+      } else if ranks[order[last]] != .active {
+        last -= 1
+      } else {
+        order.swapAt(first, last)
+      }
+    }
   }
 
   /// Negative when left comes first.

@@ -25,35 +25,38 @@ extension Canvas {
     }
     let x = inner.x + (inner.width >= 44 ? 1 : 0)
     let (logged, loggedStyle) = words(receipts.logged, at: time) { grouped($0) }
-    run(
-      [(logged, loggedStyle), (" logged  ", label), (grouped(receipts.signed), text), (" signed", label)], x,
-      inner.y,
-      limit: inner.right)
-    if inner.height > 1 {
-      run(
-        [
-          (grouped(receipts.witnessed), text), (" witnessed  ", label), (grouped(receipts.audited), text),
-          (" audited  ", label),
-          (grouped(receipts.failed), receipts.failed > 0 ? error : text),
-          (" failed", receipts.failed > 0 ? error : label),
-        ], x, inner.y + 1, limit: inner.right)
+    let written: [(String, Style)] = [
+      (logged, loggedStyle), (" logged  ", label), (grouped(receipts.signed), text), (" signed", label),
+    ]
+    let checked: [(String, Style)] = [
+      (grouped(receipts.witnessed), text), (" witnessed  ", label), (grouped(receipts.audited), text),
+      (" audited  ", label), (grouped(receipts.failed), receipts.failed > 0 ? error : text),
+      (" failed", receipts.failed > 0 ? error : label),
+    ]
+    var y = inner.y
+    if inner.width >= 64 {
+      run(written + [("  ", label)] + checked, x, y, limit: inner.right)
+    } else {
+      run(written, x, y, limit: inner.right)
+      y += 1
+      if y < inner.bottom { run(checked, x, y, limit: inner.right) }
     }
+    y += 1
     guard inner.height >= 4 else { return }
     let rateEnd = run(
-      [brief(receipts.perMinute) { decimal($0, 1) }, (" a minute  ", label)], x, inner.y + 2,
-      limit: inner.right)
+      [brief(receipts.perMinute) { decimal($0, 1) }, (" a minute  ", label)], x, y, limit: inner.right)
     if inner.right - rateEnd > 14 {
       run(
-        [("key ", label), words(receipts.keyFingerprint, at: time) { $0 }], rateEnd, inner.y + 2,
-        limit: inner.right)
+        [("key ", label), words(receipts.keyFingerprint, at: time) { $0 }], rateEnd, y, limit: inner.right)
     }
-    if area.y > inner.y + 3 {
+    if area.y > y + 1 {
       drawReceiptsHead(Rect(x: inner.x, y: area.y - 1, width: inner.width, height: 1), list)
     }
     for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
       guard let receipt = receipts.recent.first(where: { $0.id == id }) else { continue }
       drawReceipt(
-        receipt, time, Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
+        receipt, offset: model.options.utcOffset,
+        Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
         isSelected: isFocused && list.selected == id, isTagged: list.tags.contains(id))
     }
   }
@@ -64,11 +67,11 @@ extension Canvas {
     putRight("STATE", rect.right - 1, rect.y, faint)
     if rect.width >= 52 { putRight("OWED", rect.right - 22, rect.y, faint) }
     if rect.width >= 64 { putRight("TOKENS", rect.right - 32, rect.y, faint) }
-    if rect.width >= 76 { putRight("AGE", rect.right - 41, rect.y, faint) }
+    if rect.width >= 76 { putRight("TIME", rect.right - 41, rect.y, faint) }
   }
 
   private mutating func drawReceipt(
-    _ receipt: ReceiptRow, _ time: Microseconds, _ rect: Rect, isSelected: Bool, isTagged: Bool
+    _ receipt: ReceiptRow, offset: Int, _ rect: Rect, isSelected: Bool, isTagged: Bool
   ) {
     let y = rect.y
     if isSelected { grid.fill(rect, " ", style: selection) }
@@ -91,7 +94,7 @@ extension Canvas {
     putRight(state, right, y, isSelected ? selection : style, width: 20)
     right -= 21
     if rect.width >= 52 {
-      if let amount = receipt.amount { putRight(money(amount), right, y, plain, width: 9) }
+      if let amount = receipt.amount { putRight(exactMoney(amount), right, y, plain, width: 9) }
       right -= 10
     }
     if rect.width >= 64 {
@@ -99,8 +102,9 @@ extension Canvas {
       right -= 9
     }
     if rect.width >= 76 {
-      putRight(age(elapsed(receipt.time, time)), right, y, soft)
-      right -= 6
+      // The time of day stands still; an age would be another text every second.
+      putRight(clock(receipt.time, offset: offset, withSeconds: true), right, y, soft)
+      right -= 10
     }
     if rect.width >= 40 { fit(receipt.client, rect.x + 12, y, plain, width: right - 1 - rect.x - 12) }
   }
@@ -184,11 +188,11 @@ extension Canvas {
       let plain = isSelected ? selection : text
       let soft = isSelected ? selection : label
       if list.tags.contains(id) { sign(glyphs.tag, rowRect.x, rowRect.y, isSelected ? selection : key) }
-      putRight(money(client.unsettled), right, rowRect.y, plain)
+      putRight(sumMoney(client.unsettled), right, rowRect.y, plain)
       var end = right - 12
       if isWide {
-        putRight(money(client.total), right - 12, rowRect.y, soft)
-        putRight(money(client.today), right - 24, rowRect.y, soft)
+        putRight(sumMoney(client.total), right - 12, rowRect.y, soft)
+        putRight(sumMoney(client.today), right - 24, rowRect.y, soft)
         end = right - 34
       }
       if inner.width >= 72 {
@@ -212,7 +216,12 @@ extension Canvas {
       case .console: sign = Array("·░▒▓█".unicodeScalars)[Int(share * 4)]
       case .ascii: sign = Array("_.:=#".unicodeScalars)[Int(share * 4)]
       }
-      self.sign(sign, x + index, y, style(theme.decode.color(at: 0.5)))
+      // A day without earnings is a floor, not a bar.
+      self.sign(
+        sign, x + index, y,
+        value > 0
+          ? style(theme.decode.color(at: share))
+          : style(theme.meterBackground, theme.meterBackground == theme.foreground ? .dim : []))
     }
   }
 }

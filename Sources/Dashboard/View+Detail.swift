@@ -29,6 +29,10 @@ extension Canvas {
     if let row {
       let (mark, style) = jobSign(row.state)
       note = [("\(mark) \(row.state.rawValue)", style)]
+      if row.state == .running {
+        note.append(("  \(grouped(row.outputTokens))/\(grouped(row.outputLimit)) tokens", label))
+        if let speed = row.tokensPerSecond { note.append(("  \(rate(speed))/s", label)) }
+      }
     }
     let inner = frame(
       rect, number: nil, title: "job \(displaySafe(id.prefix(40)))", isFocused: true, note: note)
@@ -61,7 +65,8 @@ extension Canvas {
         below.append([("prompt", key)])
         below += wrapped(prompt, width: area.width - 2).map { [("  " + $0, text)] }
       }
-      below.append([("answer", key), ("  streams as it is written", faint)])
+      let isWritten = row?.state == .running || row?.state == .queued
+      below.append([("answer", key), (isWritten ? "  streams as it is written" : "", faint)])
       let shown = answer.isEmpty ? String(glyphs.ellipsis) : answer
       below += wrapped(shown, width: area.width - 2).map { [("  " + $0, text)] }
     } else {

@@ -20,26 +20,27 @@ private struct JobColumns {
   var modelWidth = 0
   var receipt = 0
 
-  init(_ inner: Rect, digits: Int) {
+  init(_ inner: Rect, digits: Int, showsModel: Bool) {
     let width = inner.width
     var right = inner.right - 1
     func take(_ columns: Int) -> Int {
       defer { right -= columns + 2 }
       return right
     }
-    if width >= 62 { owedEnd = take(8) }
+    if width >= 62 { owedEnd = take(9) }
     if width >= 48 { ageEnd = take(4) }
     if width >= 36 { rateEnd = take(5) }
     if width >= 104 { firstEnd = take(6) }
     countEnd = take(width >= 44 ? 6 : 5)
-    barWidth = width >= 130 ? 24 : width >= 100 ? 16 : width >= 70 ? 12 : width >= 54 ? 8 : 5
+    barWidth =
+      width >= 130 ? 28 : width >= 100 ? (showsModel ? 16 : 24) : width >= 70 ? 12 : width >= 54 ? 8 : 5
     progress = right - barWidth + 2
     right = progress - 2
     if width >= 70 { promptEnd = take(6) }
     if width >= 70 { priority = take(1) - 1 }
     client = inner.x + 3 + digits + 2
     let room = right - client
-    if width >= 116 {
+    if width >= 116 && showsModel {
       modelWidth = min(26, room / 2)
       model = right - modelWidth
       clientWidth = room - modelWidth - 2
@@ -63,7 +64,11 @@ extension Canvas {
     let inner = frame(
       rect, number: 1, title: "jobs", isFocused: isFocused, note: note, foot: position(list, model, .jobs))
     let area = model.listArea(.jobs, inner)
-    let columns = JobColumns(inner, digits: model.idDigits)
+    // One model for all is in the header already.
+    let first = snapshot.jobs.first?.model
+    let columns = JobColumns(
+      inner, digits: model.idDigits,
+      showsModel: snapshot.jobs.contains { $0.model != first } || first != node.model)
     if area.y > inner.y { drawJobsHead(columns, inner, list, model) }
     if list.order.isEmpty {
       let words = snapshot.jobs.isEmpty ? emptyJobs(node) : "no job matches '\(list.filter.text)'"
@@ -81,7 +86,7 @@ extension Canvas {
 
   private func emptyJobs(_ node: NodeSummary) -> String {
     guard let address = node.address, node.state == .serving else { return "no jobs" }
-    return "no jobs yet: clients connect to \(address)"
+    return "no jobs yet: ask at \(address)/v1 with any bearer token"
   }
 
   func filterNote(_ filter: Filter, isEditing: Bool) -> [(String, Style)] {
@@ -158,7 +163,8 @@ extension Canvas {
     if columns.promptEnd > 0 { putRight(numberColumn(job.promptTokens, 6), columns.promptEnd, y, soft) }
     drawProgress(job, columns, y, plain, soft, isSelected: isSelected)
     if columns.rateEnd > 0, let tokensPerSecond = job.tokensPerSecond {
-      putRight(rate(tokensPerSecond), columns.rateEnd, y, plain)
+      putRight(
+        tokensPerSecond < 9.95 ? rate(tokensPerSecond) : compact(tokensPerSecond), columns.rateEnd, y, plain)
     }
     if columns.firstEnd > 0, let first = job.firstToken {
       putRight(latencyWords(elapsed(job.submitted, first)), columns.firstEnd, y, soft)
@@ -168,7 +174,8 @@ extension Canvas {
     }
     if columns.owedEnd > 0, let owed = job.price {
       putRight(
-        (job.priceIsBound ? String(glyphs.atMost) : "") + money(owed), columns.owedEnd, y,
+        owed == 0 ? "free" : (job.priceIsBound ? String(glyphs.atMost) : "") + exactMoney(owed),
+        columns.owedEnd, y,
         job.priceIsBound ? soft : plain)
     }
   }
@@ -191,13 +198,13 @@ extension Canvas {
       let share = Double(job.promptDone) / Double(max(1, job.promptTokens))
       bar(
         share, columns.progress, y, width: columns.barWidth,
-        isSelected ? selection : style(theme.prefill.color(at: 0.5)), isSelected: isSelected)
+        isSelected ? selection : style(theme.reading), isSelected: isSelected)
       putRight("\(percent(share))%", columns.countEnd, y, soft)
     case .running:
       let share = Double(job.outputTokens) / Double(max(1, job.outputLimit))
       bar(
         share, columns.progress, y, width: columns.barWidth,
-        isSelected ? selection : style(theme.decode.color(at: 0.5)), isSelected: isSelected)
+        isSelected ? selection : style(theme.writing), isSelected: isSelected)
       putRight(numberColumn(job.outputTokens, countWidth), columns.countEnd, y, plain)
     case .held:
       words(job.stateDetail ?? "held", isSelected ? selection : style(theme.warn))
@@ -231,78 +238,130 @@ extension Canvas {
         + "a approve \(glyphs.separator) x reject \(glyphs.separator) A X all" : place
     let inner = frame(rect, number: 2, title: "approvals", isFocused: isFocused, note: note, foot: foot)
     let area = model.listArea(.approvals, inner)
+    let columns = ApprovalColumns(inner, digits: model.idDigits, hasHead: area.y > inner.y)
+    if area.y > inner.y && !list.order.isEmpty { drawApprovalsHead(columns, inner, list) }
     if list.order.isEmpty {
       let words = snapshot.approvals.isEmpty ? "nothing waits for you" : "none matches '\(list.filter.text)'"
-      fit(words, area.x + 1, area.y + max(0, area.height - 1) / 2, faint, width: area.width - 2)
+      fit(
+        words, inner.x + 1, inner.y + max(0, inner.height - 1) / 2, faint, width: inner.width - 2)
       return
     }
-    // A zoomed pane has room for two lines a job: the second says why it waits.
     for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
       guard let approval = model.approval(id) else { continue }
       drawApproval(
-        approval, model, snapshot.time, Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
+        approval, model, snapshot.time, columns,
+        Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
         isSelected: isFocused && id == list.selected, isTagged: list.tags.contains(id))
     }
   }
 
+  private mutating func drawApprovalsHead(_ columns: ApprovalColumns, _ inner: Rect, _ list: ListState) {
+    let y = inner.y
+    func name(_ column: Int, _ name: String) -> (String, Style) {
+      guard list.sortColumn == column else { return (name, faint) }
+      return (name + String(list.isInverted ? glyphs.up : glyphs.down), key)
+    }
+    func right(_ end: Int, _ word: (String, Style)) { if end > 0 { putRight(word.0, end, y, word.1) } }
+    put("JOB", inner.x + 3, y, faint)
+    let client = name(1, "CLIENT")
+    fit(client.0, columns.client, y, client.1, width: columns.clientWidth)
+    right(columns.promptEnd, ("PROMPT", faint))
+    right(columns.limitEnd, name(2, "AT MOST"))
+    right(columns.offerEnd, name(3, columns.earnsEnd > 0 ? "OFFER/M" : "OFFER OR EARNS"))
+    right(columns.earnsEnd, name(4, "EARNS"))
+    if columns.policy > 0 { fit("POLICY", columns.policy, y, faint, width: columns.policyWidth) }
+    right(columns.leftEnd, name(0, "LEFT"))
+  }
+
   private mutating func drawApproval(
-    _ row: ApprovalRow, _ model: DashboardModel, _ time: Microseconds, _ rect: Rect, isSelected: Bool,
-    isTagged: Bool
+    _ row: ApprovalRow, _ model: DashboardModel, _ time: Microseconds, _ columns: ApprovalColumns,
+    _ rect: Rect,
+    isSelected: Bool, isTagged: Bool
   ) {
     let y = rect.y
-    let width = rect.width
-    let plain = isSelected ? selection : text
-    let soft = plain
+    func style(_ style: Style) -> Style { isSelected ? selection : style }
+    let plain = style(text)
     if isSelected { grid.fill(rect, " ", style: selection) }
-    if isTagged { sign(glyphs.tag, rect.x, y, isSelected ? selection : key) }
-    sign(glyphs.pending, rect.x + 1, y, isSelected ? selection : pending.with(.bold))
-    put(model.short(row.id), rect.x + 3, y, isSelected ? selection : strong)
-
-    var right = rect.right - 1
-    let left = elapsed(time, row.deadline)
-    let isUrgent = left < 60_000_000
-    putRight(
-      countdown(left) + (width >= 60 ? " left" : ""), right, y,
-      isSelected ? selection : isUrgent ? warn : plain)
-    right -= width >= 60 ? 11 : 7
-    let clientX = rect.x + 3 + model.idDigits + 2
-    let policyWidth = width >= 110 ? min(44, width - 96) : 0
-    if policyWidth > 0 {
-      right -= policyWidth
-      fit(row.policy, right, y, soft, width: policyWidth)
-      right -= 2
-    }
-    if width >= 70 {
-      // What it brings, or what it lacks.
-      let isUnder = (row.offered ?? 0) < (row.asked ?? 0)
-      let words: String
-      let style: Style
-      if isUnder {
-        words = "\(price(row.offered ?? 0))/M, asks \(price(row.asked ?? 0))"
-        style = isSelected ? selection : self.style(theme.warn)
-      } else {
-        let earns = brief(row.wouldEarn) { "+" + money($0) }.0
-        let takes = brief(row.wouldTake) { "~" + age($0) }.0
-        words = row.offered == nil && row.asked == nil ? "free, \(takes)" : "\(earns) in \(takes)"
-        style = plain
-      }
-      putRight(words, right, y, style, width: 22)
-      right -= 24
-    } else if width >= 50, let offered = row.offered {
-      putRight("\(price(offered))/M", right, y, plain)
-      right -= 10
-    }
-    if width >= 46 {
-      putRight("\(numberColumn(row.outputLimit, 6)) tok", right, y, soft)
-      right -= 12
-    }
-    if width >= 90 {
-      putRight("\(numberColumn(row.promptTokens, 6)) in", right, y, soft)
-      right -= 11
-    }
-    let name = row.isKnown ? row.client : "\(row.client) (unknown)"
+    if isTagged { sign(glyphs.tag, rect.x, y, style(key)) }
+    sign(glyphs.pending, rect.x + 1, y, style(pending.with(.bold)))
+    put(model.short(row.id), rect.x + 3, y, style(strong))
     fit(
-      name, clientX, y, isSelected ? selection : row.isKnown ? plain : style(theme.warn),
-      width: right - clientX)
+      row.isKnown ? row.client : "\(row.client) (unknown)", columns.client, y,
+      style(row.isKnown ? text : self.style(theme.warn)), width: columns.clientWidth)
+    if columns.promptEnd > 0 { putRight(numberColumn(row.promptTokens, 6), columns.promptEnd, y, plain) }
+    let unit = columns.hasHead ? "" : " tok"
+    if columns.limitEnd > 0 { putRight(numberColumn(row.outputLimit, 6) + unit, columns.limitEnd, y, plain) }
+
+    let isUnder = (row.offered ?? 0) < (row.asked ?? 0)
+    let offer = row.offered.map(price) ?? "none"
+    // How long it would take is known once something has run here.
+    let takes = row.wouldTake.latest.map { " in " + ("~" + age($0)).right(4) } ?? ""
+    let earns = row.asked == nil && row.offered == nil ? "free" : brief(row.wouldEarn) { "+" + money($0) }.0
+    let under = style(self.style(theme.warn))
+    if columns.earnsEnd > 0 {
+      // What it offers for a million tokens, what it would bring here, and how long that would take.
+      let asks = isUnder ? "\(offer) of \(price(row.asked ?? 0))" : row.offered == nil ? "-" : offer
+      putRight(asks, columns.offerEnd, y, isUnder ? under : plain)
+      putRight(earns + takes, columns.earnsEnd, y, plain)
+    } else if columns.offerEnd > 0 {
+      let words =
+        isUnder
+        ? row.offered == nil
+          ? "no offer, asks \(price(row.asked ?? 0))" : "offers \(offer), asks \(price(row.asked ?? 0))"
+        : earns + takes
+      putRight(words, columns.offerEnd, y, isUnder ? under : plain, width: columns.offerWidth)
+    }
+    if columns.policy > 0 { fit(row.policy, columns.policy, y, style(label), width: columns.policyWidth) }
+    let left = elapsed(time, row.deadline)
+    let words = patience(left) + (columns.hasHead || rect.width < 60 ? "" : " left")
+    putRight(words, columns.leftEnd, y, left < 60_000_000 ? style(warn) : plain)
+  }
+}
+
+/// Columns of the approvals for a width: where each starts or ends, 0 where it is left out.
+private struct ApprovalColumns {
+  var client = 0
+  var clientWidth = 0
+  var promptEnd = 0
+  var limitEnd = 0
+  var offerEnd = 0
+  var offerWidth = 0
+  /// 0: the offer's column says what is wrong with it, or else what the job would bring.
+  var earnsEnd = 0
+  var policy = 0
+  var policyWidth = 0
+  var leftEnd = 0
+
+  /// Without a head the figures carry their own words.
+  let hasHead: Bool
+
+  init(_ inner: Rect, digits: Int, hasHead: Bool) {
+    self.hasHead = hasHead
+    let width = inner.width
+    var right = inner.right - 1
+    func take(_ columns: Int) -> Int {
+      defer { right -= columns + 2 }
+      return right
+    }
+    leftEnd = take(hasHead || width < 60 ? 5 : 9)
+    client = inner.x + 3 + digits + 2
+    if width >= 108 {
+      // Whatever the others do not need is for the reason.
+      policyWidth = min(70, width - 86 - (width >= 140 ? 6 : 0))
+      policy = right - policyWidth
+      right = policy - 2
+    }
+    if width >= 96 {
+      earnsEnd = take(16)
+      offerWidth = 14
+    } else if width >= 70 {
+      offerWidth = 24
+    } else if width >= 50 {
+      offerWidth = 16
+    }
+    if offerWidth > 0 { offerEnd = take(offerWidth) }
+    if width >= 46 { limitEnd = take(hasHead ? 7 : 9) }
+    if width >= 80 { promptEnd = take(6) }
+    clientWidth = max(0, right - client)
   }
 }

@@ -31,6 +31,9 @@ extension Canvas {
     let compute = snapshot.compute
     var note: [(String, Style)] = []
     if let container = compute.container, rect.width >= 60 { note = [(container, label)] }
+    if rect.width >= 60 {
+      note.append(("\(note.isEmpty ? "" : "  ")last \(reach(rect.width - 4))", faint))
+    }
     let inner = frame(rect, number: 3, title: "compute", isFocused: model.focus == .compute, note: note)
     if inner.height >= 7 && inner.width >= 44 {
       drawComputeLarge(model, snapshot, inner)
@@ -78,9 +81,19 @@ extension Canvas {
     rows.append { canvas, row in canvas.memoryRow(compute, row, labelWidth: 3) }
     if compute.gpus.latest?.isEmpty != false {
       rows.append { canvas, row in
-        let (words, style) = canvas.words(compute.gpus, at: time) { $0.isEmpty ? "none" : "" }
-        canvas.run([("gpu ", canvas.label), (words, style)], row.x, row.y, limit: row.right)
+        canvas.run([("gpu ", canvas.label), canvas.noGPU(compute, time)], row.x, row.y, limit: row.right)
       }
+    }
+    rows.append { canvas, row in
+      let waits = canvas.brief(compute.cpuPressure) { percent($0) + " %" }
+      var line: [(String, Style)] = []
+      if let load = compute.load.latest, !load.isEmpty {
+        line = [
+          ("load ", canvas.label),
+          (load.prefix(3).map { decimal($0, 2) }.joined(separator: " ") + "  ", canvas.text),
+        ]
+      }
+      canvas.run(line + [("waits ", canvas.label), waits], row.x, row.y, limit: row.right)
     }
     for (index, draw) in rows.prefix(inner.height).enumerated() {
       draw(&self, Rect(x: inner.x, y: inner.y + index, width: inner.width, height: 1))
@@ -104,32 +117,62 @@ extension Canvas {
     run(figures, row.right - width, row.y, limit: row.right)
   }
 
+  /// Why there is no GPU: in a few words, the doctor has more.
+  private func noGPU(_ compute: ComputeSnapshot, _ time: Microseconds) -> (String, Style) {
+    if case .unavailable(let reason) = compute.gpus {
+      let words = String(reason.prefix { $0 != "(" }).trimmingSuffix { $0 == " " }
+      return (words == "no GPU found" ? "none found" : words, faint)
+    }
+    return words(compute.gpus, at: time) { $0.isEmpty ? "none" : "" }
+  }
+
+  /// How far back a graph of `width` columns reaches.
+  private func reach(_ width: Int) -> String {
+    let samples = Int64(max(0, width) * (glyphs.level == .unicode ? 2 : 1))
+    return span(samples * GraphHistory.bucketSeconds * 1_000_000)
+  }
+
   private mutating func drawComputeLarge(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ inner: Rect) {
     let compute = snapshot.compute
     let time = snapshot.time
     let area = inner.inset(1, 0)
     var y = area.y
     let gpus = compute.gpus.latest ?? []
-    // Rows below the graph: memory, one or two a GPU, two of odds and ends.
-    let gpuRows = gpus.isEmpty ? 1 : gpus.count * 2
-    let coresKnown = compute.cores.latest ?? []
-    // One sign a core, or with room a bar each.
+    let cores = compute.cores.latest ?? []
+    // A few cores stand in the first row, many in one of their own, and with room each has a bar.
     let coreColumns = max(1, area.width / 22)
-    let barRows = (coresKnown.count + coreColumns - 1) / coreColumns
+    let barRows = (cores.count + coreColumns - 1) / coreColumns
     let hasBars = area.height >= 20 && barRows > 0 && barRows <= area.height / 2
-    let coreRow = coresKnown.isEmpty ? 0 : hasBars ? barRows : 1
-    let below = 1 + gpuRows + 2 + coreRow
-    let graphHeight = max(1, min(hasBars ? 24 : 12, area.height - 1 - below))
+    let isInline = !hasBars && cores.count <= area.width / 4
+    let coreRows = hasBars ? barRows : isInline || cores.isEmpty ? 0 : 1
+    // Memory, one or two rows a GPU, waits, disk.
+    let gpuRows = gpus.isEmpty ? 0 : min(gpus.count * 2, max(1, area.height - 6 - coreRows))
+    let isTall = area.height - coreRows - gpuRows >= 22
+    let room = max(1, area.height - 4 - coreRows - gpuRows - (isTall ? 4 : 0))
+    let graphHeight = isTall ? room * 2 / 5 : room
 
-    var head: [(String, Style)] = [("cpu  ", label), words(compute.cpu, at: time) { percent($0) + " %" }]
+    var head: [(String, Style)] = [
+      ("cpu   ", label), words(compute.cpu, at: time) { percent($0).right(3) + " %" },
+    ]
     if let value = compute.cpuTemperature.latest {
       head.append(("  " + degrees(value), temperatureStyle(value)))
     }
     if let value = compute.cpuPower.latest { head.append(("  " + integer(value) + " W", text)) }
+    if let value = compute.cpuClock.latest { head.append(("  " + decimal(value / 1000, 1) + " GHz", label)) }
+    for (name, reading) in [("steal", compute.cpuSteal), ("disk wait", compute.cpuWait)] {
+      // What takes time away is worth a word only when it does.
+      if let share = reading.latest, share >= 0.02 {
+        head.append(("  \(name) \(percent(share)) %", style(theme.warn)))
+      }
+    }
+    if isInline && !cores.isEmpty { head.append(("  ", label)) }
     var x = run(head, area.x, y, limit: area.right)
+    if isInline { x = coreSigns(cores, x, y, limit: area.right - 24) }
     if let load = compute.load.latest, !load.isEmpty {
       let words = load.prefix(3).map { decimal($0, 2) }.joined(separator: " ")
-      if x + words.utf8.count + 8 < area.right { putRight("load \(words)", area.right, y, label) }
+      if x + words.utf8.count + 8 < area.right {
+        run([("load ", label), (words, text)], area.right - words.utf8.count - 5, y, limit: area.right)
+      }
     }
     y += 1
     graph(
@@ -138,7 +181,7 @@ extension Canvas {
       top: 1, gradient: theme.load, style: model.graphStyle)
     y += graphHeight
     if hasBars {
-      for (index, share) in coresKnown.enumerated() where y + index / coreColumns < area.bottom {
+      for (index, share) in cores.enumerated() where y + index / coreColumns < area.bottom {
         let cell = Rect(
           x: area.x + (index % coreColumns) * area.width / coreColumns, y: y + index / coreColumns,
           width: area.width / coreColumns - 2, height: 1)
@@ -147,69 +190,102 @@ extension Canvas {
         putRight(percent(share) + "%", cell.right, cell.y, text)
       }
       y += barRows
-    } else if coreRow > 0, y < area.bottom {
+    } else if coreRows > 0, y < area.bottom {
       put("cores", area.x, y, label)
-      x = area.x + 6
-      let room = area.right - x
-      for (index, share) in coresKnown.prefix(room).enumerated() {
-        sign(coreSign(share), x + index, y, style(theme.load.color(at: share)))
-      }
-      if room - coresKnown.count > 8 { putRight("\(coresKnown.count) cores", area.right, y, label) }
+      _ = coreSigns(cores, area.x + 6, y, limit: area.right)
       y += 1
     }
+    if isTall { y = drawPast(model, compute, area, y, rows: room - graphHeight) }
     if y < area.bottom {
       memoryRow(compute, Rect(x: area.x, y: y, width: area.width, height: 1), labelWidth: 5)
       y += 1
     }
-    if gpus.isEmpty, y < area.bottom {
-      run(
-        [("gpu   ", label), words(compute.gpus, at: time) { $0.isEmpty ? "none" : "" }], area.x, y,
-        limit: area.right)
-      y += 1
-    }
-    for (index, gpu) in gpus.enumerated() where y < area.bottom {
+    for (index, gpu) in gpus.enumerated() where y < area.bottom && index * 2 < gpuRows {
       drawGPU(
         gpu, index, model, time, Rect(x: area.x, y: y, width: area.width, height: min(2, area.bottom - y)))
       y += 2
     }
     if y < area.bottom {
-      let parts: [(String, Reading<Double>)] = [
-        ("cpu", compute.cpuPressure), ("memory", compute.memoryPressure), ("i/o", compute.ioPressure),
-      ]
-      var line: [(String, Style)] = [("waits ", label)]
-      if parts.allSatisfy({ $0.1.latest == nil }) {
-        line.append(words(compute.cpuPressure, at: time) { percent($0) })
-      } else {
-        for (name, reading) in parts {
-          let (value, style) = brief(reading) { percent($0) + " %" }
-          line += [("\(name) ", label), (value + "   ", style)]
-        }
-      }
-      if let resident = compute.residentMemory.latest {
-        line += [("hotpot ", label), (bytes(resident), text)]
-      }
-      run(line, area.x, y, limit: area.right)
+      drawWaits(compute, time, area, y)
       y += 1
     }
-    if y < area.bottom {
-      var line: [(String, Style)] = [
-        ("disk  ", label), words(compute.diskFree, at: time) { bytes($0) + " free" },
-      ]
-      line += [
-        ("   net ", label), (String(glyphs.down), label),
-        brief(compute.networkIn) {
-          bytes(Int64(clamping: Int(max(0, min(1e15, $0.isFinite ? $0 : 0))))) + "/s "
-        },
-      ]
-      line += [
-        (String(glyphs.up), label),
-        brief(compute.networkOut) {
-          bytes(Int64(clamping: Int(max(0, min(1e15, $0.isFinite ? $0 : 0))))) + "/s"
-        },
-      ]
-      if let swap = compute.swapUsed.latest { line += [("   swap ", label), (bytes(swap), text)] }
-      run(line, area.x, y, limit: area.right)
+    if y < area.bottom { drawTraffic(compute, time, area, y, hasGPU: !gpus.isEmpty) }
+  }
+
+  /// Memory over the same time as the processors, and the day.
+  private mutating func drawPast(
+    _ model: DashboardModel, _ compute: ComputeSnapshot, _ area: Rect, _ top: Int, rows: Int
+  ) -> Int {
+    var y = top
+    let half = max(1, rows / 3)
+    put("memory", area.x, y + 1, label)
+    putRight("last \(reach(area.width))", area.right, y + 1, faint)
+    y += 2
+    graph(
+      model.history.memory, closed: model.history.closed,
+      Rect(x: area.x, y: y, width: area.width, height: half), top: 1, gradient: theme.memory,
+      style: model.graphStyle)
+    y += half
+    put("cpu", area.x, y + 1, label)
+    putRight("last 24 hours", area.right, y + 1, faint)
+    y += 2
+    dayGraph(
+      model.history.cpuDay, minutes: model.history.minutes,
+      Rect(x: area.x, y: y, width: area.width, height: max(1, rows - half)), top: 1, gradient: theme.load)
+    return y + max(1, rows - half)
+  }
+
+  private mutating func coreSigns(_ cores: [Double], _ x: Int, _ y: Int, limit right: Int) -> Int {
+    let shown = cores.prefix(max(0, right - x))
+    for (index, share) in shown.enumerated() {
+      sign(coreSign(share), x + index, y, style(theme.load.color(at: share)))
     }
+    return put(
+      " \(plural(cores.count, "core"))", x + shown.count, y, label, limit: max(0, right - x - shown.count))
+  }
+
+  private mutating func drawWaits(_ compute: ComputeSnapshot, _ time: Microseconds, _ area: Rect, _ y: Int) {
+    var line: [(String, Style)] = [("waits ", label)]
+    let parts = [
+      ("cpu", compute.cpuPressure), ("memory", compute.memoryPressure), ("i/o", compute.ioPressure),
+    ]
+    if parts.allSatisfy({ $0.1.latest == nil }) {
+      line.append(words(compute.cpuPressure, at: time) { percent($0) })
+    } else {
+      for (name, reading) in parts {
+        let (value, style) = brief(reading) { percent($0).right(4) + " %" }
+        line += [("\(name)", label), (value + "   ", style)]
+      }
+    }
+    if let resident = compute.residentMemory.latest {
+      line += [("hotpot ", label), (bytes(resident), text)]
+      if let mapped = compute.mappedMemory.latest { line.append((", \(bytes(mapped)) mapped", label)) }
+    }
+    run(line, area.x, y, limit: area.right)
+  }
+
+  private mutating func drawTraffic(
+    _ compute: ComputeSnapshot, _ time: Microseconds, _ area: Rect, _ y: Int, hasGPU: Bool
+  ) {
+    let (down, up) = (String(glyphs.down), String(glyphs.up))
+    var line: [(String, Style)] = [
+      ("disk  ", label), words(compute.diskFree, at: time) { bytes($0) + " free" },
+    ]
+    if area.width >= 90 {
+      line += [
+        ("  \(down)", label), brief(compute.diskRead, byteRate), (" \(up)", label),
+        brief(compute.diskWritten, byteRate),
+      ]
+    }
+    line += [
+      ("   net \(down)", label), brief(compute.networkIn) { byteRate($0).right(7) }, (" \(up)", label),
+      brief(compute.networkOut) { byteRate($0).right(7) },
+    ]
+    if let swap = compute.swapUsed.latest, swap > 0 || area.width >= 90 {
+      line += [("   swap ", label), (bytes(swap), text)]
+    }
+    if !hasGPU { line += [("   gpu ", label), noGPU(compute, time)] }
+    run(line, area.x, y, limit: area.right)
   }
 
   private func coreSign(_ share: Double) -> Unicode.Scalar {
@@ -226,17 +302,25 @@ extension Canvas {
   ) {
     var line: [(String, Style)] = [("gpu\(index)  ", label), (fitted(gpu.name, columns: 24), text)]
     line += [("  ", label), words(gpu.utilization, at: time) { percent($0) + " %" }]
-    if let value = gpu.temperature.latest { line.append(("  " + degrees(value), temperatureStyle(value))) }
+    if let value = gpu.temperature.latest {
+      // Near the driver's own limit, where it tells one.
+      let limit = gpu.slowdownTemperature.latest ?? 90
+      let look = value >= limit ? error : value >= limit - 8 ? style(theme.warn) : text
+      line.append(("  " + degrees(value), look))
+    }
     if let value = gpu.power.latest {
       line.append(
         ("  " + integer(value) + (gpu.powerLimit.latest.map { "/" + integer($0) } ?? "") + " W", text))
     }
     if let value = gpu.clock.latest { line.append(("  \(integer(value)) MHz", label)) }
+    if rect.width >= 90, let value = gpu.memoryClock.latest {
+      line.append(("  memory \(integer(value)) MHz", label))
+    }
     if let why = gpu.throttle { line.append(("  \(glyphs.attention) \(why)", style(theme.warn))) }
     run(line, rect.x, rect.y, limit: rect.right)
     guard rect.height > 1 else { return }
     let y = rect.y + 1
-    let half = max(8, rect.width / 2 - 8)
+    let half = max(8, rect.width / 2 - 12)
     if index < model.history.gpus.count {
       graph(
         model.history.gpus[index], closed: model.history.closed,
@@ -245,7 +329,17 @@ extension Canvas {
     }
     var tail: [(String, Style)] = []
     if let used = gpu.memoryUsed.latest, let total = gpu.memoryTotal.latest {
-      tail = [("memory ", label), (bytes(used), text), ("/\(bytes(total))", label)]
+      tail = [(bytes(used), text), ("/\(bytes(total))", label)]
+    }
+    if let lost = gpu.uncorrectedErrors.latest, let corrected = gpu.correctedErrors.latest {
+      tail.append(
+        (
+          "  ecc \(grouped(Int(clamping: corrected)))/\(grouped(Int(clamping: lost)))",
+          lost > 0 ? error : label
+        ))
+    }
+    if let received = gpu.received.latest, let sent = gpu.sent.latest {
+      tail.append(("  pcie \(glyphs.down)\(byteRate(received)) \(glyphs.up)\(byteRate(sent))", label))
     }
     if case .value(let names) = gpu.processes, !names.isEmpty {
       tail.append(("  " + names.prefix(3).joined(separator: ", "), label))
@@ -258,7 +352,10 @@ extension Canvas {
   mutating func drawThroughput(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ rect: Rect) {
     let throughput = snapshot.throughput
     let note: [(String, Style)] =
-      rect.width >= 44 ? [("batch ", label), (grouped(throughput.batchSize), text)] : []
+      rect.width < 44
+      ? []
+      : [("batch ", label), (grouped(throughput.batchSize), text)]
+        + (rect.width >= 60 ? [("  last \(reach(rect.width - 4 - 24))", faint)] : [])
     let inner = frame(rect, number: 4, title: "throughput", isFocused: model.focus == .throughput, note: note)
     if inner.height >= 6 && inner.width >= 44 {
       drawThroughputLarge(model, snapshot, inner.inset(1, 0))
@@ -283,7 +380,7 @@ extension Canvas {
     if inner.height > 2 {
       let first = latency(throughput.firstTokenP50, throughput.firstTokenP99)
       let kv = brief(throughput.kvInUse) { percent($0) + "%" }
-      let x = run([("first ", label), first, ("ms", label)], inner.x, inner.y + 2, limit: inner.right)
+      let x = run([("first   ", label)] + first, inner.x, inner.y + 2, limit: inner.right)
       let width = 3 + displayWidth(kv.0)
       if inner.right - width > x {
         run([("kv ", label), kv], inner.right - width, inner.y + 2, limit: inner.right)
@@ -291,27 +388,26 @@ extension Canvas {
     }
     if inner.height > 3 {
       run(
-        [
-          ("token ", label), latency(throughput.betweenTokensP50, throughput.betweenTokensP99), ("ms", label),
-        ], inner.x,
+        [("token   ", label)] + latency(throughput.betweenTokensP50, throughput.betweenTokensP99), inner.x,
         inner.y + 3, limit: inner.right)
     }
   }
 
-  /// `84/310`: the median and the 99th percentile.
-  private func latency(_ p50: Reading<Double>, _ p99: Reading<Double>) -> (String, Style) {
-    let (middle, style) = brief(p50, milliseconds)
-    if p50.latest == nil { return (middle, style) }
-    return ("\(middle)/\(brief(p99, milliseconds).0)", style)
+  /// `84/310` and ` ms`: the median and the 99th percentile, or why there are none.
+  private func latency(_ p50: Reading<Double>, _ p99: Reading<Double>) -> [(String, Style)] {
+    guard let middle = p50.latest else { return [brief(p50, milliseconds)] }
+    let (words, unit) = latencyPair(middle, p99.latest)
+    return [(words, text), (" " + unit, label)]
   }
 
   private mutating func drawThroughputLarge(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ area: Rect) {
     let throughput = snapshot.throughput
     let time = snapshot.time
     let rows = area.height >= 9 ? 4 : 3
-    let graphs = area.height - rows
-    let decodeHeight = max(1, (graphs + 1) / 2)
-    let prefillHeight = max(1, graphs - decodeHeight)
+    let isTall = area.height >= 24
+    let graphs = area.height - rows - (isTall ? 4 : 0)
+    let decodeHeight = isTall ? graphs * 2 / 5 : max(1, (graphs * 3 + 2) / 5)
+    let prefillHeight = isTall ? graphs * 3 / 10 : max(1, graphs - decodeHeight)
     var y = area.y
     let figureWidth = 15
     let graphWidth = area.width - 9 - figureWidth
@@ -331,20 +427,28 @@ extension Canvas {
       putRight("tokens/s", area.right, y + height - 1, label)
       y += height
     }
+    if isTall {
+      let height = max(1, graphs - decodeHeight - prefillHeight)
+      put("decode", area.x, y + 1, label)
+      putRight("last 24 hours", area.right, y + 1, faint)
+      let most = model.history.decodeDay.buckets.compactMap { $0 }.max() ?? 0
+      dayGraph(
+        model.history.decodeDay, minutes: model.history.minutes,
+        Rect(x: area.x + 8, y: y + 2, width: area.width - 8, height: height), top: max(1, most),
+        gradient: theme.decode)
+      y += height + 3
+    }
     func pair(
       _ name: String, _ p50: Reading<Double>, _ p99: Reading<Double>, _ row: Int
     ) {
-      let value = p50.latest == nil ? words(p50, at: time, milliseconds) : latency(p50, p99)
-      run(
-        [(name, label), value, (p50.latest == nil ? "" : " ms", label)], area.x, row,
-        limit: area.right)
+      let value = p50.latest == nil ? [words(p50, at: time, milliseconds)] : latency(p50, p99)
+      run([(name, label)] + value, area.x, row, limit: area.right)
     }
     let half = area.x + area.width / 2 + 2
     pair("first token  p50/p99  ", throughput.firstTokenP50, throughput.firstTokenP99, y)
     run(
       [
-        ("batch ", label), (grouped(throughput.batchSize), text), ("   jobs done ", label),
-        (grouped(throughput.jobsDone), text),
+        ("jobs done ", label), (grouped(throughput.jobsDone), text),
       ], half, y, limit: area.right)
     y += 1
     pair("each token   p50/p99  ", throughput.betweenTokensP50, throughput.betweenTokensP99, y)
@@ -363,7 +467,8 @@ extension Canvas {
         let x = area.x + 8 + max(4, min(24, area.width / 3)) + 1
         run(
           [
-            ("\(percent(share)) % in use   ", text), brief(throughput.kvCached) { percent($0) + " %" },
+            ("\(percent(share).right(3)) % in use ", text),
+            brief(throughput.kvCached) { percent($0).right(3) + " %" },
             (" reusable", label),
           ], x, y,
           limit: area.right)

@@ -89,6 +89,19 @@ extension Canvas {
 
   // MARK: first run
 
+  /// Returns the row after it.
+  private mutating func drawPot(_ x: Int, _ y: Int) -> Int {
+    let side = String(glyphs.vertical)
+    let edge = String(repeating: Character(glyphs.horizontal), count: 11)
+    put("   ( ( (", x, y, faint)
+    put("    ) ) )", x, y + 1, faint)
+    put(edge + String(repeating: Character(glyphs.horizontal), count: 2), x, y + 2, key)
+    run([(" " + side, key), ("  hotpot  ", strong), (side, key)], x, y + 3, limit: x + 14)
+    put(
+      " " + String(glyphs.bottomLeft) + edge.dropLast() + String(glyphs.bottomRight), x, y + 4, key)
+    return y + 6
+  }
+
   /// No model on this machine yet: offers to fetch the default one, and shows how far it is.
   mutating func drawFirstRun(_ model: DashboardModel, _ layout: Layout) {
     let body = Rect(
@@ -100,6 +113,7 @@ extension Canvas {
       if y < area.bottom { run(parts, area.x, y, limit: area.right) }
       y += 1
     }
+    if area.height >= 16 { y = drawPot(area.x, y) }
     line([("This node has no model yet.", strong)])
     line([])
     if let pull = model.pull {

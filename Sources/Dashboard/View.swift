@@ -140,7 +140,10 @@ extension Canvas {
       let sign =
         node.state == .paused ? glyphs.held : node.state == .draining ? glyphs.down : glyphs.attention
       var parts = [("\(sign) \(word)", warn)]
-      if let why = node.whyIdle, why.lowercased() != word { parts.append((": \(why)", text)) }
+      // The first screen says the rest.
+      if let why = node.whyIdle, why.lowercased() != word, !model.isFirstRun {
+        parts.append((": \(why)", text))
+      }
       return parts
     }
   }

@@ -43,6 +43,19 @@ extension Theme {
       theme[warn]="color3"
       theme[error]="color9"
       theme[pending]="color6"
+      # On a terminal of 256 colours or more graphs have more than three steps; this, too, is ours.
+      theme[cpu_start_rich]="#3fae6a"
+      theme[cpu_mid_rich]="#d6b13f"
+      theme[cpu_end_rich]="#e0564c"
+      theme[used_start_rich]="#3b7dd8"
+      theme[used_mid_rich]="#6f9df0"
+      theme[used_end_rich]="#a08af5"
+      theme[download_start_rich]="#1f9e89"
+      theme[download_mid_rich]="#35c48a"
+      theme[download_end_rich]="#9be564"
+      theme[upload_start_rich]="#7a5cc8"
+      theme[upload_mid_rich]="#a07be8"
+      theme[upload_end_rich]="#d0a0ff"
       """
     ),
     (

@@ -24,7 +24,10 @@ public struct Theme: Hashable, Sendable {
   public let graphText, meterBackground, box, divider: Color
   /// All is well; look here; broken; waits for someone. Never the only sign: a glyph or a word stands beside.
   public let ok, warn, error, pending: Color
+  /// Bars of a job whose prompt is read, whose answer is written: one colour each, as they change every second.
+  public let reading, writing: Color
   public let load, temperature, memory, decode, prefill: Gradient
+  private let values: [String: Color]
 }
 
 /// What is wrong in a theme file, with its line.
@@ -70,13 +73,33 @@ extension Theme {
     self.init(name: name, values: values)
   }
 
-  init(name: String, values: [String: Color]) {
+  /// The theme on a terminal with so many colours. One that is made of the sixteen that the user chose may have richer
+  /// gradients for graphs (`theme[cpu_start_rich]`, ours), which a terminal of 256 colours or more shows.
+  public func adapted(to level: ColorLevel) -> Theme {
+    switch level {
+    case .truecolor, .indexed:
+      var values = values
+      for (key, color) in values where key.hasSuffix("_rich") {
+        let plain = String(key.dropLast(5))
+        values[plain + "_bar"] = values[plain]
+        values[plain] = color
+        values[key] = nil
+      }
+      return Theme(name: name, values: values, isIndexed: values != self.values)
+    case .sixteen, .eight, .mono: return self
+    }
+  }
+
+  /// - isIndexed: gradients keep to the palette of 256, whose colours cost half the bytes
+  init(name: String, values: [String: Color], isIndexed: Bool = false) {
     self.name = name
+    self.values = values
     func gradient(_ key: String, or fallback: [Color]) -> Gradient {
       guard let start = values[key + "_start"] else {
         return Gradient(start: fallback[0], middle: fallback[1], end: fallback[2])
       }
-      return Gradient(start: start, middle: values[key + "_mid"], end: values[key + "_end"])
+      let result = Gradient(start: start, middle: values[key + "_mid"], end: values[key + "_end"])
+      return isIndexed ? Gradient(steps: result.steps.map { $0.limited(to: .indexed) }) : result
     }
     foreground = values["main_fg"] ?? .terminal
     background = values["main_bg"] ?? .terminal
@@ -96,6 +119,8 @@ extension Theme {
     memory = gradient("used", or: traffic)
     decode = gradient("download", or: traffic)
     prefill = gradient("upload", or: traffic)
+    reading = values["upload_mid_bar"] ?? prefill.color(at: 0.5)
+    writing = values["download_mid_bar"] ?? decode.color(at: 0.5)
     ok = values["ok"] ?? load.color(at: 0)
     warn = values["warn"] ?? load.color(at: 0.5)
     error = values["error"] ?? load.color(at: 1)

@@ -105,7 +105,10 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
     memoryTotal: count(&generator),
     temperature: share(&generator), power: share(&generator), powerLimit: share(&generator),
     clock: share(&generator),
-    throttle: hostile(&generator), processes: reading([hostile(&generator)], &generator))
+    throttle: hostile(&generator), processes: reading([hostile(&generator)], &generator),
+    slowdownTemperature: share(&generator), memoryClock: share(&generator),
+    correctedErrors: count(&generator),
+    uncorrectedErrors: count(&generator), received: share(&generator), sent: share(&generator))
   let compute = ComputeSnapshot(
     cpu: share(&generator),
     cores: reading(
@@ -118,7 +121,9 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
     diskFree: count(&generator),
     networkIn: share(&generator), networkOut: share(&generator),
     gpus: reading(Array(repeating: gpu, count: Int.random(in: 0...9, using: &generator)), &generator),
-    container: hostile(&generator))
+    container: hostile(&generator), cpuClock: share(&generator), cpuWait: share(&generator),
+    cpuSteal: share(&generator), mappedMemory: count(&generator), diskRead: share(&generator),
+    diskWritten: share(&generator))
   let throughput = ThroughputSnapshot(
     decode: share(&generator), prefill: share(&generator), firstTokenP50: share(&generator),
     firstTokenP99: share(&generator),

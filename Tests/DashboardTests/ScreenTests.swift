@@ -68,7 +68,7 @@ private let screenCases: [ScreenCase] = {
           isStyled: true
         ) {
           var options = DashboardOptions()
-          options.theme = Theme.shipped(theme) ?? options.theme
+          options.theme = (Theme.shipped(theme) ?? options.theme).adapted(to: colors)
           var stage = Stage(.busy(), size: Size(80, 24), options: options)
           stage.second(6)
           stage.press("2")

@@ -288,9 +288,13 @@ public struct ScriptedNode: Sendable {
             memoryUsed: .value(9_771_050_598),
             memoryTotal: .value(25_757_220_864), temperature: .value(60 + wave(80, 0, 8)),
             power: .value(370 + wave(40, 0, 60)),
-            powerLimit: .value(450), clock: .value(2520), throttle: nil, processes: .value(["hotpot"]))
-        ]) : .unavailable("no NVIDIA driver"),
-      container: nil)
+            powerLimit: .value(450), clock: .value(2520), throttle: nil,
+            processes: .value(["pid 4711 9316 MiB"]),
+            slowdownTemperature: .value(90), memoryClock: .value(10_501), correctedErrors: .value(2),
+            uncorrectedErrors: .value(0), received: .value(412_000_000), sent: .value(38_000_000))
+        ]) : .unavailable("no GPU found (no NVIDIA library (libnvidia-ml.so.1))"),
+      container: nil, cpuClock: .value(4_310), cpuWait: .value(0.002), cpuSteal: .value(0),
+      mappedMemory: .value(105_906_176), diskRead: .value(0), diskWritten: .value(61_440))
   }
 
   private var running: Bool { jobs.contains { $0.state == .running } && state != .paused }
@@ -358,6 +362,13 @@ public struct ScriptedNode: Sendable {
       ])
   }
 
+  /// More or less work by the hour, up to `top`.
+  private func day(_ minute: Int, _ top: Double) -> Double {
+    let hour = Double(minute) / 60
+    let part = max(0, 1 - abs(hour - 15) / 9)
+    return top * part * (0.8 + 0.2 * Double((minute * 7919) % 97) / 97)
+  }
+
   public func history(seconds: Int) -> NodeHistory {
     var past = self
     var decode: [Double?] = []
@@ -374,7 +385,10 @@ public struct ScriptedNode: Sendable {
     return NodeHistory(
       time: time, decode: decode, prefill: prefill, cpu: cpu, memory: cpu.map { _ in 0.51 },
       kvInUse: cpu.map { _ in 0.41 },
-      batchSize: cpu.map { _ in 4 }, gpu: hasGPU ? [gpu] : [])
+      batchSize: cpu.map { _ in 4 }, gpu: hasGPU ? [gpu] : [],
+      // A day: quiet at night, nothing known in the first hour.
+      decodeDay: (0..<1440).map { $0 < 60 ? nil : past.wave(7, 0, 40) + day($0, 380) },
+      cpuDay: (0..<1440).map { $0 < 60 ? nil : 0.04 + day($0, 0.9) })
   }
 
   // MARK: commands
