@@ -149,6 +149,7 @@ struct Installation {
     return Failure(
       code == EACCES || code == EPERM || code == EROFS ? .noPermission : .inputOutput,
       "cannot \(verb) '\(Console.oneLine(path))': \(String(cString: strerror(code)))",
-      hint: code == EACCES ? "'--prefix ~/.local' installs for yourself alone" : nil)
+      hint: code == EACCES && !path.hasPrefix(NSHomeDirectory() + "/")
+        ? "'--prefix ~/.local' installs for yourself alone" : nil)
   }
 }
