@@ -133,7 +133,7 @@ enum Installed {
       "share/man/man7/hotpot-keys.7", "share/hotpot/themes/hotpot.theme",
       "share/bash-completion/completions/hotpot",
       "share/zsh/site-functions/_hotpot", "share/fish/vendor_completions.d/hotpot.fish",
-      "lib/systemd/system/hotpot.service", "share/systemd/user/hotpot.service",
+      "lib/systemd/system/hotpot.service", "lib/sysusers.d/hotpot.conf", "share/systemd/user/hotpot.service",
     ] {
       #expect(FileManager.default.fileExists(atPath: prefix + "/" + path), "\(path)")
       #expect(result.output.contains("wrote \(prefix)/\(path)\n"), "\(path)")

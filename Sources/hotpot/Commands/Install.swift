@@ -89,6 +89,7 @@ struct Installation {
     add("share/fish/vendor_completions.d/hotpot.fish", CompletionScript.fish(Commands.all))
     // Systemd looks for units of the system in lib of /usr and /usr/local only, for users' also in share.
     add("lib/systemd/system/hotpot.service", SystemdUnit.system(program))
+    add("lib/sysusers.d/hotpot.conf", SystemdUnit.account)
     add("share/systemd/user/hotpot.service", SystemdUnit.user(program))
     return files
   }

@@ -18,7 +18,7 @@ extension Command {
 
         Match User hotpot
           ExposeAuthInfo yes
-          ForceCommand hotpot link --key auto
+          ForceCommand hotpot link --state /var/lib/hotpot --key auto
           DisableForwarding yes
           PermitTTY no
       """,

@@ -6,12 +6,17 @@ extension Command {
   static let unit = Command(
     name: "unit", summary: "print a hardened systemd unit",
     details: """
-      hotpot unit > /etc/systemd/system/hotpot.service, then systemctl enable --now hotpot
-      hotpot unit --user > ~/.config/systemd/user/hotpot.service, then systemctl --user enable --now hotpot
+      'hotpot install' puts units and account where systemd looks for them. Then, as root:
 
-      The system's node runs as a user of its own, with its state and models in /var/lib/hotpot and its configuration in
-      /etc/hotpot/config.json5. It reaches no network but its own machine; a node that serves others gets
-      IPAddressAllow= lines for them from 'systemctl edit hotpot'.
+        systemd-sysusers && systemctl daemon-reload && systemctl enable --now hotpot
+
+      or by hand: hotpot unit > /etc/systemd/system/hotpot.service, and
+      useradd --system --home-dir /var/lib/hotpot --shell /bin/sh hotpot
+
+      The system's node runs as the user hotpot, with its state in /var/lib/hotpot, its models in /var/lib/hotpot/models and
+      its configuration in /etc/hotpot/config.json5. It reaches no network but its own machine; a node that serves others
+      gets IPAddressAllow= lines for them from 'systemctl edit hotpot'. With --user it is the user's own:
+      hotpot unit --user > ~/.config/systemd/user/hotpot.service, then systemctl --user enable --now hotpot.
       """,
     options: [
       Option("user", "for the user's own systemd, with the user's own state and configuration"),
@@ -42,6 +47,9 @@ extension Command {
 }
 
 enum SystemdUnit {
+  /// The account of the system's node, for sysusers.d(5). It has a shell, without which sshd runs no forced command.
+  static let account = "u hotpot - \"Hotpot, a node that runs language models\" /var/lib/hotpot /bin/sh\n"
+
   /// What holds for both: nothing to gain, nothing to write but its state.
   private static let hardening = """
     NoNewPrivileges=yes
@@ -74,7 +82,8 @@ enum SystemdUnit {
     WatchdogSec=60
     ExecStart=\(program) serve --state /var/lib/hotpot
     Environment=XDG_CONFIG_HOME=/etc XDG_DATA_HOME=/var/lib
-    DynamicUser=yes
+    # An account of its own, which ssh-keygen and sshd know too; 'systemd-sysusers' makes it from hotpot.conf.
+    User=hotpot
     StateDirectory=hotpot
     StateDirectoryMode=0700
     # For a control socket that other users may reach: "control": { "socket": "/run/hotpot/control.sock" }.
