@@ -478,7 +478,7 @@ def roles(place, args):
         "revokeClient": lambda tag: {"revokeClient": {"tag": tag, "name": "mallory"}},
         "limitClient": lambda tag: {"limitClient": {"tag": tag, "name": "mallory", "budget": "1"}},
         "settle": lambda tag: {"settle": {"tag": tag, "client": "mallory", "amount": "1", "reference": "r"}},
-        "statement": lambda tag: {"statement": {"tag": tag, "client": "mallory", "csv": True}},
+        "statement": lambda tag: {"statement": {"tag": tag, "client": "mallory", "form": "csv"}},
         "inspect": command("inspect", {"job": job}), "reveal": command("reveal", {"job": job}),
         "approve": command("approve", {"jobs": [job]}), "reject": command("reject", {"jobs": [job], "reason": ""}),
         "hold": command("hold", {"jobs": [job]}), "release": command("release", {"jobs": [job]}),
