@@ -170,7 +170,7 @@ import Testing
         }
       }
     }
-    #expect(cells == 200)
+    #expect(cells == 205)
     AccountsTests().end(node)
   }
 
