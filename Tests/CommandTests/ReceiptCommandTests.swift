@@ -366,9 +366,9 @@ struct ReceiptCommandTests {
       #expect(outcome.status == 0, "\(words): \(outcome.errors)")
       return outcome.output
     }
-    func refusal(_ words: [String]) throws -> String {
+    func refusal(_ words: [String], status: Int32 = 1) throws -> String {
       let outcome = try node.command(words)
-      #expect(outcome.status == 1, "\(words): \(outcome.output)")
+      #expect(outcome.status == status, "\(words): \(outcome.output)")
       return outcome.errors
     }
     let byClient = try output(["earnings", "--by", "client", "--csv"])
@@ -415,6 +415,18 @@ struct ReceiptCommandTests {
     #expect(
       try refusal(["settle", "--statement", "bob", "--since", "2026-01-02", "--until", "2026-01-01"])
         .contains("before it begins"))
+
+    // A client may come with the SSH key that it signs vouchers with; a private one is refused before anything is done.
+    let key = folder + "/node/key.pub"
+    #expect(try !output(["clients", "add", "carol", key]).isEmpty)
+    #expect(try refusal(["clients", "key", "carol", folder + "/none.pub"], status: 66).contains("none.pub"))
+    #expect(
+      try refusal(["clients", "add", "dora", folder + "/node/key"], status: 65).contains("is a private key"))
+    let clients = try output(["clients", "list", "--json"])
+    let fingerprint = try #require(
+      shell("ssh-keygen -lf node/key.pub", in: folder).output.split(separator: " ").dropFirst().first)
+    #expect(
+      clients.replacing("\\/", with: "/").contains(fingerprint) && !clients.contains("dora"), "\(clients)")
 
     // Revoked at once.
     #expect(try output(["clients", "revoke", "bob"]).contains("revoked bob"))

@@ -9,10 +9,10 @@ extension Command {
   static let clients = Command(
     name: "clients", summary: "who may ask for what, and spend how much",
     operands:
-      "[list | add NAME | revoke NAME | limit NAME | budget NAME AMOUNT|none | key NAME FILE.pub|none | voucher NAME [FILE FILE.sig]]",
+      "[list | add NAME [FILE.pub] | revoke NAME | limit NAME | budget NAME AMOUNT|none | key NAME FILE.pub|none | voucher NAME [FILE FILE.sig]]",
     details: """
-      add prints a bearer token once; the node keeps its SHA-256 only. revoke takes effect at once: no more requests, and the
-      client's jobs end; what they did is receipted and owed.
+      add prints a bearer token once; the node keeps its SHA-256 only. With FILE.pub it takes the client's SSH key too.
+      revoke takes effect at once: no more requests, and the client's jobs end; what they did is receipted and owed.
 
       limit sets what its options name and leaves the rest: hotpot clients limit bob --models smollm2 --jobs 2 --budget 5.00
       The budget is the most that a client may spend, counted from all that was posted.
@@ -63,7 +63,8 @@ extension Command {
       } else {
         Console.write(StatusPage.clients(rows))
       }
-    case ("add", 2):
+    case ("add", 2), ("add", 3):
+      let key = words.count == 3 ? try publicKey(words[2]) : nil
       let control = try ControlClient(arguments)
       guard case .token(_, let name, let token) = try control.ask({ .addClient(tag: $0, name: words[1]) })
       else {
@@ -75,6 +76,8 @@ extension Command {
         Console.print(token)
         Console.note("hotpot: this token of '\(name)' is shown once; the node keeps its SHA-256 only\n")
       }
+      // After the token, which is shown once, whatever becomes of the key.
+      if let key { _ = try control.ask { .setKey(tag: $0, name: name, key: key) } }
     case ("revoke", 2):
       try finish(ControlClient(arguments).ask { .revokeClient(tag: $0, name: words[1]) }, arguments)
     case ("limit", 2):
@@ -88,11 +91,7 @@ extension Command {
       try finish(
         ControlClient(arguments).ask { .setLimits(tag: $0, name: words[1], changes: change) }, arguments)
     case ("key", 3):
-      let key = words[2] == "none" ? "" : try Console.readText(words[2], limit: 16_384)
-      guard !key.contains("PRIVATE KEY") else {
-        throw Failure(
-          .badData, "'\(words[2])' is a private key", hint: "give the public one, which ends in .pub")
-      }
+      let key = words[2] == "none" ? "" : try publicKey(words[2])
       try finish(ControlClient(arguments).ask { .setKey(tag: $0, name: words[1], key: key) }, arguments)
     case ("voucher", 4):
       let text = try Console.readText(words[2], limit: 4096)
@@ -105,6 +104,15 @@ extension Command {
     default: throw misunderstood
     }
     return .ok
+  }
+
+  /// The text of an SSH public key's file.
+  private static func publicKey(_ path: String) throws -> String {
+    let key = try Console.readText(path, limit: 16_384)
+    guard !key.contains("PRIVATE KEY") else {
+      throw Failure(.badData, "'\(path)' is a private key", hint: "give the public one, which ends in .pub")
+    }
+    return key
   }
 
   private static func exportVoucher(_ client: String, _ arguments: Arguments) throws {
