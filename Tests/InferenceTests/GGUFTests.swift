@@ -366,9 +366,9 @@ struct HostileFile: Sendable, CustomTestStringConvertible {
     }
   }
 
-  @Test(.enabled(if: Reference.directory != nil, "no reference folder"))
+  @Test(.enabled(if: ReferenceFolder.url != nil, "no reference folder"))
   func everyReferenceModelIsReadWhole() throws {
-    let golden = try #require(Reference.directory).appending(path: "golden")
+    let golden = try #require(ReferenceFolder.url).appending(path: "golden")
     let models = try FileManager.default.contentsOfDirectory(atPath: golden.path).filter {
       $0.hasSuffix(".gguf")
     }

@@ -1,24 +1,34 @@
-// Reference.swift: where tests find the reference folder and the real model; tests skip, saying so, without them.
-
+// Reference.swift: where tests find what they compare with; nil where it is absent.
 import Foundation
 
-enum Reference {
-  /// The folder `shared` beside the repository, or `HOTPOT_REFERENCE`.
-  static let directory: URL? = {
-    let environment = ProcessInfo.processInfo.environment
-    let url =
-      environment["HOTPOT_REFERENCE"].map { URL(filePath: $0) }
-      ?? URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().deletingLastPathComponent().appending(path: "shared")
-    return FileManager.default.fileExists(atPath: url.appending(path: "golden").path) ? url : nil
-  }()
+/// The reference folder: `HOTPOT_REFERENCE`, or `shared` beside the package.
+enum ReferenceFolder {
+  static var url: URL? {
+    if let path = ProcessInfo.processInfo.environment["HOTPOT_REFERENCE"] {
+      return existing(URL(filePath: path))
+    }
+    return existing(URL(filePath: #filePath).appending(path: "../../../../shared").standardized)
+  }
 
-  /// SmolLM2-135M-Instruct: `HOTPOT_MODEL`, or where `hotpot models pull smollm2` puts it.
-  static let smollm2: String? = {
+  private static func existing(_ url: URL) -> URL? {
+    FileManager.default.fileExists(atPath: url.appending(path: "golden").path) ? url : nil
+  }
+
+  static var isAbsent: Bool { url == nil }
+}
+
+/// SmolLM2-135M-Instruct Q4_1: `HOTPOT_MODEL`, or the data directory's copy.
+enum RealModel {
+  static var path: String? {
     let environment = ProcessInfo.processInfo.environment
-    let name = "SmolLM2-135M-Instruct.Q4_1.gguf"
-    let data = environment["XDG_DATA_HOME"] ?? environment["HOME"].map { $0 + "/.local/share" }
-    let candidates = [environment["HOTPOT_MODEL"], data.map { "\($0)/hotpot/models/\(name)" }]
-    return candidates.compactMap(\.self).first { FileManager.default.fileExists(atPath: $0) }
-  }()
+    if let path = environment["HOTPOT_MODEL"], !path.isEmpty { return path }
+    let home = environment["HOME"] ?? "/"
+    let data = environment["XDG_DATA_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "\(home)/.local/share"
+    let folder = "\(data)/hotpot/models"
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.sorted().first { $0.lowercased().hasPrefix("smollm2") && $0.hasSuffix(".gguf") }
+      .map { "\(folder)/\($0)" }
+  }
+
+  static var isAbsent: Bool { path == nil }
 }

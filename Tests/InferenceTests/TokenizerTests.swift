@@ -10,18 +10,18 @@ private func vocabulary(_ writer: GGUFWriter) throws -> Tokenizer {
 }
 
 private func referenceVocabulary(_ name: String) throws -> Tokenizer {
-  let directory = try #require(Reference.directory).appending(path: "vectors/vocab")
+  let directory = try #require(ReferenceFolder.url).appending(path: "vectors/vocab")
   return try Tokenizer(GGUFFile(path: directory.appending(path: "ggml-vocab-\(name).gguf").path))
 }
 
 @Suite struct TokenizerVectorTests {
   @Test(
-    .enabled(if: Reference.directory != nil, "no reference folder"),
+    .enabled(if: ReferenceFolder.url != nil, "no reference folder"),
     arguments: ["gpt-2", "llama-bpe", "llama-spm", "qwen2"])
   func idsAreThoseOfLlamaCpp(_ name: String) throws {
     let tokenizer = try referenceVocabulary(name)
     #expect(tokenizer.warnings == [])
-    let directory = try #require(Reference.directory).appending(path: "vectors/vocab")
+    let directory = try #require(ReferenceFolder.url).appending(path: "vectors/vocab")
     let base = directory.appending(path: "ggml-vocab-\(name).gguf").path
     let inputs = try String(contentsOfFile: base + ".inp", encoding: .utf8)
       .components(separatedBy: "\n__ggml_vocab_test__\n").dropLast()
@@ -48,11 +48,11 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
   }
 
   @Test(
-    .enabled(if: Reference.directory != nil, "no reference folder"),
-    .enabled(if: Reference.smollm2 != nil, "no SmolLM2; set HOTPOT_MODEL or pull smollm2"))
+    .enabled(if: ReferenceFolder.url != nil, "no reference folder"),
+    .enabled(if: RealModel.path != nil, "no SmolLM2; set HOTPOT_MODEL or pull smollm2"))
   func smolLM2IdsAreThoseOfLlamaCpp() throws {
-    let directory = try #require(Reference.directory)
-    let tokenizer = try Tokenizer(GGUFFile(path: #require(Reference.smollm2)))
+    let directory = try #require(ReferenceFolder.url)
+    let tokenizer = try Tokenizer(GGUFFile(path: #require(RealModel.path)))
     #expect(tokenizer.warnings == [])
     let cases = try JSONDecoder().decode(
       [Case].self, from: Data(contentsOf: directory.appending(path: "vectors/vocab/smollm2_tok_golden.json")))
@@ -76,7 +76,7 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
   }
 
   @Test(
-    .enabled(if: Reference.directory != nil, "no reference folder"),
+    .enabled(if: ReferenceFolder.url != nil, "no reference folder"),
     arguments: ["gpt-2", "llama-bpe", "llama-spm", "qwen2"])
   func randomTextComesBack(_ name: String) throws {
     let tokenizer = try referenceVocabulary(name)
