@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #pragma clang attribute push( \
-    __attribute__((target("amx-tile,amx-int8,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi"))), \
+    __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi"))), \
     apply_to = function)
 
 // The unit keeps its registers itself.
@@ -29,15 +29,15 @@ typedef struct tile_shapes {
 _Static_assert(sizeof(tile_shapes) == 64, "the unit's format");
 
 // Constants in memory, because a compiler may drop stores to a copy that only the unit reads.
-static const tile_shapes shapes_32 = {1, 0, {0}, {64, 64, 32, 32, 64}, {16, 16, 16, 16, 8}};
-static const tile_shapes shapes_16 = {1, 0, {0}, {64, 64, 16, 16, 64}, {16, 16, 16, 16, 4}};
+static const tile_shapes shapes_32 = {1, 0, {0}, {64, 64, 64, 64, 64}, {16, 16, 16, 16, 16}};
+static const tile_shapes shapes_16 = {1, 0, {0}, {64, 64, 32, 32, 64}, {16, 16, 16, 16, 8}};
 
 #define TILE_BEGIN(u, width) ((void)(u), _tile_loadconfig((width) == 32 ? &shapes_32 : &shapes_16))
 #define TILE_END(u) ((void)(u), _tile_release())
 #define TILE_ZERO(u, n) ((void)(u), _tile_zero(n))
 #define TILE_LOAD(u, n, p, stride) ((void)(u), _tile_loadd(n, p, stride))
 #define TILE_STORE(u, n, p, stride) ((void)(u), _tile_stored(n, p, stride))
-#define TILE_DOT(u, c, a, b) ((void)(u), _tile_dpbsud(c, a, b))
+#define TILE_DOT(u, c, a, b) ((void)(u), _tile_dpbf16ps(c, a, b))
 #include "amx.h"
 
 #pragma clang attribute pop
@@ -52,14 +52,18 @@ static bool is_permitted(void) {
 
 bool ck_amx_available(uint64_t enabled_state) {
   uint32_t a, b, c, d;
-  const uint32_t tile = 1u << 24, int8 = 1u << 25;
+  const uint32_t tile = 1u << 24, bf16 = 1u << 22;
   const uint64_t tile_state = 3u << 17;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  return (d & (tile | int8)) == (tile | int8) && (enabled_state & tile_state) == tile_state && is_permitted();
+  return (d & (tile | bf16)) == (tile | bf16) && (enabled_state & tile_state) == tile_state && is_permitted();
 }
 
 void ck_amx_products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
     const uint8_t *ahead, float *dst) {
   products(matrix, input, tile, tiles, token, tokens, ahead, dst);
+}
+
+void ck_amx_group(ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot) {
+  group_blocks(profile, blocks, cols, group, slot);
 }

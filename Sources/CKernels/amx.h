@@ -2,33 +2,45 @@
 // amx_emulated.c a model of the unit in C, with which tests prove the algorithm's bits on machines that have none.
 // A file defines the operations on tiles, named here, then includes this one:
 //   unit (type of the state)   TILE_BEGIN(u, width) TILE_END(u)   TILE_ZERO(u, n) TILE_LOAD(u, n, p, stride)
-//   TILE_STORE(u, n, p, stride)   TILE_DOT(u, c, a, b): c += a * b, a signed bytes, b unsigned, four to a sum
-// Left out: fewer than 16 tokens, float weights and all other kernels, which are the AVX-512 level's; so are the records of
-// activations, whose digits lie as the unit wants them. Start at products.
+//   TILE_STORE(u, n, p, stride)   TILE_DOT(u, c, a, b): c += a * b, pairs of bf16, sums in f32
+//
+// Integers are computed in bf16 and f32, exactly: a digit of an activation and a weight have at most 8 bits, and no sum of 32 products
+// reaches 2^24. So high digits, times their weight, and low ones add up in one tile, which comes out as the float that N1 item 3
+// scales: a tile's way to memory and back takes as long as a product, and integers would need two and be put together afterwards.
+// Only 8 bit weights with A15 exceed 2^24; their digits are summed apart, and the addition of both rounds as a conversion would.
+//
+// Left out: groups with few tokens, float weights and all other kernels, which are the AVX-512 level's. Start at products.
 #include "internal.h"
 
 #include <immintrin.h>
 
 enum {
-  // the tiles: sums of the high and low digits (16 tokens, 16 rows), the digits (16 tokens, width), weights (width / 4, 16 rows of 4)
-  HIGH_SUMS = 0,
-  LOW_SUMS = 1,
+  // the tiles: sums (16 tokens, 16 rows), digits (16 tokens, columns), weights (columns / 2, 16 rows of 2)
+  SUMS = 0,
+  MORE_SUMS = 1,
   HIGH_DIGITS = 2,
   LOW_DIGITS = 3,
   WEIGHTS = 4,
-  TILE_TOKENS = 16,
-  // blocks of 32 columns whose sums are made before they are scaled: as many as share a header
-  RUN = 8,
+  // Blocks of 32 columns that are widened at once, of CK_MAX_TILES tiles. With the digits of one group they fit into the first level
+  // cache, so that digits come from the second one once for all tiles.
+  RUN = 4,
+  // products on their way through the unit while older ones are scaled
+  LAG = 3,
+  RING = 4,
+  // with fewer tokens of a group the AVX-512 level is faster
+  FEW_TOKENS = 14,
+  MAX_GROUPS = CK_MAX_TOKENS / CK_GROUP + 1,
 };
 
 // 32 columns of 16 rows, with the factors of N1 item 3.
 typedef struct wide_block {
-  // 8 groups of 4 columns; in a group byte 4 row + column
-  uint8_t w[8][64];
+  // bf16; pair 2g + e of columns: 4g + e and 4g + e + 2
+  uint16_t w[16][32];
   float dw[16];
   float mw[16];
-  int32_t sc[2][16];
-  int32_t mn[2][16];
+  // scales and minimums of columns 0 ..< 16 and 16 ..< 32, where they have their own
+  int8_t sc[2][16];
+  uint8_t mn[2][16];
 } wide_block;
 
 CK_INLINE __m512 halves_float(const uint8_t *p) {
@@ -43,204 +55,429 @@ CK_INLINE __m512i unsigned_ints(const uint8_t *p) {
   return _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
 }
 
-static void widen(const ck_traits *traits, const uint8_t *tile, uint32_t cols, uint32_t block, wide_block *out) {
-  const uint8_t *header = NULL;
-  const uint8_t *scales = ck_scales_at(traits, tile, block, &header);
+// The upper halves of f32 values that bf16 has too, of 32 lanes in the order of `index`.
+CK_INLINE __m512i brains(__m512i index, __m512i low, __m512i high) {
+  return _mm512_permutex2var_epi16(
+      _mm512_castps_si512(_mm512_cvtepi32_ps(low)), index, _mm512_castps_si512(_mm512_cvtepi32_ps(high)));
+}
+
+// ---------------------------------------------------------------- activations
+
+static void group_blocks(ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot) {
+  // columns of each four in the order 0, 2, 1, 3; of an f32 its upper half
+  static const uint16_t order[32] = {1,  5,  3,  7,  9,  13, 11, 15, 17, 21, 19, 23, 25, 29, 27, 31,
+                                     33, 37, 35, 39, 41, 45, 43, 47, 49, 53, 51, 55, 57, 61, 59, 63};
+  const __m512i index = _mm512_loadu_si512(order);
+  const unsigned bits = profile == CK_A15 ? 8 : profile == CK_A12 ? 4 : 0;
+  const uint8_t *record = blocks;
+  ck_group_block *to = group;
+  for (uint32_t b = 0; b < cols / 32; b++, to++, record += profile == CK_A8 ? 48 : 80) {
+    for (int digit = 0; digit < (profile == CK_A8 ? 1 : 2); digit++) {
+      __m512i low = signed_ints(record + 16 + 32 * digit);
+      __m512i high = signed_ints(record + 32 + 32 * digit);
+      if (digit == 0) {
+        low = _mm512_slli_epi32(low, bits);
+        high = _mm512_slli_epi32(high, bits);
+      }
+      _mm512_store_si512(to->digits[digit][slot], brains(index, low, high));
+    }
+    memcpy(&to->d[slot], record, 4);
+    memcpy(&to->s[slot], record + 4, 4);
+    memcpy(&to->sum[0][slot], record + 8, 4);
+    memcpy(&to->sum[1][slot], record + 12, 4);
+  }
+}
+
+// ---------------------------------------------------------------- weights
+
+// What of ck_traits the code below is compiled for.
+typedef struct shape {
+  int low_bits;
+  int high_bits;
+  int bias;
+  bool codebook;
+  ck_scales scales;
+} shape;
+
+// The weights of stored integers of up to 6 bits, in bf16.
+typedef struct meanings {
+  __m512i low;
+  __m512i high;
+} meanings;
+
+CK_INLINE meanings meanings_of(const shape s) {
+  uint16_t brain[64] = {0};
+  for (int q = 0; s.low_bits < 8 && q < 1 << (s.low_bits + s.high_bits); q++) {
+    brain[q] = (uint16_t)(ck_float_bits(s.codebook ? ck_codebook[q] : (float)(q - s.bias)) >> 16);
+  }
+  return (meanings){_mm512_loadu_si512(brain), _mm512_loadu_si512(brain + 32)};
+}
+
+// The weights of the stored integers in the low bytes of 32 times 16 bits; high bytes are not read.
+CK_INLINE __m512i weights_of_stored(const shape s, const meanings m, __m512i stored) {
+  const int bits = s.low_bits + s.high_bits;
+  if (bits <= 5) return _mm512_permutexvar_epi16(stored, m.low);
+  if (bits == 6) return _mm512_permutex2var_epi16(m.low, stored, m.high);
+  __m512i low = _mm512_and_si512(stored, _mm512_set1_epi32(255));
+  __m512i high = _mm512_and_si512(_mm512_srli_epi32(stored, 16), _mm512_set1_epi32(255));
+  low = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_sub_epi32(low, _mm512_set1_epi32(s.bias))));
+  high = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_sub_epi32(high, _mm512_set1_epi32(s.bias))));
+  return _mm512_mask_mov_epi16(_mm512_srli_epi32(low, 16), 0xaaaaaaaa, high);
+}
+
+// Bits `shift` ... of every byte moved to bit `to`, where `mask` keeps them.
+CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
+  __m512i at = shift > to ? _mm512_srli_epi16(v, (unsigned)(shift - to))
+      : shift < to        ? _mm512_slli_epi16(v, (unsigned)(to - shift))
+                          : v;
+  return _mm512_and_si512(at, _mm512_set1_epi8((char)mask));
+}
+
+CK_INLINE void widen(
+    const shape s, const meanings m, const uint8_t *scales, const uint8_t *header, const uint8_t *quants, wide_block *out) {
   __m512 d = halves_float(header != NULL ? header : scales);
-  __m512 m = _mm512_setzero_ps();
+  __m512 min = _mm512_setzero_ps();
   __m512 sign = _mm512_set1_ps(-0.0f);
-  switch (traits->scales) {
+  switch (s.scales) {
     case CK_SCALES_NONE:
     case CK_SCALES_D: break;
-    case CK_SCALES_DM: m = halves_float(scales + 32); break;
+    case CK_SCALES_DM: min = halves_float(scales + 32); break;
     case CK_SCALES_SUPER: d = _mm512_mul_ps(d, _mm512_cvtepi32_ps(signed_ints(scales))); break;
     case CK_SCALES_SUPER_MIN:
       d = _mm512_mul_ps(d, _mm512_cvtepi32_ps(unsigned_ints(scales)));
-      m = _mm512_mul_ps(halves_float(header + 32), _mm512_cvtepi32_ps(unsigned_ints(scales + 16)));
-      m = _mm512_xor_ps(m, sign);
+      min = _mm512_mul_ps(halves_float(header + 32), _mm512_cvtepi32_ps(unsigned_ints(scales + 16)));
+      min = _mm512_xor_ps(min, sign);
       break;
-    case CK_SCALES_HALVES:
-      for (int h = 0; h < 2; h++) _mm512_storeu_si512(out->sc[h], signed_ints(scales + 16 * h));
-      break;
+    case CK_SCALES_HALVES: memcpy(out->sc, scales, sizeof out->sc); break;
     case CK_SCALES_HALVES_MIN:
       for (int h = 0; h < 2; h++) {
-        __m512i both = unsigned_ints(scales + 16 * h);
-        _mm512_storeu_si512(out->sc[h], _mm512_and_si512(both, _mm512_set1_epi32(15)));
-        _mm512_storeu_si512(out->mn[h], _mm512_srli_epi32(both, 4));
+        __m128i both = _mm_loadu_si128((const void *)(scales + 16 * h));
+        __m128i mask = _mm_set1_epi8(15);
+        _mm_storeu_si128((void *)out->sc[h], _mm_and_si128(both, mask));
+        _mm_storeu_si128((void *)out->mn[h], _mm_and_si128(_mm_srli_epi16(both, 4), mask));
       }
-      m = _mm512_xor_ps(halves_float(header + 32), sign);
+      min = _mm512_xor_ps(halves_float(header + 32), sign);
       break;
   }
-  _mm512_storeu_ps(out->dw, d);
-  _mm512_storeu_ps(out->mw, m);
-  const uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
-  const uint8_t *high = low + traits->low_bits * 64;
-  __m512i low_mask = _mm512_set1_epi8((char)((1u << traits->low_bits) - 1));
-  __m512i high_mask = _mm512_set1_epi8((char)((1u << traits->high_bits) - 1));
-  const __m512i table = _mm512_xor_si512(
-      _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)ck_codebook)), _mm512_set1_epi8((char)128));
-  for (uint32_t g = 0; g < 8; g++) {
-    // what a shift of 16 bits brings in from the neighbour the mask takes away
-    __m512i w = _mm512_loadu_si512(low + ck_plane_vector(traits->low_bits, g) * 64);
-    w = _mm512_and_si512(_mm512_srl_epi16(w, _mm_cvtsi32_si128((int)ck_plane_shift(traits->low_bits, g))), low_mask);
-    if (traits->high_bits != 0) {
-      __m512i bits = _mm512_loadu_si512(high + ck_plane_vector(traits->high_bits, g) * 64);
-      bits = _mm512_srl_epi16(bits, _mm_cvtsi32_si128((int)ck_plane_shift(traits->high_bits, g)));
-      bits = _mm512_sll_epi16(_mm512_and_si512(bits, high_mask), _mm_cvtsi32_si128(traits->low_bits));
-      w = _mm512_or_si512(w, bits);
-    }
-    if (traits->codebook) w = _mm512_shuffle_epi8(table, w);
-    _mm512_storeu_si512(out->w[g], w);
-  }
-}
-
-CK_INLINE __m512 broadcast_float(const uint8_t *p) {
-  float value;
-  memcpy(&value, p, 4);
-  return _mm512_set1_ps(value);
-}
-
-CK_INLINE int32_t load_int(const uint8_t *p) {
-  int32_t value;
-  memcpy(&value, p, 4);
-  return value;
-}
-
-CK_INLINE size_t record_bytes(ck_profile profile) {
-  return profile == CK_A8 ? 48 : 80;
-}
-
-// The chain of N1 item 3 over `count` blocks, 16 tokens in 16 registers.
-// - sums: (count, parts, digits, 16 tokens, 16 rows), where parts is 2 for scales of 16 columns and digits 1 for A8
-// - dst: (16 tokens, 16 rows), from the blocks before
-CK_INLINE void scale(
-    const ck_scales kind, const ck_profile profile, int32_t bias, const wide_block *wide, uint32_t count, const int32_t *sums,
-    const uint8_t *records, size_t stride, float *dst) {
-  const bool halves = kind == CK_SCALES_HALVES || kind == CK_SCALES_HALVES_MIN;
-  const uint32_t parts = halves ? 2 : 1;
-  const uint32_t digits = profile == CK_A8 ? 1 : 2;
-  const unsigned low_bits = profile == CK_A15 ? 8 : 4;
-  __m512 acc[TILE_TOKENS];
-  for (uint32_t t = 0; t < TILE_TOKENS; t++) acc[t] = _mm512_loadu_ps(dst + 16 * t);
-  for (uint32_t b = 0; b < count; b++, wide++, sums += parts * digits * 256, records += record_bytes(profile)) {
-    __m512 dw = _mm512_loadu_ps(wide->dw);
-    __m512 mw = _mm512_loadu_ps(wide->mw);
+  _mm512_store_ps(out->dw, d);
+  _mm512_store_ps(out->mw, min);
+  const uint8_t *high = quants + s.low_bits * 64;
 #pragma clang loop unroll(full)
-    for (uint32_t t = 0; t < TILE_TOKENS; t++) {
-      const uint8_t *record = records + stride * t;
-      __m512i part[2];
-      for (uint32_t h = 0; h < parts; h++) {
-        const int32_t *from = sums + h * digits * 256 + 16 * t;
-        part[h] = _mm512_loadu_si512(from);
-        if (digits == 2) part[h] = _mm512_add_epi32(_mm512_slli_epi32(part[h], low_bits), _mm512_loadu_si512(from + 256));
-        int32_t sum = load_int(record + 8 + 4 * h) + (halves ? 0 : load_int(record + 12));
-        part[h] = _mm512_sub_epi32(part[h], _mm512_set1_epi32(bias * sum));
-        if (halves) part[h] = _mm512_mullo_epi32(part[h], _mm512_loadu_si512(wide->sc[h]));
-      }
-      __m512i isum = halves ? _mm512_add_epi32(part[0], part[1]) : part[0];
-      acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(dw, broadcast_float(record)), acc[t]);
-      if (kind == CK_SCALES_DM || kind == CK_SCALES_SUPER_MIN) {
-        acc[t] = _mm512_fmadd_ps(mw, broadcast_float(record + 4), acc[t]);
-      }
-      if (kind == CK_SCALES_HALVES_MIN) {
-        __m512i minimum = _mm512_add_epi32(
-            _mm512_mullo_epi32(_mm512_loadu_si512(wide->mn[0]), _mm512_set1_epi32(load_int(record + 8))),
-            _mm512_mullo_epi32(_mm512_loadu_si512(wide->mn[1]), _mm512_set1_epi32(load_int(record + 12))));
-        __m512 sum = _mm512_mul_ps(broadcast_float(record), _mm512_cvtepi32_ps(minimum));
-        acc[t] = _mm512_fmadd_ps(mw, sum, acc[t]);
-      }
+  for (uint32_t g = 0; g < 8; g++) {
+    const uint8_t *plane = quants + ck_plane_vector((uint32_t)s.low_bits, g) * 64;
+    __m512i q = _mm512_loadu_si512(plane);
+    q = moved(q, (int)ck_plane_shift((uint32_t)s.low_bits, g), 0, (1 << s.low_bits) - 1);
+    if (s.high_bits != 0) {
+      __m512i bits = _mm512_loadu_si512(high + ck_plane_vector((uint32_t)s.high_bits, g) * 64);
+      int shift = (int)ck_plane_shift((uint32_t)s.high_bits, g);
+      q = _mm512_or_si512(q, moved(bits, shift, s.low_bits, ((1 << s.high_bits) - 1) << s.low_bits));
     }
+    _mm512_store_si512(out->w[2 * g], weights_of_stored(s, m, q));
+    _mm512_store_si512(out->w[2 * g + 1], weights_of_stored(s, m, _mm512_srli_epi16(q, 8)));
   }
-  for (uint32_t t = 0; t < TILE_TOKENS; t++) _mm512_storeu_ps(dst + 16 * t, acc[t]);
 }
 
-#define SCALE(name, kind)                                                                                            \
-  static __attribute__((noinline)) void name(                                                                        \
-      ck_profile profile, int32_t bias, const wide_block *wide, uint32_t count, const int32_t *sums,                 \
-      const uint8_t *records, size_t stride, float *dst) {                                                           \
-    switch (profile) {                                                                                               \
-      case CK_A8: scale(kind, CK_A8, bias, wide, count, sums, records, stride, dst); break;                          \
-      case CK_A12: scale(kind, CK_A12, bias, wide, count, sums, records, stride, dst); break;                        \
-      case CK_A15: scale(kind, CK_A15, bias, wide, count, sums, records, stride, dst); break;                        \
-    }                                                                                                                \
+// ---------------------------------------------------------------- products
+
+// How a block becomes an addition to the chain of N1 item 3.
+typedef enum chain {
+  PLAIN,
+  // sums of the high and the low digits apart
+  APART,
+  MINIMUM,
+  HALVES,
+  HALVES_MINIMUM,
+} chain;
+
+// The products of a block in SUMS, and in MORE_SUMS where parts are apart.
+CK_INLINE void multiply_block(
+    unit *u, const chain kind, const uint32_t digits, const wide_block *wide, const ck_group_block *x) {
+  const bool halves = kind == HALVES || kind == HALVES_MINIMUM;
+  TILE_LOAD(u, WEIGHTS, wide->w[0], 64);
+  TILE_LOAD(u, HIGH_DIGITS, x->digits[0][0], 64);
+  TILE_ZERO(u, SUMS);
+  TILE_DOT(u, SUMS, HIGH_DIGITS, WEIGHTS);
+  if (kind == APART) TILE_ZERO(u, MORE_SUMS);
+  if (digits == 2) {
+    TILE_LOAD(u, LOW_DIGITS, x->digits[1][0], 64);
+    if (kind == APART) TILE_DOT(u, MORE_SUMS, LOW_DIGITS, WEIGHTS);
+    if (kind != APART) TILE_DOT(u, SUMS, LOW_DIGITS, WEIGHTS);
   }
+  if (!halves) return;
+  TILE_LOAD(u, WEIGHTS, wide->w[8], 64);
+  TILE_LOAD(u, HIGH_DIGITS, &x->digits[0][0][16], 64);
+  TILE_ZERO(u, MORE_SUMS);
+  TILE_DOT(u, MORE_SUMS, HIGH_DIGITS, WEIGHTS);
+  if (digits == 2) {
+    TILE_LOAD(u, LOW_DIGITS, &x->digits[1][0][16], 64);
+    TILE_DOT(u, MORE_SUMS, LOW_DIGITS, WEIGHTS);
+  }
+}
 
-SCALE(scale_d, CK_SCALES_D)
-SCALE(scale_dm, CK_SCALES_DM)
-SCALE(scale_super, CK_SCALES_SUPER)
-SCALE(scale_super_min, CK_SCALES_SUPER_MIN)
-SCALE(scale_halves, CK_SCALES_HALVES)
-SCALE(scale_halves_min, CK_SCALES_HALVES_MIN)
+CK_INLINE void store_block(unit *u, const chain kind, float *sums) {
+  TILE_STORE(u, SUMS, sums, 64);
+  if (kind != PLAIN && kind != MINIMUM) TILE_STORE(u, MORE_SUMS, sums + 256, 64);
+}
 
-// One tile of 16 rows against `groups` times 16 tokens. dst: (16 groups, 16 rows)
-static void tile_products(
-    unit *u, const ck_traits *traits, ck_profile profile, const uint8_t *tile, uint32_t cols, const uint8_t *records,
-    size_t stride, uint32_t groups, float *dst) {
-  _Alignas(64) int32_t sums[RUN * 2 * 2 * 256];
-  _Alignas(64) wide_block wide[RUN];
-  const bool halves = traits->scales == CK_SCALES_HALVES || traits->scales == CK_SCALES_HALVES_MIN;
-  const uint32_t parts = halves ? 2 : 1;
-  const uint32_t blocks = cols / 32;
-  memset(dst, 0, (size_t)groups * TILE_TOKENS * 16 * sizeof(float));
-  for (uint32_t start = 0; start < blocks; start += RUN) {
-    uint32_t count = blocks - start < RUN ? blocks - start : RUN;
-    for (uint32_t b = 0; b < count; b++) widen(traits, tile, cols, start + b, &wide[b]);
-    for (uint32_t g = 0; g < groups; g++) {
-      const uint8_t *first = records + stride * TILE_TOKENS * g + record_bytes(profile) * start;
-      int32_t *to = sums;
-      for (uint32_t b = 0; b < count; b++) {
-        for (uint32_t h = 0; h < parts; h++) {
-          const uint8_t *digits = first + record_bytes(profile) * b + 16 + 16 * h;
-          TILE_LOAD(u, WEIGHTS, wide[b].w[4 * h], 64);
-          TILE_LOAD(u, HIGH_DIGITS, digits, stride);
-          TILE_ZERO(u, HIGH_SUMS);
-          TILE_DOT(u, HIGH_SUMS, HIGH_DIGITS, WEIGHTS);
-          TILE_STORE(u, HIGH_SUMS, to, 64);
-          to += 256;
-          if (profile == CK_A8) continue;
-          TILE_LOAD(u, LOW_DIGITS, digits + 32, stride);
-          TILE_ZERO(u, LOW_SUMS);
-          TILE_DOT(u, LOW_SUMS, LOW_DIGITS, WEIGHTS);
-          TILE_STORE(u, LOW_SUMS, to, 64);
-          to += 256;
+CK_INLINE void scale_block(
+    const chain kind, const wide_block *wide, const ck_group_block *x, const float *sums, __m512 acc[CK_GROUP]) {
+  const bool halves = kind == HALVES || kind == HALVES_MINIMUM;
+  const __m512 dw = _mm512_loadu_ps(wide->dw);
+  const __m512 mw = _mm512_loadu_ps(wide->mw);
+  __m512i sc[2], mn[2];
+  for (int h = 0; h < 2 && halves; h++) {
+    sc[h] = signed_ints((const uint8_t *)wide->sc[h]);
+    mn[h] = unsigned_ints(wide->mn[h]);
+  }
+#pragma clang loop unroll(full)
+  for (uint32_t t = 0; t < CK_GROUP; t++) {
+    __m512 sum = _mm512_load_ps(sums + 16 * t);
+    if (kind == APART) sum = _mm512_add_ps(sum, _mm512_load_ps(sums + 256 + 16 * t));
+    if (halves) {
+      __m512i first = _mm512_mullo_epi32(_mm512_cvttps_epi32(sum), sc[0]);
+      __m512i second = _mm512_mullo_epi32(_mm512_cvttps_epi32(_mm512_load_ps(sums + 256 + 16 * t)), sc[1]);
+      sum = _mm512_cvtepi32_ps(_mm512_add_epi32(first, second));
+    }
+    acc[t] = _mm512_fmadd_ps(sum, _mm512_mul_ps(dw, _mm512_set1_ps(x->d[t])), acc[t]);
+    if (kind == MINIMUM) acc[t] = _mm512_fmadd_ps(mw, _mm512_set1_ps(x->s[t]), acc[t]);
+    if (kind == HALVES_MINIMUM) {
+      __m512i minimum = _mm512_add_epi32(
+          _mm512_mullo_epi32(mn[0], _mm512_set1_epi32(x->sum[0][t])),
+          _mm512_mullo_epi32(mn[1], _mm512_set1_epi32(x->sum[1][t])));
+      acc[t] = _mm512_fmadd_ps(mw, _mm512_mul_ps(_mm512_set1_ps(x->d[t]), _mm512_cvtepi32_ps(minimum)), acc[t]);
+    }
+  }
+}
+
+// Where the chains of N1 item 3 are: (16 tokens, 16 rows) each, of a group and a tile.
+typedef struct chains {
+  float *values;
+  size_t group_step;
+  size_t tile_step;
+} chains;
+
+// `count` blocks of some tiles with `groups` times 16 tokens, one stream of blocks through the unit.
+// - x: the first block of the first group; groups are `stride` blocks apart
+// - to: sums of the blocks before
+CK_INLINE void run(
+    unit *u, const chain kind, const uint32_t digits, wide_block wide[][RUN], uint32_t tiles, uint32_t count,
+    const ck_group_block *x, size_t stride, uint32_t groups, const chains to) {
+  // one line more than needed: a load must not look like one of what is being stored 4,096 bytes away
+  _Alignas(64) float sums[RING][(kind == PLAIN || kind == MINIMUM ? 256 : 512) + 16];
+  __m512 acc[CK_GROUP];
+  const uint32_t total = count * tiles * groups;
+  const ck_group_block *in = x;
+  // the block that goes in, and the one that comes out
+  uint32_t b = 0, tile = 0;
+  uint32_t done = 0, done_tile = 0;
+  float *group = to.values;
+  for (uint32_t i = 0; i < total + LAG; i++) {
+    if (i < total) multiply_block(u, kind, digits, &wide[tile][b], in + b);
+    // Older sums are scaled while the unit is at work.
+    if (i >= LAG) {
+      if (done == 0) {
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < CK_GROUP; t++) acc[t] = _mm512_load_ps(group + to.tile_step * done_tile + 16 * t);
+      }
+      scale_block(kind, &wide[done_tile][done], x + done, sums[(i - LAG) % RING], acc);
+      if (++done == count) {
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < CK_GROUP; t++) _mm512_store_ps(group + to.tile_step * done_tile + 16 * t, acc[t]);
+        done = 0;
+        if (++done_tile == tiles) {
+          done_tile = 0;
+          x += stride;
+          group += to.group_step;
         }
       }
-      float *chain = dst + (size_t)g * TILE_TOKENS * 16;
-      switch (traits->scales) {
-        case CK_SCALES_NONE: break;
-        case CK_SCALES_D: scale_d(profile, traits->bias, wide, count, sums, first, stride, chain); break;
-        case CK_SCALES_DM: scale_dm(profile, traits->bias, wide, count, sums, first, stride, chain); break;
-        case CK_SCALES_SUPER: scale_super(profile, traits->bias, wide, count, sums, first, stride, chain); break;
-        case CK_SCALES_SUPER_MIN: scale_super_min(profile, traits->bias, wide, count, sums, first, stride, chain); break;
-        case CK_SCALES_HALVES: scale_halves(profile, traits->bias, wide, count, sums, first, stride, chain); break;
-        case CK_SCALES_HALVES_MIN: scale_halves_min(profile, traits->bias, wide, count, sums, first, stride, chain); break;
+    }
+    if (i < total) {
+      store_block(u, kind, sums[i % RING]);
+      if (++b == count) {
+        b = 0;
+        if (++tile == tiles) {
+          tile = 0;
+          in += stride;
+        }
       }
     }
   }
 }
+
+#define RUN_OF(name, kind)                                                                                                \
+  static __attribute__((noinline)) void name(                                                                             \
+      unit *u, uint32_t digits, wide_block wide[][RUN], uint32_t tiles, uint32_t count, const ck_group_block *x,          \
+      size_t stride, uint32_t groups, const chains *to) {                                                                 \
+    if (digits == 1) {                                                                                                    \
+      run(u, kind == APART ? PLAIN : kind, 1, wide, tiles, count, x, stride, groups, *to);                                \
+    } else {                                                                                                              \
+      run(u, kind, 2, wide, tiles, count, x, stride, groups, *to);                                                        \
+    }                                                                                                                     \
+  }
+
+RUN_OF(run_plain, PLAIN)
+RUN_OF(run_apart, APART)
+RUN_OF(run_minimum, MINIMUM)
+RUN_OF(run_halves, HALVES)
+RUN_OF(run_halves_minimum, HALVES_MINIMUM)
+
+typedef struct job {
+  const ck_matrix *matrix;
+  uint32_t tile;
+  uint32_t tiles;
+  ck_profile profile;
+  const uint8_t *ahead;
+  // the first block of the first group
+  const ck_group_block *x;
+  size_t stride;
+  uint32_t groups;
+  chains to;
+} job;
+
+// Some tiles of 16 rows with some times 16 tokens.
+CK_INLINE void tile_products(unit *u, const shape s, const job *j) {
+  _Alignas(64) wide_block wide[CK_MAX_TILES][RUN];
+  const ck_traits *traits = ck_traits_of(j->matrix->type);
+  const meanings m = meanings_of(s);
+  const uint32_t blocks = j->matrix->cols / 32;
+  const uint32_t digits = j->profile == CK_A8 ? 1 : 2;
+  const size_t tile_bytes = ck_tile_bytes(j->matrix->type, j->matrix->cols);
+  const size_t scales_bytes = ck_scales_bytes(traits, j->matrix->cols);
+  const size_t quants_bytes = (size_t)(s.low_bits + s.high_bits) * 64;
+  const uint8_t *first = j->matrix->data + tile_bytes * j->tile;
+  const ck_ahead ahead = ck_ahead_of(tile_bytes, distance_to(j->ahead, first));
+  for (uint32_t start = 0; start < blocks; start += RUN) {
+    uint32_t count = least(blocks - start, RUN);
+    for (uint32_t i = 0; i < j->tiles; i++) {
+      const uint8_t *data = first + tile_bytes * i;
+      for (uint32_t b = 0; b < count; b++) {
+        const uint8_t *header = NULL;
+        const uint8_t *scales = ck_scales_at(traits, data, start + b, &header);
+        const uint8_t *quants = data + scales_bytes + quants_bytes * (start + b);
+        _mm_prefetch((const char *)(scales + ahead.scales), _MM_HINT_T1);
+        for (size_t line = 0; line < quants_bytes; line += 64) {
+          _mm_prefetch((const char *)(quants + ahead.quants + line), _MM_HINT_T1);
+          _mm_prefetch((const char *)(quants + ahead.near + line), _MM_HINT_T0);
+        }
+        widen(s, m, scales, header, quants, &wide[i][b]);
+      }
+    }
+    const ck_group_block *x = j->x + start;
+    switch (s.scales) {
+      case CK_SCALES_NONE: break;
+      case CK_SCALES_D:
+      case CK_SCALES_SUPER:
+        // 128 * 16,383 * 32 is more than 2^24
+        if (j->profile == CK_A15 && (s.low_bits == 8 || s.codebook)) {
+          run_apart(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to);
+        } else {
+          run_plain(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to);
+        }
+        break;
+      case CK_SCALES_DM:
+      case CK_SCALES_SUPER_MIN: run_minimum(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to); break;
+      case CK_SCALES_HALVES: run_halves(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to); break;
+      case CK_SCALES_HALVES_MIN:
+        run_halves_minimum(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to);
+        break;
+    }
+  }
+}
+
+#define TYPE(name, ...)                                                   \
+  static __attribute__((noinline)) void name(unit *u, const job *j) {     \
+    const shape s = {__VA_ARGS__};                                        \
+    tile_products(u, s, j);                                               \
+  }
+
+TYPE(q4_0, 4, 0, 8, false, CK_SCALES_D)
+TYPE(q4_1, 4, 0, 0, false, CK_SCALES_DM)
+TYPE(q5_0, 4, 1, 16, false, CK_SCALES_D)
+TYPE(q5_1, 4, 1, 0, false, CK_SCALES_DM)
+TYPE(q8_0, 8, 0, 128, false, CK_SCALES_D)
+TYPE(q2_k, 2, 0, 0, false, CK_SCALES_HALVES_MIN)
+TYPE(q3_k, 2, 1, 4, false, CK_SCALES_HALVES)
+TYPE(q4_k, 4, 0, 0, false, CK_SCALES_SUPER_MIN)
+TYPE(q5_k, 4, 1, 0, false, CK_SCALES_SUPER_MIN)
+TYPE(q6_k, 4, 2, 32, false, CK_SCALES_HALVES)
+TYPE(iq4_nl, 4, 0, 128, true, CK_SCALES_D)
+TYPE(iq4_xs, 4, 0, 128, true, CK_SCALES_SUPER)
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
     const uint8_t *ahead, float *dst) {
   const ck_traits *traits = ck_traits_of(matrix->type);
-  uint32_t groups = traits->scales == CK_SCALES_NONE ? 0 : tokens / TILE_TOKENS;
-  if (groups == 0) {
+  // Tokens of the first and the last group may be few: those are left to the other level.
+  uint32_t end = token + tokens;
+  uint32_t first = token / CK_GROUP;
+  uint32_t last = (end + CK_GROUP - 1) / CK_GROUP;
+  if (first < last && least(end, (first + 1) * CK_GROUP) - token < FEW_TOKENS) first++;
+  if (first < last && end - most(token, (last - 1) * CK_GROUP) < FEW_TOKENS) last--;
+  if (traits->scales == CK_SCALES_NONE || input->groups == NULL || first >= last) {
     ck_kernels_avx512.products(matrix, input, tile, tiles, token, tokens, ahead, dst);
     return;
   }
-  unit u;
+  uint32_t from = most(token, first * CK_GROUP);
+  uint32_t to = least(end, last * CK_GROUP);
   bool halves = traits->scales == CK_SCALES_HALVES || traits->scales == CK_SCALES_HALVES_MIN;
-  size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
-  uint32_t whole = groups * TILE_TOKENS;
-  TILE_BEGIN(&u, halves ? 16 : 32);
+  // Whole groups are computed where they belong, others aside, since they have places that are no tokens'.
+  _Alignas(64) float aside[MAX_GROUPS * CK_MAX_TILES * CK_GROUP * 16];
+  bool whole = from % CK_GROUP == 0 && to % CK_GROUP == 0;
+  job j = {
+      .matrix = matrix,
+      .tile = tile,
+      .tiles = tiles,
+      .profile = input->profile,
+      .ahead = ahead,
+      .x = (const ck_group_block *)(const void *)(input->groups + input->group_stride * first),
+      .stride = input->group_stride / sizeof(ck_group_block),
+      .groups = last - first,
+      .to = {aside, (size_t)tiles * CK_GROUP * 16, CK_GROUP * 16},
+  };
+  if (whole) j.to = (chains){dst + (size_t)(from - token) * 16, CK_GROUP * 16, (size_t)tokens * 16};
   for (uint32_t i = 0; i < tiles; i++) {
-    tile_products(
-        &u, traits, input->profile, matrix->data + tile_bytes * (tile + i), matrix->cols,
-        input->blocks + input->block_stride * token, input->block_stride, groups, dst + (size_t)i * tokens * 16);
+    for (uint32_t g = 0; g < j.groups; g++) {
+      memset(j.to.values + j.to.group_step * g + j.to.tile_step * i, 0, CK_GROUP * 16 * sizeof(float));
+    }
+  }
+  unit u;
+  TILE_BEGIN(&u, halves ? 16 : 32);
+  switch (matrix->type) {
+    case CK_Q4_0: q4_0(&u, &j); break;
+    case CK_Q4_1: q4_1(&u, &j); break;
+    case CK_Q5_0: q5_0(&u, &j); break;
+    case CK_Q5_1: q5_1(&u, &j); break;
+    case CK_Q8_0: q8_0(&u, &j); break;
+    case CK_Q2_K: q2_k(&u, &j); break;
+    case CK_Q3_K: q3_k(&u, &j); break;
+    case CK_Q4_K: q4_k(&u, &j); break;
+    case CK_Q5_K: q5_k(&u, &j); break;
+    case CK_Q6_K: q6_k(&u, &j); break;
+    case CK_IQ4_NL: iq4_nl(&u, &j); break;
+    case CK_IQ4_XS: iq4_xs(&u, &j); break;
+    case CK_F32:
+    case CK_F16:
+    case CK_BF16: break;
   }
   TILE_END(&u);
-  for (uint32_t i = 0; i < tiles && whole < tokens; i++) {
-    ck_kernels_avx512.products(
-        matrix, input, tile + i, 1, token + whole, tokens - whole, ahead, dst + ((size_t)i * tokens + whole) * 16);
+  for (uint32_t t = from; t < to && !whole;) {
+    uint32_t group = t / CK_GROUP;
+    uint32_t count = least(to, (group + 1) * CK_GROUP) - t;
+    for (uint32_t i = 0; i < tiles; i++) {
+      const float *chain = aside + j.to.group_step * (group - first) + j.to.tile_step * i + t % CK_GROUP * 16;
+      memcpy(dst + ((size_t)i * tokens + (t - token)) * 16, chain, (size_t)count * 16 * sizeof(float));
+    }
+    t += count;
+  }
+  const struct {
+    uint32_t first;
+    uint32_t end;
+  } rest[2] = {{token, from}, {to, end}};
+  for (int part = 0; part < 2; part++) {
+    for (uint32_t i = 0; i < tiles && rest[part].first < rest[part].end; i++) {
+      ck_kernels_avx512.products(
+          matrix, input, tile + i, 1, rest[part].first, rest[part].end - rest[part].first, ahead,
+          dst + ((size_t)i * tokens + (rest[part].first - token)) * 16);
+    }
   }
 }

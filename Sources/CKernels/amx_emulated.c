@@ -1,6 +1,7 @@
 // amx_emulated.c: the algorithm of the AMX level over a model of the unit in C, for tests on machines without one.
-// Needs AVX-512. The model follows the operations of LDTILECFG, TILEZERO, TILELOADD, TILESTORED and TDPBSUD in Intel's manual
-// (volume 2): rows and bytes outside of a tile's shape become zero, sums wrap, shapes that do not fit are faults.
+// Needs AVX-512. The model follows the operations of LDTILECFG, TILEZERO, TILELOADD, TILESTORED and TDPBF16PS in Intel's manual
+// (volume 2): rows and bytes outside of a tile's shape become zero, subnormal
+// numbers are zeros, shapes that do not fit are faults.
 #include "internal.h"
 
 #include <immintrin.h>
@@ -14,14 +15,14 @@ typedef struct unit {
   uint32_t row_bytes[8];
 } unit;
 
-static void begin(unit *u, uint32_t width) {
+static void begin(unit *u, uint32_t columns) {
   static const uint8_t rows[8] = {16, 16, 16, 16, 0};
   memset(u, 0, sizeof *u);
   for (int n = 0; n < 4; n++) {
     u->rows[n] = rows[n];
-    u->row_bytes[n] = n < 2 ? 64 : width;
+    u->row_bytes[n] = n < 2 ? 64 : 2 * columns;
   }
-  u->rows[4] = width / 4;
+  u->rows[4] = columns / 2;
   u->row_bytes[4] = 64;
 }
 
@@ -40,16 +41,25 @@ static void store(const unit *u, int n, void *to, size_t stride) {
   for (uint32_t r = 0; r < u->rows[n]; r++) memcpy((uint8_t *)to + stride * r, u->tiles[n][r], u->row_bytes[n]);
 }
 
+static float flushed(float x) {
+  return (ck_float_bits(x) & 0x7f800000) == 0 ? ck_bits_float(ck_float_bits(x) & 0x80000000) : x;
+}
+
+static float brain(const uint8_t *bytes) {
+  return flushed(ck_bits_float((uint32_t)bytes[1] << 24 | (uint32_t)bytes[0] << 16));
+}
+
 static void dot(unit *u, int c, int a, int b) {
   uint32_t depth = u->row_bytes[a] / 4;
   if (u->rows[c] != u->rows[a] || depth != u->rows[b] || u->row_bytes[c] != u->row_bytes[b] || depth == 0) __builtin_trap();
   for (uint32_t m = 0; m < u->rows[c]; m++) {
     for (uint32_t k = 0; k < depth; k++) {
       for (uint32_t n = 0; n < u->row_bytes[c] / 4; n++) {
-        uint32_t sum;
+        float sum;
         memcpy(&sum, &u->tiles[c][m][4 * n], 4);
-        for (uint32_t i = 0; i < 4; i++) {
-          sum += (uint32_t)((int8_t)u->tiles[a][m][4 * k + i] * (int32_t)u->tiles[b][k][4 * n + i]);
+        for (uint32_t i = 0; i < 2; i++) {
+          sum += brain(&u->tiles[a][m][4 * k + 2 * i]) * brain(&u->tiles[b][k][4 * n + 2 * i]);
+          sum = flushed(sum);
         }
         memcpy(&u->tiles[c][m][4 * n], &sum, 4);
       }
@@ -71,4 +81,8 @@ void ck_amx_emulated_products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
     const uint8_t *ahead, float *dst) {
   products(matrix, input, tile, tiles, token, tokens, ahead, dst);
+}
+
+void ck_amx_emulated_group(ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot) {
+  group_blocks(profile, blocks, cols, group, slot);
 }

@@ -569,9 +569,10 @@ static void rope(
 
 #pragma clang attribute pop
 
-#define TABLE(name, tile_kernel)\
+#define TABLE(name, tile_kernel, grouping)\
   const ck_kernels name = {     \
     .quantise = quantise,       \
+    .group = grouping,          \
     .blocks_read = blocks_read, \
     .products = tile_kernel,    \
     .rms_norm = rms_norm,       \
@@ -593,6 +594,6 @@ static void rope(
     .find_above = find_above,   \
   };
 
-TABLE(ck_kernels_avx512, products)
-TABLE(ck_kernels_amx, ck_amx_products)
-TABLE(ck_kernels_amx_emulated, ck_amx_emulated_products)
+TABLE(ck_kernels_avx512, products, NULL)
+TABLE(ck_kernels_amx, ck_amx_products, ck_amx_group)
+TABLE(ck_kernels_amx_emulated, ck_amx_emulated_products, ck_amx_emulated_group)

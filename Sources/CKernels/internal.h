@@ -89,6 +89,22 @@ typedef struct ck_record {
 _Static_assert(sizeof(ck_record) == 80, "records are packed");
 
 enum {
+  // tokens that the tile unit takes together
+  CK_GROUP = 16,
+};
+
+// Activations of one block of 32 of 16 tokens, as the tile unit takes them.
+typedef struct ck_group_block {
+  // bf16 digits: high ones times their weight, and low ones, which A8 has none of; columns of each four in the order 0, 2, 1, 3
+  uint16_t digits[2][CK_GROUP][32];
+  float d[CK_GROUP];
+  float s[CK_GROUP];
+  int32_t sum[2][CK_GROUP];
+} ck_group_block;
+
+_Static_assert(sizeof(ck_group_block) % 64 == 0, "tiles are lines");
+
+enum {
   // tokens that `products` may be asked for at once, and tiles
   CK_MAX_TOKENS = 64,
   CK_MAX_TILES = 4,
@@ -122,6 +138,8 @@ typedef struct ck_rows {
 
 typedef struct ck_kernels {
   bool (*quantise)(ck_profile, const float *, uint32_t, void *);
+  // NULL where the level takes no groups
+  void (*group)(ck_profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
   void (*blocks_read)(ck_profile, const void *, uint32_t, int16_t *, float *, float *);
   // dst[(tile * tokens + token) * 16 + row], tiles and tokens counted from the first. `ahead` is asked for, as much as
   // the tiles' own memory, and never read
@@ -157,7 +175,7 @@ typedef struct ck_kernels {
 extern const ck_kernels ck_kernels_scalar;
 extern const ck_kernels ck_kernels_avx2;
 extern const ck_kernels ck_kernels_avx512;
-// all but `products` is the AVX-512 level's
+// all but `products` and `group` is the AVX-512 level's
 extern const ck_kernels ck_kernels_amx;
 extern const ck_kernels ck_kernels_amx_emulated;
 
@@ -167,6 +185,9 @@ void ck_amx_products(
 void ck_amx_emulated_products(
     const ck_matrix *, const ck_input *, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
     const uint8_t *ahead, float *dst);
+
+void ck_amx_group(ck_profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
+void ck_amx_emulated_group(ck_profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
 
 // Whether the processor has the unit, the system saves its state (XCR0), and this process may use it: asks for that.
 bool ck_amx_available(uint64_t enabled_state);
@@ -200,6 +221,14 @@ CK_INLINE ck_ahead ck_ahead_of(size_t tile_bytes, ptrdiff_t distance) {
 }
 
 const ck_kernels *ck_kernels_at(ck_level level);
+
+CK_INLINE uint32_t least(uint32_t a, uint32_t b) {
+  return a < b ? a : b;
+}
+
+CK_INLINE uint32_t most(uint32_t a, uint32_t b) {
+  return a > b ? a : b;
+}
 
 CK_INLINE uint32_t ck_float_bits(float x) {
   uint32_t bits;

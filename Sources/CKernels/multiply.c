@@ -21,6 +21,14 @@ bool ck_quantise(ck_level level, ck_profile profile, const float *x, uint32_t co
   return ck_kernels_at(level)->quantise(profile, x, cols, out);
 }
 
+size_t ck_group_bytes(ck_level level, uint32_t cols) {
+  return ck_kernels_at(level)->group == NULL ? 0 : (size_t)(cols / 32) * sizeof(ck_group_block);
+}
+
+void ck_group(ck_level level, ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot) {
+  ck_kernels_at(level)->group(profile, blocks, cols, group, slot);
+}
+
 void ck_blocks_read(
     ck_level level, ck_profile profile, const void *blocks, uint32_t block, int16_t *v, float *d, float *s) {
   ck_kernels_at(level)->blocks_read(profile, blocks, block, v, d, s);
@@ -32,13 +40,9 @@ static const uint8_t *after(
   return tile < end_tile || next == NULL ? matrix->data + tile_bytes * tile : next;
 }
 
-// Few tokens: several tiles at once keep more loads and chains in flight.
-static uint32_t tiles_for(uint32_t tokens) {
-  return tokens <= CK_MAX_TOKENS / CK_MAX_TILES ? CK_MAX_TILES : 1;
-}
-
-static uint32_t least(uint32_t a, uint32_t b) {
-  return a < b ? a : b;
+// Few tokens: several tiles at once keep more loads and chains in flight. A tile unit takes the digits of activations once for all.
+static uint32_t tiles_for(const ck_kernels *kernels, uint32_t tokens) {
+  return kernels->group != NULL || tokens <= CK_MAX_TOKENS / CK_MAX_TILES ? CK_MAX_TILES : 1;
 }
 
 static void emit(
@@ -73,9 +77,9 @@ static void emit(
 static void multiply(
     const ck_kernels *kernels, const ck_matrix *matrix, const ck_input *input, const ck_output *output,
     uint32_t first_tile, uint32_t end_tile, uint32_t first_token, uint32_t end_token, const uint8_t *next) {
-  _Alignas(64) float products[CK_MAX_TOKENS * CK_TILE_ROWS];
+  _Alignas(64) float products[CK_MAX_TILES * CK_MAX_TOKENS * CK_TILE_ROWS];
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
-  uint32_t tiles_at_once = tiles_for(end_token - first_token);
+  uint32_t tiles_at_once = tiles_for(kernels, end_token - first_token);
   for (uint32_t token = first_token; token < end_token; token += CK_MAX_TOKENS) {
     uint32_t tokens = least(end_token - token, CK_MAX_TOKENS);
     for (uint32_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
@@ -91,12 +95,12 @@ static void multiply_gated(
     const ck_kernels *kernels, const ck_matrix *gate, const ck_matrix *up, const ck_input *input,
     const ck_output *output, uint32_t first_tile, uint32_t end_tile, uint32_t first_token, uint32_t end_token,
     const uint8_t *next) {
-  _Alignas(64) float gates[CK_MAX_TOKENS * CK_TILE_ROWS];
-  _Alignas(64) float ups[CK_MAX_TOKENS * CK_TILE_ROWS];
+  _Alignas(64) float gates[CK_MAX_TILES * CK_MAX_TOKENS * CK_TILE_ROWS];
+  _Alignas(64) float ups[CK_MAX_TILES * CK_MAX_TOKENS * CK_TILE_ROWS];
   ck_output plain = {.values = output->values, .stride = output->stride};
   size_t gate_bytes = ck_tile_bytes(gate->type, gate->cols);
   size_t up_bytes = ck_tile_bytes(up->type, up->cols);
-  uint32_t tiles_at_once = tiles_for(end_token - first_token);
+  uint32_t tiles_at_once = tiles_for(kernels, end_token - first_token);
   for (uint32_t token = first_token; token < end_token; token += CK_MAX_TOKENS) {
     uint32_t tokens = least(end_token - token, CK_MAX_TOKENS);
     for (uint32_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {

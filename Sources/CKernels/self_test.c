@@ -113,7 +113,7 @@ static uint64_t test_products(ck_level level, uint64_t hash) {
         hash = digest(digest(digest(hash, v, 64), &d, 4), &sum, 4);
       }
     }
-    ck_input input = {x, COLS, blocks, stride, (ck_profile)profile};
+    ck_input input = {x, COLS, blocks, stride, (ck_profile)profile, NULL, 0};
     ck_output output = {out, ROWS, bias, residual, ROWS};
     for (uint32_t type = 0; type < 31; type++) {
       if (!ck_type_supported(type)) continue;
@@ -134,6 +134,8 @@ static uint64_t test_many_tokens(ck_level level, uint64_t hash) {
   _Alignas(64) uint8_t source[ROWS * COLS * 4];
   _Alignas(64) uint8_t packed[FEW_ROWS * FEW_COLS * 2];
   _Alignas(64) uint8_t blocks[MANY_TOKENS * (FEW_COLS / 32 * sizeof(ck_record) + 128)];
+  _Alignas(64) uint8_t groups[(MANY_TOKENS / CK_GROUP + 1) * FEW_COLS / 32 * sizeof(ck_group_block)] = {0};
+  size_t group_stride = ck_group_bytes(level, FEW_COLS);
   float x[MANY_TOKENS * FEW_COLS];
   float out[MANY_TOKENS * FEW_ROWS];
   stream s = {4};
@@ -142,8 +144,12 @@ static uint64_t test_many_tokens(ck_level level, uint64_t hash) {
     size_t stride = ck_blocks_bytes((ck_profile)profile, FEW_COLS);
     for (int t = 0; t < MANY_TOKENS; t++) {
       if (!ck_quantise(level, (ck_profile)profile, x + t * FEW_COLS, FEW_COLS, blocks + t * stride)) return 0;
+      if (group_stride == 0) continue;
+      uint8_t *group = groups + group_stride * (size_t)(t / CK_GROUP);
+      ck_group(level, (ck_profile)profile, blocks + t * stride, FEW_COLS, group, (uint32_t)(t % CK_GROUP));
     }
-    ck_input input = {x, FEW_COLS, blocks, stride, (ck_profile)profile};
+    ck_input input = {
+        x, FEW_COLS, blocks, stride, (ck_profile)profile, group_stride == 0 ? NULL : groups, group_stride};
     ck_output output = {out, FEW_ROWS, NULL, NULL, 0};
     for (uint32_t type = 0; type < 31; type++) {
       if (!ck_type_supported(type) || !ck_type_takes_blocks((ck_type)type)) continue;

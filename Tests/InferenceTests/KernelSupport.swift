@@ -117,6 +117,7 @@ struct KernelMatrix {
 struct KernelInput {
   let floats: KernelMemory
   let blocks: KernelMemory
+  let groups: KernelMemory
   var value: ck_input
 
   init?(_ level: ck_level, _ profile: ck_profile, _ x: [Float], tokens: Int, cols: Int) {
@@ -125,15 +126,23 @@ struct KernelInput {
     self.floats = floats
     let stride = ck_blocks_bytes(profile, UInt32(cols))
     blocks = KernelMemory(stride * tokens)
+    let groupStride = ck_group_bytes(level, UInt32(cols))
+    groups = KernelMemory(max(1, groupStride * ((tokens + 15) / 16)))
+    memset(groups.base, 0, groupStride * ((tokens + 15) / 16))
     if cols % 32 == 0 {
       for token in 0..<tokens {
         let row = floats.bound(Float.self) + token * cols
         guard ck_quantise(level, profile, row, UInt32(cols), blocks.base + stride * token) else { return nil }
+        if groupStride > 0 {
+          let group = groups.base + token / 16 * groupStride
+          ck_group(level, profile, blocks.base + stride * token, UInt32(cols), group, UInt32(token % 16))
+        }
       }
     }
     value = ck_input(
       values: floats.bound(Float.self), value_stride: cols, blocks: blocks.bound(UInt8.self),
-      block_stride: stride, profile: profile)
+      block_stride: stride, profile: profile,
+      groups: groupStride == 0 ? nil : UnsafePointer(groups.bound(UInt8.self)), group_stride: groupStride)
   }
 }
 

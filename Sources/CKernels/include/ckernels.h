@@ -155,6 +155,15 @@ bool ck_quantise(ck_level level, ck_profile profile, const float *x, uint32_t co
 void ck_blocks_read(
     ck_level level, ck_profile profile, const void *blocks, uint32_t block, int16_t *v, float *d, float *s);
 
+/// Bytes of the activations of 16 tokens, in the form in which a level with a tile unit takes them besides the blocks; a multiple of
+/// 64. 0 where the level has none.
+size_t ck_group_bytes(ck_level level, uint32_t cols);
+
+/// Writes a token's blocks into its group of 16. What other tokens have there stays, and must be something: zeros at first.
+/// - group: ck_group_bytes, not 0, aligned to 64
+/// - slot: token mod 16
+void ck_group(ck_level level, ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
+
 /// The activations of a batch of tokens. Matrices of quantised types read `blocks`, float types read `values`.
 typedef struct ck_input {
   /// (tokens, cols), row stride `value_stride` floats
@@ -164,6 +173,9 @@ typedef struct ck_input {
   const uint8_t *_Nullable blocks;
   size_t block_stride;
   ck_profile profile;
+  /// The same blocks once more, 16 tokens together as ck_group writes them, stride `group_stride` bytes; NULL where there are none.
+  const uint8_t *_Nullable groups;
+  size_t group_stride;
 } ck_input;
 
 /// Where products go. Every addition is separately rounded: r = product; r = r + bias; r = residual + r.

@@ -52,9 +52,11 @@ final class ForwardPass {
     self.profile = profile.kernels
     scale = Float(1 / Double(shape.headSize).squareRoot())
     let kernelProfile = profile.kernels
-    activations = Activations(rows: 8, workers: team.count, shape: shape, profile: kernelProfile)
+    activations = Activations(
+      rows: 8, workers: team.count, shape: shape, level: level.kernels, profile: kernelProfile)
     own = (0..<team.count).map { _ in
-      Activations(rows: ForwardPass.fewTokens, workers: 1, shape: shape, profile: kernelProfile)
+      Activations(
+        rows: ForwardPass.fewTokens, workers: 1, shape: shape, level: level.kernels, profile: kernelProfile)
     }
     scratch = []
     pacing = Pacing(workers: team.count)
@@ -246,13 +248,14 @@ final class ForwardPass {
           hp_sha256(state, shape.embeddingLength * 4, plan.digests + 32 * (base + i))
         }
         quantise(
-          state, shape.embeddingLength, a.blocks + i * a.blockStride, failure: worker * a.rows + output.row, a
+          state, shape.embeddingLength, to: i, of: a, failure: worker * run.activations.rows + output.row, run
         )
       }
       team.barrier()
       var input = ck_input(
         values: UnsafePointer(a.normed), value_stride: a.hiddenStride, blocks: UnsafePointer(a.blocks),
-        block_stride: a.blockStride, profile: profile)
+        block_stride: a.blockStride, profile: profile, groups: a.groups.map { UnsafePointer($0) },
+        group_stride: a.groupStride)
       let wanted = (0..<count).contains { i in needsLogits(run.items[plan.outputs[base + i].item]) }
       if wanted {
         var part = division(
@@ -307,7 +310,7 @@ final class ForwardPass {
         values = normed
       }
       if needsBlocks {
-        quantise(values, columns, target.blocks + i * target.blockStride, failure: worker * a.rows + i, a)
+        quantise(values, columns, to: i, of: target, failure: worker * a.rows + i, run)
       }
     }
     if isShared {
@@ -319,17 +322,24 @@ final class ForwardPass {
     return ck_input(
       values: UnsafePointer(norm == nil ? source : target.normed),
       value_stride: norm == nil ? stride : target.hiddenStride,
-      blocks: UnsafePointer(target.blocks), block_stride: target.blockStride, profile: profile)
+      blocks: UnsafePointer(target.blocks), block_stride: target.blockStride, profile: profile,
+      groups: target.groups.map { UnsafePointer($0) }, group_stride: target.groupStride)
   }
 
+  /// Row `row` of the blocks of `target`.
   private func quantise(
-    _ values: UnsafePointer<Float>, _ columns: Int, _ out: UnsafeMutablePointer<UInt8>, failure: Int,
-    _ a: Activations
+    _ values: UnsafePointer<Float>, _ columns: Int, to row: Int, of target: Activations, failure: Int,
+    _ run: Run
   ) {
-    if !ck_quantise(level, profile, values, UInt32(columns), out) {
-      a.failures[failure] = true
+    let columns = UInt32(columns)
+    let blocks = target.blocks + row * target.blockStride
+    if !ck_quantise(level, profile, values, columns, blocks) {
+      run.activations.failures[failure] = true
       // Zeros are valid blocks: the row goes on, its result is thrown away.
-      memset(out, 0, ck_blocks_bytes(profile, UInt32(columns)))
+      memset(blocks, 0, ck_blocks_bytes(profile, columns))
+    }
+    if let groups = target.groups {
+      ck_group(level, profile, blocks, columns, groups + row / 16 * target.groupStride, UInt32(row % 16))
     }
   }
 
@@ -548,7 +558,7 @@ final class ForwardPass {
   private func makeRoom(for plan: StepPlan) {
     if activations.rows < plan.tokenCount {
       activations = Activations(
-        rows: plan.tokenCount, workers: team.count, shape: shape, profile: profile)
+        rows: plan.tokenCount, workers: team.count, shape: shape, level: level, profile: profile)
     }
     if scratch.isEmpty || scratchReach < plan.reach {
       // Twice what is needed, so that a growing sequence does not ask at every step.

@@ -76,8 +76,6 @@ final class StepPlan {
       workers > 1 && items.count * shape.kvHeadCount < 4 * workers && items.count <= ForwardPass.fewTokens
       && items.allSatisfy { $0.tokens.count == 1 } && items.contains { $0.position >= 512 }
     storesInAttention = !sharesPositions && items.allSatisfy { $0.tokens.count <= 4 }
-    // A unit of a prefill: enough queries to share the work on a page, few enough to divide evenly.
-    let queriesPerUnit = storesInAttention ? 4 : 32
 
     var units: [AttentionUnit] = []
     var outputs: [OutputRow] = []
@@ -98,6 +96,9 @@ final class StepPlan {
         segmentOfRow[row + i] = Int32(index)
         rotations[row + i] = rotation(item.position + i)
       }
+      // A unit of a prefill: enough queries to share the work on a page, few enough to divide evenly.
+      let evenly = item.tokens.count * shape.kvHeadCount / (4 * workers)
+      let queriesPerUnit = storesInAttention ? 4 : min(max(evenly, 4), 32)
       for first in stride(from: 0, to: item.tokens.count, by: queriesPerUnit) {
         for kvHead in 0..<shape.kvHeadCount {
           units.append(
