@@ -26,7 +26,7 @@ extension DashboardModel {
       // ended stays where it stood for a while. So do the receipts, of which every job adds one at the top.
       let isCalm =
         (pane == .jobs || pane == .receipts) && list.arrangedAt > 0
-        && now.steady < list.arrangedAt &+ 20_000_000
+        && now.steady < list.arrangedAt &+ 30_000_000
       let isMoving = now.steady < list.restUntil
       let isResting = isMoving || isCalm
       let changed = list.arrange(rows(of: pane, list), isResting: isResting, settles: !isMoving)

@@ -136,11 +136,25 @@ extension DashboardModel {
       commands.append(send(.inspect(job: id)))
     }
     newest = nil
+    takeCalmly(new)
     snapshot = new
     jobIndex = Dictionary(new.jobs.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { first, _ in first })
     idDigits = digitsToTellApart(new.jobs.map(\.id) + new.approvals.map(\.id))
     arrangeLists()
     return commands
+  }
+
+  /// Figures that nobody follows by the second change every five, all at once, and when something has happened.
+  private mutating func takeCalmly(_ new: NodeSnapshot) {
+    let hasHappened =
+      calm?.node.state != new.node.state || calm?.receipts.failed != new.receipts.failed
+      || calm.map { $0.sequence > new.sequence } ?? true
+    guard hasHappened || now.steady >= calmAt &+ 4_500_000 else { return }
+    calm = new
+    calmAt = now.steady
+    calmJobs = Dictionary(
+      new.jobs.lazy.filter { $0.state == .running }.map { ($0.id, $0) },
+      uniquingKeysWith: { first, _ in first })
   }
 
   private mutating func takeLog(_ lines: [LogLine]) {

@@ -156,6 +156,8 @@ public struct DashboardModel: Sendable {
   var link = LinkState.connecting
   /// What the screen shows: the newest, or the one that was frozen.
   var snapshot: NodeSnapshot?
+  /// The one whose secondary figures are shown: the newest of five seconds.
+  var calm: NodeSnapshot?
   /// The newest while the view is frozen.
   var newest: NodeSnapshot?
   var isFrozen = false
@@ -163,7 +165,9 @@ public struct DashboardModel: Sendable {
   var snapshotAt: Moment?
   var now = Moment(wall: 0, steady: 0)
   var history = GraphHistory()
+  var calmAt: Microseconds = 0
   var jobIndex: [String: Int] = [:]
+  var calmJobs: [String: JobRow] = [:]
   /// Digits that tell the ids on the screen apart.
   var idDigits = 4
   var log: [LogLine] = []
@@ -234,6 +238,9 @@ public struct DashboardModel: Sendable {
     guard let index = jobIndex[id], let snapshot, index < snapshot.jobs.count else { return nil }
     return snapshot.jobs[index]
   }
+
+  /// The job as it was when secondary figures were last taken, where it ran then.
+  func calmJob(_ id: String) -> JobRow? { calmJobs[id] }
 
   func approval(_ id: String) -> ApprovalRow? { snapshot?.approvals.first { $0.id == id } }
 

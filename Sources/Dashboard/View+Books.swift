@@ -5,8 +5,8 @@ import Terminal
 
 extension Canvas {
   mutating func drawReceipts(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ rect: Rect) {
-    let receipts = snapshot.receipts
-    let time = snapshot.time
+    let receipts = model.calm?.receipts ?? snapshot.receipts
+    let time = model.calm?.time ?? snapshot.time
     let list = model.lists[.receipts] ?? ListState()
     let isFocused = model.focus == .receipts
     var note = filterNote(list.filter, isEditing: model.mode == .filter && isFocused)
@@ -53,7 +53,7 @@ extension Canvas {
       drawReceiptsHead(Rect(x: inner.x, y: area.y - 1, width: inner.width, height: 1), list)
     }
     for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
-      guard let receipt = receipts.recent.first(where: { $0.id == id }) else { continue }
+      guard let receipt = snapshot.receipts.recent.first(where: { $0.id == id }) else { continue }
       drawReceipt(
         receipt, offset: model.options.utcOffset,
         Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
@@ -112,8 +112,8 @@ extension Canvas {
   // MARK: earnings
 
   mutating func drawEarnings(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ rect: Rect) {
-    let earnings = snapshot.earnings
-    let time = snapshot.time
+    let earnings = model.calm?.earnings ?? snapshot.earnings
+    let time = model.calm?.time ?? snapshot.time
     let list = model.lists[.earnings] ?? ListState()
     let isFocused = model.focus == .earnings
     let inner = frame(
@@ -178,10 +178,10 @@ extension Canvas {
     }
     if inner.width >= 72 { putRight("JOBS", right - 36, area.y - 1, faint) }
     for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
-      guard let index = Int(id.prefix { $0 != " " }), earnings.clients.indices.contains(index) else {
+      guard let index = Int(id.prefix { $0 != " " }), snapshot.earnings.clients.indices.contains(index) else {
         continue
       }
-      let client = earnings.clients[index]
+      let client = snapshot.earnings.clients[index]
       let isSelected = isFocused && list.selected == id
       let rowRect = Rect(x: area.x, y: area.y + row, width: area.width, height: 1)
       if isSelected { grid.fill(rowRect, " ", style: selection) }

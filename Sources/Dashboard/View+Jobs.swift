@@ -162,7 +162,10 @@ extension Canvas {
     if columns.priority > 0 { put("\(min(99, max(-9, job.priority)))", columns.priority, y, soft) }
     if columns.promptEnd > 0 { putRight(numberColumn(job.promptTokens, 6), columns.promptEnd, y, soft) }
     drawProgress(job, columns, y, plain, soft, isSelected: isSelected)
-    if columns.rateEnd > 0, let tokensPerSecond = job.tokensPerSecond {
+    let calm = job.state == .running ? model.calmJob(job.id) : nil
+    if columns.rateEnd > 0, job.tokensPerSecond != nil,
+      let tokensPerSecond = calm?.tokensPerSecond ?? job.tokensPerSecond
+    {
       putRight(
         tokensPerSecond < 9.95 ? rate(tokensPerSecond) : compact(tokensPerSecond), columns.rateEnd, y, plain)
     }
@@ -172,7 +175,7 @@ extension Canvas {
     if columns.ageEnd > 0 {
       putRight(age(elapsed(job.submitted, job.ended ?? time)), columns.ageEnd, y, soft)
     }
-    if columns.owedEnd > 0, let owed = job.price {
+    if columns.owedEnd > 0, let owed = calm?.price ?? job.price {
       putRight(
         owed == 0 ? "free" : (job.priceIsBound ? String(glyphs.atMost) : "") + exactMoney(owed),
         columns.owedEnd, y,

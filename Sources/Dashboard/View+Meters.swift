@@ -78,16 +78,17 @@ extension Canvas {
           "gpu", series, top: 1, gradient: canvas.theme.load, figures: figures, row, labelWidth: 3, model)
       }
     }
-    rows.append { canvas, row in canvas.memoryRow(compute, row, labelWidth: 3) }
+    let calm = model.calm?.compute ?? compute
+    rows.append { canvas, row in canvas.memoryRow(calm, row, labelWidth: 3) }
     if compute.gpus.latest?.isEmpty != false {
       rows.append { canvas, row in
         canvas.run([("gpu ", canvas.label), canvas.noGPU(compute, time)], row.x, row.y, limit: row.right)
       }
     }
     rows.append { canvas, row in
-      let waits = canvas.brief(compute.cpuPressure) { percent($0) + " %" }
+      let waits = canvas.brief(calm.cpuPressure) { percent($0) + " %" }
       var line: [(String, Style)] = []
-      if let load = compute.load.latest, !load.isEmpty {
+      if let load = calm.load.latest, !load.isEmpty {
         line = [
           ("load ", canvas.label),
           (load.prefix(3).map { decimal($0, 2) }.joined(separator: " ") + "  ", canvas.text),
@@ -134,6 +135,7 @@ extension Canvas {
 
   private mutating func drawComputeLarge(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ inner: Rect) {
     let compute = snapshot.compute
+    let calm = model.calm?.compute ?? compute
     let time = snapshot.time
     let area = inner.inset(1, 0)
     var y = area.y
@@ -168,7 +170,7 @@ extension Canvas {
     if isInline && !cores.isEmpty { head.append(("  ", label)) }
     var x = run(head, area.x, y, limit: area.right)
     if isInline { x = coreSigns(cores, x, y, limit: area.right - 24) }
-    if let load = compute.load.latest, !load.isEmpty {
+    if let load = calm.load.latest, !load.isEmpty {
       let words = load.prefix(3).map { decimal($0, 2) }.joined(separator: " ")
       if x + words.utf8.count + 8 < area.right {
         run([("load ", label), (words, text)], area.right - words.utf8.count - 5, y, limit: area.right)
@@ -197,7 +199,7 @@ extension Canvas {
     }
     if isTall { y = drawPast(model, compute, area, y, rows: room - graphHeight) }
     if y < area.bottom {
-      memoryRow(compute, Rect(x: area.x, y: y, width: area.width, height: 1), labelWidth: 5)
+      memoryRow(calm, Rect(x: area.x, y: y, width: area.width, height: 1), labelWidth: 5)
       y += 1
     }
     for (index, gpu) in gpus.enumerated() where y < area.bottom && index * 2 < gpuRows {
@@ -206,10 +208,10 @@ extension Canvas {
       y += 2
     }
     if y < area.bottom {
-      drawWaits(compute, time, area, y)
+      drawWaits(calm, time, area, y)
       y += 1
     }
-    if y < area.bottom { drawTraffic(compute, time, area, y, hasGPU: !gpus.isEmpty) }
+    if y < area.bottom { drawTraffic(calm, time, area, y, hasGPU: !gpus.isEmpty) }
   }
 
   /// Memory over the same time as the processors, and the day.
@@ -351,6 +353,7 @@ extension Canvas {
 
   mutating func drawThroughput(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ rect: Rect) {
     let throughput = snapshot.throughput
+    let calm = model.calm?.throughput ?? throughput
     let note: [(String, Style)] =
       rect.width < 44
       ? []
@@ -378,8 +381,8 @@ extension Canvas {
         model)
     }
     if inner.height > 2 {
-      let first = latency(throughput.firstTokenP50, throughput.firstTokenP99)
-      let kv = brief(throughput.kvInUse) { percent($0) + "%" }
+      let first = latency(calm.firstTokenP50, calm.firstTokenP99)
+      let kv = brief(calm.kvInUse) { percent($0) + "%" }
       let x = run([("first   ", label)] + first, inner.x, inner.y + 2, limit: inner.right)
       let width = 3 + displayWidth(kv.0)
       if inner.right - width > x {
@@ -388,7 +391,7 @@ extension Canvas {
     }
     if inner.height > 3 {
       run(
-        [("token   ", label)] + latency(throughput.betweenTokensP50, throughput.betweenTokensP99), inner.x,
+        [("token   ", label)] + latency(calm.betweenTokensP50, calm.betweenTokensP99), inner.x,
         inner.y + 3, limit: inner.right)
     }
   }
@@ -402,6 +405,7 @@ extension Canvas {
 
   private mutating func drawThroughputLarge(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ area: Rect) {
     let throughput = snapshot.throughput
+    let calm = model.calm?.throughput ?? throughput
     let time = snapshot.time
     let rows = area.height >= 9 ? 4 : 3
     let isTall = area.height >= 24
@@ -445,43 +449,43 @@ extension Canvas {
       run([(name, label)] + value, area.x, row, limit: area.right)
     }
     let half = area.x + area.width / 2 + 2
-    pair("first token  p50/p99  ", throughput.firstTokenP50, throughput.firstTokenP99, y)
+    pair("first token  p50/p99  ", calm.firstTokenP50, calm.firstTokenP99, y)
     run(
       [
-        ("jobs done ", label), (grouped(throughput.jobsDone), text),
+        ("jobs done ", label), (grouped(calm.jobsDone), text),
       ], half, y, limit: area.right)
     y += 1
-    pair("each token   p50/p99  ", throughput.betweenTokensP50, throughput.betweenTokensP99, y)
+    pair("each token   p50/p99  ", calm.betweenTokensP50, calm.betweenTokensP99, y)
     run(
       [
-        ("cache hits ", label), brief(throughput.cacheHits) { percent($0) + " %" }, ("   preempted ", label),
-        (grouped(throughput.preemptions), text),
+        ("cache hits ", label), brief(calm.cacheHits) { percent($0) + " %" }, ("   preempted ", label),
+        (grouped(calm.preemptions), text),
       ],
       half, y, limit: area.right)
     y += 1
     if y < area.bottom {
       put("kv", area.x, y, label)
-      if let share = throughput.kvInUse.latest {
+      if let share = calm.kvInUse.latest {
         bar(
           share, area.x + 8, y, width: max(4, min(24, area.width / 3)), style(theme.memory.color(at: share)))
         let x = area.x + 8 + max(4, min(24, area.width / 3)) + 1
         run(
           [
             ("\(percent(share).right(3)) % in use ", text),
-            brief(throughput.kvCached) { percent($0).right(3) + " %" },
+            brief(calm.kvCached) { percent($0).right(3) + " %" },
             (" reusable", label),
           ], x, y,
           limit: area.right)
       } else {
-        run([words(throughput.kvInUse, at: time) { percent($0) }], area.x + 8, y, limit: area.right)
+        run([words(calm.kvInUse, at: time) { percent($0) }], area.x + 8, y, limit: area.right)
       }
       y += 1
     }
     if y < area.bottom {
       run(
         [
-          ("since the start  ", label), (compact(throughput.tokensGenerated), text), (" generated   ", label),
-          (compact(throughput.tokensPrefilled), text), (" prefilled", label),
+          ("since the start  ", label), (compact(calm.tokensGenerated), text), (" generated   ", label),
+          (compact(calm.tokensPrefilled), text), (" prefilled", label),
         ], area.x, y, limit: area.right)
     }
   }

@@ -109,7 +109,12 @@ struct DoorTests {
     #expect(try node.command(["pause"]).status == 0)
     // The step under way ends; after it nothing moves.
     var before = try metric(port, "generation_tokens_total")
-    for _ in 0..<20 { before = try metric(port, "generation_tokens_total") }
+    for _ in 0..<50 {
+      usleep(200_000)
+      let now = try metric(port, "generation_tokens_total")
+      if now == before { break }
+      before = now
+    }
     for _ in 0..<50 { #expect(try metric(port, "generation_tokens_total") == before) }
     let rows = try JSONSerialization.jsonObject(with: Data(node.command(["jobs", "--json"]).output.utf8))
     let running = try #require((rows as? [[String: Any]])?.first { $0["state"] as? String == "running" })
