@@ -54,16 +54,32 @@ import Testing
     #expect(taken.suffix(1_000).count { $0 == 5 } > 950)
   }
 
-  @Test func timesOfOtherSizesAreNotCompared() {
-    var pacing = Pacing(workers: 2)
-    for i in 0..<400 {
-      let tokens = 1 + i % 2
-      let workers = pacing.workers(tokens: tokens)
-      #expect(workers == 2 || i > 0)
-      pacing.stepped(time: Double(tokens) * (workers == 2 ? 10 : 1), slept: workers == 2)
+  /// A decode of 4 beside a prompt's tokens, 5 to 8 in turn.
+  @Test func sizesShareWhatWasFoundAndTimesAreComparedWithTheirOwn() {
+    func run(_ pacing: inout Pacing, fewer: Double) -> [Int] {
+      (0..<2_000).map { i in
+        let tokens = 5 + i % 4
+        let workers = pacing.workers(tokens: tokens)
+        pacing.stepped(time: Double(tokens) * (workers == 2 ? 1 : fewer), slept: workers == 2)
+        return workers
+      }
     }
-    // Every step had another size than the one before, so no trial came to its end.
-    let last = steps(&pacing, 1, tokens: 3, times: [2: 1], sleepy: [])
-    #expect(last == [2])
+    var faster = Pacing(workers: 2)
+    #expect(run(&faster, fewer: 0.8).suffix(1_500).count { $0 == 1 } > 1_400)
+    // A size that was never seen before has the number too.
+    #expect(faster.workers(tokens: 2) == 1)
+    var slower = Pacing(workers: 2)
+    #expect(run(&slower, fewer: 1.1).count { $0 == 1 } <= 8 * Pacing.trial)
+  }
+
+  @Test func aSizeWithoutComparisonIsNoTrial() {
+    var pacing = Pacing(workers: 2)
+    for i in 0..<32 {
+      _ = pacing.workers(tokens: 1)
+      pacing.stepped(time: 10, slept: true)
+      let workers = pacing.workers(tokens: 2 + i)
+      if 2 + i < 32 { #expect(workers == 2) }
+      pacing.stepped(time: 1, slept: false)
+    }
   }
 }

@@ -77,7 +77,7 @@ final class ForwardPass {
   /// nil when `cancelled` said so.
   func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
     let tokens = items.reduce(0) { $0 + $1.tokens.count }
-    let isPaced = tokens <= ForwardPass.fewTokens
+    let isPaced = tokens <= Pacing.mostTokens
     let workers = isPaced ? pacing.workers(tokens: tokens) : team.count
     let plan = StepPlan(items: items, shape: shape, workers: workers) { rotation(at: $0) }
     makeRoom(for: plan)
