@@ -1,6 +1,33 @@
 // Energy.swift: the electricity that a node used, by day, and what it cost by the tariff of its hours.
-// A value without clock. Leaves out where readings come from (Telemetry) and where hours are kept (the journal).
-// Start at EnergyBook.add.
+// A value without clock. Leaves out where readings come from (Telemetry), whose work it was (EnergySplit.swift), and
+// where hours are kept (the journal). Start at EnergyBook.add.
+
+/// Energy as a whole number of microjoules, never negative: the unit in which processors count it. Sums are exact and
+/// stop at the largest number.
+public struct Energy: Hashable, Sendable, Comparable {
+  public let microjoules: Int64
+
+  public static let zero = Energy(microjoules: 0)
+
+  /// A negative number counts nothing.
+  public init(microjoules: Int64) { self.microjoules = max(0, microjoules) }
+
+  /// The nearest microjoule; what is no number or not positive is nothing.
+  public init(joules: Double) {
+    let nearest = (joules * 1_000_000).rounded()
+    // Neither is NaN.
+    microjoules = joules.isFinite && nearest > 0 ? Int64(exactly: nearest) ?? .max : 0
+  }
+
+  public var joules: Double { Double(microjoules) / 1_000_000 }
+
+  public static func < (a: Energy, b: Energy) -> Bool { a.microjoules < b.microjoules }
+
+  public static func + (a: Energy, b: Energy) -> Energy {
+    let (sum, overflow) = a.microjoules.addingReportingOverflow(b.microjoules)
+    return Energy(microjoules: overflow ? .max : sum)
+  }
+}
 
 /// Energy and its cost, day by day.
 ///
@@ -48,7 +75,7 @@ public struct EnergyBook: Sendable, Equatable {
   private struct Open: Sendable, Equatable {
     var day: Day
     var hour: Int
-    var joules: Double
+    var energy: Energy
     var tariff: Tariff?
   }
 
@@ -57,14 +84,13 @@ public struct EnergyBook: Sendable, Equatable {
 
   public init() {}
 
-  /// A reading's energy. Values that are not finite or not positive count nothing.
+  /// A reading's energy.
   /// - Returns: the hour that ended, if one did; a clock that was set back ends an hour too.
-  public mutating func add(joules: Double, day: Day, hour: Int, tariff: Tariff?) -> Hour? {
+  public mutating func add(_ energy: Energy, day: Day, hour: Int, tariff: Tariff?) -> Hour? {
     let isSame = open.map { $0.day == day && $0.hour == hour && $0.tariff == tariff } ?? false
     let ended = isSame ? nil : close()
-    guard joules.isFinite, joules > 0 else { return ended }
-    if open == nil { open = Open(day: day, hour: hour, joules: 0, tariff: tariff) }
-    open?.joules += joules
+    guard energy > .zero else { return ended }
+    open = Open(day: day, hour: hour, energy: (open?.energy ?? .zero) + energy, tariff: tariff)
     return ended
   }
 
@@ -96,9 +122,9 @@ public struct EnergyBook: Sendable, Equatable {
 
   private static func hour(_ open: Open) -> Hour {
     // A millijoule is a millionth of what a lamp uses in a quarter of an hour; 2^53 of them are 2,500 MWh.
-    let most = Double(1 << 53 - 1)
+    let (whole, rest) = open.energy.microjoules.quotientAndRemainder(dividingBy: 1_000)
     return Hour(
-      day: open.day, hour: open.hour, millijoules: Int64(min((open.joules * 1_000).rounded(), most)),
-      cost: open.tariff?.cost(joules: open.joules, hour: open.hour))
+      day: open.day, hour: open.hour, millijoules: min(whole + (rest >= 500 ? 1 : 0), 1 << 53 - 1),
+      cost: open.tariff?.cost(of: open.energy, hour: open.hour))
   }
 }

@@ -118,11 +118,11 @@ public struct Tariff: Sendable, Equatable {
     self.periods = periods
   }
 
-  /// The cost of an energy used within one hour of the day; joules that are not finite or negative cost nothing.
-  public func cost(joules: Double, hour: Int) -> Amount {
-    guard joules.isFinite, joules > 0 else { return .zero }
-    let micro = joules / 3_600_000 * Double(price(hour: hour).micro)
-    return Amount(micro: Int64(exactly: micro.rounded(.toNearestOrEven)) ?? .max)
+  /// The cost of an energy used within one hour of the day, to the nearest micro-unit.
+  public func cost(of energy: Energy, hour: Int) -> Amount {
+    var cost = EnergyCost.zero
+    cost.add(energy, perKilowattHour: price(hour: hour))
+    return cost.amount
   }
 
   /// Of a kilowatt-hour in this hour of the day.

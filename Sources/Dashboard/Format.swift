@@ -78,6 +78,18 @@ package func sumMoney(_ amount: MicroUnits) -> String {
 /// A price for a million tokens: three decimals.
 package func price(_ amount: MicroUnits) -> String { decimal(Double(amount) / 1e6, 3) }
 
+/// Energy: `0.42 J`, `51.2 J`, `2,730 J`, from an hour of a watt on `1.25 Wh`, then `4.10 kWh`.
+package func energy(_ joules: Double) -> String {
+  guard joules.isFinite else { return "-" }
+  for (limit, unit, suffix) in [(3_600.0, 1.0, "J"), (3_600_000, 3_600, "Wh"), (.infinity, 3_600_000, "kWh")]
+  where joules < limit {
+    let value = joules / unit
+    if value >= 99.95 { return grouped(Int(min(1e15, value.rounded()))) + " " + suffix }
+    return decimal(value, value < 9.995 ? 2 : 1) + " " + suffix
+  }
+  return "-"
+}
+
 /// `12.1G`, `640M`: powers of 1024.
 package func bytes(_ count: Int64) -> String {
   var value = Double(count)

@@ -38,8 +38,11 @@ extension Canvas {
       rect, number: nil, title: "job \(displaySafe(id.prefix(40)))", isFocused: true, note: note)
     let area = inner.inset(1, 0)
     guard area.width > 4, area.height > 0 else { return }
+    // Two columns where there is room; else one after the other.
+    let isWide = area.width >= 76
     var lines: [Line] = []
     if let row { lines += facts(row, snapshot, model.approval(id), model) }
+    if let row { lines += electricity(row, snapshot, width: isWide ? area.width / 2 - 2 : area.width) }
     for pair in detail?.settings ?? [] where pair.count == 2 {
       lines.append(named(displaySafe(pair[0]), pair[1], text))
     }
@@ -77,9 +80,8 @@ extension Canvas {
       ])
     }
 
-    // Two columns where there is room; else one after the other.
     var all: [(left: Line, right: Line)] = []
-    if area.width >= 76 {
+    if isWide {
       for index in 0..<max(lines.count, moments.count) {
         all.append((index < lines.count ? lines[index] : [], index < moments.count ? moments[index] : []))
       }
@@ -155,6 +157,23 @@ extension Canvas {
     }
     if let receipt = row.receipt { lines.append(named("receipt", receipt, text)) }
     return lines
+  }
+
+  /// What its electricity was and cost; a reason may be longer than its column.
+  private func electricity(_ row: JobRow, _ snapshot: NodeSnapshot, width: Int) -> [Line] {
+    guard let used = row.energy else { return [] }
+    var (value, look) = words(used, at: snapshot.time) { energy($0) }
+    if case .value = used, let cost = row.energyCost {
+      let currency = displaySafe(snapshot.node.currency.prefix(8))
+      switch cost {
+      case .value(let amount), .stale(let amount, _): value += ", \(exactMoney(amount)) \(currency)"
+      case .unavailable(let reason): value += ", \(reason)"
+      case .warmingUp: break
+      }
+    }
+    return wrapped(value, width: width - 14).enumerated().map {
+      named($0 == 0 ? "electricity" : "", $1, look)
+    }
   }
 
   private mutating func drawReceiptDetail(

@@ -153,12 +153,18 @@ public struct JobRow: Codable, Sendable, Equatable, Identifiable {
   public let priceIsBound: Bool
   /// The receipt's id once there is one.
   public let receipt: String?
+  /// Joules of processor and GPUs, divided by tokens among the jobs that computed at the same time; an ended job's is
+  /// whole a second after its end. nil for a job that has not been in the batch, and from a node of an earlier release.
+  public let energy: Reading<Double>?
+  /// What they cost.
+  public let energyCost: Reading<MicroUnits>?
 
   public init(
     id: String, state: JobState, stateDetail: String?, client: String, origin: JobOrigin, model: String,
     priority: Int, promptTokens: Int, promptDone: Int, cachedTokens: Int, outputTokens: Int, outputLimit: Int,
     tokensPerSecond: Double?, submitted: Microseconds, started: Microseconds?, firstToken: Microseconds?,
-    ended: Microseconds?, price: MicroUnits?, priceIsBound: Bool, receipt: String?
+    ended: Microseconds?, price: MicroUnits?, priceIsBound: Bool, receipt: String?,
+    energy: Reading<Double>? = nil, energyCost: Reading<MicroUnits>? = nil
   ) {
     self.id = id
     self.state = state
@@ -180,6 +186,8 @@ public struct JobRow: Codable, Sendable, Equatable, Identifiable {
     self.price = price
     self.priceIsBound = priceIsBound
     self.receipt = receipt
+    self.energy = energy
+    self.energyCost = energyCost
   }
 }
 

@@ -95,11 +95,11 @@ func posting(
     let tariff = try Tariff(
       perKilowattHour: amount("0.30"),
       periods: [.init(hours: try #require(Hours(from: 22, to: 6)), perKilowattHour: amount("0.20"))])
-    #expect(tariff.cost(joules: 3_600_000, hour: 12) == (try amount("0.30")))
-    #expect(tariff.cost(joules: 3_600_000, hour: 23) == (try amount("0.20")))
-    #expect(tariff.cost(joules: 180_000, hour: 5) == (try amount("0.01")))  // 50 W for an hour
-    #expect(tariff.cost(joules: .nan, hour: 5) == .zero)
-    #expect(tariff.cost(joules: -1, hour: 5) == .zero)
+    #expect(tariff.cost(of: Energy(joules: 3_600_000), hour: 12) == (try amount("0.30")))
+    #expect(tariff.cost(of: Energy(joules: 3_600_000), hour: 23) == (try amount("0.20")))
+    #expect(tariff.cost(of: Energy(joules: 180_000), hour: 5) == (try amount("0.01")))  // 50 W for an hour
+    #expect(tariff.cost(of: Energy(joules: .nan), hour: 5) == .zero)
+    #expect(tariff.cost(of: Energy(joules: -1), hour: 5) == .zero)
   }
 }
 

@@ -48,6 +48,17 @@ import Testing
     check(byteRate(1e300), "909.5T/s")
   }
 
+  @Test func energies() {
+    check(energy(0), "0.00 J")
+    check(energy(0.424), "0.42 J")
+    check(energy(51.24), "51.2 J")
+    check(energy(3_599), "3,599 J")
+    check(energy(4_500), "1.25 Wh")
+    check(energy(3_600_000), "1.00 kWh")
+    check(energy(-.infinity), "-")
+    check(energy(1e300), "1,000,000,000,000,000 kWh")
+  }
+
   @Test func times() {
     check(age(4_200_000), "4s")
     check(age(13_000_000), "10s")

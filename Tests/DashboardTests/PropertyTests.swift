@@ -83,7 +83,9 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
         submitted: Int64(wild(&generator)), started: Int64(wild(&generator)),
         firstToken: Int64(wild(&generator)),
         ended: Bool.random(using: &generator) ? Int64(wild(&generator)) : nil, price: Int64(wild(&generator)),
-        priceIsBound: Bool.random(using: &generator), receipt: hostile(&generator)))
+        priceIsBound: Bool.random(using: &generator), receipt: hostile(&generator),
+        energy: Bool.random(using: &generator) ? reading(wildDouble(&generator), &generator) : nil,
+        energyCost: Bool.random(using: &generator) ? reading(Int64(wild(&generator)), &generator) : nil))
   }
   var approvals: [ApprovalRow] = []
   for job in jobs where job.state == .pending && Bool.random(using: &generator) {

@@ -229,6 +229,13 @@ private let screenCases: [ScreenCase] = {
       stage.press("Enter")
       return stage
     },
+    plain("job-detail-no-meter-80x24") {
+      var node = ScriptedNode.busy()
+      node.hasSensors = false
+      var stage = Stage(node, size: Size(80, 24))
+      stage.press("Enter")
+      return stage
+    },
     plain("job-detail-40x10") {
       var stage = busy(Size(40, 10))
       stage.press("Enter")

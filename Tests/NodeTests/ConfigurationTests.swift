@@ -51,7 +51,7 @@ import Testing
     #expect(configuration.policy.rules[2].priceBelow == 20_000)
     #expect(
       configuration.prices.price(model: "smollm2", client: "x", hour: 3)?.cached == Amount(micro: 10_000))
-    #expect(configuration.tariff?.cost(joules: 3_600_000, hour: 23) == Amount(micro: 200_000))
+    #expect(configuration.tariff?.cost(of: Energy(joules: 3_600_000), hour: 23) == Amount(micro: 200_000))
     #expect(configuration.audits.share == 0.5)
   }
 

@@ -200,7 +200,15 @@ public struct ScriptedNode: Sendable {
       tokensPerSecond: isDecoding ? job.rate + Double((second + Int64(job.prompt)) % 5) / 10 : nil,
       submitted: job.submitted, started: job.started, firstToken: job.firstToken, ended: job.ended,
       price: job.origin == .chat ? nil : isBound ? MicroUnits(job.prompt * 4 + job.limit * 45) : owed,
-      priceIsBound: isBound, receipt: job.state == .done ? "r" + job.id.prefix(8) : nil)
+      priceIsBound: isBound, receipt: job.state == .done ? "r" + job.id.prefix(8) : nil,
+      energy: job.started == nil ? nil : electricity(job).map { $0 * 1.5 },
+      energyCost: job.started == nil ? nil : electricity(job).map { MicroUnits($0 / 8) })
+  }
+
+  /// In tokens.
+  private func electricity(_ job: Job) -> Node.Reading<Double> {
+    if case .unavailable(let reason) = compute.cpuPower { return .unavailable(reason) }
+    return .value(Double(job.promptDone + job.output))
   }
 
   private func approval(_ job: Job) -> ApprovalRow {

@@ -1,5 +1,6 @@
 // Metrics.swift: the node's figures for Prometheus, with vLLM's names where vLLM has one, under `hotpot:`.
 // Source: Prometheus text exposition format 0.0.4; vLLM, "Production Metrics". Start at metrics.
+import Accounting
 import Scheduling
 
 extension NodeService {
@@ -59,6 +60,12 @@ extension NodeState {
     page.gauge("cpu_utilization", "Use of all processors, 0 to 1.", compute?.cpu.current)
     page.gauge("cpu_temperature_celsius", "Package temperature.", compute?.cpuTemperature.current)
     page.gauge("cpu_power_watts", "Package power.", compute?.cpuPower.current)
+    for (use, share) in [("jobs", energySplit.jobs), ("idle", energySplit.idle)] {
+      let isMetered = energySplit.jobs.energy + energySplit.idle.energy > .zero
+      page.counter(
+        "energy_joules_total", "Electricity of processor and GPUs.",
+        isMetered ? share.energy.joules : nil, extra: ("use", use))
+    }
     page.gauge("cpu_clock_hertz", "Mean clock of the cores.", compute?.cpuClock.current.map { $0 * 1e6 })
     page.gauge("cpu_steal", "Time taken by the hypervisor, 0 to 1.", compute?.cpuSteal.current)
     page.gauge("cpu_wait", "Time spent waiting for the disk, 0 to 1.", compute?.cpuWait.current)

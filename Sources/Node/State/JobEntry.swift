@@ -43,6 +43,15 @@ struct JobEntry: Sendable {
   var finishReason: String?
   var rate: RateMeter
   var timeline: [JobDetail.Moment]
+  /// Its part of the electricity, in the intervals that were measured.
+  var energy = EnergyShare()
+  private(set) var metering = Metering.notYet
+
+  /// Whether power was read while it computed.
+  enum Metering: Sendable {
+    case notYet, always, partly
+    case never(String)
+  }
 
   /// What the receipt says; the books say the same, also when it reaches the disk after midnight.
   struct Receipt: Sendable {
@@ -87,6 +96,25 @@ struct JobEntry: Sendable {
     firstToken = now.wall
     mark("first token", at: now)
     return .first(now.monotonic - submitted.monotonic)
+  }
+
+  /// One more interval in which it computed, and what it used.
+  mutating func take(_ part: Energy, perKilowattHour price: Amount?) {
+    energy.add(part, perKilowattHour: price)
+    metering =
+      switch metering {
+      case .notYet, .always: .always
+      case .partly, .never: .partly
+      }
+  }
+
+  /// One more interval in which it computed, and why nobody knows what it used.
+  mutating func miss(_ reason: String) {
+    metering =
+      switch metering {
+      case .notYet, .never: .never(reason)
+      case .always, .partly: .partly
+      }
   }
 
   mutating func mark(_ what: String, at now: Moment) {

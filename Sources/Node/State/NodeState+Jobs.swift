@@ -175,6 +175,7 @@ extension NodeState {
     var effects: [NodeEffect] = []
     follow(plan.effects, at: now, &effects)
     batchSize = plan.entries.count
+    stepUnderWay = plan.entries.map { ($0.job, $0.count) }
     if plan.isEmpty && effects.isEmpty { return nil }
     for entry in plan.entries where !entry.emits || entry.count > 1 {
       jobs[entry.job]?.detail = "prefill"
@@ -186,6 +187,7 @@ extension NodeState {
     _ number: UInt64, _ results: [StepResult], _ duration: Microseconds, at now: Moment,
     _ effects: inout [NodeEffect]
   ) {
+    endStep()
     guard let before = scheduler?.counters.prefillTokens else { return }
     let happened: [Effect]
     do throws(StepError) {

@@ -143,7 +143,7 @@ extension NodeState {
       submitted: entry.submitted.wall, started: entry.started, firstToken: entry.firstToken,
       ended: entry.ended,
       price: entry.isCharged ? (owed(entry) ?? entry.worst).micro : nil, priceIsBound: owed(entry) == nil,
-      receipt: entry.receipt)
+      receipt: entry.receipt, energy: energyUsed(entry), energyCost: energyCost(entry))
   }
 
   /// What a job owes by now; nil before it has started.
@@ -172,22 +172,6 @@ extension NodeState {
           wouldTake: view.finishesIn.map { .value($0) } ?? .warmingUp))
     }
     return rows.sorted { ($0.deadline, $0.id) < ($1.deadline, $1.id) }
-  }
-
-  private func wouldCost(_ view: JobView, at now: Moment) -> Reading<MicroUnits> {
-    guard let tariff = configuration.tariff else {
-      return .unavailable("no price of electricity in the config")
-    }
-    guard let time = view.finishesIn else { return .warmingUp }
-    guard let watts = watts else { return .unavailable("no power reading") }
-    return .value(tariff.cost(joules: watts * Double(time) / 1_000_000, hour: now.hour).micro)
-  }
-
-  /// Power of processor and GPUs together, where any of it is known.
-  private var watts: Double? {
-    let parts = [compute?.cpuPower.current] + (compute?.gpus.current ?? []).map(\.power.current)
-    let known = parts.compactMap { $0 }
-    return known.isEmpty ? nil : known.reduce(0, +)
   }
 
   private mutating func throughput(at now: Moment) -> ThroughputSnapshot {
@@ -238,22 +222,6 @@ extension NodeState {
       netPerHour: Self.difference(perHour, electricityPerHour(at: now)),
       netPerMillion: tokens == 0
         ? .warmingUp : net.map { MicroUnits(nearest: Double($0) / Double(tokens) * 1_000_000) })
-  }
-
-  /// What a day's electricity came to so far.
-  private func energyCost(on day: Day) -> Reading<MicroUnits> {
-    guard configuration.tariff != nil else { return .unavailable("no price of electricity in the config") }
-    guard let used = energy.used(on: day) else { return .unavailable("no power reading") }
-    return used.cost.map { .value($0.micro) } ?? .unavailable("a part of the day had no price of electricity")
-  }
-
-  /// An hour at the power and price of now.
-  private func electricityPerHour(at now: Moment) -> Reading<MicroUnits> {
-    guard let tariff = configuration.tariff else {
-      return .unavailable("no price of electricity in the config")
-    }
-    guard let watts else { return .unavailable("no power reading") }
-    return .value(tariff.cost(joules: watts * 3_600, hour: now.hour).micro)
   }
 
   private static func difference(_ a: Reading<MicroUnits>, _ b: Reading<MicroUnits>) -> Reading<MicroUnits> {

@@ -1,8 +1,8 @@
 // NodeState.swift: what a node decides, as a value: events in, effects out.
 // No clock, no thread, no I/O, no text of any client. Ordering and memory are the scheduler's, money the ledger's; here
 // they are put together, and every job's life is told. Leaves out content (Transcript) and the doing (NodeRuntime).
-// Start at apply(_:at:); jobs are in NodeState+Jobs.swift, operators' acts in NodeState+Acts.swift, what screens see in
-// NodeState+Snapshot.swift.
+// Start at apply(_:at:); jobs are in NodeState+Jobs.swift, operators' acts in NodeState+Acts.swift, electricity in
+// NodeState+Energy.swift, what screens see in NodeState+Snapshot.swift.
 import Accounting
 import Receipts
 import Scheduling
@@ -57,6 +57,9 @@ public struct NodeState: Sendable {
   var snapshotSequence: UInt64 = 0
   var compute: ComputeSnapshot?
   var energy = EnergyBook()
+  package internal(set) var energySplit = EnergySplit()
+  /// Tokens of the step that the engine computes now.
+  var stepUnderWay: [(job: JobID, tokens: Int)] = []
   /// Micro-units posted, over the last hour.
   var earnedRate: RateMeter
 
@@ -123,6 +126,7 @@ public struct NodeState: Sendable {
       endAll(.shutdown, at: now, &effects)
       // Its step never ends; nothing is planned any more.
       scheduler = nil
+      stepUnderWay = []
     case .submitted(let request): submit(request, at: now, &effects)
     case .clientGone(let id): cancel(id, by: .client, at: now, &effects)
     case .cancelledByClient(let id): cancel(id, by: .client, at: now, &effects)
@@ -231,8 +235,7 @@ public struct NodeState: Sendable {
     _ sample: ComputeSnapshot, _ joules: Double, at now: Moment, _ effects: inout [NodeEffect]
   ) {
     compute = sample
-    record(
-      energy.add(joules: joules, day: now.day, hour: now.hour, tariff: configuration.tariff), &effects)
+    take(Energy(joules: joules), at: now, &effects)
     let reason = exceeded(sample)
     if reason != overLimit {
       if let reason {
@@ -243,16 +246,6 @@ public struct NodeState: Sendable {
       overLimit = reason
     }
     sampleHistory(at: now)
-  }
-
-  /// An hour of electricity that is over, for the journal.
-  private func record(_ hour: EnergyBook.Hour?, _ effects: inout [NodeEffect]) {
-    guard let hour else { return }
-    effects.append(
-      .record(
-        .energy(
-          EnergyUsed(
-            day: hour.day, hour: hour.hour, millijoules: Int(hour.millijoules), cost: hour.cost?.micro))))
   }
 
   /// At once: no more requests, and what the client has here ends; work that was done is receipted and owed.
