@@ -54,6 +54,12 @@ struct MemorySource: ~Copyable {
           scanner.nextLine()
         }
       }
+      // Something else than the kernel's file covers it, as containers do.
+      let problem = "\(meminfo.path) is not understood"
+      if reading.total == .warmingUp { reading.total = .unavailable(problem) }
+      if reading.available == .warmingUp { reading.available = .unavailable(problem) }
+      if reading.swapTotal == .warmingUp { reading.swapTotal = .unavailable(problem) }
+      if swapFree == nil { reading.swapUsed = .unavailable(problem) }
       if let total = reading.swapTotal.current, let swapFree {
         reading.swapUsed = .value(max(0, total - swapFree))
       }

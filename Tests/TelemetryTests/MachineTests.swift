@@ -226,6 +226,98 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     #expect(abs(total.iowait - (try share("wa"))) <= 0.08)
   }
 
+  /// What `top` prints in two rounds a second apart: the lines of its head by their first word, as pairs of a number and
+  /// what it is of, such as `us` or `total`.
+  private struct Top {
+    var rounds: [[String: [String: Double]]] = []
+
+    init(_ text: String) {
+      for line in text.split(separator: "\n") {
+        if line.hasPrefix("top - ") { rounds.append([:]) }
+        guard let colon = line.firstIndex(of: ":"), !rounds.isEmpty,
+          ["%Cpu(s)", "KiB Mem ", "KiB Swap"].contains(line[..<colon])
+        else { continue }
+        var named: [String: Double] = [:]
+        // `  0.4 us,`, and `22.9 avail Mem` after the last point of the line of swap.
+        for part in line[line.index(after: colon)...].split(whereSeparator: { $0 == "," || $0 == "\t" }) {
+          let words = part.replacing(". ", with: " ").split(separator: " ")
+          for (number, name) in zip(words, words.dropFirst()) {
+            if let value = Double(number) { named[String(name)] = value }
+          }
+        }
+        rounds[rounds.count - 1][String(line[..<colon])] = named
+      }
+    }
+  }
+
+  /// Over the same second, within 8 percentage points: top starts and ends a little later. Of memory, the total to the
+  /// KiB, and the rest within 2 % of the total, which others move meanwhile. `free` and `buff/cache` are figures that we
+  /// do not show; what is available lies between the first and the sum of both, as far as that goes.
+  @Test(.enabled(if: has("top"), "there is no top here: procps has it"))
+  func processorAndMemoryAgreeWithTop() throws {
+    let (process, output) = (Process(), Pipe())
+    process.executableURL = URL(filePath: "/usr/bin/top")
+    process.arguments = ["-b", "-n", "2", "-d", "1", "-E", "k", "-w", "200"]
+    // Its own settings would change the lines.
+    process.environment = ["LC_ALL": "C", "HOME": "/nonexistent", "TERM": "dumb"]
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    var sampler = Sampler(stateDirectory: "/")
+    try process.run()
+    // Its second begins when the first round is there.
+    var text = ""
+    while !text.contains("KiB Swap") {
+      let data = output.fileHandleForReading.availableData
+      try #require(!data.isEmpty, "top ended: \(text)")
+      text += String(decoding: data, as: UTF8.self)
+    }
+    _ = sampler.sample(at: 0)
+    while Top(text).rounds.count < 2 {
+      let data = output.fileHandleForReading.availableData
+      try #require(!data.isEmpty, "top ended: \(text)")
+      text += String(decoding: data, as: UTF8.self)
+    }
+    let sample = sampler.sample(at: second)
+    text += String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+
+    let round = try #require(Top(text).rounds.last)
+    let use = try #require(round["%Cpu(s)"])
+    func share(_ names: String...) throws -> Double {
+      try names.reduce(0) { $0 + (try #require(use[$1], "no '\($1)' in \(use)")) } / 100
+    }
+    let total = try #require(sample.processor.total.current)
+    let idle = 1 - total.busy - total.iowait
+    print(
+      "telemetry: user \(total.user), system \(total.system), idle \(idle); top \(try share("us", "ni")), "
+        + "\(try share("sy", "hi", "si")), \(try share("id"))")
+    #expect(abs(total.user - (try share("us", "ni"))) <= 0.08)
+    #expect(abs(total.system - (try share("sy", "hi", "si"))) <= 0.08)
+    #expect(abs(idle - (try share("id"))) <= 0.08)
+    #expect(abs(total.iowait - (try share("wa"))) <= 0.08)
+    #expect(abs(total.steal - (try share("st"))) <= 0.08)
+
+    let (memory, swap) = (try #require(round["KiB Mem "]), try #require(round["KiB Swap"]))
+    func bytes(_ line: [String: Double], _ name: String) throws -> Int64 {
+      Int64(try #require(line[name], "no '\(name)' in \(line)") * 1_024)
+    }
+    let all = try #require(sample.memory.total.current)
+    let available = try #require(sample.memory.available.current)
+    let used = try #require(sample.memory.used.current)
+    let slack = all / 50
+    print("telemetry: total \(all), used \(used), available \(available); top \(memory) KiB")
+    #expect(all == (try bytes(memory, "total")))
+    #expect(abs(available - (try bytes(swap, "avail"))) <= slack)
+    #expect(available >= (try bytes(memory, "free")) - slack)
+    #expect(available <= (try bytes(memory, "free")) + (try bytes(memory, "buff/cache")) + slack)
+    // Since 4.0 procps counts as used what is not available; before, what is neither free nor in the cache, which is less.
+    let top = try bytes(memory, "used")
+    let isRecent = abs(top - (all - (try bytes(swap, "avail")))) <= 1 << 20
+    #expect(isRecent ? abs(used - top) <= slack : used >= top - slack)
+    #expect(sample.memory.swapTotal == .value(try bytes(swap, "total")))
+    #expect(abs((try #require(sample.memory.swapUsed.current)) - (try bytes(swap, "used"))) <= slack)
+  }
+
   /// The sums of all processors in `/proc/stat` around the sample, taken by other code: the use lies within 2 points.
   @Test func processorUseAgreesWithProcStat() throws {
     func ticks() throws -> [Double] {
@@ -275,6 +367,64 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     let used = try #require(reading.swapUsed.current)
     #expect(used >= min(before.swap[1], after.swap[1]) - slack)
     #expect(used <= max(before.swap[1], after.swap[1]) + slack)
+  }
+
+  /// The limits are the lowest ones in the files of this process' control groups and those around them, found by the
+  /// table of mounts: exactly, as nobody moves them. What this machine has is printed.
+  @Test(.enabled(if: access("/proc/self/cgroup", R_OK) == 0, "this kernel has no control groups"))
+  func limitsAgreeWithTheFilesOfTheControlGroups() throws {
+    func lines(_ path: String, by separator: Character) throws -> [[String]] {
+      try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+        .map { $0.split(separator: separator, omittingEmptySubsequences: false).map(String.init) }
+    }
+    let (mounts, own) = (
+      try lines("/proc/self/mounts", by: " "), try lines("/proc/self/cgroup", by: ":")
+    )
+    /// Directories from this process' group up to the top; version 2 has no controller's name.
+    func groups(_ controller: String?) -> [String] {
+      let mount = mounts.first { line in
+        line[2] == (controller == nil ? "cgroup2" : "cgroup")
+          && (controller.map { line[3].split(separator: ",").contains(Substring($0)) } ?? true)
+      }
+      let line = own.first {
+        controller.map($0[1].split(separator: ",").map(String.init).contains) ?? ($0[0] == "0")
+      }
+      guard let mount, let line else { return [] }
+      let names = line[2...].joined(separator: ":").split(separator: "/")
+      return (0...names.count).reversed().map {
+        ([mount[1]] + names.prefix($0).map(String.init)).joined(separator: "/")
+      }
+    }
+    var found: [String] = []
+    func words(_ path: String) -> [String] {
+      guard let data = FileManager.default.contents(atPath: path) else { return [] }
+      let words = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isWhitespace).map(String.init)
+      found.append("\(path): \(words.joined(separator: " "))")
+      return words
+    }
+    var (processors, memory): ([Double], [Int64]) = ([], [])
+    for group in groups(nil) {
+      let quota = words(group + "/cpu.max").compactMap { Double($0) }
+      if quota.count == 2 { processors.append(quota[0] / quota[1]) }
+      memory += words(group + "/memory.max").compactMap { Int64($0) }
+    }
+    for group in groups("cpu") {
+      let quota = (words(group + "/cpu.cfs_quota_us") + words(group + "/cpu.cfs_period_us")).compactMap {
+        Double($0)
+      }
+      if quota.count == 2, quota[0] > 0 { processors.append(quota[0] / quota[1]) }
+    }
+    for group in groups("memory") {
+      // The largest number of whole pages means none.
+      memory += words(group + "/memory.limit_in_bytes").compactMap { Int64($0) }.filter { $0 < 1 << 60 }
+    }
+    print("telemetry: control groups:\n  " + found.joined(separator: "\n  "))
+    let limits = ContainerLimits()
+    #expect(limits.processors == processors.min())
+    #expect(limits.memory == memory.min())
+    if groups(nil).isEmpty && groups("memory").isEmpty {
+      print("telemetry: no control group of either version is mounted")
+    }
   }
 
   /// Within 64 MiB of `/proc/self/status`, which other tests in this process move meanwhile.
