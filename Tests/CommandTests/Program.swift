@@ -27,9 +27,10 @@ enum Program {
   ///   - closesOutput: Nobody reads standard output.
   ///   - bytes: Standard input that need not be text, in place of `input`.
   ///   - lastArgument: One more argument that need not be text, without zeros.
+  ///   - through: A program that starts this one, and its arguments.
   static func run(
     _ arguments: [String], input: String = "", environment: [String: String] = [:], fileLimit: Int? = nil,
-    closesOutput: Bool = false, bytes: [UInt8]? = nil, lastArgument: [UInt8]? = nil
+    closesOutput: Bool = false, bytes: [UInt8]? = nil, lastArgument: [UInt8]? = nil, through: [String] = []
   ) throws -> Outcome {
     let folder = try Folder()
     let home = folder.path + "/home"
@@ -39,7 +40,7 @@ enum Program {
       "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": home, "TZ": "UTC",
     ]
     names.merge(environment) { $1 }
-    var words = [path] + arguments
+    var words = through + [path] + arguments
     if let fileLimit {
       words = ["/bin/sh", "-c", "ulimit -f \(fileLimit / 512); exec \"$0\" \"$@\""] + words
     }

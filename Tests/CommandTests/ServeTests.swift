@@ -62,8 +62,10 @@ final class ServedNode {
 
   struct Failed: Error { let said: String }
 
-  init(model: String, configuration: String = "{}") throws {
-    folder = try Folder()
+  /// - folder: an earlier node's, whose state this one goes on with
+  init(model: String, configuration: String = "{}", folder: Folder? = nil) throws {
+    self.folder = try folder ?? Folder()
+    let folder = self.folder
     let file = try folder.write(Array(configuration.utf8), "config.json5")
     process.executableURL = URL(fileURLWithPath: Program.path)
     process.arguments = [

