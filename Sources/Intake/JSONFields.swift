@@ -71,21 +71,6 @@ public struct JSONFields: Sendable {
     return integer
   }
 
-  /// An integer from 0 to `limit`, which may exceed Int.max, such as a seed.
-  public mutating func unsigned(
-    _ name: String, upTo limit: UInt64 = .max
-  ) throws(JSONFieldError) -> UInt64? {
-    guard let value = value(name) else { return nil }
-    let found: UInt64? =
-      switch value {
-      case .unsigned(let large): large
-      case .null, .bool, .int, .double, .string, .array, .object:
-        value.integer.flatMap { UInt64(exactly: $0) }
-      }
-    guard let found, found <= limit else { throw wrong(name, value, "an integer from 0 to \(limit)") }
-    return found
-  }
-
   public mutating func number(
     _ name: String, _ range: ClosedRange<Double>
   ) throws(JSONFieldError) -> Double? {

@@ -193,12 +193,4 @@ import Testing
       message { () throws(JSONFieldError) in _ = try JSONFields([1]) }
         == ": the request is an array, wanted an object")
   }
-
-  @Test func seedsMayUseAll64Bits() throws {
-    var fields = try JSONFields(
-      JSONText.parse(Array(#"{"a":18446744073709551615,"b":0,"c":-1}"#.utf8)))
-    #expect(try fields.unsigned("a") == .max)
-    #expect(try fields.unsigned("b") == 0)
-    #expect(throws: JSONFieldError.self) { try fields.unsigned("c") }
-  }
 }
