@@ -69,14 +69,7 @@ public final class DashboardApp {
     self.connection = connection
     self.place = place
     mailbox = try Mailbox()
-    // Before curses, which else would install handlers of its own; SIGTSTP would stop the node with its jobs.
-    signals = SignalPipe([SIGWINCH, SIGHUP, SIGTERM, SIGINT, SIGCONT, SIGTSTP, SIGPIPE])
-    do {
-      screen = try CursesScreen(environment: place.environment)
-    } catch {
-      signals?.close()
-      throw error
-    }
+    (screen, signals) = try CursesScreen.take(place.environment)
     streams = StandardStreams(logPath: place.streamLog)
     var options = options
     let colors = screen.capabilities.colors
@@ -104,16 +97,6 @@ public final class DashboardApp {
     return result ?? .left
   }
 
-  private func now() -> Moment {
-    var steady = timespec()
-    var wall = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &steady)
-    clock_gettime(CLOCK_REALTIME, &wall)
-    return Moment(
-      wall: Int64(wall.tv_sec) * 1_000_000 + Int64(wall.tv_nsec) / 1000,
-      steady: Int64(steady.tv_sec) * 1_000_000 + Int64(steady.tv_nsec) / 1000)
-  }
-
   /// Waits for something, takes it, paints.
   private func turn() {
     var waits = [
@@ -122,8 +105,8 @@ public final class DashboardApp {
       pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
       pollfd(fd: streams?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
     ]
-    _ = poll(&waits, nfds_t(waits.count), timeout(now()))
-    let moment = now()
+    _ = poll(&waits, nfds_t(waits.count), timeout(.now))
+    let moment = Moment.now
 
     if waits[2].revents != 0 { for signal in signals?.next() ?? [] { take(signal: signal, moment) } }
     if waits[0].revents & Int16(POLLOUT) != 0, screen.flush() == .hangup { exit = .hangup }
@@ -272,7 +255,7 @@ public final class DashboardApp {
   private func paint(_ moment: Moment) {
     guard needsPaint, !screen.isStalled else { return }
     if !isUrgent && moment.steady - lastPaint < DashboardApp.frameInterval { return }
-    let start = model.wantsDebug ? now().steady : 0
+    let start = model.wantsDebug ? Moment.now.steady : 0
     if model.wantsDebug { model.setDebug(figures) }
     needsPaint = false
     isUrgent = false
@@ -282,7 +265,7 @@ public final class DashboardApp {
     case .hangup: exit = .hangup
     }
     if model.wantsDebug {
-      figures.frameMicroseconds = Int(now().steady - start)
+      figures.frameMicroseconds = Int(Moment.now.steady - start)
       figures.frameBytes = screen.bytesWritten.frame
       figures.totalBytes = screen.bytesWritten.total
     }

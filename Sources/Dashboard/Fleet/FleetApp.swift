@@ -32,13 +32,7 @@ public final class FleetApp {
     for _ in nodes { mailboxes.append(try Mailbox()) }
     self.mailboxes = mailboxes
     self.environment = environment
-    signals = SignalPipe([SIGWINCH, SIGHUP, SIGTERM, SIGINT, SIGCONT, SIGTSTP, SIGPIPE])
-    do {
-      screen = try CursesScreen(environment: environment)
-    } catch {
-      signals?.close()
-      throw error
-    }
+    (screen, signals) = try CursesScreen.take(environment)
     model = FleetModel(
       hosts: nodes.map(\.host), size: screen.size, glyphs: screen.capabilities.glyphs, theme: options.theme,
       isReadOnly: options.isReadOnly, bell: options.bell)
@@ -58,24 +52,14 @@ public final class FleetApp {
     return result ?? .left
   }
 
-  private func now() -> Moment {
-    var steady = timespec()
-    var wall = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &steady)
-    clock_gettime(CLOCK_REALTIME, &wall)
-    return Moment(
-      wall: Int64(wall.tv_sec) * 1_000_000 + Int64(wall.tv_nsec) / 1000,
-      steady: Int64(steady.tv_sec) * 1_000_000 + Int64(steady.tv_nsec) / 1000)
-  }
-
   private func turn(_ attach: Attach) {
     var waits = [
       pollfd(fd: screen.descriptor, events: Int16(POLLIN | (screen.isStalled ? POLLOUT : 0)), revents: 0),
       pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
     ]
     waits += mailboxes.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
-    _ = poll(&waits, nfds_t(waits.count), timeout(now()))
-    let moment = now()
+    _ = poll(&waits, nfds_t(waits.count), timeout(.now))
+    let moment = Moment.now
     if waits[1].revents != 0 { for signal in signals?.next() ?? [] { take(signal: signal, moment) } }
     if waits[0].revents & Int16(POLLOUT) != 0, screen.flush() == .hangup { exit = .hangup }
     if waits[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 { readKeys(moment, attach) }
@@ -151,11 +135,11 @@ public final class FleetApp {
     let host = model.nodes[index].host
     screen.close()
     switch attach(host) {
-    case .failure(let problem): _ = model.update(.note("\(problem)", isError: true), at: now())
+    case .failure(let problem): _ = model.update(.note("\(problem)", isError: true), at: .now)
     case .success(let process):
       let code = wait(for: process)
       if code != 0 {
-        _ = model.update(.note("\(host): its dashboard ended with code \(code)", isError: true), at: now())
+        _ = model.update(.note("\(host): its dashboard ended with code \(code)", isError: true), at: .now)
       }
     }
     do throws(ScreenError) {
@@ -164,7 +148,7 @@ public final class FleetApp {
       exit = .hangup
       return
     }
-    _ = model.update(.resized(screen.size), at: now())
+    _ = model.update(.resized(screen.size), at: .now)
     needsPaint = true
     isUrgent = true
   }
