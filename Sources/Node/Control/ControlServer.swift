@@ -472,16 +472,10 @@ extension NodeService {
   package func settle(
     _ client: String, _ amount: String, _ reference: String, by who: Operator
   ) -> Result<String, AdministrationError> {
-    guard (1...120).contains(reference.utf8.count), reference.unicodeScalars.allSatisfy({ $0.value >= 0x20 })
-    else {
-      return .failure(AdministrationError("a payment wants a reference of 1 to 120 bytes"))
-    }
-    let money: Amount
-    do throws(AccountingError) { money = try Amount(parsing: amount) } catch {
-      return .failure(AdministrationError("\(error)"))
-    }
-    return book(.settled(client: client, amount: money, reference: reference, by: who)) {
-      $0.settle(client, money, reference, by: who, at: $1, &$2)
+    checked(amount, reference, upTo: 120, "a payment wants a reference").flatMap { money in
+      book(.settled(client: client, amount: money, reference: reference, by: who)) {
+        $0.settle(client, money, reference, by: who, at: $1, &$2)
+      }
     }
   }
 
@@ -489,15 +483,22 @@ extension NodeService {
   package func correct(
     _ client: String, _ amount: String, _ reason: String, by who: Operator
   ) -> Result<String, AdministrationError> {
-    guard (1...200).contains(reason.utf8.count), reason.unicodeScalars.allSatisfy({ $0.value >= 0x20 }) else {
-      return .failure(AdministrationError("a correction wants a reason of 1 to 200 bytes"))
+    checked(amount, reason, upTo: 200, "a correction wants a reason").flatMap { money in
+      book(.corrected(client: client, amount: money, reason: reason, by: who)) {
+        $0.correct(client, money, reason, by: who, at: $1, &$2)
+      }
     }
-    let money: Amount
-    do throws(AccountingError) { money = try Amount(parsing: amount) } catch {
+  }
+
+  /// The amount of a transfer, if it is one and its words are a line of at most so many bytes.
+  private func checked(
+    _ amount: String, _ words: String, upTo bytes: Int, _ wanted: String
+  ) -> Result<Amount, AdministrationError> {
+    guard (1...bytes).contains(words.utf8.count), words.unicodeScalars.allSatisfy({ $0.value >= 0x20 }) else {
+      return .failure(AdministrationError("\(wanted) of 1 to \(bytes) bytes"))
+    }
+    do throws(AccountingError) { return .success(try Amount(parsing: amount)) } catch {
       return .failure(AdministrationError("\(error)"))
-    }
-    return book(.corrected(client: client, amount: money, reason: reason, by: who)) {
-      $0.correct(client, money, reason, by: who, at: $1, &$2)
     }
   }
 

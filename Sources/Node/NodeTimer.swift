@@ -1,0 +1,42 @@
+// NodeTimer.swift: the clocks of a node, and its beat. Start at NodeService.now.
+import Foundation
+import Synchronization
+
+extension NodeService {
+  /// Both clocks now.
+  static func now() -> Moment {
+    var wall = timespec()
+    var monotonic = timespec()
+    clock_gettime(CLOCK_REALTIME, &wall)
+    clock_gettime(CLOCK_MONOTONIC, &monotonic)
+    var local = tm()
+    var seconds = wall.tv_sec
+    localtime_r(&seconds, &local)
+    return Moment(
+      wall: Int64(wall.tv_sec) * 1_000_000 + Int64(wall.tv_nsec) / 1_000,
+      monotonic: Int64(monotonic.tv_sec) * 1_000_000 + Int64(monotonic.tv_nsec) / 1_000,
+      utcOffset: local.tm_gmtoff)
+  }
+}
+
+/// Calls back four times a second on a thread of its own.
+final class NodeTimer: Sendable {
+  private let beat: @Sendable () -> Void
+  private let isStopped = Atomic<Bool>(false)
+
+  init(_ beat: @escaping @Sendable () -> Void) { self.beat = beat }
+
+  func start() {
+    let thread = Thread { [self] in
+      while !isStopped.load(ordering: .relaxed) {
+        Thread.sleep(forTimeInterval: 0.25)
+        beat()
+      }
+    }
+    thread.name = "beat"
+    thread.stackSize = 1 << 20
+    thread.start()
+  }
+
+  func stop() { isStopped.store(true, ordering: .relaxed) }
+}

@@ -1,0 +1,161 @@
+// Snapshot+Jobs.swift: jobs as rows, those that wait for the operator, and all about one. Start at JobRow.
+import Scheduling
+import Telemetry
+
+/// Who asked: earnings count only clients.
+public enum JobOrigin: String, Codable, Sendable, Equatable, CaseIterable {
+  /// A client over the network.
+  case client
+  /// The operator's own chat.
+  case chat
+  /// A demo client of `hotpot demo`.
+  case demo
+  /// Re-execution of an own receipt.
+  case audit
+}
+
+/// One job as a row. Ids are 16 lower-case hex digits; screens show the shortest unique prefix of at least 4.
+public struct JobRow: Codable, Sendable, Equatable, Identifiable {
+  public let id: String
+  public let state: JobState
+  /// What it waits for, or why it ended so: for example `paused`, `prefill`, `rejected: too long`.
+  public let stateDetail: String?
+  public let client: String
+  public let origin: JobOrigin
+  public let model: String
+  /// 0 (last) to 9 (first).
+  public let priority: Int
+  public let promptTokens: Int
+  /// Prompt tokens whose KV is computed or was cached.
+  public let promptDone: Int
+  /// Of those, found in the prefix cache.
+  public let cachedTokens: Int
+  public let outputTokens: Int
+  /// The most it may generate.
+  public let outputLimit: Int
+  /// Decode rate over the last second, tokens/s; nil when it does not decode.
+  public let tokensPerSecond: Double?
+  public let submitted: Microseconds
+  public let started: Microseconds?
+  public let firstToken: Microseconds?
+  public let ended: Microseconds?
+  /// What it owes so far, or at most, as `priceIsBound` says; nil when nothing is charged.
+  public let price: MicroUnits?
+  public let priceIsBound: Bool
+  /// The receipt's id once there is one.
+  public let receipt: String?
+  /// Joules of processor and GPUs, divided by tokens among the jobs that computed at the same time; an ended job's is
+  /// whole a second after its end. nil for a job that has not been in the batch, and from a node of an earlier release.
+  public let energy: Reading<Double>?
+  /// What they cost.
+  public let energyCost: Reading<MicroUnits>?
+
+  public init(
+    id: String, state: JobState, stateDetail: String?, client: String, origin: JobOrigin, model: String,
+    priority: Int, promptTokens: Int, promptDone: Int, cachedTokens: Int, outputTokens: Int, outputLimit: Int,
+    tokensPerSecond: Double?, submitted: Microseconds, started: Microseconds?, firstToken: Microseconds?,
+    ended: Microseconds?, price: MicroUnits?, priceIsBound: Bool, receipt: String?,
+    energy: Reading<Double>? = nil, energyCost: Reading<MicroUnits>? = nil
+  ) {
+    self.id = id
+    self.state = state
+    self.stateDetail = stateDetail
+    self.client = client
+    self.origin = origin
+    self.model = model
+    self.priority = priority
+    self.promptTokens = promptTokens
+    self.promptDone = promptDone
+    self.cachedTokens = cachedTokens
+    self.outputTokens = outputTokens
+    self.outputLimit = outputLimit
+    self.tokensPerSecond = tokensPerSecond
+    self.submitted = submitted
+    self.started = started
+    self.firstToken = firstToken
+    self.ended = ended
+    self.price = price
+    self.priceIsBound = priceIsBound
+    self.receipt = receipt
+    self.energy = energy
+    self.energyCost = energyCost
+  }
+}
+
+/// A job that waits for the operator, with what he needs to decide.
+public struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
+  public let id: String
+  public let client: String
+  /// The client is in the node's list of clients.
+  public let isKnown: Bool
+  public let model: String
+  public let promptTokens: Int
+  public let outputLimit: Int
+  /// What the client offers for a million completion tokens; nil when it offers nothing.
+  public let offered: MicroUnits?
+  /// What the node asks for a million completion tokens; nil when the node has no price.
+  public let asked: MicroUnits?
+  /// When it expires undecided.
+  public let deadline: Microseconds
+  public let submitted: Microseconds
+  /// What the policy says and why, for example `rule 3 asks: unknown client`.
+  public let policy: String
+  /// What it would earn at most.
+  public let wouldEarn: Reading<MicroUnits>
+  /// What its electricity would cost.
+  public let wouldCost: Reading<MicroUnits>
+  /// How long it would take here, in microseconds, from now to its end.
+  public let wouldTake: Reading<Microseconds>
+
+  public init(
+    id: String, client: String, isKnown: Bool, model: String, promptTokens: Int, outputLimit: Int,
+    offered: MicroUnits?, asked: MicroUnits?, deadline: Microseconds, submitted: Microseconds, policy: String,
+    wouldEarn: Reading<MicroUnits>, wouldCost: Reading<MicroUnits>, wouldTake: Reading<Microseconds>
+  ) {
+    self.id = id
+    self.client = client
+    self.isKnown = isKnown
+    self.model = model
+    self.promptTokens = promptTokens
+    self.outputLimit = outputLimit
+    self.offered = offered
+    self.asked = asked
+    self.deadline = deadline
+    self.submitted = submitted
+    self.policy = policy
+    self.wouldEarn = wouldEarn
+    self.wouldCost = wouldCost
+    self.wouldTake = wouldTake
+  }
+}
+
+/// All about one job. The prompt is there only after `NodeCommand.reveal`, and that look is in the log.
+public struct JobDetail: Codable, Sendable, Equatable {
+  public struct Moment: Codable, Sendable, Equatable {
+    public let time: Microseconds
+    public let what: String
+
+    public init(time: Microseconds, what: String) {
+      self.time = time
+      self.what = what
+    }
+  }
+
+  public let row: JobRow
+  /// Oldest first: submitted, approved by whom, started, preempted, first token, ended.
+  public let timeline: [Moment]
+  /// Sampler settings, limits and offer, name and value, in display order.
+  public let settings: [[String]]
+  /// nil until revealed.
+  public let prompt: String?
+  /// The answer so far; nil until revealed.
+  public let answer: String?
+
+  public init(row: JobRow, timeline: [Moment], settings: [[String]], prompt: String?, answer: String?) {
+    self.row = row
+    self.timeline = timeline
+    self.settings = settings
+    self.prompt = prompt
+    self.answer = answer
+  }
+}

@@ -1,0 +1,97 @@
+// Record+Books.swift: payments, corrections and electricity; what jobs owe stands in their receipts. Start at Settlement.
+
+/// A client paid.
+public struct Settlement: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// Micro-units.
+  public var amount: Int64 = 0
+  public var currency = ""
+  /// The payment's own reference.
+  public var reference = ""
+  /// Days since 1970-01-01 in the node's time zone.
+  public var day: Int32 = 0
+
+  init() {}
+  public init(client: String, amount: Int64, currency: String, reference: String, day: Int32) {
+    (self.client, self.amount, self.currency) = (client, amount, currency)
+    (self.reference, self.day) = (reference, day)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.amount("amount", &amount)
+    try line.text("currency", &currency, max: 16)
+    try line.text("reference", &reference, max: 512)
+    try line.day("day", &day)
+  }
+}
+
+/// What a client owes was corrected; negative gives back.
+public struct Correction: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// Micro-units.
+  public var amount: Int64 = 0
+  public var reason = ""
+  /// Days since 1970-01-01 in the node's time zone.
+  public var day: Int32 = 0
+
+  init() {}
+  public init(client: String, amount: Int64, reason: String, day: Int32) {
+    (self.client, self.amount, self.reason, self.day) = (client, amount, reason, day)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.amount("amount", &amount)
+    try line.text("reason", &reason, max: 1024)
+    try line.day("day", &day)
+  }
+}
+
+/// A reservation was given back.
+public struct TransferVoided: Hashable, Sendable, LineFields {
+  public var job: UInt64 = 0
+  public var client = ""
+  /// Micro-units.
+  public var amount: Int64 = 0
+  public var reason = ""
+
+  init() {}
+  public init(job: UInt64, client: String, amount: Int64, reason: String) {
+    (self.job, self.client, self.amount, self.reason) = (job, client, amount, reason)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.id("job", &job)
+    try line.text("client", &client, max: 256)
+    try line.amount("amount", &amount)
+    try line.text("reason", &reason, max: 1024)
+  }
+}
+
+/// Electricity that the machine used in an hour of a day, or in a part of it: where a node stops, its hour ends.
+public struct EnergyUsed: Hashable, Sendable, LineFields {
+  /// Days since 1970-01-01 in the node's time zone.
+  public var day: Int32 = 0
+  /// Of that day, 0 to 23.
+  public var hour = 0
+  public var millijoules = 0
+  /// Whether a price of electricity was known; `cost` is 0 where not.
+  public var isPriced = false
+  /// Micro-units, by the tariff that held in that hour.
+  public var cost: Int64 = 0
+
+  init() {}
+  public init(day: Int32, hour: Int, millijoules: Int, cost: Int64?) {
+    (self.day, self.hour, self.millijoules) = (day, hour, millijoules)
+    (isPriced, self.cost) = (cost != nil, cost ?? 0)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.day("day", &day)
+    try line.count("hour", &hour, max: 23)
+    try line.count("millijoules", &millijoules)
+    try line.flag("priced", &isPriced)
+    try line.amount("cost", &cost)
+  }
+}

@@ -1,0 +1,126 @@
+// Record+Clients.swift: who may ask, within which limits, and what they promised. Start at ClientAdded.
+
+/// A client may ask from now on.
+public struct ClientAdded: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// SHA-256 of its bearer token, which is random; the token itself is nowhere.
+  public var tokenSHA256 = SHA256Digest.zero
+
+  init() {}
+  public init(client: String, tokenSHA256: SHA256Digest) {
+    (self.client, self.tokenSHA256) = (client, tokenSHA256)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.digest("token_sha256", &tokenSHA256)
+  }
+}
+
+/// A client may not ask any longer.
+public struct ClientRevoked: Hashable, Sendable, LineFields {
+  public var client = ""
+  public var reason = ""
+
+  init() {}
+  public init(client: String, reason: String) { (self.client, self.reason) = (client, reason) }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.text("reason", &reason, max: 1024)
+  }
+}
+
+/// How much a client may owe or spend.
+public struct BudgetChanged: Hashable, Sendable, LineFields {
+  public enum Period: String, Sendable, CaseIterable, LineChoice { case day, month, total, none }
+  public var client = ""
+  /// Micro-units.
+  public var limit: Int64 = 0
+  /// `none` lifts the budget.
+  public var period = Period.none
+
+  init() {}
+  public init(client: String, limit: Int64, period: Period) {
+    (self.client, self.limit, self.period) = (client, limit, period)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.amount("limit", &limit)
+    try line.choice("period", &period)
+  }
+}
+
+/// All limits of a client, in place of those that were. `BudgetChanged` is its older form, for the budget alone.
+public struct ClientLimitsChanged: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// Names with a newline between two; empty allows every model.
+  public var models = ""
+  /// 0 is no limit, in all three.
+  public var tokensPerJob = 0
+  public var jobs = 0
+  public var tokensPerDay = 0
+  /// Whether there is a budget; `budget` is 0 where there is none.
+  public var hasBudget = false
+  /// Micro-units.
+  public var budget: Int64 = 0
+
+  init() {}
+  public init(
+    client: String, models: [String], tokensPerJob: Int, jobs: Int, tokensPerDay: Int, budget: Int64?
+  ) {
+    self.client = client
+    self.models = models.joined(separator: "\n")
+    (self.tokensPerJob, self.jobs, self.tokensPerDay) = (tokensPerJob, jobs, tokensPerDay)
+    (self.hasBudget, self.budget) = (budget != nil, budget ?? 0)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.text("models", &models, max: 8192)
+    try line.count("tokens_per_job", &tokensPerJob)
+    try line.count("jobs", &jobs)
+    try line.count("tokens_per_day", &tokensPerDay)
+    try line.flag("has_budget", &hasBudget)
+    try line.amount("budget", &budget)
+  }
+}
+
+/// The SSH key that a client signs its vouchers with.
+public struct ClientKeyChanged: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// `type base64`, as in a `.pub` file, without its comment; empty takes the key away.
+  public var key = ""
+
+  init() {}
+  public init(client: String, key: String) { (self.client, self.key) = (client, key) }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.text("key", &key, max: 8192)
+  }
+}
+
+/// A client's signed promise to pay, as it came: with the key it is proof of debt.
+public struct VoucherAccepted: Hashable, Sendable, LineFields {
+  public var client = ""
+  /// The text that was signed.
+  public var text = ""
+  /// The detached signature, armored.
+  public var signature = ""
+  /// The key it holds for, `type base64`.
+  public var key = ""
+
+  init() {}
+  public init(client: String, text: String, signature: String, key: String) {
+    (self.client, self.text, self.signature, self.key) = (client, text, signature, key)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.text("text", &text, max: 1024)
+    try line.text("signature", &signature, max: 16_384)
+    try line.text("key", &key, max: 8192)
+  }
+}

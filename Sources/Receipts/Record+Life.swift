@@ -1,0 +1,160 @@
+// Record+Life.swift: what the journal holds of the node itself, of jobs without a receipt and of operators' acts.
+// Start at NodeStarted.
+
+/// A node began to write this journal.
+public struct NodeStarted: Hashable, Sendable, LineFields {
+  public var version = ""
+  /// Fingerprint of the key that signs checkpoints.
+  public var key = ""
+  public var numerics = ""
+  public var currency = ""
+
+  init() {}
+  public init(version: String, key: String, numerics: String, currency: String) {
+    (self.version, self.key, self.numerics, self.currency) = (version, key, numerics, currency)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("version", &version, max: 128)
+    try line.text("key", &key, max: 128)
+    try line.text("numerics", &numerics, max: 64)
+    try line.text("currency", &currency, max: 16)
+  }
+}
+
+/// A node stopped in order.
+public struct NodeStopped: Hashable, Sendable, LineFields {
+  public var reason = ""
+
+  init() {}
+  public init(reason: String) { self.reason = reason }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("reason", &reason, max: 1024)
+  }
+}
+
+/// An invalid tail was moved aside: bytes that were never acknowledged, as after a power cut.
+public struct Recovered: Hashable, Sendable, LineFields {
+  public var segment = 0
+  /// Where in the segment the tail began.
+  public var offset = 0
+  public var bytes = 0
+  /// The file, beside the segments, that keeps the bytes.
+  public var file = ""
+  public var sha256 = SHA256Digest.zero
+
+  init() {}
+  public init(segment: Int, offset: Int, bytes: Int, file: String, sha256: SHA256Digest) {
+    (self.segment, self.offset, self.bytes, self.file, self.sha256) = (segment, offset, bytes, file, sha256)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.count("segment", &segment)
+    try line.count("offset", &offset)
+    try line.count("bytes", &bytes)
+    try line.text("file", &file, max: 256)
+    try line.digest("sha256", &sha256)
+  }
+}
+
+/// A job was admitted; until it ends by a receipt or `jobEnded`, a restart finds it open.
+public struct JobAccepted: Hashable, Sendable, LineFields {
+  public var job: UInt64 = 0
+  public var client = ""
+  public var model = ""
+  public var promptTokens = 0
+  public var maxTokens = 0
+  /// Worst-case price, micro-units.
+  public var reserved: Int64 = 0
+  /// Its request lies in the spool: after a crash it runs again. Otherwise it is interrupted.
+  public var isSpooled = false
+
+  init() {}
+  public init(
+    job: UInt64, client: String, model: String, promptTokens: Int, maxTokens: Int, reserved: Int64,
+    isSpooled: Bool
+  ) {
+    (self.job, self.client, self.model) = (job, client, model)
+    (self.promptTokens, self.maxTokens) = (promptTokens, maxTokens)
+    (self.reserved, self.isSpooled) = (reserved, isSpooled)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.id("job", &job)
+    try line.text("client", &client, max: 256)
+    try line.text("model", &model, max: 512)
+    try line.count("prompt_tokens", &promptTokens, max: Int(UInt32.max))
+    try line.count("max_tokens", &maxTokens, max: Int(UInt32.max))
+    try line.amount("reserved", &reserved)
+    try line.flag("spooled", &isSpooled)
+  }
+}
+
+/// A job ended without a receipt.
+public struct JobEnded: Hashable, Sendable, LineFields {
+  public enum Outcome: String, Sendable, CaseIterable, LineChoice {
+    case rejected, cancelled, expired, failed, interrupted
+  }
+  public var job: UInt64 = 0
+  public var client = ""
+  public var outcome = Outcome.interrupted
+  public var reason = ""
+
+  init() {}
+  public init(job: UInt64, client: String, outcome: Outcome, reason: String) {
+    (self.job, self.client, self.outcome, self.reason) = (job, client, outcome, reason)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.id("job", &job)
+    try line.text("client", &client, max: 256)
+    try line.choice("outcome", &outcome)
+    try line.text("reason", &reason, max: 1024)
+  }
+}
+
+/// Something an operator did.
+public struct OperatorAct: Hashable, Sendable, LineFields {
+  public enum Act: String, Sendable, CaseIterable, LineChoice {
+    case approve, reject, hold, release, priority, move, cancel, pause, resume, drain, undrain, shutdown
+    case reveal, verify, pull, load, repair
+  }
+  public var act = Act.approve
+  /// Who: a local user's name, or where the control connection came from.
+  public var who = ""
+  /// A job's id, a receipt's id or a name; empty when the act concerns the whole node.
+  public var target = ""
+  public var reason = ""
+
+  init() {}
+  public init(act: Act, who: String, target: String, reason: String) {
+    (self.act, self.who, self.target, self.reason) = (act, who, target, reason)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.choice("act", &act)
+    try line.text("who", &who, max: 256)
+    try line.text("target", &target, max: 512)
+    try line.text("reason", &reason, max: 1024)
+  }
+}
+
+/// The rules for admission or prices changed.
+public struct PolicyChanged: Hashable, Sendable, LineFields {
+  public var who = ""
+  /// Of the bytes of the policy that holds from now on.
+  public var sha256 = SHA256Digest.zero
+  public var summary = ""
+
+  init() {}
+  public init(who: String, sha256: SHA256Digest, summary: String) {
+    (self.who, self.sha256, self.summary) = (who, sha256, summary)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("who", &who, max: 256)
+    try line.digest("sha256", &sha256)
+    try line.text("summary", &summary, max: 4096)
+  }
+}

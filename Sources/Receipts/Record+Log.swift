@@ -1,0 +1,65 @@
+// Record+Log.swift: what became of the log: signed, witnessed, run again. Start at CheckpointSigned.
+
+/// The node's key signed a checkpoint over the first `size` receipts.
+public struct CheckpointSigned: Hashable, Sendable, LineFields {
+  public var size = 0
+  public var root = SHA256Digest.zero
+  /// Of the checkpoint's text.
+  public var sha256 = SHA256Digest.zero
+
+  init() {}
+  public init(size: Int, root: SHA256Digest, sha256: SHA256Digest) {
+    (self.size, self.root, self.sha256) = (size, root, sha256)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.count("size", &size)
+    try line.digest("root", &root)
+    try line.digest("sha256", &sha256)
+  }
+}
+
+/// Someone else's key cosigned a checkpoint over the first `size` receipts.
+public struct CheckpointWitnessed: Hashable, Sendable, LineFields {
+  public var size = 0
+  public var root = SHA256Digest.zero
+  /// Fingerprint of the witness' key.
+  public var witness = ""
+
+  init() {}
+  public init(size: Int, root: SHA256Digest, witness: String) {
+    (self.size, self.root, self.witness) = (size, root, witness)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.count("size", &size)
+    try line.digest("root", &root)
+    try line.text("witness", &witness, max: 128)
+  }
+}
+
+/// An own receipt was re-executed.
+public struct Audit: Hashable, Sendable, LineFields {
+  public enum Outcome: String, Sendable, CaseIterable, LineChoice {
+    case identical
+    /// What differs first; `position` says where for window (its first token) and token.
+    case model, numerics, window, token, finish, counts
+  }
+  /// The receipt's number in the log.
+  public var receipt = 0
+  public var outcome = Outcome.identical
+  public var position = 0
+
+  init() {}
+  public init(receipt: Int, outcome: Outcome, position: Int = 0) {
+    (self.receipt, self.outcome, self.position) = (receipt, outcome, position)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.count("receipt", &receipt)
+    try line.choice("outcome", &outcome)
+    try line.count("position", &position)
+  }
+}
+
+// MARK: - Lines
