@@ -67,7 +67,9 @@ let package = Package(
 
     tests("InferenceTests", ["Inference", "CKernels", "Fuzzing"]),
     tests("SchedulingTests", ["Scheduling"]),
-    tests("ReceiptsTests", ["Receipts", "CKernels"]),
+    // The commands of man/, for tests that run them.
+    .target(name: "ManualPages", path: "Tests/ManualPages", swiftSettings: testSettings),
+    tests("ReceiptsTests", ["Receipts", "CKernels", "ManualPages"]),
     tests("AccountingTests", ["Accounting"]),
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
     tests("IntakeTests", ["Intake", "CSystem", "Fuzzing"]),
@@ -89,6 +91,6 @@ let package = Package(
       name: "DashboardTests",
       dependencies: ["Dashboard", "Node", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
       exclude: ["Screens", "Scenarios"], swiftSettings: testSettings),
-    tests("CommandTests", ["Wire"]),
+    tests("CommandTests", ["Wire", "ManualPages"]),
   ]
 )

@@ -2,6 +2,7 @@
 // commands and by stock tools, with a real model. Start at a client's job.
 
 import Foundation
+import ManualPages
 import Synchronization
 import Testing
 
@@ -71,32 +72,7 @@ struct ReceiptCommandTests {
     return try #require(object?["hotpot"] as? [String: Any], "\(answer.body)")
   }
 
-  func shell(_ script: String, in directory: String) throws -> Outcome {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["-i", "PATH=/usr/bin:/bin", "/bin/sh", "-c", script]
-    process.currentDirectoryURL = URL(fileURLWithPath: directory)
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return Outcome(status: process.terminationStatus, output: output, errors: "")
-  }
-
-  /// A block of commands of hotpot-receipt(5), with mdoc's escapes undone.
-  func manual(_ block: String) throws -> String {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
-    let text = try String(contentsOf: root.appendingPathComponent("man/hotpot-receipt.5"), encoding: .utf8)
-    let parts = text.components(separatedBy: ".\\\" test: \(block)\n")
-    let inside = try #require(parts.count == 2 ? parts[1].components(separatedBy: ".\\\" test: end")[0] : nil)
-    return inside.components(separatedBy: "\n").filter { !$0.hasPrefix(".Bd") && !$0.hasPrefix(".Ed") }
-      .joined(separator: "\n")
-      .replacingOccurrences(of: "\\(aq", with: "'").replacingOccurrences(of: "\\&", with: "")
-      .replacingOccurrences(of: "\\e", with: "\\")
-  }
+  func manual(_ block: String) throws -> String { try ManualPage("hotpot-receipt.5").commands(block) }
 
   /// A checkpoint is signed within a second; until then the command says that there is none over the receipt.
   func untilSigned(_ body: () throws -> Outcome) throws -> Outcome {

@@ -6,15 +6,6 @@ import Node
 import Scheduling
 import Testing
 
-/// Random numbers that a failure's seed brings back.
-private struct Dice: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return state ^ (state >> 29)
-  }
-}
-
 extension ScriptedNode {
   /// One sample of a machine with these watts, after so many joules.
   fileprivate func sample(_ watts: Node.Reading<Double>, joules: Double) {

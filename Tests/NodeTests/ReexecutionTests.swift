@@ -9,25 +9,12 @@ import Node
 import Receipts
 import Testing
 
-private let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
-
 private let modelPath: String? = {
   let environment = ProcessInfo.processInfo.environment
   let data = environment["XDG_DATA_HOME"] ?? (environment["HOME"] ?? "") + "/.local/share"
   return [environment["HOTPOT_MODEL"], data + "/hotpot/models/smollm2.gguf"].compactMap { $0 }
     .first { FileManager.default.fileExists(atPath: $0) }
 }()
-
-private struct Dice: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
 
 /// One answered job: what its client holds.
 private struct Answered {

@@ -1,38 +1,10 @@
 // ManualTests.swift: the commands and the example of hotpot-receipt(5), and the examples of the doc comments, really run.
 import Foundation
+import ManualPages
 import Receipts
 import Testing
 
-private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent()
-
-private func manual() throws -> String {
-  try String(contentsOf: root.appendingPathComponent("man/hotpot-receipt.5"), encoding: .utf8)
-}
-
-/// The lines between `.\" test: name` and `.\" test: end`, with mdoc's escapes undone.
-private func block(_ name: String) throws -> String {
-  let parts = try manual().components(separatedBy: ".\\\" test: \(name)\n")
-  let inside = try #require(parts.count == 2 ? parts[1].components(separatedBy: ".\\\" test: end")[0] : nil)
-  return inside.components(separatedBy: "\n").filter { !$0.hasPrefix(".Bd") && !$0.hasPrefix(".Ed") }
-    .joined(separator: "\n")
-    .replacingOccurrences(of: "\\(aq", with: "'").replacingOccurrences(of: "\\&", with: "")
-    .replacingOccurrences(of: "\\e", with: "\\")
-}
-
-private func shell(_ script: String, in directory: String) throws -> (status: Int32, output: String) {
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: "/bin/sh")
-  process.arguments = ["-c", script]
-  process.currentDirectoryURL = URL(fileURLWithPath: directory)
-  let pipe = Pipe()
-  process.standardOutput = pipe
-  process.standardError = pipe
-  try process.run()
-  let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-  process.waitUntilExit()
-  return (process.terminationStatus, output)
-}
+private func block(_ name: String) throws -> String { try ManualPage("hotpot-receipt.5").commands(name) }
 
 private func example() throws -> Entry {
   let nonces = try #require(
@@ -57,9 +29,9 @@ private func example() throws -> Entry {
     #expect(inManual == text, "hotpot-receipt(5): the example is\n\(text)")
     #expect(try Entry(parsing: Array((inManual + "\n").utf8)) == example())
     let id = SHA256.leaf(line).hex.prefix(16)
-    #expect(try manual().contains(".\\\" test: id\n\(id).\n"), "the id is \(id)")
+    #expect(try ManualPage("hotpot-receipt.5").text.contains(".\\\" test: id\n\(id).\n"), "the id is \(id)")
     let source = try String(
-      contentsOf: root.appendingPathComponent("Sources/Receipts/Receipt.swift"), encoding: .utf8)
+      contentsOf: ManualPage.root.appendingPathComponent("Sources/Receipts/Receipt.swift"), encoding: .utf8)
     let inComment = try #require(
       source.components(separatedBy: "\n").first { $0.hasPrefix("/// {\"seq\":0") }.map {
         String($0.dropFirst(4))
@@ -70,7 +42,8 @@ private func example() throws -> Entry {
 
   @Test func theCheckpointOfTheDocCommentParses() throws {
     let source = try String(
-      contentsOf: root.appendingPathComponent("Sources/Receipts/Checkpoint.swift"), encoding: .utf8)
+      contentsOf: ManualPage.root.appendingPathComponent("Sources/Receipts/Checkpoint.swift"), encoding: .utf8
+    )
     let lines = source.components(separatedBy: "\n")
     let start = try #require(lines.firstIndex { $0.hasPrefix("/// hotpot/") })
     let text = lines[start..<start + 5].map { $0.dropFirst(4) + "\n" }.joined()
@@ -83,7 +56,7 @@ private func example() throws -> Entry {
       return
     }
     let result = try shell(
-      "mandoc -Tlint -W style hotpot-receipt.5", in: root.appendingPathComponent("man").path)
+      "mandoc -Tlint -W style hotpot-receipt.5", in: ManualPage.root.appendingPathComponent("man").path)
     // Cross references to the stock tools' manuals are only there where those are installed.
     let complaints = result.output.components(separatedBy: "\n").filter {
       !$0.isEmpty && !$0.contains("referenced manual not found") && !$0.contains("outdated mandoc.db")

@@ -1,0 +1,46 @@
+// ManualPages.swift: the commands of a manual page, and a shell that runs them with a stock system's programs.
+// Start at ManualPage.commands.
+import Foundation
+
+/// A page of man/.
+public struct ManualPage {
+  public struct NoBlock: Error { let name: String }
+
+  public let text: String
+
+  /// Where Package.swift lies.
+  public static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
+
+  /// - name: such as `hotpot-receipt.5`
+  public init(_ name: String) throws {
+    text = try String(contentsOf: Self.root.appendingPathComponent("man/" + name), encoding: .utf8)
+  }
+
+  /// The lines between `.\" test: block` and `.\" test: end`, with mdoc's escapes undone.
+  public func commands(_ block: String) throws -> String {
+    let parts = text.components(separatedBy: ".\\\" test: \(block)\n")
+    guard parts.count == 2, let inside = parts[1].components(separatedBy: ".\\\" test: end").first else {
+      throw NoBlock(name: block)
+    }
+    return inside.components(separatedBy: "\n").filter { !$0.hasPrefix(".Bd") && !$0.hasPrefix(".Ed") }
+      .joined(separator: "\n")
+      .replacingOccurrences(of: "\\(aq", with: "'").replacingOccurrences(of: "\\&", with: "")
+      .replacingOccurrences(of: "\\e", with: "\\")
+  }
+}
+
+/// Runs a script to its end, with nothing of this process' environment; standard error is part of the output.
+public func shell(_ script: String, in directory: String) throws -> (status: Int32, output: String) {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+  process.arguments = ["-i", "PATH=/usr/bin:/bin", "/bin/sh", "-c", script]
+  process.currentDirectoryURL = URL(fileURLWithPath: directory)
+  let pipe = Pipe()
+  process.standardOutput = pipe
+  process.standardError = pipe
+  try process.run()
+  let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+  process.waitUntilExit()
+  return (process.terminationStatus, output)
+}
