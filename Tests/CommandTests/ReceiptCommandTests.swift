@@ -182,6 +182,16 @@ struct ReceiptCommandTests {
     let proved = try witness([second, "--proof", proof])
     #expect(proved.status == 0, "\(proved.errors)")
     #expect(proved.errors.contains("which continues the 1 seen before"))
+    // The same for a script: nothing but JSON, and the cosignature is taken as it is.
+    let asJSON = try witness([second, "--json"])
+    #expect(asJSON.status == 0 && asJSON.errors.isEmpty, "\(asJSON.errors)")
+    let fields = try #require(
+      try JSONSerialization.jsonObject(with: Data(asJSON.output.utf8)) as? [String: Any])
+    #expect(fields["size"] as? Int == 2 && fields["seen"] as? Int == 2)
+    #expect(try String(contentsOfFile: second, encoding: .utf8).hasPrefix("\(fields["origin"] ?? "")\n2\n"))
+    #expect((fields["root"] as? String)?.count == 64)
+    let brought = try bring(second, try #require(fields["cosignature"] as? String))
+    #expect(brought.status == 0, "\(brought.errors)")
     let again = try bring(second, proved.output)
     #expect(again.status == 0, "\(again.errors)")
     #expect(try states() == ["witnessed", "witnessed"])

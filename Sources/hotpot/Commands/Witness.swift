@@ -3,6 +3,18 @@
 import Foundation
 import Receipts
 
+/// A cosignature as `hotpot witness --json` prints it.
+private struct Cosigned: Encodable {
+  let origin: String
+  let size: Int
+  /// Of the log's tree, in hex.
+  let root: String
+  /// Size of the log when it was cosigned here last; nil for the first time.
+  let seen: Int?
+  /// Armored.
+  let cosignature: String
+}
+
 extension Command {
   static let witness = Command(
     name: "witness", summary: "cosign a node's checkpoint after checking that its log only grew",
@@ -16,6 +28,7 @@ extension Command {
       Option("signers", value: "FILE", "allowed_signers with the log's key, which you got from its operator"),
       Option("proof", value: "FILE", "a consistency proof from the last checkpoint seen"),
       Option("key", value: "FILE", "the key to cosign with; default a witness key in the state directory"),
+      .json,
     ]
   ) { arguments in
     let path = try arguments.operands(1...1, "a checkpoint")[0]
@@ -50,6 +63,13 @@ extension Command {
       allowedSigners: String(decoding: readFile(signers), as: UTF8.self), key: key, keygen: keygen)
     // Remembered before it is handed out: otherwise a crash in between would let the log fork.
     try Data(found.text.utf8).write(to: URL(fileURLWithPath: memory), options: .atomic)
+    if arguments.has("json") {
+      try Console.print(
+        json: Cosigned(
+          origin: found.origin, size: found.size, root: "\(found.root)", seen: seen?.size,
+          cosignature: cosignature))
+      return .ok
+    }
     Console.write(cosignature)
     Console.note(
       "hotpot: cosigned a log of \(found.size) receipts\(seen.map { ", which continues the \($0.size) seen before" } ?? "")\n"
