@@ -121,6 +121,59 @@ enum Installed {
   }
 }
 
+/// A user's own unit. What his manager cannot do must not be in it, or the unit does not start.
+@Suite struct UserUnitTests {
+  private static let refused = [
+    // Need CAP_SETPCAP: status 218 under systemd 252.
+    "CapabilityBoundingSet", "AmbientCapabilities", "ProtectClock", "ProtectKernelLogs",
+    "ProtectKernelModules",
+    // Need a mount namespace: ignored, or status 226.
+    "ProtectSystem", "ProtectHome", "ProtectProc", "PrivateTmp", "PrivateMounts", "PrivateDevices",
+    "ProtectKernelTunables", "ProtectControlGroups", "ReadWritePaths",
+    // Are root's.
+    "User", "DynamicUser",
+  ]
+
+  private func settings() throws -> [(name: String, value: String)] {
+    try Program.run(["unit", "--user", "--exec", "/usr/bin/true"]).output.split(separator: "\n")
+      .filter { !$0.hasPrefix("#") }.compactMap { line in
+        line.firstIndex(of: "=").map { (String(line[..<$0]), String(line[line.index(after: $0)...])) }
+      }
+  }
+
+  @Test func nothingInItNeedsRoot() throws {
+    let names = try settings().map(\.name)
+    #expect(names.contains("NoNewPrivileges") && names.contains("SystemCallFilter"))
+    for name in Self.refused { #expect(!names.contains(name), "\(name)") }
+  }
+
+  private static let hasManager: Bool = {
+    guard let systemctl = Installed.find("systemctl") else { return false }
+    let words = ProcessInfo.processInfo.environment.filter { $0.key == "XDG_RUNTIME_DIR" }
+    // One that cannot be asked is none.
+    return (try? Installed.run(systemctl, ["--user", "show-environment"], words))?.status == 0
+  }()
+
+  /// The program, started by the manager with everything that the unit says about what it may do.
+  @Test(.enabled(if: hasManager, "no user's systemd runs here"))
+  func aUsersManagerStartsTheProgramWithIt() throws {
+    let other: Set = [
+      "Description", "Documentation", "Type", "NotifyAccess", "WatchdogSec", "ExecStart", "Restart",
+      "RestartSec",
+      "TimeoutStopSec", "KillMode", "WantedBy",
+    ]
+    let properties = try settings().filter { !other.contains($0.name) }
+    #expect(properties.count > 10)
+    let result = try Installed.run(
+      try #require(Installed.find("systemd-run")),
+      ["--user", "--wait", "--pipe", "--quiet", "--collect"]
+        + properties.flatMap { ["-p", "\($0.name)=\($0.value)"] } + [Program.path, "--version"],
+      ProcessInfo.processInfo.environment.filter { $0.key == "XDG_RUNTIME_DIR" })
+    #expect(result.status == 0, "\(result)")
+    #expect(result.output.contains("hotpot "))
+  }
+}
+
 @Suite struct InstallTests {
   @Test func anInstallationHasAllOfItAndGoesWithoutARest() throws {
     let folder = try Folder()

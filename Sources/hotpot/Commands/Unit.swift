@@ -17,6 +17,8 @@ extension Command {
       its configuration in /etc/hotpot/config.json5. It reaches no network but its own machine; a node that serves others
       gets IPAddressAllow= lines for them from 'systemctl edit hotpot'. With --user it is the user's own:
       hotpot unit --user > ~/.config/systemd/user/hotpot.service, then systemctl --user enable --now hotpot.
+      It may do what the user may do: a user's manager can neither mount nor take capabilities away. hotpot(1) says how a
+      user namespace changes that, and what that costs.
       """,
     options: [
       Option("user", "for the user's own systemd, with the user's own state and configuration"),
@@ -50,12 +52,14 @@ enum SystemdUnit {
   /// The account of the system's node, for sysusers.d(5). It has a shell, without which sshd runs no forced command.
   static let account = "u hotpot - \"Hotpot, a node that runs language models\" /var/lib/hotpot /bin/sh\n"
 
-  /// What holds for both: nothing to gain, nothing to write but its state.
+  /// What holds for both: nothing to gain. All of it works without root; a user's manager cannot take capabilities out of
+  /// the bounding set, and a unit that asks for it does not start there (status 218). Nor can it mount.
   private static let hardening = """
     NoNewPrivileges=yes
-    CapabilityBoundingSet=
+    KeyringMode=private
     LockPersonality=yes
     MemoryDenyWriteExecute=yes
+    ProtectHostname=yes
     RestrictNamespaces=yes
     RestrictRealtime=yes
     RestrictSUIDSGID=yes
@@ -97,19 +101,18 @@ enum SystemdUnit {
 
     \(hardening)
     AmbientCapabilities=
+    CapabilityBoundingSet=
     PrivateTmp=yes
     PrivateMounts=yes
     ProtectSystem=strict
     ProtectHome=yes
     ProtectClock=yes
     ProtectControlGroups=yes
-    ProtectHostname=yes
     ProtectKernelLogs=yes
     ProtectKernelModules=yes
     ProtectKernelTunables=yes
     ProtectProc=invisible
     RemoveIPC=yes
-    KeyringMode=private
     IPAddressDeny=any
     IPAddressAllow=localhost
     # Graphics cards, to be read and used; nothing else of /dev.
