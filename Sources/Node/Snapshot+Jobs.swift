@@ -47,7 +47,7 @@ public struct JobRow: Codable, Sendable, Equatable, Identifiable {
   /// Joules of processor and GPUs, divided by tokens among the jobs that computed at the same time; an ended job's is
   /// whole a second after its end. nil for a job that has not been in the batch, and from a node of an earlier release.
   public let energy: Reading<Double>?
-  /// What they cost.
+  /// What they cost; nil where they are not known.
   public let energyCost: Reading<MicroUnits>?
 
   public init(

@@ -96,7 +96,7 @@ extension ScriptedNode {
     #expect(node.step())
     node.sample(.unavailable(Self.noMeter), joules: 0)
     #expect(node.row(id)?.energy == .unavailable(Self.noMeter))
-    #expect(node.row(id)?.energyCost == .unavailable(Self.noMeter))
+    #expect(node.row(id)?.energyCost == nil)
     while node.step() {}
     node.sample(.unavailable(Self.noMeter), joules: 0)
     #expect(node.row(id)?.state == .done && node.row(id)?.energy == .unavailable(Self.noMeter))

@@ -202,7 +202,7 @@ public struct ScriptedNode: Sendable {
       price: job.origin == .chat ? nil : isBound ? MicroUnits(job.prompt * 4 + job.limit * 45) : owed,
       priceIsBound: isBound, receipt: job.state == .done ? "r" + job.id.prefix(8) : nil,
       energy: job.started == nil ? nil : electricity(job).map { $0 * 1.5 },
-      energyCost: job.started == nil ? nil : electricity(job).map { MicroUnits($0 / 8) })
+      energyCost: job.started == nil ? nil : electricity(job).current.map { .value(MicroUnits($0 / 8)) })
   }
 
   /// In tokens.

@@ -63,9 +63,9 @@ extension NodeState {
     }
   }
 
+  /// nil for an energy that is not known: a reason is told once.
   func energyCost(_ entry: JobEntry) -> Reading<MicroUnits>? {
-    guard let energy = energyUsed(entry) else { return nil }
-    guard case .value = energy else { return energy.map { _ in 0 } }
+    guard case .value = energyUsed(entry) else { return nil }
     return entry.energy.cost.map { .value($0.amount.micro) }
       ?? .unavailable("no price of electricity in the config")
   }
