@@ -28,7 +28,7 @@ enum {
   LAG = 3,
   RING = 4,
   // with fewer tokens of a group the AVX-512 level is faster
-  FEW_TOKENS = 14,
+  FEW_TOKENS = 12,
   MAX_GROUPS = CK_MAX_TOKENS / CK_GROUP + 1,
 };
 
@@ -407,13 +407,13 @@ static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
     const uint8_t *ahead, float *dst) {
   const ck_traits *traits = ck_traits_of(matrix->type);
-  // Tokens of the first and the last group may be few: those are left to the other level.
+  // Tokens of the first and the last group may be few: then the other level is faster.
   uint32_t end = token + tokens;
   uint32_t first = token / CK_GROUP;
   uint32_t last = (end + CK_GROUP - 1) / CK_GROUP;
   if (first < last && least(end, (first + 1) * CK_GROUP) - token < FEW_TOKENS) first++;
   if (first < last && end - most(token, (last - 1) * CK_GROUP) < FEW_TOKENS) last--;
-  if (traits->scales == CK_SCALES_NONE || input->groups == NULL || first >= last) {
+  if (traits->scales == CK_SCALES_NONE || input->groups == NULL || tokens < CK_FEWEST_GROUPED || first >= last) {
     ck_kernels_avx512.products(matrix, input, tile, tiles, token, tokens, ahead, dst);
     return;
   }

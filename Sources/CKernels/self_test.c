@@ -3,15 +3,15 @@
 // of rounding breaks both alike. Start at ck_self_test.
 #include "internal.h"
 
-// The digest of every kernel's output on the inputs below. It changes only with the numerics profile.
-#define FROZEN_DIGEST 0x4e587a6c642f98a5ull
+// The digest of every kernel's output on the inputs below. It changes only with the numerics profile, or with the inputs.
+#define FROZEN_DIGEST 0x167eb93bebaca9d4ull
 
 enum {
   ROWS = 20,
   COLS = 512,
   TOKENS = 5,
-  // as many as a level may take together, and one
-  MANY_TOKENS = 17,
+  // so many that a level may take some of them together, and one
+  MANY_TOKENS = 29,
   FEW_ROWS = 16,
   FEW_COLS = 256,
   HEAD = 32,

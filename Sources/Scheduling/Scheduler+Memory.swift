@@ -205,9 +205,9 @@ struct StepWork: Hashable, Sendable {
 struct StepInFlight: Sendable {
   let number: UInt64
   let work: [StepWork]
-  let decodes: Int
+  let decodes: StepModel.Decodes
   let prefillTokens: Int
-  /// Their mean position.
+  /// The prompt tokens' mean position.
   let depth: Int
   let swaps: Bool
 }

@@ -15,13 +15,14 @@ extension Scheduler {
     suspendAudits(&draft)
     startWaiting(&draft)
     decode(&draft)
-    let decodes = draft.entries.count
-    prefill(&draft)
+    var decodes = StepModel.Decodes(count: draft.entries.count)
+    decodes.depth = draft.entries.reduce(0) { $0 + $1.start } / max(1, decodes.count)
+    prefill(beside: decodes, &draft)
     guard !draft.entries.isEmpty || !draft.operations.isEmpty else {
       return StepPlan(number: 0, operations: [], entries: [], effects: draft.effects)
     }
     stepNumber += 1
-    let prompts = draft.entries.dropFirst(decodes)
+    let prompts = draft.entries.dropFirst(decodes.count)
     let tokens = prompts.reduce(0) { $0 + $1.count }
     let positions = prompts.reduce(0) { $0 + $1.count * ($1.start + $1.count / 2) }
     inFlight = StepInFlight(
@@ -164,15 +165,14 @@ extension Scheduler {
 
   /// Half of the budget for the prompt that is first by rank, so that it gets done; the rest for those with the least
   /// left, so that a short prompt does not wait for a long one.
-  private mutating func prefill(_ draft: inout Draft) {
+  private mutating func prefill(beside decodes: StepModel.Decodes, _ draft: inout Draft) {
     var prompts: [Int] = []
     for index in running where records[index].remaining > 1 {
       matchFurther(index)
       if !waitsForPrefix(index, of: prompts) { prompts.append(index) }
     }
     guard let first = prompts.first else { return }
-    let budget = steps.prefillBudget(
-      decodes: draft.entries.count, depth: records[first].computed, limits: limits)
+    let budget = steps.prefillBudget(beside: decodes, depth: records[first].computed, limits: limits)
     guard budget > 0 else { return }
     let others = prompts.dropFirst().sorted {
       (records[$0].remaining, records[$0].startOrder) < (records[$1].remaining, records[$1].startOrder)
@@ -248,7 +248,7 @@ extension Scheduler {
     // A copy to or from the host says nothing about computing.
     if !step.swaps {
       steps.measured(
-        decodes: step.decodes, prefillTokens: step.prefillTokens, depth: step.depth, took: took)
+        step.decodes, prefillTokens: step.prefillTokens, depth: step.depth, took: took)
     }
     var effects: [Effect] = []
     // Engines answer in the order of the entries; look further only if this one did not.

@@ -5,8 +5,18 @@
 
 /// All numbers come from `measured` alone, by fixed arithmetic, so that a replay learns the same.
 struct StepModel: Sendable {
-  /// Microseconds of a step that only decodes, by batch size: 1 to 16 exactly, then by powers of two. 0: not seen.
-  private var decode = [Double](repeating: 0, count: 32)
+  /// A step's decodes: how many, and their mean position.
+  struct Decodes: Hashable, Sendable {
+    var count = 0
+    var depth = 0
+  }
+
+  /// Microseconds of a step that only decodes, by batch size (1 to 16 exactly, then by powers of two) and by depth. 0: not seen.
+  private var decode = [Double](repeating: 0, count: rows * reaches)
+  /// Whether a second step has confirmed it.
+  private var isConfirmed = [Bool](repeating: false, count: rows * reaches)
+  /// Of the last step that only decoded.
+  private var lastReach = 0
   /// Microseconds a prompt token adds to a step that decodes, by size and depth. 0: not seen.
   private var mixed = [Double](repeating: 0, count: sizes.count * depths)
   /// The same of late, whatever its size and depth, and in a step that doesn't decode. 0: not seen.
@@ -31,6 +41,16 @@ struct StepModel: Sendable {
   /// What a depth that was never tried is taken to cost, of what the next shallower one does: it is at most twice as deep.
   private static let deeper = 2.0
 
+  private static let rows = 32
+  private static let reaches = 48
+
+  /// 0 below 128 positions, then four for each doubling.
+  private static func reach(_ position: Int) -> Int {
+    guard position >= 128 else { return 0 }
+    let bits = Int.bitWidth - position.leadingZeroBitCount
+    return min(reaches - 1, 1 + 4 * (bits - 8) + (position >> (bits - 3)) % 4)
+  }
+
   private static func row(_ batch: Int) -> Int {
     batch <= 16 ? max(batch, 1) - 1 : min(31, 11 + (Int.bitWidth - (batch - 1).leadingZeroBitCount))
   }
@@ -44,15 +64,24 @@ struct StepModel: Sendable {
     position < 256 ? 0 : min(depths - 1, Int.bitWidth - 8 - position.leadingZeroBitCount)
   }
 
-  /// The time of a step with `batch` decodes and nothing else: as measured, else that of the nearest batch seen.
-  func decodeTime(_ batch: Int) -> Double? {
-    let row = Self.row(batch)
-    if decode[row] > 0 { return decode[row] }
-    for distance in 1..<decode.count {
-      if row - distance >= 0, decode[row - distance] > 0 { return decode[row - distance] }
-      if row + distance < decode.count, decode[row + distance] > 0 { return decode[row + distance] }
+  /// The time of a step with so many decodes and nothing else, as deep as the last ones were.
+  func decodeTime(_ batch: Int) -> Double? { decodeTime(Self.row(batch), lastReach) }
+
+  /// As measured, else at the nearest depth seen, else that of the nearest batch.
+  private func decodeTime(_ row: Int, _ reach: Int) -> Double? {
+    func nearest(_ count: Int, to place: Int, _ found: (Int) -> Double?) -> Double? {
+      for distance in 0..<count {
+        if place - distance >= 0, let time = found(place - distance) { return time }
+        if place + distance < count, let time = found(place + distance) { return time }
+      }
+      return nil
     }
-    return nil
+    return nearest(Self.rows, to: row) { row in
+      nearest(Self.reaches, to: reach) { reach in
+        let time = decode[row * Self.reaches + reach]
+        return time > 0 ? time : nil
+      }
+    }
   }
 
   /// The time of one prompt token in a step without decodes.
@@ -60,13 +89,25 @@ struct StepModel: Sendable {
 
   /// One step came to `took`.
   /// - depth: the mean position of its prompt tokens
-  mutating func measured(decodes: Int, prefillTokens: Int, depth: Int, took: Microseconds) {
+  mutating func measured(_ decodes: Decodes, prefillTokens: Int, depth: Int, took: Microseconds) {
     let time = Double(min(max(took, 1), 60_000_000))
+    let (row, reach) = (Self.row(decodes.count), Self.reach(decodes.depth))
     if prefillTokens == 0 {
-      if decodes > 0 { Self.follow(&decode[Self.row(decodes)], time) }
-    } else if decodes == 0 {
+      guard decodes.count > 0 else { return }
+      let place = row * Self.reaches + reach
+      lastReach = reach
+      if decode[place] == 0 {
+        decode[place] = time
+      } else if !isConfirmed[place] {
+        // Of two the one that was disturbed less.
+        decode[place] = min(decode[place], time)
+        isConfirmed[place] = true
+      } else {
+        Self.follow(&decode[place], time)
+      }
+    } else if decodes.count == 0 {
       Self.learn(&aloneToken, time / Double(prefillTokens))
-    } else if let base = decodeTime(decodes) {
+    } else if let base = decodeTime(row, reach) {
       // A price that seems to be nothing must still be able to rise.
       let token = max((time - base) / Double(prefillTokens), base / 1_024)
       Self.learn(&mixedToken, token)
@@ -77,11 +118,7 @@ struct StepModel: Sendable {
   /// Near the median, because "three of their median steps" is what streams are promised, and some steps are always
   /// disturbed: each sample moves the estimate by the same part, up or down.
   private static func follow(_ estimate: inout Double, _ sample: Double) {
-    if estimate == 0 {
-      estimate = sample
-    } else {
-      estimate = sample > estimate ? min(sample, estimate * 1.03) : max(sample, estimate / 1.03)
-    }
+    estimate = sample > estimate ? min(sample, estimate * 1.03) : max(sample, estimate / 1.03)
   }
 
   /// Up quickly and down slowly; one disturbed step moves an estimate by a bounded factor only.
@@ -104,17 +141,18 @@ struct StepModel: Sendable {
     return prices[place...].first { $0 > 0 }
   }
 
-  /// Prompt tokens that fit beside `decodes` decodes in a step of the wanted length. None beside as many decodes as were never
-  /// measured: one step without a prompt tells what the others are to be held against.
+  /// Prompt tokens that fit beside decodes in a step of the wanted length. None beside as many and as deep decodes as were never
+  /// measured: two steps without a prompt tell what the others are to be held against.
   /// - depth: the position of the first of them
-  func prefillBudget(decodes: Int, depth: Int, limits: Limits) -> Int {
-    let room = limits.maxStepTokens - decodes
-    guard decodes > 0 else {
+  func prefillBudget(beside decodes: Decodes, depth: Int, limits: Limits) -> Int {
+    let room = limits.maxStepTokens - decodes.count
+    guard decodes.count > 0 else {
       guard let token = prefillTime else { return min(room, Self.firstPrefill) }
       return min(room, max(Self.leastChunk, Int(min(Double(limits.prefillInterval) / token, 1e9))))
     }
-    let base = decode[Self.row(decodes)]
-    guard base > 0 else { return 0 }
+    let place = Self.row(decodes.count) * Self.reaches + Self.reach(decodes.depth)
+    guard isConfirmed[place] else { return 0 }
+    let base = decode[place]
     let step = min(base * limits.stallRatio, max(Double(limits.tokenInterval), base * 1.25))
     return min(room, max(Self.leastChunk, affordable(step - base, depth: Self.depth(depth))))
   }

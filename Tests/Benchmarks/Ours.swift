@@ -7,7 +7,7 @@ struct Ours {
   let arguments: [String]
   let threads: Int
 
-  static let commands = ["--prefill", "--decode", "--first-token", "--repetitive"]
+  static let commands = ["--prefill", "--decode", "--first-token", "--repetitive", "--mixed"]
 
   func option(_ name: String) -> String? {
     guard let at = arguments.firstIndex(of: name), at + 1 < arguments.count else { return nil }
@@ -35,6 +35,10 @@ struct Ours {
       print(try repetitive(Engine(model: model, configuration: configuration)))
       return
     }
+    if let depth = option("--mixed").flatMap({ Int($0) }) {
+      try mixed(model, configuration, depth: depth)
+      return
+    }
     var plan = Bench.Plan(configuration: configuration, prefills: [], decodes: [], rounds: 1)
     if let length = option("--prefill").flatMap({ Int($0) }) { plan.prefills = [length] }
     if let batch = option("--decode").flatMap({ Int($0) }) {
@@ -56,6 +60,41 @@ struct Ours {
     var generation = Generation(engine: engine)
     let options = Generation.Options(maximumTokens: 200, lookahead: integer("--ahead", 0))
     return try generation.run(prompt: prompt, options: options).decodeRate
+  }
+
+  /// What a prompt's tokens at some depth cost beside four decodes: what a scheduler has to learn.
+  private func mixed(_ model: Model, _ configuration: Engine.Configuration, depth: Int) throws {
+    var configuration = configuration
+    let perDecode = 16
+    let prompt = (4 * perDecode)..<(4 * perDecode + (depth + 64) / Engine.blockSize + 1)
+    configuration.kvBlocks = prompt.upperBound
+    let engine = try Engine(model: model, configuration: configuration)
+    let blocks = prompt.map { Int32($0) }
+    func part(_ position: Int, _ count: Int) -> StepItem {
+      StepItem(
+        tokens: (0..<count).map { Int32(1_000 + (position + $0) * 37 % 20_000) }, position: position,
+        blocks: blocks, output: .none)
+    }
+    for position in stride(from: 0, to: depth, by: 256) {
+      _ = try engine.step([part(position, min(256, depth - position))])
+    }
+    let decodes = (0..<4).map { i in
+      StepItem(
+        tokens: [5], position: 100, blocks: (0..<perDecode).map { Int32(i * perDecode + $0) },
+        output: .last(SamplingContext(.greedy, promptCount: 1)))
+    }
+    for count in [0, 1, 2, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 48, 60] {
+      let items = decodes + (count > 0 ? [part(depth, count)] : [])
+      let times = try (0..<15).map { _ in
+        let start = ContinuousClock.now
+        _ = try engine.step(items)
+        return (ContinuousClock.now - start) / .milliseconds(1)
+      }.sorted()
+      print(
+        String(
+          format: "4 decodes and %2d tokens at depth %d: median %.2f ms, least %.2f, most %.2f", count, depth,
+          times[7], times[0], times[14]))
+    }
   }
 
   private func roofline(_ result: Bench.Result) {

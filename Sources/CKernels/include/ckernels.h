@@ -155,6 +155,9 @@ bool ck_quantise(ck_level level, ck_profile profile, const float *x, uint32_t co
 void ck_blocks_read(
     ck_level level, ck_profile profile, const void *blocks, uint32_t block, int16_t *v, float *d, float *s);
 
+/// With fewer tokens than these groups are not read.
+enum { CK_FEWEST_GROUPED = 28 };
+
 /// Bytes of the activations of 16 tokens, in the form in which a level with a tile unit takes them besides the blocks; a multiple of
 /// 64. 0 where the level has none.
 size_t ck_group_bytes(ck_level level, uint32_t cols);

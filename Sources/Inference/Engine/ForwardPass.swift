@@ -333,12 +333,13 @@ final class ForwardPass {
   ) {
     let columns = UInt32(columns)
     let blocks = target.blocks + row * target.blockStride
+    let isGrouped = run.plan.tokenCount >= CK_FEWEST_GROUPED
     if !ck_quantise(level, profile, values, columns, blocks) {
       run.activations.failures[failure] = true
       // Zeros are valid blocks: the row goes on, its result is thrown away.
       memset(blocks, 0, ck_blocks_bytes(profile, columns))
     }
-    if let groups = target.groups {
+    if isGrouped, let groups = target.groups {
       ck_group(level, profile, blocks, columns, groups + row / 16 * target.groupStride, UInt32(row % 16))
     }
   }
