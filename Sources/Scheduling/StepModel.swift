@@ -17,6 +17,8 @@ struct StepModel: Sendable {
   private var isConfirmed = [Bool](repeating: false, count: rows * reaches)
   /// Of the last step that only decoded.
   private var lastReach = 0
+  /// Steps since then that took prompt tokens beside decodes.
+  private var mixedSteps = 0
   /// Microseconds a prompt token adds to a step that decodes, by size and depth. 0: not seen.
   private var mixed = [Double](repeating: 0, count: sizes.count * depths)
   /// The same of late, whatever its size and depth, and in a step that doesn't decode. 0: not seen.
@@ -40,6 +42,11 @@ struct StepModel: Sendable {
   private static let depths = 16
   /// What a depth that was never tried is taken to cost, of what the next shallower one does: it is at most twice as deep.
   private static let deeper = 2.0
+  /// Every so many steps with prompt tokens a size more is taken if it fits at the price of the one below, whatever it seemed to take:
+  /// a size that was disturbed once would else never be tried again.
+  private static let retry = 8
+  /// Steps with prompt tokens after which one without tells anew what they are held against.
+  private static let longestMixed = 32
 
   private static let rows = 32
   private static let reaches = 48
@@ -103,13 +110,16 @@ struct StepModel: Sendable {
         decode[place] = min(decode[place], time)
         isConfirmed[place] = true
       } else {
-        Self.follow(&decode[place], time)
+        // Rare samples count more.
+        Self.follow(&decode[place], time, by: mixedSteps > 0 ? 1.25 : 1.03)
       }
+      mixedSteps = 0
     } else if decodes.count == 0 {
       Self.learn(&aloneToken, time / Double(prefillTokens))
     } else if let base = decodeTime(row, reach) {
       // A price that seems to be nothing must still be able to rise.
       let token = max((time - base) / Double(prefillTokens), base / 1_024)
+      mixedSteps += 1
       Self.learn(&mixedToken, token)
       Self.learn(&mixed[Self.size(prefillTokens) * Self.depths + Self.depth(depth)], token)
     }
@@ -117,8 +127,8 @@ struct StepModel: Sendable {
 
   /// Near the median, because "three of their median steps" is what streams are promised, and some steps are always
   /// disturbed: each sample moves the estimate by the same part, up or down.
-  private static func follow(_ estimate: inout Double, _ sample: Double) {
-    estimate = sample > estimate ? min(sample, estimate * 1.03) : max(sample, estimate / 1.03)
+  private static func follow(_ estimate: inout Double, _ sample: Double, by factor: Double) {
+    estimate = sample > estimate ? min(sample, estimate * factor) : max(sample, estimate / factor)
   }
 
   /// Up quickly and down slowly; one disturbed step moves an estimate by a bounded factor only.
@@ -127,17 +137,20 @@ struct StepModel: Sendable {
       estimate = max(sample, 0.01)
       return
     }
-    let bounded = min(max(sample, estimate / 4), estimate * 16)
-    estimate += (bounded - estimate) * (bounded > estimate ? 0.5 : 0.125)
+    let bounded = min(max(sample, estimate / 4), estimate * 2)
+    estimate += (bounded - estimate) * (bounded > estimate ? 0.5 : 0.25)
   }
 
-  /// A prompt token's price at a size that was tried: at this depth, else at the nearest shallower one and more, else at the
-  /// nearest deeper one.
+  /// A prompt token's price at a size that was tried: at this depth, else at the nearest shallower one and more, but no more than
+  /// what the size below takes at this depth; else at the nearest deeper one.
   private func price(_ size: Int, _ depth: Int) -> Double? {
     let prices = mixed[(size * Self.depths)..<((size + 1) * Self.depths)]
     let place = prices.startIndex + depth
     if prices[place] > 0 { return prices[place] }
-    if let shallower = prices[..<place].last(where: { $0 > 0 }) { return shallower * Self.deeper }
+    if let shallower = prices[..<place].last(where: { $0 > 0 }) {
+      let below = size > 0 ? mixed[place - Self.depths] : 0
+      return below > 0 ? min(below, shallower * Self.deeper) : shallower * Self.deeper
+    }
     return prices[place...].first { $0 > 0 }
   }
 
@@ -151,7 +164,7 @@ struct StepModel: Sendable {
       return min(room, max(Self.leastChunk, Int(min(Double(limits.prefillInterval) / token, 1e9))))
     }
     let place = Self.row(decodes.count) * Self.reaches + Self.reach(decodes.depth)
-    guard isConfirmed[place] else { return 0 }
+    guard isConfirmed[place], mixedSteps < Self.longestMixed else { return 0 }
     let base = decode[place]
     let step = min(base * limits.stallRatio, max(Double(limits.tokenInterval), base * 1.25))
     return min(room, max(Self.leastChunk, affordable(step - base, depth: Self.depth(depth))))
@@ -171,7 +184,13 @@ struct StepModel: Sendable {
       guard let larger else { continue }
       let next = Self.sizes.indices.contains(size + 1) ? Self.sizes[size + 1] : Int.max
       let count = Int(min(time / larger, Double(next - 1)))
-      if count >= least { return count }
+      guard count >= least else { continue }
+      if mixedSteps % Self.retry == Self.retry - 1, let price = price(size, depth),
+        Double(next) * price <= time
+      {
+        return next
+      }
+      return count
     }
     return larger == nil ? Self.firstChunk : 0
   }

@@ -293,7 +293,8 @@ func measureStall(_ length: Int) throws {
     "a prompt of \(length) tokens took \(number(Double(answered - asked) / 1e9, 2)) s beside 4 streams: median "
       + "\(number(median / 1e6)) ms without it, \(milliseconds(beside[beside.count / 2])) with it, "
       + "p99 \(milliseconds(beside[beside.count * 99 / 100])) (\(number(Double(beside[beside.count * 99 / 100]) / median, 2)) medians), "
-      + "longest \(milliseconds(longest)) (\(number(Double(longest) / median, 2)) medians); "
+      + "longest \(milliseconds(longest)) (\(number(Double(longest) / median, 2)) medians, "
+      + "\(number(Double(longest) / Double(beside[beside.count / 2]), 2)) of those with it); "
       + "longest without it \(milliseconds(usual[usual.count - 1]))")
 }
 
