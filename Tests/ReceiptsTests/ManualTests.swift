@@ -100,7 +100,7 @@ private func example() throws -> Entry {
     ),
     ("hash more", "sed -i '3p' proof", "inclusion", "the"),
     ("checkpoint", "sed -i 's/^time 1/time 2/' checkpoint", "signature", "Signature verification failed"),
-    ("signature", "sed -i '3s/./A/' checkpoint.sig", "signature", "ignature"),
+    ("signature", "sed -i '3{s/^A/B/;t;s/^./A/}' checkpoint.sig", "signature", "ignature"),
     ("node", "sed -i s/SHA256:/SHA256:x/ receipt", "node", "of another node"),
     ("prompt", "sed -i 's/1000,/1001,/' transcript", "commitments", "prompt or output is another"),
     (
