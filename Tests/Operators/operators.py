@@ -4,9 +4,10 @@
 usage: operators.py HOTPOT [--model FILE] [--only STAGE,...] [--kills N] [--port PORT]
 
 Stages, each printing what was seen: session (start, leave, log out, log in, attach, approve, leave; two operators and a
-viewer at once), keys (a viewer's keys act on nothing), roles (commands by role through forced commands), client (a
-forced-command client submits and can do nothing else), users (uids on a socket for others), kills (of screen, guard, node,
-ssh and sshd: the terminal is sane afterwards), fleet (three nodes, one killed while watched).
+viewer at once), terminals (kinds and sizes of terminals: a job is approved by keys through ssh), keys (a viewer's keys act on
+nothing), roles (commands by role through forced commands), client (a forced-command client submits and can do nothing else),
+users (uids on a socket for others), kills (of screen, guard, node, ssh and sshd: the terminal is sane afterwards), fleet (three
+nodes, one killed while watched).
 
 Needs OpenSSH's sshd and the Python package pyte; root for the stage `users`. Nothing of the user's own ssh is read or
 written. Ends with 1 if anything was not as it should be. Start at main.
@@ -260,11 +261,11 @@ def acts(place, state, who=None):
     return [l for l in place.snapshot(state)["log"] if l["level"] == "act" and (who is None or l.get("who") == who)]
 
 
-def login(place):
+def login(place, env={}, size=(100, 30)):
     """A shell on the other side of ssh, on a terminal."""
     terminal = Terminal(
         ["ssh", "-tt", "-F", place.path("ssh_config"), "owner",
-         "env -i " + " ".join(f"'{k}={v}'" for k, v in place.env.items()) + " sh -i"], place.env)
+         "env -i " + " ".join(f"'{k}={v}'" for k, v in {**place.env, **env}.items()) + " sh -i"], place.env, size)
     terminal.wait("$ ", 20)
     return terminal
 
@@ -349,6 +350,44 @@ def session(place, args):
     anna.pump(0.5)
     anna.close()
     place.run("drain", "--stop", state=state)
+
+
+def terminals(place, args):
+    http = args.port + 5
+    state, _ = place.serve("larder", http)
+    place.allow(state)
+    for env in [{"TERM": "vt100"}, {"TERM": "xterm-kitty"}, {"LANG": "C", "LC_ALL": "C"}, {"NO_COLOR": "1"}, {}]:
+        for size in [(80, 24), (200, 50)]:
+            name = f"terminals: {' '.join(f'{k}={v}' for k, v in env.items()) or 'xterm-256color'}, {size[0]}x{size[1]}"
+            shell = login(place, env, size)
+            shell.type(f"hotpot attach --state {state}\n")
+            shell.wait("larder", 20)
+            thread, result = ask(http, tokens=60)
+            seen = shell.wait("1 waiting", 20)
+            start = len(shell.raw)
+            shell.type("2")
+            shell.pump(0.6)
+            shell.type("a")
+            shell.pump(0.6)
+            shell.type("1")
+            shell.pump(0.5)
+            shell.type("\r")
+            detail = shell.wait(re.compile("timeline|admitted|approved"), 5)
+            thread.join(60)
+            raw = bytes(shell.raw[start:])
+            looks = {n for look in re.findall(rb"\x1b\[([0-9;]*)m", raw) for n in look.split(b";")}
+            coloured = any(n.isdigit() and (31 <= int(n) <= 38 or 90 <= int(n) <= 97) for n in looks)
+            plain = "NO_COLOR" in env or env.get("TERM") == "vt100"
+            check(seen and detail and result and result[0][0] == 200,
+                  f"{name}: the job waits, a approves it, Enter shows it, its client has an answer")
+            check(coloured != plain, f"{name}: {'no colours' if plain else 'colours'}")
+            if env.get("LANG") == "C":
+                check(not any(b > 127 for b in raw), f"{name}: nothing but ASCII")
+            shell.type("\x1b")
+            shell.pump(0.5)
+            shell.type("q")
+            check(shell.wait(re.compile(r"\$ $"), 10) or b"$ " in shell.raw[-40:], f"{name}: q gives the shell back")
+            shell.close()
 
 
 def keys(place, args):
@@ -768,7 +807,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("hotpot")
     parser.add_argument("--model", default=os.path.expanduser("~/.local/share/hotpot/models/smollm2.gguf"))
-    parser.add_argument("--only", default="session,keys,roles,client,users,kills,fleet")
+    parser.add_argument("--only", default="session,terminals,keys,roles,client,users,kills,fleet")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--port", type=int, default=8340)
     args = parser.parse_args()
