@@ -90,22 +90,13 @@ static void group_blocks(ck_profile profile, const void *blocks, uint32_t cols, 
 
 // ---------------------------------------------------------------- weights
 
-// What of ck_traits the code below is compiled for.
-typedef struct shape {
-  int low_bits;
-  int high_bits;
-  int bias;
-  bool codebook;
-  ck_scales scales;
-} shape;
-
 // The weights of stored integers of up to 6 bits, in bf16.
 typedef struct meanings {
   __m512i low;
   __m512i high;
 } meanings;
 
-CK_INLINE meanings meanings_of(const shape s) {
+CK_INLINE meanings meanings_of(const ck_shape s) {
   uint16_t brain[64] = {0};
   for (int q = 0; s.low_bits < 8 && q < 1 << (s.low_bits + s.high_bits); q++) {
     brain[q] = (uint16_t)(ck_float_bits(s.codebook ? ck_codebook[q] : (float)(q - s.bias)) >> 16);
@@ -114,7 +105,7 @@ CK_INLINE meanings meanings_of(const shape s) {
 }
 
 // The weights of the stored integers in the low bytes of 32 times 16 bits; high bytes are not read.
-CK_INLINE __m512i weights_of_stored(const shape s, const meanings m, __m512i stored) {
+CK_INLINE __m512i weights_of_stored(const ck_shape s, const meanings m, __m512i stored) {
   const int bits = s.low_bits + s.high_bits;
   if (bits <= 5) return _mm512_permutexvar_epi16(stored, m.low);
   if (bits == 6) return _mm512_permutex2var_epi16(m.low, stored, m.high);
@@ -134,7 +125,7 @@ CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
 }
 
 CK_INLINE void widen(
-    const shape s, const meanings m, const uint8_t *scales, const uint8_t *header, const uint8_t *quants, wide_block *out) {
+    const ck_shape s, const meanings m, const uint8_t *scales, const uint8_t *header, const uint8_t *quants, wide_block *out) {
   __m512 d = halves_float(header != NULL ? header : scales);
   __m512 min = _mm512_setzero_ps();
   __m512 sign = _mm512_set1_ps(-0.0f);
@@ -335,7 +326,7 @@ typedef struct job {
 } job;
 
 // Some tiles of 16 rows with some times 16 tokens.
-CK_INLINE void tile_products(unit *u, const shape s, const job *j) {
+CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
   _Alignas(64) wide_block wide[CK_MAX_TILES][RUN];
   const ck_traits *traits = ck_traits_of(j->matrix->type);
   const meanings m = meanings_of(s);
@@ -384,24 +375,16 @@ CK_INLINE void tile_products(unit *u, const shape s, const job *j) {
   }
 }
 
-#define TYPE(name, ...)                                                   \
-  static __attribute__((noinline)) void name(unit *u, const job *j) {     \
-    const shape s = {__VA_ARGS__};                                        \
-    tile_products(u, s, j);                                               \
+#define TYPE(type, name, ...)                                         \
+  static __attribute__((noinline)) void name(unit *u, const job *j) { \
+    const ck_shape s = {__VA_ARGS__};                                 \
+    tile_products(u, s, j);                                           \
   }
 
-TYPE(q4_0, 4, 0, 8, false, CK_SCALES_D)
-TYPE(q4_1, 4, 0, 0, false, CK_SCALES_DM)
-TYPE(q5_0, 4, 1, 16, false, CK_SCALES_D)
-TYPE(q5_1, 4, 1, 0, false, CK_SCALES_DM)
-TYPE(q8_0, 8, 0, 128, false, CK_SCALES_D)
-TYPE(q2_k, 2, 0, 0, false, CK_SCALES_HALVES_MIN)
-TYPE(q3_k, 2, 1, 4, false, CK_SCALES_HALVES)
-TYPE(q4_k, 4, 0, 0, false, CK_SCALES_SUPER_MIN)
-TYPE(q5_k, 4, 1, 0, false, CK_SCALES_SUPER_MIN)
-TYPE(q6_k, 4, 2, 32, false, CK_SCALES_HALVES)
-TYPE(iq4_nl, 4, 0, 128, true, CK_SCALES_D)
-TYPE(iq4_xs, 4, 0, 128, true, CK_SCALES_SUPER)
+CK_BLOCK_TYPES(TYPE)
+
+#define RUN_TYPE(type, name, ...) \
+  case type: name(&u, &j); break;
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
@@ -443,18 +426,7 @@ static void products(
   unit u;
   TILE_BEGIN(&u, halves ? 16 : 32);
   switch (matrix->type) {
-    case CK_Q4_0: q4_0(&u, &j); break;
-    case CK_Q4_1: q4_1(&u, &j); break;
-    case CK_Q5_0: q5_0(&u, &j); break;
-    case CK_Q5_1: q5_1(&u, &j); break;
-    case CK_Q8_0: q8_0(&u, &j); break;
-    case CK_Q2_K: q2_k(&u, &j); break;
-    case CK_Q3_K: q3_k(&u, &j); break;
-    case CK_Q4_K: q4_k(&u, &j); break;
-    case CK_Q5_K: q5_k(&u, &j); break;
-    case CK_Q6_K: q6_k(&u, &j); break;
-    case CK_IQ4_NL: iq4_nl(&u, &j); break;
-    case CK_IQ4_XS: iq4_xs(&u, &j); break;
+    CK_BLOCK_TYPES(RUN_TYPE)
     case CK_F32:
     case CK_F16:
     case CK_BF16: break;

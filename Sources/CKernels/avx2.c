@@ -151,14 +151,6 @@ static void blocks_read(
 
 // ---------------------------------------------------------------- weights
 
-typedef struct shape {
-  int low_bits;
-  int high_bits;
-  int bias;
-  bool codebook;
-  ck_scales scales;
-} shape;
-
 CK_INLINE __m256i load32(const uint8_t *p) { return _mm256_loadu_si256((const void *)p); }
 
 CK_INLINE __m256i moved(__m256i v, int shift, int to, int mask) {
@@ -169,7 +161,7 @@ CK_INLINE __m256i moved(__m256i v, int shift, int to, int mask) {
 }
 
 // Group g of 8 rows as unsigned bytes; `quants` already points at the rows' half of the first vector.
-CK_INLINE __m256i unpack(const shape s, const uint8_t *quants, int g) {
+CK_INLINE __m256i unpack(const ck_shape s, const uint8_t *quants, int g) {
   const uint8_t *high = quants + s.low_bits * 64;
   __m256i w;
   if (s.low_bits == 8) {
@@ -210,7 +202,7 @@ CK_INLINE __m256 unsigned_bytes(const uint8_t *p) {
 
 // Eight rows of a tile against T tokens. `scales` and `quants` point at the first block; `half` is 0 or 1.
 CK_INLINE void half_products(
-    const shape s, const uint32_t T, const uint8_t *scales, const uint8_t *quants, uint32_t half,
+    const ck_shape s, const uint32_t T, const uint8_t *scales, const uint8_t *quants, uint32_t half,
     ck_ahead ahead, uint32_t blocks, const ck_record *records, size_t stride, float *dst) {
   const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
   const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
@@ -351,8 +343,8 @@ typedef struct job {
     }                                                                                         \
   }
 
-#define TYPE(name, ...)                                            \
-  static const shape name##_shape = {__VA_ARGS__};                 \
+#define TYPE(type, name, ...)                                      \
+  static const ck_shape name##_shape = {__VA_ARGS__};              \
   TILE(name, name##_shape, 1)                                      \
   TILE(name, name##_shape, 2)                                      \
   TILE(name, name##_shape, 4)                                      \
@@ -366,18 +358,7 @@ typedef struct job {
     if (token < j->tokens) name##_1(j, token);                     \
   }
 
-TYPE(q4_0, 4, 0, 8, false, CK_SCALES_D)
-TYPE(q4_1, 4, 0, 0, false, CK_SCALES_DM)
-TYPE(q5_0, 4, 1, 16, false, CK_SCALES_D)
-TYPE(q5_1, 4, 1, 0, false, CK_SCALES_DM)
-TYPE(q8_0, 8, 0, 128, false, CK_SCALES_D)
-TYPE(q2_k, 2, 0, 0, false, CK_SCALES_HALVES_MIN)
-TYPE(q3_k, 2, 1, 4, false, CK_SCALES_HALVES)
-TYPE(q4_k, 4, 0, 0, false, CK_SCALES_SUPER_MIN)
-TYPE(q5_k, 4, 1, 0, false, CK_SCALES_SUPER_MIN)
-TYPE(q6_k, 4, 2, 32, false, CK_SCALES_HALVES)
-TYPE(iq4_nl, 4, 0, 128, true, CK_SCALES_D)
-TYPE(iq4_xs, 4, 0, 128, true, CK_SCALES_SUPER)
+CK_BLOCK_TYPES(TYPE)
 
 // ---------------------------------------------------------------- float weights
 
@@ -465,6 +446,9 @@ static void float_products(
   }
 }
 
+#define RUN_TYPE(type, name, ...) \
+  case type: name(&j); break;
+
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
     uint32_t tokens, const uint8_t *ahead, float *dst) {
@@ -486,18 +470,7 @@ static void products(
         .dst = dst + (size_t)i * tokens * 16,
     };
     switch (matrix->type) {
-      case CK_Q4_0: q4_0(&j); break;
-      case CK_Q4_1: q4_1(&j); break;
-      case CK_Q5_0: q5_0(&j); break;
-      case CK_Q5_1: q5_1(&j); break;
-      case CK_Q8_0: q8_0(&j); break;
-      case CK_Q2_K: q2_k(&j); break;
-      case CK_Q3_K: q3_k(&j); break;
-      case CK_Q4_K: q4_k(&j); break;
-      case CK_Q5_K: q5_k(&j); break;
-      case CK_Q6_K: q6_k(&j); break;
-      case CK_IQ4_NL: iq4_nl(&j); break;
-      case CK_IQ4_XS: iq4_xs(&j); break;
+      CK_BLOCK_TYPES(RUN_TYPE)
       case CK_F32:
       case CK_F16:
       case CK_BF16: break;

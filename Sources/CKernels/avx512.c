@@ -130,14 +130,6 @@ static void blocks_read(
 
 // ---------------------------------------------------------------- weights
 
-typedef struct shape {
-  int low_bits;
-  int high_bits;
-  int bias;
-  bool codebook;
-  ck_scales scales;
-} shape;
-
 // Bits `shift` ... of every byte moved to bit `to`, where `mask` keeps them.
 CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
   __m512i at = shift > to ? _mm512_srli_epi16(v, (unsigned)(shift - to))
@@ -147,7 +139,7 @@ CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
 }
 
 // The eight groups of 32 columns as unsigned bytes.
-CK_INLINE void unpack(const shape s, const uint8_t *quants, __m512i w[8]) {
+CK_INLINE void unpack(const ck_shape s, const uint8_t *quants, __m512i w[8]) {
   const uint8_t *high = quants + s.low_bits * 64;
   for (int g = 0; g < 8; g++) {
     if (s.low_bits == 8) {
@@ -219,7 +211,7 @@ CK_INLINE __m512 bytes_float(const uint8_t *p) {
 
 // One tile of 16 rows against T tokens: the chain of N1 item 3 in T registers.
 CK_INLINE void tile_products(
-    const shape s, const ck_profile profile, const uint32_t T, const uint8_t *scales, const uint8_t *quants,
+    const ck_shape s, const ck_profile profile, const uint32_t T, const uint8_t *scales, const uint8_t *quants,
     ck_ahead ahead, uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
   const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
   const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
@@ -357,24 +349,13 @@ typedef struct job {
     if (token < j->tokens) name##_1(j, token);                       \
   }
 
-#define TYPE(name, ...)                                  \
-  static const shape name##_shape = {__VA_ARGS__};       \
-  TILES(name##_a8, name##_shape, CK_A8)                  \
-  TILES(name##_a12, name##_shape, CK_A12)                \
+#define TYPE(type, name, ...)                         \
+  static const ck_shape name##_shape = {__VA_ARGS__}; \
+  TILES(name##_a8, name##_shape, CK_A8)               \
+  TILES(name##_a12, name##_shape, CK_A12)             \
   TILES(name##_a15, name##_shape, CK_A15)
 
-TYPE(q4_0, 4, 0, 8, false, CK_SCALES_D)
-TYPE(q4_1, 4, 0, 0, false, CK_SCALES_DM)
-TYPE(q5_0, 4, 1, 16, false, CK_SCALES_D)
-TYPE(q5_1, 4, 1, 0, false, CK_SCALES_DM)
-TYPE(q8_0, 8, 0, 128, false, CK_SCALES_D)
-TYPE(q2_k, 2, 0, 0, false, CK_SCALES_HALVES_MIN)
-TYPE(q3_k, 2, 1, 4, false, CK_SCALES_HALVES)
-TYPE(q4_k, 4, 0, 0, false, CK_SCALES_SUPER_MIN)
-TYPE(q5_k, 4, 1, 0, false, CK_SCALES_SUPER_MIN)
-TYPE(q6_k, 4, 2, 32, false, CK_SCALES_HALVES)
-TYPE(iq4_nl, 4, 0, 128, true, CK_SCALES_D)
-TYPE(iq4_xs, 4, 0, 128, true, CK_SCALES_SUPER)
+CK_BLOCK_TYPES(TYPE)
 
 // ---------------------------------------------------------------- float weights
 
@@ -486,6 +467,9 @@ static void float_products(
    : input->profile == CK_A12 ? name##_a12(&j) \
                               : name##_a8(&j))
 
+#define RUN_TYPE(type, name, ...) \
+  case type: RUN(name); break;
+
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
     uint32_t tokens, const uint8_t *ahead, float *dst) {
@@ -507,18 +491,7 @@ static void products(
         .dst = dst + (size_t)i * tokens * 16,
     };
     switch (matrix->type) {
-      case CK_Q4_0: RUN(q4_0); break;
-      case CK_Q4_1: RUN(q4_1); break;
-      case CK_Q5_0: RUN(q5_0); break;
-      case CK_Q5_1: RUN(q5_1); break;
-      case CK_Q8_0: RUN(q8_0); break;
-      case CK_Q2_K: RUN(q2_k); break;
-      case CK_Q3_K: RUN(q3_k); break;
-      case CK_Q4_K: RUN(q4_k); break;
-      case CK_Q5_K: RUN(q5_k); break;
-      case CK_Q6_K: RUN(q6_k); break;
-      case CK_IQ4_NL: RUN(iq4_nl); break;
-      case CK_IQ4_XS: RUN(iq4_xs); break;
+      CK_BLOCK_TYPES(RUN_TYPE)
       case CK_F32:
       case CK_F16:
       case CK_BF16: break;
