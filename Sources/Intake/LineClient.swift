@@ -72,11 +72,12 @@ public final class LineClient {
       let count = buffer.withUnsafeMutableBytes {
         csystem_receive_blocking(descriptor, $0.baseAddress, $0.count)
       }
-      if count < 0 { throw Self.failure("recv", Int32(clamping: -count)) }
-      if count == 0 {
+      // A server that closes before it has read all that was sent to it ends the connection with a reset, after its lines.
+      if count == 0 || count == -Int(ECONNRESET) {
         guard held.isEmpty else { throw .connectionClosed }
         return nil
       }
+      if count < 0 { throw Self.failure("recv", Int32(clamping: -count)) }
       held.append(contentsOf: buffer[..<count])
     }
   }

@@ -206,24 +206,39 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
 
   private static func has(_ command: String) -> Bool { access("/usr/bin/\(command)", X_OK) == 0 }
 
-  /// Within 8 percentage points over the same second: vmstat rounds, and starts and ends a little later.
-  @Test(.enabled(if: has("vmstat"))) func processorUseAgreesWithVmstat() throws {
-    var sampler = Sampler(stateDirectory: "/")
-    // The first line is since the start of the machine; the second is the second between them.
-    _ = sampler.sample(at: 0)
-    let lines = try Self.run("vmstat", "-n", "1", "2")
-    let total = try #require(sampler.sample(at: second).processor.total.current)
-    let (names, values) = (try #require(lines.dropFirst().first), try #require(lines.last))
-    func share(_ name: String) throws -> Double {
-      let column = try #require(names.firstIndex(of: name))
-      return try #require(Double(values[column])) / 100
+  /// Another tool's second is never quite ours, and where the load changes just then they differ by what lies between: so
+  /// shares agree when they do so, within 5 percentage points, in one of ten tries.
+  private static func expectAgreement(
+    _ tool: String, _ measure: () throws -> [(name: String, ours: Double, theirs: Double)]
+  ) throws {
+    for attempt in 1...10 {
+      let pairs = try measure()
+      print(
+        "telemetry: \(tool), try \(attempt):",
+        pairs.map { "\($0.name) \($0.ours), \($0.theirs)" }.joined(separator: "; "))
+      if pairs.allSatisfy({ abs($0.ours - $0.theirs) <= 0.05 }) { return }
     }
-    let busy = try share("us") + share("sy") + share("st")
-    print("telemetry: busy \(total.busy), vmstat \(busy)")
-    #expect(abs(total.busy - busy) <= 0.08)
-    #expect(abs(total.user - (try share("us"))) <= 0.08)
-    #expect(abs(total.system - (try share("sy"))) <= 0.08)
-    #expect(abs(total.iowait - (try share("wa"))) <= 0.08)
+    Issue.record("in no try did all shares agree with those of \(tool)")
+  }
+
+  @Test(.enabled(if: has("vmstat"))) func processorUseAgreesWithVmstat() throws {
+    try Self.expectAgreement("vmstat") {
+      var sampler = Sampler(stateDirectory: "/")
+      // The first line is since the start of the machine; the second is the second between them.
+      _ = sampler.sample(at: 0)
+      let lines = try Self.run("vmstat", "-n", "1", "2")
+      let total = try #require(sampler.sample(at: second).processor.total.current)
+      let (names, values) = (try #require(lines.dropFirst().first), try #require(lines.last))
+      func share(_ name: String) throws -> Double {
+        let column = try #require(names.firstIndex(of: name))
+        return try #require(Double(values[column])) / 100
+      }
+      return [
+        ("busy", total.busy, try share("us") + share("sy") + share("st")),
+        ("user", total.user, try share("us")),
+        ("system", total.system, try share("sy")), ("iowait", total.iowait, try share("wa")),
+      ]
+    }
   }
 
   /// What `top` prints in two rounds a second apart: the lines of its head by their first word, as pairs of a number and
@@ -250,11 +265,8 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     }
   }
 
-  /// Over the same second, within 8 percentage points: top starts and ends a little later. Of memory, the total to the
-  /// KiB, and the rest within 2 % of the total, which others move meanwhile. `free` and `buff/cache` are figures that we
-  /// do not show; what is available lies between the first and the sum of both, as far as that goes.
-  @Test(.enabled(if: has("top"), "there is no top here: procps has it"))
-  func processorAndMemoryAgreeWithTop() throws {
+  /// One second of top and of our own sampler beside it.
+  private func besideTop() throws -> (round: [String: [String: Double]], sample: MachineSample) {
     let (process, output) = (Process(), Pipe())
     process.executableURL = URL(filePath: "/usr/bin/top")
     process.arguments = ["-b", "-n", "2", "-d", "1", "-E", "k", "-w", "200"]
@@ -280,23 +292,31 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     let sample = sampler.sample(at: second)
     text += String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
+    return (try #require(Top(text).rounds.last), sample)
+  }
 
-    let round = try #require(Top(text).rounds.last)
-    let use = try #require(round["%Cpu(s)"])
-    func share(_ names: String...) throws -> Double {
-      try names.reduce(0) { $0 + (try #require(use[$1], "no '\($1)' in \(use)")) } / 100
+  @Test(.enabled(if: has("top"), "there is no top here: procps has it"))
+  func processorAgreesWithTop() throws {
+    try Self.expectAgreement("top") {
+      let (round, sample) = try besideTop()
+      let use = try #require(round["%Cpu(s)"])
+      func share(_ names: String...) throws -> Double {
+        try names.reduce(0) { $0 + (try #require(use[$1], "no '\($1)' in \(use)")) } / 100
+      }
+      let total = try #require(sample.processor.total.current)
+      return [
+        ("user", total.user, try share("us", "ni")), ("system", total.system, try share("sy", "hi", "si")),
+        ("idle", 1 - total.busy - total.iowait, try share("id")), ("iowait", total.iowait, try share("wa")),
+        ("steal", total.steal, try share("st")),
+      ]
     }
-    let total = try #require(sample.processor.total.current)
-    let idle = 1 - total.busy - total.iowait
-    print(
-      "telemetry: user \(total.user), system \(total.system), idle \(idle); top \(try share("us", "ni")), "
-        + "\(try share("sy", "hi", "si")), \(try share("id"))")
-    #expect(abs(total.user - (try share("us", "ni"))) <= 0.08)
-    #expect(abs(total.system - (try share("sy", "hi", "si"))) <= 0.08)
-    #expect(abs(idle - (try share("id"))) <= 0.08)
-    #expect(abs(total.iowait - (try share("wa"))) <= 0.08)
-    #expect(abs(total.steal - (try share("st"))) <= 0.08)
+  }
 
+  /// The total to the KiB, and the rest within 2 % of the total, which others move meanwhile. `free` and `buff/cache` are
+  /// figures that we do not show; what is available lies between the first and the sum of both, as far as that goes.
+  @Test(.enabled(if: has("top"), "there is no top here: procps has it"))
+  func memoryAgreesWithTop() throws {
+    let (round, sample) = try besideTop()
     let (memory, swap) = (try #require(round["KiB Mem "]), try #require(round["KiB Swap"]))
     func bytes(_ line: [String: Double], _ name: String) throws -> Int64 {
       Int64(try #require(line[name], "no '\(name)' in \(line)") * 1_024)
