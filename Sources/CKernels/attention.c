@@ -1,4 +1,4 @@
-// attention.c: softmax attention of one KV head's group over a paged f16 cache (N1 item 7): how queries are
+// attention.c: softmax attention of one KV head's group over a paged cache (N1 items 6 and 7): how queries are
 // cut into sub-tiles and keys into pages. The arithmetic is each level's. Start at ck_attend.
 #include "internal.h"
 
@@ -6,11 +6,17 @@ enum {
   // rows (token, query head) that share one conversion of a page
   MAX_ROWS = 24,
   MAX_GROUP = 64,
+  MOST_ROWS = MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS,
   // scores kept at once, unless one token's group needs more: they should stay in the L2 cache
   SCORES = 1 << 17,
+  MAX_HEAD_SIZE = 512,
   // positions whose products form one chain
   CHAIN_PAGES = CK_CHAIN / CK_PAGE,
 };
+
+static size_t round64(size_t bytes) {
+  return (bytes + 63) & ~(size_t)63;
+}
 
 static uint32_t rows_for(uint32_t positions, uint32_t group) {
   uint32_t rows = MAX_ROWS > group ? MAX_ROWS : group;
@@ -24,12 +30,17 @@ static uint32_t padded(uint32_t positions) {
   return (positions + CK_PAGE - 1) / CK_PAGE * CK_PAGE;
 }
 
-static size_t round64(size_t bytes) {
-  return (bytes + 63) & ~(size_t)63;
+static size_t head_bytes(uint32_t head_size) {
+  return CK_PAGE_SCALES + (size_t)head_size * CK_PAGE * sizeof(int16_t);
 }
 
-size_t ck_page_elements(uint32_t kv_heads, uint32_t head_size) {
-  return (size_t)kv_heads * head_size * CK_PAGE;
+size_t ck_page_bytes(uint32_t kv_heads, uint32_t head_size) {
+  return kv_heads * head_bytes(head_size);
+}
+
+// The digits of `rows` queries, and their factors.
+static size_t digits_bytes(uint32_t rows, uint32_t head_size) {
+  return round64((size_t)rows * 2 * head_size * sizeof(int16_t));
 }
 
 size_t ck_attention_scratch(uint32_t positions, uint32_t head_size, uint32_t group) {
@@ -37,23 +48,39 @@ size_t ck_attention_scratch(uint32_t positions, uint32_t head_size, uint32_t gro
   size_t all = rows * padded(positions);
   size_t one = (size_t)group * padded(positions);
   size_t scores = all < SCORES ? all : one > SCORES ? one : SCORES;
-  size_t vectors = 3 * round64(rows * head_size * sizeof(float));
-  size_t pages = round64((size_t)2 * CK_PAGE * head_size * sizeof(float));
-  return round64(scores * sizeof(float)) + vectors + pages;
+  size_t vectors = 2 * round64(rows * head_size * sizeof(float));
+  return digits_bytes((uint32_t)rows, head_size) + vectors + round64(scores * sizeof(float));
 }
 
 void ck_store_kv(
     ck_level level, const float *key, const float *value, uint32_t kv_heads, uint32_t head_size,
-    uint16_t *key_page, uint16_t *value_page, uint32_t slot) {
+    uint8_t *key_page, uint8_t *value_page, uint32_t slot) {
   const ck_kernels *kernels = ck_kernels_at(level);
-  uint16_t column[512];
+  int16_t column[MAX_HEAD_SIZE];
   for (uint32_t h = 0; h < kv_heads; h++) {
-    const float *k = key + (size_t)h * head_size;
-    kernels->to_half(k, head_size, column);
-    uint16_t *page = key_page + (size_t)h * head_size * CK_PAGE + slot;
-    for (uint32_t d = 0; d < head_size; d++) page[(size_t)d * CK_PAGE] = column[d];
-    kernels->to_half(
-        value + (size_t)h * head_size, head_size, value_page + ((size_t)h * CK_PAGE + slot) * head_size);
+    uint8_t *keys = key_page + head_bytes(head_size) * h;
+    uint8_t *values = value_page + head_bytes(head_size) * h;
+    float *key_scales = (float *)(void *)keys;
+    float *value_scales = (float *)(void *)values;
+    int16_t *pairs = (int16_t *)(void *)(keys + CK_PAGE_SCALES);
+    int16_t *row = (int16_t *)(void *)(values + CK_PAGE_SCALES);
+    key_scales[slot] = kernels->integers(key + (size_t)h * head_size, head_size, CK_KV_TOP, column);
+    for (uint32_t d = 0; d < head_size; d += 2) {
+      memcpy(pairs + (size_t)d * CK_PAGE + (size_t)2 * slot, column + d, 2 * sizeof *column);
+    }
+    value_scales[slot] =
+        kernels->integers(value + (size_t)h * head_size, head_size, CK_KV_TOP, row + (size_t)slot * head_size);
+  }
+}
+
+// One row's query.
+static void digits_of(const ck_kernels *kernels, const ck_attention *a, const float *query, int16_t *digits, float *factor) {
+  int16_t *low = digits + a->head_size;
+  *factor = kernels->integers(query, a->head_size, CK_QUERY_TOP, low) * a->scale;
+  for (uint32_t d = 0; d < a->head_size; d++) {
+    int32_t v = low[d];
+    digits[d] = (int16_t)((v + 128) >> 8);
+    low[d] = (int16_t)(v - 256 * digits[d]);
   }
 }
 
@@ -66,19 +93,20 @@ static void mask(float *row, uint32_t first, uint32_t count, uint32_t low, uint3
 
 static void attend_rows(
     const ck_kernels *kernels, const ck_attention *a, uint32_t token, uint32_t tokens, uint8_t *scratch) {
-  uint32_t low[MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS];
-  uint32_t high[MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS];
+  uint32_t low[MOST_ROWS];
+  uint32_t high[MOST_ROWS];
   uint32_t count = tokens * a->group;
+  float factors[MOST_ROWS];
   size_t vectors = round64((size_t)count * a->head_size * sizeof(float));
-  float *queries = (float *)(void *)scratch;
+  int16_t *digits = (int16_t *)(void *)scratch;
+  uint8_t *floats = scratch + digits_bytes(count, a->head_size);
   ck_rows rows = {
       .attention = a,
-      .queries = queries,
-      .partial = (float *)(void *)(scratch + vectors),
-      .total = (float *)(void *)(scratch + 2 * vectors),
-      .page = (float *)(void *)(scratch + 3 * vectors),
-      .scores = (float *)(void *)(scratch + 3 * vectors
-          + round64((size_t)2 * CK_PAGE * a->head_size * sizeof(float))),
+      .digits = digits,
+      .factors = factors,
+      .partial = (float *)(void *)floats,
+      .total = (float *)(void *)(floats + vectors),
+      .scores = (float *)(void *)(floats + 2 * vectors),
       .count = count,
       .low = low,
       .high = high,
@@ -89,10 +117,8 @@ static void attend_rows(
       uint32_t r = t * a->group + h;
       high[r] = position + 1;
       low[r] = a->window != 0 && position + 1 > a->window ? position + 1 - a->window : 0;
-      memcpy(
-          queries + (size_t)r * a->head_size,
-          a->queries + a->query_stride * (token + t) + (size_t)h * a->head_size,
-          a->head_size * sizeof(float));
+      const float *query = a->queries + a->query_stride * (token + t) + (size_t)h * a->head_size;
+      digits_of(kernels, a, query, digits + (size_t)r * 2 * a->head_size, &factors[r]);
     }
   }
   rows.first_page = low[0] / CK_PAGE;
@@ -100,7 +126,7 @@ static void attend_rows(
   rows.stride = (size_t)(rows.end_page - rows.first_page) * CK_PAGE;
   kernels->scores(&rows);
 
-  float sums[MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS];
+  float sums[MOST_ROWS];
   for (uint32_t r = 0; r < count; r++) {
     float *row = rows.scores + rows.stride * r;
     uint32_t positions = (rows.end_page - rows.first_page) * CK_PAGE;
@@ -146,12 +172,13 @@ void ck_attend(ck_level level, const ck_attention *attention, void *scratch) {
 typedef struct part {
   ck_attention attention;
   ck_rows rows;
+  float factors[MAX_GROUP];
   uint32_t low[MAX_GROUP];
   uint32_t high[MAX_GROUP];
 } part;
 
 // false where the chain has no positions
-static bool begin(part *p, const ck_attention *a, uint32_t chain, float *scores, size_t stride, void *scratch) {
+static bool begin(part *p, const ck_attention *a, uint32_t chain, float *scores, size_t stride) {
   uint32_t end = a->first_position + 1;
   uint32_t end_page = padded(end) / CK_PAGE;
   uint32_t first = chain * CHAIN_PAGES;
@@ -168,7 +195,7 @@ static bool begin(part *p, const ck_attention *a, uint32_t chain, float *scores,
       .count = a->group,
       .first_page = first,
       .end_page = end_page - first < CHAIN_PAGES ? end_page : first + CHAIN_PAGES,
-      .page = scratch,
+      .factors = p->factors,
       .low = p->low,
       .high = p->high,
   };
@@ -177,11 +204,10 @@ static bool begin(part *p, const ck_attention *a, uint32_t chain, float *scores,
 
 // Turns to KV head `head`; after it come `pages` of the next head of the chain, or `next` of the next chain's first.
 static void turn(
-    part *p, const ck_attention *a, uint32_t head, uint32_t kv_heads, const uint16_t *pages,
-    uint32_t next_chain, const uint16_t *next) {
+    part *p, const ck_attention *a, uint32_t head, uint32_t kv_heads, const uint8_t *pages, uint32_t next_chain,
+    const uint8_t *next) {
   uint32_t end_page = padded(a->first_position + 1) / CK_PAGE;
   p->attention.kv_head = head;
-  p->rows.queries = a->queries + (size_t)head * a->group * a->head_size;
   bool more = head + 1 < kv_heads;
   p->rows.next = more ? pages : next;
   p->rows.next_head = more ? head + 1 : 0;
@@ -194,12 +220,18 @@ void ck_attend_scores(
     size_t stride, float *largest, void *scratch) {
   const ck_kernels *kernels = ck_kernels_at(level);
   part p;
-  if (!begin(&p, a, chain, scores, stride, scratch)) return;
+  if (!begin(&p, a, chain, scores, stride)) return;
+  int16_t *digits = scratch;
+  p.rows.digits = digits;
   uint32_t positions = (p.rows.end_page - p.rows.first_page) * CK_PAGE;
   float *base = p.rows.scores;
   for (uint32_t head = 0; head < kv_heads; head++) {
     turn(&p, a, head, kv_heads, a->keys, next_chain, next_chain > chain ? a->keys : a->values);
     p.rows.scores = base + stride * head * a->group;
+    for (uint32_t r = 0; r < a->group; r++) {
+      const float *query = a->queries + ((size_t)head * a->group + r) * a->head_size;
+      digits_of(kernels, a, query, digits + (size_t)r * 2 * a->head_size, &p.factors[r]);
+    }
     kernels->scores(&p.rows);
     for (uint32_t r = 0; r < a->group; r++) {
       float *row = p.rows.scores + stride * r;
@@ -211,10 +243,10 @@ void ck_attend_scores(
 
 void ck_attend_mix(
     ck_level level, const ck_attention *a, uint32_t kv_heads, uint32_t chain, uint32_t next_chain,
-    const float *largest, float *scores, size_t stride, float *partial, void *scratch) {
+    const float *largest, float *scores, size_t stride, float *partial) {
   const ck_kernels *kernels = ck_kernels_at(level);
   part p;
-  if (!begin(&p, a, chain, scores, stride, scratch)) return;
+  if (!begin(&p, a, chain, scores, stride)) return;
   uint32_t positions = (p.rows.end_page - p.rows.first_page) * CK_PAGE;
   uint32_t chains = (a->first_position + CK_CHAIN) / CK_CHAIN;
   uint32_t heads = kv_heads * a->group;

@@ -34,10 +34,16 @@ CK_INLINE __m256 negated(__m256 x) { return _mm256_xor_ps(x, _mm256_set1_ps(-0.0
 CK_INLINE lanes l_negate(lanes x) { return BOTH(negated(x.a), negated(x.b)); }
 CK_INLINE __m256 half8(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
 CK_INLINE lanes l_half(const uint16_t *x) { return BOTH(half8(x), half8(x + 8)); }
-CK_INLINE void l_store_half(uint16_t *y, lanes v) {
-  _mm_storeu_si128((void *)y, _mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT));
-  _mm_storeu_si128((void *)(y + 8), _mm256_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT));
+CK_INLINE __m256 short8(const int16_t *x) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const void *)x)));
 }
+CK_INLINE lanes l_short(const int16_t *x) { return BOTH(short8(x), short8(x + 8)); }
+CK_INLINE void l_store_short(int16_t *y, lanes v) {
+  __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b));
+  _mm256_storeu_si256((void *)y, _mm256_permute4x64_epi64(packed, 0xd8));
+}
+CK_INLINE __m256 magnitude8(__m256 v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+CK_INLINE lanes l_magnitude(lanes v) { return BOTH(magnitude8(v.a), magnitude8(v.b)); }
 CK_INLINE __m256 pow2(__m256 p, __m256 n) {
   __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(n), 23);
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
@@ -86,11 +92,31 @@ CK_INLINE uint32_t l_above(lanes v, lanes bound, bool at_least) {
   return (uint32_t)_mm256_movemask_ps(a) | (uint32_t)_mm256_movemask_ps(b) << 8;
 }
 
-// 16 registers of 8: up to 6 chains of 16
+typedef struct words {
+  __m256i a;
+  __m256i b;
+} words;
+
+CK_INLINE words w_zero(void) { return (words){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+CK_INLINE words w_load(const int16_t *x) {
+  return (words){_mm256_loadu_si256((const void *)x), _mm256_loadu_si256((const void *)(x + 16))};
+}
+CK_INLINE words w_pair(const int16_t *x) {
+  int32_t pair;
+  memcpy(&pair, x, 4);
+  return (words){_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+}
+CK_INLINE words w_dot(words sum, words x, words y) {
+  return (words){
+      _mm256_add_epi32(sum.a, _mm256_madd_epi16(x.a, y.a)), _mm256_add_epi32(sum.b, _mm256_madd_epi16(x.b, y.b))};
+}
+CK_INLINE lanes w_float(words x) { return BOTH(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
+
+// 16 registers of 8: up to 6 sums of 16
 #define SCORE_PAGES_FEW 2
 #define SCORE_PAGES_SOME 1
 #define SCORE_PAGES_MANY 1
-#define SCORE_MAX_ROWS 6
+#define SCORE_MAX_ROWS 3
 #define MIX_VECTORS 1
 #include "lanes.h"
 
@@ -535,8 +561,7 @@ const ck_kernels ck_kernels_avx2 = {
     .tanh = vector_tanh,
     .gate = vector_gate,
     .add = vector_add,
-    .to_half = to_half,
-    .from_half = from_half,
+    .integers = integers,
     .all_finite = all_finite,
     .rope = rope,
     .scores = scores,

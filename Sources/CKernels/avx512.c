@@ -24,9 +24,13 @@ CK_INLINE lanes l_max(lanes a, lanes b) { return _mm512_max_ps(a, b); }
 CK_INLINE lanes l_min(lanes a, lanes b) { return _mm512_min_ps(a, b); }
 CK_INLINE lanes l_negate(lanes a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
 CK_INLINE lanes l_half(const uint16_t *x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)x)); }
-CK_INLINE void l_store_half(uint16_t *y, lanes v) {
-  _mm256_storeu_si256((void *)y, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+CK_INLINE lanes l_short(const int16_t *x) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)x)));
 }
+CK_INLINE void l_store_short(int16_t *y, lanes v) {
+  _mm256_storeu_si256((void *)y, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+}
+CK_INLINE lanes l_magnitude(lanes v) { return _mm512_abs_ps(v); }
 CK_INLINE lanes l_pow2(lanes p, lanes n) {
   return _mm512_castsi512_ps(
       _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(n), 23)));
@@ -53,11 +57,23 @@ CK_INLINE uint32_t l_above(lanes v, lanes bound, bool at_least) {
   return at_least ? _mm512_cmp_ps_mask(v, bound, _CMP_GE_OQ) : _mm512_cmp_ps_mask(v, bound, _CMP_GT_OQ);
 }
 
-// 32 registers: up to 16 chains of scores, 24 of values
+typedef __m512i words;
+
+CK_INLINE words w_zero(void) { return _mm512_setzero_si512(); }
+CK_INLINE words w_load(const int16_t *x) { return _mm512_loadu_si512(x); }
+CK_INLINE words w_pair(const int16_t *x) {
+  int32_t pair;
+  memcpy(&pair, x, 4);
+  return _mm512_set1_epi32(pair);
+}
+CK_INLINE words w_dot(words sum, words x, words y) { return _mm512_dpwssd_epi32(sum, x, y); }
+CK_INLINE lanes w_float(words x) { return _mm512_cvtepi32_ps(x); }
+
+// 32 registers: up to 24 sums
 #define SCORE_PAGES_FEW 4
 #define SCORE_PAGES_SOME 4
 #define SCORE_PAGES_MANY 2
-#define SCORE_MAX_ROWS 8
+#define SCORE_MAX_ROWS 6
 #define MIX_VECTORS 4
 #include "lanes.h"
 
@@ -554,8 +570,7 @@ static void rope(
     .tanh = vector_tanh,        \
     .gate = vector_gate,        \
     .add = vector_add,          \
-    .to_half = to_half,         \
-    .from_half = from_half,     \
+    .integers = integers,       \
     .all_finite = all_finite,   \
     .rope = rope,               \
     .scores = scores,           \

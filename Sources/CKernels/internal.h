@@ -134,11 +134,22 @@ enum {
   CK_MAX_TILES = 4,
 };
 
+enum {
+  // The largest integers of keys and values, and of queries: with digits of at most 8 bits, 512 products of a query's digit and a
+  // key stay below 2^31.
+  CK_KV_TOP = 32767,
+  CK_QUERY_TOP = 32639,
+  // bytes of the scales that a head of a page begins with
+  CK_PAGE_SCALES = CK_PAGE * sizeof(float),
+};
+
 // A sub-tile of query rows for attention; row r is token r / group, head r % group.
 typedef struct ck_rows {
   const ck_attention *attention;
-  // (count, head_size), dense
-  const float *queries;
+  // queries as integers 256 hi + lo, digits in -128 ... 127: (count, 2, head_size), hi first
+  const int16_t *digits;
+  // (count): a query's scale times that of all scores
+  const float *factors;
   // (count, stride): scores, then weights, of positions 16 first_page ...
   float *scores;
   size_t stride;
@@ -146,12 +157,10 @@ typedef struct ck_rows {
   uint32_t first_page;
   uint32_t end_page;
   // what is read after end_page, to be asked for: pages next_page ..< next_end of KV head next_head, keys or values; none where equal
-  const uint16_t *next;
+  const uint8_t *next;
   uint32_t next_head;
   uint32_t next_page;
   uint32_t next_end;
-  // (head_size, 16) or (16, head_size): two converted pages
-  float *page;
   // (count, head_size)
   float *partial;
   float *total;
@@ -159,6 +168,20 @@ typedef struct ck_rows {
   const uint32_t *low;
   const uint32_t *high;
 } ck_rows;
+
+// Where KV head `head` begins in page `page` of the sequence.
+CK_INLINE const uint8_t *ck_head_of(const ck_attention *a, const uint8_t *pages, uint32_t page, uint32_t head) {
+  size_t head_bytes = CK_PAGE_SCALES + (size_t)a->head_size * CK_PAGE * sizeof(int16_t);
+  return pages + a->page_stride * (size_t)a->pages[page] + head_bytes * head;
+}
+
+CK_INLINE const float *ck_page_scales(const uint8_t *head) {
+  return (const float *)(const void *)head;
+}
+
+CK_INLINE const int16_t *ck_page_integers(const uint8_t *head) {
+  return (const int16_t *)(const void *)(head + CK_PAGE_SCALES);
+}
 
 typedef struct ck_kernels {
   bool (*quantise)(ck_profile, const float *, uint32_t, void *);
@@ -177,8 +200,8 @@ typedef struct ck_kernels {
   // y = silu(y) * x
   void (*gate)(const float *, uint32_t, float *);
   void (*add)(const float *, uint32_t, float *);
-  void (*to_half)(const float *, uint32_t, uint16_t *);
-  void (*from_half)(const uint16_t *, uint32_t, float *);
+  // N1 item 2 of a whole vector, n a multiple of 16: the integers of up to `top`; returns their scale, NaN where a value is not finite
+  float (*integers)(const float *, uint32_t n, float top, int16_t *);
   bool (*all_finite)(const float *, uint32_t);
   void (*rope)(ck_rope_style, float *, uint32_t, uint32_t, uint32_t, const float *);
   // scores of all rows over the pages, scaled and capped

@@ -1,8 +1,10 @@
 // lanes.h: the kernels that need no more than 16 lanes of f32, written once for the AVX2 and AVX-512 levels.
 // A level defines `lanes` (16 floats) and its operations, named here, then includes this file:
-//   l_zero l_set1 l_load l_store l_add l_sub l_mul l_div l_fma l_negate l_max (x > y ? x : y) l_min l_half l_store_half
-//   l_pow2 (adds the low bits of n to p's exponent) l_zero_below l_keep_nan l_sum (the tree of N1 item 4)
-//   l_largest l_finite l_above (bits of lanes greater, or at least equal)
+//   l_zero l_set1 l_load l_store l_add l_sub l_mul l_div l_fma l_negate l_max (x > y ? x : y) l_min l_pow2 (adds the low bits of n to p's exponent) l_zero_below l_keep_nan l_sum (the tree of N1 item 4)
+//   l_largest l_finite l_above (bits of lanes greater, or at least equal) l_magnitude
+//   l_short (from i16) l_store_short (rounded to nearest even, to i16 in range)
+// and `words` (16 i32, or 16 pairs of i16) with theirs: w_zero w_load w_pair (one pair in all) w_dot (adds the products of pairs)
+//   w_float
 // Left out: integer products and quantising, which each level does its own way. Start at scores.
 
 CK_INLINE lanes l_partial(const float *x, uint32_t count) {
@@ -92,26 +94,6 @@ VECTOR_KERNEL(vector_tanh, l_tanh(a))
 VECTOR_KERNEL(vector_gate, l_mul(l_silu(b), a))
 VECTOR_KERNEL(vector_add, l_add(a, b))
 
-static void to_half(const float *x, uint32_t n, uint16_t *y) {
-  uint32_t whole = n / 16 * 16;
-  for (uint32_t i = 0; i < whole; i += 16) l_store_half(y + i, l_load(x + i));
-  if (whole < n) {
-    uint16_t padded[16];
-    l_store_half(padded, l_partial(x + whole, n - whole));
-    memcpy(y + whole, padded, (n - whole) * sizeof(uint16_t));
-  }
-}
-
-static void from_half(const uint16_t *x, uint32_t n, float *y) {
-  uint32_t whole = n / 16 * 16;
-  for (uint32_t i = 0; i < whole; i += 16) l_store(y + i, l_half(x + i));
-  if (whole < n) {
-    uint16_t padded[16] = {0};
-    memcpy(padded, x + whole, (n - whole) * sizeof(uint16_t));
-    l_store_partial(y + whole, l_half(padded), n - whole);
-  }
-}
-
 static bool all_finite(const float *x, uint32_t n) {
   uint32_t whole = n / 16 * 16;
   for (uint32_t i = 0; i < whole; i += 16) {
@@ -146,50 +128,67 @@ static uint32_t find_above(const float *x, uint32_t from, uint32_t n, float boun
 
 // ---------------------------------------------------------------- attention
 
-CK_INLINE const uint16_t *page_of(const ck_attention *a, const uint16_t *pages, uint32_t page) {
-  return pages + a->page_stride * (size_t)a->pages[page] + (size_t)a->kv_head * a->head_size * CK_PAGE;
+static float integers(const float *x, uint32_t n, float top, int16_t *v) {
+  lanes largest = l_zero();
+  bool finite = true;
+  for (uint32_t i = 0; i < n; i += 16) {
+    lanes in = l_load(x + i);
+    finite = finite && l_finite(in);
+    largest = l_max(l_magnitude(in), largest);
+  }
+  float amax = l_largest(largest);
+  float id = top / amax;
+  bool nothing = ck_float_bits(id) >= 0x7f800000;
+  for (uint32_t i = 0; i < n; i += 16) {
+    lanes in = l_mul(l_load(x + i), l_set1(finite && !nothing ? id : 0));
+    l_store_short(v + i, finite ? in : l_zero());
+  }
+  return !finite ? ck_bits_float(0x7fc00000) : nothing ? 0 : amax / top;
 }
 
-// Page `page` of those before `end`, or what is read after them; `here` where nothing is.
-CK_INLINE const uint16_t *page_ahead(
-    const ck_rows *in, const uint16_t *pages, uint32_t page, uint32_t end, const uint16_t *here) {
-  const ck_attention *a = in->attention;
-  if (page < end) return page_of(a, pages, page);
+// Head of page `page` of those before `end`, or what is read after them; `here` where nothing is.
+CK_INLINE const uint8_t *head_ahead(
+    const ck_rows *in, const uint8_t *pages, uint32_t page, uint32_t end, const uint8_t *here) {
+  if (page < end) return ck_head_of(in->attention, pages, page, in->attention->kv_head);
   uint32_t next = in->next_page + (page - end);
-  if (next >= in->next_end) return here;
-  return in->next + a->page_stride * (size_t)a->pages[next] + (size_t)in->next_head * a->head_size * CK_PAGE;
+  return next < in->next_end ? ck_head_of(in->attention, in->next, next, in->next_head) : here;
 }
 
-// Scores of `rows` query rows at 16 positions of each of `pages` pages: one chain each.
+// Scores of `rows` query rows at 16 positions of each of `pages` pages: two sums each, of the queries' digits.
 CK_INLINE void score_tile(
     const ck_rows *in, uint32_t row, const uint32_t rows, uint32_t page, const uint32_t pages) {
   const ck_attention *a = in->attention;
-  lanes sums[16];
-  const uint16_t *keys[4];
-  const float *query = in->queries + (size_t)row * a->head_size;
-  for (uint32_t p = 0; p < pages; p++) keys[p] = page_of(a, a->keys, page + p);
-  for (uint32_t i = 0; i < rows * pages; i++) sums[i] = l_zero();
+  words high[12];
+  words low[12];
+  const uint8_t *heads[4];
+  const int16_t *digits = in->digits + (size_t)row * 2 * a->head_size;
+  for (uint32_t p = 0; p < pages; p++) heads[p] = ck_head_of(a, a->keys, page + p, a->kv_head);
+  for (uint32_t i = 0; i < rows * pages; i++) high[i] = low[i] = w_zero();
   // the pages after the next ones, asked for while these are worked on
-  const uint16_t *ahead[4];
+  const uint8_t *ahead[4];
   for (uint32_t p = 0; p < pages; p++) {
-    ahead[p] = page_ahead(in, a->keys, page + 2 * pages + p, in->end_page, keys[p]);
+    ahead[p] = head_ahead(in, a->keys, page + 2 * pages + p, in->end_page, heads[p]);
+    if (rows <= 4) __builtin_prefetch(ahead[p], 0, 2);
   }
-  for (uint32_t d = 0; d < a->head_size; d++) {
-    lanes key[4];
+  for (uint32_t d = 0; d < a->head_size; d += 2) {
+    words key[4];
     for (uint32_t p = 0; p < pages; p++) {
-      key[p] = l_half(keys[p] + (size_t)d * CK_PAGE);
-      if (rows <= 4 && d % 2 == 0) __builtin_prefetch(ahead[p] + (size_t)d * CK_PAGE, 0, 2);
+      key[p] = w_load(ck_page_integers(heads[p]) + (size_t)d * CK_PAGE);
+      if (rows <= 4) __builtin_prefetch(ck_page_integers(ahead[p]) + (size_t)d * CK_PAGE, 0, 2);
     }
     for (uint32_t r = 0; r < rows; r++) {
-      lanes q = l_set1(query[(size_t)r * a->head_size + d]);
-      for (uint32_t p = 0; p < pages; p++) sums[r * pages + p] = l_fma(q, key[p], sums[r * pages + p]);
+      const int16_t *digit = digits + (size_t)r * 2 * a->head_size + d;
+      words hi = w_pair(digit);
+      for (uint32_t p = 0; p < pages; p++) high[r * pages + p] = w_dot(high[r * pages + p], key[p], hi);
+      words lo = w_pair(digit + a->head_size);
+      for (uint32_t p = 0; p < pages; p++) low[r * pages + p] = w_dot(low[r * pages + p], key[p], lo);
     }
   }
-  lanes scale = l_set1(a->scale);
   for (uint32_t r = 0; r < rows; r++) {
     float *to = in->scores + in->stride * (row + r) + (size_t)(page - in->first_page) * CK_PAGE;
     for (uint32_t p = 0; p < pages; p++) {
-      lanes score = l_mul(sums[r * pages + p], scale);
+      lanes sum = l_fma(w_float(high[r * pages + p]), l_set1(256), w_float(low[r * pages + p]));
+      lanes score = l_mul(l_mul(sum, l_load(ck_page_scales(heads[p]))), l_set1(in->factors[row + r]));
       if (a->soft_cap > 0) {
         lanes cap = l_set1(a->soft_cap);
         score = l_mul(cap, l_tanh(l_div(score, cap)));
@@ -207,32 +206,30 @@ CK_INLINE void score_tile(
   }
 
 SCORE_ROWS(1, SCORE_PAGES_FEW)
-SCORE_ROWS(2, SCORE_PAGES_FEW)
-SCORE_ROWS(3, SCORE_PAGES_SOME)
-SCORE_ROWS(4, SCORE_PAGES_SOME)
-SCORE_ROWS(6, SCORE_PAGES_MANY)
-#if SCORE_MAX_ROWS == 8
-SCORE_ROWS(8, SCORE_PAGES_MANY)
+SCORE_ROWS(2, SCORE_PAGES_SOME)
+SCORE_ROWS(3, SCORE_PAGES_MANY)
+#if SCORE_MAX_ROWS == 6
+SCORE_ROWS(4, 2)
+SCORE_ROWS(6, 2)
 #endif
 
 static void scores(const ck_rows *in) {
   uint32_t row = 0;
   while (row < in->count) {
     uint32_t left = in->count - row;
-#if SCORE_MAX_ROWS == 8
-    if (left >= 8) {
-      score_8(in, row);
-      row += 8;
-      continue;
-    }
-#endif
+#if SCORE_MAX_ROWS == 6
     if (left >= 6) {
       score_6(in, row);
       row += 6;
-    } else if (left >= 4) {
+      continue;
+    }
+    if (left >= 4) {
       score_4(in, row);
       row += 4;
-    } else if (left == 3) {
+      continue;
+    }
+#endif
+    if (left >= 3) {
       score_3(in, row);
       row += 3;
     } else if (left == 2) {
@@ -283,9 +280,16 @@ CK_INLINE void mix_tile(
   }
   const float *weights = in->scores + in->stride * row;
   for (uint32_t page = first; page < end; page++) {
-    const uint16_t *values = page_of(a, a->values, page) + dimension;
+    const uint8_t *head = ck_head_of(a, a->values, page, a->kv_head);
+    const int16_t *values = ck_page_integers(head) + dimension;
     bool whole = page * CK_PAGE >= from && (page + 1) * CK_PAGE <= to;
-    const uint16_t *ahead = page_ahead(in, a->values, page + MIX_AHEAD, end, values - dimension) + dimension;
+    const uint8_t *next = head_ahead(in, a->values, page + MIX_AHEAD, end, head);
+    const int16_t *ahead = ck_page_integers(next) + dimension;
+    if (rows <= 3) __builtin_prefetch(next, 0, 2);
+    float scaled[6][CK_PAGE];
+    for (uint32_t r = 0; r < rows; r++) {
+      l_store(scaled[r], l_mul(l_load(weights + in->stride * r + (page * CK_PAGE - base)), l_load(ck_page_scales(head))));
+    }
     for (uint32_t p = 0; p < CK_PAGE; p++) {
       if (rows <= 3) {
         for (uint32_t c = 0; c < vectors; c += 2) {
@@ -293,12 +297,11 @@ CK_INLINE void mix_tile(
         }
       }
       uint32_t position = page * CK_PAGE + p;
-      const float *weight = weights + (position - base);
       lanes value[4];
-      for (uint32_t c = 0; c < vectors; c++) value[c] = l_half(values + (size_t)p * a->head_size + 16 * c);
+      for (uint32_t c = 0; c < vectors; c++) value[c] = l_short(values + (size_t)p * a->head_size + 16 * c);
       if (whole) {
         for (uint32_t r = 0; r < rows; r++) {
-          lanes w = l_set1(weight[in->stride * r]);
+          lanes w = l_set1(scaled[r][p]);
           for (uint32_t c = 0; c < vectors; c++) {
             sums[r * vectors + c] = l_fma(w, value[c], sums[r * vectors + c]);
           }
@@ -306,7 +309,7 @@ CK_INLINE void mix_tile(
       } else {
         for (uint32_t r = 0; r < rows; r++) {
           if (position < in->low[row + r] || position >= in->high[row + r]) continue;
-          lanes w = l_set1(weight[in->stride * r]);
+          lanes w = l_set1(scaled[r][p]);
           for (uint32_t c = 0; c < vectors; c++) {
             sums[r * vectors + c] = l_fma(w, value[c], sums[r * vectors + c]);
           }

@@ -59,20 +59,6 @@ CK_INLINE float tanh_of(float x) {
   return 1.0f - 2.0f / (1.0f + exp_of(2.0f * x));
 }
 
-CK_INLINE uint16_t half_of(float x) {
-  uint32_t bits = ck_float_bits(x);
-  uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
-  uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x3ff));
-  if (magnitude >= 0x477ff000) return sign | 0x7c00;
-  if (magnitude < 0x38800000) {
-    // below 2^-14: adding 0.5 leaves the multiple of 2^-24 in the last bits, rounded to even
-    return (uint16_t)(sign | (ck_float_bits(ck_bits_float(magnitude) + 0.5f) - 0x3f000000));
-  }
-  uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
-  return (uint16_t)(sign | ((rounded - 0x38000000) >> 13));
-}
-
 // ---------------------------------------------------------------- activations
 
 static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
@@ -238,14 +224,6 @@ static void vector_add(const float *x, uint32_t n, float *y) {
   for (uint32_t i = 0; i < n; i++) y[i] = x[i] + y[i];
 }
 
-static void to_half(const float *x, uint32_t n, uint16_t *y) {
-  for (uint32_t i = 0; i < n; i++) y[i] = half_of(x[i]);
-}
-
-static void from_half(const uint16_t *x, uint32_t n, float *y) {
-  for (uint32_t i = 0; i < n; i++) y[i] = ck_half_float(x[i]);
-}
-
 static bool all_finite(const float *x, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     if ((ck_float_bits(x[i]) & 0x7fffffff) >= 0x7f800000) return false;
@@ -274,21 +252,38 @@ static void rope(
 
 // ---------------------------------------------------------------- attention
 
+static float integers(const float *x, uint32_t n, float top, int16_t *v) {
+  uint32_t amax_bits = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t magnitude = ck_float_bits(x[i]) & 0x7fffffff;
+    if (magnitude > amax_bits) amax_bits = magnitude;
+  }
+  memset(v, 0, n * sizeof *v);
+  if (amax_bits >= 0x7f800000) return ck_bits_float(0x7fc00000);
+  float amax = ck_bits_float(amax_bits);
+  float id = top / amax;
+  if (ck_float_bits(id) >= 0x7f800000) return 0;
+  for (uint32_t i = 0; i < n; i++) v[i] = (int16_t)nearest(x[i] * id);
+  return amax / top;
+}
+
 static void scores(const ck_rows *rows) {
   const ck_attention *a = rows->attention;
   for (uint32_t page = rows->first_page; page < rows->end_page; page++) {
-    const uint16_t *keys =
-        a->keys + a->page_stride * (size_t)a->pages[page] + (size_t)a->kv_head * a->head_size * CK_PAGE;
-    from_half(keys, a->head_size * CK_PAGE, rows->page);
+    const uint8_t *head = ck_head_of(a, a->keys, page, a->kv_head);
+    const int16_t *keys = ck_page_integers(head);
     for (uint32_t r = 0; r < rows->count; r++) {
-      const float *query = rows->queries + (size_t)r * a->head_size;
+      const int16_t *digits = rows->digits + (size_t)r * 2 * a->head_size;
       float *to = rows->scores + rows->stride * r + (size_t)(page - rows->first_page) * CK_PAGE;
       for (uint32_t p = 0; p < CK_PAGE; p++) {
-        float acc = 0;
+        int32_t high = 0;
+        int32_t low = 0;
         for (uint32_t d = 0; d < a->head_size; d++) {
-          acc = fused(query[d], rows->page[d * CK_PAGE + p], acc);
+          int32_t key = keys[d / 2 * 2 * CK_PAGE + 2 * p + d % 2];
+          high += digits[d] * key;
+          low += digits[a->head_size + d] * key;
         }
-        float score = acc * a->scale;
+        float score = fused((float)high, 256, (float)low) * ck_page_scales(head)[p] * rows->factors[r];
         if (a->soft_cap > 0) score = a->soft_cap * tanh_of(score / a->soft_cap);
         to[p] = score;
       }
@@ -314,18 +309,15 @@ static void mix(const ck_rows *rows, uint32_t first, uint32_t end) {
   const ck_attention *a = rows->attention;
   uint32_t base = rows->first_page * CK_PAGE;
   for (uint32_t page = first; page < end; page++) {
-    const uint16_t *values =
-        a->values + a->page_stride * (size_t)a->pages[page] + (size_t)a->kv_head * a->head_size * CK_PAGE;
-    from_half(values, a->head_size * CK_PAGE, rows->page);
+    const uint8_t *head = ck_head_of(a, a->values, page, a->kv_head);
     for (uint32_t r = 0; r < rows->count; r++) {
       float *to = rows->partial + (size_t)r * a->head_size;
       for (uint32_t p = 0; p < CK_PAGE; p++) {
         uint32_t position = page * CK_PAGE + p;
         if (position < rows->low[r] || position >= rows->high[r]) continue;
-        float weight = rows->scores[rows->stride * r + position - base];
-        for (uint32_t d = 0; d < a->head_size; d++) {
-          to[d] = fused(weight, rows->page[p * a->head_size + d], to[d]);
-        }
+        float weight = rows->scores[rows->stride * r + position - base] * ck_page_scales(head)[p];
+        const int16_t *value = ck_page_integers(head) + p * a->head_size;
+        for (uint32_t d = 0; d < a->head_size; d++) to[d] = fused(weight, value[d], to[d]);
       }
     }
   }
@@ -358,8 +350,7 @@ const ck_kernels ck_kernels_scalar = {
     .tanh = vector_tanh,
     .gate = vector_gate,
     .add = vector_add,
-    .to_half = to_half,
-    .from_half = from_half,
+    .integers = integers,
     .all_finite = all_finite,
     .rope = rope,
     .scores = scores,

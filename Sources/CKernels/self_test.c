@@ -4,7 +4,7 @@
 #include "internal.h"
 
 // The digest of every kernel's output on the inputs below. It changes only with the numerics profile, or with the inputs.
-#define FROZEN_DIGEST 0x167eb93bebaca9d4ull
+#define FROZEN_DIGEST 0xd47c65fec0a43cccull
 
 enum {
   ROWS = 20,
@@ -18,6 +18,7 @@ enum {
   GROUP = 3,
   POSITIONS = 300,
   PAGES = 19,
+  PAGE_BYTES = CK_PAGE_SCALES + HEAD * CK_PAGE * 2,
   WORDS = 1024,
 };
 
@@ -166,7 +167,6 @@ static uint64_t test_many_tokens(ck_level level, uint64_t hash) {
 static uint64_t test_vectors(ck_level level, uint64_t hash) {
   float x[WORDS];
   float y[WORDS];
-  uint16_t half[WORDS];
   stream s = {2};
   for (int i = 0; i < WORDS; i++) x[i] = draw_float(&s) * (i % 3 == 0 ? 40.0f : 1.0f);
   ck_exp(level, x, WORDS, y);
@@ -176,10 +176,6 @@ static uint64_t test_vectors(ck_level level, uint64_t hash) {
   ck_tanh(level, x, WORDS - 9, y);
   hash = digest(hash, y, sizeof y);
   ck_add(level, x, WORDS - 3, y);
-  hash = digest(hash, y, sizeof y);
-  ck_to_half(level, x, WORDS, half);
-  hash = digest(hash, half, sizeof half);
-  ck_from_half(level, half, WORDS, y);
   hash = digest(hash, y, sizeof y);
   ck_rms_norm(level, x, y, 576, 1e-5f, y);
   hash = digest(hash, y, sizeof y);
@@ -202,8 +198,8 @@ static uint64_t test_vectors(ck_level level, uint64_t hash) {
 }
 
 static uint64_t test_attention(ck_level level, uint64_t hash) {
-  _Alignas(64) uint16_t keys[PAGES * HEAD * CK_PAGE];
-  _Alignas(64) uint16_t values[PAGES * HEAD * CK_PAGE];
+  _Alignas(64) uint8_t keys[PAGES * PAGE_BYTES];
+  _Alignas(64) uint8_t values[PAGES * PAGE_BYTES];
   _Alignas(64) uint8_t scratch[64 << 10];
   float queries[4 * GROUP * HEAD];
   float out[4 * GROUP * HEAD];
@@ -221,7 +217,7 @@ static uint64_t test_attention(ck_level level, uint64_t hash) {
       key[i] = draw_float(&s);
       value[i] = draw_float(&s);
     }
-    size_t page = (size_t)pages[p / CK_PAGE] * HEAD * CK_PAGE;
+    size_t page = (size_t)pages[p / CK_PAGE] * PAGE_BYTES;
     ck_store_kv(level, key, value, 1, HEAD, keys + page, values + page, p % CK_PAGE);
   }
   hash = digest(digest(hash, keys, sizeof keys), values, sizeof values);
@@ -229,7 +225,7 @@ static uint64_t test_attention(ck_level level, uint64_t hash) {
     ck_attention attention = {
         .keys = keys,
         .values = values,
-        .page_stride = HEAD * CK_PAGE,
+        .page_stride = PAGE_BYTES,
         .pages = pages,
         .queries = queries,
         .query_stride = GROUP * HEAD,

@@ -22,14 +22,6 @@ void ck_add(ck_level level, const float *x, uint32_t n, float *y) {
   ck_kernels_at(level)->add(x, n, y);
 }
 
-void ck_to_half(ck_level level, const float *x, uint32_t n, uint16_t *y) {
-  ck_kernels_at(level)->to_half(x, n, y);
-}
-
-void ck_from_half(ck_level level, const uint16_t *x, uint32_t n, float *y) {
-  ck_kernels_at(level)->from_half(x, n, y);
-}
-
 bool ck_all_finite(ck_level level, const float *x, uint32_t n) {
   return ck_kernels_at(level)->all_finite(x, n);
 }

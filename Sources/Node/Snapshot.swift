@@ -73,7 +73,7 @@ public struct NodeSummary: Codable, Sendable, Equatable {
   public let model: String?
   /// 0 to 1 while the model loads or is fetched.
   public let loading: Double?
-  /// Numerics profile as in receipts, for example `N1/A12/KVf16`.
+  /// Numerics profile as in receipts, for example `N1/A15/KVi16`.
   public let profile: String
   /// Level of the kernels in use, for example `avx512`.
   public let isa: String

@@ -16,7 +16,7 @@
 /// | `node` | fingerprint of the node's key as `ssh-keygen -l` prints it |
 /// | `job`, `client` | job id (16 hexadecimal digits), client's name |
 /// | `model`, `model_sha256` | the model's name, and the SHA-256 of the bytes of its GGUF file |
-/// | `numerics` | profile of the arithmetic, for example `N1/A12/KVf16` |
+/// | `numerics` | profile of the arithmetic, for example `N1/A15/KVi16` |
 /// | `prompt_commitment` | SHA-256(nonce of the prompt, 32 bytes \|\| token ids as little-endian 32-bit words) |
 /// | `output_commitment` | the same with the nonce of the output, over the generated tokens |
 /// | `prompt_tokens`, `cached_tokens`, `completion_tokens` | counts; cached ones are part of the prompt's |

@@ -161,17 +161,17 @@ struct Route: CustomTestStringConvertible {
 
   static let frozen: [Frozen] = [
     Frozen(
-      model: mixed, profile: .a12, digest: "01c01f59462247474af3ddab5b677bb6e25b4eb92ee7d965b4d00ced6affc36f"),
+      model: mixed, profile: .a12, digest: "73ac097de6d555ddaf92839c4b6c62afe40f372236ba22d51bf747f82e0446bd"),
     Frozen(
-      model: mixed, profile: .a8, digest: "2b5e8ff6fc30645b1064a42ca2db9a6ce0f0c654fb2b695bdf0f8676490b6d09"),
+      model: mixed, profile: .a8, digest: "e51e77efb8a3cea301598df40ed9e34c1f6138edc20ddf56480734b6e26092b5"),
     Frozen(
-      model: qwen3, profile: .a12, digest: "3884e183797a47006a9052d6899f9a914ee704ae5d1fdfae710f87ea4c16dd20"),
+      model: qwen3, profile: .a12, digest: "9b89a9f8df0a7e4b60d5571f2f6708c71a8b3f99bdec38072a7fea65508e58f5"),
     Frozen(
-      model: mixed, profile: .a15, digest: "462103d458849d2d0bc69b230ac9a199f3060bdf9e9a721e27e1593a213e5cd0"),
+      model: mixed, profile: .a15, digest: "bc9ed44f671351df648a08d3a69433f88936bce345e7024554c448479726f4ac"),
     Frozen(
-      model: qwen3, profile: .a15, digest: "24004c127f768ae55a89e8a756341c45e7b428d85ff3929675ed2e4bacbea647"),
+      model: qwen3, profile: .a15, digest: "0306d05e15a1b749d8d8080028c4ba5e80e70950a095fb19d35964c0b4e40ab8"),
     Frozen(
-      model: qwen2, profile: .a12, digest: "e0544f0d0c9eafd56a2644dda40db2e046d87e4264fa3beb19c38f87c0f99726"),
+      model: qwen2, profile: .a12, digest: "89bc10fbb15a2bd6ad754970be2139bcc981dceabad75dc1babeeb2905f8ac16"),
   ]
 
   static let routes: [Route] = [
@@ -218,8 +218,8 @@ struct Route: CustomTestStringConvertible {
     let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
     // The default, and the one before it, whose receipts are to be checked for as long as there are any.
     for (profile, frozen) in [
-      (Engine.Profile.a15, "8a2fe8b0d42aa9923a88935729744756b5de05aa7c095308c4065743c1c0213a"),
-      (.a12, "4ed31d2f89f5976ded6d68c22a67ec1fb81f3c4ec30657a599d1e40737536abd"),
+      (Engine.Profile.a15, "9375732197ba406cf2a473d24a9d3d2c3ee015a6b9527d40109ecabb27130bd4"),
+      (.a12, "f1884bd504a7895138e680aa7aa54fb56fbe021236f3107eabda17371a97bfd2"),
     ] {
       var generated: [Int32] = []
       for level in KernelLevel.available.reversed() where level != .scalar || isHeavy {

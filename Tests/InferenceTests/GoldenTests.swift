@@ -155,10 +155,9 @@ func meanDivergence(_ golden: [Float], _ ours: [Float], vocabulary: Int) -> Doub
       "\(profile.rawValue), \(positions) positions: \(same) top-1 equal at \(agreement), mean difference \(difference / Double(positions)),",
       "widest gap in the reference where top-1 differs \(widest)")
     #expect(positions == 325)
-    // The F16 form is no exact reference: it lies a mean KL of 5e-6 from exact arithmetic on these weights, A15 6e-7. Exact
-    // arithmetic has another first token at one position, where the form's first two are 0.004 apart. At one more it has
-    // them 0.002 apart, which is what the f16 keys and values alone move there.
-    #expect(same >= (profile == .a8 ? 316 : 323))
+    // The F16 form is no exact reference: it lies a mean KL of 5e-6 from exact arithmetic on these weights. Exact arithmetic has
+    // another first token at one position, where the form's first two are 0.004 apart.
+    #expect(agreement >= (profile == .a8 ? 0.97 : 0.995))
     #expect(widest < (profile == .a8 ? 0.25 : 0.01))
     #expect(difference / Double(positions) <= (profile == .a8 ? 0.2 : 0.02))
   }

@@ -19,7 +19,7 @@ struct AttentionCase {
   let values: KernelMemory
   let pages: [Int32]
   let queries: [Float]
-  /// (positions, headSize) of the head, rounded to f16
+  /// (positions, headSize) of the head, quantised
   let plainKeys: [Float]
   let plainValues: [Float]
 
@@ -37,13 +37,13 @@ struct AttentionCase {
     self.softCap = softCap
     kvHead = Int(stream.word()) % kvHeads
     let count = (positions + 15) / 16
-    let elements = ck_page_elements(UInt32(kvHeads), UInt32(headSize))
-    keys = KernelMemory(elements * (count + 2) * 2)
-    values = KernelMemory(elements * (count + 2) * 2)
+    let bytes = ck_page_bytes(UInt32(kvHeads), UInt32(headSize))
+    keys = KernelMemory(bytes * (count + 2))
+    values = KernelMemory(bytes * (count + 2))
     // NaN wherever nothing was stored
-    for i in 0..<(elements * (count + 2)) {
-      keys.bound(UInt16.self)[i] = 0x7e00
-      values.bound(UInt16.self)[i] = 0x7e00
+    for i in 0..<(bytes * (count + 2)) {
+      keys.bound(UInt8.self)[i] = 0xFF
+      values.bound(UInt8.self)[i] = 0xFF
     }
     pages = (0..<Int32(count)).map { $0 + 1 }.shuffled(using: &stream)
     queries = stream.floats(tokens * group * headSize)
@@ -52,16 +52,22 @@ struct AttentionCase {
     for position in 0..<positions {
       let key = stream.floats(kvHeads * headSize)
       let value = stream.floats(kvHeads * headSize)
-      let page = elements * Int(pages[position / 16])
+      let page = bytes * Int(pages[position / 16])
       ck_store_kv(
-        CK_SCALAR, key, value, UInt32(kvHeads), UInt32(headSize), keys.bound(UInt16.self) + page,
-        values.bound(UInt16.self) + page, UInt32(position % 16))
+        CK_SCALAR, key, value, UInt32(kvHeads), UInt32(headSize), keys.bound(UInt8.self) + page,
+        values.bound(UInt8.self) + page, UInt32(position % 16))
       let head = (kvHead * headSize)..<((kvHead + 1) * headSize)
-      plainKeys += key[head].map { Float(Float16($0)) }
-      plainValues += value[head].map { Float(Float16($0)) }
+      plainKeys += Self.quantised(key[head], 32_767)
+      plainValues += Self.quantised(value[head], 32_767)
     }
     self.plainKeys = plainKeys
     self.plainValues = plainValues
+  }
+
+  /// What the integers of N1 items 6 and 7 stand for, by their formula.
+  private static func quantised(_ x: ArraySlice<Float>, _ top: Float) -> [Float] {
+    let largest = x.map(abs).max() ?? 0
+    return x.map { (($0 * (top / largest)).rounded(.toNearestOrEven)) * (largest / top) }
   }
 
   /// (tokens, group, headSize), computed in chunks of the given sizes.
@@ -77,8 +83,8 @@ struct AttentionCase {
           var token = 0
           for chunk in chunks {
             var attention = ck_attention(
-              keys: keys.bound(UInt16.self), values: values.bound(UInt16.self),
-              page_stride: ck_page_elements(UInt32(kvHeads), UInt32(headSize)), pages: pages,
+              keys: keys.bound(UInt8.self), values: values.bound(UInt8.self),
+              page_stride: ck_page_bytes(UInt32(kvHeads), UInt32(headSize)), pages: pages,
               queries: queries + token * stride, query_stride: stride, out: out + token * stride,
               out_stride: stride, kv_head: UInt32(kvHead), group: UInt32(group),
               head_size: UInt32(headSize), first_position: UInt32(positions - tokens + token),
@@ -99,7 +105,7 @@ struct AttentionCase {
     let chains = (positions + 255) / 256
     let stride = (positions + 15) / 16 * 16 + 16
     let all = (0..<kvHeads).flatMap { _ in queries }
-    let scratch = KernelMemory(2 * 16 * headSize * 4)
+    let scratch = KernelMemory(ck_attention_scratch(1, UInt32(headSize), UInt32(group)))
     let scores = KernelMemory(heads * stride * 4)
     let largest = KernelMemory(chains * heads * 4)
     let partials = KernelMemory(chains * heads * headSize * 4)
@@ -112,8 +118,8 @@ struct AttentionCase {
         out.withUnsafeMutableBufferPointer { out in
           guard let out = out.baseAddress else { return }
           var attention = ck_attention(
-            keys: keys.bound(UInt16.self), values: values.bound(UInt16.self),
-            page_stride: ck_page_elements(UInt32(kvHeads), UInt32(headSize)), pages: pages, queries: queries,
+            keys: keys.bound(UInt8.self), values: values.bound(UInt8.self),
+            page_stride: ck_page_bytes(UInt32(kvHeads), UInt32(headSize)), pages: pages, queries: queries,
             query_stride: heads * headSize, out: out, out_stride: heads * headSize, kv_head: 0,
             group: UInt32(group), head_size: UInt32(headSize), first_position: UInt32(positions - 1),
             tokens: 1,
@@ -129,7 +135,7 @@ struct AttentionCase {
             ck_attend_mix(
               level, &attention, kv, chain, count, largest.bound(Float.self), scores.bound(Float.self),
               stride,
-              partials.bound(Float.self) + Int(chain) * heads * headSize, scratch.base)
+              partials.bound(Float.self) + Int(chain) * heads * headSize)
           }
           for range in [0..<UInt32(cut), UInt32(cut)..<count] {
             ck_attend_add(
@@ -151,7 +157,8 @@ struct AttentionCase {
       let position = positions - tokens + token
       let first = window > 0 ? max(0, position + 1 - window) : 0
       for head in 0..<group {
-        let query = queries[((token * group + head) * headSize)...].prefix(headSize).map(Double.init)
+        let query = Self.quantised(queries[((token * group + head) * headSize)...].prefix(headSize), 32_639)
+          .map(Double.init)
         var scores = (first...position).map { p in
           var score = 0.0
           for d in 0..<headSize { score += query[d] * Double(plainKeys[p * headSize + d]) }
@@ -171,6 +178,12 @@ struct AttentionCase {
       }
     }
     return out
+  }
+}
+
+extension Float {
+  fileprivate func clamped(to range: ClosedRange<Float>) -> Float {
+    min(max(self, range.lowerBound), range.upperBound)
   }
 }
 
@@ -254,7 +267,91 @@ struct AttentionCase {
     let attention = AttentionCase(seed: 9, kvHeads: 2, group: 3, headSize: 64, positions: 530, tokens: 33)
     #expect(
       kernelDigest(attention.attend(level, chunks: [33]))
-        == "9577504eaf5272e0a8276e954bef44e0988e30f5fdc0a170394151dfe1b94876")
+        == "e5c8ff68fb5c4d6a0ab5ed6ee291ca36861cbb41bd65d8b00aa121578e866e86")
+  }
+
+  /// Keys and values of any size, for which N1 item 6 is the formula, and none that is not finite.
+  @Test(arguments: kernelLevels) func keysAndValuesAreStoredAsTheFormulaHasThem(level: ck_level) {
+    var stream = KernelStream(10)
+    let (heads, size) = (3, 48)
+    let bytes = ck_page_bytes(UInt32(heads), UInt32(size))
+    let (keys, values) = (KernelMemory(bytes), KernelMemory(bytes))
+    let magnitudes: [Float] = [
+      0, .leastNonzeroMagnitude, 1e-38, 1e-36, 1e-3, 1, 1e30, .greatestFiniteMagnitude,
+    ]
+    for (slot, magnitude) in (magnitudes + [.infinity, .nan]).enumerated() {
+      var key = (0..<(heads * size)).map { _ in (stream.float() * 2).clamped(to: -1...1) * magnitude }
+      var value = (0..<(heads * size)).map { _ in (stream.float() * 2).clamped(to: -1...1) * magnitude }
+      if !magnitude.isFinite {
+        key = stream.floats(heads * size)
+        value = stream.floats(heads * size)
+        for head in 0..<heads {
+          key[head * size + slot] = magnitude
+          value[head * size + slot] = -magnitude
+        }
+      }
+      ck_store_kv(
+        level, key, value, UInt32(heads), UInt32(size), keys.bound(UInt8.self), values.bound(UInt8.self),
+        UInt32(slot))
+      for head in 0..<heads {
+        for (x, page, isKey) in [(key, keys, true), (value, values, false)] {
+          let vector = x[(head * size)..<((head + 1) * size)]
+          let at = Int(ck_page_bytes(UInt32(head), UInt32(size)))
+          let scale = page.bound(Float.self)[at / 4 + slot]
+          if !magnitude.isFinite {
+            #expect(scale.isNaN)
+            continue
+          }
+          let largest = vector.map(abs).max() ?? 0
+          let inverse = 32_767 / largest
+          #expect(scale == (inverse.isFinite ? largest / 32_767 : 0), "\(magnitude)")
+          for (d, x) in vector.enumerated() {
+            let place = isKey ? d / 2 * 32 + slot * 2 + d % 2 : slot * size + d
+            let found = page.bound(Int16.self)[at / 2 + 32 + place]
+            #expect(
+              Float(found) == (inverse.isFinite ? (x * inverse).rounded(.toNearestOrEven) : 0), "\(magnitude)"
+            )
+          }
+        }
+      }
+    }
+  }
+
+  /// Digits and keys all as large as they can be, in the largest heads: no sum wraps.
+  @Test(arguments: kernelLevels) func theLargestSumsFit(level: ck_level) {
+    let size = 512
+    let bytes = ck_page_bytes(1, UInt32(size))
+    // Low digits of -128, but for the largest element.
+    var query = [Float](repeating: Float(127 * 256 - 128) / 32_639, count: size)
+    query[0] = 1
+    for sign in [Float(1), -1] {
+      let (keys, values) = (KernelMemory(bytes), KernelMemory(bytes))
+      for slot in 0..<2 {
+        ck_store_kv(
+          level, [Float](repeating: slot == 0 ? -sign : sign, count: size),
+          [Float](repeating: Float(slot), count: size),
+          1, UInt32(size), keys.bound(UInt8.self), values.bound(UInt8.self), UInt32(slot))
+      }
+      let scratch = KernelMemory(ck_attention_scratch(2, UInt32(size), 1))
+      var out = [Float](repeating: 0, count: size)
+      out.withUnsafeMutableBufferPointer { out in
+        query.withUnsafeBufferPointer { query in
+          [Int32(0)].withUnsafeBufferPointer { pages in
+            guard let out = out.baseAddress, let query = query.baseAddress, let pages = pages.baseAddress
+            else { return }
+            var attention = ck_attention(
+              keys: keys.bound(UInt8.self), values: values.bound(UInt8.self), page_stride: bytes,
+              pages: pages,
+              queries: query, query_stride: size, out: out, out_stride: size, kv_head: 0, group: 1,
+              head_size: UInt32(size), first_position: 1, tokens: 1, scale: 1 / 512, window: 0, soft_cap: 0)
+            ck_attend(level, &attention, scratch.base)
+          }
+        }
+      }
+      let score = query.map(Double.init).reduce(0, +) * Double(sign) / 512
+      let expected = 1 / (1 + exp(-2 * score))
+      #expect(out.allSatisfy { abs(Double($0) - expected) < 1e-5 }, "\(out[0]), \(expected)")
+    }
   }
 
   @Test func scratchGrowsWithThePositionsAndStaysBounded() {

@@ -57,14 +57,6 @@ import Testing
     let kernels: [(String, Kernel)] = [
       ("exp", ck_exp), ("silu", ck_silu), ("tanh", ck_tanh),
       ("add", { level, x, n, y in ck_add(level, x, n, y) }),
-      (
-        "from and to half",
-        { level, x, n, y in
-          var halves = [UInt16](repeating: 0, count: Int(n))
-          ck_to_half(level, x, n, &halves)
-          ck_from_half(level, halves, n, y)
-        }
-      ),
       ("rms norm", { level, x, n, y in ck_rms_norm(level, x, x, n, 1e-5, y) }),
     ]
     for length in Array(1...70) + [576, 2049] {
@@ -95,39 +87,6 @@ import Testing
         #expect(abs(Double(y[i]) - exact) <= abs(exact) * 1e-6)
       }
     }
-  }
-
-  @Test(arguments: kernelLevels) func everyHalfConvertsExactlyAndBack(level: ck_level) {
-    let halves = (0...UInt16.max).map { $0 }
-    var floats = [Float](repeating: 0, count: halves.count)
-    ck_from_half(level, halves, UInt32(halves.count), &floats)
-    var back = [UInt16](repeating: 0, count: halves.count)
-    ck_to_half(level, floats, UInt32(halves.count), &back)
-    for half in halves {
-      let value = Float16(bitPattern: half)
-      let found = floats[Int(half)]
-      if value.isNaN {
-        #expect(found.isNaN && back[Int(half)] == half | 0x200)
-      } else {
-        #expect(found.bitPattern == Float(value).bitPattern && back[Int(half)] == half)
-      }
-    }
-  }
-
-  @Test(arguments: kernelLevels) func floatsRoundToTheNearestEvenHalf(level: ck_level) {
-    var stream = KernelStream(4)
-    var x: [Float] = [65504, 65519.99, 65520, -65520, 1e30, 0x1p-24, 0x1p-25, Float(0x1p-25).nextUp, -0.0]
-    for _ in 0..<200_000 {
-      let bits = stream.word()
-      let exponent = 95 + bits >> 9 % 55
-      x.append(Float(bitPattern: bits & 0x807f_ffff | exponent << 23))
-      // exactly between two halves
-      x.append(Float(bitPattern: bits & 0x807f_e000 | 0x1000 | exponent << 23))
-    }
-    var halves = [UInt16](repeating: 0, count: x.count)
-    ck_to_half(level, x, UInt32(x.count), &halves)
-    let wrong = zip(x, halves).filter { Float16($0).bitPattern != $1 }
-    #expect(wrong.isEmpty, "\(wrong.prefix(3))")
   }
 
   @Test(arguments: kernelLevels) func valuesThatAreNotFiniteAreFound(level: ck_level) {

@@ -231,12 +231,6 @@ void ck_tanh(ck_level level, const float *x, uint32_t n, float *y);
 /// y = x + y, rounded once.
 void ck_add(ck_level level, const float *x, uint32_t n, float *y);
 
-/// f32 to f16, round to nearest even; too large becomes infinity.
-void ck_to_half(ck_level level, const float *x, uint32_t n, uint16_t *y);
-
-/// f16 to f32, exact.
-void ck_from_half(ck_level level, const uint16_t *x, uint32_t n, float *y);
-
 /// Whether no value is NaN or infinite.
 bool ck_all_finite(ck_level level, const float *x, uint32_t n);
 
@@ -270,22 +264,24 @@ void ck_rope(
 /// Positions in a page of the KV cache.
 enum { CK_PAGE = 16 };
 
-/// Elements (f16) of one page of keys, or of values: kv_heads * head_size * 16.
-size_t ck_page_elements(uint32_t kv_heads, uint32_t head_size);
+/// Bytes of one page of keys, or of values, a multiple of 64. Each head, by itself, has what a page of one head has.
+/// Keys are (kv_heads) of f32 scales (16), then i16 (head_size / 2, 16, 2); values of f32 scales (16), then i16 (16, head_size).
+size_t ck_page_bytes(uint32_t kv_heads, uint32_t head_size);
 
-/// Stores the key and value of one position, all KV heads, rounding to f16.
+/// Stores the key and value of one position, all KV heads, each quantised to 16 bits with a scale of its own (N1 item 6). A vector
+/// that is not finite makes the attention that sees it NaN.
 /// - key, value: (kv_heads, head_size)
-/// - key_page: (kv_heads, head_size, 16); value_page: (kv_heads, 16, head_size)
+/// - key_page, value_page: ck_page_bytes(kv_heads, head_size), aligned to 64
 /// - slot: position mod 16
 void ck_store_kv(
     ck_level level, const float *key, const float *value, uint32_t kv_heads, uint32_t head_size,
-    uint16_t *key_page, uint16_t *value_page, uint32_t slot);
+    uint8_t *key_page, uint8_t *value_page, uint32_t slot);
 
 /// One KV head's group of query heads, over consecutive query tokens of one sequence.
 typedef struct ck_attention {
-  /// page 0 of this layer's keys and values; page p starts p * page_stride elements later; aligned to 64
-  const uint16_t *keys;
-  const uint16_t *values;
+  /// page 0 of this layer's keys and values; page p starts p * page_stride bytes later; aligned to 64
+  const uint8_t *keys;
+  const uint8_t *values;
   size_t page_stride;
   /// page number of positions 16i ..< 16i + 16 of the sequence
   const int32_t *pages;
@@ -331,7 +327,7 @@ enum { CK_CHAIN = 256 };
 /// the caller goes on to mix.
 /// - scores: (kv_heads * group, stride), all chains; stride at least the positions, rounded up to 16
 /// - largest: (kv_heads * group), of this chain
-/// - scratch: 2 * 16 * head_size floats, aligned to 64
+/// - scratch: ck_attention_scratch bytes of any number of positions, aligned to 64
 void ck_attend_scores(
     ck_level level, const ck_attention *attention, uint32_t kv_heads, uint32_t chain, uint32_t next_chain,
     float *scores, size_t stride, float *largest, void *scratch);
@@ -341,7 +337,7 @@ void ck_attend_scores(
 /// - partial: (kv_heads * group, head_size)
 void ck_attend_mix(
     ck_level level, const ck_attention *attention, uint32_t kv_heads, uint32_t chain, uint32_t next_chain,
-    const float *largest, float *scores, size_t stride, float *partial, void *scratch);
+    const float *largest, float *scores, size_t stride, float *partial);
 
 /// Adds the weights and the mixtures of chains first_chain ..< end_chain to `sums` and `totals`, which are zeros before the first
 /// chain; chains must come in ascending order. A thread that owns the first chains can begin while others still mix.

@@ -56,7 +56,7 @@ public final class Engine: Sendable {
     public static let standard = Profile.a15
 
     /// The string that stands in receipts.
-    public var numericsVersion: String { "N1/\(rawValue)/KVf16" }
+    public var numericsVersion: String { "N1/\(rawValue)/KVi16" }
 
     /// The profile of a receipt's string; nil where this engine has none of that name.
     public init?(numericsVersion: String) {

@@ -406,7 +406,7 @@ final class ForwardPass {
   /// Some KV heads of one row: q and k normalised (where the model does), rotated, k and v stored.
   private func rotateAndStore(
     _ row: Int, heads: Range<Int>, _ plan: StepPlan, _ a: Activations, _ w: LayerWeights,
-    _ keys: UnsafeMutablePointer<UInt16>
+    _ keys: UnsafeMutablePointer<UInt8>
   ) {
     let query = a.qkv + row * a.qkvStride + heads.lowerBound * shape.groupSize * shape.headSize
     rotate(query, heads: heads.count * shape.groupSize, norm: w.queryNorm, plan.rotations[row])
@@ -430,7 +430,7 @@ final class ForwardPass {
 
   private func rotateAndStoreKey(
     _ row: Int, heads: Range<Int>, _ plan: StepPlan, _ a: Activations, _ w: LayerWeights,
-    _ keys: UnsafeMutablePointer<UInt16>
+    _ keys: UnsafeMutablePointer<UInt8>
   ) {
     let size = shape.headSize
     let segment = plan.segments[Int(plan.segmentOfRow[row])]
@@ -438,20 +438,20 @@ final class ForwardPass {
     let key = a.qkv + row * a.qkvStride + shape.queryLength + heads.lowerBound * size
     rotate(key, heads: heads.count, norm: w.keyNorm, plan.rotations[row])
     let page = keys + Int(segment.pages[position / KVCache.blockSize]) * cache.blockStride
-    let inPage = heads.lowerBound * size * KVCache.blockSize
+    let inPage = ck_page_bytes(UInt32(heads.lowerBound), UInt32(size))
     ck_store_kv(
       level, key, key + shape.keyLength, UInt32(heads.count), UInt32(size), page + inPage,
-      page + cache.pageElements + inPage, UInt32(position % KVCache.blockSize))
+      page + cache.pageBytes + inPage, UInt32(position % KVCache.blockSize))
   }
 
   private func attention(
-    _ unit: StepPlan.AttentionUnit, _ plan: StepPlan, _ a: Activations, _ keys: UnsafeMutablePointer<UInt16>
+    _ unit: StepPlan.AttentionUnit, _ plan: StepPlan, _ a: Activations, _ keys: UnsafeMutablePointer<UInt8>
   ) -> ck_attention {
     let segment = plan.segments[unit.segment]
     let row = segment.first + unit.first
     let head = unit.kvHead * shape.groupSize * shape.headSize
     return ck_attention(
-      keys: UnsafePointer(keys), values: UnsafePointer(keys + cache.pageElements),
+      keys: UnsafePointer(keys), values: UnsafePointer(keys + cache.pageBytes),
       page_stride: cache.blockStride,
       pages: segment.pages,
       queries: UnsafePointer(a.qkv + row * a.qkvStride + head), query_stride: a.qkvStride,
@@ -466,7 +466,7 @@ final class ForwardPass {
   /// added in order. A worker adds the first chains itself where they are its own, so that only their total goes to another one.
   private func attendTogether(
     _ worker: Int, _ plan: StepPlan, _ a: Activations, _ w: LayerWeights,
-    _ keys: UnsafeMutablePointer<UInt16>,
+    _ keys: UnsafeMutablePointer<UInt8>,
     _ shared: SharedAttention, scores: UnsafeMutablePointer<ck_counter>,
     mixtures: UnsafeMutablePointer<ck_counter>
   ) {
@@ -477,7 +477,7 @@ final class ForwardPass {
     let queryStride = own[worker].qkvStride
     func attention(_ segment: Int) -> ck_attention {
       ck_attention(
-        keys: UnsafePointer(keys), values: UnsafePointer(keys + cache.pageElements),
+        keys: UnsafePointer(keys), values: UnsafePointer(keys + cache.pageBytes),
         page_stride: cache.blockStride, pages: plan.segments[segment].pages,
         queries: UnsafePointer(queries + segment * queryStride), query_stride: queryStride,
         out: a.attended + segment * a.attendedStride, out_stride: a.attendedStride,
@@ -514,8 +514,7 @@ final class ForwardPass {
       var attention = attention(segment)
       ck_attend_mix(
         level, &attention, kvHeads, UInt32(chain), UInt32(isLast ? plan.chainCount(segment) : chain + 1),
-        shared.largest(segment, 0), shared.scores(segment), shared.stride, shared.partial(segment, chain),
-        scratch[worker])
+        shared.largest(segment, 0), shared.scores(segment), shared.stride, shared.partial(segment, chain))
       if index == mixed { mixed += 1 }
     }
     for segment in 0..<plan.segments.count where part.contains(plan.firstChain[segment]) {

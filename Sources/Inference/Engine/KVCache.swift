@@ -1,7 +1,7 @@
-// KVCache.swift: the memory of keys and values: blocks of 16 positions, for every layer, as f16.
+// KVCache.swift: the memory of keys and values: blocks of 16 positions, for every layer, as 16 bit integers.
 // Leaves out who owns which block: the scheduler's tables say that. Start at keys(layer:).
 //
-// Layer by layer, block by block: keys (kvHeads, headSize, 16), then values (kvHeads, 16, headSize). A layer's blocks lie together
+// Layer by layer, block by block: the keys of a page as the kernels have it, then its values. A layer's blocks lie together
 // because attention walks them together; one block of all layers is gathered only when it is swapped out.
 
 import CKernels
@@ -12,15 +12,15 @@ struct KVCache {
 
   let blockCount: Int
   let layerCount: Int
-  /// Elements of the keys of one block in one layer, and of its values.
-  let pageElements: Int
+  /// Bytes of the keys of one block in one layer, and of its values.
+  let pageBytes: Int
   private let region: Region
 
   init(blockCount: Int, shape: Hyperparameters) throws(EngineError) {
     self.blockCount = blockCount
     layerCount = shape.layerCount
-    pageElements = ck_page_elements(UInt32(shape.kvHeadCount), UInt32(shape.headSize))
-    let perBlock = layerCount * 2 * pageElements * MemoryLayout<UInt16>.size
+    pageBytes = ck_page_bytes(UInt32(shape.kvHeadCount), UInt32(shape.headSize))
+    let perBlock = layerCount * 2 * pageBytes
     let (bytes, overflow) = blockCount.multipliedReportingOverflow(by: perBlock)
     guard !overflow, let region = Region(byteCount: bytes, hugePages: false) else {
       throw .noMemory(bytes: overflow ? Int.max : bytes, purpose: "keys and values")
@@ -29,14 +29,13 @@ struct KVCache {
   }
 
   /// Bytes of one block over all layers.
-  var blockBytes: Int { layerCount * pageBytes }
-  /// Elements from one block to the next within a layer.
-  var blockStride: Int { 2 * pageElements }
-  private var pageBytes: Int { blockStride * MemoryLayout<UInt16>.size }
+  var blockBytes: Int { layerCount * blockStride }
+  /// Bytes from one block to the next within a layer.
+  var blockStride: Int { 2 * pageBytes }
 
-  /// The keys of block 0 in that layer; its values follow `pageElements` later.
-  func keys(layer: Int) -> UnsafeMutablePointer<UInt16> {
-    region.base.assumingMemoryBound(to: UInt16.self) + layer * blockCount * blockStride
+  /// The keys of block 0 in that layer; its values follow `pageBytes` later.
+  func keys(layer: Int) -> UnsafeMutablePointer<UInt8> {
+    region.base.assumingMemoryBound(to: UInt8.self) + layer * blockCount * blockStride
   }
 
   /// One block of all layers, layer after layer.
@@ -44,8 +43,9 @@ struct KVCache {
     [UInt8](unsafeUninitializedCapacity: blockBytes) { buffer, count in
       let target = UnsafeMutableRawBufferPointer(buffer)
       for layer in 0..<layerCount {
-        let source = UnsafeRawBufferPointer(start: keys(layer: layer) + block * blockStride, count: pageBytes)
-        UnsafeMutableRawBufferPointer(rebasing: target[(layer * pageBytes)..<((layer + 1) * pageBytes)])
+        let source = UnsafeRawBufferPointer(
+          start: keys(layer: layer) + block * blockStride, count: blockStride)
+        UnsafeMutableRawBufferPointer(rebasing: target[(layer * blockStride)..<((layer + 1) * blockStride)])
           .copyMemory(from: source)
       }
       count = blockBytes
@@ -57,9 +57,9 @@ struct KVCache {
     bytes.withUnsafeBytes { source in
       for layer in 0..<layerCount {
         let target = UnsafeMutableRawBufferPointer(
-          start: keys(layer: layer) + block * blockStride, count: pageBytes)
+          start: keys(layer: layer) + block * blockStride, count: blockStride)
         target.copyMemory(
-          from: UnsafeRawBufferPointer(rebasing: source[(layer * pageBytes)..<((layer + 1) * pageBytes)]))
+          from: UnsafeRawBufferPointer(rebasing: source[(layer * blockStride)..<((layer + 1) * blockStride)]))
       }
     }
   }

@@ -45,8 +45,8 @@ public struct Hyperparameters: Sendable, Equatable {
   public var groupSize: Int { headCount / kvHeadCount }
   public var queryLength: Int { headCount * headSize }
   public var keyLength: Int { kvHeadCount * headSize }
-  /// Bytes of keys and values of one position over all layers, as f16.
-  public var kvBytesPerPosition: Int { 2 * 2 * layerCount * keyLength }
+  /// Bytes of keys and values of one position over all layers: 16 bits each, and a scale per head.
+  public var kvBytesPerPosition: Int { 2 * layerCount * kvHeadCount * (2 * headSize + 4) }
 
   /// Reads and checks the metadata of a file, and the vocabulary's size from its embedding tensor.
   public init(_ file: GGUFFile) throws(ModelError) {
