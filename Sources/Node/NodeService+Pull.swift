@@ -29,7 +29,12 @@ extension NodeService {
     tell(.starting, 0, nil, nil)
     do {
       let pull = try ModelPull(name, store: ModelStore())
+      var flaw: String?
       for try await progress in pull.events() {
+        if let found = progress.flaw, flaw == nil {
+          flaw = found
+          note(.warning, found)
+        }
         switch progress.state {
         case .starting: tell(.starting, progress.bytes, progress.total, nil)
         case .downloading: tell(.fetching, progress.bytes, progress.total, nil)

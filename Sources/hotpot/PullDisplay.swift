@@ -10,6 +10,7 @@ enum PullDisplay {
     var state = PullProgress.State.starting
     var tenth = -1
     var drawn: ContinuousClock.Instant?
+    var flaw: String?
   }
 
   static func run(_ pull: ModelPull) async throws -> StoredModel {
@@ -18,7 +19,10 @@ enum PullDisplay {
     let shown = Mutex(Shown())
     do {
       let model = try await pull.run { progress in
-        let text = shown.withLock { state in line(for: progress, &state, isTerminal: isTerminal) }
+        let (flaw, text) = shown.withLock { shown in
+          (newFlaw(progress, &shown), line(for: progress, &shown, isTerminal: isTerminal))
+        }
+        if let flaw { Console.note("\(isTerminal ? "\r\u{1B}[K" : "")hotpot: \(flaw)\n") }
         if let text { Console.note(text) }
       }
       if isTerminal { Console.note("\r\u{1B}[K") }
@@ -27,6 +31,13 @@ enum PullDisplay {
       if isTerminal { Console.note("\r\u{1B}[K") }
       throw error
     }
+  }
+
+  /// What is wrong with the file that is here, said once.
+  private static func newFlaw(_ progress: PullProgress, _ shown: inout Shown) -> String? {
+    guard let flaw = progress.flaw, shown.flaw == nil else { return nil }
+    shown.flaw = flaw
+    return flaw
   }
 
   private static func line(for progress: PullProgress, _ shown: inout Shown, isTerminal: Bool) -> String? {

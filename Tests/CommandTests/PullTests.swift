@@ -87,6 +87,81 @@ import Testing
     #expect(bad.status == 65 && bad.output.hasPrefix("tiny: failed"), "\(bad)")
   }
 
+  /// What is in a file of our models.
+  private func stored(_ name: String) -> [UInt8]? {
+    FileManager.default.contents(atPath: folder.path + "/hotpot/models/" + name).map(Array.init)
+  }
+
+  @Test(arguments: ["a flipped bit", "an end that is missing", "no bytes", "other bytes"])
+  func `a damaged file is no success: it is fetched again, and stays until the new one is checked`(
+    _ damage: String
+  ) throws {
+    let model = model
+    let server = try LocalServer { _, count in
+      count == 2 ? LocalServer.Answer(status: "503 Service Unavailable") : LocalServer.Answer(body: model)
+    }
+    defer { server.stop() }
+    let address = "http://127.0.0.1:\(server.port)/tiny.gguf"
+    #expect(try pull([address]).status == 0)
+    var damaged = model
+    switch damage {
+    case "a flipped bit": damaged[damaged.count / 2] ^= 1
+    case "an end that is missing": damaged.removeLast(1000)
+    case "no bytes": damaged = []
+    default: damaged = Array("<html>".utf8)
+    }
+    _ = try folder.write(damaged, "hotpot/models/tiny.gguf")
+    let words = "hotpot: the tiny.gguf that is here is damaged: the file's SHA-256 is "
+    let failed = try pull([address])
+    #expect(failed.status == 69 && failed.errors.contains(words), "\(failed)")
+    #expect(failed.errors.contains("answered 503") && stored("tiny.gguf") == damaged)
+    let repaired = try pull([address])
+    #expect(repaired.status == 0 && repaired.errors.contains(words), "\(repaired)")
+    #expect(repaired.errors.components(separatedBy: words).count == 2, "said once: \(repaired.errors)")
+    #expect(stored("tiny.gguf") == model && names == ["tiny.gguf", "tiny.gguf.sha256"])
+    // The next one finds it whole and asks nobody.
+    let whole = try pull([address])
+    #expect(whole.status == 0 && !whole.errors.contains("damaged") && server.heads.count == 3, "\(whole)")
+  }
+
+  @Test func `a file of that name that was never that model is kept aside`() throws {
+    let model = model
+    let other = TinyModel.bytes(padding: 100)
+    let server = try LocalServer { _, _ in LocalServer.Answer(body: model) }
+    defer { server.stop() }
+    let address = "http://127.0.0.1:\(server.port)/tiny.gguf"
+    #expect(try pull([address]).status == 0)
+    let digest = try #require(stored("tiny.gguf.sha256")).prefix(64)
+    _ = try folder.write(other, "hotpot/models/tiny.gguf")
+    try FileManager.default.removeItem(atPath: folder.path + "/hotpot/models/tiny.gguf.sha256")
+    // No digest is known, and it is a model: nothing speaks against it.
+    #expect(try pull([address]).status == 0)
+    #expect(stored("tiny.gguf") == other)
+    let outcome = try pull([address, "--sha256", String(decoding: digest, as: UTF8.self)])
+    #expect(outcome.status == 0 && outcome.errors.contains("it will be kept as tiny.gguf.old"), "\(outcome)")
+    #expect(stored("tiny.gguf") == model && stored("tiny.gguf.old") == other)
+    #expect(names == ["tiny.gguf", "tiny.gguf.old", "tiny.gguf.sha256"])
+    // A damaged file that nobody vouches for is seen by its header.
+    _ = try folder.write(Array(model.prefix(500)), "hotpot/models/tiny.gguf")
+    try FileManager.default.removeItem(atPath: folder.path + "/hotpot/models/tiny.gguf.sha256")
+    let repaired = try pull([address])
+    #expect(
+      repaired.status == 0 && repaired.errors.contains("is damaged: the file is no model: "), "\(repaired)")
+    #expect(stored("tiny.gguf") == model && stored("tiny.gguf.old") == other)
+  }
+
+  @Test func `a known model of another size is fetched again`() throws {
+    _ = try folder.write(model, "hotpot/models/smollm2.gguf")
+    let outcome = try pull(["smollm2"], ["PATH": ""])
+    #expect(outcome.status == 69 && outcome.errors.contains("python3 was not found"), "\(outcome)")
+    #expect(
+      outcome.errors.contains(
+        "hotpot: the smollm2.gguf that is here is another: the file has \(model.count) bytes, wanted 98362432;"
+      ),
+      "\(outcome)")
+    #expect(stored("smollm2.gguf") == model)
+  }
+
   @Test func `a connection that breaks is resumed where it stopped`() throws {
     let model = model
     let server = try LocalServer { head, count in

@@ -3,7 +3,8 @@
 //
 // Bytes land in a hidden partial file beside the final one; size, SHA-256 and GGUF header are checked, the file is
 // synced, and only then does a rename give it its name. A break leaves the partial file, from which the next pull of
-// an address goes on; a package starts again. Start at run(progress:) or events().
+// an address goes on; a package starts again. A file that has the name already passes the same checks, or is fetched
+// again and serves until the new one takes its place. Start at run(progress:) or events().
 
 import Foundation
 
@@ -17,6 +18,9 @@ public struct PullProgress: Sendable, Equatable {
   public var bytes: Int
   /// Nil when the server does not say.
   public var total: Int?
+  /// Why the file that is here already does not do, and what becomes of it; nil when none is, or it is whole. Once
+  /// known, every later value carries it.
+  public var flaw: String?
   public init(state: State, bytes: Int = 0, total: Int? = nil) {
     self.state = state
     self.bytes = bytes
@@ -117,15 +121,23 @@ public struct ModelPull: Sendable {
   private var partialPath: String { "\(store.directory)/.\(name).partial" }
   private var workPath: String { "\(store.directory)/.\(name).pull" }
 
-  /// Fetches the model; one that is there already is returned as it is. Cancelled with its task.
+  /// Fetches the model; one that is there already and passes the checks is returned as it is. Cancelled with its task.
   public func run(
-    progress: @escaping @Sendable (PullProgress) -> Void = { _ in }
+    progress report: @escaping @Sendable (PullProgress) -> Void = { _ in }
   ) async throws(PullError) -> StoredModel {
-    progress(PullProgress(state: .starting))
-    if let there = existing() {
-      progress(PullProgress(state: .finished, bytes: there.byteCount, total: there.byteCount))
-      return there
+    report(PullProgress(state: .starting))
+    let there = try existingFile(report)
+    if case .whole(let model) = there {
+      report(PullProgress(state: .finished, bytes: model.byteCount, total: model.byteCount))
+      return model
     }
+    let flaw = flaw(of: there)
+    let progress: @Sendable (PullProgress) -> Void = { value in
+      var value = value
+      value.flaw = flaw
+      report(value)
+    }
+    progress(PullProgress(state: .starting))
     try makeDirectory(store.directory)
     let lock = try takeLock()
     defer { close(lock) }
@@ -140,16 +152,59 @@ public struct ModelPull: Sendable {
       stated = stated ?? file.statedDigest
     }
     let found = try check(stated, progress)
+    if case .another = there, rename(finalPath, asidePath) != 0 { throw systemError("rename", asidePath) }
     try finish(digest: found)
-    guard let model = existing() else { throw .system("open", finalPath, errno) }
+    guard let model = stored() else { throw .system("open", finalPath, errno) }
     progress(PullProgress(state: .finished, bytes: model.byteCount, total: model.byteCount))
     return model
   }
 
-  private func existing() -> StoredModel? {
+  private func stored() -> StoredModel? {
     FileTree.modelSize(finalPath).map {
       StoredModel(
         name: name, path: finalPath, origin: .own, byteCount: $0, claimedDigest: store.ownDigest(of: name))
+    }
+  }
+
+  // MARK: What is there already
+
+  /// The file that has the model's name before the pull.
+  private enum Existing {
+    case none
+    case whole(StoredModel)
+    /// It was once what is wanted, as its noted digest says, and no longer is; or no digest is known, and it is no
+    /// model. Nobody misses it.
+    case damaged(PullError)
+    /// It is none that is known to have been what is wanted: somebody's own, maybe. It is kept.
+    case another(PullError)
+  }
+
+  /// Where a file that is not ours to remove goes: no name of a model.
+  private var asidePath: String { finalPath + ".old" }
+
+  private func existingFile(_ progress: @escaping (PullProgress) -> Void) throws(PullError) -> Existing {
+    guard FileTree.size(finalPath) != nil else { return .none }
+    let noted = store.ownDigest(of: name)
+    let wanted = digest ?? noted
+    do throws(PullError) {
+      if let wanted {
+        _ = try inspect(finalPath, wanted, progress)
+      } else {
+        try readHeader(finalPath)
+      }
+      return stored().map(Existing.whole) ?? .none
+    } catch {
+      if error == .cancelled { throw error }
+      return noted == wanted ? .damaged(error) : .another(error)
+    }
+  }
+
+  private func flaw(of file: Existing) -> String? {
+    switch file {
+    case .none, .whole: nil
+    case .damaged(let error): "the \(name).gguf that is here is damaged: \(error); it is fetched again"
+    case .another(let error):
+      "the \(name).gguf that is here is another: \(error); it will be kept as \(name).gguf.old"
     }
   }
 
@@ -274,26 +329,37 @@ public struct ModelPull: Sendable {
     _ stated: String?, _ progress: @escaping @Sendable (PullProgress) -> Void
   ) throws(PullError) -> String {
     do throws(PullError) {
-      let size = FileTree.size(partialPath) ?? 0
-      if case .catalog(let model) = source, size != model.byteCount {
-        throw .wrongSize(found: size, wanted: model.byteCount)
-      }
-      let found = try FileDigest.sha256(ofFile: partialPath) {
-        progress(PullProgress(state: .verifying, bytes: $0, total: size))
-      }
-      if let stated, found != stated { throw .wrongDigest(found: found, wanted: stated) }
-      do throws(GGUFError) {
-        _ = try GGUFFile(path: partialPath)
-      } catch {
-        throw .notAModel(String(describing: error.problem))
-      }
-      return found
+      return try inspect(partialPath, stated, progress)
     } catch {
       if error != .cancelled {
         unlink(partialPath)
         unlink(partialPath + ".tag")
       }
       throw error
+    }
+  }
+
+  /// The digest of a file, once size, digest and header are right.
+  private func inspect(
+    _ path: String, _ stated: String?, _ progress: (PullProgress) -> Void
+  ) throws(PullError) -> String {
+    let size = FileTree.size(path) ?? 0
+    if case .catalog(let model) = source, stated == model.digest, size != model.byteCount {
+      throw .wrongSize(found: size, wanted: model.byteCount)
+    }
+    let found = try FileDigest.sha256(ofFile: path) {
+      progress(PullProgress(state: .verifying, bytes: $0, total: size))
+    }
+    if let stated, found != stated { throw .wrongDigest(found: found, wanted: stated) }
+    try readHeader(path)
+    return found
+  }
+
+  private func readHeader(_ path: String) throws(PullError) {
+    do throws(GGUFError) {
+      _ = try GGUFFile(path: path)
+    } catch {
+      throw .notAModel(String(describing: error.problem))
     }
   }
 

@@ -43,7 +43,7 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
     case .wrongDigest(let found, let wanted):
       "the file's SHA-256 is \(found), wanted \(wanted)"
     case .wrongSize(let found, let wanted): "the file has \(found) bytes, wanted \(wanted)"
-    case .notAModel(let why): "what came is no model: \(why)"
+    case .notAModel(let why): "the file is no model: \(why)"
     case .system(let call, let path, let code):
       "\(call) '\(path)' failed: \(String(cString: strerror(code)))"
     case .cancelled: "cancelled"

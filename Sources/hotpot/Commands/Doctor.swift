@@ -259,7 +259,7 @@ private struct Examination {
     }
   }
 
-  /// For a file that is there and no model: a pull leaves what is there alone.
+  /// For a file that is there and no model.
   private func modelHint(_ configuration: NodeConfiguration?) -> String? {
     let path: String
     // What cannot be found has its own hint.
@@ -269,7 +269,7 @@ private struct Examination {
     guard own.contains(where: { $0.path == path }), ModelCatalog.model(named: name) != nil else {
       return "it is damaged or no GGUF file: fetch it again, or name another with --model"
     }
-    return "'rm \(Self.word(path))', then 'hotpot models pull \(name)' fetches it again"
+    return "'hotpot models pull \(name)' fetches it again"
   }
 
   /// One word for a shell, within quotes of ours.
