@@ -148,7 +148,11 @@ public struct ContainerLimits: Sendable, Equatable {
       var path = String(fields[2])
       while true {
         if fields[0] == "0" { unified(root + "/sys/fs/cgroup" + path) }
-        if controllers.contains("cpu") { oldProcessors(root + "/sys/fs/cgroup/\(fields[1])" + path) }
+        // The folder may name its controllers in another order; a link of one name leads there then.
+        if controllers.contains("cpu") {
+          oldProcessors(root + "/sys/fs/cgroup/\(fields[1])" + path)
+          oldProcessors(root + "/sys/fs/cgroup/cpu" + path)
+        }
         if controllers.contains("memory") { oldMemory(root + "/sys/fs/cgroup/\(fields[1])" + path) }
         guard let slash = path.lastIndex(of: "/") else { break }
         path = String(path[..<slash])

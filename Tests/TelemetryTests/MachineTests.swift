@@ -133,6 +133,11 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     try tree.write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712")
     try tree.write("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1")
     #expect(ContainerLimits(root: tree.root).words(cores: 64, memoryTotal: nil) == nil)
+    // A folder that names its controllers in another order is reached by the link of one name.
+    try tree.write("/proc/self/cgroup", "1:cpuacct,cpu:/docker/abc")
+    try tree.write("/sys/fs/cgroup/cpu/docker/cpu.cfs_quota_us", "300000")
+    try tree.write("/sys/fs/cgroup/cpu/docker/cpu.cfs_period_us", "100000")
+    #expect(ContainerLimits(root: tree.root).processors == 3)
   }
 
   /// Each source is taken away in turn: what it told becomes unavailable, and nothing else changes.

@@ -2,17 +2,18 @@
 
 import Glibc
 
+/// Start at allowed. A root is "" for this machine; tests give a tree of fixtures.
 enum Processors {
   /// The processors of this thread's affinity mask, or fewer where a control group sets a quota; at least 1.
-  static func allowed() -> Int {
-    let affine = affinity()
-    guard let quota = quota() else { return affine }
-    return max(1, min(affine, Int(quota)))
+  static func allowed(root: String = "") -> Int {
+    let affine = affinity(root)
+    guard let quota = quota(root: root) else { return affine }
+    return max(1, Int(min(Double(affine), quota)))
   }
 
-  private static func affinity() -> Int {
-    for line in read("/proc/self/status")?.split(separator: "\n") ?? [] where line.hasPrefix("Cpus_allowed:")
-    {
+  private static func affinity(_ root: String) -> Int {
+    for line in read(root + "/proc/self/status")?.split(separator: "\n") ?? []
+    where line.hasPrefix("Cpus_allowed:") {
       let count = Processors.maskCount(line.dropFirst("Cpus_allowed:".count))
       if count > 0 { return count }
     }
@@ -24,19 +25,38 @@ enum Processors {
     text.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
   }
 
-  /// The lowest quota, in processors, of the control group (version 2) and of those around it.
-  private static func quota() -> Double? {
-    guard let text = read("/proc/self/cgroup") else { return nil }
-    var path = ""
-    for line in text.split(separator: "\n") where line.hasPrefix("0::") { path = String(line.dropFirst(3)) }
+  /// The lowest quota, in processors, of the control group and of those around it: `0::/a/b` of version 2, and
+  /// `1:cpu,cpuacct:/a/b` of version 1. In a container a path of the host is not there; its own group is the root.
+  static func quota(root: String = "") -> Double? {
     var lowest: Double?
-    while true {
-      if let limit = read("/sys/fs/cgroup\(path)/cpu.max").flatMap(parse) {
-        lowest = min(lowest ?? limit, limit)
+    for line in read(root + "/proc/self/cgroup")?.split(separator: "\n") ?? [] {
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let isUnified = fields[0] == "0"
+      guard isUnified || fields[1].split(separator: ",").contains("cpu") else { continue }
+      // The folder may name its controllers in another order; a link `cpu` leads there then.
+      for tree in isUnified ? [""] : ["/\(fields[1])", "/cpu"] {
+        var path = fields[2]
+        while true {
+          let group = root + "/sys/fs/cgroup" + tree + path
+          if let found = isUnified ? unifiedQuota(group) : oldQuota(group) {
+            lowest = min(lowest ?? found, found)
+          }
+          guard let slash = path.lastIndex(of: "/") else { break }
+          path = path[..<slash]
+        }
       }
-      guard let slash = path.lastIndex(of: "/") else { return lowest }
-      path = String(path[..<slash])
     }
+    return lowest
+  }
+
+  private static func unifiedQuota(_ group: String) -> Double? { read(group + "/cpu.max").flatMap(parse) }
+
+  /// A quota of -1 is none.
+  private static func oldQuota(_ group: String) -> Double? {
+    guard let quota = read(group + "/cpu.cfs_quota_us"), let period = read(group + "/cpu.cfs_period_us")
+    else { return nil }
+    return parse(quota + " " + period)
   }
 
   /// "max 100000" is no quota; "150000 100000" is one and a half processors.
