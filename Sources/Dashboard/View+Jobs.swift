@@ -65,10 +65,8 @@ extension Canvas {
       rect, number: 1, title: "jobs", isFocused: isFocused, note: note, foot: position(list, model, .jobs))
     let area = model.listArea(.jobs, inner)
     // One model for all is in the header already.
-    let first = snapshot.jobs.first?.model
     let columns = JobColumns(
-      inner, digits: model.idDigits,
-      showsModel: snapshot.jobs.contains { $0.model != first } || first != node.model)
+      inner, digits: model.idDigits, showsModel: snapshot.jobs.contains { $0.model != node.model })
     if area.y > inner.y { drawJobsHead(columns, inner, list, model) }
     if list.order.isEmpty {
       let words = snapshot.jobs.isEmpty ? emptyJobs(node) : "no job matches '\(list.filter.text)'"

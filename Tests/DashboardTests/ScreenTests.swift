@@ -88,6 +88,7 @@ private let screenCases: [ScreenCase] = {
   }
   cases += [
     plain("idle") { Stage(ScriptedNode()) },
+    plain("idle-200x50") { Stage(ScriptedNode(), size: Size(200, 50)) },
     plain("paused") {
       var node = ScriptedNode.busy()
       node.state = .paused
