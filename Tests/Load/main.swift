@@ -1,5 +1,5 @@
 // main.swift: a served node under load: how near its streams come to the bare engine, and how long they wait beside a
-// long prompt. Starts a node of its own on loopback, and measures the engine alone before and after, so that a busy
+// long prompt. Starts a node of its own on loopback, and measures the engine alone in turns with it, so that a busy
 // machine disturbs both. The client polls cheaply: on a small machine it shares the cores with what it measures.
 // Leaves out clients that misbehave (load.py). Start at measureStreams.
 //
@@ -55,6 +55,36 @@ final class Stream {
 struct Failure: Error, CustomStringConvertible {
   let description: String
   init(_ description: String) { self.description = description }
+}
+
+/// What a node has counted and used, so far or in between.
+struct Figures {
+  var tokens = 0.0
+  var steps = 0.0
+  var engineSeconds = 0.0
+  /// Seconds of processor time by the names of threads.
+  var threads: [String: Double] = [:]
+  let time = DispatchTime.now().uptimeNanoseconds
+  var seconds = 0.0
+
+  /// What came after `first`; its time is this one's.
+  static func - (last: Figures, first: Figures) -> Figures {
+    var spent = last
+    spent.tokens -= first.tokens
+    spent.steps -= first.steps
+    spent.engineSeconds -= first.engineSeconds
+    spent.seconds = Double(last.time - first.time) / 1e9
+    for (name, value) in first.threads { spent.threads[name, default: 0] -= value }
+    return spent
+  }
+
+  mutating func add(_ other: Figures) {
+    tokens += other.tokens
+    steps += other.steps
+    engineSeconds += other.engineSeconds
+    seconds += other.seconds
+    for (name, value) in other.threads { threads[name, default: 0] += value }
+  }
 }
 
 /// `hotpot serve` on a port of its own, in a state directory of its own.
@@ -134,15 +164,9 @@ final class ServedNode {
     }
   }
 
-  /// What has been counted and used so far.
-  struct Figures {
-    var tokens = 0.0
-    var steps = 0.0
-    var engineSeconds = 0.0
-    /// Seconds of processor time by the names of threads.
-    var threads: [String: Double] = [:]
-    let time = DispatchTime.now().uptimeNanoseconds
-  }
+  func pause() throws { _ = try output(["pause", "--state", state]) }
+
+  func resume() throws { _ = try output(["resume", "--state", state]) }
 
   func figures() throws -> Figures {
     var found = Figures()
@@ -183,11 +207,10 @@ func output(_ words: [String]) throws -> String {
 }
 
 /// Tokens a second of the engine alone.
-func bench(batch: Int, tokens: Int) throws -> Double {
+func bench(batch: Int, depth: Int, tokens: Int) throws -> Double {
   let text = try output([
-    "bench", "--json", "--prompt", "16", "--batch", String(batch), "--depth", "16", "--tokens",
-    String(tokens),
-    "--rounds", "3",
+    "bench", "--json", "--prompt", "16", "--batch", String(batch), "--depth", String(depth), "--tokens",
+    String(tokens), "--rounds", "3",
   ])
   guard let start = text.range(of: "\"decode\""), let tps = text[start.upperBound...].range(of: "\"tps\"")
   else { throw Failure("bench says \(text)") }
@@ -225,10 +248,10 @@ func ownProcessorSeconds() -> Double {
 
 func number(_ value: Double, _ digits: Int = 1) -> String { String(format: "%.\(digits)f", value) }
 
-/// Eight streams for some seconds, between two runs of the bare engine over the same depths.
+/// Some streams for some seconds, several times, each between two runs of the bare engine over the same depths while the node is
+/// paused: a machine whose speed drifts, drifts under both.
 func measureStreams(_ count: Int) throws {
-  let seconds = 4.0
-  let before = try bench(batch: count, tokens: 320)
+  let (rounds, seconds) = (5, 3.0)
   let node = try ServedNode()
   defer { node.stop() }
   let streams = try (0..<count).map {
@@ -236,30 +259,47 @@ func measureStreams(_ count: Int) throws {
   }
   pump(streams, pause: 1) { streams.allSatisfy { !$0.arrivals.isEmpty } || streams.contains { $0.isRefused } }
   if streams.contains(where: { $0.isRefused }) { throw Failure("a stream was refused") }
-  let first = try node.figures()
-  let own = ownProcessorSeconds()
-  pump(streams, pause: 8) { Double(DispatchTime.now().uptimeNanoseconds - first.time) > seconds * 1e9 }
-  let client = ownProcessorSeconds() - own
-  let last = try node.figures()
-  let after = try bench(batch: count, tokens: 320)
+  func depth() -> Int { 16 + streams.map { $0.arrivals.reduce(0) { $0 + $1.events } }.reduce(0, +) / count }
 
-  let span = Double(last.time - first.time) / 1e9
-  let rate = (last.tokens - first.tokens) / span
-  let engine = last.engineSeconds - first.engineSeconds
-  let steps = last.steps - first.steps
-  let alone = (before + after) / 2
+  var shares: [Double] = []
+  var total = Figures()
+  var client = 0.0
+  try node.pause()
+  var before = try bench(batch: count, depth: depth(), tokens: 160)
+  for round in 1...rounds {
+    let began = depth()
+    try node.resume()
+    let first = try node.figures()
+    let own = ownProcessorSeconds()
+    pump(streams, pause: 8) { Double(DispatchTime.now().uptimeNanoseconds - first.time) > seconds * 1e9 }
+    client += ownProcessorSeconds() - own
+    let spent = try node.figures() - first
+    try node.pause()
+    pump(streams, pause: 8) {
+      DispatchTime.now().uptimeNanoseconds - first.time > UInt64(seconds * 1e9) + 100_000_000
+    }
+    if streams.contains(where: { $0.hasEnded }) { throw Failure("a stream ended after \(depth()) tokens") }
+    let after = try bench(batch: count, depth: (began + depth()) / 2, tokens: 160)
+    let rate = spent.tokens / spent.seconds
+    shares.append(100 * rate / ((before + after) / 2))
+    print(
+      "round \(round), depth \(began) to \(depth()): \(number(rate)) tokens/s; bench \(number(before)) before, "
+        + "\(number(after)) after: \(number(shares[round - 1])) % of it")
+    total.add(spent)
+    before = after
+  }
+  shares.sort()
   print(
-    "\(count) streams: \(number(rate)) tokens/s; bench \(number(before)) before, \(number(after)) after: "
-      + "\(number(100 * rate / alone)) % of it")
-  print(
-    "engine busy \(number(100 * engine / span)) % of \(number(span)) s; \(number(1e6 * (span - engine) / steps, 0)) us "
-      + "between two steps of \(number(1e3 * engine / steps, 2)) ms")
-  let used = last.threads.map { (name: $0.key, share: ($0.value - (first.threads[$0.key] ?? 0)) / span) }
+    "\(count) streams: \(number(shares[rounds / 2])) % of bench (\(number(shares[0])) to \(number(shares[rounds - 1]))); "
+      + "engine busy \(number(100 * total.engineSeconds / total.seconds)) %, "
+      + "\(number(1e6 * (total.seconds - total.engineSeconds) / total.steps, 0)) us between two steps of "
+      + "\(number(1e3 * total.engineSeconds / total.steps, 2)) ms")
+  let used = total.threads.map { (name: $0.key, share: $0.value / total.seconds) }
     .filter { $0.share > 0.0005 }.sorted { $0.share > $1.share }
   print(
     "processor, % of a core: "
       + used.map { "\($0.name) \(number(100 * $0.share, 2))" }.joined(separator: ", ")
-      + "; this client \(number(100 * client / span, 2))")
+      + "; this client \(number(100 * client / total.seconds, 2))")
 }
 
 /// A long prompt beside four streams: how long the streams wait, in their own medians.
