@@ -110,14 +110,18 @@ import Testing
     process.standardOutput = FileHandle.nullDevice
     try process.run()
     var words = ""
-    // It has read its model, or found that there is none.
+    // It has read its model, where there is one.
     while !words.contains("info: serving "), LocalModelFile.path != nil {
       let data = said.fileHandleForReading.availableData
       if data.isEmpty { break }
       words += String(decoding: data, as: UTF8.self)
     }
-    said.fileHandleForReading.readabilityHandler = { _ = $0.availableData }
+    said.fileHandleForReading.readabilityHandler = {
+      if $0.availableData.isEmpty { $0.readabilityHandler = nil }
+    }
     let state = ["--state", folder.path + "/node"]
+    // Without one it does not say that it is there.
+    while process.isRunning, try Program.run(["status"] + state).status != 0 {}
     if let model = LocalModelFile.path {
       let name = URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent
       let body =

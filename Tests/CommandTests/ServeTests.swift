@@ -90,8 +90,10 @@ final class ServedNode {
     errors.text.withLock { $0 = said }
     let errors = errors
     error.fileHandleForReading.readabilityHandler = { handle in
-      let more = String(decoding: handle.availableData, as: UTF8.self)
-      errors.text.withLock { $0 += more }
+      let data = handle.availableData
+      // At its end it would be called again and again.
+      if data.isEmpty { handle.readabilityHandler = nil }
+      errors.text.withLock { $0 += String(decoding: data, as: UTF8.self) }
     }
     guard let found else { throw Failed(said: said) }
     port = found
