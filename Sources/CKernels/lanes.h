@@ -128,6 +128,11 @@ static uint32_t find_above(const float *x, uint32_t from, uint32_t n, float boun
 
 // ---------------------------------------------------------------- attention
 
+enum {
+  // memory that is asked for so many pages ahead is there when it is needed
+  PAGES_AHEAD = 8,
+};
+
 static float integers(const float *x, uint32_t n, float top, int16_t *v) {
   lanes largest = l_zero();
   bool finite = true;
@@ -158,16 +163,16 @@ CK_INLINE const uint8_t *head_ahead(
 CK_INLINE void score_tile(
     const ck_rows *in, uint32_t row, const uint32_t rows, uint32_t page, const uint32_t pages) {
   const ck_attention *a = in->attention;
-  words high[12];
-  words low[12];
+  words high[8];
+  words low[8];
   const uint8_t *heads[4];
   const int16_t *digits = in->digits + (size_t)row * 2 * a->head_size;
   for (uint32_t p = 0; p < pages; p++) heads[p] = ck_head_of(a, a->keys, page + p, a->kv_head);
   for (uint32_t i = 0; i < rows * pages; i++) high[i] = low[i] = w_zero();
-  // the pages after the next ones, asked for while these are worked on
+  // pages that come later, asked for while these are worked on
   const uint8_t *ahead[4];
   for (uint32_t p = 0; p < pages; p++) {
-    ahead[p] = head_ahead(in, a->keys, page + 2 * pages + p, in->end_page, heads[p]);
+    ahead[p] = head_ahead(in, a->keys, page + PAGES_AHEAD + p, in->end_page, heads[p]);
     if (rows <= 4) __builtin_prefetch(ahead[p], 0, 2);
   }
   for (uint32_t d = 0; d < a->head_size; d += 2) {
@@ -257,11 +262,6 @@ static float tree_of(const float sums[16]) {
   return l_sum(l_load(sums));
 }
 
-enum {
-  // pages; their memory is there when it is needed
-  MIX_AHEAD = 8,
-};
-
 // Adds pages first ..< end to `rows` rows and 16 * vectors dimensions of `partial`.
 CK_INLINE void mix_tile(
     const ck_rows *in, uint32_t first, uint32_t end, uint32_t row, const uint32_t rows, uint32_t dimension,
@@ -283,7 +283,7 @@ CK_INLINE void mix_tile(
     const uint8_t *head = ck_head_of(a, a->values, page, a->kv_head);
     const int16_t *values = ck_page_integers(head) + dimension;
     bool whole = page * CK_PAGE >= from && (page + 1) * CK_PAGE <= to;
-    const uint8_t *next = head_ahead(in, a->values, page + MIX_AHEAD, end, head);
+    const uint8_t *next = head_ahead(in, a->values, page + PAGES_AHEAD, end, head);
     const int16_t *ahead = ck_page_integers(next) + dimension;
     if (rows <= 3) __builtin_prefetch(next, 0, 2);
     float scaled[6][CK_PAGE];
