@@ -163,8 +163,8 @@ CK_INLINE const uint8_t *head_ahead(
 CK_INLINE void score_tile(
     const ck_rows *in, uint32_t row, const uint32_t rows, uint32_t page, const uint32_t pages) {
   const ck_attention *a = in->attention;
-  words high[8];
-  words low[8];
+  words high[12];
+  words low[12];
   const uint8_t *heads[4];
   const int16_t *digits = in->digits + (size_t)row * 2 * a->head_size;
   for (uint32_t p = 0; p < pages; p++) heads[p] = ck_head_of(a, a->keys, page + p, a->kv_head);
