@@ -131,6 +131,7 @@ static uint32_t find_above(const float *x, uint32_t from, uint32_t n, float boun
 enum {
   // memory that is asked for so many pages ahead is there when it is needed
   PAGES_AHEAD = 8,
+  MAX_SCORES = 12,
 };
 
 static float integers(const float *x, uint32_t n, float top, int16_t *v) {
@@ -163,8 +164,8 @@ CK_INLINE const uint8_t *head_ahead(
 CK_INLINE void score_tile(
     const ck_rows *in, uint32_t row, const uint32_t rows, uint32_t page, const uint32_t pages) {
   const ck_attention *a = in->attention;
-  words high[12];
-  words low[12];
+  words high[MAX_SCORES];
+  words low[MAX_SCORES];
   const uint8_t *heads[4];
   const int16_t *digits = in->digits + (size_t)row * 2 * a->head_size;
   for (uint32_t p = 0; p < pages; p++) heads[p] = ck_head_of(a, a->keys, page + p, a->kv_head);
@@ -204,6 +205,7 @@ CK_INLINE void score_tile(
 }
 
 #define SCORE_ROWS(rows, pages)                                                                  \
+  _Static_assert(rows * pages <= MAX_SCORES, "sums have room");                                  \
   static __attribute__((noinline)) void score_##rows(const ck_rows *in, uint32_t row) {          \
     uint32_t page = in->first_page;                                                              \
     for (; in->end_page - page >= pages; page += pages) score_tile(in, row, rows, page, pages);  \
