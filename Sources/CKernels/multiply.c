@@ -76,10 +76,11 @@ static void emit(
 // those to lines that another thread has among them.
 static void multiply(
     const ck_kernels *kernels, const ck_matrix *matrix, const ck_input *input, const ck_output *output,
-    uint32_t first_tile, uint32_t end_tile, uint32_t first_token, uint32_t end_token, const uint8_t *next) {
+    uint32_t first_tile, uint32_t end_tile, uint32_t most_tiles, uint32_t first_token, uint32_t end_token,
+    const uint8_t *next) {
   _Alignas(64) float products[CK_MAX_TILES * CK_MAX_TOKENS * CK_TILE_ROWS];
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
-  uint32_t tiles_at_once = tiles_for(kernels, end_token - first_token);
+  uint32_t tiles_at_once = least(tiles_for(kernels, end_token - first_token), most_tiles);
   for (uint32_t token = first_token; token < end_token; token += CK_MAX_TOKENS) {
     uint32_t tokens = least(end_token - token, CK_MAX_TOKENS);
     for (uint32_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
@@ -93,14 +94,14 @@ static void multiply(
 
 static void multiply_gated(
     const ck_kernels *kernels, const ck_matrix *gate, const ck_matrix *up, const ck_input *input,
-    const ck_output *output, uint32_t first_tile, uint32_t end_tile, uint32_t first_token, uint32_t end_token,
-    const uint8_t *next) {
+    const ck_output *output, uint32_t first_tile, uint32_t end_tile, uint32_t most_tiles, uint32_t first_token,
+    uint32_t end_token, const uint8_t *next) {
   _Alignas(64) float gates[CK_MAX_TILES * CK_MAX_TOKENS * CK_TILE_ROWS];
   _Alignas(64) float ups[CK_MAX_TILES * CK_MAX_TOKENS * CK_TILE_ROWS];
   ck_output plain = {.values = output->values, .stride = output->stride};
   size_t gate_bytes = ck_tile_bytes(gate->type, gate->cols);
   size_t up_bytes = ck_tile_bytes(up->type, up->cols);
-  uint32_t tiles_at_once = tiles_for(kernels, end_token - first_token);
+  uint32_t tiles_at_once = least(tiles_for(kernels, end_token - first_token), most_tiles);
   for (uint32_t token = first_token; token < end_token; token += CK_MAX_TOKENS) {
     uint32_t tokens = least(end_token - token, CK_MAX_TOKENS);
     for (uint32_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
@@ -122,7 +123,7 @@ void ck_multiply(
     ck_level level, const ck_matrix *matrix, const ck_input *input, const ck_output *output, ck_range range) {
   uint32_t end = end_of(range.first_tile, range.tiles, ck_tile_count(matrix->rows));
   multiply(
-      ck_kernels_at(level), matrix, input, output, range.first_tile, end, range.first_token,
+      ck_kernels_at(level), matrix, input, output, range.first_tile, end, CK_MAX_TILES, range.first_token,
       range.first_token + range.tokens, range.next);
 }
 
@@ -131,7 +132,7 @@ void ck_multiply_gated(
     ck_range range) {
   uint32_t end = end_of(range.first_tile, range.tiles, ck_tile_count(gate->rows));
   multiply_gated(
-      ck_kernels_at(level), gate, up, input, output, range.first_tile, end, range.first_token,
+      ck_kernels_at(level), gate, up, input, output, range.first_tile, end, CK_MAX_TILES, range.first_token,
       range.first_token + range.tokens, range.next);
 }
 
@@ -148,21 +149,33 @@ uint32_t ck_division_units(const ck_division *d, uint32_t tiles) {
 // The units of one worker: `step` workers on from itself whose part is being taken.
 typedef struct taker {
   uint32_t units;
+  // units that are taken together, one behind the other
+  uint32_t run;
   uint32_t step;
   uint32_t unit;
+  uint32_t count;
   // no more units of the own part follow
   bool last;
 } taker;
+
+enum {
+  // units of one group of tokens that a worker takes together of its own part
+  LONGEST_RUN = 8,
+};
+
+static taker taker_of(const ck_division *d, uint32_t tiles) {
+  return (taker){.units = ck_division_units(d, tiles), .run = token_units(d) == 1 ? LONGEST_RUN : 1};
+}
 
 static bool take(taker *t, const ck_division *d) {
   for (; t->step < d->workers; t->step++) {
     uint32_t owner = (d->worker + t->step) % d->workers;
     uint32_t first = (uint32_t)((uint64_t)t->units * owner / d->workers);
     uint32_t end = (uint32_t)((uint64_t)t->units * (owner + 1) / d->workers);
-    uint32_t taken = ck_counter_take_below(&d->counters[owner], end - first);
+    uint32_t taken = ck_counter_take_run(&d->counters[owner], end - first, t->step == 0 ? t->run : 1, &t->count);
     if (taken == end - first) continue;
     t->unit = first + taken;
-    t->last = t->step > 0 || t->unit + 1 == end;
+    t->last = t->step > 0 || t->unit + t->count == end;
     return true;
   }
   return false;
@@ -174,12 +187,12 @@ void ck_multiply_part(
   uint32_t total = 0;
   for (uint32_t i = 0; i < count; i++) total += ck_tile_count(products[i].matrix.rows);
   uint32_t per_tile = token_units(d);
-  taker t = {.units = ck_division_units(d, total)};
+  taker t = taker_of(d, total);
   while (take(&t, d)) {
     uint32_t token = t.unit % per_tile * d->tokens_at_once;
     uint32_t end_token = token + least(d->tokens_at_once, d->tokens - token);
     uint32_t first = t.unit / per_tile * d->tiles_at_once;
-    uint32_t end = first + least(d->tiles_at_once, total - first);
+    uint32_t end = first + least(d->tiles_at_once * t.count, total - first);
     uint32_t start = 0;
     for (uint32_t i = 0; i < count; i++) {
       const ck_matrix *matrix = &products[i].matrix;
@@ -191,7 +204,7 @@ void ck_multiply_part(
       const uint8_t *next = matrix->data + ck_tile_bytes(matrix->type, matrix->cols) * to;
       if (to == tiles && i + 1 < count) next = products[i + 1].matrix.data;
       if (t.last && end <= start) next = d->next;
-      multiply(kernels, matrix, input, &products[i].output, from, to, token, end_token, next);
+      multiply(kernels, matrix, input, &products[i].output, from, to, d->tiles_at_once, token, end_token, next);
     }
   }
 }
@@ -203,14 +216,15 @@ void ck_multiply_gated_part(
   uint32_t total = ck_tile_count(gate->rows);
   size_t tile_bytes = ck_tile_bytes(gate->type, gate->cols);
   uint32_t per_tile = token_units(d);
-  taker t = {.units = ck_division_units(d, total)};
+  taker t = taker_of(d, total);
   while (take(&t, d)) {
     uint32_t token = t.unit % per_tile * d->tokens_at_once;
     uint32_t end_token = token + least(d->tokens_at_once, d->tokens - token);
     uint32_t first = t.unit / per_tile * d->tiles_at_once;
-    uint32_t end = first + least(d->tiles_at_once, total - first);
+    uint32_t end = first + least(d->tiles_at_once * t.count, total - first);
     const uint8_t *next = t.last ? d->next : gate->data + tile_bytes * end;
-    multiply_gated(kernels, gate, up, input, output, first, end, token, end_token, next);
+    multiply_gated(
+        kernels, gate, up, input, output, first, end, d->tiles_at_once, token, end_token, next);
   }
 }
 

@@ -105,6 +105,17 @@ uint32_t ck_counter_take(ck_counter *counter) {
   return __atomic_fetch_add(&counter->next, 1, __ATOMIC_SEQ_CST);
 }
 
+uint32_t ck_counter_take_run(ck_counter *counter, uint32_t limit, uint32_t most_taken, uint32_t *count) {
+  uint32_t seen = load(&counter->next);
+  if (seen >= limit) return limit;
+  // A quarter of what is left, so that others find something until near the end.
+  uint32_t wanted = most(least((limit - seen) / 4, most_taken), 1);
+  uint32_t taken = __atomic_fetch_add(&counter->next, wanted, __ATOMIC_SEQ_CST);
+  if (taken >= limit) return limit;
+  *count = least(wanted, limit - taken);
+  return taken;
+}
+
 uint32_t ck_counter_take_below(ck_counter *counter, uint32_t limit) {
   if (load(&counter->next) >= limit) return limit;
   uint32_t taken = ck_counter_take(counter);

@@ -435,12 +435,17 @@ uint32_t ck_counter_take_below(ck_counter *counter, uint32_t limit);
 
 // ---------------------------------------------------------------- products, divided among threads
 
+/// Takes some numbers below `limit` at once, at most `most_taken`, and fewer as they run out: the first of them, and how many in
+/// `count`; the limit, and no count, where none is left.
+uint32_t ck_counter_take_run(ck_counter *counter, uint32_t limit, uint32_t most_taken, uint32_t *count);
+
 /// How threads divide the products of one input: into units of some tiles and tokens. The first `workers` parts of them, one behind
 /// the other, belong to a worker each, who takes its own in order, so that memory can be asked for ahead, and then what others have
 /// not come to. Every worker calls with the same division but for `worker` and `next`.
 typedef struct ck_division {
   uint32_t tokens;
   uint32_t tokens_at_once;
+  /// Of a unit; with few tokens memory is asked for so many tiles ahead.
   uint32_t tiles_at_once;
   uint32_t worker;
   uint32_t workers;
