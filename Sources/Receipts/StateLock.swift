@@ -36,5 +36,9 @@ public final class StateLock: Sendable {
     return Int32(String(decoding: bytes.prefix(max(0, n)).prefix { $0 != 0x0A }, as: UTF8.self)) ?? 0
   }
 
-  deinit { _ = close(descriptor) }
+  deinit {
+    // Not left to the close: a child that is about to become another program has the lock open for that moment too.
+    _ = flock(descriptor, LOCK_UN)
+    _ = close(descriptor)
+  }
 }

@@ -140,7 +140,11 @@ public struct ModelPull: Sendable {
     progress(PullProgress(state: .starting))
     try makeDirectory(store.directory)
     let lock = try takeLock()
-    defer { close(lock) }
+    defer {
+      // Not left to the close: a child that is about to become another program has the lock open for that moment too.
+      flock(lock, LOCK_UN)
+      close(lock)
+    }
     var stated = digest
     switch source {
     case .catalog(let model):
