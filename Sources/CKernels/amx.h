@@ -14,6 +14,8 @@
 
 #include <immintrin.h>
 
+#include "unpack.h"
+
 enum {
   // the tiles: sums (16 tokens, 16 rows), digits (16 tokens, columns), weights (columns / 2, 16 rows of 2)
   SUMS = 0,
@@ -29,7 +31,6 @@ enum {
   RING = 4,
   // with fewer tokens of a group the AVX-512 level is faster
   FEW_TOKENS = 12,
-  MAX_GROUPS = CK_MAX_TOKENS / CK_GROUP + 1,
 };
 
 // 32 columns of 16 rows, with the factors of N1 item 3.
@@ -114,14 +115,6 @@ CK_INLINE __m512i weights_of_stored(const ck_shape s, const meanings m, __m512i 
   low = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_sub_epi32(low, _mm512_set1_epi32(s.bias))));
   high = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_sub_epi32(high, _mm512_set1_epi32(s.bias))));
   return _mm512_mask_mov_epi16(_mm512_srli_epi32(low, 16), 0xaaaaaaaa, high);
-}
-
-// Bits `shift` ... of every byte moved to bit `to`, where `mask` keeps them.
-CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
-  __m512i at = shift > to ? _mm512_srli_epi16(v, (unsigned)(shift - to))
-      : shift < to        ? _mm512_slli_epi16(v, (unsigned)(to - shift))
-                          : v;
-  return _mm512_and_si512(at, _mm512_set1_epi8((char)mask));
 }
 
 CK_INLINE void widen(
@@ -240,45 +233,82 @@ CK_INLINE void scale_block(
   }
 }
 
-// Where the chains of N1 item 3 are: (16 tokens, 16 rows) each, of a group and a tile.
-typedef struct chains {
-  float *values;
-  size_t group_step;
+// What is multiplied: some tiles of 16 rows with some groups of 16 tokens.
+typedef struct job {
+  const ck_matrix *matrix;
+  uint32_t tile;
+  uint32_t tiles;
+  ck_profile profile;
+  const uint8_t *ahead;
+  // the first block of group 0; groups are `stride` blocks apart
+  const ck_group_block *x;
+  size_t stride;
+  uint32_t first_group;
+  uint32_t end_group;
+  // the tokens that are wanted, of those of the groups
+  uint32_t token;
+  uint32_t end_token;
+  // of tile 0 and `token`, (tokens, 16 rows); tiles are `tile_step` on
+  float *dst;
   size_t tile_step;
-} chains;
+} job;
 
-// `count` blocks of some tiles with `groups` times 16 tokens, one stream of blocks through the unit.
-// - x: the first block of the first group; groups are `stride` blocks apart
-// - to: sums of the blocks before
+CK_INLINE bool is_wanted(const job *j, uint32_t token) {
+  return token >= j->token && token < j->end_token;
+}
+
+// The chains of N1 item 3 of a group and a tile, between two runs of blocks: zero before the first.
+CK_INLINE void load_chains(const job *j, uint32_t group, uint32_t tile, bool zero, __m512 acc[CK_GROUP]) {
+  const uint32_t first = group * CK_GROUP;
+  const float *from = j->dst + j->tile_step * tile + ((ptrdiff_t)first - j->token) * 16;
+  const bool whole = is_wanted(j, first) && is_wanted(j, first + CK_GROUP - 1);
+  if (zero || !whole) {
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < CK_GROUP; t++) acc[t] = _mm512_setzero_ps();
+    if (zero) return;
+  }
+#pragma clang loop unroll(full)
+  for (uint32_t t = 0; t < CK_GROUP; t++) {
+    if (whole || is_wanted(j, first + t)) acc[t] = _mm512_loadu_ps(from + 16 * t);
+  }
+}
+
+CK_INLINE void store_chains(const job *j, uint32_t group, uint32_t tile, const __m512 acc[CK_GROUP]) {
+  const uint32_t first = group * CK_GROUP;
+  float *to = j->dst + j->tile_step * tile + ((ptrdiff_t)first - j->token) * 16;
+  const bool whole = is_wanted(j, first) && is_wanted(j, first + CK_GROUP - 1);
+#pragma clang loop unroll(full)
+  for (uint32_t t = 0; t < CK_GROUP; t++) {
+    if (whole || is_wanted(j, first + t)) _mm512_storeu_ps(to + 16 * t, acc[t]);
+  }
+}
+
+// Blocks start ..< start + count of the job, one stream of blocks through the unit.
 CK_INLINE void run(
-    unit *u, const chain kind, const uint32_t digits, wide_block wide[][RUN], uint32_t tiles, uint32_t count,
-    const ck_group_block *x, size_t stride, uint32_t groups, const chains to) {
+    unit *u, const chain kind, const uint32_t digits, const job *j, wide_block wide[][RUN], uint32_t start,
+    uint32_t count) {
   // one line more than needed: a load must not look like one of what is being stored 4,096 bytes away
   _Alignas(64) float sums[RING][(kind == PLAIN || kind == MINIMUM ? 256 : 512) + 16];
   __m512 acc[CK_GROUP];
-  const uint32_t total = count * tiles * groups;
-  const ck_group_block *in = x;
+  const uint32_t total = count * j->tiles * (j->end_group - j->first_group);
   // the block that goes in, and the one that comes out
+  const ck_group_block *in = j->x + j->stride * j->first_group + start;
+  const ck_group_block *out = in;
   uint32_t b = 0, tile = 0;
-  uint32_t done = 0, done_tile = 0;
-  float *group = to.values;
+  uint32_t done = 0, done_tile = 0, group = j->first_group;
   for (uint32_t i = 0; i < total + LAG; i++) {
     if (i < total) multiply_block(u, kind, digits, &wide[tile][b], in + b);
     // Older sums are scaled while the unit is at work.
     if (i >= LAG) {
-      if (done == 0) {
-#pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < CK_GROUP; t++) acc[t] = _mm512_load_ps(group + to.tile_step * done_tile + 16 * t);
-      }
-      scale_block(kind, &wide[done_tile][done], x + done, sums[(i - LAG) % RING], acc);
+      if (done == 0) load_chains(j, group, done_tile, start == 0, acc);
+      scale_block(kind, &wide[done_tile][done], out + done, sums[(i - LAG) % RING], acc);
       if (++done == count) {
-#pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < CK_GROUP; t++) _mm512_store_ps(group + to.tile_step * done_tile + 16 * t, acc[t]);
+        store_chains(j, group, done_tile, acc);
         done = 0;
-        if (++done_tile == tiles) {
+        if (++done_tile == j->tiles) {
           done_tile = 0;
-          x += stride;
-          group += to.group_step;
+          out += j->stride;
+          group++;
         }
       }
     }
@@ -286,24 +316,23 @@ CK_INLINE void run(
       store_block(u, kind, sums[i % RING]);
       if (++b == count) {
         b = 0;
-        if (++tile == tiles) {
+        if (++tile == j->tiles) {
           tile = 0;
-          in += stride;
+          in += j->stride;
         }
       }
     }
   }
 }
 
-#define RUN_OF(name, kind)                                                                                                \
-  static __attribute__((noinline)) void name(                                                                             \
-      unit *u, uint32_t digits, wide_block wide[][RUN], uint32_t tiles, uint32_t count, const ck_group_block *x,          \
-      size_t stride, uint32_t groups, const chains *to) {                                                                 \
-    if (digits == 1) {                                                                                                    \
-      run(u, kind == APART ? PLAIN : kind, 1, wide, tiles, count, x, stride, groups, *to);                                \
-    } else {                                                                                                              \
-      run(u, kind, 2, wide, tiles, count, x, stride, groups, *to);                                                        \
-    }                                                                                                                     \
+#define RUN_OF(name, kind)                                                                           \
+  static __attribute__((noinline)) void name(                                                        \
+      unit *u, const job *j, wide_block wide[][RUN], uint32_t start, uint32_t count) {               \
+    if (j->profile == CK_A8) {                                                                       \
+      run(u, kind == APART ? PLAIN : kind, 1, j, wide, start, count);                                \
+    } else {                                                                                         \
+      run(u, kind, 2, j, wide, start, count);                                                        \
+    }                                                                                                \
   }
 
 RUN_OF(run_plain, PLAIN)
@@ -312,26 +341,11 @@ RUN_OF(run_minimum, MINIMUM)
 RUN_OF(run_halves, HALVES)
 RUN_OF(run_halves_minimum, HALVES_MINIMUM)
 
-typedef struct job {
-  const ck_matrix *matrix;
-  uint32_t tile;
-  uint32_t tiles;
-  ck_profile profile;
-  const uint8_t *ahead;
-  // the first block of the first group
-  const ck_group_block *x;
-  size_t stride;
-  uint32_t groups;
-  chains to;
-} job;
-
-// Some tiles of 16 rows with some times 16 tokens.
 CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
   _Alignas(64) wide_block wide[CK_MAX_TILES][RUN];
   const ck_traits *traits = ck_traits_of(j->matrix->type);
   const meanings m = meanings_of(s);
   const uint32_t blocks = j->matrix->cols / 32;
-  const uint32_t digits = j->profile == CK_A8 ? 1 : 2;
   const size_t tile_bytes = ck_tile_bytes(j->matrix->type, j->matrix->cols);
   const size_t scales_bytes = ck_scales_bytes(traits, j->matrix->cols);
   const size_t quants_bytes = (size_t)(s.low_bits + s.high_bits) * 64;
@@ -353,23 +367,22 @@ CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
         widen(s, m, scales, header, quants, &wide[i][b]);
       }
     }
-    const ck_group_block *x = j->x + start;
     switch (s.scales) {
       case CK_SCALES_NONE: break;
       case CK_SCALES_D:
       case CK_SCALES_SUPER:
         // 128 * 16,383 * 32 is more than 2^24
         if (j->profile == CK_A15 && (s.low_bits == 8 || s.codebook)) {
-          run_apart(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to);
+          run_apart(u, j, wide, start, count);
         } else {
-          run_plain(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to);
+          run_plain(u, j, wide, start, count);
         }
         break;
       case CK_SCALES_DM:
-      case CK_SCALES_SUPER_MIN: run_minimum(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to); break;
-      case CK_SCALES_HALVES: run_halves(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to); break;
+      case CK_SCALES_SUPER_MIN: run_minimum(u, j, wide, start, count); break;
+      case CK_SCALES_HALVES: run_halves(u, j, wide, start, count); break;
       case CK_SCALES_HALVES_MIN:
-        run_halves_minimum(u, digits, wide, j->tiles, count, x, j->stride, j->groups, &j->to);
+        run_halves_minimum(u, j, wide, start, count);
         break;
     }
   }
@@ -403,26 +416,21 @@ static void products(
   uint32_t from = most(token, first * CK_GROUP);
   uint32_t to = least(end, last * CK_GROUP);
   bool halves = traits->scales == CK_SCALES_HALVES || traits->scales == CK_SCALES_HALVES_MIN;
-  // Whole groups are computed where they belong, others aside, since they have places that are no tokens'.
-  _Alignas(64) float aside[MAX_GROUPS * CK_MAX_TILES * CK_GROUP * 16];
-  bool whole = from % CK_GROUP == 0 && to % CK_GROUP == 0;
   job j = {
       .matrix = matrix,
       .tile = tile,
       .tiles = tiles,
       .profile = input->profile,
       .ahead = ahead,
-      .x = (const ck_group_block *)(const void *)(input->groups + input->group_stride * first),
+      .x = (const ck_group_block *)(const void *)input->groups,
       .stride = input->group_stride / sizeof(ck_group_block),
-      .groups = last - first,
-      .to = {aside, (size_t)tiles * CK_GROUP * 16, CK_GROUP * 16},
+      .first_group = first,
+      .end_group = last,
+      .token = from,
+      .end_token = to,
+      .dst = dst + (size_t)(from - token) * 16,
+      .tile_step = (size_t)tokens * 16,
   };
-  if (whole) j.to = (chains){dst + (size_t)(from - token) * 16, CK_GROUP * 16, (size_t)tokens * 16};
-  for (uint32_t i = 0; i < tiles; i++) {
-    for (uint32_t g = 0; g < j.groups; g++) {
-      memset(j.to.values + j.to.group_step * g + j.to.tile_step * i, 0, CK_GROUP * 16 * sizeof(float));
-    }
-  }
   unit u;
   TILE_BEGIN(&u, halves ? 16 : 32);
   switch (matrix->type) {
@@ -432,15 +440,6 @@ static void products(
     case CK_BF16: break;
   }
   TILE_END(&u);
-  for (uint32_t t = from; t < to && !whole;) {
-    uint32_t group = t / CK_GROUP;
-    uint32_t count = least(to, (group + 1) * CK_GROUP) - t;
-    for (uint32_t i = 0; i < tiles; i++) {
-      const float *chain = aside + j.to.group_step * (group - first) + j.to.tile_step * i + t % CK_GROUP * 16;
-      memcpy(dst + ((size_t)i * tokens + (t - token)) * 16, chain, (size_t)count * 16 * sizeof(float));
-    }
-    t += count;
-  }
   const struct {
     uint32_t first;
     uint32_t end;

@@ -76,6 +76,7 @@ CK_INLINE lanes w_float(words x) { return _mm512_cvtepi32_ps(x); }
 #define SCORE_MAX_ROWS 6
 #define MIX_VECTORS 4
 #include "lanes.h"
+#include "unpack.h"
 
 // ---------------------------------------------------------------- activations
 
@@ -91,6 +92,8 @@ CK_INLINE unsigned low_bits_of(ck_profile profile) {
 static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
   uint8_t *to = out;
   float top = ck_profile_top(profile);
+  // What other threads have computed is in their caches: asked for all at once, it takes one way instead of many.
+  for (uint32_t i = 0; i < cols; i += 16) _mm_prefetch((const char *)(x + i), _MM_HINT_T0);
   __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   for (uint32_t b = 0; b < cols / 32; b++, to += record_bytes(profile)) {
     __m512 x0 = _mm512_loadu_ps(x + (size_t)b * 32);
@@ -145,46 +148,6 @@ static void blocks_read(
 }
 
 // ---------------------------------------------------------------- weights
-
-// Bits `shift` ... of every byte moved to bit `to`, where `mask` keeps them.
-CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
-  __m512i at = shift > to ? _mm512_srli_epi16(v, (unsigned)(shift - to))
-      : shift < to        ? _mm512_slli_epi16(v, (unsigned)(to - shift))
-                          : v;
-  return _mm512_and_si512(at, _mm512_set1_epi8((char)mask));
-}
-
-// The eight groups of 32 columns as unsigned bytes.
-CK_INLINE void unpack(const ck_shape s, const uint8_t *quants, __m512i w[8]) {
-  const uint8_t *high = quants + s.low_bits * 64;
-  for (int g = 0; g < 8; g++) {
-    if (s.low_bits == 8) {
-      w[g] = _mm512_loadu_si512(quants + 64 * g);
-    } else if (s.low_bits == 4) {
-      w[g] = moved(_mm512_loadu_si512(quants + 64 * (g % 4)), g / 4 * 4, 0, 15);
-    } else {
-      w[g] = moved(_mm512_loadu_si512(quants + 64 * (g / 4)), g % 4 * 2, 0, 3);
-    }
-  }
-  if (s.high_bits == 1) {
-    __m512i bits = _mm512_loadu_si512(high);
-    for (int g = 0; g < 8; g++) {
-      w[g] = _mm512_or_si512(w[g], moved(bits, g, s.low_bits, 1 << s.low_bits));
-    }
-  }
-  if (s.high_bits == 2) {
-    for (int g = 0; g < 8; g++) {
-      __m512i bits = _mm512_loadu_si512(high + 64 * (g / 4));
-      w[g] = _mm512_or_si512(w[g], moved(bits, g % 4 * 2, s.low_bits, 3 << s.low_bits));
-    }
-  }
-  if (s.codebook) {
-    const __m512i table = _mm512_broadcast_i32x4(_mm_setr_epi8(
-        1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153, (char)166, (char)181, (char)197,
-        (char)217, (char)241));
-    for (int g = 0; g < 8; g++) w[g] = _mm512_shuffle_epi8(table, w[g]);
-  }
-}
 
 CK_INLINE __m512i broadcast(const uint8_t *p) {
   int32_t word;
@@ -494,24 +457,25 @@ static void products(
     return;
   }
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
-  ck_ahead from = ck_ahead_of(tile_bytes, distance_to(ahead, matrix->data + tile_bytes * tile));
+  job j = {
+      .tile = matrix->data + tile_bytes * tile,
+      .scales_bytes = ck_scales_bytes(ck_traits_of(matrix->type), matrix->cols),
+      .ahead = ck_ahead_of(tile_bytes, distance_to(ahead, matrix->data + tile_bytes * tile)),
+      .blocks = matrix->cols / 32,
+      .records = input->blocks + input->block_stride * token,
+      .stride = input->block_stride,
+      .tokens = tokens,
+      .dst = dst,
+  };
   for (uint32_t i = 0; i < tiles; i++) {
-    job j = {
-        .tile = matrix->data + tile_bytes * (tile + i),
-        .scales_bytes = ck_scales_bytes(ck_traits_of(matrix->type), matrix->cols),
-        .ahead = from,
-        .blocks = matrix->cols / 32,
-        .records = input->blocks + input->block_stride * token,
-        .stride = input->block_stride,
-        .tokens = tokens,
-        .dst = dst + (size_t)i * tokens * 16,
-    };
     switch (matrix->type) {
       CK_BLOCK_TYPES(RUN_TYPE)
       case CK_F32:
       case CK_F16:
       case CK_BF16: break;
     }
+    j.tile += tile_bytes;
+    j.dst += (size_t)tokens * 16;
   }
 }
 

@@ -184,21 +184,13 @@ size_t ck_quants_bytes(const ck_traits *traits) {
   return (size_t)(traits->low_bits + traits->high_bits) * 64;
 }
 
-static uint32_t super_header(const ck_traits *traits) {
-  return traits->scales == CK_SCALES_SUPER_MIN || traits->scales == CK_SCALES_HALVES_MIN ? 64 : 32;
-}
-
-static uint32_t super_per_block(const ck_traits *traits) {
-  return traits->scales == CK_SCALES_SUPER ? 16 : 32;
-}
-
 size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols) {
   size_t bytes = 0;
   switch (traits->scales) {
     case CK_SCALES_NONE: return 0;
     case CK_SCALES_D: bytes = (size_t)cols; break;
     case CK_SCALES_DM: bytes = (size_t)cols * 2; break;
-    default: bytes = (size_t)(cols / 256) * (super_header(traits) + 8 * super_per_block(traits)); break;
+    default: bytes = (size_t)(cols / 256) * (ck_super_header(traits) + 8 * ck_super_per_block(traits)); break;
   }
   return (bytes + 63) & ~(size_t)63;
 }
@@ -219,20 +211,6 @@ uint32_t ck_tile_count(uint32_t rows) {
 
 size_t ck_packed_bytes(ck_type type, uint32_t rows, uint32_t cols) {
   return ck_tile_bytes(type, cols) * ck_tile_count(rows);
-}
-
-const uint8_t *ck_scales_at(
-    const ck_traits *traits, const uint8_t *tile, uint32_t block, const uint8_t **header) {
-  const uint8_t *base = tile;
-  switch (traits->scales) {
-    case CK_SCALES_D: return base + (size_t)block * 32;
-    case CK_SCALES_DM: return base + (size_t)block * 64;
-    default: {
-      size_t per = super_per_block(traits);
-      *header = base + (size_t)(block / 8) * (super_header(traits) + 8 * per);
-      return *header + super_header(traits) + block % 8 * per;
-    }
-  }
 }
 
 static void store16(uint8_t *p, uint16_t value) {
@@ -275,7 +253,7 @@ static void put_block(
   }
   if (traits->block_values == 256) {
     store16(header + row * 2, in->d);
-    if (super_header(traits) == 64) store16(header + 32 + row * 2, in->m);
+    if (ck_super_header(traits) == 64) store16(header + 32 + row * 2, in->m);
   }
   uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
   uint8_t *high = low + traits->low_bits * 64;
@@ -325,7 +303,7 @@ void ck_block_packed(
   }
   if (header != NULL) {
     out->d = load16(header + row * 2);
-    if (super_header(traits) == 64) out->m = load16(header + 32 + row * 2);
+    if (ck_super_header(traits) == 64) out->m = load16(header + 32 + row * 2);
   }
   const uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
   const uint8_t *high = low + traits->low_bits * 64;

@@ -86,9 +86,28 @@ void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t o
 size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols);
 size_t ck_quants_bytes(const ck_traits *traits);
 
+// Bytes of the header of 256 columns' scales, and of a block's own behind it.
+CK_INLINE uint32_t ck_super_header(const ck_traits *traits) {
+  return traits->scales == CK_SCALES_SUPER_MIN || traits->scales == CK_SCALES_HALVES_MIN ? 64 : 32;
+}
+
+CK_INLINE uint32_t ck_super_per_block(const ck_traits *traits) {
+  return traits->scales == CK_SCALES_SUPER ? 16 : 32;
+}
+
 // The scales of a block; `header` becomes that of its 256 columns, where the type has one.
-const uint8_t *ck_scales_at(
-    const ck_traits *traits, const uint8_t *tile, uint32_t block, const uint8_t **header);
+CK_INLINE const uint8_t *ck_scales_at(
+    const ck_traits *traits, const uint8_t *tile, uint32_t block, const uint8_t **header) {
+  switch (traits->scales) {
+    case CK_SCALES_D: return tile + (size_t)block * 32;
+    case CK_SCALES_DM: return tile + (size_t)block * 64;
+    default: {
+      size_t per = ck_super_per_block(traits);
+      *header = tile + (size_t)(block / 8) * (ck_super_header(traits) + 8 * per);
+      return *header + ck_super_header(traits) + block % 8 * per;
+    }
+  }
+}
 
 // Where plane `bits` keeps the bits of a group: which vector of 64 bytes, shifted how far.
 CK_INLINE uint32_t ck_plane_vector(uint32_t bits, uint32_t group) {
@@ -129,7 +148,7 @@ typedef struct ck_group_block {
 _Static_assert(sizeof(ck_group_block) % 64 == 0, "tiles are lines");
 
 enum {
-  // tokens that `products` may be asked for at once, and tiles
+  // tokens that `products` may be asked for at once, and tiles; of a single token, that many tiles
   CK_MAX_TOKENS = 64,
   CK_MAX_TILES = 4,
 };

@@ -34,15 +34,39 @@ void ck_blocks_read(
   ck_kernels_at(level)->blocks_read(profile, blocks, block, v, d, s);
 }
 
+// Tiles that one call of `products` takes, and how many further on is what it asks for.
+typedef struct stride {
+  uint32_t tiles;
+  uint32_t ahead;
+} stride;
+
+// Few tokens: several tiles at once keep more loads and chains in flight; of one token all but the last few, whose following is
+// elsewhere. A tile unit takes the digits of activations once for all.
+static stride stride_for(const ck_kernels *kernels, uint32_t tokens, uint32_t tiles_left, uint32_t most_tiles) {
+  if (tokens > CK_MAX_TOKENS / CK_MAX_TILES && kernels->group == NULL) most_tiles = 1;
+  uint32_t ahead = least(CK_MAX_TILES, most_tiles);
+  if (tokens == 1 && tiles_left > ahead) return (stride){least(tiles_left - ahead, CK_MAX_TOKENS), ahead};
+  uint32_t tiles = least(tiles_left, ahead);
+  return (stride){tiles, tiles};
+}
+
 // What the tiles of one call read next: those behind them, or what the caller goes on with.
 static const uint8_t *after(
     const ck_matrix *matrix, size_t tile_bytes, uint32_t tile, uint32_t end_tile, const uint8_t *next) {
   return tile < end_tile || next == NULL ? matrix->data + tile_bytes * tile : next;
 }
 
-// Few tokens: several tiles at once keep more loads and chains in flight. A tile unit takes the digits of activations once for all.
-static uint32_t tiles_for(const ck_kernels *kernels, uint32_t tokens) {
-  return kernels->group != NULL || tokens <= CK_MAX_TOKENS / CK_MAX_TILES ? CK_MAX_TILES : 1;
+enum {
+  // from so many on, what `emit` writes no longer lies in the first level cache
+  MANY_TOKENS = 32,
+};
+
+// Asks for the memory that `emit` will write, one place for each token, while the products are computed.
+static void expect(const ck_output *output, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens) {
+  for (uint32_t t = 0; t < tokens; t++) {
+    const float *to = output->values + output->stride * (token + t) + (size_t)tile * CK_TILE_ROWS;
+    for (uint32_t i = 0; i < tiles; i++) __builtin_prefetch(to + (size_t)i * CK_TILE_ROWS, 1, 2);
+  }
 }
 
 static void emit(
@@ -54,6 +78,10 @@ static void emit(
     for (uint32_t t = 0; t < tokens; t++) {
       const float *from = products + ((size_t)i * tokens + t) * CK_TILE_ROWS;
       float *to = output->values + output->stride * (token + t) + row;
+      if (lanes == CK_TILE_ROWS && output->bias == NULL && output->residual == NULL) {
+        memcpy(to, from, CK_TILE_ROWS * sizeof(float));
+        continue;
+      }
       float sums[CK_TILE_ROWS];
       memcpy(sums, from, sizeof sums);
       if (output->bias != NULL) {
@@ -80,12 +108,14 @@ static void multiply(
     const uint8_t *next) {
   _Alignas(64) float products[CK_MAX_TILES * CK_MAX_TOKENS * CK_TILE_ROWS];
   size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
-  uint32_t tiles_at_once = least(tiles_for(kernels, end_token - first_token), most_tiles);
   for (uint32_t token = first_token; token < end_token; token += CK_MAX_TOKENS) {
     uint32_t tokens = least(end_token - token, CK_MAX_TOKENS);
-    for (uint32_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
-      uint32_t tiles = least(end_tile - tile, tiles_at_once);
-      const uint8_t *ahead = after(matrix, tile_bytes, tile + tiles, end_tile, next);
+    uint32_t tiles;
+    for (uint32_t tile = first_tile; tile < end_tile; tile += tiles) {
+      stride at_once = stride_for(kernels, end_token - first_token, end_tile - tile, most_tiles);
+      tiles = at_once.tiles;
+      const uint8_t *ahead = after(matrix, tile_bytes, tile + at_once.ahead, end_tile, next);
+      if (tokens >= MANY_TOKENS) expect(output, tile, tiles, token, tokens);
       kernels->products(matrix, input, tile, tiles, token, tokens, ahead, products);
       emit(matrix, output, tile, tiles, token, tokens, products);
     }
@@ -101,12 +131,13 @@ static void multiply_gated(
   ck_output plain = {.values = output->values, .stride = output->stride};
   size_t gate_bytes = ck_tile_bytes(gate->type, gate->cols);
   size_t up_bytes = ck_tile_bytes(up->type, up->cols);
-  uint32_t tiles_at_once = least(tiles_for(kernels, end_token - first_token), most_tiles);
   for (uint32_t token = first_token; token < end_token; token += CK_MAX_TOKENS) {
     uint32_t tokens = least(end_token - token, CK_MAX_TOKENS);
-    for (uint32_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
-      uint32_t tiles = least(end_tile - tile, tiles_at_once);
+    uint32_t tiles;
+    for (uint32_t tile = first_tile; tile < end_tile; tile += tiles) {
+      tiles = stride_for(kernels, end_token - first_token, end_tile - tile, most_tiles).ahead;
       const uint8_t *ahead = after(gate, gate_bytes, tile + tiles, end_tile, next);
+      if (tokens >= MANY_TOKENS) expect(output, tile, tiles, token, tokens);
       kernels->products(gate, input, tile, tiles, token, tokens, up->data + up_bytes * tile, gates);
       kernels->products(up, input, tile, tiles, token, tokens, ahead, ups);
       kernels->gate(ups, tiles * tokens * CK_TILE_ROWS, gates);
