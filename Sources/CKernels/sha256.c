@@ -1,7 +1,9 @@
-// sha256.c: SHA-256 (FIPS 180-4), portable and with the SHA extensions of x86, chosen at run time.
+// sha256.c: SHA-256 (FIPS 180-4), portable, with the SHA extensions of x86, and of 16 messages at once with AVX-512, chosen at run
+// time.
 // Leaves out every other hash. Start at compress_portable, which follows section 6.2.2 word for word.
 #include "sha256.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -74,6 +76,102 @@ static void compress_portable(uint32_t state[8], const uint8_t *blocks, size_t c
 }
 
 #if defined(__x86_64__)
+enum {
+  // messages that are hashed side by side
+  LANES = 16,
+};
+
+#define WIDE __attribute__((target("avx512f,avx512bw")))
+
+// Words of 16 blocks, one block a register, to one register for each word.
+WIDE static inline __attribute__((always_inline)) void transpose(__m512i w[16]) {
+  __m512i a[16];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32(w[i], w[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32(w[i], w[i + 1]);
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 16; i += 4) {
+    w[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+    w[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+    w[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+    w[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+  // Register 4i + j has word j + 4 * quarter of blocks 4i ..< 4i + 4 in each quarter.
+#pragma clang loop unroll(full)
+  for (int j = 0; j < 4; j++) {
+    __m512i low = _mm512_shuffle_i32x4(w[j], w[4 + j], 0x88);
+    __m512i high = _mm512_shuffle_i32x4(w[j], w[4 + j], 0xdd);
+    __m512i more_low = _mm512_shuffle_i32x4(w[8 + j], w[12 + j], 0x88);
+    __m512i more_high = _mm512_shuffle_i32x4(w[8 + j], w[12 + j], 0xdd);
+    a[j] = _mm512_shuffle_i32x4(low, more_low, 0x88);
+    a[8 + j] = _mm512_shuffle_i32x4(low, more_low, 0xdd);
+    a[4 + j] = _mm512_shuffle_i32x4(high, more_high, 0x88);
+    a[12 + j] = _mm512_shuffle_i32x4(high, more_high, 0xdd);
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 16; i++) w[i] = a[i];
+}
+
+// Section 6.2.2 for `count[l]` blocks at `from[l]` of each lane l; its word i is state[i][l].
+WIDE static void compress_lanes(uint32_t state[8][LANES], const uint8_t *const from[LANES], const size_t count[LANES]) {
+  static const uint8_t nothing[64];
+  const __m512i swap = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL));
+  __m512i s[8];
+  for (int i = 0; i < 8; i++) s[i] = _mm512_loadu_si512(state[i]);
+  size_t longest = 0;
+  for (int l = 0; l < LANES; l++) longest = count[l] > longest ? count[l] : longest;
+  for (size_t block = 0; block < longest; block++) {
+    __m512i w[16];
+    __mmask16 live = 0;
+#pragma clang loop unroll(full)
+    for (int l = 0; l < LANES; l++) {
+      const uint8_t *at = block < count[l] ? from[l] + 64 * block : nothing;
+      if (block < count[l]) live |= (__mmask16)(1u << l);
+      w[l] = _mm512_shuffle_epi8(_mm512_loadu_si512(at), swap);
+    }
+    transpose(w);
+    __m512i a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
+    for (int t = 0; t < 64; t += 16) {
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; i++) {
+        if (t > 0) {
+          const __m512i w15 = w[(i + 1) & 15], w2 = w[(i + 14) & 15];
+          __m512i s0 = _mm512_ternarylogic_epi32(
+              _mm512_ror_epi32(w15, 7), _mm512_ror_epi32(w15, 18), _mm512_srli_epi32(w15, 3), 0x96);
+          __m512i s1 = _mm512_ternarylogic_epi32(
+              _mm512_ror_epi32(w2, 17), _mm512_ror_epi32(w2, 19), _mm512_srli_epi32(w2, 10), 0x96);
+          w[i] = _mm512_add_epi32(_mm512_add_epi32(w[i], s0), _mm512_add_epi32(w[(i + 9) & 15], s1));
+        }
+        __m512i sum1 = _mm512_ternarylogic_epi32(
+            _mm512_ror_epi32(e, 6), _mm512_ror_epi32(e, 11), _mm512_ror_epi32(e, 25), 0x96);
+        __m512i choice = _mm512_ternarylogic_epi32(e, f, g, 0xca);
+        __m512i t1 = _mm512_add_epi32(
+            _mm512_add_epi32(h, _mm512_add_epi32(w[i], _mm512_set1_epi32((int)K[t + i]))),
+            _mm512_add_epi32(sum1, choice));
+        __m512i sum0 = _mm512_ternarylogic_epi32(
+            _mm512_ror_epi32(a, 2), _mm512_ror_epi32(a, 13), _mm512_ror_epi32(a, 22), 0x96);
+        __m512i majority = _mm512_ternarylogic_epi32(a, b, c, 0xe8);
+        h = g;
+        g = f;
+        f = e;
+        e = _mm512_add_epi32(d, t1);
+        d = c;
+        c = b;
+        b = a;
+        a = _mm512_add_epi32(t1, _mm512_add_epi32(sum0, majority));
+      }
+    }
+    const __m512i after[8] = {a, b, c, d, e, f, g, h};
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 8; i++) s[i] = _mm512_mask_add_epi32(s[i], live, s[i], after[i]);
+  }
+  for (int i = 0; i < 8; i++) _mm512_storeu_si512(state[i], s[i]);
+}
+
+static int has_lanes(void) { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
+
 // Four rounds a step. The instructions keep the state as (A,B,E,F) and (C,D,G,H); the message schedule
 // runs in a ring of four vectors: w[t] = msg2(msg1(w[t-16], w[t-12]) + w[t-7], w[t-4]).
 __attribute__((target("sha,sse4.1,ssse3"))) static void compress_sha_ni(
@@ -228,4 +326,111 @@ void hp_sha256_node(const uint8_t left[32], const uint8_t right[32], uint8_t out
   memcpy(both, left, 32);
   memcpy(both + 32, right, 32);
   prefixed(0x01, both, 64, out);
+}
+
+// ---------------------------------------------------------------- lines
+
+static void lines_apart(hp_sha256_line *lines, size_t count) {
+  const compress_fn f = compress();
+  for (size_t i = 0; i < count; i++) {
+    hp_sha256_line *line = &lines[i];
+    hp_sha256_ctx ctx;
+    hp_sha256_init(&ctx);
+    update(&ctx, line->bytes, line->body, f);
+    hp_sha256_ctx body = ctx;
+    final(&body, line->body_digest, f);
+    update(&ctx, line->bytes + line->body, line->size - line->body, f);
+    final(&ctx, line->digest, f);
+    prefixed(0x00, line->bytes, line->size, line->leaf);
+  }
+}
+
+#if defined(__x86_64__)
+// The last bytes of a message of `size` bytes, those from `start` on, with their padding. Returns how many blocks they are.
+// - size - start: at most 127
+static size_t pad(const uint8_t *data, size_t start, size_t size, uint8_t prefix_bytes, uint8_t out[192]) {
+  size_t rest = size - start;
+  size_t blocks = (rest + 9 + 63) / 64;
+  uint64_t bits = (uint64_t)(size + prefix_bytes) * 8;
+  memcpy(out, data + start, rest);
+  memset(out + rest, 0, 64 * blocks - rest);
+  out[rest] = 0x80;
+  store_be32(out + 64 * blocks - 8, (uint32_t)(bits >> 32));
+  store_be32(out + 64 * blocks - 4, (uint32_t)bits);
+  return blocks;
+}
+
+static void begin_lanes(uint32_t state[8][LANES]) {
+  for (int i = 0; i < 8; i++) {
+    for (int l = 0; l < LANES; l++) state[i][l] = initial[i];
+  }
+}
+
+static void take_lane(uint32_t state[8][LANES], size_t lane, uint8_t out[32]) {
+  for (int i = 0; i < 8; i++) store_be32(out + 4 * i, state[i][lane]);
+}
+
+// At most LANES lines, all with a body of 64 bytes at least and a seal of at most HP_SHA256_SEAL.
+static void lines_together(hp_sha256_line *lines, size_t count) {
+  _Alignas(64) uint32_t state[8][LANES], sealed[8][LANES];
+  uint8_t ends[2][LANES][192];
+  const uint8_t *from[LANES];
+  size_t blocks[LANES] = {0}, end_blocks[2][LANES] = {{0}};
+  const uint8_t *end_from[2][LANES];
+  for (size_t l = 0; l < LANES; l++) {
+    end_from[0][l] = ends[0][l];
+    end_from[1][l] = ends[1][l];
+    from[l] = ends[0][l];
+    if (l >= count) continue;
+    from[l] = lines[l].bytes;
+    blocks[l] = lines[l].body / 64;
+    end_blocks[0][l] = pad(lines[l].bytes, 64 * blocks[l], lines[l].body, 0, ends[0][l]);
+    end_blocks[1][l] = pad(lines[l].bytes, 64 * blocks[l], lines[l].size, 0, ends[1][l]);
+  }
+  begin_lanes(state);
+  compress_lanes(state, from, blocks);
+  memcpy(sealed, state, sizeof sealed);
+  compress_lanes(sealed, end_from[0], end_blocks[0]);
+  compress_lanes(state, end_from[1], end_blocks[1]);
+  for (size_t l = 0; l < count; l++) {
+    take_lane(sealed, l, lines[l].body_digest);
+    take_lane(state, l, lines[l].digest);
+  }
+  // The leaf hash: the prefix and 63 bytes, then whole blocks of the line, then its end.
+  size_t one[LANES] = {0};
+  for (size_t l = 0; l < count; l++) {
+    ends[0][l][0] = 0x00;
+    memcpy(ends[0][l] + 1, lines[l].bytes, 63);
+    one[l] = 1;
+    from[l] = lines[l].bytes + 63;
+    blocks[l] = (lines[l].size - 63) / 64;
+    end_blocks[1][l] = pad(lines[l].bytes, 63 + 64 * blocks[l], lines[l].size, 1, ends[1][l]);
+  }
+  begin_lanes(state);
+  compress_lanes(state, end_from[0], one);
+  compress_lanes(state, from, blocks);
+  compress_lanes(state, end_from[1], end_blocks[1]);
+  for (size_t l = 0; l < count; l++) take_lane(state, l, lines[l].leaf);
+}
+#endif
+
+void hp_sha256_lines(hp_sha256_line *lines, size_t count) {
+#if defined(__x86_64__)
+  // With few lines most lanes would be idle.
+  while (count > LANES / 2 && has_lanes()) {
+    const size_t some = count < LANES ? count : LANES;
+    bool fits = true;
+    for (size_t i = 0; i < some; i++) {
+      fits = fits && lines[i].body >= 64 && lines[i].size - lines[i].body <= HP_SHA256_SEAL;
+    }
+    if (fits) {
+      lines_together(lines, some);
+    } else {
+      lines_apart(lines, some);
+    }
+    lines += some;
+    count -= some;
+  }
+#endif
+  lines_apart(lines, count);
 }

@@ -326,8 +326,13 @@ public struct JournalCheck: Sendable {
   {
     let names = try files.retrying { () throws(FileError) in try files.list(directory) }
     let numbers = names.compactMap(JournalRecovery.number)
+    func path(_ number: Int) -> String { "\(directory)/\(JournalWriter.name(number)).jsonl" }
     var chain = Chain()
     var leaves: [SHA256Digest] = []
+    let rollups = RollupChecks(directory: directory, files: files)
+    // While a segment is put in its place the next one is read.
+    var ahead = keepsEntries ? nil : numbers.first.map { Reading(path($0), number: $0, files) }
+    defer { ahead?.wait() }
     for (i, number) in numbers.enumerated() {
       let name = JournalWriter.name(number)
       guard number == i + 1 else {
@@ -335,16 +340,16 @@ public struct JournalCheck: Sendable {
           file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
         break
       }
-      let path = "\(directory)/\(name).jsonl"
-      let status = try files.retrying { () throws(FileError) in try files.status(path) }
+      let read = try ahead?.result()
+      if ahead != nil, i + 1 < numbers.count {
+        ahead = Reading(path(numbers[i + 1]), number: numbers[i + 1], files)
+      }
       let summary: SegmentSummary
-      if !keepsEntries, let size = status?.size,
-        let whole = try SegmentScan.sum(path, size: size, number: number, chain: &chain, files: files)
-      {
-        bytes += size
+      if let read, let whole = read.sum(continuing: &chain) {
+        bytes += read.size
         summary = whole
       } else {
-        let content = try files.readAll(path)
+        let content = try files.readAll(path(number))
         bytes += content.count
         var sum = SegmentSummary(number: number, start: chain)
         let end = content.withUnsafeBytes { raw in
@@ -362,20 +367,91 @@ public struct JournalCheck: Sendable {
         summary = sum
       }
       leaves += summary.rows.map(\.leaf)
-      if damage == nil, names.contains("\(name).rollup"), number != numbers.last {
-        let index = try files.readAll("\(directory)/\(name).index")
-        let rollup = try files.readAll("\(directory)/\(name).rollup")
-        let made: (rollup: [UInt8], index: [UInt8])
-        do throws(LineError) { made = try Rollup.format(summary) } catch { made = ([], []) }
-        if made.rollup != rollup || made.index != index {
-          damage = Damage(
-            file: "\(name).rollup", offset: 0, found: "it does not sum up the segment beside it")
-        }
-      }
       if damage != nil { break }
+      if names.contains("\(name).rollup"), number != numbers.last {
+        rollups.begin(summary, good: Good(chain: chain, bytes: bytes))
+      }
+    }
+    // A rollup that is wrong comes before everything that was found in later segments.
+    if let wrong = try rollups.firstWrong() {
+      damage = Damage(
+        file: "\(JournalWriter.name(wrong.number)).rollup", offset: 0,
+        found: "it does not sum up the segment beside it")
+      chain = wrong.good.chain
+      bytes = wrong.good.bytes
+      leaves.removeLast(leaves.count - chain.receipts)
     }
     lines = chain.seq
     receipts = chain.receipts
     root = MerkleTree(leaves: leaves).root
+  }
+
+  /// How far all was good.
+  private struct Good: Sendable {
+    var chain: Chain
+    var bytes: Int
+  }
+
+  /// A segment that is being read by another thread.
+  private final class Reading: Sendable {
+    private let found = Mutex<Result<SegmentScan.Stretches, FileError>?>(nil)
+    private let underWay = DispatchGroup()
+
+    init(_ path: String, number: Int, _ files: any FileSystem) {
+      DispatchQueue.global().async(group: underWay) { [self] in
+        let result: Result<SegmentScan.Stretches, FileError>
+        do throws(FileError) {
+          let size = try files.retrying { () throws(FileError) in try files.status(path) }?.size ?? 0
+          result = .success(try SegmentScan.stretches(path, size: size, number: number, files: files))
+        } catch { result = .failure(error) }
+        found.withLock { $0 = result }
+      }
+    }
+
+    func wait() { underWay.wait() }
+
+    /// Waits for the end.
+    func result() throws(FileError) -> SegmentScan.Stretches? {
+      wait()
+      return try found.withLock { $0 }?.get()
+    }
+  }
+
+  /// Compares rollups with what their segments come to, beside the reading of later ones.
+  private final class RollupChecks: Sendable {
+    private struct Wrong {
+      let number: Int
+      let good: Good
+      /// nil where the files were read and differ.
+      let error: FileError?
+    }
+    private let directory: String
+    private let files: any FileSystem
+    private let first = Mutex<Wrong?>(nil)
+    private let underWay = DispatchGroup()
+
+    init(directory: String, files: any FileSystem) { (self.directory, self.files) = (directory, files) }
+
+    func begin(_ summary: SegmentSummary, good: Good) {
+      DispatchQueue.global().async(group: underWay) { [self] in
+        let base = "\(directory)/\(JournalWriter.name(summary.number))"
+        var error: FileError?
+        do throws(FileError) {
+          let index = try files.readAll(base + ".index")
+          let rollup = try files.readAll(base + ".rollup")
+          if let made = try? Rollup.format(summary), made.rollup == rollup, made.index == index { return }
+        } catch let unreadable { error = unreadable }
+        let wrong = Wrong(number: summary.number, good: good, error: error)
+        first.withLock { if summary.number < $0?.number ?? .max { $0 = wrong } }
+      }
+    }
+
+    /// Waits for all comparisons. Throws where the first that failed could not be made.
+    func firstWrong() throws(FileError) -> (number: Int, good: Good)? {
+      underWay.wait()
+      guard let wrong = first.withLock({ $0 }) else { return nil }
+      if let error = wrong.error { throw error }
+      return (wrong.number, wrong.good)
+    }
   }
 }

@@ -166,6 +166,16 @@ public struct Entry: Hashable, Sendable {
   static func parse(_ line: UnsafeRawBufferPointer, remembering text: inout String) throws(LineError) -> (
     entry: Entry, digest: SHA256Digest
   ) {
+    let (entry, seal) = try parseUnchecked(line, remembering: &text)
+    return (entry, try seal.check(line))
+  }
+
+  /// The same without the check of `h`.
+  static func parseUnchecked(_ line: UnsafeRawBufferPointer, remembering text: inout String) throws(LineError)
+    -> (
+      entry: Entry, seal: Seal
+    )
+  {
     guard line.count <= maximumLineBytes else {
       throw LineError(offset: maximumLineBytes, wanted: "a line of at most \(maximumLineBytes) bytes")
     }
@@ -201,9 +211,9 @@ public struct Entry: Hashable, Sendable {
     case .audit: record = .audit(try scanner.payload())
     }
     try scanner.digest("prev", &e.previous)
-    let digest = try scanner.seal()
+    let seal = try scanner.seal()
     text = scanner.remembered
-    return (Entry(envelope: e, record: record), digest)
+    return (Entry(envelope: e, record: record), seal)
   }
 
   public init(parsing line: [UInt8]) throws(LineError) {

@@ -130,14 +130,14 @@ enum SegmentScan {
 
   // MARK: Summing up
 
-  /// What a whole segment comes to when every line of it is right; nil when one is not, and `run` then says which.
+  /// Reads a whole segment without knowing what precedes it.
   ///
   /// The segment is never in memory as a whole: each core reads stretches of it and sums them up, without keeping a
   /// line. What a stretch expects before its first line is compared when the sums are put together.
   /// - size: bytes of the file
-  static func sum(
-    _ path: String, size: Int, number: Int, chain: inout Chain, files: any FileSystem
-  ) throws(FileError) -> SegmentSummary? {
+  static func stretches(
+    _ path: String, size: Int, number: Int, files: any FileSystem
+  ) throws(FileError) -> Stretches {
     let count = max(1, (size + stretchBytes - 1) / stretchBytes)
     let file = try files.retrying { () throws(FileError) in try files.open(path, .read) }
     defer { files.closeQuietly(file) }
@@ -147,29 +147,72 @@ enum SegmentScan {
       guard let stretch = stretch(file, range, size, number, files) else { return }
       found.withLock { $0[i] = stretch }
     }
-    var summary = SegmentSummary(number: number, start: chain)
-    for stretch in found.withLock({ $0 }) {
-      guard let stretch else { return nil }
-      guard let first = stretch.first else { continue }
-      guard misplaced(first, summary.end) == nil,
-        stretch.firstReceipt ?? summary.end.receipts == summary.end.receipts
-      else { return nil }
-      summary.add(stretch.summary)
+    return Stretches(number: number, size: size, all: found.withLock { $0 })
+  }
+
+  /// A segment, read but not yet put in its place.
+  struct Stretches: Sendable {
+    let number: Int
+    /// Bytes of the file.
+    let size: Int
+    fileprivate let all: [Stretch?]
+
+    /// What the segment comes to when every line of it is right and continues `chain`; nil when one is not, and
+    /// `SegmentScan.run` then says which.
+    func sum(continuing chain: inout Chain) -> SegmentSummary? {
+      var summary = SegmentSummary(number: number, start: chain)
+      for stretch in all {
+        guard let stretch else { return nil }
+        guard let first = stretch.first else { continue }
+        guard misplaced(first, summary.end) == nil,
+          stretch.firstReceipt ?? summary.end.receipts == summary.end.receipts
+        else { return nil }
+        summary.add(stretch.summary)
+      }
+      chain = summary.end
+      return summary
     }
-    chain = summary.end
-    return summary
   }
 
   /// What one thread reads at a time: it stays in a core's cache while it is parsed and hashed twice.
   private static let stretchBytes = 512 << 10
 
   /// The lines that begin within a range of a segment.
-  private struct Stretch: Sendable {
+  fileprivate struct Stretch: Sendable {
     /// nil when no line begins there.
     var first: Entry?
     /// The index of its first receipt.
     var firstReceipt: Int?
     var summary: SegmentSummary
+
+    /// Sums up the lines that follow. False when one is not right.
+    mutating func add(_ lines: [Unhashed]) -> Bool {
+      let digests = SHA256.lines(lines.lazy.map { ($0.line, $0.seal.body) })
+      for (line, digest) in zip(lines, digests) {
+        guard digest.body.w0 == line.seal.claimed else { return false }
+        let entry = line.entry
+        var leaf: SHA256Digest?
+        if case .receipt(let receipt) = entry.record {
+          leaf = digest.leaf
+          if firstReceipt == nil {
+            firstReceipt = receipt.index
+            summary.start.receipts = receipt.index
+            summary.end.receipts = receipt.index
+          }
+        }
+        if first == nil {
+          first = entry
+          summary.start.seq = entry.envelope.seq
+          summary.end.seq = entry.envelope.seq
+          summary.end.previous = entry.envelope.previous
+        }
+        guard SegmentScan.misplaced(entry, summary.end) == nil else { return false }
+        summary.add(
+          Placed(
+            entry: entry, digest: digest.whole, leaf: leaf, offset: line.offset, length: line.line.count))
+      }
+      return true
+    }
   }
 
   /// nil when a line is not right, or cannot be read.
@@ -208,33 +251,33 @@ enum SegmentScan {
       at = next
     }
     var text = ""
+    var together: [Unhashed] = []
+    together.reserveCapacity(linesTogether)
     while from + at < range.upperBound {
       guard let next = lineEnd(bytes, from: at) else { return nil }
       let line = UnsafeRawBufferPointer(rebasing: bytes[at..<next])
       // Which line is wrong, and why, is told by `run`.
-      guard let (entry, digest) = try? Entry.parse(line, remembering: &text) else { return nil }
-      var leaf: SHA256Digest?
-      if case .receipt(let receipt) = entry.record {
-        leaf = SHA256.leaf(line)
-        if stretch.firstReceipt == nil {
-          stretch.firstReceipt = receipt.index
-          stretch.summary.start.receipts = receipt.index
-          stretch.summary.end.receipts = receipt.index
-        }
+      guard let (entry, seal) = try? Entry.parseUnchecked(line, remembering: &text) else { return nil }
+      together.append(Unhashed(entry: entry, seal: seal, line: line, offset: from + at))
+      if together.count == linesTogether {
+        guard stretch.add(together) else { return nil }
+        together.removeAll(keepingCapacity: true)
       }
-      if stretch.first == nil {
-        stretch.first = entry
-        stretch.summary.start.seq = entry.envelope.seq
-        stretch.summary.end.seq = entry.envelope.seq
-        stretch.summary.end.previous = entry.envelope.previous
-      }
-      guard misplaced(entry, stretch.summary.end) == nil else { return nil }
-      stretch.summary.add(
-        Placed(entry: entry, digest: digest, leaf: leaf, offset: from + at, length: next - at))
       at = next
     }
-    return stretch
+    return stretch.add(together) ? stretch : nil
   }
+
+  /// A line whose seal is still to be checked.
+  private struct Unhashed {
+    let entry: Entry
+    let seal: Seal
+    let line: UnsafeRawBufferPointer
+    let offset: Int
+  }
+
+  /// As many as are hashed side by side.
+  private static let linesTogether = 16
 
   private static func misplaced(_ entry: Entry, _ chain: Chain) -> String? {
     let e = entry.envelope
@@ -430,7 +473,7 @@ struct SegmentSummary: Sendable {
     rows += next.rows
     for (key, sums) in next.totals { totals[key, default: ReceiptTotals()].add(sums) }
     kept += next.kept
-    for job in next.closed { close(job) }
+    if opened.isEmpty { closed += next.closed } else { for job in next.closed { close(job) } }
     opened.merge(next.opened) { $1 }
     lastSigned = next.lastSigned ?? lastSigned
     if let later = next.lastWitnessed { witness(later) }
@@ -443,7 +486,7 @@ struct SegmentSummary: Sendable {
   }
 
   private mutating func close(_ job: UInt64) {
-    if opened.removeValue(forKey: job) == nil { closed.append(job) }
+    if opened.isEmpty || opened.removeValue(forKey: job) == nil { closed.append(job) }
   }
 
   /// All entries that a start needs, in the journal's order.
