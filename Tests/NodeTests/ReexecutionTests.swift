@@ -158,10 +158,7 @@ struct ReexecutionTests {
   /// Each part of the tokens is generated with one number of threads and level of kernels, and verified with others.
   @Test func noHonestReceiptIsRefused() throws {
     let path = try #require(modelPath)
-    let environment = ProcessInfo.processInfo.environment
-    // Under the thread sanitizer a token takes many times as long.
-    let brief = environment["HOTPOT_SANITIZER"] == "thread" ? 600 : 1_500
-    let total = isHeavy ? Int(environment["HOTPOT_TOKENS"] ?? "") ?? 200_000 : brief
+    let total = isHeavy ? Int(ProcessInfo.processInfo.environment["HOTPOT_TOKENS"] ?? "") ?? 200_000 : 1_500
     let vocabulary = try Model(path: path).hyperparameters.vocabularySize
     // Scalar kernels take a second a token of a real model; HOTPOT_MODEL may name a small one.
     let isSmall = vocabulary < 4_096
