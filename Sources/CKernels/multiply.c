@@ -94,7 +94,7 @@ static void emit(
       if (lanes == CK_TILE_ROWS) {
         memcpy(to, sums, sizeof sums);
       } else {
-        memcpy(to, sums, lanes * sizeof(float));
+        for (uint32_t l = 0; l < lanes; l++) to[l] = sums[l];
       }
     }
   }

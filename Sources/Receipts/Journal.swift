@@ -2,6 +2,7 @@
 // One writer thread with group commit; the caller never waits unless it asks to. Leaves out signing (Notary.swift) and what
 // the records mean (Node). Start at Journal.open, then append.
 import Dispatch
+import Glibc
 import Synchronization
 
 /// A record on the disk.
@@ -439,11 +440,24 @@ public struct JournalCheck: Sendable {
         do throws(FileError) {
           let index = try files.readAll(base + ".index")
           let rollup = try files.readAll(base + ".rollup")
-          if let made = try? Rollup.format(summary), made.rollup == rollup, made.index == index { return }
+          if let made = try? Rollup.format(summary), same(made.rollup, rollup), same(made.index, index) {
+            return
+          }
         } catch let unreadable { error = unreadable }
         let wrong = Wrong(number: summary.number, good: good, error: error)
         first.withLock { if summary.number < $0?.number ?? .max { $0 = wrong } }
       }
+    }
+
+    /// As `==`, which compares an index of megabytes byte by byte.
+    private func same(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+      a.count == b.count
+        && a.withUnsafeBytes { a in
+          b.withUnsafeBytes { b in
+            guard let first = a.baseAddress, let second = b.baseAddress else { return true }
+            return memcmp(first, second, a.count) == 0
+          }
+        }
     }
 
     /// Waits for all comparisons. Throws where the first that failed could not be made.

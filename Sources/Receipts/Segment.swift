@@ -188,9 +188,10 @@ enum SegmentScan {
     /// Sums up the lines that follow. False when one is not right.
     mutating func add(_ lines: [Unhashed]) -> Bool {
       let digests = SHA256.lines(lines.lazy.map { ($0.line, $0.seal.body) })
-      for (line, digest) in zip(lines, digests) {
-        guard digest.body.w0 == line.seal.claimed else { return false }
-        let entry = line.entry
+      for i in lines.indices {
+        let digest = digests[i]
+        guard digest.body.w0 == lines[i].seal.claimed else { return false }
+        let entry = lines[i].entry
         var leaf: SHA256Digest?
         if case .receipt(let receipt) = entry.record {
           leaf = digest.leaf
@@ -209,7 +210,8 @@ enum SegmentScan {
         guard SegmentScan.misplaced(entry, summary.end) == nil else { return false }
         summary.add(
           Placed(
-            entry: entry, digest: digest.whole, leaf: leaf, offset: line.offset, length: line.line.count))
+            entry: entry, digest: digest.whole, leaf: leaf, offset: lines[i].offset,
+            length: lines[i].line.count))
       }
       return true
     }
@@ -269,7 +271,7 @@ enum SegmentScan {
   }
 
   /// A line whose seal is still to be checked.
-  private struct Unhashed {
+  fileprivate struct Unhashed {
     let entry: Entry
     let seal: Seal
     let line: UnsafeRawBufferPointer
