@@ -333,7 +333,10 @@ public struct JournalCheck: Sendable {
     let rollups = RollupChecks(directory: directory, files: files)
     // While a segment is put in its place the next one is read.
     var ahead = keepsEntries ? nil : numbers.first.map { Reading(path($0), number: $0, files) }
-    defer { ahead?.wait() }
+    defer {
+      ahead?.wait()
+      rollups.wait()
+    }
     for (i, number) in numbers.enumerated() {
       let name = JournalWriter.name(number)
       guard number == i + 1 else {
@@ -460,9 +463,11 @@ public struct JournalCheck: Sendable {
         }
     }
 
+    func wait() { underWay.wait() }
+
     /// Waits for all comparisons. Throws where the first that failed could not be made.
     func firstWrong() throws(FileError) -> (number: Int, good: Good)? {
-      underWay.wait()
+      wait()
       guard let wrong = first.withLock({ $0 }) else { return nil }
       if let error = wrong.error { throw error }
       return (wrong.number, wrong.good)
