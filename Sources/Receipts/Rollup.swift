@@ -62,19 +62,23 @@ enum Rollup {
 
   static func format(_ summary: SegmentSummary) throws(LineError) -> (rollup: [UInt8], index: [UInt8]) {
     let size = summary.rows.count * IndexRow.bytes
-    let index = [UInt8](unsafeUninitializedCapacity: size) { bytes, made in
-      let bytes = UnsafeMutableRawBufferPointer(bytes)
-      for (i, row) in summary.rows.enumerated() {
-        let at = i * IndexRow.bytes
-        row.leaf.withBytes {
-          UnsafeMutableRawBufferPointer(rebasing: bytes[at..<at + 32]).copyMemory(from: $0)
+    // Without rows there is nothing to fill: the empty array is one for all threads, and its count would be written.
+    let index =
+      size == 0
+      ? []
+      : [UInt8](unsafeUninitializedCapacity: size) { bytes, made in
+        let bytes = UnsafeMutableRawBufferPointer(bytes)
+        for (i, row) in summary.rows.enumerated() {
+          let at = i * IndexRow.bytes
+          row.leaf.withBytes {
+            UnsafeMutableRawBufferPointer(rebasing: bytes[at..<at + 32]).copyMemory(from: $0)
+          }
+          bytes.storeBytes(of: row.offset.littleEndian, toByteOffset: at + 32, as: UInt32.self)
+          bytes.storeBytes(of: row.length.littleEndian, toByteOffset: at + 36, as: UInt32.self)
+          bytes.storeBytes(of: row.job.littleEndian, toByteOffset: at + 40, as: UInt64.self)
         }
-        bytes.storeBytes(of: row.offset.littleEndian, toByteOffset: at + 32, as: UInt32.self)
-        bytes.storeBytes(of: row.length.littleEndian, toByteOffset: at + 36, as: UInt32.self)
-        bytes.storeBytes(of: row.job.littleEndian, toByteOffset: at + 40, as: UInt64.self)
+        made = size
       }
-      made = size
-    }
     let carried = summary.carried
     var header = Header()
     header.segment = summary.number
