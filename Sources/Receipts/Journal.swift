@@ -330,27 +330,31 @@ public struct JournalCheck: Sendable {
     func path(_ number: Int) -> String { "\(directory)/\(JournalWriter.name(number)).jsonl" }
     var chain = Chain()
     var leaves: [SHA256Digest] = []
-    let rollups = RollupChecks(directory: directory, files: files)
-    // While a segment is put in its place the next one is read.
-    var ahead = keepsEntries ? nil : numbers.first.map { Reading(path($0), number: $0, files) }
+    // While a segment is put in its place, the next one is read; while that ends, the rollup of the one before is compared.
+    var ahead = keepsEntries ? nil : numbers.first.map { read(path($0), number: $0, files) }
+    var rollup: Aside<Damage?>?
     defer {
       ahead?.wait()
-      rollups.wait()
+      rollup?.wait()
     }
     for (i, number) in numbers.enumerated() {
       let name = JournalWriter.name(number)
+      ahead?.wait()
+      damage = try rollup?.result() ?? nil
+      rollup = nil
+      if damage != nil { break }
       guard number == i + 1 else {
         damage = Damage(
           file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
         break
       }
-      let read = try ahead?.result()
+      let stretches = try ahead?.result()
       if ahead != nil, i + 1 < numbers.count {
-        ahead = Reading(path(numbers[i + 1]), number: numbers[i + 1], files)
+        ahead = read(path(numbers[i + 1]), number: numbers[i + 1], files)
       }
       let summary: SegmentSummary
-      if let read, let whole = read.sum(continuing: &chain) {
-        bytes += read.size
+      if let stretches, let whole = stretches.sum(continuing: &chain) {
+        bytes += stretches.size
         summary = whole
       } else {
         let content = try files.readAll(path(number))
@@ -373,104 +377,63 @@ public struct JournalCheck: Sendable {
       leaves += summary.rows.map(\.leaf)
       if damage != nil { break }
       if names.contains("\(name).rollup"), number != numbers.last {
-        rollups.begin(summary, good: Good(chain: chain, bytes: bytes))
+        rollup = compare(summary, with: "\(directory)/\(name)", files)
       }
     }
-    // A rollup that is wrong comes before everything that was found in later segments.
-    if let wrong = try rollups.firstWrong() {
-      damage = Damage(
-        file: "\(JournalWriter.name(wrong.number)).rollup", offset: 0,
-        found: "it does not sum up the segment beside it")
-      chain = wrong.good.chain
-      bytes = wrong.good.bytes
-      leaves.removeLast(leaves.count - chain.receipts)
-    }
+    if damage == nil { damage = try rollup?.result() ?? nil }
     lines = chain.seq
     receipts = chain.receipts
     root = MerkleTree(leaves: leaves).root
   }
+}
 
-  /// How far all was good.
-  private struct Good: Sendable {
-    var chain: Chain
-    var bytes: Int
+/// Reads a segment meanwhile.
+private func read(_ path: String, number: Int, _ files: any FileSystem) -> Aside<SegmentScan.Stretches> {
+  Aside { () throws(FileError) in
+    let size = try files.retrying { () throws(FileError) in try files.status(path) }?.size ?? 0
+    return try SegmentScan.stretches(path, size: size, number: number, files: files)
+  }
+}
+
+/// Compares a rollup and its index with what the segment beside them comes to, meanwhile.
+private func compare(
+  _ summary: SegmentSummary, with base: String, _ files: any FileSystem
+) -> Aside<Damage?> {
+  // As `==`, which compares an index of megabytes byte by byte.
+  @Sendable func same(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+    a.count == b.count && (a.isEmpty || memcmp(a, b, a.count) == 0)
+  }
+  return Aside { () throws(FileError) in
+    let index = try files.readAll(base + ".index")
+    let rollup = try files.readAll(base + ".rollup")
+    // What cannot be summed up has no right rollup.
+    if let made = try? Rollup.format(summary), same(made.rollup, rollup), same(made.index, index) {
+      return nil
+    }
+    return Damage(
+      file: "\(JournalWriter.name(summary.number)).rollup", offset: 0,
+      found: "it does not sum up the segment beside it")
+  }
+}
+
+/// Work on files that another thread does.
+private final class Aside<Value: Sendable>: Sendable {
+  private let found = Mutex<Result<Value, FileError>?>(nil)
+  private let underWay = DispatchGroup()
+
+  init(_ work: @escaping @Sendable () throws(FileError) -> Value) {
+    DispatchQueue.global().async(group: underWay) { [self] in
+      let result: Result<Value, FileError>
+      do throws(FileError) { result = .success(try work()) } catch { result = .failure(error) }
+      found.withLock { $0 = result }
+    }
   }
 
-  /// A segment that is being read by another thread.
-  private final class Reading: Sendable {
-    private let found = Mutex<Result<SegmentScan.Stretches, FileError>?>(nil)
-    private let underWay = DispatchGroup()
+  func wait() { underWay.wait() }
 
-    init(_ path: String, number: Int, _ files: any FileSystem) {
-      DispatchQueue.global().async(group: underWay) { [self] in
-        let result: Result<SegmentScan.Stretches, FileError>
-        do throws(FileError) {
-          let size = try files.retrying { () throws(FileError) in try files.status(path) }?.size ?? 0
-          result = .success(try SegmentScan.stretches(path, size: size, number: number, files: files))
-        } catch { result = .failure(error) }
-        found.withLock { $0 = result }
-      }
-    }
-
-    func wait() { underWay.wait() }
-
-    /// Waits for the end.
-    func result() throws(FileError) -> SegmentScan.Stretches? {
-      wait()
-      return try found.withLock { $0 }?.get()
-    }
-  }
-
-  /// Compares rollups with what their segments come to, beside the reading of later ones.
-  private final class RollupChecks: Sendable {
-    private struct Wrong {
-      let number: Int
-      let good: Good
-      /// nil where the files were read and differ.
-      let error: FileError?
-    }
-    private let directory: String
-    private let files: any FileSystem
-    private let first = Mutex<Wrong?>(nil)
-    private let underWay = DispatchGroup()
-
-    init(directory: String, files: any FileSystem) { (self.directory, self.files) = (directory, files) }
-
-    func begin(_ summary: SegmentSummary, good: Good) {
-      DispatchQueue.global().async(group: underWay) { [self] in
-        let base = "\(directory)/\(JournalWriter.name(summary.number))"
-        var error: FileError?
-        do throws(FileError) {
-          let index = try files.readAll(base + ".index")
-          let rollup = try files.readAll(base + ".rollup")
-          if let made = try? Rollup.format(summary), same(made.rollup, rollup), same(made.index, index) {
-            return
-          }
-        } catch let unreadable { error = unreadable }
-        let wrong = Wrong(number: summary.number, good: good, error: error)
-        first.withLock { if summary.number < $0?.number ?? .max { $0 = wrong } }
-      }
-    }
-
-    /// As `==`, which compares an index of megabytes byte by byte.
-    private func same(_ a: [UInt8], _ b: [UInt8]) -> Bool {
-      a.count == b.count
-        && a.withUnsafeBytes { a in
-          b.withUnsafeBytes { b in
-            guard let first = a.baseAddress, let second = b.baseAddress else { return true }
-            return memcmp(first, second, a.count) == 0
-          }
-        }
-    }
-
-    func wait() { underWay.wait() }
-
-    /// Waits for all comparisons. Throws where the first that failed could not be made.
-    func firstWrong() throws(FileError) -> (number: Int, good: Good)? {
-      wait()
-      guard let wrong = first.withLock({ $0 }) else { return nil }
-      if let error = wrong.error { throw error }
-      return (wrong.number, wrong.good)
-    }
+  /// Waits for the end. There is a result then.
+  func result() throws(FileError) -> Value? {
+    wait()
+    return try found.withLock { $0 }?.get()
   }
 }

@@ -302,7 +302,7 @@ struct LineScanner: LineCoder {
     // Eighteen digits cannot overflow: nearly every number ends there, and times have twice eight at the least.
     let safe = min(bytes.count, at + 18)
     while safe - at >= 8,
-      let eight = Decimal.value(ofEight: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+      let eight = DecimalDigits.value(ofEight: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
     {
       value = value &* 100_000_000 &+ eight
       at += 8
@@ -533,7 +533,7 @@ struct LineScanner: LineCoder {
 }
 
 /// Decimal digits.
-enum Decimal {
+enum DecimalDigits {
   /// Eight digits at once, the first in the lowest byte, as a load of a little-endian machine gives them.
   /// - Returns: nil when one of them is no digit.
   @inline(__always)
