@@ -82,21 +82,16 @@ enum TerminalSession {
   private static func forward(to child: pid_t) {
     Glibc.signal(SIGINT, SIG_IGN)
     Glibc.signal(SIGQUIT, SIG_IGN)
-    var set = sigset_t()
-    sigemptyset(&set)
-    sigaddset(&set, SIGWINCH)
-    pthread_sigmask(SIG_BLOCK, &set, nil)
-    let thread = Thread {
-      while true {
-        var set = sigset_t()
-        sigemptyset(&set)
-        sigaddset(&set, SIGWINCH)
-        var number: Int32 = 0
-        if sigwait(&set, &number) == 0 { kill(child, SIGWINCH) }
-      }
+    drawing = child
+    // A handler, because it is the process's: a signal that one thread blocks and waits for reaches another one first.
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = { signal in
+      let saved = errno
+      kill(drawing, signal)
+      errno = saved
     }
-    thread.stackSize = 64 << 10
-    thread.start()
+    action.sa_flags = SA_RESTART
+    sigaction(SIGWINCH, &action, nil)
   }
 
   /// A copy of a descriptor beyond those that the child finds.
@@ -154,3 +149,6 @@ enum TerminalSession {
     thread.start()
   }
 }
+
+/// Whom the handler tells. Set before it is installed, and a child until this process ends.
+nonisolated(unsafe) private var drawing: pid_t = 0
