@@ -20,6 +20,12 @@ public enum DashboardExit: Equatable, Sendable {
   case terminated(signal: Int32)
   /// The node ended, and why.
   case nodeEnded(String)
+
+  /// Nil for a signal that does not ask the process to end.
+  init?(stop signal: Int32) {
+    guard signal == SIGTERM || signal == SIGINT else { return nil }
+    self = .terminated(signal: signal)
+  }
 }
 
 /// What belongs to the place where a dashboard runs, not to its looks.
@@ -56,7 +62,10 @@ public final class DashboardApp {
   private var lastTick: Microseconds = 0
   private var escapeAt: Microseconds?
   private var figures = DashboardModel.DebugFigures()
-  private var exit: DashboardExit?
+  /// Whoever tells the process to end is heard, also while its terminal goes.
+  private var exit: DashboardExit? {
+    didSet { if case .terminated = oldValue { exit = oldValue } }
+  }
   private var offsetAt: Microseconds = 0
 
   /// Data alone repaints at most this often; keys repaint at once.
@@ -84,17 +93,13 @@ public final class DashboardApp {
   public func run() -> DashboardExit {
     let mailbox = self.mailbox
     connection.start { mailbox.put($0) }
-    var result = exit
-    while result == nil {
-      turn()
-      result = exit
-    }
+    while exit == nil { turn() }
     connection.close()
     screen.close()
-    let isGone = result == .hangup
+    let isGone = exit == .hangup
     streams?.close(terminalIsGone: isGone)
-    signals?.close()
-    return result ?? .left
+    exit = signals?.close().compactMap(DashboardExit.init(stop:)).first ?? exit
+    return exit ?? .left
   }
 
   /// Waits for something, takes it, paints.
@@ -191,7 +196,7 @@ public final class DashboardApp {
     case SIGWINCH:
       if screen.refreshSize() { take(.resized(screen.size), moment, isUrgent: true) }
     case SIGHUP: exit = .hangup
-    case SIGTERM, SIGINT: exit = .terminated(signal: signal)
+    case SIGTERM, SIGINT: exit = DashboardExit(stop: signal)
     case SIGCONT:
       screen.retake()
       _ = screen.refreshSize()

@@ -245,10 +245,9 @@ public final class PlainDashboard {
         pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
       ]
       _ = poll(&waits, nfds_t(waits.count), -1)
-      for signal in waits[2].revents != 0 ? signals?.next() ?? [] : [] {
-        if signal == SIGHUP { return .hangup }
-        if signal != SIGPIPE { return .terminated(signal: signal) }
-      }
+      let came = waits[2].revents != 0 ? signals?.next() ?? [] : []
+      if let stop = came.compactMap(DashboardExit.init(stop:)).first { return stop }
+      if came.contains(SIGHUP) { return .hangup }
       if waits[1].revents != 0 {
         for message in mailbox.takeAll() {
           if let end = perform(model.update(message), output) { return end }

@@ -82,7 +82,7 @@ private func crashed(_ signal: Int32) {
 /// Signals as bytes in a pipe, so that one `poll` waits for them and for keys alike.
 ///
 /// One per process: signal handlers belong to the process.
-public final class SignalPipe {
+public final class SignalPipe: Sendable {
   public let descriptor: Int32
   private let writer: Int32
   private let signals: [Int32]
@@ -119,15 +119,19 @@ public final class SignalPipe {
 
   /// Back to what the signals do by default; but a hang-up, and a pipe that nobody reads, stay without effect. The
   /// terminal is gone or given back: what it says now must not end a node that serves on without it.
-  public func close() {
+  /// - Returns: the signals that came and that `next` did not give.
+  @discardableResult
+  public func close() -> [Int32] {
     var action = sigaction()
     for signal in signals {
       action.__sigaction_handler.sa_handler = signal == SIGHUP || signal == SIGPIPE ? SIG_IGN : SIG_DFL
       sigaction(signal, &action, nil)
     }
     signalWriter = -1
+    let rest = next()
     _ = Glibc.close(descriptor)
     _ = Glibc.close(writer)
+    return rest
   }
 }
 

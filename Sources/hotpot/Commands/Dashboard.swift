@@ -173,9 +173,8 @@ enum DashboardSetup {
     case .nodeEnded(let reason): TerminalSession.leave(code: 0, words: "\(reason)\n")
     }
     if exit == .left || exit == .hangup { leaveTerminal() }
-    let signals = StopSignals(node: node)
+    StopSignals.take(for: node)
     node.waitUntilStopped()
-    signals.end()
     if case .terminated = exit { TerminalSession.leave(code: 0, words: "the node stopped\n") }
     return .ok
   }

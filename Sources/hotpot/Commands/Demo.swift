@@ -89,9 +89,8 @@ enum Demo {
       Console.note(
         "hotpot: a demo at http://127.0.0.1:\(port), state in '\(options.stateDirectory)'\nhotpot: 'hotpot attach --state \(options.stateDirectory)' shows it, Ctrl-C ends it\n"
       )
-      let signals = StopSignals(node: node)
+      StopSignals.take(for: node)
       node.waitUntilStopped()
-      signals.end()
       return .ok
     }
     let exit = try DashboardSetup.show(

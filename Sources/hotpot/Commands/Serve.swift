@@ -2,7 +2,7 @@
 
 import Foundation
 import Node
-import Synchronization
+import Terminal
 
 extension Command {
   static let serve = Command(
@@ -30,9 +30,8 @@ extension Command {
     for port in node.ports { Console.note("hotpot: serving http on port \(port)\n") }
     let manager = ServiceManager()
     manager?.watch(node)
-    let signals = StopSignals(node: node) { manager?.stopping() }
+    StopSignals.take(for: node) { manager?.stopping() }
     try await OwnThread.run { node.waitUntilStopped() }
-    signals.end()
     manager?.end()
     return .ok
   }
@@ -50,32 +49,27 @@ final class LogPrinter: Sendable {
   }
 }
 
-/// SIGTERM and SIGINT end a node after its jobs, a second one at once; SIGHUP is survived.
-final class StopSignals: Sendable {
-  private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
-
+/// How a node is told to end.
+enum StopSignals {
+  /// From now on SIGTERM and SIGINT end the node after its jobs, a second one at once; SIGHUP is survived. Until the
+  /// process ends; one that has no descriptor left for this is ended by them as by default.
   /// - stopping: called once, with the first of them
-  init(node: NodeService, stopping: @escaping @Sendable () -> Void = {}) {
-    signal(SIGHUP, SIG_IGN)
-    let asked = AskedTwice()
-    sources = [SIGTERM, SIGINT].map { number in
-      signal(number, SIG_IGN)
-      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler {
-        let isFirst = asked.first()
-        if isFirst { stopping() }
-        node.stop(drain: isFirst, by: number == SIGTERM ? "SIGTERM" : "SIGINT")
+  static func take(for node: NodeService, stopping: @escaping @Sendable () -> Void = {}) {
+    guard let signals = SignalPipe([SIGTERM, SIGINT, SIGHUP]) else { return }
+    let thread = Thread {
+      var isFirst = true
+      while true {
+        var wait = pollfd(fd: signals.descriptor, events: Int16(POLLIN), revents: 0)
+        _ = poll(&wait, 1, -1)
+        for signal in signals.next() where signal != SIGHUP {
+          if isFirst { stopping() }
+          node.stop(drain: isFirst, by: signal == SIGTERM ? "SIGTERM" : "SIGINT")
+          isFirst = false
+        }
       }
-      source.resume()
-      return source
     }
+    thread.name = "hotpot-signals"
+    thread.stackSize = 512 << 10
+    thread.start()
   }
-
-  func end() { for source in sources { source.cancel() } }
-}
-
-/// Answers true the first time only.
-private final class AskedTwice: Sendable {
-  private let isAsked = Atomic<Bool>(false)
-  func first() -> Bool { !isAsked.exchange(true, ordering: .relaxed) }
 }
