@@ -86,10 +86,7 @@ public struct Catalog: Sendable {
       addReceipt(
         leaf: placed.leaf ?? .zero, job: receipt.job, segment: segment, offset: placed.offset,
         length: placed.length)
-      sums[
-        TotalsKey(day: receipt.day, client: receipt.client, model: receipt.model), default: ReceiptTotals()
-      ]
-      .add(ReceiptTotals(receipt))
+      sums[receipt.totalsKey, default: ReceiptTotals()].add(receipt.totals)
       open[receipt.job] = nil
     case .jobAccepted(let job): open[job.job] = placed.entry
     case .jobEnded(let job): open[job.job] = nil

@@ -330,19 +330,11 @@ public struct JournalCheck: Sendable {
     func path(_ number: Int) -> String { "\(directory)/\(JournalWriter.name(number)).jsonl" }
     var chain = Chain()
     var leaves: [SHA256Digest] = []
-    // While a segment is put in its place, the next one is read; while that ends, the rollup of the one before is compared.
-    var ahead = keepsEntries ? nil : numbers.first.map { read(path($0), number: $0, files) }
-    var rollup: Aside<Damage?>?
-    defer {
-      ahead?.wait()
-      rollup?.wait()
-    }
+    // While a segment is put in its place and compared with its rollup, the next one is read.
+    var ahead = keepsEntries ? nil : numbers.first.map { Ahead(path($0), number: $0, files) }
+    defer { ahead?.wait() }
     for (i, number) in numbers.enumerated() {
       let name = JournalWriter.name(number)
-      ahead?.wait()
-      damage = try rollup?.result() ?? nil
-      rollup = nil
-      if damage != nil { break }
       guard number == i + 1 else {
         damage = Damage(
           file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
@@ -350,7 +342,7 @@ public struct JournalCheck: Sendable {
       }
       let stretches = try ahead?.result()
       if ahead != nil, i + 1 < numbers.count {
-        ahead = read(path(numbers[i + 1]), number: numbers[i + 1], files)
+        ahead = Ahead(path(numbers[i + 1]), number: numbers[i + 1], files)
       }
       let summary: SegmentSummary
       if let stretches, let whole = stretches.sum(continuing: &chain) {
@@ -375,35 +367,24 @@ public struct JournalCheck: Sendable {
         summary = sum
       }
       leaves += summary.rows.map(\.leaf)
-      if damage != nil { break }
-      if names.contains("\(name).rollup"), number != numbers.last {
-        rollup = compare(summary, with: "\(directory)/\(name)", files)
+      if damage == nil, names.contains("\(name).rollup"), number != numbers.last {
+        damage = try JournalCheck.compare(summary, with: "\(directory)/\(name)", files)
       }
+      if damage != nil { break }
     }
-    if damage == nil { damage = try rollup?.result() ?? nil }
     lines = chain.seq
     receipts = chain.receipts
     root = MerkleTree(leaves: leaves).root
   }
-}
 
-/// Reads a segment meanwhile.
-private func read(_ path: String, number: Int, _ files: any FileSystem) -> Aside<SegmentScan.Stretches> {
-  Aside { () throws(FileError) in
-    let size = try files.retrying { () throws(FileError) in try files.status(path) }?.size ?? 0
-    return try SegmentScan.stretches(path, size: size, number: number, files: files)
-  }
-}
-
-/// Compares a rollup and its index with what the segment beside them comes to, meanwhile.
-private func compare(
-  _ summary: SegmentSummary, with base: String, _ files: any FileSystem
-) -> Aside<Damage?> {
-  // As `==`, which compares an index of megabytes byte by byte.
-  @Sendable func same(_ a: [UInt8], _ b: [UInt8]) -> Bool {
-    a.count == b.count && (a.isEmpty || memcmp(a, b, a.count) == 0)
-  }
-  return Aside { () throws(FileError) in
+  /// Compares a rollup and its index with what the segment beside them comes to.
+  private static func compare(
+    _ summary: SegmentSummary, with base: String, _ files: any FileSystem
+  ) throws(FileError) -> Damage? {
+    // As `==`, which compares an index of megabytes byte by byte.
+    func same(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+      a.count == b.count && (a.isEmpty || memcmp(a, b, a.count) == 0)
+    }
     let index = try files.readAll(base + ".index")
     let rollup = try files.readAll(base + ".rollup")
     // What cannot be summed up has no right rollup.
@@ -416,15 +397,20 @@ private func compare(
   }
 }
 
-/// Work on files that another thread does.
-private final class Aside<Value: Sendable>: Sendable {
-  private let found = Mutex<Result<Value, FileError>?>(nil)
+/// A segment that other threads read meanwhile.
+private final class Ahead: Sendable {
+  /// One of its own: the shared ones have a thread a core, which are wanted for the stretches of the segment.
+  private static let queue = DispatchQueue(label: "hotpot.journal.ahead")
+  private let found = Mutex<Result<SegmentScan.Stretches, FileError>?>(nil)
   private let underWay = DispatchGroup()
 
-  init(_ work: @escaping @Sendable () throws(FileError) -> Value) {
-    DispatchQueue.global().async(group: underWay) { [self] in
-      let result: Result<Value, FileError>
-      do throws(FileError) { result = .success(try work()) } catch { result = .failure(error) }
+  init(_ path: String, number: Int, _ files: any FileSystem) {
+    Ahead.queue.async(group: underWay) { [self] in
+      let result: Result<SegmentScan.Stretches, FileError>
+      do throws(FileError) {
+        let size = try files.retrying { () throws(FileError) in try files.status(path) }?.size ?? 0
+        result = .success(try SegmentScan.stretches(path, size: size, number: number, files: files))
+      } catch { result = .failure(error) }
       found.withLock { $0 = result }
     }
   }
@@ -432,7 +418,7 @@ private final class Aside<Value: Sendable>: Sendable {
   func wait() { underWay.wait() }
 
   /// Waits for the end. There is a result then.
-  func result() throws(FileError) -> Value? {
+  func result() throws(FileError) -> SegmentScan.Stretches? {
     wait()
     return try found.withLock { $0 }?.get()
   }

@@ -123,7 +123,7 @@ public enum JournalRepair {
       guard let entry = try? Entry(parsing: line + [0x0A]), case .receipt(let receipt) = entry.record else {
         continue
       }
-      totals.add(ReceiptTotals(receipt))
+      totals.add(receipt.totals)
     }
   }
 

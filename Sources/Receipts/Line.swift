@@ -1,6 +1,7 @@
 // Line.swift: canonical JSON lines, written and scanned by one description of their fields.
 // One object a line, keys in a fixed order, no white space, no floats, one spelling for each value: the bytes of a
 // line can therefore be hashed and signed. Leaves out which records exist (Record.swift). Start at LineCoder.
+import CKernels
 import Glibc
 
 /// Why a line was refused: what was wanted, and at which byte.
@@ -48,6 +49,7 @@ protocol LineCoder {
 protocol LineChoice: RawRepresentable, CaseIterable, Sendable where RawValue == String {}
 
 extension LineCoder {
+  @inline(__always)
   mutating func count(_ key: StaticString, _ value: inout Int, max: Int = Int(largestExactInteger))
     throws(LineError)
   {
@@ -56,10 +58,12 @@ extension LineCoder {
     value = Int(wide)
   }
 
+  @inline(__always)
   mutating func time(_ key: StaticString, _ value: inout Int64) throws(LineError) {
     try integer(key, &value, 0...largestExactInteger)
   }
 
+  @inline(__always)
   mutating func amount(_ key: StaticString, _ value: inout Int64) throws(LineError) {
     try integer(key, &value, -largestExactInteger...largestExactInteger)
   }
@@ -224,35 +228,42 @@ struct LineScanner: LineCoder {
   let bytes: UnsafeRawBufferPointer
   private(set) var at = 0
   private var isFirst = true
-  /// The last text that needed memory of its own. A node's fingerprint stands in every receipt: its text is made once.
-  private(set) var remembered: String
 
-  init(_ bytes: UnsafeRawBufferPointer, remembered: String = "") {
-    self.bytes = bytes
-    self.remembered = remembered
-  }
+  init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
   private func refusal(_ wanted: String) -> LineError { LineError(offset: at, wanted: wanted) }
 
   private func peek(_ i: Int) -> UInt8? { i >= 0 && i < bytes.count ? bytes[i] : nil }
 
+  /// Inlined, as the other steps of a field are: its bytes are known then, and compared as words.
   @inline(__always)
-  func starts(with text: StaticString) -> Bool {
+  func starts(with text: StaticString, at start: Int? = nil) -> Bool {
+    let start = start ?? at
     let count = text.utf8CodeUnitCount
-    guard bytes.count - at >= count else { return false }
-    // Keys are short: a call would take longer than the comparison.
+    guard bytes.count - start >= count else { return false }
     let wanted = UnsafeRawBufferPointer(start: text.utf8Start, count: count)
     var i = 0
     while count - i >= 8 {
-      let here = bytes.loadUnaligned(fromByteOffset: at + i, as: UInt64.self)
-      guard here == wanted.loadUnaligned(fromByteOffset: i, as: UInt64.self) else { return false }
+      guard same(start, wanted, i, as: UInt64.self) else { return false }
       i += 8
     }
-    while i < count {
-      guard bytes[at + i] == wanted[i] else { return false }
-      i += 1
+    if count - i >= 4 {
+      guard same(start, wanted, i, as: UInt32.self) else { return false }
+      i += 4
     }
-    return true
+    if count - i >= 2 {
+      guard same(start, wanted, i, as: UInt16.self) else { return false }
+      i += 2
+    }
+    return i == count || same(start, wanted, i, as: UInt8.self)
+  }
+
+  @inline(__always)
+  private func same<T: FixedWidthInteger & BitwiseCopyable>(
+    _ start: Int, _ wanted: UnsafeRawBufferPointer, _ i: Int, as type: T.Type
+  ) -> Bool {
+    bytes.loadUnaligned(fromByteOffset: start + i, as: T.self)
+      == wanted.loadUnaligned(fromByteOffset: i, as: T.self)
   }
 
   mutating func literal(_ text: StaticString) throws(LineError) {
@@ -271,19 +282,41 @@ struct LineScanner: LineCoder {
 
   @inline(__always)
   private mutating func key(_ key: StaticString) throws(LineError) {
-    try byte(isFirst ? 0x7B : 0x2C)
+    let end = at + key.utf8CodeUnitCount + 2
+    guard starts(with: isFirst ? "{\"" : ",\""), starts(with: key, at: at + 2), starts(with: "\":", at: end)
+    else {
+      throw wrongKey(key)
+    }
     isFirst = false
-    try byte(0x22)
-    guard starts(with: key) else { throw refusal("the key '\(key)'") }
-    at += key.utf8CodeUnitCount
-    try byte(0x22)
-    try byte(0x3A)
+    at = end + 2
   }
 
+  /// What is not as it should be, byte by byte.
+  @inline(never)
+  private mutating func wrongKey(_ key: StaticString) -> LineError {
+    do throws(LineError) {
+      try byte(isFirst ? 0x7B : 0x2C)
+      try byte(0x22)
+      guard starts(with: key) else { return refusal("the key '\(key)'") }
+      at += key.utf8CodeUnitCount
+      try byte(0x22)
+      try byte(0x3A)
+    } catch { return error }
+    return refusal("the key '\(key)'")
+  }
+
+  @inline(__always)
   mutating func integer(_ key: StaticString, _ value: inout Int64, _ range: ClosedRange<Int64>)
     throws(LineError)
   {
     try self.key(key)
+    value = try integer(within: range, for: key)
+  }
+
+  @inline(never)
+  private mutating func integer(within range: ClosedRange<Int64>, for key: StaticString) throws(LineError)
+    -> Int64
+  {
     let start = at
     let isNegative = peek(at) == 0x2D
     if isNegative { at += 1 }
@@ -293,25 +326,17 @@ struct LineScanner: LineCoder {
     else {
       throw LineError(offset: start, wanted: "\(range.lowerBound) to \(range.upperBound) for '\(key)'")
     }
-    value = isNegative ? -plain : plain
+    return isNegative ? -plain : plain
   }
 
   mutating func decimal() throws(LineError) -> UInt64 {
     let start = at
     var value: UInt64 = 0
-    // Eighteen digits cannot overflow: nearly every number ends there, and times have twice eight at the least.
-    let safe = min(bytes.count, at + 18)
-    while safe - at >= 8,
-      let eight = DecimalDigits.value(ofEight: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-    {
-      value = value &* 100_000_000 &+ eight
-      at += 8
-    }
-    while at < safe {
-      let digit = bytes[at] &- 0x30
-      guard digit < 10 else { break }
-      value = value &* 10 &+ UInt64(digit)
-      at += 1
+    // Nearly every number ends within these sixteen.
+    if bytes.count - at >= 16, let base = bytes.baseAddress {
+      let number = hp_decimal16(base + at)
+      value = number.value
+      at += number.digits
     }
     while let digit = peek(at), (0x30...0x39).contains(digit) {
       let (scaled, o1) = value.multipliedReportingOverflow(by: 10)
@@ -327,39 +352,50 @@ struct LineScanner: LineCoder {
     return value
   }
 
+  @inline(__always)
   mutating func text(_ key: StaticString, _ value: inout String, max: Int) throws(LineError) {
     try self.key(key)
-    value = try string(max: max)
+    try string(into: &value, max: max)
+  }
+
+  /// Keeps a text that is the same: a node's fingerprint stands in every receipt, and its memory is asked for once.
+  @inline(never)
+  private mutating func string(into value: inout String, max: Int) throws(LineError) {
+    guard let plain = plain() else {
+      value = try escaped(max: max)
+      return
+    }
+    guard plain.count <= max else { throw LineError(offset: at + 1, wanted: "at most \(max) bytes of text") }
+    at += plain.count + 2
+    // Up to 15 bytes a Swift string needs no memory.
+    if plain.count <= 15 || !LineScanner.same(value, plain) { value = String(decoding: plain, as: UTF8.self) }
+  }
+
+  private static func same(_ text: String, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    text.utf8.withContiguousStorageIfAvailable { known in
+      guard known.count == bytes.count, let a = known.baseAddress, let b = bytes.baseAddress else {
+        return false
+      }
+      return memcmp(a, b, bytes.count) == 0
+    } ?? false
+  }
+
+  /// What stands between the quotation marks that come next, where that is ASCII without an escape: the common case.
+  private func plain() -> UnsafeRawBufferPointer? {
+    guard peek(at) == 0x22, let base = bytes.baseAddress else { return nil }
+    let count = hp_plain_bytes(base + at + 1, bytes.count - at - 1)
+    guard peek(at + 1 + count) == 0x22 else { return nil }
+    return UnsafeRawBufferPointer(rebasing: bytes[at + 1..<at + 1 + count])
   }
 
   mutating func string(max: Int) throws(LineError) -> String {
+    var text = ""
+    try string(into: &text, max: max)
+    return text
+  }
+
+  private mutating func escaped(max: Int) throws(LineError) -> String {
     try byte(0x22)
-    let start = at
-    var end = at
-    // The common case has no escape: find the quote, take the bytes as they are.
-    var seen: UInt8 = 0
-    while end < bytes.count {
-      let b = bytes[end]
-      if b == 0x22 || b == 0x5C || b < 0x20 || b == 0x7F { break }
-      seen |= b
-      end += 1
-    }
-    if peek(end) == 0x22 {
-      guard end - start <= max else { throw refusal("at most \(max) bytes of text") }
-      if seen < 0x80 {
-        at = end + 1
-        let plain = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-        // Up to 15 bytes a Swift string needs no memory.
-        guard plain.count > 15 else { return String(decoding: plain, as: UTF8.self) }
-        if !isRemembered(plain) { remembered = String(decoding: plain, as: UTF8.self) }
-        return remembered
-      }
-      guard let text = String(validating: bytes[start..<end], as: UTF8.self) else {
-        throw refusal("text in UTF-8")
-      }
-      at = end + 1
-      return text
-    }
     var plain: [UInt8] = []
     while let b = peek(at), b != 0x22 {
       if b == 0x5C {
@@ -390,15 +426,7 @@ struct LineScanner: LineCoder {
     return text
   }
 
-  private func isRemembered(_ plain: UnsafeRawBufferPointer) -> Bool {
-    remembered.utf8.withContiguousStorageIfAvailable { known in
-      guard known.count == plain.count, let a = known.baseAddress, let b = plain.baseAddress else {
-        return false
-      }
-      return memcmp(a, b, plain.count) == 0
-    } ?? false
-  }
-
+  @inline(__always)
   mutating func flag(_ key: StaticString, _ value: inout Bool) throws(LineError) {
     try self.key(key)
     if starts(with: "true") {
@@ -431,13 +459,21 @@ struct LineScanner: LineCoder {
     return value
   }
 
+  @inline(__always)
   mutating func id(_ key: StaticString, _ value: inout UInt64) throws(LineError) {
     try self.key(key)
-    try byte(0x22)
-    value = try hexadecimal(digits: 16)
-    try byte(0x22)
+    value = try quotedHexadecimal(digits: 16)
   }
 
+  @inline(never)
+  private mutating func quotedHexadecimal(digits: Int) throws(LineError) -> UInt64 {
+    try byte(0x22)
+    let value = try hexadecimal(digits: digits)
+    try byte(0x22)
+    return value
+  }
+
+  @inline(__always)
   mutating func big(_ key: StaticString, _ value: inout UInt64) throws(LineError) {
     try self.key(key)
     try byte(0x22)
@@ -445,47 +481,69 @@ struct LineScanner: LineCoder {
     try byte(0x22)
   }
 
+  @inline(__always)
   mutating func bits(_ key: StaticString, _ value: inout Float) throws(LineError) {
     try self.key(key)
-    try byte(0x22)
-    let pattern = try hexadecimal(digits: 8)
-    try byte(0x22)
+    let pattern = try quotedHexadecimal(digits: 8)
     value = Float(bitPattern: UInt32(truncatingIfNeeded: pattern))
     guard value.isFinite else { throw refusal("a finite number for '\(key)'") }
   }
 
+  @inline(__always)
   mutating func digest(_ key: StaticString, _ value: inout SHA256Digest) throws(LineError) {
     try self.key(key)
-    try byte(0x22)
-    let w0 = try hexadecimal(digits: 16)
-    let w1 = try hexadecimal(digits: 16)
-    let w2 = try hexadecimal(digits: 16)
-    let w3 = try hexadecimal(digits: 16)
-    value = SHA256Digest(w0, w1, w2, w3)
-    try byte(0x22)
+    value = try digest()
   }
 
+  @inline(never)
+  private mutating func digest() throws(LineError) -> SHA256Digest {
+    try byte(0x22)
+    if bytes.count - at >= 64, let base = bytes.baseAddress {
+      let words = hp_hex64(base + at)
+      if words.is_valid {
+        at += 64
+        try byte(0x22)
+        return SHA256Digest(words.w0, words.w1, words.w2, words.w3)
+      }
+    }
+    // Says which digit is none.
+    for _ in 0..<4 { _ = try hexadecimal(digits: 16) }
+    throw refusal("64 hexadecimal digits in lower case")
+  }
+
+  @inline(__always)
   mutating func digests(_ key: StaticString, _ value: inout [SHA256Digest], max: Int) throws(LineError) {
     try self.key(key)
+    try digests(into: &value, max: max, for: key)
+  }
+
+  @inline(never)
+  private mutating func digests(
+    into value: inout [SHA256Digest], max: Int, for key: StaticString
+  ) throws(LineError) {
     try byte(0x22)
     let start = at
     var end = at
-    while let b = peek(end), b != 0x22 { end += 1 }
+    if let base = bytes.baseAddress { end += hp_plain_bytes(base + at, bytes.count - at) }
     let text = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-    let found: [SHA256Digest]? = withUnsafeTemporaryAllocation(
-      byteCount: text.count / 4 * 3 + 3, alignment: 8
-    ) { raw in
-      guard let count = Base64.parse(text, into: raw), count % 32 == 0, count / 32 <= max else { return nil }
-      return (0..<count / 32).map { i in
-        SHA256Digest(loading: UnsafeRawBufferPointer(rebasing: raw[32 * i..<32 * i + 32]))
+    let isValid = withUnsafeTemporaryAllocation(byteCount: text.count / 4 * 3 + 3, alignment: 8) { raw in
+      guard let count = Base64.parse(text, into: raw), count % 32 == 0, count / 32 <= max else {
+        return false
       }
+      // As many as before take the memory of those.
+      if value.count > count / 32 { value.removeLast(value.count - count / 32) }
+      for i in 0..<count / 32 {
+        let digest = SHA256Digest(loading: UnsafeRawBufferPointer(rebasing: raw[32 * i..<32 * i + 32]))
+        if i < value.count { value[i] = digest } else { value.append(digest) }
+      }
+      return true
     }
-    guard let found else { throw refusal("at most \(max) digests of 32 bytes in base64 for '\(key)'") }
-    value = found
+    guard isValid else { throw refusal("at most \(max) digests of 32 bytes in base64 for '\(key)'") }
     at = end
     try byte(0x22)
   }
 
+  @inline(__always)
   mutating func choice<T: LineChoice>(_ key: StaticString, _ value: inout T) throws(LineError) {
     try self.key(key)
     let start = at
@@ -529,23 +587,6 @@ struct LineScanner: LineCoder {
     try literal("}\n")
     guard at == bytes.count else { throw refusal("the end of the line") }
     return Seal(body: body, claimed: claimed)
-  }
-}
-
-/// Decimal digits.
-enum DecimalDigits {
-  /// Eight digits at once, the first in the lowest byte, as a load of a little-endian machine gives them.
-  /// - Returns: nil when one of them is no digit.
-  @inline(__always)
-  static func value(ofEight text: UInt64) -> UInt64? {
-    let each: UInt64 = 0x0101_0101_0101_0101
-    let digits = text ^ (each &* 0x30)
-    // A digit is below 10: neither it nor it and 6 reach 16.
-    guard (digits | (digits & (each &* 0x0F)) &+ each &* 6) & (each &* 0xF0) == 0 else { return nil }
-    // Pairs, then fours, then eight: each step puts two neighbours together.
-    let pairs = (digits &* 10 &+ digits >> 8) & 0x00FF_00FF_00FF_00FF
-    let fours = (pairs &* 100 &+ pairs >> 16) & 0x0000_FFFF_0000_FFFF
-    return (fours &* 10_000 &+ fours >> 32) & 0xFFFF_FFFF
   }
 }
 
@@ -615,9 +656,18 @@ public enum Base64 {
     return values.withUnsafeBufferPointer { table in
       var i = 0
       var n = 0
-      while i < text.count {
-        let isLast = i + 4 == text.count
-        let pad = isLast && text[i + 3] == 0x3D ? (text[i + 2] == 0x3D ? 2 : 1) : 0
+      // Of all but the last four, which may be padded, the fourth byte that is written will be written again.
+      while i + 4 < text.count {
+        let (a, b) = (UInt32(table[Int(text[i])]), UInt32(table[Int(text[i + 1])]))
+        let (c, d) = (UInt32(table[Int(text[i + 2])]), UInt32(table[Int(text[i + 3])]))
+        guard a | b | c | d < 64 else { return nil }
+        let three = a << 26 | b << 20 | c << 14 | d << 8
+        bytes.storeBytes(of: three.bigEndian, toByteOffset: n, as: UInt32.self)
+        i += 4
+        n += 3
+      }
+      if i < text.count {
+        let pad = text[i + 3] == 0x3D ? (text[i + 2] == 0x3D ? 2 : 1) : 0
         let a = table[Int(text[i])]
         let b = table[Int(text[i + 1])]
         let c = pad == 2 ? 0 : table[Int(text[i + 2])]
@@ -636,7 +686,6 @@ public enum Base64 {
           bytes[n] = (c & 3) << 6 | d
           n += 1
         }
-        i += 4
       }
       return n
     }

@@ -171,6 +171,7 @@ extension Receipt: LineFields {
 }
 
 extension LineCoder {
+  @inline(__always)
   mutating func day(_ key: StaticString, _ value: inout Int32) throws(LineError) {
     var wide = Int64(value)
     try integer(key, &wide, Int64(Int32.min)...Int64(Int32.max))

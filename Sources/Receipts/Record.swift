@@ -158,62 +158,61 @@ public struct Entry: Hashable, Sendable {
   /// Parses one line; gives its SHA-256 too, which the check of `h` computes anyway.
   static func parse(_ line: UnsafeRawBufferPointer) throws(LineError) -> (entry: Entry, digest: SHA256Digest)
   {
-    var text = ""
-    return try parse(line, remembering: &text)
+    var receipt = Receipt()
+    return try parse(line, reusing: &receipt)
   }
 
-  /// - text: a text of an earlier line that may come again; on return one that may come in the next line
-  static func parse(_ line: UnsafeRawBufferPointer, remembering text: inout String) throws(LineError) -> (
-    entry: Entry, digest: SHA256Digest
-  ) {
-    let (entry, seal) = try parseUnchecked(line, remembering: &text)
-    return (entry, try seal.check(line))
+  /// - receipt: of an earlier line; what is the same in this one needs no memory of its own
+  static func parse(
+    _ line: UnsafeRawBufferPointer, reusing receipt: inout Receipt
+  ) throws(LineError) -> (entry: Entry, digest: SHA256Digest) {
+    var envelope = Envelope()
+    var other: Record?
+    let seal = try parseUnchecked(line, &envelope, &receipt, &other)
+    return (Entry(envelope: envelope, record: other ?? .receipt(receipt)), try seal.check(line))
   }
 
-  /// The same without the check of `h`.
-  static func parseUnchecked(_ line: UnsafeRawBufferPointer, remembering text: inout String) throws(LineError)
-    -> (
-      entry: Entry, seal: Seal
-    )
-  {
+  /// The same in place, and without the check of `h`.
+  /// - other: the record, where it is no receipt; nil for one that is, which `receipt` becomes then
+  static func parseUnchecked(
+    _ line: UnsafeRawBufferPointer, _ e: inout Envelope, _ receipt: inout Receipt, _ other: inout Record?
+  ) throws(LineError) -> Seal {
     guard line.count <= maximumLineBytes else {
       throw LineError(offset: maximumLineBytes, wanted: "a line of at most \(maximumLineBytes) bytes")
     }
-    var scanner = LineScanner(line, remembered: text)
-    var e = Envelope()
+    var scanner = LineScanner(line)
     try scanner.count("seq", &e.seq)
     try scanner.time("t", &e.time)
     var kind = Record.Kind.receipt
     try scanner.choice("type", &kind)
     try scanner.count("group", &e.group)
-    let record: Record
     switch kind {
-    case .nodeStarted: record = .nodeStarted(try scanner.payload())
-    case .nodeStopped: record = .nodeStopped(try scanner.payload())
-    case .recovered: record = .recovered(try scanner.payload())
-    case .jobAccepted: record = .jobAccepted(try scanner.payload())
-    case .jobEnded: record = .jobEnded(try scanner.payload())
-    case .receipt: record = .receipt(try scanner.payload())
-    case .operatorAct: record = .operatorAct(try scanner.payload())
-    case .policyChanged: record = .policyChanged(try scanner.payload())
-    case .clientAdded: record = .clientAdded(try scanner.payload())
-    case .clientRevoked: record = .clientRevoked(try scanner.payload())
-    case .budgetChanged: record = .budgetChanged(try scanner.payload())
-    case .clientLimits: record = .clientLimits(try scanner.payload())
-    case .clientKey: record = .clientKey(try scanner.payload())
-    case .voucher: record = .voucher(try scanner.payload())
-    case .settlement: record = .settlement(try scanner.payload())
-    case .correction: record = .correction(try scanner.payload())
-    case .transferVoided: record = .transferVoided(try scanner.payload())
-    case .energy: record = .energy(try scanner.payload())
-    case .checkpointSigned: record = .checkpointSigned(try scanner.payload())
-    case .checkpointWitnessed: record = .checkpointWitnessed(try scanner.payload())
-    case .audit: record = .audit(try scanner.payload())
+    case .nodeStarted: other = .nodeStarted(try scanner.payload())
+    case .nodeStopped: other = .nodeStopped(try scanner.payload())
+    case .recovered: other = .recovered(try scanner.payload())
+    case .jobAccepted: other = .jobAccepted(try scanner.payload())
+    case .jobEnded: other = .jobEnded(try scanner.payload())
+    case .receipt:
+      try receipt.visit(&scanner)
+      other = nil
+    case .operatorAct: other = .operatorAct(try scanner.payload())
+    case .policyChanged: other = .policyChanged(try scanner.payload())
+    case .clientAdded: other = .clientAdded(try scanner.payload())
+    case .clientRevoked: other = .clientRevoked(try scanner.payload())
+    case .budgetChanged: other = .budgetChanged(try scanner.payload())
+    case .clientLimits: other = .clientLimits(try scanner.payload())
+    case .clientKey: other = .clientKey(try scanner.payload())
+    case .voucher: other = .voucher(try scanner.payload())
+    case .settlement: other = .settlement(try scanner.payload())
+    case .correction: other = .correction(try scanner.payload())
+    case .transferVoided: other = .transferVoided(try scanner.payload())
+    case .energy: other = .energy(try scanner.payload())
+    case .checkpointSigned: other = .checkpointSigned(try scanner.payload())
+    case .checkpointWitnessed: other = .checkpointWitnessed(try scanner.payload())
+    case .audit: other = .audit(try scanner.payload())
     }
     try scanner.digest("prev", &e.previous)
-    let seal = try scanner.seal()
-    text = scanner.remembered
-    return (Entry(envelope: e, record: record), seal)
+    return try scanner.seal()
   }
 
   public init(parsing line: [UInt8]) throws(LineError) {

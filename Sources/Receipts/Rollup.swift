@@ -105,10 +105,12 @@ enum Rollup {
       var row = Row(key: key, totals: summary.totals[key] ?? ReceiptTotals())
       try append(&row)
     }
+    text.reserveCapacity(text.count + 17 * summary.closed.count)
+    let digits = Hex.digits
     for (i, job) in summary.closed.enumerated() {
       if i > 0 { text.append(0x20) }
       for digit in stride(from: 15, through: 0, by: -1) {
-        text.append(Hex.digits[Int(truncatingIfNeeded: job >> UInt64(4 * digit)) & 15])
+        text.append(digits[Int(truncatingIfNeeded: job >> UInt64(4 * digit)) & 15])
       }
     }
     text.append(0x0A)

@@ -117,29 +117,6 @@ public struct SHA256: Sendable {
     }
   }
 
-  /// What is computed of a line that ends in a seal over what precedes it.
-  struct Line {
-    /// Of the bytes before the seal, of the whole line, and the line's leaf hash.
-    let body: SHA256Digest, whole: SHA256Digest, leaf: SHA256Digest
-  }
-
-  /// The digests of several lines, side by side where the machine can.
-  /// - lines: the bytes of each, and how many precede the seal
-  static func lines(_ lines: some Collection<(bytes: UnsafeRawBufferPointer, body: Int)>) -> [Line] {
-    var all = lines.map { line in
-      var it = hp_sha256_line()
-      it.bytes = line.bytes.bindMemory(to: UInt8.self).baseAddress
-      it.size = line.bytes.count
-      it.body = line.body
-      return it
-    }
-    hp_sha256_lines(&all, all.count)
-    return all.map { line in
-      func digest<T>(_ bytes: T) -> SHA256Digest { withUnsafeBytes(of: bytes) { SHA256Digest(loading: $0) } }
-      return Line(body: digest(line.body_digest), whole: digest(line.digest), leaf: digest(line.leaf))
-    }
-  }
-
   private static func collect(_ fill: (UnsafeMutablePointer<UInt8>) -> Void) -> SHA256Digest {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { out in
       out.initialize(repeating: 0)
@@ -147,6 +124,35 @@ public struct SHA256: Sendable {
       return SHA256Digest(loading: UnsafeRawBufferPointer(out))
     }
   }
+}
+
+/// Lines that end in a seal over what precedes it, and their digests: computed side by side where the machine can.
+struct SealedLines {
+  private var all: [hp_sha256_line] = []
+
+  mutating func removeAll() { all.removeAll(keepingCapacity: true) }
+
+  /// - line: stays where it is until `hash` returns
+  /// - body: how many of its bytes precede the seal
+  mutating func append(_ line: UnsafeRawBufferPointer, body: Int) {
+    var one = hp_sha256_line()
+    one.bytes = line.bindMemory(to: UInt8.self).baseAddress
+    one.size = line.count
+    one.body = body
+    all.append(one)
+  }
+
+  mutating func hash() { hp_sha256_lines(&all, all.count) }
+
+  /// Of the bytes before the seal of line `i`.
+  func body(_ i: Int) -> SHA256Digest {
+    withUnsafeBytes(of: all[i].body_digest) { SHA256Digest(loading: $0) }
+  }
+
+  func whole(_ i: Int) -> SHA256Digest { withUnsafeBytes(of: all[i].digest) { SHA256Digest(loading: $0) } }
+
+  /// As in RFC 6962, 2.1.
+  func leaf(_ i: Int) -> SHA256Digest { withUnsafeBytes(of: all[i].leaf) { SHA256Digest(loading: $0) } }
 }
 
 /// Lower-case hexadecimal, the only spelling that our files use.

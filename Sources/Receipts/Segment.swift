@@ -98,7 +98,7 @@ enum SegmentScan {
 
   private static func piece(_ bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) -> Piece {
     var piece = Piece()
-    var text = ""
+    var receipt = Receipt()
     var at = start
     while at < end {
       guard let next = lineEnd(bytes, from: at) else {
@@ -107,7 +107,7 @@ enum SegmentScan {
       }
       let line = UnsafeRawBufferPointer(rebasing: bytes[at..<next])
       do throws(LineError) {
-        let (entry, digest) = try Entry.parse(line, remembering: &text)
+        let (entry, digest) = try Entry.parse(line, reusing: &receipt)
         var leaf: SHA256Digest?
         if case .receipt = entry.record { leaf = SHA256.leaf(line) }
         piece.lines.append(Placed(entry: entry, digest: digest, leaf: leaf, offset: at, length: next - at))
@@ -186,32 +186,38 @@ enum SegmentScan {
     var summary: SegmentSummary
 
     /// Sums up the lines that follow. False when one is not right.
-    mutating func add(_ lines: [Unhashed]) -> Bool {
-      let digests = SHA256.lines(lines.lazy.map { ($0.line, $0.seal.body) })
+    fileprivate mutating func add(_ lines: UnsafeBufferPointer<UncheckedLine>, _ hashes: inout SealedLines)
+      -> Bool
+    {
+      hashes.removeAll()
+      for i in lines.indices { hashes.append(lines[i].bytes, body: lines[i].seal.body) }
+      hashes.hash()
       for i in lines.indices {
-        let digest = digests[i]
-        guard digest.body.w0 == lines[i].seal.claimed else { return false }
-        let entry = lines[i].entry
-        var leaf: SHA256Digest?
-        if case .receipt(let receipt) = entry.record {
-          leaf = digest.leaf
-          if firstReceipt == nil {
-            firstReceipt = receipt.index
-            summary.start.receipts = receipt.index
-            summary.end.receipts = receipt.index
-          }
+        guard hashes.body(i).w0 == lines[i].seal.claimed else { return false }
+        if lines[i].other == nil, firstReceipt == nil {
+          firstReceipt = lines[i].receipt.index
+          summary.start.receipts = lines[i].receipt.index
+          summary.end.receipts = lines[i].receipt.index
         }
         if first == nil {
-          first = entry
-          summary.start.seq = entry.envelope.seq
-          summary.end.seq = entry.envelope.seq
-          summary.end.previous = entry.envelope.previous
+          first = lines[i].entry
+          summary.start.seq = lines[i].envelope.seq
+          summary.end.seq = lines[i].envelope.seq
+          summary.end.previous = lines[i].envelope.previous
         }
-        guard SegmentScan.misplaced(entry, summary.end) == nil else { return false }
-        summary.add(
-          Placed(
-            entry: entry, digest: digest.whole, leaf: leaf, offset: lines[i].offset,
-            length: lines[i].line.count))
+        let index = lines[i].other == nil ? lines[i].receipt.index : nil
+        guard SegmentScan.misplaced(lines[i].envelope, receipt: index, summary.end) == nil else {
+          return false
+        }
+        let place = lines[i].offset..<lines[i].offset + lines[i].bytes.count
+        if lines[i].other == nil {
+          // Only what is summed up is copied.
+          summary.add(
+            job: lines[i].receipt.job, lines[i].receipt.totalsKey, lines[i].receipt.totals,
+            lines[i].envelope.time, hashes.whole(i), leaf: hashes.leaf(i), place)
+        } else {
+          summary.add(lines[i].entry, hashes.whole(i), place)
+        }
       }
       return true
     }
@@ -247,49 +253,75 @@ enum SegmentScan {
     _ bytes: UnsafeRawBufferPointer, from: Int, _ range: Range<Int>, _ number: Int
   ) -> Stretch? {
     var stretch = Stretch(summary: SegmentSummary(number: number, start: Chain()))
+    // A receipt has more than a thousand bytes, so these hold them all.
+    stretch.summary.reserveCapacity(receipts: range.count >> 10)
     var at = 0
     if range.lowerBound > 0 {
       guard let next = lineEnd(bytes, from: 0) else { return nil }
       at = next
     }
-    var text = ""
-    var together: [Unhashed] = []
-    together.reserveCapacity(linesTogether)
-    while from + at < range.upperBound {
-      guard let next = lineEnd(bytes, from: at) else { return nil }
-      let line = UnsafeRawBufferPointer(rebasing: bytes[at..<next])
-      // Which line is wrong, and why, is told by `run`.
-      guard let (entry, seal) = try? Entry.parseUnchecked(line, remembering: &text) else { return nil }
-      together.append(Unhashed(entry: entry, seal: seal, line: line, offset: from + at))
-      if together.count == linesTogether {
-        guard stretch.add(together) else { return nil }
-        together.removeAll(keepingCapacity: true)
+    // Parsed into the same places again and again: what is the same as 16 lines before needs no memory of its own.
+    var together = [UncheckedLine](repeating: UncheckedLine(), count: linesTogether)
+    var hashes = SealedLines()
+    return together.withUnsafeMutableBufferPointer { lines -> Stretch? in
+      var count = 0
+      while from + at < range.upperBound {
+        guard let next = lineEnd(bytes, from: at) else { return nil }
+        // Which line is wrong, and why, is told by `run`.
+        guard lines[count].parse(UnsafeRawBufferPointer(rebasing: bytes[at..<next]), at: from + at) else {
+          return nil
+        }
+        count += 1
+        at = next
+        if count == lines.count {
+          guard stretch.add(UnsafeBufferPointer(lines), &hashes) else { return nil }
+          count = 0
+        }
       }
-      at = next
+      return stretch.add(UnsafeBufferPointer(rebasing: lines[..<count]), &hashes) ? stretch : nil
     }
-    return stretch.add(together) ? stretch : nil
   }
 
   /// A line whose seal is still to be checked.
-  fileprivate struct Unhashed {
-    let entry: Entry
-    let seal: Seal
-    let line: UnsafeRawBufferPointer
-    let offset: Int
+  fileprivate struct UncheckedLine {
+    var envelope = Envelope()
+    /// Of this line where `other` is nil, and of an earlier one else.
+    var receipt = Receipt()
+    var other: Record?
+    var seal = Seal(body: 0, claimed: 0)
+    var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+    var offset = 0
+
+    /// False for a line that is not right.
+    mutating func parse(_ line: UnsafeRawBufferPointer, at offset: Int) -> Bool {
+      do throws(LineError) {
+        seal = try Entry.parseUnchecked(line, &envelope, &receipt, &other)
+      } catch { return false }
+      (bytes, self.offset) = (line, offset)
+      return true
+    }
+
+    var entry: Entry { Entry(envelope: envelope, record: other ?? .receipt(receipt)) }
   }
 
   /// As many as are hashed side by side.
   private static let linesTogether = 16
 
   private static func misplaced(_ entry: Entry, _ chain: Chain) -> String? {
-    let e = entry.envelope
+    var index: Int?
+    if case .receipt(let receipt) = entry.record { index = receipt.index }
+    return misplaced(entry.envelope, receipt: index, chain)
+  }
+
+  /// - receipt: the index of the receipt that the line is, if it is one
+  private static func misplaced(_ e: Envelope, receipt: Int?, _ chain: Chain) -> String? {
     if e.seq != chain.seq { return "a valid line with seq \(e.seq), wanted \(chain.seq)" }
     if e.previous != chain.previous {
       return "line \(e.seq) does not continue the line before it ('prev' differs)"
     }
     if e.group > e.seq { return "line \(e.seq) claims the later group \(e.group)" }
-    if case .receipt(let receipt) = entry.record, receipt.index != chain.receipts {
-      return "a receipt with index \(receipt.index), wanted \(chain.receipts)"
+    if let receipt, receipt != chain.receipts {
+      return "a receipt with index \(receipt), wanted \(chain.receipts)"
     }
     return nil
   }
@@ -366,14 +398,23 @@ public struct ReceiptTotals: Hashable, Sendable {
     completionTokens = sum(completionTokens, other.completionTokens)
     amount = sum(amount, other.amount)
   }
+}
 
-  init(_ receipt: Receipt) {
-    receipts = 1
-    promptTokens = receipt.promptTokens
-    cachedTokens = receipt.cachedTokens
-    completionTokens = receipt.completionTokens
-    amount = receipt.amount
+extension Receipt {
+  /// What it adds, to the totals of which key.
+  @inline(__always)
+  var totals: ReceiptTotals {
+    var totals = ReceiptTotals()
+    totals.receipts = 1
+    totals.promptTokens = promptTokens
+    totals.cachedTokens = cachedTokens
+    totals.completionTokens = completionTokens
+    totals.amount = amount
+    return totals
   }
+
+  @inline(__always)
+  var totalsKey: TotalsKey { TotalsKey(day: day, client: client, model: model) }
 }
 
 /// What totals are kept by.
@@ -436,33 +477,60 @@ struct SegmentSummary: Sendable {
     end = start
   }
 
+  mutating func reserveCapacity(receipts: Int) {
+    rows.reserveCapacity(receipts)
+    closed.reserveCapacity(receipts)
+    totals.reserveCapacity(receipts / 4)
+  }
+
   mutating func add(_ placed: Placed) {
-    if firstTime == nil { firstTime = placed.entry.envelope.time }
-    end.seq += 1
-    end.previous = placed.digest
-    size = placed.offset + placed.length
-    switch placed.entry.record {
-    case .receipt(let receipt):
-      end.receipts += 1
-      // A segment is bounded by Options.segmentBytes plus one group, far below 2^32.
-      rows.append(
-        IndexRow(
-          leaf: placed.leaf ?? .zero, offset: UInt32(truncatingIfNeeded: placed.offset),
-          length: UInt32(truncatingIfNeeded: placed.length), job: receipt.job))
-      totals[
-        TotalsKey(day: receipt.day, client: receipt.client, model: receipt.model), default: ReceiptTotals()
-      ]
-      .add(ReceiptTotals(receipt))
-      close(receipt.job)
-    case .jobAccepted(let job): opened[job.job] = placed.entry
+    let place = placed.offset..<placed.offset + placed.length
+    if case .receipt(let receipt) = placed.entry.record {
+      add(
+        job: receipt.job, receipt.totalsKey, receipt.totals, placed.entry.envelope.time, placed.digest,
+        leaf: placed.leaf ?? .zero, place)
+    } else {
+      add(placed.entry, placed.digest, place)
+    }
+  }
+
+  /// A receipt.
+  /// - time, digest, leaf, place: of its line
+  mutating func add(
+    job: UInt64, _ key: TotalsKey, _ sums: ReceiptTotals, _ time: Int64, _ digest: SHA256Digest,
+    leaf: SHA256Digest, _ place: Range<Int>
+  ) {
+    add(time, digest, place)
+    end.receipts += 1
+    // A segment is bounded by Options.segmentBytes plus one group, far below 2^32.
+    rows.append(
+      IndexRow(
+        leaf: leaf, offset: UInt32(truncatingIfNeeded: place.lowerBound),
+        length: UInt32(truncatingIfNeeded: place.count), job: job))
+    totals[key, default: ReceiptTotals()].add(sums)
+    close(job)
+  }
+
+  /// - entry: no receipt
+  mutating func add(_ entry: Entry, _ digest: SHA256Digest, _ place: Range<Int>) {
+    add(entry.envelope.time, digest, place)
+    switch entry.record {
+    case .jobAccepted(let job): opened[job.job] = entry
     case .jobEnded(let job): close(job.job)
     case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
       .correction, .policyChanged, .energy, .audit:
-      kept.append(placed.entry)
-    case .checkpointSigned: lastSigned = placed.entry
-    case .checkpointWitnessed: witness(placed.entry)
-    case .nodeStarted, .nodeStopped, .recovered, .operatorAct, .transferVoided: break
+      kept.append(entry)
+    case .checkpointSigned: lastSigned = entry
+    case .checkpointWitnessed: witness(entry)
+    case .receipt, .nodeStarted, .nodeStopped, .recovered, .operatorAct, .transferVoided: break
     }
+  }
+
+  private mutating func add(_ time: Int64, _ digest: SHA256Digest, _ place: Range<Int>) {
+    if firstTime == nil { firstTime = time }
+    end.seq += 1
+    end.previous = digest
+    size = place.upperBound
   }
 
   /// The sums over the lines that follow directly.

@@ -113,6 +113,42 @@ func mode(_ path: String) throws -> Int {
     #expect(FileManager.default.contents(atPath: rollup) == good)
   }
 
+  /// Lines are parsed into the places of earlier ones: nothing of those may stay.
+  @Test func receiptsOfEveryShapeAreReplayedAsTheyWere() throws {
+    let scratch = try Scratch()
+    let (journal, _) = try openJournal(scratch.path, segmentBytes: 200_000)
+    let clients = [
+      "", "a", "fifteen letters", "sixteen letters.", "an \"escape\"", "caf\u{E9} caf\u{E9} caf\u{E9}",
+    ]
+    let node = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
+    var records: [Record] = []
+    for i in 0..<600 {
+      let receipt = sampleReceipt(
+        job: UInt64(i), tokens: i * 7 % 200, client: clients[i * 5 % 6], model: i % 3 == 0 ? clients[4] : "m",
+        day: Int32(i / 100), node: i % 50 == 49 ? "SHA256:other" : node)
+      records.append(.receipt(receipt))
+      if i % 17 == 0 {
+        records.append(.operatorAct(OperatorAct(act: .pause, who: clients[i % 6], target: "", reason: "")))
+      }
+    }
+    var written: [Entry] = []
+    for start in stride(from: 0, to: records.count, by: 10) {
+      let group = Array(records[start..<min(start + 10, records.count)])
+      written += try journal.append(group, at: testTime).map(\.entry)
+    }
+    let root = journal.read { $0.tree.root }
+    journal.close()
+    var rest = written[...]
+    let replay = try Journal.check(state: scratch.path) { entry in
+      if entry == rest.first { rest.removeFirst() }
+    }
+    #expect(rest.isEmpty, "the first that did not come is \(rest.startIndex)")
+    let check = try Journal.check(state: scratch.path)
+    #expect(check.damage == nil && replay.damage == nil)
+    #expect(check.root == root && replay.root == root)
+    #expect(check.receipts == 600 && check.lines == replay.lines)
+  }
+
   @Test func aGroupTakesWhatWaits() throws {
     let scratch = try Scratch()
     let (journal, _) = try openJournal(scratch.path)

@@ -91,6 +91,31 @@ import Testing
     }
   }
 
+  /// Every other byte at every place, with a correct `h`: what is accepted is written so.
+  @Test func whatIsAcceptedIsTheOnlySpelling() throws {
+    var receipt = sampleReceipt(job: 0xA9, tokens: 70, client: "a \"b\" \u{7F} \u{E9}")
+    receipt.amount = -12_345_678
+    receipt.cachedTokens = 0
+    let original = try line(.receipt(receipt))
+    let seal = Array(",\"h\":".utf8)
+    let body = original.count - 25
+    #expect(Array(original[body..<body + seal.count]) == seal)
+    var accepted = 0
+    for i in stride(from: 0, to: body, by: isHeavy ? 1 : 7) {
+      for byte in 0...UInt8.max where byte != original[i] {
+        var bytes = Array(original[..<body])
+        bytes[i] = byte
+        bytes += seal + Array("\"\(SHA256.hash(bytes).hex.prefix(16))\"}\n".utf8)
+        guard let entry = try? Entry(parsing: bytes) else { continue }
+        accepted += 1
+        guard try entry.line() != bytes else { continue }
+        Issue.record("byte \(byte) at \(i) has another spelling")
+        return
+      }
+    }
+    #expect(accepted > 500)
+  }
+
   @Test func whatALineCannotHoldIsRefusedBeforeItIsWritten() {
     var receipt = sampleReceipt(job: 1)
     receipt.sampler.temperature = .nan
