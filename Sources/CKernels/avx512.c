@@ -66,7 +66,11 @@ CK_INLINE words w_pair(const int16_t *x) {
   memcpy(&pair, x, 4);
   return _mm512_set1_epi32(pair);
 }
-CK_INLINE words w_dot(words sum, words x, words y) { return _mm512_dpwssd_epi32(sum, x, y); }
+CK_INLINE words w_dot(words sum, words x, words y) {
+  // The compiler would make two instructions of the intrinsic.
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+  return sum;
+}
 CK_INLINE lanes w_float(words x) { return _mm512_cvtepi32_ps(x); }
 
 // 32 registers: up to 24 sums

@@ -160,6 +160,13 @@ CK_INLINE const uint8_t *head_ahead(
   return next < in->next_end ? ck_head_of(in->attention, in->next, next, in->next_head) : here;
 }
 
+static __attribute__((noinline)) void cap_scores(float *scores, uint32_t n, float most) {
+  lanes cap = l_set1(most);
+  for (uint32_t i = 0; i < n; i += 16) {
+    l_store(scores + i, l_mul(cap, l_tanh(l_div(l_load(scores + i), cap))));
+  }
+}
+
 // Scores of `rows` query rows at 16 positions of each of `pages` pages: two sums each, of the queries' digits.
 CK_INLINE void score_tile(
     const ck_rows *in, uint32_t row, const uint32_t rows, uint32_t page, const uint32_t pages) {
@@ -169,6 +176,7 @@ CK_INLINE void score_tile(
   const uint8_t *heads[4];
   const int16_t *digits = in->digits + (size_t)row * 2 * a->head_size;
   for (uint32_t p = 0; p < pages; p++) heads[p] = ck_head_of(a, a->keys, page + p, a->kv_head);
+#pragma clang loop unroll(full)
   for (uint32_t i = 0; i < rows * pages; i++) high[i] = low[i] = w_zero();
   // pages that come later, asked for while these are worked on
   const uint8_t *ahead[4];
@@ -182,6 +190,7 @@ CK_INLINE void score_tile(
       key[p] = w_load(ck_page_integers(heads[p]) + (size_t)d * CK_PAGE);
       if (rows <= 4) __builtin_prefetch(ck_page_integers(ahead[p]) + (size_t)d * CK_PAGE, 0, 2);
     }
+#pragma clang loop unroll(full)
     for (uint32_t r = 0; r < rows; r++) {
       const int16_t *digit = digits + (size_t)r * 2 * a->head_size + d;
       words hi = w_pair(digit);
@@ -190,17 +199,19 @@ CK_INLINE void score_tile(
       for (uint32_t p = 0; p < pages; p++) low[r * pages + p] = w_dot(low[r * pages + p], key[p], lo);
     }
   }
+  float *to = in->scores + in->stride * row + (size_t)(page - in->first_page) * CK_PAGE;
+  // Unrolled, or the sums would go through memory.
+#pragma clang loop unroll(full)
   for (uint32_t r = 0; r < rows; r++) {
-    float *to = in->scores + in->stride * (row + r) + (size_t)(page - in->first_page) * CK_PAGE;
+#pragma clang loop unroll(full)
     for (uint32_t p = 0; p < pages; p++) {
       lanes sum = l_fma(w_float(high[r * pages + p]), l_set1(256), w_float(low[r * pages + p]));
       lanes score = l_mul(l_mul(sum, l_load(ck_page_scales(heads[p]))), l_set1(in->factors[row + r]));
-      if (a->soft_cap > 0) {
-        lanes cap = l_set1(a->soft_cap);
-        score = l_mul(cap, l_tanh(l_div(score, cap)));
-      }
-      l_store(to + (size_t)p * CK_PAGE, score);
+      l_store(to + in->stride * r + (size_t)p * CK_PAGE, score);
     }
+  }
+  if (a->soft_cap > 0) {
+    for (uint32_t r = 0; r < rows; r++) cap_scores(to + in->stride * r, pages * CK_PAGE, a->soft_cap);
   }
 }
 

@@ -60,7 +60,7 @@ final class ForwardPass {
     }
     scratch = []
     pacing = Pacing(workers: team.count)
-    logitRows = min(32, max(1, (8 << 20) / (shape.vocabularySize * 4)))
+    logitRows = min(64, max(1, (16 << 20) / (shape.vocabularySize * 4)))
     logits = .allocate(capacity: logitRows * shape.vocabularySize)
     samplers = (0..<team.count).map { _ in Sampler(vocabularySize: shape.vocabularySize, level: level) }
     rotations = Array(
@@ -120,7 +120,7 @@ final class ForwardPass {
     let queryLength = shape.queryLength
     let keyLength = shape.keyLength
 
-    share(worker, plan.counters(0), n) { row in
+    shareRows(worker, plan.counters(0), n) { row in
       var embedding = weights.embedding
       ck_matrix_row(&embedding, UInt32(plan.tokens[row]), a.hidden + row * a.hiddenStride)
     }
@@ -155,7 +155,7 @@ final class ForwardPass {
           mixtures: plan.counters(phase + 10))
       } else {
         if !plan.storesInAttention {
-          share(worker, plan.counters(phase + 2), n) { row in
+          shareRows(worker, plan.counters(phase + 2), n) { row in
             rotateAndStore(row, heads: 0..<shape.kvHeadCount, plan, a, w, keys)
           }
           team.barrier()
@@ -314,7 +314,7 @@ final class ForwardPass {
       }
     }
     if isShared {
-      share(worker, counters, n, row)
+      shareRows(worker, counters, n, row)
       team.barrier()
     } else {
       for i in 0..<n { row(i) }
@@ -664,5 +664,16 @@ final class ForwardPass {
     _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, _ count: Int, _ body: (Int) -> Void
   ) {
     share(worker, counters, count) { index, _ in body(index) }
+  }
+
+  /// Rows of activations. Of many, some at a time: a row is less work than it takes to ask for one.
+  @inline(__always)
+  private func shareRows(
+    _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, _ count: Int, _ body: (Int) -> Void
+  ) {
+    let together = count >= 64 * team.active ? 16 : 1
+    share(worker, counters, (count + together - 1) / together) { index in
+      for row in index * together..<min(count, (index + 1) * together) { body(row) }
+    }
   }
 }
