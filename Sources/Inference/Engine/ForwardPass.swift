@@ -113,7 +113,7 @@ final class ForwardPass {
   private func work(_ worker: Int, _ run: Run, _ cancelled: () -> Bool) {
     let plan = run.plan
     let a = run.activations
-    let n = plan.tokenCount
+    var n = plan.tokenCount
     let weights = model.weights
     let kv = cache
     let last = shape.layerCount - 1
@@ -133,7 +133,7 @@ final class ForwardPass {
 
       // x -> norm -> q, k, v
       var input = prepare(
-        worker, run, plan.counters(phase), from: a.hidden, stride: a.hiddenStride,
+        worker, run, plan.counters(phase), rows: n, from: a.hidden, stride: a.hiddenStride,
         columns: shape.embeddingLength,
         norm: w.attentionNorm, for: [w.query, w.key, w.value])
       var part = division(
@@ -174,9 +174,17 @@ final class ForwardPass {
       }
       team.barrier()
 
+      if layer == last && plan.gathersOutputs {
+        // Nobody reads the others' rows any more.
+        if worker == 0 { gatherOutputs(plan, a) }
+        n = plan.outputs.count
+        if n == 0 { return }
+        team.barrier()
+      }
+
       // x += output . attended
       input = prepare(
-        worker, run, plan.counters(phase + 4), from: a.attended, stride: a.attendedStride,
+        worker, run, plan.counters(phase + 4), rows: n, from: a.attended, stride: a.attendedStride,
         columns: queryLength,
         norm: nil, for: [w.output])
       part = division(
@@ -188,7 +196,7 @@ final class ForwardPass {
 
       // x -> norm -> silu(gate) * up
       input = prepare(
-        worker, run, plan.counters(phase + 6), from: a.hidden, stride: a.hiddenStride,
+        worker, run, plan.counters(phase + 6), rows: n, from: a.hidden, stride: a.hiddenStride,
         columns: shape.embeddingLength,
         norm: w.feedForwardNorm, for: [w.gate, w.up])
       part = division(
@@ -202,7 +210,7 @@ final class ForwardPass {
 
       // x += down . gated
       input = prepare(
-        worker, run, plan.counters(phase + 8), from: a.gated, stride: a.gatedStride,
+        worker, run, plan.counters(phase + 8), rows: n, from: a.gated, stride: a.gatedStride,
         columns: shape.feedForwardLength,
         norm: nil, for: [w.down])
       part = division(
@@ -219,11 +227,21 @@ final class ForwardPass {
       if plan.cancellations[layer] { return }
     }
 
-    for row in stride(from: worker, to: n, by: team.active)
-    where !ck_all_finite(level, a.hidden + row * a.hiddenStride, UInt32(shape.embeddingLength)) {
-      a.failures[worker * a.rows + row] = true
+    for i in stride(from: worker, to: n, by: team.active)
+    where !ck_all_finite(level, a.hidden + i * a.hiddenStride, UInt32(shape.embeddingLength)) {
+      a.failures[worker * a.rows + plan.row(at: i, of: n)] = true
     }
     finish(worker, run)
+  }
+
+  /// The rows that have an output, one behind the other; both move towards the beginning, so in their order.
+  private func gatherOutputs(_ plan: StepPlan, _ a: Activations) {
+    for (i, output) in plan.outputs.enumerated() where i != output.row {
+      memcpy(
+        a.hidden + i * a.hiddenStride, a.hidden + output.row * a.hiddenStride, 4 * shape.embeddingLength)
+      memcpy(
+        a.attended + i * a.attendedStride, a.attended + output.row * a.attendedStride, 4 * shape.queryLength)
+    }
   }
 
   /// Final norm, digest, head and choice for every output row, some rows at a time.
@@ -242,14 +260,14 @@ final class ForwardPass {
         let output = plan.outputs[base + i]
         let state = a.normed + i * a.hiddenStride
         ck_rms_norm(
-          level, a.hidden + output.row * a.hiddenStride, weights.outputNorm, UInt32(shape.embeddingLength),
+          level, a.hidden + (plan.gathersOutputs ? base + i : output.row) * a.hiddenStride,
+          weights.outputNorm, UInt32(shape.embeddingLength),
           shape.normEpsilon, state)
         if run.items[output.item].digests {
           hp_sha256(state, shape.embeddingLength * 4, plan.digests + 32 * (base + i))
         }
         quantise(
-          state, shape.embeddingLength, to: i, of: a, failure: worker * run.activations.rows + output.row, run
-        )
+          state, shape.embeddingLength, to: i, of: a, together: count, row: output.row, worker, run)
       }
       team.barrier()
       var input = ck_input(
@@ -293,12 +311,11 @@ final class ForwardPass {
 
   /// The rows, normalised where a norm is given, and quantised where a matrix asks for it. Ends, for many rows, with a barrier.
   private func prepare(
-    _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>,
+    _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, rows n: Int,
     from source: UnsafeMutablePointer<Float>,
     stride: Int, columns: Int, norm: UnsafePointer<Float>?, for matrices: [ck_matrix]
   ) -> ck_input {
     let a = run.activations
-    let n = run.plan.tokenCount
     let isShared = n > ForwardPass.fewTokens
     let target = isShared ? a : own[worker]
     let needsBlocks = matrices.contains { ck_type_takes_blocks($0.type) }
@@ -310,7 +327,8 @@ final class ForwardPass {
         values = normed
       }
       if needsBlocks {
-        quantise(values, columns, to: i, of: target, failure: worker * a.rows + i, run)
+        quantise(
+          values, columns, to: i, of: target, together: n, row: run.plan.row(at: i, of: n), worker, run)
       }
     }
     if isShared {
@@ -326,21 +344,22 @@ final class ForwardPass {
       groups: target.groups.map { UnsafePointer($0) }, group_stride: target.groupStride)
   }
 
-  /// Row `row` of the blocks of `target`.
+  /// Place `place` of the blocks of `target`.
+  /// - together: how many are multiplied together
+  /// - row: whose failure it is, if the values are not finite
   private func quantise(
-    _ values: UnsafePointer<Float>, _ columns: Int, to row: Int, of target: Activations, failure: Int,
-    _ run: Run
+    _ values: UnsafePointer<Float>, _ columns: Int, to place: Int, of target: Activations, together: Int,
+    row: Int, _ worker: Int, _ run: Run
   ) {
     let columns = UInt32(columns)
-    let blocks = target.blocks + row * target.blockStride
-    let isGrouped = run.plan.tokenCount >= CK_FEWEST_GROUPED
+    let blocks = target.blocks + place * target.blockStride
     if !ck_quantise(level, profile, values, columns, blocks) {
-      run.activations.failures[failure] = true
+      run.activations.failures[worker * run.activations.rows + row] = true
       // Zeros are valid blocks: the row goes on, its result is thrown away.
       memset(blocks, 0, ck_blocks_bytes(profile, columns))
     }
-    if isGrouped, let groups = target.groups {
-      ck_group(level, profile, blocks, columns, groups + row / 16 * target.groupStride, UInt32(row % 16))
+    if together >= CK_FEWEST_GROUPED, let groups = target.groups {
+      ck_group(level, profile, blocks, columns, groups + place / 16 * target.groupStride, UInt32(place % 16))
     }
   }
 

@@ -38,6 +38,7 @@ final class StepPlan {
   let segmentOfRow: UnsafeMutablePointer<Int32>
   let rotations: UnsafeMutablePointer<UnsafePointer<Float>>
   let units: UnsafeMutableBufferPointer<AttentionUnit>
+  /// In the order of their rows.
   let outputs: UnsafeMutableBufferPointer<OutputRow>
   let choices: UnsafeMutablePointer<SampledToken?>
   /// 32 bytes each.
@@ -142,6 +143,12 @@ final class StepPlan {
 
   /// A phase's counters, one for each worker.
   func counters(_ phase: Int) -> UnsafeMutablePointer<ck_counter> { counters + phase * workers }
+
+  /// Whether the last layer goes on, behind its attention, with only the rows that have an output: one of a whole prompt's.
+  var gathersOutputs: Bool { outputs.count < tokenCount }
+
+  /// The row at place `i` of `count` that are worked on: all, or those of the outputs.
+  func row(at i: Int, of count: Int) -> Int { count == tokenCount ? i : outputs[i].row }
 
   func chainCount(_ segment: Int) -> Int { segments[segment].position / Int(CK_CHAIN) + 1 }
 
