@@ -93,51 +93,136 @@ CK_INLINE unsigned low_bits_of(ck_profile profile) {
   return profile == CK_A15 ? 8 : 4;
 }
 
-static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
-  uint8_t *to = out;
-  float top = ck_profile_top(profile);
+// The digits of a block's integers, as its record has them: low and high half, and again for the low digits.
+CK_INLINE void store_digits(ck_profile profile, __m512i v0, __m512i v1, uint8_t *to) {
+  if (profile == CK_A8) {
+    _mm_storeu_si128((void *)to, _mm512_cvtepi32_epi8(v0));
+    _mm_storeu_si128((void *)(to + 16), _mm512_cvtepi32_epi8(v1));
+    return;
+  }
+  const unsigned bits = low_bits_of(profile);
+  const __m512i half = _mm512_set1_epi32(1 << (bits - 1));
+  __m512i high0 = _mm512_srai_epi32(_mm512_add_epi32(v0, half), bits);
+  __m512i high1 = _mm512_srai_epi32(_mm512_add_epi32(v1, half), bits);
+  __m512i low0 = _mm512_sub_epi32(v0, _mm512_slli_epi32(high0, bits));
+  __m512i low1 = _mm512_sub_epi32(v1, _mm512_slli_epi32(high1, bits));
+  // Each quarter has four bytes of each of the four; digits have 8 bits, so nothing saturates.
+  __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(high0, high1), _mm512_packs_epi32(low0, low1));
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, bytes));
+}
+
+CK_INLINE bool quantise_block(ck_profile profile, float top, const float *x, uint8_t *to) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  __m512 x0 = _mm512_loadu_ps(x);
+  __m512 x1 = _mm512_loadu_ps(x + 16);
+  __m512i largest = _mm512_max_epu32(
+      _mm512_and_si512(_mm512_castps_si512(x0), magnitude), _mm512_and_si512(_mm512_castps_si512(x1), magnitude));
+  uint32_t amax_bits = _mm512_reduce_max_epu32(largest);
+  if (amax_bits >= 0x7f800000) return false;
+  float amax = ck_bits_float(amax_bits);
+  float id = top / amax;
+  float d = amax / top;
+  if (ck_float_bits(id) >= 0x7f800000) {
+    id = 0;
+    d = 0;
+  }
+  __m512i v0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(id)));
+  __m512i v1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(id)));
+  int32_t sums[2] = {_mm512_reduce_add_epi32(v0), _mm512_reduce_add_epi32(v1)};
+  float s = d * (float)(sums[0] + sums[1]);
+  memcpy(to, &d, 4);
+  memcpy(to + 4, &s, 4);
+  memcpy(to + 8, sums, 8);
+  store_digits(profile, v0, v1, to + 16);
+  return true;
+}
+
+// Lane 4q + b has a sum over some lanes of block b, of `a` to `d`; all lanes of b with all q are all of it.
+#define INTERLEAVED(operation, a, b, c, d)                                                      \
+  ({                                                                                            \
+    __m512i ab = operation(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));           \
+    __m512i cd = operation(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));           \
+    operation(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));                    \
+  })
+
+// Four blocks' reductions take as many steps as one's.
+CK_INLINE __m128i reduce_max_4(__m512i a, __m512i b, __m512i c, __m512i d) {
+  __m512i all = INTERLEAVED(_mm512_max_epu32, a, b, c, d);
+  __m256i half = _mm256_max_epu32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+  return _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+CK_INLINE __m128i reduce_add_4(__m512i a, __m512i b, __m512i c, __m512i d) {
+  __m512i all = INTERLEAVED(_mm512_add_epi32, a, b, c, d);
+  __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+CK_INLINE bool quantise_4_blocks(ck_profile profile, float most, const float *x, uint8_t *to) {
+  const size_t bytes = record_bytes(profile);
+  const __m128 top = _mm_set1_ps(most);
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  __m512 in[8];
+  __m512i largest[4], v[8];
+#pragma clang loop unroll(full)
+  for (int b = 0; b < 4; b++) {
+    in[2 * b] = _mm512_loadu_ps(x + 32 * b);
+    in[2 * b + 1] = _mm512_loadu_ps(x + 32 * b + 16);
+    largest[b] = _mm512_max_epu32(
+        _mm512_and_si512(_mm512_castps_si512(in[2 * b]), magnitude),
+        _mm512_and_si512(_mm512_castps_si512(in[2 * b + 1]), magnitude));
+  }
+  const __m128i infinite = _mm_set1_epi32(0x7f800000);
+  __m128i amax_bits = reduce_max_4(largest[0], largest[1], largest[2], largest[3]);
+  if (_mm_cmpge_epu32_mask(amax_bits, infinite) != 0) return false;
+  __m128 amax = _mm_castsi128_ps(amax_bits);
+  __m128 id = _mm_div_ps(top, amax);
+  __mmask8 some = _mm_cmplt_epu32_mask(_mm_castps_si128(id), infinite);
+  id = _mm_maskz_mov_ps(some, id);
+  __m128 d = _mm_maskz_div_ps(some, amax, top);
+#pragma clang loop unroll(full)
+  for (int b = 0; b < 4; b++) {
+    __m512 each = _mm512_broadcastss_ps(_mm_permutevar_ps(id, _mm_set1_epi32(b)));
+    v[2 * b] = _mm512_cvtps_epi32(_mm512_mul_ps(in[2 * b], each));
+    v[2 * b + 1] = _mm512_cvtps_epi32(_mm512_mul_ps(in[2 * b + 1], each));
+    store_digits(profile, v[2 * b], v[2 * b + 1], to + bytes * b + 16);
+  }
+  __m128i low = reduce_add_4(v[0], v[2], v[4], v[6]);
+  __m128i high = reduce_add_4(v[1], v[3], v[5], v[7]);
+  __m128 s = _mm_mul_ps(d, _mm_cvtepi32_ps(_mm_add_epi32(low, high)));
+  // Each block's d, s and two sums.
+  __m128i ds_low = _mm_castps_si128(_mm_unpacklo_ps(d, s)), ds_high = _mm_castps_si128(_mm_unpackhi_ps(d, s));
+  __m128i sums_low = _mm_unpacklo_epi32(low, high), sums_high = _mm_unpackhi_epi32(low, high);
+  _mm_storeu_si128((void *)to, _mm_unpacklo_epi64(ds_low, sums_low));
+  _mm_storeu_si128((void *)(to + bytes), _mm_unpackhi_epi64(ds_low, sums_low));
+  _mm_storeu_si128((void *)(to + 2 * bytes), _mm_unpacklo_epi64(ds_high, sums_high));
+  _mm_storeu_si128((void *)(to + 3 * bytes), _mm_unpackhi_epi64(ds_high, sums_high));
+  return true;
+}
+
+CK_INLINE bool quantise_as(const ck_profile profile, const float *x, uint32_t cols, uint8_t *to) {
+  const float top = ck_profile_top(profile);
   // What other threads have computed is in their caches: asked for all at once, it takes one way instead of many.
   for (uint32_t i = 0; i < cols; i += 16) _mm_prefetch((const char *)(x + i), _MM_HINT_T0);
-  __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  for (uint32_t b = 0; b < cols / 32; b++, to += record_bytes(profile)) {
-    __m512 x0 = _mm512_loadu_ps(x + (size_t)b * 32);
-    __m512 x1 = _mm512_loadu_ps(x + (size_t)b * 32 + 16);
-    __m512i largest = _mm512_max_epu32(
-        _mm512_and_si512(_mm512_castps_si512(x0), magnitude),
-        _mm512_and_si512(_mm512_castps_si512(x1), magnitude));
-    uint32_t amax_bits = _mm512_reduce_max_epu32(largest);
-    if (amax_bits >= 0x7f800000) return false;
-    float amax = ck_bits_float(amax_bits);
-    float id = top / amax;
-    float d = amax / top;
-    if (ck_float_bits(id) >= 0x7f800000) {
-      id = 0;
-      d = 0;
-    }
-    __m512i v0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(id)));
-    __m512i v1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(id)));
-    int32_t sums[2] = {_mm512_reduce_add_epi32(v0), _mm512_reduce_add_epi32(v1)};
-    float s = d * (float)(sums[0] + sums[1]);
-    memcpy(to, &d, 4);
-    memcpy(to + 4, &s, 4);
-    memcpy(to + 8, sums, 8);
-    if (profile != CK_A8) {
-      unsigned bits = low_bits_of(profile);
-      __m512i half = _mm512_set1_epi32(1 << (bits - 1));
-      __m512i hi0 = _mm512_srai_epi32(_mm512_add_epi32(v0, half), bits);
-      __m512i hi1 = _mm512_srai_epi32(_mm512_add_epi32(v1, half), bits);
-      __m512i lo0 = _mm512_sub_epi32(v0, _mm512_slli_epi32(hi0, bits));
-      __m512i lo1 = _mm512_sub_epi32(v1, _mm512_slli_epi32(hi1, bits));
-      _mm_storeu_si128((void *)(to + 16), _mm512_cvtepi32_epi8(hi0));
-      _mm_storeu_si128((void *)(to + 32), _mm512_cvtepi32_epi8(hi1));
-      _mm_storeu_si128((void *)(to + 48), _mm512_cvtepi32_epi8(lo0));
-      _mm_storeu_si128((void *)(to + 64), _mm512_cvtepi32_epi8(lo1));
-    } else {
-      _mm_storeu_si128((void *)(to + 16), _mm512_cvtepi32_epi8(v0));
-      _mm_storeu_si128((void *)(to + 32), _mm512_cvtepi32_epi8(v1));
-    }
+  const size_t bytes = record_bytes(profile);
+  uint32_t blocks = cols / 32;
+  for (; blocks >= 4; blocks -= 4, x += 4 * 32, to += 4 * bytes) {
+    if (!quantise_4_blocks(profile, top, x, to)) return false;
+  }
+  for (; blocks > 0; blocks--, x += 32, to += bytes) {
+    if (!quantise_block(profile, top, x, to)) return false;
   }
   return true;
+}
+
+static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *out) {
+  switch (profile) {
+    case CK_A8: return quantise_as(CK_A8, x, cols, out);
+    case CK_A12: return quantise_as(CK_A12, x, cols, out);
+    case CK_A15: break;
+  }
+  return quantise_as(CK_A15, x, cols, out);
 }
 
 static void blocks_read(
