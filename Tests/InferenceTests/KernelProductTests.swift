@@ -36,28 +36,36 @@ import Testing
     var stream = KernelStream(11)
     let top: Float = profile == CK_A15 ? 16_383 : profile == CK_A12 ? 2032 : 127
     for round in 0..<200 {
-      var x = stream.floats(32)
-      if round % 5 == 0 { x = x.map { $0 * 0x1p-126 } }
-      if round % 7 == 0 { x = x.map { $0 * 0x1p120 } }
-      if round % 11 == 0 { x = x.map { ($0 * 4).rounded() / 8 } }
-      let amax = x.map { $0.magnitude }.max() ?? 0
-      let id = top / amax
-      let zero = !id.isFinite
-      let v = x.map { zero ? 0 : ($0 * id).rounded(.toNearestOrEven) }
-      let d = zero ? 0 : amax / top
-      let s = d * v.reduce(0, +)
-      let input = try #require(KernelInput(level, profile, x, tokens: 1, cols: 32))
-      let expected = v.map { UInt32(bitPattern: Int32($0)) } + [d.bitPattern, s.bitPattern]
-      #expect(read(level, profile, input, blocks: 1) == expected, "round \(round)")
+      // Levels may take several blocks at once, each with a size of its own.
+      let blocks = 1 + round % 9
+      var values: [Float] = []
+      var expected: [UInt32] = []
+      for block in round..<(round + blocks) {
+        var x = stream.floats(32)
+        if block % 5 == 0 { x = x.map { $0 * 0x1p-126 } }
+        if block % 7 == 0 { x = x.map { $0 * 0x1p120 } }
+        if block % 11 == 0 { x = x.map { ($0 * 4).rounded() / 8 } }
+        if block % 13 == 0 { x = x.map { $0 * 0 } }
+        let amax = x.map { $0.magnitude }.max() ?? 0
+        let id = top / amax
+        let zero = !id.isFinite
+        let v = x.map { zero ? 0 : ($0 * id).rounded(.toNearestOrEven) }
+        let d = zero ? 0 : amax / top
+        let s = d * v.reduce(0, +)
+        values += x
+        expected += v.map { UInt32(bitPattern: Int32($0)) } + [d.bitPattern, s.bitPattern]
+      }
+      let input = try #require(KernelInput(level, profile, values, tokens: 1, cols: 32 * blocks))
+      #expect(read(level, profile, input, blocks: blocks) == expected, "round \(round)")
     }
   }
 
   @Test(arguments: kernelLevels) func valuesThatAreNotFiniteAreRefused(level: ck_level) {
     for bad in [Float.nan, .infinity, -.infinity, .signalingNaN] {
-      for position in [0, 15, 16, 31, 32, 63] {
-        var x = [Float](repeating: 1, count: 64)
+      for position in [0, 15, 16, 31, 32, 63, 127, 128, 159] {
+        var x = [Float](repeating: 1, count: 160)
         x[position] = bad
-        for profile in kernelProfiles { #expect(KernelInput(level, profile, x, tokens: 1, cols: 64) == nil) }
+        for profile in kernelProfiles { #expect(KernelInput(level, profile, x, tokens: 1, cols: 160) == nil) }
       }
     }
   }
