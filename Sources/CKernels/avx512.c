@@ -138,25 +138,21 @@ CK_INLINE bool quantise_block(ck_profile profile, float top, const float *x, uin
   return true;
 }
 
-// Lane 4q + b has a sum over some lanes of block b, of `a` to `d`; all lanes of b with all q are all of it.
-#define INTERLEAVED(operation, a, b, c, d)                                                      \
-  ({                                                                                            \
-    __m512i ab = operation(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));           \
-    __m512i cd = operation(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));           \
-    operation(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));                    \
-  })
+typedef enum reduction { LARGEST, SUM } reduction;
 
-// Four blocks' reductions take as many steps as one's.
-CK_INLINE __m128i reduce_max_4(__m512i a, __m512i b, __m512i c, __m512i d) {
-  __m512i all = INTERLEAVED(_mm512_max_epu32, a, b, c, d);
-  __m256i half = _mm256_max_epu32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-  return _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+CK_INLINE __m512i reduced(const reduction kind, __m512i a, __m512i b) {
+  return kind == LARGEST ? _mm512_max_epu32(a, b) : _mm512_add_epi32(a, b);
 }
 
-CK_INLINE __m128i reduce_add_4(__m512i a, __m512i b, __m512i c, __m512i d) {
-  __m512i all = INTERLEAVED(_mm512_add_epi32, a, b, c, d);
-  __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+// What the lanes of each of four vectors come to, in as many steps as one vector takes.
+CK_INLINE __m128i reduce_4(const reduction kind, __m512i a, __m512i b, __m512i c, __m512i d) {
+  __m512i ab = reduced(kind, _mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  __m512i cd = reduced(kind, _mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+  // In each quarter, a lane of each vector.
+  __m512i all = reduced(kind, _mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  all = reduced(kind, all, _mm512_shuffle_i32x4(all, all, 0x4e));
+  all = reduced(kind, all, _mm512_shuffle_i32x4(all, all, 0xb1));
+  return _mm512_castsi512_si128(all);
 }
 
 CK_INLINE bool quantise_4_blocks(ck_profile profile, float most, const float *x, uint8_t *to) {
@@ -174,7 +170,7 @@ CK_INLINE bool quantise_4_blocks(ck_profile profile, float most, const float *x,
         _mm512_and_si512(_mm512_castps_si512(in[2 * b + 1]), magnitude));
   }
   const __m128i infinite = _mm_set1_epi32(0x7f800000);
-  __m128i amax_bits = reduce_max_4(largest[0], largest[1], largest[2], largest[3]);
+  __m128i amax_bits = reduce_4(LARGEST, largest[0], largest[1], largest[2], largest[3]);
   if (_mm_cmpge_epu32_mask(amax_bits, infinite) != 0) return false;
   __m128 amax = _mm_castsi128_ps(amax_bits);
   __m128 id = _mm_div_ps(top, amax);
@@ -188,8 +184,8 @@ CK_INLINE bool quantise_4_blocks(ck_profile profile, float most, const float *x,
     v[2 * b + 1] = _mm512_cvtps_epi32(_mm512_mul_ps(in[2 * b + 1], each));
     store_digits(profile, v[2 * b], v[2 * b + 1], to + bytes * b + 16);
   }
-  __m128i low = reduce_add_4(v[0], v[2], v[4], v[6]);
-  __m128i high = reduce_add_4(v[1], v[3], v[5], v[7]);
+  __m128i low = reduce_4(SUM, v[0], v[2], v[4], v[6]);
+  __m128i high = reduce_4(SUM, v[1], v[3], v[5], v[7]);
   __m128 s = _mm_mul_ps(d, _mm_cvtepi32_ps(_mm_add_epi32(low, high)));
   // Each block's d, s and two sums.
   __m128i ds_low = _mm_castps_si128(_mm_unpacklo_ps(d, s)), ds_high = _mm_castps_si128(_mm_unpackhi_ps(d, s));
