@@ -15,8 +15,8 @@ extension Canvas {
 
   private typealias Line = [(String, Style)]
 
-  private func named(_ name: String, _ value: String, _ style: Style) -> Line {
-    [(name + String(repeating: " ", count: max(1, 14 - displayWidth(name))), label), (value, style)]
+  private func named(_ name: String, _ value: String, _ style: Style, columns: Int = 14) -> Line {
+    [(name + String(repeating: " ", count: max(1, columns - displayWidth(name))), label), (value, style)]
   }
 
   private mutating func drawJobDetail(
@@ -183,20 +183,25 @@ extension Canvas {
     let area = inner.inset(1, 0)
     guard area.width > 4, area.height > 0 else { return }
     var lines: [Line] = []
+    // Room for "completion tokens".
+    let columns = 18
+    func add(_ name: String, _ value: String, _ style: Style) {
+      let rows = wrapped(value, width: max(8, area.width - columns - 1))
+      lines.append(named(fitted(name, columns: columns - 1), rows.first ?? "", style, columns: columns))
+      for row in rows.dropFirst() { lines.append(named("", row, style, columns: columns)) }
+    }
     if let row = model.snapshot?.receipts.recent.first(where: { $0.id == id }) ?? detail?.row {
-      lines.append(named("state", row.state.rawValue, text))
+      add("state", row.state.rawValue, text)
       let failed: Bool
       if case .failed = row.audit { failed = true } else { failed = false }
-      lines.append(named("audit", auditWords(row.audit), failed ? error : text))
-      lines.append(named("job", row.job, text))
-      lines.append(named("client", row.client, text))
+      add("audit", auditWords(row.audit), failed ? error : text)
+      if detail == nil {
+        add("job", row.job, text)
+        add("client", row.client, text)
+      }
     }
     if let detail {
-      for pair in detail.fields where pair.count == 2 {
-        let rows = wrapped(pair[1], width: max(8, area.width - 15))
-        lines.append(named(fitted(pair[0], columns: 13), rows.first ?? "", text))
-        lines += rows.dropFirst().map { [(String(repeating: " ", count: 14), label), ($0, text)] }
-      }
+      for pair in detail.fields where pair.count == 2 { add(pair[0], pair[1], text) }
       lines.append([])
       lines.append([("as it stands in the log", key)])
       lines += wrapped(detail.line, width: area.width - 2).map { [("  " + $0, label)] }

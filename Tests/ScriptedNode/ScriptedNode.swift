@@ -468,7 +468,7 @@ public struct ScriptedNode: Sendable {
             row: row,
             fields: [
               ["leaf", "9f2c44d18aa07be1c3d5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b"],
-              ["profile", "N1/A12/KVf16"],
+              ["job", "0000000000007e01"], ["client", "garden-bot"], ["profile", "N1/A12/KVf16"],
               ["prompt", "sha256:11aa22bb33cc44dd55ee66ff77889900aabbccddeeff00112233445566778899"],
             ], line: "{\"v\":1,\"index\":\(row.index),\"job\":\"\(row.job)\",\"client\":\"\(row.client)\"}"))
       ]
