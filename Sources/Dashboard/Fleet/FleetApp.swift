@@ -99,7 +99,7 @@ public final class FleetApp {
     switch signal {
     case SIGWINCH: resized(moment)
     case SIGHUP: exit = .hangup
-    case SIGTERM, SIGINT: exit = .terminated(signal: signal)
+    case SIGTERM, SIGINT: exit = DashboardExit(stop: signal)
     case SIGCONT:
       screen.retake()
       resized(moment)
@@ -166,7 +166,7 @@ public final class FleetApp {
         case SIGWINCH: kill(process, SIGWINCH)
         case SIGHUP, SIGTERM:
           kill(process, SIGHUP)
-          exit = signal == SIGHUP ? .hangup : .terminated(signal: signal)
+          exit = DashboardExit(stop: signal) ?? .hangup
         default: break
         }
       }
