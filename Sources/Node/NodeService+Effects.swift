@@ -53,6 +53,13 @@ extension NodeService {
     }
   }
 
+  /// Calls `body` on the journal's queue, once all that was recorded before is on the disk, or with the reason why not.
+  func whenRecorded(_ body: @escaping @Sendable (JournalError?) -> Void) {
+    journal.append([], at: Self.now().wall) { result in
+      if case .failure(let error) = result { body(error) } else { body(nil) }
+    }
+  }
+
   func journalRefused(_ error: JournalError) {
     switch error {
     case .refused: note(.error, "\(error)")

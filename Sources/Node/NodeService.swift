@@ -213,6 +213,10 @@ public final class NodeService: Sendable {
           version: options.version, key: parts.withLock { $0.notary?.key.fingerprint } ?? "",
           numerics: "N1", currency: options.configuration.currency))
     ])
+    // Who asks for one of them before the model is there is told to come again.
+    for job in journal.read({ $0.openJobs }) where job.isSpooled {
+      asynchronous.begin(JobID(job.job), client: job.client, at: Self.now().monotonic)
+    }
     do throws(ServerError) {
       let server = try makeServer()
       let control = try ControlServer(node: self)

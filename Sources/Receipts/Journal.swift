@@ -126,7 +126,8 @@ public final class Journal: Sendable {
   // MARK: Writing
 
   /// Queues records and returns at once. `completion` is called once, on the journal's queue: after the sync that covers them,
-  /// or with the reason why not. Records of one call become neighbouring lines of one group.
+  /// or with the reason why not. Records of one call become neighbouring lines of one group; with none, the completion tells
+  /// about what was appended before.
   public func append(_ records: [Record], at time: Int64, completion: @escaping Completion) {
     enum Next { case schedule, wait, closed }
     let next = inbox.withLock { inbox -> Next in

@@ -84,6 +84,48 @@ struct DoorTests {
     #expect(pending.text.contains("\"code\":\"interrupted\""))
   }
 
+  /// Killed while eight streams run and an accepted job waits for its answer to be fetched.
+  @Test func aKilledNodeGoesOnFromItsJournal() throws {
+    let configuration = "{ queue: { running: 8 }, audits: { share: 0 } }"
+    let node = try ServedNode(model: model, configuration: configuration)
+    var port = UInt16(node.port)
+    let token = try node.token("ada")
+    for number in 1...3 {
+      let body = chat("Say \(number).", tokens: 4, stream: false, seed: number)
+      #expect(
+        try WireAnswer.get(port, "POST", "/v1/chat/completions", token: token, body: body).status == 200)
+    }
+    let streams = try (1...8).map { number in
+      let body = chat("Count from \(number).", tokens: 1_500, stream: true, seed: number)
+      return try WireStream(
+        port, WireAnswer.request("POST", "/v1/chat/completions", token: token, body: body))
+    }
+    for stream in streams { #expect(stream.read(until: "\"content\":\"")) }
+    let later = try WireAnswer.get(
+      port, "POST", "/v1/chat/completions", token: token,
+      body: chat("Say hello.", tokens: 6, stream: false), fields: ["Prefer: respond-async"])
+    let address = try #require(later.fields["location"])
+    node.signal(SIGKILL)
+    _ = node.stop()
+
+    let start = ContinuousClock.now
+    let again = try ServedNode(model: model, configuration: configuration, folder: node.folder)
+    print("serving again after \(ContinuousClock.now - start)")
+    port = UInt16(again.port)
+    var answer = try WireAnswer.get(port, "GET", address, token: token)
+    while answer.status == 202 { answer = try WireAnswer.get(port, "GET", address, token: token) }
+    #expect(answer.status == 200 && answer.object?["hotpot"] != nil, "\(answer.status) \(answer.body)")
+    #expect(again.stop() == 0)
+    let journal = try String(
+      contentsOfFile: node.folder.path + "/node/journal/00000001.jsonl", encoding: .utf8)
+    let lines = try journal.split(separator: "\n").map { line in
+      try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+    }
+    #expect(lines.count { $0["type"] as? String == "receipt" } == 4)
+    let interrupted = lines.filter { $0["outcome"] as? String == "interrupted" }.map { $0["job"] as? String }
+    #expect(interrupted.count == 8 && Set(interrupted).count == 8)
+  }
+
   /// Memory for 32 blocks of 16 tokens, and jobs that want more than 80: some are always preempted. The node is paused, and a
   /// job held and released, on the way.
   @Test func anAnswerIsTheSameHoweverItWasScheduled() throws {

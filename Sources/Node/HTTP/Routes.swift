@@ -183,8 +183,19 @@ extension NodeService {
       let decoded = try decode(request.body, isChat: isChat)
       let isAsynchronous = request.head.fields.has(token: "respond-async", in: "prefer")
       if isAsynchronous {
-        exchange.respond(
-          try accept(decoded, body: request.body, isChat: isChat, identity: identity, id: makeJobID()))
+        let response = try accept(
+          decoded, body: request.body, isChat: isChat, identity: identity, id: makeJobID())
+        guard response.status == 202 else {
+          exchange.respond(response)
+          return
+        }
+        // A promise: the client may leave now, so the job must outlive this process.
+        whenRecorded { error in
+          let refused = error.map {
+            APIError.unavailable("read_only", "the job cannot be kept: \($0)", retryAfter: nil)
+          }
+          exchange.respond(refused?.response ?? response)
+        }
       } else {
         try run(decoded, identity: identity, exchange)
       }
@@ -320,6 +331,9 @@ extension NodeService {
       if job.isSpooled, let request = try? spool?.get(job: job.job) {
         again.append((job, request))
       } else {
+        asynchronous.finish(
+          JobID(job.job),
+          with: APIError.unavailable("interrupted", "the node stopped", retryAfter: nil).response)
         interrupted.append(
           .jobEnded(
             JobEnded(job: job.job, client: job.client, outcome: .interrupted, reason: "the node stopped")))
@@ -351,6 +365,7 @@ extension NodeService {
           try decode(body, isChat: isChat), body: body, isChat: isChat, identity: identity, id: id)
         note(.info, "job \(id.hex.prefix(8)) of \(client) runs again after the node's stop")
       } catch {
+        asynchronous.finish(id, with: error.response)
         note(.error, "job \(id.hex.prefix(8)) of \(client) cannot run again: \(error)")
       }
     }
@@ -437,7 +452,11 @@ extension NodeService {
       isAwaited = true
     }
     let row = state.withLock { $0.row(id, at: Self.now()) }
-    guard let row, row.client == identity.name else { return absent }
+    guard let row, row.client == identity.name else {
+      // One of before this node's start, whose model is being loaded.
+      let waiting: JSONValue = ["id": .string(id.hex), "object": "job", "status": "accepted"]
+      return isAwaited ? .json(JSONWriter.bytes(waiting), status: 202) : absent
+    }
     var members: [JSONValue.Member] = [
       (key: "id", value: .string(row.id)), (key: "object", value: "job"),
       (key: "status", value: .string(row.state.rawValue)),
