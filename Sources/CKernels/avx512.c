@@ -112,32 +112,6 @@ CK_INLINE void store_digits(ck_profile profile, __m512i v0, __m512i v1, uint8_t 
   _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, bytes));
 }
 
-CK_INLINE bool quantise_block(ck_profile profile, float top, const float *x, uint8_t *to) {
-  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  __m512 x0 = _mm512_loadu_ps(x);
-  __m512 x1 = _mm512_loadu_ps(x + 16);
-  __m512i largest = _mm512_max_epu32(
-      _mm512_and_si512(_mm512_castps_si512(x0), magnitude), _mm512_and_si512(_mm512_castps_si512(x1), magnitude));
-  uint32_t amax_bits = _mm512_reduce_max_epu32(largest);
-  if (amax_bits >= 0x7f800000) return false;
-  float amax = ck_bits_float(amax_bits);
-  float id = top / amax;
-  float d = amax / top;
-  if (ck_float_bits(id) >= 0x7f800000) {
-    id = 0;
-    d = 0;
-  }
-  __m512i v0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(id)));
-  __m512i v1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(id)));
-  int32_t sums[2] = {_mm512_reduce_add_epi32(v0), _mm512_reduce_add_epi32(v1)};
-  float s = d * (float)(sums[0] + sums[1]);
-  memcpy(to, &d, 4);
-  memcpy(to + 4, &s, 4);
-  memcpy(to + 8, sums, 8);
-  store_digits(profile, v0, v1, to + 16);
-  return true;
-}
-
 typedef enum reduction { LARGEST, SUM } reduction;
 
 CK_INLINE __m512i reduced(const reduction kind, __m512i a, __m512i b) {
@@ -206,9 +180,12 @@ CK_INLINE bool quantise_as(const ck_profile profile, const float *x, uint32_t co
   for (; blocks >= 4; blocks -= 4, x += 4 * 32, to += 4 * bytes) {
     if (!quantise_4_blocks(profile, top, x, to)) return false;
   }
-  for (; blocks > 0; blocks--, x += 32, to += bytes) {
-    if (!quantise_block(profile, top, x, to)) return false;
-  }
+  if (blocks == 0) return true;
+  float rest[4 * 32] = {0};
+  uint8_t made[4 * 80];
+  memcpy(rest, x, blocks * 32 * sizeof *rest);
+  if (!quantise_4_blocks(profile, top, rest, made)) return false;
+  memcpy(to, made, blocks * bytes);
   return true;
 }
 

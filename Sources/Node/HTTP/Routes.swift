@@ -301,13 +301,18 @@ extension NodeService {
     send(.submitted(prepared.job))
     if let response = refusal.response, response.status != 200 { return response }
     publishNow()
+    return Self.accepted(id).with("Preference-Applied", "respond-async")
+  }
+
+  /// Come back for it.
+  private static func accepted(_ id: JobID) -> Response {
     let address = "/v1/jobs/\(id.hex)"
     return Response.json(
       JSONWriter.bytes([
         "id": .string(id.hex), "object": "job", "url": .string(address), "status": "accepted",
       ]),
       status: 202
-    ).with("Location", address).with("Preference-Applied", "respond-async")
+    ).with("Location", address)
   }
 
   // MARK: the spool
@@ -454,8 +459,7 @@ extension NodeService {
     let row = state.withLock { $0.row(id, at: Self.now()) }
     guard let row, row.client == identity.name else {
       // One of before this node's start, whose model is being loaded.
-      let waiting: JSONValue = ["id": .string(id.hex), "object": "job", "status": "accepted"]
-      return isAwaited ? .json(JSONWriter.bytes(waiting), status: 202) : absent
+      return isAwaited ? Self.accepted(id) : absent
     }
     var members: [JSONValue.Member] = [
       (key: "id", value: .string(row.id)), (key: "object", value: "job"),
