@@ -115,7 +115,7 @@ extension Action {
     ActionEntry(action: .copyRow, keys: ["Y"], words: "copy the row or the answer"),
     ActionEntry(action: .talk, keys: ["i"], words: "chat: Enter sends, M-Enter newline, C-c stops"),
     ActionEntry(action: .command, keys: [":"], words: "command line"),
-    ActionEntry(action: .help, keys: ["?"], words: "this help; type to search, Enter runs"),
+    ActionEntry(action: .help, keys: ["?", "F1"], words: "this help; type to search, Enter runs"),
     ActionEntry(action: .mouse, keys: ["M"], words: "mouse on or off"),
     ActionEntry(action: .theme, keys: ["T"], words: "next theme"),
     ActionEntry(action: .repaint, keys: ["C-l"], words: "repaint"),

@@ -60,7 +60,6 @@ public final class DashboardApp {
   private var lastPaint: Microseconds = 0
   private var stalledSince: Microseconds?
   private var lastTick: Microseconds = 0
-  private var escapeAt: Microseconds?
   private var figures = DashboardModel.DebugFigures()
   /// Whoever tells the process to end is heard, also while its terminal goes.
   private var exit: DashboardExit? {
@@ -116,9 +115,9 @@ public final class DashboardApp {
     if waits[2].revents != 0 { for signal in signals?.next() ?? [] { take(signal: signal, moment) } }
     if waits[0].revents & Int16(POLLOUT) != 0, screen.flush() == .hangup { exit = .hangup }
     if waits[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 { readKeys(moment) }
-    if let at = escapeAt, moment.steady >= at {
-      escapeAt = nil
-      for input in screen.resolveEscape() { take(.input(input), moment, isUrgent: true) }
+    // What has come was read just now.
+    if let due = screen.inputDue, moment.steady >= due {
+      for input in screen.expireInput(at: moment.steady) { take(.input(input), moment, isUrgent: true) }
     }
     if waits[1].revents != 0 {
       for message in mailbox.takeAll() {
@@ -143,7 +142,7 @@ public final class DashboardApp {
   /// Milliseconds until something is due.
   private func timeout(_ moment: Moment) -> Int32 {
     var until = lastTick + 1_000_000 - moment.steady
-    if let at = escapeAt { until = min(until, at - moment.steady) }
+    if let due = screen.inputDue { until = min(until, due - moment.steady) }
     if needsPaint && !screen.isStalled {
       until = isUrgent ? 0 : min(until, lastPaint + DashboardApp.frameInterval - moment.steady)
     }
@@ -170,14 +169,13 @@ public final class DashboardApp {
   }
 
   private func readKeys(_ moment: Moment) {
-    switch screen.read() {
+    switch screen.read(at: moment.steady) {
     case .hangup: exit = .hangup
     case .inputs(let inputs):
       for input in inputs {
         note(input)
         take(.input(input), moment, isUrgent: true)
       }
-      escapeAt = screen.hasPartialInput ? moment.steady + 30_000 : nil
     }
   }
 

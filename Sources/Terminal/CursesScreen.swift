@@ -421,14 +421,14 @@ public final class CursesScreen: Screen {
     flush()
   }
 
-  public func read() -> ScreenRead {
+  public func read(at time: Int64) -> ScreenRead {
     if isGone { return .hangup }
     var result: [Input] = []
     var bytes = [UInt8](repeating: 0, count: 4096)
     while true {
       let count = Glibc.read(descriptor, &bytes, bytes.count)
       if count > 0 {
-        result += decoder.feed(bytes.prefix(count))
+        result += decoder.feed(bytes.prefix(count), at: time)
         if count < bytes.count { return .inputs(result) }
       } else if count < 0 && errno == EINTR {
         continue
@@ -441,8 +441,8 @@ public final class CursesScreen: Screen {
     }
   }
 
-  public var hasPartialInput: Bool { decoder.isWaiting }
-  public func resolveEscape() -> [Input] { decoder.timeout() }
+  public var inputDue: Int64? { decoder.due }
+  public func expireInput(at time: Int64) -> [Input] { decoder.expire(at: time) }
 
   /// What puts the terminal back, beside its saved mode.
   private var restoreBytes: [UInt8] {

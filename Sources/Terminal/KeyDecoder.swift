@@ -1,14 +1,29 @@
-// KeyDecoder.swift: bytes of a terminal to keys, as a value: no clock, no file.
-// An escape sequence is read whole and, when it is not one of ours, swallowed whole: its letters are never keys.
-// What stands between the marks of a bracketed paste is text, never keys. Start at feed.
+// KeyDecoder.swift: bytes of a terminal to keys, as a value: no clock of its own, no file; the caller says when bytes came.
+// An escape sequence is read whole and, when it is not one of ours, swallowed whole: its letters are never keys, also
+// when a slow line brings it in pieces. What stands between the marks of a bracketed paste is text, never keys.
+// Why the times are as they are: Decisions/0003. Start at feed and expire.
 
 public struct KeyDecoder: Sendable {
   /// Bytes of one paste that are kept; the rest is dropped.
   public static let pasteLimit = 1 << 20
+  /// A lone ESC is the key Esc after so long, in microseconds.
+  public static let escapeTime: Int64 = 100_000
+  /// The rest of a sequence that comes within this time after its last byte belongs to it. A `[` or an `O` this soon after
+  /// a lone ESC begins the late rest of a sequence, which is swallowed.
+  public static let patience: Int64 = 2_000_000
+  /// The rest that comes later than `patience` but within this time is swallowed; after that bytes are new keys.
+  public static let lateness: Int64 = 5_000_000
+  /// A paste whose end mark does not come within this time after its last byte is over: keys must work again.
+  public static let pasteSilence: Int64 = 60_000_000
+  /// Bytes of one OSC, DCS or APC that are swallowed at most.
+  static let stringLimit = 1 << 16
 
   private enum State: Equatable, Sendable {
     case ground
-    case escape
+    /// So many ESC, 1 or 2.
+    case escape(count: Int)
+    /// After a lone ESC that was taken for Esc: perhaps the begin of a string. It is a key if its rest does not come at once.
+    case held(UInt8)
     /// After `ESC [`; parameters and intermediates so far.
     case sequence([UInt8])
     /// `ESC [ [`, the Linux console's function keys: one more byte.
@@ -16,7 +31,7 @@ public struct KeyDecoder: Sendable {
     /// After `ESC O`; a modifier digit may come.
     case single([UInt8])
     /// OSC, DCS, APC, PM or SOS: to BEL or `ESC \`.
-    case string(sawEscape: Bool)
+    case string(sawEscape: Bool, length: Int)
     case paste
     /// The rest of a UTF-8 scalar.
     case scalar([UInt8], needed: Int)
@@ -26,80 +41,144 @@ public struct KeyDecoder: Sendable {
 
   private var state = State.ground
   private var isMeta = false
+  /// The sequence that is being read came too late to be obeyed.
+  private var isLate = false
+  /// Until then the rest of a sequence may follow an ESC that was taken for the key Esc.
+  private var lateUntil: Int64?
+  /// When the last byte came.
+  private var last: Int64 = 0
   private var pasted: [UInt8] = []
 
   public init() {}
 
-  /// A lone ESC, or the start of a sequence, is waiting for its rest: call `timeout` if nothing comes within
-  /// some 30 ms.
-  public var isWaiting: Bool {
+  /// When `expire` has something to give if no bytes come before: a lone ESC becomes a key.
+  public var due: Int64? {
     switch state {
-    case .ground, .paste: false
-    case .escape, .sequence, .console, .single, .string, .scalar, .oldMouse: true
+    case .escape, .held: last &+ KeyDecoder.escapeTime
+    case .ground, .sequence, .console, .single, .string, .paste, .scalar, .oldMouse: nil
     }
   }
 
-  /// The rest did not come: a lone ESC is the key Esc, a broken sequence is nothing.
-  public mutating func timeout() -> [Input] {
-    defer { isMeta = false }
+  /// No byte came until now: what was waiting for its rest only for a short time is a key.
+  /// - time: of a steady clock, in microseconds, like that of `feed`. Read what there is to read first.
+  public mutating func expire(at time: Int64) -> [Input] {
+    guard let due, time >= due else { return [] }
     switch state {
-    case .escape:
-      state = .ground
-      return [.key(Key(.escape))]
-    case .sequence, .console, .single, .string, .scalar, .oldMouse:
-      state = .ground
-      return []
-    case .ground, .paste: return []
+    case .escape(let count):
+      reset()
+      lateUntil = last &+ KeyDecoder.patience
+      return Array(repeating: .key(Key(.escape)), count: count)
+    case .held(let byte):
+      reset()
+      return [ground(byte)].compactMap { $0 }
+    case .ground, .sequence, .console, .single, .string, .paste, .scalar, .oldMouse: return []
     }
   }
 
-  public mutating func feed(_ bytes: some Sequence<UInt8>) -> [Input] {
+  /// - time: when these bytes came, in microseconds of a steady clock
+  public mutating func feed(_ bytes: some Sequence<UInt8>, at time: Int64) -> [Input] {
     var result: [Input] = []
     for byte in bytes {
-      if let input = step(byte) { result.append(input) }
+      if let input = age(time) { result.append(input) }
+      last = time
+      step(byte, &result)
     }
     return result
   }
 
-  private mutating func step(_ byte: UInt8) -> Input? {
+  /// What has waited too long is late, and then over.
+  private mutating func age(_ time: Int64) -> Input? {
+    let silence = time &- last
+    if let until = lateUntil, time > until { lateUntil = nil }
     switch state {
-    case .ground: return ground(byte)
-    case .escape: return escape(byte)
-    case .console:
-      state = .ground
-      return (0x41...0x45).contains(byte) ? finish(.function(Int(byte) - 0x40)) : nil
-    case .single(let parameters):
-      if (0x30...0x3B).contains(byte) && parameters.count < 8 {
-        state = .single(parameters + [byte])
-        return nil
-      }
-      state = .ground
-      return single(byte, modifiers: modifiers(ofParameter: decimal(parameters)))
-    case .sequence(let parameters): return sequence(byte, parameters)
-    case .string(let sawEscape):
-      if byte == 0x07 || (sawEscape && byte == 0x5C) || byte == 0x18 || byte == 0x1A {
-        state = .ground
-      } else {
-        state = .string(sawEscape: byte == 0x1B)
+    case .string(sawEscape: true, _) where silence > KeyDecoder.escapeTime:
+      // Its end in two pieces, or Esc pressed to get out of it: over in both cases.
+      reset()
+      if silence <= KeyDecoder.lateness { state = .held(0x1B) }
+      return nil
+    case .sequence, .console, .single, .string, .oldMouse:
+      if silence > (isLate ? KeyDecoder.patience : KeyDecoder.lateness) {
+        reset()
+      } else if silence > KeyDecoder.patience {
+        isLate = true
       }
       return nil
+    case .paste: return silence > KeyDecoder.pasteSilence ? endPaste(dropping: 0) : nil
+    // The bytes of a scalar fit nothing else: they wait as long as they like.
+    case .ground, .escape, .held, .scalar: return nil
+    }
+  }
+
+  private mutating func reset() {
+    state = .ground
+    isMeta = false
+    isLate = false
+  }
+
+  private mutating func step(_ byte: UInt8, _ result: inout [Input]) {
+    switch state {
+    case .held(0x1B):
+      // After an ESC inside a string: `\` ends it, and the rest of a sequence is no key.
+      reset()
+      lateUntil = last &+ KeyDecoder.patience
+      if byte != 0x5C { step(byte, &result) }
+    case .held(let first):
+      reset()
+      if Self.continues(first, byte) {
+        state = .string(sawEscape: false, length: 1)
+        return
+      }
+      if let input = ground(first) { result.append(input) }
+      step(byte, &result)
+    case .escape(2) where byte == 0x1B:
+      // A third ESC: the first was the key.
+      result.append(.key(Key(.escape)))
+    default: if let input = step(byte) { result.append(input) }
+    }
+  }
+
+  /// Whether a byte can follow the first one of an OSC, DCS or APC that terminals send.
+  private static func continues(_ first: UInt8, _ byte: UInt8) -> Bool {
+    switch first {
+    case 0x5D: (0x30...0x39).contains(byte) || [0x4C, 0x49, 0x6C].contains(byte)
+    case 0x50: (0x21...0x3F).contains(byte)
+    default: (0x20...0x7E).contains(byte)
+    }
+  }
+
+  private mutating func step(_ byte: UInt8) -> Input? {
+    if byte == 0x1B {
+      // ESC begins anew whatever came before it; in a paste it is text, in a string perhaps its end.
+      switch state {
+      case .sequence, .console, .single, .scalar, .oldMouse: reset()
+      case .ground, .escape, .held, .string, .paste: break
+      }
+    }
+    switch state {
+    case .ground: return begin(byte)
+    case .escape(let count): return escape(byte, count)
+    case .held: return nil
+    case .console:
+      return end((0x41...0x45).contains(byte) ? finish(.function(Int(byte) - 0x40)) : nil)
+    case .single(let parameters):
+      if (0x30...0x3B).contains(byte) {
+        if parameters.count < 8 { state = .single(parameters + [byte]) }
+        return nil
+      }
+      return end(single(byte, modifiers: modifiers(ofParameter: decimal(parameters))))
+    case .sequence(let parameters): return sequence(byte, parameters)
+    case .string(let sawEscape, let length): return string(byte, sawEscape, length)
     case .paste:
       pasted.append(byte)
-      let end: [UInt8] = [0x1B, 0x5B, 0x32, 0x30, 0x31, 0x7E]
-      if pasted.suffix(end.count).elementsEqual(end) {
-        let text = String(decoding: pasted.dropLast(end.count).prefix(Self.pasteLimit), as: UTF8.self)
-        pasted = []
-        state = .ground
-        return .paste(text)
-      }
+      let mark: [UInt8] = [0x1B, 0x5B, 0x32, 0x30, 0x31, 0x7E]
+      if pasted.suffix(mark.count).elementsEqual(mark) { return endPaste(dropping: mark.count) }
       // Far beyond the limit only the tail is kept, to find the end.
       if pasted.count > Self.pasteLimit + 4096 { pasted.removeSubrange(Self.pasteLimit..<(pasted.count - 8)) }
       return nil
     case .scalar(let start, let needed):
       guard byte & 0xC0 == 0x80 else {
-        state = .ground
-        isMeta = false
-        return ground(byte)
+        reset()
+        return begin(byte)
       }
       let all = start + [byte]
       if all.count < needed {
@@ -114,9 +193,49 @@ public struct KeyDecoder: Sendable {
       }
       return finish(.character(scalar))
     case .oldMouse(let left):
-      state = left > 1 ? .oldMouse(left: left - 1) : .ground
+      if left > 1 && byte >= 0x20 { state = .oldMouse(left: left - 1) } else { reset() }
       return nil
     }
+  }
+
+  /// A sequence has ended: what it is, or nothing when it came too late.
+  private mutating func end(_ input: Input?) -> Input? {
+    defer { reset() }
+    return isLate ? nil : input
+  }
+
+  /// A byte outside of any sequence.
+  private mutating func begin(_ byte: UInt8) -> Input? {
+    let isRest = lateUntil != nil
+    lateUntil = nil
+    switch byte {
+    case 0x5B where isRest, 0x4F where isRest:
+      isLate = true
+      state = byte == 0x5B ? .sequence([]) : .single([])
+      return nil
+    case 0x5D where isRest, 0x50 where isRest, 0x5F where isRest:
+      state = .held(byte)
+      return nil
+    default: return ground(byte)
+    }
+  }
+
+  private mutating func string(_ byte: UInt8, _ sawEscape: Bool, _ length: Int) -> Input? {
+    if sawEscape && byte != 0x5C {
+      // ESC cancels a string, and begins something new.
+      reset()
+      return escape(byte, 1)
+    }
+    let isEnd = sawEscape || (byte < 0x20 && byte != 0x1B) || length >= Self.stringLimit
+    if isEnd { reset() } else { state = .string(sawEscape: byte == 0x1B, length: length + 1) }
+    return nil
+  }
+
+  private mutating func endPaste(dropping count: Int) -> Input {
+    let text = String(decoding: pasted.dropLast(count).prefix(Self.pasteLimit), as: UTF8.self)
+    pasted = []
+    reset()
+    return .paste(text)
   }
 
   private mutating func finish(_ code: Key.Code, _ modifiers: Key.Modifiers = []) -> Input {
@@ -127,7 +246,7 @@ public struct KeyDecoder: Sendable {
   private mutating func ground(_ byte: UInt8) -> Input? {
     switch byte {
     case 0x1B:
-      state = .escape
+      state = .escape(count: 1)
       return nil
     case 0x0D, 0x0A: return finish(.enter)
     case 0x09: return finish(.tab)
@@ -150,21 +269,16 @@ public struct KeyDecoder: Sendable {
     return nil
   }
 
-  private mutating func escape(_ byte: UInt8) -> Input? {
-    state = .ground
+  private mutating func escape(_ byte: UInt8, _ count: Int) -> Input? {
+    // Two in a row are the meta of a sequence: rxvt sends ESC ESC [ A for M-Up.
+    isMeta = count > 1
     switch byte {
     case 0x5B: state = .sequence([])
     case 0x4F: state = .single([])
-    case 0x5D, 0x50, 0x58, 0x5E, 0x5F: state = .string(sawEscape: false)
-    case 0x1B:
-      // Two in a row: the first was the key, or the meta of a sequence (rxvt sends ESC ESC [ A for M-Up).
-      state = .escape
-      if isMeta {
-        isMeta = false
-        return .key(Key(.escape))
-      }
-      isMeta = true
+    case 0x5D, 0x50, 0x58, 0x5E, 0x5F: state = .string(sawEscape: false, length: 0)
+    case 0x1B: state = .escape(count: 2)
     default:
+      state = .ground
       isMeta = true
       return ground(byte)
     }
@@ -180,31 +294,37 @@ public struct KeyDecoder: Sendable {
       // Longer than any sequence there is: still swallowed to its end, but no longer kept.
       state = .sequence(parameters.count < 32 ? parameters + [byte] : parameters)
       return nil
-    case 0x40...0x7E:
-      state = .ground
-      defer { isMeta = false }
-      return final(byte, parameters)
-    case 0x1B:
-      state = .escape
-      isMeta = false
-      return nil
+    case 0x40...0x7E: return final(byte, parameters)
     default:
       // A control inside a sequence cancels it.
-      state = .ground
-      isMeta = false
+      reset()
       return nil
     }
   }
 
   private mutating func final(_ byte: UInt8, _ parameters: [UInt8]) -> Input? {
-    if parameters.first == 0x3C { return mouse(byte, parameters.dropFirst()) }
     if byte == 0x4D && parameters.isEmpty {
       state = .oldMouse(left: 3)
       return nil
     }
+    if byte == 0x7E && parameters == Array("200".utf8) {
+      // However late: what follows is text that somebody pasted.
+      reset()
+      state = .paste
+      pasted = []
+      return nil
+    }
+    return end(key(byte, parameters))
+  }
+
+  private mutating func key(_ byte: UInt8, _ parameters: [UInt8]) -> Input? {
+    if parameters.first == 0x3C { return mouse(byte, parameters.dropFirst()) }
     if parameters.contains(where: { !(0x30...0x39).contains($0) && $0 != 0x3B }) { return nil }
     let numbers = parameters.split(separator: 0x3B, omittingEmptySubsequences: false).map { decimal($0) }
-    let modifiers = modifiers(ofParameter: numbers.count > 1 ? numbers[1] : 1)
+    let modifier = numbers.count > 1 ? numbers[1] : 1
+    // More is a report of the terminal that ends as a key does, such as that of the cursor's place.
+    guard numbers.count <= 2, modifier <= 16 else { return nil }
+    let modifiers = modifiers(ofParameter: modifier)
     if byte != 0x7E {
       if byte == 0x5A { return finish(.tab, .shift) }
       // Only `CSI letter` and `CSI 1 ; modifier letter` are keys.
@@ -212,10 +332,6 @@ public struct KeyDecoder: Sendable {
       return single(byte, modifiers: modifiers, isFunctionOnly: false)
     }
     switch numbers.first ?? 0 {
-    case 200:
-      state = .paste
-      pasted = []
-      return nil
     case 1, 7: return finish(.home, modifiers)
     case 4, 8: return finish(.end, modifiers)
     case 2: return finish(.insert, modifiers)
@@ -273,8 +389,10 @@ public struct KeyDecoder: Sendable {
     }
   }
 
-  /// xterm's: 1 plus 1 for shift, 2 for meta, 4 for control.
+  /// xterm's: 1 plus 1 for shift, 2 for Alt, 4 for control, 8 for Meta where a keyboard has both.
   private func modifiers(ofParameter parameter: Int) -> Key.Modifiers {
-    Key.Modifiers(rawValue: UInt8(clamping: max(0, parameter - 1) & 7))
+    let bits = max(0, parameter - 1)
+    let known = Key.Modifiers(rawValue: UInt8(bits & 7))
+    return bits & 8 == 0 ? known : known.union(.meta)
   }
 }

@@ -1,5 +1,5 @@
 // Screen.swift: what a dashboard needs of a terminal; two conformers: curses, and one without a terminal.
-// The contract, checked for both by ScreenContractTests: `present` shows the grid as the terminal can, or nothing at
+// The contract of both: `present` shows the grid as the terminal can, or nothing at
 // all while an older frame is still on its way; `read` never blocks; whatever is sent is displaySafe.
 // Start at Screen.
 
@@ -37,12 +37,13 @@ public protocol Screen: AnyObject {
   func present(_ grid: Grid) -> Presented
   func send(_ signal: ScreenSignal)
   /// What was typed since the last call. Never blocks.
-  func read() -> ScreenRead
+  /// - time: now, in microseconds of a steady clock
+  func read(at time: Int64) -> ScreenRead
   /// The next `present` paints everything anew.
   func invalidate()
-  /// A lone ESC waits for its rest; read again within some 30 ms, then call `resolveEscape`.
-  var hasPartialInput: Bool { get }
-  func resolveEscape() -> [Input]
+  /// When a lone ESC becomes a key, if nothing comes before: read once more then, and call `expireInput`.
+  var inputDue: Int64? { get }
+  func expireInput(at time: Int64) -> [Input]
 }
 
 /// A screen that keeps what it is shown. Its terminal can be resized, stalled and hung up by hand.
@@ -85,15 +86,15 @@ public final class HeadlessScreen: Screen {
 
   public func send(_ signal: ScreenSignal) { signals.append(signal.safe) }
 
-  public func read() -> ScreenRead {
+  public func read(at time: Int64) -> ScreenRead {
     if isGone { return .hangup }
     defer { typed = [] }
-    return .inputs(decoder.feed(typed))
+    return .inputs(decoder.feed(typed, at: time))
   }
 
   public func invalidate() {}
-  public var hasPartialInput: Bool { decoder.isWaiting }
-  public func resolveEscape() -> [Input] { decoder.timeout() }
+  public var inputDue: Int64? { decoder.due }
+  public func expireInput(at time: Int64) -> [Input] { decoder.expire(at: time) }
 
   /// Bytes as a terminal would send them.
   public func type(_ bytes: some Sequence<UInt8>) { typed.append(contentsOf: bytes) }

@@ -253,11 +253,11 @@ private struct Rig {
     #expect(screen.present(grid) == .shown)
     #expect(screen.shown.text == "+e\nlater\n")
     screen.type("\u{1B}[Ajq".utf8)
-    #expect(screen.read() == .inputs([.key(Key(.up)), .key(Key("j")), .key(Key("q"))]))
+    #expect(screen.read(at: 0) == .inputs([.key(Key(.up)), .key(Key("j")), .key(Key("q"))]))
     screen.send(.title("a\u{1B}b"))
     #expect(screen.signals == [.title("a␛b")])
     screen.isGone = true
-    #expect(screen.read() == .hangup)
+    #expect(screen.read(at: 0) == .hangup)
     #expect(screen.present(grid) == .hangup)
   }
 }

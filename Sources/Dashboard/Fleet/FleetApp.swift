@@ -16,7 +16,6 @@ public final class FleetApp {
   private var isUrgent = true
   private var lastPaint: Microseconds = 0
   private var lastTick: Microseconds = 0
-  private var escapeAt: Microseconds?
   private var exit: DashboardExit?
 
   /// Gives the terminal to another program: starts it and returns its process, or why it cannot be started.
@@ -63,9 +62,11 @@ public final class FleetApp {
     if waits[1].revents != 0 { for signal in signals?.next() ?? [] { take(signal: signal, moment) } }
     if waits[0].revents & Int16(POLLOUT) != 0, screen.flush() == .hangup { exit = .hangup }
     if waits[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 { readKeys(moment, attach) }
-    if let at = escapeAt, moment.steady >= at {
-      escapeAt = nil
-      for input in screen.resolveEscape() { take(.input(input), moment, attach, isUrgent: true) }
+    // What has come was read just now.
+    if let due = screen.inputDue, moment.steady >= due {
+      for input in screen.expireInput(at: moment.steady) {
+        take(.input(input), moment, attach, isUrgent: true)
+      }
     }
     for (index, mailbox) in mailboxes.enumerated() where waits[index + 2].revents != 0 {
       for message in mailbox.takeAll() { take(.node(index, message), moment, attach, isUrgent: false) }
@@ -79,7 +80,7 @@ public final class FleetApp {
 
   private func timeout(_ moment: Moment) -> Int32 {
     var until = lastTick + 1_000_000 - moment.steady
-    if let at = escapeAt { until = min(until, at - moment.steady) }
+    if let due = screen.inputDue { until = min(until, due - moment.steady) }
     if needsPaint && !screen.isStalled {
       until = isUrgent ? 0 : min(until, lastPaint + 500_000 - moment.steady)
     }
@@ -87,11 +88,10 @@ public final class FleetApp {
   }
 
   private func readKeys(_ moment: Moment, _ attach: Attach) {
-    switch screen.read() {
+    switch screen.read(at: moment.steady) {
     case .hangup: exit = .hangup
     case .inputs(let inputs):
       for input in inputs { take(.input(input), moment, attach, isUrgent: true) }
-      escapeAt = screen.hasPartialInput ? moment.steady + 30_000 : nil
     }
   }
 

@@ -185,7 +185,7 @@ public struct FleetModel: Sendable {
   private mutating func takeCommand(_ key: Key) -> [FleetCommand] {
     switch key.name {
     case "q": return [.leave]
-    case "?": mode = .help
+    case "?", "F1": mode = .help
     case "C-l": return [.repaint]
     case "Tab", "S-Tab": focus = focus == .nodes ? .approvals : .nodes
     case "1": focus = .nodes
