@@ -1,7 +1,9 @@
 // LineEditor.swift: one line from a terminal, with the arrows, the keys of Emacs and a history; or plainly from a pipe.
-// Left out: completion, several lines, right-to-left text. Keys to text is LineBuffer, without a terminal.
+// Left out: completion, several lines, right-to-left text. Bytes to keys is KeyDecoder, keys to text is LineBuffer,
+// without a terminal.
 
 import Foundation
+import Terminal
 
 /// A line while it is edited: characters as a person sees them, and a cursor between them.
 struct LineBuffer {
@@ -104,6 +106,9 @@ struct LineEditor {
   private var history: [String] = []
   private var pending: [UInt8] = []
   private var atEnd = false
+  private var decoder = KeyDecoder()
+  /// What was typed and not yet taken: keys may come faster than lines are read.
+  private var inputs: [Input] = []
   private static let longestLine = 1 << 20
   private static let longestHistory = 500
 
@@ -172,11 +177,13 @@ struct LineEditor {
     var buffer = LineBuffer(history: history)
     draw(buffer, prompt)
     while true {
-      guard let byte = try nextByte() else {
-        return atEnd ? .end : .interrupted
-      }
-      switch byte {
-      case 0x0D, 0x0A:
+      guard let input = nextInput() else { return atEnd ? .end : .interrupted }
+      switch input {
+      case .mouse: break
+      case .paste(let text):
+        // A line is one line.
+        buffer.apply(.text(text.split(whereSeparator: \.isNewline).joined(separator: " ")))
+      case .key(Key(.enter)), .key(Key(.character("j"), .control)):
         Console.write("\r\n")
         let line = buffer.text
         if !line.isEmpty, history.last != line {
@@ -184,79 +191,70 @@ struct LineEditor {
           if history.count > Self.longestHistory { history.removeFirst() }
         }
         return .line(line)
-      case 0x03: return .interrupted
-      case 0x04:
+      case .key(Key(.character("c"), .control)): return .interrupted
+      case .key(Key(.character("d"), .control)):
         if buffer.characters.isEmpty { return .end }
         buffer.apply(.delete)
-      case 0x01: buffer.apply(.home)
-      case 0x02: buffer.apply(.left)
-      case 0x05: buffer.apply(.end)
-      case 0x06: buffer.apply(.right)
-      case 0x08, 0x7F: buffer.apply(.backspace)
-      case 0x0B: buffer.apply(.deleteToEnd)
-      case 0x0C: Console.write("\u{1B}[H\u{1B}[2J")
-      case 0x0E: buffer.apply(.down)
-      case 0x10: buffer.apply(.up)
-      case 0x15: buffer.apply(.deleteToStart)
-      case 0x17: buffer.apply(.deleteWord)
-      case 0x1B: if let key = try escape() { buffer.apply(key) }
-      case 0x09: buffer.apply(.text(" "))
-      case 0x20...0x7E: buffer.apply(.text(String(UnicodeScalar(byte))))
-      case 0x80...: if let text = try character(byte) { buffer.apply(.text(text)) }
-      default: break
+      case .key(Key(.character("l"), .control)): Console.write("\u{1B}[H\u{1B}[2J")
+      case .key(let key): if let change = Self.change(key) { buffer.apply(change) }
       }
       // A paste is drawn once, at its end.
-      if pending.isEmpty { draw(buffer, prompt) }
+      if inputs.isEmpty { draw(buffer, prompt) }
     }
   }
 
-  private mutating func nextByte() throws -> UInt8? {
-    while pending.isEmpty {
-      guard !atEnd, try fill() else { return nil }
+  /// What a key does to the line; nil for those that do nothing.
+  private static func change(_ key: Key) -> LineBuffer.Key? {
+    switch (key.code, key.modifiers) {
+    case (.left, _), (.character("b"), .control): .left
+    case (.right, _), (.character("f"), .control): .right
+    case (.home, _), (.character("a"), .control): .home
+    case (.end, _), (.character("e"), .control): .end
+    case (.up, _), (.character("p"), .control): .up
+    case (.down, _), (.character("n"), .control): .down
+    case (.backspace, []): .backspace
+    case (.delete, _): .delete
+    case (.character("k"), .control): .deleteToEnd
+    case (.character("u"), .control): .deleteToStart
+    case (.character("w"), .control): .deleteWord
+    case (.tab, []): .text(" ")
+    case (.character(let scalar), []): .text(String(scalar))
+    default: nil
     }
-    return pending.isEmpty ? nil : pending.removeFirst()
   }
 
-  /// The bytes that complete a UTF-8 character; nil for what is none, which is dropped.
-  private mutating func character(_ lead: UInt8) throws -> String? {
-    let length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2
-    var bytes = [lead]
-    while bytes.count < length, let byte = try nextByte() {
-      guard (0x80...0xBF).contains(byte) else {
-        pending.insert(byte, at: 0)
-        return nil
-      }
-      bytes.append(byte)
-    }
-    return String(validating: bytes, as: UTF8.self)
-  }
-
-  /// What follows an ESC: arrows and their kin; nil for all else, which is read and dropped.
-  private mutating func escape() throws -> LineBuffer.Key? {
-    if pending.isEmpty {
-      // A lone ESC sends nothing more within 50 ms.
-      var wait = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-      guard poll(&wait, 1, 50) > 0 else { return nil }
-    }
-    guard let kind = try nextByte(), kind == 0x5B || kind == 0x4F else { return nil }
-    var parameters: [UInt8] = []
-    while let byte = try nextByte() {
-      guard byte >= 0x40 else {
-        if parameters.count < 16 { parameters.append(byte) }
+  /// The next of what was typed; nil at the end, or when Ctrl-C came from outside.
+  private mutating func nextInput() -> Input? {
+    while inputs.isEmpty {
+      let wait = decoder.due.map { Int32(clamping: max(0, $0 - Self.now + 999) / 1_000) } ?? -1
+      var request = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+      let ready = poll(&request, 1, wait)
+      if ready < 0, errno == EINTR {
+        if Interrupts.seen { return nil }
         continue
       }
-      switch (byte, parameters.first) {
-      case (0x41, _): return .up
-      case (0x42, _): return .down
-      case (0x43, _): return .right
-      case (0x44, _): return .left
-      case (0x48, _), (0x7E, 0x31), (0x7E, 0x37): return .home
-      case (0x46, _), (0x7E, 0x34), (0x7E, 0x38): return .end
-      case (0x7E, 0x33): return .delete
-      default: return nil
+      if ready == 0 {
+        inputs += decoder.expire(at: Self.now)
+        continue
       }
+      var chunk = [UInt8](repeating: 0, count: 4096)
+      let count = chunk.withUnsafeMutableBytes { read(STDIN_FILENO, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      // A terminal that hung up reads as an error.
+      guard count > 0 else {
+        atEnd = true
+        return nil
+      }
+      inputs += decoder.feed(chunk[..<count], at: Self.now)
     }
-    return nil
+    return inputs.removeFirst()
+  }
+
+  /// Microseconds of a steady clock.
+  private static var now: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
   }
 
   private func draw(_ buffer: LineBuffer, _ prompt: String) {
