@@ -77,7 +77,7 @@ let package = Package(
     .target(name: "Wire", path: "Tests/Wire", swiftSettings: testSettings),
     tests(
       "NodeTests",
-      ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Wire"]),
+      ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Wire", "Fuzzing"]),
     .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.
     .target(

@@ -171,5 +171,6 @@ func auditWords(_ audit: AuditState) -> String {
   case .running: "running"
   case .audited: "audited"
   case .failed(let reason): "failed: \(reason)"
+  case .notRun(let reason): "failed to run: \(reason)"
   }
 }

@@ -200,7 +200,7 @@ public struct PlainModel: Sendable {
     switch receipts.logged {
     case .value(let count), .stale(let count, _):
       return say(
-        "\(count) logged, \(receipts.signed) signed, \(receipts.witnessed) witnessed, \(receipts.audited) audited, \(receipts.failed) failed"
+        "\(count) logged, \(receipts.signed) signed, \(receipts.witnessed) witnessed, \(receipts.audited) audited, \(receipts.failed) failed\(receipts.auditsNotRun > 0 ? ", \(receipts.auditsNotRun) not run" : "")"
       )
     case .warmingUp: return say("receipts: warming up")
     case .unavailable(let reason): return say("receipts: unavailable, \(reason)")

@@ -28,11 +28,14 @@ extension Canvas {
     let written: [(String, Style)] = [
       (logged, loggedStyle), (" logged  ", label), (grouped(receipts.signed), text), (" signed", label),
     ]
-    let checked: [(String, Style)] = [
+    var checked: [(String, Style)] = [
       (grouped(receipts.witnessed), text), (" witnessed  ", label), (grouped(receipts.audited), text),
       (" audited  ", label), (grouped(receipts.failed), receipts.failed > 0 ? error : text),
       (" failed", receipts.failed > 0 ? error : label),
     ]
+    if receipts.auditsNotRun > 0 {
+      checked += [("  ", label), (grouped(receipts.auditsNotRun), error), (" not run", error)]
+    }
     var y = inner.y
     if inner.width >= 64 {
       run(written + [("  ", label)] + checked, x, y, limit: inner.right)
@@ -81,6 +84,7 @@ extension Canvas {
     let (mark, state, style): (Unicode.Scalar, String, Style)
     switch receipt.audit {
     case .failed: (mark, state, style) = (glyphs.failed, "audit failed", error)
+    case .notRun: (mark, state, style) = (glyphs.failed, "audit failed to run", error)
     case .running: (mark, state, style) = (glyphs.running, "re-executing", pending)
     case .audited: (mark, state, style) = (glyphs.done, "\(receipt.state.rawValue), audited", ok)
     case .unaudited:

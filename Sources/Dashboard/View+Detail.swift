@@ -193,7 +193,10 @@ extension Canvas {
     if let row = model.snapshot?.receipts.recent.first(where: { $0.id == id }) ?? detail?.row {
       add("state", row.state.rawValue, text)
       let failed: Bool
-      if case .failed = row.audit { failed = true } else { failed = false }
+      switch row.audit {
+      case .failed, .notRun: failed = true
+      case .unaudited, .running, .audited: failed = false
+      }
       add("audit", auditWords(row.audit), failed ? error : text)
       if detail == nil {
         add("job", row.job, text)

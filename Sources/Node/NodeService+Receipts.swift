@@ -2,6 +2,7 @@
 // Start at seal.
 import Receipts
 import Scheduling
+import Synchronization
 
 extension NodeService {
   func seal(_ seal: Seal) {
@@ -67,13 +68,29 @@ extension NodeService {
       )
     }
     guard let serving else { return .refused("no model is loaded") }
+    // Another model's bits say nothing about this receipt.
+    guard kept.receipt.modelSHA256 == serving.facts.modelDigest,
+      kept.receipt.numerics == serving.facts.profile
+    else {
+      return .refused(
+        "receipt \(kept.id.prefix(8)) is of model '\(kept.receipt.model)' in \(kept.receipt.numerics), this node runs '\(serving.facts.model)' in \(serving.facts.profile) now"
+      )
+    }
     let id = makeJobID()
-    guard let prepared = serving.prepareAudit(of: kept, id: id, sink: { _ in }) else {
-      return .refused("receipt \(receipt.prefix(8)) has no output to check")
+    let refusal = Mutex<String?>(nil)
+    guard
+      let prepared = serving.prepareAudit(
+        of: kept, id: id,
+        sink: { event in if case .refused(let error) = event { refusal.withLock { $0 = error.message } } })
+    else {
+      return .refused("receipt \(kept.id.prefix(8)) has no output to check")
     }
     transcripts.add(prepared.transcript)
-    send(.audited(receipt: receipt, .running))
+    // What refuses it says so before this returns.
     send(.submitted(prepared.job))
-    return .done("verifying receipt \(receipt.prefix(8)) when the engine is idle")
+    if let reason = refusal.withLock({ $0 }) {
+      return .refused("receipt \(kept.id.prefix(8)) cannot be verified now: \(reason)")
+    }
+    return .done("verifying receipt \(kept.id.prefix(8)) when the engine is idle")
   }
 }

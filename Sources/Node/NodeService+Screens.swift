@@ -53,6 +53,8 @@ extension NodeService {
     archive.expire(at: now.monotonic)
     guard options.configuration.audits.share > 0, state.withLock({ $0.isIdle }) else { return }
     guard let receipt = archive.nextToAudit(share: options.configuration.audits.share) else { return }
-    if case .refused(let words) = verify(receipt: receipt) { note(.warning, "audit: \(words)") }
+    if case .refused(let words) = verify(receipt: receipt) {
+      send(.audited(receipt: receipt, .notRun(words)))
+    }
   }
 }

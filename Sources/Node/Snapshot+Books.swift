@@ -13,6 +13,8 @@ public enum AuditState: Codable, Sendable, Equatable {
   case audited
   /// Re-executed here: where it first differs.
   case failed(String)
+  /// It was to be re-executed and could not be: why. Says nothing about the receipt.
+  case notRun(String)
 }
 
 public struct ReceiptRow: Codable, Sendable, Equatable, Identifiable {
@@ -54,6 +56,8 @@ public struct ReceiptsSnapshot: Codable, Sendable, Equatable {
   public let witnessed: Int
   public let audited: Int
   public let failed: Int
+  /// Receipts whose audit failed to run.
+  public let auditsNotRun: Int
   /// Time of the last signed checkpoint.
   public let lastCheckpoint: Reading<Microseconds>
   /// Receipts a minute over the last five minutes.
@@ -64,7 +68,7 @@ public struct ReceiptsSnapshot: Codable, Sendable, Equatable {
   public let recent: [ReceiptRow]
 
   public init(
-    logged: Reading<Int>, signed: Int, witnessed: Int, audited: Int, failed: Int,
+    logged: Reading<Int>, signed: Int, witnessed: Int, audited: Int, failed: Int, auditsNotRun: Int = 0,
     lastCheckpoint: Reading<Microseconds>, perMinute: Reading<Double>, keyFingerprint: Reading<String>,
     recent: [ReceiptRow]
   ) {
@@ -73,6 +77,7 @@ public struct ReceiptsSnapshot: Codable, Sendable, Equatable {
     self.witnessed = witnessed
     self.audited = audited
     self.failed = failed
+    self.auditsNotRun = auditsNotRun
     self.lastCheckpoint = lastCheckpoint
     self.perMinute = perMinute
     self.keyFingerprint = keyFingerprint

@@ -34,6 +34,8 @@ public struct ReceiptStatus: Hashable, Sendable {
     case unaudited
     case identical
     case failed(Audit)
+    /// The newest audit could not be run, and none before it was.
+    case notRun
   }
   public let seal: Seal
   public let reexecution: Reexecution
@@ -46,6 +48,8 @@ public struct LogCounts: Hashable, Sendable {
   public let witnessed: Int
   public let audited: Int
   public let failed: Int
+  /// Receipts whose audit failed to run.
+  public let notRun: Int
   /// Time of the last signed checkpoint, microseconds; nil before the first.
   public let lastSigned: Int64?
 }
@@ -56,10 +60,11 @@ public struct Catalog: Sendable {
   private var places: [UInt64] = []
   private var jobs: [UInt64] = []
   private var sums: [TotalsKey: ReceiptTotals] = [:]
-  /// 0 unaudited, 1 identical, 2 failed.
+  /// 0 unaudited, 1 identical, 2 failed, 3 an audit that did not run.
   private var audits: [UInt8] = []
   private var failures: [Int: Audit] = [:]
   private var auditedCount = 0
+  private var notRunCount = 0
   private(set) var signedSize = 0
   private(set) var witnessedSize = 0
   private(set) var lastSignedRecord: CheckpointSigned?
@@ -159,14 +164,20 @@ public struct Catalog: Sendable {
 
   private mutating func add(_ audit: Audit) {
     guard audits.indices.contains(audit.receipt) else { return }
+    // What an earlier audit found stands.
+    if audit.outcome == .notRun, audits[audit.receipt] == 1 || audits[audit.receipt] == 2 { return }
     switch audits[audit.receipt] {
     case 1: auditedCount -= 1
     case 2: failures[audit.receipt] = nil
+    case 3: notRunCount -= 1
     default: break
     }
     if audit.outcome == .identical {
       audits[audit.receipt] = 1
       auditedCount += 1
+    } else if audit.outcome == .notRun {
+      audits[audit.receipt] = 3
+      notRunCount += 1
     } else {
       audits[audit.receipt] = 2
       failures[audit.receipt] = audit
@@ -178,14 +189,18 @@ public struct Catalog: Sendable {
   public var counts: LogCounts {
     LogCounts(
       logged: tree.size, signed: min(signedSize, tree.size), witnessed: min(witnessedSize, tree.size),
-      audited: auditedCount, failed: failures.count, lastSigned: lastSignedTime)
+      audited: auditedCount, failed: failures.count, notRun: notRunCount, lastSigned: lastSignedTime)
   }
 
   public func status(of index: Int) -> ReceiptStatus? {
     guard audits.indices.contains(index) else { return nil }
     let reexecution: ReceiptStatus.Reexecution =
       if let failure = failures[index] { .failed(failure) } else {
-        audits[index] == 1 ? .identical : .unaudited
+        switch audits[index] {
+        case 1: .identical
+        case 3: .notRun
+        default: .unaudited
+        }
       }
     return ReceiptStatus(
       seal: index < witnessedSize ? .witnessed : index < signedSize ? .signed : .logged,

@@ -44,6 +44,8 @@ public struct Audit: Hashable, Sendable, LineFields {
     case identical
     /// What differs first; `position` says where for window (its first token) and token.
     case model, numerics, window, token, finish, counts
+    /// It could not be run: nothing is said about the receipt.
+    case notRun = "not_run"
   }
   /// The receipt's number in the log.
   public var receipt = 0

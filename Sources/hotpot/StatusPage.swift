@@ -34,7 +34,7 @@ enum StatusPage {
     row(
       "receipts",
       reading(receipts.logged) {
-        "\($0) logged, \(receipts.signed) signed, \(receipts.witnessed) witnessed, \(receipts.audited) audited, \(receipts.failed) failed"
+        "\($0) logged, \(receipts.signed) signed, \(receipts.witnessed) witnessed, \(receipts.audited) audited, \(receipts.failed) failed\(receipts.auditsNotRun > 0 ? ", \(receipts.auditsNotRun) not run" : "")"
       })
     row("today", reading(snapshot.earnings.today) { "\(Amount(micro: $0)) \(node.currency)" })
     row("unsettled", reading(snapshot.earnings.unsettled) { "\(Amount(micro: $0)) \(node.currency)" })

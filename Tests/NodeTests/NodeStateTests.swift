@@ -31,12 +31,12 @@ final class ScriptedNode {
       configuration: configuration, policy: configuration.policy, version: "0", isDemo: false, address: nil,
       now: Moment(wall: time, monotonic: monotonic))
     for name in clients { add(client: name) }
-    send(
-      .engineReady(
-        EngineFacts(
-          model: "m", modelDigest: .zero, profile: "N1/A12/KVf16", isa: "scalar", contextLength: 1024,
-          kvBlocks: 256)))
+    send(.engineReady(Self.facts))
   }
+
+  static let facts = EngineFacts(
+    model: "m", modelDigest: .zero, profile: "N1/A12/KVf16", isa: "scalar", contextLength: 1024, kvBlocks: 256
+  )
 
   func add(client name: String) {
     let digest = ClientDirectory.digest(of: name)

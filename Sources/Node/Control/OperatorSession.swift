@@ -264,7 +264,8 @@ extension NodeService {
         id: logged.id, index: UInt64(clamping: receipt.index), job: JobID(receipt.job).hex,
         client: receipt.client,
         model: receipt.model, time: receipt.ended, promptTokens: receipt.promptTokens,
-        outputTokens: receipt.completionTokens, amount: receipt.amount, state: .logged, audit: .unaudited)
+        outputTokens: receipt.completionTokens, amount: receipt.amount,
+        state: NodeState.state(logged.status.seal), audit: NodeState.audit(logged.status.reexecution))
     var fields: [[String]] = [
       ["receipt", logged.id], ["index", "\(receipt.index)"], ["line", "\(logged.entry.envelope.seq)"],
       ["node", receipt.node], ["job", JobID(receipt.job).hex], ["client", receipt.client],

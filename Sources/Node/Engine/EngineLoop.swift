@@ -97,13 +97,11 @@ final class EngineLoop: Sendable {
         results.append(.init(job: entry.job, .failed(reason: "its content is gone")))
         continue
       }
-      let output: StepItem.Output =
-        transcript.audit != nil
-        ? .replay(transcript.context()) : entry.emits ? .last(transcript.context()) : .none
       items.append(
         StepItem(
           tokens: transcript.tokens(entry.start..<entry.start + entry.count), position: entry.start,
-          blocks: entry.blocks, output: output, digests: entry.emits || transcript.audit != nil))
+          blocks: entry.blocks, output: Self.output(of: entry, transcript),
+          digests: entry.emits || transcript.audit != nil))
       entries.append((entry, transcript))
     }
     let computing = DispatchTime.now().uptimeNanoseconds
@@ -115,6 +113,13 @@ final class EngineLoop: Sendable {
       }
     }
     node.report(plan.number, results, Microseconds(clamping: duration / 1_000))
+  }
+
+  /// What is wanted of an entry. An audit replays the sampler from the last token of the original prompt on: of a chunk
+  /// that ends before that token nothing is wanted but its keys and values.
+  private static func output(of entry: StepEntry, _ transcript: Transcript) -> StepItem.Output {
+    guard let audit = transcript.audit else { return entry.emits ? .last(transcript.context()) : .none }
+    return entry.start + entry.count >= audit.promptCount ? .replay(transcript.context()) : .none
   }
 
   /// Runs the items; one that the engine refuses fails alone, and the others go on without it.

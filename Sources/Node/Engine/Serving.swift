@@ -189,7 +189,7 @@ final class Serving: Sendable {
     // No prefix: an audit computes everything again.
     let job = JobRequest(
       id: id, identity: .known("audit"), origin: .audit, model: name, promptTokens: fed.count, outputLimit: 1,
-      priority: 0)
+      priority: 0, audits: kept.id)
     return Prepared(transcript: transcript, job: job)
   }
 

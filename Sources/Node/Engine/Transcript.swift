@@ -70,7 +70,7 @@ final class Transcript: Sendable {
     var output: [Int32] = []
     var detokenizer: StreamingDetokenizer
     var stop: StopMatcher
-    /// One for each token of the output, or of an audit's replay.
+    /// One for each token of the output.
     var digests: [SHA256Digest] = []
     var chain: BlockKeyChain
     /// Blocks that have a key.
@@ -79,8 +79,8 @@ final class Transcript: Sendable {
     var unsent: [TextLogprob] = []
     var stoppedByString = false
     var watcher: (@Sendable (String) -> Void)?
-    /// Of an audit: what the sampler gives.
-    var replayed: [UInt32] = []
+    /// Of an audit: what the sampler gives, and the hidden state it gave it from, by place in the output.
+    var replayed: [(token: UInt32, digest: SHA256Digest?)] = []
   }
 
   init(
@@ -194,15 +194,18 @@ final class Transcript: Sendable {
     return hashes.windows
   }
 
-  /// Of an audit: takes a part of the re-execution.
+  /// Of an audit: takes a part of the re-execution. Parts come in order; after a preemption by recompute they begin anew,
+  /// and what was found before is found again.
   /// - firstPosition: the position of the first result; position p chooses token p + 1 - promptCount of the output
   func replay(_ choices: [SampledToken], _ digests: [SHA256Digest], firstPosition: Int) {
     guard let audit else { return }
     inner.withLock { content in
-      for (offset, choice) in choices.enumerated()
-      where audit.output.indices.contains(firstPosition + offset + 1 - audit.promptCount) {
-        content.replayed.append(UInt32(bitPattern: choice.token))
-        if digests.indices.contains(offset) { content.digests.append(digests[offset]) }
+      for (offset, choice) in choices.enumerated() {
+        let place = firstPosition + offset + 1 - audit.promptCount
+        guard audit.output.indices.contains(place) else { continue }
+        if place < content.replayed.count { content.replayed.removeLast(content.replayed.count - place) }
+        content.replayed.append(
+          (UInt32(bitPattern: choice.token), digests.indices.contains(offset) ? digests[offset] : nil))
       }
     }
   }
@@ -212,8 +215,9 @@ final class Transcript: Sendable {
     guard let audit else { return nil }
     let found = inner.withLock { content in
       Reexecution(
-        model: facts.modelDigest, numerics: facts.profile, windows: Self.windows(content.digests),
-        tokens: content.replayed, finish: nil)
+        model: facts.modelDigest, numerics: facts.profile,
+        windows: Self.windows(content.replayed.compactMap(\.digest)), tokens: content.replayed.map(\.token),
+        finish: nil)
     }
     return found.firstDifference(
       from: audit.receipt, output: audit.output.map { UInt32(bitPattern: $0) })

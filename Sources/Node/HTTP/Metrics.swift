@@ -57,6 +57,8 @@ extension NodeState {
       "receipts_audited", "Own receipts whose re-execution gave the same bits.", Double(receipts.audited))
     page.gauge(
       "receipts_audit_failures", "Own receipts whose re-execution differed.", Double(receipts.failed))
+    page.gauge(
+      "receipts_audits_not_run", "Own receipts whose audit failed to run.", Double(receipts.auditsNotRun))
     page.gauge("cpu_utilization", "Use of all processors, 0 to 1.", compute?.cpu.current)
     page.gauge("cpu_temperature_celsius", "Package temperature.", compute?.cpuTemperature.current)
     page.gauge("cpu_power_watts", "Package power.", compute?.cpuPower.current)

@@ -57,11 +57,13 @@ public struct JobRequest: Codable, Sendable {
   public let settings: [[String]]
   /// The client does not wait on its connection: the job outlives it, and a restart.
   public let isAsynchronous: Bool
+  /// Of an audit: the id of the receipt that is run again.
+  public let audits: String?
 
   public init(
     id: JobID, identity: Identity, origin: JobOrigin, model: String, promptTokens: Int, outputLimit: Int,
     priority: Int = 5, timeLimit: Microseconds? = nil, offered: Amount? = nil, prefix: [BlockKey] = [],
-    settings: [[String]] = [], isAsynchronous: Bool = false
+    settings: [[String]] = [], isAsynchronous: Bool = false, audits: String? = nil
   ) {
     self.id = id
     self.identity = identity
@@ -75,6 +77,7 @@ public struct JobRequest: Codable, Sendable {
     self.prefix = prefix
     self.settings = settings
     self.isAsynchronous = isAsynchronous
+    self.audits = audits
   }
 }
 

@@ -61,6 +61,7 @@ extension NodeState {
       effects.append(.answer(request.id, .admitted))
     }
     jobs[request.id] = entry
+    if let receipt = request.audits { receipts.audit(receipt, .running) }
     counts.prompts += request.promptTokens
     if request.origin != .audit {
       effects.append(
@@ -298,8 +299,11 @@ extension NodeState {
       entry.detail = what == .approval ? "nobody decided in time" : "its time limit passed"
     case .failed(let reason):
       entry.detail = reason
-      note(.error, "job \(entry.id.hex.prefix(8)) failed: \(reason)", at: now, &effects)
+      if entry.request.origin != .audit {
+        note(.error, "job \(entry.id.hex.prefix(8)) failed: \(reason)", at: now, &effects)
+      }
     }
+    endAudit(entry.request, ended.outcome, at: now, &effects)
     if entry.request.origin != .audit { countLife(entry.state) }
     entry.mark(entry.detail.map { "\(entry.state.rawValue): \($0)" } ?? entry.state.rawValue, at: now)
 
@@ -328,6 +332,27 @@ extension NodeState {
       effects.append(.answer(entry.id, answer))
       retire(entry.id, &effects)
     }
+  }
+
+  /// An audit that ran has told its result already; one that did not must not look as if it ran still.
+  private mutating func endAudit(
+    _ request: JobRequest, _ outcome: Outcome, at now: Moment, _ effects: inout [NodeEffect]
+  ) {
+    switch outcome {
+    case .done: break
+    case .failed(let reason), .rejected(let reason): auditNotRun(request, reason, at: now, &effects)
+    case .expired: auditNotRun(request, "its time limit passed", at: now, &effects)
+    // Nothing is wrong where somebody ended it: the receipt is as it was.
+    case .cancelled: if let receipt = request.audits { receipts.audit(receipt, .unaudited) }
+    }
+  }
+
+  /// The audit of a receipt could not be done: the receipt says so, a counter and the log.
+  private mutating func auditNotRun(
+    _ request: JobRequest, _ reason: String, at now: Moment, _ effects: inout [NodeEffect]
+  ) {
+    guard let receipt = request.audits else { return }
+    audited(receipt, .notRun(reason), at: now, &effects)
   }
 
   private static func journalOutcome(_ state: JobState) -> JobEnded.Outcome? {

@@ -81,7 +81,7 @@ extension NodeState {
     }
     receipts.open(
       logged: counts.logged, signed: counts.signed, witnessed: counts.witnessed, audited: counts.audited,
-      failed: counts.failed, lastCheckpoint: counts.lastSigned,
+      failed: counts.failed, auditsNotRun: counts.notRun, lastCheckpoint: counts.lastSigned,
       recent: recent.map { logged in
         let receipt = logged.receipt
         return ReceiptRow(
@@ -98,7 +98,7 @@ extension NodeState {
   /// A name that the node gives its own jobs, and no client.
   private static func isOwn(_ name: String) -> Bool { ClientDirectory.ownNames.contains(name) }
 
-  private static func state(_ seal: ReceiptStatus.Seal) -> ReceiptState {
+  static func state(_ seal: ReceiptStatus.Seal) -> ReceiptState {
     switch seal {
     case .logged: .logged
     case .signed: .signed
@@ -106,9 +106,10 @@ extension NodeState {
     }
   }
 
-  private static func audit(_ result: ReceiptStatus.Reexecution) -> AuditState {
+  static func audit(_ result: ReceiptStatus.Reexecution) -> AuditState {
     switch result {
     case .unaudited: .unaudited
+    case .notRun: .notRun("before the node's last start; its log of then says why")
     case .identical: .audited
     case .failed(let audit): .failed("\(audit.outcome.rawValue) \(audit.position)")
     }

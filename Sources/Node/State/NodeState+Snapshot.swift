@@ -87,6 +87,7 @@ extension NodeState {
   var alarms: [String] {
     var found: [String] = []
     if let auditFailure { found.append(auditFailure) }
+    if let auditTrouble { found.append(auditTrouble) }
     if let journalFailure { found.append("journal read-only: \(journalFailure)") }
     if let overLimit { found.append(overLimit) }
     if isSpaceLow { found.append("disk nearly full") }

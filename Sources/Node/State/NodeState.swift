@@ -49,6 +49,8 @@ public struct NodeState: Sendable {
   var overLimit: String?
   var isSpaceLow = false
   var auditFailure: String?
+  /// Why audits cannot be run; nil once one ran.
+  var auditTrouble: String?
 
   var log: [LogLine] = []
   var logSequence: UInt64 = 0
@@ -188,6 +190,9 @@ public struct NodeState: Sendable {
     limits.maxWaitingJobsPerClient = max(1, configuration.queue.jobs / 2)
     limits.approvalTime = Microseconds(configuration.queue.decideWithin) * 1_000_000
     limits.tokenInterval = Microseconds(configuration.tokenTarget) * 1_000
+    // Another model takes the place of one that served: what it was at ends, and its step never comes back.
+    endAll(.shutdown, at: now, &effects)
+    stepUnderWay = []
     do throws(LimitsError) {
       scheduler = try Scheduler(limits)
       engine = .ready(facts)
@@ -280,10 +285,26 @@ public struct NodeState: Sendable {
     return nil
   }
 
-  private mutating func audited(
+  mutating func audited(
     _ receipt: String, _ result: AuditState, at now: Moment, _ effects: inout [NodeEffect]
   ) {
     receipts.audit(receipt, result)
+    switch result {
+    case .unaudited, .running: return
+    case .audited:
+      auditTrouble = nil
+      return
+    case .notRun(let reason):
+      // The alarm stands until an audit runs; each receipt says its own reason.
+      auditTrouble = "audits do not run: \(reason)"
+      note(.error, "the audit of receipt \(receipt) failed to run: \(reason)", at: now, &effects)
+      if let row = receipts.row(receipt) {
+        effects.append(
+          .record(.audit(Audit(receipt: Int(clamping: row.index), outcome: .notRun))))
+      }
+      return
+    case .failed: auditTrouble = nil
+    }
     guard case .failed(let difference) = result else { return }
     auditFailure = "receipt \(receipt.prefix(8)) failed its audit: \(difference)"
     note(.error, "receipt \(receipt) failed its audit: \(difference)", at: now, &effects)

@@ -6,6 +6,9 @@ struct ReceiptBook: Sendable {
   private(set) var witnessed = 0
   private(set) var audited = 0
   private(set) var failed = 0
+  private(set) var auditsNotRun = 0
+  /// What was known of the receipts that are being re-executed now: it stands again where that cannot be done.
+  private var before: [String: AuditState] = [:]
   private(set) var lastCheckpoint: Microseconds?
   var keyFingerprint: String?
   /// Why there is no log; nil while there is one.
@@ -17,14 +20,15 @@ struct ReceiptBook: Sendable {
 
   /// Receipts of earlier runs.
   mutating func open(
-    logged: Int, signed: Int, witnessed: Int, audited: Int, failed: Int, lastCheckpoint: Microseconds?,
-    recent: [ReceiptRow]
+    logged: Int, signed: Int, witnessed: Int, audited: Int, failed: Int, auditsNotRun: Int,
+    lastCheckpoint: Microseconds?, recent: [ReceiptRow]
   ) {
     self.logged = logged
     self.signed = signed
     self.witnessed = witnessed
     self.audited = audited
     self.failed = failed
+    self.auditsNotRun = auditsNotRun
     self.lastCheckpoint = lastCheckpoint
     rows = recent
   }
@@ -57,14 +61,35 @@ struct ReceiptBook: Sendable {
     }
   }
 
+  /// A receipt's audit begins, or came to something. Counted are receipts, not audits: one that is looked at again counts
+  /// once, and by its newest result. That an audit could not run takes nothing from what an earlier one found.
   mutating func audit(_ id: String, _ result: AuditState) {
-    switch result {
-    case .audited: audited += 1
-    case .failed: failed += 1
+    let index = rows.lastIndex { $0.id == id }
+    let shown = index.map { rows[$0].audit } ?? .unaudited
+    let known = before[id] ?? shown
+    var result = result
+    switch (result, known) {
+    case (.running, .running): break
+    case (.running, _): before[id] = known
+    case (.notRun, .audited), (.notRun, .failed), (.unaudited, _):
+      result = known
+      before[id] = nil
+    case (.audited, _), (.failed, _), (.notRun, _):
+      count(known, -1)
+      count(result, 1)
+      before[id] = nil
+    }
+    guard let index else { return }
+    rows[index] = rows[index].with(state: rows[index].state, audit: result)
+  }
+
+  private mutating func count(_ audit: AuditState, _ sign: Int) {
+    switch audit {
+    case .audited: audited += sign
+    case .failed: failed += sign
+    case .notRun: auditsNotRun += sign
     case .unaudited, .running: break
     }
-    guard let index = rows.lastIndex(where: { $0.id == id }) else { return }
-    rows[index] = rows[index].with(state: rows[index].state, audit: result)
   }
 
   /// By its id, or a unique beginning of one.
@@ -74,7 +99,7 @@ struct ReceiptBook: Sendable {
     let perMinute = rate?.rate(at: now).map { $0 * 60 } ?? .warmingUp
     return ReceiptsSnapshot(
       logged: unavailable.map { .unavailable($0) } ?? .value(logged), signed: signed, witnessed: witnessed,
-      audited: audited, failed: failed,
+      audited: audited, failed: failed, auditsNotRun: auditsNotRun,
       lastCheckpoint: lastCheckpoint.map { .value($0) }
         ?? (unavailable.map { .unavailable($0) } ?? .warmingUp),
       perMinute: perMinute,

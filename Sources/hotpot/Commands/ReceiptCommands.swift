@@ -84,6 +84,7 @@ extension Command {
             case .running: "running"
             case .audited: "identical"
             case .failed(let difference): "FAILED: \(difference)"
+            case .notRun(let reason): "failed to run: \(reason)"
             }
           return [
             row.id, "\(row.index)", row.client, "\(row.promptTokens)", "\(row.outputTokens)",

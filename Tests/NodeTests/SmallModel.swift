@@ -1,0 +1,87 @@
+// SmallModel.swift: a model of a few kilobytes that computes, for tests that want an engine and no download: bytes as
+// its vocabulary, so that most tokens are parts of characters, and a context of 16,384. Start at SmallModel.write.
+import Foundation
+import Fuzzing
+import Inference
+
+enum SmallModel {
+  /// Tokens 0 to 255 are the bytes; these come after them.
+  static let tokens = ["<|im_start|>", "<|im_end|>"]
+  static let embedding = 64
+  static let vocabulary = 288
+
+  /// Writes the model to a file.
+  static func write(to path: String, seed: UInt64 = 1) throws {
+    try Data(bytes(seed: seed)).write(to: URL(fileURLWithPath: path))
+  }
+
+  static func bytes(seed: UInt64) -> [UInt8] {
+    let (layers, feed, heads, kvHeads, size) = (2, 96, 4, 2, 16)
+    var dice = Dice(state: seed)
+    var file = GGUFWriter()
+    file.set("general.architecture", .string("llama"))
+    for (key, value) in [
+      ("block_count", layers), ("context_length", 16_384), ("embedding_length", embedding),
+      ("feed_forward_length", feed), ("attention.head_count", heads), ("attention.head_count_kv", kvHeads),
+    ] {
+      file.set("llama.\(key)", .uint32(UInt32(value)))
+    }
+    file.set("llama.attention.layer_norm_rms_epsilon", .float32(1e-5))
+    file.set("llama.rope.freq_base", .float32(10_000))
+    let names = alphabet + tokens
+    let all = names + (names.count..<vocabulary).map { "<|unused\($0)|>" }
+    file.set("tokenizer.ggml.model", .string("gpt2"))
+    file.set("tokenizer.ggml.pre", .string("gpt-2"))
+    file.set("tokenizer.ggml.tokens", .strings(all))
+    file.set("tokenizer.ggml.token_type", .int32s(all.indices.map { $0 < 256 ? 1 : 3 }))
+    file.set("tokenizer.ggml.merges", .strings([]))
+    file.set("tokenizer.ggml.bos_token_id", .uint32(256))
+    file.set("tokenizer.ggml.eos_token_id", .uint32(257))
+    file.set("tokenizer.ggml.add_bos_token", .bool(false))
+    file.set(
+      "tokenizer.chat_template",
+      .string(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+      ))
+
+    func values(_ count: Int, _ spread: Float, around middle: Float = 0) -> [Float] {
+      (0..<count).map { _ in
+        middle + spread * Float(Int32(truncatingIfNeeded: dice.next() >> 32)) * 0x1p-31
+      }
+    }
+    func matrix(_ name: String, _ columns: Int, _ rows: Int, _ spread: Float? = nil) {
+      let spread = spread ?? 1.7 / Float(columns).squareRoot()
+      file.add(name + ".weight", [columns, rows], values(columns * rows, spread))
+    }
+    func norm(_ name: String) { file.add(name + ".weight", [embedding], values(embedding, 0.2, around: 1)) }
+    matrix("token_embd", embedding, vocabulary, 1.7)
+    matrix("output", embedding, vocabulary, 0.5)
+    norm("output_norm")
+    for layer in 0..<layers {
+      let name = "blk.\(layer)."
+      norm(name + "attn_norm")
+      matrix(name + "attn_q", embedding, heads * size, 0.4)
+      matrix(name + "attn_k", embedding, kvHeads * size, 0.4)
+      matrix(name + "attn_v", embedding, kvHeads * size)
+      matrix(name + "attn_output", heads * size, embedding)
+      norm(name + "ffn_norm")
+      matrix(name + "ffn_gate", embedding, feed)
+      matrix(name + "ffn_up", embedding, feed)
+      matrix(name + "ffn_down", feed, embedding)
+    }
+    return file.bytes()
+  }
+
+  /// The alphabet of byte-level BPE: printable bytes stand for themselves, the others for 256 and up.
+  private static let alphabet: [String] = {
+    var names: [String] = []
+    var moved: UInt32 = 256
+    for byte in UInt32(0)...255 {
+      let isPlain =
+        (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte)
+      names.append(Unicode.Scalar(isPlain ? byte : moved).map { String(Character($0)) } ?? "")
+      if !isPlain { moved += 1 }
+    }
+    return names
+  }()
+}
