@@ -54,8 +54,7 @@ extension Failure {
     case .file(let problem): self.init(gguf: GGUFError(file: error.file, problem: problem))
     case .noMemory, .noThreads: self.init(.unavailable, "\(error)", hint: error.hint)
     case .missingKey, .unsupportedArchitecture, .badHyperparameter, .unsupportedFeature, .missingTensor,
-      .wrongShape,
-      .wrongType, .unknownTensor, .badWeights:
+      .wrongShape, .moreTokensThanRows, .wrongType, .unknownTensor, .badWeights:
       self.init(.badData, "\(error)", hint: error.hint)
     }
   }

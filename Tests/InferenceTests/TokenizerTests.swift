@@ -93,6 +93,7 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
       }
       characters += text.unicodeScalars.count
       let back = tokenizer.decode(tokenizer.encode(text))
+      if tokenizer.composesText { text = CanonicalComposition.composed(text) }
       guard back.utf8.elementsEqual(text.utf8) else {
         Issue.record(
           "\(name): seed \(seed), text \(index): \(text.debugDescription) came back \(back.debugDescription)")
@@ -124,6 +125,84 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
     ] as [(String, String, [String])])
   func wordsAreCutAsThePatternSays(_ name: String, _ text: String, _ words: [String]) throws {
     #expect(try #require(PreTokenizer.named(name)).words(of: text) == words)
+  }
+
+  @Test(
+    .enabled(if: ReferenceFolder.url != nil, "no reference folder"),
+    arguments: ["cafe\u{301}", "caf\u{e9}"])
+  func aDecomposedWordHasTheIdsThatQwenWasTrainedWith(_ text: String) throws {
+    #expect(try referenceVocabulary("qwen2").encode(text) == [924, 58858])
+  }
+
+  @Test func textIsComposedWhereTheFamilyDoesItAndNowhereElse() throws {
+    func ids(_ pre: String, _ text: String) throws -> [Int32] {
+      try vocabulary(SyntheticVocabulary.byteLevel(merges: ["Ã ©"], pre: pre)).encode(text)
+    }
+    for pre in ["qwen2", "qwen35", "stablelm2", "command-r", "olmo", "mpt"] {
+      #expect(try ids(pre, "e\u{301}") == [259], "\(pre)")
+      #expect(try ids(pre, "\u{e9}") == [259], "\(pre)")
+    }
+    for pre in ["gpt-2", "llama-bpe", "smollm", "falcon", "default"] {
+      #expect(try ids(pre, "e\u{301}").count == 3, "\(pre)")
+    }
+    // A template and a user's text are composed alike, also across their border; special tokens stay.
+    let tokenizer = try vocabulary(SyntheticVocabulary.byteLevel(merges: ["Ã ©"], pre: "qwen2"))
+    #expect(tokenizer.encode(segments: [.template("<|im_start|>e"), .text("\u{301}")]) == [1, 259])
+    #expect(tokenizer.encode(segments: [.text("e"), .template("<|im_end|>"), .text("\u{301}")]).count == 4)
+  }
+
+  @Test(
+    arguments: [
+      ("cafe\u{301}", "caf\u{e9}"), ("A\u{30A}", "\u{C5}"), ("\u{212B}", "\u{C5}"),
+      // Marks are sorted by class, equals stay; what is blocked stays apart.
+      ("a\u{301}\u{323}", "\u{1EA1}\u{301}"), ("a\u{301}\u{300}", "\u{E1}\u{300}"),
+      ("q\u{307}\u{323}", "q\u{323}\u{307}"), ("a\u{327}\u{301}", "\u{E1}\u{327}"),
+      // Vietnamese, in two steps; an exclusion; twins of Chinese characters.
+      ("e\u{302}\u{301}", "\u{1EBF}"), ("\u{958}", "\u{915}\u{93C}"), ("\u{F900}", "\u{8C48}"),
+      ("\u{1D15E}", "\u{1D157}\u{1D165}"),
+      // Hangul: syllables, parts of which only those of the modern range compose.
+      ("\u{1112}\u{1161}\u{11AB}", "\u{D55C}"), ("\u{AC00}\u{11A8}", "\u{AC01}"),
+      ("\u{1113}\u{1161}", "\u{1113}\u{1161}"), ("\u{AC01}\u{11A8}", "\u{AC01}\u{11A8}"),
+      // Kana with voice marks; a mark with nothing before it; a mark younger than the tables.
+      ("\u{304B}\u{3099}", "\u{304C}"), ("\u{301}", "\u{301}"), ("\u{7FD}\u{327}", "\u{7FD}\u{327}"),
+      ("", ""), ("plain", "plain"), ("na\u{EF}ve", "na\u{EF}ve"),
+    ] as [(String, String)])
+  func textIsPutIntoNormalizationFormC(_ text: String, _ composed: String) {
+    #expect(CanonicalComposition.composed(text).unicodeScalars.elementsEqual(composed.unicodeScalars))
+  }
+
+  @Test func aRunOfMarksIsComposedInTimeThatGrowsWithItsLength() {
+    // 200,000 marks of alternating class: sorted in place by insertion, this would be 10^10 moves.
+    let marks = String(repeating: "\u{301}\u{323}", count: 100_000)
+    let composed = CanonicalComposition.composed("a" + marks)
+    #expect(composed.unicodeScalars.count == 200_000)
+    #expect(composed.unicodeScalars.first == "\u{1EA1}")
+  }
+
+  @Test(
+    arguments: [
+      .uint8(255), .int8(-1), .uint16(.max), .int16(-1), .uint32(.max), .int32(-1), .uint64(.max), .int64(-1),
+    ] as [GGUFWriter.Value])
+  func aSpecialTokenOfMinusOneInAnyTypeIsNone(_ none: GGUFWriter.Value) throws {
+    for name in ["bos", "eos", "eot", "eom", "unknown", "padding"] {
+      var writer = SyntheticVocabulary.byteLevel(merges: [])
+      // Fewer than 256 tokens, so that 255 in eight bits is none as well.
+      writer.keys.removeAll {
+        ["bos", "eos", name].map { Array("tokenizer.ggml.\($0)_token_id".utf8) }.contains($0.key)
+      }
+      let tokens = (0..<100).map { $0 == 0 ? "<s>" : "t\($0)" }
+      writer.keys.removeAll { $0.key == Array("tokenizer.ggml.tokens".utf8) }
+      writer.keys.removeAll { $0.key == Array("tokenizer.ggml.token_type".utf8) }
+      writer.set("tokenizer.ggml.tokens", .strings(tokens))
+      writer.set("tokenizer.ggml.token_type", .int32s([3] + [Int32](repeating: 1, count: 99)))
+      writer.set("tokenizer.ggml.\(name)_token_id", none)
+      let tokenizer = try vocabulary(writer)
+      #expect(
+        !tokenizer.warnings.contains { $0.contains("token_id") }, "\(name) \(none): \(tokenizer.warnings)")
+      #expect(tokenizer.bosToken == nil)
+      #expect(tokenizer.eosToken == nil)
+      #expect(tokenizer.endOfGenerationTokens == [])
+    }
   }
 
   @Test func anUnknownPreTokenizerIsAWarningAndWorks() throws {

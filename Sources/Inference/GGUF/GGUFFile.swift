@@ -21,6 +21,15 @@ public struct GGUFTensor: Sendable, Equatable {
   /// Bytes of all rows, without padding.
   public let byteCount: Int
 
+  /// Extents without the trailing ones of 1, which mean nothing, but at least `count` where there are as many;
+  /// missing ones are 1.
+  public func extents(atLeast count: Int) -> [Int] {
+    var extents = dimensions
+    while extents.count > count, extents.last == 1 { extents.removeLast() }
+    while extents.count < count { extents.append(1) }
+    return extents
+  }
+
   /// Elements of one row.
   public var rowLength: Int { dimensions[0] }
   /// Bytes of one row; rows follow each other without gaps.

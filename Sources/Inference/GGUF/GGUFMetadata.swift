@@ -26,10 +26,15 @@ public struct GGUFMetadata: Sendable {
     return string.text
   }
 
+  /// A boolean, or an integer that is 0 or 1, as some converters write it.
   public func bool(_ key: String) throws(GGUFError) -> Bool? {
     guard let value = values[key] else { return nil }
-    guard case .bool(let flag) = value else { throw wrongType(key, value, wanted: "a boolean") }
-    return flag
+    if case .bool(let flag) = value { return flag }
+    switch value.integer {
+    case 0: return false
+    case 1: return true
+    default: throw wrongType(key, value, wanted: "a boolean")
+    }
   }
 
   /// An integer of any stored width, within `range`.
@@ -45,14 +50,18 @@ public struct GGUFMetadata: Sendable {
     return integer
   }
 
-  /// A finite float32 or float64.
+  /// A finite float32 or float64, or an integer of any stored width.
   public func double(_ key: String) throws(GGUFError) -> Double? {
     guard let value = values[key] else { return nil }
     let number: Double
     switch value {
     case .float32(let stored): number = Double(stored)
     case .float64(let stored): number = stored
-    default: throw wrongType(key, value, wanted: "a floating-point number")
+    default:
+      guard let integer = value.integer else {
+        throw wrongType(key, value, wanted: "a floating-point number")
+      }
+      number = Double(integer)
     }
     guard number.isFinite else {
       throw GGUFError(

@@ -79,6 +79,21 @@ public enum GGUFValue: Sendable {
     case .float32, .bool, .string, .array, .float64: nil
     }
   }
+
+  /// True of -1 and of the largest value of an unsigned type, which is how converters write "none".
+  public var isAllOnes: Bool {
+    switch self {
+    case .uint8(let value): value == .max
+    case .int8(let value): value == -1
+    case .uint16(let value): value == .max
+    case .int16(let value): value == -1
+    case .uint32(let value): value == .max
+    case .int32(let value): value == -1
+    case .uint64(let value): value == .max
+    case .int64(let value): value == -1
+    case .float32, .bool, .string, .array, .float64: false
+    }
+  }
 }
 
 /// A string of the file, checked to be UTF-8 when the file was opened. A view: `text` makes the copy.

@@ -64,14 +64,14 @@ public struct Hyperparameters: Sendable, Equatable {
     embeddingLength = try reader.required("\(prefix).embedding_length", 32...65_536)
     feedForwardLength = try reader.required("\(prefix).feed_forward_length", 32...1_048_576)
     headCount = try reader.required("\(prefix).attention.head_count", 1...1_024)
-    kvHeadCount = try reader.integer("\(prefix).attention.head_count_kv", 1...1_024) ?? headCount
+    kvHeadCount = try reader.optional("\(prefix).attention.head_count_kv", 1...1_024) ?? headCount
     guard headCount % kvHeadCount == 0 else {
       throw reader.failure(
         .badHyperparameter(
           key: "\(prefix).attention.head_count_kv", found: "\(kvHeadCount)",
           wanted: "a divisor of the \(headCount) heads"))
     }
-    if let stated = try reader.integer("\(prefix).attention.key_length", 1...65_536) {
+    if let stated = try reader.optional("\(prefix).attention.key_length", 1...16_384) {
       headSize = stated
     } else {
       guard embeddingLength % headCount == 0 else {
@@ -87,7 +87,7 @@ public struct Hyperparameters: Sendable, Equatable {
         .badHyperparameter(
           key: "the head size", found: "\(headSize)", wanted: "a multiple of 16 up to 256"))
     }
-    if let value = try reader.integer("\(prefix).attention.value_length", 1...65_536), value != headSize {
+    if let value = try reader.optional("\(prefix).attention.value_length", 1...16_384), value != headSize {
       throw reader.failure(
         .badHyperparameter(
           key: "\(prefix).attention.value_length", found: "\(value)", wanted: "the key length \(headSize)"))
@@ -106,7 +106,7 @@ public struct Hyperparameters: Sendable, Equatable {
     case .qwen2, .qwen3: rotaryPairing = .halves
     }
     hasHeadNorms = architecture == .qwen3
-    rotarySize = try reader.integer("\(prefix).rope.dimension_count", 2...65_536) ?? headSize
+    rotarySize = try reader.optional("\(prefix).rope.dimension_count", 2...16_384) ?? headSize
     guard rotarySize % 2 == 0, rotarySize <= headSize else {
       throw reader.failure(
         .badHyperparameter(
@@ -115,16 +115,23 @@ public struct Hyperparameters: Sendable, Equatable {
     }
     rotaryBase = try reader.number("\(prefix).rope.freq_base", from: 1, to: 1e12) ?? 10_000
     rotaryScale = try reader.rotaryScale(prefix)
-    try reader.refuseUnsupported(prefix)
+    try reader.refuseUnsupported(prefix, contextLength: contextLength)
 
     guard let embedding = file.tensor("token_embd.weight") else {
       throw reader.failure(.missingTensor(name: "token_embd.weight", wanted: [embeddingLength]))
     }
-    guard embedding.dimensions.count == 2, embedding.dimensions[0] == embeddingLength else {
+    let extents = embedding.extents(atLeast: 2)
+    guard extents.count == 2, extents[0] == embeddingLength else {
       throw reader.failure(
         .wrongShape(name: embedding.name, found: embedding.dimensions, wanted: [embeddingLength]))
     }
-    vocabularySize = embedding.dimensions[1]
+    vocabularySize = extents[1]
+    // A prompt with one of the others would have no row to look up. Fewer tokens than rows are usual: rows are
+    // padded to a round number.
+    let tokenCount = try reader.count("tokenizer.ggml.tokens") ?? 0
+    guard tokenCount <= vocabularySize else {
+      throw reader.failure(.moreTokensThanRows(tokens: tokenCount, rows: vocabularySize))
+    }
     guard (1...4_194_304).contains(vocabularySize) else {
       throw reader.failure(
         .badHyperparameter(key: "the vocabulary", found: "\(vocabularySize)", wanted: "1 to 4194304"))
@@ -142,13 +149,46 @@ struct MetadataReader {
     do { return try file.metadata.string(key) } catch { throw failure(.file(error.problem)) }
   }
 
-  func integer(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int? {
-    do { return try file.metadata.integer(key, in: range) } catch { throw failure(.file(error.problem)) }
-  }
-
+  /// An integer that must be there: one number, or one for each layer where all are the same.
   func required(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int {
     guard let value = try integer(key, range) else { throw failure(.missingKey(key)) }
     return value
+  }
+
+  /// An integer that may be left out, also by writing -1, in whatever type, for "none".
+  func optional(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int? {
+    if let value = file.metadata[key], value.isAllOnes, !(value.integer.map(range.contains) ?? false) {
+      return nil
+    }
+    return try integer(key, range)
+  }
+
+  private func integer(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int? {
+    if case .array(let array) = file.metadata[key] {
+      guard let values = array.integers, let first = values.first else {
+        throw failure(
+          .file(
+            .wrongValueType(
+              key: key, found: "an array of \(array.count) of type \(array.elementType.name)",
+              wanted: "an integer")))
+      }
+      guard values.allSatisfy({ $0 == first }) else {
+        throw failure(.unsupportedFeature("'\(key)' differs from layer to layer"))
+      }
+      guard range.contains(first) else {
+        throw failure(
+          .file(
+            .valueOutOfRange(
+              key: key, found: "\(first)", wanted: "\(range.lowerBound) to \(range.upperBound)")))
+      }
+      return first
+    }
+    do { return try file.metadata.integer(key, in: range) } catch { throw failure(.file(error.problem)) }
+  }
+
+  /// How many entries an array has.
+  func count(_ key: String) throws(ModelError) -> Int? {
+    do { return try file.metadata.array(key)?.count } catch { throw failure(.file(error.problem)) }
   }
 
   func number(_ key: String, from low: Double, to high: Double) throws(ModelError) -> Double? {
@@ -166,22 +206,38 @@ struct MetadataReader {
     return value
   }
 
+  /// What positions are divided by. As llama.cpp reads it: a factor without a type is a linear one, the older
+  /// key counts where the newer is absent, and 0 means none.
   func rotaryScale(_ prefix: String) throws(ModelError) -> Double {
+    // Written by few files, for every type of scaling; rotated vectors would have to be multiplied by it.
+    let lengthens = try number("\(prefix).rope.scaling.attn_factor", from: -1e6, to: 1e6) ?? 1
+    guard lengthens == 1 || lengthens == 0 else {
+      throw failure(.unsupportedFeature("rotated vectors are multiplied by \(lengthens)"))
+    }
     switch try string("\(prefix).rope.scaling.type") {
-    case nil, "none":
-      return try number("\(prefix).rope.scale_linear", from: 1, to: 1e6) ?? 1
-    case "linear":
-      return try number("\(prefix).rope.scaling.factor", from: 1, to: 1e6) ?? 1
+    case "none":
+      return 1
+    case nil, "", "linear":
+      let newer = "\(prefix).rope.scaling.factor"
+      let key = file.metadata[newer] == nil ? "\(prefix).rope.scale_linear" : newer
+      guard let factor = try number(key, from: 0, to: 1e6), factor != 0 else { return 1 }
+      guard factor >= 1e-6 else {
+        throw failure(.badHyperparameter(key: key, found: "\(factor)", wanted: "0 or 1e-6 to 1e6"))
+      }
+      return factor
     case .some(let other):
       throw failure(.unsupportedFeature("the rotary embedding is scaled by '\(other)'"))
     }
   }
 
-  func refuseUnsupported(_ prefix: String) throws(ModelError) {
-    if let experts = try integer("\(prefix).expert_count", 0...65_536), experts > 0 {
+  func refuseUnsupported(_ prefix: String, contextLength: Int) throws(ModelError) {
+    if let experts = try optional("\(prefix).expert_count", 0...16_384), experts > 0 {
       throw failure(.unsupportedFeature("the model is a mixture of \(experts) experts"))
     }
-    if let window = try integer("\(prefix).attention.sliding_window", 0...Int(Int32.max)), window > 0 {
+    // A window of the whole context hides nothing.
+    if let window = try optional("\(prefix).attention.sliding_window", 0...Int.max), window > 0,
+      window < contextLength
+    {
       throw failure(.unsupportedFeature("attention slides over a window of \(window) positions"))
     }
   }

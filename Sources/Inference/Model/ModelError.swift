@@ -19,6 +19,7 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
     case unsupportedFeature(String)
     case missingTensor(name: String, wanted: [Int])
     case wrongShape(name: String, found: [Int], wanted: [Int])
+    case moreTokensThanRows(tokens: Int, rows: Int)
     case wrongType(name: String, found: String, wanted: String)
     case unknownTensor(name: String, architecture: String)
     case badWeights(name: String, reason: String)
@@ -37,7 +38,7 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
       "hotpot runs the architectures \(Architecture.names)"
     case .missingKey, .missingTensor:
       "a file with a vocabulary only, or one part of a split model, cannot be run; fetch the whole model"
-    case .badWeights:
+    case .badWeights, .moreTokensThanRows:
       "the file may be damaged; fetch it again"
     case .noMemory:
       "close other programs or take a smaller model"
@@ -64,6 +65,8 @@ extension ModelError.Problem: CustomStringConvertible {
       "tensor '\(name)' is missing, wanted \(Self.shape(wanted))"
     case .wrongShape(let name, let found, let wanted):
       "tensor '\(name)' is \(Self.shape(found)), wanted \(Self.shape(wanted))"
+    case .moreTokensThanRows(let tokens, let rows):
+      "the vocabulary has \(tokens) tokens, and tensor 'token_embd.weight' has rows for \(rows)"
     case .wrongType(let name, let found, let wanted):
       "tensor '\(name)' is stored as \(found), wanted \(wanted)"
     case .unknownTensor(let name, let architecture):

@@ -187,10 +187,7 @@ struct WeightLayout {
 
   private mutating func find(_ name: String, _ wanted: [Int]) throws(ModelError) -> GGUFTensor? {
     guard let tensor = file.tensor(name) else { return nil }
-    // Trailing extents of 1 mean nothing.
-    var found = tensor.dimensions
-    while found.count > wanted.count, found.last == 1 { found.removeLast() }
-    guard found == wanted else {
+    guard tensor.extents(atLeast: wanted.count) == wanted else {
       throw failure(.wrongShape(name: name, found: tensor.dimensions, wanted: wanted))
     }
     seen.insert(name)

@@ -61,11 +61,17 @@ package struct PreTokenizer: Sendable, Equatable {
   package let wholeWordsFirst: Bool
   /// Whether prompts start with BOS where the metadata doesn't say.
   package let addsBOS: Bool
+  /// Text is put into Normalization Form C first. GGUF files do not say so: it goes with the name.
+  package let composesText: Bool
 
-  init(_ passes: [PreTokenizerPass], wholeWordsFirst: Bool = false, addsBOS: Bool = false) {
+  init(
+    _ passes: [PreTokenizerPass], wholeWordsFirst: Bool = false, addsBOS: Bool = false,
+    composesText: Bool = false
+  ) {
     self.passes = passes
     self.wholeWordsFirst = wholeWordsFirst
     self.addsBOS = addsBOS
+    self.composesText = composesText
   }
 
   /// What files without a name were converted with, more often than not.
@@ -77,17 +83,22 @@ package struct PreTokenizer: Sendable, Equatable {
   static let guess = PreTokenizer([.tiktoken(digits: 3, marks: false)])
 
   /// The pre-tokenizer of a `tokenizer.ggml.pre`; nil where the name is not known.
-  /// Source of the aliases: llama.cpp's llama-vocab.cpp, where each name stands for the same pattern.
+  /// Source of the aliases: llama.cpp's llama-vocab.cpp, where each name stands for the same pattern; of
+  /// `composesText`, which llama.cpp leaves out: the `normalizer` of each family's own tokenizer.json.
   package static func named(_ name: String) -> PreTokenizer? {
     switch name {
     case "default":
       .unnamed
     case "gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum",
-      "modern-bert", "jina-v1-en", "jina-v2-code", "roberta-bpe", "mpt", "olmo", "jais", "trillion",
-      "granite-docling", "exaone4":
+      "jina-v1-en", "jina-v2-code", "roberta-bpe", "jais", "trillion", "granite-docling", "exaone4":
       PreTokenizer([.gpt2])
-    case "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2":
+    // GPT-NeoX's tokenizer and what was made from it.
+    case "olmo", "mpt", "modern-bert":
+      PreTokenizer([.gpt2], composesText: true)
+    case "smollm", "starcoder", "refact", "codeshell", "exaone", "minerva-7b", "mellum2":
       PreTokenizer([.singleNumbers, .gpt2])
+    case "command-r":
+      PreTokenizer([.singleNumbers, .gpt2], composesText: true)
     case "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
       "jina-v5-nano":
       PreTokenizer([.tiktoken(digits: 3, marks: false)], wholeWordsFirst: true, addsBOS: true)
@@ -95,11 +106,12 @@ package struct PreTokenizer: Sendable, Equatable {
       PreTokenizer([.tiktoken(digits: 3, marks: false)])
     case "glm4", "glm5":
       PreTokenizer([.tiktoken(digits: 3, marks: false)], wholeWordsFirst: true)
-    case "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open",
-      "grok-2":
+    case "qwen2", "f2llmv2", "stablelm2":
+      PreTokenizer([.tiktoken(digits: 1, marks: false)], composesText: true)
+    case "deepseek-r1-qwen", "kormo", "megrez", "hunyuan", "solar-open", "grok-2":
       PreTokenizer([.tiktoken(digits: 1, marks: false)])
     case "qwen35":
-      PreTokenizer([.tiktoken(digits: 1, marks: true)])
+      PreTokenizer([.tiktoken(digits: 1, marks: true)], composesText: true)
     case "falcon":
       PreTokenizer([.punctuationRuns(backtick: true), .gpt2, .threeDigits])
     default:

@@ -28,6 +28,9 @@ public final class Tokenizer: Sendable {
   public let addsSpacePrefix: Bool
   /// The name of the model's way to cut words (`tokenizer.ggml.pre`), "default" where it has none.
   public let preTokenizerName: String
+  /// Whether text is put into Normalization Form C first, as the models of some families (Qwen) expect: two
+  /// spellings of one text have the same ids, and decoding gives the composed one.
+  public let composesText: Bool
 
   private let kinds: [TokenKind]
   private let table: ByteStringTable
@@ -59,6 +62,11 @@ public final class Tokenizer: Sendable {
     addsEOS = source.addsEOS
     addsSpacePrefix = source.addsSpacePrefix
     preTokenizerName = source.preTokenizerName
+    composesText =
+      switch source.algorithm {
+      case .byteLevel(let preTokenizer, _, _): preTokenizer.composesText
+      case .sentencePiece: false
+      }
     kinds = source.kinds
     table = source.table
     switch source.algorithm {
@@ -152,11 +160,13 @@ extension Tokenizer {
       guard !range.isEmpty else { return }
       let fragment = UnsafeBufferPointer(rebasing: text[range])
       switch tokenizer.algorithm {
+      case .byteLevel(let preTokenizer, let encoder) where preTokenizer.composesText:
+        var prepared: [UInt8] = []
+        prepared.reserveCapacity(fragment.count)
+        CanonicalComposition.compose(fragment, into: &prepared)
+        prepared.withUnsafeBufferPointer { encodeWords($0, preTokenizer, encoder, into: &output) }
       case .byteLevel(let preTokenizer, let encoder):
-        preTokenizer.forEachWord(in: fragment) { start, end in
-          encoder.encode(
-            UnsafeBufferPointer(rebasing: fragment[start..<end]), into: &output, scratch: &bytePairs)
-        }
+        encodeWords(fragment, preTokenizer, encoder, into: &output)
       case .sentencePiece(let encoder):
         var prepared: [UInt8] = []
         prepared.reserveCapacity(fragment.count + 1)
@@ -165,6 +175,15 @@ extension Tokenizer {
         prepared.withUnsafeBufferPointer { encoder.encode($0, into: &output, scratch: &pieces) }
       }
       followsSpecial = false
+    }
+
+    private mutating func encodeWords(
+      _ text: UnsafeBufferPointer<UInt8>, _ preTokenizer: PreTokenizer, _ encoder: BytePairEncoder,
+      into output: inout [Int32]
+    ) {
+      preTokenizer.forEachWord(in: text) { start, end in
+        encoder.encode(UnsafeBufferPointer(rebasing: text[start..<end]), into: &output, scratch: &bytePairs)
+      }
     }
   }
 }

@@ -337,16 +337,26 @@ struct VocabularySource {
   private mutating func specialId(_ name: String) throws(TokenizerError) -> Int32? {
     let metadata = file.metadata
     let key = "tokenizer.ggml.\(name)_token_id"
-    guard metadata[key] != nil else { return nil }
-    let found = try read { () throws(GGUFError) in try metadata.integer(key, in: Int.min...Int.max) }
-    guard let id = found, kinds.indices.contains(id) else {
-      // Converters write -1 for "none"; anything else is worth a word.
-      if let found, found != -1, found != Int(UInt32.max) {
-        warnings.append("\(key) is \(found), outside the vocabulary of \(kinds.count); it is not used")
+    guard let value = metadata[key] else { return nil }
+    guard let id = value.integer else {
+      // Past 63 bits: "none" in 64 bits, or nonsense.
+      guard case .uint64(let large) = value else {
+        _ = try read { () throws(GGUFError) in try metadata.integer(key, in: Int.min...Int.max) }
+        return nil
       }
+      if large != UInt64.max { warn(outsideVocabulary: key, "\(large)") }
+      return nil
+    }
+    guard kinds.indices.contains(id) else {
+      // Converters write -1 for "none", in whatever type they keep the key in; anything else is worth a word.
+      if !value.isAllOnes { warn(outsideVocabulary: key, "\(id)") }
       return nil
     }
     return Int32(id)
+  }
+
+  private mutating func warn(outsideVocabulary key: String, _ found: String) {
+    warnings.append("\(key) is \(found), outside the vocabulary of \(kinds.count); it is not used")
   }
 
   private mutating func loadPolicy(addsBOS byDefault: Bool) throws(TokenizerError) {
