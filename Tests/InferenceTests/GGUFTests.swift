@@ -349,7 +349,7 @@ struct HostileFile: Sendable, CustomTestStringConvertible {
     let a = try #require(mapped.tensor("a"))
     #expect(mapped.bytes(of: a).elementsEqual(copied.bytes(of: a)))
 
-    #expect(throws: GGUFError(file: directory.path, problem: .notARegularFile)) {
+    #expect(throws: GGUFError(file: directory.path, problem: .isDirectory)) {
       try GGUFFile(path: directory.path)
     }
     do {

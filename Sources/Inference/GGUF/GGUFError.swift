@@ -15,8 +15,11 @@ public struct GGUFError: Error, Sendable, Equatable, CustomStringConvertible {
   public enum Problem: Sendable, Equatable {
     /// A system call failed: its name and the words of its errno.
     case system(call: String, errno: Int32, message: String)
+    case isDirectory
     case notARegularFile
     case empty
+    /// One of several files that a model was cut into.
+    case partOfSplit(number: Int, count: Int)
     case notGGUF(magic: String)
     case bigEndian
     case unsupportedVersion(UInt32)
@@ -59,6 +62,10 @@ public struct GGUFError: Error, Sendable, Equatable, CustomStringConvertible {
       "convert the model again with current tools"
     case .unsupportedTensorType:
       "the same model is often published in a supported type, such as Q4_K_M or Q8_0"
+    case .partOfSplit:
+      "'llama-gguf-split --merge PART-00001 WHOLE.gguf' of llama.cpp joins the parts; or fetch the model in one file"
+    case .isDirectory:
+      "name the .gguf file in it, or a model that 'hotpot models list' shows"
     case .system, .notARegularFile, .tooMany, .badName, .duplicateKey, .duplicateTensor, .unknownValueType,
       .nestedArray, .badBool, .invalidUTF8, .badAlignment, .badDimensionCount, .badDimension, .tensorTooLarge,
       .partialBlock, .misalignedTensor, .overlappingTensors, .wrongValueType, .valueOutOfRange:
@@ -72,10 +79,14 @@ extension GGUFError.Problem: CustomStringConvertible {
     switch self {
     case .system(let call, _, let message):
       "\(call) failed: \(message)"
+    case .isDirectory:
+      "is a directory"
     case .notARegularFile:
       "not a regular file"
     case .empty:
       "the file is empty"
+    case .partOfSplit(let number, let count):
+      "is part \(number) of \(count) of a model that was split, and no model by itself"
     case .notGGUF(let magic):
       "starts with \(magic), a GGUF file starts with 'GGUF'"
     case .bigEndian:

@@ -85,6 +85,9 @@ public final class GGUFFile: Sendable {
       let value = try Self.readValue(&cursor, key: key)
       guard metadata.insert(value, for: key) else { throw cursor.failure(.duplicateKey(key)) }
     }
+    if let part = try Self.part(metadata) {
+      throw cursor.failure(.partOfSplit(number: part.number, count: part.count))
+    }
     let alignment = try Self.alignment(metadata, cursor)
 
     var entries: [TensorEntry] = []
@@ -181,6 +184,36 @@ extension GGUFFile {
 // MARK: - Metadata
 
 extension GGUFFile {
+  /// Which part of how many the file is, from 1; nil for one that is a whole model.
+  /// Source: llama.cpp, tools/gguf-split: `split.no` counts from 0, `split.count` is 0 or missing in whole files.
+  private static func part(_ metadata: GGUFMetadata) throws(GGUFError) -> (number: Int, count: Int)? {
+    guard let count = try metadata.integer("split.count", in: 0...Int(Int32.max)), count > 1 else {
+      return nil
+    }
+    let number = try metadata.integer("split.no", in: 0...Int(Int32.max)) ?? 0
+    return (number + 1, count)
+  }
+
+  /// Whether the file is one part of several. One that cannot be read is none: what is wrong with it is said when it is
+  /// opened.
+  static func isPart(path: String) -> Bool {
+    do throws(GGUFError) {
+      var cursor = GGUFCursor(mapping: try GGUFMapping(path: path), file: path)
+      _ = try readMagicAndVersion(&cursor)
+      _ = try readCount(&cursor, item: "tensors", limit: maximumTensorCount, smallest: 33)
+      let keyCount = try readCount(&cursor, item: "metadata keys", limit: maximumKeyCount, smallest: 14)
+      var metadata = GGUFMetadata(file: path)
+      for index in 0..<keyCount {
+        let key = try cursor.readName("metadata key \(index)", limit: maximumKeyByteCount)
+        let value = try readValue(&cursor, key: key)
+        if key.hasPrefix("split.") { _ = metadata.insert(value, for: key) }
+      }
+      return try part(metadata) != nil
+    } catch {
+      return false
+    }
+  }
+
   private static func readValueType(_ cursor: inout GGUFCursor, key: String) throws(GGUFError)
     -> GGUFValueType
   {

@@ -23,7 +23,8 @@ final class GGUFMapping: Sendable {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw Self.systemError("fstat", path) }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      throw GGUFError(file: path, problem: .notARegularFile)
+      throw GGUFError(
+        file: path, problem: status.st_mode & S_IFMT == S_IFDIR ? .isDirectory : .notARegularFile)
     }
     guard status.st_size > 0 else { throw GGUFError(file: path, problem: .empty) }
     let size = Int(status.st_size)
