@@ -33,9 +33,9 @@ let package = Package(
     .target(name: "CManuals", cSettings: cFlags),
     .systemLibrary(name: "CNCurses", providers: [.apt(["libncurses-dev"])]),
 
-    room("Inference", ["CKernels"]),
+    room("Inference", ["CKernels", "CSystem"]),
     room("Scheduling"),
-    room("Receipts", ["CKernels"]),
+    room("Receipts", ["CKernels", "CSystem"]),
     room("Accounting"),
     room("Telemetry", ["CSystem"]),
     room("Intake", ["CSystem"]),

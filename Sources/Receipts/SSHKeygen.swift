@@ -1,5 +1,6 @@
 // SSHKeygen.swift: signing and verifying by the stock ssh-keygen, as a process with a deadline.
 // We write no cryptography. Leaves out what is signed (Checkpoint.swift) and when (Notary.swift). Start at SSHKeygen.
+import CSystem
 import Foundation
 import Glibc
 
@@ -309,7 +310,10 @@ public struct SSHKeygen: Sendable {
       var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
       defer { for p in argv + envp { free(p) } }
       var pid: pid_t = 0
-      let code = posix_spawnp(&pid, program, &actions, &attributes, &argv, &envp)
+      // Never one that lies in the working directory, whatever PATH says.
+      var found = [CChar](repeating: 0, count: 4096)
+      var code = csystem_find_program(program, &found, found.count)
+      if code == 0 { code = posix_spawn(&pid, found, &actions, &attributes, &argv, &envp) }
       guard code == 0 else { throw fail("posix_spawn", code) }
       for fd in [i.theirs, o.theirs, e.theirs] { _ = Glibc.close(fd) }
       process = pid
