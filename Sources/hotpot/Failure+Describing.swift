@@ -74,12 +74,13 @@ extension Failure {
   private init(pull error: PullError) {
     let code: ExitCode =
       switch error {
-      case .unknownName: .noInput
+      case .unknownName, .noHome: .noInput
       case .badAddress: .usage
+      case .nameTaken: .failed
       case .busy: .tryAgain
       case .noPython, .pythonFailed, .network, .status, .endedEarly, .insecureRedirect: .unavailable
       case .noSpace: .inputOutput
-      case .packageLacksModel, .wrongDigest, .wrongSize, .notAModel: .badData
+      case .packageLacksModel, .partOfSplit, .wrongDigest, .wrongSize, .notAModel: .badData
       case .system(_, _, let number): number == EACCES ? .noPermission : .inputOutput
       case .cancelled: .interrupted
       }

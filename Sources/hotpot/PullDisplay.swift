@@ -1,9 +1,11 @@
 // PullDisplay.swift: a pull's progress on standard error: a bar that redraws itself on a terminal, a line per tenth
-// elsewhere. Ctrl-C ends the program; a pull of an address goes on from there the next time.
+// elsewhere. Ctrl-C and other requests to end stop python3 first, and then the program; a pull of an address goes on from
+// there the next time.
 
 import Foundation
 import Inference
 import Synchronization
+import Terminal
 
 enum PullDisplay {
   private struct Shown {
@@ -14,6 +16,49 @@ enum PullDisplay {
   }
 
   static func run(_ pull: ModelPull) async throws -> StoredModel {
+    let ends = [SIGINT, SIGTERM, SIGHUP].filter { !isIgnored($0) }
+    let signals = SignalPipe(ends)
+    defer { for signal in ends { Glibc.signal(signal, SIG_DFL) } }
+    let work = Task { try await show(pull) }
+    let taken = Mutex<Int32?>(nil)
+    let watcher = Task {
+      while !Task.isCancelled, let signals {
+        if let first = signals.next().first {
+          taken.withLock { $0 = first }
+          return work.cancel()
+        }
+        // An end of the wait is an end of the loop.
+        try? await Task.sleep(for: .milliseconds(50))
+      }
+    }
+    defer { watcher.cancel() }
+    do {
+      return try await work.value
+    } catch {
+      // The child is gone: now the signal does what it does by default, so that shells see the usual status.
+      if let signal = taken.withLock({ $0 }) {
+        Glibc.signal(signal, SIG_DFL)
+        // To the process: this thread of the pool has all signals blocked.
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, signal)
+        pthread_sigmask(SIG_UNBLOCK, &set, nil)
+        kill(getpid(), signal)
+        exit(128 + signal)
+      }
+      throw error
+    }
+  }
+
+  /// As a shell's background or nohup leaves it.
+  private static func isIgnored(_ signal: Int32) -> Bool {
+    var action = sigaction()
+    guard sigaction(signal, nil, &action) == 0 else { return false }
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+      == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
+  private static func show(_ pull: ModelPull) async throws -> StoredModel {
     let isTerminal =
       Console.isTerminal(STDERR_FILENO) && ProcessInfo.processInfo.environment["TERM"] != "dumb"
     let shown = Mutex(Shown())

@@ -84,6 +84,15 @@ private enum Nobody {
 }
 
 @Suite struct DoctorTests {
+  @Test(.enabled(if: Installed.find("taskset") != nil, "there is no taskset here"))
+  func `processors are counted as the engine counts them`() throws {
+    var patient = try Patient()
+    patient.through = [try #require(Installed.find("taskset")), "-c", "0"]
+    let line = try patient.line("processors")
+    #expect(line.status == "ok" && line.found.prefix { $0.isNumber } == "1", "\(line)")
+    #expect(try patient.line("processors", ["--threads", "2"]).status == "warn")
+  }
+
   @Test func aLevelOfTheKernelsThatIsNotHereIsMendedByThoseItNames() throws {
     let patient = try Patient()
     let line = try patient.line("kernels", [], ["HOTPOT_ISA": "sse9"])

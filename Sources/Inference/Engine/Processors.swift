@@ -3,9 +3,9 @@
 import Glibc
 
 /// Start at allowed. A root is "" for this machine; tests give a tree of fixtures.
-enum Processors {
+public enum Processors {
   /// The processors of this thread's affinity mask, or fewer where a control group sets a quota; at least 1.
-  static func allowed(root: String = "") -> Int {
+  public static func allowed(root: String = "") -> Int {
     let affine = affinity(root)
     guard let quota = quota(root: root) else { return affine }
     return max(1, Int(min(Double(affine), quota)))

@@ -32,6 +32,17 @@ public enum FileDigest {
     return hexadecimal(digest)
   }
 
+  /// Of a text's bytes.
+  static func sha256(of text: String) -> String {
+    var context = hp_sha256_ctx()
+    hp_sha256_init(&context)
+    let bytes = Array(text.utf8)
+    bytes.withUnsafeBytes { hp_sha256_update(&context, $0.baseAddress, bytes.count) }
+    var digest = [UInt8](repeating: 0, count: 32)
+    hp_sha256_final(&context, &digest)
+    return hexadecimal(digest)
+  }
+
   static func hexadecimal(_ bytes: [UInt8]) -> String {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }

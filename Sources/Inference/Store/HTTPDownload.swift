@@ -1,8 +1,9 @@
 // HTTPDownload.swift: one file over HTTPS into a partial file that a later attempt goes on from.
 //
 // A resumed request names the validator of the first answer (If-Range), so that two versions of a file never mix;
-// without one it starts again. Redirects may not leave encryption. python3, which unpacks models too, does the protocol:
-// so the program needs no TLS library, and one file of it runs anywhere. Start at run.
+// without one it starts again. Redirects may not leave encryption. An answer that is no GGUF file is left after its first
+// bytes, and one that would fill the disk before it does. python3, which unpacks models too, does the protocol: so the
+// program needs no TLS library, and one file of it runs anywhere. Start at run.
 
 import Foundation
 
@@ -40,13 +41,16 @@ struct HTTPDownload: Sendable {
         return try await fetchOnce()
       } catch {
         let after = FileTree.size(partialPath) ?? 0
-        if after == 0 {
-          unlink(partialPath)
-          unlink(partialPath + ".tag")
+        // What no later attempt can go on from is worth no place on the disk; nor is what has no end.
+        var isWorthless = after == 0 || FileTree.size(partialPath + ".tag") == nil
+        switch error {
+        case .noSpace(_, nil, _), .notAModel: isWorthless = true
+        default: break
         }
+        if isWorthless { removePartial() }
         switch error {
         case .network, .endedEarly:
-          guard after > before, attempt < Self.mostAttempts else { throw error }
+          guard after > before || (isWorthless && after > 0), attempt < Self.mostAttempts else { throw error }
           attempt += 1
         default: throw error
         }
@@ -54,9 +58,14 @@ struct HTTPDownload: Sendable {
     }
   }
 
+  private func removePartial() {
+    unlink(partialPath)
+    unlink(partialPath + ".tag")
+  }
+
   /// What the script says, a JSON object a line: `begin` once, and at the end what became of it.
   private struct Word: Decodable {
-    enum Kind: String, Decodable { case begin, done, insecure, status, space, write, network }
+    enum Kind: String, Decodable { case begin, done, insecure, status, space, write, network, alien }
     let kind: Kind
     var total: Int?
     var received: Int?
@@ -72,22 +81,21 @@ struct HTTPDownload: Sendable {
     let tagPath = partialPath + ".tag"
     let tag = FileTree.text(tagPath, limit: 1024) ?? ""
     let offset = tag.isEmpty ? 0 : FileTree.size(partialPath) ?? 0
-    var child = environment
-    child["PYTHONUNBUFFERED"] = "1"
     let logPath = partialPath + ".log"
     defer { unlink(logPath) }
     let step = PythonStep(
-      name: "fetching",
-      arguments: ["-c", Self.script, address.absoluteString, partialPath, tagPath, String(offset), tag],
-      environment: child, logPath: logPath)
+      name: "fetching", script: Self.script,
+      arguments: [address.absoluteString, partialPath, tagPath, String(offset), tag],
+      environment: environment, logPath: logPath)
     var total: Int?
     let status = try await step.run {
       total = total ?? Self.words(step.log).first { $0.kind == .begin }?.total
       let bytes = FileTree.size(partialPath) ?? 0
       if bytes > 0 { progress(PullProgress(state: .downloading, bytes: bytes, total: total)) }
+      return true
     }
     guard let last = Self.words(step.log).last, last.kind != .begin else {
-      throw .pythonFailed(step: step.name, status: status, lastLine: step.lastLine())
+      throw .pythonFailed(step: step.name, status: status ?? 128 + SIGTERM, lastLine: step.lastLine())
     }
     let text = address.absoluteString
     switch last.kind {
@@ -101,6 +109,7 @@ struct HTTPDownload: Sendable {
         ? .noSpace(path: partialPath, wanted: nil, free: code == ENOSPC ? freeBytes(of: partialPath) : nil)
         : .system("write", partialPath, code)
     case .network: throw .network(address: text, last.words ?? "no answer")
+    case .alien: throw .notAModel("it starts with \(last.words ?? "nothing"), a GGUF file starts with 'GGUF'")
     }
     let received = last.received ?? 0
     progress(PullProgress(state: .downloading, bytes: received, total: last.total))
@@ -148,6 +157,11 @@ struct HTTPDownload: Sendable {
                 end(kind="insecure", to=url)
             return super().redirect_request(request, answer, code, message, headers, url)
 
+    def left():
+        """Bytes that may still be written: the disk is never filled, which would stop all else on it."""
+        info = os.statvfs(os.path.dirname(path))
+        return info.f_bavail * info.f_frsize - min(64 << 20, info.f_blocks * info.f_frsize // 20)
+
     headers = {"Accept-Encoding": "identity", "User-Agent": "hotpot"}
     if offset > 0:
         headers["Range"] = "bytes=%d-" % offset
@@ -180,8 +194,7 @@ struct HTTPDownload: Sendable {
         note(answer.headers)
     else:
         end(kind="status", code=answer.status)
-    free = os.statvfs(os.path.dirname(path))
-    free = free.f_bavail * free.f_frsize
+    free = max(left(), 0)
     if total is not None and total - offset > free:
         end(kind="space", total=total - offset, free=free)
     try:
@@ -200,6 +213,8 @@ struct HTTPDownload: Sendable {
     except OSError as error:
         end(kind="write", code=error.errno or 5)
     say(kind="begin", total=total)
+    first = b""
+    unchecked = 0
     while True:
         try:
             piece = answer.read(1 << 18)
@@ -211,6 +226,15 @@ struct HTTPDownload: Sendable {
             end(kind="network", words=str(error))
         if not piece:
             break
+        if offset < 4 and len(first) < 4:
+            first += piece[:4 - len(first)]
+            if not b"GGUF".startswith(first[:4]):
+                end(kind="alien", words="bytes " + first.hex(" "))
+        unchecked += len(piece)
+        if unchecked > 1 << 20 or total is None:
+            unchecked = 0
+            if left() < len(piece):
+                end(kind="space", free=max(left(), 0), total=None if total is None else total - offset)
         while piece:
             try:
                 count = os.write(file, piece)

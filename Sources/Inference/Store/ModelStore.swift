@@ -41,21 +41,24 @@ public struct ModelStore: Sendable {
 
   /// The directories that `environment` names; only absolute paths count.
   public init(environment: [String: String] = ProcessInfo.processInfo.environment) {
-    func absolute(_ name: String) -> String? {
-      guard let path = environment[name], path.hasPrefix("/") else { return nil }
-      return path
-    }
-    let home = absolute("HOME") ?? NSHomeDirectory()
-    directory = (absolute("XDG_DATA_HOME") ?? home + "/.local/share") + "/hotpot/models"
+    let absolute = { (name: String) in UserDirectories.absolute(name, environment) }
+    let home = UserDirectories.home(environment)
+    // Without a home there is nothing to list, and a pull says so.
+    directory =
+      (absolute("XDG_DATA_HOME") ?? home.map { $0 + "/.local/share" }).map { $0 + "/hotpot/models" } ?? ""
     ollama =
-      absolute("OLLAMA_MODELS").map { [$0] } ?? [
-        home + "/.ollama/models", "/usr/share/ollama/.ollama/models",
-      ]
-    let cache = absolute("XDG_CACHE_HOME") ?? home + "/.cache"
+      absolute("OLLAMA_MODELS").map { [$0] }
+      ?? [
+        home.map { $0 + "/.ollama/models" }, "/usr/share/ollama/.ollama/models",
+      ].compactMap { $0 }
+    let cache = absolute("XDG_CACHE_HOME") ?? home.map { $0 + "/.cache" }
     huggingFace =
-      [absolute("HF_HUB_CACHE"), absolute("HF_HOME").map { $0 + "/hub" }, cache + "/huggingface/hub"]
+      [
+        absolute("HF_HUB_CACHE"), absolute("HF_HOME").map { $0 + "/hub" },
+        cache.map { $0 + "/huggingface/hub" },
+      ]
       .compactMap { $0 }.prefix(1).map { $0 }
-    lmStudio = [home + "/.lmstudio/models", home + "/.cache/lm-studio/models"]
+    lmStudio = home.map { [$0 + "/.lmstudio/models", $0 + "/.cache/lm-studio/models"] } ?? []
   }
 
   /// Every model found, ours first, sorted by name within an origin. What cannot be read is not there.
@@ -78,31 +81,38 @@ public struct ModelStore: Sendable {
   /// `:latest`. The first is the best; our own come before others'.
   public func models(named name: String) -> [StoredModel] {
     let all = models()
-    let names = [name, name + ":latest", name + ".gguf"]
-    let exact = all.filter { names.contains($0.name) || $0.name + ".gguf" == name }
+    let wanted = [name, name + ":latest", ModelName.withoutSuffix(name)]
+    let exact = all.filter { wanted.contains($0.name) || wanted.contains(ModelName.withoutSuffix($0.name)) }
     guard exact.isEmpty else { return exact }
     return all.filter { model in
       let last = model.name.split(separator: "/").last.map(String.init) ?? model.name
-      return last == name || last == name + ".gguf" || last == name + ":latest"
+      return wanted.contains(last) || wanted.contains(ModelName.withoutSuffix(last))
     }
   }
 
   // MARK: Directories
 
   private func ownModels() -> [StoredModel] {
-    FileTree.names(in: directory).compactMap { file in
-      guard file.hasSuffix(".gguf"), ModelName.isPart(file) else { return nil }
+    // Users put files here too, and call them what they like.
+    let files = FileTree.names(in: directory).filter { ModelName.isFile($0) && !$0.hasPrefix(".") }
+    let names = Dictionary(files.map { (ModelName.withoutSuffix($0), 1) }, uniquingKeysWith: +)
+    return files.compactMap { file in
       let path = directory + "/" + file
       guard let size = FileTree.modelSize(path) else { return nil }
+      let name = ModelName.withoutSuffix(file)
+      // Beside `tiny.gguf`, `tiny.GGUF` keeps its whole name.
+      let isTwin = names[name, default: 1] > 1 && !file.hasSuffix(".gguf")
       return StoredModel(
-        name: String(file.dropLast(5)), path: path, origin: .own, byteCount: size,
-        claimedDigest: ownDigest(of: String(file.dropLast(5))))
+        name: isTwin ? file : name, path: path, origin: .own, byteCount: size,
+        claimedDigest: digest(besideFile: file))
     }
   }
 
   /// The digest noted beside a model when it was pulled.
-  func ownDigest(of name: String) -> String? {
-    guard let text = FileTree.text(directory + "/" + name + ".gguf.sha256", limit: 256) else { return nil }
+  func ownDigest(of name: String) -> String? { digest(besideFile: name + ".gguf") }
+
+  private func digest(besideFile file: String) -> String? {
+    guard let text = FileTree.text(directory + "/" + file + ".sha256", limit: 256) else { return nil }
     let digest = String(text.prefix(64))
     return ModelName.isDigest(digest) ? digest : nil
   }
@@ -147,7 +157,7 @@ public struct ModelStore: Sendable {
     for folder in FileTree.names(in: root) where folder.hasPrefix("models--") {
       let parts = folder.dropFirst(8).components(separatedBy: "--")
       guard parts.count == 2 else { continue }
-      for file in FileTree.files(below: "\(root)/\(folder)/snapshots", depth: 4) where file.hasSuffix(".gguf")
+      for file in FileTree.files(below: "\(root)/\(folder)/snapshots", depth: 4) where ModelName.isFile(file)
       {
         let path = "\(root)/\(folder)/snapshots/\(file)"
         guard let size = FileTree.modelSize(path) else { continue }
@@ -163,7 +173,7 @@ public struct ModelStore: Sendable {
 
   private func lmStudioModels(_ root: String) -> [StoredModel] {
     FileTree.files(below: root, depth: 4).compactMap { file in
-      guard file.hasSuffix(".gguf") else { return nil }
+      guard ModelName.isFile(file) else { return nil }
       let path = root + "/" + file
       return FileTree.modelSize(path).map {
         StoredModel(name: file, path: path, origin: .lmStudio, byteCount: $0, claimedDigest: nil)
@@ -186,6 +196,33 @@ public enum ModelName {
       default: false
       }
     }
+  }
+
+  /// Whether a file's name is a model's: it ends in `.gguf` in any case, and is not that of a part of a split model.
+  public static func isFile(_ name: String) -> Bool {
+    name.utf8.count > 5 && hasSuffix(name) && splitPart(name) == nil
+  }
+
+  /// `.gguf`, in any case: files come from systems that do not tell cases apart.
+  static func hasSuffix(_ name: String) -> Bool { name.suffix(5).lowercased() == ".gguf" }
+
+  /// The name of a file without its `.gguf`, in any case.
+  public static func withoutSuffix(_ name: String) -> String {
+    hasSuffix(name) ? String(name.dropLast(5)) : name
+  }
+
+  /// Of `NAME-00002-of-00005.gguf` the number and the count; nil for any other name, and for the one part of one.
+  /// Source: llama.cpp, `llama_split_path`: numbers count from 1 and have five digits.
+  public static func splitPart(_ name: String) -> (number: Int, count: Int)? {
+    let text = Array(withoutSuffix(name).utf8.suffix(15))
+    // -00002-of-00005
+    guard text.count == 15, text[0] == 0x2D, text[6..<10].elementsEqual("-of-".utf8) else { return nil }
+    func number(_ digits: ArraySlice<UInt8>) -> Int? {
+      guard digits.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+      return digits.reduce(0) { $0 * 10 + Int($1 - 0x30) }
+    }
+    guard let part = number(text[1..<6]), let count = number(text[10..<15]), count > 1 else { return nil }
+    return (part, count)
   }
 
   /// A SHA-256 in 64 lower-case hexadecimal digits.
@@ -235,7 +272,7 @@ enum FileTree {
     return found
   }
 
-  /// The size of a regular file that begins as GGUF files do; nil for all else.
+  /// The size of a regular file that begins as GGUF files do, and is no part of a split one; nil for all else.
   static func modelSize(_ path: String) -> Int? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { return nil }
@@ -244,7 +281,7 @@ enum FileTree {
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
     var magic = [UInt8](repeating: 0, count: 4)
     guard magic.withUnsafeMutableBytes({ read(descriptor, $0.baseAddress, 4) }) == 4,
-      magic == Array("GGUF".utf8)
+      magic == Array("GGUF".utf8), !GGUFFile.isPart(path: path)
     else {
       return nil
     }

