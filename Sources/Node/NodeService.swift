@@ -273,7 +273,7 @@ public final class NodeService: Sendable {
         send(.noModel("\(error)\(error.hint.map { "; \($0)" } ?? "")"))
         return
       }
-      for warning in serving.tokenizer.warnings { note(.warning, warning) }
+      for warning in serving.tokenizer.warnings + serving.chatWarnings { note(.warning, warning) }
       install(serving)
     }
     thread.name = "load"

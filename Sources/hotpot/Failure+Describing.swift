@@ -17,6 +17,7 @@ extension Failure {
     case let error as EngineError: self.init(engine: error)
     case let error as SamplingError: self.init(.usage, "\(error)")
     case let error as TemplateError: self.init(.badData, "\(error)", hint: error.hint)
+    case let error as ChatFormatError: self.init(.badData, "\(error)", hint: error.hint)
     case let error as JSONTextError: self.init(.badData, "\(error)")
     case let error as PullError: self.init(pull: error)
     case let error as ConfigurationError:

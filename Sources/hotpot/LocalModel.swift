@@ -9,8 +9,8 @@ struct LocalModel: Sendable {
   let path: String
   let model: Model
   let tokenizer: Tokenizer
-  let template: ChatTemplate?
-  let specials: [String: String]
+  /// How it chats, or why it cannot: only who makes a prompt of messages needs to know.
+  private let chat: Result<ChatFormat, ChatFormatError>
   let threads: Int?
   let profile: Engine.Profile
 
@@ -38,7 +38,15 @@ struct LocalModel: Sendable {
     Option("template", value: "FILE", "another chat template than the model's own"),
   ]
 
-  init(path: String, _ arguments: Arguments) throws {
+  /// What a command does with the model.
+  enum Use {
+    /// Answers messages: a model without a template that works is refused.
+    case chat
+    /// Reads plain text, or only measures.
+    case plain
+  }
+
+  init(path: String, for use: Use, _ arguments: Arguments) throws {
     self.path = path
     threads = try arguments.int("threads", in: 1...256)
     if let name = arguments.string("profile") {
@@ -51,13 +59,20 @@ struct LocalModel: Sendable {
     }
     let file = try GGUFFile(path: path)
     tokenizer = try Tokenizer(file)
-    specials = try ModelChoice.specials(of: file)
-    if let template = arguments.string("template") {
-      self.template = try ChatTemplate(try Console.readText(template, limit: 1 << 21))
-    } else {
-      template = try file.metadata.string("tokenizer.chat_template").map { source in try ChatTemplate(source)
+    let another = try arguments.string("template").map { try Console.readText($0, limit: 1 << 21) }
+    do throws(ChatFormatError) {
+      let format: ChatFormat
+      if let another {
+        format = try ChatFormat(another, tokenizer: tokenizer)
+      } else {
+        format = try ChatFormat(file: file, tokenizer: tokenizer)
       }
+      chat = format.problem.map { .failure($0) } ?? .success(format)
+    } catch {
+      chat = .failure(error)
     }
+    // What will not chat says so before its weights are read.
+    if use == .chat { _ = try chat.get() }
     model = try Model(file: file, threads: threads)
     for warning in tokenizer.warnings { Console.warn(warning) }
   }
@@ -78,13 +93,7 @@ struct LocalModel: Sendable {
 
   /// The tokens of a conversation, opened for the assistant's answer.
   func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
-    guard let template else {
-      throw Failure(
-        .badData, "model '\(path)' has no chat template",
-        hint: "--template FILE gives one, 'hotpot run --raw' works without")
-    }
-    let segments = try template.render(messages: messages.map(\.value), specials: specials)
-    return tokenizer.encode(segments: segments, addBOS: true)
+    try chat.get().prompt(messages).tokens
   }
 
   /// An engine with room for so many tokens, within the model's context.

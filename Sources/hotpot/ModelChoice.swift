@@ -59,19 +59,4 @@ enum ModelChoice {
 
   private static let listHint =
     "'hotpot models list' shows what is here, 'hotpot models pull smollm2' fetches one"
-
-  /// The texts of the special tokens that templates name.
-  static func specials(of file: GGUFFile) throws -> [String: String] {
-    var specials: [String: String] = [:]
-    guard let tokens = try file.metadata.array("tokenizer.ggml.tokens", of: .string) else { return specials }
-    var names: [Int: [String]] = [:]
-    for (name, key) in [("bos_token", "bos"), ("eos_token", "eos")] {
-      let id = try file.metadata.integer("tokenizer.ggml.\(key)_token_id", in: 0...Int(Int32.max))
-      if let id { names[id, default: []].append(name) }
-    }
-    tokens.forEachString { id, bytes in
-      for name in names[id] ?? [] { specials[name] = String(decoding: bytes, as: UTF8.self) }
-    }
-    return specials
-  }
 }

@@ -10,13 +10,20 @@ import Foundation
 /// A parsed chat template. A value: it may be rendered from many threads at once.
 public struct ChatTemplate: Sendable {
   private let statements: [TemplateSyntax.Statement]
-  private let limits: TemplateLimits
+  private var limits: TemplateLimits
 
   /// Parses `source`.
   /// - Throws: `.syntax`, `.unsupported` or `.tooLarge`, with the line.
   public init(_ source: String, limits: TemplateLimits = .standard) throws(TemplateError) {
     statements = try TemplateParser.parse(source, limits: limits)
     self.limits = limits
+  }
+
+  /// The same template with less, or more, to spend.
+  func limited(to limits: TemplateLimits) -> ChatTemplate {
+    var copy = self
+    copy.limits = limits
+    return copy
   }
 
   /// The prompt for a conversation, in segments: none empty, neighbours of different trust.

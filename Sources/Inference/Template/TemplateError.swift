@@ -10,6 +10,8 @@ public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
   case evaluation(line: Int, String)
   /// The template itself refused the conversation through `raise_exception`.
   case refused(String)
+  /// The template has no place for the messages of this role: their text would not be in the prompt.
+  case leftOut(role: String)
   /// More work, depth or text than a prompt may take.
   case tooLarge(line: Int, String)
 
@@ -19,6 +21,7 @@ public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
     case .unsupported(let line, let what): "chat template, line \(line): \(what) is not supported"
     case .evaluation(let line, let what): "chat template, line \(line): \(what)"
     case .refused(let what): "the chat template refuses this conversation: \(what)"
+    case .leftOut(let role): "the chat template leaves out what messages of role '\(role)' say"
     case .tooLarge(let line, let what): "chat template, line \(line): \(what)"
     }
   }
@@ -29,6 +32,7 @@ public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
     case .syntax, .unsupported, .evaluation:
       "another template can be given with --template FILE, or --raw sends the text as it stands"
     case .refused: "change the order or the roles of the messages as the model expects them"
+    case .leftOut: "leave such messages out, or give another template with --template FILE"
     case .tooLarge:
       "the template loops or repeats too much; shorten the conversation or give another template"
     }

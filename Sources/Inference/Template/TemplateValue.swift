@@ -32,13 +32,25 @@ public struct TemplateMember: Sendable, Equatable {
 public struct ChatMessage: Sendable, Equatable {
   public var role: String
   public var content: String
+  /// The texts that the content came in, where it came as a list of parts.
+  public var parts: [String]?
   public init(role: String, content: String) {
     self.role = role
     self.content = content
   }
+  public init(role: String, parts: [String]) {
+    self.role = role
+    self.content = parts.joined()
+    self.parts = parts
+  }
   /// As templates read it: `message.role`, `message['content']`.
   public var value: TemplateValue {
-    .object([TemplateMember("role", .string(role)), TemplateMember("content", .string(content))])
+    let content = parts.map { .list($0.map { Self.part($0) }) } ?? TemplateValue.string(content)
+    return .object([TemplateMember("role", .string(role)), TemplateMember("content", content)])
+  }
+  /// A part of a content: `{"type": "text", "text": ...}`.
+  static func part(_ text: String) -> TemplateValue {
+    .object([TemplateMember("type", .string("text")), TemplateMember("text", .string(text))])
   }
 }
 

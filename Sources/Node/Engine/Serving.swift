@@ -43,10 +43,7 @@ final class Serving: Sendable {
   let engine: Engine
   let tokenizer: Tokenizer
   let facts: EngineFacts
-  private let template: ChatTemplate?
-  /// Why there is no usable template; nil when there is one.
-  private let templateProblem: String?
-  private let specials: [String: String]
+  private let chat: Result<ChatFormat, ChatFormatError>
   private let secret: SHA256Digest
 
   /// The most tokens that an answer gets when the request names no limit.
@@ -55,16 +52,14 @@ final class Serving: Sendable {
   static let defaultKVBytes = 512 << 20
 
   private init(
-    name: String, engine: Engine, tokenizer: Tokenizer, facts: EngineFacts, template: ChatTemplate?,
-    templateProblem: String?, specials: [String: String]
+    name: String, engine: Engine, tokenizer: Tokenizer, facts: EngineFacts,
+    chat: Result<ChatFormat, ChatFormatError>
   ) {
     self.name = name
     self.engine = engine
     self.tokenizer = tokenizer
     self.facts = facts
-    self.template = template
-    self.templateProblem = templateProblem
-    self.specials = specials
+    self.chat = chat
     // Names of cached blocks must mean nothing to anyone else, in this run or another.
     var generator = SystemRandomNumberGenerator()
     secret = SHA256.hash((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
@@ -105,23 +100,27 @@ final class Serving: Sendable {
       model: file.name, modelDigest: digest, profile: settings.profile.numericsVersion,
       isa: engine.level.name,
       contextLength: min(context, blocks * Engine.blockSize), kvBlocks: blocks)
-    var template: ChatTemplate?
-    var problem: String?
-    do {
-      if let source = try model.file.metadata.string("tokenizer.chat_template") {
-        template = try ChatTemplate(source)
-      } else {
-        problem = "the model has no chat template"
-      }
+    let chat: Result<ChatFormat, ChatFormatError>
+    do throws(ChatFormatError) {
+      let format = try ChatFormat(file: model.file, tokenizer: tokenizer)
+      chat = format.problem.map { .failure($0) } ?? .success(format)
     } catch {
-      problem = "the model's chat template cannot be used: \(error)"
+      // Completions need no template.
+      chat = .failure(error)
     }
-    var specials: [String: String] = [:]
-    if let name = tokenizer.bosToken.flatMap(tokenizer.name) { specials["bos_token"] = name }
-    if let name = tokenizer.eosToken.flatMap(tokenizer.name) { specials["eos_token"] = name }
     return Serving(
-      name: file.name, engine: engine, tokenizer: tokenizer, facts: facts, template: template,
-      templateProblem: problem, specials: specials)
+      name: file.name, engine: engine, tokenizer: tokenizer, facts: facts, chat: chat)
+  }
+
+  /// What a log should say about chats with this model: why there are none, or whose messages are refused.
+  var chatWarnings: [String] {
+    switch chat {
+    case .failure(let problem): ["chat will not work: \(problem); /v1/completions does"]
+    case .success(let format):
+      format.rolesLeftOut.map {
+        "the chat template leaves out what messages of role '\($0)' say: chats with one are refused"
+      }
+    }
   }
 
   /// A request as tokens, within the context; and the job that asks for them.
@@ -197,19 +196,19 @@ final class Serving: Sendable {
   {
     switch prompt {
     case .messages(let messages):
-      guard let template else {
-        throw .invalid("messages", "\(templateProblem ?? "no chat template"); use /v1/completions")
+      let format: ChatFormat
+      switch chat {
+      case .success(let found): format = found
+      case .failure(let problem):
+        throw .invalid(
+          "messages", "this model cannot chat: \(problem); use /v1/completions", code: "no_chat_template")
       }
-      let segments: [PromptSegment]
       do throws(TemplateError) {
-        segments = try template.render(messages: messages.map(\.value), specials: specials)
+        let prompt = try format.prompt(messages)
+        return (prompt.tokens, prompt.text)
       } catch {
         throw .invalid("messages", "the model's chat template refused the conversation: \(error)")
       }
-      let text = segments.map(\.text).joined()
-      // A template writes BOS itself where the model wants one.
-      let writesBOS = specials["bos_token"].map { text.hasPrefix($0) } ?? false
-      return (tokenizer.encode(segments: segments, addBOS: tokenizer.addsBOS && !writesBOS), text)
     case .text(let text):
       return (tokenizer.encode(text, parseSpecial: false, addBOS: tokenizer.addsBOS), text)
     case .tokens(let tokens):

@@ -141,9 +141,9 @@ struct CompletionRequest: Sendable {
   private static func message(_ value: JSONValue, path: String) throws(JSONFieldError) -> ChatMessage {
     var fields = try JSONFields(value, path: path)
     let role = try fields.require("role", fields.word("role", ["system", "developer", "user", "assistant"]))
-    let content: String
+    var message = ChatMessage(role: role == "developer" ? "system" : role, content: "")
     switch fields.value("content") {
-    case .string(let text): content = text
+    case .string(let text): message.content = text
     case .array(let parts):
       var texts: [String] = []
       for (index, part) in parts.enumerated() {
@@ -154,7 +154,7 @@ struct CompletionRequest: Sendable {
           throw JSONFieldError(field: stray, message: "'\(stray)' is not supported here")
         }
       }
-      content = texts.joined()
+      message = ChatMessage(role: message.role, parts: texts)
     case .some(let other): throw fields.wrong("content", other, "a text or a list of text parts")
     case nil:
       throw JSONFieldError(
@@ -163,7 +163,7 @@ struct CompletionRequest: Sendable {
     if let stray = fields.unread.first {
       throw JSONFieldError(field: stray, message: "'\(stray)' is not supported here")
     }
-    return ChatMessage(role: role == "developer" ? "system" : role, content: content)
+    return message
   }
 
   /// The fields that both endpoints have.

@@ -63,7 +63,7 @@ private func measure(_ arguments: Arguments) throws -> ExitCode {
   let depth = try arguments.int("depth", in: 1...65_536) ?? 16
   let count = try arguments.int("tokens", in: 1...65_536) ?? 32
   let rounds = try arguments.int("rounds", in: 1...1000) ?? 5
-  let local = try LocalModel(path: try ModelChoice.path(arguments), arguments)
+  let local = try LocalModel(path: try ModelChoice.path(arguments), for: .plain, arguments)
   let context = local.model.hyperparameters.contextLength
   let longest = max(prompts.max() ?? 0, depth + count)
   guard longest <= context else {

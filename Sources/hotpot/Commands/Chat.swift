@@ -51,7 +51,7 @@ private final class Conversation {
   private var messages: [ChatMessage]
 
   init(_ path: String, _ sampling: SamplingRequest, _ arguments: Arguments) throws {
-    local = try LocalModel(path: path, arguments)
+    local = try LocalModel(path: path, for: .chat, arguments)
     let room = try arguments.int("context", in: 1...(1 << 24)) ?? 4096
     options = Generation.Options(
       sampling: sampling, maximumTokens: try arguments.int("max-tokens", in: 1...(1 << 24)) ?? 512,

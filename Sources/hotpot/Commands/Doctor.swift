@@ -252,11 +252,38 @@ private struct Examination {
     do {
       let path = try ModelChoice.path(wanted: configuration?.model)
       let count = ModelStore(environment: environment).models().count
-      _ = try GGUFFile(path: path)
-      return Finding("model", .ok, "\(path)" + (count > 1 ? " (of \(count) on disk)" : ""))
+      let file = try GGUFFile(path: path)
+      let found = path + (count > 1 ? " (of \(count) on disk)" : "")
+      return chat(file, found)
     } catch {
       let failure = Failure(describing: error)
       return Finding("model", .missing, failure.message, hint: modelHint(configuration) ?? failure.hint)
+    }
+  }
+
+  /// Whether the model chats, and how it reads what is said.
+  private func chat(_ file: GGUFFile, _ found: String) -> Finding {
+    do {
+      let format = try ChatFormat(file: file, tokenizer: try Tokenizer(file))
+      if let problem = format.problem { throw problem }
+      guard format.rolesLeftOut.isEmpty else {
+        let roles = format.rolesLeftOut.joined(separator: " and ")
+        return Finding(
+          "model", .warn, "\(found); its chat template leaves out messages of role \(roles)",
+          hint: "chats with such a message are refused")
+      }
+      let parts = format.rolesOfParts.isEmpty ? "" : "; its chat template reads contents as lists of parts"
+      return Finding("model", .ok, found + parts)
+    } catch let error as ChatFormatError {
+      return Finding(
+        "model", .warn, "\(found), and chat will not work: \(error)",
+        hint:
+          "'hotpot run --raw', 'hotpot bench' and /v1/completions do; --template FILE gives 'hotpot run' another"
+      )
+    } catch {
+      let failure = Failure(describing: error)
+      return Finding(
+        "model", .warn, "\(found), which cannot be served: \(failure.message)", hint: failure.hint)
     }
   }
 

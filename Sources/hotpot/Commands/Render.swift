@@ -10,7 +10,8 @@ extension Command {
     operands: "[--template FILE | --model FILE|NAME] [OPTION]... MESSAGES.json",
     details: """
       MESSAGES.json (or - for standard input) is a list of messages, each with a role and a content, or an object
-      with "messages" and more values that the template reads, such as "tools".
+      with "messages" and more values that the template reads, such as "tools". A template that reads contents only
+      as a text, or only as a list of parts, gets them so, as in 'hotpot serve'.
       """,
     options: [
       Option("template", letter: "t", value: "FILE", "a Jinja template; else the model's own"),
@@ -18,6 +19,7 @@ extension Command {
       Option("bos", value: "TEXT", "the text of bos_token (default: the model's)"),
       Option("eos", value: "TEXT", "the text of eos_token (default: the model's)"),
       Option("no-generation-prompt", "do not open the assistant's turn"),
+      Option("tokens", "print the token ids that the model reads, BOS included"),
       Option("json", "print segments with their trust as JSON"),
     ],
     run: { arguments in try runRender(arguments) })
@@ -38,24 +40,21 @@ private func runRender(_ arguments: Arguments) throws -> ExitCode {
     variables = members.filter { $0.name != "messages" }
   default: throw Failure(.badData, "'\(path)' is neither a list of messages nor an object with one")
   }
-  var specials: [String: String] = [:]
-  let source: String
-  if let template = arguments.string("template") {
-    source = try Console.readText(template, limit: 1 << 21)
-  } else {
-    let file = try GGUFFile(path: try ModelChoice.path(arguments))
-    guard let template = try file.metadata.string("tokenizer.chat_template") else {
-      throw Failure(.badData, "model '\(file.path)' has no chat template", hint: "--template FILE gives one")
-    }
-    source = template
-    specials = try ModelChoice.specials(of: file)
-  }
-  if let bos = arguments.string("bos") { specials["bos_token"] = bos }
-  if let eos = arguments.string("eos") { specials["eos_token"] = eos }
-  let template = try ChatTemplate(source)
+  let format = try chatFormat(arguments)
   let generates = !arguments.has("no-generation-prompt")
-  let segments = try template.render(
-    messages: messages, specials: specials, addGenerationPrompt: generates, variables: variables)
+  let segments = try format.segments(messages, addGenerationPrompt: generates, variables: variables)
+  for role in format.leftOut(of: messages) {
+    Console.warn("\(TemplateError.leftOut(role: role)); run, chat and serve refuse such a conversation")
+  }
+  if arguments.has("tokens") {
+    let tokens = format.tokens(of: segments)
+    if arguments.has("json") {
+      try Console.print(json: ["tokens": tokens])
+    } else {
+      Console.print(tokens.map(String.init).joined(separator: " "))
+    }
+    return .ok
+  }
   if arguments.has("json") {
     struct Segment: Encodable {
       let text: String
@@ -67,4 +66,32 @@ private func runRender(_ arguments: Arguments) throws -> ExitCode {
     Console.write(Console.isTerminal(STDOUT_FILENO) ? Console.harmless(text) + "\n" : text)
   }
   return .ok
+}
+
+/// The template that is asked for, with the special tokens of the model that is named.
+private func chatFormat(_ arguments: Arguments) throws -> ChatFormat {
+  var specials: [String: String] = [:]
+  if let bos = arguments.string("bos") { specials["bos_token"] = bos }
+  if let eos = arguments.string("eos") { specials["eos_token"] = eos }
+  let source = try arguments.string("template").map { try Console.readText($0, limit: 1 << 21) }
+  // A template needs no model, unless one is named.
+  let isNamed =
+    arguments.string("model")
+    ?? ProcessInfo.processInfo.environment["HOTPOT_MODEL"].flatMap {
+      $0.isEmpty ? nil : $0
+    } != nil
+  guard source == nil || isNamed || arguments.has("tokens") else {
+    let format = try ChatFormat(source ?? "", tokenizer: nil, specials: specials)
+    for name in ["bos_token", "eos_token"] where specials[name] == nil && (source ?? "").contains(name) {
+      Console.warn("the template reads \(name), which is undefined: --model names a model that has one")
+    }
+    return format
+  }
+  let file = try GGUFFile(path: try ModelChoice.path(arguments))
+  let tokenizer = try Tokenizer(file)
+  if let source { return try ChatFormat(source, tokenizer: tokenizer, specials: specials) }
+  guard let own = try file.metadata.string("tokenizer.chat_template") else {
+    throw ChatFormatError.noTemplate(file: file.path)
+  }
+  return try ChatFormat(own, tokenizer: tokenizer, specials: specials)
 }

@@ -42,7 +42,8 @@ private func complete(_ text: String, _ arguments: Arguments) throws -> ExitCode
   let most = try arguments.int("max-tokens", in: 0...(1 << 24)) ?? 512
   let room = try arguments.int("context", in: 1...(1 << 24))
   var stops = try StopMatcher(arguments.string("stop").map { [$0] } ?? [])
-  let local = try LocalModel(path: try ModelChoice.path(arguments), arguments)
+  let local = try LocalModel(
+    path: try ModelChoice.path(arguments), for: arguments.has("raw") ? .plain : .chat, arguments)
   let prompt: [Int32]
   if arguments.has("raw") {
     prompt = local.tokenizer.encode(text, parseSpecial: true, addBOS: true)
