@@ -149,13 +149,90 @@ private func object(_ members: [(String, TemplateValue)]) -> TemplateValue {
     #expect(rendered(source) == wanted)
   }
 
+  /// Each was silently something else here once. Expected: Python 3.11, jinja2 3.1.6.
+  @Test(arguments: [
+    ("{{ \"the quick-brown fox's (jump) o'neil\" | title }}", "The Quick-Brown Fox's (Jump) O'neil"),
+    ("{{ \"the quick-brown fox's\".title() }}", "The Quick-Brown Fox'S"),
+    ("{{ 5 | round }} {{ 7 | round(-1) }} {{ 0.15 | round(1) }} {{ 2.675 | round(2) }}", "5 10 0.1 2.67"),
+    (
+      "{{ 2.5 | round }} {{ -0.5 | round }} {{ 25 | round(-1) }} {{ 1234.5 | round(-2) }}",
+      "2.0 -0.0 20 1200.0"
+    ),
+    ("{{ 5 | round(0, 'ceil') }} {{ 2.675 | round(1, 'floor') }} {{ true | round }}", "5.0 2.6 1"),
+    ("{{ \"fox's two-fold\" | wordcount }}", "4"),
+    (
+      "{{ 'ΟΔΟΣ' | lower }} {{ 'ǆ' | capitalize }} {{ 'straße' | upper }} {{ 'ﬁne' | title }}",
+      "οδος ǅ STRASSE FIne"
+    ),
+    (
+      "{{ '123' is lower }} {{ '' is upper }} {{ 1 is sameas true }} {{ [] is sameas [] }}",
+      "False False False False"
+    ),
+    ("{{ ['a\\u200b\\x85'] }}", "['a\\u200b\\x85']"),
+    (
+      "{{ '0x1F' | int(0, 16) }} {{ '1_000' | int }} {{ '٣٤' | int }} {{ 1e20 | int }}",
+      "31 1000 34 100000000000000000000"
+    ),
+    ("{{ '0x10' | float }} {{ '1e400' | float }} {{ ' 1_0.5 ' | float }}", "0.0 inf 10.5"),
+    (
+      "{{ range(3) }} {{ {'a': 1}.items() }} {{ {'a': 1}.keys() }}",
+      "range(0, 3) dict_items([('a', 1)]) dict_keys(['a'])"
+    ),
+    ("{% if [] | select %}yes{% endif %}{% if messages | selectattr('x') %}yes{% endif %}", "yesyes"),
+    ("{{ -7.5 % 2 }} {{ 7.5 // -2 }} {{ 9007199254740993 == 9007199254740992.0 }}", "0.5 -4.0 False"),
+    (
+      "{{ 9223372036854775807 + 1 }} {{ 2 ** 70 }} {{ 18446744073709551615 }}",
+      "9223372036854775808 1180591620717411303424 18446744073709551615"
+    ),
+    (
+      "{{ -(10 ** 30) // 7 }} {{ -(10 ** 30) % 7 }} {{ 10 ** 30 / 3 }}",
+      "-142857142857142857142857142858 6 3.333333333333333e+29"
+    ),
+    ("{{ '%-6s|%+d|%#x|%e|%g' % ('a', 5, 255, 12345.678, 1e-5) }}", "a     |+5|0xff|1.234568e+04|1e-05"),
+    (
+      "{{ '{:>6}|{:*^7}|{:,}|{:.1%}|{!r}'.format('a', 'b', 1234567, 0.256, 'c') }}",
+      "     a|***b***|1,234,567|25.6%|'c'"
+    ),
+    ("{{ ('<b>' | safe) + '<' }} {{ '<' | e | e }} {{ ('a' | e) is escaped }}", "<b>&lt; &lt; True"),
+    ("{% for i in [1] %}{% for j in [1] %}{{ loop.depth }}{% endfor %}{% endfor %}", "1"),
+    ("{% for i in [1] %}{% break %}{% else %}e{% endfor %}", "e"),
+    ("{{ [{'a': 'B'}, {'a': 'a'}] | sort(attribute='a') | map(attribute='a') | join }}", "aB"),
+    (
+      "{{ [{'a': 1, 'b': 2}, {'a': 1, 'b': 1}] | sort(attribute='a,b') | map(attribute='b') | list }}",
+      "[1, 2]"
+    ),
+    ("{{ 'a  b c '.split(none, 1) }} {{ ' a b  c'.rsplit(none, 1) }}", "['a', 'b c '] [' a b', 'c']"),
+    (
+      "{{ {'b': 1, 'a': {10: 1, 9: 2}} | tojson(sort_keys=true) }}",
+      "{\"a\": {\"9\": 2, \"10\": 1}, \"b\": 1}"
+    ),
+    ("{{ (1, 2) in {(1, 2): 3} }} {{ {(1, 2): 3}[1, 2] }}", "True 3"),
+    ("{% set j = joiner('|') %}{% for i in 'abc' %}{{ j() }}{{ i }}{% endfor %}", "a|b|c"),
+    ("{#-#}  b", "  b"), ("{{ x is callable }}", "True"), ("{{ 'a' | replace('a', 1) }}", "1"),
+    ("{{ 'x' | truncate(1) if false else 'hello big world' | truncate(10, leeway=0) }}", "hello..."),
+    (
+      "{{ [1, 2, 3] | slice(2) | list }} {{ 'a b&' | urlencode }} {{ 1500 | filesizeformat }}",
+      "[[1, 2], [3]] a%20b%26 1.5 kB"
+    ),
+  ])
+  func `what Python does in its own way is done so`(source: String, wanted: String) {
+    #expect(rendered(source) == wanted)
+  }
+
+  @Test func `whole numbers of any size come from JSON and go back as they were`() throws {
+    let value = try TemplateValue(json: Array("[18446744073709551615, -99999999999999999999999, 1e3]".utf8))
+    #expect(
+      rendered("{{ v | tojson }} {{ v[0] + 1 }}", [TemplateMember("v", value)])
+        == "[18446744073709551615, -99999999999999999999999, 1000.0] 18446744073709551616")
+  }
+
   @Test(arguments: [
     ("{% if %}", "line 1: found '%}', wanted an expression"),
     ("{% if true %}", "'if' is not closed"),
     ("a\n{{ 1 + }}", "line 2: found '}}', wanted a value"),
     ("{{ 'a }}", "a string is not closed"),
     ("{# a", "has no '#}'"),
-    ("{% raw %}", "has no '{% endraw %}'"),
+    ("{% raw %}x", "has no '{% endraw %}'"),
     ("{{ (1 }}", "closes nothing"), ("{{ (1", "a tag is not closed"),
     ("{{ 1 ] }}", "closes nothing"),
     ("{% frob %}", "'frob' is not known"),
@@ -166,22 +243,27 @@ private func object(_ members: [(String, TemplateValue)]) -> TemplateValue {
     ("{{ x() }}", "'x' is undefined and cannot be called"),
     ("{{ 'a' + 1 }}", "'+' cannot join a text and a number"),
     ("{{ 1 / 0 }}", "division by zero"),
-    ("{{ 9223372036854775807 + 1 }}", "larger than"),
-    ("{{ 99999999999999999999 }}", "larger than"),
+    ("{{ 10 ** 4300 }}", "more than 4300 digits"),
+    ("{{ 2.0 ** 5000 }}", "too large for a float"),
     ("{% for i in 5 %}{% endfor %}", "cannot loop over a number"),
     ("{{ 'x' | frob }}", "the filter 'frob' is not known"),
-    ("{{ 'x' | attr('y') }}", "the filter 'attr' is not supported"),
+    ("{{ 'x' | pprint }}", "the filter 'pprint' is not supported"),
     ("{{ 'x' is frob }}", "the test 'frob' is not known"),
     ("{{ raise_exception('no system role') }}", "refuses this conversation: no system role"),
     ("{{ ''.__class__.__mro__ }}", "'__class__' is undefined"),
     ("{{ messages.__init__.__globals__ }}", "'__init__' is undefined"),
-    ("{{ '{0.__class__}'.format('a') }}", "is not supported"),
+    ("{{ '{0.__class__.__mro__}'.format('a') }}", "'__class__' is undefined"),
     ("{{ range.__self__ }}{{ namespace }}", "cannot be printed"),
     ("{% set x.y = 1 %}", "'x' is no namespace"),
     ("{% set a, b = [1] %}", "cannot be unpacked"),
     ("{{ {[]: 1} }}", "cannot be a key"),
-    ("{% macro f(a) %}{% endmacro %}{{ f(1, a=2) }}", "got 'a' twice"),
-    ("{{ [1] | first.x }}", "wanted"),
+    ("{% macro f(a) %}{% endmacro %}{{ f(1, a=2) }}", "or got it twice"),
+    ("{{ [1] | first.x }}", "the filter 'first.x' is not known"),
+    ("{{ [1] | map('string') }}", "an iterator cannot be printed"),
+    ("{{ [] is divisibleby(2) }}", "cannot join"), ("{{ 'a' | round }}", "'round' wants a number"),
+    ("{{ 'a' | trim(charz='b') }}", "'trim' has no parameter 'charz'"),
+    ("{{ [1] | batch }}", "wants the argument"),
+    ("{{ 5 | indent }}", "wants a text"), ("{{ 'a' is eq }}", "wants the argument"),
   ])
   func `a template that cannot be rendered says why and where`(source: String, wanted: String) {
     let found = rendered(source)
@@ -197,7 +279,7 @@ private func object(_ members: [(String, TemplateValue)]) -> TemplateValue {
     "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}",
     "{% set l = [] %}{% set _ = l.append(l) %}{{ l }}",
-    "{% set l = [] %}{% set _ = l.append(l) %}{{ l == l }}",
+    "{% set a = [] %}{% set b = [a] %}{% set _ = a.append(b) %}{{ a == b }}",
     "{% set l = [] %}{% set _ = l.append(l) %}{{ l | tojson }}",
     "{% set ns = namespace() %}{% for i in range(10000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
     "{{ " + String(repeating: "(", count: 5000) + "1" + String(repeating: ")", count: 5000) + " }}",
@@ -210,6 +292,15 @@ private func object(_ members: [(String, TemplateValue)]) -> TemplateValue {
     String(repeating: "{% if true %}", count: 5000) + String(repeating: "{% endif %}", count: 5000),
     "{{ 'aaaaaaaaaaaaaaaaaaaa'.replace('', 'b' * 1000000).replace('', 'c' * 1000000) }}",
     "{{ ('a' * 1000000).count('a' * 500000 ~ 'b') }}",
+    "{{ '' * 9223372036854775807 ~ 'a' * 9223372036854775807 }}",
+    "{{ [] * 9223372036854775807 ~ 10 ** 4301 }}",
+    "{{ 'a'.ljust(99999999999) }}", "{{ 'a\t'.expandtabs(99999999999) }}", "{{ '{:999999999}'.format(1) }}",
+    "{{ '{:.999999999f}'.format(1.0) }}", "{{ '%.999999999d' % 1 }}", "{{ [1] | slice(99999999999) | list }}",
+    "{{ [1] | batch(99999999999, 0) | list }}", "{{ 'a' | indent(99999999999) }}",
+    "{% set ns = namespace() %}{% for i in range(10000) %}{% set ns.x = cycler(ns.x) %}{% endfor %}",
+    "{% set ns = namespace() %}{% for i in range(10000) %}{% set ns.x = [ns.x].append %}{% endfor %}",
+    "{% set ns = namespace() %}{% for i in range(10000) %}{% for j in [ns.x] %}{% set ns.x = loop %}{% endfor %}{% endfor %}",
+    "{% for i in range(9999) %}{{ (10 ** 4299 * 10 ** 4299) if false else (9 ** 4000) ** 1 }}{% endfor %}",
     "{{ 2 ** 99999999999 }}", "{{ '%999999999999s' % 'a' * 9999999 }}", "{{ 'a'.zfill(999999999999) }}",
   ]
 
@@ -285,6 +376,13 @@ private func object(_ members: [(String, TemplateValue)]) -> TemplateValue {
       "m.content | string | title", "(m.content | tojson | from_json)", "m.content.partition('i')[0]",
       "m.content * 2", "m.values() | first ~ m.content", "dict(a=m.content).a", "m.content | default('x')",
       "messages | map(attribute='content') | first", "m.content.splitlines()[0]", "m.content | e",
+      "m.content.swapcase()", "m.content.center(20)", "m.content | truncate(4)", "'%-20s' % m.content",
+      "'{:>20}'.format(m.content)", "m.content | urlencode", "[m] | groupby('content')",
+      "m.content.expandtabs()",
+      "'%r' % m.content", "'{!a}'.format(m.content)", "cycler(m.content).next()",
+      "m.content | list | slice(2) | list",
+      "{'a': m.content} | xmlattr", "m.content | safe + 'x'", "'%(a)s' % {'a': m.content}",
+      "dict(**m) | string",
     ]
     for operation in operations {
       let made = try segments("{% for m in messages %}{{ \(operation) }}{% endfor %}", "<|im_end|>")

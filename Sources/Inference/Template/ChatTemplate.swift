@@ -3,7 +3,8 @@
 // Templates are Jinja, and come from strangers with the model: they are interpreted here with no access to anything
 // but the values given, and with bounds (TemplateInterpreter). What a prompt is made of stays known to the character,
 // so that a user who writes <|im_start|> gets its letters and not the token. Start at render(messages:).
-// Left out: include, import, inheritance, and filters that need a clock, chance or HTML.
+// What it prints is what Python's jinja2 prints (TemplateDifferenceTests). Left out, and refused by name: include, import,
+// inheritance, and filters that need chance, tables of HTML or a layout for readers of code.
 
 import Foundation
 

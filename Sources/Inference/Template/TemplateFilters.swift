@@ -1,16 +1,94 @@
-// TemplateFilters.swift: the filters of a template, `value | name(arguments)`: this list and no other.
-// `safe` and its kin change nothing, for a prompt is no HTML. `attr`, which reads attributes by name, is refused.
+// TemplateFilters.swift: the filters of a template, `value | name(arguments)`: this list and no
+// other. Each gives what Jinja 3.1's gives, whatever it is handed; those without a place in a
+// prompt are refused by name. Tests (`is`), numbers and orders are in files of those names.
 
 import Foundation
 
+/// The parameters of a filter, test, method or function.
+struct TemplateSignature {
+  /// Names in order; one that begins with `/` cannot be given by name.
+  let names: [String]
+  let required: Int
+  init(_ names: [String], required: Int = 0) {
+    self.names = names
+    self.required = required
+  }
+  static let none = TemplateSignature([])
+}
+
+enum TemplateFilters {
+  /// Filters that take whatever comes, and look at it themselves.
+  static let free: Set<String> = ["map", "select", "reject", "selectattr", "rejectattr", "format"]
+
+  /// In Jinja, and not here: they need chance, HTML's tables, or lay out text for people who read
+  /// code.
+  static let refused: Set<String> = ["pprint", "random", "striptags", "urlize", "wordwrap"]
+
+  static let signatures: [String: TemplateSignature] = [
+    "abs": .none, "attr": TemplateSignature(["name"], required: 1),
+    "batch": TemplateSignature(["linecount", "fill_with"], required: 1), "capitalize": .none,
+    "center": TemplateSignature(["width"]), "count": .none,
+    "d": TemplateSignature(["default_value", "boolean"]),
+    "default": TemplateSignature(["default_value", "boolean"]),
+    "dictsort": TemplateSignature(["case_sensitive", "by", "reverse"]), "e": .none, "escape": .none,
+    "filesizeformat": TemplateSignature(["binary"]), "first": .none, "float": TemplateSignature(["default"]),
+    "forceescape": .none, "from_json": .none, "fromjson": .none,
+    "groupby": TemplateSignature(["attribute", "default", "case_sensitive"], required: 1),
+    "indent": TemplateSignature(["width", "first", "blank"]), "int": TemplateSignature(["default", "base"]),
+    "items": .none, "join": TemplateSignature(["d", "attribute"]), "last": .none, "length": .none,
+    "list": .none,
+    "lower": .none, "max": TemplateSignature(["case_sensitive", "attribute"]),
+    "min": TemplateSignature(["case_sensitive", "attribute"]),
+    "replace": TemplateSignature(["old", "new", "count"], required: 2), "reverse": .none,
+    "round": TemplateSignature(["precision", "method"]), "safe": .none,
+    "slice": TemplateSignature(["slices", "fill_with"], required: 1),
+    "sort": TemplateSignature(["reverse", "case_sensitive", "attribute"]), "string": .none,
+    "sum": TemplateSignature(["attribute", "start"]), "title": .none,
+    "tojson": TemplateSignature(["ensure_ascii", "indent", "separators", "sort_keys"]),
+    "trim": TemplateSignature(["chars"]),
+    "truncate": TemplateSignature(["length", "killwords", "end", "leeway"]),
+    "unique": TemplateSignature(["case_sensitive", "attribute"]), "upper": .none, "urlencode": .none,
+    "wordcount": .none, "xmlattr": TemplateSignature(["autospace"]),
+  ]
+}
+
 extension TemplateInterpreter {
+  /// Refuses arguments that the parameters have no place for, and missing ones.
+  func check(
+    _ arguments: TemplateArguments, _ signature: TemplateSignature, of name: String
+  ) throws(TemplateError) {
+    let most = signature.names.count
+    guard arguments.positional.count <= most else {
+      throw failure("'\(name)' wants \(most) arguments at most, found \(arguments.positional.count)")
+    }
+    for (given, _) in arguments.named {
+      guard let place = signature.names.firstIndex(of: given) else {
+        throw failure("'\(name)' has no parameter '\(given)'")
+      }
+      guard place >= arguments.positional.count else { throw failure("'\(name)' got '\(given)' twice") }
+    }
+    for place in arguments.positional.count..<max(signature.required, arguments.positional.count) {
+      guard arguments.named.contains(where: { $0.0 == signature.names[place] }) else {
+        throw failure("'\(name)' wants the argument '\(signature.names[place].drop { $0 == "/" })'")
+      }
+    }
+  }
+
   func filter(
     _ name: String, _ value: Inner, _ arguments: TemplateArguments
   ) throws(TemplateError) -> Inner {
+    guard !TemplateFilters.free.contains(name) else { return try filterFreely(name, value, arguments) }
+    guard let signature = TemplateFilters.signatures[name] else {
+      if TemplateFilters.refused.contains(name) {
+        throw TemplateError.unsupported(line: line, "the filter '\(name)'")
+      }
+      throw .syntax(line: line, "the filter '\(name)' is not known here")
+    }
+    try check(arguments, signature, of: name)
     switch name {
     case "trim", "upper", "lower", "capitalize", "title", "string", "safe", "replace", "indent", "escape",
       "e",
-      "forceescape", "center", "wordcount", "format", "urlencode", "truncate":
+      "forceescape", "center", "wordcount", "urlencode", "truncate", "xmlattr":
       return try filterText(name, value, arguments)
     case "length", "count":
       return .int(try length(of: value))
@@ -22,6 +100,11 @@ extension TemplateInterpreter {
         isMissing = arguments.isTrue(1, "boolean") && !value.isTrue
       }
       return isMissing ? arguments.value(0, "default_value") ?? .text(TemplateText()) : value
+    case "attr":
+      guard case .text(let attribute)? = arguments.value(0, "name") else {
+        throw failure("'attr' wants the name of an attribute")
+      }
+      return try ownAttribute(attribute.string, of: value) ?? .undefined(attribute.string)
     case "tojson": return .text(try json(of: value, arguments))
     case "from_json", "fromjson":
       guard case .text(let text) = value else { throw failure("'\(name)' wants a text, found \(value.kind)") }
@@ -33,19 +116,19 @@ extension TemplateInterpreter {
         throw failure("'\(name)': \(error)")
       }
       return try inner(of: value, isUsers: text.hasUserMark)
-    case "int", "float", "abs", "round": return try filterNumber(name, value, arguments)
-    case "attr", "pprint", "random", "xmlattr", "striptags", "urlize", "wordwrap", "filesizeformat", "slice":
-      throw TemplateError.unsupported(line: line, "the filter '\(name)'")
+    case "int", "float", "abs", "round", "filesizeformat": return try filterNumber(name, value, arguments)
     default: return try filterList(name, value, arguments)
     }
   }
 
+  /// Python's `len`.
   func length(of value: Inner) throws(TemplateError) -> Int {
     switch value {
     case .text(let text): return text.count
-    case .list(let list): return list.items.count
+    case .list(let list) where list.kind != .iterator: return list.items.count
     case .dictionary(let dictionary): return dictionary.count
     case .undefined: return 0
+    case .loop(let loop): return loop.items.count
     default: throw failure("\(value.kind) has no length")
     }
   }
@@ -59,37 +142,58 @@ extension TemplateInterpreter {
     try spend(text.count)
     switch name {
     case "trim":
-      return .text(text.stripped(leading: true, trailing: true, of: try arguments.text(0, "chars", self)))
-    case "upper": return .text(text.uppercased())
-    case "lower": return .text(text.lowercased())
-    case "capitalize": return .text(text.capitalized())
-    case "title": return .text(text.titled())
-    case "string", "safe": return .text(text)
+      return try call(
+        method: "strip", of: .text(text),
+        TemplateArguments(positional: [arguments.value(0, "chars") ?? .none]))
+    case "upper", "lower", "capitalize": return try call(method: name, of: .text(text), arguments)
+    case "title": return .text(text.titledByBorders())
+    case "string": return .text(text)
+    case "safe": return .text(text.asMarkup)
     case "replace":
-      guard let old = try arguments.text(0, "old", self), let new = try arguments.text(1, "new", self) else {
-        throw failure("'replace' wants two texts")
-      }
-      return .text(try replaced(text, old, new, limit: try arguments.int(2, "count", self) ?? -1))
-    case "indent": return .text(try indented(text, arguments))
+      let old = try plainText(of: arguments.value(0, "old") ?? .none)
+      let new = try plainText(of: arguments.value(1, "new") ?? .none)
+      var plain = text
+      plain.isMarkup = false
+      return .text(try replaced(plain, old, new, limit: try arguments.int(2, "count", self) ?? -1))
+    case "indent":
+      guard case .text = value else { throw failure("'indent' wants a text, found \(value.kind)") }
+      return .text(try indented(text, arguments))
     case "wordcount": return .int(text.words)
     case "center":
-      let width = try arguments.int(0, "width", self) ?? 80
-      try spend(max(width, 0))
-      let padding = max(width - text.count, 0)
-      // Python puts the odd blank on the left when the width is odd too.
-      let left = padding / 2 + (padding & width & 1)
-      return .text(
-        TemplateText(String(repeating: " ", count: left)) + text
-          + TemplateText(String(repeating: " ", count: padding - left)))
-    case "escape", "e", "forceescape":
-      var result = text
-      for (plain, escaped) in [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", "&#39;"), ("\"", "&#34;")]
-      {
-        result = try replaced(result, TemplateText(plain), TemplateText(escaped), limit: -1)
-      }
-      return .text(result)
-    default: throw TemplateError.unsupported(line: line, "the filter '\(name)'")
+      return try call(
+        method: "center", of: .text(text),
+        TemplateArguments(positional: [arguments.value(0, "width") ?? .int(80)]))
+    case "escape", "e": return .text(try escaped(text))
+    case "forceescape":
+      var plain = text
+      plain.isMarkup = false
+      return .text(try escaped(plain))
+    case "truncate": return try truncated(value, arguments)
+    case "urlencode": return .text(try urlEncoded(value))
+    default: return .text(try xmlAttributes(value, arguments))
     }
+  }
+
+  /// Safe for HTML: what is so already stays.
+  func escaped(_ text: TemplateText) throws(TemplateError) -> TemplateText {
+    guard !text.isMarkup else { return text }
+    var units: [UInt32] = []
+    for unit in text.units {
+      let word: StaticString
+      switch unit & ~TemplateText.userMark {
+      case 0x26: word = "&amp;"
+      case 0x3C: word = "&lt;"
+      case 0x3E: word = "&gt;"
+      case 0x27: word = "&#39;"
+      case 0x22: word = "&#34;"
+      default:
+        units.append(unit)
+        continue
+      }
+      units += "\(word)".unicodeScalars.map { $0.value | unit & TemplateText.userMark }
+    }
+    try spend(units.count)
+    return TemplateText(units: units).asMarkup
   }
 
   /// Jinja's `indent(width, first, blank)`; the width may be a text.
@@ -100,9 +204,11 @@ extension TemplateInterpreter {
     if case .text(let given)? = arguments.value(0, "width") {
       indentation = given
     } else {
-      let width = max(try arguments.int(0, "width", self) ?? 4, 0)
-      try spend(width)
-      indentation = TemplateText(String(repeating: " ", count: width))
+      guard let width = wholeNumber(arguments.value(0, "width") ?? .int(4)) else {
+        throw failure("'indent' wants a width or a text")
+      }
+      try spend(max(width, 0))
+      indentation = TemplateText(String(repeating: " ", count: max(width, 0)))
     }
     let lines = (text + TemplateText("\n")).lines(keepingEnds: false)
     let (growth, overflow) = lines.count.multipliedReportingOverflow(by: indentation.count + 1)
@@ -115,51 +221,98 @@ extension TemplateInterpreter {
       if indents { units += indentation.units }
       units += line.units
     }
+    var result = TemplateText(units: units)
+    result.isMarkup = text.isMarkup
+    return result
+  }
+
+  private func truncated(_ value: Inner, _ arguments: TemplateArguments) throws(TemplateError) -> Inner {
+    let length = try arguments.int(0, "length", self) ?? 255
+    let end = try arguments.text(2, "end", self) ?? TemplateText("...")
+    let leeway = try arguments.int(3, "leeway", self) ?? 5
+    guard length >= end.count, leeway >= 0 else {
+      throw failure("'truncate' wants a length of at least \(end.count) and a leeway of at least 0")
+    }
+    let count = try self.length(of: value)
+    if count <= length || count - length <= leeway { return value }
+    guard case .text(let text) = value else { throw failure("'truncate' wants a text, found \(value.kind)") }
+    var part = text.slice(0..<length - end.count)
+    if !arguments.isTrue(1, "killwords"), let space = part.lastIndex(of: TemplateText(" ")) {
+      part = part.slice(0..<space)
+    }
+    part.isMarkup = text.isMarkup
+    return try apply(.add, .text(part), .text(end))
+  }
+
+  /// Percent signs for all but letters, digits and `_.-~`; pairs of a mapping as a query.
+  private func urlEncoded(_ value: Inner) throws(TemplateError) -> TemplateText {
+    func quoted(_ text: TemplateText, isQuery: Bool) throws(TemplateError) -> [UInt32] {
+      var units: [UInt32] = []
+      for unit in text.units {
+        let mark = unit & TemplateText.userMark
+        guard let scalar = Unicode.Scalar(unit & ~TemplateText.userMark) else { continue }
+        for byte in Array(String(Character(scalar)).utf8) {
+          switch byte {
+          case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x5F, 0x2E, 0x2D, 0x7E:
+            units.append(UInt32(byte) | mark)
+          case 0x2F where !isQuery: units.append(UInt32(byte) | mark)
+          case 0x20 where isQuery: units.append(0x2B | mark)
+          default:
+            let digits = String(byte, radix: 16, uppercase: true)
+            units += ("%" + (digits.utf8.count < 2 ? "0" : "") + digits).unicodeScalars.map {
+              $0.value | mark
+            }
+          }
+        }
+      }
+      try spend(units.count)
+      return units
+    }
+    let pairs: [Inner]
+    switch value {
+    case .dictionary:
+      pairs = try elements(of: try call(method: "items", of: value, TemplateArguments()), doing: "encode")
+    case .list, .undefined: pairs = try elements(of: value, doing: "encode")
+    default: return TemplateText(units: try quoted(try text(of: value), isQuery: false))
+    }
+    var units: [UInt32] = []
+    for (place, pair) in pairs.enumerated() {
+      let parts = try elements(of: pair, doing: "unpack")
+      guard parts.count == 2 else { throw failure("'urlencode' wants pairs, found \(parts.count) values") }
+      if place > 0 { units.append(0x26) }
+      units += try quoted(try text(of: parts[0]), isQuery: true) + [0x3D]
+      units += try quoted(try text(of: parts[1]), isQuery: true)
+    }
     return TemplateText(units: units)
   }
 
-  // MARK: Numbers
-
-  private func filterNumber(
-    _ name: String, _ value: Inner, _ arguments: TemplateArguments
-  ) throws(TemplateError) -> Inner {
-    switch name {
-    case "int":
-      let fallback = arguments.value(0, "default") ?? .int(0)
-      if case .int = value { return value }
-      if case .text(let text) = value {
-        let base = try arguments.int(1, "base", self) ?? 10
-        guard (2...36).contains(base) else { throw failure("'int' wants a base from 2 to 36") }
-        let digits = text.stripped(leading: true, trailing: true).string
-        if let number = Int(digits, radix: base) { return .int(number) }
-        return Double(digits).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map { .int($0) } ?? fallback
-      }
-      return number(value).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map { .int($0) } ?? fallback
-    case "float":
-      let fallback = arguments.value(0, "default") ?? .double(0)
-      if case .text(let text) = value {
-        return Double(text.stripped(leading: true, trailing: true).string).map { .double($0) } ?? fallback
-      }
-      return number(value).map { .double($0) } ?? fallback
-    case "abs":
-      if case .int(let number) = value { return number < 0 ? try negated(value) : value }
-      guard let number = number(value) else { throw failure("'abs' wants a number, found \(value.kind)") }
-      return .double(abs(number))
-    default:
-      guard let number = number(value) else { throw failure("'round' wants a number, found \(value.kind)") }
-      let precision = try arguments.int(0, "precision", self) ?? 0
-      guard (-15...15).contains(precision) else { throw failure("'round' wants a precision from -15 to 15") }
-      let scale = pow(10, Double(precision))
-      let method = try arguments.text(1, "method", self)?.string ?? "common"
-      let rule: FloatingPointRoundingRule =
-        switch method {
-        case "common": .toNearestOrEven
-        case "ceil": .up
-        case "floor": .down
-        default: throw failure("'round' wants common, ceil or floor, found '\(method)'")
-        }
-      return .double((number * scale).rounded(rule) / scale)
+  private func xmlAttributes(_ value: Inner, _ arguments: TemplateArguments) throws(TemplateError)
+    -> TemplateText
+  {
+    guard case .dictionary(let dictionary) = value else {
+      throw failure("'xmlattr' wants a mapping, found \(value.kind)")
     }
+    var parts: [TemplateText] = []
+    for (key, value) in zip(dictionary.keys, dictionary.values) {
+      switch value {
+      case .none, .undefined: continue
+      default: break
+      }
+      guard case .text(let name) = key else { throw failure("'xmlattr' wants names that are texts") }
+      let bad: Set<UInt32> = [0x2F, 0x3E, 0x3D]
+      if name.units.contains(where: { TemplateText.isSpace($0) || bad.contains($0 & ~TemplateText.userMark) })
+      {
+        throw failure("'xmlattr': '\(name.string.prefix(40))' cannot be the name of an attribute")
+      }
+      parts.append(
+        try escaped(name) + TemplateText("=\"") + escaped(try text(of: value)) + TemplateText("\""))
+    }
+    var units: [UInt32] = []
+    for (place, part) in parts.enumerated() {
+      if place > 0 || (arguments.value(0, "autospace")?.isTrue ?? true) { units.append(0x20) }
+      units += part.units
+    }
+    return TemplateText(units: units)
   }
 
   // MARK: Lists
@@ -169,211 +322,156 @@ extension TemplateInterpreter {
   ) throws(TemplateError) -> Inner {
     switch name {
     case "items":
-      guard case .dictionary = value else {
-        if case .undefined = value { return try makeList([]) }
-        throw failure("'items' wants a mapping, found \(value.kind)")
+      switch value {
+      case .undefined: return try makeList([], .iterator)
+      case .dictionary:
+        let items = try call(method: "items", of: value, TemplateArguments())
+        return try makeList(try elements(of: items, doing: "list"), .iterator)
+      default: throw failure("'items' wants a mapping, found \(value.kind)")
       }
-      return try call(method: "items", of: value, TemplateArguments())
     case "dictsort": return try dictionarySorted(value, arguments)
     case "join":
-      let items = try projected(
-        try elements(of: value, doing: "join"), attribute: arguments.value(1, "attribute"))
-      let separator = try arguments.value(0, "d").map { (value) throws(TemplateError) in try text(of: value) }
-      return .text(try joined(items, by: separator ?? TemplateText(), strict: false))
+      var items = try elements(of: value, doing: "join")
+      if let attribute = arguments.value(1, "attribute"), !attribute.isNone {
+        items = try projected(items, attribute: attribute)
+      }
+      let separator = try plainText(of: arguments.value(0, "d") ?? .text(TemplateText()))
+      return .text(try joined(items, by: separator))
     case "list": return try makeList(try elements(of: value, doing: "list"))
-    case "first", "last":
-      let items = try elements(of: value, doing: "take an element of")
-      return (name == "first" ? items.first : items.last) ?? .undefined("the \(name) element")
+    case "first": return try first(of: value) ?? .undefined("the first element")
+    case "last":
+      if case .list(let list) = value, list.kind == .iterator {
+        throw failure("an iterator has no last element")
+      }
+      return try elements(of: value, doing: "take an element of").last ?? .undefined("the last element")
     case "reverse":
-      if case .text(let text) = value {
+      switch value {
+      case .text(let text):
         try spend(text.count)
-        return .text(TemplateText(units: text.units.reversed()))
+        var reversed = TemplateText(units: text.units.reversed())
+        reversed.isMarkup = text.isMarkup
+        return .text(reversed)
+      case .list(let list) where list.kind == .iterator:
+        return try makeList(try elements(of: value, doing: "reverse").reversed())
+      default: return try makeList(try elements(of: value, doing: "reverse").reversed(), .iterator)
       }
-      return try makeList(try elements(of: value, doing: "reverse").reversed())
-    case "min", "max", "sum", "unique", "sort", "groupby": return try filterOrder(name, value, arguments)
-    case "map": return try mapped(value, arguments)
-    case "select", "reject", "selectattr", "rejectattr":
-      return try selected(name, value, arguments)
-    case "batch":
-      guard let size = try arguments.int(0, "linecount", self), size > 0 else {
-        throw failure("'batch' wants a size above 0")
-      }
-      let items = try elements(of: value, doing: "batch")
-      var batches: [Inner] = []
-      var start = 0
-      while start < items.count {
-        var batch = Array(items[start..<min(start + min(size, items.count), items.count)])
-        if let filler = arguments.value(1, "fill_with") {
-          try spend((size - batch.count) * 8)
-          batch += repeatElement(filler, count: size - batch.count)
-        }
-        batches.append(try makeList(batch))
-        start += min(size, items.count)
-      }
-      return try makeList(batches)
-    default:
-      throw .syntax(line: line, "the filter '\(name)' is not known here")
+    case "batch": return try batched(value, arguments)
+    case "slice": return try sliced(value, arguments)
+    default: return try filterOrder(name, value, arguments)
     }
   }
 
-  /// A member of a member by a path such as `function.name` or `0`.
-  private func member(_ path: Inner, of value: Inner) throws(TemplateError) -> Inner {
-    guard case .text(let path) = path else { return try item(path, of: value) }
-    var value = value
-    for part in path.split(TemplateText("."), limit: -1) {
-      if case .undefined = value { return value }
-      value = try item(Int(part.string).map { .int($0) } ?? .text(part), of: value)
+  /// The first element; an iterator keeps the others.
+  private func first(of value: Inner) throws(TemplateError) -> Inner? {
+    if case .list(let list) = value, list.kind == .iterator {
+      return list.items.isEmpty ? nil : list.items.removeFirst()
     }
-    return value
+    return try elements(of: value, doing: "take an element of").first
   }
 
-  private func projected(_ items: [Inner], attribute: Inner?) throws(TemplateError) -> [Inner] {
-    guard let attribute, attribute.isTrue || number(attribute) != nil else { return items }
-    var values: [Inner] = []
+  private func batched(_ value: Inner, _ arguments: TemplateArguments) throws(TemplateError) -> Inner {
+    let items = try elements(of: value, doing: "batch")
+    // As Python compares it: a size that no list has puts all into one.
+    guard let size = number(arguments.value(0, "linecount") ?? .none) else {
+      guard items.isEmpty else { return try makeList([try makeList(items)], .iterator) }
+      return try makeList([], .iterator)
+    }
+    var batches: [Inner] = []
+    var batch: [Inner] = []
     for item in items {
-      try step()
-      values.append(try member(attribute, of: item))
+      if Double(batch.count) == size {
+        batches.append(try makeList(batch))
+        batch = []
+      }
+      batch.append(item)
     }
-    return values
+    if size == 0, !items.isEmpty { batches[0] = try makeList([]) }
+    if !batch.isEmpty {
+      if let filler = arguments.value(1, "fill_with"), !filler.isNone, Double(batch.count) < size {
+        let wanted = try arguments.int(0, "linecount", self) ?? 0
+        try spend(wanted.multipliedReportingOverflow(by: 8).overflow ? .max : wanted * 8)
+        batch += repeatElement(filler, count: wanted - batch.count)
+      }
+      batches.append(try makeList(batch))
+    }
+    return try makeList(batches, .iterator)
   }
 
-  private func filterOrder(
+  private func sliced(_ value: Inner, _ arguments: TemplateArguments) throws(TemplateError) -> Inner {
+    let items = try elements(of: value, doing: "slice")
+    guard let slices = try arguments.int(0, "slices", self), slices != 0 else {
+      throw failure("'slice' wants a number of slices other than 0")
+    }
+    guard slices > 0 else { return try makeList([], .iterator) }
+    try spend(slices.multipliedReportingOverflow(by: 8).overflow ? .max : slices * 8)
+    let size = items.count / slices
+    let longer = items.count % slices
+    var parts: [Inner] = []
+    var start = 0
+    for place in 0..<slices {
+      try step()
+      let end = start + size + (place < longer ? 1 : 0)
+      var part = Array(items[start..<end])
+      if let filler = arguments.value(1, "fill_with"), !filler.isNone, place >= longer { part.append(filler) }
+      parts.append(try makeList(part))
+      start = end
+    }
+    return try makeList(parts, .iterator)
+  }
+
+  // MARK: Filters that are given names of others
+
+  private func filterFreely(
     _ name: String, _ value: Inner, _ arguments: TemplateArguments
   ) throws(TemplateError) -> Inner {
-    let items = try elements(of: value, doing: name == "sum" ? "add up" : "order")
     switch name {
-    case "sum":
-      let parts = try projected(items, attribute: arguments.value(0, "attribute"))
-      var total = arguments.value(1, "start") ?? .int(0)
-      for part in parts { total = try apply(.add, total, part) }
-      return total
-    case "min", "max":
-      let keys = try sortKeys(
-        items, attribute: arguments.value(1, "attribute"), exact: arguments.isTrue(0, "case_sensitive"))
-      guard var best = items.indices.first else { return .undefined("the \(name) of nothing") }
-      for place in items.indices.dropFirst() {
-        let isBetter =
-          name == "min" ? try isLess(keys[place], keys[best]) : try isLess(keys[best], keys[place])
-        if isBetter { best = place }
+    case "format":
+      guard arguments.positional.isEmpty || arguments.named.isEmpty else {
+        throw failure("'format' wants values by place or by name, not both")
       }
-      return items[best]
-    case "unique":
-      let keys = try sortKeys(
-        items, attribute: arguments.value(1, "attribute"), exact: arguments.isTrue(0, "case_sensitive"))
-      var seen: Set<TemplateKey> = []
-      var kept: [Inner] = []
-      for (item, key) in zip(items, keys) {
-        guard let plain = key.key else { throw failure("'unique' cannot compare \(key.kind)") }
-        if seen.insert(plain).inserted { kept.append(item) }
+      let text = try text(of: value)
+      guard !arguments.named.isEmpty else {
+        return .text(try printf(text, try makeList(arguments.positional, .tuple)))
       }
-      return try makeList(kept)
-    case "sort":
-      let keys = try sortKeys(
-        items, attribute: arguments.value(2, "attribute"), exact: arguments.isTrue(1, "case_sensitive"))
-      let order = try order(of: keys, descending: arguments.isTrue(0, "reverse"))
-      return try makeList(order.map { items[$0] })
-    default:
-      guard let attribute = arguments.value(0, "attribute") else {
-        throw failure("'groupby' wants an attribute")
-      }
-      let keys = try sortKeys(items, attribute: attribute, exact: arguments.isTrue(2, "case_sensitive"))
-      let names = try projected(items, attribute: attribute)
-      var groups: [Inner] = []
-      var group: [Inner] = []
-      let order = try order(of: keys, descending: false)
-      for (place, at) in order.enumerated() {
-        group.append(items[at])
-        var ends = place + 1 == order.count
-        if !ends { ends = !(try isEqual(keys[at], keys[order[place + 1]])) }
-        if ends {
-          let first = order[place + 1 - group.count]
-          groups.append(try makeList([names[first], try makeList(group)], isTuple: true))
-          group = []
-        }
-      }
-      return try makeList(groups)
+      let dictionary = TemplateDictionary()
+      for (name, value) in arguments.named { try set(dictionary, .text(TemplateText(name)), value) }
+      return .text(try printf(text, .dictionary(dictionary)))
+    case "map": return try mapped(value, arguments)
+    default: return try selected(name, value, arguments)
     }
-  }
-
-  /// What items are ordered by; texts without their case unless `exact`.
-  private func sortKeys(_ items: [Inner], attribute: Inner?, exact: Bool) throws(TemplateError) -> [Inner] {
-    var keys = try projected(items, attribute: attribute)
-    guard !exact else { return keys }
-    for (place, key) in keys.enumerated() {
-      guard case .text(let text) = key else { continue }
-      try spend(text.count)
-      keys[place] = .text(text.lowercased())
-    }
-    return keys
-  }
-
-  /// The places of `keys` in order: a stable merge sort, whose comparisons may throw.
-  private func order(of keys: [Inner], descending: Bool) throws(TemplateError) -> [Int] {
-    var places = Array(keys.indices)
-    var width = 1
-    while width < places.count {
-      var merged: [Int] = []
-      merged.reserveCapacity(places.count)
-      for start in stride(from: 0, to: places.count, by: width * 2) {
-        var left = places[start..<min(start + width, places.count)]
-        var right = places[min(start + width, places.count)..<min(start + width * 2, places.count)]
-        while let a = left.first, let b = right.first {
-          let takesRight = descending ? try isLess(keys[a], keys[b]) : try isLess(keys[b], keys[a])
-          merged.append(takesRight ? right.removeFirst() : left.removeFirst())
-        }
-        merged += left + right
-      }
-      places = merged
-      width *= 2
-    }
-    return places
-  }
-
-  private func dictionarySorted(_ value: Inner, _ arguments: TemplateArguments) throws(TemplateError) -> Inner
-  {
-    guard case .dictionary(let dictionary) = value else {
-      throw failure("'dictsort' wants a mapping, found \(value.kind)")
-    }
-    let byValue = try arguments.text(1, "by", self)?.spells("value") ?? false
-    let keys = try sortKeys(
-      byValue ? dictionary.values : dictionary.keys, attribute: nil,
-      exact: arguments.isTrue(0, "case_sensitive"))
-    var pairs: [Inner] = []
-    for place in try order(of: keys, descending: arguments.isTrue(2, "reverse")) {
-      pairs.append(try makeList([dictionary.keys[place], dictionary.values[place]], isTuple: true))
-    }
-    return try makeList(pairs)
   }
 
   private func mapped(_ value: Inner, _ arguments: TemplateArguments) throws(TemplateError) -> Inner {
-    // As in Jinja, nothing maps to nothing, be it none or an empty list.
-    guard value.isTrue else { return try makeList([]) }
-    let items = try elements(of: value, doing: "map")
-    if let attribute = arguments.named.first(where: { $0.0 == "attribute" })?.1 {
-      let fallback = arguments.named.first { $0.0 == "default" }?.1
-      var values: [Inner] = []
-      for item in try projected(items, attribute: attribute) {
-        if case .undefined = item, let fallback { values.append(fallback) } else { values.append(item) }
+    guard value.isTrue else { return try makeList([], .iterator) }
+    var results: [Inner] = []
+    if arguments.positional.isEmpty, let attribute = arguments.named.last(where: { $0.0 == "attribute" })?.1 {
+      if let stray = arguments.named.first(where: { $0.0 != "attribute" && $0.0 != "default" }) {
+        throw failure("'map' has no parameter '\(stray.0)'")
       }
-      return try makeList(values)
+      let fallback = arguments.named.last { $0.0 == "default" }?.1
+      for item in try elements(of: value, doing: "map") {
+        try step()
+        results.append(try member(attribute, of: item, default: fallback))
+      }
+      return try makeList(results, .iterator)
     }
     guard case .text(let name)? = arguments.positional.first else {
-      throw failure("'map' wants an attribute or the name of a filter")
+      throw failure("'map' wants the name of a filter, or attribute=")
     }
     var rest = arguments
     rest.positional.removeFirst()
-    var values: [Inner] = []
-    for item in items {
+    for item in try elements(of: value, doing: "map") {
       try step()
-      values.append(try deeper { () throws(TemplateError) in try filter(name.string, item, rest) })
+      results.append(
+        try deeper { () throws(TemplateError) in try filter(name.string, item, rest) })
     }
-    return try makeList(values)
+    return try makeList(results, .iterator)
   }
 
   private func selected(
     _ name: String, _ value: Inner, _ arguments: TemplateArguments
   ) throws(TemplateError) -> Inner {
-    guard value.isTrue else { return try makeList([]) }
+    guard value.isTrue else { return try makeList([], .iterator) }
     var rest = arguments
     var attribute: Inner?
     if name.hasSuffix("attr") {
@@ -397,76 +495,51 @@ extension TemplateInterpreter {
         ?? subject.isTrue
       if holds == keeps { kept.append(item) }
     }
-    return try makeList(kept)
+    return try makeList(kept, .iterator)
   }
 
-  // MARK: Tests
+  // MARK: Members by path
 
-  /// `value is name(arguments)`: this list of tests and no other.
-  func test(_ name: String, _ value: Inner, _ arguments: TemplateArguments) throws(TemplateError) -> Bool {
-    switch name {
-    case "defined":
-      if case .undefined = value { return false }
-      return true
-    case "undefined":
-      if case .undefined = value { return true }
-      return false
-    case "none":
-      if case .none = value { return true }
-      return false
-    case "string":
-      if case .text = value { return true }
-      return false
-    case "mapping":
-      if case .dictionary = value { return true }
-      return false
-    case "boolean":
-      if case .bool = value { return true }
-      return false
-    case "true", "false":
-      if case .bool(let flag) = value { return flag == (name == "true") }
-      return false
-    case "integer":
-      if case .int = value { return true }
-      return false
-    case "float":
-      if case .double = value { return true }
-      return false
-    case "number": return number(value) != nil
-    case "iterable", "sequence":
-      switch value {
-      case .text, .list, .dictionary, .undefined: return true
-      default: return false
+  /// A member of a member by a path such as `function.name` or `0`.
+  /// - Parameter fallback: Stands in for a member that is not there, on the way as well.
+  func member(_ path: Inner, of value: Inner, default fallback: Inner? = nil) throws(TemplateError) -> Inner {
+    var value = value
+    let parts: [Inner]
+    switch path {
+    case .text(let path):
+      parts = path.split(TemplateText("."), limit: -1).map { part in
+        part.all { $0.numericType == .decimal }
+          ? Int(part.string).map { .int($0) } ?? .text(part) : .text(part)
       }
-    case "callable":
-      switch value {
-      case .macro, .function, .method: return true
-      default: return false
-      }
-    case "odd", "even":
-      guard case .int(let number) = value else {
-        throw failure("'\(name)' wants a whole number, found \(value.kind)")
-      }
-      return (number & 1 == 1) == (name == "odd")
-    case "divisibleby":
-      guard case .int(let number) = value, let by = try arguments.int(0, "num", self), by != 0 else {
-        throw failure("'divisibleby' wants whole numbers")
-      }
-      return number.remainderReportingOverflow(dividingBy: by).partialValue == 0
-    case "lower", "upper":
-      let text = try text(of: value)
-      return text == (name == "lower" ? text.lowercased() : text.uppercased())
-    case "in":
-      return try contains(try arguments.one(name, self), value)
-    case "sameas":
-      return try isEqual(value, try arguments.one(name, self))
-    case "eq", "equalto", "==": return try isEqual(value, try arguments.one(name, self))
-    case "ne", "!=": return !(try isEqual(value, try arguments.one(name, self)))
-    case "lt", "lessthan", "<": return try compare(.less, value, try arguments.one(name, self))
-    case "le", "<=": return try compare(.lessOrEqual, value, try arguments.one(name, self))
-    case "gt", "greaterthan", ">": return try compare(.greater, value, try arguments.one(name, self))
-    case "ge", ">=": return try compare(.greaterOrEqual, value, try arguments.one(name, self))
-    default: throw .syntax(line: line, "the test '\(name)' is not known here")
+    case .none: parts = []
+    default: parts = [path]
     }
+    for part in parts {
+      value = try item(part, of: value)
+      if case .undefined = value, let fallback, !fallback.isNone { value = fallback }
+    }
+    return value
+  }
+
+  func projected(_ items: [Inner], attribute: Inner?) throws(TemplateError) -> [Inner] {
+    guard let attribute, !attribute.isNone else { return items }
+    var values: [Inner] = []
+    for item in items {
+      try step()
+      values.append(try member(attribute, of: item))
+    }
+    return values
+  }
+}
+
+extension TemplateInner {
+  var isNone: Bool { if case .none = self { true } else { false } }
+}
+
+extension TemplateText {
+  var asMarkup: TemplateText {
+    var copy = self
+    copy.isMarkup = true
+    return copy
   }
 }

@@ -21,7 +21,6 @@ final class TemplateInterpreter {
   private var charactersLeft: Int
   private var depth = 0
   private let stack = TemplateStack()
-  private var loopDepth = 0
   /// The line of the node at work, for messages.
   var line = 1
   /// Captured texts; the last one receives output.
@@ -86,12 +85,12 @@ final class TemplateInterpreter {
 
   // MARK: Making values
 
-  func makeList(_ items: [Inner], isTuple: Bool = false) throws(TemplateError) -> Inner {
+  func makeList(_ items: [Inner], _ kind: TemplateList.Kind = .list) throws(TemplateError) -> Inner {
     try spend(items.count * 8)
-    return .list(TemplateList(items, isTuple: isTuple, rank: try rank(above: items)))
+    return .list(TemplateList(items, kind, rank: try rank(above: items)))
   }
 
-  private func rank(above items: [Inner]) throws(TemplateError) -> Int {
+  func rank(above items: [Inner]) throws(TemplateError) -> Int {
     var highest = 0
     for item in items { highest = max(highest, item.rank) }
     guard highest < Self.highestRank else {
@@ -176,12 +175,12 @@ final class TemplateInterpreter {
       }
       self.line = line
       try assign(target, value ?? .text(text), scope)
-    case .macro(let name, let parameters, let body):
+    case .macro(let macro):
       if closedScopes.last !== scope { closedScopes.append(scope) }
-      scope.names[name] = .macro(TemplateMacro(name: name, parameters: parameters, body: body, scope: scope))
-    case .callBlock(let call, let parameters, let body):
+      scope.names[macro.name ?? ""] = .macro(TemplateMacro(macro, scope: scope))
+    case .callBlock(let call, let body):
       if closedScopes.last !== scope { closedScopes.append(scope) }
-      let caller = TemplateMacro(name: "caller", parameters: parameters, body: body, scope: scope)
+      let caller = TemplateMacro(body, scope: scope)
       guard case .call(let function, let arguments) = call.kind else { return .normal }
       line = call.line
       let value = try self.call(
@@ -223,8 +222,9 @@ final class TemplateInterpreter {
     _ = try deeper { () throws(TemplateError) in try execute(body, TemplateScope(parent: scope)) }
   }
 
+  /// - Parameter depth: How often a recursive loop has called itself.
   private func run(
-    _ loop: TemplateSyntax.For, over all: [Inner], _ scope: TemplateScope
+    _ loop: TemplateSyntax.For, over all: [Inner], _ scope: TemplateScope, depth: Int = 1
   ) throws(TemplateError) -> Flow {
     var items = all
     if let condition = loop.condition {
@@ -237,14 +237,12 @@ final class TemplateInterpreter {
         if try evaluate(condition, inner).isTrue { items.append(item) }
       }
     }
-    guard !items.isEmpty else {
-      _ = try execute(loop.otherwise, TemplateScope(parent: scope))
-      return .normal
-    }
-    loopDepth += 1
-    defer { loopDepth -= 1 }
+    guard !items.isEmpty else { return try execute(loop.otherwise, TemplateScope(parent: scope)) }
     let state = TemplateLoop(
-      items: items, depth: loopDepth, recursion: loop.isRecursive ? (loop, scope) : nil)
+      items: items, depth: depth, rank: try rank(above: items),
+      recursion: loop.isRecursive ? (loop, scope) : nil)
+    // As Jinja has it: the else block runs unless some iteration came to the end of the body.
+    var hasCompleted = false
     for (place, item) in items.enumerated() {
       try step()
       state.place = place
@@ -254,7 +252,9 @@ final class TemplateInterpreter {
       try assign(loop.target, item, inner)
       let flow = try execute(loop.body, inner)
       if flow == .breakLoop { break }
+      if flow == .normal { hasCompleted = true }
     }
+    if !hasCompleted { return try execute(loop.otherwise, TemplateScope(parent: scope)) }
     return .normal
   }
 
@@ -310,6 +310,7 @@ final class TemplateInterpreter {
     case .none: .none
     case .bool(let value): .bool(value)
     case .int(let value): .int(value)
+    case .big(let value): .big(value)
     case .double(let value): .double(value)
     case .text(let text): .text(TemplateText(text))
     }
@@ -322,7 +323,7 @@ final class TemplateInterpreter {
     case .constant(let constant): return value(of: constant)
     case .name(let name): return lookUp(name, scope)
     case .list(let items): return try makeList(try evaluate(all: items, scope))
-    case .tuple(let items): return try makeList(try evaluate(all: items, scope), isTuple: true)
+    case .tuple(let items): return try makeList(try evaluate(all: items, scope), .tuple)
     case .dictionary(let pairs):
       let dictionary = TemplateDictionary()
       for (key, value) in pairs {
@@ -377,6 +378,7 @@ final class TemplateInterpreter {
         try spend(part.count)
         units += part.units
       }
+      line = expression.line
       return .text(TemplateText(units: units))
     case .comparison(let first, let rest):
       return .bool(try compareChain(first, rest, scope))
@@ -410,20 +412,21 @@ final class TemplateInterpreter {
     _ base: Expression, _ from: Expression?, _ to: Expression?, _ step: Expression?, _ scope: TemplateScope
   ) throws(TemplateError) -> Inner {
     let value = try evaluate(base, scope)
-    let start = try bound(from, scope)
-    let end = try bound(to, scope)
-    let stride = try bound(step, scope) ?? 1
-    return try slice(value, from: start, to: end, step: stride)
+    var bounds: [Inner] = []
+    for part in [from, to, step] {
+      bounds.append(try part.map { (e) throws(TemplateError) in try evaluate(e, scope) } ?? .none)
+    }
+    if case .undefined(let name) = value { throw failure("'\(name)' is undefined and cannot be sliced") }
+    for bound in bounds where !bound.isNone && integer(bound) == nil {
+      throw failure("a slice wants whole numbers, found \(bound.kind)")
+    }
+    return try slice(
+      value, from: bound(bounds[0]), to: bound(bounds[1]), step: bound(bounds[2]) ?? 1)
   }
 
-  private func bound(_ expression: Expression?, _ scope: TemplateScope) throws(TemplateError) -> Int? {
-    guard let expression else { return nil }
-    switch try evaluate(expression, scope) {
-    case .int(let value): return value
-    case .bool(let value): return value ? 1 : 0
-    case .none: return nil
-    case let other: throw failure("a slice wants whole numbers, found \(other.kind)")
-    }
+  private func bound(_ value: Inner) -> Int? {
+    if case .big(let value) = value { return value.isNegative ? .min : .max }
+    return wholeNumber(value)
   }
 
   // MARK: Calls
@@ -444,7 +447,13 @@ final class TemplateInterpreter {
         throw failure("'**' wants a mapping")
       }
       for (key, value) in zip(dictionary.keys, dictionary.values) {
-        values.named.append((try text(of: key).string, value))
+        guard case .text(let name) = key else { throw failure("'**' wants names that are texts") }
+        let plain = name.string
+        guard !values.named.contains(where: { $0.0 == plain }) else {
+          throw failure("a call got '\(plain.prefix(40))' twice")
+        }
+        values.named.append((plain, value))
+        if name.hasUserMark { values.usersNames.insert(plain) }
       }
     }
     return values
@@ -460,12 +469,18 @@ final class TemplateInterpreter {
       return try call(function, arguments)
     case .method(let value, let name):
       return try call(method: name, of: value, arguments)
+    case .turns(let turns) where turns.isJoiner:
+      try check(arguments, .none, of: "joiner")
+      defer { turns.place = 1 }
+      return turns.place == 0 ? .text(TemplateText()) : turns.values[0]
     case .loop(let loop):
       guard let (statement, scope) = loop.recursion else { throw failure("this loop is not recursive") }
       let items = try elements(of: try arguments.one("loop", self), doing: "loop over")
       return .text(
         try deeper { () throws(TemplateError) in
-          try capture { () throws(TemplateError) in _ = try run(statement, over: items, scope) }
+          try capture { () throws(TemplateError) in
+            _ = try run(statement, over: items, scope, depth: loop.depth + 1)
+          }
         })
     case .undefined(let name):
       throw failure("'\(name)' is undefined and cannot be called")
@@ -474,31 +489,52 @@ final class TemplateInterpreter {
     }
   }
 
+  /// As Jinja's Macro: values without a parameter are refused, unless the body reads `varargs` or `kwargs`.
   private func call(
     _ macro: TemplateMacro, _ arguments: TemplateArguments, caller: Inner?
   ) throws(TemplateError) -> TemplateText {
+    let definition = macro.definition
+    let name = definition.name ?? "caller"
     let scope = TemplateScope(parent: macro.scope)
     var named = arguments.named
-    for (place, parameter) in macro.parameters.enumerated() {
-      let given = named.firstIndex { $0.0 == parameter.name }
+    if let caller { named.append(("caller", caller)) }
+    var missing: [TemplateSyntax.Parameter] = []
+    for (place, parameter) in definition.parameters.enumerated() {
       if place < arguments.positional.count {
-        guard given == nil else { throw failure("'\(macro.name)' got '\(parameter.name)' twice") }
         scope.names[parameter.name] = arguments.positional[place]
-      } else if let given {
+      } else if let given = named.firstIndex(where: { $0.0 == parameter.name }) {
         scope.names[parameter.name] = named.remove(at: given).1
-      } else if let value = parameter.value {
-        scope.names[parameter.name] = try evaluate(value, scope)
       } else {
         scope.names[parameter.name] = .undefined(parameter.name)
+        missing.append(parameter)
       }
     }
-    let extra = arguments.positional.dropFirst(macro.parameters.count)
-    scope.names["varargs"] = try makeList(Array(extra), isTuple: true)
-    let rest = TemplateDictionary()
-    for (name, value) in named where name != "caller" { try set(rest, .text(TemplateText(name)), value) }
-    scope.names["kwargs"] = .dictionary(rest)
-    if let caller = caller ?? named.first(where: { $0.0 == "caller" })?.1 { scope.names["caller"] = caller }
-    return try capture { () throws(TemplateError) in _ = try execute(macro.body, scope) }
+    if definition.readsCaller {
+      let given = named.firstIndex { $0.0 == "caller" }
+      scope.names["caller"] = given.map { named.remove(at: $0).1 } ?? .undefined("caller")
+    }
+    if definition.readsKwargs {
+      let rest = TemplateDictionary()
+      for (name, value) in named { try set(rest, .text(arguments.text(ofName: name)), value) }
+      scope.names["kwargs"] = .dictionary(rest)
+    } else if let stray = named.first {
+      throw failure("the macro '\(name)' has no parameter '\(stray.0.prefix(40))', or got it twice")
+    }
+    let extra = arguments.positional.dropFirst(definition.parameters.count)
+    if definition.readsVarargs {
+      scope.names["varargs"] = try makeList(Array(extra), .tuple)
+    } else if !extra.isEmpty {
+      throw failure(
+        "the macro '\(name)' wants \(definition.parameters.count) arguments at most, found \(arguments.positional.count)"
+      )
+    }
+    return try capture { () throws(TemplateError) in
+      for parameter in missing {
+        guard let value = parameter.value else { continue }
+        scope.names[parameter.name] = try evaluate(value, scope)
+      }
+      _ = try execute(definition.body, scope)
+    }
   }
 
   private func call(
@@ -506,6 +542,7 @@ final class TemplateInterpreter {
   ) throws(TemplateError) -> Inner {
     switch function {
     case .raiseException:
+      try check(arguments, TemplateSignature(["message"], required: 1), of: "raise_exception")
       throw .refused(try text(of: arguments.value(0, "message") ?? .undefined("message")).string)
     case .strftimeNow:
       guard case .text(let format) = try arguments.one("strftime_now", self) else {
@@ -514,29 +551,36 @@ final class TemplateInterpreter {
       return .text(TemplateText(try formatted(now, format.string)))
     case .namespace, .dict:
       let dictionary = TemplateDictionary()
-      if case .dictionary(let other)? = arguments.positional.first {
-        for (key, value) in zip(other.keys, other.values) { try set(dictionary, key, value) }
-      } else if let other = arguments.positional.first {
-        for pair in try elements(of: other, doing: "make a mapping of") {
-          let pair = try elements(of: pair, doing: "make a mapping of")
-          guard pair.count == 2 else { throw failure("a mapping is made of pairs") }
-          try set(dictionary, pair[0], pair[1])
-        }
-      }
-      for (name, value) in arguments.named { try set(dictionary, .text(TemplateText(name)), value) }
+      try fill(dictionary, from: arguments)
       return function == .namespace ? .namespace(dictionary) : .dictionary(dictionary)
     case .range:
       return try range(arguments)
+    case .cycler:
+      guard !arguments.positional.isEmpty, arguments.named.isEmpty else {
+        throw failure("'cycler' wants values")
+      }
+      return .turns(
+        TemplateTurns(arguments.positional, isJoiner: false, rank: try rank(above: arguments.positional)))
+    case .joiner:
+      try check(arguments, TemplateSignature(["sep"]), of: "joiner")
+      let separator = arguments.value(0, "sep") ?? .text(TemplateText(", "))
+      return .turns(TemplateTurns([separator], isJoiner: true, rank: try rank(above: [separator])))
     }
   }
+
+  /// The most elements of a range, as in Jinja's sandbox.
+  private static let longestRange = 100_000
 
   private func range(_ arguments: TemplateArguments) throws(TemplateError) -> Inner {
     var numbers: [Int] = []
     for argument in arguments.positional {
-      guard case .int(let number) = argument else { throw failure("'range' wants whole numbers") }
+      guard let number = wholeNumber(argument) else {
+        throw failure("'range' wants whole numbers, found \(argument.kind)")
+      }
       numbers.append(number)
     }
-    guard (1...3).contains(numbers.count), numbers.count < 3 || numbers[2] != 0 else {
+    guard (1...3).contains(numbers.count), arguments.named.isEmpty, numbers.count < 3 || numbers[2] != 0
+    else {
       throw failure("'range' wants one to three whole numbers, the step not 0")
     }
     let start = numbers.count > 1 ? numbers[0] : 0
@@ -544,10 +588,13 @@ final class TemplateInterpreter {
     let by = numbers.count > 2 ? numbers[2] : 1
     var items: [Inner] = []
     for number in stride(from: start, to: end, by: by) {
+      guard items.count < Self.longestRange else {
+        throw .tooLarge(line: line, "a range has more than \(Self.longestRange) elements")
+      }
       try spend(8)
       items.append(.int(number))
     }
-    return .list(TemplateList(items))
+    return .list(TemplateList(items, .range(from: start, to: end, by: by)))
   }
 
   /// The time by a C format, in the machine's zone. Bounded: formats of 256 bytes, results of 1024.
@@ -570,6 +617,13 @@ final class TemplateInterpreter {
 struct TemplateArguments {
   var positional: [TemplateInner] = []
   var named: [(String, TemplateInner)] = []
+  /// Names that a user wrote: the keys of a mapping spread by `**`.
+  var usersNames: Set<String> = []
+
+  /// A name as a text, which stays a user's.
+  func text(ofName name: String) -> TemplateText {
+    usersNames.contains(name) ? TemplateText(user: name) : TemplateText(name)
+  }
 
   /// The argument at a place or of a name.
   func value(_ place: Int, _ name: String) -> TemplateInner? {
@@ -584,6 +638,7 @@ struct TemplateArguments {
     return positional[0]
   }
 
+  /// A text; nil where it is not given or none.
   func text(_ place: Int, _ name: String, _ interpreter: TemplateInterpreter) throws(TemplateError)
     -> TemplateText?
   {
@@ -594,12 +649,31 @@ struct TemplateArguments {
     }
   }
 
+  /// A whole number; nil where it is not given or none.
   func int(_ place: Int, _ name: String, _ interpreter: TemplateInterpreter) throws(TemplateError) -> Int? {
-    switch value(place, name) {
+    if value(place, name)?.isNone ?? true { return nil }
+    return try whole(place, name, interpreter)
+  }
+
+  /// A whole number; nil where it is not given.
+  func whole(_ place: Int, _ name: String, _ interpreter: TemplateInterpreter) throws(TemplateError) -> Int? {
+    guard let value = value(place, name) else { return nil }
+    guard let number = interpreter.wholeNumber(value) else {
+      throw interpreter.failure("'\(name)' wants a whole number, found \(value.kind)")
+    }
+    return number
+  }
+
+  /// A bound of a part, as in a slice; nil where it is not given or none.
+  func bound(_ place: Int, _ interpreter: TemplateInterpreter) throws(TemplateError) -> Int? {
+    switch value(place, "/") {
     case nil, .some(.none): return nil
-    case .int(let number): return number
-    case .bool(let value): return value ? 1 : 0
-    case let other?: throw interpreter.failure("'\(name)' wants a whole number, found \(other.kind)")
+    case .big(let value)?: return value.isNegative ? -(1 << 40) : 1 << 40
+    case let value?:
+      guard let number = interpreter.wholeNumber(value) else {
+        throw interpreter.failure("a bound is \(value.kind), wanted a whole number")
+      }
+      return max(min(number, 1 << 40), -(1 << 40))
     }
   }
 

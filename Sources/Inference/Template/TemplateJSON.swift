@@ -141,7 +141,15 @@ private struct JSONTextReader {
       while isDigit(byte) { at += 1 }
     }
     let digits = String(decoding: bytes[start..<at], as: UTF8.self)
-    if isWhole, let value = Int(digits) { return .int(value) }
+    if isWhole {
+      if let value = Int(digits) { return .int(value) }
+      let isNegative = digits.hasPrefix("-")
+      guard let value = TemplateInteger(digits.utf8.dropFirst(isNegative ? 1 : 0), isNegative: isNegative)
+      else {
+        throw failure("a whole number of more than 4300 digits")
+      }
+      return .big(value)
+    }
     guard let value = Double(digits), value.isFinite else { throw failure("a number that no double holds") }
     return .double(value)
   }
@@ -215,6 +223,7 @@ extension TemplateInterpreter {
     case .none: return .none
     case .bool(let value): return .bool(value)
     case .int(let value): return .int(value)
+    case .big(let value): return .big(value)
     case .double(let value): return .double(value)
     case .string(let text): return .text(isUsers ? TemplateText(user: text) : TemplateText(text))
     case .list(let values):
@@ -241,16 +250,20 @@ extension TemplateInterpreter {
     style.ensuresASCII = arguments.isTrue(0, "ensure_ascii")
     style.sortsKeys = arguments.isTrue(3, "sort_keys")
     switch arguments.value(1, "indent") {
+    case nil, .some(.none): break
     case .text(let indent)?: style.indent = indent
-    case .int(let width)?:
-      guard width <= 64 else { throw failure("'tojson' wants an indent of at most 64, found \(width)") }
+    case let indent?:
+      guard let width = wholeNumber(indent), width <= 64 else {
+        throw failure("'tojson' wants an indent of at most 64, found \(indent.kind)")
+      }
       style.indent = TemplateText(String(repeating: " ", count: max(width, 0)))
-    default: break
     }
     if style.indent != nil { style.itemSeparator = TemplateText(",") }
-    if case .list(let list)? = arguments.value(2, "separators"), list.items.count == 2,
-      case .text(let item) = list.items[0], case .text(let key) = list.items[1]
-    {
+    if let separators = arguments.value(2, "separators"), !separators.isNone {
+      let pair = try elements(of: separators, doing: "separate by")
+      guard pair.count == 2, case .text(let item) = pair[0], case .text(let key) = pair[1] else {
+        throw failure("'tojson' wants two separators that are texts")
+      }
       style.itemSeparator = item
       style.keySeparator = key
     }
@@ -281,10 +294,10 @@ extension TemplateInterpreter {
     switch value {
     case .none: units += TemplateText("null").units
     case .bool(let value): units += TemplateText(value ? "true" : "false").units
-    case .int(let value): units += TemplateText(String(value)).units
+    case .int, .big: units += try text(of: value).units
     case .double(let value): units += TemplateText(spelling(of: value)).units
     case .text(let text): try write(text, style, to: &units)
-    case .list(let list):
+    case .list(let list) where list.kind == .list || list.isTuple:
       guard !list.items.isEmpty else {
         units += TemplateText("[]").units
         return
@@ -298,9 +311,9 @@ extension TemplateInterpreter {
         units += TemplateText("{}").units
         return
       }
-      var places = Array(0..<dictionary.count)
       let keys = try keyTexts(dictionary)
-      if style.sortsKeys { places.sort { keys[$0] < keys[$1] } }
+      let places =
+        style.sortsKeys ? try places(of: dictionary.keys, descending: false) : Array(0..<dictionary.count)
       try writeNested("{", "}", dictionary.count, style, level, &units) {
         (place, units) throws(TemplateError) in
         try write(keys[places[place]], style, to: &units)
@@ -319,7 +332,9 @@ extension TemplateInterpreter {
       case .text(let text): texts.append(text)
       case .bool(let value): texts.append(TemplateText(value ? "true" : "false"))
       case .none: texts.append(TemplateText("null"))
-      default: texts.append(try text(of: key))
+      case .double(let value): texts.append(TemplateText(spelling(of: value)))
+      case .int, .big: texts.append(try text(of: key))
+      default: throw failure("\(key.kind) cannot be a key in JSON")
       }
     }
     return texts
@@ -363,7 +378,7 @@ extension TemplateInterpreter {
       case 0x08: units += [0x5C | mark, 0x62 | mark]
       case 0x0C: units += [0x5C | mark, 0x66 | mark]
       case 0..<0x20: escape(UInt16(plain), mark, to: &units)
-      case 0x80... where style.ensuresASCII:
+      case 0x7F... where style.ensuresASCII:
         guard let scalar = Unicode.Scalar(plain) else { continue }
         for half in UTF16.encode(scalar).map(Array.init) ?? [] { escape(half, mark, to: &units) }
       default: units.append(unit)

@@ -10,7 +10,7 @@ struct TemplateToken {
     case blockBegin, blockEnd, variableBegin, variableEnd
     case name(String)
     case string(String)
-    case int(Int)
+    case int(TemplateInteger)
     case double(Double)
     case symbol(String)
     case end
@@ -96,6 +96,7 @@ struct TemplateLexer {
       at = open + 2
       switch kind {
       case Self.hash:
+        if signed { at += 1 }
         try skipComment()
       case Self.percent:
         if let body = rawBody() {
@@ -177,10 +178,11 @@ struct TemplateLexer {
 
   private mutating func skipComment() throws(TemplateError) {
     let opened = line
+    let start = at
     while at + 1 < units.count {
       if units[at] == Self.hash, units[at + 1] == Self.closingBrace {
-        // `#}`; the sign before it belongs to the comment, if it is not the opening's own.
-        let sign = unit(at - 1)
+        // The sign before it belongs to it, if it is not the opening's own.
+        let sign = at > start ? unit(at - 1) : 0
         at += 2
         return finishTag(sign: sign)
       }
@@ -223,6 +225,11 @@ struct TemplateLexer {
   private mutating func scanRaw(from body: Int) throws(TemplateError) {
     let opened = line
     line += units[at..<body].count { $0 == 0x0A }
+    // Jinja asks for no end where nothing follows.
+    if body == units.count {
+      at = body
+      return
+    }
     var place = body
     while place + 1 < units.count {
       defer { place += 1 }
@@ -342,8 +349,8 @@ struct TemplateLexer {
         at += 1
       }
       let digits = TemplateText.string(units[(start + 2)..<at]).filter { $0 != "_" }
-      guard let value = Int(digits, radix: radix) else {
-        throw .syntax(line: line, "a number is malformed or larger than \(Int.max)")
+      guard let value = TemplateInteger(digits.utf8, radix: radix) else {
+        throw .syntax(line: line, "a number is malformed or too long")
       }
       return push(.int(value))
     }
@@ -366,13 +373,16 @@ struct TemplateLexer {
     }
     let digits = TemplateText.string(units[start..<at]).filter { $0 != "_" }
     if isDouble {
-      guard let value = Double(digits), value.isFinite else {
+      guard let value = Double(digits) else {
         throw .syntax(line: line, "the number \(digits.prefix(40)) is malformed")
       }
       push(.double(value))
     } else {
-      guard let value = Int(digits) else {
-        throw .syntax(line: line, "the number \(digits.prefix(40)) is larger than \(Int.max)")
+      guard let value = TemplateInteger(digits.utf8) else {
+        throw .syntax(line: line, "the number \(digits.prefix(40)) has more than 4300 digits")
+      }
+      guard digits.first != "0" || value.isZero else {
+        throw .syntax(line: line, "the number \(digits.prefix(40)) begins with a 0")
       }
       push(.int(value))
     }

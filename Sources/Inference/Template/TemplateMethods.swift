@@ -1,30 +1,70 @@
-// TemplateMethods.swift: the methods of texts, lists and mappings that a template may call: this list and no other.
+// TemplateMethods.swift: the methods of texts, lists, mappings and numbers that a template may
+// call: this list and no other. Each gives what Python's gives.
 
 import Foundation
 
 enum TemplateMethods {
-  static let ofTexts: Set<String> = [
-    "capitalize", "count", "endswith", "find", "format", "index", "isalnum", "isalpha", "isdecimal",
-    "isdigit",
-    "islower", "isnumeric", "isspace", "isupper", "join", "lower", "lstrip", "partition", "removeprefix",
-    "removesuffix", "replace", "rfind", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith",
-    "strip",
-    "title", "upper", "zfill",
-  ]
-  static let ofLists: Set<String> = [
-    "append", "copy", "count", "extend", "index", "insert", "pop", "reverse",
-  ]
-  static let ofTuples: Set<String> = ["count", "index"]
-  static let ofMappings: Set<String> = [
-    "copy", "get", "items", "keys", "pop", "setdefault", "update", "values",
-  ]
+  private static let chars = TemplateSignature(["/chars"])
+  private static let search = TemplateSignature(["/sub", "/start", "/end"], required: 1)
+  private static let fill = TemplateSignature(["/width", "/fillchar"], required: 1)
+  private static let one = TemplateSignature(["/value"], required: 1)
 
-  static func names(of value: TemplateInner) -> Set<String> {
+  static let ofTexts: [String: TemplateSignature] = [
+    "capitalize": .none, "center": fill, "count": search, "endswith": search,
+    "expandtabs": TemplateSignature(["tabsize"]), "find": search, "format_map": one, "index": search,
+    "isalnum": .none, "isalpha": .none, "isascii": .none, "isdecimal": .none, "isdigit": .none,
+    "isidentifier": .none, "islower": .none, "isnumeric": .none, "isprintable": .none, "isspace": .none,
+    "istitle": .none, "isupper": .none, "join": one, "ljust": fill, "lower": .none, "lstrip": chars,
+    "partition": one, "removeprefix": one, "removesuffix": one,
+    "replace": TemplateSignature(["/old", "/new", "/count"], required: 2), "rfind": search, "rindex": search,
+    "rjust": fill, "rpartition": one, "rsplit": TemplateSignature(["sep", "maxsplit"]), "rstrip": chars,
+    "split": TemplateSignature(["sep", "maxsplit"]), "splitlines": TemplateSignature(["keepends"]),
+    "startswith": search, "strip": chars, "swapcase": .none, "title": .none, "upper": .none, "zfill": one,
+  ]
+  static let ofLists: [String: TemplateSignature] = [
+    "append": one, "clear": .none, "copy": .none, "count": one, "extend": one,
+    "index": TemplateSignature(["/value", "/start", "/stop"], required: 1),
+    "insert": TemplateSignature(["/index", "/object"], required: 2), "pop": TemplateSignature(["/index"]),
+    "remove": one, "reverse": .none,
+  ]
+  static let ofTuples: [String: TemplateSignature] = [
+    "count": one, "index": TemplateSignature(["/value", "/start", "/stop"], required: 1),
+  ]
+  static let ofMappings: [String: TemplateSignature] = [
+    "clear": .none, "copy": .none, "get": TemplateSignature(["/key", "/default"], required: 1),
+    "items": .none,
+    "keys": .none, "pop": TemplateSignature(["/key", "/default"], required: 1), "popitem": .none,
+    "setdefault": TemplateSignature(["/key", "/default"], required: 1), "values": .none,
+  ]
+  static let ofNumbers: [String: TemplateSignature] = [
+    "as_integer_ratio": .none, "bit_count": .none, "bit_length": .none, "conjugate": .none,
+  ]
+  static let ofDoubles: [String: TemplateSignature] = ["conjugate": .none, "is_integer": .none]
+
+  private static func fixed(_ value: TemplateInner) -> [String: TemplateSignature] {
     switch value {
     case .text: ofTexts
-    case .list(let list): list.isTuple ? ofTuples : ofLists
+    case .list(let list):
+      switch list.kind {
+      case .list: ofLists
+      case .tuple, .group, .range: ofTuples
+      case .keys, .values, .items, .iterator: [:]
+      }
     case .dictionary: ofMappings
-    default: []
+    case .int, .big, .bool: ofNumbers
+    case .double: ofDoubles
+    case .turns(let turns): turns.isJoiner ? [:] : ["next": .none, "reset": .none]
+    default: [:]
+    }
+  }
+
+  /// The parameters of a method; nil for one that takes what comes.
+  static func signature(_ name: String, of value: TemplateInner) -> TemplateSignature? { fixed(value)[name] }
+
+  static func contain(_ name: String, of value: TemplateInner) -> Bool {
+    switch (value, name) {
+    case (.text, "format"), (.dictionary, "update"): true
+    default: fixed(value)[name] != nil
     }
   }
 }
@@ -33,27 +73,62 @@ extension TemplateInterpreter {
   func call(
     method name: String, of value: Inner, _ arguments: TemplateArguments
   ) throws(TemplateError) -> Inner {
+    if let signature = TemplateMethods.signature(name, of: value) {
+      try check(arguments, signature, of: name)
+    }
     switch value {
-    case .text(let text): return try call(name, of: text, arguments)
+    case .text(let text):
+      let result = try call(name, of: text, arguments)
+      return text.isMarkup ? Self.markedUp(result) : result
     case .list(let list): return try call(name, of: list, arguments)
     case .dictionary(let dictionary): return try call(name, of: dictionary, arguments)
     case .loop(let loop): return try call(name, of: loop, arguments)
+    case .turns(let turns):
+      defer { turns.place = name == "reset" ? 0 : (turns.place + 1) % turns.values.count }
+      return name == "reset" ? .none : turns.values[turns.place]
+    case .int, .big, .bool, .double: return try call(name, ofNumber: value)
     default: throw failure("\(value.kind) has no method '\(name)'")
+    }
+  }
+
+  /// What a method of marked-up text gives is marked up.
+  private static func markedUp(_ value: Inner) -> Inner {
+    switch value {
+    case .text(let text): return .text(text.asMarkup)
+    case .list(let list):
+      list.items = list.items.map(markedUp)
+      return value
+    default: return value
     }
   }
 
   private func call(
     _ name: String, of loop: TemplateLoop, _ arguments: TemplateArguments
   ) throws(TemplateError) -> Inner {
+    guard arguments.named.isEmpty else { throw failure("'loop.\(name)' takes no named arguments") }
     if name == "cycle" {
       guard !arguments.positional.isEmpty else { throw failure("'loop.cycle' wants values") }
       return arguments.positional[loop.place % arguments.positional.count]
     }
     let before = loop.changed
+    loop.rank = max(loop.rank, try rank(above: arguments.positional))
     loop.changed = arguments.positional
     guard let before, before.count == arguments.positional.count else { return .bool(true) }
     for (old, new) in zip(before, arguments.positional) where !(try isEqual(old, new)) { return .bool(true) }
     return .bool(false)
+  }
+
+  private func call(_ name: String, ofNumber value: Inner) throws(TemplateError) -> Inner {
+    if case .double(let double) = value {
+      return name == "is_integer" ? .bool(double.isFinite && double == double.rounded()) : value
+    }
+    guard let whole = integer(value) else { throw failure("\(value.kind) has no method '\(name)'") }
+    switch name {
+    case "bit_length": return .int(whole.bitCount)
+    case "bit_count": return .int(whole.limbs.reduce(0) { $0 + $1.nonzeroBitCount })
+    case "as_integer_ratio": return try makeList([.whole(whole), .int(1)], .tuple)
+    default: return .whole(whole)
+    }
   }
 
   // MARK: Texts
@@ -70,15 +145,18 @@ extension TemplateInterpreter {
     case "upper": return .text(text.uppercased())
     case "capitalize": return .text(text.capitalized())
     case "title": return .text(text.titled())
+    case "swapcase": return .text(text.caseSwapped())
     case "split", "rsplit":
       return try split(text, fromEnd: name == "rsplit", arguments)
     case "splitlines":
       try spend(text.units.count(where: TemplateText.isLineEnd) * 16)
       return try makeList(text.lines(keepingEnds: arguments.isTrue(0, "keepends")).map { .text($0) })
     case "startswith", "endswith":
+      let part = try part(of: text, arguments)
+      guard let part else { return .bool(false) }
       return .bool(
         try affixes(name, arguments).contains {
-          name == "startswith" ? text.hasPrefix($0) : text.hasSuffix($0)
+          name == "startswith" ? part.text.hasPrefix($0) : part.text.hasSuffix($0)
         })
     case "removeprefix":
       let affix = try affix(name, arguments)
@@ -87,20 +165,32 @@ extension TemplateInterpreter {
       let affix = try affix(name, arguments)
       return .text(!affix.isEmpty && text.hasSuffix(affix) ? text.slice(0..<text.count - affix.count) : text)
     case "replace":
-      guard let old = try arguments.text(0, "old", self), let new = try arguments.text(1, "new", self) else {
-        throw failure("'replace' wants two texts")
-      }
-      return .text(try replaced(text, old, new, limit: try arguments.int(2, "count", self) ?? -1))
-    case "find", "rfind", "index", "count":
+      guard case .text(let old)? = arguments.value(0, "old"), case .text(let new)? = arguments.value(1, "new")
+      else { throw failure("'replace' wants two texts") }
+      return .text(
+        try replaced(
+          text, old, text.isMarkup ? try escaped(new) : new,
+          limit: try arguments.whole(2, "count", self) ?? -1))
+    case "find", "rfind", "index", "rindex", "count":
       let needle = try affix(name, arguments)
       try payForSearch(of: needle, in: text)
-      if name == "count" { return .int(text.occurrences(of: needle)) }
-      let place = name == "rfind" ? text.lastIndex(of: needle) : text.firstIndex(of: needle)
-      if name == "index", place == nil { throw failure("'index' finds nothing") }
-      return .int(place ?? -1)
+      let part = try part(of: text, arguments)
+      if name == "count" { return .int(part?.text.occurrences(of: needle) ?? 0) }
+      let place =
+        name.hasPrefix("r") ? part?.text.lastIndex(of: needle) : part?.text.firstIndex(of: needle)
+      if name.hasSuffix("index"), place == nil { throw failure("'\(name)' finds nothing") }
+      return .int(place.map { $0 + (part?.start ?? 0) } ?? -1)
     case "join":
-      return .text(
-        try joined(try elements(of: try arguments.one(name, self), doing: "join"), by: text, strict: true))
+      var items = try elements(of: arguments.positional[0], doing: "join")
+      for (place, item) in items.enumerated() {
+        guard case .text(let part) = item else {
+          guard text.isMarkup else { throw failure("'join' wants texts, found \(item.kind)") }
+          items[place] = .text(try escaped(try self.text(of: item)))
+          continue
+        }
+        if text.isMarkup { items[place] = .text(try escaped(part)) }
+      }
+      return .text(try joined(items, by: text))
     case "partition", "rpartition":
       let separator = try affix(name, arguments)
       guard !separator.isEmpty else { throw failure("'\(name)' wants a separator that is not empty") }
@@ -110,39 +200,137 @@ extension TemplateInterpreter {
         let whole: [TemplateText] =
           name == "partition"
           ? [text, TemplateText(), TemplateText()] : [TemplateText(), TemplateText(), text]
-        return try makeList(whole.map { .text($0) }, isTuple: true)
+        return try makeList(whole.map { .text($0) }, .tuple)
       }
       let parts = [text.slice(0..<place), separator, text.slice(place + separator.count..<text.count)]
-      return try makeList(parts.map { .text($0) }, isTuple: true)
+      return try makeList(parts.map { .text($0) }, .tuple)
     case "zfill":
-      let width = try arguments.int(0, "width", self) ?? 0
+      guard let width = try arguments.whole(0, "value", self) else { throw failure("'zfill' wants a width") }
       try spend(max(width, 0))
       let sign = text.hasPrefix(TemplateText("-")) || text.hasPrefix(TemplateText("+")) ? 1 : 0
       var units = text.units
-      units.insert(contentsOf: repeatElement(0x30, count: max(width - text.count, 0)), at: sign)
+      units.insert(contentsOf: repeatElement(0x30, count: max(max(width, 0) - text.count, 0)), at: sign)
       return .text(TemplateText(units: units))
+    case "center", "ljust", "rjust": return .text(try justified(name, text, arguments))
+    case "expandtabs": return .text(try tabsExpanded(text, arguments))
     case "format": return .text(try formatted(text, arguments))
-    case "isspace": return .bool(!text.isEmpty && text.units.allSatisfy(TemplateText.isSpace))
-    case "isdigit", "isdecimal", "isnumeric": return .bool(text.all { $0.numericType != nil })
-    case "isalpha": return .bool(text.all { $0.isAlphabetic })
-    case "isalnum": return .bool(text.all { $0.isAlphabetic || $0.numericType != nil })
-    case "islower", "isupper":
-      let plain = text.string
-      let same = name == "islower" ? text.lowercased().string == plain : text.uppercased().string == plain
-      return .bool(same && plain.unicodeScalars.contains { $0.properties.isCased })
+    case "format_map":
+      guard case .dictionary(let dictionary)? = arguments.positional.first else {
+        throw failure("'format_map' wants a mapping")
+      }
+      var named = TemplateArguments()
+      for (key, value) in zip(dictionary.keys, dictionary.values) {
+        if case .text(let key) = key { named.named.append((key.string, value)) }
+      }
+      return .text(try formatted(text, named))
+    default: return .bool(try holds(name, text))
+    }
+  }
+
+  /// The methods that ask something of a text.
+  private func holds(_ name: String, _ text: TemplateText) throws(TemplateError) -> Bool {
+    switch name {
+    case "isspace": return !text.isEmpty && text.units.allSatisfy(TemplateText.isSpace)
+    case "isdecimal": return text.all { $0.numericType == .decimal }
+    case "isdigit": return text.all { $0.numericType == .decimal || $0.numericType == .digit }
+    case "isnumeric": return text.all { $0.numericType != nil }
+    case "isalpha": return text.all { $0.isPythonAlphabetic }
+    case "isalnum": return text.all { $0.isPythonAlphanumeric }
+    case "isascii": return text.units.allSatisfy { $0 & ~TemplateText.userMark < 0x80 }
+    case "isprintable":
+      return text.units.allSatisfy {
+        $0 & ~TemplateText.userMark == 0x20
+          || Unicode.Scalar($0 & ~TemplateText.userMark)?.properties.isPythonPrintable ?? false
+      }
+    case "islower": return text.isLowercase
+    case "isupper": return text.isUppercase
+    case "istitle": return text.isTitle
+    case "isidentifier":
+      guard let first = text.plain.first.flatMap({ Unicode.Scalar($0) }) else { return false }
+      return (first == "_" || first.properties.isXIDStart) && text.all { $0.isXIDContinue }
     default: throw failure("a text has no method '\(name)'")
     }
   }
 
+  /// The part of a text between the second and third argument, and where it starts; nil where there
+  /// is none.
+  private func part(
+    of text: TemplateText, _ arguments: TemplateArguments
+  ) throws(TemplateError) -> (text: TemplateText, start: Int)? {
+    guard arguments.positional.count > 1 else { return (text, 0) }
+    let start = try arguments.bound(1, self) ?? 0
+    let end = try arguments.bound(2, self) ?? text.count
+    let low = start < 0 ? max(start + text.count, 0) : start
+    let high = min(end < 0 ? max(end + text.count, 0) : end, text.count)
+    guard low <= high, low <= text.count else { return nil }
+    return (text.slice(low..<high), low)
+  }
+
+  private func justified(
+    _ name: String, _ text: TemplateText, _ arguments: TemplateArguments
+  ) throws(TemplateError) -> TemplateText {
+    guard let width = try arguments.whole(0, "width", self) else { throw failure("'\(name)' wants a width") }
+    var fill = TemplateText(" ")
+    if let given = arguments.value(1, "fillchar") {
+      guard case .text(let character) = given, character.count == 1 else {
+        throw failure("'\(name)' wants one character to fill with")
+      }
+      fill = text.isMarkup ? try escaped(character) : character
+      guard fill.count == 1 else { throw failure("'\(name)' wants one character to fill with") }
+    }
+    try spend(max(width, 0))
+    let padding = max(max(width, 0) - text.count, 0)
+    let left: Int
+    switch name {
+    case "ljust": left = 0
+    case "rjust": left = padding
+    // Python puts the odd blank on the left when the width is odd too.
+    default: left = padding / 2 + (padding & width & 1)
+    }
+    func blanks(_ count: Int) -> [UInt32] { Array(repeating: fill.units[0], count: count) }
+    return TemplateText(units: blanks(left) + text.units + blanks(padding - left))
+  }
+
+  private func tabsExpanded(_ text: TemplateText, _ arguments: TemplateArguments) throws(TemplateError)
+    -> TemplateText
+  {
+    guard let size = wholeNumber(arguments.value(0, "tabsize") ?? .int(8)) else {
+      throw failure("'expandtabs' wants a whole number")
+    }
+    var units: [UInt32] = []
+    var column = 0
+    for unit in text.units {
+      switch unit & ~TemplateText.userMark {
+      case 0x09:
+        guard size > 0 else { continue }
+        let blanks = size - column % size
+        try spend(blanks)
+        units += Array(repeating: 0x20 | unit & TemplateText.userMark, count: blanks)
+        column += blanks
+      case 0x0A, 0x0D:
+        units.append(unit)
+        column = 0
+      default:
+        units.append(unit)
+        column += 1
+      }
+    }
+    return TemplateText(units: units)
+  }
+
   private func affix(_ name: String, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateText {
-    guard let text = try arguments.text(0, "text", self) else { throw failure("'\(name)' wants a text") }
+    guard case .text(let text)? = arguments.positional.first else {
+      throw failure("'\(name)' wants a text, found \(arguments.positional.first?.kind ?? "nothing")")
+    }
     return text
   }
 
   /// One text, or a tuple of alternatives.
   private func affixes(_ name: String, _ arguments: TemplateArguments) throws(TemplateError) -> [TemplateText]
   {
-    guard case .list(let list)? = arguments.positional.first else { return [try affix(name, arguments)] }
+    guard case .list(let list)? = arguments.positional.first, list.isTuple else {
+      return [try affix(name, arguments)]
+    }
     var texts: [TemplateText] = []
     for item in list.items {
       guard case .text(let text) = item else { throw failure("'\(name)' wants texts, found \(item.kind)") }
@@ -154,13 +342,11 @@ extension TemplateInterpreter {
   private func split(
     _ text: TemplateText, fromEnd: Bool, _ arguments: TemplateArguments
   ) throws(TemplateError) -> Inner {
-    let limit = try arguments.int(1, "maxsplit", self) ?? -1
+    let limit = try arguments.whole(1, "maxsplit", self) ?? -1
     guard let separator = try arguments.text(0, "sep", self) else {
-      try spend(text.words * 16)
-      guard !fromEnd || limit < 0 else {
-        throw TemplateError.unsupported(line: line, "'rsplit' with a limit and no separator")
-      }
-      return try makeList(text.splitOnSpace(limit: limit).map { .text($0) })
+      try spend(text.parts * 16)
+      let parts = fromEnd ? text.splitOnSpaceFromEnd(limit: limit) : text.splitOnSpace(limit: limit)
+      return try makeList(parts.map { .text($0) })
     }
     guard !separator.isEmpty else { throw failure("'split' wants a separator that is not empty") }
     try payForSearch(of: separator, in: text)
@@ -180,67 +366,15 @@ extension TemplateInterpreter {
     return text.replacing(old, with: new, limit: limit)
   }
 
-  /// The texts of the items with `separator` between; `strict` refuses what is no text, as Python's method does.
-  func joined(
-    _ items: [Inner], by separator: TemplateText, strict: Bool
-  ) throws(TemplateError) -> TemplateText {
+  /// The texts of the items with `separator` between.
+  func joined(_ items: [Inner], by separator: TemplateText) throws(TemplateError) -> TemplateText {
     var units: [UInt32] = []
     for (place, item) in items.enumerated() {
-      if strict, case .text = item {
-      } else if strict {
-        throw failure("'join' wants texts, found \(item.kind)")
-      }
       let part = try text(of: item)
       try spend(part.count + separator.count)
       if place > 0 { units += separator.units }
       units += part.units
     }
-    return TemplateText(units: units)
-  }
-
-  /// Python's `format` with `{}`, `{0}` and `{name}`. Attributes and format specifications are refused: the first is
-  /// the classic way out of a sandbox.
-  private func formatted(_ format: TemplateText, _ arguments: TemplateArguments) throws(TemplateError)
-    -> TemplateText
-  {
-    var units: [UInt32] = []
-    var at = 0
-    var automatic = 0
-    let plain = format.plain
-    while at < plain.count {
-      let unit = plain[at]
-      if unit == 0x7B || unit == 0x7D {
-        if at + 1 < plain.count, plain[at + 1] == unit {
-          units.append(format.units[at])
-          at += 2
-          continue
-        }
-        guard unit == 0x7B, let end = plain[at...].firstIndex(of: 0x7D) else {
-          throw failure("a format has a single '\(unit == 0x7B ? "{" : "}")'")
-        }
-        let field = TemplateText.string(plain[(at + 1)..<end])
-        at = end + 1
-        let value: Inner?
-        if field.isEmpty {
-          value = arguments.positional.indices.contains(automatic) ? arguments.positional[automatic] : nil
-          automatic += 1
-        } else if let place = Int(field) {
-          value = arguments.positional.indices.contains(place) ? arguments.positional[place] : nil
-        } else if field.unicodeScalars.allSatisfy({ $0.properties.isXIDContinue }) {
-          value = arguments.named.last { $0.0 == field }?.1
-        } else {
-          throw TemplateError.unsupported(line: line, "the format field '{\(field.prefix(40))}'")
-        }
-        guard let value else { throw failure("the format field '{\(field.prefix(40))}' has no value") }
-        let part = try text(of: value)
-        try spend(part.count)
-        units += part.units
-        continue
-      }
-      units.append(format.units[at])
-      at += 1
-    }
-    try spend(units.count)
     return TemplateText(units: units)
   }
 
@@ -252,24 +386,22 @@ extension TemplateInterpreter {
     try step(list.items.count >> 4)
     switch name {
     case "append":
-      try insert(try arguments.one(name, self), into: list, at: list.items.count)
+      try insert(arguments.positional[0], into: list, at: list.items.count)
       return .none
     case "extend":
-      for item in try elements(of: try arguments.one(name, self), doing: "extend a list by") {
+      for item in try elements(of: arguments.positional[0], doing: "extend a list by") {
         try insert(item, into: list, at: list.items.count)
       }
       return .none
     case "insert":
-      guard let place = try arguments.int(0, "index", self), let value = arguments.value(1, "object") else {
-        throw failure("'insert' wants a place and a value")
-      }
+      guard let place = try arguments.whole(0, "index", self) else { throw failure("'insert' wants a place") }
       let count = list.items.count
       let from = place < 0 ? max(place, -count) + count : min(place, count)
-      try insert(value, into: list, at: from)
+      try insert(arguments.positional[1], into: list, at: from)
       return .none
     case "pop":
       let count = list.items.count
-      let place = try arguments.int(0, "index", self) ?? -1
+      let place = try arguments.whole(0, "index", self) ?? -1
       let at = place < 0 ? max(place, -count - 1) + count : place
       guard at >= 0, at < count else {
         throw failure("'pop' finds no element \(place) in a list of \(count)")
@@ -278,15 +410,26 @@ extension TemplateInterpreter {
     case "reverse":
       list.items.reverse()
       return .none
+    case "clear":
+      list.items = []
+      return .none
     case "copy": return try makeList(list.items)
-    case "count", "index":
-      let wanted = try arguments.one(name, self)
+    case "count", "index", "remove":
+      let wanted = arguments.positional[0]
+      let count = list.items.count
+      func clamped(_ bound: Int) -> Int { bound < 0 ? max(bound, -count) + count : min(bound, count) }
+      let from = clamped(try arguments.bound(1, self) ?? 0)
+      let to = clamped(try arguments.bound(2, self) ?? count)
       var total = 0
-      for (place, item) in list.items.enumerated() where try isEqual(item, wanted) {
+      for place in from..<max(from, to) where try isEqual(list.items[place], wanted) {
         if name == "index" { return .int(place) }
+        if name == "remove" {
+          list.items.remove(at: place)
+          return .none
+        }
         total += 1
       }
-      guard name == "count" else { throw failure("'index' finds nothing") }
+      guard name == "count" else { throw failure("'\(name)' finds nothing") }
       return .int(total)
     default: throw failure("a list has no method '\(name)'")
     }
@@ -302,26 +445,31 @@ extension TemplateInterpreter {
     case "items":
       var items: [Inner] = []
       for (key, value) in zip(dictionary.keys, dictionary.values) {
-        items.append(try makeList([key, value], isTuple: true))
+        items.append(try makeList([key, value], .tuple))
       }
-      return try makeList(items)
-    case "keys": return try makeList(dictionary.keys)
-    case "values": return try makeList(dictionary.values)
+      return try makeList(items, .items)
+    case "keys": return try makeList(dictionary.keys, .keys)
+    case "values": return try makeList(dictionary.values, .values)
+    case "clear":
+      dictionary.removeAll()
+      return .none
+    case "popitem":
+      guard let key = dictionary.keys.last, let plain = key.key, let value = dictionary.remove(plain) else {
+        throw failure("'popitem' finds an empty mapping")
+      }
+      return try makeList([key, value], .tuple)
     case "copy":
       let copy = TemplateDictionary()
       for (key, value) in zip(dictionary.keys, dictionary.values) { try set(copy, key, value) }
       return .dictionary(copy)
     case "update":
       noteChange(dictionary)
-      if case .dictionary(let other)? = arguments.positional.first {
-        for (key, value) in zip(other.keys, other.values) { try set(dictionary, key, value) }
-      }
-      for (key, value) in arguments.named { try set(dictionary, .text(TemplateText(key)), value) }
+      try fill(dictionary, from: arguments)
       return .none
     case "get", "pop", "setdefault":
-      guard let spelling = arguments.value(0, "key") else { throw failure("'\(name)' wants a key") }
+      let spelling = arguments.positional[0]
       guard let key = spelling.key else { throw failure("\(spelling.kind) cannot be a key of a mapping") }
-      let fallback = arguments.value(1, "default")
+      let fallback = arguments.value(1, "/default")
       if name == "pop" {
         try step(dictionary.count)
         guard let value = dictionary.remove(key) ?? fallback else { throw failure("'pop' finds no such key") }
@@ -334,5 +482,48 @@ extension TemplateInterpreter {
       return fallback ?? .none
     default: throw failure("a mapping has no method '\(name)'")
     }
+  }
+}
+
+extension TemplateInterpreter {
+  /// What `dict(...)`, `namespace(...)` and `update(...)` are given: a mapping or pairs, and named
+  /// values.
+  func fill(_ dictionary: TemplateDictionary, from arguments: TemplateArguments) throws(TemplateError) {
+    guard arguments.positional.count < 2 else { throw failure("a mapping is made of one other at most") }
+    if case .dictionary(let other)? = arguments.positional.first {
+      for (key, value) in zip(other.keys, other.values) { try set(dictionary, key, value) }
+    } else if let other = arguments.positional.first {
+      for pair in try elements(of: other, doing: "make a mapping of") {
+        let pair = try elements(of: pair, doing: "make a mapping of")
+        guard pair.count == 2 else { throw failure("a mapping is made of pairs") }
+        try set(dictionary, pair[0], pair[1])
+      }
+    }
+    for (name, value) in arguments.named {
+      try set(dictionary, .text(arguments.text(ofName: name)), value)
+    }
+  }
+}
+
+extension TemplateText {
+  /// Python's `istitle`: capitals begin runs of cased characters, and only they.
+  var isTitle: Bool {
+    var found = false
+    var wasCased = false
+    for unit in units {
+      guard let properties = Unicode.Scalar(unit & ~Self.userMark)?.properties else { continue }
+      if properties.isUppercase || properties.generalCategory == .titlecaseLetter {
+        guard !wasCased else { return false }
+        wasCased = true
+        found = true
+      } else if properties.isLowercase {
+        guard wasCased else { return false }
+        wasCased = true
+        found = true
+      } else {
+        wasCased = false
+      }
+    }
+    return found
   }
 }

@@ -1,12 +1,13 @@
-// TemplateOperators.swift: what the operators of a template do, as in Python: texts and lists add and repeat, numbers
-// of both kinds mix, indices may count from the end, a missing member is undefined and not an error.
+// TemplateOperators.swift: what the operators of a template do, as in Python: texts and lists add
+// and repeat, numbers of both kinds mix, indices may count from the end, a missing member is
+// undefined and not an error. Formats (`%`) are in TemplateFormat.swift.
 
 import Foundation
 
 extension TemplateInterpreter {
   // MARK: Texts of values
 
-  /// The value as `{{ }}` prints it.
+  /// The value as `{{ }}` prints it, Python's `str`.
   func text(of value: Inner) throws(TemplateError) -> TemplateText {
     switch value {
     case .text(let text): text
@@ -14,10 +15,27 @@ extension TemplateInterpreter {
     case .none: TemplateText("None")
     case .bool(let value): TemplateText(value ? "True" : "False")
     case .int(let value): TemplateText(String(value))
+    case .big(let value): try digits(of: value)
     case .double(let value): TemplateText(TemplateNumber.spelling(of: value))
     case .list, .dictionary, .namespace: try representation(of: value)
-    case .loop, .macro, .function, .method: throw failure("\(value.kind) cannot be printed")
+    case .loop(let loop): TemplateText("<LoopContext \(loop.place + 1)/\(loop.items.count)>")
+    case .macro(let macro):
+      TemplateText(macro.definition.name.map { "<Macro '\($0)'>" } ?? "<Macro anonymous>")
+    // Python prints these with an address in memory: nothing that belongs into a prompt.
+    case .turns, .function, .method: throw failure("\(value.kind) cannot be printed")
     }
+  }
+
+  /// The value where it becomes a plain text: marked-up text loses its mark.
+  func plainText(of value: Inner) throws(TemplateError) -> TemplateText {
+    var text = try text(of: value)
+    text.isMarkup = false
+    return text
+  }
+
+  private func digits(of value: TemplateInteger) throws(TemplateError) -> TemplateText {
+    try spend(value.limbs.count * value.limbs.count + 1)
+    return TemplateText(value.text())
   }
 
   /// The value as Python's `repr` spells it, as inside a printed list.
@@ -26,31 +44,51 @@ extension TemplateInterpreter {
     switch value {
     case .text(let text):
       try spend(text.count)
-      return quoted(text)
-    case .list(let list):
-      return try deeper { () throws(TemplateError) in
-        var units = TemplateText(list.isTuple ? "(" : "[").units
-        for (place, item) in list.items.enumerated() {
-          if place > 0 { units += TemplateText(", ").units }
-          units += try representation(of: item).units
-        }
-        if list.isTuple, list.items.count == 1 { units += TemplateText(",").units }
-        try spend(units.count)
-        return TemplateText(units: units + TemplateText(list.isTuple ? ")" : "]").units)
-      }
-    case .dictionary(let dictionary), .namespace(let dictionary):
-      return try deeper { () throws(TemplateError) in
-        var units = TemplateText("{").units
-        for (place, (key, item)) in zip(dictionary.keys, dictionary.values).enumerated() {
-          if place > 0 { units += TemplateText(", ").units }
-          units += try representation(of: key).units + TemplateText(": ").units
-          units += try representation(of: item).units
-        }
-        try spend(units.count)
-        return TemplateText(units: units + TemplateText("}").units)
-      }
+      let quoted = quoted(text)
+      return text.isMarkup ? TemplateText("Markup(") + quoted + TemplateText(")") : quoted
+    case .list(let list): return try representation(of: list)
+    case .dictionary(let dictionary): return try representation(of: dictionary)
+    case .namespace(let dictionary):
+      return TemplateText("<Namespace ") + (try representation(of: dictionary)) + TemplateText(">")
     case .undefined: return TemplateText("Undefined")
     default: return try text(of: value)
+    }
+  }
+
+  private func representation(of list: TemplateList) throws(TemplateError) -> TemplateText {
+    let open: String
+    let close: String
+    switch list.kind {
+    case .list: (open, close) = ("[", "]")
+    case .tuple, .group: (open, close) = ("(", list.items.count == 1 ? ",)" : ")")
+    case .range(let from, let to, let by):
+      return TemplateText("range(\(from), \(to)" + (by == 1 ? ")" : ", \(by))"))
+    case .keys: (open, close) = ("dict_keys([", "])")
+    case .values: (open, close) = ("dict_values([", "])")
+    case .items: (open, close) = ("dict_items([", "])")
+    case .iterator: throw failure("an iterator cannot be printed; '| list' makes a list of it")
+    }
+    return try deeper { () throws(TemplateError) in
+      var units = TemplateText(open).units
+      for (place, item) in list.items.enumerated() {
+        if place > 0 { units += TemplateText(", ").units }
+        units += try representation(of: item).units
+      }
+      try spend(units.count)
+      return TemplateText(units: units + TemplateText(close).units)
+    }
+  }
+
+  private func representation(of dictionary: TemplateDictionary) throws(TemplateError) -> TemplateText {
+    try deeper { () throws(TemplateError) in
+      var units = TemplateText("{").units
+      for (place, (key, item)) in zip(dictionary.keys, dictionary.values).enumerated() {
+        if place > 0 { units += TemplateText(", ").units }
+        units += try representation(of: key).units + TemplateText(": ").units
+        units += try representation(of: item).units
+      }
+      try spend(units.count)
+      return TemplateText(units: units + TemplateText("}").units)
     }
   }
 
@@ -66,22 +104,34 @@ extension TemplateInterpreter {
       case 0x0A: units += [0x5C | mark, 0x6E | mark]
       case 0x0D: units += [0x5C | mark, 0x72 | mark]
       case 0x09: units += [0x5C | mark, 0x74 | mark]
-      case let plain where plain < 0x20 || plain == 0x7F:
-        let digits = String(plain, radix: 16)
-        let spelled = "\\x" + (digits.count < 2 ? "0" : "") + digits
-        units += spelled.unicodeScalars.map { $0.value | mark }
-      default: units.append(unit)
+      case 0x20..<0x7F: units.append(unit)
+      case let plain:
+        if plain >= 0xA1, Unicode.Scalar(plain)?.properties.isPythonPrintable ?? false {
+          units.append(unit)
+        } else {
+          units += Self.escape(plain).unicodeScalars.map { $0.value | mark }
+        }
       }
     }
     return TemplateText(units: units + [quote])
   }
 
+  /// `\x85`, `\u200b`, `\U000e0001`.
+  static func escape(_ unit: UInt32) -> String {
+    let (letter, width) = unit <= 0xFF ? ("x", 2) : unit <= 0xFFFF ? ("u", 4) : ("U", 8)
+    let digits = String(unit, radix: 16)
+    return "\\" + letter + String(repeating: "0", count: width - digits.count) + digits
+  }
+
   // MARK: Elements and members
 
-  /// What a loop over the value would see.
+  /// What a loop over the value would see. An iterator has given its elements then.
   func elements(of value: Inner, doing what: String) throws(TemplateError) -> [Inner] {
     switch value {
-    case .list(let list): return list.items
+    case .list(let list):
+      guard list.kind == .iterator else { return list.items }
+      defer { list.items = [] }
+      return list.items
     case .dictionary(let dictionary): return dictionary.keys
     case .text(let text):
       try spend(text.count * 8)
@@ -93,18 +143,58 @@ extension TemplateInterpreter {
 
   /// `value.name`: methods win over keys, as in Python.
   func attribute(_ name: String, of value: Inner) throws(TemplateError) -> Inner {
+    if let found = try ownAttribute(name, of: value) { return found }
+    if case .dictionary(let dictionary) = value {
+      return dictionary[.text(TemplateText(name).units)] ?? .undefined(name)
+    }
+    return .undefined(name)
+  }
+
+  /// An attribute without a look at the keys of a mapping; nil when there is none.
+  func ownAttribute(_ name: String, of value: Inner) throws(TemplateError) -> Inner? {
     switch value {
     case .undefined(let missing):
       throw failure("'\(missing)' is undefined, so it has no '\(name)'")
-    case .dictionary(let dictionary):
-      if TemplateMethods.ofMappings.contains(name) { return .method(value, name) }
-      return dictionary[.text(TemplateText(name).units)] ?? .undefined(name)
-    case .namespace(let dictionary):
-      return dictionary[.text(TemplateText(name).units)] ?? .undefined(name)
-    case .loop(let loop):
-      return try attribute(name, of: loop)
-    default:
-      return TemplateMethods.names(of: value).contains(name) ? .method(value, name) : .undefined(name)
+    case .namespace(let dictionary): return dictionary[.text(TemplateText(name).units)]
+    case .loop(let loop): return try attribute(name, of: loop)
+    case .macro(let macro): return attribute(name, of: macro)
+    case .turns(let turns) where name == "current" && !turns.isJoiner: return turns.values[turns.place]
+    case .list(let list) where list.kind == .group && (name == "grouper" || name == "list"):
+      return list.items[name == "list" ? 1 : 0]
+    case .list(let list) where ["start", "stop", "step"].contains(name):
+      if case .range(let from, let to, let by) = list.kind {
+        return .int(name == "start" ? from : name == "stop" ? to : by)
+      }
+    case .int, .big, .bool, .double:
+      if let part = numberAttribute(name, of: value) { return part }
+    default: break
+    }
+    return TemplateMethods.contain(name, of: value) ? .method(value, name) : nil
+  }
+
+  private func numberAttribute(_ name: String, of value: Inner) -> Inner? {
+    let isDouble = if case .double = value { true } else { false }
+    let whole: Inner = if case .bool(let flag) = value { .int(flag ? 1 : 0) } else { value }
+    switch name {
+    case "real": return whole
+    case "imag": return isDouble ? .double(0) : .int(0)
+    case "numerator": return isDouble ? nil : whole
+    case "denominator": return isDouble ? nil : .int(1)
+    default: return nil
+    }
+  }
+
+  private func attribute(_ name: String, of macro: TemplateMacro) -> Inner? {
+    let definition = macro.definition
+    switch name {
+    case "name": return definition.name.map { .text(TemplateText($0)) } ?? TemplateInner.none
+    case "arguments":
+      return .list(
+        TemplateList(definition.parameters.map { .text(TemplateText($0.name)) }, .tuple))
+    case "catch_varargs": return .bool(definition.readsVarargs)
+    case "catch_kwargs": return .bool(definition.readsKwargs)
+    case "caller": return .bool(definition.readsCaller)
+    default: return nil
     }
   }
 
@@ -115,14 +205,21 @@ extension TemplateInterpreter {
       throw failure("'\(missing)' is undefined, so it has no members")
     case .dictionary(let dictionary):
       if let key = key.key, let found = dictionary[key] { return found }
-    case .list(let list):
+    case .list(let list) where list.isIndexed:
       if let place = index(key, count: list.items.count) { return list.items[place] }
     case .text(let text):
-      if let place = index(key, count: text.count) { return .text(TemplateText(units: [text.units[place]])) }
+      if let place = index(key, count: text.count) {
+        var character = TemplateText(units: [text.units[place]])
+        character.isMarkup = text.isMarkup
+        return .text(character)
+      }
     default: break
     }
-    guard case .text(let name) = key else { return .undefined(try text(of: key).string) }
-    return try attribute(name.string, of: value)
+    guard case .text(let name) = key else {
+      if case .text = value { return .undefined("an element of a text") }
+      return .undefined("a member of \(value.kind)")
+    }
+    return try ownAttribute(name.string, of: value) ?? .undefined(name.string)
   }
 
   private func index(_ key: Inner, count: Int) -> Int? {
@@ -136,7 +233,7 @@ extension TemplateInterpreter {
     return place >= -count ? place + count : nil
   }
 
-  private func attribute(_ name: String, of loop: TemplateLoop) throws(TemplateError) -> Inner {
+  private func attribute(_ name: String, of loop: TemplateLoop) throws(TemplateError) -> Inner? {
     let count = loop.items.count
     switch name {
     case "index": return .int(loop.place + 1)
@@ -151,75 +248,89 @@ extension TemplateInterpreter {
     case "previtem": return loop.place > 0 ? loop.items[loop.place - 1] : .undefined("loop.previtem")
     case "nextitem": return loop.place + 1 < count ? loop.items[loop.place + 1] : .undefined("loop.nextitem")
     case "cycle", "changed": return .method(.loop(loop), name)
-    default: return .undefined("loop.\(name)")
+    default: return nil
     }
   }
 
+  /// `value[from:to:step]`.
   func slice(_ value: Inner, from: Int?, to: Int?, step: Int) throws(TemplateError) -> Inner {
-    guard step != 0 else { throw failure("the step of a slice is 0") }
     switch value {
     case .text(let text):
+      guard step != 0 else { throw failure("the step of a slice is 0") }
       let places = Self.places(text.count, from: from, to: to, step: step)
       try spend(places.count)
-      return .text(TemplateText(units: places.map { text.units[$0] }))
-    case .list(let list):
+      var part = TemplateText(units: places.map { text.units[$0] })
+      part.isMarkup = text.isMarkup
+      return .text(part)
+    case .list(let list) where list.isIndexed:
+      guard step != 0 else { throw failure("the step of a slice is 0") }
       let places = Self.places(list.items.count, from: from, to: to, step: step)
-      return try makeList(places.map { list.items[$0] }, isTuple: list.isTuple)
+      let kind = list.kind == .group ? TemplateList.Kind.tuple : list.kind
+      return try makeList(places.map { list.items[$0] }, Self.sliced(kind, places, list, from, to, step))
     case .undefined(let name): throw failure("'\(name)' is undefined and cannot be sliced")
     default: throw failure("\(value.kind) cannot be sliced")
     }
   }
 
+  /// A slice of a range is a range again, with bounds of its own.
+  private static func sliced(
+    _ kind: TemplateList.Kind, _ places: [Int], _ list: TemplateList, _ from: Int?, _ to: Int?, _ step: Int
+  ) -> TemplateList.Kind {
+    guard case .range(let start, _, let by) = kind else { return kind }
+    let bounds = Self.bounds(list.items.count, from: from, to: to, step: step)
+    func value(_ place: Int) -> Int { start &+ place &* by }
+    return .range(from: value(bounds.start), to: value(bounds.end), by: by &* step)
+  }
+
   /// Python's slice indices, all within 0..<count.
   static func places(_ count: Int, from: Int?, to: Int?, step: Int) -> [Int] {
+    let (start, end) = bounds(count, from: from, to: to, step: step)
+    return Array(stride(from: start, to: end, by: step))
+  }
+
+  private static func bounds(_ count: Int, from: Int?, to: Int?, step: Int) -> (start: Int, end: Int) {
     func clamped(_ bound: Int, low: Int, high: Int) -> Int {
       let place = bound < 0 ? max(bound, -count - 1) + count : bound
       return min(max(place, low), high)
     }
     if step > 0 {
-      let start = clamped(from ?? 0, low: 0, high: count)
-      let end = clamped(to ?? count, low: 0, high: count)
-      return Array(stride(from: start, to: end, by: step))
+      return (clamped(from ?? 0, low: 0, high: count), clamped(to ?? count, low: 0, high: count))
     }
-    let start = from.map { clamped($0, low: -1, high: count - 1) } ?? count - 1
-    let end = to.map { clamped($0, low: -1, high: count - 1) } ?? -1
-    return Array(stride(from: start, to: end, by: step))
+    return (
+      from.map { clamped($0, low: -1, high: count - 1) } ?? count - 1,
+      to.map { clamped($0, low: -1, high: count - 1) } ?? -1
+    )
   }
 
   // MARK: Arithmetic
 
   func negated(_ value: Inner) throws(TemplateError) -> Inner {
-    switch value {
-    case .int(let value): return try whole(0.subtractingReportingOverflow(value))
-    case .bool(let value): return .int(value ? -1 : 0)
-    case .double(let value): return .double(-value)
-    default: throw failure("'-' wants a number, found \(value.kind)")
-    }
+    if case .double(let value) = value { return .double(-value) }
+    guard let whole = integer(value) else { throw failure("'-' wants a number, found \(value.kind)") }
+    return .whole(-whole)
   }
 
   func positive(_ value: Inner) throws(TemplateError) -> Inner {
     switch value {
-    case .int, .double: return value
+    case .int, .big, .double: return value
     case .bool(let value): return .int(value ? 1 : 0)
     default: throw failure("'+' wants a number, found \(value.kind)")
     }
   }
 
-  private func whole(_ result: (partialValue: Int, overflow: Bool)) throws(TemplateError) -> Inner {
-    guard !result.overflow else { throw failure("a number is larger than \(Int.max)") }
-    return .int(result.partialValue)
-  }
-
+  /// As a double; nil for what is no number, and for what is too large.
   func number(_ value: Inner) -> Double? {
     switch value {
     case .int(let value): Double(value)
+    case .big(let value): value.double
     case .double(let value): value
     case .bool(let value): value ? 1 : 0
     default: nil
     }
   }
 
-  private func wholeNumber(_ value: Inner) -> Int? {
+  /// As a small whole number.
+  func wholeNumber(_ value: Inner) -> Int? {
     switch value {
     case .int(let value): value
     case .bool(let value): value ? 1 : 0
@@ -227,76 +338,130 @@ extension TemplateInterpreter {
     }
   }
 
+  /// As a whole number of any size.
+  func integer(_ value: Inner) -> TemplateInteger? {
+    switch value {
+    case .int(let value): TemplateInteger(value)
+    case .big(let value): value
+    case .bool(let value): TemplateInteger(value ? 1 : 0)
+    default: nil
+    }
+  }
+
   func apply(
     _ operation: TemplateSyntax.Operator, _ left: Inner, _ right: Inner
   ) throws(TemplateError) -> Inner {
-    if let a = wholeNumber(left), let b = wholeNumber(right) { return try apply(operation, a, b) }
+    if let a = wholeNumber(left), let b = wholeNumber(right), let value = small(operation, a, b) {
+      return value
+    }
+    if let a = integer(left), let b = integer(right) { return try apply(operation, a, b) }
     if let a = number(left), let b = number(right) { return .double(try apply(operation, a, b)) }
     switch (operation, left, right) {
     case (.add, .text(let a), .text(let b)):
       try spend(a.count + b.count)
-      return .text(a + b)
-    case (.add, .list(let a), .list(let b)) where a.isTuple == b.isTuple:
-      return try makeList(a.items + b.items, isTuple: a.isTuple)
-    case (.multiply, .text(let text), .int(let times)), (.multiply, .int(let times), .text(let text)):
+      guard a.isMarkup || b.isMarkup else { return .text(a + b) }
+      var sum = try escaped(a) + escaped(b)
+      sum.isMarkup = true
+      return .text(sum)
+    case (.add, .list(let a), .list(let b))
+    where a.kind == b.kind && a.kind == .list || a.isTuple && b.isTuple:
+      return try makeList(a.items + b.items, a.isTuple ? .tuple : .list)
+    case (.multiply, .text(var text), let times), (.multiply, let times, .text(var text)):
+      guard let times = wholeNumber(times) else { break }
       let (total, overflow) = text.count.multipliedReportingOverflow(by: max(times, 0))
       try spend(overflow ? .max : total)
-      return .text(TemplateText(units: Array(repeatElement(text.units, count: max(times, 0)).joined())))
-    case (.multiply, .list(let list), .int(let times)), (.multiply, .int(let times), .list(let list)):
+      // Nothing repeated costs nothing, and must not be counted out.
+      if !text.isEmpty { text.units = Array(repeatElement(text.units, count: max(times, 0)).joined()) }
+      return .text(text)
+    case (.multiply, .list(let list), let times), (.multiply, let times, .list(let list)):
+      guard list.kind == .list || list.isTuple, let times = wholeNumber(times) else { break }
       let (total, overflow) = list.items.count.multipliedReportingOverflow(by: max(times, 0))
       try spend(overflow ? .max : total.multipliedReportingOverflow(by: 8).overflow ? .max : total * 8)
-      let items = Array(repeatElement(list.items, count: max(times, 0)).joined())
-      return .list(TemplateList(items, isTuple: list.isTuple, rank: list.rank))
+      let items =
+        list.items.isEmpty ? [] : Array(repeatElement(list.items, count: max(times, 0)).joined())
+      return .list(TemplateList(items, list.isTuple ? .tuple : .list, rank: list.rank))
     case (.remainder, .text(let format), _):
       return .text(try printf(format, right))
-    default:
-      for side in [left, right] {
-        if case .undefined(let name) = side {
-          throw failure("'\(name)' is undefined and cannot be used with '\(operation.rawValue)'")
-        }
-      }
-      throw failure("'\(operation.rawValue)' cannot join \(left.kind) and \(right.kind)")
+    default: break
     }
+    for side in [left, right] {
+      if case .undefined(let name) = side {
+        throw failure("'\(name)' is undefined and cannot be used with '\(operation.rawValue)'")
+      }
+    }
+    if integer(left) != nil || integer(right) != nil, number(left) == nil || number(right) == nil {
+      if case .big = left { throw failure("a number is too large for '\(operation.rawValue)'") }
+      if case .big = right { throw failure("a number is too large for '\(operation.rawValue)'") }
+    }
+    throw failure("'\(operation.rawValue)' cannot join \(left.kind) and \(right.kind)")
   }
 
-  private func apply(_ operation: TemplateSyntax.Operator, _ a: Int, _ b: Int) throws(TemplateError) -> Inner
-  {
+  /// What needs no more than 64 bits; nil where it does.
+  private func small(_ operation: TemplateSyntax.Operator, _ a: Int, _ b: Int) -> Inner? {
+    let result: (partialValue: Int, overflow: Bool)
     switch operation {
-    case .add: return try whole(a.addingReportingOverflow(b))
-    case .subtract: return try whole(a.subtractingReportingOverflow(b))
-    case .multiply: return try whole(a.multipliedReportingOverflow(by: b))
-    case .divide:
-      guard b != 0 else { throw failure("division by zero") }
-      return .double(Double(a) / Double(b))
-    case .floorDivide, .remainder:
-      guard b != 0 else { throw failure("division by zero") }
-      let (quotient, overflow) = a.dividedReportingOverflow(by: b)
-      guard !overflow else { throw failure("a number is larger than \(Int.max)") }
-      let remainder = a.remainderReportingOverflow(dividingBy: b).partialValue
-      let isBelow = remainder != 0 && (remainder < 0) != (b < 0)
-      // Python rounds towards minus infinity; the sum cannot overflow, for the signs differ.
-      return .int(
-        operation == .remainder ? (isBelow ? remainder + b : remainder) : (isBelow ? quotient - 1 : quotient))
-    case .power:
-      guard b >= 0 else { return .double(pow(Double(a), Double(b))) }
-      var result = 1
-      var base = a
-      var exponent = b
-      while exponent > 0 {
-        try step()
-        if exponent & 1 == 1 {
-          let (product, overflow) = result.multipliedReportingOverflow(by: base)
-          guard !overflow else { throw failure("a number is larger than \(Int.max)") }
-          result = product
-        }
-        exponent >>= 1
-        guard exponent > 0 else { break }
-        let (square, overflow) = base.multipliedReportingOverflow(by: base)
-        guard !overflow else { throw failure("a number is larger than \(Int.max)") }
-        base = square
-      }
-      return .int(result)
+    case .add: result = a.addingReportingOverflow(b)
+    case .subtract: result = a.subtractingReportingOverflow(b)
+    case .multiply: result = a.multipliedReportingOverflow(by: b)
+    case .divide, .floorDivide, .remainder, .power: return nil
     }
+    return result.overflow ? nil : .int(result.partialValue)
+  }
+
+  private func apply(
+    _ operation: TemplateSyntax.Operator, _ a: TemplateInteger, _ b: TemplateInteger
+  ) throws(TemplateError) -> Inner {
+    try step((a.limbs.count + 1) * (b.limbs.count + 1))
+    let result: TemplateInteger
+    switch operation {
+    case .add: result = a + b
+    case .subtract: result = a - b
+    case .multiply: result = a * b
+    case .divide, .floorDivide, .remainder:
+      guard !b.isZero else { throw failure("division by zero") }
+      if operation == .divide {
+        guard let ratio = a.ratio(by: b) else { throw failure("a quotient is too large for a float") }
+        return .double(ratio)
+      }
+      try step(a.bitCount * b.limbs.count >> 5)
+      let (quotient, rest) = a.divided(by: b)
+      result = operation == .remainder ? rest : quotient
+    case .power:
+      guard !b.isNegative else {
+        guard !a.isZero else { throw failure("0 cannot be raised to a negative power") }
+        guard let base = a.double, let exponent = b.double else { throw failure("a power is too large") }
+        return .double(pow(base, exponent))
+      }
+      result = try power(a, b)
+    }
+    return .whole(try bounded(result))
+  }
+
+  private func bounded(_ value: TemplateInteger) throws(TemplateError) -> TemplateInteger {
+    guard value.bitCount <= TemplateInteger.mostBits else {
+      throw failure("a number has more than 4300 digits")
+    }
+    return value
+  }
+
+  private func power(_ base: TemplateInteger, _ exponent: TemplateInteger) throws(TemplateError)
+    -> TemplateInteger
+  {
+    if base.bitCount <= 1 {
+      return base.isNegative && exponent.isEven || exponent.isZero ? TemplateInteger(1) : base
+    }
+    guard var rest = exponent.int, rest <= TemplateInteger.mostBits else {
+      throw failure("a number has more than 4300 digits")
+    }
+    var result = TemplateInteger(1)
+    var square = base
+    while rest > 0 {
+      try step(square.limbs.count * square.limbs.count + 1)
+      if rest & 1 == 1 { result = try bounded(result * square) }
+      rest >>= 1
+      if rest > 0 { square = try bounded(square * square) }
+    }
+    return result
   }
 
   private func apply(_ operation: TemplateSyntax.Operator, _ a: Double, _ b: Double) throws(TemplateError)
@@ -306,12 +471,35 @@ extension TemplateInterpreter {
     case .add: return a + b
     case .subtract: return a - b
     case .multiply: return a * b
-    case .power: return pow(a, b)
+    case .power:
+      if a == 0, b < 0 { throw failure("0 cannot be raised to a negative power") }
+      if a < 0, a.isFinite, b.isFinite, b != b.rounded() {
+        throw TemplateError.unsupported(line: line, "a power that is a complex number")
+      }
+      let power = pow(a, b)
+      guard power.isFinite || !a.isFinite || !b.isFinite else {
+        throw failure("a power is too large for a float")
+      }
+      return power
     case .divide, .floorDivide, .remainder:
       guard b != 0 else { throw failure("division by zero") }
       if operation == .divide { return a / b }
-      let quotient = (a / b).rounded(.down)
-      return operation == .floorDivide ? quotient : a - quotient * b
+      // As CPython's float_divmod: the remainder has the divisor's sign, the quotient is rounded
+      // down once.
+      var rest = fmod(a, b)
+      var quotient = (a - rest) / b
+      if rest != 0 {
+        if (b < 0) != (rest < 0) {
+          rest += b
+          quotient -= 1
+        }
+      } else {
+        rest = copysign(0, b)
+      }
+      if operation == .remainder { return rest }
+      guard quotient != 0 else { return copysign(0, a / b) }
+      let floor = quotient.rounded(.down)
+      return quotient - floor > 0.5 ? floor + 1 : floor
     }
   }
 
@@ -326,7 +514,7 @@ extension TemplateInterpreter {
     case .less: try isLess(left, right)
     case .greater: try isLess(right, left)
     case .lessOrEqual: try isLess(left, right) ? true : try isEqual(left, right)
-    case .greaterOrEqual: try isLess(right, left) ? true : try isEqual(left, right)
+    case .greaterOrEqual: try isLess(right, left) ? true : try isEqual(right, left)
     case .contained: try contains(right, left)
     case .notContained: !(try contains(right, left))
     }
@@ -341,7 +529,14 @@ extension TemplateInterpreter {
       return a == b
     case (.int(let a), .int(let b)): return a == b
     case (.list(let a), .list(let b)):
-      guard a.isTuple == b.isTuple, a.items.count == b.items.count else { return false }
+      if a === b { return true }
+      switch (a.kind, b.kind) {
+      case (.list, .list), (.range, .range): break
+      case (.tuple, .tuple), (.group, .group), (.tuple, .group), (.group, .tuple): break
+      case (.keys, .keys), (.items, .items): return try sameElements(a.items, b.items)
+      default: return false
+      }
+      guard a.items.count == b.items.count else { return false }
       return try deeper { () throws(TemplateError) in
         for (x, y) in zip(a.items, b.items) where !(try isEqual(x, y)) { return false }
         return true
@@ -355,10 +550,56 @@ extension TemplateInterpreter {
         return true
       }
     case (.namespace(let a), .namespace(let b)): return a === b
-    default:
-      guard let a = number(left), let b = number(right) else { return false }
-      return a == b
+    case (.loop(let a), .loop(let b)): return a === b
+    case (.macro(let a), .macro(let b)): return a === b
+    case (.turns(let a), .turns(let b)): return a === b
+    case (.function(let a), .function(let b)): return a == b
+    default: return order(left, right) == .same
     }
+  }
+
+  /// Views of mappings compare as sets.
+  private func sameElements(_ a: [Inner], _ b: [Inner]) throws(TemplateError) -> Bool {
+    guard a.count == b.count else { return false }
+    for item in a {
+      var isThere = false
+      for other in b where !isThere { isThere = try isEqual(item, other) }
+      guard isThere else { return false }
+    }
+    return true
+  }
+
+  private enum Order { case less, same, greater, none }
+
+  /// How two numbers stand to each other, exactly: a double is not rounded to a whole number's
+  /// neighbour.
+  private func order(_ left: Inner, _ right: Inner) -> Order {
+    if let a = integer(left), let b = integer(right) { return a == b ? .same : a < b ? .less : .greater }
+    switch (left, right) {
+    case (.double(let a), .double(let b)): return a == b ? .same : a < b ? .less : a > b ? .greater : .none
+    case (.double(let a), _):
+      guard let b = integer(right) else { return .none }
+      switch order(b, a) {
+      case .less: return .greater
+      case .greater: return .less
+      case let order: return order
+      }
+    case (_, .double(let b)): return integer(left).map { order($0, b) } ?? .none
+    default: return .none
+    }
+  }
+
+  private func order(_ a: TemplateInteger, _ b: Double) -> Order {
+    guard !b.isNaN else { return .none }
+    guard let whole = TemplateInteger(b) else { return b < 0 ? .greater : .less }
+    if whole != a { return a < whole ? .less : .greater }
+    let fraction = b - b.rounded(.towardZero)
+    return fraction == 0 ? .same : fraction > 0 ? .less : .greater
+  }
+
+  private func isNumber(_ value: Inner) -> Bool {
+    if case .double = value { return true }
+    return integer(value) != nil
   }
 
   func isLess(_ left: Inner, _ right: Inner) throws(TemplateError) -> Bool {
@@ -368,16 +609,16 @@ extension TemplateInterpreter {
       try step(min(a.count, b.count) >> 4)
       return a < b
     case (.int(let a), .int(let b)): return a < b
-    case (.list(let a), .list(let b)) where a.isTuple == b.isTuple:
+    case (.list(let a), .list(let b)) where a.kind == .list && b.kind == .list || a.isTuple && b.isTuple:
       return try deeper { () throws(TemplateError) in
         for (x, y) in zip(a.items, b.items) where !(try isEqual(x, y)) { return try isLess(x, y) }
         return a.items.count < b.items.count
       }
     default:
-      guard let a = number(left), let b = number(right) else {
+      guard isNumber(left), isNumber(right) else {
         throw failure("\(left.kind) and \(right.kind) have no order")
       }
-      return a < b
+      return order(left, right) == .less
     }
   }
 
@@ -390,10 +631,10 @@ extension TemplateInterpreter {
       try payForSearch(of: needle, in: text)
       return text.firstIndex(of: needle) != nil
     case .list(let list):
-      for item in list.items where try isEqual(item, part) { return true }
+      for item in try elements(of: .list(list), doing: "search") where try isEqual(item, part) { return true }
       return false
     case .dictionary(let dictionary):
-      guard let key = part.key else { return false }
+      guard let key = part.key else { throw failure("\(part.kind) cannot be a key of a mapping") }
       return dictionary[key] != nil
     case .undefined: return false
     default: throw failure("'in' wants a text, list or mapping, found \(whole.kind)")
@@ -405,90 +646,12 @@ extension TemplateInterpreter {
     let (product, overflow) = text.count.multipliedReportingOverflow(by: max(needle.count >> 4, 1))
     try step(overflow ? limits.steps + 1 : product >> 4)
   }
-
-  // MARK: Formats
-
-  /// Python's `%` with a text on the left: %s %r %d %i %f %x %%, with width and precision.
-  private func printf(_ format: TemplateText, _ value: Inner) throws(TemplateError) -> TemplateText {
-    var values: [Inner]
-    if case .list(let list) = value, list.isTuple { values = list.items } else { values = [value] }
-    var units: [UInt32] = []
-    var at = 0
-    let plain = format.plain
-    while at < plain.count {
-      guard plain[at] == 0x25 else {
-        units.append(format.units[at])
-        at += 1
-        continue
-      }
-      at += 1
-      var width = 0
-      var precision: Int?
-      let pads = at < plain.count && plain[at] == 0x30
-      while at < plain.count, plain[at] >= 0x30, plain[at] <= 0x39 {
-        width = min(width * 10 + Int(plain[at] - 0x30), 10_000)
-        at += 1
-      }
-      if at < plain.count, plain[at] == 0x2E {
-        at += 1
-        var digits = 0
-        while at < plain.count, plain[at] >= 0x30, plain[at] <= 0x39 {
-          digits = min(digits * 10 + Int(plain[at] - 0x30), 100)
-          at += 1
-        }
-        precision = digits
-      }
-      guard at < plain.count, let kind = Unicode.Scalar(plain[at]) else {
-        throw failure("a format ends after '%'")
-      }
-      at += 1
-      if kind == "%" {
-        units.append(0x25)
-        continue
-      }
-      guard !values.isEmpty else { throw failure("a format wants more values than there are") }
-      let argument = values.removeFirst()
-      var part: TemplateText
-      switch kind {
-      case "s": part = try text(of: argument)
-      case "r": part = try representation(of: argument)
-      case "d", "i":
-        guard let number = number(argument), let whole = Int(exactly: number.rounded(.towardZero)) else {
-          throw failure("'%\(kind)' wants a number, found \(argument.kind)")
-        }
-        part = TemplateText(String(whole))
-      case "x":
-        guard let whole = wholeNumber(argument) else {
-          throw failure("'%x' wants a whole number, found \(argument.kind)")
-        }
-        part = TemplateText(String(whole, radix: 16))
-      case "f":
-        guard let number = number(argument) else {
-          throw failure("'%f' wants a number, found \(argument.kind)")
-        }
-        part = TemplateText(String(format: "%.\(precision ?? 6)f", number))
-      default: throw TemplateError.unsupported(line: line, "the format '%\(kind.escaped(asASCII: false))'")
-      }
-      if kind == "s", let precision { part = part.slice(0..<precision) }
-      try spend(part.count + width)
-      let padding = max(width - part.count, 0)
-      if pads, kind != "s", kind != "r" {
-        let sign = part.units.first == 0x2D ? 1 : 0
-        part.units.insert(contentsOf: repeatElement(0x30, count: padding), at: sign)
-      } else {
-        part.units.insert(contentsOf: repeatElement(0x20, count: padding), at: 0)
-      }
-      units += part.units
-    }
-    guard values.isEmpty else { throw failure("a format wants fewer values than there are") }
-    try spend(units.count)
-    return TemplateText(units: units)
-  }
 }
 
 /// Numbers as Python spells them.
 enum TemplateNumber {
-  /// Python's `repr` of a float: the shortest digits that read back, an exponent below 1e-4 and from 1e16.
+  /// Python's `repr` of a float: the shortest digits that read back, an exponent below 1e-4 and
+  /// from 1e16.
   static func spelling(of value: Double) -> String {
     if value.isNaN { return "nan" }
     if value.isInfinite { return value < 0 ? "-inf" : "inf" }

@@ -13,6 +13,8 @@ struct TemplateParser {
   private var nesting = 0
   private let stack = TemplateStack()
   private var loops = 0
+  /// Names that the macros around the cursor read, the innermost last.
+  private var reads: [Set<String>] = []
   private static let mostNested = 100
   private static let highest = 250
 
@@ -134,17 +136,12 @@ struct TemplateParser {
     case "macro":
       let macro = try expectName("the name of a macro")
       let parameters = try signature()
-      result = [
-        .macro(
-          macro, parameters,
-          try withoutLoop { (p) throws(TemplateError) in try p.block("macro", until: "endmacro") })
-      ]
+      result = [.macro(try self.macro(macro, parameters, "macro", until: "endmacro"))]
     case "call":
       let parameters = isSymbol("(") ? try signature() : []
       let call = try expression()
       guard case .call = call.kind else { throw .syntax(line: start, "'call' wants a call of a macro") }
-      let body = try withoutLoop { (p) throws(TemplateError) in try p.block("call", until: "endcall") }
-      result = [.callBlock(call, parameters, body)]
+      result = [.callBlock(call, try macro(nil, parameters, "call", until: "endcall"))]
     case "filter":
       let filter = try filters(of: nil, first: true)
       result = [.filterBlock(filter, try block("filter", until: "endfilter"))]
@@ -180,6 +177,18 @@ struct TemplateParser {
     return try work(&self)
   }
 
+  /// The body of a macro, and which of the values that are handed to macros it reads.
+  private mutating func macro(
+    _ name: String?, _ parameters: [TemplateSyntax.Parameter], _ word: String, until end: String
+  ) throws(TemplateError) -> TemplateSyntax.Macro {
+    reads.append([])
+    let body = try withoutLoop { (p) throws(TemplateError) in try p.block(word, until: end) }
+    let names = reads.popLast() ?? []
+    // A macro around this one closes over what this one reads.
+    if let outer = reads.indices.last { reads[outer].formUnion(names) }
+    return TemplateSyntax.Macro(name: name, parameters: parameters, body: body, reads: names)
+  }
+
   private mutating func conditional() throws(TemplateError) -> Statement {
     var branches: [(Expression, [Statement])] = []
     while true {
@@ -195,6 +204,7 @@ struct TemplateParser {
 
   private mutating func loop(line: Int) throws(TemplateError) -> Statement {
     let target = try assignmentTarget(allowingAttribute: false)
+    if case .name("loop") = target { throw .syntax(line: line, "a for block cannot assign to 'loop'") }
     guard skip(name: "in") else { throw unexpected(wanted: "'in'") }
     let over = try tuple(conditional: false, until: "recursive")
     let condition = skip(name: "if") ? try expression() : nil
@@ -265,6 +275,9 @@ struct TemplateParser {
       if !parameters.isEmpty { try expect(",") }
       if isSymbol(")") { break }
       let name = try expectName("the name of a parameter")
+      guard isSymbol("=") || parameters.last?.value == nil else {
+        throw .syntax(line: line, "the parameter '\(name)' without a value follows one with a value")
+      }
       parameters.append(TemplateSyntax.Parameter(name: name, value: skip("=") ? try expression() : nil))
     }
     try expect(")")
@@ -453,6 +466,9 @@ struct TemplateParser {
       case "none", "None": return try make(.constant(.none), [], line: start)
       case "and", "or", "not", "in", "is", "if", "else", "elif":
         throw .syntax(line: start, "found '\(name)', wanted a value")
+      case "varargs", "kwargs", "caller":
+        if let inner = reads.indices.last { reads[inner].insert(name) }
+        return try make(.name(name), [], line: start)
       default: return try make(.name(name), [], line: start)
       }
     case .string(var text):
@@ -464,7 +480,7 @@ struct TemplateParser {
       return try make(.constant(.text(text)), [], line: start)
     case .int(let value):
       advance()
-      return try make(.constant(.int(value)), [], line: start)
+      return try make(.constant(value.int.map { .int($0) } ?? .big(value)), [], line: start)
     case .double(let value):
       advance()
       return try make(.constant(.double(value)), [], line: start)
@@ -509,7 +525,7 @@ struct TemplateParser {
         advance()
         if case .int(let index) = current.kind {
           advance()
-          let key = try make(.constant(.int(index)), [], line: line)
+          let key = try make(.constant(index.int.map { .int($0) } ?? .big(index)), [], line: line)
           value = try make(.item(value, key), [value], line: line)
         } else {
           value = try make(.attribute(value, try expectName("the name of an attribute")), [value], line: line)
@@ -530,6 +546,7 @@ struct TemplateParser {
   private mutating func subscripted(_ value: Expression, line: Int) throws(TemplateError) -> Expression {
     var bounds: [Expression?] = [nil, nil, nil]
     var place = 0
+    var keys: [Expression] = []
     while true {
       if isSymbol(":") {
         advance()
@@ -537,6 +554,10 @@ struct TemplateParser {
         guard place < 3 else { throw .syntax(line: line, "a slice has at most three parts") }
       } else if isSymbol("]") {
         break
+      } else if place == 0, let key = bounds[0], skip(",") {
+        keys.append(key)
+        bounds[0] = nil
+        if isSymbol("]") { break }
       } else {
         guard bounds[place] == nil else { throw unexpected(wanted: "']' or ':'") }
         bounds[place] = try expression()
@@ -545,6 +566,11 @@ struct TemplateParser {
     if place > 0 {
       return try make(
         .slice(value, from: bounds[0], to: bounds[1], step: bounds[2]), [value] + bounds, line: line)
+    }
+    if !keys.isEmpty {
+      let all = keys + [bounds[0]].compactMap(\.self)
+      let key = try make(.tuple(all), all, line: line)
+      return try make(.item(value, key), [value, key], line: line)
     }
     guard let key = bounds[0] else { throw unexpected(wanted: "an index or a key") }
     return try make(.item(value, key), [value, key], line: line)
@@ -611,7 +637,8 @@ struct TemplateParser {
         try expect("|")
       }
       expectsName = false
-      let name = try expectName("the name of a filter")
+      var name = try expectName("the name of a filter")
+      while skip(".") { name += "." + (try expectName("the name of a filter")) }
       let arguments = isSymbol("(") ? try arguments() : TemplateSyntax.Arguments()
       value = try make(.filter(value, name, arguments), [value] + parts(arguments), line: line)
     }

@@ -17,6 +17,7 @@ enum TemplateSyntax {
     case none
     case bool(Bool)
     case int(Int)
+    case big(TemplateInteger)
     case double(Double)
     case text(String)
   }
@@ -77,6 +78,27 @@ enum TemplateSyntax {
     let value: Expression?
   }
 
+  /// A macro, or the body of a call block, which has no name.
+  final class Macro: Sendable {
+    let name: String?
+    let parameters: [Parameter]
+    let body: [Statement]
+    /// The body reads `varargs`, `kwargs`, `caller`: a macro that does not is given no such values.
+    let readsVarargs: Bool
+    let readsKwargs: Bool
+    let readsCaller: Bool
+    init(
+      name: String?, parameters: [Parameter], body: [Statement], reads names: Set<String>
+    ) {
+      self.name = name
+      self.parameters = parameters
+      self.body = body
+      readsVarargs = names.contains("varargs")
+      readsKwargs = names.contains("kwargs")
+      readsCaller = names.contains("caller") && !parameters.contains { $0.name == "caller" }
+    }
+  }
+
   indirect enum Target: Sendable {
     case name(String)
     case attribute(String, String)
@@ -113,9 +135,9 @@ enum TemplateSyntax {
     case assign(Target, Expression, line: Int)
     /// `{% set x %}...{% endset %}`, the text through the filters.
     case capture(Target, filter: Expression?, [Statement], line: Int)
-    case macro(String, [Parameter], [Statement])
+    case macro(Macro)
     /// `{% call(parameters) macro(...) %}...{% endcall %}`
-    case callBlock(Expression, [Parameter], [Statement])
+    case callBlock(Expression, Macro)
     case filterBlock(Expression, [Statement])
     case with([(Target, Expression)], [Statement], line: Int)
     case evaluate(Expression)

@@ -10,6 +10,8 @@ struct TemplateText {
 
   /// Characters with their marks.
   var units: [UInt32]
+  /// Made by `escape` or `safe`: Python's Markup, which escapes what is added to it.
+  var isMarkup = false
 
   init(units: [UInt32] = []) {
     self.units = units
@@ -203,7 +205,7 @@ extension TemplateText {
       while at < count, Self.isSpace(units[at]) { at += 1 }
       guard at < count else { return parts }
       if limit >= 0, parts.count == limit {
-        parts.append(slice(at..<count).stripped(leading: false, trailing: true))
+        parts.append(slice(at..<count))
         return parts
       }
       let start = at
@@ -212,14 +214,45 @@ extension TemplateText {
     }
   }
 
+  /// Python's `rsplit()`.
+  func splitOnSpaceFromEnd(limit: Int) -> [TemplateText] {
+    var parts: [TemplateText] = []
+    var end = count
+    while true {
+      while end > 0, Self.isSpace(units[end - 1]) { end -= 1 }
+      guard end > 0 else { break }
+      if limit >= 0, parts.count == limit {
+        parts.append(slice(0..<end))
+        break
+      }
+      let high = end
+      while end > 0, !Self.isSpace(units[end - 1]) { end -= 1 }
+      parts.append(slice(end..<high))
+    }
+    return parts.reversed()
+  }
+
   /// The number of parts of `splitOnSpace`.
-  var words: Int {
+  var parts: Int {
     var total = 0
     var wasSpace = true
     for unit in units {
       let isSpace = Self.isSpace(unit)
       if wasSpace, !isSpace { total += 1 }
       wasSpace = isSpace
+    }
+    return total
+  }
+
+  /// Runs of `\w`, as Python's regular expressions have it: letters, numbers and `_`.
+  var words: Int {
+    var total = 0
+    var wasWord = false
+    for unit in units {
+      let scalar = Unicode.Scalar(unit & ~Self.userMark)
+      let isWord = scalar.map { $0 == "_" || $0.properties.isPythonAlphanumeric } ?? false
+      if isWord, !wasWord { total += 1 }
+      wasWord = isWord
     }
     return total
   }
@@ -297,22 +330,90 @@ extension TemplateText {
     return TemplateText(units: result)
   }
 
-  func lowercased() -> TemplateText { mapped { properties, _ in properties.lowercaseMapping } }
+  private func properties(_ place: Int) -> Unicode.Scalar.Properties? {
+    Unicode.Scalar(units[place] & ~Self.userMark)?.properties
+  }
+
+  /// The small letter of a character; a sigma that ends a word is a final one, as in Python.
+  private func lowercase(_ properties: Unicode.Scalar.Properties, _ place: Int) -> String {
+    guard units[place] & ~Self.userMark == 0x3A3 else { return properties.lowercaseMapping }
+    var before = place - 1
+    while before >= 0, self.properties(before)?.isCaseIgnorable ?? false { before -= 1 }
+    guard before >= 0, self.properties(before)?.isCased ?? false else { return "\u{3C3}" }
+    var after = place + 1
+    while after < count, self.properties(after)?.isCaseIgnorable ?? false { after += 1 }
+    return after < count && self.properties(after)?.isCased ?? false ? "\u{3C3}" : "\u{3C2}"
+  }
+
+  func lowercased() -> TemplateText { mapped { lowercase($0, $1) } }
   func uppercased() -> TemplateText { mapped { properties, _ in properties.uppercaseMapping } }
   func capitalized() -> TemplateText {
-    mapped { properties, place in place == 0 ? properties.titlecaseMapping : properties.lowercaseMapping }
+    mapped { properties, place in place == 0 ? properties.titlecaseMapping : lowercase(properties, place) }
   }
-  /// Python's `title`: the first letter of every run of letters.
+  /// Python's `str.title`: the first cased character of every run of them.
   func titled() -> TemplateText {
     var insideWord = false
-    return mapped { properties, _ in
-      defer { insideWord = properties.isAlphabetic }
-      return insideWord ? properties.lowercaseMapping : properties.titlecaseMapping
+    return mapped { properties, place in
+      defer { insideWord = properties.isCased }
+      return insideWord ? lowercase(properties, place) : properties.titlecaseMapping
+    }
+  }
+  /// Jinja's filter `title`, which knows only some borders of words: `[-\s({\[<]+`.
+  func titledByBorders() -> TemplateText {
+    var parts: [UInt32] = []
+    var start = 0
+    while start < count {
+      let isBorder = Self.isTitleBorder(units[start])
+      var end = start + 1
+      while end < count, Self.isTitleBorder(units[end]) == isBorder { end += 1 }
+      parts += slice(start..<start + 1).uppercased().units + slice(start + 1..<end).lowercased().units
+      start = end
+    }
+    return TemplateText(units: parts)
+  }
+  private static func isTitleBorder(_ unit: UInt32) -> Bool {
+    switch unit & ~userMark {
+    case 0x2D, 0x28, 0x7B, 0x5B, 0x3C: true
+    default: isSpace(unit)
+    }
+  }
+  func caseSwapped() -> TemplateText {
+    mapped { properties, place in
+      properties.isUppercase
+        ? lowercase(properties, place)
+        : properties.isLowercase ? properties.uppercaseMapping : String(properties.plain(units[place]))
     }
   }
 
   /// True when there is a character and all of them have the property.
   func all(_ holds: (Unicode.Scalar.Properties) -> Bool) -> Bool {
     !isEmpty && units.allSatisfy { Unicode.Scalar($0 & ~Self.userMark).map { holds($0.properties) } ?? false }
+  }
+}
+
+extension Unicode.Scalar.Properties {
+  /// The character itself, for a mapping that leaves it.
+  fileprivate func plain(_ unit: UInt32) -> Character {
+    Character(Unicode.Scalar(unit & ~TemplateText.userMark) ?? "\u{FFFD}")
+  }
+
+  /// Python's `str.isalpha`: letters by category, not what else Unicode calls alphabetic.
+  var isPythonAlphabetic: Bool {
+    switch generalCategory {
+    case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: true
+    default: false
+    }
+  }
+
+  var isPythonAlphanumeric: Bool { isPythonAlphabetic || numericType != nil }
+
+  /// Python's `str.isprintable`.
+  var isPythonPrintable: Bool {
+    switch generalCategory {
+    case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator,
+      .spaceSeparator:
+      false
+    default: true
+    }
   }
 }

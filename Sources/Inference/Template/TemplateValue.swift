@@ -6,6 +6,8 @@ public enum TemplateValue: Sendable, Equatable {
   case none
   case bool(Bool)
   case int(Int)
+  /// A whole number that has more than 64 bits.
+  case big(TemplateInteger)
   case double(Double)
   case string(String)
   case list([TemplateValue])
@@ -56,18 +58,52 @@ public struct ChatMessage: Sendable, Equatable {
 
 // MARK: - Values inside a rendering
 
-/// A list or tuple; a reference, as in Python, so that `append` is seen by all who hold it.
+/// A list or another thing that can be looped over; a reference, as in Python, so that `append` is seen by all who
+/// hold it.
 final class TemplateList {
+  /// What Python would call it; they print, compare and index differently.
+  enum Kind: Equatable {
+    case list, tuple
+    /// A pair of `groupby`, with the names `grouper` and `list`.
+    case group
+    case range(from: Int, to: Int, by: Int)
+    /// Views of a dictionary.
+    case keys, values, items
+    /// What filters such as `map` give: it is read once, and has neither length nor places.
+    case iterator
+  }
+
   var items: [TemplateInner]
-  let isTuple: Bool
+  let kind: Kind
   /// Levels of containers below this one when it was made; bounds the recursion of whoever walks or frees it.
   var rank: Int
   /// Already noted by the interpreter as a possible part of a cycle.
   var isNoted = false
-  init(_ items: [TemplateInner], isTuple: Bool = false, rank: Int = 1) {
+  init(_ items: [TemplateInner], _ kind: Kind = .list, rank: Int = 1) {
     self.items = items
-    self.isTuple = isTuple
+    self.kind = kind
     self.rank = rank
+  }
+
+  var isTuple: Bool { kind == .tuple || kind == .group }
+  /// True of what has places: `value[0]`.
+  var isIndexed: Bool {
+    switch kind {
+    case .list, .tuple, .group, .range: true
+    case .keys, .values, .items, .iterator: false
+    }
+  }
+
+  var name: String {
+    switch kind {
+    case .list: "a list"
+    case .tuple, .group: "a tuple"
+    case .range: "a range"
+    case .keys: "the keys of a mapping"
+    case .values: "the values of a mapping"
+    case .items: "the items of a mapping"
+    case .iterator: "an iterator"
+    }
   }
 }
 
@@ -75,8 +111,14 @@ final class TemplateList {
 enum TemplateKey: Hashable {
   case text([UInt32])
   case int(Int)
+  case big(TemplateInteger)
   case double(Double)
   case none
+  case undefined
+  case tuple([TemplateKey])
+  case range([Int])
+  /// What is equal to nothing but itself.
+  case object(ObjectIdentifier)
 }
 
 /// A dictionary in order of insertion, or the attributes of a namespace.
@@ -122,18 +164,24 @@ final class TemplateDictionary {
 
 /// A macro with the scope it closes over; `caller` of a call block is one too.
 final class TemplateMacro {
-  let name: String
-  let parameters: [TemplateSyntax.Parameter]
-  let body: [TemplateSyntax.Statement]
+  let definition: TemplateSyntax.Macro
   let scope: TemplateScope
-  init(
-    name: String, parameters: [TemplateSyntax.Parameter], body: [TemplateSyntax.Statement],
-    scope: TemplateScope
-  ) {
-    self.name = name
-    self.parameters = parameters
-    self.body = body
+  init(_ definition: TemplateSyntax.Macro, scope: TemplateScope) {
+    self.definition = definition
     self.scope = scope
+  }
+}
+
+/// What `cycler(...)` and `joiner(...)` give: the values, and how many were taken.
+final class TemplateTurns {
+  let values: [TemplateInner]
+  let isJoiner: Bool
+  let rank: Int
+  var place = 0
+  init(_ values: [TemplateInner], isJoiner: Bool, rank: Int) {
+    self.values = values
+    self.isJoiner = isJoiner
+    self.rank = rank
   }
 }
 
@@ -145,7 +193,10 @@ final class TemplateLoop {
   let recursion: (TemplateSyntax.For, TemplateScope)?
   var place = 0
   var changed: [TemplateInner]?
-  init(items: [TemplateInner], depth: Int, recursion: (TemplateSyntax.For, TemplateScope)?) {
+  /// See TemplateList.rank.
+  var rank: Int
+  init(items: [TemplateInner], depth: Int, rank: Int, recursion: (TemplateSyntax.For, TemplateScope)?) {
+    self.rank = rank
     self.items = items
     self.depth = depth
     self.recursion = recursion
@@ -163,7 +214,7 @@ final class TemplateScope {
 
 /// The functions that a template may call: all there are.
 enum TemplateFunction: String, CaseIterable {
-  case range, namespace, dict
+  case range, namespace, dict, cycler, joiner
   case raiseException = "raise_exception"
   case strftimeNow = "strftime_now"
 }
@@ -175,6 +226,8 @@ enum TemplateInner {
   case none
   case bool(Bool)
   case int(Int)
+  /// A whole number that does not fit `int`.
+  case big(TemplateInteger)
   case double(Double)
   case text(TemplateText)
   case list(TemplateList)
@@ -182,6 +235,7 @@ enum TemplateInner {
   case namespace(TemplateDictionary)
   case loop(TemplateLoop)
   case macro(TemplateMacro)
+  case turns(TemplateTurns)
   case function(TemplateFunction)
   /// A method of a value, not called yet. Only names of the fixed lists in TemplateMethods.swift come to be.
   indirect case method(TemplateInner, String)
@@ -192,13 +246,14 @@ enum TemplateInner {
     case .undefined: "an undefined value"
     case .none: "none"
     case .bool: "a boolean"
-    case .int, .double: "a number"
+    case .int, .big, .double: "a number"
     case .text: "a text"
-    case .list(let list): list.isTuple ? "a tuple" : "a list"
+    case .list(let list): list.name
     case .dictionary: "a mapping"
     case .namespace: "a namespace"
     case .loop: "the loop"
     case .macro: "a macro"
+    case .turns(let turns): turns.isJoiner ? "a joiner" : "a cycler"
     case .function, .method: "a function"
     }
   }
@@ -209,11 +264,12 @@ enum TemplateInner {
     case .undefined, .none: false
     case .bool(let value): value
     case .int(let value): value != 0
+    case .big: true
     case .double(let value): value != 0
     case .text(let text): !text.isEmpty
-    case .list(let list): !list.items.isEmpty
+    case .list(let list): list.kind == .iterator || !list.items.isEmpty
     case .dictionary(let dictionary): dictionary.count > 0
-    case .namespace, .loop, .macro, .function, .method: true
+    case .namespace, .loop, .macro, .turns, .function, .method: true
     }
   }
 
@@ -222,6 +278,9 @@ enum TemplateInner {
     switch self {
     case .list(let list): list.rank
     case .dictionary(let dictionary), .namespace(let dictionary): dictionary.rank
+    case .loop(let loop): loop.rank
+    case .turns(let turns): turns.rank
+    case .method(let value, _): value.rank
     default: 0
     }
   }
@@ -229,12 +288,38 @@ enum TemplateInner {
   /// As a key of a dictionary; nil for what cannot be one.
   var key: TemplateKey? {
     switch self {
-    case .text(let text): .text(text.plain)
-    case .bool(let value): .int(value ? 1 : 0)
-    case .int(let value): .int(value)
-    case .double(let value): Int(exactly: value).map { .int($0) } ?? .double(value)
-    case .none: TemplateKey.none
-    default: nil
+    case .text(let text): return .text(text.plain)
+    case .bool(let value): return .int(value ? 1 : 0)
+    case .int(let value): return .int(value)
+    case .big(let value): return .big(value)
+    case .double(let value):
+      if let whole = Int(exactly: value) { return .int(whole) }
+      if value == value.rounded(), let whole = TemplateInteger(value) { return .big(whole) }
+      return .double(value)
+    case .none: return TemplateKey.none
+    case .undefined: return .undefined
+    case .list(let list) where list.isTuple:
+      var keys: [TemplateKey] = []
+      for item in list.items {
+        guard let key = item.key else { return nil }
+        keys.append(key)
+      }
+      return .tuple(keys)
+    case .list(let list):
+      switch list.kind {
+      case .range:
+        return .range(list.items.compactMap { if case .int(let number) = $0 { number } else { nil } })
+      case .iterator, .values: return .object(ObjectIdentifier(list))
+      default: return nil
+      }
+    case .namespace(let space): return .object(ObjectIdentifier(space))
+    case .loop(let loop): return .object(ObjectIdentifier(loop))
+    case .macro(let macro): return .object(ObjectIdentifier(macro))
+    case .turns(let turns): return .object(ObjectIdentifier(turns))
+    default: return nil
     }
   }
+
+  /// A whole number as it is held: small where it fits.
+  static func whole(_ value: TemplateInteger) -> TemplateInner { value.int.map { .int($0) } ?? .big(value) }
 }
