@@ -89,7 +89,8 @@ enum TemplateSnippets {
   ]
 
   static let methodsOfTexts: [String] = [
-    "capitalize()", "casefold", "center(12)", "center(12, '*')", "center(3)", "count('a')", "count('')",
+    "capitalize()", "casefold()", "casefold() == 'straße'.casefold()", "center(12)", "center(12, '*')",
+    "center(3)", "count('a')", "count('')",
     "count('l', 2)",
     "count('l', 2, 4)", "endswith('c')", "endswith(('c', 'd'))", "endswith('d', 1, 4)", "expandtabs()",
     "expandtabs(4)", "expandtabs(tabsize=0)", "find('l')", "find('l', 4)", "find('', 99)",

@@ -6,6 +6,7 @@ Reads {"mutable": BOOL, "variables": {...}, "snippets": [TEXT, ...]} from standa
 forbids and llama.cpp allows. Exits 77 without jinja2.
 """
 
+import copy
 import json
 import sys
 import traceback
@@ -64,7 +65,9 @@ def main():
     results = []
     for snippet in order["snippets"]:
         try:
-            results.append(["ok", made.from_string(snippet).render(**order.get("variables", {}))])
+            # jinja2's own 'indent' adds a line to a list that it is given.
+            variables = copy.deepcopy(order.get("variables", {}))
+            results.append(["ok", made.from_string(snippet).render(**variables)])
         except Exception as error:
             results.append(["raises", f"{type(error).__name__}: {error}"[:200], line_of(error)])
     json.dump(results, sys.stdout)

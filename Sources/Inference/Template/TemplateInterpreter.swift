@@ -188,7 +188,10 @@ final class TemplateInterpreter {
       try emit(try text(of: value))
     case .filterBlock(let filter, let body):
       let text = try capture { () throws(TemplateError) in try block(body, scope) }
-      try emit(try self.text(of: try evaluate(filter, scope, piped: .text(text))))
+      guard case .text(let result) = try evaluate(filter, scope, piped: .text(text)) else {
+        throw failure("the filters of a filter block want to end in a text")
+      }
+      try emit(result)
     case .with(let values, let body, let line):
       let inner = TemplateScope(parent: scope)
       for (target, expression) in values {

@@ -10,7 +10,7 @@ enum TemplateMethods {
   private static let one = TemplateSignature(["/value"], required: 1)
 
   static let ofTexts: [String: TemplateSignature] = [
-    "capitalize": .none, "center": fill, "count": search, "endswith": search,
+    "capitalize": .none, "casefold": .none, "center": fill, "count": search, "endswith": search,
     "expandtabs": TemplateSignature(["tabsize"]), "find": search, "format_map": one, "index": search,
     "isalnum": .none, "isalpha": .none, "isascii": .none, "isdecimal": .none, "isdigit": .none,
     "isidentifier": .none, "islower": .none, "isnumeric": .none, "isprintable": .none, "isspace": .none,
@@ -145,6 +145,7 @@ extension TemplateInterpreter {
     case "upper": return .text(text.uppercased())
     case "capitalize": return .text(text.capitalized())
     case "title": return .text(text.titled())
+    case "casefold": return .text(text.caseFolded())
     case "swapcase": return .text(text.caseSwapped())
     case "split", "rsplit":
       return try split(text, fromEnd: name == "rsplit", arguments)

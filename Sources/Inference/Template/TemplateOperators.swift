@@ -403,7 +403,17 @@ extension TemplateInterpreter {
     case .add: result = a.addingReportingOverflow(b)
     case .subtract: result = a.subtractingReportingOverflow(b)
     case .multiply: result = a.multipliedReportingOverflow(by: b)
-    case .divide, .floorDivide, .remainder, .power: return nil
+    case .divide:
+      // Exact as doubles, so that the quotient is rounded once.
+      guard b != 0, a.magnitude <= 1 << 53, b.magnitude <= 1 << 53 else { return nil }
+      return .double(Double(a) / Double(b))
+    case .floorDivide, .remainder:
+      guard b > 0 else { return nil }
+      let rest = a % b
+      let isBelow = rest < 0
+      if operation == .remainder { return .int(isBelow ? rest + b : rest) }
+      return .int(isBelow ? a / b - 1 : a / b)
+    case .power: return nil
     }
     return result.overflow ? nil : .int(result.partialValue)
   }

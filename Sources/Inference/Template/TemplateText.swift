@@ -377,6 +377,19 @@ extension TemplateText {
     default: isSpace(unit)
     }
   }
+  /// Python's `casefold`: the full folding of Unicode, which is the small letters of the capitals but
+  /// for a few.
+  func caseFolded() -> TemplateText {
+    mapped { properties, place in
+      switch units[place] & ~Self.userMark {
+      case 0x131: "\u{131}"
+      case 0x1E9E: "ss"
+      // Cherokee folds to its capitals, which are the older ones.
+      case 0x13A0...0x13FF, 0xAB70...0xABBF: properties.uppercaseMapping
+      default: properties.uppercaseMapping.unicodeScalars.map(\.properties.lowercaseMapping).joined()
+      }
+    }
+  }
   func caseSwapped() -> TemplateText {
     mapped { properties, place in
       properties.isUppercase

@@ -11,7 +11,8 @@ extension Command {
     details: """
       MESSAGES.json (or - for standard input) is a list of messages, each with a role and a content, or an object
       with "messages" and more values that the template reads, such as "tools". A template that reads contents only
-      as a text, or only as a list of parts, gets them so, as in 'hotpot serve'.
+      as a text, or only as a list of parts, gets them so, as in 'hotpot serve'. With --template alone no model is
+      read, and bos_token and eos_token are what --bos and --eos say.
       """,
     options: [
       Option("template", letter: "t", value: "FILE", "a Jinja template; else the model's own"),
