@@ -65,7 +65,7 @@ let package = Package(
       name: "load", dependencies: ["CSystem"], path: "Tests/Load", exclude: ["load.py"], swiftSettings: strict
     ),
 
-    tests("InferenceTests", ["Inference", "CKernels", "Fuzzing"]),
+    tests("InferenceTests", ["Inference", "CKernels", "Fuzzing", "ManualPages"]),
     tests("SchedulingTests", ["Scheduling"]),
     // The commands of man/, for tests that run them.
     .target(name: "ManualPages", path: "Tests/ManualPages", swiftSettings: testSettings),

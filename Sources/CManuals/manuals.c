@@ -15,12 +15,16 @@ static const unsigned char hotpot_receipt_5[] = {
 static const unsigned char hotpot_keys_7[] = {
 #embed "../../man/hotpot-keys.7"
 };
+static const unsigned char hotpot_numerics_7[] = {
+#embed "../../man/hotpot-numerics.7"
+};
 
 static const struct manual pages[] = {
     {"hotpot.1", hotpot_1, sizeof hotpot_1},
     {"hotpot-config.5", hotpot_config_5, sizeof hotpot_config_5},
     {"hotpot-receipt.5", hotpot_receipt_5, sizeof hotpot_receipt_5},
     {"hotpot-keys.7", hotpot_keys_7, sizeof hotpot_keys_7},
+    {"hotpot-numerics.7", hotpot_numerics_7, sizeof hotpot_numerics_7},
 };
 
 size_t manuals_count(void) { return sizeof pages / sizeof pages[0]; }
