@@ -3,13 +3,14 @@
 // a queue; text that streams is joined. Start at put and takeAll.
 import Foundation
 import Node
+import Synchronization
 import Terminal
 
 final class Mailbox: Sendable {
   /// Readable while something waits.
   let descriptor: Int32
   private let writer: Int32
-  private let state = Locked(State())
+  private let state = Mutex(State())
 
   private struct State {
     var snapshot: NodeSnapshot?
@@ -38,7 +39,7 @@ final class Mailbox: Sendable {
 
   /// On any thread; returns at once.
   func put(_ message: NodeMessage) {
-    let wakes = state.with { state in
+    let wakes = state.withLock { state in
       switch message {
       case .snapshot(let snapshot): state.snapshot = snapshot
       case .text(let job, let text):
@@ -73,26 +74,11 @@ final class Mailbox: Sendable {
   func takeAll() -> [NodeMessage] {
     var bytes = [UInt8](repeating: 0, count: 64)
     while read(descriptor, &bytes, bytes.count) == bytes.count {}
-    return state.with { state in
+    return state.withLock { state in
       var result = state.messages
       if let snapshot = state.snapshot { result.append(.snapshot(snapshot)) }
       state = State()
       return result
     }
-  }
-}
-
-/// A value behind a lock.
-final class Locked<Value>: @unchecked Sendable {
-  // Unchecked: the value is only reached under the lock.
-  private let lock = NSLock()
-  private var value: Value
-
-  init(_ value: Value) { self.value = value }
-
-  func with<Result>(_ body: (inout Value) -> Result) -> Result {
-    lock.lock()
-    defer { lock.unlock() }
-    return body(&value)
   }
 }

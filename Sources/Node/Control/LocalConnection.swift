@@ -1,11 +1,23 @@
 // LocalConnection.swift: a dashboard in the node's own process. Start at LocalConnection.
+//
+// Rule: a command is performed on the session's own queue, one after the other, never on the
+// caller's thread. Why: it takes the node's lock, reads receipts from the disk, and tokenises what
+// is asked in the chat; the caller is the thread that draws. So: `send` only puts it into the
+// queue; otherwise keys would wait for the node.
+import Dispatch
 import Synchronization
 
 /// The node in this process, as a dashboard sees it.
 public final class LocalConnection: NodeConnection {
   private let node: NodeService
   private let who: Operator
-  private let session = Mutex<OperatorSession?>(nil)
+  private let queue = DispatchQueue(label: "hotpot.operator", qos: .userInitiated)
+  private let inner = Mutex(Inner())
+
+  private struct Inner {
+    var session: OperatorSession?
+    var isClosed = false
+  }
 
   /// - name: the operator's, as the log shows it
   public init(node: NodeService, name: String) {
@@ -14,21 +26,28 @@ public final class LocalConnection: NodeConnection {
   }
 
   public func start(deliver: @escaping @Sendable (NodeMessage) -> Void) {
-    let session = OperatorSession(node: node, who: who, role: .owner, deliver: deliver)
-    self.session.withLock { $0 = session }
-    deliver(.link(.connected))
-    session.subscribe(every: 1_000_000)
+    let session = OperatorSession(node: node, who: who, role: .owner) { [self] message in
+      if !inner.withLock({ $0.isClosed }) { deliver(message) }
+    }
+    inner.withLock { $0.session = session }
+    queue.async {
+      deliver(.link(.connected))
+      session.subscribe(every: 1_000_000)
+    }
   }
 
   public func send(_ command: NodeCommand, tag: UInt64) {
-    session.withLock { $0 }?.perform(command, tag: tag)
+    guard let session = inner.withLock({ $0.session }) else { return }
+    queue.async { session.perform(command, tag: tag) }
   }
 
+  /// What was sent before is still performed; nothing is delivered any more.
   public func close() {
-    let session = self.session.withLock { session -> OperatorSession? in
-      defer { session = nil }
-      return session
+    let session = inner.withLock { inner -> OperatorSession? in
+      inner.isClosed = true
+      defer { inner.session = nil }
+      return inner.session
     }
-    session?.close()
+    if let session { queue.async { session.close() } }
   }
 }

@@ -1,5 +1,7 @@
 // SocketConnection.swift: a node in another process, here or behind ssh, as a dashboard sees it.
 // Speaks the control protocol over a pair of descriptors; when the line breaks it says so, and tries again.
+// Lines go out on a queue of their own: a link that takes nothing (a stalled ssh) must not stop the
+// thread that draws.
 // Leaves out what the descriptors are (LinkOpener). Start at SocketConnection.
 import Foundation
 import Intake
@@ -47,10 +49,18 @@ public final class SocketConnection: NodeConnection {
   private let longestWait: Double
   private let inner = Mutex(Inner())
 
+  /// What goes out, in order: one line is never written into another.
+  private let outgoing = DispatchQueue(label: "hotpot.link", qos: .userInitiated)
+
   private struct Inner {
     var link: LinkDescriptors?
+    /// Counts the links: what was meant for one that broke does not go to the next.
+    var generation = 0
     var isClosed = false
   }
+
+  /// How long `close` waits for what was sent before it, in seconds.
+  private static let lastWords = 1.0
 
   /// Longest line that is taken, in bytes; a snapshot with full history has far less.
   static let longestLine = 64 << 20
@@ -76,14 +86,19 @@ public final class SocketConnection: NodeConnection {
   }
 
   public func send(_ command: NodeCommand, tag: UInt64) {
-    let line = ControlProtocol.line(ControlRequest.command(tag: tag, command: command)) + [0x0A]
-    inner.withLock { inner in
-      // Without a line the command is lost, and the screen says that there is none.
-      if let link = inner.link { Self.write(line, to: link.write) }
-    }
+    // Without a line the command is lost, and the screen says that there is none.
+    guard let generation = inner.withLock({ $0.link == nil ? nil : $0.generation }) else { return }
+    post(.command(tag: tag, command: command), generation)
+  }
+
+  private func post(_ request: ControlRequest, _ generation: Int) {
+    outgoing.async { [self] in write(ControlProtocol.line(request) + [0x0A], generation) }
   }
 
   public func close() {
+    let sent = DispatchSemaphore(value: 0)
+    outgoing.async { sent.signal() }
+    _ = sent.wait(timeout: .now() + Self.lastWords)
     let link = inner.withLock { inner -> LinkDescriptors? in
       inner.isClosed = true
       defer { inner.link = nil }
@@ -101,16 +116,17 @@ public final class SocketConnection: NodeConnection {
     while !isClosed {
       do throws(LinkError) {
         let link = try open()
-        let isWanted = inner.withLock { inner -> Bool in
-          guard !inner.isClosed else { return false }
+        let generation = inner.withLock { inner -> Int? in
+          guard !inner.isClosed else { return nil }
           inner.link = link
-          return true
+          inner.generation += 1
+          // Under the lock, so that it goes before any command.
+          post(
+            .hello(version: ControlProtocol.version, every: interval, readOnly: isReadOnly), inner.generation)
+          return inner.generation
         }
-        guard isWanted else { return link.close() }
-        let hello = ControlRequest.hello(
-          version: ControlProtocol.version, every: interval, readOnly: isReadOnly)
-        Self.write(ControlProtocol.line(hello) + [0x0A], to: link.write)
-        var reason = read(link, deliver) {
+        guard let generation else { return link.close() }
+        var reason = read(link, generation, deliver) {
           lostSince = nil
           wait = 1
         }
@@ -137,7 +153,7 @@ public final class SocketConnection: NodeConnection {
 
   /// Reads lines until the line breaks.
   private func read(
-    _ link: LinkDescriptors, _ deliver: (NodeMessage) -> Void, connected: () -> Void
+    _ link: LinkDescriptors, _ generation: Int, _ deliver: (NodeMessage) -> Void, connected: () -> Void
   ) -> (words: String, final: String?) {
     var held: [UInt8] = []
     var searched = 0
@@ -157,8 +173,7 @@ public final class SocketConnection: NodeConnection {
         case .message(.link(.ended(let reason))): return ("", reason)
         case .message(.snapshot(let snapshot)):
           deliver(.snapshot(snapshot))
-          Self.write(
-            ControlProtocol.line(ControlRequest.seen(sequence: snapshot.sequence)) + [0x0A], to: link.write)
+          post(.seen(sequence: snapshot.sequence), generation)
         case .message(let message): deliver(message)
         case .denied(let tag, let reason) where tag > 0: deliver(.reply(tag: tag, .refused(reason)))
         case .denied(_, let reason), .refused(_, let reason): return ("", reason)
@@ -190,14 +205,34 @@ public final class SocketConnection: NodeConnection {
     String(decoding: line.prefix(80).map { (0x20...0x7E).contains($0) ? $0 : 0x3F }, as: UTF8.self)
   }
 
-  private static func write(_ bytes: [UInt8], to descriptor: Int32) {
+  private enum Written {
+    case bytes(Int), full, gone
+  }
+
+  /// On the queue only. Ends early where the link has gone meanwhile; a broken one is found by its
+  /// reader.
+  private func write(_ bytes: [UInt8], _ generation: Int) {
     var rest = bytes[...]
     while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 && errno == EINTR { continue }
-      // A broken line is found by its reader.
-      guard count > 0 else { return }
-      rest = rest.dropFirst(count)
+      // The lock is held while a descriptor is used, so that it is this link's, and never for
+      // longer than that.
+      let written = inner.withLock { inner -> Written in
+        guard inner.generation == generation, let link = inner.link else { return .gone }
+        var wait = pollfd(fd: link.write, events: Int16(POLLOUT), revents: 0)
+        let ready = poll(&wait, 1, 0)
+        if ready == 0 || ready < 0 && errno == EINTR { return .full }
+        // What has room has it for a page: this does not wait.
+        let count = rest.prefix(4_096).withUnsafeBytes {
+          Foundation.write(link.write, $0.baseAddress, $0.count)
+        }
+        if count > 0 { return .bytes(count) }
+        return count < 0 && (errno == EINTR || errno == EAGAIN) ? .full : .gone
+      }
+      switch written {
+      case .bytes(let count): rest = rest.dropFirst(count)
+      case .full: Thread.sleep(forTimeInterval: 0.01)
+      case .gone: return
+      }
     }
   }
 }
