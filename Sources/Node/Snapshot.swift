@@ -19,7 +19,8 @@ public struct NodeSnapshot: Codable, Sendable, Equatable {
   public let sequence: UInt64
   public let time: Microseconds
   public let node: NodeSummary
-  /// Display order: running, held, queued in the order they would run, then ended, newest first.
+  /// Display order: running, queued in the order they would run, held, pending, then ended, newest
+  /// first.
   /// Pending jobs are in `approvals` and here, with the state `pending`.
   public let jobs: [JobRow]
   /// Jobs that wait for the operator, the one that expires first on top.

@@ -85,7 +85,7 @@ func words(_ command: NodeCommand) -> String {
   case .reject(let jobs, let reason): "reject \(ids(jobs)): \(reason)"
   case .hold(let jobs): "hold \(ids(jobs))"
   case .release(let jobs): "release \(ids(jobs))"
-  case .setPriority(let jobs, let priority): "priority \(ids(jobs)) to \(priority)"
+  case .setPriority(let jobs, let priority, _): "priority \(ids(jobs)) to \(priority)"
   case .move(let job, let steps): "move \(ids([job])) by \(steps)"
   case .cancel(let jobs): "cancel \(ids(jobs))"
   case .pause: "pause"

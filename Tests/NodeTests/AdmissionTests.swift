@@ -134,6 +134,77 @@ extension ScriptedNode {
     #expect(found.first == 3 && found.last == 4, "\(found)")
   }
 
+  @Test func aStepOfPriorityIsFromWhatTheJobHasAndNotFromWhatAScreenShows() throws {
+    let node = try ScriptedNode("{ queue: { running: 1 } }")
+    for number in 1...3 { _ = node.submit(UInt64(number)) }
+    let id = JobID(2).hex
+    func priority() -> Int? { node.row(JobID(2))?.priority }
+    // Three steps that were all computed from the same screen.
+    for _ in 0..<3 {
+      #expect(node.act(.setPriority(jobs: [id], priority: 6, by: 1)) != .refused(""))
+    }
+    #expect(priority() == 8)
+    #expect(node.act(.setPriority(jobs: [id], priority: 9, by: 2)) == .done("set to priority 9 1 job"))
+    #expect(
+      node.act(.setPriority(jobs: [id], priority: 9, by: 1))
+        == .refused("priority is from 0 to 9: 00000000 is at 9"))
+    for _ in 0..<9 { _ = node.act(.setPriority(jobs: [id], priority: 0, by: -1)) }
+    #expect(priority() == 0)
+    // Jobs of different priorities in one command.
+    _ = node.act(.setPriority(jobs: [JobID(1).hex, id], priority: 0, by: 1))
+    #expect(node.row(JobID(1))?.priority == 6 && priority() == 1)
+    #expect(
+      node.act(.setPriority(jobs: [id], priority: 0, by: 0))
+        == .refused("a step of 0 in priority, wanted -9 to 9 and not 0"))
+    #expect(
+      node.act(.setPriority(jobs: [id], priority: 0, by: .max))
+        == .refused("a step of 9223372036854775807 in priority, wanted -9 to 9 and not 0"))
+  }
+
+  @Test func aCommandWithoutAStepIsReadAsBefore() throws {
+    let old = Array(
+      "{\"command\":{\"tag\":7,\"command\":{\"set_priority\":{\"jobs\":[\"a\"],\"priority\":3}}}}".utf8)
+    #expect(
+      ControlProtocol.parse(ControlRequest.self, old)
+        == .command(tag: 7, command: .setPriority(jobs: ["a"], priority: 3)))
+    let line = ControlProtocol.line(
+      ControlRequest.command(tag: 7, command: .setPriority(jobs: ["a"], priority: 4, by: 1)))
+    #expect(
+      ControlProtocol.parse(ControlRequest.self, line)
+        == .command(tag: 7, command: .setPriority(jobs: ["a"], priority: 4, by: 1)))
+  }
+
+  @Test func theRowsOfASnapshotStandInTheirSections() throws {
+    let node = try ScriptedNode(
+      "{ queue: { running: 2 }, policy: [{ client: 'unknown', action: 'ask' }, { action: 'admit' }] }")
+    for number in 1...5 { _ = node.submit(UInt64(number)) }
+    _ = node.act(.hold(jobs: [JobID(5).hex]))
+    node.send(.submitted(try node.request(9, client: "s", known: false)))
+    func states() -> [JobState] { node.snapshot().jobs.map(\.state) }
+    _ = node.step()
+    #expect(states() == [.running, .running, .queued, .queued, .held, .pending])
+    // While receipts are on their way their jobs have ended already.
+    node.journalWorks = false
+    for _ in 0..<4 { _ = node.step() }
+    #expect(states() == [.running, .running, .held, .pending, .done, .done])
+  }
+
+  @Test func theStopIsInTheLogWithWhatItEnds() throws {
+    for (drain, words) in [
+      (true, "stops the node after its jobs: 1 running, 1 queued; it ends 1 waiting for approval, 1 held"),
+      (false, "stops the node now; it ends 1 running, 1 queued, 1 waiting for approval, 1 held"),
+    ] {
+      let node = try ScriptedNode(
+        "{ queue: { running: 1 }, policy: [{ client: 'unknown', action: 'ask' }, { action: 'admit' }] }")
+      for number in 1...3 { _ = node.submit(UInt64(number)) }
+      _ = node.act(.hold(jobs: [JobID(3).hex]))
+      node.send(.submitted(try node.request(9, client: "s", known: false)))
+      _ = node.step()
+      _ = node.act(.shutdown(drain: drain))
+      #expect(node.snapshot().log.contains { $0.text == words }, "\(node.snapshot().log.map(\.text))")
+    }
+  }
+
   @Test func aHeldJobIsPassedAndComesAfterItsRelease() throws {
     let node = try ScriptedNode("{ queue: { running: 1 } }")
     for number in 1...3 { _ = node.submit(UInt64(number)) }

@@ -414,8 +414,10 @@ public struct ScriptedNode: Sendable {
     case .hold(let ids):
       return [done("held \(change(ids, from: [.queued, .running], to: .held, detail: "held"))")]
     case .release(let ids): return [done("released \(change(ids, from: [.held], to: .queued))")]
-    case .setPriority(let ids, let priority):
-      for index in jobs.indices where ids.contains(jobs[index].id) { jobs[index].priority = priority }
+    case .setPriority(let ids, let priority, let step):
+      for index in jobs.indices where ids.contains(jobs[index].id) {
+        jobs[index].priority = step.map { min(9, max(0, jobs[index].priority + $0)) } ?? priority
+      }
       return [done("priority \(priority)")]
     case .move(let id, let steps):
       guard let from = jobs.firstIndex(where: { $0.id == id }) else {

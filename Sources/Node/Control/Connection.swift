@@ -9,7 +9,10 @@ public enum NodeCommand: Codable, Sendable, Equatable {
   case reject(jobs: [String], reason: String)
   case hold(jobs: [String])
   case release(jobs: [String])
-  case setPriority(jobs: [String], priority: Int)
+  /// With `by`, a step from whatever priority each has when the node takes the command, kept within
+  /// 0 to 9: two quick steps are two, however late the screen is. `priority` is then what a node
+  /// sets that knows no steps.
+  case setPriority(jobs: [String], priority: Int, by: Int? = nil)
   /// Places in the queue, negative is earlier.
   case move(job: String, by: Int)
   case cancel(jobs: [String])

@@ -28,7 +28,7 @@ public enum Role: String, Codable, Sendable, CaseIterable, Comparable {
 
 extension Role {
   /// What somebody reads who may not.
-  static func refusal(_ role: Role, wants least: Role) -> String {
+  package static func refusal(_ role: Role, wants least: Role) -> String {
     "you are \(role.withArticle) here, and this is for \(least.withArticle)"
   }
 

@@ -28,7 +28,8 @@ extension NodeState {
       return each(ids, .release, "released", by: who, at: now, &effects) { queue, id throws(ActError) in
         try queue.release(id, at: now.monotonic)
       }
-    case .setPriority(let ids, let priority):
+    case .setPriority(let ids, _, let step?): return shift(ids, by: step, by: who, at: now, &effects)
+    case .setPriority(let ids, let priority, nil):
       guard (0...9).contains(priority) else { return .refused("priority \(priority), wanted 0 to 9") }
       return each(ids, .priority, "set to priority \(priority)", by: who, at: now, &effects) {
         queue, id throws(ActError) in
@@ -66,9 +67,7 @@ extension NodeState {
         .record(
           .operatorAct(
             OperatorAct(act: .shutdown, who: who.name, target: "", reason: drain ? "drain" : "now"))))
-      note(
-        .act, who: who.name, drain ? "stops the node after its jobs" : "stops the node now", at: now, &effects
-      )
+      note(.act, who: who.name, stopWords(drain: drain), at: now, &effects)
       if drain, let happened = scheduler?.drain(at: now.monotonic) {
         follow(happened, at: now, &effects)
         // Nobody will decide about them or release them any more.
@@ -84,6 +83,24 @@ extension NodeState {
     case .inspect, .reveal, .conceal, .receipt, .verify, .chat, .stopChat, .pull, .cancelPull, .history:
       return .refused("this act is not one of the scheduler's")
     }
+  }
+
+  /// How the node is stopped, and what that does to how many jobs.
+  private func stopWords(drain: Bool) -> String {
+    func named(_ states: [(JobState, String)]) -> [String] {
+      states.compactMap { state, word in
+        let count = jobs.values.count { $0.state == state }
+        return count == 0 ? nil : "\(count) \(word)"
+      }
+    }
+    let going = named([(.running, "running"), (.queued, "queued")])
+    let waiting = named([(.pending, "waiting for approval"), (.held, "held")])
+    func list(_ words: [String]) -> String { words.joined(separator: ", ") }
+    if !drain {
+      return "stops the node now" + (going + waiting == [] ? "" : "; it ends \(list(going + waiting))")
+    }
+    return "stops the node after its jobs" + (going.isEmpty ? "" : ": \(list(going))")
+      + (waiting.isEmpty ? "" : "; it ends \(list(waiting))")
   }
 
   /// A job by its full id, or by the beginning of one, as scripts give it.
@@ -149,6 +166,40 @@ extension NodeState {
     if problems.isEmpty { return .done("\(verb) \(done.count == 1 ? "1 job" : "\(done.count) jobs")") }
     let failed = problems.joined(separator: "; ")
     return .refused(done.isEmpty ? failed : "\(verb) \(done.count) of \(texts.count): \(failed)")
+  }
+
+  /// Each job's priority by a step from what it has now.
+  private mutating func shift(
+    _ texts: [String], by step: Int, by who: Operator, at now: Moment, _ effects: inout [NodeEffect]
+  ) -> CommandReply {
+    guard (-9...9).contains(step), step != 0 else {
+      return .refused("a step of \(step) in priority, wanted -9 to 9 and not 0")
+    }
+    var groups: [Int: [String]] = [:]
+    var atEnd: [String] = []
+    for text in texts {
+      // What cannot be found is named with the others of its group.
+      let priority = if case .success(let id) = resolve(text) { jobs[id]?.priority } else { Int?.none }
+      let next = min(9, max(0, (priority ?? 0) + step))
+      if next == priority { atEnd.append(text) } else { groups[next, default: []].append(text) }
+    }
+    var words: [String] = []
+    var isRefused = false
+    for (priority, ids) in groups.sorted(by: { $0.key < $1.key }) {
+      switch act(.setPriority(jobs: ids, priority: priority), by: who, at: now, &effects) {
+      case .done(let text): words.append(text)
+      case .refused(let text):
+        words.append(text)
+        isRefused = true
+      }
+    }
+    if !atEnd.isEmpty {
+      let names = atEnd.prefix(4).map { String($0.prefix(8)) }.joined(separator: " ")
+      words.append("priority is from 0 to 9: \(names) is at \(step > 0 ? 9 : 0)")
+      isRefused = isRefused || groups.isEmpty
+    }
+    let text = words.joined(separator: "; ")
+    return isRefused ? .refused(text) : .done(text)
   }
 
   private mutating func whole(

@@ -101,22 +101,25 @@ extension NodeState {
     for view in views {
       jobs[view.id]?.promptDone = view.prefilledTokens
     }
-    var rows: [JobRow] = []
-    for view in views {
-      if let row = row(view.id, at: now) { rows.append(row) }
-    }
-    for id in endedJobs.reversed() {
-      if let row = row(id, at: now) { rows.append(row) }
-    }
-    let sealing = jobs.values.filter { $0.sealing != nil }.map(\.id).sorted()
-    rows += sealing.compactMap { row($0, at: now) }
-    let pending = rows.filter { $0.state == .pending }.count
+    let sealing = jobs.values.filter { $0.sealing != nil }.sorted {
+      ($1.ended ?? .max, $0.id) < ($0.ended ?? .max, $1.id)
+    }.map(\.id)
+    // Those that wait for their receipt have just ended.
+    let rows = Self.ordered(
+      (views.map(\.id) + sealing + endedJobs.reversed()).compactMap { row($0, at: now) })
+    let pending = rows.count { $0.state == .pending }
     return NodeSnapshot(
       sequence: snapshotSequence, time: now.wall, node: summary(pending: pending), jobs: rows,
       approvals: approvals(views, at: now), compute: compute ?? Self.noTelemetry,
       throughput: throughput(at: now),
       receipts: receipts.snapshot(at: now.monotonic), earnings: earnings(at: now),
       log: Array(log.suffix(Self.rememberedLines)))
+  }
+
+  /// What ended stands below all that lives, whatever else there is to say about it.
+  private static func ordered(_ rows: [JobRow]) -> [JobRow] {
+    func live(_ wanted: JobState) -> [JobRow] { rows.filter { $0.state == wanted } }
+    return live(.running) + live(.queued) + live(.held) + live(.pending) + rows.filter(\.state.hasEnded)
   }
 
   private func summary(pending: Int) -> NodeSummary {
