@@ -161,7 +161,7 @@ public enum CommandName: String, CaseIterable, Hashable, Sendable {
     case .undrain: "admit again"
     case .resume: "go on after a pause"
     case .shutdown: "stop the node: asks how, and for its name"
-    case .priority: "N: priority 0 to 9 of the selected or tagged jobs"
+    case .priority: "N: priority 0 to 9, or +N or -N, of the selected or tagged jobs"
     case .sort: "COLUMN: sort the list by it"
     case .graphs: "scroll or sweep"
     case .bell: "on or off: ring when an approval arrives"

@@ -1,5 +1,6 @@
-// DashboardModel+Acts.swift: actions: moving about, and acting on jobs, receipts and the node.
-// An act binds to the ids that were shown when its key was pressed. What destroys asks first. Start at perform.
+// DashboardModel+Acts.swift: actions: moving about, opening, copying; which key does what.
+// Leaves out what changes jobs, receipts and the node (DashboardModel+Targets.swift). Start at
+// perform.
 import Node
 import Terminal
 
@@ -14,14 +15,15 @@ extension DashboardModel {
         say("the row changed just now: \(action.rawValue) was not done")
         return []
       }
-      if detail == nil, let list = lists[focus], list.selected != nil,
-        !listIsShown || !list.isVisible(height: listHeight(focus))
-      {
+      if detail == nil, let list = lists[focus], list.selected != nil, !listIsShown || !list.isCursorShown {
         showList()
         say("the selected row was off the screen: here it is")
         return []
       }
+      // Whom an act was for keeps the cursor.
+      if detail == nil && action != .pause { lists[focus]?.touch() }
     }
+    if !action.isRelative { streak = nil }
     switch action {
     case .down, .up, .pageDown, .pageUp, .top, .bottom, .left, .right: return move(action)
     case .nextPane: return focus(on: Pane(rawValue: focus.rawValue % 8 + 1) ?? .jobs)
@@ -53,14 +55,17 @@ extension DashboardModel {
     case .tag:
       lists[focus]?.toggleTag()
       return move(.down)
-    case .untagAll: lists[focus]?.untagAll()
+    case .untagAll:
+      let count = lists[focus]?.tags.count ?? 0
+      lists[focus]?.untagAll()
+      if count > 0 { say("untagged \(plural(count, "row"))") }
     case .approve: return approve()
     case .reject: return reject()
     case .approveAll: return decideAll(isApproval: true)
     case .rejectAll: return decideAll(isApproval: false)
     case .hold: return hold()
     case .pause:
-      let isPaused = snapshot?.node.state == .paused
+      let isPaused = askedPause?.isPaused ?? ((newest ?? snapshot)?.node.state == .paused)
       return act(isPaused ? .resume : .pause, saying: nil)
     case .raise, .lower: return shiftPriority(by: action == .raise ? 1 : -1)
     case .earlier, .later: return place(by: action == .earlier ? -1 : 1)
@@ -69,6 +74,7 @@ extension DashboardModel {
     case .reveal: return reveal()
     case .follow:
       isFollowing.toggle()
+      lists[focus]?.touch()
       say(isFollowing ? "the view follows the selection" : "the view stays where it is")
       if isFollowing { revealSelection() }
     case .freeze: return freeze()
@@ -117,8 +123,8 @@ extension DashboardModel {
       case .up: lists[focus]?.move(by: -1)
       case .pageDown: lists[focus]?.move(by: page)
       case .pageUp: lists[focus]?.move(by: -page)
-      case .top: lists[focus]?.move(by: -100_000)
-      case .bottom: lists[focus]?.move(by: 100_000)
+      case .top: lists[focus]?.moveToTop()
+      case .bottom: lists[focus]?.moveToBottom()
       default: return []
       }
       revealSelection()
@@ -158,7 +164,7 @@ extension DashboardModel {
   private mutating func restartSelection() {
     guard let list = lists[.jobs], list.tags.isEmpty, let id = list.selected, job(id)?.state.hasEnded == true
     else { return }
-    lists[.jobs]?.selectRow(0)
+    lists[.jobs]?.moveToTop()
     if lists[.jobs]?.selected != id { guardActs() }
   }
 
@@ -170,6 +176,7 @@ extension DashboardModel {
         say("nothing is selected")
         return []
       }
+      lists[focus]?.touch()
       detail = .job(id: id, detail: nil, answer: "", isRevealed: false)
       detailScroll = 0
       return [send(.inspect(job: id))]
@@ -182,6 +189,7 @@ extension DashboardModel {
         say("nothing is selected")
         return []
       }
+      lists[focus]?.touch()
       detail = .receipt(id: id, detail: nil)
       detailScroll = 0
       return [send(.receipt(id: id))]
@@ -236,7 +244,7 @@ extension DashboardModel {
     say("\(focus.title) by \(columns[list.sortColumn])\(list.isInverted ? ", inverted" : "")")
     arrangeLists()
     revealSelection()
-    // The operator's own doing is no surprise to him.
+    // The operator's own doing is no surprise to them.
     guardUntil = 0
   }
 
@@ -248,158 +256,6 @@ extension DashboardModel {
     }
     say("the view goes on")
     return newest.map { show($0) } ?? []
-  }
-
-  // MARK: acting
-
-  /// Sends an act, unless there is nobody to hear it.
-  mutating func act(_ command: NodeCommand, saying text: String?) -> [Command] {
-    if options.isReadOnly {
-      say("read-only: this dashboard only looks", isError: true)
-      return []
-    }
-    if link != .connected {
-      say("no line to the node: nothing was done", isError: true)
-      return []
-    }
-    if let text { say(text) }
-    // What the act does to the order is to be seen with the next snapshot.
-    lists[.jobs]?.arrangedAt = 0
-    lists[.jobs]?.restUntil = 0
-    return [send(command)]
-  }
-
-  /// The jobs an act applies to, by the state they are in on the screen.
-  func jobTargets(where isMeant: (JobState) -> Bool) -> [String] {
-    let ids: [String]
-    switch detail {
-    case .job(let id, _, _, _): ids = [id]
-    case .receipt: ids = []
-    case nil: ids = focus == .jobs || focus == .approvals ? lists[focus]?.targets ?? [] : []
-    }
-    return ids.filter { id in
-      if let state = job(id)?.state { return isMeant(state) }
-      return approval(id) != nil && isMeant(.pending)
-    }
-  }
-
-  /// The first three of them, in words.
-  func names(_ ids: [String]) -> String {
-    let shown = ids.prefix(3).map { id in
-      let client = job(id)?.client ?? approval(id)?.client ?? ""
-      return "\(short(id)) \(fitted(client, columns: 16))"
-    }
-    return shown.joined(separator: ", ") + (ids.count > 3 ? " and \(ids.count - 3) more" : "")
-  }
-
-  private mutating func refuseTargets(_ verb: String, _ wanted: String) -> [Command] {
-    if let selected, let state = job(selected)?.state {
-      say("\(short(selected)) is \(state.rawValue): only \(wanted) jobs can be \(verb)", isError: true)
-    } else {
-      say("no \(wanted) job is selected here", isError: true)
-    }
-    return []
-  }
-
-  private mutating func ask(_ question: String, _ command: NodeCommand) -> [Command] {
-    mode = .confirm(Confirmation(question: question, command: command))
-    return []
-  }
-
-  private mutating func approve() -> [Command] {
-    let jobs = jobTargets { $0 == .pending }
-    if jobs.isEmpty { return refuseTargets("approved", "waiting") }
-    if jobs.count == 1 { return act(.approve(jobs: jobs), saying: nil) }
-    return ask("approve \(jobs.count) tagged jobs: \(names(jobs))?", .approve(jobs: jobs))
-  }
-
-  private mutating func reject() -> [Command] {
-    let jobs = jobTargets { $0 == .pending }
-    if jobs.isEmpty { return refuseTargets("rejected", "waiting") }
-    field = LineEditor()
-    let what = jobs.count == 1 ? names(jobs) : "\(jobs.count) jobs: \(names(jobs))"
-    mode = .reason(jobs: jobs, what: what, index: 0)
-    return []
-  }
-
-  private mutating func decideAll(isApproval: Bool) -> [Command] {
-    guard detail == nil, focus == .approvals || focus == .jobs, let list = lists[focus] else {
-      say("A and X decide in approvals and in jobs", isError: true)
-      return []
-    }
-    let jobs = list.order.filter { id in
-      if let state = job(id)?.state { return state == .pending }
-      return approval(id) != nil
-    }
-    if jobs.isEmpty {
-      say("no job waits\(list.filter.isEmpty ? "" : " that matches '\(list.filter.text)'")", isError: true)
-      return []
-    }
-    let scope =
-      list.filter.isEmpty ? "all \(jobs.count) that wait" : "\(jobs.count) that match '\(list.filter.text)'"
-    if isApproval { return ask("approve \(scope): \(names(jobs))?", .approve(jobs: jobs)) }
-    field = LineEditor()
-    mode = .reason(jobs: jobs, what: "\(scope): \(names(jobs))", index: 0)
-    return []
-  }
-
-  private mutating func hold() -> [Command] {
-    let running = jobTargets { $0 == .queued || $0 == .running }
-    if !running.isEmpty { return act(.hold(jobs: running), saying: nil) }
-    let held = jobTargets { $0 == .held }
-    if !held.isEmpty { return act(.release(jobs: held), saying: nil) }
-    return refuseTargets("held", "queued or running")
-  }
-
-  private mutating func shiftPriority(by step: Int) -> [Command] {
-    let jobs = jobTargets { !$0.hasEnded }
-    if jobs.isEmpty { return refuseTargets("reordered", "open") }
-    var commands: [Command] = []
-    // Jobs of one priority go in one command.
-    for priority in 0...9 {
-      let group = jobs.filter { job($0)?.priority == priority }
-      let next = min(9, max(0, priority + step))
-      if !group.isEmpty && next != priority {
-        commands += act(.setPriority(jobs: group, priority: next), saying: nil)
-      }
-    }
-    if commands.isEmpty && status == nil { say("priority is from 0 to 9") }
-    return commands
-  }
-
-  private mutating func place(by step: Int) -> [Command] {
-    let jobs = jobTargets { $0 == .queued || $0 == .held }
-    if jobs.isEmpty { return refuseTargets("moved", "queued") }
-    // Downwards the last goes first, so that they keep their order among themselves.
-    let ordered = step < 0 ? jobs : jobs.reversed()
-    return ordered.flatMap { act(.move(job: $0, by: step), saying: nil) }
-  }
-
-  private mutating func cancel() -> [Command] {
-    let jobs = jobTargets { !$0.hasEnded }
-    if jobs.isEmpty { return refuseTargets("cancelled", "open") }
-    return ask("cancel \(plural(jobs.count, "job")): \(names(jobs))?", .cancel(jobs: jobs))
-  }
-
-  private mutating func verify() -> [Command] {
-    let receipts: [String]
-    switch detail {
-    case .receipt(let id, _): receipts = [id]
-    case .job(let id, _, _, _): receipts = job(id)?.receipt.map { [$0] } ?? []
-    case nil:
-      switch focus {
-      case .receipts: receipts = lists[.receipts]?.targets ?? []
-      case .jobs: receipts = (lists[.jobs]?.targets ?? []).compactMap { job($0)?.receipt }
-      case .approvals, .compute, .throughput, .earnings, .chat, .log: receipts = []
-      }
-    }
-    if receipts.isEmpty {
-      say("there is no receipt here: choose one in receipts, or a job that is done", isError: true)
-      return []
-    }
-    return receipts.flatMap {
-      act(.verify(receipt: $0), saying: "re-executing \(plural(receipts.count, "receipt"))")
-    }
   }
 
   private mutating func reveal() -> [Command] {
@@ -438,18 +294,23 @@ extension DashboardModel {
       say("copied the answer")
       return [.copy(answer)]
     }
-    guard let selected else {
+    // A copy changes nothing: tags stay for the act that follows.
+    let tagged = detail == nil ? lists[focus]?.tagged ?? [] : []
+    let rows = tagged.isEmpty ? selected.map { [$0] } ?? [] : tagged
+    if rows.isEmpty {
       say("nothing is selected")
       return []
     }
-    if action == .copy {
-      let id =
-        focus == .earnings && detail == nil ? String(selected.drop { $0 != " " }.dropFirst()) : selected
-      say("copied \(displaySafe(id))")
-      return [.copy(id)]
+    let isEarnings = focus == .earnings && detail == nil
+    let texts = rows.map { row in
+      action == .copyRow ? rowText(row) : isEarnings ? String(row.drop { $0 != " " }.dropFirst()) : row
     }
-    say("copied the row")
-    return [.copy(rowText(selected))]
+    if !tagged.isEmpty {
+      say("copied \(action == .copy ? "the ids of " : "")\(plural(rows.count, "tagged row"))")
+    } else {
+      say(action == .copy ? "copied \(displaySafe(texts[0]))" : "copied the row")
+    }
+    return [.copy(texts.joined(separator: "\n"))]
   }
 
   /// The row as words with tabs between them, for a spreadsheet or a message.

@@ -96,20 +96,13 @@ extension DashboardModel {
     case .undrain: return act(.undrain, saying: nil)
     case .resume: return act(.resume, saying: nil)
     case .shutdown:
-      if options.isReadOnly { return act(.shutdown(drain: true), saying: nil) }
+      // Who may not is told so before the questions.
+      if options.isReadOnly || refusal(of: .shutdown(drain: true)) != nil {
+        return act(.shutdown(drain: true), saying: nil)
+      }
       mode = .shutdownHow
       return []
-    case .priority:
-      guard let priority = Int(rest), (0...9).contains(priority) else {
-        return complain("priority", "0 to 9", rest)
-      }
-      if now.steady < guardUntil {
-        say("the row changed just now: priority was not done")
-        return []
-      }
-      let jobs = jobTargets { !$0.hasEnded }
-      if jobs.isEmpty { return complain("priority", "an open job under the cursor", "none") }
-      return act(.setPriority(jobs: jobs, priority: priority), saying: nil)
+    case .priority: return setPriority(rest)
     case .sort:
       guard let column = focus.sortColumns.firstIndex(of: rest) else {
         return complain(
@@ -174,6 +167,25 @@ extension DashboardModel {
       return []
     case .quit: return [.leave]
     }
+  }
+
+  /// `:priority 7`, or a step: `:priority +2`.
+  private mutating func setPriority(_ text: String) -> [Command] {
+    guard let number = Int(text), text.hasPrefix("+") || text.hasPrefix("-") || (0...9).contains(number),
+      (-9...9).contains(number)
+    else { return complain("priority", "0 to 9, or a step such as +1", text) }
+    if now.steady < guardUntil {
+      say("the row changed just now: priority was not done")
+      return []
+    }
+    streak = nil
+    if text.hasPrefix("+") || text.hasPrefix("-") { return shiftPriority(by: number) }
+    let found = jobTargets { !$0.hasEnded }
+    if found.ids.isEmpty {
+      if found.tags != nil { return refuse(found, "reordered", "open") }
+      return complain("priority", "an open job under the cursor", "none")
+    }
+    return act(.setPriority(jobs: found.ids, priority: number), saying: nil, tags: found.tags)
   }
 
   private mutating func chooseTheme(_ name: String) {

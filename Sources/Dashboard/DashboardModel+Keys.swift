@@ -37,7 +37,7 @@ extension DashboardModel {
     case .command: return takeCommand(key)
     case .palette(let index): return takePalette(key, index)
     case .confirm(let confirmation): return takeConfirm(key, confirmation)
-    case .reason(let jobs, let what, let index): return takeReason(key, jobs, what, index)
+    case .reason(let jobs, let what, let index, let tags): return takeReason(key, jobs, what, index, tags)
     case .shutdownHow: return takeShutdownHow(key)
     case .shutdownName(let drain): return takeShutdownName(key, drain: drain)
     }
@@ -192,7 +192,7 @@ extension DashboardModel {
   private mutating func takeConfirm(_ key: Key, _ confirmation: Confirmation) -> [Command] {
     if key == Key("y") {
       mode = .normal
-      return act(confirmation.command, saying: nil)
+      return act(confirmation.command, saying: nil, tags: confirmation.tags)
     }
     if key == Key("n") || isCancel(key) || key == Key("q") {
       mode = .normal
@@ -201,25 +201,28 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func takeReason(_ key: Key, _ jobs: [String], _ what: String, _ index: Int) -> [Command] {
+  private mutating func takeReason(
+    _ key: Key, _ jobs: [String], _ what: String, _ index: Int, _ tags: TagUse?
+  ) -> [Command] {
     if isCancel(key) {
       mode = .normal
       say("nothing was done")
       return []
     }
     switch key.code {
-    case .up: mode = .reason(jobs: jobs, what: what, index: max(0, index - 1))
-    case .down: mode = .reason(jobs: jobs, what: what, index: min(cannedReasons.count - 1, index + 1))
+    case .up: mode = .reason(jobs: jobs, what: what, index: max(0, index - 1), tags: tags)
+    case .down:
+      mode = .reason(jobs: jobs, what: what, index: min(cannedReasons.count - 1, index + 1), tags: tags)
     case .character(let digit)
     where field.isEmpty && key.modifiers.isEmpty && ("1"..."9").contains(digit)
       && Int(digit.value) - 0x31 < cannedReasons.count:
-      mode = .reason(jobs: jobs, what: what, index: Int(digit.value) - 0x31)
+      mode = .reason(jobs: jobs, what: what, index: Int(digit.value) - 0x31, tags: tags)
     case .enter:
       let typed = field.take()
       let reason =
         typed.allSatisfy(\.isWhitespace) ? cannedReasons[min(index, cannedReasons.count - 1)] : typed
       mode = .normal
-      return act(.reject(jobs: jobs, reason: reason), saying: nil)
+      return act(.reject(jobs: jobs, reason: reason), saying: nil, tags: tags)
     default: _ = field.key(key)
     }
     return []
@@ -255,6 +258,7 @@ extension DashboardModel {
 
   private mutating func take(_ mouse: Mouse) -> [Command] {
     guard mode == .normal, detail == nil else { return [] }
+    streak = nil
     guard let (pane, rect) = layout.panes.first(where: { $0.rect.contains(mouse.x, mouse.y) }) else {
       return []
     }
@@ -269,8 +273,8 @@ extension DashboardModel {
     case .press:
       focus = pane
       let area = listArea(pane, rect.inset(1, 1))
-      if area.contains(mouse.x, mouse.y), let top = lists[pane]?.top {
-        lists[pane]?.selectRow(top + mouse.y - area.y)
+      if area.contains(mouse.x, mouse.y), lists[pane] != nil {
+        lists[pane]?.selectLine(mouse.y - area.y, height: area.height)
         rest()
       }
     }

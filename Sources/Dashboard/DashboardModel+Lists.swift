@@ -20,29 +20,37 @@ extension DashboardModel {
   /// New rows, or a new filter or order, in every list.
   mutating func arrangeLists() {
     guard snapshot != nil else { return }
-    for pane in [Pane.jobs, .approvals, .receipts, .earnings] {
+    for pane in DashboardModel.listPanes {
       guard var list = lists[pane] else { continue }
-      // A queue that moves up a row with every job that ends is restless, and every row of it costs bytes: what
-      // ended stays where it stood for a while. So do the receipts, of which every job adds one at the top.
-      let isCalm =
-        (pane == .jobs || pane == .receipts) && list.arrangedAt > 0
-        && now.steady < list.arrangedAt &+ 30_000_000
-      let isMoving = now.steady < list.restUntil
-      let isResting = isMoving || isCalm
-      let changed = list.arrange(rows(of: pane, list), isResting: isResting, settles: !isMoving)
-      if !isResting { list.arrangedAt = now.steady }
-      let height = listHeight(pane)
-      if isFollowing {
-        list.reveal(height: height)
-      } else if pane == focus {
-        list.clamp(height: height)
-      } else {
-        // A pane that nobody walks through shows what matters most: its first rows. The selection waits where it is.
-        list.top = 0
-      }
+      // A queue that changes its order with every job that ends is restless, and every row of it
+      // costs bytes.
+      let isCalm = list.arrangedAt > 0 && now.steady < list.arrangedAt &+ 30_000_000
+      let rest: ListRest =
+        now.steady < list.restUntil ? .moving : (pane == .jobs || pane == .receipts) && isCalm ? .calm : .none
+      let changed = list.rearrange(rows(of: pane, list), rest)
+      if rest == .none { list.arrangedAt = now.steady }
       lists[pane] = list
       // A detail is bound to its own id, whatever the list below it does.
       if changed && pane == focus && detail == nil { guardActs() }
+    }
+    showLists()
+  }
+
+  static let listPanes = [Pane.jobs, .approvals, .receipts, .earnings]
+
+  /// What each list shows of its rows, after anything that may have changed them or the size of
+  /// their panes.
+  mutating func showLists() {
+    let layout = layout
+    for pane in DashboardModel.listPanes {
+      guard var list = lists[pane] else { continue }
+      if pane == .jobs {
+        list.waitingElsewhere = layout.rect(of: .approvals) == nil ? snapshot?.approvals.count ?? 0 : 0
+      }
+      let isOwnAct =
+        now.steady < list.followsUntil && list.selected.map { list.section(of: $0) != .ended } ?? false
+      list.show(height: listHeight(pane), isFocused: pane == focus, follows: isFollowing || isOwnAct)
+      lists[pane] = list
     }
   }
 
@@ -54,14 +62,19 @@ extension DashboardModel {
     let wantsText = !list.filter.isEmpty
     switch pane {
     case .jobs:
-      return snapshot.jobs.map { row in
-        ListRow(
+      // A job that waits for the operator stands in approvals, and only there.
+      // Should a node send two rows of one id, the first counts here as everywhere.
+      return snapshot.jobs.indices.lazy.filter {
+        snapshot.jobs[$0].state != .pending && self.jobIndex[snapshot.jobs[$0].id] == $0
+      }.map { index in
+        let row = snapshot.jobs[index]
+        return ListRow(
           id: row.id,
           haystack: wantsText
             ? "\(row.id) \(row.client) \(row.model) \(row.state.rawValue) \(row.stateDetail ?? "")"
               .lowercased() : "",
           sortValue: sortValue(row, column, snapshot.time),
-          rank: row.state == .running ? .active : row.state.hasEnded ? .ended : .waiting)
+          section: row.state == .running ? .running : row.state.hasEnded ? .ended : .open)
       }
     case .approvals:
       return snapshot.approvals.map { row in
@@ -82,10 +95,9 @@ extension DashboardModel {
           sortValue: sortValue(row, column))
       }
     case .earnings:
-      return snapshot.earnings.clients.enumerated().map { index, row in
+      return zip(earningsIDs(snapshot.earnings), snapshot.earnings.clients).map { id, row in
         ListRow(
-          id: "\(index) \(row.client)", haystack: wantsText ? row.client.lowercased() : "",
-          sortValue: sortValue(row, column))
+          id: id, haystack: wantsText ? row.client.lowercased() : "", sortValue: sortValue(row, column))
       }
     case .compute, .throughput, .chat, .log: return []
     }
@@ -155,13 +167,22 @@ extension DashboardModel {
     }
     arrangeLists()
     revealSelection()
-    // The operator's own doing is no surprise to him.
+    // The operator's own doing is no surprise to them.
     guardUntil = 0
   }
 
   mutating func revealSelection() {
     let height = listHeight(focus)
-    lists[focus]?.reveal(height: height)
+    lists[focus]?.reveal(height)
+  }
+}
+
+/// A client's row is known by its name, and by which of that name it is, should a node send two.
+func earningsIDs(_ earnings: EarningsSnapshot) -> [String] {
+  var seen: [String: Int] = [:]
+  return earnings.clients.map { row in
+    defer { seen[row.client, default: 0] += 1 }
+    return "\(seen[row.client, default: 0]) \(row.client)"
   }
 }
 

@@ -14,16 +14,12 @@ extension DashboardModel {
     case .node(let message): commands = take(message)
     case .resized(let size):
       self.size = size
-      arrangeLists()
-      for pane in [Pane.jobs, .approvals, .receipts, .earnings] {
-        let height = listHeight(pane)
-        lists[pane]?.reveal(height: height)
-      }
     case .tick: break
     case .captured(let line):
       append(LogLine(sequence: 0, time: moment.wall, level: .warning, who: nil, text: line))
     case .note(let text, let isError): say(text, isError: isError)
     }
+    showLists()
     let title = windowTitle
     if title != lastTitle {
       lastTitle = title
@@ -47,13 +43,17 @@ extension DashboardModel {
     case .welcome(let welcome):
       // The node refuses a viewer's acts in any case; here they are not even offered.
       options.isReadOnly = options.isReadOnly || welcome.role < .operator
+      (operatorName, role) = (welcome.name, welcome.role)
       if let absence = welcome.absence { welcomeBack(absence) }
     case .snapshot(let snapshot): return take(snapshot)
     case .history(let history): self.history.replace(with: history)
-    case .reply(_, let reply):
+    case .reply(let tag, let reply):
+      let note = replyNotes.removeValue(forKey: tag) ?? ""
       switch reply {
-      case .done(let text): if !text.isEmpty { say(text) }
-      case .refused(let text): say(text, isError: true)
+      case .done(let text): if !text.isEmpty || !note.isEmpty { say(text + note) }
+      case .refused(let text):
+        forgetAsked(tag: tag)
+        say(text + note, isError: true)
       }
     case .job(let found):
       if case .job(let id, let old, let answer, let isRevealed) = detail, id == found.row.id {
@@ -96,6 +96,11 @@ extension DashboardModel {
   private mutating func take(_ state: LinkState) -> [Command] {
     let wasConnected = link == .connected
     link = state
+    if state != .connected {
+      // What was asked on a line that broke may never have been heard.
+      forgetAsked()
+      replyNotes = [:]
+    }
     switch state {
     case .connected:
       if wasConnected { return [] }
@@ -117,6 +122,7 @@ extension DashboardModel {
       let before = Set(known.approvals.map(\.id))
       if new.approvals.contains(where: { !before.contains($0.id) }) { commands.append(.bell) }
     }
+    settleAsked(new)
     history.append(new)
     takeLog(new.log)
     snapshotAt = now

@@ -99,7 +99,7 @@ enum Mode: Equatable, Sendable {
   case command
   case palette(index: Int)
   case confirm(Confirmation)
-  case reason(jobs: [String], what: String, index: Int)
+  case reason(jobs: [String], what: String, index: Int, tags: TagUse?)
   case shutdownHow
   case shutdownName(drain: Bool)
   case chat
@@ -109,6 +109,39 @@ enum Mode: Equatable, Sendable {
 struct Confirmation: Equatable, Sendable {
   let question: String
   let command: NodeCommand
+  var tags: TagUse?
+}
+
+/// What an act is for, and what it leaves out.
+struct Targets: Equatable, Sendable {
+  var ids: [String]
+  /// Nil where it is for the row under the cursor, or for an open detail.
+  var tags: TagUse?
+}
+
+/// Tags that an act uses up: they are gone once it is sent.
+struct TagUse: Equatable, Sendable {
+  let pane: Pane
+  /// The tagged rows that cannot take the act, with their number, or nothing: `1 tagged job has
+  /// ended`.
+  let leftOut: String
+}
+
+/// What was last asked of a job or of the node, until a snapshot shows it: what is asked next
+/// begins there, and not at a screen that is late.
+struct Asked: Equatable, Sendable {
+  var priority: Int?
+  var isHeld: Bool?
+  /// Of the last command; its refusal takes this back.
+  var tag: UInt64
+  /// A node that shows something else by then was asked by somebody else as well.
+  var until: Microseconds
+}
+
+/// Acts that are for whom the one before was, as long as no other key comes between: `] ] ]`.
+struct ActStreak: Equatable, Sendable {
+  let targets: Targets
+  let until: Microseconds
 }
 
 struct StatusLine: Equatable, Sendable {
@@ -191,6 +224,15 @@ public struct DashboardModel: Sendable {
   var status: StatusLine?
   /// Acts are ignored until then: the row under the cursor has just changed by itself.
   var guardUntil: Microseconds = 0
+  /// By job; what was asked of the node itself is `askedPause`.
+  var asked: [String: Asked] = [:]
+  var askedPause: (isPaused: Bool, tag: UInt64, until: Microseconds)?
+  var streak: ActStreak?
+  /// What is said after the reply to a command, by its tag.
+  var replyNotes: [UInt64: String] = [:]
+  /// Who is here, and as what; nil before the node has said so.
+  var operatorName = ""
+  var role: Role?
   var chat: ChatState
   var nextTag: UInt64 = 1
   var showsDebug = false
@@ -279,4 +321,23 @@ extension DashboardModel {
 
   /// Whether the job is kept from its list by the filter.
   package func hidesByFilter(_ id: String) -> Bool { lists[.jobs]?.order.contains(id) != true }
+
+  /// Whether the cursor of the pane in focus stays with its row, because the operator has put it
+  /// there.
+  package var isCursorPlaced: Bool { lists[focus]?.isTouched ?? false }
+
+  /// The rows of a list that are on the screen, from top to bottom.
+  package func shownRows(_ pane: Pane) -> [String] {
+    guard let list = lists[pane] else { return [] }
+    return list.lines(height: listHeight(pane)).compactMap { if case .row(let id) = $0 { id } else { nil } }
+  }
+
+  /// All rows of a list, in its order.
+  package func rows(_ pane: Pane) -> [String] { lists[pane]?.order ?? [] }
+
+  package var shownSnapshot: NodeSnapshot? { snapshot }
+
+  package func firstLine(_ pane: Pane) -> Int { lists[pane]?.top ?? 0 }
+
+  package var tags: Set<String> { lists[focus]?.tags ?? [] }
 }

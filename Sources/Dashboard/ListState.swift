@@ -1,6 +1,8 @@
-// ListState.swift: one list of a pane: its filter, its order, its selection, its tags.
-// The selection is an id, never a row number: when the order changes it goes along with its row.
-// Leaves out what the rows say (DashboardModel+Lists.swift). Start at arrange.
+// ListState.swift: one list of a pane: its filter, its order, its cursor, its view, its tags.
+// Rows stand in sections: what ended never stands above what lives. The cursor is on the first row
+// until the operator moves it; then it is on an id, never on a row number, and goes along with its
+// row.
+// Leaves out what the rows say (DashboardModel+Lists.swift). Start at arrange and show.
 import Node
 import Terminal
 
@@ -32,81 +34,133 @@ struct ListRow: Sendable {
   /// Lower case; empty unless a filter asks for it.
   let haystack: String
   let sortValue: SortValue
-  var rank = RowRank.waiting
+  var section = ListSection.open
 }
 
-/// Whether a row is what the machine does now, will do, or has done.
-enum RowRank: Sendable { case active, waiting, ended }
+/// Whether a row is what the machine does now, will do, or has done; in the order they stand in a
+/// list.
+enum ListSection: CaseIterable, Sendable { case running, open, ended }
+
+/// How much of the order stays when new rows come. Rows only ever keep their places within their
+/// section.
+enum ListRest: Sendable {
+  /// Nothing: the node's order, or that of the chosen column.
+  case none
+  /// Rows keep their places where none came to the section or left it.
+  case calm
+  /// Rows keep their places: the operator moves among them.
+  case moving
+}
+
+/// One line of a list as it is drawn.
+enum ListLine: Equatable, Sendable {
+  case row(String)
+  /// Jobs that are listed elsewhere, and wait for the operator.
+  case waiting(Int)
+  /// What is below has ended: so many rows.
+  case ended(Int)
+}
 
 struct ListState: Equatable, Sendable {
   /// Ids in the order they are shown.
   private(set) var order: [String] = []
+  private var sections: [String: ListSection] = [:]
   private(set) var selected: String?
+  /// The operator has put the cursor on a row, and it stays with that row. Before that, and after
+  /// `g`, it is on whatever is first.
+  private(set) var isTouched = false
   private(set) var tags: Set<String> = []
   /// Column 0 is the node's own order.
   var sortColumn = 0
   var isInverted = false
   var filter = Filter()
-  /// First row shown.
-  var top = 0
+  /// First line shown.
+  private(set) var top = 0
+  /// The first line shown before the pane changed its size: a pane that is as large again shows the
+  /// same again.
+  private var home = 0
+  /// Lines of the pane when it was last shown, and whether the cursor was among them.
+  private var height = 0
+  private(set) var isCursorShown = false
+  /// The view goes after the cursor until then: the operator's own act moves the row.
+  var followsUntil: Microseconds = 0
   /// Sorting rests until then, because the operator moves.
   var restUntil: Microseconds = 0
   /// When the order was last made anew; 0 asks for it at once.
   var arrangedAt: Microseconds = 0
+  /// Jobs that wait for the operator and are shown nowhere else; a line tells their number.
+  var waitingElsewhere = 0
 
   var selectedIndex: Int? { selected.flatMap { order.firstIndex(of: $0) } }
+  func section(of id: String) -> ListSection? { sections[id] }
+
+  // MARK: order
 
   /// Takes new rows. Returns whether the row under the cursor changed though nobody moved it.
-  /// - isResting: rows keep their places, new ones come last
-  /// - settles: of rows that rest, those that rank behind what follows them (see `exchangeByRank`) change places with it
-  mutating func arrange(_ rows: [ListRow], isResting: Bool, settles: Bool = false) -> Bool {
+  mutating func arrange(_ rows: [ListRow], _ rest: ListRest = .none) -> Bool {
     let before = selected
     let place = selectedIndex ?? 0
-    var kept = rows.filter { filter.matches($0.haystack) }
-    if sortColumn != 0 {
-      kept = kept.enumerated().sorted { left, right in
-        let order = ListState.compare(left.element.sortValue, right.element.sortValue)
-        if order == 0 { return left.offset < right.offset }
-        return order < 0
-      }.map(\.element)
-      if isInverted {
-        let present = kept.filter { $0.sortValue != .missing }
-        kept = present.reversed() + kept.filter { $0.sortValue == .missing }
-      }
-    } else if isInverted {
-      kept.reverse()
+    let wasLive = place < liveCount
+    var seen: Set<String> = []
+    let kept = rows.filter { filter.matches($0.haystack) && seen.insert($0.id).inserted }
+    var next: [String] = []
+    for section in ListSection.allCases {
+      let ids = sorted(kept.filter { $0.section == section }).map(\.id)
+      next += rest == .none ? ids : merged(section, ids, rest)
     }
-    let ids = kept.map(\.id)
-    if isResting {
-      let here = Set(ids)
-      let old = order.filter { here.contains($0) }
-      let known = Set(old)
-      order = old + ids.filter { !known.contains($0) }
-      if settles && sortColumn == 0 && !isInverted { exchangeByRank(kept) }
-    } else {
-      order = ids
+    order = next
+    sections = Dictionary(kept.map { ($0.id, $0.section) }, uniquingKeysWith: { first, _ in first })
+    if order.isEmpty { isTouched = false }
+    if !isTouched {
+      selected = order.first
+    } else if selected.map({ sections[$0] == nil }) ?? true {
+      // The row that took its place; of those that live, where the cursor was among them.
+      let last = (wasLive && liveCount > 0 ? liveCount : order.count) - 1
+      selected = order.isEmpty ? nil : order[min(place, last)]
     }
-    if !tags.isEmpty { tags.formIntersection(rows.map(\.id)) }
-    if let selected, order.contains(selected) { return false }
-    selected = order.isEmpty ? nil : order[min(place, order.count - 1)]
     return selected != before
   }
 
-  /// A job that starts takes the row of one that has ended: two rows change, and what runs is always on top, while the
-  /// queue between them stands still.
-  private mutating func exchangeByRank(_ rows: [ListRow]) {
-    let ranks = Dictionary(rows.map { ($0.id, $0.rank) }, uniquingKeysWith: { first, _ in first })
-    var first = 0
-    var last = order.count - 1
-    while first < last {
-      if ranks[order[first]] != .ended {
-        first += 1
-      } else if ranks[order[last]] != .active {
-        last -= 1
-      } else {
-        order.swapAt(first, last)
+  private func sorted(_ rows: [ListRow]) -> [ListRow] {
+    if sortColumn == 0 { return isInverted ? rows.reversed() : rows }
+    let sorted = rows.enumerated().sorted { left, right in
+      let order = ListState.compare(left.element.sortValue, right.element.sortValue)
+      if order == 0 { return left.offset < right.offset }
+      return order < 0
+    }.map(\.element)
+    if !isInverted { return sorted }
+    return sorted.filter { $0.sortValue != .missing }.reversed() + sorted.filter { $0.sortValue == .missing }
+  }
+
+  /// A section that rests: rows keep their places, new ones go behind the row that they follow in
+  /// `ids`.
+  private func merged(_ section: ListSection, _ ids: [String], _ rest: ListRest) -> [String] {
+    let here = Set(ids)
+    let old = order.filter { sections[$0] == section }
+    let stayed = old.filter { here.contains($0) }
+    // Where a row left or came the others move in any case: then they stand as they will run.
+    if rest == .calm && section == .open && (stayed.count != old.count || stayed.count != ids.count) {
+      return ids
+    }
+    let known = Set(stayed)
+    // What starts takes the row of what stopped: one row changes, and not all that run.
+    var starting = ids.filter { !known.contains($0) }[...]
+    if section != .running || sortColumn != 0 || isInverted { starting = [] }
+    var placed: [String] = []
+    for id in old {
+      if here.contains(id) {
+        placed.append(id)
+      } else if let next = starting.popFirst() {
+        placed.append(next)
       }
     }
+    let fixed = Set(placed)
+    var behind: [String?: [String]] = [:]
+    var anchor: String?
+    for id in ids {
+      if fixed.contains(id) { anchor = id } else { behind[anchor, default: []].append(id) }
+    }
+    return (behind[nil] ?? []) + placed.flatMap { [$0] + (behind[$0] ?? []) }
   }
 
   /// Negative when left comes first.
@@ -122,15 +176,85 @@ struct ListState: Equatable, Sendable {
     }
   }
 
-  mutating func move(by steps: Int) {
-    guard !order.isEmpty else { return }
-    let now = selectedIndex ?? 0
-    selected = order[min(order.count - 1, max(0, now + max(-100_000, min(100_000, steps))))]
+  // MARK: lines
+
+  /// Rows of what has not ended; they come first.
+  var liveCount: Int { order.firstIndex { sections[$0] == .ended } ?? order.count }
+
+  /// What stands between the live rows and the ended ones.
+  private var between: [ListLine] {
+    let ended = order.count - liveCount
+    return (waitingElsewhere > 0 ? [.waiting(waitingElsewhere)] : []) + (ended > 0 ? [.ended(ended)] : [])
   }
 
-  mutating func select(_ id: String) { if order.contains(id) { selected = id } }
+  var lineCount: Int { order.count + between.count }
 
-  mutating func selectRow(_ index: Int) { if order.indices.contains(index) { selected = order[index] } }
+  func line(of index: Int) -> Int { index < liveCount ? index : index + between.count }
+
+  private var selectedLine: Int? { selectedIndex.map { line(of: $0) } }
+
+  func lines(height: Int) -> ArraySlice<ListLine> {
+    let live = liveCount
+    let all = order[..<live].map { ListLine.row($0) } + between + order[live...].map { ListLine.row($0) }
+    return all.dropFirst(top).prefix(max(0, height))
+  }
+
+  /// Numbers of the first and the last row on the screen, from 1 on; nil when all are there.
+  func position(height: Int) -> (first: Int, last: Int)? {
+    guard lineCount > height else { return nil }
+    var shown = lines(height: height).compactMap { if case .row(let id) = $0 { id } else { nil } }[...]
+    guard let first = shown.popFirst().flatMap({ order.firstIndex(of: $0) }) else { return nil }
+    return (first + 1, first + 1 + shown.count)
+  }
+
+  // MARK: cursor
+
+  /// - step: rows, down is positive
+  mutating func move(by step: Int) {
+    guard !order.isEmpty else { return }
+    isTouched = true
+    guard isCursorShown || height == 0 else {
+      // From what is on the screen, not from where the row went.
+      enterView(atBottom: step < 0 && step > -2)
+      return
+    }
+    let now = selectedIndex ?? 0
+    selected = order[min(order.count - 1, max(0, now + max(-100_000, min(100_000, step))))]
+  }
+
+  private mutating func enterView(atBottom: Bool) {
+    let shown = lines(height: height).compactMap { if case .row(let id) = $0 { id } else { nil } }
+    selected = (atBottom ? shown.last : shown.first) ?? order.first
+  }
+
+  /// The first row, whichever it is, from now on.
+  mutating func moveToTop() {
+    isTouched = false
+    selected = order.first
+  }
+
+  mutating func moveToBottom() {
+    isTouched = true
+    selected = order.last
+  }
+
+  /// The cursor stays with its row from now on.
+  mutating func touch() { if selected != nil { isTouched = true } }
+
+  mutating func select(_ id: String) {
+    guard sections[id] != nil else { return }
+    isTouched = true
+    selected = id
+  }
+
+  /// - line: of the pane, from 0 on; one without a row selects nothing
+  mutating func selectLine(_ line: Int, height: Int) {
+    let shown = Array(lines(height: height))
+    guard shown.indices.contains(line), case .row(let id) = shown[line] else { return }
+    select(id)
+  }
+
+  // MARK: tags
 
   mutating func toggleTag() {
     guard let selected else { return }
@@ -139,27 +263,65 @@ struct ListState: Equatable, Sendable {
 
   mutating func untagAll() { tags = [] }
 
-  /// What an act applies to: the tagged, in the order shown, else the selected.
-  var targets: [String] {
-    if tags.isEmpty { return selected.map { [$0] } ?? [] }
-    // Tagged rows that the filter hides are not acted on: they are not on the screen.
-    return order.filter { tags.contains($0) }
-  }
+  /// The tagged rows that are on the list, in its order; those that the filter hides are not.
+  var tagged: [String] { order.filter { tags.contains($0) } }
 
-  /// Scrolls as little as it takes to show the selection in `height` rows.
-  mutating func reveal(height: Int) {
+  // MARK: view
+
+  /// The lines that a pane shows now. Called after everything that may have changed them.
+  /// - isFocused: a pane that nobody walks through shows what matters most, its first rows
+  /// - follows: the view goes after the cursor
+  mutating func show(height: Int, isFocused: Bool, follows: Bool) {
     let rows = max(1, height)
-    if let index = selectedIndex {
-      if index < top { top = index }
-      if index >= top + rows { top = index - rows + 1 }
+    if !isFocused || !isTouched {
+      top = 0
+      if isFocused { home = 0 }
+    } else if follows {
+      reveal(rows)
+    } else if rows != self.height {
+      // A cursor that was on the screen stays there. One that was not is not gone after.
+      top = home
+      if isCursorShown { scrollToCursor(rows) }
     }
-    clamp(height: rows)
+    self.height = rows
+    top = max(0, min(top, lineCount - rows))
+    isCursorShown = isFocused && isVisible(rows)
   }
 
-  mutating func clamp(height: Int) { top = max(0, min(top, order.count - max(1, height))) }
+  /// Scrolls as little as it takes to show the cursor.
+  mutating func reveal(_ height: Int) {
+    let rows = max(1, height)
+    scrollToCursor(rows)
+    home = top
+    isCursorShown = isVisible(rows)
+  }
 
-  func isVisible(height: Int) -> Bool {
-    guard let index = selectedIndex else { return false }
-    return index >= top && index < top + max(1, height)
+  private mutating func scrollToCursor(_ rows: Int) {
+    if let index = selectedIndex, let line = selectedLine {
+      // The last of the live rows brings the lines below it.
+      let last = index == liveCount - 1 ? line + between.count : line
+      if last >= top + rows { top = last - rows + 1 }
+      if line < top { top = line }
+    }
+    top = max(0, min(top, lineCount - rows))
+  }
+
+  /// Takes new rows as `arrange` does; a view that was scrolled keeps the cursor where it was on
+  /// the screen.
+  mutating func rearrange(_ rows: [ListRow], _ rest: ListRest) -> Bool {
+    let (id, line, section) = (selected, selectedLine, selected.flatMap { sections[$0] })
+    let changed = arrange(rows, rest)
+    if isTouched, isCursorShown, top > 0, let id, id == selected, sections[id] == section,
+      let line, let now = selectedLine
+    {
+      top = max(0, top + now - line)
+      home = top
+    }
+    return changed
+  }
+
+  private func isVisible(_ rows: Int) -> Bool {
+    guard let line = selectedLine else { return false }
+    return line >= top && line < top + rows
   }
 }

@@ -106,7 +106,13 @@ public struct PlainModel: Sendable {
         "pause, resume, drain, undrain, quit: quit leaves, the node serves on",
       ].flatMap { say($0) }
     case "status": return status()
-    case "jobs": return list(snapshot?.jobs.filter { !$0.state.hasEnded } ?? [])
+    case "jobs":
+      // What waits for the operator is said by approvals, and only there.
+      let listed = list(snapshot?.jobs.filter { !$0.state.hasEnded && $0.state != .pending } ?? [])
+      let waiting = snapshot?.approvals.count ?? 0
+      if waiting == 0 { return listed }
+      return listed
+        + say("\(plural(waiting, "job")) waiting for you: approvals says \(waiting == 1 ? "it" : "them")")
     case "approvals": return approvals()
     case "receipts": return receipts()
     case "earnings": return earnings()

@@ -55,8 +55,9 @@ extension Canvas {
     if area.y > y + 1 {
       drawReceiptsHead(Rect(x: inner.x, y: area.y - 1, width: inner.width, height: 1), list)
     }
-    for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
-      guard let receipt = snapshot.receipts.recent.first(where: { $0.id == id }) else { continue }
+    for (row, line) in list.lines(height: area.height).enumerated() {
+      guard case .row(let id) = line, let receipt = snapshot.receipts.recent.first(where: { $0.id == id })
+      else { continue }
       drawReceipt(
         receipt, offset: model.options.utcOffset,
         Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
@@ -181,11 +182,10 @@ extension Canvas {
       putRight("TODAY", right - 24, area.y - 1, faint)
     }
     if inner.width >= 72 { putRight("JOBS", right - 36, area.y - 1, faint) }
-    for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
-      guard let index = Int(id.prefix { $0 != " " }), snapshot.earnings.clients.indices.contains(index) else {
-        continue
-      }
-      let client = snapshot.earnings.clients[index]
+    let clients = Dictionary(
+      zip(earningsIDs(snapshot.earnings), snapshot.earnings.clients), uniquingKeysWith: { first, _ in first })
+    for (row, line) in list.lines(height: area.height).enumerated() {
+      guard case .row(let id) = line, let client = clients[id] else { continue }
       let isSelected = isFocused && list.selected == id
       let rowRect = Rect(x: area.x, y: area.y + row, width: area.width, height: 1)
       if isSelected { grid.fill(rowRect, " ", style: selection) }

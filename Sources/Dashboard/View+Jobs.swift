@@ -59,8 +59,13 @@ extension Canvas {
     let node = snapshot.node
     var note: [(String, Style)] = filterNote(list.filter, isEditing: model.mode == .filter && isFocused)
     if !list.tags.isEmpty { note.append(("\(glyphs.tag) \(list.tags.count)  ", key)) }
-    note.append(("\(grouped(node.running)) run", node.running > 0 ? ok : faint))
-    note.append((" \(glyphs.separator) \(grouped(node.queued)) queued", label))
+    // Counted from the rows, so that they agree with them.
+    let running = snapshot.jobs.count { $0.state == .running }
+    let held = snapshot.jobs.count { $0.state == .held }
+    note.append(("\(grouped(running)) run", running > 0 ? ok : faint))
+    note.append(
+      (" \(glyphs.separator) \(grouped(snapshot.jobs.count { $0.state == .queued })) queued", label))
+    if held > 0 && rect.width >= 60 { note.append((" \(glyphs.separator) \(grouped(held)) held", label)) }
     let inner = frame(
       rect, number: 1, title: "jobs", isFocused: isFocused, note: note, foot: position(list, model, .jobs))
     let area = model.listArea(.jobs, inner)
@@ -68,21 +73,44 @@ extension Canvas {
     let columns = JobColumns(
       inner, digits: model.idDigits, showsModel: snapshot.jobs.contains { $0.model != node.model })
     if area.y > inner.y { drawJobsHead(columns, inner, list, model) }
-    if list.order.isEmpty {
-      let words = snapshot.jobs.isEmpty ? emptyJobs(node) : "no job matches '\(list.filter.text)'"
+    if list.lineCount == 0 {
+      let isFiltered = snapshot.jobs.contains { $0.state != .pending }
+      let words = isFiltered ? "no job matches '\(list.filter.text)'" : emptyJobs(node)
       fit(words, area.x + 1, area.y + max(0, area.height - 1) / 2, faint, width: area.width - 2)
       return
     }
-    for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
-      guard let job = model.job(id) else { continue }
-      let isSelected = isFocused && id == list.selected
-      drawJob(
-        job, model, snapshot.time, columns, Rect(x: area.x, y: area.y + row, width: area.width, height: 1),
-        isSelected: isSelected, isTagged: list.tags.contains(id))
+    for (row, line) in list.lines(height: area.height).enumerated() {
+      let rect = Rect(x: area.x, y: area.y + row, width: area.width, height: 1)
+      switch line {
+      case .row(let id):
+        guard let job = model.job(id) else { continue }
+        drawJob(
+          job, model, snapshot.time, columns, rect, isSelected: isFocused && id == list.selected,
+          isTagged: list.tags.contains(id))
+      case .waiting(let count):
+        sign(glyphs.pending, rect.x + 1, rect.y, pending.with(.bold))
+        let way = model.options.keyMap.hint(.approvals).map { ": \($0) shows \(count == 1 ? "it" : "them")" }
+        fit(
+          "\(grouped(count)) \(count == 1 ? "waits" : "wait") for you\(way ?? "")", rect.x + 3, rect.y,
+          pending, width: rect.width - 4)
+      case .ended(let count): drawEndedTitle(count, rect)
+      }
     }
   }
 
+  /// A rule across the list: what stands below it has ended.
+  private mutating func drawEndedTitle(_ count: Int, _ rect: Rect) {
+    grid.fill(
+      Rect(x: rect.x + 1, y: rect.y, width: max(0, rect.width - 2), height: 1), glyphs.horizontal,
+      style: faint)
+    fit(" \(grouped(count)) ended ", rect.x + 2, rect.y, faint, width: rect.width - 4)
+  }
+
   private func emptyJobs(_ node: NodeSummary) -> String {
+    if node.waitingApproval > 0 {
+      return
+        "no jobs: \(plural(node.waitingApproval, "job")) wait\(node.waitingApproval == 1 ? "s" : "") for you"
+    }
     guard let address = node.address, node.state == .serving else { return "no jobs" }
     return "no jobs yet: ask at \(address)/v1 with any bearer token"
   }
@@ -93,9 +121,8 @@ extension Canvas {
 
   /// `12-20 of 53`, when not all rows are on the screen.
   func position(_ list: ListState, _ model: DashboardModel, _ pane: Pane) -> String {
-    let height = model.listHeight(pane)
-    if list.order.count <= height { return "" }
-    return "\(list.top + 1)-\(min(list.order.count, list.top + height)) of \(grouped(list.order.count))"
+    guard let shown = list.position(height: model.listHeight(pane)) else { return "" }
+    return "\(shown.first)-\(shown.last) of \(grouped(list.order.count))"
   }
 
   private mutating func drawJobsHead(
@@ -148,7 +175,8 @@ extension Canvas {
     let plain = isSelected ? selection : job.state.hasEnded ? faint : text
     let soft = plain
     if isSelected { grid.fill(rect, " ", style: selection) }
-    let (mark, markStyle) = jobSign(job.state)
+    let isFrozen = job.state == .running && model.snapshot?.node.state == .paused
+    let (mark, markStyle) = jobSign(isFrozen ? .held : job.state)
     if isTagged { sign(glyphs.tag, rect.x, y, isSelected ? selection : key) }
     sign(mark, rect.x + 1, y, isSelected ? selection : markStyle)
     put(model.short(job.id), rect.x + 3, y, isSelected ? selection : job.state == .running ? strong : plain)
@@ -161,7 +189,7 @@ extension Canvas {
     if columns.promptEnd > 0 { putRight(numberColumn(job.promptTokens, 6), columns.promptEnd, y, soft) }
     drawProgress(job, columns, y, plain, soft, isSelected: isSelected)
     let calm = job.state == .running ? model.calmJob(job.id) : nil
-    if columns.rateEnd > 0, job.tokensPerSecond != nil,
+    if columns.rateEnd > 0, job.tokensPerSecond != nil, !isFrozen,
       let tokensPerSecond = calm?.tokensPerSecond ?? job.tokensPerSecond
     {
       putRight(
@@ -234,7 +262,7 @@ extension Canvas {
     note.append((count == 0 ? "none" : "\(grouped(count)) waiting", count == 0 ? faint : pending.with(.bold)))
     let place = position(list, model, .approvals)
     let foot =
-      rect.width >= 70 && count > 0
+      rect.width >= 70 && count > 0 && !model.options.isReadOnly
       ? (place.isEmpty ? "" : place + "  ")
         + "a approve \(glyphs.separator) x reject \(glyphs.separator) A X all" : place
     let inner = frame(rect, number: 2, title: "approvals", isFocused: isFocused, note: note, foot: foot)
@@ -247,8 +275,8 @@ extension Canvas {
         words, inner.x + 1, inner.y + max(0, inner.height - 1) / 2, faint, width: inner.width - 2)
       return
     }
-    for (row, id) in list.order.dropFirst(list.top).prefix(area.height).enumerated() {
-      guard let approval = model.approval(id) else { continue }
+    for (row, line) in list.lines(height: area.height).enumerated() {
+      guard case .row(let id) = line, let approval = model.approval(id) else { continue }
       drawApproval(
         approval, model, snapshot.time, columns,
         Rect(x: area.x, y: area.y + row, width: area.width, height: 1),

@@ -7,7 +7,7 @@ extension Canvas {
   mutating func drawOverlay(_ model: DashboardModel) {
     switch model.mode {
     case .palette(let index): drawPalette(model, index)
-    case .reason(_, _, let index): drawReasons(model, index)
+    case .reason(_, _, let index, _): drawReasons(model, index)
     case .normal, .filter, .command, .confirm, .shutdownHow, .shutdownName, .chat: break
     }
     if model.showsDebug { drawDebug(model) }

@@ -58,7 +58,8 @@ extension Canvas {
     case .answering: note = [("answering", ok)]
     }
     let inner = frame(
-      rect, number: 7, title: "chat", isFocused: isFocused, note: note, foot: isTyping ? "" : "i to type")
+      rect, number: 7, title: "chat", isFocused: isFocused, note: note,
+      foot: isTyping || model.options.isReadOnly ? "" : "i to type")
     let area = inner.inset(inner.width >= 30 ? 1 : 0, 0)
     guard area.height > 0, area.width > 2 else { return }
     var inputRows: [String] = []
@@ -72,7 +73,8 @@ extension Canvas {
     let shown = rows[max(0, end - height)..<max(0, end)]
     if rows.isEmpty && inputRows.isEmpty {
       fit(
-        "ask the model something: press i", area.x, area.y + max(0, area.height - 1) / 2, faint,
+        model.options.isReadOnly ? "this dashboard only looks" : "ask the model something: press i", area.x,
+        area.y + max(0, area.height - 1) / 2, faint,
         width: area.width)
     }
     for (index, row) in shown.enumerated() { put(row.0, area.x, area.y + index, row.1, limit: area.width) }

@@ -84,7 +84,11 @@ extension Canvas {
       place("\(glyphs.pending) \(grouped(node.waitingApproval))\(words)", pending.with(.bold))
     }
     if model.isFrozen { place("frozen", warn) }
-    if model.options.isReadOnly && width >= 60 { place("read-only", label) }
+    if let role = model.role, role != .owner, width >= 80 {
+      place("\(fitted(model.operatorName, columns: 12)), \(role.rawValue)", label)
+    } else if model.options.isReadOnly && width >= 60 {
+      place("read-only", label)
+    }
 
     var parts: [(String, Style)] = []
     if width >= 60 { parts.append((" hotpot", strong)) }
@@ -143,6 +147,9 @@ extension Canvas {
       // The first screen says the rest.
       if let why = node.whyIdle, why.lowercased() != word, !model.isFirstRun {
         parts.append((": \(why)", text))
+      } else if node.state == .draining {
+        let left = model.snapshot?.jobs.count { $0.state == .running || $0.state == .queued } ?? 0
+        if left > 0 { parts.append((": \(plural(left, "job")) left", text)) }
       }
       return parts
     }
@@ -167,13 +174,22 @@ extension Canvas {
           ), ("  y", key), (" yes  ", text), ("n", key), (" no", text),
         ],
         0, y, limit: width)
-    case .reason(_, let what, _): field("reject \(what): ", model.field, y, hint: "", width)
+    case .reason(_, let what, _, _): field("reject \(what): ", model.field, y, hint: "", width)
     case .shutdownHow:
+      // With their numbers: who ends with the node, and who is waited for.
+      let jobs = model.snapshot?.jobs ?? []
+      let finish = jobs.count { $0.state == .running || $0.state == .queued }
+      let end = jobs.count { $0.state == .pending || $0.state == .held }
+      let drained = [
+        finish > 0 ? "\(grouped(finish)) finish" : nil, end > 0 ? "\(grouped(end)) that wait end" : nil,
+      ]
+      .compactMap { $0 }.joined(separator: ", ")
+      let now = finish + end > 0 ? " now: \(grouped(finish + end)) end  " : " now  "
       run(
         [
-          (" \(glyphs.attention) ", warn), ("stop the node? ", strong), ("d", key), (" drain first  ", text),
-          ("n", key),
-          (" now  ", text), ("Esc", key), (" no", text),
+          (" \(glyphs.attention) ", warn), ("stop the node? ", strong), ("d", key),
+          (drained.isEmpty ? " drain first  " : " drain: \(drained)  ", text), ("n", key), (now, text),
+          ("Esc", key), (" no", text),
         ], 0, y, limit: width)
     case .shutdownName(let drain):
       field(
@@ -223,7 +239,11 @@ extension Canvas {
         x, y, limit: width)
       return
     }
-    for (action, words) in hints(model) { hint(action, words) }
+    // Who only looks is offered no act.
+    for (action, words) in hints(model)
+    where !model.options.isReadOnly || !(action.isAct || action == .talk) {
+      hint(action, words)
+    }
   }
 
   private func hints(_ model: DashboardModel) -> [(Action, String)] {

@@ -228,11 +228,12 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
             Size(Int.random(in: 1...220, using: &generator), Int.random(in: 1...70, using: &generator))))
       }
       let before = stage.model.selected
+      let wasPlaced = stage.model.isCursorPlaced
       if Int.random(in: 0..<5, using: &generator) == 0 {
         let snapshot = wildSnapshot(&generator, pool: pool)
         stage.take(.node(.snapshot(snapshot)))
-        // The selection stays on its job while that is there.
-        if let before, stage.model.selected != before, stage.model.focusedPane == .jobs,
+        // The cursor stays on its job while that is there, once the operator has put it on one.
+        if let before, wasPlaced, stage.model.selected != before, stage.model.focusedPane == .jobs,
           snapshot.jobs.contains(where: { $0.id == before }), !stage.model.hidesByFilter(before)
         {
           Issue.record("selection left \(before) for \(stage.model.selected ?? "none"), seed \(seed)")
@@ -265,6 +266,90 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
       if count % 4 == 0 { _ = stage.screen }
     }
     #expect(acts > 0, "nothing was confirmed, seed \(seed)")
+  }
+
+  /// Ended jobs are below live ones, and the view of an untouched list begins with its first row,
+  /// whatever comes and whatever is pressed, at any size.
+  @Test func noEndedRowStandsAboveALiveOne() {
+    let seed = UInt64.random(in: 0...UInt64.max)
+    var generator = Generator(seed: seed)
+    let keys =
+      Action.table.filter { $0.action != .leave && $0.action != .talk && $0.action != .chat }
+      .flatMap(\.keys).compactMap { Key(name: $0) } + ["y", "n", "e", "Esc"].compactMap { Key(name: $0) }
+    let pool = (0..<60).map { String($0, radix: 16) + "0000000000000000".prefix(13) }
+    var stage = Stage(size: Size(80, 24))
+    stage.answers = false
+    var states: [String: JobState] = [:]
+    var compared = 0
+    for round in 0..<(isHeavy ? 100_000 : 6_000) {
+      if round % 1_000 == 0 {
+        stage = Stage(size: Size(80, 24))
+        stage.answers = false
+      }
+      stage.wait(milliseconds: Int64.random(in: 0...2_000, using: &generator))
+      switch Int.random(in: 0..<8, using: &generator) {
+      case 0:
+        stage.take(
+          .resized(
+            Size(Int.random(in: 1...220, using: &generator), Int.random(in: 1...70, using: &generator))))
+      case 1, 2, 3:
+        let snapshot = wildSnapshot(&generator, pool: pool)
+        stage.take(.node(.snapshot(snapshot)))
+      default: stage.take(.input(.key(keys[Int.random(in: 0..<keys.count, using: &generator)])))
+      }
+      guard let shown = stage.model.shownSnapshot else { continue }
+      states = Dictionary(shown.jobs.map { ($0.id, $0.state) }, uniquingKeysWith: { first, _ in first })
+      let rows = stage.model.rows(.jobs)
+      let firstEnded = rows.firstIndex { states[$0]?.hasEnded ?? true } ?? rows.count
+      compared += rows.count
+      if rows[firstEnded...].contains(where: { states[$0]?.hasEnded == false }) {
+        Issue.record("an ended row stands above a live one, round \(round), seed \(seed)")
+        return
+      }
+      if rows.contains(where: { states[$0] == .pending }) {
+        Issue.record("a job that waits stands among the jobs, round \(round), seed \(seed)")
+        return
+      }
+      let focus = stage.model.focusedPane
+      if !stage.model.isCursorPlaced, stage.model.firstLine(focus) != 0 {
+        Issue.record("an untouched view of \(focus) left its first row, round \(round), seed \(seed)")
+        return
+      }
+    }
+    #expect(compared > 0)
+  }
+
+  /// Sizes come and go: a list that nobody walked through begins with its first row, and one that
+  /// was walked through shows at the size it had what it showed there.
+  @Test func aViewSurvivesEverySequenceOfSizes() {
+    let seed = UInt64.random(in: 0...UInt64.max)
+    var generator = Generator(seed: seed)
+    for _ in 0..<(isHeavy ? 400 : 60) {
+      var stage = Stage(.busy(queued: Int.random(in: 0...60, using: &generator)), size: Size(80, 24))
+      stage.second(Int.random(in: 0...40, using: &generator))
+      let pane = [Pane.jobs, .receipts].randomElement(using: &generator) ?? .jobs
+      if pane == .receipts { stage.press("5") }
+      let steps = Bool.random(using: &generator) ? 0 : Int.random(in: 1...9, using: &generator)
+      for _ in 0..<steps { stage.press("j") }
+      let before = stage.model.shownRows(pane)
+      for _ in 0..<6 {
+        switch Int.random(in: 0..<4, using: &generator) {
+        case 0: stage.press("+", "_")
+        case 1: stage.take(.resized(Size(40, Int.random(in: 1...24, using: &generator))))
+        case 2: stage.take(.resized(Size(80, 20)))
+        default:
+          stage.take(
+            .resized(
+              Size(Int.random(in: 1...220, using: &generator), Int.random(in: 1...70, using: &generator))))
+        }
+        if steps == 0 {
+          #expect(stage.model.firstLine(pane) == 0, "seed \(seed)")
+          #expect(stage.model.selected == stage.model.rows(pane).first, "seed \(seed)")
+        }
+      }
+      stage.take(.resized(Size(80, 24)))
+      #expect(stage.model.shownRows(pane) == before, "\(pane) after \(steps) steps, seed \(seed)")
+    }
   }
 
   private func isQuestion(_ command: NodeCommand) -> Bool {

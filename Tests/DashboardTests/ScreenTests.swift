@@ -34,6 +34,31 @@ private func busy(_ size: Size, _ keys: [String] = [], glyphs: GlyphLevel = .uni
   return stage
 }
 
+/// Forty jobs have ended when twelve new ones come.
+private func ended(_ size: Size, _ keys: [String] = []) -> Stage {
+  var node = ScriptedNode.busy(queued: 0)
+  for index in 0..<40 {
+    var job = ScriptedNode.Job(
+      id: "e" + String(100 + index) + "000000000000", state: .done, client: "garden-bot", prompt: 40,
+      promptDone: 40, output: 20, limit: 20, rate: 40, submitted: node.time - Int64(100 - index) * 1_000_000)
+    job.ended = node.time - Int64(60 - index) * 1_000_000
+    node.add(job)
+  }
+  var stage = Stage(node, size: size)
+  stage.second(4)
+  for index in 0..<9 {
+    stage.node.add(
+      ScriptedNode.Job(
+        id: "f" + String(100 + index) + "000000000000", state: .queued, client: "tomas-lab", prompt: 40,
+        limit: 400, rate: 40, submitted: stage.node.time))
+  }
+  for key in keys { stage.press(key) }
+  stage.second(2)
+  stage.wait(milliseconds: 9000)
+  stage.refresh()
+  return stage
+}
+
 private let screenCases: [ScreenCase] = {
   var cases: [ScreenCase] = []
   for (width, height) in [
@@ -87,6 +112,34 @@ private let screenCases: [ScreenCase] = {
       })
   }
   cases += [
+    plain("ended-80x24") { ended(Size(80, 24)) },
+    plain("ended-zoomed-80x24") { ended(Size(80, 24), ["+"]) },
+    plain("ended-zoomed-40x10") { ended(Size(40, 10), ["G", "k"]) },
+    plain("ended-120x30") { ended(Size(120, 30)) },
+    plain("ended-resized-80x24") {
+      var stage = ended(Size(120, 30))
+      stage.take(.resized(Size(80, 20)))
+      stage.take(.resized(Size(80, 24)))
+      return stage
+    },
+    plain("shutdown-how") {
+      var stage = Stage(.busy())
+      stage.press(":")
+      stage.type("shutdown")
+      stage.press("Enter")
+      return stage
+    },
+    plain("an-operator-120x30") {
+      var stage = Stage(.busy(), size: Size(120, 30))
+      stage.take(.node(.welcome(Welcome(name: "anna", role: .operator, absence: nil))))
+      return stage
+    },
+    plain("a-viewer-120x30") {
+      var stage = Stage(.busy(), size: Size(120, 30))
+      stage.take(.node(.welcome(Welcome(name: "anna", role: .viewer, absence: nil))))
+      stage.press("2")
+      return stage
+    },
     plain("idle") { Stage(ScriptedNode()) },
     plain("idle-200x50") { Stage(ScriptedNode(), size: Size(200, 50)) },
     plain("paused") {

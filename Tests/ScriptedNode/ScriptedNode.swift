@@ -233,10 +233,13 @@ public struct ScriptedNode: Sendable {
 
   public mutating func snapshot() -> NodeSnapshot {
     sequence += 1
-    let order: [JobState: Int] = [.running: 0, .held: 1, .queued: 2, .pending: 3]
+    let order: [JobState: Int] = [.running: 0, .queued: 1, .held: 2, .pending: 3]
     let sorted = jobs.enumerated().sorted { left, right in
       let (a, b) = (order[left.element.state] ?? 4, order[right.element.state] ?? 4)
-      return a != b ? a < b : left.offset < right.offset
+      if a != b { return a < b }
+      // Of those that ended the newest is first.
+      let (earlier, later) = (right.element.ended ?? 0, left.element.ended ?? 0)
+      return a == 4 && earlier != later ? later > earlier : left.offset < right.offset
     }.map(\.element)
     let running = jobs.filter { $0.state == .running }
     let decode = running.filter { $0.promptDone >= $0.prompt }.reduce(0.0) { $0 + $1.rate }

@@ -64,6 +64,8 @@ public struct FleetModel: Sendable {
   var selectedNode = 0
   /// The job under the cursor of the approvals.
   var selectedWait: (node: Int, id: String)?
+  /// The cursor was put on it, and stays with it. Before that it is on whatever expires first.
+  private var isWaitPlaced = false
   var mode = Mode.normal
   var reason = LineEditor()
   var status: StatusLine?
@@ -139,16 +141,20 @@ public struct FleetModel: Sendable {
     return []
   }
 
-  /// The cursor stays on its job; where that is gone, the row that took its place is guarded for a moment.
+  /// A cursor that was placed stays on its job; where the row under it is another one, it is
+  /// guarded for a moment.
   private mutating func keepSelection() {
     let waits = waits
     if waits.isEmpty {
       selectedWait = nil
+      isWaitPlaced = false
       return
     }
-    if waitIndex != nil { return }
+    let place = waitIndex
+    if place == 0 || place != nil && isWaitPlaced { return }
     let isNew = selectedWait == nil
     selectedWait = (waits[0].node, waits[0].row.id)
+    isWaitPlaced = false
     if !isNew { guardUntil = now.steady &+ 300_000 }
   }
 
@@ -210,6 +216,7 @@ public struct FleetModel: Sendable {
       guard !waits.isEmpty else { return }
       let place = min(max(0, (waitIndex ?? 0) + step), waits.count - 1)
       selectedWait = (waits[place].node, waits[place].row.id)
+      isWaitPlaced = step > -100_000
       guardUntil = 0
     }
   }
@@ -241,6 +248,7 @@ public struct FleetModel: Sendable {
 
   private mutating func reject() -> [FleetCommand] {
     guard let wait = target() else { return [] }
+    isWaitPlaced = true
     mode = .reason(node: wait.node, job: wait.row.id)
     return []
   }
