@@ -364,6 +364,53 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
     #expect(pieces.decode(pieces.encode(long)) == long)
   }
 
+  @Test func aBoundedEncodingIsTheSameUpToItsBoundAndEndsThere() throws {
+    let seed = UInt64.random(in: 0...UInt64(UInt32.max))
+    var generator = SeededGenerator(seed: seed)
+    let vocabularies = [
+      try vocabulary(SyntheticVocabulary.byteLevel(merges: ["a b", "ab ab", "a a", "Ġ a", "Ġa b", "Ġ Ġ"])),
+      try vocabulary(SyntheticVocabulary.sentencePiece(pieces: ["▁ab", "ab", "a", "b", "▁"])),
+    ]
+    for tokenizer in vocabularies {
+      for _ in 0..<300 {
+        let text = String(
+          (0..<generator.below(80)).map { _ in ["a", "b", " ", "é", "7", "\n"][generator.below(6)] }.joined())
+        let whole = tokenizer.encode(text)
+        for most in [0, 1, whole.count - 1, whole.count, whole.count + 1] where most >= 0 {
+          let bounded = tokenizer.encode(segments: [.text(text)], addBOS: false, atMost: most) { true }
+          #expect(
+            bounded == (whole.count <= most ? .tokens(whole) : .tooMany), "seed \(seed), \(most): \(text)")
+        }
+      }
+    }
+  }
+
+  /// Runs of one character, of which each vocabulary makes one huge word, or none at all.
+  @Test(arguments: ["a", " ", "\n", "!", "7", "é", "字", "🙂", "a ", " \n", "'s", "\u{301}"])
+  func aRunOfOneCharacterIsJudgedByItsLength(unit: String) throws {
+    let text = String(repeating: unit, count: (1 << 20) / unit.utf8.count)
+    let merges = ["a a", "aa aa", "aaaa aaaa", "Ġ Ġ", "ĠĠ ĠĠ", "! !", "Ċ Ċ"]
+    for name in ["gpt-2", "llama-bpe", "qwen2", "smollm", "falcon", "default"] {
+      let tokenizer = try vocabulary(SyntheticVocabulary.byteLevel(merges: merges, pre: name))
+      let bounded = tokenizer.encode(segments: [.text(text)], addBOS: false, atMost: 2_000) { true }
+      #expect(bounded == .tooMany, "\(name)")
+    }
+    let pieces = try vocabulary(
+      SyntheticVocabulary.sentencePiece(pieces: ["aaaaaaaa", "aaaa", "aa", "▁", "a"]))
+    #expect(pieces.encode(segments: [.text(text)], addBOS: false, atMost: 2_000) { true } == .tooMany)
+  }
+
+  @Test func anEncodingThatNobodyWaitsForEnds() throws {
+    let tokenizer = try vocabulary(SyntheticVocabulary.byteLevel(merges: ["a a"]))
+    let text = String(repeating: "a b ", count: 100_000)
+    var asked = 0
+    let bounded = tokenizer.encode(segments: [.text(text)], addBOS: false, atMost: .max) {
+      asked += 1
+      return asked < 3
+    }
+    #expect(bounded == .notWanted && asked == 3)
+  }
+
   @Test func bytesWithoutATokenAreLeftOutAndWarnedOfWhereTextHasThem() throws {
     func without(_ byte: UInt8) throws -> Tokenizer {
       var writer = SyntheticVocabulary.byteLevel(merges: [])

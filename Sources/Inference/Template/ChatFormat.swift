@@ -106,6 +106,18 @@ public struct ChatFormat: Sendable {
     return Prompt(text: segments.map(\.text).joined(), tokens: tokens(of: segments))
   }
 
+  /// The same as far as a bound goes, as `Tokenizer.encode(segments:addBOS:atMost:isWanted:)` does it.
+  public func prompt(
+    _ messages: [ChatMessage], atMost most: Int, isWanted: @escaping () -> Bool
+  ) throws(TemplateError) -> (text: String, encoding: BoundedEncoding) {
+    let values = messages.map(\.value)
+    if let role = leftOut(of: values).first { throw .leftOut(role: role) }
+    let segments = try segments(values)
+    let encoding =
+      tokenizer?.encode(segments: segments, addBOS: true, atMost: most, isWanted: isWanted) ?? .tokens([])
+    return (segments.map(\.text).joined(), encoding)
+  }
+
   /// The tokens of rendered segments. BOS comes first where the model wants one and the template
   /// has not written it.
   public func tokens(of segments: [PromptSegment]) -> [Int32] {

@@ -62,6 +62,51 @@ struct BytePairEncoder: Sendable {
   let byteSymbols: [UInt32]
   /// A word that is a token as a whole is not merged (`ignore_merges` of Llama 3).
   let wholeWordsFirst: Bool
+  /// What bounds the tokens of a word from below; nil where the vocabulary lacks tokens of single bytes, so that text may
+  /// leave none.
+  private let longest: Longest?
+
+  private struct Longest {
+    /// Bytes of the longest token.
+    var any = 1
+    /// Of those of letters alone, with a space before them or not.
+    var ofLetters = 1
+  }
+
+  init(
+    table: ByteStringTable, tokenCount: Int, merges: MergeTable, byteSymbols: [UInt32], wholeWordsFirst: Bool
+  ) {
+    self.table = table
+    self.tokenCount = tokenCount
+    self.merges = merges
+    self.byteSymbols = byteSymbols
+    self.wholeWordsFirst = wholeWordsFirst
+    guard byteSymbols.allSatisfy({ $0 < tokenCount }) else {
+      longest = nil
+      return
+    }
+    var longest = Longest()
+    for token in 0..<tokenCount {
+      table.withBytes(of: token) { bytes in
+        longest.any = max(longest.any, bytes.count)
+        if Self.areLetters(bytes) { longest.ofLetters = max(longest.ofLetters, bytes.count) }
+      }
+    }
+    self.longest = longest
+  }
+
+  /// Letters of ASCII and bytes of other characters, perhaps with a space before them.
+  private static func areLetters(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    let rest = bytes.first == 0x20 ? bytes.dropFirst() : bytes[...]
+    return rest.allSatisfy { $0 >= 0x80 || (0x41...0x5A).contains($0 & 0xDF) }
+  }
+
+  /// No word of these bytes has fewer tokens.
+  func fewestTokens(_ word: UnsafeBufferPointer<UInt8>) -> Int {
+    guard let longest, word.count > longest.ofLetters else { return longest == nil ? 0 : 1 }
+    let most = Self.areLetters(word) ? longest.ofLetters : longest.any
+    return (word.count + most - 1) / most
+  }
 
   /// Working memory, kept from word to word.
   struct Scratch {

@@ -119,10 +119,10 @@ package struct PreTokenizer: Sendable, Equatable {
     }
   }
 
-  /// Calls `body` with the bounds of each word of `text`, in order; together they are the whole text.
+  /// Calls `body` with the bounds of each word of `text`, in order, until it says no; together they are the whole text.
   /// The text is UTF-8 as Swift strings are.
-  func forEachWord(in text: UnsafeBufferPointer<UInt8>, _ body: (Int, Int) -> Void) {
-    TextScanner(text).split(from: 0, to: text.count, passes: passes[...], body)
+  func forEachWord(in text: UnsafeBufferPointer<UInt8>, _ body: (Int, Int) -> Bool) {
+    _ = TextScanner(text).split(from: 0, to: text.count, passes: passes[...], body)
   }
 
   /// The words of a text, for tests and tools.
@@ -130,7 +130,10 @@ package struct PreTokenizer: Sendable, Equatable {
     var text = text
     return text.withUTF8 { bytes in
       var words: [String] = []
-      forEachWord(in: bytes) { words.append(String(decoding: bytes[$0..<$1], as: UTF8.self)) }
+      forEachWord(in: bytes) {
+        words.append(String(decoding: bytes[$0..<$1], as: UTF8.self))
+        return true
+      }
       return words
     }
   }
@@ -143,18 +146,18 @@ private struct TextScanner {
 
   init(_ text: UnsafeBufferPointer<UInt8>) { self.text = text }
 
-  func split(from start: Int, to end: Int, passes: ArraySlice<PreTokenizerPass>, _ body: (Int, Int) -> Void) {
-    guard let pass = passes.first else {
-      body(start, end)
-      return
-    }
+  func split(
+    from start: Int, to end: Int, passes: ArraySlice<PreTokenizerPass>, _ body: (Int, Int) -> Bool
+  ) -> Bool {
+    guard let pass = passes.first else { return body(start, end) }
     let rest = passes.dropFirst()
     var position = start
     while position < end {
       let next = self.end(of: pass, from: position, to: end)
-      split(from: position, to: next, passes: rest, body)
+      guard split(from: position, to: next, passes: rest, body) else { return false }
       position = next
     }
+    return true
   }
 
   /// The class of the character at `position` and the position after it. Past `end` there is no class.

@@ -15,6 +15,13 @@ struct SentencePieceEncoder: Sendable {
   /// character and the space after it, and each word can be encoded alone.
   let wordsAreApart: Bool
 
+  /// No text of these bytes has fewer tokens: none is longer than the longest, or than one character.
+  func fewestTokens(_ text: UnsafeBufferPointer<UInt8>) -> Int {
+    guard unknown != nil || byteTokens.allSatisfy({ $0 >= 0 }) else { return 0 }
+    let most = max(longestToken, 4)
+    return (text.count + most - 1) / most
+  }
+
   /// Whether a token has a space after something else.
   static func hasInnerSpace(_ token: UnsafeBufferPointer<UInt8>) -> Bool {
     token.drop { $0 == 0x20 }.contains(0x20)
@@ -35,17 +42,26 @@ struct SentencePieceEncoder: Sendable {
     return bits >> 31 == 1 ? bits : ~(bits | 1 << 31)
   }
 
-  func encode(_ text: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch) {
+  /// Before each word `goesOn` is asked, with the fewest tokens that it will have.
+  func encode(
+    _ text: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch,
+    goesOn: (Int, Int) -> Bool
+  ) {
+    func encode(_ word: UnsafeBufferPointer<UInt8>) -> Bool {
+      guard goesOn(fewestTokens(word), output.count) else { return false }
+      encodeWord(word, into: &output, scratch: &scratch)
+      return true
+    }
     guard wordsAreApart else {
-      encodeWord(text, into: &output, scratch: &scratch)
+      _ = encode(text)
       return
     }
     var start = 0
     for end in text.indices.dropFirst() where text[end] == 0x20 && text[end - 1] != 0x20 {
-      encodeWord(UnsafeBufferPointer(rebasing: text[start..<end]), into: &output, scratch: &scratch)
+      guard encode(UnsafeBufferPointer(rebasing: text[start..<end])) else { return }
       start = end
     }
-    encodeWord(UnsafeBufferPointer(rebasing: text[start...]), into: &output, scratch: &scratch)
+    _ = encode(UnsafeBufferPointer(rebasing: text[start...]))
   }
 
   private func encodeWord(

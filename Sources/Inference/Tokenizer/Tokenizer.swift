@@ -107,6 +107,22 @@ extension Tokenizer {
   /// The tokens of a prompt. Special tokens are found in trusted text alone; all text between two of them is
   /// tokenized as one, across the borders of segments.
   public func encode(segments: [PromptSegment], addBOS: Bool = false) -> [Int32] {
+    encode(segments: segments, addBOS: addBOS, within: EncodingBudget(most: .max) { true })
+  }
+
+  /// The same for a prompt that a stranger wrote: it ends as soon as there are more than `most` tokens, and judges a word
+  /// of megabytes by its length alone. So no text costs more than one of as many tokens. It ends too when `isWanted` says
+  /// no, which is asked now and then.
+  public func encode(
+    segments: [PromptSegment], addBOS: Bool, atMost most: Int, isWanted: @escaping () -> Bool
+  ) -> BoundedEncoding {
+    let budget = EncodingBudget(most: max(0, most), isWanted: isWanted)
+    let tokens = encode(segments: segments, addBOS: addBOS, within: budget)
+    if budget.isAbandoned { return .notWanted }
+    return budget.isOver || tokens.count > most ? .tooMany : .tokens(tokens)
+  }
+
+  private func encode(segments: [PromptSegment], addBOS: Bool, within budget: EncodingBudget) -> [Int32] {
     var text: [UInt8] = []
     var runs: [(end: Int, isTrusted: Bool)] = []
     for segment in segments where !segment.text.isEmpty {
@@ -115,15 +131,16 @@ extension Tokenizer {
       runs.append((text.count, segment.isTrusted))
     }
     var output: [Int32] = []
-    text.withUnsafeBufferPointer { encode($0, runs: runs, into: &output) }
+    text.withUnsafeBufferPointer { encode($0, runs: runs, into: &output, within: budget) }
     if addBOS, addsBOS, let bosToken, output.first != bosToken { output.insert(bosToken, at: 0) }
     return output
   }
 
   private func encode(
-    _ text: UnsafeBufferPointer<UInt8>, runs: [(end: Int, isTrusted: Bool)], into output: inout [Int32]
+    _ text: UnsafeBufferPointer<UInt8>, runs: [(end: Int, isTrusted: Bool)], into output: inout [Int32],
+    within budget: EncodingBudget
   ) {
-    var fragments = FragmentEncoder(tokenizer: self)
+    var fragments = FragmentEncoder(tokenizer: self, budget: budget)
     var pending = 0
     var position = 0
     for run in runs {
@@ -135,6 +152,7 @@ extension Tokenizer {
       while position < run.end {
         if let match = matcher.match(text, at: position, to: run.end) {
           fragments.encode(text, pending..<position, into: &output)
+          guard budget.allows(1, after: output.count) else { return }
           output.append(match.token)
           fragments.followsSpecial = true
           position = match.end
@@ -150,6 +168,7 @@ extension Tokenizer {
   /// Encodes the text between special tokens, keeping the working memory from one to the next.
   private struct FragmentEncoder {
     let tokenizer: Tokenizer
+    let budget: EncodingBudget
     var followsSpecial = true
     var bytePairs = BytePairEncoder.Scratch()
     var pieces = SentencePieceEncoder.Scratch()
@@ -161,6 +180,8 @@ extension Tokenizer {
       let fragment = UnsafeBufferPointer(rebasing: text[range])
       switch tokenizer.algorithm {
       case .byteLevel(let preTokenizer, let encoder) where preTokenizer.composesText:
+        // Composing takes away two bytes of three at most: three letters of Hangul become one syllable.
+        guard budget.allows(encoder.fewestTokens(fragment) / 3, after: output.count) else { return }
         var prepared: [UInt8] = []
         prepared.reserveCapacity(fragment.count)
         CanonicalComposition.compose(fragment, into: &prepared)
@@ -172,7 +193,9 @@ extension Tokenizer {
         prepared.reserveCapacity(fragment.count + 1)
         if tokenizer.addsSpacePrefix && followsSpecial { prepared.append(0x20) }
         VocabularySource.appendUnescaped(fragment, to: &prepared)
-        prepared.withUnsafeBufferPointer { encoder.encode($0, into: &output, scratch: &pieces) }
+        prepared.withUnsafeBufferPointer {
+          encoder.encode($0, into: &output, scratch: &pieces) { budget.allows($0, after: $1) }
+        }
       }
       followsSpecial = false
     }
@@ -182,9 +205,47 @@ extension Tokenizer {
       into output: inout [Int32]
     ) {
       preTokenizer.forEachWord(in: text) { start, end in
-        encoder.encode(UnsafeBufferPointer(rebasing: text[start..<end]), into: &output, scratch: &bytePairs)
+        let word = UnsafeBufferPointer(rebasing: text[start..<end])
+        guard budget.allows(encoder.fewestTokens(word), after: output.count) else { return false }
+        encoder.encode(word, into: &output, scratch: &bytePairs)
+        return true
       }
     }
+  }
+}
+
+/// What became of a prompt that was to be within a number of tokens.
+public enum BoundedEncoding: Sendable, Equatable {
+  case tokens([Int32])
+  case tooMany
+  /// Nobody waits for it any more.
+  case notWanted
+}
+
+/// How far an encoding goes. A class: the parts of one encoding share it.
+private final class EncodingBudget {
+  private let most: Int
+  private let isWanted: () -> Bool
+  private var asked = 0
+  private(set) var isOver = false
+  private(set) var isAbandoned = false
+
+  init(most: Int, isWanted: @escaping () -> Bool) {
+    self.most = most
+    self.isWanted = isWanted
+  }
+
+  /// Whether at least `fewest` more tokens may follow `count`.
+  func allows(_ fewest: Int, after count: Int) -> Bool {
+    if isOver || isAbandoned { return false }
+    // Words take microseconds; a long one counts for its length.
+    asked += 1 + fewest / 64
+    if asked >= 1_024 {
+      asked = 0
+      isAbandoned = !isWanted()
+    }
+    isOver = fewest > most - count
+    return !isOver && !isAbandoned
   }
 }
 
