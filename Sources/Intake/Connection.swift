@@ -49,6 +49,9 @@ class Connection {
   var inputLimit: Int { 16384 }
   /// Lower goes first when room is needed; nil stays.
   var evictionRank: Int? { nil }
+  var isStrangersUpload: Bool { false }
+  /// Ends what it is about, to make room for another.
+  func giveUp() { close(.disconnected) }
   var currentDeadline: Int64 { .max }
   func opened() {}
   func received(_ bytes: Span<UInt8>) {}

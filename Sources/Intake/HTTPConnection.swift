@@ -1,6 +1,6 @@
 // HTTPConnection.swift: the life of one HTTP connection, request after request.
 // One exchange at a time: a pipelined request waits in `held` until the answer before it has been written.
-// Start at received; the phases are in Phase.
+// Start at received; the phases are in Phase. What a connection may have depends on who its request is from.
 
 import CSystem
 
@@ -25,6 +25,10 @@ final class HTTPConnection: Connection {
   private var phaseBegan: Int64
   private var requestBegan: Int64
   private var head: RequestHead?
+  /// Who the request, or the one before it, is from; nil until a head has said so.
+  private var standing: Server.Standing?
+  /// It is one of the strangers that are sending a body.
+  private var isUpload = false
   private var body: [UInt8] = []
   /// Bytes read beyond the current request.
   private var held: [UInt8] = []
@@ -47,6 +51,7 @@ final class HTTPConnection: Connection {
   }
 
   private func enter(_ next: Phase) {
+    if next != .body { endUpload() }
     phase = next
     phaseBegan = loop.now
   }
@@ -63,13 +68,57 @@ final class HTTPConnection: Connection {
     8192 + min(57344, parser.bodyBytesExpected)
   }
 
+  /// What has just come may be a known sender's next request: it goes after all that strangers keep waiting.
+  private static let newcomer: Int64 = 2_000_000_000
+
   override var evictionRank: Int? {
-    switch phase {
-    case .lingering: 0
-    case .idle: 1
-    case .head: 2
-    case .body, .waiting, .streaming, .flushing: nil
+    if standing == .known {
+      return switch phase {
+      case .lingering: 0
+      case .idle: 6
+      case .head: 7
+      case .body, .waiting, .streaming, .flushing: nil
+      }
     }
+    return switch phase {
+    case .lingering: 0
+    case .idle: loop.now - phaseBegan < Self.newcomer ? 4 : 1
+    case .head: loop.now - requestBegan < Self.newcomer ? 5 : 2
+    case .flushing: 2
+    case .body: 3
+    case .waiting, .streaming: nil
+    }
+  }
+
+  /// Whether it is a stranger's body that another stranger's may take the place of.
+  override var isStrangersUpload: Bool { isUpload }
+
+  override func giveUp() {
+    if phase == .body { refuse(.bodyTimeout) } else { close(.disconnected) }
+  }
+
+  private func beginUpload() {
+    guard standing == .stranger, !isUpload else { return }
+    let bodies = service.bodies
+    if bodies.strangerUploads >= service.configuration.strangers.uploads { loop.giveUpStrangersUpload() }
+    isUpload = true
+    bodies.strangerUploads += 1
+  }
+
+  private func endUpload() {
+    guard isUpload else { return }
+    isUpload = false
+    service.bodies.strangerUploads -= 1
+  }
+
+  /// Until when a body has to be here, or have brought enough since its head.
+  private var bodyDeadline: Int64 {
+    let latest = phaseBegan.clampedSum(service.times.body)
+    let rate = service.configuration.strangers.uploadRate
+    guard standing == .stranger, rate > 0 else { return latest }
+    let (scaled, overflow) = Int64(body.count).multipliedReportingOverflow(by: 1_000_000_000)
+    guard !overflow else { return latest }
+    return min(latest, phaseBegan.clampedSum(service.times.grace).clampedSum(scaled / Int64(rate)))
   }
 
   override var currentDeadline: Int64 {
@@ -77,7 +126,7 @@ final class HTTPConnection: Connection {
     return switch phase {
     case .idle: phaseBegan.clampedSum(times.idle)
     case .head: requestBegan.clampedSum(times.head)
-    case .body: phaseBegan.clampedSum(times.body)
+    case .body: bodyDeadline
     case .waiting: .max
     case .streaming:
       output.isEmpty ? heartbeat.map { lastWrite.clampedSum($0) } ?? .max : stallDeadline
@@ -161,13 +210,15 @@ final class HTTPConnection: Connection {
       loop.statistics.requests += 1
       return answer(early)
     }
+    standing = service.configuration.standing?(head, peer) ?? .known
+    if head.framing != .none { beginUpload() }
     if head.expectsContinue, !inputFollows {
       output.append(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8))
     }
   }
 
   private func take(_ part: Span<UInt8>) {
-    guard service.reserve(part.count) else { return refuse(.bodiesTooLarge) }
+    guard service.bodies.reserve(part.count, standing ?? .stranger) else { return refuse(.bodiesTooLarge) }
     part.withUnsafeBufferPointer { body.append(contentsOf: $0) }
   }
 
@@ -186,7 +237,7 @@ final class HTTPConnection: Connection {
   }
 
   private func dropRequest() {
-    service.release(body.count)
+    service.bodies.release(body.count, standing ?? .stranger)
     body = []
     head = nil
   }
@@ -306,6 +357,7 @@ final class HTTPConnection: Connection {
 
   override func closed(_ reason: Gone) {
     dropRequest()
+    endUpload()
     held = []
     if phase == .streaming, reason != .aborted { loop.statistics.droppedStreams += 1 }
     exchange?.lose(reason)

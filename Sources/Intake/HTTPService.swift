@@ -2,20 +2,42 @@
 
 import Glibc
 
-/// Memory for request bodies being received, shared by the addresses of one server.
+/// Memory for request bodies being received, shared by the addresses of one server: apart for strangers, so that theirs
+/// keep nobody else's out. Counts their connections that send one, too.
 final class BodyBudget {
-  private let limit: Int
-  private var used = 0
+  private struct Part {
+    let limit: Int
+    var used = 0
 
-  init(limit: Int) { self.limit = limit }
-
-  func reserve(_ count: Int) -> Bool {
-    guard count <= limit - used else { return false }
-    used += count
-    return true
+    mutating func reserve(_ count: Int) -> Bool {
+      guard count <= limit - used else { return false }
+      used += count
+      return true
+    }
   }
 
-  func release(_ count: Int) { used = max(0, used - count) }
+  private var known: Part
+  private var strangers: Part
+  var strangerUploads = 0
+
+  init(known: Int, strangers: Int) {
+    self.known = Part(limit: known)
+    self.strangers = Part(limit: strangers)
+  }
+
+  func reserve(_ count: Int, _ standing: Server.Standing) -> Bool {
+    switch standing {
+    case .known: known.reserve(count)
+    case .stranger: strangers.reserve(count)
+    }
+  }
+
+  func release(_ count: Int, _ standing: Server.Standing) {
+    switch standing {
+    case .known: known.used = max(0, known.used - count)
+    case .stranger: strangers.used = max(0, strangers.used - count)
+    }
+  }
 }
 
 final class HTTPService: Service {
@@ -25,6 +47,7 @@ final class HTTPService: Service {
     let idle: Int64
     let writeStall: Int64
     let linger: Int64
+    let grace: Int64
   }
 
   let configuration: Server.Configuration
@@ -32,7 +55,7 @@ final class HTTPService: Service {
   let handler: Server.Handler
   let refusal: [UInt8]
   private let users: [UInt32]
-  private let bodies: BodyBudget
+  let bodies: BodyBudget
   private let hosts: [Host]
   private let wallClock: () -> Int64
   private var dateSecond = Int64.min
@@ -50,7 +73,8 @@ final class HTTPService: Service {
     times = Times(
       head: configuration.headTimeout.nanoseconds, body: configuration.bodyTimeout.nanoseconds,
       idle: configuration.idleTimeout.nanoseconds, writeStall: configuration.writeStallTimeout.nanoseconds,
-      linger: configuration.lingerTimeout.nanoseconds)
+      linger: configuration.lingerTimeout.nanoseconds,
+      grace: configuration.strangers.uploadGrace.nanoseconds)
     hosts = configuration.hosts.map { Host($0) }
     let response = configuration.refusal(.tooManyConnections)
     var output = OutputBuffer()
@@ -81,10 +105,6 @@ final class HTTPService: Service {
       return isServed ? nil : .hostNotServed(authority)
     }
   }
-
-  func reserve(_ count: Int) -> Bool { bodies.reserve(count) }
-
-  func release(_ count: Int) { bodies.release(count) }
 
   func date() -> String {
     let second = wallClock()

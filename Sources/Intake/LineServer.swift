@@ -111,6 +111,9 @@ public final class LinePeer: Sendable {
     }
   }
 
+  /// False once it was closed from here: what it has sent after that is nobody's.
+  var isOpen: Bool { waiting.withLock { $0.isOpen } }
+
   func written(_ count: Int) { waiting.withLock { $0.bytes = max(0, $0.bytes - count) } }
 
   func lost() { waiting.withLock { $0.isOpen = false } }
@@ -172,6 +175,8 @@ final class LineConnection: Connection {
       guard line.count <= service.configuration.lineBytes else { return close(.aborted) }
       let whole = line
       line = []
+      // A line that came in one piece with another is not read once that one had the peer closed.
+      guard linePeer.isOpen else { return }
       service.callbacks.onLine(linePeer, whole)
       guard isOpen else { return }
     }

@@ -213,6 +213,8 @@ final class Loop {
         if -descriptor == EAGAIN { return }
         // The peer left between its arrival and now.
         if -descriptor == ECONNABORTED || -descriptor == EPROTO { continue }
+        // Descriptors of others are gone too: what strangers hold is given up before anybody is turned away.
+        if -descriptor == EMFILE || -descriptor == ENFILE, evict() { continue }
         if -descriptor == EMFILE || -descriptor == ENFILE, spare >= 0, shed(listener) { continue }
         pauseAccepting()
         return
@@ -305,21 +307,44 @@ final class Loop {
     touch(connection)
   }
 
-  /// Closes the connection that has been idle longest, or else the one that has been longest about its head.
+  /// Connections with at most this rank are closed several at a time: a flood of new ones would look through all that
+  /// are open once for each of its own.
+  private static let lastOfMany = 3
+
+  /// Makes room: closes the connection of the lowest rank, and of those the one without a byte for longest.
   private func evict() -> Bool {
+    var candidates: [(rank: Int, since: Int64, connection: Connection)] = []
+    for slot in slots {
+      guard let connection = slot.connection, let rank = connection.evictionRank else { continue }
+      candidates.append((rank, connection.lastActivity, connection))
+    }
+    guard let first = candidates.min(by: { ($0.rank, $0.since) < ($1.rank, $1.since) }) else { return false }
+    var victims = [first.connection]
+    let many = maximumConnections / 64
+    if many > 1, first.rank <= Self.lastOfMany {
+      victims = candidates.filter { $0.rank <= Self.lastOfMany }
+        .sorted { ($0.rank, $0.since) < ($1.rank, $1.since) }
+        .prefix(many).map(\.connection)
+    }
+    for victim in victims {
+      statistics.evictedConnections += 1
+      victim.close(.disconnected)
+    }
+    return true
+  }
+
+  /// Ends the stranger's body that has brought nothing for longest.
+  func giveUpStrangersUpload() {
     var victim: Connection?
     for slot in slots {
-      guard let candidate = slot.connection, let rank = candidate.evictionRank else { continue }
-      guard let chosen = victim, let chosenRank = chosen.evictionRank else {
-        victim = candidate
-        continue
-      }
-      if (rank, candidate.lastActivity) < (chosenRank, chosen.lastActivity) { victim = candidate }
+      guard let candidate = slot.connection, candidate.isStrangersUpload else { continue }
+      if let chosen = victim, chosen.lastActivity <= candidate.lastActivity { continue }
+      victim = candidate
     }
-    guard let victim else { return false }
+    guard let victim else { return }
     statistics.evictedConnections += 1
-    victim.close(.disconnected)
-    return true
+    victim.giveUp()
+    touch(victim)
   }
 
   // MARK: For connections

@@ -87,6 +87,7 @@ final class RunningLoop: Sendable {
 
   init(
     name: String, maximumConnections: Int, bound: BoundAddresses, bodyBytes: Int,
+    strangerBytes: Int = 0,
     service: @escaping @Sendable ([UInt32], BodyBudget) -> any Service
   ) throws(ServerError) {
     let mailbox: Mailbox
@@ -106,7 +107,8 @@ final class RunningLoop: Sendable {
       _ = csystem_thread_name(name)
       let loop: Loop
       do throws(ServerError) {
-        loop = try Self.makeLoop(mailbox, maximumConnections, bound, BodyBudget(limit: bodyBytes), service)
+        loop = try Self.makeLoop(
+          mailbox, maximumConnections, bound, BodyBudget(known: bodyBytes, strangers: strangerBytes), service)
       } catch {
         statistics.failure.withLock { $0 = error }
         started.signal()

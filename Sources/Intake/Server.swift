@@ -22,14 +22,16 @@ public final class Server: Sendable {
     /// The hosts that a request over TCP may name. `name` allows every port, `name:port` that one. This is what
     /// keeps a web page that rebinds its DNS name to 127.0.0.1 out; a request over a Unix socket is not checked.
     public var hosts = ["localhost", "127.0.0.1", "[::1]"]
-    /// Open connections; over it idle ones are closed first, then new ones get 503.
+    /// Open connections. Over it room is made, in this order: for what has long been idle or about its head, for
+    /// strangers that read or send slowly, for what is new; then new ones get 503. A request of a known sender is
+    /// never broken off for that.
     public var maximumConnections = 4096
     /// From the first byte of a request to the end of its head: over it 408.
     public var headTimeout = Duration.seconds(10)
     /// From the end of the head to the end of the body: over it 408.
     public var bodyTimeout = Duration.seconds(60)
     /// Between requests: over it the connection is closed.
-    public var idleTimeout = Duration.seconds(75)
+    public var idleTimeout = Duration.seconds(30)
     /// How long a peer may read nothing of what is ready for it.
     public var writeStallTimeout = Duration.seconds(20)
     /// How long a closed connection is still read, so that the peer gets its last answer.
@@ -41,8 +43,28 @@ public final class Server: Sendable {
     /// Looks at a head before its body is read, on the server's thread: an answer ends the request there. For
     /// refusals that need no body, such as a wrong token or path.
     public var headCheck: (@Sendable (RequestHead, Peer) -> Response?)?
+    /// Who sends it, asked when `headCheck` has let it pass. Without it everybody is known.
+    public var standing: (@Sendable (RequestHead, Peer) -> Standing)?
+    public var strangers = Strangers()
     /// How a refusal is written down.
     public var refusal: @Sendable (RequestRefusal) -> Response = { refusalResponse($0) }
+
+    public init() {}
+  }
+
+  /// Whether the sender of a request is one that the server's owner knows.
+  public enum Standing: Sendable { case known, stranger }
+
+  /// What strangers may have, all of them together: one more name costs them nothing.
+  public struct Strangers: Sendable {
+    /// Connections that are sending a body; one more ends the one that has brought nothing for longest.
+    public var uploads = 256
+    /// Bytes of bodies being received; they take nothing of `receivedBodyBytes`.
+    public var receivedBodyBytes = 64 << 20
+    /// Bytes a second that each body must bring, on the average since the end of its head; 0: any.
+    public var uploadRate = 1_024
+    /// From then on.
+    public var uploadGrace = Duration.seconds(10)
 
     public init() {}
   }
@@ -57,7 +79,8 @@ public final class Server: Sendable {
     ports = bound.ports
     running = try RunningLoop(
       name: "hotpot-http", maximumConnections: configuration.maximumConnections, bound: bound,
-      bodyBytes: configuration.receivedBodyBytes
+      bodyBytes: configuration.receivedBodyBytes,
+      strangerBytes: configuration.strangers.receivedBodyBytes
     ) { users, budget in
       HTTPService(
         configuration, users: users, bodies: budget, wallClock: wallClockSeconds, handler: handler)

@@ -19,7 +19,9 @@ package final class SteppedLoop {
       mailbox: Mailbox(), maximumConnections: configuration.maximumConnections,
       clock: { [clock] in clock.now })
     service = HTTPService(
-      configuration, users: [], bodies: BodyBudget(limit: configuration.receivedBodyBytes),
+      configuration, users: [],
+      bodies: BodyBudget(
+        known: configuration.receivedBodyBytes, strangers: configuration.strangers.receivedBodyBytes),
       wallClock: wallClock, handler: handler)
   }
 
