@@ -228,7 +228,9 @@ public struct Ledger: Sendable {
   private mutating func release(_ reservation: Reservation) {
     var account = account(of: reservation.client)
     account.reserved = Amount(micro: account.reserved.micro - reservation.amount.micro)
-    accounts[reservation.client] = account
+    // A name that was made up and had nothing done leaves nothing: there is no end of such names.
+    let isEmpty = account == Account() && sums[Place(client: reservation.client, model: nil)] == nil
+    accounts[reservation.client] = isEmpty ? nil : account
   }
 
   /// Turns a reservation into what the receipt says; the rest of it returns.

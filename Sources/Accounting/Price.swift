@@ -48,6 +48,14 @@ public struct Price: Hashable, Sendable {
       prompt: promptPerMillion, cached: cachedPerMillion, completion: completionPerMillion, minimum: minimum)
   }
 
+  /// This price for a client who offered so much for a million completion tokens: never more than this price, and no
+  /// token dearer than the offer. Under it there is no minimum either, which would make a short answer dearer.
+  public func under(offer: Amount) -> Price {
+    guard offer < completion else { return self }
+    return Price(
+      prompt: Swift.min(prompt, offer), cached: Swift.min(cached, offer), completion: offer, minimum: .zero)
+  }
+
   /// What the usage costs: the sum in exact arithmetic, rounded up to a whole micro-unit, at least the minimum.
   public func amount(for usage: Usage) throws(AccountingError) -> Amount {
     let exact =

@@ -134,6 +134,9 @@ extension Canvas {
         named(
           "offers", offer + asked, (approval.offered ?? 0) < (approval.asked ?? 0) ? style(theme.warn) : text)
       )
+      if let charged = approval.charged, charged != approval.asked {
+        lines.append(named("would charge", "\(price(charged)) a million, if you approve", text))
+      }
       let earn = words(approval.wouldEarn, at: time) { "at most \(money($0)) \(currency)" }
       lines.append(named("would earn", earn.0, earn.1))
       let cost = words(approval.wouldCost, at: time) { "\(money($0)) \(currency) of electricity" }
@@ -148,8 +151,12 @@ extension Canvas {
     lines.append(
       named("output", "\(grouped(row.outputTokens)) of at most \(grouped(row.outputLimit)) tokens", text))
     if let speed = row.tokensPerSecond { lines.append(named("rate", "\(rate(speed)) tokens/s", text)) }
+    if let admitted = row.admitted, admitted > row.submitted {
+      lines.append(named("approved", "after \(span(elapsed(row.submitted, admitted)))", text))
+    }
     if let first = row.firstToken {
-      lines.append(named("first token", "after \(span(elapsed(row.submitted, first)))", text))
+      lines.append(
+        named("first token", "after \(span(elapsed(row.admitted ?? row.submitted, first)))", text))
     }
     lines.append(named("age", span(elapsed(row.submitted, row.ended ?? snapshot.time)), text))
     if let owed = row.price {

@@ -196,7 +196,7 @@ extension Canvas {
         tokensPerSecond < 9.95 ? rate(tokensPerSecond) : compact(tokensPerSecond), columns.rateEnd, y, plain)
     }
     if columns.firstEnd > 0, let first = job.firstToken {
-      putRight(latencyWords(elapsed(job.submitted, first)), columns.firstEnd, y, soft)
+      putRight(latencyWords(elapsed(job.admitted ?? job.submitted, first)), columns.firstEnd, y, soft)
     }
     if columns.ageEnd > 0 {
       putRight(age(elapsed(job.submitted, job.ended ?? time)), columns.ageEnd, y, soft)

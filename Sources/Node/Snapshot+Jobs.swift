@@ -36,6 +36,8 @@ public struct JobRow: Codable, Sendable, Equatable, Identifiable {
   /// Decode rate over the last second, tokens/s; nil when it does not decode.
   public let tokensPerSecond: Double?
   public let submitted: Microseconds
+  /// When it was taken on, by the policy or the operator; nil before that, and from a node of an earlier release.
+  public let admitted: Microseconds?
   public let started: Microseconds?
   public let firstToken: Microseconds?
   public let ended: Microseconds?
@@ -55,7 +57,7 @@ public struct JobRow: Codable, Sendable, Equatable, Identifiable {
     priority: Int, promptTokens: Int, promptDone: Int, cachedTokens: Int, outputTokens: Int, outputLimit: Int,
     tokensPerSecond: Double?, submitted: Microseconds, started: Microseconds?, firstToken: Microseconds?,
     ended: Microseconds?, price: MicroUnits?, priceIsBound: Bool, receipt: String?,
-    energy: Reading<Double>? = nil, energyCost: Reading<MicroUnits>? = nil
+    admitted: Microseconds? = nil, energy: Reading<Double>? = nil, energyCost: Reading<MicroUnits>? = nil
   ) {
     self.id = id
     self.state = state
@@ -72,6 +74,7 @@ public struct JobRow: Codable, Sendable, Equatable, Identifiable {
     self.tokensPerSecond = tokensPerSecond
     self.submitted = submitted
     self.started = started
+    self.admitted = admitted
     self.firstToken = firstToken
     self.ended = ended
     self.price = price
@@ -95,6 +98,9 @@ public struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
   public let offered: MicroUnits?
   /// What the node asks for a million completion tokens; nil when the node has no price.
   public let asked: MicroUnits?
+  /// What it will be charged for a million completion tokens if it is approved: the lower of the two. nil when it is free,
+  /// and from a node of an earlier release.
+  public let charged: MicroUnits?
   /// When it expires undecided.
   public let deadline: Microseconds
   public let submitted: Microseconds
@@ -110,7 +116,8 @@ public struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
   public init(
     id: String, client: String, isKnown: Bool, model: String, promptTokens: Int, outputLimit: Int,
     offered: MicroUnits?, asked: MicroUnits?, deadline: Microseconds, submitted: Microseconds, policy: String,
-    wouldEarn: Reading<MicroUnits>, wouldCost: Reading<MicroUnits>, wouldTake: Reading<Microseconds>
+    wouldEarn: Reading<MicroUnits>, wouldCost: Reading<MicroUnits>, wouldTake: Reading<Microseconds>,
+    charged: MicroUnits? = nil
   ) {
     self.id = id
     self.client = client
@@ -120,6 +127,7 @@ public struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
     self.outputLimit = outputLimit
     self.offered = offered
     self.asked = asked
+    self.charged = charged
     self.deadline = deadline
     self.submitted = submitted
     self.policy = policy

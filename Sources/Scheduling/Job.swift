@@ -49,12 +49,24 @@ public enum Origin: String, Codable, Sendable, CaseIterable {
   case audit
 }
 
+/// Whose places a job waits in. No pool takes a place of another's: names are free to make up, so that what strangers
+/// may have is bounded for all of them together.
+public enum Pool: Int, Codable, Sendable, CaseIterable {
+  /// The node's own: the operator's jobs, audits.
+  case own
+  /// Clients that the operator knows.
+  case clients
+  case strangers
+}
+
 /// One job as submitted.
 public struct Job: Hashable, Codable, Sendable {
   public var id: JobID
   public var client: ClientID
   public var model: String
   public var origin: Origin
+  /// The client has made its name up: its jobs wait and run within the strangers' share (`Limits`).
+  public var isStranger: Bool
   /// Tokens of the rendered prompt, 1 or more.
   public var promptTokens: Int
   /// The most tokens it may generate, 1 or more.
@@ -71,12 +83,13 @@ public struct Job: Hashable, Codable, Sendable {
   public init(
     id: JobID, client: ClientID, model: String, origin: Origin = .network, promptTokens: Int,
     maxOutputTokens: Int, priority: Int = 5, timeLimit: Microseconds? = nil, price: Int64? = nil,
-    prefix: [BlockKey] = []
+    prefix: [BlockKey] = [], isStranger: Bool = false
   ) {
     self.id = id
     self.client = client
     self.model = model
     self.origin = origin
+    self.isStranger = isStranger
     self.promptTokens = promptTokens
     self.maxOutputTokens = maxOutputTokens
     self.priority = priority
@@ -84,6 +97,10 @@ public struct Job: Hashable, Codable, Sendable {
     self.price = price
     self.prefix = prefix
   }
+}
+
+extension Job {
+  public var pool: Pool { origin != .network ? .own : isStranger ? .strangers : .clients }
 }
 
 /// The states of a job, by the names that every interface uses. The scheduler holds jobs in the first four;

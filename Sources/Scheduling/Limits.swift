@@ -22,12 +22,22 @@ public struct Limits: Hashable, Codable, Sendable {
   /// Tokens in one step, decodes and prefill together.
   public var maxStepTokens = 512
 
-  /// Jobs that are pending, queued or held.
+  /// Jobs of known clients that are queued or held; and as many of the node's own.
   public var maxWaitingJobs = 1_000
-  /// Their prompts together, in tokens.
+  /// The prompts of all that wait, in tokens, of each of the two.
   public var maxWaitingTokens = 2_000_000
   /// Jobs of one client that are pending, queued or held.
   public var maxWaitingJobsPerClient = 500
+  /// Jobs of known clients that are pending: a share of their own, so that what waits for a person keeps nothing out.
+  public var maxPendingJobs = 1_000
+  /// Jobs of strangers that are pending, queued or held, of all of them together.
+  public var maxStrangerJobs = 1_000
+  /// Their prompts together, in tokens.
+  public var maxStrangerTokens = 2_000_000
+  /// Jobs of one stranger that are pending, queued or held.
+  public var maxJobsPerStranger = 500
+  /// Sequences of strangers in the batch.
+  public var maxRunningStrangers = 4_096
   /// How long a pending job waits for the operator.
   public var approvalTime: Microseconds = 600_000_000
 
@@ -64,6 +74,11 @@ public struct Limits: Hashable, Codable, Sendable {
     try want("maxWaitingJobs", Int64(maxWaitingJobs), in: 1...1_000_000)
     try want("maxWaitingTokens", Int64(maxWaitingTokens), in: 1...(1 << 50))
     try want("maxWaitingJobsPerClient", Int64(maxWaitingJobsPerClient), in: 1...1_000_000)
+    try want("maxPendingJobs", Int64(maxPendingJobs), in: 1...1_000_000)
+    try want("maxStrangerJobs", Int64(maxStrangerJobs), in: 1...1_000_000)
+    try want("maxStrangerTokens", Int64(maxStrangerTokens), in: 1...(1 << 50))
+    try want("maxJobsPerStranger", Int64(maxJobsPerStranger), in: 1...1_000_000)
+    try want("maxRunningStrangers", Int64(maxRunningStrangers), in: 1...4_096)
     let year: Microseconds = 366 * 86_400_000_000
     try want("approvalTime", approvalTime, in: 1...year)
     try want("tokenInterval", tokenInterval, in: 1...year)

@@ -54,7 +54,7 @@ public struct Policy: Hashable, Sendable {
     public var maxOutputTokens: Int
     /// What it offers; nil: nothing said, which is below every price.
     public var price: Int64?
-    /// Jobs that are queued now.
+    /// Jobs that this one would have to wait for (`Scheduler.queue(before:)`).
     public var queued: Int
     /// Hour of the operator's day, 0 to 23.
     public var hour: Int
@@ -105,7 +105,7 @@ public struct Policy: Hashable, Sendable {
     public var tokensAbove: Int?
     /// Matches if less is offered, or nothing.
     public var priceBelow: Int64?
-    /// Matches if more jobs are queued.
+    /// Matches if it would have to wait for more jobs.
     public var queueAbove: Int?
     /// Matches from the first hour up to, not including, the second; over midnight if the second is smaller.
     public var hours: Hours?
@@ -155,6 +155,11 @@ public struct Policy: Hashable, Sendable {
       }
     }
     return Decision(verdict: .ask, rule: nil, why: "no rule matches, so you are asked")
+  }
+
+  /// Whether one of the rules that were tried for a decision by rule `number` (from 1) is about what is offered.
+  public func looksAtPrices(upTo number: Int?) -> Bool {
+    rules.prefix(number ?? rules.count).contains { $0.priceBelow != nil }
   }
 
   /// The first thing in a rule that can't be meant.

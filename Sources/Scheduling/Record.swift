@@ -44,8 +44,18 @@ struct Level: Sendable {
   var chargedWhenAged: Int64?
 }
 
+/// What waits in one pool.
+struct Waiting: Hashable, Sendable {
+  /// Pending, queued or held.
+  var jobs = 0
+  var tokens = 0
+  /// Of the jobs, those that wait for the operator.
+  var pending = 0
+}
+
 struct Client: Sendable {
   let id: ClientID
+  let isStranger: Bool
   /// Never used twice, unlike the index: what is cached for a forgotten client is never found again.
   let serial: UInt64
   /// Weighted tokens (Sheng et al. 2024, "virtual token counter").
@@ -97,5 +107,6 @@ struct Record: Sendable {
   var known: Int { job.promptTokens + generated }
   var remaining: Int { known - computed }
   var isAudit: Bool { job.origin == .audit }
+  var isStranger: Bool { job.pool == .strangers }
   var isParked: Bool { state != .running && !blocks.isEmpty }
 }

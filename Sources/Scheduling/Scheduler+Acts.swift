@@ -7,7 +7,7 @@ extension Scheduler {
   public mutating func approve(_ id: JobID, at now: Microseconds) throws(ActError) -> [Effect] {
     let index = try find(id, in: [.pending], act: "approve", at: now)
     if isDraining { throw .draining(id) }
-    pendingJobs -= 1
+    waiting[records[index].job.pool.rawValue].pending -= 1
     records[index].state = .queued
     records[index].approvalDeadline = .max
     let line = records[index].standing.line
@@ -37,7 +37,7 @@ extension Scheduler {
   public mutating func hold(_ id: JobID, at now: Microseconds) throws(ActError) -> [Effect] {
     let index = try find(id, in: [.queued, .running], act: "hold", at: now)
     if records[index].state == .running {
-      running.removeAll { $0 == index }
+      leaveBatch(index)
       setAside(index)
       countWaiting(index, 1)
     } else {

@@ -79,8 +79,21 @@ extension Scheduler {
       "\(records.count - alive - emptyRecords.count) records lost")
     want(counts[.pending, default: 0] == pendingJobs, "\(pendingJobs) pending jobs counted")
     want(counts[.held, default: 0] == heldJobs, "\(heldJobs) held jobs counted")
+    want(
+      running.count { records[$0].isStranger } == runningStrangers,
+      "\(runningStrangers) strangers' jobs counted in the batch")
+    for pool in Pool.allCases {
+      let waits = records.filter { $0.alive && $0.state != .running && $0.job.pool == pool }
+      want(
+        waiting[pool.rawValue]
+          == Waiting(
+            jobs: waits.count, tokens: waits.reduce(0) { $0 + $1.job.promptTokens },
+            pending: waits.count { $0.state == .pending }),
+        "what waits among \(pool) is counted as \(waiting[pool.rawValue])")
+    }
     want(alive - counts[.running, default: 0] == waitingJobs, "\(waitingJobs) waiting jobs counted")
-    want(tokens == waitingTokens, "\(waitingTokens) waiting tokens counted, \(tokens) found")
+    want(
+      tokens == waiting.reduce(0) { $0 + $1.tokens }, "waiting tokens are counted wrongly, \(tokens) found")
 
     // Nothing submitted is lost.
     let ended =

@@ -115,7 +115,7 @@ extension Scheduler {
 
   /// Moves a sequence from the batch back to the queue.
   mutating func preempt(_ index: Int, _ how: Preemption, _ draft: inout Draft) {
-    running.removeAll { $0 == index }
+    leaveBatch(index)
     records[index].state = .queued
     setAside(index)
     countWaiting(index, 1)

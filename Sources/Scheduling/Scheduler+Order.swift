@@ -56,9 +56,12 @@ extension Scheduler {
 
   /// The line whose first job is next. A scan: its order is total, so it does not matter how `lines` lie.
   /// An operator's group that has begun goes before all.
-  func bestLine(among kind: Kind) -> Int? {
+  /// - strangers: false passes over those whose first job is a stranger's; so does a batch with all that it may have.
+  func bestLine(among kind: Kind, strangers: Bool = true) -> Int? {
     var best: Int?
+    let strangersMayStart = strangers && runningStrangers < limits.maxRunningStrangers
     for index in lines.indices where lines[index].key.audit == (kind == .audits) {
+      if !strangersMayStart, let head = lines[index].jobs.first, records[head].isStranger { continue }
       if startedGroup != 0, let head = lines[index].jobs.first, records[head].standing.group == startedGroup {
         return index
       }

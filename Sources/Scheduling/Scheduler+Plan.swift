@@ -44,6 +44,12 @@ extension Scheduler {
     where levels[priority].lines > 0 && levels[priority].chargedWhenAged == nil && levelClass(priority) == 9 {
       levels[priority].chargedWhenAged = counters.charged
     }
+    // What known clients leave is the strangers': their lines are promised no turn.
+    for line in lines {
+      if let head = line.jobs.first, records[head].isStranger {
+        levels[line.key.priority].chargedWhenAged = nil
+      }
+    }
   }
 
   // MARK: The batch
@@ -57,36 +63,66 @@ extension Scheduler {
     for index in running.reversed() where records[index].isAudit { preempt(index, .keep, &draft) }
   }
 
-  private mutating func startWaiting(_ draft: inout Draft) {
+  /// What the batch still has to read of prompts, and what may be done about it in this step.
+  fileprivate struct Starting {
     var backlog = 0
     var prefilling = 0
-    for index in running where records[index].remaining > 1 {
-      backlog += records[index].remaining
-      prefilling += 1
-    }
     var mayPreempt = true
-    while let line = nextLine(), let index = lines[line].jobs.first {
-      guard prefilling < limits.maxPrefilling || backlog < limits.maxStepTokens else { return }
-      var leaver: Int?
-      if running.count >= limits.maxRunning {
-        // Nobody is passed over: a head that has to wait keeps the others waiting too.
-        guard mayPreempt, running.count == limits.maxRunning, let last = running.last,
-          records[last].startClass < records[index].priority
-        else { return }
-        leaver = last
-      }
-      guard makeRoom(for: index, &draft) else { return }
-      let startClass = lineClass(lines[line])
-      start(index, in: line, startClass: startClass, &draft)
-      if let leaver {
-        mayPreempt = false
-        preempt(leaver, .keep, &draft)
-      }
-      if records[index].remaining > 1 {
-        backlog += records[index].remaining
-        prefilling += 1
-      }
+  }
+
+  private mutating func startWaiting(_ draft: inout Draft) {
+    // Prompts of strangers hold up none of the others: those come before them in a step too.
+    var all = Starting()
+    var others = Starting()
+    for index in running where records[index].remaining > 1 {
+      all.add(records[index])
+      if !records[index].isStranger { others.add(records[index]) }
     }
+    while let line = nextLine(), let index = lines[line].jobs.first {
+      if startHead(of: line, index, &all, &others, &draft) { continue }
+      // Nobody is passed over: a head that has to wait keeps the others waiting too; a stranger only strangers.
+      guard records[index].isStranger, let known = bestLine(among: .clientJobs, strangers: false),
+        let first = lines[known].jobs.first, startHead(of: known, first, &all, &others, &draft)
+      else { return }
+    }
+  }
+
+  /// False: the first job of a line has to wait.
+  private mutating func startHead(
+    of line: Int, _ index: Int, _ all: inout Starting, _ others: inout Starting, _ draft: inout Draft
+  ) -> Bool {
+    let isStranger = records[index].isStranger
+    let ahead = isStranger ? all : others
+    guard ahead.prefilling < limits.maxPrefilling || ahead.backlog < limits.maxStepTokens else {
+      return false
+    }
+    var leaver: Int?
+    if running.count >= limits.maxRunning {
+      guard all.mayPreempt, running.count == limits.maxRunning, let last = running.last,
+        records[last].startClass < records[index].priority
+      else { return false }
+      leaver = last
+    }
+    while !makeRoom(for: index, &draft) {
+      // Memory that strangers hold is no reason for a known client to wait.
+      guard !isStranger, !records[index].isAudit,
+        let stranger = running.last(where: {
+          records[$0].isStranger && records[$0].startClass < records[index].priority
+        })
+      else { return false }
+      preempt(stranger, .keep, &draft)
+      leaver = nil
+    }
+    start(index, in: line, startClass: lineClass(lines[line]), &draft)
+    if let leaver {
+      all.mayPreempt = false
+      preempt(leaver, .keep, &draft)
+    }
+    if records[index].remaining > 1 {
+      all.add(records[index])
+      if !isStranger { others.add(records[index]) }
+    }
+    return true
   }
 
   private func nextLine() -> Int? {
@@ -110,7 +146,10 @@ extension Scheduler {
       lastStarted = client
     }
     records[index].state = .running
-    records[index].startClass = startClass
+    // Ageing lets a stranger start, and does not keep a known client's job from taking the place.
+    records[index].startClass =
+      records[index].isStranger ? min(startClass, records[index].priority) : startClass
+    if records[index].isStranger { runningStrangers += 1 }
     records[index].startOrder = nextStart
     nextStart += 1
     rank(index)
@@ -308,5 +347,12 @@ extension Scheduler {
     let room = records[index].known / Limits.blockSize - records[index].keys.count
     records[index].keys.append(contentsOf: keys.prefix(max(0, room)))
     publish(index)
+  }
+}
+
+extension Scheduler.Starting {
+  fileprivate mutating func add(_ record: Record) {
+    backlog += record.remaining
+    prefilling += 1
   }
 }

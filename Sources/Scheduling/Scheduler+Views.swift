@@ -89,9 +89,30 @@ extension Scheduler {
     Load(
       pending: pendingJobs, queued: waitingJobs - pendingJobs - heldJobs, running: running.count,
       held: heldJobs,
-      waitingTokens: waitingTokens, blocks: limits.blocks, usedBlocks: limits.blocks - pool.freeCount,
+      waitingTokens: waiting.reduce(0) { $0 + $1.tokens }, blocks: limits.blocks,
+      usedBlocks: limits.blocks - pool.freeCount,
       cachedBlocks: pool.cachedCount, hostBlocks: limits.hostBlocks,
       usedHostBlocks: limits.hostBlocks - hostFree.count)
+  }
+
+  var pendingJobs: Int { waiting.reduce(0) { $0 + $1.pending } }
+  var waitingJobs: Int { waiting.reduce(0) { $0 + $1.jobs } }
+
+  /// The jobs that a new one of that pool has to wait for, as rules count them. Known clients go before strangers, and
+  /// nobody waits for what an operator has not approved; but strangers are all in one boat.
+  public func queue(before pool: Pool) -> Int {
+    switch pool {
+    case .own, .clients:
+      [Pool.own, .clients].reduce(-heldJobs(besides: .strangers)) {
+        $0 + waiting[$1.rawValue].jobs - waiting[$1.rawValue].pending
+      }
+    case .strangers: waitingJobs - waiting[Pool.clients.rawValue].pending - heldJobs
+    }
+  }
+
+  private func heldJobs(besides pool: Pool) -> Int {
+    guard heldJobs > 0 else { return 0 }
+    return records.count { $0.alive && $0.state == .held && $0.job.pool != pool }
   }
 
   /// Why nothing runs; nil: something does, or will in the next step.

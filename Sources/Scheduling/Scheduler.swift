@@ -19,6 +19,11 @@
 ///
 /// **Fairness.** While two clients both have jobs queued, all at one priority, and nobody holds, moves or cancels, what
 /// they are charged in any interval differs by at most `fairnessBound` weighted tokens (Sheng et al. 2024, theorem 4.4).
+///
+/// **Strangers.** What the operator's own jobs, known clients and strangers may have waiting is counted apart (`Pool`), and
+/// of the batch strangers get at most `Limits.maxRunningStrangers` places. Strangers have what known clients leave: the
+/// promise above is not theirs. Ageing does not raise the class at which one runs, so that a known client's job of a higher
+/// priority takes its place and its memory; and one that has to wait keeps nobody else waiting.
 public struct Scheduler: Sendable {
   public internal(set) var limits: Limits
   public internal(set) var isPaused = false
@@ -59,9 +64,9 @@ public struct Scheduler: Sendable {
   var running: [Int] = []
   /// Jobs outside the batch that still have blocks on the device, in the order they came out.
   var parked: [Int] = []
-  var waitingJobs = 0
-  var waitingTokens = 0
-  var pendingJobs = 0
+  /// By pool.
+  var waiting = [Waiting](repeating: Waiting(), count: Pool.allCases.count)
+  var runningStrangers = 0
   var heldJobs = 0
 
   var pool: BlockPool
@@ -101,7 +106,7 @@ public struct Scheduler: Sendable {
       counters.refused += 1
       return .refused(refusal)
     }
-    let client = client(for: job.client)
+    let client = client(for: job.client, isStranger: job.pool == .strangers)
     let deadline = job.timeLimit.map { clock.plus($0) } ?? .max
     let pending = verdict == .ask
     let priority = job.priority
@@ -118,7 +123,7 @@ public struct Scheduler: Sendable {
     countWaiting(index, 1)
     nextExpiry = min(nextExpiry, deadline, record.approvalDeadline)
     if pending {
-      pendingJobs += 1
+      waiting[job.pool.rawValue].pending += 1
       return .pending(decideWithin: limits.approvalTime)
     }
     enqueue(index)
@@ -147,13 +152,40 @@ public struct Scheduler: Sendable {
     }
     if case .reject(let reason) = verdict { return .policy(reason: reason) }
     if isDraining { return .draining }
-    if waitingJobs >= limits.maxWaitingJobs {
-      return .queueFull(jobs: waitingJobs, retryAfter: retryAfter)
+    return full(job, verdict: verdict)
+  }
+
+  /// The place that a job's pool no longer has.
+  private func full(_ job: Job, verdict: Verdict) -> Refusal? {
+    let waits = waiting[job.pool.rawValue]
+    let mostTokens: Int
+    let mostOfOne: Int
+    switch job.pool {
+    case .own:
+      if waits.jobs >= limits.maxWaitingJobs {
+        return .queueFull(jobs: waits.jobs, retryAfter: retryAfter)
+      }
+      return nil
+    case .clients:
+      if verdict == .ask, waits.pending >= limits.maxPendingJobs {
+        return .approvalsFull(jobs: waits.pending, retryAfter: retryAfter)
+      }
+      if verdict != .ask, waits.jobs - waits.pending >= limits.maxWaitingJobs {
+        return .queueFull(jobs: waits.jobs - waits.pending, retryAfter: retryAfter)
+      }
+      mostTokens = limits.maxWaitingTokens
+      mostOfOne = limits.maxWaitingJobsPerClient
+    case .strangers:
+      if waits.jobs >= limits.maxStrangerJobs {
+        return .strangersFull(jobs: waits.jobs, retryAfter: retryAfter)
+      }
+      mostTokens = limits.maxStrangerTokens
+      mostOfOne = limits.maxJobsPerStranger
     }
-    if waitingTokens + job.promptTokens > limits.maxWaitingTokens {
-      return .tokensFull(tokens: waitingTokens, retryAfter: retryAfter)
+    if waits.tokens + job.promptTokens > mostTokens {
+      return .tokensFull(tokens: waits.tokens, retryAfter: retryAfter)
     }
-    if let client = clientOf[job.client], clients[client].waiting >= limits.maxWaitingJobsPerClient {
+    if let client = clientOf[job.client], clients[client].waiting >= mostOfOne {
       return .clientFull(jobs: clients[client].waiting, retryAfter: retryAfter)
     }
     return nil
@@ -213,8 +245,9 @@ public struct Scheduler: Sendable {
   }
 
   mutating func countWaiting(_ index: Int, _ sign: Int) {
-    waitingJobs += sign
-    waitingTokens += sign * records[index].job.promptTokens
+    let pool = records[index].job.pool.rawValue
+    waiting[pool].jobs += sign
+    waiting[pool].tokens += sign * records[index].job.promptTokens
     clients[records[index].client].waiting += sign
   }
 
@@ -224,7 +257,7 @@ public struct Scheduler: Sendable {
     blockedHead = nil
     switch record.state {
     case .pending:
-      pendingJobs -= 1
+      waiting[record.job.pool.rawValue].pending -= 1
       countWaiting(index, -1)
     case .queued:
       leaveLine(index)
@@ -232,7 +265,7 @@ public struct Scheduler: Sendable {
     case .held:
       heldJobs -= 1
       countWaiting(index, -1)
-    case .running: running.removeAll { $0 == index }
+    case .running: leaveBatch(index)
     case .done, .rejected, .cancelled, .expired, .failed, .interrupted: break
     }
     dropBlocks(index)
@@ -256,17 +289,32 @@ public struct Scheduler: Sendable {
         ran: record.startedAt.map { clock.minus($0) } ?? 0))
   }
 
-  /// The record of a client; makes one, forgetting the least served of those that have no jobs if there are too many.
-  mutating func client(for id: ClientID) -> Int {
+  /// Takes a sequence out of the batch.
+  mutating func leaveBatch(_ index: Int) {
+    guard let place = running.firstIndex(of: index) else { return }
+    running.remove(at: place)
+    if records[index].isStranger { runningStrangers -= 1 }
+  }
+
+  /// The record of a client; makes one, forgetting the least served of those that have no jobs if there are too many:
+  /// strangers first, for one more of them costs nothing.
+  mutating func client(for id: ClientID, isStranger: Bool) -> Int {
     if let known = clientOf[id] { return known }
-    let new = Client(id: id, serial: nextSerial, counter: 0, references: 0, lines: 0, waiting: 0)
+    let new = Client(
+      id: id, isStranger: isStranger, serial: nextSerial, counter: 0, references: 0, lines: 0, waiting: 0)
     nextSerial += 1
     var index = clients.count
     if clients.count >= Self.rememberedClients {
       var least: Int?
       for (candidate, client) in clients.enumerated() where client.references == 0 && candidate != lastStarted
       {
-        if let best = least, clients[best].counter <= client.counter { continue }
+        if let best = least,
+          (clients[best].isStranger ? 0 : 1, clients[best].counter) <= (
+            client.isStranger ? 0 : 1, client.counter
+          )
+        {
+          continue
+        }
         least = candidate
       }
       if let least { index = least }
@@ -297,6 +345,9 @@ public enum Submission: Hashable, Codable, Sendable {
 public enum Refusal: Hashable, Codable, Sendable, CustomStringConvertible {
   case policy(reason: String)
   case queueFull(jobs: Int, retryAfter: Microseconds)
+  /// Of known clients.
+  case approvalsFull(jobs: Int, retryAfter: Microseconds)
+  case strangersFull(jobs: Int, retryAfter: Microseconds)
   case tokensFull(tokens: Int, retryAfter: Microseconds)
   case clientFull(jobs: Int, retryAfter: Microseconds)
   /// `room`: the positions that one sequence can have here.
@@ -308,7 +359,9 @@ public enum Refusal: Hashable, Codable, Sendable, CustomStringConvertible {
   /// How long to wait before it is worth asking again, where that is known.
   public var retryAfter: Microseconds? {
     switch self {
-    case .queueFull(_, let time), .tokensFull(_, let time), .clientFull(_, let time): time
+    case .queueFull(_, let time), .approvalsFull(_, let time), .strangersFull(_, let time),
+      .tokensFull(_, let time), .clientFull(_, let time):
+      time
     case .policy, .tooLong, .draining, .duplicate, .invalid: nil
     }
   }
@@ -317,6 +370,8 @@ public enum Refusal: Hashable, Codable, Sendable, CustomStringConvertible {
     switch self {
     case .policy(let reason): reason
     case .queueFull(let jobs, _): "the queue is full: \(jobs) jobs wait"
+    case .approvalsFull(let jobs, _): "\(jobs) jobs wait for the operator already"
+    case .strangersFull(let jobs, _): "\(jobs) jobs of unknown clients wait already"
     case .tokensFull(let tokens, _): "the queue is full: \(tokens) prompt tokens wait"
     case .clientFull(let jobs, _): "this client already has \(jobs) jobs waiting"
     case .tooLong(let prompt, let output, let room):

@@ -52,6 +52,24 @@ func posting(
 }
 
 @Suite struct PriceTests {
+  /// Offer; then prompt, cached, completion and least amount of what is charged, at prices of 10, 1 and 40 and a minimum of 5.
+  @Test(arguments: [
+    ("40", "10", "1", "40", "5"), ("99", "10", "1", "40", "5"), ("39.999999", "10", "1", "39.999999", "0"),
+    ("12.5", "10", "1", "12.5", "0"), ("4", "4", "1", "4", "0"), ("0.5", "0.5", "0.5", "0.5", "0"),
+    ("0", "0", "0", "0", "0"),
+  ]) func noTokenIsDearerThanTheOfferNorThanThePrice(
+    offer: String, prompt: String, cached: String, completion: String, minimum: String
+  ) throws {
+    let price = try Price(
+      promptPerMillion: amount("10"), cachedPerMillion: amount("1"), completionPerMillion: amount("40"),
+      minimum: amount("5"))
+    let wanted = try Price(
+      promptPerMillion: amount(prompt), cachedPerMillion: amount(cached),
+      completionPerMillion: amount(completion),
+      minimum: amount(minimum))
+    #expect(try price.under(offer: amount(offer)) == wanted)
+  }
+
   @Test func aJobCostsTheExactSumRoundedUp() throws {
     let price = try Price(
       promptPerMillion: amount("0.10"), cachedPerMillion: amount("0.01"),
@@ -120,6 +138,19 @@ func posting(
     try ledger.void(job: 1)
     #expect(ledger.account(of: "aria") == Account())
     #expect(throws: AccountingError.noReservation(1)) { try ledger.void(job: 1) }
+  }
+
+  @Test func namesThatHadNothingDoneLeaveNothing() throws {
+    var ledger = Ledger()
+    for number in 0..<1_000 as Range<UInt64> {
+      try ledger.reserve(job: number, client: "unknown-\(number)", amount: Amount(micro: Int64(number % 3)))
+      try ledger.void(job: number)
+    }
+    #expect(ledger.clients.isEmpty && ledger.violations().isEmpty)
+    // A job that was done for nothing is a movement.
+    try ledger.reserve(job: 1, client: "free", amount: .zero)
+    try ledger.post(job: 1, posting(0, client: "free", amount: .zero))
+    #expect(ledger.clients == ["free"])
   }
 
   @Test func refusesWhatBooksNeverHold() throws {

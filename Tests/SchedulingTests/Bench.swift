@@ -118,18 +118,20 @@ struct Bench {
   @discardableResult
   mutating func submit(
     _ client: String = "ada", prompt: Int = 20, output: Int = 4, priority: Int = 5, origin: Origin = .network,
-    topic: UInt64? = nil, shared: Int = 0, timeLimit: Microseconds? = nil, verdict: Verdict = .admit
+    topic: UInt64? = nil, shared: Int = 0, timeLimit: Microseconds? = nil, verdict: Verdict = .admit,
+    isStranger: Bool = false
   ) -> JobID {
     submission(
       client, prompt: prompt, output: output, priority: priority, origin: origin, topic: topic,
       shared: shared,
-      timeLimit: timeLimit, verdict: verdict
+      timeLimit: timeLimit, verdict: verdict, isStranger: isStranger
     ).0
   }
 
   mutating func submission(
     _ client: String = "ada", prompt: Int = 20, output: Int = 4, priority: Int = 5, origin: Origin = .network,
-    topic: UInt64? = nil, shared: Int = 0, timeLimit: Microseconds? = nil, verdict: Verdict = .admit
+    topic: UInt64? = nil, shared: Int = 0, timeLimit: Microseconds? = nil, verdict: Verdict = .admit,
+    isStranger: Bool = false
   ) -> (JobID, Submission) {
     let id = JobID(nextJob)
     nextJob += 1
@@ -138,7 +140,8 @@ struct Bench {
     keysGiven[id] = keys.count
     let job = Job(
       id: id, client: ClientID(client), model: "tiny", origin: origin, promptTokens: prompt,
-      maxOutputTokens: output, priority: priority, timeLimit: timeLimit, prefix: keys)
+      maxOutputTokens: output, priority: priority, timeLimit: timeLimit, prefix: keys,
+      isStranger: isStranger)
     return (id, scheduler.submit(job, verdict: verdict, at: now))
   }
 

@@ -56,6 +56,11 @@ struct Simulation {
     limits.ageing = Microseconds(random.within(1...60)) * 1_000_000
     limits.patience = Microseconds(random.within(0...120)) * 1_000_000
     limits.swapBlockTime = random.chance(50) ? 10 : 5_000
+    limits.maxPendingJobs = random.within(2...20)
+    limits.maxStrangerJobs = random.within(2...20)
+    limits.maxJobsPerStranger = random.within(1...20)
+    limits.maxStrangerTokens = random.within(300...4_000)
+    limits.maxRunningStrangers = random.within(1...8)
     patience = limits.patience
     bench = try Bench(limits)
   }
@@ -138,7 +143,8 @@ struct Simulation {
   }
 
   private mutating func submit(_ topics: [UInt64]) {
-    let client = "client \(random.below(6))"
+    let number = random.below(6)
+    let client = "client \(number)"
     let audit = random.chance(5)
     let prompt = random.chance(20) ? random.within(1...200) : random.within(1...60)
     let output = random.chance(35) ? random.within(1...(256 - prompt)) : random.within(1...20)
@@ -148,7 +154,7 @@ struct Simulation {
     let (id, answer) = bench.submission(
       client, prompt: prompt, output: output, priority: priority, origin: audit ? .audit : .network,
       topic: random.chance(60) ? topics[random.below(topics.count)] : nil, shared: random.below(200),
-      timeLimit: limit, verdict: verdict)
+      timeLimit: limit, verdict: verdict, isStranger: number > 3)
     switch answer {
     case .refused:
       if bench.scheduler.job(id) != nil { problems.append("job \(id) was refused and is there") }

@@ -17,6 +17,7 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var kvTokens: Int?
   public var http = HTTP()
   public var queue = Queue()
+  public var strangers = Strangers()
   /// Who is admitted, rejected or asked about; the first rule that matches.
   public var policy = Policy.standard
   /// Time between tokens that prefill of other jobs may not push running streams over, in milliseconds.
@@ -52,13 +53,41 @@ public struct NodeConfiguration: Sendable, Equatable {
   }
 
   public struct Queue: Sendable, Equatable {
-    /// Jobs that may wait, approved or not.
+    /// Jobs of known clients that may wait their turn; and as many of the node's own.
     public var jobs = 256
+    /// Jobs of known clients that may wait for the operator.
+    public var approvals = 64
     public var promptTokens = 1_000_000
     /// Seconds until a job that waits for the operator expires.
     public var decideWithin = 600
     /// Jobs that run at once.
     public var running = 32
+    /// The highest priority that a known client may ask for.
+    public var priority = 5
+  }
+
+  /// What clients without a token of this node may have. Their names are free to make up, so all bounds but
+  /// `jobsEach` are for all of them together.
+  public struct Strangers: Sendable, Equatable {
+    /// Jobs that may wait, for the operator or their turn.
+    public var jobs = 64
+    /// Of one of them.
+    public var jobsEach = 16
+    public var promptTokens = 250_000
+    /// Jobs that run at once; nil: half of `queue.running`.
+    public var running: Int?
+    /// The highest priority that one may ask for.
+    public var priority = 4
+    /// Requests that wait to be read and tokenised.
+    public var requests = 64
+    /// Bytes of requests that are being received, and as many of those that wait to be read.
+    public var requestBytes = 64 << 20
+    /// Connections that are sending a body.
+    public var uploads = 256
+    /// Bytes a second that such a connection must bring, after its first ten seconds.
+    public var uploadRate = 1_024
+    /// Bytes on disk of requests whose answer will be fetched later.
+    public var spoolBytes = 64 << 20
   }
 
   /// Limits that act: over one of them the node admits nothing until it is under it again.
@@ -109,6 +138,7 @@ public struct NodeConfiguration: Sendable, Equatable {
     tokenTarget = try root.integer("token_target_ms", 5...10_000) ?? tokenTarget
     if var section = try root.object("http") { try readHTTP(&section) }
     if var section = try root.object("queue") { try readQueue(&section) }
+    if var section = try root.object("strangers") { try readStrangers(&section) }
     if let rules = try root.objects("policy") {
       policy = Policy(rules: try rules.map { (rule) throws(ConfigurationError) in try Self.rule(rule) })
     }
@@ -164,9 +194,27 @@ public struct NodeConfiguration: Sendable, Equatable {
 
   private mutating func readQueue(_ section: inout ConfigurationReader) throws(ConfigurationError) {
     queue.jobs = try section.integer("jobs", 1...100_000) ?? queue.jobs
+    queue.approvals = try section.integer("approvals", 1...100_000) ?? queue.approvals
     queue.promptTokens = try section.integer("prompt_tokens", 1...(1 << 30)) ?? queue.promptTokens
     queue.decideWithin = try section.integer("decide_within_s", 1...86_400) ?? queue.decideWithin
     queue.running = try section.integer("running", 1...1024) ?? queue.running
+    queue.priority = try section.integer("priority", 0...9) ?? queue.priority
+    try section.finish()
+  }
+
+  private mutating func readStrangers(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    var found = strangers
+    found.jobs = try section.integer("jobs", 1...100_000) ?? found.jobs
+    found.jobsEach = try section.integer("jobs_each", 1...100_000) ?? found.jobsEach
+    found.promptTokens = try section.integer("prompt_tokens", 1...(1 << 30)) ?? found.promptTokens
+    found.running = try section.integer("running", 1...1024)
+    found.priority = try section.integer("priority", 0...9) ?? found.priority
+    found.requests = try section.integer("requests", 1...100_000) ?? found.requests
+    found.requestBytes = try section.integer("request_bytes", 1024...(1 << 40)) ?? found.requestBytes
+    found.uploads = try section.integer("uploads", 1...100_000) ?? found.uploads
+    found.uploadRate = try section.integer("upload_rate", 0...(1 << 30)) ?? found.uploadRate
+    found.spoolBytes = try section.integer("spool_bytes", 0...(1 << 50)) ?? found.spoolBytes
+    strangers = found
     try section.finish()
   }
 

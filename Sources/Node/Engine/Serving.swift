@@ -129,20 +129,16 @@ final class Serving: Sendable {
     let job: JobRequest
   }
 
-  /// Renders, tokenises and bounds a request.
+  /// Renders, tokenises and bounds a request. A prompt that is longer than the context costs no more than one that is
+  /// as long; and no more than the start of one when `isWanted` says that nobody waits for it.
   func prepare(
     _ request: CompletionRequest, id: JobID, identity: Identity, origin: JobOrigin, isAsynchronous: Bool,
-    sink: @escaping AnswerSink
+    isWanted: @escaping () -> Bool = { true }, sink: @escaping AnswerSink
   ) throws(APIError) -> Prepared {
-    let (prompt, text) = try tokens(of: request.prompt)
+    let (prompt, text) = try tokens(of: request.prompt, isWanted: isWanted)
     guard !prompt.isEmpty else { throw .invalid("prompt", "the prompt is empty") }
     let room = facts.contextLength - prompt.count
-    guard room >= 1 else {
-      throw .invalid(
-        request.isChat ? "messages" : "prompt",
-        "the prompt has \(prompt.count) tokens, this model's context here is \(facts.contextLength)",
-        code: "context_length_exceeded")
-    }
+    guard room >= 1 else { throw tooLong("\(prompt.count)", isChat: request.isChat) }
     let field = request.isChat ? "max_completion_tokens" : "max_tokens"
     if let asked = request.outputLimit, asked > room {
       throw .invalid(
@@ -165,8 +161,9 @@ final class Serving: Sendable {
       chain: BlockKeyChain(secret: secret, client: identity.name, modelDigest: facts.modelDigest), sink: sink)
     let job = JobRequest(
       id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,
-      priority: request.priority, timeLimit: request.timeLimit, offered: request.offered,
-      prefix: transcript.promptKeys(), settings: Self.settings(request), isAsynchronous: isAsynchronous)
+      priority: request.priority, asksPriority: request.hasPriority, timeLimit: request.timeLimit,
+      offered: request.offered, prefix: transcript.promptKeys(), settings: Self.settings(request),
+      isAsynchronous: isAsynchronous)
     return Prepared(transcript: transcript, job: job)
   }
 
@@ -192,8 +189,27 @@ final class Serving: Sendable {
     return Prepared(transcript: transcript, job: job)
   }
 
-  private func tokens(of prompt: CompletionRequest.Prompt) throws(APIError) -> (tokens: [Int32], text: String)
-  {
+  private func tooLong(_ found: String, isChat: Bool) -> APIError {
+    .invalid(
+      isChat ? "messages" : "prompt",
+      "the prompt has \(found) tokens, this model's context here is \(facts.contextLength)",
+      code: "context_length_exceeded")
+  }
+
+  /// The tokens of a prompt that was encoded only as far as the context goes, or why there are none.
+  private func taken(_ encoding: BoundedEncoding, isChat: Bool) throws(APIError) -> [Int32] {
+    switch encoding {
+    case .tokens(let tokens): return tokens
+    case .tooMany: throw tooLong("more than \(facts.contextLength - 1)", isChat: isChat)
+    case .notWanted:
+      throw APIError(
+        status: 409, type: "invalid_request_error", code: "cancelled", message: "cancelled by the client")
+    }
+  }
+
+  private func tokens(
+    of prompt: CompletionRequest.Prompt, isWanted: @escaping () -> Bool
+  ) throws(APIError) -> (tokens: [Int32], text: String) {
     switch prompt {
     case .messages(let messages):
       let format: ChatFormat
@@ -203,15 +219,21 @@ final class Serving: Sendable {
         throw .invalid(
           "messages", "this model cannot chat: \(problem); use /v1/completions", code: "no_chat_template")
       }
+      let found: (text: String, encoding: BoundedEncoding)
       do throws(TemplateError) {
-        let prompt = try format.prompt(messages)
-        return (prompt.tokens, prompt.text)
+        found = try format.prompt(
+          messages, atMost: facts.contextLength - 1, isWanted: isWanted)
       } catch {
         throw .invalid("messages", "the model's chat template refused the conversation: \(error)")
       }
+      return (try taken(found.encoding, isChat: true), found.text)
     case .text(let text):
-      return (tokenizer.encode(text, parseSpecial: false, addBOS: tokenizer.addsBOS), text)
+      let encoding = tokenizer.encode(
+        segments: [.text(text)], addBOS: tokenizer.addsBOS, atMost: facts.contextLength - 1,
+        isWanted: isWanted)
+      return (try taken(encoding, isChat: false), text)
     case .tokens(let tokens):
+      guard tokens.count < facts.contextLength else { throw tooLong("\(tokens.count)", isChat: false) }
       if let stray = tokens.first(where: { !tokenizer.contains($0) }) {
         throw .invalid("prompt", "token \(stray) is not in the vocabulary of \(tokenizer.vocabularySize)")
       }

@@ -26,6 +26,8 @@ struct CompletionRequest: Sendable {
   var ignoresEnd = false
   var returnsTokens = false
   var priority = 5
+  /// The priority was given.
+  var hasPriority = false
   /// Microseconds.
   var timeLimit: Microseconds?
   /// For a million completion tokens.
@@ -200,7 +202,10 @@ struct CompletionRequest: Sendable {
     ignoresEnd = try fields.bool("ignore_eos") ?? false
     returnsTokens = try fields.bool("return_token_ids") ?? false
     if var own = try fields.object("hotpot") {
-      priority = try own.integer("priority", 0...9) ?? priority
+      if let asked = try own.integer("priority", 0...9) {
+        priority = asked
+        hasPriority = true
+      }
       timeLimit = try own.integer("time_limit_s", 1...86_400 * 7).map { Microseconds($0) * 1_000_000 }
       if let text = try own.string("price", maxBytes: 32) {
         do throws(AccountingError) {

@@ -46,10 +46,13 @@ extension NodeState {
         "request_success_total", "Jobs that ended with an answer, whole or not.", value,
         extra: ("finished_reason", reason))
     }
-    page.histogram("request_queue_time_seconds", "From submission to the start.", queueSeconds)
-    page.histogram("time_to_first_token_seconds", "From submission to the first token.", firstTokenSeconds)
+    page.histogram("request_queue_time_seconds", "From admission to the start.", queueSeconds)
+    page.histogram(
+      "request_approval_time_seconds", "From submission to the operator's word, of jobs that were approved.",
+      approvalSeconds)
+    page.histogram("time_to_first_token_seconds", "From admission to the first token.", firstTokenSeconds)
     page.histogram("inter_token_latency_seconds", "Between two tokens of a stream.", tokenSeconds)
-    page.histogram("e2e_request_latency_seconds", "From submission to the end.", jobSeconds)
+    page.histogram("e2e_request_latency_seconds", "From admission to the end.", jobSeconds)
     let receipts = receipts.snapshot(at: now.monotonic)
     page.gauge("receipts_logged", "Receipts in the log.", receipts.logged.current.map { Double($0) })
     page.gauge("receipts_signed", "Receipts under a signed checkpoint.", Double(receipts.signed))

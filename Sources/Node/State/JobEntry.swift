@@ -21,11 +21,15 @@ struct JobEntry: Sendable {
   let submitted: Moment
   /// What the policy said, in words.
   let policy: String
-  /// Fixed at admission.
+  /// Fixed at admission: what the node asks, or less where the client offered less.
   let price: Price
+  /// What the node asks for such a job.
+  let asked: Price
   /// The most it can cost.
   let worst: Amount
   var state: JobState
+  /// When it was taken on: by the policy at once, or by the operator.
+  var admitted: Moment?
   var detail: String?
   var priority: Int
   var started: Microseconds?
@@ -64,11 +68,15 @@ struct JobEntry: Sendable {
   var id: JobID { request.id }
   var isCharged: Bool { request.origin == .client }
 
-  init(request: JobRequest, at now: Moment, policy: String, price: Price, worst: Amount, state: JobState) {
+  init(
+    request: JobRequest, at now: Moment, policy: String, price: Price, asked: Price, worst: Amount,
+    state: JobState
+  ) {
     self.request = request
     submitted = now
     self.policy = policy
     self.price = price
+    self.asked = asked
     self.worst = worst
     self.state = state
     priority = request.priority
@@ -79,7 +87,7 @@ struct JobEntry: Sendable {
   enum Taken {
     /// Its end came first.
     case ended
-    /// Microseconds since its submission.
+    /// Microseconds since its admission: what it waited for the operator is no speed of the node's.
     case first(Microseconds)
     /// Microseconds since the token before.
     case next(Microseconds)
@@ -95,7 +103,7 @@ struct JobEntry: Sendable {
     if let lastToken { return .next(now.monotonic - lastToken) }
     firstToken = now.wall
     mark("first token", at: now)
-    return .first(now.monotonic - submitted.monotonic)
+    return .first(now.monotonic - (admitted ?? submitted).monotonic)
   }
 
   /// One more interval in which it computed, and what it used.

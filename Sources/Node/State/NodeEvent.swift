@@ -48,6 +48,8 @@ public struct JobRequest: Codable, Sendable {
   public let promptTokens: Int
   public let outputLimit: Int
   public let priority: Int
+  /// The client named that priority itself.
+  public let asksPriority: Bool
   /// Microseconds after which nobody wants the answer any more.
   public let timeLimit: Microseconds?
   /// For a million completion tokens.
@@ -62,8 +64,8 @@ public struct JobRequest: Codable, Sendable {
 
   public init(
     id: JobID, identity: Identity, origin: JobOrigin, model: String, promptTokens: Int, outputLimit: Int,
-    priority: Int = 5, timeLimit: Microseconds? = nil, offered: Amount? = nil, prefix: [BlockKey] = [],
-    settings: [[String]] = [], isAsynchronous: Bool = false, audits: String? = nil
+    priority: Int = 5, asksPriority: Bool = false, timeLimit: Microseconds? = nil, offered: Amount? = nil,
+    prefix: [BlockKey] = [], settings: [[String]] = [], isAsynchronous: Bool = false, audits: String? = nil
   ) {
     self.id = id
     self.identity = identity
@@ -72,6 +74,7 @@ public struct JobRequest: Codable, Sendable {
     self.promptTokens = promptTokens
     self.outputLimit = outputLimit
     self.priority = priority
+    self.asksPriority = asksPriority
     self.timeLimit = timeLimit
     self.offered = offered
     self.prefix = prefix

@@ -15,11 +15,13 @@ extension NodeState {
     }
     if let error = unavailable(request) { return refuse(error) }
     guard scheduler != nil else { return refuse(loadingError) }
+    if let refusal = priorityRefusal(request) { return refuse(refusal) }
     let isFree = request.origin != .client
     let client = request.identity.name
-    let price =
+    let asked =
       isFree
       ? Price.free : configuration.prices.price(model: request.model, client: client, hour: now.hour) ?? .free
+    let price = request.offered.map { asked.under(offer: $0) } ?? asked
     let worst: Amount
     do throws(AccountingError) {
       worst = try price.amount(
@@ -30,11 +32,13 @@ extension NodeState {
     if let refusal = limitRefusal(request, worst: worst, on: now.day) { return refuse(refusal) }
     if let refusal = voucherRefusal(request, worst: worst) { return refuse(refusal) }
 
-    let (verdict, explanation) = decide(request, at: now)
+    let (verdict, explanation) = decide(request, asked: asked, price: price, at: now)
     let job = Job(
       id: request.id, client: ClientID(client), model: request.model, origin: request.origin.scheduling,
-      promptTokens: request.promptTokens, maxOutputTokens: request.outputLimit, priority: request.priority,
-      timeLimit: request.timeLimit, price: request.offered?.micro, prefix: request.prefix)
+      promptTokens: request.promptTokens, maxOutputTokens: request.outputLimit,
+      priority: min(request.priority, mostPriority(request)),
+      timeLimit: request.timeLimit, price: request.offered?.micro, prefix: request.prefix,
+      isStranger: !request.identity.isKnown)
     // In place, here and below: a copy of the scheduler would copy every table that is then changed.
     let submission = scheduler?.submit(job, verdict: verdict, at: now.monotonic)
     switch submission {
@@ -49,7 +53,9 @@ extension NodeState {
       return refuse(.invalid(nil, "the job cannot be paid for: \(error)"))
     }
     var entry = JobEntry(
-      request: request, at: now, policy: explanation, price: price, worst: worst, state: .queued)
+      request: request, at: now, policy: explanation, price: price, asked: asked, worst: worst, state: .queued
+    )
+    entry.priority = job.priority
     if case .pending = submission {
       entry.state = .pending
       entry.mark("waits for the operator: \(explanation)", at: now)
@@ -57,6 +63,7 @@ extension NodeState {
         .info, "job \(request.id.hex.prefix(8)) of \(client) waits for approval (\(explanation))", at: now,
         &effects)
     } else {
+      entry.admitted = now
       entry.mark("admitted: \(explanation)", at: now)
       effects.append(.answer(request.id, .admitted))
     }
@@ -101,7 +108,28 @@ extension NodeState {
 
   private var loadingError: APIError { .unavailable("loading", "the model is being loaded", retryAfter: 2) }
 
-  private func decide(_ request: JobRequest, at now: Moment) -> (Verdict, String) {
+  /// The highest priority that somebody may ask for; what he does not ask for is lowered without a word.
+  private func mostPriority(_ request: JobRequest) -> Int {
+    switch request.origin {
+    case .chat, .audit: 9
+    case .client, .demo:
+      request.identity.isKnown ? configuration.queue.priority : configuration.strangers.priority
+    }
+  }
+
+  private func priorityRefusal(_ request: JobRequest) -> APIError? {
+    let most = mostPriority(request)
+    guard request.priority > most, request.asksPriority else { return nil }
+    return APIError(
+      status: 403, type: "permission_error", code: "priority_forbidden",
+      message: "'hotpot.priority' is \(request.priority), this node takes 0 to \(most) of you",
+      parameter: "hotpot.priority")
+  }
+
+  /// What the policy says. Under the node's price nobody is admitted unseen unless a rule looks at offers.
+  private func decide(
+    _ request: JobRequest, asked: Price, price: Price, at now: Moment
+  ) -> (Verdict, String) {
     switch request.origin {
     case .chat: return (.admit, "the operator's own chat")
     case .audit: return (.admit, "an audit of this node")
@@ -112,7 +140,16 @@ extension NodeState {
         client: ClientID(request.identity.name), isKnown: request.identity.isKnown, model: request.model,
         promptTokens: request.promptTokens, maxOutputTokens: request.outputLimit,
         price: request.offered?.micro,
-        queued: scheduler?.load.queued ?? 0, hour: now.hour))
+        queued: scheduler?.queue(before: request.identity.isKnown ? .clients : .strangers) ?? 0,
+        hour: now.hour))
+    if case .admit = decision.verdict, price != asked, let offered = request.offered,
+      !policy.looksAtPrices(upTo: decision.rule)
+    {
+      return (
+        .ask,
+        "it offers \(offered) a million, this node asks \(asked.completion), and no rule is about offers"
+      )
+    }
     return (decision.verdict, decision.why)
   }
 
@@ -141,7 +178,7 @@ extension NodeState {
     switch refusal {
     case .policy(let reason):
       return APIError(status: 403, type: "permission_error", code: "rejected", message: reason)
-    case .queueFull, .tokensFull, .clientFull:
+    case .queueFull, .approvalsFull, .strangersFull, .tokensFull, .clientFull:
       return APIError(
         status: 429, type: "rate_limit_error", code: "queue_full", message: "\(refusal)",
         retryAfter: seconds ?? 10)
@@ -223,7 +260,8 @@ extension NodeState {
     }
     counts.generated += 1
     decodeRate.add(1, at: now.monotonic)
-    if let name = jobs[id]?.request.identity.name {
+    // Only known clients have limits; names of strangers have no end.
+    if case .known(let name) = jobs[id]?.request.identity {
       tokensUsed[now.day, default: [:]][name, default: 0] += 1
     }
   }
@@ -235,6 +273,10 @@ extension NodeState {
       switch effect {
       case .approved(let id):
         jobs[id]?.state = .queued
+        jobs[id]?.admitted = now
+        if let entry = jobs[id] {
+          approvalSeconds.add(Double(now.monotonic - entry.submitted.monotonic) / 1_000_000)
+        }
         effects.append(.answer(id, .admitted))
         effects.append(.wakeEngine)
       case .started(let id, let cached):
@@ -242,13 +284,14 @@ extension NodeState {
         if var entry = jobs[id] {
           entry.state = .running
           entry.started = entry.started ?? now.wall
-          queueSeconds.add(Double(now.monotonic - entry.submitted.monotonic) / 1_000_000)
+          queueSeconds.add(Double(now.monotonic - (entry.admitted ?? entry.submitted).monotonic) / 1_000_000)
           entry.cached = cached
           entry.detail = "prefill"
           entry.mark(cached > 0 ? "started, \(cached) prompt tokens cached" : "started", at: now)
           jobs[id] = entry
-          tokensUsed[now.day, default: [:]][entry.request.identity.name, default: 0] +=
-            entry.request.promptTokens
+          if case .known(let name) = entry.request.identity {
+            tokensUsed[now.day, default: [:]][name, default: 0] += entry.request.promptTokens
+          }
         }
         effects.append(.answer(id, .started))
       case .resumed(let id):
@@ -291,7 +334,7 @@ extension NodeState {
       entry.finishReason = reason == .stop ? "stop" : "length"
       counts.done += 1
       if reason == .length { counts.atLimit += 1 }
-      jobSeconds.add(Double(now.monotonic - entry.submitted.monotonic) / 1_000_000)
+      jobSeconds.add(Double(now.monotonic - (entry.admitted ?? entry.submitted).monotonic) / 1_000_000)
     case .rejected(let reason): entry.detail = reason
     case .cancelled(let who):
       entry.detail = who == .client ? "by the client" : who == .operator ? "by the operator" : nil

@@ -147,7 +147,8 @@ extension NodeState {
       submitted: entry.submitted.wall, started: entry.started, firstToken: entry.firstToken,
       ended: entry.ended,
       price: entry.isCharged ? (owed(entry) ?? entry.worst).micro : nil, priceIsBound: owed(entry) == nil,
-      receipt: entry.receipt, energy: energyUsed(entry), energyCost: energyCost(entry))
+      receipt: entry.receipt, admitted: entry.admitted?.wall, energy: energyUsed(entry),
+      energyCost: energyCost(entry))
   }
 
   /// What a job owes by now; nil before it has started.
@@ -168,12 +169,13 @@ extension NodeState {
           id: view.id.hex, client: entry.request.identity.name, isKnown: entry.request.identity.isKnown,
           model: entry.request.model, promptTokens: entry.request.promptTokens,
           outputLimit: entry.request.outputLimit, offered: entry.request.offered?.micro,
-          asked: entry.price == .free ? nil : entry.price.completion.micro, deadline: now.wall + left,
+          asked: entry.asked == .free ? nil : entry.asked.completion.micro, deadline: now.wall + left,
           submitted: entry.submitted.wall, policy: entry.policy,
-          wouldEarn: entry.isCharged && entry.price != .free
+          wouldEarn: entry.isCharged && entry.asked != .free
             ? .value(entry.worst.micro) : .unavailable("no price is set for it"),
           wouldCost: wouldCost(view, at: now),
-          wouldTake: view.finishesIn.map { .value($0) } ?? .warmingUp))
+          wouldTake: view.finishesIn.map { .value($0) } ?? .warmingUp,
+          charged: entry.asked == .free ? nil : entry.price.completion.micro))
     }
     return rows.sorted { ($0.deadline, $0.id) < ($1.deadline, $1.id) }
   }
@@ -243,6 +245,11 @@ extension NodeState {
         "price",
         "\(entry.price.prompt)/\(entry.price.cached)/\(entry.price.completion) \(configuration.currency) per million prompt/cached/completion tokens",
       ])
+      if entry.price != entry.asked {
+        settings.append([
+          "asked", "\(entry.asked.completion) \(configuration.currency); the offer is charged",
+        ])
+      }
       settings.append(["at most", "\(entry.worst) \(configuration.currency)"])
     }
     return JobDetail(row: row, timeline: entry.timeline, settings: settings, prompt: prompt, answer: answer)

@@ -75,7 +75,10 @@ public struct NodeState: Sendable {
   var life = LifeCounts()
   var alarmHistory = AlarmHistory()
   var firstTokenSeconds = Histogram(bounds: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60])
+  /// From its admission to its start.
   var queueSeconds = Histogram(bounds: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600])
+  /// That jobs waited for the operator's word, of those that were admitted.
+  var approvalSeconds = Histogram(bounds: [1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600])
   var tokenSeconds = Histogram(bounds: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
   var jobSeconds = Histogram(bounds: [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600])
 
@@ -188,6 +191,13 @@ public struct NodeState: Sendable {
     limits.maxWaitingJobs = configuration.queue.jobs
     limits.maxWaitingTokens = configuration.queue.promptTokens
     limits.maxWaitingJobsPerClient = max(1, configuration.queue.jobs / 2)
+    limits.maxPendingJobs = configuration.queue.approvals
+    let strangers = configuration.strangers
+    limits.maxStrangerJobs = strangers.jobs
+    limits.maxStrangerTokens = strangers.promptTokens
+    limits.maxJobsPerStranger = strangers.jobsEach
+    limits.maxRunningStrangers = min(
+      strangers.running ?? max(1, configuration.queue.running / 2), configuration.queue.running)
     limits.approvalTime = Microseconds(configuration.queue.decideWithin) * 1_000_000
     limits.tokenInterval = Microseconds(configuration.tokenTarget) * 1_000
     // Another model takes the place of one that served: what it was at ends, and its step never comes back.
