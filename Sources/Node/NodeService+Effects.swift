@@ -78,6 +78,7 @@ extension NodeService {
 
   private func forget(_ id: JobID) {
     transcripts.remove(id)
+    strangersSpool.release(id)
     guard let spool else { return }
     do throws(FileError) {
       try spool.remove(job: id.rawValue)

@@ -5,7 +5,7 @@
 // every stream.
 //
 // Threads: the engine's own, the journal's and the notary's queues, one loop for HTTP and one for the control socket,
-// two workers for tokenising, a timer. Leaves out deciding (State), routes (HTTP), what effects do
+// some for tokenising (HTTP/Preparation.swift), a timer. Leaves out deciding (State), routes (HTTP), what effects do
 // (NodeService+Effects.swift), receipts, screens and pulls (the files beside it). Start at start().
 import Accounting
 import Dispatch
@@ -85,8 +85,10 @@ public final class NodeService: Sendable {
   let spool: Spool?
   let parts = Mutex(Parts())
   private let ended = DispatchSemaphore(value: 0)
-  /// Tokenising and templates: two at a time, so that a huge prompt does not hold up all others.
-  let workers: OperationQueue
+  /// Tokenising and templates, and what else takes a while.
+  let preparation: Preparation
+  /// What strangers keep in the spool.
+  let strangersSpool: SpoolShare
   /// Damage that the journal was opened with; the node is read-only then.
   public let damage: Damage?
 
@@ -133,9 +135,12 @@ public final class NodeService: Sendable {
     } catch {
       throw .journal(.file(error))
     }
-    workers = OperationQueue()
-    workers.maxConcurrentOperationCount = 2
-    workers.name = "hotpot-prepare"
+    let strangers = options.configuration.strangers
+    var bounds = Preparation.Bounds()
+    bounds.strangers = strangers.requests
+    bounds.strangerBytes = strangers.requestBytes
+    preparation = Preparation(bounds)
+    strangersSpool = SpoolShare(limit: strangers.spoolBytes)
     let address = options.configuration.http.listen.map { "http://\($0)" }
     var first = NodeState(
       configuration: options.configuration, policy: options.configuration.policy, version: options.version,

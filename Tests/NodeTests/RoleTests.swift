@@ -235,6 +235,85 @@ import Testing
     AccountsTests().end(node)
   }
 
+  /// First lines that were to take rights away and cannot be read, or not all of them.
+  static let unreadable = [
+    #"{"restrict":{"role":"auditor","name":"tom"}}"#, #"{"restrict":{"role":7}}"#, #"{"restrict":"viewer"}"#,
+    #"{"restrict":{"role":"viewer","name":["tom"]}}"#, #"{"restrict":{}}"#, #"{"restrict":{"name":"tom"}}"#,
+    #"{"restrict":{"rolle":"viewer"}}"#, #"{"restrict":{"role":"owner","read_only":true}}"#,
+    #"{"restrict":{"role":"owner","role":"viewer"}}"#, #"{"restrict":{"role":"viewer"},"hello":{}}"#,
+    #"{"restrict":{"role":"viewer""#, #"{"RESTRICT":{"role":"viewer"}}"#, #"{"confine":{"role":"viewer"}}"#,
+    "",
+    #"{"restrict":{"role":"viewer","name":"no name"}}"#, #"{"restrict":{"role":"client","name":"nobody"}}"#,
+    #"{"hello":{"version":2,"every":0,"read_only":"yes"}}"#, #"{"hello":{"version":2,"every":0}}"#,
+    #"{"hello":{"version":2,"every":0,"read_only":false,"only":"jobs"}}"#,
+  ]
+
+  /// What follows comes in one piece with them, as ssh may deliver it.
+  @Test func whatCannotBeReadOfTakingRightsAwayEndsTheConnection() throws {
+    let scratch = try ScratchDirectory()
+    let node = try AccountsTests().start(scratch.path)
+    defer { AccountsTests().end(node) }
+    let rest = [
+      String(
+        decoding: ControlProtocol.line(ControlRequest.addClient(tag: 5, name: "mallory")), as: UTF8.self),
+      String(decoding: ControlProtocol.line(ControlRequest.snapshot(tag: 9)), as: UTF8.self),
+    ]
+    func replies(_ first: [String]) throws -> [String] {
+      let client = try LineClient(path: scratch.path + "/control.sock")
+      do throws(ServerError) {
+        try client.send(Array((first + rest).joined(separator: "\n").utf8))
+      } catch .connectionClosed {
+        // Turned away before all was said.
+      }
+      var found: [String] = []
+      while let line = try client.receive() {
+        switch ControlProtocol.parse(ControlReply.self, line) {
+        case .refused: found.append("refused")
+        case .denied: found.append("denied")
+        case .token: found.append("token")
+        case .snapshot: return found + ["snapshot"]
+        case .hello: found.append("hello")
+        default: found.append("something")
+        }
+      }
+      return found + ["closed"]
+    }
+    for line in Self.unreadable {
+      let found = try replies([line])
+      #expect(found == ["refused", "closed"] || found == ["denied", "closed"], "\(line): \(found)")
+    }
+    // Also when it comes late, where it would have been refused.
+    let hello = #"{"hello":{"version":2,"every":0,"read_only":false}}"#
+    #expect(try replies([hello, #"{"restrict":{"role":"auditor"}}"#]) == ["hello", "refused", "closed"])
+    #expect(node.clientRows().isEmpty)
+    // Another line that cannot be read is only refused, and one that can be is done.
+    #expect(try replies([hello, #"{"sing":{"tag":4}}"#]) == ["hello", "refused", "token", "snapshot"])
+  }
+
+  @Test func aLimitThatIsNotKnownIsNotPassedOver() throws {
+    let scratch = try ScratchDirectory()
+    let node = try AccountsTests().start(scratch.path)
+    defer { AccountsTests().end(node) }
+    _ = node.addClient("aria", by: Operator("test"))
+    let client = try LineClient(path: scratch.path + "/control.sock")
+    for (line, wanted) in [
+      (#"{"set_limits":{"tag":1,"name":"aria","changes":{"tokens_a_day":"5"}}}"#, "refused"),
+      (#"{"limit_client":{"tag":2,"name":"aria","budget":"1","period":"day"}}"#, "refused"),
+      (#"{"set_limits":{"tag":3,"name":"aria","changes":{"tokens_per_day":"5"}}}"#, "done"),
+    ] {
+      try client.send(Array(line.utf8))
+      let reply = try #require(try client.receive())
+      let found =
+        switch ControlProtocol.parse(ControlReply.self, reply) {
+        case .refused: "refused"
+        case .done: "done"
+        default: String(decoding: reply, as: UTF8.self)
+        }
+      #expect(found == wanted, "\(line)")
+    }
+    #expect(node.clientRows().map(\.tokensPerDay) == [5])
+  }
+
   @Test func aKeyHasTheRoleThatTheConfigurationGivesIt() throws {
     let scratch = try ScratchDirectory()
     let (anna, tom) = (String(repeating: "a", count: 43), String(repeating: "t", count: 43))

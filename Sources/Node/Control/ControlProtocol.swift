@@ -1,6 +1,7 @@
 // ControlProtocol.swift: what goes over the control socket: one JSON object a line, snake_case keys.
 // Leaves out sockets and what commands do. Start at ControlRequest; a peer's first line is `hello`.
 import Foundation
+import Intake
 
 /// Lines from a dashboard or a script to a node.
 public enum ControlRequest: Codable, Sendable, Equatable {
@@ -111,5 +112,38 @@ public enum ControlProtocol {
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     // A line that cannot be read is answered as such by the caller.
     return try? decoder.decode(type, from: Data(line))
+  }
+
+  /// Whether a line that cannot be read was, as far as one can tell, to say who a connection is for.
+  static func concernsRights(_ line: [UInt8]) -> Bool {
+    let text = String(decoding: line, as: UTF8.self).lowercased()
+    return ["restrict", "hello", "read_only"].contains { text.contains($0) }
+  }
+
+  /// The first key of a line that its reader passed over. A condition that a newer release adds must not be lost here
+  /// without a word where it takes rights away.
+  static func unreadKey(of request: ControlRequest, in line: [UInt8]) -> String? {
+    var limits = JSONText.Limits()
+    limits.duplicateKeys = .refused
+    // Foundation has read both, so that only a key that stands twice is left to be wrong.
+    guard let found = try? JSONText.parse(line, limits: limits),
+      let read = try? JSONText.parse(self.line(request))
+    else { return "a key that stands there twice" }
+    return unreadKey(found, read)
+  }
+
+  private static func unreadKey(_ found: JSONValue, _ read: JSONValue) -> String? {
+    guard case .object(let members) = found else { return nil }
+    guard case .object(let others) = read else { return members.first?.key }
+    // As the reader has them: `read_only` and `readOnly` are one key.
+    func plain(_ key: String) -> String { key.filter { $0 != "_" }.lowercased() }
+    for member in members {
+      if case .null = member.value { continue }
+      guard let other = others.first(where: { plain($0.key) == plain(member.key) })?.value else {
+        return member.key
+      }
+      if let stray = unreadKey(member.value, other) { return stray }
+    }
+    return nil
   }
 }

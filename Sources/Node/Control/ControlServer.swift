@@ -89,6 +89,8 @@ private final class ControlSession: Sendable {
     var client: Identity?
     /// Something was asked: who it is for cannot be said any more.
     var hasBegun = false
+    /// Closed from here: what still comes is not read.
+    var hasEnded = false
     var hasBeenDenied = false
     var operatorSession: OperatorSession?
     /// Jobs that end with the connection.
@@ -166,13 +168,24 @@ private final class ControlSession: Sendable {
   }
 
   func take(_ line: [UInt8]) {
+    let hasEnded = inner.withLock { $0.hasEnded }
+    guard !hasEnded else { return }
     guard let request = ControlProtocol.parse(ControlRequest.self, line) else {
-      return send(
-        .refused(
-          tag: 0,
-          reason:
-            "this node (hotpot \(node.options.version), control protocol \(ControlProtocol.version)) cannot read that line; use the same release of hotpot here and there"
-        ))
+      let reason =
+        "this node (hotpot \(node.options.version), control protocol \(ControlProtocol.version)) cannot read that line; use the same release of hotpot here and there"
+      // It may have been to take rights away: then nothing that follows may have them.
+      let mayHaveRestricted = inner.withLock { !$0.hasBegun } || ControlProtocol.concernsRights(line)
+      send(.refused(tag: 0, reason: reason))
+      guard mayHaveRestricted else { return }
+      node.note(.warning, who: who.name, "was refused: what says who it is for cannot be read")
+      return end()
+    }
+    if request.limitsRights, let stray = ControlProtocol.unreadKey(of: request, in: line) {
+      let reason = "this node does not know '\(stray.prefix(40))', and would let more through than was asked"
+      send(.refused(tag: request.tag, reason: reason))
+      guard request.concernsConnection else { return }
+      node.note(.warning, who: who.name, "was refused: \(reason)")
+      return end()
     }
     if case .hello(let version, _, _) = request, version != ControlProtocol.version {
       greet()
@@ -182,7 +195,7 @@ private final class ControlSession: Sendable {
           reason:
             "you speak control protocol \(version), this node \(ControlProtocol.version) (hotpot \(node.options.version)); use the same release of hotpot here and there"
         ))
-      return peer.close()
+      return end()
     }
     guard mayAsk(request) else { return }
     switch request {
@@ -198,7 +211,7 @@ private final class ControlSession: Sendable {
     case .command(let tag, let command): session().perform(command, tag: tag)
     case .snapshot(let tag): send(.snapshot(tag: tag, node.snapshot()))
     case .submit(let tag, let chat, let body):
-      node.workers.addOperation { [self] in submit(tag, chat: chat, body: body) }
+      prepare(tag, bytes: body.utf8.count) { [self] in submit(tag, chat: chat, body: body) }
     case .clients(let tag): send(.clients(tag: tag, node.clientRows()))
     case .addClient(let tag, let name):
       answer(tag, node.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
@@ -215,7 +228,7 @@ private final class ControlSession: Sendable {
     case .earnings(let tag, let since):
       answer(tag, node.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
     case .statement(let tag, let client, let since, let until, let form):
-      node.workers.addOperation { [self] in
+      prepare(tag, bytes: 0) { [self] in
         answer(tag, node.statement(of: client, since: since, until: until, form: form, by: who)) {
           .statement(tag: tag, text: $0.text, signature: $0.signature)
         }
@@ -225,7 +238,7 @@ private final class ControlSession: Sendable {
     case .setKey(let tag, let name, let key):
       answer(tag, node.setKey(name, key, by: who)) { .done(tag: tag, words: $0) }
     case .voucher(let tag, let client, let text, let signature):
-      node.workers.addOperation { [self] in
+      prepare(tag, bytes: 0) { [self] in
         answer(tag, node.takeVoucher(text, signature: signature, from: client)) {
           .done(tag: tag, words: "\($0.client) promised \($0.amount) \($0.currency) in all")
         }
@@ -275,14 +288,21 @@ private final class ControlSession: Sendable {
     if let problem = restricted(role, name, key) {
       node.note(.warning, who: who.name, "was refused: \(problem)")
       send(.denied(tag: 0, reason: problem))
-      peer.close()
+      end()
     }
+  }
+
+  /// Nothing more is taken, nor what has come already.
+  private func end() {
+    inner.withLock { $0.hasEnded = true }
+    peer.close()
   }
 
   /// - Returns: why not, in words.
   private func restricted(_ role: Role?, _ name: String?, _ key: String?) -> String? {
     let before = inner.withLock { ($0.role, $0.who, $0.hasBegun) }
     guard !before.2 else { return "who a connection is for must be said first" }
+    guard role != nil || key != nil else { return "neither a role nor a key says what rights are left" }
     if let name, !ControlAccess.Entry.isName(name) {
       return "'\(name.prefix(64))' is no name, wanted 1 to 64 letters, digits, '.', '_', '-', '@' or '+'"
     }
@@ -345,6 +365,24 @@ private final class ControlSession: Sendable {
     switch result {
     case .success(let value): send(reply(value))
     case .failure(let error): send(.refused(tag: tag, reason: error.description))
+    }
+  }
+
+  /// Does what takes a while, in the turn of whose connection it is.
+  private func prepare(_ tag: UInt64, bytes: Int, _ body: @escaping @Sendable () -> Void) {
+    let party: Preparation.Party =
+      switch inner.withLock({ $0.client }) {
+      case nil: .own
+      case .known(let name): .client(name)
+      case .unknown(let fingerprint): .stranger(fingerprint)
+      }
+    do throws(Preparation.Refusal) {
+      try node.preparation.add(party, bytes: bytes, body)
+    } catch {
+      let refusal = APIError(
+        status: 429, type: "rate_limit_error", code: "overloaded", message: "\(error)", retryAfter: 2)
+      send(.chunk(tag: tag, data: String(decoding: JSONWriter.bytes(refusal.json), as: UTF8.self)))
+      send(.ended(tag: tag, status: refusal.status))
     }
   }
 

@@ -93,6 +93,26 @@ extension ControlRequest {
     }
   }
 
+  /// It takes rights or means away: nothing of it may be passed over.
+  var limitsRights: Bool {
+    switch self {
+    case .restrict, .hello, .limitClient, .setLimits: true
+    case .command, .seen, .snapshot, .submit, .clients, .addClient, .revokeClient, .settle, .correct, .cosign,
+      .exportReceipt, .earnings, .statement, .setKey, .voucher, .exportVoucher:
+      false
+    }
+  }
+
+  /// It says what the connection itself may do.
+  var concernsConnection: Bool {
+    switch self {
+    case .restrict, .hello: true
+    case .command, .seen, .snapshot, .submit, .clients, .addClient, .revokeClient, .limitClient, .settle,
+      .correct, .cosign, .exportReceipt, .earnings, .statement, .setLimits, .setKey, .voucher, .exportVoucher:
+      false
+    }
+  }
+
   /// What it is called when it is refused.
   var tag: UInt64 {
     switch self {

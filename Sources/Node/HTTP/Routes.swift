@@ -27,6 +27,13 @@ extension NodeService {
     settings.limits.bodyBytes = http.bodyLimit
     _ = raiseFileLimit(to: http.connections + 256)
     settings.headCheck = { [weak self] head, peer in self?.check(head, peer) }
+    settings.standing = { [weak self] head, _ in
+      if case .success(.known) = self?.identify(head) { .known } else { .stranger }
+    }
+    let strangers = options.configuration.strangers
+    settings.strangers.uploads = strangers.uploads
+    settings.strangers.uploadRate = strangers.uploadRate
+    settings.strangers.receivedBodyBytes = strangers.requestBytes
     return try Server(settings) { [weak self] request, exchange in
       guard let self else { return }
       handle(request, exchange)
@@ -155,7 +162,7 @@ extension NodeService {
   private func handle(_ route: Route, _ request: Request, _ identity: Identity, _ exchange: Exchange) {
     switch route {
     case .chatCompletions, .completions:
-      workers.addOperation { [self] in
+      prepare(request, identity, exchange) { [self] in
         complete(request, isChat: route == .chatCompletions, identity: identity, exchange)
       }
     case .models: exchange.respond(models())
@@ -170,8 +177,27 @@ extension NodeService {
         return
       }
       // Verifying is a process: never on the server's thread.
-      workers.addOperation { [self] in exchange.respond(takeVoucher(request.body, identity)) }
+      prepare(request, identity, exchange) { [self] in exchange.respond(takeVoucher(request.body, identity)) }
     case .health, .metrics, .node, .checkpoint: break
+    }
+  }
+
+  /// Does something with a request that takes a while, in its client's turn.
+  private func prepare(
+    _ request: Request, _ identity: Identity, _ exchange: Exchange, _ body: @escaping @Sendable () -> Void
+  ) {
+    let party: Preparation.Party =
+      switch identity {
+      case .known(let name): .client(name)
+      case .unknown(let fingerprint): .stranger(fingerprint)
+      }
+    do throws(Preparation.Refusal) {
+      try preparation.add(party, bytes: request.body.count, isWanted: { !exchange.isGone }, body)
+    } catch {
+      exchange.respond(
+        APIError(
+          status: 429, type: "rate_limit_error", code: "overloaded", message: "\(error)", retryAfter: 2
+        ).response)
     }
   }
 
@@ -184,7 +210,8 @@ extension NodeService {
       let isAsynchronous = request.head.fields.has(token: "respond-async", in: "prefer")
       if isAsynchronous {
         let response = try accept(
-          decoded, body: request.body, isChat: isChat, identity: identity, id: makeJobID())
+          decoded, body: request.body, isChat: isChat, identity: identity, id: makeJobID(),
+          isWanted: { !exchange.isGone })
         guard response.status == 202 else {
           exchange.respond(response)
           return
@@ -253,7 +280,7 @@ extension NodeService {
     let relay = AnswerRelay()
     let prepared = try serving.prepare(
       request, id: id, identity: identity, origin: origin, isAsynchronous: false,
-      sink: { relay.take($0) })
+      isWanted: { !exchange.isGone }, sink: { relay.take($0) })
     let responder = Responder(
       shape: shape(request, id: id, model: serving.name, prompt: prepared.transcript.prompt),
       output: AnswerOutput(exchange))

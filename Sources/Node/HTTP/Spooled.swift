@@ -10,7 +10,8 @@ import Synchronization
 extension NodeService {
   /// The client comes back for the answer: 202 with its address.
   func accept(
-    _ request: CompletionRequest, body: [UInt8], isChat: Bool, identity: Identity, id: JobID
+    _ request: CompletionRequest, body: [UInt8], isChat: Bool, identity: Identity, id: JobID,
+    isWanted: @escaping () -> Bool = { true }
   ) throws(APIError) -> Response {
     var request = request
     request.isStreamed = false
@@ -18,7 +19,7 @@ extension NodeService {
     let serving = try loaded(request.model)
     let relay = AnswerRelay()
     let prepared = try serving.prepare(
-      request, id: id, identity: identity, origin: origin, isAsynchronous: true,
+      request, id: id, identity: identity, origin: origin, isAsynchronous: true, isWanted: isWanted,
       sink: { relay.take($0) })
     let answers = asynchronous
     let refusal = RefusalBox()
@@ -30,10 +31,18 @@ extension NodeService {
       })
     relay.connect { responder.take($0) }
     // On disk before the acceptance is: a crash between the two leaves a file that nobody owns, and it is removed.
+    if !identity.isKnown, !strangersSpool.reserve(id, bytes: body.count) {
+      throw APIError(
+        status: 429, type: "rate_limit_error", code: "spool_full",
+        message:
+          "requests of unknown clients fill their share of the disk, \(strangersSpool.limit) bytes; wait for the answer on the connection, or come back",
+        retryAfter: 60)
+    }
     if let spool {
       do throws(FileError) {
         try spool.put(Self.spooled(isChat: isChat, identity: identity, body: body), job: id.rawValue)
       } catch {
+        strangersSpool.release(id)
         throw .unavailable("spool", "the request cannot be kept: \(error)", retryAfter: 60)
       }
     }
@@ -115,6 +124,26 @@ extension NodeService {
         note(.error, "job \(id.hex.prefix(8)) of \(client) cannot run again: \(error)")
       }
     }
+  }
+}
+
+/// Bytes of the requests that strangers have in the spool, all of them together.
+final class SpoolShare: Sendable {
+  let limit: Int
+  private let inner = Mutex<(used: Int, jobs: [JobID: Int])>((0, [:]))
+
+  init(limit: Int) { self.limit = limit }
+
+  func reserve(_ id: JobID, bytes: Int) -> Bool {
+    inner.withLock { inner in
+      guard inner.used + bytes <= limit else { return false }
+      inner.used += bytes - (inner.jobs.updateValue(bytes, forKey: id) ?? 0)
+      return true
+    }
+  }
+
+  func release(_ id: JobID) {
+    inner.withLock { inner in inner.used -= inner.jobs.removeValue(forKey: id) ?? 0 }
   }
 }
 
