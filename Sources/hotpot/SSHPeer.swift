@@ -33,20 +33,56 @@ struct SSHPeer: Sendable {
     }
   }
 
+  static let ownerOption = Option("as-operator", "the job is the operator's own, also where ssh led here")
+
   /// `hotpot submit`: nil for a job of the operator's own.
   init?(client arguments: Arguments) throws {
     role = .client
     name = arguments.string("client")
     key = try Self.key(arguments)
-    if name == nil, key == nil {
-      // A forced command without a name would let whoever has the key act as the owner.
-      guard ProcessInfo.processInfo.environment["SSH_ORIGINAL_COMMAND"] == nil else {
+    guard name == nil, key == nil else {
+      if arguments.has("as-operator") {
         throw Failure(
-          .usage, "this forced command names no client", hint: "'hotpot submit --client NAME' or '--key auto'"
-        )
+          .usage, "'--as-operator' and '--client' or '--key' say of whom the job is, wanted one of them")
       }
-      return nil
+      return
     }
+    // A forced command without a name would let whoever has the key send jobs for nothing. sshd does not tell such a one
+    // from what the owner types in his own session, so behind ssh he says that he means it.
+    guard arguments.has("as-operator") || !Self.isBehindSSH else {
+      throw Failure(
+        .usage, "this came over ssh and names no client",
+        hint: "a forced command says 'hotpot submit --client NAME' or '--key auto', and you '--as-operator'")
+    }
+    return nil
+  }
+
+  /// sshd started this, or what started it. Of a session it says so in the environment, whether a command was given or not;
+  /// sudo takes that away, and then the processes above tell.
+  private static var isBehindSSH: Bool {
+    let environment = ProcessInfo.processInfo.environment
+    if ["SSH_CONNECTION", "SSH_CLIENT", "SSH_ORIGINAL_COMMAND", "SSH_USER_AUTH"].contains(where: {
+      environment[$0] != nil
+    }) {
+      return true
+    }
+    guard environment["SUDO_UID"] != nil || environment["DOAS_USER"] != nil else { return false }
+    var process = getppid()
+    for _ in 0..<64 where process > 1 {
+      // The name stands in brackets and may hold anything; what follows the last one does not.
+      guard let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+        let open = stat.firstIndex(of: "("), let close = stat.lastIndex(of: ")"), open < close
+      else { return false }
+      let name = stat[stat.index(after: open)..<close]
+      if name.hasPrefix("sshd") || name.hasPrefix("dropbear") { return true }
+      guard
+        let parent = stat[stat.index(after: close)...].split(separator: " ").dropFirst().first.flatMap({
+          pid_t($0)
+        })
+      else { return false }
+      process = parent
+    }
+    return false
   }
 
   private static func key(_ arguments: Arguments) throws -> String? {

@@ -97,11 +97,12 @@ extension Command {
 
         restrict,command="hotpot submit --client bob" ssh-ed25519 AAAA... bob
 
-      'ssh node < request.json' then prints the answer, 'ssh node submit --json < request.json' its JSON.
+      'ssh node < request.json' then prints the answer, 'ssh node submit --json < request.json' its JSON. Behind ssh a job
+      without either is refused unless --as-operator says that it is meant.
       """,
     options: options + [
       Option("client", value: "NAME", "the job is this client's"),
-      SSHPeer.keyOption,
+      SSHPeer.keyOption, SSHPeer.ownerOption,
     ]
   ) { arguments in
     let words = try arguments.operands(0...1, "")
