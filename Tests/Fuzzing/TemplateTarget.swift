@@ -4,7 +4,8 @@ import Foundation
 import Inference
 
 extension FuzzTarget {
-  /// Any template ends with a prompt or an error with words, and no character of a user comes out as trusted.
+  /// Any template ends with a prompt or an error with words, and no character of a user comes out as
+  /// trusted; what contents it reads is found out as harmlessly.
   package static let template = FuzzTarget(
     name: "template",
     prepare: {
@@ -29,6 +30,16 @@ extension FuzzTarget {
       }
       let messages = (0...generator.below(3)).map { _ in
         ChatMessage(role: secret, content: generator.oneIn(2) ? secret : secret + "\n" + secret).value
+      }
+      if generator.oneIn(16) {
+        do throws(ChatFormatError) {
+          let format = try ChatFormat(source, tokenizer: nil)
+          if format.problem != nil, !format.rolesLeftOut.contains("user") {
+            return "a problem without a role"
+          }
+        } catch {
+          if "\(error)".isEmpty || error.hint?.isEmpty ?? true { return "an error without words" }
+        }
       }
       do throws(TemplateError) {
         let segments = try ChatTemplate(source, limits: limits).render(

@@ -127,6 +127,11 @@ private final class Conversation {
     } catch let failure as Failure where isTerminal && failure.code == .badData {
       Console.show(failure)
       return
+    } catch let error as TemplateError where isTerminal {
+      // The conversation goes on without what its template refuses.
+      messages.removeLast()
+      Console.show(Failure(describing: error))
+      return
     }
     var pieces = StreamingDetokenizer(local.tokenizer)
     var stops = try StopMatcher(stop)
