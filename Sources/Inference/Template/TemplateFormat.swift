@@ -48,6 +48,7 @@ extension TemplateInterpreter {
     var fill = TemplateText(" ")
     var align: Unicode.Scalar?
     var sign: Unicode.Scalar = "-"
+    var hasSign = false
     var hasNoNegativeZero = false
     var isAlternate = false
     var width = 0
@@ -443,9 +444,11 @@ extension TemplateInterpreter {
     var reader = FormatReader(specification)
     var style = FormatStyle()
     let aligns = "<>=^".unicodeScalars
+    var hasFill = false
     if reader.plain.count > 1, let second = Unicode.Scalar(reader.plain[1]), aligns.contains(second) {
       style.fill = TemplateText(units: [reader.units[0]])
       style.align = second
+      hasFill = true
       reader.at = 2
     } else if let first = reader.current, aligns.contains(first) {
       style.align = first
@@ -453,16 +456,15 @@ extension TemplateInterpreter {
     }
     if let scalar = reader.current, "+- ".unicodeScalars.contains(scalar) {
       style.sign = scalar
+      style.hasSign = true
       reader.at += 1
-      style.kind = nil
     }
     style.hasNoNegativeZero = reader.skip("z")
     style.isAlternate = reader.skip("#")
-    if reader.skip("0") {
-      if style.align == nil {
-        style.align = "0"
-        style.fill = TemplateText("0")
-      }
+    // A zero before the width fills, unless a character to fill with is given.
+    if !hasFill, reader.skip("0") {
+      style.align = style.align ?? "0"
+      style.fill = TemplateText("0")
     }
     style.width = try checked(reader.number()) ?? 0
     if reader.skip(",") { style.grouping = "," }
@@ -491,7 +493,7 @@ extension TemplateInterpreter {
     guard style.kind == nil || style.kind == "s" else {
       throw failure("a text has no format '\(style.kind.map { $0.escaped(asASCII: false) } ?? "")'")
     }
-    guard style.align != "=", style.sign == "-", !style.isAlternate, style.grouping == nil,
+    guard style.align != "=", !style.hasSign, !style.isAlternate, style.grouping == nil,
       !style.hasNoNegativeZero
     else { throw failure("a text has no format with signs, groups or '='") }
     if style.align == nil || style.align == "0" { style.align = "<" }
@@ -510,7 +512,7 @@ extension TemplateInterpreter {
     case "o": radix = 8
     case "x", "X": radix = 16
     case "c":
-      guard style.sign == "-", !style.isAlternate, style.precision == nil, style.grouping == nil else {
+      guard !style.hasSign, !style.isAlternate, style.precision == nil, style.grouping == nil else {
         throw failure("the format 'c' takes no sign, groups or precision")
       }
       if given.align == nil { style.align = "<" }
@@ -575,7 +577,8 @@ extension TemplateInterpreter {
     let exponent = scientific.split(separator: "e").last.flatMap { Int($0) } ?? 0
     let usesExponent = exponent < -4 || exponent >= precision - 1
     if usesExponent {
-      guard !isAlternate, let mark = scientific.firstIndex(of: "e") else { return scientific }
+      if isAlternate { return String(format: "%#.\(precision - 1)e", abs(value)) }
+      guard let mark = scientific.firstIndex(of: "e") else { return scientific }
       var mantissa = scientific[..<mark]
       if mantissa.contains(".") {
         while mantissa.last == "0" { mantissa.removeLast() }

@@ -179,6 +179,8 @@ struct TemplateLexer {
   private mutating func skipComment() throws(TemplateError) {
     let opened = line
     let start = at
+    // Jinja asks for no end where nothing follows.
+    if at == units.count { return }
     while at + 1 < units.count {
       if units[at] == Self.hash, units[at + 1] == Self.closingBrace {
         // The sign before it belongs to it, if it is not the opening's own.
