@@ -184,7 +184,7 @@ public struct PlainModel: Sendable {
     choices = jobs.map(\.id)
     if jobs.isEmpty { return say("no jobs") }
     return jobs.enumerated().flatMap {
-      say("\($0 + 1): \(jobLine($1)), \($1.outputTokens) of \($1.outputLimit) tokens")
+      say("\($0 + 1): \(jobLine($1)), \($1.outputTokens) of \(plural($1.outputLimit, "token"))")
     }
   }
 
@@ -229,6 +229,8 @@ public final class PlainDashboard {
   private let connection: any NodeConnection
   private let mailbox: Mailbox
   private var model: PlainModel
+  private let isUnicode =
+    Capabilities(environment: ProcessInfo.processInfo.environment).glyphs != .ascii
 
   public init(connection: any NodeConnection, isReadOnly: Bool) throws(ScreenError) {
     self.connection = connection
@@ -279,7 +281,8 @@ public final class PlainDashboard {
     for item in outputs {
       switch item {
       case .line(let text):
-        let bytes = Array((text + "\n").utf8)
+        let isFolded = !isUnicode && isatty(output) == 1
+        let bytes = Array(((isFolded ? displayASCII(text) : text) + "\n").utf8)
         if write(output, bytes, bytes.count) < 0 && errno != EAGAIN { return .hangup }
       case .send(let command, let tag): connection.send(command, tag: tag)
       case .leave: return .left

@@ -15,9 +15,10 @@ public enum ScreenError: Error, Hashable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .noTerminal: "there is no terminal here: neither /dev/tty nor standard input is one"
+    case .dumb(""): "TERM is not set, so this terminal is taken for one that cannot move its cursor"
     case .dumb(let term): "terminal '\(displaySafe(term))' cannot move its cursor"
     case .system(let call, let code): "\(call): \(String(cString: strerror(code)))"
-    case .curses(let term): "curses cannot drive terminal '\(displaySafe(term))'"
+    case .curses(let term): "nothing is known of terminal '\(displaySafe(term))'"
     }
   }
 
@@ -86,9 +87,9 @@ public final class CursesScreen: Screen {
     descriptor: Int32, environment: [String: String], size: Size?, owns: Bool
   ) throws(ScreenError) {
     let term = environment["TERM"] ?? ""
-    if term == "dumb" || term.isEmpty {
+    if let refusal = TerminalAbility.refusal(environment) {
       if owns { _ = Glibc.close(descriptor) }
-      throw .dumb(term)
+      throw refusal
     }
     Self.turn.take()
     var capabilities = Capabilities(environment: environment)

@@ -112,6 +112,52 @@ public func displaySafe(_ text: some StringProtocol) -> String {
   return String(result)
 }
 
+/// Running text for a terminal, such as an answer as it comes: new lines and tabs stay, `\r\n` is a new line, and what would
+/// speak with the terminal, reorder a line or hide in it is shown or dropped as `DisplayForm` says. Unlike `displaySafe` it
+/// keeps joiners, variation selectors and any number of marks: no column depends on them, and scripts need them.
+///
+///     displaySafeText("one\r\ntwo\u{1B}[2J\u{9B}2J") == "one\ntwo␛[2J\u{FFFD}2J"
+public func displaySafeText(_ text: some StringProtocol) -> String {
+  var result = String.UnicodeScalarView()
+  var previous: Unicode.Scalar?
+  for scalar in text.unicodeScalars {
+    switch scalar.value {
+    case 0x0A where previous == "\r":
+      result.removeLast()
+      result.append("\n")
+    case 0x0A, 0x09: result.append(scalar)
+    case 0x200C, 0x200D, 0x20E3, 0xFE00...0xFE0F, 0x1F1E6...0x1F1FF, 0x1F3FB...0x1F3FF: result.append(scalar)
+    case 0x85, 0x2028, 0x2029: result.append("\n")
+    default:
+      switch DisplayForm(of: scalar) {
+      case .replacement(let other) where !isUnassigned(scalar): result.append(other)
+      case .nothing: break
+      case .glyph, .mark, .space, .replacement: result.append(scalar)
+      }
+    }
+    previous = scalar
+  }
+  return String(result)
+}
+
+/// Unassigned scalars are harmless in running text: they may be newer than this program.
+private func isUnassigned(_ scalar: Unicode.Scalar) -> Bool {
+  scalar.properties.generalCategory == .unassigned
+}
+
+/// Seven bits of a text that is displaySafe, for terminals whose locale has no more.
+public func displayASCII(_ text: some StringProtocol) -> String {
+  var result = String.UnicodeScalarView()
+  for scalar in text.unicodeScalars {
+    if scalar.isASCII {
+      result.append(scalar)
+    } else if DisplayForm(of: scalar) != .mark {
+      result.append(asciiFold(scalar.value))
+    }
+  }
+  return String(result)
+}
+
 /// Text in lines, each safe to show; `\n`, `\r\n` and `\r` end a line, a tab is blanks to the next fourth column.
 public func displaySafeLines(_ text: some StringProtocol) -> [String] {
   var lines: [String] = []

@@ -145,7 +145,7 @@ private struct Rig {
     ["TERM": "xterm-256color", "LANG": "C.UTF-8"],
     ["TERM": "xterm-kitty", "LANG": "C.UTF-8"],
     ["TERM": "xterm", "LANG": "C"],
-    ["TERM": "never-heard-of", "LANG": "C.UTF-8", "NO_COLOR": "1"],
+    ["TERM": "rxvt-never-heard-of", "LANG": "C.UTF-8", "NO_COLOR": "1"],
   ]) func theTerminalShowsTheGridAndGetsNoSequenceThatIsNotOurs(environment: [String: String]) throws {
     let seed = UInt64.random(in: 0...UInt64.max)
     var generator = Generator(seed: seed)
@@ -231,12 +231,27 @@ private struct Rig {
     #expect(rig.terminal.complaints.isEmpty)
   }
 
-  @Test func aDumbTerminalIsRefusedWithAHint() {
+  /// A printer, a terminal without an addressable cursor, one that nobody knows, and none at all.
+  @Test(arguments: [
+    "dumb", "", "unknown", "lpr", "tty33", "glasstty", "never-heard-of", "../linux", "a b", nil,
+  ])
+  func aTerminalThatMovesNoCursorIsRefusedWithAHint(term: String?) {
+    var environment = ["LANG": "C.UTF-8"]
+    environment["TERM"] = term
+    #expect(!TerminalAbility.movesCursor(environment))
     #expect {
-      _ = try CursesScreen(descriptor: 1, environment: ["TERM": "dumb"], size: Size(80, 24))
+      _ = try CursesScreen(descriptor: 1, environment: environment, size: Size(80, 24))
     } throws: {
       ($0 as? ScreenError)?.hint.contains("--plain") == true
     }
+  }
+
+  @Test(arguments: [
+    "xterm", "xterm-256color", "xterm-kitty", "linux", "vt100", "screen", "tmux-256color",
+    "rxvt-nobody-has-this", "ansi",
+  ])
+  func aTerminalThatMovesItsCursorIsTaken(term: String) {
+    #expect(TerminalAbility.movesCursor(["TERM": term]))
   }
 
   @Test func headlessKeepsTheSameContract() {

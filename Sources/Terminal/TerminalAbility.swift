@@ -1,0 +1,51 @@
+// TerminalAbility.swift: whether a terminal obeys escape sequences at all. Where it does not, only words are sent to it.
+// Judged by the environment and the terminfo database; nothing is asked of the terminal. Start at refusal.
+import CNCurses
+import Glibc
+import Synchronization
+
+public enum TerminalAbility {
+  /// Why no screen can be drawn on the terminal that TERM names; nil where one can.
+  public static func refusal(_ environment: [String: String]) -> ScreenError? {
+    let term = environment["TERM"] ?? ""
+    if term.isEmpty || term == "dumb" { return .dumb(term) }
+    switch TerminfoChoice(term: term, colors: Capabilities(environment: environment).colors) {
+    case .embedded: return nil
+    case .system(let name):
+      switch entryMovesCursor(name) {
+      case true?: return nil
+      case false?: return .dumb(term)
+      case nil: return isFamiliar(name) ? nil : .curses(term: term)
+      }
+    }
+  }
+
+  /// Whether TERM names a terminal that moves its cursor, and so obeys escape sequences.
+  public static func movesCursor(_ environment: [String: String]) -> Bool { refusal(environment) == nil }
+
+  /// What the system's entry says; nil where there is none, or only a generic one such as `unknown`.
+  private static func entryMovesCursor(_ term: String) -> Bool? {
+    guard term.utf8.count < 128, !term.utf8.contains(where: { $0 <= 0x20 || $0 == 0x2F }) else { return nil }
+    return lock.withLock { _ in
+      let before = set_curterm(nil)
+      defer { set_curterm(before) }
+      // 1 with an error: there is an entry, of a hardcopy terminal.
+      var found: Int32 = 0
+      guard setupterm(term, STDERR_FILENO, &found) == OK else { return found == 1 ? false : nil }
+      defer { if let entry = set_curterm(nil) { del_curterm(entry) } }
+      return cn_has_capability("cup") != 0
+    }
+  }
+
+  /// Families that obey the common sequences, also on a machine whose database lacks the one at hand.
+  private static func isFamiliar(_ term: String) -> Bool {
+    [
+      "tmux", "screen", "rxvt", "linux", "vt1", "vt2", "vt3", "vt4", "vt5", "ansi", "Eterm", "eterm", "st",
+      "cygwin",
+      "nsterm", "mlterm", "fbterm", "yaft", "hterm", "domterm", "kterm", "dvtm", "pcansi",
+    ].contains { term.hasPrefix($0) }
+  }
+
+  /// curses keeps the entry at hand in a global.
+  private static let lock = Mutex(())
+}
