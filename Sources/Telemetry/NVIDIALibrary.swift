@@ -57,7 +57,7 @@ package struct NVIDIALibrary: GPUSource {
     case .success(let entry):
       var count: UInt32 = 0
       let result = entry.count(&count)
-      guard result == 0 else {
+      guard result == CSYSTEM_NVML_SUCCESS else {
         close()
         return failed(.failed("NVIDIA's driver: \(Self.words(result))"))
       }
@@ -76,7 +76,7 @@ package struct NVIDIALibrary: GPUSource {
     if nvml.library == nil {
       var words = [CChar](repeating: 0, count: 512)
       switch csystem_nvml_open(path, &nvml, &words, words.count) {
-      case 1: break
+      case CSYSTEM_NVML_UNINITIALIZED: break
       case 0: return .failure(Problem(answer: .absent("no NVIDIA library (\(path))")))
       default:
         let text = String(decoding: words.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -95,7 +95,7 @@ package struct NVIDIALibrary: GPUSource {
     guard let entry else { return .failure(Problem(answer: .failed("NVIDIA's library is not open"))) }
     if !isInitialised {
       let result = entry.initialise()
-      guard result == 0 else {
+      guard result == CSYSTEM_NVML_SUCCESS else {
         // The next attempt finds a library that was replaced meanwhile.
         csystem_nvml_close(&nvml)
         self.entry = nil
@@ -124,8 +124,8 @@ package struct NVIDIALibrary: GPUSource {
       if devices[index] == nil {
         var handle: csystem_nvml_device?
         let result = entry.handle(UInt32(index), &handle)
-        guard result == 0, let handle else {
-          isLost = isLost || result == 15
+        guard result == CSYSTEM_NVML_SUCCESS, let handle else {
+          isLost = isLost || result == CSYSTEM_NVML_GPU_IS_LOST
           readings.append(GPUReading(name: "NVIDIA GPU \(index)", unavailable: Self.words(result)))
           continue
         }
@@ -145,7 +145,9 @@ package struct NVIDIALibrary: GPUSource {
   private mutating func read(_ device: inout Device, _ time: Int64) -> GPUReading {
     let (nvml, handle) = (nvml, device.handle)
     var reading = GPUReading(name: device.name, unavailable: "")
-    reading.temperature = Self.number(nvml.temperature, "nvmlDeviceGetTemperature") { $0(handle, 0, &$1) }
+    reading.temperature = Self.number(nvml.temperature, "nvmlDeviceGetTemperature") {
+      $0(handle, CSYSTEM_NVML_TEMPERATURE_GPU, &$1)
+    }
     if case .unavailable(Self.lost) = reading.temperature {
       device.energy = nil
       device.slow = nil
@@ -156,8 +158,12 @@ package struct NVIDIALibrary: GPUSource {
     ) { min(1, Double($0.gpu) / 100) }
     (reading.memoryUsed, reading.memoryTotal) = Self.memory(nvml, handle)
     reading.power = Self.number(nvml.power, "nvmlDeviceGetPowerUsage") { $0(handle, &$1) }.map { $0 / 1_000 }
-    reading.clock = Self.number(nvml.clock, "nvmlDeviceGetClockInfo") { $0(handle, 0, &$1) }
-    reading.memoryClock = Self.number(nvml.clock, "nvmlDeviceGetClockInfo") { $0(handle, 2, &$1) }
+    reading.clock = Self.number(nvml.clock, "nvmlDeviceGetClockInfo") {
+      $0(handle, CSYSTEM_NVML_CLOCK_GRAPHICS, &$1)
+    }
+    reading.memoryClock = Self.number(nvml.clock, "nvmlDeviceGetClockInfo") {
+      $0(handle, CSYSTEM_NVML_CLOCK_MEMORY, &$1)
+    }
     reading.throttle = Self.ask(
       nvml.throttle_reasons, "nvmlDeviceGetCurrentClocksEventReasons", UInt64(0), { $0(handle, &$1) },
       as: Self.throttleWords)
@@ -182,7 +188,10 @@ package struct NVIDIALibrary: GPUSource {
 
   private mutating func readSlow(_ handle: csystem_nvml_device) -> Slow {
     func errors(_ type: Int32) -> Reading<Int64> {
-      Self.ask(nvml.ecc_errors, "nvmlDeviceGetTotalEccErrors", UInt64(0), { $0(handle, type, 0, &$1) }) {
+      Self.ask(
+        nvml.ecc_errors, "nvmlDeviceGetTotalEccErrors", UInt64(0),
+        { $0(handle, type, CSYSTEM_NVML_ECC_VOLATILE, &$1) }
+      ) {
         Int64(clamping: $0)
       }
     }
@@ -193,11 +202,13 @@ package struct NVIDIALibrary: GPUSource {
     }
     return Slow(
       slowdownTemperature: Self.number(nvml.temperature_threshold, "nvmlDeviceGetTemperatureThreshold") {
-        $0(handle, 1, &$1)
+        $0(handle, CSYSTEM_NVML_THRESHOLD_SLOWDOWN, &$1)
       },
       powerLimit: Self.number(nvml.power_limit, "nvmlDeviceGetEnforcedPowerLimit") { $0(handle, &$1) }
         .map { $0 / 1_000 },
-      correctedErrors: errors(0), uncorrectedErrors: errors(1), received: rate(1), sent: rate(0),
+      correctedErrors: errors(CSYSTEM_NVML_ERROR_CORRECTED),
+      uncorrectedErrors: errors(CSYSTEM_NVML_ERROR_UNCORRECTED), received: rate(CSYSTEM_NVML_PCIE_RECEIVED),
+      sent: rate(CSYSTEM_NVML_PCIE_SENT),
       processes: readProcesses(handle), parts: Self.parts(nvml, handle))
   }
 
@@ -225,13 +236,13 @@ package struct NVIDIALibrary: GPUSource {
     for _ in 0..<4 {
       var count = UInt32(clamping: processes.count)
       let result = processes.withUnsafeMutableBufferPointer { function(handle, &count, $0.baseAddress) }
-      if result == 7, processes.count < 1 << 16 {
+      if result == CSYSTEM_NVML_INSUFFICIENT_SIZE, processes.count < 1 << 16 {
         // More than fit, and some may be added before the next call.
         let wanted = max(processes.count * 2, min(Int(count), 1 << 15) * 2)
         processes = Array(repeating: csystem_nvml_process(), count: wanted)
         continue
       }
-      guard result == 0 else { return .unavailable(Self.words(result)) }
+      guard result == CSYSTEM_NVML_SUCCESS else { return .unavailable(Self.words(result)) }
       return .value(
         processes.prefix(Int(count)).map {
           GPUProcess(pid: Int32(clamping: $0.pid), memory: $0.used == .max ? nil : Int64(clamping: $0.used))
@@ -246,7 +257,7 @@ package struct NVIDIALibrary: GPUSource {
     if let function = nvml.memory_v2 {
       var memory = csystem_nvml_memory_v2()
       memory.version = CSYSTEM_NVML_MEMORY_V2
-      if function(handle, &memory) == 0 {
+      if function(handle, &memory) == CSYSTEM_NVML_SUCCESS {
         return (.value(Int64(clamping: memory.used)), .value(Int64(clamping: memory.total)))
       }
     }
@@ -263,7 +274,7 @@ package struct NVIDIALibrary: GPUSource {
     var pending: UInt32 = 0
     let mode = number(nvml.mig_mode, "nvmlDeviceGetMigMode") { $0(handle, &$1, &pending) }
     guard let mode = mode.current else { return mode.map { _ in [] } }
-    if mode == 0 { return .value([]) }
+    if mode == Double(CSYSTEM_NVML_MIG_DISABLED) { return .value([]) }
     guard let part = nvml.mig_handle else {
       return .unavailable(missing("nvmlDeviceGetMigDeviceHandleByIndex"))
     }
@@ -273,7 +284,7 @@ package struct NVIDIALibrary: GPUSource {
       for index in 0..<UInt32(min(most, 64)) {
         var found: csystem_nvml_device?
         // Indices may have holes, where no part was made.
-        guard part(handle, index, &found) == 0, let found else { continue }
+        guard part(handle, index, &found) == CSYSTEM_NVML_SUCCESS, let found else { continue }
         let memory = memory(nvml, found)
         parts.append(
           GPUPart(
@@ -287,7 +298,7 @@ package struct NVIDIALibrary: GPUSource {
   private static func name(_ nvml: csystem_nvml, _ handle: csystem_nvml_device) -> String? {
     guard let function = nvml.name else { return nil }
     var name = [CChar](repeating: 0, count: 96)
-    guard function(handle, &name, UInt32(name.count)) == 0 else { return nil }
+    guard function(handle, &name, UInt32(name.count)) == CSYSTEM_NVML_SUCCESS else { return nil }
     return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
@@ -298,7 +309,7 @@ package struct NVIDIALibrary: GPUSource {
     guard let function else { return .unavailable(missing(name)) }
     var answer = empty
     let result = call(function, &answer)
-    return result == 0 ? .value(value(answer)) : .unavailable(words(result))
+    return result == CSYSTEM_NVML_SUCCESS ? .value(value(answer)) : .unavailable(words(result))
   }
 
   private static func number<Function>(
@@ -316,23 +327,26 @@ package struct NVIDIALibrary: GPUSource {
   /// NVML's errors, in words an operator can act on.
   static func words(_ result: Int32) -> String {
     switch result {
-    case 1: "NVML was shut down"
-    case 2: "NVML refuses the question"
-    case 3: "this GPU does not tell it"
-    case 4: "no permission to ask the GPU: give this user access to /dev/nvidia*"
-    case 6: "the GPU was not found"
-    case 9: "the kernel module is not loaded: load it with 'nvidia-modprobe' as root"
-    case 10: "the driver did not answer in its own time"
-    case 11: "the kernel has a problem with the GPU's interrupts: see its log"
-    case 12, 13: "the library and the driver do not fit together"
-    case 14: "the GPU's infoROM is corrupted"
-    case 15: lost
-    case 16: "the GPU wants a reset: 'nvidia-smi --gpu-reset' as root"
-    case 17: "the system or the container blocks /dev/nvidia*"
-    case 18: "the library and the kernel module are of different releases: reboot, or reload the module"
-    case 20: "the driver is out of memory"
-    case 21: "the driver has no data yet"
-    case 999: "an unknown error of the driver"
+    case CSYSTEM_NVML_UNINITIALIZED: "NVML was shut down"
+    case CSYSTEM_NVML_INVALID_ARGUMENT: "NVML refuses the question"
+    case CSYSTEM_NVML_NOT_SUPPORTED: "this GPU does not tell it"
+    case CSYSTEM_NVML_NO_PERMISSION: "no permission to ask the GPU: give this user access to /dev/nvidia*"
+    case CSYSTEM_NVML_NOT_FOUND: "the GPU was not found"
+    case CSYSTEM_NVML_DRIVER_NOT_LOADED:
+      "the kernel module is not loaded: load it with 'nvidia-modprobe' as root"
+    case CSYSTEM_NVML_TIMEOUT: "the driver did not answer in its own time"
+    case CSYSTEM_NVML_IRQ_ISSUE: "the kernel has a problem with the GPU's interrupts: see its log"
+    case CSYSTEM_NVML_LIBRARY_NOT_FOUND, CSYSTEM_NVML_FUNCTION_NOT_FOUND:
+      "the library and the driver do not fit together"
+    case CSYSTEM_NVML_CORRUPTED_INFOROM: "the GPU's infoROM is corrupted"
+    case CSYSTEM_NVML_GPU_IS_LOST: lost
+    case CSYSTEM_NVML_RESET_REQUIRED: "the GPU wants a reset: 'nvidia-smi --gpu-reset' as root"
+    case CSYSTEM_NVML_OPERATING_SYSTEM: "the system or the container blocks /dev/nvidia*"
+    case CSYSTEM_NVML_LIB_RM_VERSION_MISMATCH:
+      "the library and the kernel module are of different releases: reboot, or reload the module"
+    case CSYSTEM_NVML_MEMORY: "the driver is out of memory"
+    case CSYSTEM_NVML_NO_DATA: "the driver has no data yet"
+    case CSYSTEM_NVML_UNKNOWN: "an unknown error of the driver"
     default: "NVML error \(result)"
     }
   }

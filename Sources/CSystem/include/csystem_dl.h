@@ -27,9 +27,44 @@ typedef struct {
   unsigned gpu_instance, compute_instance;
 } csystem_nvml_process;
 
+// What the functions return: nvmlReturn_t.
+static const int CSYSTEM_NVML_SUCCESS = 0;
+static const int CSYSTEM_NVML_UNINITIALIZED = 1;
+static const int CSYSTEM_NVML_INVALID_ARGUMENT = 2;
+static const int CSYSTEM_NVML_NOT_SUPPORTED = 3;
+static const int CSYSTEM_NVML_NO_PERMISSION = 4;
+static const int CSYSTEM_NVML_NOT_FOUND = 6;
+static const int CSYSTEM_NVML_INSUFFICIENT_SIZE = 7;
+static const int CSYSTEM_NVML_DRIVER_NOT_LOADED = 9;
+static const int CSYSTEM_NVML_TIMEOUT = 10;
+static const int CSYSTEM_NVML_IRQ_ISSUE = 11;
+static const int CSYSTEM_NVML_LIBRARY_NOT_FOUND = 12;
+static const int CSYSTEM_NVML_FUNCTION_NOT_FOUND = 13;
+static const int CSYSTEM_NVML_CORRUPTED_INFOROM = 14;
+static const int CSYSTEM_NVML_GPU_IS_LOST = 15;
+static const int CSYSTEM_NVML_RESET_REQUIRED = 16;
+static const int CSYSTEM_NVML_OPERATING_SYSTEM = 17;
+static const int CSYSTEM_NVML_LIB_RM_VERSION_MISMATCH = 18;
+static const int CSYSTEM_NVML_MEMORY = 20;
+static const int CSYSTEM_NVML_NO_DATA = 21;
+static const int CSYSTEM_NVML_UNKNOWN = 999;
+
+// What they are asked for: nvmlClockType_t, nvmlTemperatureSensors_t, nvmlTemperatureThresholds_t, nvmlMemoryErrorType_t,
+// nvmlEccCounterType_t, nvmlPcieUtilCounter_t, and MIG's modes.
+static const int CSYSTEM_NVML_CLOCK_GRAPHICS = 0;
+static const int CSYSTEM_NVML_CLOCK_MEMORY = 2;
+static const int CSYSTEM_NVML_TEMPERATURE_GPU = 0;
+static const int CSYSTEM_NVML_THRESHOLD_SLOWDOWN = 1;
+static const int CSYSTEM_NVML_ERROR_CORRECTED = 0;
+static const int CSYSTEM_NVML_ERROR_UNCORRECTED = 1;
+static const int CSYSTEM_NVML_ECC_VOLATILE = 0;
+static const int CSYSTEM_NVML_PCIE_SENT = 0;
+static const int CSYSTEM_NVML_PCIE_RECEIVED = 1;
+static const int CSYSTEM_NVML_MIG_DISABLED = 0;
+
 static const unsigned CSYSTEM_NVML_MEMORY_V2 = sizeof(csystem_nvml_memory_v2) | (2u << 24);
 
-// The functions, each NULL where the library has none of that name. All return 0 or an error number of NVML's.
+// The functions, each NULL where the library has none of that name. All return one of the results above.
 typedef struct {
   void *library;
   int (*init)(void);
