@@ -1,5 +1,5 @@
 // levels.c: which instruction sets the machine offers, and the table of kernels of each.
-// Start at ck_best_level.
+// Start at ck_kernels_at; which levels there are is asked by ck_level_available.
 #include "internal.h"
 
 #include <cpuid.h>

@@ -1,5 +1,5 @@
 // vectors.c: the public names of the vector kernels, and selection among logits.
-// Start at ck_top_k; the rest hands on to the level.
+// Start at ck_rms_norm: it hands on to the level, as the others do; ck_top_k has no kernel of its own.
 #include "internal.h"
 
 void ck_rms_norm(ck_level level, const float *x, const float *weight, uint32_t n, float epsilon, float *y) {

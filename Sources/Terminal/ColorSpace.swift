@@ -49,7 +49,7 @@ extension Color {
 
 package typealias RGB = (red: UInt8, green: UInt8, blue: UInt8)
 
-/// CIELAB under D65, from sRGB. Source: IEC 61966-2-1 and CIE 15; checked against ColorTests.labOfKnownColours.
+/// CIELAB under D65, from sRGB. Source: IEC 61966-2-1 and CIE 15; checked against ThemeTests.labOfKnownColours.
 package func lab(_ color: RGB) -> (lightness: Double, a: Double, b: Double) {
   func linear(_ channel: UInt8) -> Double {
     let value = Double(channel) / 255

@@ -306,7 +306,7 @@ extension Theme {
     do {
       return try Theme(name: entry.name, file: entry.file)
     } catch {
-      // ThemeTests.shippedThemesLoad loads every one.
+      // ThemeTests.shippedThemesLoadAndAreTheFilesOfThemes loads every one.
       preconditionFailure("shipped theme \(name): \(error)")
     }
   }

@@ -3,7 +3,7 @@
 // the caller owns all memory, splits the work among its threads, and passes the level with every call.
 // Left out: the file format, the forward pass, sampling beyond ordering.
 //
-// Start at ck_best_level, then ck_pack (weights, once), ck_quantise (activations), ck_multiply.
+// Start at ck_level_available, then ck_pack (weights, once), ck_quantise (activations), ck_multiply.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 

@@ -2,7 +2,7 @@
 // Speaks the control protocol over a pair of descriptors; when the line breaks it says so, and tries again.
 // Lines go out on a queue of their own: a link that takes nothing (a stalled ssh) must not stop the
 // thread that draws.
-// Leaves out what the descriptors are (LinkOpener). Start at SocketConnection.
+// Leaves out what the descriptors are (LinkDescriptors, and who makes them). Start at SocketConnection.
 import Foundation
 import Intake
 import Synchronization

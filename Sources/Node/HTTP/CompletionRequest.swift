@@ -1,5 +1,5 @@
 // CompletionRequest.swift: what a client asks for, in OpenAI's words, every field checked and none ignored.
-// Leaves out tokenising and deciding (Frontend) and the answer's form (Responder). Start at init(chat:) and init(completion:).
+// Leaves out tokenising and deciding (Serving) and the answer's form (Responder). Start at init(chat:) and init(completion:).
 // Source: OpenAI API reference, "Create chat completion" and "Create completion"; vLLM's names for what goes beyond it.
 import Accounting
 import Inference

@@ -1,6 +1,6 @@
 // NodeEvent.swift: everything that can happen to a node, and everything it then wants done.
 // Both are closed: a new kind of event is a case here, and the compiler finds who must know it.
-// Leaves out the deciding (NodeState) and the doing (NodeRuntime). Start at NodeEvent.
+// Leaves out the deciding (NodeState) and the doing (NodeService). Start at NodeEvent.
 import Accounting
 import Receipts
 import Scheduling

@@ -1,6 +1,6 @@
 // NodeState.swift: what a node decides, as a value: events in, effects out.
 // No clock, no thread, no I/O, no text of any client. Ordering and memory are the scheduler's, money the ledger's; here
-// they are put together, and every job's life is told. Leaves out content (Transcript) and the doing (NodeRuntime).
+// they are put together, and every job's life is told. Leaves out content (Transcript) and the doing (NodeService).
 // Start at apply(_:at:); jobs are in NodeState+Jobs.swift, operators' acts in NodeState+Acts.swift, electricity in
 // NodeState+Energy.swift, what screens see in NodeState+Snapshot.swift.
 import Accounting
