@@ -38,10 +38,11 @@ public struct ClientLimits: Sendable, Equatable {
       case .model(let model, let allowed):
         "model '\(model)' is not among this client's models: \(allowed.joined(separator: ", "))"
       case .tokensPerJob(let asked, let limit):
-        "the job may use \(asked) tokens, this client's limit is \(limit) a job"
-      case .jobsAtOnce(let limit): "this client runs \(limit) jobs already, which is its limit"
+        "the job may use \(asked) token\(asked == 1 ? "" : "s"), this client's limit is \(limit) a job"
+      case .jobsAtOnce(let limit):
+        "this client runs \(limit) job\(limit == 1 ? "" : "s") already, which is its limit"
       case .tokensPerDay(let used, let asked, let limit):
-        "this client used \(used) tokens today, the job may use \(asked), the limit is \(limit) a day"
+        "this client used \(used) token\(used == 1 ? "" : "s") today, the job may use \(asked), the limit is \(limit) a day"
       case .budget(let left, let wanted): "the job may cost \(wanted), the budget has \(left) left"
       }
     }

@@ -324,7 +324,7 @@ extension DashboardModel {
     }
     if let row = snapshot?.receipts.recent.first(where: { $0.id == id }) {
       return [
-        row.id, "index \(row.index)", row.client, row.model, "\(row.outputTokens) tokens",
+        row.id, "index \(row.index)", row.client, row.model, plural(row.outputTokens, "token"),
         row.amount.map { money($0) } ?? "free", row.state.rawValue, auditWords(row.audit),
       ].joined(separator: "  ")
     }

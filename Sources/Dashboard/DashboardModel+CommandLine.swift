@@ -159,7 +159,7 @@ extension DashboardModel {
         return complain("max-tokens", "a number from 1 on", rest)
       }
       chat.maxTokens = value
-      say("answers of at most \(grouped(value)) tokens")
+      say("answers of at most \(plural(value, "token"))")
       return []
     case .stopChat: return chat.phase == .idle ? [] : [send(.stopChat)]
     case .debug:

@@ -147,9 +147,9 @@ extension Canvas {
     lines.append(named("priority", "\(row.priority)", text))
     let cached = row.cachedTokens > 0 ? ", \(grouped(row.cachedTokens)) from cache" : ""
     lines.append(
-      named("prompt", "\(grouped(row.promptTokens)) tokens, \(grouped(row.promptDone)) read\(cached)", text))
+      named("prompt", "\(plural(row.promptTokens, "token")), \(grouped(row.promptDone)) read\(cached)", text))
     lines.append(
-      named("output", "\(grouped(row.outputTokens)) of at most \(grouped(row.outputLimit)) tokens", text))
+      named("output", "\(grouped(row.outputTokens)) of at most \(plural(row.outputLimit, "token"))", text))
     if let speed = row.tokensPerSecond { lines.append(named("rate", "\(rate(speed)) tokens/s", text)) }
     if let admitted = row.admitted, admitted > row.submitted {
       lines.append(named("approved", "after \(span(elapsed(row.submitted, admitted)))", text))

@@ -185,11 +185,17 @@ enum JournalRecovery {
       guard let found = catalog.tree.root(at: size) else {
         return Damage(
           file: source, offset: 0,
-          found: "\(size) receipts were signed, the journal holds \(catalog.tree.size)")
+          found:
+            "\(receiptCount(size)) \(size == 1 ? "was" : "were") signed, the journal holds \(catalog.tree.size)"
+        )
       }
       return found == root
         ? nil
-        : Damage(file: source, offset: 0, found: "the first \(size) receipts are not those that were signed")
+        : Damage(
+          file: source, offset: 0,
+          found:
+            "the first \(receiptCount(size)) \(size == 1 ? "is not the one" : "are not those") that \(size == 1 ? "was" : "were") signed"
+        )
     }
     if let checkpoint, let damage = check(checkpoint.size, checkpoint.root, "checkpoint") { return damage }
     if let signed = catalog.lastSignedRecord { return check(signed.size, signed.root, checkpointRecord) }

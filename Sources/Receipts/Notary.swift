@@ -91,7 +91,7 @@ public enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
     case .file(let error): "checkpoint: \(error)"
     case .journal(let error): error.description
     case .shrunk(let signed, let found):
-      "refused to sign: \(signed) receipts were signed, and the log of \(found) does not continue them"
+      "refused to sign: \(receiptCount(signed)) \(signed == 1 ? "was" : "were") signed, and the log of \(found) does not continue them"
     case .foreignCheckpoint(let reason): "the cosignature is not for this log: \(reason)"
     }
   }
@@ -317,7 +317,7 @@ public final class Notary: Sendable {
       throw .foreignCheckpoint("its origin is '\(checkpoint.origin)', this log's is '\(key.origin)'")
     }
     guard journal.read({ $0.tree.root(at: checkpoint.size) }) == checkpoint.root else {
-      throw .foreignCheckpoint("its root at \(checkpoint.size) receipts is not this log's")
+      throw .foreignCheckpoint("its root at \(receiptCount(checkpoint.size)) is not this log's")
     }
     let witness: SSHPublicKey
     do throws(SignatureError) {

@@ -283,7 +283,7 @@ public struct Verification: Hashable, Sendable {
       }
       guard proof.index < checkpoint.size else {
         return .failed(
-          "the proof's index is \(proof.index), the checkpoint covers \(checkpoint.size) receipts")
+          "the proof's index is \(proof.index), the checkpoint covers \(receiptCount(checkpoint.size))")
       }
       if let receipt, receipt.index != proof.index {
         return .failed("the receipt has index \(receipt.index), the proof is for \(proof.index)")
@@ -310,7 +310,7 @@ public struct Verification: Hashable, Sendable {
       if case .noProof = error, proof == nil { return .notChecked(error.description) }
       return .failed(error.description)
     }
-    return .ok("the log of \(new.size) receipts continues the one of \(old.size)")
+    return .ok("the log of \(receiptCount(new.size)) continues the one of \(old.size)")
   }
 
   private static func witness(

@@ -19,12 +19,12 @@ public enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
     case .signature(let error): error.description
     case .wrongOrigin(let found, let wanted):
       "the checkpoint's origin is '\(found)', its key's is '\(wanted)'"
-    case .older(let seen, let found): "the log has \(found) receipts, this witness has seen \(seen)"
+    case .older(let seen, let found): "the log has \(receiptCount(found)), this witness has seen \(seen)"
     case .fork(let size):
-      "this witness has seen another log of \(size) receipts: keep both checkpoints as evidence"
-    case .noProof(let from, let to): "a consistency proof from \(from) to \(to) receipts is needed"
+      "this witness has seen another log of \(receiptCount(size)): keep both checkpoints as evidence"
+    case .noProof(let from, let to): "a consistency proof from \(from) to \(receiptCount(to)) is needed"
     case .inconsistent(let from, let to):
-      "the log of \(to) receipts does not continue the \(from) seen before"
+      "the log of \(receiptCount(to)) does not continue the \(from) seen before"
     }
   }
 }
@@ -89,3 +89,6 @@ public enum Witness {
     else { throw .inconsistent(from: seen.size, to: checkpoint.size) }
   }
 }
+
+/// A number of receipts in a message.
+func receiptCount(_ count: some BinaryInteger) -> String { count == 1 ? "1 receipt" : "\(count) receipts" }

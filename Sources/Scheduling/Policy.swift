@@ -190,7 +190,9 @@ extension Policy.Rule {
     }
     if let tokensAbove {
       guard request.tokens > tokensAbove else { return nil }
-      reasons.append("\(request.tokens) tokens asked are more than \(tokensAbove)")
+      reasons.append(
+        "\(counted(request.tokens, "token")) asked \(request.tokens == 1 ? "is" : "are") more than \(tokensAbove)"
+      )
     }
     if let priceBelow {
       if let price = request.price {
@@ -202,7 +204,9 @@ extension Policy.Rule {
     }
     if let queueAbove {
       guard request.queued > queueAbove else { return nil }
-      reasons.append("\(request.queued) jobs queued are more than \(queueAbove)")
+      reasons.append(
+        "\(counted(request.queued, "job")) queued \(request.queued == 1 ? "is" : "are") more than \(queueAbove)"
+      )
     }
     if let hours {
       guard hours.contains(request.hour) else { return nil }

@@ -190,17 +190,16 @@ public enum ActError: Error, Hashable, Sendable, CustomStringConvertible {
   case priorityOutOfRange(JobID, found: Int)
   case auditsRunApart(JobID, JobID)
 
+  /// Says `it` of the job: whoever shows this names it as its reader does.
   public var description: String {
     switch self {
-    case .noSuchJob(let id): return "there is no job \(id) waiting or running here"
-    case .wrongState(let id, let found, let wanted, let act):
+    case .noSuchJob: return "it is neither waiting nor running here"
+    case .wrongState(_, let found, let wanted, let act):
       let names = wanted.map(\.rawValue).joined(separator: " or ")
-      return "cannot \(act) job \(id): it is \(found.rawValue), not \(names)"
-    case .draining(let id): return "cannot approve job \(id): the node is draining"
-    case .priorityOutOfRange(let id, let found):
-      return "cannot give job \(id) priority \(found), wanted 0 to 9"
-    case .auditsRunApart(let id, let other):
-      return "cannot move job \(id) next to job \(other): audits run only when nothing else does"
+      return "cannot \(act) it: it is \(found.rawValue), not \(names)"
+    case .draining: return "cannot approve it: the node is draining"
+    case .priorityOutOfRange(_, let found): return "cannot give it priority \(found), wanted 0 to 9"
+    case .auditsRunApart: return "cannot move it there: audits run only when nothing else does"
     }
   }
 }

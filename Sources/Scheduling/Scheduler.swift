@@ -369,11 +369,14 @@ public enum Refusal: Hashable, Codable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .policy(let reason): reason
-    case .queueFull(let jobs, _): "the queue is full: \(jobs) jobs wait"
-    case .approvalsFull(let jobs, _): "\(jobs) jobs wait for the operator already"
-    case .strangersFull(let jobs, _): "\(jobs) jobs of unknown clients wait already"
-    case .tokensFull(let tokens, _): "the queue is full: \(tokens) prompt tokens wait"
-    case .clientFull(let jobs, _): "this client already has \(jobs) jobs waiting"
+    case .queueFull(let jobs, _): "the queue is full: \(counted(jobs, "job")) \(jobs == 1 ? "waits" : "wait")"
+    case .approvalsFull(let jobs, _):
+      "\(counted(jobs, "job")) \(jobs == 1 ? "waits" : "wait") for the operator already"
+    case .strangersFull(let jobs, _):
+      "\(counted(jobs, "job")) of unknown clients \(jobs == 1 ? "waits" : "wait") already"
+    case .tokensFull(let tokens, _):
+      "the queue is full: \(counted(tokens, "prompt token")) \(tokens == 1 ? "waits" : "wait")"
+    case .clientFull(let jobs, _): "this client already has \(counted(jobs, "job")) waiting"
     case .tooLong(let prompt, let output, let room):
       "\(prompt) prompt tokens and up to \(output) generated ones do not fit the \(room) positions there are"
     case .draining: "the node is draining and takes no new jobs"

@@ -128,8 +128,8 @@ extension ScriptedNode {
 
   @Test func priorityShowsInTheOrderOfAnswers() throws {
     let found = try order { node in
-      #expect(node.act(.setPriority(jobs: [JobID(3).hex], priority: 9)) == .done("set to priority 9 1 job"))
-      #expect(node.act(.setPriority(jobs: [JobID(4).hex], priority: 0)) == .done("set to priority 0 1 job"))
+      #expect(node.act(.setPriority(jobs: [JobID(3).hex], priority: 9)) == .done("set 1 job to priority 9"))
+      #expect(node.act(.setPriority(jobs: [JobID(4).hex], priority: 0)) == .done("set 1 job to priority 0"))
     }
     #expect(found.first == 3 && found.last == 4, "\(found)")
   }
@@ -144,7 +144,7 @@ extension ScriptedNode {
       #expect(node.act(.setPriority(jobs: [id], priority: 6, by: 1)) != .refused(""))
     }
     #expect(priority() == 8)
-    #expect(node.act(.setPriority(jobs: [id], priority: 9, by: 2)) == .done("set to priority 9 1 job"))
+    #expect(node.act(.setPriority(jobs: [id], priority: 9, by: 2)) == .done("set 1 job to priority 9"))
     #expect(
       node.act(.setPriority(jobs: [id], priority: 9, by: 1))
         == .refused("priority is from 0 to 9: 00000000 is at 9"))

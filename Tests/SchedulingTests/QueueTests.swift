@@ -245,20 +245,20 @@ import Testing
     let now = bench.now
     #expect(
       error { _ = try bench.scheduler.approve(id, at: now) }
-        == "cannot approve job 1: it is queued, not pending")
+        == "cannot approve it: it is queued, not pending")
     #expect(
-      error { _ = try bench.scheduler.release(id, at: now) } == "cannot release job 1: it is queued, not held"
+      error { _ = try bench.scheduler.release(id, at: now) } == "cannot release it: it is queued, not held"
     )
     #expect(
       error { _ = try bench.scheduler.cancel(JobID(99), by: .client, at: now) }
-        == "there is no job 99 waiting or running here")
+        == "it is neither waiting nor running here")
     #expect(
       error { _ = try bench.scheduler.setPriority(id, to: 10, at: now) }
-        == "cannot give job 1 priority 10, wanted 0 to 9")
+        == "cannot give it priority 10, wanted 0 to 9")
     let audit = bench.submit("audit", origin: .audit)
     #expect(
       error { _ = try bench.scheduler.move(id, to: .before(audit), at: now) }
-        == "cannot move job 1 next to job 2: audits run only when nothing else does")
+        == "cannot move it there: audits run only when nothing else does")
   }
 
   @Test func aMovedJobStandsWhereItWasPut() throws {

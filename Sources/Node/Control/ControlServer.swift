@@ -439,7 +439,7 @@ extension NodeService {
       return .failure(AdministrationError("the signature was not kept"))
     }
     send(.witnessed(size: UInt64(clamping: cosigned.checkpoint.size)))
-    let words = "witnessed up to \(cosigned.checkpoint.size) receipts by \(cosigned.witness)"
+    let words = "witnessed up to \(counted(Int(cosigned.checkpoint.size), "receipt")) by \(cosigned.witness)"
     note(.act, who: who.name, words)
     return .success(words)
   }

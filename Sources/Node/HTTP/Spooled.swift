@@ -96,7 +96,10 @@ extension NodeService {
     }
     if !interrupted.isEmpty {
       journal.append(interrupted, at: Self.now().wall) { _ in }
-      note(.warning, "\(interrupted.count) jobs were interrupted when the node stopped")
+      note(
+        .warning,
+        "\(counted(interrupted.count, "job")) \(interrupted.count == 1 ? "was" : "were") interrupted when the node stopped"
+      )
     }
     do throws(FileError) {
       try spool?.removeAll(but: again.map(\.0.job))

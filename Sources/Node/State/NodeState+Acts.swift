@@ -11,32 +11,34 @@ extension NodeState {
   ) -> CommandReply {
     switch command {
     case .approve(let ids):
-      return each(ids, .approve, "approved", by: who, at: now, &effects) { queue, id throws(ActError) in
+      return each(ids, .approve, Verb("approved"), by: who, at: now, &effects) { queue, id throws(ActError) in
         try queue.approve(id, at: now.monotonic)
       }
     case .reject(let ids, let reason):
       let words = reason.isEmpty ? "rejected by the operator" : reason
-      return each(ids, .reject, "rejected", by: who, because: words, at: now, &effects) {
+      return each(ids, .reject, Verb("rejected"), by: who, because: words, at: now, &effects) {
         queue, id throws(ActError) in
         try queue.reject(id, reason: words, at: now.monotonic)
       }
     case .hold(let ids):
-      return each(ids, .hold, "held", by: who, at: now, &effects) { queue, id throws(ActError) in
+      return each(ids, .hold, Verb("held"), by: who, at: now, &effects) { queue, id throws(ActError) in
         try queue.hold(id, at: now.monotonic)
       }
     case .release(let ids):
-      return each(ids, .release, "released", by: who, at: now, &effects) { queue, id throws(ActError) in
+      return each(ids, .release, Verb("released"), by: who, at: now, &effects) { queue, id throws(ActError) in
         try queue.release(id, at: now.monotonic)
       }
     case .setPriority(let ids, _, let step?): return shift(ids, by: step, by: who, at: now, &effects)
     case .setPriority(let ids, let priority, nil):
       guard (0...9).contains(priority) else { return .refused("priority \(priority), wanted 0 to 9") }
-      return each(ids, .priority, "set to priority \(priority)", by: who, at: now, &effects) {
+      return each(
+        ids, .priority, Verb("set", "to priority \(priority)"), by: who, at: now, &effects
+      ) {
         queue, id throws(ActError) in
         try queue.setPriority(id, to: priority, at: now.monotonic)
       }
     case .move(let id, let places):
-      return each([id], .move, places < 0 ? "moved up" : "moved down", by: who, at: now, &effects) {
+      return each([id], .move, Verb("moved", places < 0 ? "up" : "down"), by: who, at: now, &effects) {
         queue, id throws(ActError) in
         var happened: [Effect] = []
         for _ in 0..<min(1_000, places.magnitude) {
@@ -47,7 +49,7 @@ extension NodeState {
         return happened
       }
     case .cancel(let ids):
-      return each(ids, .cancel, "cancelled", by: who, at: now, &effects) { queue, id throws(ActError) in
+      return each(ids, .cancel, Verb("cancelled"), by: who, at: now, &effects) { queue, id throws(ActError) in
         try queue.cancel(id, by: .operator, at: now.monotonic)
       }
     case .pause:
@@ -128,8 +130,23 @@ extension NodeState {
     init(_ description: String) { self.description = description }
   }
 
+  /// What was done, around what it was done to: `set 2 jobs to priority 6`.
+  private struct Verb {
+    let before: String
+    var after: String?
+
+    init(_ before: String, _ after: String? = nil) {
+      self.before = before
+      self.after = after
+    }
+
+    func callAsFunction(_ object: String? = nil) -> String {
+      [before, object, after].compactMap { $0 }.joined(separator: " ")
+    }
+  }
+
   private mutating func each(
-    _ texts: [String], _ kind: OperatorAct.Act, _ verb: String, by who: Operator,
+    _ texts: [String], _ kind: OperatorAct.Act, _ verb: Verb, by who: Operator,
     because reason: String? = nil, at now: Moment,
     _ effects: inout [NodeEffect],
     _ act: (inout Scheduler, JobID) throws(ActError) -> [Effect]
@@ -144,18 +161,24 @@ extension NodeState {
         do throws(ActError) {
           let happened = try act(&queue, id)
           scheduler = queue
-          jobs[id]?.mark("\(verb) by \(who.name)", at: now)
+          jobs[id]?.mark("\(verb()) by \(who.name)", at: now)
           follow(happened, at: now, &effects)
           done.append(id)
         } catch {
-          problems.append("job \(id.hex.prefix(8)): \(error)")
+          // As the operator named it, but no longer than screens show it.
+          let name = "job \(text.prefix(8))"
+          if let state = jobs[id]?.state, state.hasEnded {
+            problems.append("\(name) has ended: \(state.rawValue)")
+          } else {
+            problems.append("\(name): \(error)")
+          }
         }
       }
     }
     if !done.isEmpty {
       let names = done.prefix(8).map { String($0.hex.prefix(8)) }.joined(separator: " ")
       let more = done.count > 8 ? " and \(done.count - 8) more" : ""
-      let words = "\(verb) \(names)\(more)\(reason.map { ": \($0)" } ?? "")"
+      let words = verb(names + more) + (reason.map { ": \($0)" } ?? "")
       note(.act, who: who.name, words, at: now, &effects)
       for id in done {
         effects.append(
@@ -163,9 +186,11 @@ extension NodeState {
       }
       effects.append(.wakeEngine)
     }
-    if problems.isEmpty { return .done("\(verb) \(done.count == 1 ? "1 job" : "\(done.count) jobs")") }
-    let failed = problems.joined(separator: "; ")
-    return .refused(done.isEmpty ? failed : "\(verb) \(done.count) of \(texts.count): \(failed)")
+    if problems.isEmpty { return .done(verb(counted(done.count, "job"))) }
+    // One line of a screen; who wants to know of each asks for each.
+    let rest = problems.count > 3 ? "; and \(problems.count - 3) more" : ""
+    let failed = problems.prefix(3).joined(separator: "; ") + rest
+    return .refused(done.isEmpty ? failed : "\(verb("\(done.count) of \(texts.count)")): \(failed)")
   }
 
   /// Each job's priority by a step from what it has now.

@@ -1,7 +1,8 @@
 // NodeState+Vouchers.swift: signed promises to pay: which is taken, and what work they cover.
-// Signatures were checked before (Administration.swift). Start at accept.
+// Signatures were checked before (Accounts.swift). Start at accept.
 import Accounting
 import Receipts
+import Scheduling
 
 extension NodeState {
   /// Takes a voucher whose signature holds for the client's key.
@@ -64,9 +65,9 @@ extension ClientLimits {
   var words: String {
     var parts: [String] = []
     if let models { parts.append("models \(models.joined(separator: ", "))") }
-    if let tokensPerJob { parts.append("\(tokensPerJob) tokens a job") }
-    if let jobsAtOnce { parts.append("\(jobsAtOnce) jobs at once") }
-    if let tokensPerDay { parts.append("\(tokensPerDay) tokens a day") }
+    if let tokensPerJob { parts.append("\(counted(tokensPerJob, "token")) a job") }
+    if let jobsAtOnce { parts.append("\(counted(jobsAtOnce, "job")) at once") }
+    if let tokensPerDay { parts.append("\(counted(tokensPerDay, "token")) a day") }
     if let budget { parts.append("a budget of \(budget)") }
     return parts.isEmpty ? "no limits" : parts.joined(separator: ", ")
   }
