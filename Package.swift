@@ -91,6 +91,6 @@ let package = Package(
       name: "DashboardTests",
       dependencies: ["Dashboard", "Node", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
       exclude: ["Screens", "Scenarios"], swiftSettings: testSettings),
-    tests("CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference"]),
+    tests("CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Node", "ScriptedNode"]),
   ]
 )

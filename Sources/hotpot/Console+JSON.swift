@@ -1,12 +1,26 @@
 // Console+JSON.swift: one line of JSON on standard output.
 
 import Foundation
+import Terminal
 
 extension Console {
   static func print(json value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    write(Array(try encoder.encode(value)) + [0x0A], to: STDOUT_FILENO)
+    print(jsonText: String(decoding: try encoder.encode(value), as: UTF8.self))
+  }
+
+  /// JSON that is text already. What a terminal could obey or hide is written as JSON's escapes: the same value.
+  static func print(jsonText text: String) {
+    var result = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      switch scalar.value {
+      case 0x7F...0x9F, 0x061C, 0x200B, 0x200E...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF:
+        result.append(contentsOf: String(format: "\\u%04x", scalar.value).unicodeScalars)
+      default: result.append(scalar)
+      }
+    }
+    pour(String(result) + "\n")
   }
 }

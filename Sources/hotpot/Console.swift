@@ -1,66 +1,108 @@
 // Console.swift: standard input, output and error as plain descriptors: bytes out, and a closed pipe ends the program
 // as it ends any Unix filter. The only place that writes to the terminal.
+//
+// Rule: text is either words or content, and neither can speak with a terminal. Why: names, answers and messages come from
+// strangers, and a terminal obeys whatever it reads. So: words (`print`, `write`, `note`, `say`) are displaySafe wherever they
+// go; content (`pour`), such as an answer, a bundle or a script, keeps its bytes in a pipe and is made safe on a terminal;
+// escape sequences are ours alone, go through `control` and `say`, and only to a terminal that obeys them. Otherwise a
+// client's name could clear the operator's screen.
 
 import Foundation
+import Terminal
 
 enum Console {
-  /// Writes all of it to standard output.
-  static func write(_ text: String) {
-    write(Array(text.utf8), to: STDOUT_FILENO)
+  // MARK: Words
+
+  /// Lines of ours, with names of others in them, on standard output.
+  static func write(_ text: String) { write(words(text, STDOUT_FILENO), to: STDOUT_FILENO) }
+
+  /// One line, whatever is in it.
+  static func print(_ line: String) { write(oneLine(line) + "\n") }
+
+  /// Lines on standard error; what cannot be said there is not said.
+  static func note(_ text: String) { write(words(text, STDERR_FILENO), to: STDERR_FILENO) }
+
+  /// A piece of a line, perhaps in a rendition of the terminal such as `1;31`.
+  struct Part {
+    let text: String
+    var rendition: String?
+
+    init(_ text: String, _ rendition: String? = nil) {
+      self.text = text
+      self.rendition = rendition
+    }
   }
 
-  static func print(_ line: String) {
-    write(line + "\n")
-  }
-
-  /// Writes to standard error; what cannot be said there is not said.
-  static func note(_ text: String) {
-    write(Array(text.utf8), to: STDERR_FILENO)
+  /// A line in pieces, with colours where they are wanted.
+  static func say(_ parts: [Part], to descriptor: Int32) {
+    let paints = paints(descriptor)
+    var bytes: [UInt8] = []
+    for part in parts {
+      let text = words(part.text, descriptor)
+      if paints, let rendition = part.rendition {
+        bytes += Array("\u{1B}[\(rendition)m".utf8) + text + Array("\u{1B}[0m".utf8)
+      } else {
+        bytes += text
+      }
+    }
+    write(bytes + [0x0A], to: descriptor)
   }
 
   static func show(_ failure: Failure) {
-    let paints = Console.paints(STDERR_FILENO)
-    let error = paints ? "\u{1B}[1;31merror:\u{1B}[0m" : "error:"
-    let hint = paints ? "\u{1B}[1;36mhint:\u{1B}[0m" : "hint:"
-    var text = "hotpot: \(error) \(oneLine(failure.message))\n"
-    if let more = failure.hint { text += "hotpot: \(hint) \(oneLine(more))\n" }
-    note(text)
+    let name = Part("hotpot: ")
+    say([name, Part("error:", "1;31"), Part(" \(oneLine(failure.message))")], to: STDERR_FILENO)
+    if let more = failure.hint {
+      say([name, Part("hint:", "1;36"), Part(" \(oneLine(more))")], to: STDERR_FILENO)
+    }
   }
 
   static func warn(_ message: String) {
     note("hotpot: warning: \(oneLine(message))\n")
   }
 
-  /// Names and messages from outside may hold control characters, which a terminal would obey.
-  static func oneLine(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-      switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator: result.append("\u{FFFD}")
-      default: result.append(scalar)
-      }
-    }
-    return String(result)
+  /// Names and messages from outside as one line that does no harm.
+  static func oneLine(_ text: String) -> String { displaySafe(text) }
+
+  /// Lines, each displaySafe; on a terminal whose locale has seven bits, in seven bits.
+  private static func words(_ text: String, _ descriptor: Int32) -> [UInt8] {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    let safe = lines.map { displaySafe($0) }.joined(separator: "\n")
+    return Array((isTerminal(descriptor) && !isUnicode ? displayASCII(safe) : safe).utf8)
   }
 
-  /// Text of a model or a stranger for a terminal: new lines and tabs stay, other controls become marks.
-  static func harmless(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-      let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
-      result.append(isControl && scalar != "\n" && scalar != "\t" ? "\u{FFFD}" : scalar)
-    }
-    return String(result)
+  // MARK: Content
+
+  /// Text that somebody else goes on with: as it is in a pipe or a file, harmless on a terminal.
+  static func pour(_ text: String) {
+    write(Array((isTerminal(STDOUT_FILENO) ? displaySafeText(text) : text).utf8), to: STDOUT_FILENO)
+  }
+
+  // MARK: Terminals
+
+  /// An escape sequence of ours, or a carriage return, for a terminal that obeys it; nothing anywhere else.
+  static func control(_ sequence: String, to descriptor: Int32) {
+    if obeys(descriptor) { write(Array(sequence.utf8), to: descriptor) }
+  }
+
+  /// A line on standard error that the next one writes over; nil takes it away. Where that cannot be done, nothing is said.
+  static func progress(_ line: String?) {
+    guard obeys(STDERR_FILENO) else { return }
+    control("\r\u{1B}[K", to: STDERR_FILENO)
+    if let line { note(line) }
   }
 
   static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
+  /// Whether what reads there is a terminal that obeys escape sequences.
+  static func obeys(_ descriptor: Int32) -> Bool { movesCursor && isTerminal(descriptor) }
+
   /// Whether colours are wanted there: a terminal that knows them, and no NO_COLOR.
-  static func paints(_ descriptor: Int32) -> Bool {
-    let environment = ProcessInfo.processInfo.environment
-    return isTerminal(descriptor) && (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb"
-      && environment["TERM"] != nil
-  }
+  static func paints(_ descriptor: Int32) -> Bool { wantsColours && obeys(descriptor) }
+
+  private static let environment = ProcessInfo.processInfo.environment
+  private static let movesCursor = TerminalAbility.movesCursor(environment)
+  private static let isUnicode = Capabilities(environment: environment).glyphs != .ascii
+  private static let wantsColours = Capabilities(environment: environment).colors != .mono
 
   static func write(_ bytes: [UInt8], to descriptor: Int32) {
     var rest = bytes[...]

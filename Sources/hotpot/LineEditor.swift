@@ -114,8 +114,7 @@ struct LineEditor {
 
   /// - Parameter edits: Whether standard input and output are one person's terminal.
   mutating func readLine(prompt: String, edits: Bool) throws -> Answer {
-    let edits = edits && ProcessInfo.processInfo.environment["TERM"] != "dumb"
-    guard edits else {
+    guard edits, Console.obeys(STDOUT_FILENO) else {
       if !prompt.isEmpty { Console.write(prompt) }
       return try plainLine()
     }
@@ -181,10 +180,14 @@ struct LineEditor {
       switch input {
       case .mouse: break
       case .paste(let text):
-        // A line is one line.
-        buffer.apply(.text(text.split(whereSeparator: \.isNewline).joined(separator: " ")))
+        // A line is one line, of what can be seen.
+        let seen = text.unicodeScalars.map { scalar in
+          let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+          return isControl ? " " : scalar
+        }
+        buffer.apply(.text(String(String.UnicodeScalarView(seen))))
       case .key(Key(.enter)), .key(Key(.character("j"), .control)):
-        Console.write("\r\n")
+        Console.control("\r\n", to: STDOUT_FILENO)
         let line = buffer.text
         if !line.isEmpty, history.last != line {
           history.append(line)
@@ -195,7 +198,7 @@ struct LineEditor {
       case .key(Key(.character("d"), .control)):
         if buffer.characters.isEmpty { return .end }
         buffer.apply(.delete)
-      case .key(Key(.character("l"), .control)): Console.write("\u{1B}[H\u{1B}[2J")
+      case .key(Key(.character("l"), .control)): Console.control("\u{1B}[H\u{1B}[2J", to: STDOUT_FILENO)
       case .key(let key): if let change = Self.change(key) { buffer.apply(change) }
       }
       // A paste is drawn once, at its end.
@@ -263,6 +266,8 @@ struct LineEditor {
       ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
     let (text, cursor) = buffer.window(max(columns - prompt.count - 1, 4))
     let column = prompt.count + cursor
-    Console.write("\r\u{1B}[K\(prompt)\(text)\r" + (column > 0 ? "\u{1B}[\(column)C" : ""))
+    Console.control("\r\u{1B}[K", to: STDOUT_FILENO)
+    Console.pour(prompt + text)
+    Console.control("\r" + (column > 0 ? "\u{1B}[\(column)C" : ""), to: STDOUT_FILENO)
   }
 }

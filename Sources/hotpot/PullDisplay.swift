@@ -59,21 +59,23 @@ enum PullDisplay {
   }
 
   private static func show(_ pull: ModelPull) async throws -> StoredModel {
-    let isTerminal =
-      Console.isTerminal(STDERR_FILENO) && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+    let isTerminal = Console.obeys(STDERR_FILENO)
     let shown = Mutex(Shown())
     do {
       let model = try await pull.run { progress in
         let (flaw, text) = shown.withLock { shown in
           (newFlaw(progress, &shown), line(for: progress, &shown, isTerminal: isTerminal))
         }
-        if let flaw { Console.note("\(isTerminal ? "\r\u{1B}[K" : "")hotpot: \(flaw)\n") }
-        if let text { Console.note(text) }
+        if let flaw {
+          Console.progress(nil)
+          Console.note("hotpot: \(flaw)\n")
+        }
+        if let text { if isTerminal { Console.progress(text) } else { Console.note(text) } }
       }
-      if isTerminal { Console.note("\r\u{1B}[K") }
+      Console.progress(nil)
       return model
     } catch {
-      if isTerminal { Console.note("\r\u{1B}[K") }
+      Console.progress(nil)
       throw error
     }
   }
@@ -97,7 +99,7 @@ enum PullDisplay {
       let now = ContinuousClock.now
       if !isNew, let last = shown.drawn, now - last < .milliseconds(80), share != 1 { return nil }
       shown.drawn = now
-      return "\r\u{1B}[K" + bar(progress, share)
+      return bar(progress, share)
     }
     let tenth = share.map { Int($0 * 10) } ?? progress.bytes >> 24
     guard tenth != shown.tenth else { return nil }

@@ -5,6 +5,7 @@ import CSystem
 import Foundation
 import Node
 import Synchronization
+import Terminal
 
 /// `[user@]host[:/state/directory]`, as ssh knows the host.
 struct SSHHost: Sendable {
@@ -51,7 +52,16 @@ struct SSHHost: Sendable {
   /// said before a screen opens.
   /// - Returns: a descriptor to read and write.
   func openFirst(isReadOnly: Bool) throws -> Int32 {
-    let (near, process) = try start(words(isUnattended: false), errors: -1).get()
+    var ends: [Int32] = [-1, -1]
+    let error = csystem_pipe(&ends)
+    guard error == 0 else {
+      throw Failure(.inputOutput, "cannot make a pipe: \(String(cString: strerror(-error)))")
+    }
+    for end in ends { _ = fcntl(end, F_SETFL, 0) }
+    let relay = ErrorRelay(ends[0])
+    let started = start(words(isUnattended: false), errors: ends[1])
+    close(ends[1])
+    let (near, process) = try started.get()
     let hello = ControlRequest.hello(version: ControlProtocol.version, every: 0, readOnly: isReadOnly)
     let bytes = ControlProtocol.line(hello) + [0x0A]
     let sent = bytes.withUnsafeBytes { csystem_send_blocking(near, $0.baseAddress, $0.count) }
@@ -83,10 +93,14 @@ struct SSHHost: Sendable {
           "what answers on \(text) is not hotpot: '\(Console.oneLine(String(decoding: line.prefix(80), as: UTF8.self)))'",
           hint: "'ssh \(destination) \(remote) link' should print nothing by itself")
     }
-    guard let problem else { return near }
+    guard let problem else {
+      relay.hush()
+      return near
+    }
     close(near)
     var status: Int32 = 0
     while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    relay.wait()
     throw problem
   }
 
@@ -155,6 +169,53 @@ private final class FirstLine: Sendable {
       defer { inner = nil }
       return inner
     }
+  }
+}
+
+/// Shows what a program writes to its standard error, as words: ssh hands on whatever the other side says.
+private final class ErrorRelay: Sendable {
+  private let isHushed = Mutex(false)
+  private let ended = DispatchSemaphore(value: 0)
+
+  init(_ descriptor: Int32) {
+    let thread = Thread { [self] in
+      var buffer = [UInt8](repeating: 0, count: 4096)
+      var rest: [UInt8] = []
+      while true {
+        let count = read(descriptor, &buffer, buffer.count)
+        if count < 0 && errno == EINTR { continue }
+        guard count > 0 else { break }
+        rest += buffer[..<count]
+        let whole = rest.count - Self.unfinished(rest)
+        show(rest[..<whole])
+        rest.removeFirst(whole)
+      }
+      show(rest[...])
+      close(descriptor)
+      ended.signal()
+    }
+    thread.stackSize = 256 << 10
+    thread.start()
+  }
+
+  /// From now on a screen is drawn.
+  func hush() { isHushed.withLock { $0 = true } }
+
+  /// Until the program has ended, but for a second at most: what it started may hold its standard error open.
+  func wait() { _ = ended.wait(timeout: .now() + 1) }
+
+  private func show(_ bytes: ArraySlice<UInt8>) {
+    isHushed.withLock { isHushed in
+      if !isHushed, !bytes.isEmpty { Console.note(displaySafeText(String(decoding: bytes, as: UTF8.self))) }
+    }
+  }
+
+  /// How many bytes at the end wait for the next: of a character in pieces, and a carriage return before its new line.
+  private static func unfinished(_ bytes: [UInt8]) -> Int {
+    if bytes.last == 0x0D { return 1 }
+    guard let start = bytes.suffix(3).lastIndex(where: { $0 >= 0xC0 }) else { return 0 }
+    let length = bytes[start] >= 0xF0 ? 4 : bytes[start] >= 0xE0 ? 3 : 2
+    return bytes.count - start < length ? bytes.count - start : 0
   }
 }
 

@@ -4,6 +4,8 @@
 import Accounting
 import Foundation
 import Node
+import Scheduling
+import Terminal
 
 enum StatusPage {
   static func text(_ snapshot: NodeSnapshot) -> String {
@@ -70,7 +72,8 @@ enum StatusPage {
           + (gpu.memoryUsed.current.map { ", \($0 >> 20) MiB" } ?? "")
           + (gpu.temperature.current.map { ", \(rounded($0)) C" } ?? "")
           + (gpu.power.current.map { ", \(rounded($0)) W" } ?? "")
-          + (errors > 0 ? ", \(errors) memory errors" : "") + (gpu.throttle.map { ", slowed: \($0)" } ?? ""))
+          + (errors > 0 ? ", \(counted(Int(errors), "memory error"))" : "")
+          + (gpu.throttle.map { ", slowed: \($0)" } ?? ""))
     }
   }
 
@@ -104,9 +107,9 @@ enum StatusPage {
   private static func limits(_ row: ClientRow) -> String {
     var parts: [String] = []
     if let models = row.models { parts.append("models \(models.joined(separator: ","))") }
-    if let tokens = row.tokensPerJob { parts.append("\(tokens) tokens/job") }
+    if let tokens = row.tokensPerJob { parts.append("\(counted(tokens, "token"))/job") }
     if let jobs = row.jobsAtOnce { parts.append("\(jobs) at once") }
-    if let tokens = row.tokensPerDay { parts.append("\(tokens) tokens/day") }
+    if let tokens = row.tokensPerDay { parts.append("\(counted(tokens, "token"))/day") }
     return parts.isEmpty ? "-" : parts.joined(separator: ", ")
   }
 
@@ -241,33 +244,31 @@ enum StatusPage {
     func money(_ reading: Reading<MicroUnits>) -> String {
       Self.reading(reading) { "\(Amount(micro: $0)) \(snapshot.node.currency)" }
     }
-    var text = """
-      today        \(money(earnings.today))
-      electricity  \(money(earnings.costToday))
-      energy       \(Self.reading(earnings.energyToday) { "\(($0 / 3_600).rounded() / 1_000) kWh" })
-      net today    \(money(earnings.todayNet))
-      net/million  \(money(earnings.netPerMillion))
-      per hour     \(money(earnings.perHour))
-      net/hour     \(money(earnings.netPerHour))
-      projection   \(money(earnings.projectedDay)) for the day at that rate
-      unsettled    \(money(earnings.unsettled))
-      verified     \(money(earnings.verified))
-      settled      \(money(earnings.settled))
-
-      """
-    if !earnings.clients.isEmpty {
-      text +=
-        "\n"
-        + table(
-          [["CLIENT", "TODAY", "TOTAL", "UNSETTLED", "JOBS", "TOKENS"]]
-            + earnings.clients.map {
-              [
-                $0.client, Amount(micro: $0.today).description, Amount(micro: $0.total).description,
-                Amount(micro: $0.unsettled).description, "\($0.jobs)", "\($0.tokens)",
-              ]
-            })
+    var lines: [String] = []
+    func row(_ name: String, _ value: String) {
+      lines.append(name + String(repeating: " ", count: 13 - name.count) + Console.oneLine(value) + "\n")
     }
-    return text
+    row("today", money(earnings.today))
+    row("electricity", money(earnings.costToday))
+    row("energy", Self.reading(earnings.energyToday) { "\(($0 / 3_600).rounded() / 1_000) kWh" })
+    row("net today", money(earnings.todayNet))
+    row("net/million", money(earnings.netPerMillion))
+    row("per hour", money(earnings.perHour))
+    row("net/hour", money(earnings.netPerHour))
+    row("projection", "\(money(earnings.projectedDay)) for the day at that rate")
+    row("unsettled", money(earnings.unsettled))
+    row("verified", money(earnings.verified))
+    row("settled", money(earnings.settled))
+    if earnings.clients.isEmpty { return lines.joined() }
+    return lines.joined() + "\n"
+      + table(
+        [["CLIENT", "TODAY", "TOTAL", "UNSETTLED", "JOBS", "TOKENS"]]
+          + earnings.clients.map {
+            [
+              $0.client, Amount(micro: $0.today).description, Amount(micro: $0.total).description,
+              Amount(micro: $0.unsettled).description, "\($0.jobs)", "\($0.tokens)",
+            ]
+          })
   }
 
   /// Columns two spaces apart, the last one ragged.
@@ -275,13 +276,14 @@ enum StatusPage {
     let rows = rows.map { $0.map(Console.oneLine) }
     let columns = rows.map(\.count).max() ?? 0
     let widths = (0..<columns).map { column in
-      rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+      rows.map { column < $0.count ? displayWidth($0[column]) : 0 }.max() ?? 0
     }
     return rows.map { row in
       var line = ""
       for (index, cell) in row.enumerated() {
         line +=
-          index == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[index] - cell.count + 2)
+          index == row.count - 1
+          ? cell : cell + String(repeating: " ", count: widths[index] - displayWidth(cell) + 2)
       }
       while line.hasSuffix(" ") { line.removeLast() }
       return line + "\n"

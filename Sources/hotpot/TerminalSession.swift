@@ -63,13 +63,13 @@ enum TerminalSession {
     let said = readAll(ends[0])
     if let words = farewell(said) {
       // The child lives on, or ends by itself; the terminal is as it was.
-      FileHandle.standardOutput.write(Data(words.text.utf8))
+      Console.write(words.text)
       return words.code
     }
     var status: Int32 = 0
     while waitpid(child, &status, 0) < 0 && errno == EINTR {}
     if hasModes { tcsetattr(STDIN_FILENO, TCSANOW, &modes) }
-    if isatty(STDOUT_FILENO) == 1 { FileHandle.standardOutput.write(Data(reset.utf8)) }
+    if !DashboardSetup.isPlain { Console.control(reset, to: STDOUT_FILENO) }
     let signal = status & 0x7F
     if signal != 0 {
       return fail("the node was ended by signal \(signal) (\(String(cString: strsignal(signal))))")
@@ -121,8 +121,8 @@ enum TerminalSession {
   }
 
   private static func fail(_ words: String) -> Int32 {
-    FileHandle.standardError.write(Data("hotpot: error: \(words)\n".utf8))
-    return EXIT_FAILURE
+    Console.show(Failure(.failed, words))
+    return ExitCode.failed.rawValue
   }
 
   /// Child: gives the terminal back to the shell, with words for its user. Calls after the first do nothing.

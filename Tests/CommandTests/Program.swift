@@ -89,7 +89,7 @@ enum Program {
 }
 
 /// A folder that goes with the value.
-final class Folder {
+final class Folder: Sendable {
   let path: String
 
   init() throws {

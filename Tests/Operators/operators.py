@@ -552,7 +552,7 @@ def client(place, args):
     check(answer.returncode == 0 and len(answer.stdout.strip()) > 0, f"client: submits and gets an answer ({answer.stdout.strip()[:40]!r})")
     as_json = place.ssh("bob", "submit", "--json", data=request)
     check(as_json.returncode == 0 and json.loads(as_json.stdout)["hotpot"]["receipt"], "client: --json gives the answer with its receipt")
-    jobs = json.loads(place.run("jobs", "--json", state=state).stdout)
+    jobs = json.loads(place.run("jobs", "--all", "--json", state=state).stdout)
     check({j["client"] for j in jobs} == {"bob"} and all(j["origin"] == "client" for j in jobs), "client: the jobs are bob's")
 
     attempts = [

@@ -2,6 +2,7 @@
 
 import Foundation
 import Inference
+import Scheduling
 
 extension Command {
   static let bench = Command(
@@ -67,17 +68,19 @@ private func measure(_ arguments: Arguments) throws -> ExitCode {
   let context = local.model.hyperparameters.contextLength
   let longest = max(prompts.max() ?? 0, depth + count)
   guard longest <= context else {
-    throw Failure(.usage, "\(longest) tokens are asked for, the context has room for \(context)")
+    throw Failure(
+      .usage,
+      "\(counted(longest, "token")) \(longest == 1 ? "is" : "are") asked for, the context has room for \(context)"
+    )
   }
   let plan = Bench.Plan(
     configuration: Engine.Configuration(threads: local.threads, profile: local.profile, kvBlocks: 1),
     prefills: prompts, decodes: batches.map { Bench.Plan.Decode(batch: $0, depth: depth) }, tokens: count,
     rounds: rounds)
-  let shows = Console.isTerminal(STDERR_FILENO)
   let result = try Bench.run(model: local.model, plan: plan) { part in
-    if shows { Console.note("\r\u{1B}[Kmeasuring \(part)") }
+    Console.progress("measuring \(part)")
   }
-  if shows { Console.note("\r\u{1B}[K") }
+  Console.progress(nil)
   if arguments.has("json") {
     try Console.print(json: report(result, local))
   } else {
@@ -101,13 +104,14 @@ private func report(_ result: Bench.Result, _ local: LocalModel) -> Report {
 
 private func show(_ result: Bench.Result, _ local: LocalModel) {
   let name = Console.oneLine(local.model.name ?? local.path)
-  Console.print("\(name), \(result.level.name), \(result.threads) threads, \(local.profile.rawValue)")
+  Console.print(
+    "\(name), \(result.level.name), \(counted(result.threads, "thread")), \(local.profile.rawValue)")
   func line(_ what: String, _ rate: Bench.Rate, _ rest: String) {
     let padding = String(repeating: " ", count: max(22 - what.count, 0))
     let numbers = String(format: "%9.1f tokens/s (%.1f to %.1f)", rate.median, rate.minimum, rate.maximum)
     Console.print("\(what)\(padding)\(numbers)\(rest)")
   }
-  for (tokens, rate) in result.prefills { line("prefill, \(tokens) tokens", rate, "") }
+  for (tokens, rate) in result.prefills { line("prefill, \(counted(tokens, "token"))", rate, "") }
   for (decode, rate) in result.decodes {
     let share = String(format: ", %.0f %% of memory", 100 * result.share(of: decode, rate.median))
     line("decode, batch of \(decode.batch)", rate, share)

@@ -3,6 +3,7 @@
 
 import Foundation
 import Inference
+import Scheduling
 
 extension Command {
   static let chat = Command(
@@ -110,7 +111,7 @@ private final class Conversation {
           messages.removeLast()
           throw Failure(
             .badData,
-            "the message has \(tokens.count) tokens, the context has room for \(generation.capacity)",
+            "the message has \(counted(tokens.count, "token")), the context has room for \(generation.capacity)",
             hint: "shorten it, or give more room with --context")
         }
         return tokens
@@ -138,7 +139,7 @@ private final class Conversation {
     var text = ""
     func give(_ piece: String) {
       text += piece
-      if !piece.isEmpty { Console.write(isTerminal ? Console.harmless(piece) : piece) }
+      if !piece.isEmpty { Console.pour(piece) }
     }
     let outcome = try generation.run(
       prompt: tokens, options: options, isCancelled: { Interrupts.seen },

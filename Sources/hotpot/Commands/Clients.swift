@@ -73,7 +73,7 @@ extension Command {
       if arguments.has("json") {
         try Console.print(json: ["name": name, "token": token])
       } else {
-        Console.print(token)
+        Console.pour(token + "\n")
         Console.note("hotpot: this token of '\(name)' is shown once; the node keeps its SHA-256 only\n")
       }
       // After the token, which is shown once, whatever becomes of the key.
@@ -125,7 +125,7 @@ extension Command {
     if arguments.has("json") {
       try Console.print(json: ["client": client, "text": text, "signature": signature, "key": key])
     } else {
-      Console.write(Console.harmless(text + signature))
+      Console.pour(text + signature)
       Console.note("hotpot: it holds for this line of allowed_signers:\n\(client) \(key)\n")
     }
   }
@@ -162,7 +162,8 @@ extension Command {
     for name in ["since", "until", "csv", "output"] where arguments.has(name) {
       throw Failure(.usage, "'--\(name)' belongs to '--statement CLIENT'")
     }
-    let words = try arguments.operands(2...2, "a client and an amount")
+    let words = try arguments.operands(
+      2...2, arguments.operands.isEmpty ? "a client, and then an amount," : "the amount after the client")
     if let reason = arguments.string("correct") {
       guard !arguments.has("reference") else {
         throw Failure(.usage, "'--correct' and '--reference' are two things; a correction is no payment")
@@ -197,7 +198,7 @@ extension Command {
       try save(text, to: path)
       if let signature { try save(signature, to: path + ".sig") }
     } else {
-      Console.write(text + (signature ?? ""))
+      Console.pour(text + (signature ?? ""))
     }
   }
 
@@ -250,7 +251,7 @@ extension Command {
       })
     else { throw control.unexpected }
     if arguments.has("csv") {
-      Console.write(group.map { StatusPage.csv(earned, by: $0) } ?? StatusPage.csv(earned))
+      Console.pour(group.map { StatusPage.csv(earned, by: $0) } ?? StatusPage.csv(earned))
     } else if arguments.has("json") {
       try Console.print(json: earned)
     } else {

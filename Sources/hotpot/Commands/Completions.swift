@@ -12,9 +12,9 @@ extension Command {
   ) { arguments in
     let words = try arguments.operands(1...1, "the shell")
     switch words[0] {
-    case "bash": Console.write(CompletionScript.bash(Commands.all))
-    case "zsh": Console.write(CompletionScript.zsh(Commands.all))
-    case "fish": Console.write(CompletionScript.fish(Commands.all))
+    case "bash": Console.pour(CompletionScript.bash(Commands.all))
+    case "zsh": Console.pour(CompletionScript.zsh(Commands.all))
+    case "fish": Console.pour(CompletionScript.fish(Commands.all))
     default: throw Failure(.usage, "there are completions for bash, zsh and fish, not for '\(words[0])'")
     }
     return .ok

@@ -120,11 +120,17 @@ enum DashboardSetup {
     }
   }
 
+  /// Lines may go anywhere; a screen wants a terminal that moves its cursor, which is said before anything is started.
   static func wantsTerminal() throws {
+    if isPlain { return }
     guard Console.isTerminal(STDIN_FILENO), Console.isTerminal(STDOUT_FILENO) else {
       throw Failure(
         .usage, "the dashboard wants a terminal on standard input and output",
-        hint: "'hotpot serve' runs the node without one, 'hotpot status' prints a page")
+        hint:
+          "'--plain' writes lines, 'hotpot serve' runs the node without one, 'hotpot status' prints a page")
+    }
+    if let refusal = TerminalAbility.refusal(ProcessInfo.processInfo.environment) {
+      throw Failure(.unavailable, "the screen cannot be used: \(refusal)", hint: refusal.hint)
     }
   }
 
@@ -134,6 +140,8 @@ enum DashboardSetup {
     try wantsTerminal()
     return ExitCode(rawValue: TerminalSession.guardTerminal(line: line)) ?? .failed
   }
+
+  static var isPlain: Bool { CommandLine.arguments.contains("--plain") }
 
   static func isServed(_ state: String) -> Bool {
     let descriptor = csystem_connect_unix(state + "/control.sock")
@@ -205,7 +213,7 @@ enum DashboardSetup {
   static func show(
     _ connection: any NodeConnection, _ screen: DashboardOptions, _ state: String
   ) throws -> DashboardExit {
-    if CommandLine.arguments.contains("--plain") {
+    if isPlain {
       return try PlainDashboard(connection: connection, isReadOnly: screen.isReadOnly).run()
     }
     let app: DashboardApp
@@ -213,7 +221,7 @@ enum DashboardSetup {
       app = try DashboardApp(connection: connection, options: screen, place: place(state))
     } catch {
       throw Failure(
-        .unavailable, "the screen cannot be used: \(error)", hint: "'hotpot serve' runs without one")
+        .unavailable, "the screen cannot be used: \(error)", hint: error.hint)
     }
     // The guard is gone when its terminal is: a hang-up, as the dashboard knows it.
     TerminalSession.whenTerminalIsGone { kill(getpid(), SIGHUP) }

@@ -7,6 +7,7 @@ import Inference
 import Intake
 import Node
 import Receipts
+import Scheduling
 import Telemetry
 
 extension Command {
@@ -23,7 +24,7 @@ extension Command {
     if arguments.has("json") {
       try Console.print(json: findings)
     } else {
-      for finding in findings { Console.print(finding.lines) }
+      for finding in findings { finding.say() }
     }
     return findings.contains { $0.status == .broken } ? .failed : .ok
   }
@@ -56,13 +57,11 @@ private struct Finding: Encodable {
     self.hint = hint
   }
 
-  var lines: String {
+  func say() {
     let word = status.rawValue + String(repeating: " ", count: 8 - status.rawValue.count)
-    let painted = Console.paints(STDOUT_FILENO) ? "\u{1B}[\(status.colour)m\(word)\u{1B}[0m" : word
-    let first =
-      painted + name + String(repeating: " ", count: max(1, 14 - name.count)) + Console.oneLine(found)
-    return first
-      + (hint.map { "\n" + String(repeating: " ", count: 22) + "hint: " + Console.oneLine($0) } ?? "")
+    let rest = name + String(repeating: " ", count: max(1, 14 - name.count)) + Console.oneLine(found)
+    Console.say([Console.Part(word, "\(status.colour)"), Console.Part(rest)], to: STDOUT_FILENO)
+    if let hint { Console.print(String(repeating: " ", count: 22) + "hint: " + Console.oneLine(hint)) }
   }
 }
 
@@ -166,7 +165,7 @@ private struct Examination {
         sample.processor.temperature, "temperature",
         hint: "as root 'modprobe coretemp' or 'modprobe k10temp'; guests have none"
       ) {
-        "\(StatusPage.rounded($0)) °C"
+        "\(StatusPage.rounded($0)) C"
       })
     if case .unavailable(let reason) = sample.processor.joules {
       findings.append(
@@ -365,7 +364,8 @@ private struct Examination {
       guard let damage = check.damage else {
         return Finding(
           "journal", .ok,
-          "\(check.lines) lines, \(check.receipts) receipts, \(check.bytes) bytes, all chained")
+          "\(counted(check.lines, "line")), \(counted(check.receipts, "receipt")), \(check.bytes) bytes, all chained"
+        )
       }
       // What a power cut leaves: a last line that is not whole. The next start moves it aside and goes on.
       if damage.found == "no valid line from here on" {

@@ -12,7 +12,7 @@ extension Command {
     details: """
       Without hosts those of the configuration's 'fleet' are shown. Hosts are as ssh knows them; keys come from an agent,
       for nobody is asked for a password. Enter opens a node's own dashboard, and q comes back from it. 'local' is the
-      node of this machine. With --json or without a terminal each node is asked once.
+      node of this machine. With --json, or without a terminal that can show a screen, each node is asked once.
       """,
     options: NodeSetup.commonOptions + [
       .json,
@@ -29,7 +29,7 @@ extension Command {
     screen.isReadOnly = arguments.has("read-only")
     let options = screen
     let timeout = try arguments.double("timeout", in: 0.1...600) ?? 10
-    if arguments.has("json") || !Console.isTerminal(STDOUT_FILENO) {
+    if arguments.has("json") || !Console.obeys(STDOUT_FILENO) {
       let rows = try await OwnThread.run { Fleet.ask(hosts, timeout: timeout) }
       if arguments.has("json") {
         try Console.print(json: rows)

@@ -30,7 +30,7 @@ extension Command {
         if arguments.has("json") {
           try Console.print(json: ["name": model.name, "path": model.path])
         } else {
-          Console.print(model.path)
+          Console.pour(model.path + "\n")
         }
         return .ok
       case "verify": return try verify(store, Array(arguments.operands.dropFirst()), arguments)

@@ -4,6 +4,7 @@
 import Accounting
 import Foundation
 import Node
+import Scheduling
 
 extension Command {
   private static let options = NodeSetup.commonOptions + [.json]
@@ -19,7 +20,7 @@ extension Command {
       if arguments.has("json") {
         try Console.print(json: snapshot)
       } else {
-        if arguments.has("watch"), Console.isTerminal(STDOUT_FILENO) { Console.write("\u{1B}[H\u{1B}[2J") }
+        if arguments.has("watch") { Console.control("\u{1B}[H\u{1B}[2J", to: STDOUT_FILENO) }
         Console.write(StatusPage.text(snapshot))
       }
       if arguments.has("watch") { try await Task.sleep(for: .seconds(1)) }
@@ -32,7 +33,7 @@ extension Command {
   ) { arguments in
     _ = try arguments.operands(0...0, "")
     let rows = try ControlClient(arguments).snapshot().jobs
-      .filter { arguments.has("all") || arguments.has("json") || !$0.state.hasEnded }
+      .filter { arguments.has("all") || !$0.state.hasEnded }
     if arguments.has("json") {
       try Console.print(json: rows)
     } else {
@@ -41,24 +42,28 @@ extension Command {
     return .ok
   }
 
-  static let approve = act("approve", "admit jobs that wait for the operator", "ID...") { .approve(jobs: $0) }
-  static let cancel = act("cancel", "cancel jobs in any state", "ID...") { .cancel(jobs: $0) }
-  static let hold = act("hold", "take jobs out of the queue or the batch", "ID...") { .hold(jobs: $0) }
-  static let release = act("release", "let held jobs go on", "ID...") { .release(jobs: $0) }
+  static let approve = act("approve", "approved", "admit jobs that wait for the operator") {
+    .approve(jobs: $0)
+  }
+  static let cancel = act("cancel", "cancelled", "cancel jobs in any state") { .cancel(jobs: $0) }
+  static let hold = act("hold", "held", "take jobs out of the queue or the batch") { .hold(jobs: $0) }
+  static let release = act("release", "released", "let held jobs go on") { .release(jobs: $0) }
 
   static let reject = Command(
     name: "reject", summary: "turn jobs away that wait for the operator", operands: "ID... --reason R",
     options: options + [Option("reason", value: "R", "what the client reads")]
   ) { arguments in
-    let ids = try arguments.operands(1...1_000, "a job's id")
-    return try perform(.reject(jobs: ids, reason: arguments.string("reason") ?? ""), arguments)
+    let reason = arguments.string("reason") ?? ""
+    return try perform("rejected", arguments) { .reject(jobs: $0, reason: reason) }
   }
 
   static let priority = Command(
     name: "priority", summary: "set a job's priority, 0 (last) to 9 (first)", operands: "ID N",
     options: options
   ) { arguments in
-    let words = try arguments.operands(2...2, "a job's id and a priority")
+    let words = try arguments.operands(
+      2...2,
+      arguments.operands.isEmpty ? "a job's id, and then its priority," : "the priority after the job's id")
     guard let number = Int(words[1]), (0...9).contains(number) else {
       throw Failure(.usage, "'\(words[1])' is no priority, wanted 0 to 9")
     }
@@ -117,12 +122,38 @@ extension Command {
   }
 
   private static func act(
-    _ name: String, _ summary: String, _ operands: String,
-    _ make: @escaping @Sendable ([String]) -> NodeCommand
+    _ name: String, _ done: String, _ summary: String, _ make: @escaping @Sendable ([String]) -> NodeCommand
   ) -> Command {
-    Command(name: name, summary: summary, operands: operands, options: options) { arguments in
-      try perform(make(try arguments.operands(1...1_000, "a job's id")), arguments)
+    Command(name: name, summary: summary, operands: "ID...", options: options) { arguments in
+      try perform(done, arguments, make)
     }
+  }
+
+  /// An act on jobs. Of several each is told on a line of its own, and the exit status says whether all were done.
+  private static func perform(
+    _ done: String, _ arguments: Arguments, _ make: ([String]) -> NodeCommand
+  ) throws -> ExitCode {
+    let given = try arguments.operands(1...1_000, "a job's id")
+    guard given.count > 1 else { return try perform(make(given), arguments) }
+    let control = try ControlClient(arguments)
+    var seen: Set<String> = []
+    var rows: [ActsResult.Row] = []
+    for id in given where seen.insert(id).inserted {
+      let row: ActsResult.Row
+      switch try control.perform(make([id])) {
+      case .done: row = ActsResult.Row(id: id, ok: true, message: "job \(id.prefix(8)): \(done)")
+      case .refused(let words): row = ActsResult.Row(id: id, ok: false, message: words)
+      }
+      rows.append(row)
+      if arguments.has("json") { continue }
+      if row.ok { Console.print(row.message) } else { Console.show(Failure(.failed, row.message)) }
+    }
+    let failed = rows.count { !$0.ok }
+    if arguments.has("json") {
+      let words = "\(done) \(rows.count - failed) of \(counted(rows.count, "job"))"
+      try Console.print(json: ActsResult(ok: failed == 0, message: words, jobs: rows))
+    }
+    return failed == 0 ? .ok : .failed
   }
 
   static func perform(_ command: NodeCommand, _ arguments: Arguments) throws -> ExitCode {
@@ -150,6 +181,19 @@ extension Command {
 struct ActResult: Encodable {
   let ok: Bool
   let message: String
+}
+
+/// The same of an act on several jobs.
+private struct ActsResult: Encodable {
+  struct Row: Encodable {
+    let id: String
+    let ok: Bool
+    let message: String
+  }
+
+  let ok: Bool
+  let message: String
+  let jobs: [Row]
 }
 
 /// One submitted job: prints its text as it comes, and knows how it ended.
@@ -184,14 +228,14 @@ private struct Submission {
       switch reply {
       case .chunk(_, let data):
         if json {
-          if data != "[DONE]" { Console.print(data) }
+          if data != "[DONE]" { Console.print(jsonText: data) }
         }
         // `[DONE]` is no chunk.
         guard let chunk = try? JSONDecoder().decode(Chunk.self, from: Data(data.utf8)) else { continue }
         if let error = chunk.error { problem = error }
         guard !json else { continue }
         for choice in chunk.choices ?? [] {
-          Console.write(choice.delta?.content ?? choice.message?.content ?? choice.text ?? "")
+          Console.pour(choice.delta?.content ?? choice.message?.content ?? choice.text ?? "")
         }
       case .ended(_, let status):
         if problem == nil, !json { Console.write("\n") }

@@ -52,7 +52,7 @@ extension Command {
     case "show" where words.count == 2:
       let detail = try control.receipt(words[1])
       if arguments.has("json") {
-        Console.write(detail.line)
+        Console.pour(detail.line)
       } else {
         Console.write(StatusPage.table(detail.fields))
       }
@@ -64,7 +64,7 @@ extension Command {
       if let path = arguments.string("transcript") {
         bundle.transcript = try transcript(readFile(path)).text
       }
-      Console.write(bundle.text)
+      Console.pour(bundle.text)
     default:
       throw Failure(
         .usage, "'\(words.joined(separator: " "))' is not understood",
@@ -179,11 +179,10 @@ extension Command {
     else { return .notRun(why: "the transcript is not the one that the receipt commits to") }
     let path = try ModelChoice.path(arguments)
     let threads = try arguments.int("threads", in: 1...1024)
-    let shows = Console.isTerminal(STDERR_FILENO)
     do {
       let found = try await OwnThread.run {
         try Reexecutor.run(receipt, transcript, path: path, threads: threads) { done, total in
-          if shows { Console.note("\rre-executing \(done) of \(total) tokens\(done == total ? "\n" : "")") }
+          Console.progress(done == total ? nil : "re-executing \(done) of \(total) tokens")
         }
       }
       return .ran(found)

@@ -64,7 +64,7 @@ private func runRender(_ arguments: Arguments) throws -> ExitCode {
     try Console.print(json: ["segments": segments.map { Segment(text: $0.text, trusted: $0.isTrusted) }])
   } else {
     let text = segments.map(\.text).joined()
-    Console.write(Console.isTerminal(STDOUT_FILENO) ? Console.harmless(text) + "\n" : text)
+    Console.pour(Console.isTerminal(STDOUT_FILENO) ? text + "\n" : text)
   }
   return .ok
 }

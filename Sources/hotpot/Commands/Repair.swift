@@ -5,6 +5,7 @@ import Accounting
 import Foundation
 import Node
 import Receipts
+import Scheduling
 
 extension Command {
   /// Holds the lock of a state directory that exists while `body` runs.
@@ -37,7 +38,7 @@ extension Command {
       }
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       Console.print(
-        "\(check.lines) lines, \(check.receipts) receipts, \(check.bytes >> 10) KiB in \(StatusPage.rounded(seconds)) s; the log's root is \(check.root)"
+        "\(counted(check.lines, "line")), \(counted(check.receipts, "receipt")), \(check.bytes >> 10) KiB in \(StatusPage.rounded(seconds)) s; the log's root is \(check.root)"
       )
       guard let damage = check.damage else { return .ok }
       throw Failure(.badData, "\(damage)", hint: "'hotpot receipts repair' shows what can be done")
@@ -83,7 +84,8 @@ extension Command {
     }
     guard let damage = check.damage else {
       Console.print(
-        "the journal is whole: \(check.lines) lines, \(check.receipts) receipts; there is nothing to repair")
+        "the journal is whole: \(counted(check.lines, "line")), \(counted(check.receipts, "receipt")); there is nothing to repair"
+      )
       return .ok
     }
     throw Failure(
@@ -93,7 +95,7 @@ extension Command {
 
   private static func text(_ plan: RepairPlan, _ state: String) -> String {
     func sums(_ totals: ReceiptTotals) -> String {
-      "\(totals.receipts) receipts over \(Amount(micro: totals.amount))"
+      "\(counted(totals.receipts, "receipt")) over \(Amount(micro: totals.amount))"
     }
     var lines = [
       "damaged: \(plan.damage)", "kept:    \(sums(plan.kept))", "moved aside, into '\(state)/aside':",
@@ -110,7 +112,7 @@ extension Command {
     }
     if plan.lostSigned > 0 {
       lines.append(
-        "\(plan.lostSigned) receipts were signed and leave the log: bundles that clients have stay valid, and a witness refuses the shorter log"
+        "\(counted(plan.lostSigned, "signed receipt")) \(plan.lostSigned == 1 ? "leaves" : "leave") the log: bundles that clients have stay valid, and a witness refuses the shorter log"
       )
     }
     return lines.map { Console.oneLine($0) + "\n" }.joined()

@@ -2,6 +2,7 @@
 
 import Foundation
 import Node
+import Scheduling
 
 extension Command {
   static let replay = Command(
@@ -53,10 +54,10 @@ extension Command {
 
     var text: String {
       var lines = [
-        "\(Console.oneLine(node)), hotpot \(Console.oneLine(software)): \(steps) steps, \(effects) effects"
+        "\(Console.oneLine(node)), hotpot \(Console.oneLine(software)): \(counted(steps, "step")), \(counted(effects, "effect"))"
       ]
       if receiptsBefore > 0 {
-        lines.append("the journal held \(receiptsBefore) receipts before: sums begin without them")
+        lines.append("the journal held \(counted(receiptsBefore, "receipt")) before: sums begin without them")
       }
       lines.append(
         "at the end: \(state), \(running) running, \(queued) queued, \(waitingApproval) waiting for approval")

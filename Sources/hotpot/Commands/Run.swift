@@ -2,6 +2,7 @@
 
 import Foundation
 import Inference
+import Scheduling
 
 extension Command {
   static let run = Command(
@@ -55,17 +56,16 @@ private func complete(_ text: String, _ arguments: Arguments) throws -> ExitCode
   let context = min(local.model.hyperparameters.contextLength, room ?? .max)
   guard prompt.count <= context else {
     throw Failure(
-      .badData, "the prompt has \(prompt.count) tokens, the context has room for \(context)",
+      .badData, "the prompt has \(counted(prompt.count, "token")), the context has room for \(context)",
       hint: "shorten the prompt, or choose a model with a longer context")
   }
   let logits = try arguments.string("logits").map { path in try LogitsFile(path) }
   var generation = Generation(engine: try local.engine(room: min(context, prompt.count + most)))
   var pieces = StreamingDetokenizer(local.tokenizer)
   var answer = ""
-  let guards = Console.isTerminal(STDOUT_FILENO)
   func give(_ piece: String) {
     answer += piece
-    if !asJSON, !piece.isEmpty { Console.write(guards ? Console.harmless(piece) : piece) }
+    if !asJSON, !piece.isEmpty { Console.pour(piece) }
   }
   let outcome = try generation.run(
     prompt: prompt,

@@ -43,7 +43,7 @@ extension Command {
     else {
       throw Failure(.usage, "'\(program)' wants to be a full path without blanks, quotes and '%'")
     }
-    Console.write(arguments.has("user") ? SystemdUnit.user(program) : SystemdUnit.system(program))
+    Console.pour(arguments.has("user") ? SystemdUnit.user(program) : SystemdUnit.system(program))
     return .ok
   }
 }

@@ -2,6 +2,7 @@
 
 import Foundation
 import Receipts
+import Scheduling
 
 /// A cosignature as `hotpot witness --json` prints it.
 private struct Cosigned: Encodable {
@@ -70,9 +71,9 @@ extension Command {
           cosignature: cosignature))
       return .ok
     }
-    Console.write(cosignature)
+    Console.pour(cosignature)
     Console.note(
-      "hotpot: cosigned a log of \(found.size) receipts\(seen.map { ", which continues the \($0.size) seen before" } ?? "")\n"
+      "hotpot: cosigned a log of \(counted(Int(found.size), "receipt"))\(seen.map { ", which continues the \($0.size) seen before" } ?? "")\n"
     )
     return .ok
   }
