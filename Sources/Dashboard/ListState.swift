@@ -55,6 +55,8 @@ enum ListRest: Sendable {
 /// One line of a list as it is drawn.
 enum ListLine: Equatable, Sendable {
   case row(String)
+  /// Where the first of the queue stood: the others stay where they are for a while.
+  case gap
   /// Jobs that are listed elsewhere, and wait for the operator.
   case waiting(Int)
   /// What is below has ended: so many rows.
@@ -65,6 +67,8 @@ struct ListState: Equatable, Sendable {
   /// Ids in the order they are shown.
   private(set) var order: [String] = []
   private var sections: [String: ListSection] = [:]
+  /// Empty lines between what runs and what is queued.
+  private var gaps = 0
   private(set) var selected: String?
   /// The operator has put the cursor on a row, and it stays with that row. Before that, and after
   /// `g`, it is on whatever is first.
@@ -103,6 +107,7 @@ struct ListState: Equatable, Sendable {
     let wasLive = place < liveCount
     var seen: Set<String> = []
     let kept = rows.filter { filter.matches($0.haystack) && seen.insert($0.id).inserted }
+    let queue = order.filter { sections[$0] == .open }
     var next: [String] = []
     for section in ListSection.allCases {
       let ids = sorted(kept.filter { $0.section == section }).map(\.id)
@@ -110,6 +115,7 @@ struct ListState: Equatable, Sendable {
     }
     order = next
     sections = Dictionary(kept.map { ($0.id, $0.section) }, uniquingKeysWith: { first, _ in first })
+    gaps = gaps(behind: queue, rest)
     if order.isEmpty { isTouched = false }
     if !isTouched {
       selected = order.first
@@ -132,16 +138,24 @@ struct ListState: Equatable, Sendable {
     return sorted.filter { $0.sortValue != .missing }.reversed() + sorted.filter { $0.sortValue == .missing }
   }
 
+  /// A job that starts leaves the head of the queue. If all others moved up by one, every row of a
+  /// tall list would be written again with each start: up to a sixth of the lines stay empty.
+  private func gaps(behind old: [String], _ rest: ListRest) -> Int {
+    guard rest != .none, sortColumn == 0, !isInverted, runningCount > 0 else { return 0 }
+    let new = order[runningCount..<liveCount]
+    let gone = old.count - new.count
+    guard gone >= 0, !new.isEmpty, old.dropFirst(gone) == new[...] else { return 0 }
+    return height >= 12 && (gaps + gone) * 6 <= height ? gaps + gone : 0
+  }
+
   /// A section that rests: rows keep their places, new ones go behind the row that they follow in
   /// `ids`.
   private func merged(_ section: ListSection, _ ids: [String], _ rest: ListRest) -> [String] {
     let here = Set(ids)
     let old = order.filter { sections[$0] == section }
     let stayed = old.filter { here.contains($0) }
-    // Where a row left or came the others move in any case: then they stand as they will run.
-    if rest == .calm && section == .open && (stayed.count != old.count || stayed.count != ids.count) {
-      return ids
-    }
+    // Where a row comes the others move in any case: then they stand as they will run.
+    if rest == .calm && section == .open && stayed.count != ids.count { return ids }
     let known = Set(stayed)
     // What starts takes the row of what stopped: one row changes, and not all that run.
     var starting = ids.filter { !known.contains($0) }[...]
@@ -181,21 +195,28 @@ struct ListState: Equatable, Sendable {
   /// Rows of what has not ended; they come first.
   var liveCount: Int { order.firstIndex { sections[$0] == .ended } ?? order.count }
 
+  /// Of them, those of what runs.
+  private var runningCount: Int { order.firstIndex { sections[$0] != .running } ?? order.count }
+
   /// What stands between the live rows and the ended ones.
   private var between: [ListLine] {
     let ended = order.count - liveCount
     return (waitingElsewhere > 0 ? [.waiting(waitingElsewhere)] : []) + (ended > 0 ? [.ended(ended)] : [])
   }
 
-  var lineCount: Int { order.count + between.count }
+  var lineCount: Int { order.count + gaps + between.count }
 
-  func line(of index: Int) -> Int { index < liveCount ? index : index + between.count }
+  func line(of index: Int) -> Int {
+    index < runningCount ? index : index < liveCount ? index + gaps : index + gaps + between.count
+  }
 
   private var selectedLine: Int? { selectedIndex.map { line(of: $0) } }
 
   func lines(height: Int) -> ArraySlice<ListLine> {
-    let live = liveCount
-    let all = order[..<live].map { ListLine.row($0) } + between + order[live...].map { ListLine.row($0) }
+    let (running, live) = (runningCount, liveCount)
+    let all =
+      order[..<running].map { ListLine.row($0) } + Array(repeating: .gap, count: gaps)
+      + order[running..<live].map { ListLine.row($0) } + between + order[live...].map { ListLine.row($0) }
     return all.dropFirst(top).prefix(max(0, height))
   }
 

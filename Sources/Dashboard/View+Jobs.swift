@@ -93,6 +93,7 @@ extension Canvas {
         fit(
           "\(grouped(count)) \(count == 1 ? "waits" : "wait") for you\(way ?? "")", rect.x + 3, rect.y,
           pending, width: rect.width - 4)
+      case .gap: break
       case .ended(let count): drawEndedTitle(count, rect)
       }
     }

@@ -54,6 +54,39 @@ import Testing
     check("a+ b+ c-", "b+ a- c-", "b a c")
   }
 
+  @Test func inATallListTheQueueStandsStillWhenItsFirstJobStarts() {
+    var list = ListState()
+    _ = list.arrange(rows("a+ b+ c d e f g"))
+    list.show(height: 16, isFocused: true, follows: false)
+    func lines() -> String {
+      list.lines(height: 16).map { if case .row(let id) = $0 { id } else { "-" } }.joined(separator: " ")
+    }
+    _ = list.arrange(rows("b+ c+ d e f g"), .calm)
+    #expect(lines() == "c b - d e f g")
+    _ = list.arrange(rows("c+ d+ e f g"), .calm)
+    #expect(lines() == "c d - - e f g")
+    #expect(list.line(of: 1) == 1 && list.line(of: 2) == 4 && list.lineCount == 7)
+    // A sixth of the lines at most.
+    _ = list.arrange(rows("d+ e+ f g"), .calm)
+    #expect(lines() == "e d f g")
+    _ = list.arrange(rows("d+ e+ f g"), .calm)
+    #expect(lines() == "e d f g")
+    _ = list.arrange(rows("e+ f+ g"), .calm)
+    #expect(lines() == "e f - g")
+    // Who joins the queue fills the gap, and so does an order made anew.
+    _ = list.arrange(rows("e+ f+ g h"), .calm)
+    #expect(lines() == "e f g h")
+    _ = list.arrange(rows("f+ g+ h"), .calm)
+    #expect(lines() == "g f - h")
+    _ = list.arrange(rows("f+ g+ h"), .none)
+    #expect(lines() == "f g h")
+    // A low list has no room for that.
+    list.show(height: 6, isFocused: true, follows: false)
+    _ = list.arrange(rows("g+ h+ i"), .calm)
+    _ = list.arrange(rows("h+ i+ j"), .calm)
+    #expect(!lines().contains("-"))
+  }
+
   @Test func aSortOrdersWithinTheSections() {
     var list = ListState()
     list.sortColumn = 1
