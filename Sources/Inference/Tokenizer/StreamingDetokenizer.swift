@@ -8,6 +8,8 @@ public struct StreamingDetokenizer: Sendable {
   private var dropsSpace: Bool
   /// At most three bytes that begin a character.
   private var pending: [UInt8] = []
+  /// Code points given out so far.
+  public private(set) var count = 0
 
   /// - dropsSpacePrefix: takes away one space at the very start, if there is one; for text that `encode` made with
   ///   a SentencePiece vocabulary. An answer that follows a prompt has nothing to drop.
@@ -37,13 +39,28 @@ public struct StreamingDetokenizer: Sendable {
     let complete = pending.count - Self.unfinishedCount(pending)
     let text = String(decoding: pending[..<complete], as: UTF8.self)
     pending.removeSubrange(..<complete)
+    count += text.unicodeScalars.count
     return text
+  }
+
+  /// Where the text of a token begins that comes next, in code points of the whole text. Of a token that goes on with a
+  /// character that another began, it is the place of this character.
+  public func offset(of id: Int32) -> Int {
+    if pending.isEmpty || (special == .hidden && tokenizer.isSpecial(id)) { return count }
+    guard let first = tokenizer.bytes(of: id).first else { return count }
+    let joined = pending + [first]
+    let goesOn =
+      first & 0xC0 == 0x80
+      && (Self.unfinishedCount(joined) == joined.count || String(validating: joined, as: UTF8.self) != nil)
+    // What was begun is one wrong part then, and one character.
+    return goesOn ? count : count + 1
   }
 
   /// What is left when no token follows: U+FFFD where a character was begun, else nothing.
   public mutating func finish() -> String {
     let text = String(decoding: pending, as: UTF8.self)
     pending.removeAll()
+    count += text.unicodeScalars.count
     return text
   }
 

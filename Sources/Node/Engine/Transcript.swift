@@ -76,6 +76,8 @@ final class Transcript: Sendable {
     /// Blocks that have a key.
     var keyed = 0
     var answer = ""
+    /// Code points of `answer`.
+    var answered = 0
     var unsent: [TextLogprob] = []
     var stoppedByString = false
     var watcher: (@Sendable (String) -> Void)?
@@ -139,7 +141,9 @@ final class Transcript: Sendable {
       content -> (TakenToken, String, [TextLogprob], (@Sendable (String) -> Void)?) in
       content.output.append(sampled.token)
       if let digest { content.digests.append(digest) }
-      if sampled.logprob != nil { content.unsent.append(logprob(of: sampled)) }
+      if sampled.logprob != nil {
+        content.unsent.append(logprob(of: sampled, at: content.detokenizer.offset(of: sampled.token)))
+      }
       let isEnd = tokenizer.isEndOfGeneration(sampled.token) && !ignoresEnd
       var text = ""
       if !isEnd { text = content.stop.append(content.detokenizer.append(sampled.token)) }
@@ -152,11 +156,8 @@ final class Transcript: Sendable {
         if !content.stoppedByString { text += content.stop.finish() }
       }
       content.answer += text
-      var logprobs: [TextLogprob] = []
-      if isLast || !text.isEmpty {
-        logprobs = content.unsent
-        content.unsent = []
-      }
+      content.answered += text.unicodeScalars.count
+      let logprobs = Self.ready(&content, isLast: isLast, endsWithNoText: isEnd)
       let kind: Scheduling.StepResult.Kind =
         isStopped || content.stoppedByString ? .lastToken(.stop) : isLast ? .lastToken(.length) : .token
       return (TakenToken(kind: kind, keys: newKeys(&content)), text, logprobs, content.watcher)
@@ -166,13 +167,34 @@ final class Transcript: Sendable {
     return taken
   }
 
-  private func logprob(of sampled: SampledToken) -> TextLogprob {
-    TextLogprob(
-      chosen: .init(
-        token: sampled.token, bytes: tokenizer.bytes(of: sampled.token), logprob: sampled.logprob ?? 0),
-      top: sampled.top.map {
-        .init(token: $0.token, bytes: tokenizer.bytes(of: $0.token), logprob: $0.logprob)
-      })
+  /// The log-probabilities that go out now: of tokens whose text has begun to go out, and with the last all others.
+  private static func ready(_ content: inout Inner, isLast: Bool, endsWithNoText: Bool) -> [TextLogprob] {
+    guard isLast else {
+      let count = content.unsent.firstIndex { $0.offset >= content.answered } ?? content.unsent.count
+      defer { content.unsent.removeFirst(count) }
+      return Array(content.unsent.prefix(count))
+    }
+    // An end token comes behind what was begun before it and is no character.
+    if endsWithNoText, let last = content.unsent.indices.last {
+      content.unsent[last].offset = content.answered
+    }
+    defer { content.unsent = [] }
+    return content.unsent.map { token in
+      var token = token
+      token.offset = min(token.offset, content.answered)
+      return token
+    }
+  }
+
+  private func logprob(of sampled: SampledToken, at offset: Int) -> TextLogprob {
+    func entry(_ token: Int32, _ logprob: Float) -> TextLogprob.Entry {
+      TextLogprob.Entry(
+        token: token, bytes: tokenizer.bytes(of: token), isSpecial: tokenizer.isSpecial(token),
+        logprob: logprob)
+    }
+    return TextLogprob(
+      chosen: entry(sampled.token, sampled.logprob ?? 0),
+      top: sampled.top.map { entry($0.token, $0.logprob) }, offset: offset)
   }
 
   private func newKeys(_ content: inout Inner) -> [BlockKey] {

@@ -93,11 +93,16 @@ public struct TextLogprob: Sendable, Equatable {
   public struct Entry: Sendable, Equatable {
     public let token: Int32
     public let bytes: [UInt8]
+    /// It is no text: `bytes` are its name.
+    public let isSpecial: Bool
     public let logprob: Float
   }
 
   public let chosen: Entry
+  /// The likeliest, best first; the chosen one need not be among them.
   public let top: [Entry]
+  /// Where the chosen token's text begins in the answer, in code points; at the end of the answer for what a stop string cut off.
+  public var offset: Int
 }
 
 /// Where an answer goes. Called on the node's threads, in order; must return at once.

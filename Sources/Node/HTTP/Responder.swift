@@ -93,8 +93,6 @@ final class Responder: Sendable {
     var hasBegun = false
     var text = ""
     var logprobs: [TextLogprob] = []
-    /// Characters of the tokens whose log-probabilities have been streamed.
-    var offset = 0
   }
 
   init(shape: AnswerShape, output: AnswerOutput) {
@@ -120,7 +118,7 @@ final class Responder: Sendable {
         if let textFrame, logprobs.isEmpty {
           send(text: text, in: textFrame)
         } else {
-          send(shape.chunk(text: text, logprobs: logprobs, textOffset: offset(of: logprobs), finish: nil))
+          send(shape.chunk(text: text, logprobs: logprobs, finish: nil))
         }
       } else {
         inner.withLock {
@@ -130,14 +128,6 @@ final class Responder: Sendable {
       }
     case .finished(let end): finish(end)
     case .refused(let error): refuse(error)
-    }
-  }
-
-  /// Where the text of these tokens begins in the whole answer, as their bytes tell it.
-  private func offset(of logprobs: [TextLogprob]) -> Int {
-    inner.withLock { inner in
-      defer { inner.offset += logprobs.reduce(0) { $0 + shape.text($1.chosen.bytes).count } }
-      return inner.offset
     }
   }
 
@@ -209,11 +199,11 @@ final class Responder: Sendable {
     if shape.isChat {
       choice = [
         "index": 0, "message": ["role": "assistant", "content": .string(text), "refusal": nil],
-        "logprobs": shape.logprobs(logprobs, textOffset: 0), "finish_reason": .string(end.finishReason),
+        "logprobs": shape.logprobs(logprobs), "finish_reason": .string(end.finishReason),
       ]
     } else {
       choice = [
-        "index": 0, "text": .string(text), "logprobs": shape.logprobs(logprobs, textOffset: 0),
+        "index": 0, "text": .string(text), "logprobs": shape.logprobs(logprobs),
         "finish_reason": .string(end.finishReason),
       ]
     }
@@ -246,7 +236,7 @@ extension AnswerShape {
   }
 
   fileprivate func chunk(
-    text: String, logprobs: [TextLogprob], textOffset: Int = 0, finish: String?
+    text: String, logprobs: [TextLogprob], finish: String?
   ) -> JSONValue {
     if isChat {
       return chunk(
@@ -254,7 +244,7 @@ extension AnswerShape {
     }
     return frame(choices: [
       [
-        "index": 0, "text": .string(text), "logprobs": self.logprobs(logprobs, textOffset: textOffset),
+        "index": 0, "text": .string(text), "logprobs": self.logprobs(logprobs),
         "finish_reason": finish.map { .string($0) } ?? .null,
       ]
     ])
@@ -263,49 +253,96 @@ extension AnswerShape {
   fileprivate func chunk(delta: JSONValue, logprobs: [TextLogprob], finish: String?) -> JSONValue {
     frame(choices: [
       [
-        "index": 0, "delta": delta, "logprobs": self.logprobs(logprobs, textOffset: 0),
+        "index": 0, "delta": delta, "logprobs": self.logprobs(logprobs),
         "finish_reason": finish.map { .string($0) } ?? .null,
       ]
     ])
   }
 
   /// Chat's form is a list of objects, that of completions four parallel lists.
-  fileprivate func logprobs(_ list: [TextLogprob], textOffset: Int) -> JSONValue {
+  fileprivate func logprobs(_ list: [TextLogprob]) -> JSONValue {
     guard wantsLogprobs, !list.isEmpty else { return .null }
     if isChat {
       return [
         "content": .array(
           list.map { token in
-            guard case .object(var members) = entry(token.chosen) else { return .null }
-            members.append((key: "top_logprobs", value: .array(token.top.map(entry))))
+            guard case .object(var members) = token.chosen.json else { return .null }
+            members.append((key: "top_logprobs", value: .array(token.top.map(\.json))))
             return .object(members)
           }),
         "refusal": nil,
       ]
     }
-    var offset = textOffset
-    var offsets: [JSONValue] = []
-    for token in list {
-      offsets.append(JSONValue(offset))
-      offset += text(token.chosen.bytes).count
-    }
+    let named = list.map { CompletionLogprobs($0) }
     return [
-      "tokens": .array(list.map { .string(text($0.chosen.bytes)) }),
+      "tokens": .array(named.map { .string($0.chosen) }),
       "token_logprobs": .array(list.map { .double(Double($0.chosen.logprob)) }),
       "top_logprobs": .array(
-        list.map { token in
-          .object(token.top.map { (key: text($0.bytes), value: .double(Double($0.logprob))) })
+        named.map { token in
+          .object(token.top.map { (key: $0.name, value: .double(Double($0.logprob))) })
         }),
-      "text_offset": .array(offsets),
+      "text_offset": .array(list.map { JSONValue($0.offset) }),
     ]
   }
+}
 
-  private func entry(_ entry: TextLogprob.Entry) -> JSONValue {
+/// One token in the form of completions, where names stand for tokens: every token has a name of its own, and
+/// the chosen one is among the likeliest, as one more where it is not one of them.
+///
+/// - The name is the token's text. That of a token which is no text of its own, such as a part of a character, is
+///   `bytes:` and its bytes, each as `\xe6`, as OpenAI names it; so is that of a text which looks like such a name.
+/// - Two tokens may have one text. The chosen one keeps it, else the likelier; the other is `token_id:` and its id, vLLM's
+///   name for it.
+///
+/// Source: OpenAI API reference, completions: "there may be up to `logprobs+1` elements".
+struct CompletionLogprobs: Sendable {
+  let chosen: String
+  /// Likeliest first.
+  let top: [(name: String, logprob: Float)]
+
+  init(_ token: TextLogprob) {
+    let chosen = token.chosen.name
+    // Two spellings of one character are two names to every reader of JSON.
+    var taken: Set<[UInt8]> = [Array(chosen.utf8)]
+    var top: [(name: String, logprob: Float)] = []
+    for entry in token.top {
+      if entry.token == token.chosen.token {
+        top.append((chosen, entry.logprob))
+      } else {
+        let isFree = taken.insert(Array(entry.name.utf8)).inserted
+        top.append((isFree ? entry.name : "token_id:\(entry.token)", entry.logprob))
+      }
+    }
+    if !token.top.contains(where: { $0.token == token.chosen.token }) {
+      top.append((chosen, token.chosen.logprob))
+    }
+    self.chosen = chosen
+    self.top = top
+  }
+}
+
+extension TextLogprob.Entry {
+  /// Its text; nil where its bytes are none.
+  private var text: String? { String(validating: bytes, as: UTF8.self) }
+
+  private var escaped: String {
+    bytes.map { byte in
+      let digits = String(byte, radix: 16)
+      return byte < 16 ? "\\x0" + digits : "\\x" + digits
+    }.joined()
+  }
+
+  fileprivate var name: String {
+    guard let text, !text.isEmpty else { return bytes.isEmpty ? "token_id:\(token)" : "bytes:" + escaped }
+    return ["bytes:", "token_id:"].contains(where: text.hasPrefix) ? "bytes:" + escaped : text
+  }
+
+  /// Chat's form. What is no text of its own is written as its bytes, `\xe6`; they stand beside it as numbers too.
+  fileprivate var json: JSONValue {
     [
-      "token": .string(text(entry.bytes)), "logprob": .double(Double(entry.logprob)),
-      "bytes": .array(entry.bytes.map { JSONValue($0) }),
+      "token": .string(text ?? escaped), "logprob": .double(Double(logprob)),
+      // A special token is a name, and no bytes of any text.
+      "bytes": isSpecial ? .null : .array(bytes.map { JSONValue($0) }),
     ]
   }
-
-  fileprivate func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 }
