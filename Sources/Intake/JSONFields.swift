@@ -7,10 +7,23 @@ public struct JSONFieldError: Error, Sendable, Equatable, CustomStringConvertibl
   public let field: String
   /// What was found and what was wanted, such as "'max_tokens' is 1.5, wanted an integer from 1 to 4096".
   public let message: String
+  public let kind: Kind
 
-  public init(field: String, message: String) {
+  public enum Kind: Sendable, Equatable {
+    /// The field is known, its value is not what it may be; or it is missing.
+    case invalid
+    /// The field, or what it asks for, is not offered here.
+    case unsupported
+  }
+
+  public init(field: String, message: String, kind: Kind = .invalid) {
     self.field = field
     self.message = message
+    self.kind = kind
+  }
+
+  public static func unsupported(_ field: String, _ message: String) -> JSONFieldError {
+    JSONFieldError(field: field, message: message, kind: .unsupported)
   }
 
   public var description: String { message }
@@ -133,7 +146,7 @@ public struct JSONFields: Sendable {
   }
 
   /// A value as a message shows it: short, and on one line.
-  static func show(_ value: JSONValue) -> String {
+  public static func show(_ value: JSONValue) -> String {
     switch value {
     case .array: "an array"
     case .object: "an object"

@@ -1,3 +1,4 @@
+import Foundation
 import Intake
 import Node
 import Testing
@@ -66,7 +67,8 @@ import Testing
     #expect(
       messages([["role": "user", "content": [["type": "image_url", "image_url": "x"]]]])?.parameter
         == "messages[0].content[0].type")
-    #expect(messages([["role": "user", "content": "x", "name": "y"]])?.parameter == "messages[0].name")
+    #expect(
+      messages([["role": "user", "content": "x", "weight": "y"]])?.parameter == "messages[0].weight")
     #expect(messages([["role": "developer", "content": [["type": "text", "text": "x"]]]]) == nil)
   }
 
@@ -86,9 +88,135 @@ import Testing
   @Test func completionsTakeTextsAndTokenIds() {
     #expect(error([("prompt", .array([1, 2, 3]))], chat: false) == nil)
     #expect(error([("prompt", .array(["one"]))], chat: false) == nil)
+    #expect(error([("prompt", .array([[1, 2, 3]]))], chat: false) == nil)
+    #expect(error([("prompt", .array([[1], [2]]))], chat: false)?.parameter == "prompt[0]")
     #expect(error([("prompt", .array(["one", "two"]))], chat: false)?.parameter == "prompt[0]")
     #expect(error([("prompt", .array([-1]))], chat: false)?.parameter == "prompt[0]")
     #expect(error([("echo", true)], chat: false)?.code == "unsupported_parameter")
     #expect(error([("best_of", 2)], chat: false)?.parameter == "best_of")
+  }
+
+  /// Every field that asks for nothing, and beside it a value that would change the answer.
+  @Test(arguments: [
+    ("tools", ["[]"], ["[{\"type\":\"function\"}]", "{\"a\":1}"]),
+    ("functions", ["[]"], ["[{\"name\":\"f\"}]"]),
+    ("tool_choice", ["\"none\"", "\"auto\""], ["\"required\"", "{\"type\":\"function\"}"]),
+    ("function_call", ["\"none\"", "\"auto\""], ["{\"name\":\"f\"}"]),
+    ("parallel_tool_calls", ["true", "false"], ["1"]),
+    ("store", ["false"], ["true", "0"]),
+    ("metadata", ["{}", "{\"run\":\"7\"}"], ["[1]", "{\"run\":7}"]),
+    ("service_tier", ["\"auto\"", "\"default\""], ["\"flex\"", "\"priority\""]),
+    ("modalities", ["[\"text\"]"], ["[\"text\",\"audio\"]", "[]"]),
+    ("reasoning_effort", ["\"none\"", "\"low\"", "\"medium\""], ["\"enormous\""]),
+    ("verbosity", ["\"medium\""], ["\"low\""]),
+    ("user", ["\"u\"", "\"\""], ["5"]),
+    ("safety_identifier", ["\"s\""], ["5"]),
+    ("prompt_cache_key", ["\"k\""], ["5"]),
+    ("chat_template_kwargs", ["{}"], ["{\"enable_thinking\":false}"]),
+    ("prediction", [], ["{\"type\":\"content\",\"content\":\"x\"}"]),
+    ("audio", [], ["{\"voice\":\"alloy\"}"]),
+    ("web_search_options", [], ["{}"]),
+    ("min_tokens", ["0"], ["1"]),
+    ("skip_special_tokens", ["true"], ["false"]),
+    ("length_penalty", ["1", "1.0"], ["2"]),
+    ("response_format", ["{\"type\":\"text\"}"], []),
+    ("logit_bias", ["{}"], []),
+    ("stop", ["[]"], []),
+    ("n", ["1"], []),
+    ("stream_options", ["{}", "{\"include_usage\":false}", "{\"include_obfuscation\":false}"], []),
+    ("top_logprobs", ["0"], []),
+    ("logprobs", ["false"], []),
+  ]) func whatAsksForNothingIsTaken(field: String, neutral: [String], asking: [String]) throws {
+    for text in neutral + ["null"] {
+      let value = try JSONText.parse(Array(text.utf8))
+      #expect(error([(field, value)]) == nil, "\(field): \(text)")
+    }
+    for text in asking {
+      let found = error([(field, try JSONText.parse(Array(text.utf8)))])
+      #expect(found?.status == 400 && found?.type == "invalid_request_error", "\(field): \(text)")
+      #expect(found?.parameter == field && found?.code == "unsupported_parameter", "\(field): \(text)")
+    }
+  }
+
+  @Test func completionsHaveNeutralFieldsToo() {
+    for (field, value) in [
+      ("echo", false), ("suffix", ""), ("suffix", nil), ("best_of", 1), ("n", 1), ("user", "u"),
+      ("logit_bias", .object([])), ("seed", nil), ("logprobs", nil), ("stream_options", nil),
+    ] as [(String, JSONValue)] {
+      #expect(error([(field, value)], chat: false) == nil, "\(field)")
+    }
+    #expect(error([("suffix", "end")], chat: false)?.parameter == "suffix")
+    // What only chat has.
+    #expect(error([("tools", [])], chat: false)?.parameter == "tools")
+  }
+
+  @Test func messagesMayCarryWhatChangesNothing() throws {
+    func messages(_ text: String) throws -> APIError? {
+      error([("messages", try JSONText.parse(Array(text.utf8)))])
+    }
+    let taken = [
+      #"[{"role":"user","content":"hi","name":"bob"}]"#,
+      #"[{"role":"user","content":"hi"},{"role":"assistant","content":null},{"role":"user","content":"x"}]"#,
+      #"[{"role":"assistant","content":"a","refusal":null,"annotations":[],"tool_calls":[],"function_call":null,"audio":null}]"#,
+      #"[{"role":"assistant","content":"a","reasoning_content":"","tool_calls":null}]"#,
+      #"[{"role":"system","content":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]},{"role":"user","content":"x"}]"#,
+    ]
+    for text in taken { #expect(try messages(text) == nil, "\(text)") }
+    let refused: [(String, String)] = [
+      (#"[{"role":"assistant","content":null,"tool_calls":[{"id":"c"}]}]"#, "messages[0].tool_calls"),
+      (#"[{"role":"user","content":null}]"#, "messages[0].content"),
+      (#"[{"role":"assistant","content":"a","reasoning_content":"so"}]"#, "messages[0].reasoning_content"),
+      (#"[{"role":"user","content":"a","name":5}]"#, "messages[0].name"),
+      (
+        #"[{"role":"user","content":[{"type":"text","text":"a","detail":1}]}]"#,
+        "messages[0].content[0].detail"
+      ),
+    ]
+    for (text, parameter) in refused {
+      #expect(try messages(text)?.parameter == parameter, "\(text)")
+    }
+  }
+
+  static let recorded = URL(filePath: #filePath).appending(path: "../../../../shared/vectors/clients")
+    .standardized.path
+
+  /// What unmodified clients send, where it asks for no tool and no format: all of it is taken.
+  @Test(
+    .enabled(
+      if: FileManager.default.fileExists(atPath: recorded), "no recorded requests beside the checkout"))
+  func plainRequestsOfRecordedClientsAreTaken() throws {
+    var taken = 0
+    var refused: [String: Int] = [:]
+    for name in try FileManager.default.contentsOfDirectory(atPath: Self.recorded).sorted()
+    where name.hasSuffix(".json") {
+      let bytes = try Data(contentsOf: URL(filePath: Self.recorded + "/" + name))
+      guard let request = try JSONText.parse(Array(bytes))["request"],
+        case .string(let path)? = request["path"],
+        let body = request["body"]
+      else { continue }
+      let found: APIError?
+      switch path {
+      case "/v1/chat/completions": found = RequestCheck.chat(body)
+      case "/v1/completions": found = RequestCheck.completion(body)
+      default: continue
+      }
+      guard let found else {
+        taken += 1
+        continue
+      }
+      // Refused is only what would change the answer, and by its name.
+      let asking = [
+        "tools", "functions", "response_format", "n", "echo", "structured_outputs", "regex", "prediction",
+        "web_search_options", "verbosity", "chat_template_kwargs", "store",
+      ]
+      let field = found.parameter ?? ""
+      let top = String(field.prefix { $0 != "." && $0 != "[" })
+      #expect(
+        asking.contains(top) || field.hasSuffix(".role") || field.contains("tool_calls")
+          || field.contains(".type"), "\(name): \(found)")
+      refused[top, default: 0] += 1
+    }
+    print("recorded requests: \(taken) taken; refused by name: \(refused.sorted { $0.key < $1.key })")
+    #expect(taken > 40)
   }
 }

@@ -44,6 +44,8 @@ final class Serving: Sendable {
   let tokenizer: Tokenizer
   let facts: EngineFacts
   private let chat: Result<ChatFormat, ChatFormatError>
+  /// Whether the template writes another prompt for another effort, so that ignoring one would change the answer.
+  private let readsEffort: Bool
   private let secret: SHA256Digest
 
   /// The most tokens that an answer gets when the request names no limit.
@@ -53,13 +55,14 @@ final class Serving: Sendable {
 
   private init(
     name: String, engine: Engine, tokenizer: Tokenizer, facts: EngineFacts,
-    chat: Result<ChatFormat, ChatFormatError>
+    chat: Result<ChatFormat, ChatFormatError>, readsEffort: Bool
   ) {
     self.name = name
     self.engine = engine
     self.tokenizer = tokenizer
     self.facts = facts
     self.chat = chat
+    self.readsEffort = readsEffort
     // Names of cached blocks must mean nothing to anyone else, in this run or another.
     var generator = SystemRandomNumberGenerator()
     secret = SHA256.hash((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
@@ -109,7 +112,14 @@ final class Serving: Sendable {
       chat = .failure(error)
     }
     return Serving(
-      name: file.name, engine: engine, tokenizer: tokenizer, facts: facts, chat: chat)
+      name: file.name, engine: engine, tokenizer: tokenizer, facts: facts, chat: chat,
+      readsEffort: Self.readsEffort(model.file))
+  }
+
+  private static func readsEffort(_ file: GGUFFile) -> Bool {
+    // A template that cannot be read is none, and the loader has said so.
+    guard let source = try? file.metadata.string("tokenizer.chat_template") else { return false }
+    return ["reasoning_effort", "enable_thinking", "thinking_budget"].contains { source.contains($0) }
   }
 
   /// What a log should say about chats with this model: why there are none, or whose messages are refused.
@@ -135,6 +145,12 @@ final class Serving: Sendable {
     _ request: CompletionRequest, id: JobID, identity: Identity, origin: JobOrigin, isAsynchronous: Bool,
     isWanted: @escaping () -> Bool = { true }, sink: @escaping AnswerSink
   ) throws(APIError) -> Prepared {
+    if let effort = request.reasoningEffort, readsEffort {
+      throw .unsupported(
+        "reasoning_effort",
+        "'reasoning_effort' is \"\(effort)\", which would change this model's answer and is not supported here"
+      )
+    }
     let (prompt, text) = try tokens(of: request.prompt, isWanted: isWanted)
     guard !prompt.isEmpty else { throw .invalid("prompt", "the prompt is empty") }
     let room = facts.contextLength - prompt.count

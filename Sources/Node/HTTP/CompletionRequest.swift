@@ -25,6 +25,8 @@ struct CompletionRequest: Sendable {
   var hasSeed = false
   var ignoresEnd = false
   var returnsTokens = false
+  /// Taken where the model's template asks for none: then it changes nothing.
+  var reasoningEffort: String?
   var priority = 5
   /// The priority was given.
   var hasPriority = false
@@ -39,6 +41,8 @@ struct CompletionRequest: Sendable {
 
   static let maximumMessages = 2_048
   static let maximumOutput = 1 << 20
+  /// Source: OpenAI API reference.
+  static let reasoningEfforts: Set<String> = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
   /// `POST /v1/chat/completions`.
   init(chat value: JSONValue) throws(APIError) {
@@ -52,7 +56,7 @@ struct CompletionRequest: Sendable {
       try request.readCommon(&fields)
       let wantsLogprobs = try fields.bool("logprobs") ?? false
       let top = try fields.integer("top_logprobs", 0...SamplingRequest.maximumTopLogprobs)
-      if top != nil, !wantsLogprobs {
+      if let top, top > 0, !wantsLogprobs {
         throw JSONFieldError(field: "top_logprobs", message: "'top_logprobs' wants 'logprobs' to be true")
       }
       if wantsLogprobs { request.sampling.topLogprobs = top ?? 0 }
@@ -65,12 +69,23 @@ struct CompletionRequest: Sendable {
       }
       request.outputLimit = new ?? old
       if var format = try fields.object("response_format") {
-        _ = try format.word("type", ["text"])
-        if let stray = format.unread.first {
-          throw JSONFieldError(
-            field: stray, message: "'\(stray)' is not supported; response formats here are text only")
+        if case .string(let type) = format.value("type"), ["json_object", "json_schema"].contains(type) {
+          throw .unsupported(
+            "response_format.type",
+            "'response_format.type' is \"\(type)\"; response formats here are text only")
         }
+        _ = try format.require("type", format.word("type", ["text"]))
+        try format.finish()
       }
+      if let effort = try fields.string("reasoning_effort") {
+        guard Self.reasoningEfforts.contains(effort) else {
+          throw .unsupported(
+            "reasoning_effort",
+            "'reasoning_effort' is \(JSONFields.show(.string(effort))), which is not supported here")
+        }
+        request.reasoningEffort = effort
+      }
+      try fields.finish(NeutralField.chat, NeutralField.both)
       return request
     }
   }
@@ -86,6 +101,9 @@ struct CompletionRequest: Sendable {
         if items.count == 1, case .string(let text) = items[0] {
           prompt = .text(text)
         } else {
+          // A list of one list of ids is one prompt too.
+          var items = items
+          if items.count == 1, case .array(let ids) = items[0] { items = ids }
           var tokens: [Int32] = []
           tokens.reserveCapacity(items.count)
           for (index, item) in items.enumerated() {
@@ -105,10 +123,8 @@ struct CompletionRequest: Sendable {
       try request.readCommon(&fields)
       request.sampling.topLogprobs = try fields.integer("logprobs", 0...5)
       request.outputLimit = try fields.integer("max_tokens", 1...Self.maximumOutput) ?? 16
-      if try fields.bool("echo") ?? false {
-        throw JSONFieldError(field: "echo", message: "'echo' is not supported")
-      }
       _ = try fields.integer("best_of", 1...1)
+      try fields.finish(NeutralField.completion, NeutralField.both)
       return request
     }
   }
@@ -126,17 +142,14 @@ struct CompletionRequest: Sendable {
   ) throws(APIError) -> CompletionRequest {
     do throws(JSONFieldError) {
       var fields = try JSONFields(value)
-      let request = try body(&fields)
-      if let stray = fields.unread.first {
-        throw JSONFieldError(field: stray, message: "'\(stray)' is not supported here")
-      }
-      return request
+      return try body(&fields)
     } catch {
-      let isUnsupported =
-        error.message.hasSuffix("not supported here") || error.message.hasSuffix("is not supported")
-      throw .invalid(
-        error.field.isEmpty ? nil : error.field, error.message,
-        code: isUnsupported ? "unsupported_parameter" : "invalid_value")
+      let code =
+        switch error.kind {
+        case .invalid: "invalid_value"
+        case .unsupported: "unsupported_parameter"
+        }
+      throw .invalid(error.field.isEmpty ? nil : error.field, error.message, code: code)
     }
   }
 
@@ -152,19 +165,17 @@ struct CompletionRequest: Sendable {
         var part = try JSONFields(part, path: "\(path).content[\(index)]")
         _ = try part.require("type", part.word("type", ["text"]))
         texts.append(try part.require("text", part.string("text")))
-        if let stray = part.unread.first {
-          throw JSONFieldError(field: stray, message: "'\(stray)' is not supported here")
-        }
+        try part.finish(NeutralField.part)
       }
       message = ChatMessage(role: message.role, parts: texts)
     case .some(let other): throw fields.wrong("content", other, "a text or a list of text parts")
+    // An assistant that said nothing, as clients send it back.
+    case nil where message.role == "assistant": break
     case nil:
       throw JSONFieldError(
         field: fields.fullName("content"), message: "'\(fields.fullName("content"))' is missing")
     }
-    if let stray = fields.unread.first {
-      throw JSONFieldError(field: stray, message: "'\(stray)' is not supported here")
-    }
+    try fields.finish(NeutralField.message)
     return message
   }
 
@@ -189,16 +200,13 @@ struct CompletionRequest: Sendable {
     stops = try Self.stops(&fields)
     isStreamed = try fields.bool("stream") ?? false
     if var options = try fields.object("stream_options") {
-      guard isStreamed else {
-        throw JSONFieldError(field: "stream_options", message: "'stream_options' wants 'stream' to be true")
-      }
       includesUsage = try options.bool("include_usage") ?? false
-      if let stray = options.unread.first {
-        throw JSONFieldError(field: stray, message: "'\(stray)' is not supported here")
+      try options.finish(NeutralField.streamOptions)
+      guard isStreamed || !includesUsage else {
+        throw JSONFieldError(field: "stream_options", message: "'stream_options' wants 'stream' to be true")
       }
     }
     _ = try fields.integer("n", 1...1)
-    _ = try fields.string("user", maxBytes: 512)
     ignoresEnd = try fields.bool("ignore_eos") ?? false
     returnsTokens = try fields.bool("return_token_ids") ?? false
     if var own = try fields.object("hotpot") {
@@ -216,9 +224,7 @@ struct CompletionRequest: Sendable {
           throw JSONFieldError(field: "hotpot.price", message: "'hotpot.price': \(error)")
         }
       }
-      if let stray = own.unread.first {
-        throw JSONFieldError(field: stray, message: "'\(stray)' is not supported here")
-      }
+      try own.finish()
     }
   }
 

@@ -1,0 +1,143 @@
+// NeutralFields.swift: fields that clients send though they ask for nothing here, each with the values that change nothing.
+// Any other value would change the answer, and is refused by name. Null counts as absent, everywhere.
+// Source: OpenAI API reference; vLLM's and llama.cpp's names; requests recorded from 28 clients. Start at the tables.
+import Intake
+
+/// A field, what of it is taken, and why that changes nothing.
+struct NeutralField: Sendable {
+  enum Accepted: Sendable {
+    /// An empty list, an empty object or an empty text.
+    case nothing
+    /// One of these values.
+    case oneOf([JSONValue])
+    case anyBool
+    /// A text of at most so many bytes.
+    case text(Int)
+    /// An object of texts.
+    case labels
+    /// An object, whatever it holds.
+    case anyObject
+  }
+
+  let name: String
+  let accepts: Accepted
+  let why: String
+
+  init(_ name: String, _ accepts: Accepted, _ why: String) {
+    self.name = name
+    self.accepts = accepts
+    self.why = why
+  }
+
+  /// Fields of `POST /v1/chat/completions`.
+  static let chat: [NeutralField] = [
+    NeutralField("tools", .nothing, "there is nothing to call"),
+    NeutralField("functions", .nothing, "there is nothing to call"),
+    NeutralField("tool_choice", .oneOf(["none", "auto"]), "without tools there is nothing to choose"),
+    NeutralField("function_call", .oneOf(["none", "auto"]), "without functions there is nothing to choose"),
+    NeutralField("parallel_tool_calls", .anyBool, "without tools there is nothing to call at once"),
+    NeutralField("modalities", .oneOf([["text"]]), "answers are text"),
+    NeutralField("verbosity", .oneOf(["medium"]), "the way answers are anyway"),
+    NeutralField("chat_template_kwargs", .nothing, "the template gets nothing more"),
+    NeutralField("add_generation_prompt", .oneOf([true]), "the template adds it"),
+    NeutralField("continue_final_message", .oneOf([false]), "an answer is a message of its own"),
+    NeutralField("thinking", .oneOf([["type": "disabled"]]), "no thoughts are split off"),
+  ]
+
+  /// Fields of `POST /v1/completions`.
+  static let completion: [NeutralField] = [
+    NeutralField("echo", .oneOf([false]), "the answer is the answer alone"),
+    NeutralField("suffix", .nothing, "nothing comes after the answer"),
+  ]
+
+  /// Fields of both.
+  static let both: [NeutralField] = [
+    NeutralField("store", .oneOf([false]), "answers are not kept to be listed"),
+    NeutralField("metadata", .labels, "labels of what is stored; nothing is"),
+    NeutralField("user", .text(512), "the token says who asks"),
+    NeutralField("safety_identifier", .text(512), "the token says who asks"),
+    NeutralField("prompt_cache_key", .text(512), "prefixes are found by their content"),
+    NeutralField("prompt_cache_retention", .text(64), "prefixes stay while there is room"),
+    NeutralField("service_tier", .oneOf(["auto", "default"]), "there is one tier"),
+    NeutralField("cache_prompt", .anyBool, "cached or computed, the bits are the same"),
+    NeutralField("use_beam_search", .oneOf([false]), "answers are sampled"),
+    NeutralField("length_penalty", .oneOf([1, 1.0]), "only beams have one"),
+    NeutralField("early_stopping", .oneOf([false]), "only beams stop early"),
+    NeutralField("min_tokens", .oneOf([0]), "an answer may end at once"),
+    NeutralField("stop_token_ids", .nothing, "the model's own end tokens end it"),
+    NeutralField("bad_words", .nothing, "no word is forbidden"),
+    NeutralField("include_stop_str_in_output", .oneOf([false]), "the stop string is left out"),
+    NeutralField("skip_special_tokens", .oneOf([true]), "special tokens leave no text"),
+    NeutralField("spaces_between_special_tokens", .anyBool, "special tokens leave no text"),
+    NeutralField("typical_p", .oneOf([1, 1.0]), "1 cuts nothing"),
+    NeutralField("tfs_z", .oneOf([1, 1.0]), "1 cuts nothing"),
+    NeutralField("top_a", .oneOf([0, 0.0]), "0 cuts nothing"),
+    NeutralField("mirostat", .oneOf([0]), "0 is off"),
+  ]
+
+  /// Fields of `stream_options`.
+  static let streamOptions: [NeutralField] = [
+    NeutralField("include_obfuscation", .oneOf([false]), "chunks are not padded"),
+    NeutralField("continuous_usage_stats", .oneOf([false]), "usage comes at the end"),
+  ]
+
+  /// Fields of a message.
+  static let message: [NeutralField] = [
+    NeutralField("name", .text(512), "templates show roles, not names"),
+    NeutralField("tool_calls", .nothing, "nothing was called"),
+    NeutralField("refusal", .nothing, "nothing was refused"),
+    NeutralField("annotations", .nothing, "there are none"),
+    NeutralField("reasoning_content", .nothing, "there was none"),
+    NeutralField("reasoning", .nothing, "there was none"),
+    NeutralField("cache_control", .anyObject, "prefixes are found by their content"),
+  ]
+
+  /// Fields of a part of a message.
+  static let part: [NeutralField] = [
+    NeutralField("annotations", .nothing, "there are none"),
+    NeutralField("cache_control", .anyObject, "prefixes are found by their content"),
+  ]
+
+  func takes(_ value: JSONValue) -> Bool {
+    switch (accepts, value) {
+    case (.nothing, .array(let items)): items.isEmpty
+    case (.nothing, .object(let members)): members.isEmpty
+    case (.nothing, .string(let text)): text.isEmpty
+    case (.oneOf(let values), _): values.contains(value)
+    case (.anyBool, .bool): true
+    case (.text(let most), .string(let text)): text.utf8.count <= most
+    case (.labels, .object(let members)):
+      members.allSatisfy { if case .string = $0.value { true } else { false } }
+    case (.anyObject, .object): true
+    case (.nothing, _), (.anyBool, _), (.text, _), (.labels, _), (.anyObject, _): false
+    }
+  }
+
+  /// What is taken, in words.
+  var wanted: String {
+    switch accepts {
+    case .nothing: "only an empty one is taken"
+    case .oneOf(let values):
+      "only "
+        + values.prefix(2).map { String(decoding: JSONWriter.bytes($0), as: UTF8.self) }
+        .joined(separator: " or ") + " is taken"
+    case .anyBool: "only true or false is taken"
+    case .text(let most): "only a string of at most \(most) bytes is taken"
+    case .labels: "only an object of strings is taken"
+    case .anyObject: "only an object is taken"
+    }
+  }
+}
+
+extension JSONFields {
+  /// Reads fields that ask for nothing, and refuses those that do, and those that nobody knows.
+  mutating func finish(_ tables: [NeutralField]...) throws(JSONFieldError) {
+    for field in tables.joined() {
+      guard let value = value(field.name), !field.takes(value) else { continue }
+      throw .unsupported(
+        fullName(field.name),
+        "'\(fullName(field.name))' is \(Self.show(value)), which is not supported here; \(field.wanted)")
+    }
+    if let stray = unread.first { throw .unsupported(stray, "'\(stray)' is not supported here") }
+  }
+}
