@@ -21,10 +21,10 @@ public enum AccountingError: Error, Sendable, Equatable, CustomStringConvertible
     case .badAmount(let text):
       "found '\(text.prefix(40))', wanted an amount such as 0.25 with at most 6 digits after the point"
     case .negative(let what): "\(what) is negative"
-    case .noReservation(let job): "job \(job) has no reservation to post or void"
-    case .reservedTwice(let job): "job \(job) has a reservation already"
+    case .noReservation(let job): "job \(Self.id(job)) has no reservation to post or void"
+    case .reservedTwice(let job): "job \(Self.id(job)) has a reservation already"
     case .overReservation(let job, let reserved, let wanted):
-      "job \(job) reserved \(reserved) and wants to post \(wanted)"
+      "job \(Self.id(job)) reserved \(reserved) and wants to post \(wanted)"
     case .receiptTwice(let index): "receipt \(index) is posted already"
     case .settledTwice(let reference): "a payment with the reference '\(reference)' is recorded already"
     case .overpaid(let client, let owed, let paid):
@@ -33,6 +33,12 @@ public enum AccountingError: Error, Sendable, Equatable, CustomStringConvertible
       "the currency is '\(found)', this node keeps its books in '\(wanted)'"
     case .voucher(let problem): problem
     }
+  }
+
+  /// The first 8 of the 16 hexadecimal digits that name a job everywhere.
+  private static func id(_ job: UInt64) -> String {
+    let digits = String(job, radix: 16)
+    return String((String(repeating: "0", count: 16 - digits.utf8.count) + digits).prefix(8))
   }
 }
 

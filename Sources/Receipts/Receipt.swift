@@ -121,6 +121,9 @@ public struct Receipt: Hashable, Sendable {
   public var firstToken: Int64 = 0
   public var ended: Int64 = 0
   public var currency = ""
+  /// The most that a price or an amount may be, in micro-units: a line holds no larger one.
+  public static let largestAmount = largestExactInteger
+
   public var price = Price()
   public var amount: Int64 = 0
   public var day: Int32 = 0

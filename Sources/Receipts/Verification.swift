@@ -374,6 +374,15 @@ public struct Verification: Hashable, Sendable {
     return .ok("\(receipt.promptTokens) prompt, \(receipt.completionTokens) generated")
   }
 
+  /// Millionths as an amount is written: at least two digits after the point, and no more than it has.
+  package static func decimal(micro: Int64) -> String {
+    let (whole, rest) = micro.magnitude.quotientAndRemainder(dividingBy: 1_000_000)
+    var fraction = String(rest)
+    fraction = String(repeating: "0", count: 6 - fraction.utf8.count) + fraction
+    while fraction.utf8.count > 2, fraction.hasSuffix("0") { fraction.removeLast() }
+    return "\(micro < 0 ? "-" : "")\(whole).\(fraction)"
+  }
+
   private static func amount(_ receipt: Receipt) -> Outcome {
     guard
       let wanted = receipt.price.amount(
@@ -381,8 +390,10 @@ public struct Verification: Hashable, Sendable {
         completionTokens: receipt.completionTokens)
     else { return .failed("the price passes the largest amount") }
     return wanted == receipt.amount
-      ? .ok("\(receipt.amount) micro-units of \(receipt.currency)")
-      : .failed("the receipt says \(receipt.amount) micro-units, its prices give \(wanted)")
+      ? .ok("\(decimal(micro: receipt.amount)) \(receipt.currency)")
+      : .failed(
+        "the receipt says \(receipt.amount) micro-units (\(decimal(micro: receipt.amount)) \(receipt.currency)), its prices give \(wanted) (\(decimal(micro: wanted)))"
+      )
   }
 
   private static func reexecution(_ receipt: Receipt, _ transcript: Transcript?, _ evidence: Evidence.Result)

@@ -140,9 +140,10 @@ public struct Policy: Hashable, Sendable {
   }
 
   /// What the policy says about a job, and why.
-  public func decide(_ request: Request) -> Decision {
+  /// - price: a price in words; here it is a number only
+  public func decide(_ request: Request, price: (Int64) -> String = { "\($0)" }) -> Decision {
     for (index, rule) in rules.enumerated() {
-      guard let reasons = rule.matches(request) else { continue }
+      guard let reasons = rule.matches(request, price) else { continue }
       let number = index + 1
       let because = reasons.isEmpty ? "it matches every job" : reasons.joined(separator: ", ")
       switch rule.action {
@@ -170,7 +171,7 @@ public struct Policy: Hashable, Sendable {
 
 extension Policy.Rule {
   /// What of the request the rule names, in words; nil if something does not match.
-  func matches(_ request: Policy.Request) -> [String]? {
+  func matches(_ request: Policy.Request, _ words: (Int64) -> String) -> [String]? {
     var reasons: [String] = []
     switch client {
     case nil: break
@@ -197,9 +198,9 @@ extension Policy.Rule {
     if let priceBelow {
       if let price = request.price {
         guard price < priceBelow else { return nil }
-        reasons.append("the \(price) offered are less than \(priceBelow)")
+        reasons.append("the \(words(price)) offered are less than \(words(priceBelow))")
       } else {
-        reasons.append("no price is offered, and \(priceBelow) wanted")
+        reasons.append("no price is offered, and \(words(priceBelow)) wanted")
       }
     }
     if let queueAbove {

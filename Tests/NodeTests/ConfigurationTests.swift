@@ -79,6 +79,22 @@ import Testing
       "{ prices: [{ prompt: \"-1\" }] }",
       "config.json5:1: 'prices.1.prompt' is refused: the amount is negative"
     ),
+    (
+      "{\n  prices: [\n    { prompt: '1' },\n    // prompt\n    { client: 'a', prompt: '9007199254.740992' },\n  ] }",
+      "config.json5:5: 'prices.2.prompt' is \"9007199254.740992\", wanted at most 9007199254.740991, the most that a receipt can say"
+    ),
+    (
+      "{ prices: [\n{ completion: '1' },\n{ minimum: '9223372036854.775807' }] }",
+      "config.json5:3: 'prices.2.minimum' is \"9223372036854.775807\", wanted at most 9007199254.740991, the most that a receipt can say"
+    ),
+    (
+      "{ policy: [\n{ price_below: '99999999999', action: 'ask' }] }",
+      "config.json5:2: 'policy.1.price_below' is \"99999999999\", wanted at most 9007199254.740991, the most that a receipt can say"
+    ),
+    (
+      "{ energy: {\n 'per_kwh': '99999999999' } }",
+      "config.json5:2: 'energy.per_kwh' is \"99999999999\", wanted at most 9007199254.740991, the most that a receipt can say"
+    ),
     ("{ prices: [{ prompt: 0.1 }] }", "config.json5:1: 'prices.1.prompt' is 0.1, wanted a text"),
     ("{ audits: { share: 2 } }", "config.json5:1: 'audits.share' is 2, wanted a number from 0.0 to 1.0"),
     ("[1]", "config.json5:1: found no object at the top, wanted { \"key\": value, ... }"),

@@ -2,6 +2,7 @@
 // Reading and errors are ConfigurationReader's. Leaves out what acts on it. Start at NodeConfiguration.
 import Accounting
 import Foundation
+import Receipts
 import Scheduling
 
 /// The settings of a node. `man hotpot-config` lists them; each key's name here is its name there.
@@ -232,18 +233,28 @@ public struct NodeConfiguration: Sendable, Equatable {
     try section.finish()
   }
 
+  /// The most that a line of the journal says, and so the most that may be asked.
+  static let largestAmount = Amount(micro: Receipts.Receipt.largestAmount)
+
   /// A text such as "0.25" or a number: money is read as text so that 0.1 is exactly 0.1.
   private static func amount(
     _ reader: inout ConfigurationReader, _ key: String
   ) throws(ConfigurationError) -> Amount? {
     guard let text = try reader.string(key) else { return nil }
+    let amount: Amount
     do throws(AccountingError) {
-      let amount = try Amount(parsing: text)
+      amount = try Amount(parsing: text)
       guard amount >= .zero else { throw .negative("the amount") }
-      return amount
     } catch {
       throw reader.problem(key, "is refused: \(error)", hint: "write amounts as texts, for example \"0.25\"")
     }
+    // A job that nobody could write a receipt for would be served for nothing.
+    guard amount <= Self.largestAmount else {
+      throw reader.problem(
+        key,
+        "is \"\(text.prefix(40))\", wanted at most \(Self.largestAmount), the most that a receipt can say")
+    }
+    return amount
   }
 
   private static func hours(_ reader: inout ConfigurationReader) throws(ConfigurationError) -> Accounting

@@ -108,21 +108,10 @@ struct ConfigurationReader {
   /// The name of a key as errors show it: `queue.jobs`.
   func name(_ key: String) -> String { (path + [key]).joined(separator: ".") }
 
-  /// The line on which the key most likely stands: the path's keys are looked for in order; of a key that is missing,
-  /// the line of what it is missing in.
-  private func line(of key: String) -> Int? {
-    var position = text.startIndex
-    var isFound = path.isEmpty
-    for part in path + [key] where Int(part) == nil {
-      guard let found = text.range(of: part, range: position..<text.endIndex) else { break }
-      position = found.lowerBound
-      isFound = true
-    }
-    return isFound ? text[..<position].reduce(1) { $1 == "\n" ? $0 + 1 : $0 } : nil
-  }
-
   func problem(_ key: String, _ words: String, hint: String? = nil) -> ConfigurationError {
-    ConfigurationError(file: file, line: line(of: key), problem: "'\(name(key))' \(words)", hint: hint)
+    ConfigurationError(
+      file: file, line: JSON5Syntax.line(of: path + [key], in: text), problem: "'\(name(key))' \(words)",
+      hint: hint)
   }
 
   private func mismatch(_ key: String, _ found: ConfigurationTree, wanted: String) -> ConfigurationError {

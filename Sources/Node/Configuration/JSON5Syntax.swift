@@ -2,6 +2,8 @@
 // Foundation reads the file and says only that it cannot; this walk finds the place. Leaves out values.
 // Start at JSON5Syntax.problem.
 
+import Foundation
+
 struct JSON5Syntax {
   struct Problem: Error {
     let line: Int
@@ -11,6 +13,9 @@ struct JSON5Syntax {
   private let scalars: [Unicode.Scalar]
   private var position = 0
   private var line = 1
+  /// Keys, and places in lists from 1, from the top to where the walk is.
+  private var path: [String] = []
+  private var lines: [[String]: Int] = [:]
 
   private init(_ text: String) { scalars = Array(text.unicodeScalars) }
 
@@ -23,6 +28,15 @@ struct JSON5Syntax {
       if let stray = walk.next { throw walk.found(stray, wanted: "the end of the file") }
       return nil
     } catch { return error }
+  }
+
+  /// The line on which the value at a path stands: keys, and places in lists from 1. Of what is not there, the line of what
+  /// it is missing in; nil where that is the whole file.
+  static func line(of path: [String], in text: String) -> Int? {
+    var walk = JSON5Syntax(text)
+    // A place that comes after what is no JSON5 is not found, and the reader has said so.
+    try? walk.value(depth: 0)
+    return (1...max(1, path.count)).reversed().lazy.compactMap { walk.lines[Array(path.prefix($0))] }.first
   }
 
   private var next: Unicode.Scalar? { position < scalars.count ? scalars[position] : nil }
@@ -79,14 +93,25 @@ struct JSON5Syntax {
 
   private mutating func list(_ depth: Int, close: Unicode.Scalar, hasKeys: Bool) throws(Problem) {
     advance()
+    var count = 0
     while true {
       try blanks()
       if next == close { return advance() }
+      count += 1
+      path.append("\(count)")
+      defer { path.removeLast() }
       if hasKeys {
+        let start = position
+        let line = line
         try key()
+        let name = String(String.UnicodeScalarView(scalars[start..<position]))
+        path[path.count - 1] = name.trimmingCharacters(in: ["\"", "'"])
+        lines[path] = line
         try blanks()
         guard next == ":" else { throw found(next, wanted: "':' after the key") }
         advance()
+      } else {
+        lines[path] = line
       }
       try value(depth: depth + 1)
       try blanks()

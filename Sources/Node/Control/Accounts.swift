@@ -152,7 +152,9 @@ public struct LimitChanges: Codable, Sendable, Equatable {
         limits.budget = budget == "none" ? nil : try Amount(parsing: budget)
         if let amount = limits.budget, amount < .zero { throw .negative("the budget") }
         // What a line of the journal holds exactly.
-        if let amount = limits.budget, amount.micro > 1 << 53 { throw .overflow("the budget") }
+        if let amount = limits.budget, amount > NodeConfiguration.largestAmount {
+          throw .overflow("the budget")
+        }
       } catch {
         throw AdministrationError("\(error)")
       }

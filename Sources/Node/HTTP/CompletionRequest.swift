@@ -219,6 +219,7 @@ struct CompletionRequest: Sendable {
         do throws(AccountingError) {
           let amount = try Amount(parsing: text)
           guard amount >= .zero else { throw .negative("the price") }
+          guard amount <= NodeConfiguration.largestAmount else { throw .overflow("the price") }
           offered = amount
         } catch {
           throw JSONFieldError(field: "hotpot.price", message: "'hotpot.price': \(error)")

@@ -31,6 +31,8 @@ struct JobEntry: Sendable {
   /// When it was taken on: by the policy at once, or by the operator.
   var admitted: Moment?
   var detail: String?
+  /// Who ended it early.
+  var canceller: Canceller?
   var priority: Int
   var started: Microseconds?
   var firstToken: Microseconds?
@@ -137,6 +139,9 @@ extension JobID {
     let digits = String(rawValue, radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
   }
+
+  /// The first 8 of them, as logs and screens show it.
+  var short: String { String(hex.prefix(8)) }
 
   /// From exactly 16 lower-case hexadecimal digits.
   public init?(hex: String) {

@@ -31,6 +31,9 @@ public struct Moment: Sendable, Equatable {
 
   /// Hour of the local day, 0 to 23.
   public var hour: Int { Int((localSeconds - Int64(day) * 86_400) / 3_600) }
+
+  /// Seconds until the local day ends, 1 to 86,400.
+  public var secondsLeft: Int { 86_400 - Int(localSeconds - Int64(day) * 86_400) }
 }
 
 /// Who acts: an operator's name as the log shows it.

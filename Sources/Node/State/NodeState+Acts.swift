@@ -130,6 +130,21 @@ extension NodeState {
     init(_ description: String) { self.description = description }
   }
 
+  /// Why an act was not done, with the ids that operators know.
+  static func words(_ error: ActError) -> String {
+    switch error {
+    case .noSuchJob(let id): return "job \(id.short) has ended"
+    case .wrongState(let id, let found, let wanted, let act):
+      let names = wanted.map(\.rawValue).joined(separator: " or ")
+      return "cannot \(act) job \(id.short): it is \(found.rawValue), not \(names)"
+    case .draining(let id): return "cannot approve job \(id.short): the node is draining"
+    case .priorityOutOfRange(let id, let found):
+      return "cannot give job \(id.short) priority \(found), wanted 0 to 9"
+    case .auditsRunApart(let id, let other):
+      return "cannot move job \(id.short) next to job \(other.short): audits run only when nothing else does"
+    }
+  }
+
   /// What was done, around what it was done to: `set 2 jobs to priority 6`.
   private struct Verb {
     let before: String
@@ -151,27 +166,26 @@ extension NodeState {
     _ effects: inout [NodeEffect],
     _ act: (inout Scheduler, JobID) throws(ActError) -> [Effect]
   ) -> CommandReply {
-    guard var queue = scheduler else { return .refused("there are no jobs: no model is loaded") }
+    guard scheduler != nil else { return .refused("there are no jobs: no model is loaded") }
     var done: [JobID] = []
     var problems: [String] = []
     for text in texts {
       switch resolve(text) {
       case .failure(let problem): problems.append(problem.description)
       case .success(let id):
+        if let entry = jobs[id], entry.state.hasEnded {
+          let detail = entry.detail.map { ", \($0)" } ?? ""
+          problems.append("job \(id.short) has ended: \(entry.state.rawValue)\(detail)")
+          continue
+        }
         do throws(ActError) {
-          let happened = try act(&queue, id)
-          scheduler = queue
+          // In place: a copy of the scheduler would copy every table that is then changed.
+          let happened = try scheduler?.perform(act, on: id) ?? []
           jobs[id]?.mark("\(verb()) by \(who.name)", at: now)
           follow(happened, at: now, &effects)
           done.append(id)
         } catch {
-          // As the operator named it, but no longer than screens show it.
-          let name = "job \(text.prefix(8))"
-          if let state = jobs[id]?.state, state.hasEnded {
-            problems.append("\(name) has ended: \(state.rawValue)")
-          } else {
-            problems.append("\(name): \(error)")
-          }
+          problems.append(Self.words(error))
         }
       }
     }
@@ -231,13 +245,21 @@ extension NodeState {
     _ kind: OperatorAct.Act, _ words: String, by who: Operator, at now: Moment, _ effects: inout [NodeEffect],
     _ act: (inout Scheduler) -> [Effect]
   ) -> CommandReply {
-    guard var queue = scheduler else { return .refused("no model is loaded") }
-    let happened = act(&queue)
-    scheduler = queue
+    guard let happened = scheduler?.perform(act) else { return .refused("no model is loaded") }
     follow(happened, at: now, &effects)
     note(.act, who: who.name, words, at: now, &effects)
     effects.append(.record(.operatorAct(OperatorAct(act: kind, who: who.name, target: "", reason: ""))))
     effects.append(.wakeEngine)
     return .done(words)
   }
+}
+
+extension Scheduler {
+  fileprivate mutating func perform(
+    _ act: (inout Scheduler, JobID) throws(ActError) -> [Effect], on id: JobID
+  ) throws(ActError) -> [Effect] {
+    try act(&self, id)
+  }
+
+  fileprivate mutating func perform(_ act: (inout Scheduler) -> [Effect]) -> [Effect] { act(&self) }
 }

@@ -29,6 +29,14 @@ extension NodeState {
     } catch {
       return refuse(.invalid("max_tokens", "the job's price cannot be told: \(error)"))
     }
+    // What no receipt can say is not sold.
+    guard worst <= NodeConfiguration.largestAmount else {
+      return refuse(
+        .invalid(
+          "max_tokens",
+          "the job may cost \(worst) \(configuration.currency), a receipt holds at most \(NodeConfiguration.largestAmount)"
+        ))
+    }
     if let refusal = limitRefusal(request, worst: worst, on: now.day) { return refuse(refusal) }
     if let refusal = voucherRefusal(request, worst: worst) { return refuse(refusal) }
 
@@ -98,7 +106,7 @@ extension NodeState {
     if request.origin == .audit { return nil }
     if isSpaceLow { return .unavailable("disk_full", "the node's disk is nearly full", retryAfter: 60) }
     if let overLimit {
-      return .unavailable("over_limit", "the node admits nothing now: \(overLimit)", retryAfter: 30)
+      return .unavailable("over_limit", "the node admits nothing now: \(overLimit.words)", retryAfter: 30)
     }
     if let auditFailure, configuration.audits.stopOnFailure {
       return .unavailable("audit_failed", "the node admits nothing: \(auditFailure)", retryAfter: nil)
@@ -141,13 +149,15 @@ extension NodeState {
         promptTokens: request.promptTokens, maxOutputTokens: request.outputLimit,
         price: request.offered?.micro,
         queued: scheduler?.queue(before: request.identity.isKnown ? .clients : .strangers) ?? 0,
-        hour: now.hour))
+        hour: now.hour)
+    ) { [currency = configuration.currency] in "\(Amount(micro: $0)) \(currency) a million" }
     if case .admit = decision.verdict, price != asked, let offered = request.offered,
       !policy.looksAtPrices(upTo: decision.rule)
     {
+      let currency = configuration.currency
       return (
         .ask,
-        "it offers \(offered) a million, this node asks \(asked.completion), and no rule is about offers"
+        "it offers \(offered) \(currency) a million, this node asks \(asked.completion), and no rule is about offers"
       )
     }
     return (decision.verdict, decision.why)
@@ -186,7 +196,9 @@ extension NodeState {
       return .invalid("messages", "\(refusal)", code: "context_length_exceeded")
     case .draining:
       return .unavailable("draining", "\(refusal)", retryAfter: nil)
-    case .duplicate, .invalid:
+    case .duplicate(let id):
+      return .invalid(nil, "job \(id.short) exists already")
+    case .invalid:
       return .invalid(nil, "\(refusal)")
     }
   }
@@ -337,6 +349,7 @@ extension NodeState {
       jobSeconds.add(Double(now.monotonic - (entry.admitted ?? entry.submitted).monotonic) / 1_000_000)
     case .rejected(let reason): entry.detail = reason
     case .cancelled(let who):
+      entry.canceller = who
       entry.detail = who == .client ? "by the client" : who == .operator ? "by the operator" : nil
     case .expired(let what):
       entry.detail = what == .approval ? "nobody decided in time" : "its time limit passed"
@@ -532,9 +545,8 @@ extension NodeState {
       let outcome: Outcome =
         switch entry.state {
         case .expired: .expired(.timeLimit)
-        case .cancelled where entry.detail == "by the operator": .cancelled(.operator)
         case .pending, .queued, .running, .held, .done, .rejected, .cancelled, .failed, .interrupted:
-          .cancelled(.client)
+          .cancelled(entry.canceller ?? .client)
         }
       effects.append(.answer(entry.id, answer(for: outcome, entry)))
     }

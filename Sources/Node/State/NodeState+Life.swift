@@ -1,31 +1,83 @@
 // NodeState+Life.swift: counters for somebody who comes back and asks what happened. Start at lifeCounts.
 import Accounting
 
+/// A limit of the configuration that is passed, and the words with its figure of now.
+struct OverLimit: Sendable, Equatable {
+  enum Kind: Sendable { case temperature, memory, disk }
+  let kind: Kind
+  let words: String
+}
+
+/// What the log says of limits: that one is passed, with its figure of then, and that none is any longer. Not how the figure
+/// moves, and of a figure that plays about its limit at most one alarm in a minute.
+struct LimitLog: Sendable {
+  enum Line: Sendable, Equatable {
+    case nothing
+    case begins(String)
+    case ends
+  }
+
+  static let quiet: Microseconds = 60_000_000
+  private var current: OverLimit.Kind?
+  /// The log has the beginning of the current one.
+  private var isTold = false
+  /// When the last end was told.
+  private var lastEnd: [OverLimit.Kind: Microseconds] = [:]
+
+  mutating func see(_ over: OverLimit?, at now: Microseconds) -> Line {
+    guard let over else {
+      guard let ended = current else { return .nothing }
+      current = nil
+      guard isTold else { return .nothing }
+      isTold = false
+      lastEnd[ended] = now
+      return .ends
+    }
+    if over.kind == current, isTold { return .nothing }
+    let wasTold = isTold
+    current = over.kind
+    // One alarm goes over into another: its end is told all the same.
+    isTold = wasTold || lastEnd[over.kind].map { now - $0 >= Self.quiet } ?? true
+    return isTold ? .begins(over.words) : .nothing
+  }
+}
+
+extension String {
+  /// What is left of words when their figures move: by this, two of them are the same alarm.
+  var withoutFigures: String {
+    String(String.UnicodeScalarView(unicodeScalars.filter { !("0"..."9").contains($0) && $0 != "." }))
+  }
+}
+
 /// Alarms since the start, each with its number; the newest only.
 struct AlarmHistory: Sendable {
   private(set) var count = 0
-  private var recent: [(number: Int, text: String)] = []
+  private var recent: [(number: Int, kind: String, text: String)] = []
   private var current: Set<String> = []
 
-  /// What is wrong now; what was not wrong a moment ago is new.
+  /// What is wrong now; what was not wrong a moment ago is new. One whose figure moves is the same.
   mutating func see(_ alarms: [String]) {
     if alarms.isEmpty && current.isEmpty { return }
-    for text in alarms where !current.contains(text) {
+    var kinds: Set<String> = []
+    for text in alarms {
+      let kind = text.withoutFigures
+      kinds.insert(kind)
+      guard !current.contains(kind) else { continue }
       count += 1
-      recent.append((count, text))
+      recent.append((count, kind, text))
     }
     if recent.count > 64 { recent.removeFirst(recent.count - 64) }
-    current = Set(alarms)
+    current = kinds
   }
 
-  /// Each text once, newest last, at most 8; what was wrong before and still is comes too.
+  /// Each once, newest last, at most 8; what was wrong before and still is comes too.
   func since(_ number: Int) -> [String] {
-    var texts: [String] = []
-    for entry in recent where entry.number > number || current.contains(entry.text) {
-      texts.removeAll { $0 == entry.text }
-      texts.append(entry.text)
+    var found: [(kind: String, text: String)] = []
+    for entry in recent where entry.number > number || current.contains(entry.kind) {
+      found.removeAll { $0.kind == entry.kind }
+      found.append((entry.kind, entry.text))
     }
-    return Array(texts.suffix(8))
+    return found.suffix(8).map(\.text)
   }
 }
 

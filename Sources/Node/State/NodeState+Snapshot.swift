@@ -78,7 +78,7 @@ extension NodeState {
     if isStopping { return "stopping" }
     if let journalFailure { return "read-only: \(journalFailure)" }
     guard let queue = scheduler, let reason = queue.whyIdle else { return nil }
-    if let overLimit { return overLimit }
+    if let overLimit { return overLimit.words }
     if isSpaceLow { return "disk nearly full" }
     if let auditFailure, configuration.audits.stopOnFailure { return auditFailure }
     return "\(reason)"
@@ -89,7 +89,7 @@ extension NodeState {
     if let auditFailure { found.append(auditFailure) }
     if let auditTrouble { found.append(auditTrouble) }
     if let journalFailure { found.append("journal read-only: \(journalFailure)") }
-    if let overLimit { found.append(overLimit) }
+    if let overLimit { found.append(overLimit.words) }
     if isSpaceLow { found.append("disk nearly full") }
     if let signingFailure { found.append("receipts unsigned: \(signingFailure)") }
     return found
@@ -212,7 +212,7 @@ extension NodeState {
     let unsettled = accounts.reduce(0) { $0 + $1.unsettled }
     let settled = ledger.clients.reduce(0) { $0 + ledger.account(of: $1).settled.micro }
     let perHour = earnedRate.rate(at: now.monotonic).map { MicroUnits(nearest: $0 * 3_600) }
-    let hoursLeft = Double(24 - now.hour)
+    let hoursLeft = Double(now.secondsLeft) / 3_600
     let cost = energyCost(on: day)
     let net = cost.map { today.amount.micro - $0 }
     let tokens = today.promptTokens + today.completionTokens

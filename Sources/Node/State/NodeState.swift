@@ -46,7 +46,8 @@ public struct NodeState: Sendable {
 
   var journalFailure: String?
   var signingFailure: String?
-  var overLimit: String?
+  var overLimit: OverLimit?
+  var limitLog = LimitLog()
   var isSpaceLow = false
   var auditFailure: String?
   /// Why audits cannot be run; nil once one ran.
@@ -155,12 +156,14 @@ public struct NodeState: Sendable {
         }
       }
     case .checkpointSigned(let size, let time):
+      if signingFailure != nil { note(.info, "receipts are signed again", at: now, &effects) }
       signingFailure = nil
       receipts.sign(below: size, at: time)
       ledger.markSigned(below: size)
     case .signingFailed(let reason):
-      if signingFailure != reason {
-        signingFailure = reason
+      let isKnown = signingFailure.map { $0.withoutFigures == reason.withoutFigures } ?? false
+      signingFailure = reason
+      if !isKnown {
         note(.warning, "receipts stay unsigned: \(reason)", at: now, &effects)
       }
     case .witnessed(let size): receipts.witness(below: size)
@@ -251,16 +254,17 @@ public struct NodeState: Sendable {
   ) {
     compute = sample
     take(Energy(joules: joules), at: now, &effects)
-    let reason = exceeded(sample)
-    if reason != overLimit {
-      if let reason {
-        note(.warning, "nothing is admitted: \(reason)", at: now, &effects)
-      } else {
-        note(.info, "admitting again: under the limits", at: now, &effects)
-      }
-      overLimit = reason
-    }
+    follow(exceeded(sample), at: now, &effects)
     sampleHistory(at: now)
+  }
+
+  private mutating func follow(_ over: OverLimit?, at now: Moment, _ effects: inout [NodeEffect]) {
+    overLimit = over
+    switch limitLog.see(over, at: now.monotonic) {
+    case .nothing: break
+    case .begins(let words): note(.warning, "nothing is admitted: \(words)", at: now, &effects)
+    case .ends: note(.info, "admitting again: under the limits", at: now, &effects)
+    }
   }
 
   /// At once: no more requests, and what the client has here ends; work that was done is receipted and owed.
@@ -276,21 +280,25 @@ public struct NodeState: Sendable {
   }
 
   /// The limit of the configuration that a sample is over, in words.
-  private func exceeded(_ sample: ComputeSnapshot) -> String? {
+  private func exceeded(_ sample: ComputeSnapshot) -> OverLimit? {
     let limits = configuration.limits
     if let limit = limits.temperature {
       let hottest = ([sample.cpuTemperature] + (sample.gpus.current ?? []).map(\.temperature)).compactMap(
         \.current
       ).max()
-      if let hottest, hottest > limit { return "over temperature, \(Int(hottest)) °C of \(Int(limit))" }
+      if let hottest, hottest > limit {
+        return OverLimit(kind: .temperature, words: "over temperature, \(Int(hottest)) °C of \(Int(limit))")
+      }
     }
     if let limit = limits.memoryAvailable, let used = sample.memoryUsed.current,
       let total = sample.memoryTotal.current, total - used < limit
     {
-      return "out of memory, \((total - used) >> 20) MiB available of \(limit >> 20) wanted"
+      return OverLimit(
+        kind: .memory, words: "out of memory, \((total - used) >> 20) MiB available of \(limit >> 20) wanted")
     }
     if let limit = limits.diskFree, let free = sample.diskFree.current, free < limit {
-      return "disk nearly full, \(free >> 20) MiB free of \(limit >> 20) wanted"
+      return OverLimit(
+        kind: .disk, words: "disk nearly full, \(free >> 20) MiB free of \(limit >> 20) wanted")
     }
     return nil
   }
@@ -305,9 +313,13 @@ public struct NodeState: Sendable {
       auditTrouble = nil
       return
     case .notRun(let reason):
-      // The alarm stands until an audit runs; each receipt says its own reason.
-      auditTrouble = "audits do not run: \(reason)"
-      note(.error, "the audit of receipt \(receipt) failed to run: \(reason)", at: now, &effects)
+      // The alarm stands until an audit runs; each receipt says its own reason, and the log says it once.
+      let words = "audits do not run: \(reason)"
+      let isKnown = auditTrouble.map { $0.withoutFigures == words.withoutFigures } ?? false
+      auditTrouble = words
+      if !isKnown {
+        note(.error, "the audit of receipt \(receipt) failed to run: \(reason)", at: now, &effects)
+      }
       if let row = receipts.row(receipt) {
         effects.append(
           .record(.audit(Audit(receipt: Int(clamping: row.index), outcome: .notRun))))
@@ -327,6 +339,9 @@ public struct NodeState: Sendable {
     _ client: String, _ amount: Amount, _ reference: String, by who: Operator, at now: Moment,
     _ effects: inout [NodeEffect]
   ) -> CommandReply {
+    guard amount.micro.magnitude <= NodeConfiguration.largestAmount.micro.magnitude else {
+      return .refused("a payment of \(amount) is more than a line of the journal holds")
+    }
     do throws(AccountingError) {
       try ledger.apply(.settled(client: client, amount: amount, reference: reference, day: now.day))
     } catch {
@@ -338,7 +353,9 @@ public struct NodeState: Sendable {
           Settlement(
             client: client, amount: amount.micro, currency: configuration.currency, reference: reference,
             day: now.day))))
-    note(.act, who: who.name, "settled \(amount) with \(client), reference \(reference)", at: now, &effects)
+    note(
+      .act, who: who.name,
+      "settled \(amount) \(configuration.currency) with \(client), reference \(reference)", at: now, &effects)
     return .done("settled \(amount) \(configuration.currency) with \(client)")
   }
 
@@ -350,7 +367,7 @@ public struct NodeState: Sendable {
     guard clients.entry(named: client) != nil || ledger.clients.contains(client) else {
       return .refused("there is no client '\(client.prefix(80))'")
     }
-    guard amount != .zero, amount.micro.magnitude < 1 << 53 else {
+    guard amount != .zero, amount.micro.magnitude <= NodeConfiguration.largestAmount.micro.magnitude else {
       return .refused("a correction of \(amount) is nothing, or more than a line of the journal holds")
     }
     do throws(AccountingError) {
@@ -361,7 +378,9 @@ public struct NodeState: Sendable {
     effects.append(
       .record(
         .correction(Correction(client: client, amount: amount.micro, reason: reason, day: now.day))))
-    note(.act, who: who.name, "corrected what \(client) owes by \(amount): \(reason)", at: now, &effects)
+    note(
+      .act, who: who.name, "corrected what \(client) owes by \(amount) \(configuration.currency): \(reason)",
+      at: now, &effects)
     return .done("\(client) owes \(ledger.account(of: client).unsettled) \(configuration.currency) now")
   }
 }
