@@ -15,6 +15,8 @@ public final class LineServer: Sendable {
     public var accepts: @Sendable (PeerCredentials) -> Bool = { _ in false }
     /// Over it the peer is closed.
     public var maximumConnections = 64
+    /// What a peer is told for whom there is no room, or no descriptor: a line, without its LF; empty says nothing.
+    public var refusal: [UInt8] = []
     /// Without the LF; a longer line closes its peer.
     public var lineBytes = 1 << 20
     /// What may wait for a slow peer; over it the peer is closed.
@@ -130,8 +132,8 @@ final class LineService: Service {
     self.callbacks = callbacks
   }
 
-  /// A line peer over the limit is closed without a word: what a word would mean is not ours to say.
-  var refusal: [UInt8] { [] }
+  /// What the word means is the configuration's to say.
+  var refusal: [UInt8] { configuration.refusal.isEmpty ? [] : configuration.refusal + [0x0A] }
 
   func connect(_ seat: Connection.Seat) -> Connection? {
     guard case .local(let credentials) = seat.peer,

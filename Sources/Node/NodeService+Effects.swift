@@ -64,7 +64,7 @@ extension NodeService {
     switch error {
     case .refused: note(.error, "\(error)")
     case .closed: break
-    case .locked, .file, .readOnly, .stopped, .noReceipt: send(.journalFailed("\(error)"))
+    case .locked, .file, .unsafe, .readOnly, .stopped, .noReceipt: send(.journalFailed("\(error)"))
     }
   }
 

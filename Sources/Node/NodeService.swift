@@ -67,7 +67,29 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
     case .journal(let error): error.hint
     case .currency(let found, let books):
       "set 'currency' to '\(books)', or keep books in '\(found)' in another '--state'"
-    case .listen: "another program may use the address; 'http.listen' in the config or --listen chooses one"
+    case .listen(let error): Self.hint(error)
+    }
+  }
+
+  private static func hint(_ error: ServerError) -> String? {
+    switch error {
+    case .addressInUse(let address) where address.hasPrefix("/"):
+      "another program serves that socket; 'hotpot attach' shows a node that does"
+    case .addressInUse:
+      "another program may use the address: 'ss -ltnp' shows which; 'http.listen' in the config or --listen chooses another"
+    case .addressInvalid:
+      "'ip address' shows the addresses of this machine; 127.0.0.1 is always one, 0.0.0.0 stands for all"
+    case .pathTooLong(let path, _) where path.hasSuffix("/control.sock"):
+      "name a shorter directory: with --state DIR, or with TMPDIR for a demo"
+    case .pathTooLong: "name a shorter path in the config"
+    case .notASocket: "move it away, or name another path in the config"
+    case .system(let call, EACCES) where call.hasSuffix("'"):
+      "its directory must be one that this user may write"
+    case .system(_, EACCES): "ports below 1024 are root's: choose a higher one with --listen or 'http.listen'"
+    case .system(_, EMFILE), .system(_, ENFILE):
+      "'ulimit -n' is too low, or the machine has no descriptors left"
+    case .system(let call, ENOENT) where call.hasSuffix("'"): "make its directory first"
+    case .system, .noServer, .connectionClosed, .timedOut, .lineTooLong: nil
     }
   }
 }
@@ -121,6 +143,10 @@ public final class NodeService: Sendable {
     let notices = Notices()
     do throws(JournalError) {
       lock = try StateLock(state: options.stateDirectory)
+      // A node that does not lock the directory may serve it: one of an earlier release, or over a network file system.
+      if Self.isServed(options.stateDirectory) {
+        throw .locked(path: options.stateDirectory + "/control.sock", process: 0)
+      }
       let opened = try Journal.open(state: options.stateDirectory, time: now.wall) { notices.forward($0) }
       journal = opened.journal
       damage = opened.opening.damage
@@ -158,6 +184,17 @@ public final class NodeService: Sendable {
     notices.connect(self)
     for problem in problems { note(.error, problem) }
     if let recovered = opened(opening: damage) { note(.error, recovered) }
+  }
+
+  /// Whether somebody answers on the control socket.
+  private static func isServed(_ state: String) -> Bool {
+    do throws(ServerError) {
+      _ = try LineClient(path: state + "/control.sock", timeout: .seconds(1))
+      return true
+    } catch {
+      // Whatever else is wrong with the place is said when the node binds it.
+      return false
+    }
   }
 
   private func opened(opening damage: Damage?) -> String? { damage.map { "the journal is damaged: \($0)" } }
@@ -209,15 +246,11 @@ public final class NodeService: Sendable {
   // MARK: start and stop
 
   /// Begins to serve: sockets first, then the model, in the background.
+  ///
+  /// Nothing is written to the journal before the sockets are bound: a node that cannot serve leaves no trace in it.
   public func start() throws(NodeStartError) {
-    startNotary()
+    makeNotary()
     if let damage { send(.journalFailed("\(damage)")) }
-    record([
-      .nodeStarted(
-        NodeStarted(
-          version: options.version, key: parts.withLock { $0.notary?.key.fingerprint } ?? "",
-          numerics: "N1", currency: options.configuration.currency))
-    ])
     // Who asks for one of them before the model is there is told to come again.
     for job in journal.read({ $0.openJobs }) where job.isSpooled {
       asynchronous.begin(JobID(job.job), client: job.client, at: Self.now().monotonic)
@@ -232,6 +265,13 @@ public final class NodeService: Sendable {
     } catch {
       throw .listen(error)
     }
+    record([
+      .nodeStarted(
+        NodeStarted(
+          version: options.version, key: parts.withLock { $0.notary?.key.fingerprint } ?? "",
+          numerics: "N1", currency: options.configuration.currency))
+    ])
+    notary?.start()
     let timer = NodeTimer { [weak self] in self?.beat() }
     let watch = MachineWatch(
       stateDirectory: options.stateDirectory, network: { [weak self] in self?.traffic }
@@ -247,7 +287,8 @@ public final class NodeService: Sendable {
     loadModel(named: options.configuration.model)
   }
 
-  private func startNotary() {
+  /// The key, made if there is none, and who signs with it; it signs nothing yet.
+  func makeNotary() {
     let keyPath = options.stateDirectory + "/key"
     let keygen = SSHKeygen()
     do throws(SignatureError) {
@@ -258,7 +299,6 @@ public final class NodeService: Sendable {
       ) { [weak self] in self?.hear($0) }
       parts.withLock { $0.notary = notary }
       state.withLock { $0.receipts.keyFingerprint = key.fingerprint }
-      notary.start()
     } catch {
       send(.signingFailed("\(error)"))
     }
@@ -275,7 +315,10 @@ public final class NodeService: Sendable {
         let file = try options.findModel(name)
         serving = try Serving.load(file, configuration: options.configuration)
       } catch {
-        send(.noModel("\(error)\(error.hint.map { "; \($0)" } ?? "")"))
+        let words = "\(error)\(error.hint.map { "; \($0)" } ?? "")"
+        // Serving goes on without it, so this must be seen where nobody looks at the state.
+        note(.error, "no model is loaded: \(words)")
+        send(.noModel(words))
         return
       }
       for warning in serving.tokenizer.warnings + serving.chatWarnings { note(.warning, warning) }

@@ -8,6 +8,9 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Another node holds the state directory (exit 75). The process id is 0 when it did not say.
   case locked(path: String, process: Int32)
   case file(FileError)
+  /// The state directory, or a file in it, is another user's or may be written by others: what is in it is not to be
+  /// trusted (exit 77). `mend` is what changes that.
+  case unsafe(path: String, why: String, mend: String)
   /// A record does not fit a line; nothing was written, the journal goes on.
   case refused(LineError)
   /// The journal was opened read-only because of damage.
@@ -23,6 +26,7 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
     case .locked(let path, let process):
       "the state directory is in use by \(process > 0 ? "process \(process)" : "another node") ('\(path)' is locked)"
     case .file(let error): "journal: \(error)"
+    case .unsafe(let path, let why, _): "the state directory cannot be trusted: '\(path)' \(why)"
     case .refused(let error): "journal: record refused: \(error)"
     case .readOnly(let damage): "read-only: \(damage)"
     case .stopped(let error): "the journal stopped after a failed call: \(error)"
@@ -37,6 +41,7 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
     case .stopped: "check the disk, then start the node again: nothing that was acknowledged is lost"
     case .readOnly:
       "keep a copy of the state directory; 'hotpot receipts repair' shows what is damaged and what can be done"
+    case .unsafe(_, _, let mend): mend
     case .file, .refused, .closed, .noReceipt: nil
     }
   }

@@ -133,6 +133,7 @@ public struct NodeConfiguration: Sendable, Equatable {
       self.name = name
     }
     model = try root.string("model")
+    if model?.isEmpty == true { throw root.problem("model", "is empty, wanted a file or a model's name") }
     threads = try root.integer("threads", 1...1024)
     if let profile = try root.choice("profile", Profile.self) { self.profile = profile }
     kvTokens = try root.integer("kv_tokens", 256...(1 << 24))
@@ -162,7 +163,7 @@ public struct NodeConfiguration: Sendable, Equatable {
   }
 
   private mutating func readControl(_ section: inout ConfigurationReader) throws(ConfigurationError) {
-    control.socket = try section.string("socket")
+    control.socket = try Self.path(&section, "socket")
     control.operators = try Self.entries(&section, "operators")
     control.viewers = try Self.entries(&section, "viewers")
     try section.finish()
@@ -184,9 +185,38 @@ public struct NodeConfiguration: Sendable, Equatable {
     return entries
   }
 
+  /// The path of a socket that the node makes: whole, as it is not said from which directory a node starts.
+  private static func path(
+    _ section: inout ConfigurationReader, _ key: String
+  ) throws(ConfigurationError) -> String? {
+    guard let path = try section.string(key) else { return nil }
+    guard path.hasPrefix("/"), !path.hasSuffix("/") else {
+      throw section.problem(
+        key, "is '\(path.prefix(80))', wanted a file's path from '/' on, such as \"/run/hotpot/control.sock\""
+      )
+    }
+    guard path.utf8.count <= longestSocketPath else {
+      throw section.problem(
+        key, "has \(path.utf8.count) bytes, at most \(longestSocketPath) fit into a socket's path",
+        hint: "name a shorter one")
+    }
+    return path
+  }
+
+  /// Bytes of a Unix socket's path. Source: unix(7), sun_path without its NUL.
+  public static let longestSocketPath = 107
+
   private mutating func readHTTP(_ section: inout ConfigurationReader) throws(ConfigurationError) {
-    if let listen = try section.string("listen") { http.listen = listen == "none" ? nil : listen }
-    http.socket = try section.string("socket")
+    if let listen = try section.string("listen") {
+      http.listen = listen == "none" ? nil : listen
+      if listen != "none" {
+        do throws(ListenProblem) { _ = try HTTP.address(listen) } catch {
+          throw section.problem(
+            "listen", "is refused: \(error)", hint: "write an address and a port, such as \"127.0.0.1:8114\"")
+        }
+      }
+    }
+    http.socket = try Self.path(&section, "socket")
     http.hosts = try section.strings("hosts") ?? []
     http.connections = try section.integer("connections", 8...100_000) ?? http.connections
     http.bodyLimit = try section.integer("body_limit", 1024...(64 << 20)) ?? http.bodyLimit

@@ -37,6 +37,9 @@ final class ControlServer: Sendable {
     // A submitted job's body comes in one line.
     settings.lineBytes = node.options.configuration.http.bodyLimit * 2
     settings.bufferBytes = 16 << 20
+    // Without a word its client could not tell this from being a stranger.
+    settings.refusal = ControlProtocol.line(
+      ControlReply.refused(tag: 0, reason: "the node has no room for one more connection; try again"))
     return try LineServer(
       settings,
       LineServer.Callbacks(

@@ -42,12 +42,9 @@ extension NodeService {
 
   /// `127.0.0.1:8114`, `[::1]:8114` or `8114`.
   static func split(_ listen: String) throws(ServerError) -> (host: String, port: UInt16) {
-    let parts = listen.split(separator: ":", omittingEmptySubsequences: false)
-    guard let port = parts.last.flatMap({ UInt16($0) }) else { throw .addressInvalid(listen) }
-    let host = parts.dropLast().joined(separator: ":")
-    if host.isEmpty { return ("127.0.0.1", port) }
-    if host.hasPrefix("["), host.hasSuffix("]") { return (String(host.dropFirst().dropLast()), port) }
-    return (host, port)
+    do throws(ListenProblem) { return try NodeConfiguration.HTTP.address(listen) } catch {
+      throw .addressInvalid(listen)
+    }
   }
 
   private enum Route: Equatable {

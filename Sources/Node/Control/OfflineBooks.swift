@@ -1,0 +1,69 @@
+// OfflineBooks.swift: clients and books of a state directory that no node uses: the same acts, with the same records in
+// the same journal, under the same lock. Leaves out all that wants an engine or a socket. Start at init and answer.
+import Foundation
+import Receipts
+
+/// A node that serves nobody. Made for one command, and closed after it.
+public final class OfflineBooks: Sendable {
+  private let node: NodeService
+
+  /// Takes the state directory's lock and opens its journal, which begins with the first record.
+  /// - Throws: as a node's start does; a damaged journal is opened by no command.
+  public init(_ options: NodeOptions) throws(NodeStartError) {
+    node = try NodeService(options)
+    if let damage = node.damage { throw .journal(.readOnly(damage)) }
+  }
+
+  /// Ends the use of the journal; the lock goes with this value.
+  public func close() { node.journal.close() }
+
+  public func snapshot() -> NodeSnapshot { node.snapshot() }
+
+  /// What a node would answer its owner.
+  public func answer(_ request: ControlRequest, by name: String) -> ControlReply {
+    let who = Operator(name)
+    func reply<Value>(
+      _ tag: UInt64, _ result: Result<Value, AdministrationError>, _ words: (Value) -> ControlReply
+    ) -> ControlReply {
+      switch result {
+      case .success(let value): words(value)
+      case .failure(let error): .refused(tag: tag, reason: error.description)
+      }
+    }
+    func done(_ tag: UInt64) -> (String) -> ControlReply { { .done(tag: tag, words: $0) } }
+    switch request {
+    case .clients(let tag): return .clients(tag: tag, node.clientRows())
+    case .addClient(let tag, let name):
+      return reply(tag, node.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
+    case .revokeClient(let tag, let name):
+      return reply(tag, node.revokeClient(name, by: who)) { .done(tag: tag, words: "revoked \(name)") }
+    case .limitClient(let tag, let name, let budget):
+      return reply(tag, node.limitClient(name, budget: budget, by: who), done(tag))
+    case .setLimits(let tag, let name, let changes):
+      return reply(tag, node.setLimits(name, changes, by: who), done(tag))
+    case .setKey(let tag, let name, let key): return reply(tag, node.setKey(name, key, by: who), done(tag))
+    case .settle(let tag, let client, let amount, let reference):
+      return reply(tag, node.settle(client, amount, reference, by: who), done(tag))
+    case .correct(let tag, let client, let amount, let reason):
+      return reply(tag, node.correct(client, amount, reason, by: who), done(tag))
+    case .earnings(let tag, let since):
+      return reply(tag, node.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
+    case .statement(let tag, let client, let since, let until, let form):
+      node.makeNotary()
+      return reply(tag, node.statement(of: client, since: since, until: until, form: form, by: who)) {
+        .statement(tag: tag, text: $0.text, signature: $0.signature)
+      }
+    case .voucher(let tag, let client, let text, let signature):
+      node.makeNotary()
+      return reply(tag, node.takeVoucher(text, signature: signature, from: client)) {
+        .done(tag: tag, words: "\($0.client) promised \($0.amount) \($0.currency) in all")
+      }
+    case .exportVoucher(let tag, let client):
+      return reply(tag, node.voucherProof(of: client)) {
+        .voucher(tag: tag, text: $0.text, signature: $0.signature, key: $0.key)
+      }
+    case let other:
+      return .refused(tag: other.tag, reason: "that wants a node that runs; 'hotpot serve' starts one")
+    }
+  }
+}
