@@ -52,6 +52,11 @@ struct Arguments: Sendable {
         operands.append(word)
       }
     }
+    // Nothing is ever taken for what was meant: an unset variable of a script gives `--state ""`.
+    for option in options where option.value != nil && !option.mayBeEmpty && values[option.name] == "" {
+      throw Failure(
+        .usage, "option '--\(option.name)' wants a value, found an empty one", hint: Self.help(command.name))
+    }
   }
 
   private static func help(_ command: String) -> String { "'hotpot \(command) --help' lists the options" }

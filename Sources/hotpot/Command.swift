@@ -21,11 +21,16 @@ struct Option: Sendable {
   /// What stands for the value in the help; nil for a switch.
   var value: String?
   let help: String
+  /// Whether an empty value means something: a text may be empty; a name, a path and a number may not.
+  let mayBeEmpty: Bool
 
-  init(_ name: String, letter: Character? = nil, value: String? = nil, _ help: String) {
+  init(
+    _ name: String, letter: Character? = nil, value: String? = nil, mayBeEmpty: Bool = false, _ help: String
+  ) {
     self.name = name
     self.letter = letter
     self.value = value
+    self.mayBeEmpty = mayBeEmpty
     self.help = help
   }
 

@@ -146,39 +146,12 @@ enum Console {
   }
 
   /// All of standard input, or of a file, up to `limit` bytes.
-  static func read(_ path: String, limit: Int) throws -> [UInt8] {
-    let shown = path == "-" ? "standard input" : "'\(path)'"
-    let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      let code: ExitCode = errno == EACCES ? .noPermission : .noInput
-      throw Failure(code, "cannot read \(shown): \(String(cString: strerror(errno)))")
-    }
-    defer { if path != "-" { close(descriptor) } }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 1 << 16)
-    while true {
-      let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count >= 0 else {
-        throw Failure(.inputOutput, "cannot read \(shown): \(String(cString: strerror(errno)))")
-      }
-      if count == 0 { return bytes }
-      bytes += chunk[..<count]
-      guard bytes.count <= limit else {
-        throw Failure(.badData, "\(shown) is larger than \(limit) bytes")
-      }
-    }
-  }
+  static func read(_ path: String, limit: Int) throws -> [UInt8] { try UserFile.read(path, limit: limit) }
 
   /// What to do about bytes that are no text.
   static let encodingHint = "convert it, for example with 'iconv -f ISO-8859-1 -t UTF-8'"
 
   static func readText(_ path: String, limit: Int = 1 << 24) throws -> String {
-    let bytes = try read(path, limit: limit)
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw Failure(
-        .badData, "\(path == "-" ? "standard input" : "'\(path)'") is not UTF-8 text", hint: encodingHint)
-    }
-    return text
+    try UserFile.readText(path, limit: limit)
   }
 }

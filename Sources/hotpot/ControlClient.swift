@@ -13,6 +13,15 @@ final class ControlClient {
     try self.init(state: NodeSetup.controlDirectory(arguments))
   }
 
+  /// Nil where no node runs.
+  static func ifServed(state: String) throws -> ControlClient? {
+    do {
+      return try ControlClient(state: state)
+    } catch let failure as Failure where failure.isNoNode {
+      return nil
+    }
+  }
+
   /// - peer: for whom this connection is, where sshd runs this program in somebody's place
   init(state: String, for peer: SSHPeer? = nil) throws {
     let path = state + "/control.sock"
@@ -21,14 +30,22 @@ final class ControlClient {
     } catch {
       switch error {
       case .noServer:
-        throw Failure(
+        var failure = Failure(
           .unavailable, "no node runs on '\(state)'",
           hint: "'hotpot serve' starts one, '--state DIR' names another")
+        failure.isNoNode = true
+        throw failure
       case .system(_, EACCES):
         throw Failure(
           .noPermission, "the node on '\(state)' is another user's",
           hint: "its owner lets others in with 'control' in the configuration; see hotpot-config(5)")
-      case .system, .addressInUse, .addressInvalid, .pathTooLong, .notASocket, .connectionClosed, .timedOut,
+      case .system(_, ENOTDIR): throw Failure(.noInput, "'\(state)' is not a directory")
+      case .pathTooLong(let path, let limit): throw NodeSetup.tooLong(path, limit)
+      case .system(_, let number) where number == EMFILE || number == ENFILE:
+        throw Failure(
+          .unavailable, "no more files can be opened here: \(String(cString: strerror(number)))",
+          hint: "'ulimit -n' shows how many this process may have")
+      case .system, .addressInUse, .addressInvalid, .notASocket, .connectionClosed, .timedOut,
         .lineTooLong:
         throw error
       }
@@ -49,6 +66,12 @@ final class ControlClient {
           hint: "use the same release of hotpot here and there")
       }
     } catch let error as ServerError where error == .connectionClosed {
+      // Its owner and root are let in, so there is another reason.
+      if geteuid() == 0 || (try? line.serverUser()) == geteuid() {
+        throw Failure(
+          .unavailable, "the node on '\(state)' closed the connection without a word",
+          hint: "it may be ending, or have no file descriptors left: its log says so")
+      }
       // The kernel knows who asks; the node says nothing to strangers.
       throw Failure(
         .noPermission, "the node on '\(state)' does not let you in",

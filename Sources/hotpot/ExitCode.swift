@@ -21,6 +21,8 @@ struct Failure: Error {
   var code: ExitCode
   var message: String
   var hint: String?
+  /// No node runs there: some commands can do without one.
+  var isNoNode = false
 
   init(_ code: ExitCode, _ message: String, hint: String? = nil) {
     self.code = code

@@ -1,11 +1,13 @@
 // Failure+Describing.swift: the errors of the rooms as exit codes and words. A room's error that is not named here
 // ends as an internal error, with its own description.
 
+import Dashboard
 import Foundation
 import Inference
 import Intake
 import Node
 import Receipts
+import Terminal
 
 extension Failure {
   init(describing error: any Error) {
@@ -26,7 +28,10 @@ extension Failure {
       let code: ExitCode =
         switch error {
         case .inUse: .tryAgain
-        case .journal: .inputOutput
+        case .journal(let problem): Self.code(problem)
+        case .listen(.system(_, EACCES)), .listen(.system(_, EPERM)), .listen(.system(_, EROFS)):
+          .noPermission
+        case .listen(.addressInvalid), .listen(.pathTooLong): .usage
         case .listen: .unavailable
         case .currency: .badData
         }
@@ -37,16 +42,47 @@ extension Failure {
     case let error as LineError: self.init(.badData, "\(error)")
     case let error as ServingError: self.init(.badData, error.description, hint: error.hint)
     case let error as ServerError: self.init(.unavailable, "\(error)")
+    case let error as JournalError: self.init(Self.code(error), "\(error)", hint: error.hint)
+    case let error as FileError: self.init(UserFile.code(of: error.code), "\(error)")
+    case let error as NotaryError: self.init(.failed, "\(error)")
+    case let error as TraceError: self.init(.badData, "\(error)")
+    case let error as ThemeError:
+      self.init(.badData, "theme line \(error.line): found \(error.found), wanted \(error.wanted)")
+    case let error as KeyMap.FileError: self.init(.badData, "\(error)")
+    case let error as CocoaError: self.init(foundation: error)
+    case let error as POSIXError:
+      self.init(UserFile.code(of: error.code.rawValue), String(cString: strerror(error.code.rawValue)))
     case is CancellationError: self.init(.interrupted, "cancelled")
     default: self.init(.internalError, "\(error)")
     }
   }
 
+  private static func code(_ error: JournalError) -> ExitCode {
+    switch error {
+    case .locked: .tryAgain
+    case .file(let problem), .stopped(let problem): UserFile.code(of: problem.code)
+    case .unsafe: .noPermission
+    case .readOnly, .refused: .badData
+    case .noReceipt: .noInput
+    case .closed: .inputOutput
+    }
+  }
+
+  /// Foundation says what it did in words of its own; the system call's are the ones that people know.
+  private init(foundation error: CocoaError) {
+    let number =
+      (error.underlying as? POSIXError)?.code.rawValue
+      ?? ((error.underlying as NSError?)?.code).map(Int32.init)
+    let words = number.map { String(cString: strerror($0)) } ?? error.localizedDescription
+    let path = error.filePath ?? error.url?.path
+    self.init(
+      number.map(UserFile.code) ?? .inputOutput, path.map { "'\($0)': \(words)" } ?? words)
+  }
+
   private init(gguf error: GGUFError) {
     var code = ExitCode.badData
-    if case .system(_, let number, _) = error.problem {
-      code = number == ENOENT ? .noInput : number == EACCES ? .noPermission : .inputOutput
-    }
+    if case .system(_, let number, _) = error.problem { code = UserFile.code(of: number) }
+    if error.problem == .isDirectory { code = .noInput }
     self.init(code, "\(error)", hint: error.hint)
   }
 
@@ -82,7 +118,7 @@ extension Failure {
       case .noPython, .pythonFailed, .network, .status, .endedEarly, .insecureRedirect: .unavailable
       case .noSpace: .inputOutput
       case .packageLacksModel, .partOfSplit, .wrongDigest, .wrongSize, .notAModel: .badData
-      case .system(_, _, let number): number == EACCES ? .noPermission : .inputOutput
+      case .system(_, _, let number): number == ENOENT ? .inputOutput : UserFile.code(of: number)
       case .cancelled: .interrupted
       }
     self.init(code, "\(error)", hint: error.hint)

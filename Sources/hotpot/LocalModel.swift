@@ -34,7 +34,7 @@ struct LocalModel: Sendable {
     Option("frequency-penalty", value: "P", "from -2 to 2 (default 0)"),
     Option("stop", value: "TEXT", "end the answer where this text appears"),
     Option("context", value: "N", "tokens of room for prompt and answer (default: what is needed)"),
-    Option("system", value: "TEXT", "what the model is told about its part"),
+    Option("system", value: "TEXT", mayBeEmpty: true, "what the model is told about its part"),
     Option("template", value: "FILE", "another chat template than the model's own"),
   ]
 

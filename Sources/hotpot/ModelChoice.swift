@@ -31,22 +31,38 @@ enum ModelChoice {
   /// A file's name without `.gguf`: what the model is called on screens and in receipts.
   static func name(ofFile path: String) -> String {
     let file = (path as NSString).lastPathComponent
-    return file.hasSuffix(".gguf") ? String(file.dropLast(5)) : file
+    return ModelName.withoutSuffix(file)
   }
 
   /// No model is on this machine at all.
   static let noModel = Failure(
     .noInput, "there is no model on this machine", hint: "'hotpot models pull smollm2' fetches one (98 MB)")
 
-  private static func path(named name: String, _ store: ModelStore) throws -> String {
+  private static func path(named text: String, _ store: ModelStore) throws -> String {
+    let name = try UserFile.path(text)
     var status = stat()
-    let isFile = stat(name, &status) == 0 && status.st_mode & S_IFMT != S_IFDIR
-    if name.contains("/") || name.hasSuffix(".gguf") || isFile {
-      if isFile { return name }
-      if let found = store.models(named: name).first { return found.path }
-      throw Failure(.noInput, "model '\(name)': \(String(cString: strerror(ENOENT)))", hint: listHint)
-    }
+    let number = stat(name, &status) == 0 ? 0 : errno
+    let isDirectory = number == 0 && status.st_mode & S_IFMT == S_IFDIR
+    if number == 0, !isDirectory { return name }
     if let found = store.models(named: name).first { return found.path }
+    let looksLikePath =
+      name.contains("/") || name.lowercased().hasSuffix(".gguf") || name == "." || name == ".."
+    if isDirectory, looksLikePath || ModelCatalog.model(named: name) == nil {
+      throw Failure(
+        .noInput, "model '\(name)' is a directory",
+        hint: "name the .gguf file in it, or a model that 'hotpot models list' shows")
+    }
+    // In our own directory and no model, such as a part of one: what it is, is said when it is opened.
+    for file in [name, name + ".gguf"] where !name.contains("/") && !store.directory.isEmpty {
+      let path = store.directory + "/" + file
+      if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG { return path }
+    }
+    if looksLikePath {
+      var failure = UserFile.unreadable(name, number == 0 ? ENOENT : number)
+      failure.message = "model " + failure.message
+      failure.hint = failure.hint ?? listHint
+      throw failure
+    }
     if ModelCatalog.model(named: name) != nil {
       throw Failure(
         .noInput, "model '\(name)' is not on this machine", hint: "'hotpot models pull \(name)' fetches it")

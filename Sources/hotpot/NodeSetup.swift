@@ -24,17 +24,30 @@ enum NodeSetup {
     ]
 
   /// A directory of the user's, by the XDG rules.
-  static func home(_ variable: String, _ fallback: String) -> String {
-    let environment = ProcessInfo.processInfo.environment
-    if let directory = environment[variable], directory.hasPrefix("/") { return directory }
-    return (environment["HOME"] ?? "/") + "/" + fallback
+  static func home(_ variable: String, _ fallback: String) throws -> String {
+    guard let path = UserDirectories.base(variable, fallback, ProcessInfo.processInfo.environment) else {
+      throw Failure.noHome
+    }
+    return path
   }
 
-  static func stateDirectory(_ arguments: Arguments) -> String {
+  static func stateDirectory(_ arguments: Arguments) throws -> String {
     guard let named = arguments.string("state") else {
-      return home("XDG_STATE_HOME", ".local/state") + "/hotpot"
+      return try home("XDG_STATE_HOME", ".local/state") + "/hotpot"
     }
-    return named.hasPrefix("/") ? named : FileManager.default.currentDirectoryPath + "/" + named
+    return try UserFile.absolute(named)
+  }
+
+  /// Something is there, and no directory.
+  static func isOther(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 ? status.st_mode & S_IFMT != S_IFDIR : errno == ENOTDIR
+  }
+
+  static func tooLong(_ path: String, _ limit: Int) -> Failure {
+    Failure(
+      .usage, "the path of the socket '\(path)' has \(path.utf8.count) bytes, at most \(limit) fit",
+      hint: "name a shorter directory with --state DIR")
   }
 
   /// Where a system's own node has its control socket, if its configuration says so.
@@ -43,24 +56,43 @@ enum NodeSetup {
   /// The directory of the control socket of the node that is meant: the one named, else the user's own, else the
   /// system's.
   static func controlDirectory(_ arguments: Arguments) throws -> String {
-    let own = stateDirectory(arguments)
+    // Without a home there may still be the system's node.
+    let isThere = FileManager.default.fileExists(atPath: systemRun + "/control.sock")
+    let own: String
+    do {
+      own = try stateDirectory(arguments)
+    } catch {
+      guard isThere, !arguments.has("state") else { throw error }
+      return systemRun
+    }
     if arguments.has("state") || FileManager.default.fileExists(atPath: own + "/control.sock") { return own }
-    return FileManager.default.fileExists(atPath: systemRun + "/control.sock") ? systemRun : own
+    return isThere ? systemRun : own
   }
 
-  static var configurationDirectory: String { home("XDG_CONFIG_HOME", ".config") + "/hotpot" }
+  /// Nil for a user without a home.
+  static var configurationDirectory: String? {
+    UserDirectories.base("XDG_CONFIG_HOME", ".config", ProcessInfo.processInfo.environment).map {
+      $0 + "/hotpot"
+    }
+  }
+
+  /// The file that `--config` names, or the default one, whether or not it is there.
+  static func configurationFile(_ arguments: Arguments) -> String? {
+    arguments.string("config") ?? configurationDirectory.map { $0 + "/config.json5" }
+  }
 
   /// The configuration file, read; its absence is fine unless it was named.
   static func configuration(_ arguments: Arguments) throws -> NodeConfiguration {
-    let path = arguments.string("config") ?? configurationDirectory + "/config.json5"
+    let path = configurationFile(arguments) ?? "config.json5"
     var text: String?
-    if let bytes = FileManager.default.contents(atPath: path) {
+    if arguments.has("config") || isThere(path) {
+      let bytes = try UserFile.read(path, limit: 1 << 22)
       guard let decoded = String(validating: bytes, as: UTF8.self) else {
         throw Failure(.badData, "\(path): it is not UTF-8 text", hint: "save the file as UTF-8")
       }
-      text = decoded
-    } else if arguments.has("config") {
-      throw Failure(.noInput, "\(path): \(String(cString: strerror(errno)))")
+      // /dev/null says nothing, and so does an empty pipe; a file that is empty was lost, and is refused.
+      let isSpecial = try path == "-" || UserFile.isSpecial(UserFile.path(path))
+      text = bytes.isEmpty && isSpecial ? nil : decoded
     }
     var configuration = try NodeConfiguration(file: path, text: text)
     if let listen = arguments.string("listen") { configuration.http.listen = listen == "none" ? nil : listen }
@@ -70,14 +102,39 @@ enum NodeSetup {
     return configuration
   }
 
+  /// A default file that cannot even be looked for, in somebody else's home, is none.
+  private static func isThere(_ path: String) -> Bool {
+    var status = stat()
+    if stat(path, &status) == 0 { return true }
+    if errno == EACCES {
+      Console.warn("'\(path)' cannot be looked for: \(String(cString: strerror(EACCES)))")
+    }
+    return false
+  }
+
   /// Everything a node is started with.
   /// - isServing: the node starts in this process, and not in its child
   static func options(_ arguments: Arguments, isServing: Bool = true) throws -> NodeOptions {
     let configuration = try configuration(arguments)
-    let state = stateDirectory(arguments)
-    // The directory above it may be missing on a new machine; the state itself is made 0700 by the node.
-    try FileManager.default.createDirectory(
-      atPath: (state as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+    if let listen = arguments.string("listen"), listen != "none" {
+      do throws(ListenProblem) { _ = try NodeConfiguration.HTTP.address(listen) } catch {
+        throw Failure(.usage, "option '--listen': \(error)", hint: error.hint)
+      }
+    }
+    // A model that was named here and now is looked at here and now; one of the configuration may come later.
+    if arguments.has("model") { _ = try GGUFFile(path: ModelChoice.path(arguments)) }
+    let state = try stateDirectory(arguments)
+    let socket = state + "/control.sock"
+    guard socket.utf8.count <= NodeConfiguration.longestSocketPath else {
+      throw tooLong(socket, NodeConfiguration.longestSocketPath)
+    }
+    // The state and what is above it may be missing on a new machine.
+    do {
+      try UserFile.makeDirectory(state)
+    } catch var failure as Failure {
+      if failure.hint == nil { failure.hint = "'--state DIR' names another place" }
+      throw failure
+    }
     var options = options(configuration, state: state)
     if let path = arguments.string("trace"), isServing { options.trace = try TraceRecorder(file: path) }
     return options

@@ -56,7 +56,7 @@ private struct Patient {
 }
 
 /// Somebody without root's rights: this user, or nobody.
-private enum Nobody {
+enum Nobody {
   static let through: [String]? = {
     guard getuid() == 0 else { return [] }
     guard let setpriv = Installed.find("setpriv") else { return nil }

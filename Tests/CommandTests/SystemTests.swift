@@ -276,7 +276,8 @@ enum Installed {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: Program.path)
     process.arguments = [
-      "serve", "--listen", "none", "--state", folder.path + "/node", "--model", "/nowhere.gguf",
+      "serve", "--listen", "none", "--state", folder.path + "/node", "--config",
+      try folder.write(Array("{ model: '/nowhere.gguf' }".utf8), "config.json5"),
     ]
     process.environment = [
       "PATH": "/usr/bin:/bin", "HOME": folder.path, "NOTIFY_SOCKET": name, "WATCHDOG_USEC": "200000",

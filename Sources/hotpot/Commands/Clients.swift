@@ -1,5 +1,6 @@
 // Clients.swift: who may ask the node, what they owe and what they paid: `hotpot clients`, `hotpot earnings`,
-// `hotpot settle`. Leaves out the deciding (the node). Start at the commands.
+// `hotpot settle`. They ask the node that runs, or else the state directory itself (AccountsDoor). Leaves out the deciding
+// (the node). Start at the commands.
 
 import Accounting
 import Foundation
@@ -11,6 +12,8 @@ extension Command {
     operands:
       "[list | add NAME [FILE.pub] | revoke NAME | limit NAME | budget NAME AMOUNT|none | key NAME FILE.pub|none | voucher NAME [FILE FILE.sig]]",
     details: """
+      Works on a node that runs, and without one on its state directory.
+
       add prints a bearer token once; the node keeps its SHA-256 only. With FILE.pub it takes the client's SSH key too.
       revoke takes effect at once: no more requests, and the client's jobs end; what they did is receipted and owed.
 
@@ -54,7 +57,7 @@ extension Command {
       hint: "'hotpot clients --help' shows the usage")
     switch (words.first ?? "list", words.count) {
     case ("list", 0...1):
-      let control = try ControlClient(arguments)
+      let control = try AccountsDoor(arguments)
       guard case .clients(_, let rows) = try control.ask({ .clients(tag: $0) }) else {
         throw control.unexpected
       }
@@ -65,7 +68,7 @@ extension Command {
       }
     case ("add", 2), ("add", 3):
       let key = words.count == 3 ? try publicKey(words[2]) : nil
-      let control = try ControlClient(arguments)
+      let control = try AccountsDoor(arguments, makesState: true)
       guard case .token(_, let name, let token) = try control.ask({ .addClient(tag: $0, name: words[1]) })
       else {
         throw control.unexpected
@@ -79,25 +82,25 @@ extension Command {
       // After the token, which is shown once, whatever becomes of the key.
       if let key { _ = try control.ask { .setKey(tag: $0, name: name, key: key) } }
     case ("revoke", 2):
-      try finish(ControlClient(arguments).ask { .revokeClient(tag: $0, name: words[1]) }, arguments)
+      try finish(AccountsDoor(arguments).ask { .revokeClient(tag: $0, name: words[1]) }, arguments)
     case ("limit", 2):
       guard limits != LimitChanges() else {
         throw Failure(.usage, "no limit is named", hint: "'hotpot clients --help' lists them")
       }
       try finish(
-        ControlClient(arguments).ask { .setLimits(tag: $0, name: words[1], changes: limits) }, arguments)
+        AccountsDoor(arguments).ask { .setLimits(tag: $0, name: words[1], changes: limits) }, arguments)
     case ("budget", 3):
       let change = LimitChanges(budget: words[2])
       try finish(
-        ControlClient(arguments).ask { .setLimits(tag: $0, name: words[1], changes: change) }, arguments)
+        AccountsDoor(arguments).ask { .setLimits(tag: $0, name: words[1], changes: change) }, arguments)
     case ("key", 3):
       let key = words[2] == "none" ? "" : try publicKey(words[2])
-      try finish(ControlClient(arguments).ask { .setKey(tag: $0, name: words[1], key: key) }, arguments)
+      try finish(AccountsDoor(arguments).ask { .setKey(tag: $0, name: words[1], key: key) }, arguments)
     case ("voucher", 4):
       let text = try Console.readText(words[2], limit: 4096)
       let signature = try Console.readText(words[3], limit: 32_768)
       try finish(
-        ControlClient(arguments).ask {
+        AccountsDoor(arguments).ask {
           .voucher(tag: $0, client: words[1], text: text, signature: signature)
         }, arguments)
     case ("voucher", 2): try exportVoucher(words[1], arguments)
@@ -116,7 +119,7 @@ extension Command {
   }
 
   private static func exportVoucher(_ client: String, _ arguments: Arguments) throws {
-    let control = try ControlClient(arguments)
+    let control = try AccountsDoor(arguments)
     guard
       case .voucher(_, let text, let signature, let key) = try control.ask({
         .exportVoucher(tag: $0, client: client)
@@ -168,7 +171,7 @@ extension Command {
       guard !arguments.has("reference") else {
         throw Failure(.usage, "'--correct' and '--reference' are two things; a correction is no payment")
       }
-      let control = try ControlClient(arguments)
+      let control = try AccountsDoor(arguments)
       try finish(
         control.ask { .correct(tag: $0, client: words[0], amount: words[1], reason: reason) }, arguments)
       return .ok
@@ -176,7 +179,7 @@ extension Command {
     guard let reference = arguments.string("reference") else {
       throw Failure(.usage, "'--reference' is missing", hint: "it keeps a payment from being recorded twice")
     }
-    let control = try ControlClient(arguments)
+    let control = try AccountsDoor(arguments)
     try finish(
       control.ask { .settle(tag: $0, client: words[0], amount: words[1], reference: reference) }, arguments)
     return .ok
@@ -187,26 +190,20 @@ extension Command {
       throw Failure(.usage, "'--csv' and '--json' are two forms; choose one")
     }
     let form: StatementForm = arguments.has("csv") ? .csv : arguments.has("json") ? .json : .text
-    let control = try ControlClient(arguments)
+    let control = try AccountsDoor(arguments)
     let reply = try control.ask {
       .statement(
         tag: $0, client: client, since: arguments.string("since"), until: arguments.string("until"),
         form: form)
     }
     guard case .statement(_, let text, let signature) = reply else { throw control.unexpected }
-    if let path = arguments.string("output") {
-      try save(text, to: path)
-      if let signature { try save(signature, to: path + ".sig") }
+    if let path = try arguments.string("output").map(UserFile.path) {
+      // What is no file has no other beside it: all goes into a pipe as onto the screen.
+      let isOne = UserFile.isSpecial(path)
+      try UserFile.write(Array((isOne ? text + (signature ?? "") : text).utf8), to: path)
+      if let signature, !isOne { try UserFile.write(Array(signature.utf8), to: path + ".sig") }
     } else {
       Console.pour(text + (signature ?? ""))
-    }
-  }
-
-  private static func save(_ text: String, to path: String) throws {
-    do {
-      try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw Failure(.inputOutput, "'\(path)' cannot be written: \(error.localizedDescription)")
     }
   }
 
@@ -235,7 +232,7 @@ extension Command {
     guard !arguments.has("csv") || !arguments.has("json") else {
       throw Failure(.usage, "'--csv' and '--json' are two forms; choose one")
     }
-    let control = try ControlClient(arguments)
+    let control = try AccountsDoor(arguments)
     guard group != nil || arguments.has("since") || arguments.has("csv") else {
       let snapshot = try control.snapshot()
       if arguments.has("json") {

@@ -69,11 +69,11 @@ extension Command {
       return try DashboardSetup.guarded(line: host.openFirst(isReadOnly: screen.isReadOnly))
     }
     let options = screen
+    let own = try NodeSetup.home("XDG_STATE_HOME", ".local/state") + "/hotpot"
     return try await OwnThread.run {
       let open = host.map { $0.opener(first: TerminalSession.takeLine()) } ?? DashboardSetup.socket(state)
       return try DashboardSetup.attach(
-        SocketConnection(isReadOnly: options.isReadOnly, open: open), options,
-        NodeSetup.home("XDG_STATE_HOME", ".local/state") + "/hotpot")
+        SocketConnection(isReadOnly: options.isReadOnly, open: open), options, own)
     }
   }
 }
@@ -81,8 +81,8 @@ extension Command {
 enum DashboardSetup {
   static func options(_ arguments: Arguments) throws -> DashboardOptions {
     var options = DashboardOptions()
-    let folder = NodeSetup.configurationDirectory + "/themes"
-    if FileManager.default.fileExists(atPath: folder) {
+    let configured = NodeSetup.configurationDirectory
+    if let folder = configured.map({ $0 + "/themes" }), UserFile.isDirectory(folder) {
       for file in try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
       where file.hasSuffix(".theme") {
         options.themes.append(try theme(folder + "/" + file))
@@ -92,7 +92,7 @@ enum DashboardSetup {
       if let theme = options.themes.last(where: { $0.name == name }) {
         options.theme = theme
       } else if name.contains("/") || name.hasSuffix(".theme") {
-        options.theme = try theme(name)
+        options.theme = try theme(UserFile.path(name))
       } else {
         throw Failure(
           .usage, "there is no theme '\(name)'",
@@ -100,16 +100,21 @@ enum DashboardSetup {
             "there are \(options.themes.map(\.name).joined(separator: ", ")); a file is named with its path")
       }
     }
-    let keymap = arguments.string("keymap") ?? NodeSetup.configurationDirectory + "/keymap"
-    if arguments.has("keymap") || FileManager.default.fileExists(atPath: keymap) {
-      options.keyMap = try KeyMap(file: String(decoding: Command.readFile(keymap), as: UTF8.self))
+    let keymap = arguments.string("keymap") ?? configured.map { $0 + "/keymap" }
+    if let keymap, arguments.has("keymap") || FileManager.default.fileExists(atPath: keymap) {
+      do {
+        options.keyMap = try KeyMap(
+          file: String(decoding: UserFile.read(keymap, limit: 1 << 20), as: UTF8.self))
+      } catch let error as KeyMap.FileError {
+        throw Failure(.badData, "'\(keymap)': \(error)", hint: "correct that line, or take the file away")
+      }
     }
     options.bell = !arguments.has("no-bell")
     return options
   }
 
   private static func theme(_ path: String) throws -> Theme {
-    let text = String(decoding: try Command.readFile(path), as: UTF8.self)
+    let text = String(decoding: try UserFile.read(path, limit: 1 << 20), as: UTF8.self)
     do throws(ThemeError) {
       return try Theme(
         name: ((path as NSString).lastPathComponent as NSString).deletingPathExtension, file: text)
@@ -161,6 +166,7 @@ enum DashboardSetup {
   // MARK: a node of our own
 
   static func serve(_ options: NodeOptions, _ screen: DashboardOptions) throws -> ExitCode {
+    StopSignals.ignoreOthers()
     var options = options
     let log = try LogFile(options.stateDirectory)
     options.log = { log.write($0) }
@@ -250,9 +256,7 @@ final class LogFile: Sendable {
     mkdir(state, 0o700)
     let path = state + "/log"
     descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else {
-      throw Failure(.inputOutput, "'\(path)' cannot be written: \(String(cString: strerror(errno)))")
-    }
+    guard descriptor >= 0 else { throw UserFile.unwritable(path, errno) }
   }
 
   deinit { close(descriptor) }

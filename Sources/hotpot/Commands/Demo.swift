@@ -57,6 +57,7 @@ enum Demo {
     """
 
   static func run(model: String, threads: Int?, seed: UInt64, screen: DashboardOptions?) throws -> ExitCode {
+    StopSignals.ignoreOthers()
     let directory = try temporaryDirectory()
     defer {
       do {

@@ -68,11 +68,18 @@ private struct Finding: Encodable {
 private struct Examination {
   private let arguments: Arguments
   private let environment = ProcessInfo.processInfo.environment
+  /// Empty where it is not known.
   private let state: String
+  private var homeless: Failure?
 
   init(_ arguments: Arguments) {
     self.arguments = arguments
-    state = NodeSetup.stateDirectory(arguments)
+    do {
+      state = try NodeSetup.stateDirectory(arguments)
+    } catch {
+      state = ""
+      homeless = Failure(describing: error)
+    }
   }
 
   func all() -> [Finding] {
@@ -81,9 +88,10 @@ private struct Examination {
     do {
       let found = try NodeSetup.configuration(arguments)
       configuration = found
-      let path = arguments.string("config") ?? NodeSetup.configurationDirectory + "/config.json5"
-      let isThere = access(path, F_OK) == 0
-      settings = Finding("configuration", .ok, isThere ? path : "none, so all is as built in (\(path))")
+      let path = NodeSetup.configurationFile(arguments)
+      let isThere = path.map { access($0, F_OK) == 0 } ?? false
+      settings = Finding(
+        "configuration", .ok, isThere ? path ?? "" : "none, so all is as built in (\(path ?? "no home"))")
     } catch {
       configuration = nil
       let failure = Failure(describing: error)
@@ -127,7 +135,7 @@ private struct Examination {
   /// Processors, memory, disk, pressure, temperature, power and GPUs.
   private func machine(_ configuration: NodeConfiguration?) -> [Finding] {
     // The nearest directory above the state that is there: what its disk says holds for the state.
-    var directory = state
+    var directory = state.isEmpty ? "/" : state
     while access(directory, F_OK) != 0, directory != "/" {
       directory = (directory as NSString).deletingLastPathComponent
     }
@@ -317,6 +325,7 @@ private struct Examination {
   }
 
   private func stateDirectory() -> Finding {
+    if let homeless { return Finding("state", .broken, homeless.message, hint: homeless.hint) }
     var status = stat()
     guard stat(state, &status) == 0 else {
       let number = errno
@@ -344,6 +353,9 @@ private struct Examination {
       return Finding(
         "state", .broken, "\(state) cannot be read and written by this user",
         hint: Self.opening(state, status, number))
+    }
+    if let problem = StateLock.problem(in: state) {
+      return Finding("state", .broken, "\(problem)", hint: problem.hint)
     }
     guard status.st_mode & 0o077 == 0 else {
       return Finding(
@@ -431,15 +443,11 @@ private struct Examination {
     guard let listen = configuration.http.listen else {
       return Finding("address", .ok, "HTTP is served on no port, as configured")
     }
-    // As the node reads it: `127.0.0.1:8114`, `[::1]:8114` or `8114`.
-    let parts = listen.split(separator: ":", omittingEmptySubsequences: false)
-    guard let port = parts.last.flatMap({ UInt16($0) }) else {
-      return Finding(
-        "address", .broken, "'\(listen)' is no address and port", hint: "such as --listen 127.0.0.1:8114")
+    let (host, port): (String, UInt16)
+    do throws(ListenProblem) { (host, port) = try NodeConfiguration.HTTP.address(listen) } catch {
+      return Finding("address", .broken, "\(error)", hint: error.hint)
     }
-    let host = parts.dropLast().joined(separator: ":").trimmingCharacters(
-      in: CharacterSet(charactersIn: "[]"))
-    let descriptor = csystem_listen_tcp(host.isEmpty ? "127.0.0.1" : host, port, 1)
+    let descriptor = csystem_listen_tcp(host, port, 1)
     if descriptor >= 0 {
       _ = csystem_close(descriptor)
       return Finding("address", .ok, "\(listen) is free")

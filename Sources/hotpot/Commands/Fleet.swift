@@ -3,6 +3,7 @@
 
 import Dashboard
 import Foundation
+import Inference
 import Node
 import Synchronization
 
@@ -88,7 +89,8 @@ enum Fleet {
 
   /// Names that stand after `Host` without a pattern.
   private static func sshNames() throws -> [String] {
-    let path = (ProcessInfo.processInfo.environment["HOME"] ?? "/") + "/.ssh/config"
+    guard let home = UserDirectories.home(ProcessInfo.processInfo.environment) else { throw Failure.noHome }
+    let path = home + "/.ssh/config"
     let text = String(decoding: try Command.readFile(path), as: UTF8.self)
     return text.split(whereSeparator: \.isNewline).flatMap { line -> [String] in
       let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "=" }).map(String.init)

@@ -3,6 +3,7 @@
 
 import CManuals
 import Foundation
+import Inference
 import Terminal
 
 extension Command {
@@ -54,8 +55,7 @@ struct Installation {
   let root: String
 
   static func absolute(_ path: String, _ option: String) throws -> String {
-    var path = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
-    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    let path = try UserFile.absolute(path)
     guard
       !path.unicodeScalars.contains(where: {
         $0.value <= 0x20 || $0.value == 0x7F || "%\"'\\".unicodeScalars.contains($0)
@@ -106,11 +106,11 @@ struct Installation {
     for file in files {
       let path = root + file.path
       do {
-        try FileManager.default.createDirectory(
-          atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true,
-          attributes: [.posixPermissions: 0o755])
-      } catch {
-        throw Self.failure("make the directory of", path)
+        try UserFile.makeDirectory((path as NSString).deletingLastPathComponent, mode: 0o755)
+      } catch let failure as Failure {
+        throw Failure(
+          failure.code, "cannot make the directory of '\(Console.oneLine(path))': \(failure.message)",
+          hint: failure.code == .noPermission ? Self.permissionHint(path) : nil)
       }
       // Beside it and then in its place: whoever runs or reads the old file keeps it.
       let new = path + ".new"
@@ -150,7 +150,12 @@ struct Installation {
     return Failure(
       code == EACCES || code == EPERM || code == EROFS ? .noPermission : .inputOutput,
       "cannot \(verb) '\(Console.oneLine(path))': \(String(cString: strerror(code)))",
-      hint: code == EACCES && !path.hasPrefix(NSHomeDirectory() + "/")
-        ? "'--prefix ~/.local' installs for yourself alone" : nil)
+      hint: code == EACCES ? permissionHint(path) : nil)
+  }
+
+  private static func permissionHint(_ path: String) -> String? {
+    let home = UserDirectories.home(ProcessInfo.processInfo.environment)
+    return home.map { path.hasPrefix($0 + "/") } ?? true
+      ? nil : "'--prefix ~/.local' installs for yourself alone"
   }
 }

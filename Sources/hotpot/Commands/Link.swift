@@ -33,6 +33,9 @@ extension Command {
     let peer = try SSHPeer(link: arguments)
     let descriptor = csystem_connect_unix(state + "/control.sock")
     guard descriptor >= 0 else {
+      if descriptor == -ENAMETOOLONG {
+        throw NodeSetup.tooLong(state + "/control.sock", NodeConfiguration.longestSocketPath)
+      }
       throw descriptor == -EACCES
         ? Failure(.noPermission, "the node on '\(state)' is another user's")
         : Failure(

@@ -133,7 +133,7 @@ extension Command {
   private static func perform(
     _ done: String, _ arguments: Arguments, _ make: ([String]) -> NodeCommand
   ) throws -> ExitCode {
-    let given = try arguments.operands(1...1_000, "a job's id")
+    let given = try ids(arguments)
     guard given.count > 1 else { return try perform(make(given), arguments) }
     let control = try ControlClient(arguments)
     var seen: Set<String> = []
@@ -154,6 +154,13 @@ extension Command {
       try Console.print(json: ActsResult(ok: failed == 0, message: words, jobs: rows))
     }
     return failed == 0 ? .ok : .failed
+  }
+
+  /// The beginning of an id is enough; an empty one would be the beginning of each.
+  private static func ids(_ arguments: Arguments) throws -> [String] {
+    let ids = try arguments.operands(1...1_000, "a job's id")
+    guard !ids.contains("") else { throw Failure(.usage, "a job's id is empty") }
+    return ids
   }
 
   static func perform(_ command: NodeCommand, _ arguments: Arguments) throws -> ExitCode {

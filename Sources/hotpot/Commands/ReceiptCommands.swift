@@ -124,7 +124,7 @@ extension Command {
     if let path = arguments.string("signers") {
       evidence.allowedSigners = String(decoding: try readFile(path), as: UTF8.self)
     }
-    evidence.revoked = arguments.string("revoked")
+    evidence.revoked = try arguments.string("revoked").map(UserFile.readable)
     if let path = arguments.string("earlier") {
       evidence.earlier = try Checkpoint(parsing: String(decoding: readFile(path), as: UTF8.self))
       asked.insert(.consistency)
@@ -216,11 +216,5 @@ extension Command {
     return try Receipts.Transcript(parsing: String(decoding: bytes, as: UTF8.self))
   }
 
-  static func readFile(_ path: String) throws -> [UInt8] {
-    if path == "-" { return Array(FileHandle.standardInput.readDataToEndOfFile()) }
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw Failure(.noInput, "'\(path)' cannot be read: \(String(cString: strerror(errno)))")
-    }
-    return Array(data)
-  }
+  static func readFile(_ path: String) throws -> [UInt8] { try UserFile.read(path) }
 }

@@ -17,8 +17,8 @@ extension Command {
     options: [
       Option("template", letter: "t", value: "FILE", "a Jinja template; else the model's own"),
       .model,
-      Option("bos", value: "TEXT", "the text of bos_token (default: the model's)"),
-      Option("eos", value: "TEXT", "the text of eos_token (default: the model's)"),
+      Option("bos", value: "TEXT", mayBeEmpty: true, "the text of bos_token (default: the model's)"),
+      Option("eos", value: "TEXT", mayBeEmpty: true, "the text of eos_token (default: the model's)"),
       Option("no-generation-prompt", "do not open the assistant's turn"),
       Option("tokens", "print the token ids that the model reads, BOS included"),
       Option("json", "print segments with their trust as JSON"),

@@ -12,8 +12,10 @@ extension Command {
   private static func onIdleState(_ arguments: Arguments, _ body: (String) throws -> ExitCode) throws
     -> ExitCode
   {
-    let state = NodeSetup.stateDirectory(arguments)
-    guard FileManager.default.fileExists(atPath: state + "/journal") else {
+    let state = try NodeSetup.stateDirectory(arguments)
+    var status = stat()
+    guard stat(state + "/journal", &status) == 0 else {
+      guard errno == ENOENT || errno == ENOTDIR else { throw UserFile.unreadable(state + "/journal", errno) }
       throw Failure(.noInput, "there is no journal in '\(state)'", hint: "'--state DIR' names another")
     }
     let lock: StateLock
@@ -22,7 +24,7 @@ extension Command {
         throw Failure(
           .tryAgain, "\(error)", hint: "stop the node first: 'hotpot drain' lets it finish its jobs")
       }
-      throw Failure(.inputOutput, "\(error)", hint: error.hint)
+      throw error
     }
     return try withExtendedLifetime(lock) { try body(state) }
   }

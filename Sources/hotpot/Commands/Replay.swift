@@ -73,11 +73,14 @@ extension Command {
 extension TraceRecorder {
   /// Writes to a new file, 0600.
   convenience init(file path: String) throws {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else {
+    let descriptor: Int32
+    do {
+      descriptor = try UserFile.openToWrite(path, isNew: true)
+    } catch let failure as Failure {
+      let isThere = failure.hint == nil && access(path, F_OK) == 0
       throw Failure(
-        .inputOutput, "the trace '\(path)' cannot be made: \(String(cString: strerror(errno)))",
-        hint: errno == EEXIST ? "a trace is never written over; name another file" : nil)
+        failure.code, "the trace cannot be made: \(failure.message)",
+        hint: isThere ? "a trace is never written over; name another file" : failure.hint)
     }
     self.init { data in
       var sent = 0

@@ -108,10 +108,7 @@ private final class LogitsFile {
 
   init(_ path: String) throws {
     self.path = path
-    descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else {
-      throw Failure(.inputOutput, "cannot write '\(path)': \(String(cString: strerror(errno)))")
-    }
+    descriptor = try UserFile.openToWrite(path)
   }
 
   func append(_ rows: [Float]) {

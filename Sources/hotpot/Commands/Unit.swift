@@ -28,7 +28,10 @@ extension Command {
     _ = try arguments.operands(0...0, "")
     let program: String
     if let named = arguments.string("exec") {
-      program = named
+      program = try Installation.absolute(named, "exec")
+      guard !UserFile.isDirectory(program) else {
+        throw Failure(.usage, "option '--exec': '\(program)' is a directory", hint: "name the program in it")
+      }
     } else {
       do {
         program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")

@@ -41,13 +41,12 @@ extension Command {
     if let file = arguments.string("proof") {
       proof = try ConsistencyProof(parsing: String(decoding: readFile(file), as: UTF8.self))
     }
-    let directory = NodeSetup.stateDirectory(arguments) + "/witness"
-    try FileManager.default.createDirectory(
-      atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    let directory = try NodeSetup.stateDirectory(arguments) + "/witness"
+    try UserFile.makeDirectory(directory)
     let keygen = SSHKeygen()
     let key: String
     if let named = arguments.string("key") {
-      key = named
+      key = try UserFile.readable(named)
     } else {
       key = directory + "/key"
       _ = try keygen.makeKey(at: key)
