@@ -69,7 +69,9 @@ let package = Package(
     tests("SchedulingTests", ["Scheduling"]),
     // The commands of man/, for tests that run them.
     .target(name: "ManualPages", path: "Tests/ManualPages", swiftSettings: testSettings),
-    tests("ReceiptsTests", ["Receipts", "CKernels", "ManualPages"]),
+    .testTarget(
+      name: "ReceiptsTests", dependencies: ["Receipts", "CKernels", "ManualPages"], exclude: ["Vectors"],
+      swiftSettings: testSettings),
     tests("AccountingTests", ["Accounting"]),
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
     tests("IntakeTests", ["Intake", "CSystem", "Fuzzing"]),

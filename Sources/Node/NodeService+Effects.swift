@@ -70,10 +70,12 @@ extension NodeService {
 
   private func answer(_ id: JobID, _ event: AnswerEvent) {
     guard let transcript = transcripts.find(id) else { return }
-    guard case .finished(var end) = event else { return transcript.sink(event) }
-    if end.receipt != nil { end.nonce = transcript.nonces.hex }
-    end.tokens = Array(transcript.output.prefix(end.usage.completion))
-    transcript.sink(.finished(end))
+    switch event {
+    case .admitted, .started, .text: transcript.tell(event)
+    case .finished(let end): transcript.end { .finished(transcript.opening(end, $0)) }
+    case .cut(let end, let error): transcript.end { .cut(transcript.opening(end, $0), error) }
+    case .refused: transcript.end { _ in event }
+    }
   }
 
   private func forget(_ id: JobID) {

@@ -43,6 +43,10 @@ protocol LineCoder {
   /// The digests one after the other, in base64 (RFC 4648, 4).
   mutating func digests(_ key: StaticString, _ value: inout [SHA256Digest], max: Int) throws(LineError)
   mutating func choice<T: LineChoice>(_ key: StaticString, _ value: inout T) throws(LineError)
+  /// The version of keys that had none at first: 1 is spelled by the key's absence.
+  mutating func version(_ value: inout Int, upTo newest: Int) throws(LineError)
+  /// That something else was wanted here.
+  func refusal(_ wanted: String) -> LineError
 }
 
 /// An enumeration that a line spells as its raw value: lower-case letters, digits and `_` only.
@@ -97,6 +101,13 @@ struct LineWriter: LineCoder {
     LineError(offset: bytes.count, wanted: "\(wanted) for '\(key)'")
   }
 
+  func refusal(_ wanted: String) -> LineError { LineError(offset: bytes.count, wanted: wanted) }
+
+  mutating func version(_ value: inout Int, upTo newest: Int) throws(LineError) {
+    guard (1...newest).contains(value) else { throw refusal("v", "1 to \(newest), not \(value),") }
+    if value > 1 { try count("v", &value) }
+  }
+
   mutating func integer(_ key: StaticString, _ value: inout Int64, _ range: ClosedRange<Int64>)
     throws(LineError)
   {
@@ -123,6 +134,11 @@ struct LineWriter: LineCoder {
       throw refusal(key, "at most \(max) bytes, not \(value.utf8.count),")
     }
     self.key(key)
+    string(value)
+  }
+
+  /// A text between quotation marks.
+  mutating func string(_ value: String) {
     bytes.append(0x22)
     for byte in value.utf8 {
       switch byte {
@@ -231,7 +247,18 @@ struct LineScanner: LineCoder {
 
   init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  private func refusal(_ wanted: String) -> LineError { LineError(offset: at, wanted: wanted) }
+  func refusal(_ wanted: String) -> LineError { LineError(offset: at, wanted: wanted) }
+
+  mutating func version(_ value: inout Int, upTo newest: Int) throws(LineError) {
+    guard starts(with: ",\"v\":") else {
+      value = 1
+      return
+    }
+    try count("v", &value)
+    guard (2...newest).contains(value) else {
+      throw refusal("a version of 2 to \(newest), which this build knows, not \(value), for 'v'")
+    }
+  }
 
   private func peek(_ i: Int) -> UInt8? { i >= 0 && i < bytes.count ? bytes[i] : nil }
 

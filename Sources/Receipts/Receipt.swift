@@ -12,6 +12,7 @@
 /// | `t` | when it was written, microseconds since 1970-01-01 00:00 UTC, as all times here |
 /// | `type` | `"receipt"` |
 /// | `group` | `seq` of the first line that was synced together with this one |
+/// | `v` | version of these keys, `2`; a receipt of version 1 has neither this key nor those marked (2) |
 /// | `index` | number of the receipt in the log, from 0 |
 /// | `node` | fingerprint of the node's key as `ssh-keygen -l` prints it |
 /// | `job`, `client` | job id (16 hexadecimal digits), client's name |
@@ -24,7 +25,10 @@
 /// | `temperature`, `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`, `frequency_penalty` | the bits of the 32-bit float, in hexadecimal: `3f000000` is 0.5 |
 /// | `top_k`, `seed` | integer; integer below 2^64 as a string |
 /// | `logit_bias` | SHA-256(nonce of the prompt \|\| for each bias: token id, bits of the 32-bit float, both little-endian) |
-/// | `finish` | `stop` (end token), `stop_string`, `length`, `cancelled` |
+/// | `stop_strings` (2) | SHA-256(nonce of the prompt \|\| for each stop string: its length in bytes, little-endian 32-bit, its UTF-8) |
+/// | `ignore_eos` (2) | `true` where the client asked to go on past end tokens |
+/// | `seed_by` (2) | who chose the seed: `client` or `node` |
+/// | `finish` | why generation ended: `stop` (an end token), `stop_string`, `length` (`max_tokens`), `context` (`max_tokens` is what the context left, and was reached), `cancelled_by_client`, `cancelled_by_operator`, `expired` (the job's time limit). Version 1 says `cancelled` for the last three and `length` for `context` |
 /// | `submitted`, `started`, `first_token`, `ended` | times; `first_token` is 0 when there was none |
 /// | `currency`, `price_prompt`, `price_cached`, `price_completion`, `price_minimum` | micro-units for a million tokens; the minimum in micro-units |
 /// | `amount` | micro-units: the larger of the minimum and the sum of tokens times price, rounded up |
@@ -41,7 +45,7 @@
 /// Example: 3 tokens were generated, and the nonces are 32 bytes of 0x11 and 32 bytes of 0x22 (never use such).
 ///
 /// ```
-/// {"seq":0,"t":1790000001000123,"type":"receipt","group":0,"index":0,"node":"SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU","job":"000000000000feed","client":"alice","model":"smollm2","model_sha256":"2d6e5b4efedbc3a739d84f09bfd11328b7807c96ba35aeb2643aed289c4b0604","numerics":"N1/A12/KVf16","prompt_commitment":"8b4fe897be8dd15edec4cb7ada69421a23ce278779a737900f33b4181c378c1f","output_commitment":"dd71c22ce950619d88e9829c33a023f53ca083a9c7254491e92da7dc634744fa","prompt_tokens":2,"cached_tokens":0,"completion_tokens":3,"max_tokens":64,"temperature":"3f333333","top_p":"3f733333","min_p":"00000000","repetition_penalty":"3f800000","presence_penalty":"00000000","frequency_penalty":"00000000","top_k":0,"seed":"18446744073709551615","logit_bias":"02d449a31fbb267c8f352e9968a79e3e5fc95c1bbeaa502fd6454ebde5a4bedc","finish":"stop","submitted":1790000000000000,"started":1790000000100000,"first_token":1790000000200000,"ended":1790000001000000,"currency":"EUR","price_prompt":100000,"price_cached":10000,"price_completion":400000,"price_minimum":1,"amount":2,"day":20000,"windows":"qJji3I8lg5Ui5LdCH+sWkyt67OI88OMFmZlIPrN70WU=","prev":"0000000000000000000000000000000000000000000000000000000000000000","h":"10a1a5a158ac7a50"}
+/// {"seq":0,"t":1790000001000123,"type":"receipt","group":0,"v":2,"index":0,"node":"SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU","job":"000000000000feed","client":"alice","model":"smollm2","model_sha256":"2d6e5b4efedbc3a739d84f09bfd11328b7807c96ba35aeb2643aed289c4b0604","numerics":"N1/A15/KVi16","prompt_commitment":"8b4fe897be8dd15edec4cb7ada69421a23ce278779a737900f33b4181c378c1f","output_commitment":"dd71c22ce950619d88e9829c33a023f53ca083a9c7254491e92da7dc634744fa","prompt_tokens":2,"cached_tokens":0,"completion_tokens":3,"max_tokens":64,"temperature":"3f333333","top_p":"3f733333","min_p":"00000000","repetition_penalty":"3f800000","presence_penalty":"00000000","frequency_penalty":"00000000","top_k":0,"seed":"18446744073709551615","logit_bias":"02d449a31fbb267c8f352e9968a79e3e5fc95c1bbeaa502fd6454ebde5a4bedc","stop_strings":"02d449a31fbb267c8f352e9968a79e3e5fc95c1bbeaa502fd6454ebde5a4bedc","ignore_eos":false,"seed_by":"client","finish":"stop","submitted":1790000000000000,"started":1790000000100000,"first_token":1790000000200000,"ended":1790000001000000,"currency":"EUR","price_prompt":100000,"price_cached":10000,"price_completion":400000,"price_minimum":1,"amount":2,"day":20000,"windows":"qJji3I8lg5Ui5LdCH+sWkyt67OI88OMFmZlIPrN70WU=","prev":"0000000000000000000000000000000000000000000000000000000000000000","h":"9d11d19bf39fe48e"}
 /// ```
 public struct Receipt: Hashable, Sendable {
   /// How a job ended.
@@ -50,11 +54,37 @@ public struct Receipt: Hashable, Sendable {
     case stop
     /// The text reached a stop string.
     case stopString = "stop_string"
-    /// `max_tokens`, or the context's end.
+    /// `max_tokens`; in version 1 also the context's end.
     case length
-    /// The client left or the operator stopped it; what was generated is receipted.
+    /// The client named no `max_tokens`, and the context is full.
+    case context
+    /// Version 1: the client left, the operator stopped it or its time ran out; what was generated is receipted.
     case cancelled
+    case cancelledByClient = "cancelled_by_client"
+    case cancelledByOperator = "cancelled_by_operator"
+    /// The job's own time limit.
+    case expired
+
+    /// Whether a receipt of this version can say it.
+    func exists(inVersion version: Int) -> Bool {
+      switch self {
+      case .stop, .stopString, .length: true
+      case .cancelled: version == 1
+      case .context, .cancelledByClient, .cancelledByOperator, .expired: version > 1
+      }
+    }
+
+    /// It was ended from outside, between any two tokens.
+    public var isCut: Bool {
+      switch self {
+      case .stop, .stopString, .length, .context: false
+      case .cancelled, .cancelledByClient, .cancelledByOperator, .expired: true
+      }
+    }
   }
+
+  /// Who chose the seed.
+  public enum Chooser: String, Sendable, CaseIterable, LineChoice { case client, node }
 
   /// Settings of the sampler, with the meanings that the numerics profile gives them.
   public struct Sampler: Hashable, Sendable {
@@ -98,6 +128,11 @@ public struct Receipt: Hashable, Sendable {
   public static let maximumWindows = 1_280
   public static let maximumCompletionTokens = maximumWindows * WindowHashes.tokensPerWindow
 
+  /// What this build writes. Receipts of version 1 are read, and written again, byte for byte.
+  public static let newestVersion = 2
+
+  /// Which keys the line has.
+  public var version = Receipt.newestVersion
   /// Number in the log. The journal's writer sets it; what the caller put there is ignored.
   public internal(set) var index: Int = 0
   public var node = ""
@@ -114,6 +149,10 @@ public struct Receipt: Hashable, Sendable {
   public var maxTokens = 0
   public var sampler = Sampler()
   public var logitBias = SHA256Digest.zero
+  /// Of version 2, as are the next two: to the strings at which the text ends.
+  public var stopStrings = SHA256Digest.zero
+  public var ignoresEnd = false
+  public var seedBy = Chooser.client
   public var finish = Finish.stop
   public var submitted: Int64 = 0
   public var started: Int64 = 0
@@ -135,6 +174,7 @@ public struct Receipt: Hashable, Sendable {
 
 extension Receipt: LineFields {
   mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.version(&version, upTo: Receipt.newestVersion)
     try line.count("index", &index)
     try line.text("node", &node, max: 128)
     try line.id("job", &job)
@@ -157,7 +197,19 @@ extension Receipt: LineFields {
     try line.count("top_k", &sampler.topK)
     try line.big("seed", &sampler.seed)
     try line.digest("logit_bias", &logitBias)
+    if version > 1 {
+      try line.digest("stop_strings", &stopStrings)
+      try line.flag("ignore_eos", &ignoresEnd)
+      try line.choice("seed_by", &seedBy)
+    } else {
+      // The value may have been another line's.
+      (stopStrings, ignoresEnd, seedBy) = (.zero, false, .client)
+    }
     try line.choice("finish", &finish)
+    guard finish.exists(inVersion: version) else {
+      throw line.refusal(
+        "an end that receipts of version \(version) know, not '\(finish.rawValue)', for 'finish'")
+    }
     try line.time("submitted", &submitted)
     try line.time("started", &started)
     try line.time("first_token", &firstToken)
@@ -238,6 +290,20 @@ public enum Commitment {
     hash.update(nonce)
     biases.flatMap { [$0.token.littleEndian, $0.bias.bitPattern.littleEndian] }.withUnsafeBytes {
       hash.update($0)
+    }
+    return hash.finish()
+  }
+}
+
+extension Commitment {
+  /// To stop strings as the client gave them: each one's length in bytes as a little-endian 32-bit word, then its UTF-8.
+  public static func to(stopStrings: [String], nonce: SHA256Digest) -> SHA256Digest {
+    var hash = SHA256()
+    hash.update(nonce)
+    for text in stopStrings {
+      let bytes = Array(text.utf8)
+      withUnsafeBytes(of: UInt32(truncatingIfNeeded: bytes.count).littleEndian) { hash.update($0) }
+      hash.update(bytes)
     }
     return hash.finish()
   }

@@ -158,10 +158,11 @@ public struct ReceiptBundle: Hashable, Sendable {
 /// What only the client holds: the nonces and the tokens. One line of canonical JSON.
 ///
 /// ```
-/// {"nonce":"<128 hexadecimal digits>","prompt":[1,2],"output":[3],"logit_bias":[[50256,"c2c80000"]]}
+/// {"nonce":"<128 hexadecimal digits>","prompt":[1,2],"output":[3],"logit_bias":[[50256,"c2c80000"]],"stop":["END"]}
 /// ```
 ///
 /// Token ids are integers below 2^32. A bias is a token id and the bits of its 32-bit float in hexadecimal, in ascending order of id.
+/// `stop` holds the stop strings as the client gave them; the key is absent where there are none.
 public struct Transcript: Hashable, Sendable {
   public struct Bias: Hashable, Sendable {
     public let token: UInt32
@@ -177,12 +178,16 @@ public struct Transcript: Hashable, Sendable {
   public let prompt: [UInt32]
   public let output: [UInt32]
   public let biases: [Bias]
+  public let stops: [String]
 
-  public init(nonces: Nonces, prompt: [UInt32], output: [UInt32], biases: [Bias] = []) {
+  public init(
+    nonces: Nonces, prompt: [UInt32], output: [UInt32], biases: [Bias] = [], stops: [String] = []
+  ) {
     self.nonces = nonces
     self.prompt = prompt
     self.output = output
     self.biases = biases
+    self.stops = stops
   }
 
   public var promptCommitment: SHA256Digest { Commitment.to(tokens: prompt, nonce: nonces.prompt) }
@@ -190,13 +195,23 @@ public struct Transcript: Hashable, Sendable {
   public var biasCommitment: SHA256Digest {
     Commitment.to(biases: biases.map { ($0.token, $0.bias) }, nonce: nonces.prompt)
   }
+  public var stopCommitment: SHA256Digest { Commitment.to(stopStrings: stops, nonce: nonces.prompt) }
 
   public var text: String {
     func list(_ tokens: [UInt32]) -> String { tokens.map(String.init).joined(separator: ",") }
     let pairs = biases.map { "[\($0.token),\"\(LineWriter.hex(UInt64($0.bias.bitPattern)).suffix(8))\"]" }
+    var stop = ""
+    if !stops.isEmpty {
+      let texts = stops.map { text in
+        var writer = LineWriter(capacity: text.utf8.count + 2)
+        writer.string(text)
+        return String(decoding: writer.bytes, as: UTF8.self)
+      }
+      stop = ",\"stop\":[\(texts.joined(separator: ","))]"
+    }
     return
       "{\"nonce\":\"\(nonces.hex)\",\"prompt\":[\(list(prompt))],\"output\":[\(list(output))],"
-      + "\"logit_bias\":[\(pairs.joined(separator: ","))]}\n"
+      + "\"logit_bias\":[\(pairs.joined(separator: ","))]\(stop)}\n"
   }
 
   public init(parsing text: String) throws(FormatError) {
@@ -240,9 +255,20 @@ extension LineScanner {
       try literal("]")
       biases.append(Transcript.Bias(token: token, bias: Float(bitPattern: bits)))
     }
-    try literal("]}\n")
+    try literal("]")
+    var stops: [String] = []
+    if starts(with: ",\"stop\":[") {
+      try literal(",\"stop\":[")
+      repeat {
+        if !stops.isEmpty { try literal(",") }
+        guard stops.count < 64 else { throw LineError(offset: at, wanted: "at most 64 stop strings") }
+        stops.append(try string(max: 1 << 16))
+      } while !starts(with: "]")
+      try literal("]")
+    }
+    try literal("}\n")
     guard at == bytes.count else { throw LineError(offset: at, wanted: "the end of the line") }
-    return Transcript(nonces: nonces, prompt: prompt, output: output, biases: biases)
+    return Transcript(nonces: nonces, prompt: prompt, output: output, biases: biases, stops: stops)
   }
 
   private mutating func token() throws(LineError) -> UInt32 {

@@ -1,6 +1,6 @@
 // Verification.swift: checks a receipt offline, each check by its name, and names the first difference.
 // What was not checked is "not checked", never passed. Leaves out running the model (the caller gives its results as a
-// Reexecution). Start at Verification.init.
+// Reexecution) and what an answer says (Verification+Answer.swift). Start at Verification.init.
 
 /// What a re-execution found: one teacher-forced prefill over prompt and output, and the sampler replayed over it.
 public struct Reexecution: Hashable, Sendable {
@@ -12,7 +12,8 @@ public struct Reexecution: Hashable, Sendable {
   public var windows: [SHA256Digest]
   /// What the sampler gives at each position of the output, with the output before it forced.
   public var tokens: [UInt32]
-  /// How the job would have ended after the transcript's last token, as far as the replay can tell.
+  /// Of a receipt of version 1: how the job would have ended after the transcript's last token, as far as the replay can
+  /// tell. Later versions say more, which `Verification.Name.ending` checks.
   public var finish: Receipt.Finish?
 
   public init(
@@ -82,7 +83,7 @@ public struct Reexecution: Hashable, Sendable {
       return .window(from: window * size, to: max(window * size, min((window + 1) * size, output.count) - 1))
     }
     // A client that left, or an operator, ends a job at any token: no replay can confirm or deny that.
-    if let finish, receipt.finish != .cancelled, finish != receipt.finish {
+    if let finish, !receipt.finish.isCut, finish != receipt.finish {
       return .finish(found: finish, receipt: receipt.finish)
     }
     return nil
@@ -108,8 +109,16 @@ public struct Verification: Hashable, Sendable {
     case counts
     /// The amount follows from counts and price.
     case amount
+    /// The answer's own words are those of the receipt: ids, model, seed, usage, amount, finish reason.
+    case answer
+    /// The text that a person reads is the one of the token ids.
+    case text
+    /// Nothing was generated past an end, and generation ended where the receipt says.
+    case ending
     /// The same model gives the same bits.
     case reexecution = "re-execution"
+    /// The client's own request, rendered and tokenised, is the prompt.
+    case request
   }
 
   public enum Result: Hashable, Sendable {
@@ -134,11 +143,17 @@ public struct Verification: Hashable, Sendable {
     public let detail: String
   }
 
-  /// What the verifier brings himself. Everything may be missing; then the checks that need it are not made.
+  /// What the verifiers bring themselves. Everything may be missing; then the checks that need it are not made.
   public struct Evidence: Sendable {
     /// Replaces the bundle's transcript.
     public var transcript: Transcript?
-    /// The text of an allowed_signers file of keys that he trusts. Without it the bundle's own key is used, and the detail says so.
+    /// What the node's answer says.
+    public var answer: Answer?
+    /// What the model's vocabulary says of the transcript's output, with the answer's tokens after it.
+    public var decoding = Decoding.notDone(why: "no model was given, whose vocabulary decodes the token ids")
+    public var request = RequestComparison.notDone(
+      why: "no request was given: the prompt is the one that the node says it got")
+    /// The text of an allowed_signers file of keys that they trust. Without it the bundle's own key is used, and the detail says so.
     public var allowedSigners: String?
     /// A file of revoked keys.
     public var revoked: String?
@@ -146,7 +161,7 @@ public struct Verification: Hashable, Sendable {
     public var earlier: Checkpoint?
     /// Replaces the bundle's consistency proof.
     public var consistency: ConsistencyProof?
-    /// An allowed_signers text of witnesses that he trusts.
+    /// An allowed_signers text of witnesses that they trust.
     public var witnesses: String?
     /// The outcome of running the model, or why it was not run.
     public var reexecution: Result
@@ -161,6 +176,8 @@ public struct Verification: Hashable, Sendable {
   }
 
   public let checks: [Check]
+  /// What no check says, in words.
+  public let unproved: [String]
   /// The receipt, if the line could be read.
   public let receipt: Receipt?
 
@@ -226,16 +243,22 @@ public struct Verification: Hashable, Sendable {
       }
       add(.counts, Self.counts(receipt, transcript))
       add(.amount, Self.amount(receipt))
+      add(.answer, Self.answer(receipt, line, evidence.answer))
+      add(.text, Self.text(receipt, evidence.answer, evidence.decoding))
+      add(.ending, Self.ending(receipt, transcript, evidence.decoding))
       add(.reexecution, Self.reexecution(receipt, transcript, evidence.reexecution))
+      add(.request, Self.request(evidence.request))
+      unproved = Self.unproved(receipt, transcript, evidence)
     } else {
-      for name in [Name.commitments, .counts, .amount, .reexecution] {
+      for name in [Name.commitments, .counts, .amount, .answer, .text, .ending, .reexecution, .request] {
         add(name, .notChecked("there is no receipt"))
       }
+      unproved = ["anything: there is no receipt"]
     }
     self.checks = checks
   }
 
-  private enum Outcome {
+  enum Outcome {
     case ok(String)
     case failed(String)
     case notChecked(String)
@@ -344,7 +367,11 @@ public struct Verification: Hashable, Sendable {
     guard transcript.biasCommitment == receipt.logitBias else {
       return .failed("logit biases: the transcript does not give the receipt's commitment")
     }
-    return .ok("prompt, output and logit biases")
+    guard receipt.version > 1 else { return .ok("prompt, output and logit biases") }
+    guard transcript.stopCommitment == receipt.stopStrings else {
+      return .failed("stop strings: the transcript does not give the receipt's commitment")
+    }
+    return .ok("prompt, output, logit biases and stop strings")
   }
 
   private static func counts(_ receipt: Receipt, _ transcript: Transcript?) -> Outcome {

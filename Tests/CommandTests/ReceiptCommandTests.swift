@@ -120,6 +120,177 @@ struct ReceiptCommandTests {
     }
   }
 
+  /// What `verify` says, by the names of its checks.
+  struct Verdict {
+    let status: Int32
+    let results: [String: String]
+    let details: [String: String]
+    let unproved: [String]
+  }
+
+  func verify(_ bundle: String, _ answer: String, _ more: [String] = []) throws -> Verdict {
+    let folder = try Folder()
+    let file = try folder.write(Array(answer.utf8), "answer")
+    let outcome = try Program.run(
+      ["verify", bundle, "--transcript", file, "--model", model, "--json"] + more)
+    guard let page = try? JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any],
+      let checks = page["checks"] as? [[String: String]]
+    else { return Verdict(status: outcome.status, results: [:], details: ["": outcome.errors], unproved: []) }
+    func column(_ name: String) -> [String: String] {
+      Dictionary(uniqueKeysWithValues: checks.map { ($0["name"] ?? "", $0[name] ?? "") })
+    }
+    return Verdict(
+      status: outcome.status, results: column("result"), details: column("detail"),
+      unproved: page["not_checked"] as? [String] ?? [])
+  }
+
+  func exported(_ node: ServedNode, _ receipt: String, into folder: Folder, _ name: String) throws -> String {
+    let bundle = try untilSigned { try node.command(["receipts", "export", receipt]) }
+    return try folder.write(Array(bundle.output.utf8), name)
+  }
+
+  @Test func everyWordOfAnAnswerThatIsNotTheReceiptsIsRefused() throws {
+    let node = try ServedNode(model: model)
+    let token = try node.token("reader")
+    let folder = try Folder()
+    let body = question(
+      "Name three colours.", tokens: 20, more: ",\"seed\":7,\"logit_bias\":{\"260\":-1.5},\"stop\":[\"zzz\"]")
+    let answer = try HTTP.send("POST", "/v1/chat/completions", port: node.port, token: token, body: body)
+    #expect(answer.status == 200, "\(answer.body)")
+    let bundle = try exported(
+      node, try #require(try own(answer)["receipt"] as? String), into: folder, "bundle")
+    let other = try ask(node, token, "Name three towns.")
+    let honest = try verify(bundle, answer.body)
+    #expect(honest.status == 0, "\(honest)")
+    for name in ["answer", "text", "ending", "commitments", "re-execution"] {
+      #expect(honest.results[name] == "ok", "\(name): \(honest.details[name] ?? "")")
+    }
+    #expect(honest.results["request"] == "not checked")
+    #expect(
+      honest.unproved.contains {
+        $0.hasPrefix("the prompt is the one that the node says it got; it was not compared")
+      },
+      "\(honest.unproved)")
+    // One change each to what the client read.
+    var tree = try #require(try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
+    func edited(_ change: (inout [String: Any]) -> Void) throws -> String {
+      var copy = tree
+      change(&copy)
+      return String(decoding: try JSONSerialization.data(withJSONObject: copy), as: UTF8.self)
+    }
+    func choice(_ tree: inout [String: Any], _ change: (inout [String: Any]) -> Void) {
+      guard var choices = tree["choices"] as? [[String: Any]] else { return }
+      change(&choices[0])
+      tree["choices"] = choices
+    }
+    func inner(_ tree: inout [String: Any], _ key: String, _ name: String, _ value: Any) {
+      guard var object = tree[key] as? [String: Any] else { return }
+      object[name] = value
+      tree[key] = object
+    }
+    let text = try #require(
+      ((tree["choices"] as? [[String: Any]])?.first?["message"] as? [String: Any])?["content"] as? String)
+    let cases: [(what: String, check: String, change: (inout [String: Any]) -> Void)] = [
+      ("another text", "text", { choice(&$0) { $0["message"] = ["role": "assistant", "content": "Red."] } }),
+      (
+        "a longer text", "text",
+        { choice(&$0) { $0["message"] = ["role": "assistant", "content": text + " "] } }
+      ),
+      (
+        "a shorter text", "text",
+        { choice(&$0) { $0["message"] = ["role": "assistant", "content": String(text.dropLast())] } }
+      ),
+      ("finish reason", "answer", { choice(&$0) { $0["finish_reason"] = "stop" } }),
+      ("usage", "answer", { inner(&$0, "usage", "completion_tokens", 19) }),
+      ("amount", "answer", { inner(&$0, "hotpot", "amount_micro", 12) }),
+      ("seed", "answer", { inner(&$0, "hotpot", "seed", 8) }),
+      ("job", "answer", { inner(&$0, "hotpot", "job", "0000000000000001") }),
+      ("receipt", "answer", { inner(&$0, "hotpot", "receipt", "0000000000000001") }),
+      ("id", "answer", { $0["id"] = "chatcmpl-0000000000000001" }),
+      ("model", "answer", { $0["model"] = "another" }),
+      ("biases", "commitments", { inner(&$0, "hotpot", "logit_bias", [[260, "bfc00001"]]) }),
+      ("stop strings", "commitments", { inner(&$0, "hotpot", "stop", ["zz"]) }),
+      ("tokens", "commitments", { inner(&$0, "hotpot", "token_ids", [1, 2, 3]) }),
+      ("prompt", "commitments", { inner(&$0, "hotpot", "prompt_token_ids", [1, 2, 3]) }),
+    ]
+    for (what, check, change) in cases {
+      let verdict = try verify(bundle, try edited(change))
+      #expect(verdict.status == 1 && verdict.results[check] == "failed", "\(what): \(verdict)")
+    }
+    #expect(try verify(bundle, other.body).results["commitments"] == "failed")
+    // What nothing determines is named, and does not fail.
+    tree["system_fingerprint"] = "fp_1"
+    let more = try verify(bundle, try edited { _ in })
+    #expect(
+      more.status == 0
+        && more.unproved.contains { $0.contains("created") && $0.contains("system_fingerprint") }, "\(more)")
+    #expect(node.stop() == 0)
+  }
+
+  @Test func aStreamAndTextCutAtAStopStringVerify() throws {
+    let node = try ServedNode(model: model)
+    let token = try node.token("streamer")
+    let folder = try Folder()
+    let plain = try ask(node, token, "Count to ten.", tokens: 24)
+    let tree = try #require(try JSONSerialization.jsonObject(with: Data(plain.body.utf8)) as? [String: Any])
+    let text = try #require(
+      ((tree["choices"] as? [[String: Any]])?.first?["message"] as? [String: Any])?["content"] as? String)
+    // Some letters of its middle, which lie across tokens as likely as not.
+    let middle = text.index(text.startIndex, offsetBy: text.count / 2)
+    let stop = String(text[middle...].prefix(3))
+    let quoted = String(decoding: try JSONEncoder().encode(stop), as: UTF8.self)
+    for more in [
+      ",\"stop\":\(quoted)", ",\"stream\":true,\"stop\":[\(quoted)]",
+      ",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"ignore_eos\":true",
+    ] {
+      let answer = try HTTP.send(
+        "POST", "/v1/chat/completions", port: node.port, token: token,
+        body: question("Count to ten.", tokens: 24, more: more))
+      #expect(answer.status == 200, "\(answer.body)")
+      let id = try #require(answer.body.components(separatedBy: "\"receipt\":\"").last?.prefix(16))
+      let bundle = try exported(node, String(id), into: folder, "bundle")
+      let honest = try verify(bundle, answer.body)
+      #expect(
+        honest.status == 0 && honest.results["text"] == "ok" && honest.results["ending"] == "ok", "\(honest)")
+      // One piece of the text with another letter in it.
+      let forged = answer.body.replacing(
+        "\"content\":\"\(text.prefix(1))", with: "\"content\":\"#", maxReplacements: 1)
+      #expect(forged != answer.body)
+      #expect(try verify(bundle, forged).results["text"] == "failed")
+    }
+    #expect(node.stop() == 0)
+  }
+
+  @Test func aJobThatWasCutIsChargedWithAReceiptThatItsClientChecks() throws {
+    let node = try ServedNode(model: model, configuration: "{ prices: [{ prompt: '1', completion: '100' }] }")
+    let token = try node.token("cut")
+    let folder = try Folder()
+    let long = ",\"ignore_eos\":true,\"hotpot\":{\"time_limit_s\":1}"
+    for (stream, words) in [(false, long), (true, long + ",\"stream\":true")] {
+      let answer = try HTTP.send(
+        "POST", "/v1/chat/completions", port: node.port, token: token,
+        body: question("Tell a long story.", tokens: 1_800, more: words))
+      #expect(stream || answer.status == 408, "\(answer.body)")
+      #expect(answer.body.contains("\"code\":\"expired\""))
+      let id = String(try #require(answer.body.components(separatedBy: "\"receipt\":\"").last?.prefix(16)))
+      let bundle = try exported(node, id, into: folder, "bundle")
+      let verdict = try verify(bundle, answer.body)
+      #expect(verdict.status == 0, "\(verdict)")
+      for name in ["answer", "text", "ending", "re-execution"] {
+        #expect(verdict.results[name] == "ok", "\(verdict)")
+      }
+      #expect(verdict.unproved.contains("that generation was cut by whom and where the receipt says"))
+      // And somebody who was not there asks for it later.
+      let job = String(try #require(answer.body.components(separatedBy: "\"job\":\"").last?.prefix(16)))
+      let page = try HTTP.send("GET", "/v1/jobs/\(job)", port: node.port, token: token)
+      let later = try verify(bundle, page.body)
+      #expect(
+        later.status == 0 && later.results["text"] == "ok" && later.results["answer"] == "ok",
+        "\(later) \(page.body)")
+    }
+    #expect(node.stop() == 0)
+  }
+
   @Test func aWitnessCosignsALogThatOnlyGrowsAndRefusesAForkedOne() throws {
     let node = try ServedNode(model: model)
     let folder = try Folder()

@@ -30,11 +30,20 @@ public struct ManualPage {
   }
 }
 
+/// The shells of this machine in which somebody may paste a manual's commands.
+public let shells: [[String]] = [
+  ["/bin/sh"], ["/bin/dash"], ["/bin/bash"], ["/bin/bash", "--posix"], ["/bin/busybox", "sh"],
+  ["/bin/zsh", "-f"],
+].filter { FileManager.default.isExecutableFile(atPath: $0[0]) }
+
 /// Runs a script to its end, with nothing of this process' environment; standard error is part of the output.
-public func shell(_ script: String, in directory: String) throws -> (status: Int32, output: String) {
+/// - program: the shell with its options
+public func shell(
+  _ script: String, in directory: String, with program: [String] = ["/bin/sh"]
+) throws -> (status: Int32, output: String) {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = ["-i", "PATH=/usr/bin:/bin", "/bin/sh", "-c", script]
+  process.arguments = ["-i", "PATH=/usr/bin:/bin"] + program + ["-c", script]
   process.currentDirectoryURL = URL(fileURLWithPath: directory)
   let pipe = Pipe()
   process.standardOutput = pipe

@@ -299,7 +299,7 @@ func receipt(_ seal: Seal) -> Receipts.Receipt {
     _ = node.step()
     node.send(.clientRevoked(name: "aria"))
     node.finish()
-    #expect(node.answers[running]?.last == "refused 403 cancelled")
+    #expect(node.answers[running]?.last == "cut 403 cancelled r0")
     #expect(node.answers[queued]?.last == "refused 403 cancelled")
     #expect(node.answers[others]?.last?.hasPrefix("finished stop") == true)
     #expect(node.state.ledger.account(of: "aria").reserved == .zero)

@@ -69,7 +69,8 @@ final class ScriptedNode {
           case .admitted: "admitted"
           case .started: "started"
           case .text: "text"
-          case .finished(let end): "finished \(end.finishReason) receipt=\(end.receipt ?? "none")"
+          case .finished(let end): "finished \(end.finishReason ?? "-") receipt=\(end.receipt ?? "none")"
+          case .cut(let end, let error): "cut \(error.status) \(error.code) \(end.receipt ?? "-")"
           case .refused(let error): "refused \(error.status) \(error.code)"
           }
         answers[id, default: []].append(word)
@@ -171,7 +172,7 @@ final class ScriptedNode {
     let id = node.submit(1, limit: 50)
     for _ in 0..<3 { _ = node.step() }
     node.send(.clientGone(id))
-    #expect(node.seals.map(\.finish) == [.cancelled])
+    #expect(node.seals.map(\.finish) == [.cancelledByClient])
     #expect(node.seals.map(\.completionTokens) == [3])
     // 20 x 1 + 3 x 10 micro-units.
     #expect(node.seals.map(\.amount.micro) == [50])

@@ -41,7 +41,8 @@ final class Fixture: Sendable {
     guard let nonces = Nonces(bytes: nonceBytes) else { throw CocoaError(.coderInvalidValue) }
     transcript = Transcript(
       nonces: nonces, prompt: (0..<17).map { 1_000 + $0 * 7 }, output: (0..<40).map { 5 + $0 },
-      biases: [Transcript.Bias(token: 9, bias: -100), Transcript.Bias(token: 50_256, bias: 0.5)])
+      biases: [Transcript.Bias(token: 9, bias: -100), Transcript.Bias(token: 50_256, bias: 0.5)],
+      stops: ["END", "\"\n"])
     journal = try Journal.open(
       state: scratch,
       options: {
@@ -55,6 +56,7 @@ final class Fixture: Sendable {
       receipt.promptCommitment = transcript.promptCommitment
       receipt.outputCommitment = transcript.outputCommitment
       receipt.logitBias = transcript.biasCommitment
+      receipt.stopStrings = transcript.stopCommitment
       switch i {
       case 5:
         receipt.completionTokens = 45
@@ -115,7 +117,31 @@ final class Fixture: Sendable {
       Reexecution(
         model: receipt.modelSHA256, numerics: receipt.numerics, windows: receipt.windows,
         tokens: transcript.output,
-        finish: .stop))
+        finish: nil))
+    evidence.answer = try answer(index)
+    evidence.decoding = .decoded(
+      .init(text: "caf\u{e9}\n", firstEnd: 39, firstStop: nil, contextLength: 2048))
+    evidence.request = .same("the prompt")
     return evidence
+  }
+
+  /// What an honest node's answer says of this receipt.
+  func answer(_ index: Int = honest) throws -> Verification.Answer {
+    let logged = try journal.receipt(at: index)
+    var answer = Verification.Answer()
+    answer.id = "chatcmpl-000000000000000\(index)"
+    answer.job = "000000000000000\(index)"
+    answer.receipt = logged.id
+    answer.model = "smollm2"
+    answer.seed = .max
+    answer.amount = logged.receipt.amount
+    answer.text = "caf\u{e9}\n"
+    answer.finishReason = "stop"
+    answer.usage.prompt = 17
+    answer.usage.completion = 40
+    answer.usage.total = 57
+    answer.usage.cached = 5
+    answer.undetermined = ["created"]
+    return answer
   }
 }

@@ -18,6 +18,7 @@ private func example() throws -> Entry {
   receipt.promptCommitment = transcript.promptCommitment
   receipt.outputCommitment = transcript.outputCommitment
   receipt.logitBias = transcript.biasCommitment
+  receipt.stopStrings = transcript.stopCommitment
   return Entry(envelope: Envelope(time: 1_790_000_001_000_123), record: .receipt(receipt))
 }
 
@@ -64,9 +65,13 @@ private func example() throws -> Entry {
     #expect(complaints.isEmpty, "\(complaints.joined(separator: "\n"))")
   }
 
-  @Test func aStrangerChecksABundleWithTheManualsCommands() throws {
+  @Test(arguments: shells)
+  func aStrangerChecksABundleWithTheManualsCommands(in program: [String]) throws {
     let f = try Fixture.shared.get()
     let scratch = try Scratch()
+    func shell(_ script: String, in directory: String) throws -> (status: Int32, output: String) {
+      try ManualPages.shell(script, in: directory, with: program)
+    }
     for index in [0, 3, Fixture.honest, 8] {
       let directory = scratch.path + "/\(index)"
       try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -118,6 +123,70 @@ private func example() throws -> Entry {
     let result = try shell(script, in: scratch.path)
     #expect(result.status != 0)
     #expect(result.output.contains(message), "\(result.output)")
+  }
+
+  /// Text of a hostile node where a number, a hash, a nonce or a key is wanted: nothing in it runs, and the check that
+  /// reads it says no. Each case is a file, an edit of it for sed, and the check.
+  @Test(arguments: shells)
+  func nothingThatABundleSaysIsRun(in program: [String]) throws {
+    let f = try Fixture.shared.get()
+    // What bash's arithmetic would run, and what some shell or `test` may take for a number that is not one.
+    let texts = [
+      "a[$(touch pwned)]+1", "x[`touch pwned`0]", "$(touch pwned)", "9+a[$(touch pwned)]", "08", "-1", "+9",
+      " 9", "0x9",
+      "9 ", "1e1", "9999999999999999999999", "18446744073709551625", "9;touch pwned", "HOME", "", "1 -o 1",
+      "9)",
+    ]
+    func quoted(_ text: String) -> String { text.replacingOccurrences(of: "/", with: "\\/") }
+    var cases: [(file: String, edit: String, check: String)] = []
+    for text in texts {
+      let text = quoted(text)
+      cases.append(("checkpoint", "2s/.*/\(text)/", "inclusion"))
+      cases.append(("checkpoint", "3s/.*/\(text)/", "inclusion"))
+      cases.append(("proof", "2s/.*/index \(text)/", "inclusion"))
+      cases.append(("proof", "3s/.*/\(text.isEmpty ? "!" : text)/", "inclusion"))
+      cases.append(("proof", "1s/.*/\(text)/", "inclusion"))
+      cases.append(("transcript", "s/\"nonce\":\"[0-9a-f]*/\"nonce\":\"\(text)/", "commitments"))
+      cases.append(("transcript", "s/\"prompt\":\\[[0-9]*/\"prompt\":[\(text)/", "commitments"))
+      cases.append(("transcript", "s/\"output\":\\[[0-9]*/\"output\":[\(text)/", "commitments"))
+      cases.append(("allowed_signers", "s/^.*$/hotpot namespaces=\"\(text)\" \(text) \(text)/", "node"))
+      cases.append(("receipt", "s/\"node\":\"[^\"]*/\"node\":\"\(text)/", "node"))
+    }
+    // Another spelling of the same token: 4294967296 more is the same 32 bits.
+    cases.append(("transcript", "s/\"output\":\\[5,/\"output\":[4294967301,/", "commitments"))
+    cases.append(("transcript", "s/\"output\":\\[5,/\"output\":[05,/", "commitments"))
+    // A second key, which the signature would be checked with too; a second receipt.
+    cases.append(("allowed_signers", "p", "node"))
+    cases.append(("receipt", "p", "node"))
+    let scratch = try Scratch()
+    let honest = scratch.path + "/honest"
+    try FileManager.default.createDirectory(atPath: honest, withIntermediateDirectories: true)
+    try Data(try f.bundle().text.utf8).write(to: URL(fileURLWithPath: honest + "/bundle"))
+    #expect(try shell(block("split"), in: honest, with: program).status == 0)
+    for (number, hostile) in cases.enumerated() {
+      let directory = scratch.path + "/\(number)"
+      try FileManager.default.copyItem(atPath: honest, toPath: directory)
+      try Data((hostile.edit + "\n").utf8).write(to: URL(fileURLWithPath: directory + "/edit"))
+      let edited = try shell("sed -i -f edit \(hostile.file)", in: directory)
+      #expect(edited.status == 0, "\(hostile): \(edited.output)")
+      var script = try block("inclusion")
+      // Only what reads the edited file is asked, as one who pastes on after a failure would.
+      script += hostile.check == "inclusion" ? "" : try "\n" + block(hostile.check)
+      let result = try shell(script, in: directory, with: program)
+      #expect(result.status != 0, "\(hostile): \(result.output)")
+      let files = try FileManager.default.contentsOfDirectory(atPath: directory)
+      #expect(!files.contains("pwned"), "\(hostile) was run by \(program)")
+    }
+  }
+
+  @Test(arguments: shells)
+  func aSectionThatComesTwiceIsRefused(in program: [String]) throws {
+    let f = try Fixture.shared.get()
+    let scratch = try Scratch()
+    let text = try f.bundle().text + "--- receipt\n" + f.lines[2]
+    try Data(text.utf8).write(to: URL(fileURLWithPath: scratch.path + "/bundle"))
+    let result = try shell(block("split"), in: scratch.path, with: program)
+    #expect(result.status == 1 && result.output == "receipt is there twice\n", "\(result.output)")
   }
 
   @Test func aStrangerChecksASealedSegment() throws {

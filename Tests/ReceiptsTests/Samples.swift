@@ -14,7 +14,7 @@ func sampleReceipt(
   receipt.client = client
   receipt.model = model
   receipt.modelSHA256 = SHA256.hash(Array(model.utf8))
-  receipt.numerics = "N1/A12/KVf16"
+  receipt.numerics = "N1/A15/KVi16"
   receipt.promptTokens = 17
   receipt.cachedTokens = 5
   receipt.completionTokens = tokens
@@ -39,7 +39,7 @@ func sampleReceipt(
 
 /// One of each kind, and edges of their fields.
 let sampleRecords: [Record] = [
-  .nodeStarted(NodeStarted(version: "1.0", key: "SHA256:x", numerics: "N1/A12/KVf16", currency: "EUR")),
+  .nodeStarted(NodeStarted(version: "1.0", key: "SHA256:x", numerics: "N1/A15/KVi16", currency: "EUR")),
   .nodeStopped(NodeStopped(reason: "asked to")),
   .recovered(Recovered(segment: 1, offset: 2, bytes: 3, file: "00000001.tail-2", sha256: .zero)),
   .jobAccepted(

@@ -49,7 +49,7 @@ private func transcript(
 ) -> String {
   Transcript(
     nonces: nonces ?? t.nonces, prompt: prompt ?? t.prompt, output: output ?? t.output,
-    biases: biases ?? t.biases
+    biases: biases ?? t.biases, stops: t.stops
   ).text
 }
 
@@ -121,7 +121,7 @@ private let tampers: [Tamper] = {
     let first = b.receipt[start]
     b.receipt = resealed(b.receipt, "\"windows\":\"\(first)", "\"windows\":\"\(first == "A" ? "B" : "A")")
   }
-  add("finish edited and resealed", .reexecution, "the receipt says 'length'") { b, _, _ in
+  add("finish edited and resealed", .ending, "the receipt says 'length'") { b, _, _ in
     b.receipt = resealed(b.receipt, "\"finish\":\"stop\"", "\"finish\":\"length\"")
   }
   add("model hash edited and resealed", .reexecution, "the model's SHA-256 is") { b, _, f in
@@ -356,8 +356,8 @@ private let tampers: [Tamper] = {
   }
   // Re-execution.
   add("another model", .reexecution, "the model's SHA-256 is") { _, e, _ in ran(&e) { $0.model = .zero } }
-  add("other numerics", .reexecution, "the numerics are N1/A8/KVf16") { _, e, _ in
-    ran(&e) { $0.numerics = "N1/A8/KVf16" }
+  add("other numerics", .reexecution, "the numerics are N1/A8/KVi16") { _, e, _ in
+    ran(&e) { $0.numerics = "N1/A8/KVi16" }
   }
   add("another token", .reexecution, "token 37: the sampler gives 512, the receipt says 42") { _, e, _ in
     ran(&e) { $0.tokens[37] = 512 }
@@ -378,8 +378,85 @@ private let tampers: [Tamper] = {
     _, e, _ in
     ran(&e) { $0.windows[1] = .zero }
   }
-  add("another end", .reexecution, "would have ended by 'length'") { _, e, _ in
-    ran(&e) { $0.finish = .length }
+  // The answer's own words.
+  func says(
+    _ name: String, _ reason: String, _ change: @escaping @Sendable (inout Verification.Answer) -> Void
+  ) {
+    add("answer: \(name)", .answer, reason) { _, e, f in
+      var answer = try f.answer()
+      change(&answer)
+      e.answer = answer
+    }
+  }
+  says("id", "'id' is \"chatcmpl-0000000000000005\"") { $0.id = "chatcmpl-0000000000000005" }
+  says("job", "'hotpot.job' is \"7\"") { $0.job = "7" }
+  says("receipt", "'hotpot.receipt' is \"0000000000000000\"") { $0.receipt = "0000000000000000" }
+  says("model", "the receipt gives \"smollm2\"") { $0.model = "smollm3" }
+  says("seed", "'hotpot.seed' is \"7\"") { $0.seed = 7 }
+  says("amount", "'hotpot.amount_micro' is \"1\"") { $0.amount = 1 }
+  says("finish reason", "'finish_reason' is \"length\"") { $0.finishReason = "length" }
+  says("an error", "ends with the error \"cancelled\"") { $0.errorCode = "cancelled" }
+  says("prompt tokens", "'usage.prompt_tokens' is \"16\"") { $0.usage.prompt = 16 }
+  says("completion tokens", "'usage.completion_tokens' is \"41\"") { $0.usage.completion = 41 }
+  says("total", "'usage.total_tokens' is \"58\"") { $0.usage.total = 58 }
+  says("cached tokens", "cached_tokens' is \"17\"") { $0.usage.cached = 17 }
+  says("ignore_eos", "'hotpot.ignore_eos' is \"true\"") { $0.ignoresEnd = true }
+  // The text, byte for byte.
+  func reads(_ name: String, _ text: String, _ reason: String) {
+    add("text: \(name)", .text, reason) { _, e, f in
+      var answer = try f.answer()
+      answer.text = text
+      e.answer = answer
+    }
+  }
+  reads("a word", "cake\n", "byte 2: the answer says \"ke\\n\"")
+  reads("more", "caf\u{e9}\n!", "the token ids give its end")
+  reads("less", "caf", "byte 3: the answer says its end")
+  reads("nothing", "", "byte 0: the answer says its end")
+  reads("the same to Unicode, other bytes", "cafe\u{301}\n", "byte 3")
+  // The end.
+  func ends(
+    _ name: String, _ reason: String, _ change: @escaping @Sendable (inout Verification.DecodedOutput) -> Void
+  ) {
+    add("end: \(name)", .ending, reason) { _, e, _ in
+      if case .decoded(var decoded) = e.decoding {
+        change(&decoded)
+        e.decoding = .decoded(decoded)
+      }
+    }
+  }
+  ends("padded behind an end token", "token 12 is an end token, and 27 follow it") { $0.firstEnd = 12 }
+  ends("padded behind a stop string", "complete with token 12, and 27 follow it") { $0.firstStop = 12 }
+  ends("no end token", "the last token is no end token: the output is cut") { $0.firstEnd = nil }
+  func finish(_ name: String, _ finish: String, _ reason: String, ignores: Bool = false) {
+    add("finish: \(name)", .ending, reason) { b, _, _ in
+      b.receipt = resealed(
+        b.receipt, "\"ignore_eos\":false,\"seed_by\":\"client\",\"finish\":\"stop\"",
+        "\"ignore_eos\":\(ignores),\"seed_by\":\"client\",\"finish\":\"\(finish)\"")
+    }
+  }
+  finish("length before max_tokens", "length", "40 of 64 tokens were generated")
+  finish("context before max_tokens", "context", "40 of 64 tokens were generated")
+  finish("a stop string that is not there", "stop_string", "none is complete with the last token")
+  finish("cut behind an end", "cancelled_by_operator", "and the answer was complete")
+  finish("expired behind an end", "expired", "and the answer was complete")
+  finish("an end that was to be ignored", "stop", "end tokens were to be ignored", ignores: true)
+  add("finish: version 1's word", .receipt, "an end that receipts of version 2 know") { b, _, _ in
+    b.receipt = resealed(b.receipt, "\"finish\":\"stop\"", "\"finish\":\"cancelled\"")
+  }
+  add("a version to come", .receipt, "a version of 2 to 2, which this build knows, not 3") { b, _, _ in
+    b.receipt = resealed(b.receipt, "\"v\":2", "\"v\":3")
+  }
+  add("version 1 spelled", .receipt, "a version of 2 to 2, which this build knows, not 1") { b, _, _ in
+    b.receipt = resealed(b.receipt, "\"v\":2", "\"v\":1")
+  }
+  add("stop strings", .commitments, "stop strings: the transcript does not give") { b, _, f in
+    let t = f.transcript
+    b.transcript =
+      Transcript(nonces: t.nonces, prompt: t.prompt, output: t.output, biases: t.biases, stops: ["END"]).text
+  }
+  add("another request", .request, "the prompt differs") { _, e, _ in
+    e.request = .differs("the prompt differs")
   }
   add("a shorter replay", .reexecution, "has 39 tokens, the transcript 40") { _, e, _ in
     ran(&e) { $0.tokens.removeLast() }
@@ -413,7 +490,8 @@ private let tampers: [Tamper] = {
     #expect(!verification.passes(asking: [.reexecution]))
     #expect(verification.passes(asking: [.signature, .inclusion]))
     let open = verification.checks.filter { $0.result == .notChecked }.map(\.name)
-    #expect(open == [.consistency, .witness, .commitments, .reexecution])
+    #expect(
+      open == [.consistency, .witness, .commitments, .answer, .text, .ending, .reexecution, .request])
     #expect(verification.checks[1].detail.contains("as the bundle itself says"))
   }
 
@@ -439,7 +517,11 @@ private let tampers: [Tamper] = {
     if tamper.index == Fixture.honest, evidence.reexecution.isSame(as: try fixture.evidence().reexecution),
       evidence.allowedSigners == ReceiptBundle.allowedSigners(fixture.nodeKey),
       evidence.earlier == fixture.earlier.checkpoint,
-      evidence.revoked == nil
+      evidence.revoked == nil, evidence.answer == (try fixture.answer()),
+      // Texts that Unicode holds for equal are a change.
+      evidence.answer?.text.map({ Array($0.utf8) }) == (try fixture.answer()).text.map({ Array($0.utf8) }),
+      evidence.decoding == (try fixture.evidence().decoding),
+      evidence.request == (try fixture.evidence().request)
     {
       #expect(bundle != before, "the case changes nothing")
     }

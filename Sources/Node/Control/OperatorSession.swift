@@ -163,9 +163,9 @@ final class OperatorSession: Sendable {
         deliver(
           .chat(
             .finished(
-              reason: end.finishReason, tokens: end.usage.completion,
+              reason: end.finishReason ?? "stopped", tokens: end.usage.completion,
               tokensPerSecond: Double(max(0, end.usage.completion - 1)) / span)))
-      case .refused(let error):
+      case .refused(let error), .cut(_, let error):
         release(id)
         deliver(
           .chat(

@@ -106,8 +106,47 @@ public final class Reexecutor: Sendable {
       progress(position, fed.count)
     }
     result.windows = windows.windows
-    result.finish = Self.finish(receipt, output, tokenizer)
+    if receipt.version == 1 { result.finish = Self.finish(receipt, output, tokenizer) }
     return result
+  }
+
+  /// The text of a receipt's tokens and of what came after them, by the rule that the node answers by, and where it ends.
+  public func decode(
+    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, then unreceipted: [UInt32]
+  ) -> Verification.Decoding {
+    guard digest == receipt.modelSHA256 else {
+      return .notDone(why: "the model that was given is another, with a vocabulary of its own")
+    }
+    let tokens = (transcript.output + unreceipted).map { Int32(bitPattern: $0) }
+    if let stray = tokens.first(where: { !tokenizer.contains($0) }) {
+      return .notDone(
+        why: "token \(UInt32(bitPattern: stray)) is not in the vocabulary of \(tokenizer.vocabularySize)")
+    }
+    let stops: StopMatcher
+    do throws(SamplingError) { stops = try StopMatcher(transcript.stops) } catch {
+      return .notDone(why: "the transcript's stop strings are none: \(error)")
+    }
+    // Version 1 does not say whether end tokens were ignored; where it ended by one they were not.
+    let ignoresEnd = receipt.version == 1 ? receipt.finish != .stop : receipt.ignoresEnd
+    var answer = AnswerText(
+      tokenizer: tokenizer, stops: stops, ignoresEnd: ignoresEnd, limit: receipt.maxTokens)
+    var search = AnswerText(tokenizer: tokenizer, stops: stops, ignoresEnd: true, limit: receipt.maxTokens)
+    var text = ""
+    var firstStop: Int?
+    for (position, token) in tokens.enumerated() {
+      text += answer.append(token)
+      _ = search.append(token)
+      if firstStop == nil, position < transcript.output.count,
+        answer.end == .stopString || search.end == .stopString
+      {
+        firstStop = position
+      }
+    }
+    return .decoded(
+      .init(
+        text: text,
+        firstEnd: transcript.output.firstIndex { tokenizer.isEndOfGeneration(Int32(bitPattern: $0)) },
+        firstStop: firstStop, contextLength: model.hyperparameters.contextLength))
   }
 
   private static func sampling(
@@ -121,7 +160,7 @@ public final class Reexecutor: Sendable {
       seed: receipt.sampler.seed)
   }
 
-  /// How the job would have ended after these tokens. A stop string is the client's own knowledge: an answer that ends
+  /// Version 1: how the job would have ended after these tokens. A stop string is the client's own knowledge: an answer that ends
   /// neither with an end token nor at its limit is not contradicted.
   private static func finish(
     _ receipt: Receipts.Receipt, _ output: [Int32], _ tokenizer: Tokenizer

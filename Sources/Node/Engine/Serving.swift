@@ -173,7 +173,12 @@ final class Serving: Sendable {
     }
     let transcript = Transcript(
       id: id, client: identity.name, prompt: prompt, promptText: text, sampling: request.sampling,
-      outputLimit: limit, stops: stops, ignoresEnd: request.ignoresEnd, tokenizer: tokenizer,
+      outputLimit: limit, stops: stops,
+      terms: .init(
+        stops: request.stops, ignoresEnd: request.ignoresEnd,
+        isContextBound: request.outputLimit == nil && limit == room,
+        seedBy: request.hasSeed ? .client : .node),
+      tokenizer: tokenizer,
       chain: BlockKeyChain(secret: secret, client: identity.name, modelDigest: facts.modelDigest), sink: sink)
     let job = JobRequest(
       id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,

@@ -48,12 +48,31 @@ final class Transcript: Sendable {
   let promptText: String
   let sampling: SamplingRequest
   let outputLimit: Int
-  let ignoresEnd: Bool
-  let sink: AnswerSink
+  /// What of the request only the receipt needs.
+  let terms: Terms
   /// Set for audits: what the receipt's tokens and windows are, to be found again.
   let audit: AuditTarget?
   private let tokenizer: Tokenizer
   private let inner: Mutex<Inner>
+  private let sink: AnswerSink
+  private let outbox = Mutex(Outbox())
+
+  /// Events on their way to the sink, which may itself bring the job's end: it is called without a lock, by one thread at
+  /// a time, and what comes meanwhile waits for that thread.
+  private struct Outbox {
+    var waiting: [AnswerEvent] = []
+    var isDelivering = false
+    var hasEnded = false
+  }
+
+  /// How the job may end, and who chose its seed.
+  struct Terms: Sendable {
+    var stops: [String] = []
+    var ignoresEnd = false
+    /// The client named no limit, and the context leaves this one.
+    var isContextBound = false
+    var seedBy = Receipts.Receipt.Chooser.node
+  }
 
   /// Fresh for every job; only its client gets them.
   let nonces = Nonces.random()
@@ -68,8 +87,7 @@ final class Transcript: Sendable {
 
   private struct Inner {
     var output: [Int32] = []
-    var detokenizer: StreamingDetokenizer
-    var stop: StopMatcher
+    var text: AnswerText
     /// One for each token of the output.
     var digests: [SHA256Digest] = []
     var chain: BlockKeyChain
@@ -79,7 +97,6 @@ final class Transcript: Sendable {
     /// Code points of `answer`.
     var answered = 0
     var unsent: [TextLogprob] = []
-    var stoppedByString = false
     var watcher: (@Sendable (String) -> Void)?
     /// Of an audit: what the sampler gives, and the hidden state it gave it from, by place in the output.
     var replayed: [(token: UInt32, digest: SHA256Digest?)] = []
@@ -88,7 +105,7 @@ final class Transcript: Sendable {
   init(
     id: JobID, client: String, prompt: [Int32], promptText: String, sampling: SamplingRequest,
     outputLimit: Int,
-    stops: StopMatcher, ignoresEnd: Bool = false, tokenizer: Tokenizer, chain: BlockKeyChain,
+    stops: StopMatcher, terms: Terms = Terms(), tokenizer: Tokenizer, chain: BlockKeyChain,
     audit: AuditTarget? = nil, sink: @escaping AnswerSink
   ) {
     self.id = id
@@ -97,11 +114,13 @@ final class Transcript: Sendable {
     self.promptText = promptText
     self.sampling = sampling
     self.outputLimit = outputLimit
-    self.ignoresEnd = ignoresEnd
+    self.terms = terms
     self.sink = sink
     self.audit = audit
     self.tokenizer = tokenizer
-    inner = Mutex(Inner(detokenizer: StreamingDetokenizer(tokenizer), stop: stops, chain: chain))
+    let text = AnswerText(
+      tokenizer: tokenizer, stops: stops, ignoresEnd: terms.ignoresEnd, limit: outputLimit)
+    inner = Mutex(Inner(text: text, chain: chain))
   }
 
   /// The keys of the prompt's full blocks. Called once, before the job is submitted.
@@ -137,34 +156,70 @@ final class Transcript: Sendable {
 
   /// Takes a chosen token: grows the text, looks for its end, and sends what is ready to the client.
   func take(_ sampled: SampledToken, digest: SHA256Digest?) -> TakenToken {
-    let (taken, text, logprobs, watcher) = inner.withLock {
-      content -> (TakenToken, String, [TextLogprob], (@Sendable (String) -> Void)?) in
+    // One after the other with the end: what the client hears as the output is then all the text that it gets.
+    let (taken, text, watcher) = outbox.withLock { outbox in
+      let (taken, text, logprobs, watcher) = grow(sampled, digest)
+      if !outbox.hasEnded, !text.isEmpty || !logprobs.isEmpty { outbox.waiting.append(.text(text, logprobs)) }
+      return (taken, text, watcher)
+    }
+    deliver()
+    if !text.isEmpty { watcher?(text) }
+    return taken
+  }
+
+  /// An event that is neither text nor an end.
+  func tell(_ event: AnswerEvent) {
+    outbox.withLock { $0.waiting.append(event) }
+    deliver()
+  }
+
+  /// The last event, made of all tokens whose text the client gets.
+  func end(_ event: (_ output: [Int32]) -> AnswerEvent) {
+    outbox.withLock { outbox in
+      outbox.hasEnded = true
+      outbox.waiting.append(event(output))
+    }
+    deliver()
+  }
+
+  private func deliver() {
+    let isMine = outbox.withLock { outbox in
+      defer { outbox.isDelivering = true }
+      return !outbox.isDelivering
+    }
+    guard isMine else { return }
+    while let event = outbox.withLock({ outbox -> AnswerEvent? in
+      guard outbox.waiting.isEmpty else { return outbox.waiting.removeFirst() }
+      outbox.isDelivering = false
+      return nil
+    }) {
+      sink(event)
+    }
+  }
+
+  private typealias Grown = (TakenToken, String, [TextLogprob], (@Sendable (String) -> Void)?)
+
+  private func grow(_ sampled: SampledToken, _ digest: SHA256Digest?) -> Grown {
+    inner.withLock { content -> Grown in
       content.output.append(sampled.token)
       if let digest { content.digests.append(digest) }
       if sampled.logprob != nil {
-        content.unsent.append(logprob(of: sampled, at: content.detokenizer.offset(of: sampled.token)))
+        content.unsent.append(logprob(of: sampled, at: content.text.offset(of: sampled.token)))
       }
-      let isEnd = tokenizer.isEndOfGeneration(sampled.token) && !ignoresEnd
-      var text = ""
-      if !isEnd { text = content.stop.append(content.detokenizer.append(sampled.token)) }
-      content.stoppedByString = content.stop.matched != nil
-      let isStopped = isEnd || content.stoppedByString
-      let isLast = isStopped || content.output.count >= outputLimit
-      if isLast, !content.stoppedByString {
-        text += content.stop.append(content.detokenizer.finish())
-        content.stoppedByString = content.stop.matched != nil
-        if !content.stoppedByString { text += content.stop.finish() }
-      }
+      let text = content.text.append(sampled.token)
       content.answer += text
       content.answered += text.unicodeScalars.count
-      let logprobs = Self.ready(&content, isLast: isLast, endsWithNoText: isEnd)
+      let logprobs = Self.ready(
+        &content, isLast: content.text.end != nil,
+        endsWithNoText: tokenizer.isEndOfGeneration(sampled.token) && !terms.ignoresEnd)
       let kind: Scheduling.StepResult.Kind =
-        isStopped || content.stoppedByString ? .lastToken(.stop) : isLast ? .lastToken(.length) : .token
+        switch content.text.end {
+        case nil: .token
+        case .endToken, .stopString: .lastToken(.stop)
+        case .limit: .lastToken(.length)
+        }
       return (TakenToken(kind: kind, keys: newKeys(&content)), text, logprobs, content.watcher)
     }
-    if !text.isEmpty || !logprobs.isEmpty { sink(.text(text, logprobs)) }
-    if !text.isEmpty { watcher?(text) }
-    return taken
   }
 
   /// The log-probabilities that go out now: of tokens whose text has begun to go out, and with the last all others.
@@ -248,10 +303,10 @@ final class Transcript: Sendable {
   /// The receipt of this content with the facts of its end.
   func receipt(_ seal: Seal, facts: EngineFacts, node: String, currency: String) -> Receipts.Receipt {
     // A job that was cancelled during a step has one token more than it is charged for: the receipt ends before it.
-    let (output, windows, byString) = inner.withLock { content in
+    let (output, windows, end) = inner.withLock { content in
       (
         Array(content.output.prefix(seal.completionTokens)),
-        Self.windows(content.digests.prefix(seal.completionTokens)), content.stoppedByString
+        Self.windows(content.digests.prefix(seal.completionTokens)), content.text.end
       )
     }
     var receipt = Receipts.Receipt()
@@ -280,7 +335,15 @@ final class Transcript: Sendable {
     receipt.sampler.seed = sampling.seed
     receipt.logitBias = Commitment.to(
       biases: sampling.logitBias.map { (UInt32(bitPattern: $0.token), $0.bias) }, nonce: nonces.prompt)
-    receipt.finish = seal.finish == .stop && byString ? .stopString : seal.finish
+    receipt.stopStrings = Commitment.to(stopStrings: terms.stops, nonce: nonces.prompt)
+    receipt.ignoresEnd = terms.ignoresEnd
+    receipt.seedBy = terms.seedBy
+    receipt.finish =
+      switch (seal.finish, end) {
+      case (.stop, .stopString): .stopString
+      case (.length, _) where terms.isContextBound: .context
+      case (let finish, _): finish
+      }
     receipt.submitted = seal.submitted
     receipt.started = seal.started
     receipt.firstToken = seal.firstToken
@@ -296,8 +359,21 @@ final class Transcript: Sendable {
     return receipt
   }
 
+  /// An end with what its client needs to open the receipt.
+  func opening(_ end: AnswerEnd, _ output: [Int32]) -> AnswerEnd {
+    var end = end
+    if end.receipt != nil { end.nonce = nonces.hex }
+    end.tokens = Array(output.prefix(end.usage.completion))
+    end.unreceipted = Array(output.dropFirst(end.usage.completion))
+    end.biases = sampling.logitBias
+    end.stops = terms.stops
+    end.ignoresEnd = terms.ignoresEnd
+    return end
+  }
+
   var output: [Int32] { inner.withLock { $0.output } }
   var answer: String { inner.withLock { $0.answer } }
+  var outputAndAnswer: ([Int32], String) { inner.withLock { ($0.output, $0.answer) } }
 
   /// Text that comes from now on also goes to an operator's screen; nil ends that.
   func watch(_ watcher: (@Sendable (String) -> Void)?) { inner.withLock { $0.watcher = watcher } }

@@ -12,6 +12,9 @@ struct KeptTranscript: Sendable {
   let receipt: Receipts.Receipt
   let prompt: [Int32]
   let output: [Int32]
+  /// Tokens of the answer's text that the receipt does not hold.
+  var unreceipted: [Int32] = []
+  var terms = Transcript.Terms()
   let promptText: String
   let answer: String
   let sampling: SamplingRequest
@@ -36,10 +39,12 @@ final class TranscriptArchive: Sendable {
     _ transcript: Transcript, receipt: Receipts.Receipt, id: String, for seconds: Int, at now: Microseconds
   ) {
     guard seconds > 0 else { return }
+    let (output, answer) = transcript.outputAndAnswer
     let entry = KeptTranscript(
       id: id, job: transcript.id, receipt: receipt, prompt: transcript.prompt,
-      output: Array(transcript.output.prefix(receipt.completionTokens)),
-      promptText: transcript.promptText, answer: transcript.answer, sampling: transcript.sampling,
+      output: Array(output.prefix(receipt.completionTokens)),
+      unreceipted: Array(output.dropFirst(receipt.completionTokens)), terms: transcript.terms,
+      promptText: transcript.promptText, answer: answer, sampling: transcript.sampling,
       nonces: transcript.nonces, until: now + Microseconds(seconds) * 1_000_000)
     inner.withLock { inner in
       inner.kept.append(entry)

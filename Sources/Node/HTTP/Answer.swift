@@ -61,10 +61,10 @@ public struct TokenCounts: Sendable, Equatable, Codable {
   }
 }
 
-/// How an answer ended well.
+/// How a job ended for which there is a receipt.
 public struct AnswerEnd: Sendable, Equatable {
-  /// `stop` or `length`.
-  public let finishReason: String
+  /// `stop` or `length`; nil where the job was cut.
+  public let finishReason: String?
   public let usage: TokenCounts
   /// nil where there is no receipt, with the reason in the log.
   public let receipt: String?
@@ -74,9 +74,15 @@ public struct AnswerEnd: Sendable, Equatable {
   public let amount: MicroUnits?
   /// The generated token ids, end token included: with the prompt's ids and the nonce they open the receipt.
   public var tokens: [Int32]?
+  /// Of a job that was cut: tokens whose text had gone out before the cut was known; neither receipted nor charged.
+  public var unreceipted: [Int32] = []
+  /// What else opens the receipt: in ascending order of token.
+  public var biases: [SamplingRequest.TokenBias] = []
+  public var stops: [String] = []
+  public var ignoresEnd = false
 }
 
-/// What comes back for one job, in order. The last is `finished` or `refused`.
+/// What comes back for one job, in order. The last is `finished`, `cut` or `refused`.
 public enum AnswerEvent: Sendable {
   /// A policy or an operator admitted it.
   case admitted
@@ -85,6 +91,8 @@ public enum AnswerEvent: Sendable {
   /// More text, with the log-probabilities of its tokens where they were asked for.
   case text(String, [TextLogprob])
   case finished(AnswerEnd)
+  /// It was cancelled or its time ran out, and it is charged for what it got: with its receipt.
+  case cut(AnswerEnd, APIError)
   case refused(APIError)
 }
 

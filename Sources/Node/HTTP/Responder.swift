@@ -127,6 +127,7 @@ final class Responder: Sendable {
         }
       }
     case .finished(let end): finish(end)
+    case .cut(let end, let error): cut(end, error)
     case .refused(let error): refuse(error)
     }
   }
@@ -163,56 +164,136 @@ final class Responder: Sendable {
     }
   }
 
-  private func finish(_ end: AnswerEnd) {
-    var own: [JSONValue.Member] = [(key: "job", value: .string(shape.job))]
+  /// The error, and what the client needs to check what it owes; whole answers bring the text so far along.
+  private func cut(_ end: AnswerEnd, _ error: APIError) {
+    guard case .object(var members) = error.json else { return }
+    if shape.isStreamed, inner.withLock({ $0.hasBegun }) {
+      members.append((key: "id", value: .string(shape.id)))
+      members.append((key: "model", value: .string(shape.model)))
+      members.append((key: "hotpot", value: own(end)))
+      members.append((key: "usage", value: usage(end)))
+      send(.object(members))
+      output.end()
+      return
+    }
+    for member in whole(end) where member.key != "error" { members.append(member) }
+    var response = Response.json(JSONWriter.bytes(.object(members)), status: error.status)
+    if let after = error.retryAfter { response = response.with("Retry-After", String(after)) }
+    output.whole(response)
+  }
+
+  /// The text and what opens the receipt, of a job whose answer nobody took.
+  static func members(_ kept: KeptTranscript) -> [JSONValue.Member] {
+    let receipt = kept.receipt
+    let reason: JSONValue =
+      switch receipt.finish {
+      case .stop, .stopString: "stop"
+      case .length, .context: "length"
+      case .cancelled, .cancelledByClient, .cancelledByOperator, .expired: .null
+      }
+    let end = AnswerEnd(
+      finishReason: nil,
+      usage: TokenCounts(
+        prompt: receipt.promptTokens, cached: receipt.cachedTokens, completion: receipt.completionTokens),
+      receipt: kept.id, nonce: kept.nonces.hex, amount: receipt.amount, tokens: kept.output,
+      unreceipted: kept.unreceipted, biases: kept.sampling.logitBias, stops: kept.terms.stops,
+      ignoresEnd: kept.terms.ignoresEnd)
+    return [
+      (key: "choices", value: [["index": 0, "text": .string(kept.answer), "finish_reason": reason]]),
+      (
+        key: "hotpot",
+        value: own(end, job: kept.job.hex, seed: kept.sampling.seed, prompt: kept.prompt)
+      ),
+    ]
+  }
+
+  private func own(_ end: AnswerEnd) -> JSONValue {
+    Self.own(end, job: shape.job, seed: shape.seed, prompt: shape.promptTokens)
+  }
+
+  /// What opens the receipt, under the key `hotpot`.
+  /// - prompt: its ids, where the client asked for ids
+  private static func own(_ end: AnswerEnd, job: String, seed: UInt64, prompt: [Int32]?) -> JSONValue {
+    var own: [JSONValue.Member] = [(key: "job", value: .string(job))]
     if let receipt = end.receipt { own.append((key: "receipt", value: .string(receipt))) }
     if let nonce = end.nonce { own.append((key: "nonce", value: .string(nonce))) }
-    own.append((key: "seed", value: JSONValue(shape.seed)))
+    own.append((key: "seed", value: JSONValue(seed)))
     if let amount = end.amount { own.append((key: "amount_micro", value: JSONValue(amount))) }
-    if let tokens = shape.promptTokens {
-      own.append((key: "prompt_token_ids", value: .array(tokens.map { JSONValue($0) })))
+    if let tokens = prompt {
+      // Of a job that was cut while its prompt was read, what was read: that is what the receipt commits to.
+      let prompt = end.finishReason == nil ? tokens.prefix(end.usage.prompt) : tokens[...]
+      own.append((key: "prompt_token_ids", value: .array(prompt.map { JSONValue($0) })))
       own.append((key: "token_ids", value: .array((end.tokens ?? []).map { JSONValue($0) })))
+      if !end.unreceipted.isEmpty {
+        own.append((key: "unreceipted_token_ids", value: .array(end.unreceipted.map { JSONValue($0) })))
+      }
+      if !end.biases.isEmpty {
+        // As a transcript spells them: the bits, which no reader of numbers rounds.
+        let pairs = end.biases.map { bias -> JSONValue in
+          [JSONValue(bias.token), .string(SavedAnswer.hexadecimal(bias.bias.bitPattern))]
+        }
+        own.append((key: "logit_bias", value: .array(pairs)))
+      }
+      if !end.stops.isEmpty {
+        own.append((key: "stop", value: .array(end.stops.map { .string($0) })))
+      }
+      if end.ignoresEnd { own.append((key: "ignore_eos", value: true)) }
     }
-    let usage: JSONValue = [
+    return .object(own)
+  }
+
+  private func usage(_ end: AnswerEnd) -> JSONValue {
+    [
       "prompt_tokens": JSONValue(end.usage.prompt), "completion_tokens": JSONValue(end.usage.completion),
       "total_tokens": JSONValue(end.usage.prompt + end.usage.completion),
       "prompt_tokens_details": ["cached_tokens": JSONValue(end.usage.cached)],
     ]
+  }
+
+  private func finish(_ end: AnswerEnd) {
     if shape.isStreamed {
       begin()
-      guard case .object(var members) = shape.chunk(text: "", logprobs: [], finish: end.finishReason) else {
+      guard
+        case .object(var members) = shape.chunk(text: "", logprobs: [], finish: end.finishReason ?? "stop")
+      else {
         return
       }
-      members.append((key: "hotpot", value: .object(own)))
+      members.append((key: "hotpot", value: own(end)))
       send(.object(members))
       if shape.includesUsage {
         guard case .object(var members) = shape.frame(choices: []) else { return }
-        members.append((key: "usage", value: usage))
+        members.append((key: "usage", value: usage(end)))
         send(.object(members))
       }
       output.event(Array("[DONE]".utf8))
       output.end()
       return
     }
+    output.whole(.json(JSONWriter.bytes(.object(whole(end)))))
+  }
+
+  private func whole(_ end: AnswerEnd) -> [JSONValue.Member] {
     let (text, logprobs) = inner.withLock { ($0.text, $0.logprobs) }
     let choice: JSONValue
     if shape.isChat {
       choice = [
         "index": 0, "message": ["role": "assistant", "content": .string(text), "refusal": nil],
-        "logprobs": shape.logprobs(logprobs), "finish_reason": .string(end.finishReason),
+        "logprobs": shape.logprobs(logprobs),
+        "finish_reason": end.finishReason.map { .string($0) } ?? .null,
       ]
     } else {
       choice = [
         "index": 0, "text": .string(text), "logprobs": shape.logprobs(logprobs),
-        "finish_reason": .string(end.finishReason),
+        "finish_reason": end.finishReason.map { .string($0) } ?? .null,
       ]
     }
-    let body: JSONValue = [
-      "id": .string(shape.id), "object": shape.isChat ? "chat.completion" : "text_completion",
-      "created": JSONValue(shape.created), "model": .string(shape.model), "choices": [choice], "usage": usage,
-      "hotpot": .object(own),
+    return [
+      (key: "id", value: .string(shape.id)),
+      (key: "object", value: shape.isChat ? "chat.completion" : "text_completion"),
+      (key: "created", value: JSONValue(shape.created)), (key: "model", value: .string(shape.model)),
+      (key: "choices", value: [choice]), (key: "usage", value: usage(end)),
+      (key: "hotpot", value: own(end)),
     ]
-    output.whole(.json(JSONWriter.bytes(body)))
   }
 }
 

@@ -385,6 +385,9 @@ extension NodeService {
     ]
     if let detail = row.stateDetail { members.append((key: "detail", value: .string(detail))) }
     if let receipt = row.receipt { members.append((key: "receipt", value: .string(receipt))) }
+    // Whoever was not there to hear the end, and is charged, gets what they paid for and what opens the receipt, as long as
+    // transcripts are kept.
+    if let kept = archive.find(job: id) { members += Responder.members(kept) }
     return .json(JSONWriter.bytes(.object(members)), status: row.state.hasEnded && !isAwaited ? 200 : 202)
   }
 

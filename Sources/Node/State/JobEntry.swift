@@ -61,8 +61,7 @@ struct JobEntry: Sendable {
 
   /// What the receipt says; the books say the same, also when it reaches the disk after midnight.
   struct Receipt: Sendable {
-    let finishReason: String
-    let isAnswered: Bool
+    let outcome: Outcome
     let usage: Usage
     let day: Day
   }

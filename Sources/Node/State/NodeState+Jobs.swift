@@ -367,7 +367,9 @@ extension NodeState {
       switch ended.outcome {
       case .done(.stop): .stop
       case .done(.length): .length
-      case .cancelled(.client), .cancelled(.operator), .expired: worked ? .cancelled : nil
+      case .cancelled(.client): worked ? .cancelledByClient : nil
+      case .cancelled(.operator): worked ? .cancelledByOperator : nil
+      case .expired: worked ? .expired : nil
       case .cancelled(.shutdown), .failed, .rejected: nil
       }
     if let finish, journalFailure == nil, entry.request.origin != .audit {
@@ -437,8 +439,7 @@ extension NodeState {
     let amount = min(exact, entry.worst)
     entry.amount = amount
     entry.sealing = .init(
-      finishReason: entry.finishReason ?? "cancelled", isAnswered: entry.finishReason != nil, usage: usage,
-      day: now.day)
+      outcome: ended.outcome, usage: usage, day: now.day)
     effects.append(
       .seal(
         Seal(
@@ -481,9 +482,17 @@ extension NodeState {
 
   private func finished(_ entry: JobEntry, receipt: String? = nil) -> AnswerEnd {
     AnswerEnd(
-      finishReason: entry.finishReason ?? "stop",
+      finishReason: entry.finishReason,
       usage: TokenCounts(
         prompt: entry.request.promptTokens, cached: entry.cached, completion: entry.generated),
+      receipt: receipt, nonce: nil, amount: entry.amount?.micro)
+  }
+
+  /// As its receipt says: of a job that was cut while its prompt was read, what was read.
+  private func cut(_ entry: JobEntry, _ usage: Usage, receipt: String) -> AnswerEnd {
+    AnswerEnd(
+      finishReason: nil,
+      usage: TokenCounts(prompt: usage.prompt, cached: usage.cached, completion: usage.completion),
       receipt: receipt, nonce: nil, amount: entry.amount?.micro)
   }
 
@@ -539,16 +548,15 @@ extension NodeState {
   private mutating func answerSealed(
     _ entry: JobEntry, _ sealing: JobEntry.Receipt, receipt: String?, _ effects: inout [NodeEffect]
   ) {
-    if sealing.isAnswered {
+    if case .done = sealing.outcome {
       effects.append(.answer(entry.id, .finished(finished(entry, receipt: receipt))))
     } else {
-      let outcome: Outcome =
-        switch entry.state {
-        case .expired: .expired(.timeLimit)
-        case .pending, .queued, .running, .held, .done, .rejected, .cancelled, .failed, .interrupted:
-          .cancelled(entry.canceller ?? .client)
-        }
-      effects.append(.answer(entry.id, answer(for: outcome, entry)))
+      let answer = answer(for: sealing.outcome, entry)
+      if let receipt, case .refused(let error) = answer {
+        effects.append(.answer(entry.id, .cut(cut(entry, sealing.usage, receipt: receipt), error)))
+      } else {
+        effects.append(.answer(entry.id, answer))
+      }
     }
     retire(entry.id, &effects)
   }

@@ -62,7 +62,7 @@ extension Command {
       }
       var bundle = try ReceiptBundle(parsing: text)
       if let path = arguments.string("transcript") {
-        bundle.transcript = try transcript(readFile(path)).text
+        bundle.transcript = try transcript(readFile(path)).transcript.text
       }
       Console.pour(bundle.text)
     default:
@@ -97,13 +97,15 @@ extension Command {
     name: "verify", summary: "check a receipt, with or without running the model again", operands: "BUNDLE",
     details: """
       Without more, the receipt, its signature and its place in the log are checked. With a transcript, what it commits to and
-      its counts; with --model too, the model runs again and the first difference is named. What was not checked is said to be
-      "not checked". Exit code 0 only if every check that was asked for holds.
+      its counts; with the node's answer, whole, as a stream or cut, what it says of itself too. With --model the token ids are
+      decoded and compared with the answer's text, the model runs again and the first difference is named. What was not
+      checked is said to be "not checked", and what no check can say follows. Exit code 0 only if every check that was asked
+      for holds.
       """,
     options: [
       Option(
         "transcript", letter: "t", value: "FILE",
-        "what the client holds: nonces and tokens, or the node's JSON answer"),
+        "what the client holds: the node's answer, or nonces and tokens"),
       .model,
       Option("signers", value: "FILE", "allowed_signers of keys that you trust"),
       Option("revoked", value: "FILE", "keys that are revoked"),
@@ -116,7 +118,12 @@ extension Command {
     var bundle = try ReceiptBundle(parsing: String(decoding: readFile(path), as: UTF8.self))
     var evidence = Verification.Evidence()
     var asked: Set<Verification.Name> = [.receipt, .signature, .inclusion, .counts, .amount]
-    if let path = arguments.string("transcript") { evidence.transcript = try transcript(readFile(path)) }
+    if let path = arguments.string("transcript") {
+      let (given, answer) = try transcript(readFile(path))
+      evidence.transcript = given
+      evidence.answer = answer
+      if answer != nil { asked.insert(.answer) }
+    }
     if evidence.transcript == nil, let text = bundle.transcript {
       evidence.transcript = try Receipts.Transcript(parsing: text)
     }
@@ -135,7 +142,9 @@ extension Command {
     }
     if arguments.has("model") {
       asked.insert(.reexecution)
-      evidence.reexecution = try await reexecution(&bundle, evidence.transcript, arguments)
+      if evidence.answer?.text != nil { asked.insert(.text) }
+      if try receipt(of: bundle).map({ $0.version > 1 }) ?? false { asked.insert(.ending) }
+      try await runModel(bundle, &evidence, arguments)
     }
     let evidenceForChecks = evidence
     let verification = Verification(bundle, evidence: evidenceForChecks)
@@ -149,71 +158,82 @@ extension Command {
       struct Page: Encodable {
         let ok: Bool
         let checks: [Row]
+        let notChecked: [String]
+
+        enum CodingKeys: String, CodingKey {
+          case ok, checks
+          case notChecked = "not_checked"
+        }
       }
       try Console.print(
         json: Page(
           ok: passes,
           checks: verification.checks.map {
             Row(name: $0.name.rawValue, result: $0.result.word, detail: $0.detail)
-          }))
+          }, notChecked: verification.unproved))
     } else {
       Console.write(
         StatusPage.table(
           verification.checks.map {
             [$0.name.rawValue, $0.result == .failed ? "FAILED" : $0.result.word, $0.detail]
           }))
+      for words in verification.unproved { Console.print("not checked: \(words)") }
     }
     return passes ? .ok : .failed
   }
 
-  private static func reexecution(
-    _ bundle: inout ReceiptBundle, _ transcript: Receipts.Transcript?, _ arguments: Arguments
-  ) async throws -> Verification.Evidence.Result {
-    guard let transcript else { return .notRun(why: "there is no transcript; the client's is needed") }
-    guard case .receipt(let receipt) = try Entry(parsing: Array(bundle.receipt.utf8)).record else {
-      return .notRun(why: "the line is no receipt")
+  private static func receipt(of bundle: ReceiptBundle) throws -> Receipt? {
+    guard case .receipt(let receipt) = try Entry(parsing: Array(bundle.receipt.utf8)).record else { return nil }
+    return receipt
+  }
+
+  /// Decodes the transcript's tokens and runs them again, with one model.
+  private static func runModel(
+    _ bundle: ReceiptBundle, _ evidence: inout Verification.Evidence, _ arguments: Arguments
+  ) async throws {
+    func skip(_ why: String) {
+      evidence.reexecution = .notRun(why: why)
+      evidence.decoding = .notDone(why: why)
     }
+    guard let transcript = evidence.transcript else {
+      return skip("there is no transcript; the client's is needed")
+    }
+    guard let receipt = try receipt(of: bundle) else { return skip("the line is no receipt") }
     // Running a transcript that the receipt does not commit to would say nothing about the receipt.
     guard transcript.promptCommitment == receipt.promptCommitment,
       transcript.outputCommitment == receipt.outputCommitment
-    else { return .notRun(why: "the transcript is not the one that the receipt commits to") }
+    else { return skip("the transcript is not the one that the receipt commits to") }
     let path = try ModelChoice.path(arguments)
     let threads = try arguments.int("threads", in: 1...1024)
+    let unreceipted = evidence.answer?.unreceipted ?? []
     do {
-      let found = try await OwnThread.run {
-        try Reexecutor.run(receipt, transcript, path: path, threads: threads) { done, total in
+      let (decoding, found) = try await OwnThread.run {
+        let machine = try Reexecutor(path: path, threads: threads)
+        let decoding = machine.decode(receipt, transcript, then: unreceipted)
+        let found = try machine.run(receipt, transcript) { done, total in
           Console.progress(done == total ? nil : "re-executing \(done) of \(total) tokens")
         }
+        return (decoding, found)
       }
-      return .ran(found)
+      evidence.decoding = decoding
+      evidence.reexecution = .ran(found)
     } catch {
-      return .failed("\(error)")
+      evidence.reexecution = .failed("\(error)")
+      evidence.decoding = .notDone(why: "the model could not be run on this")
     }
   }
 
-  /// A transcript file, or the node's own JSON answer with `return_token_ids`.
-  private static func transcript(_ bytes: [UInt8]) throws -> Receipts.Transcript {
-    struct Answer: Decodable {
-      struct Own: Decodable {
-        let nonce: String?
-        let promptTokenIds: [UInt32]?
-        let tokenIds: [UInt32]?
-      }
-      let hotpot: Own
+  /// A transcript file, or the node's own answer with `return_token_ids`.
+  private static func transcript(
+    _ bytes: [UInt8]
+  ) throws -> (transcript: Receipts.Transcript, answer: Verification.Answer?) {
+    guard SavedAnswer.isLikely(bytes) else {
+      return (try Receipts.Transcript(parsing: String(decoding: bytes, as: UTF8.self)), nil)
     }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    // What is no answer is read as a transcript, whose error says what was wanted.
-    if let answer = try? decoder.decode(Answer.self, from: Data(bytes)), let hex = answer.hotpot.nonce,
-      let nonces = Nonces(hex: hex)
-    {
-      guard let prompt = answer.hotpot.promptTokenIds, let output = answer.hotpot.tokenIds else {
-        throw Failure(
-          .badData, "the answer holds no token ids", hint: "ask for them with \"return_token_ids\": true")
-      }
-      return Receipts.Transcript(nonces: nonces, prompt: prompt, output: output)
-    }
-    return try Receipts.Transcript(parsing: String(decoding: bytes, as: UTF8.self))
+    do throws(SavedAnswerError) {
+      let saved = try SavedAnswer(bytes)
+      return (saved.transcript, saved.answer)
+    } catch { throw Failure(.badData, error.description, hint: error.hint) }
   }
 
   static func readFile(_ path: String) throws -> [UInt8] { try UserFile.read(path) }

@@ -1,0 +1,49 @@
+// AnswerText.swift: tokens to the text that a client gets, and where it ends: one rule for the node that answers and for
+// whoever checks an answer. Leaves out the stop strings' search (StopMatcher) and half characters (StreamingDetokenizer).
+// Start at append.
+import Inference
+
+/// The text of one answer as its tokens come.
+struct AnswerText: Sendable {
+  enum End: Sendable, Equatable {
+    case endToken, stopString, limit
+  }
+
+  private let tokenizer: Tokenizer
+  private let ignoresEnd: Bool
+  private let limit: Int
+  private var detokenizer: StreamingDetokenizer
+  private var stop: StopMatcher
+  private var count = 0
+  /// Why nothing follows; nil while more may.
+  private(set) var end: End?
+
+  /// - limit: tokens after which the answer ends
+  init(tokenizer: Tokenizer, stops: StopMatcher, ignoresEnd: Bool, limit: Int) {
+    self.tokenizer = tokenizer
+    self.ignoresEnd = ignoresEnd
+    self.limit = limit
+    detokenizer = StreamingDetokenizer(tokenizer)
+    stop = stops
+  }
+
+  /// Where the text of the token that comes next begins, in code points of all text.
+  func offset(of token: Int32) -> Int { detokenizer.offset(of: token) }
+
+  /// The text that this token brings: of an end token none, and before one that may begin a stop string or a character
+  /// less than its own. With the last token comes what was withheld, but never a stop string.
+  mutating func append(_ token: Int32) -> String {
+    guard end == nil else { return "" }
+    count += 1
+    let isEnd = tokenizer.isEndOfGeneration(token) && !ignoresEnd
+    var text = isEnd ? "" : stop.append(detokenizer.append(token))
+    if stop.matched != nil {
+      end = .stopString
+    } else if isEnd || count >= limit {
+      text += stop.append(detokenizer.finish())
+      if stop.matched == nil { text += stop.finish() }
+      end = stop.matched != nil ? .stopString : isEnd ? .endToken : .limit
+    }
+    return text
+  }
+}

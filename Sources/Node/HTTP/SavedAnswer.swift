@@ -1,0 +1,235 @@
+// SavedAnswer.swift: a node's answer as a client saved it, read back for a check: whole, a stream, or one that was cut.
+// The other end of Responder. Leaves out every check (Receipts.Verification). Start at SavedAnswer.init.
+import Foundation
+import Intake
+import Receipts
+
+/// Why a file is no answer that can be checked.
+public struct SavedAnswerError: Error, Sendable, CustomStringConvertible {
+  public let description: String
+  public let hint: String?
+
+  init(_ description: String, hint: String? = nil) {
+    self.description = description
+    self.hint = hint
+  }
+}
+
+/// What opens the receipt, and what the answer says beside it.
+public struct SavedAnswer: Sendable {
+  public let transcript: Receipts.Transcript
+  public let answer: Verification.Answer
+
+  /// The longest that is read: an answer of 10^6 tokens with its log-probabilities fits.
+  public static let maximumBytes = 256 << 20
+
+  /// From the JSON of an answer, of an error that ended one or of `GET /v1/jobs/ID`; from server-sent events as curl saves
+  /// them; or from one JSON object a line, as `hotpot submit --json` prints them.
+  public init(_ bytes: [UInt8]) throws(SavedAnswerError) {
+    var reader = Reader()
+    let objects = try Self.objects(bytes)
+    for object in objects {
+      do throws(JSONFieldError) { try reader.take(object) } catch {
+        throw SavedAnswerError("the answer cannot be read: \(error)")
+      }
+    }
+    guard reader.hasOwn else {
+      throw SavedAnswerError(
+        "found no member 'hotpot', which a node's answer ends with",
+        hint: "save the whole answer, of a stream with its last events")
+    }
+    guard let nonce = reader.nonce else {
+      throw SavedAnswerError("the answer has no receipt: its member 'hotpot' has no nonce")
+    }
+    guard let nonces = Nonces(hex: nonce) else {
+      throw SavedAnswerError("the answer's 'hotpot.nonce' is not 128 hexadecimal digits")
+    }
+    guard let prompt = reader.prompt, let output = reader.output else {
+      throw SavedAnswerError(
+        "the answer holds no token ids", hint: "ask for them with \"return_token_ids\": true")
+    }
+    transcript = Receipts.Transcript(
+      nonces: nonces, prompt: prompt, output: output, biases: reader.biases, stops: reader.stops)
+    answer = reader.answer
+  }
+
+  /// Whether these bytes are no transcript file, whose first key is its nonce.
+  public static func isLikely(_ bytes: [UInt8]) -> Bool { !bytes.starts(with: Array("{\"nonce\":".utf8)) }
+
+  private static func objects(_ bytes: [UInt8]) throws(SavedAnswerError) -> [JSONValue] {
+    var limits = JSONText.Limits()
+    limits.bytes = maximumBytes
+    limits.values = 1 << 24
+    do throws(JSONError) { return [try JSONText.parse(bytes, limits: limits)] } catch {
+      // A stream, perhaps.
+      let lines = bytes.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D })
+      let data = Array("data:".utf8)
+      var events = lines.filter { $0.starts(with: data) }.map { $0.dropFirst(data.count).drop { $0 == 0x20 } }
+      if events.isEmpty, lines.count > 1, lines.allSatisfy({ $0.first == 0x7B }) { events = lines }
+      guard !events.isEmpty else {
+        throw SavedAnswerError("the file is neither a transcript nor a node's answer: \(error)")
+      }
+      var objects: [JSONValue] = []
+      for (number, event) in events.enumerated() where !event.elementsEqual("[DONE]".utf8) {
+        do throws(JSONError) { objects.append(try JSONText.parse(Array(event), limits: limits)) } catch {
+          throw SavedAnswerError("event \(number + 1) of the stream: \(error)")
+        }
+      }
+      return objects
+    }
+  }
+
+  /// The bits of a bias, as a transcript spells them.
+  static func hexadecimal(_ bits: UInt32) -> String {
+    let digits = String(bits, radix: 16)
+    return String(repeating: "0", count: 8 - digits.utf8.count) + digits
+  }
+
+  /// Puts objects together: one, or the chunks of a stream.
+  private struct Reader {
+    var answer = Verification.Answer()
+    var hasOwn = false
+    var nonce: String?
+    var prompt: [UInt32]?
+    var output: [UInt32]?
+    var biases: [Receipts.Transcript.Bias] = []
+    var stops: [String] = []
+
+    mutating func take(_ value: JSONValue) throws(JSONFieldError) {
+      var fields = try JSONFields(value)
+      let object = try fields.string("object")
+      if object == "job" {
+        answer.job = try same(answer.job, fields.string("id"), "id")
+        answer.receipt = try same(answer.receipt, fields.string("receipt"), "receipt")
+        try count(&answer.usage.prompt, fields.integer("prompt_tokens", 0...Int.max), "prompt_tokens")
+        try count(
+          &answer.usage.completion, fields.integer("completion_tokens", 0...Int.max), "completion_tokens")
+      } else {
+        answer.id = try same(answer.id, fields.string("id"), "id")
+      }
+      answer.model = try same(answer.model, fields.string("model"), "model")
+      if let choices = try fields.array("choices", count: 0...1), let choice = choices.first {
+        try take(choice: choice)
+      }
+      if var usage = try fields.object("usage") {
+        try count(&answer.usage.prompt, usage.integer("prompt_tokens", 0...Int.max), "usage.prompt_tokens")
+        try count(
+          &answer.usage.completion, usage.integer("completion_tokens", 0...Int.max), "usage.completion_tokens"
+        )
+        try count(&answer.usage.total, usage.integer("total_tokens", 0...Int.max), "usage.total_tokens")
+        if var details = try usage.object("prompt_tokens_details") {
+          try count(
+            &answer.usage.cached, details.integer("cached_tokens", 0...Int.max), "usage cached_tokens")
+          note(details.unread)
+        }
+        note(usage.unread)
+      }
+      if var error = try fields.object("error") {
+        answer.errorCode = try same(answer.errorCode, error.string("code"), "error.code")
+        note(error.unread)
+      }
+      if let own = try fields.object("hotpot") { try take(own: own) }
+      note(fields.unread)
+    }
+
+    private mutating func take(choice: JSONValue) throws(JSONFieldError) {
+      var fields = try JSONFields(choice, path: "choices[0]")
+      _ = try fields.integer("index", 0...0)
+      if let reason = try fields.string("finish_reason") {
+        answer.finishReason = try same(answer.finishReason, reason, "finish_reason")
+      }
+      for name in ["message", "delta"] {
+        guard var message = try fields.object(name) else { continue }
+        _ = try message.word("role", ["assistant"])
+        if let text = try message.string("content") { answer.text = (answer.text ?? "") + text }
+        note(message.unread)
+      }
+      if let text = try fields.string("text") { answer.text = (answer.text ?? "") + text }
+      note(fields.unread)
+    }
+
+    private mutating func take(own given: JSONFields) throws(JSONFieldError) {
+      var own = given
+      guard !hasOwn else {
+        throw JSONFieldError(field: "hotpot", message: "'hotpot' stands in the stream twice, wanted once")
+      }
+      hasOwn = true
+      nonce = try own.string("nonce")
+      answer.job = try same(answer.job, own.string("job"), "hotpot.job")
+      answer.receipt = try same(answer.receipt, own.string("receipt"), "hotpot.receipt")
+      if let value = own.value("seed") {
+        guard let seed = Self.unsigned(value) else { throw own.wrong("seed", value, "an integer below 2^64") }
+        answer.seed = seed
+      }
+      answer.amount = try own.integer("amount_micro", Int.min...Int.max).map { Int64($0) }
+      prompt = try tokens(&own, "prompt_token_ids")
+      output = try tokens(&own, "token_ids")
+      answer.unreceipted = try tokens(&own, "unreceipted_token_ids") ?? []
+      answer.ignoresEnd = try own.bool("ignore_eos")
+      for (index, pair) in (try own.array("logit_bias") ?? []).enumerated() {
+        let last = biases.last?.token
+        guard let items = pair.array, items.count == 2,
+          let token = items[0].integer.flatMap({ UInt32(exactly: $0) }),
+          let text = items[1].string, text.utf8.count == 8, let bits = UInt32(text, radix: 16),
+          SavedAnswer.hexadecimal(bits) == text, last.map({ $0 < token }) ?? true
+        else {
+          throw JSONFieldError(
+            field: "hotpot.logit_bias",
+            message:
+              "'hotpot.logit_bias[\(index)]' is no pair of a token id and eight hexadecimal digits, in ascending order of id"
+          )
+        }
+        biases.append(.init(token: token, bias: Float(bitPattern: bits)))
+      }
+      for item in try own.array("stop") ?? [] {
+        guard let text = item.string else { throw own.wrong("stop", item, "texts") }
+        stops.append(text)
+      }
+      note(own.unread)
+    }
+
+    private mutating func tokens(_ fields: inout JSONFields, _ name: String) throws(JSONFieldError)
+      -> [UInt32]?
+    {
+      guard let items = try fields.array(name) else { return nil }
+      var tokens: [UInt32] = []
+      tokens.reserveCapacity(items.count)
+      for item in items {
+        guard let token = item.integer.flatMap({ UInt32(exactly: $0) }) else {
+          throw fields.wrong(name, item, "token ids")
+        }
+        tokens.append(token)
+      }
+      return tokens
+    }
+
+    private static func unsigned(_ value: JSONValue) -> UInt64? {
+      switch value {
+      case .unsigned(let number): number
+      case .int(let number): UInt64(exactly: number)
+      case .null, .bool, .double, .string, .array, .object: nil
+      }
+    }
+
+    /// All chunks of a stream say the same.
+    private func same(_ old: String?, _ new: String?, _ name: String) throws(JSONFieldError) -> String? {
+      guard let old, let new else { return old ?? new }
+      guard old == new else {
+        throw JSONFieldError(field: name, message: "'\(name)' is two things in one answer")
+      }
+      return old
+    }
+
+    private func count(_ old: inout Int?, _ new: Int?, _ name: String) throws(JSONFieldError) {
+      guard let new else { return }
+      guard old == nil || old == new else {
+        throw JSONFieldError(field: name, message: "'\(name)' is two things in one answer")
+      }
+      old = new
+    }
+
+    private mutating func note(_ names: [String]) {
+      for name in names where !answer.undetermined.contains(name) { answer.undetermined.append(name) }
+    }
+  }
+}
