@@ -76,6 +76,69 @@ public struct Cosignature: Hashable, Sendable {
   public let signed: SignedCheckpoint
 }
 
+extension Cosignature {
+  /// The file of a witness in `cosignatures` of the state directory: the checkpoint's text, an empty line, this node's
+  /// signature, the witness' signature.
+  var fileText: String { checkpoint.text + "\n" + signed.signature + signature }
+
+  init(parsing text: String) throws(FormatError) {
+    let begin = "-----BEGIN SSH SIGNATURE-----"
+    let parts = text.components(around: begin)
+    guard parts.count == 3, parts[0].hasSuffix("\n\n") else {
+      throw FormatError(
+        what: "cosignature", line: 1, wanted: "a checkpoint, an empty line and two signatures")
+    }
+    let checkpoint = try Checkpoint(parsing: String(parts[0].dropLast()))
+    let signature = begin + parts[2]
+    self.init(
+      checkpoint: checkpoint, signature: signature,
+      witness: try SSHSignature(parsing: signature).key.fingerprint,
+      signed: SignedCheckpoint(checkpoint: checkpoint, signature: begin + parts[1]))
+  }
+
+  static func directory(_ state: String) -> String { state + "/cosignatures" }
+
+  /// A digest of the fingerprint, which holds no slash.
+  static func path(_ state: String, witness: String) -> String {
+    directory(state) + "/" + SHA256.hash(Array(witness.utf8)).hex
+  }
+
+  /// What is kept, by file; one that cannot be read is said to be so.
+  static func all(
+    in state: String, _ files: any FileSystem
+  ) -> [(path: String, kept: Result<Cosignature, any Error>)] {
+    let names = (try? files.list(directory(state))) ?? []  // none has ever been brought
+    return names.filter { $0.utf8.count == 64 }.map { name in
+      let path = directory(state) + "/" + name
+      return (
+        path,
+        Result {
+          try Cosignature(parsing: String(decoding: files.readAll(path, limit: 65_536), as: UTF8.self))
+        }
+      )
+    }
+  }
+}
+
+extension String {
+  /// The parts between the places where `separator` stands.
+  fileprivate func components(around separator: String) -> [String] {
+    var parts: [[UInt8]] = [[]]
+    let (bytes, mark) = (Array(utf8), Array(separator.utf8))
+    var i = 0
+    while i < bytes.count {
+      if bytes[i...].starts(with: mark) {
+        parts.append([])
+        i += mark.count
+      } else {
+        parts[parts.count - 1].append(bytes[i])
+        i += 1
+      }
+    }
+    return parts.map { String(decoding: $0, as: UTF8.self) }
+  }
+}
+
 public enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
   case signature(SignatureError)
   case file(FileError)
@@ -111,7 +174,8 @@ public final class Notary: Sendable {
   private struct State {
     var schedule: CheckpointSchedule
     var current: SignedCheckpoint?
-    var cosignature: Cosignature?
+    /// The newest of each witness, by its key's fingerprint.
+    var cosignatures: [String: Cosignature] = [:]
     var isTimerSet = false
     var isStopped = false
   }
@@ -151,6 +215,7 @@ public final class Notary: Sendable {
   public func start() {
     queue.async {
       self.loadCurrent()
+      self.loadCosignatures()
       self.signUnsignedSegments()
       if self.journal.read({ $0.tree.size }) > 0 { self.signNow() }
     }
@@ -170,8 +235,12 @@ public final class Notary: Sendable {
   /// The newest signed checkpoint, or nil before the first.
   public var current: SignedCheckpoint? { shared.withLock { $0.current } }
 
-  /// The newest cosignature, or nil.
-  public var cosignature: Cosignature? { shared.withLock { $0.cosignature } }
+  /// The newest of each witness: none takes another's place. The largest checkpoint comes first.
+  public var cosignatures: [Cosignature] {
+    shared.withLock { state in
+      state.cosignatures.values.sorted { ($1.checkpoint.size, $0.witness) < ($0.checkpoint.size, $1.witness) }
+    }
+  }
 
   /// Signs what is not signed yet and ends. Waits, at most for the deadline of ssh-keygen.
   public func stop() {
@@ -223,6 +292,22 @@ public final class Notary: Sendable {
       }
     } catch {
       if error.code != 2 { notice(.failed(.file(error))) }
+    }
+  }
+
+  private func loadCosignatures() {
+    for (path, kept) in Cosignature.all(in: state, files) {
+      do {
+        let cosignature = try kept.get()
+        let root = journal.read { $0.tree.root(at: cosignature.checkpoint.size) }
+        // After a repair the log may be shorter than what a witness saw, or the key another.
+        guard cosignature.checkpoint.origin == key.origin, root == cosignature.checkpoint.root else {
+          continue
+        }
+        shared.withLock { $0.cosignatures[cosignature.witness] = cosignature }
+      } catch let error as FileError {
+        notice(.failed(.file(error)))
+      } catch { notice(.failed(.foreignCheckpoint("'\(path)': \(error)"))) }
     }
   }
 
@@ -303,12 +388,28 @@ public final class Notary: Sendable {
 
   // MARK: Witnesses
 
-  /// Takes a witness' signature over one of this log's checkpoints, and records it.
+  /// The keys whose cosignatures this node keeps, as an allowed_signers text: the file `witnesses` of the state directory,
+  /// which its owner writes, or `accept` with the owner's word.
+  public var trustedWitnesses: String {
+    get throws(NotaryError) {
+      do throws(FileError) {
+        guard try files.status(state + "/witnesses") != nil else { return "" }
+        return String(decoding: try files.readAll(state + "/witnesses", limit: 1 << 20), as: UTF8.self)
+      } catch { throw .file(error) }
+    }
+  }
+
+  /// Takes a witness' signature over one of this log's checkpoints, keeps it beside those of others, and records it.
   /// - text: the checkpoint's text as the witness signed it.
-  /// - allowedWitnesses: the text of an allowed_signers file of keys whose cosignatures count.
-  public func accept(cosignature signature: String, over text: String, allowedWitnesses: String)
-    throws(NotaryError)
+  /// - ownersWitnesses: the text of an allowed_signers file of keys that the node's owner trusts from now on; nil counts
+  ///   only those that were trusted before.
+  /// - Returns: what was kept.
+  @discardableResult
+  public func accept(cosignature signature: String, over text: String, ownersWitnesses: String?)
+    throws(NotaryError) -> Cosignature
   {
+    let trusted = try trustedWitnesses
+    let allowedWitnesses = trusted + (ownersWitnesses ?? "")
     let checkpoint: Checkpoint
     do throws(FormatError) { checkpoint = try Checkpoint(parsing: text) } catch {
       throw .foreignCheckpoint(error.description)
@@ -327,6 +428,16 @@ public final class Notary: Sendable {
         time: clock())
     } catch { throw .signature(error) }
     guard witness != key else { throw .foreignCheckpoint("it is made with this node's own key") }
+    // Its key alone, whatever else stands in the owner's file: that is what was used.
+    if !trusted.contains(Base64.format(witness.blob)) {
+      let line = "witness namespaces=\"\(Witness.namespace)\" \(witness.text)\n"
+      do throws(FileError) {
+        try files.replaceFile(
+          state + "/witnesses",
+          with: Array((trusted.isEmpty || trusted.hasSuffix("\n") ? trusted : trusted + "\n").utf8)
+            + Array(line.utf8), in: state)
+      } catch { throw .file(error) }
+    }
     let own: String
     do throws(SignatureError) {
       own = try keygen.sign(Array(text.utf8), key: keyPath, namespace: Checkpoint.namespace)
@@ -338,12 +449,22 @@ public final class Notary: Sendable {
             CheckpointWitnessed(size: checkpoint.size, root: checkpoint.root, witness: witness.fingerprint))
         ], at: clock())
     } catch { throw .journal(error) }
-    shared.withLock {
-      if checkpoint.size >= $0.cosignature?.checkpoint.size ?? 0 {
-        $0.cosignature = Cosignature(
-          checkpoint: checkpoint, signature: signature, witness: witness.fingerprint,
-          signed: SignedCheckpoint(checkpoint: checkpoint, signature: own))
-      }
+    let kept = Cosignature(
+      checkpoint: checkpoint, signature: signature, witness: witness.fingerprint,
+      signed: SignedCheckpoint(checkpoint: checkpoint, signature: own))
+    let isNewer = shared.withLock { state in
+      guard checkpoint.size >= state.cosignatures[kept.witness]?.checkpoint.size ?? 0 else { return false }
+      state.cosignatures[kept.witness] = kept
+      return true
     }
+    if isNewer {
+      do throws(FileError) {
+        try files.ensureDirectory(Cosignature.directory(state))
+        try files.replaceFile(
+          Cosignature.path(state, witness: kept.witness), with: Array(kept.fileText.utf8),
+          in: Cosignature.directory(state))
+      } catch { throw .file(error) }
+    }
+    return kept
   }
 }

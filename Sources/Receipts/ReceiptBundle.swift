@@ -22,7 +22,8 @@
 ///
 /// The first line is the header; a line of `--- ` and a name begins a section, which lasts to the next such line or the end.
 /// Sections come in the order above, then, where there are any, `consistency` (to an earlier checkpoint), `witness.sig` (a cosignature of
-/// the same checkpoint), and `transcript` (only if the client put it there: it holds prompt and output).
+/// the same checkpoint), `cosigned` (one for each other witness: a proof of this receipt for the checkpoint that it saw, an empty line, its
+/// signature of that), and `transcript` (only if the client put it there: it holds prompt and output).
 /// No line of a section begins with `--- `. A section's bytes, taken out, are the file that stock tools check.
 ///
 /// The key in `allowed_signers` is what the node says about itself: whoever checks compares it with a key that he trusts.
@@ -36,8 +37,36 @@ public struct ReceiptBundle: Hashable, Sendable {
     case allowedSigners = "allowed_signers"
     case consistency
     case witness = "witness.sig"
+    case cosigned
     case transcript
   }
+
+  /// Another witness' word for the receipt, under a checkpoint of its own.
+  public struct Cosigned: Hashable, Sendable {
+    public var proof: InclusionProof
+    /// Armored.
+    public var signature: String
+
+    public init(proof: InclusionProof, signature: String) {
+      self.proof = proof
+      self.signature = signature
+    }
+
+    var text: String { proof.text + "\n" + signature }
+
+    init(parsing text: String) throws(FormatError) {
+      let mark = Array("\n\n-----BEGIN SSH SIGNATURE-----".utf8)
+      let bytes = Array(text.utf8)
+      guard let place = bytes.indices.first(where: { bytes[$0...].starts(with: mark) }) else {
+        throw FormatError(what: "cosigned", line: 1, wanted: "a proof, an empty line and a signature")
+      }
+      proof = try InclusionProof(parsing: String(decoding: bytes[...place], as: UTF8.self))
+      signature = String(decoding: bytes[(place + 2)...], as: UTF8.self)
+    }
+  }
+
+  /// The most that are read: each costs two processes to check.
+  public static let maximumCosigned = 16
 
   /// The receipt's line with its newline.
   public var receipt: String
@@ -47,6 +76,7 @@ public struct ReceiptBundle: Hashable, Sendable {
   public var allowedSigners: String
   public var consistency: String?
   public var witness: String?
+  public var cosigned: [Cosigned] = []
   public var transcript: String?
 
   public init(
@@ -81,27 +111,27 @@ public struct ReceiptBundle: Hashable, Sendable {
     "hotpot namespaces=\"\(Checkpoint.namespace),\(Notary.segmentNamespace)\" \(key.text)\n"
   }
 
-  private subscript(section: Section) -> String? {
-    get {
-      switch section {
-      case .receipt: receipt
-      case .proof: proof
-      case .checkpoint: checkpoint
-      case .signature: signature
-      case .allowedSigners: allowedSigners
-      case .consistency: consistency
-      case .witness: witness
-      case .transcript: transcript
-      }
+  private func contents(_ section: Section) -> [String] {
+    switch section {
+    case .receipt: [receipt]
+    case .proof: [proof]
+    case .checkpoint: [checkpoint]
+    case .signature: [signature]
+    case .allowedSigners: [allowedSigners]
+    case .consistency: consistency.map { [$0] } ?? []
+    case .witness: witness.map { [$0] } ?? []
+    case .cosigned: cosigned.map(\.text)
+    case .transcript: transcript.map { [$0] } ?? []
     }
   }
 
   public var text: String {
     var text = Self.header + "\n"
     for section in Section.allCases {
-      guard let content = self[section] else { continue }
-      text += "--- \(section.rawValue)\n\(content)"
-      if !content.hasSuffix("\n") { text += "\n" }
+      for content in contents(section) {
+        text += "--- \(section.rawValue)\n\(content)"
+        if !content.hasSuffix("\n") { text += "\n" }
+      }
     }
     return text
   }
@@ -119,16 +149,28 @@ public struct ReceiptBundle: Hashable, Sendable {
     lines.removeLast()
     guard lines.first.map(String.init) == Self.header else { throw refuse(1, "'\(Self.header)'") }
     var found: [Section: String] = [:]
+    var cosigned: [Cosigned] = []
     var current: Section?
     var content = ""
     var order = -1
+    func keep(_ section: Section?, _ content: String, _ line: Int) throws(FormatError) {
+      guard let section else { return }
+      guard section == .cosigned else {
+        found[section] = content
+        return
+      }
+      guard cosigned.count < Self.maximumCosigned else {
+        throw refuse(line, "at most \(Self.maximumCosigned) sections 'cosigned'")
+      }
+      cosigned.append(try Cosigned(parsing: content))
+    }
     for (i, line) in lines.enumerated().dropFirst() {
       if line.hasPrefix("--- ") {
-        if let current { found[current] = content }
+        try keep(current, content, i)
         guard let section = Section(rawValue: String(line.dropFirst(4))),
           let place = Section.allCases.firstIndex(of: section)
         else { throw refuse(i + 1, "the name of a section, not '\(line.dropFirst(4).prefix(40))'") }
-        guard place > order else {
+        guard place > order || section == .cosigned && section == current else {
           throw refuse(i + 1, "each section once and in order, not '\(section.rawValue)' here")
         }
         order = place
@@ -140,7 +182,7 @@ public struct ReceiptBundle: Hashable, Sendable {
         content += "\n"
       }
     }
-    if let current { found[current] = content }
+    try keep(current, content, lines.count)
     func need(_ section: Section) throws(FormatError) -> String {
       guard let content = found[section] else {
         throw refuse(lines.count, "the section '\(section.rawValue)'")
@@ -152,6 +194,7 @@ public struct ReceiptBundle: Hashable, Sendable {
       signature: try need(.signature), allowedSigners: try need(.allowedSigners),
       consistency: found[.consistency],
       witness: found[.witness], transcript: found[.transcript])
+    self.cosigned = cosigned
   }
 }
 

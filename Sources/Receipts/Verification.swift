@@ -220,7 +220,7 @@ public struct Verification: Hashable, Sendable {
       add(.signature, Self.signature(bundle, checkpoint, receipt, evidence, keygen))
       add(.inclusion, Self.inclusion(bundle, checkpoint, receipt, line))
       add(.consistency, Self.consistency(bundle, checkpoint, evidence))
-      add(.witness, Self.witness(bundle, checkpoint, evidence, keygen))
+      add(.witness, Self.witness(bundle, checkpoint, evidence, line, keygen))
     } else {
       add(.signature, .failed(unreadable))
       add(.inclusion, .failed("there is no checkpoint to include it: \(unreadable)"))
@@ -330,30 +330,57 @@ public struct Verification: Hashable, Sendable {
       }
     }
     do throws(WitnessError) { try Witness.check(new, continues: old, proof) } catch {
-      if case .noProof = error, proof == nil { return .notChecked(error.description) }
+      if case .noProof(let from, let to) = error, proof == nil {
+        return .notChecked(
+          "a consistency proof from \(from) to \(to) receipts is needed: 'hotpot receipts export --earlier' puts it into the bundle, and GET /v1/checkpoint?from=\(from)&to=\(to) gives it"
+        )
+      }
       return .failed(error.description)
     }
     return .ok("the log of \(receiptCount(new.size)) continues the one of \(old.size)")
   }
 
+  /// Each cosignature for itself: one that is not trusted neither counts nor takes anything from one that is.
   private static func witness(
-    _ bundle: ReceiptBundle, _ checkpoint: Checkpoint, _ evidence: Evidence, _ keygen: SSHKeygen
+    _ bundle: ReceiptBundle, _ checkpoint: Checkpoint, _ evidence: Evidence, _ line: [UInt8],
+    _ keygen: SSHKeygen
   ) -> Outcome {
-    guard let cosignature = bundle.witness else { return .notChecked("the bundle has no cosignature") }
+    var all: [(checkpoint: Checkpoint, signature: String, isOfReceipt: Bool)] = []
+    if let cosignature = bundle.witness { all.append((checkpoint, cosignature, true)) }
+    for other in bundle.cosigned.prefix(ReceiptBundle.maximumCosigned) {
+      all.append((other.proof.checkpoint, other.signature, other.proof.holds(for: line)))
+    }
+    guard !all.isEmpty else { return .notChecked("the bundle has no cosignature") }
     guard let witnesses = evidence.witnesses else { return .notChecked("no trusted witnesses were given") }
-    do throws(SignatureError) {
-      let key = try keygen.verify(
-        Array(bundle.checkpoint.utf8), signature: cosignature, namespace: Witness.namespace,
-        allowedSigners: witnesses, revoked: evidence.revoked, time: checkpoint.time)
-      guard key.origin != checkpoint.origin else { return .failed("the witness is the node itself") }
-      return .ok("cosigned by \(key.fingerprint)")
-    } catch {
-      switch error {
-      case .missing, .hung, .file: return .notChecked(error.description)
-      case .failed, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
-        return .failed(error.description)
+    var trusted: [String] = []
+    var problem: Outcome?
+    for (seen, signature, isOfReceipt) in all {
+      do throws(SignatureError) {
+        let key = try keygen.verify(
+          Array(seen.text.utf8), signature: signature, namespace: Witness.namespace,
+          allowedSigners: witnesses, revoked: evidence.revoked, time: seen.time)
+        if key.origin == checkpoint.origin {
+          problem = problem ?? .failed("the witness is the node itself")
+        } else if seen.origin != checkpoint.origin {
+          problem = problem ?? .failed("\(key.fingerprint) cosigned another log, '\(seen.origin)'")
+        } else if !isOfReceipt {
+          problem =
+            problem ?? .failed("the checkpoint that \(key.fingerprint) cosigned does not include the receipt")
+        } else if !trusted.contains(key.fingerprint) {
+          trusted.append(key.fingerprint)
+        }
+      } catch {
+        switch error {
+        case .missing, .hung, .file: return .notChecked(error.description)
+        case .failed, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
+          problem = problem ?? .failed(error.description)
+        }
       }
     }
+    guard !trusted.isEmpty else { return problem ?? .notChecked("no cosignature is by a key that you trust") }
+    let rest = all.count - trusted.count
+    return .ok(
+      "cosigned by \(trusted.joined(separator: ", "))\(rest > 0 ? "; \(rest) more are not counted" : "")")
   }
 
   private static func commitments(_ receipt: Receipt, _ transcript: Transcript?) -> Outcome {

@@ -1,5 +1,6 @@
 // Witness.swift: someone else's key over a checkpoint, given only if the log continues what that witness saw before.
-// Leaves out how checkpoint and proof travel. Start at Witness.cosign.
+// Leaves out how checkpoint and proof travel. Start at WitnessMemory.cosign.
+import Glibc
 
 /// Why a witness refused.
 public enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -12,6 +13,10 @@ public enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
   case fork(size: Int)
   case noProof(from: Int, to: Int)
   case inconsistent(from: Int, to: Int)
+  /// What was seen before cannot be read or kept.
+  case file(FileError)
+  /// Another process cosigns with this memory, and does not end.
+  case busy(path: String)
 
   public var description: String {
     switch self {
@@ -25,24 +30,21 @@ public enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
     case .noProof(let from, let to): "a consistency proof from \(from) to \(receiptCount(to)) is needed"
     case .inconsistent(let from, let to):
       "the log of \(receiptCount(to)) does not continue the \(from) seen before"
+    case .file(let error): error.description
+    case .busy(let path): "'\(path)' is held by another witness process, which has not ended"
     }
   }
 }
 
-/// A witness: remembers the last checkpoint of each log that it cosigned.
+/// What a witness checks.
 public enum Witness {
   public static let namespace = "witness@hotpot"
 
-  /// Checks the log's signature and that it continues `seen`, then signs the same text with the witness' key.
-  /// - seen: the last checkpoint of this log that the witness cosigned; nil for the first. The caller stores the one
-  ///   that is returned before it hands out the signature.
-  /// - proof: from `seen` to this checkpoint; needed when both sizes differ and `seen` is not empty.
+  /// Checks a checkpoint's signature by the log's own key.
   /// - allowedSigners: the log's key as an allowed_signers text.
-  public static func cosign(
-    text: String, signature: String, seen: Checkpoint?, proof: ConsistencyProof?, allowedSigners: String,
-    key: String,
-    keygen: SSHKeygen = SSHKeygen()
-  ) throws(WitnessError) -> (checkpoint: Checkpoint, cosignature: String) {
+  static func signed(
+    text: String, signature: String, allowedSigners: String, keygen: SSHKeygen
+  ) throws(WitnessError) -> Checkpoint {
     let checkpoint: Checkpoint
     do throws(FormatError) { checkpoint = try Checkpoint(parsing: text) } catch { throw .format(error) }
     let signer: SSHPublicKey
@@ -55,10 +57,7 @@ public enum Witness {
     guard signer.origin == checkpoint.origin else {
       throw .wrongOrigin(found: checkpoint.origin, wanted: signer.origin)
     }
-    if let seen { try check(checkpoint, continues: seen, proof) }
-    do throws(SignatureError) {
-      return (checkpoint, try keygen.sign(Array(text.utf8), key: key, namespace: namespace))
-    } catch { throw .signature(error) }
+    return checkpoint
   }
 
   /// Whether `checkpoint` continues `seen`.
@@ -87,6 +86,98 @@ public enum Witness {
       MerkleTree.checkConsistency(
         old: seen.size, oldRoot: seen.root, new: checkpoint.size, newRoot: checkpoint.root, path: path)
     else { throw .inconsistent(from: seen.size, to: checkpoint.size) }
+  }
+}
+
+/// A witness: a directory that remembers the last checkpoint of each log that it cosigned.
+///
+/// Rule: reading what was seen, checking, writing what is seen now and signing happen under one lock of the directory, in
+/// this order. Why: two processes that both read before either writes would each cosign a fork, and a signature that is
+/// made before the memory is on the disk may outlive it. So: whoever cosigns comes through `cosign`. Otherwise: a log
+/// with two faces gets this witness' word for both.
+public struct WitnessMemory: Sendable {
+  private let directory: String
+  private let patience: Double
+  private let files = POSIXFileSystem()
+
+  /// - directory: made if it is not there (0700), with what it lies in.
+  /// - patience: seconds to wait for another process.
+  public init(directory: String, patience: Double = 20) {
+    self.directory = directory
+    self.patience = patience
+  }
+
+  /// Checks the log's signature and that it continues what was seen, remembers it, then signs the same text.
+  ///
+  /// Where signing fails the checkpoint stays remembered: it was true, and it is cosigned when asked for again.
+  /// - proof: from the last checkpoint seen to this one; needed when both sizes differ and the last is not empty.
+  /// - allowedSigners: the log's key as an allowed_signers text.
+  /// - key: the witness' own; nil takes the directory's, made where there is none.
+  /// - Returns: with `seen` the size that was cosigned last, nil for the first time.
+  public func cosign(
+    text: String, signature: String, proof: ConsistencyProof?, allowedSigners: String, key: String?,
+    keygen: SSHKeygen = SSHKeygen()
+  ) throws(WitnessError) -> (checkpoint: Checkpoint, seen: Int?, cosignature: String) {
+    let lock = try lock()
+    defer {
+      // Not left to the close: a child that is about to become another program has it open for that moment too.
+      _ = flock(lock, LOCK_UN)
+      _ = close(lock)
+    }
+    let checkpoint = try Witness.signed(
+      text: text, signature: signature, allowedSigners: allowedSigners, keygen: keygen)
+    // The digest of the origin is safe in a path, whatever the origin is.
+    let memory = directory + "/" + SHA256.hash(Array(checkpoint.origin.utf8)).hex
+    let seen = try read(memory)
+    if let seen { try Witness.check(checkpoint, continues: seen, proof) }
+    let path = key ?? directory + "/key"
+    if key == nil {
+      do throws(SignatureError) { _ = try keygen.makeKey(at: path) } catch { throw .signature(error) }
+    }
+    do throws(FileError) {
+      try files.replaceFile(memory, with: Array(checkpoint.text.utf8), in: directory)
+    } catch { throw .file(error) }
+    do throws(SignatureError) {
+      return (
+        checkpoint, seen?.size, try keygen.sign(Array(text.utf8), key: path, namespace: Witness.namespace)
+      )
+    } catch { throw .signature(error) }
+  }
+
+  private func read(_ memory: String) throws(WitnessError) -> Checkpoint? {
+    let bytes: [UInt8]
+    do throws(FileError) { bytes = try files.readAll(memory, limit: 4096) } catch {
+      if error.code == ENOENT { return nil }
+      throw .file(error)
+    }
+    // Damage is no reason to begin anew: that would be a way to both faces.
+    do throws(FormatError) { return try Checkpoint(parsing: String(decoding: bytes, as: UTF8.self)) } catch {
+      throw .format(FormatError(what: memory, line: error.line, wanted: error.wanted))
+    }
+  }
+
+  private func lock() throws(WitnessError) -> Int32 {
+    var parent = directory[...]
+    if let slash = parent.lastIndex(of: "/") { parent = parent[..<slash] }
+    for path in [String(parent), directory] where mkdir(path, 0o700) != 0 && errno != EEXIST {
+      throw .file(FileError(call: "mkdir", path: path, code: errno))
+    }
+    let path = directory + "/lock"
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw .file(FileError(call: "open", path: path, code: errno)) }
+    let pause: UInt32 = 20_000
+    var left = Int(patience * 1e6 / Double(pause))
+    while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+      let code = errno
+      guard code == EWOULDBLOCK || code == EINTR, left > 0 else {
+        _ = close(descriptor)
+        throw code == EWOULDBLOCK || code == EINTR
+          ? .busy(path: path) : .file(FileError(call: "flock", path: path, code: code))
+      }
+      left -= 1
+      usleep(pause)
+    }
+    return descriptor
   }
 }
 

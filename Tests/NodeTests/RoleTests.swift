@@ -62,7 +62,7 @@ import Testing
     case "submit": return .submit(tag: 7, chat: true, body: "{}")
     case "clients": return .clients(tag: 7)
     case "earnings": return .earnings(tag: 7, since: nil)
-    case "export-receipt": return .exportReceipt(tag: 7, id: job)
+    case "export-receipt": return .exportReceipt(tag: 7, id: job, earlier: nil)
     case "export-voucher": return .exportVoucher(tag: 7, client: "bob")
     case "cosign": return .cosign(tag: 7, checkpoint: "", signature: "", witnesses: "")
     case "add-client": return .addClient(tag: 7, name: "mallory")

@@ -1,4 +1,5 @@
 // NotaryTests.swift: keys, checkpoints, sealed segments and witnesses, signed by the stock ssh-keygen.
+import Dispatch
 import Foundation
 import Receipts
 import Synchronization
@@ -210,7 +211,7 @@ private func script(_ scratch: Scratch, _ name: String, _ text: String) throws -
     let key = try keygen.makeKey(at: scratch.path + "/key")
     let (journal, _) = try openJournal(scratch.path)
     try journal.append([.receipt(sampleReceipt(job: 1))], at: testTime)
-    let ahead = Checkpoint(origin: key.origin, size: 5, root: .zero, time: 1, previous: .zero)
+    let ahead = Checkpoint(origin: key.origin, size: 5, root: .zero, time: testTime, previous: .zero)
     try Data(ahead.text.utf8).write(to: URL(fileURLWithPath: scratch.path + "/checkpoint"))
     try Data("x".utf8).write(to: URL(fileURLWithPath: scratch.path + "/checkpoint.sig"))
     let notices = Notices()
@@ -265,30 +266,97 @@ private func script(_ scratch: Scratch, _ name: String, _ text: String) throws -
 
   @Test func aWitnessCosignsOnlyWhatContinuesTheLogItKnows() throws {
     let f = try Fixture.shared.get()
-    func cosign(_ signed: SignedCheckpoint, seen: Checkpoint?, _ proof: ConsistencyProof?) throws -> String {
-      try Witness.cosign(
-        text: signed.checkpoint.text, signature: signed.signature, seen: seen, proof: proof,
+    let scratch = try Scratch()
+    var count = 0
+    /// In a memory of its own, or in the last one.
+    func cosign(_ signed: SignedCheckpoint, isNew: Bool = false, _ proof: ConsistencyProof? = nil) throws
+      -> String
+    {
+      if isNew { count += 1 }
+      return try WitnessMemory(directory: scratch.path + "/\(count)").cosign(
+        text: signed.checkpoint.text, signature: signed.signature, proof: proof,
         allowedSigners: ReceiptBundle.allowedSigners(f.nodeKey), key: f.path("witness"), keygen: f.keygen
       ).cosignature
     }
     let proof = f.journal.consistency(from: 3, to: 9)
-    _ = try cosign(f.earlier, seen: nil, nil)
-    _ = try cosign(f.signed, seen: f.earlier.checkpoint, proof)
-    _ = try cosign(f.signed, seen: f.signed.checkpoint, nil)
-    #expect(throws: WitnessError.older(seen: 9, found: 3)) {
-      try cosign(f.earlier, seen: f.signed.checkpoint, nil)
-    }
-    #expect(throws: WitnessError.noProof(from: 3, to: 9)) {
-      try cosign(f.signed, seen: f.earlier.checkpoint, nil)
-    }
+    _ = try cosign(f.earlier, isNew: true)
+    #expect(throws: WitnessError.noProof(from: 3, to: 9)) { try cosign(f.signed) }
     #expect(throws: WitnessError.inconsistent(from: 3, to: 9)) {
-      try cosign(
-        f.signed, seen: f.earlier.checkpoint, ConsistencyProof(from: 3, to: 9, path: [.zero, .zero, .zero]))
+      try cosign(f.signed, ConsistencyProof(from: 3, to: 9, path: [.zero, .zero, .zero]))
     }
-    let forked = Checkpoint(origin: f.nodeKey.origin, size: 9, root: .zero, time: 1, previous: .zero)
-    #expect(throws: WitnessError.fork(size: 9)) { try cosign(f.signed, seen: forked, nil) }
-    #expect(throws: WitnessError.self) {
-      try cosign(SignedCheckpoint(checkpoint: forked, signature: f.signed.signature), seen: nil, nil)
+    _ = try cosign(f.signed, proof)
+    _ = try cosign(f.signed)
+    #expect(throws: WitnessError.older(seen: 9, found: 3)) { try cosign(f.earlier) }
+    let forked = Checkpoint(origin: f.nodeKey.origin, size: 9, root: .zero, time: testTime, previous: .zero)
+    let fork = SignedCheckpoint(checkpoint: forked, signature: try f.sign(forked.text))
+    #expect(throws: WitnessError.fork(size: 9)) { try cosign(fork) }
+    #expect(throws: WitnessError.self, "a signature of another text") {
+      try cosign(SignedCheckpoint(checkpoint: forked, signature: f.signed.signature), isNew: true)
+    }
+    // What was not signed by the log's key leaves no trace in the memory.
+    _ = try cosign(f.earlier)
+    #expect(throws: WitnessError.older(seen: 3, found: 0)) {
+      let empty = Checkpoint(
+        origin: f.nodeKey.origin, size: 0, root: SHA256.hash([]), time: testTime, previous: .zero)
+      return try cosign(SignedCheckpoint(checkpoint: empty, signature: try f.sign(empty.text)))
+    }
+  }
+
+  @Test func whatIsCosignedIsRememberedEvenWhereSigningFails() throws {
+    let f = try Fixture.shared.get()
+    let scratch = try Scratch()
+    func cosign(_ signed: SignedCheckpoint, key: String) throws -> String {
+      try WitnessMemory(directory: scratch.path + "/w").cosign(
+        text: signed.checkpoint.text, signature: signed.signature, proof: nil,
+        allowedSigners: ReceiptBundle.allowedSigners(f.nodeKey), key: key, keygen: f.keygen
+      ).cosignature
+    }
+    #expect(throws: WitnessError.self) { try cosign(f.signed, key: scratch.path + "/none") }
+    let forked = Checkpoint(origin: f.nodeKey.origin, size: 9, root: .zero, time: testTime, previous: .zero)
+    let fork = SignedCheckpoint(checkpoint: forked, signature: try f.sign(forked.text))
+    #expect(throws: WitnessError.fork(size: 9)) { try cosign(fork, key: f.path("witness")) }
+    _ = try cosign(f.signed, key: f.path("witness"))
+    // A memory that cannot be read is no empty one.
+    let memory = scratch.path + "/w/" + SHA256.hash(Array(f.nodeKey.origin.utf8)).hex
+    try Data("hotpot/".utf8).write(to: URL(fileURLWithPath: memory))
+    #expect(throws: WitnessError.self) { try cosign(f.signed, key: f.path("witness")) }
+  }
+
+  @Test func ofTwoForksAtOnceAWitnessCosignsOne() throws {
+    let f = try Fixture.shared.get()
+    let forked = Checkpoint(origin: f.nodeKey.origin, size: 9, root: .zero, time: testTime, previous: .zero)
+    let faces = [f.signed, SignedCheckpoint(checkpoint: forked, signature: try f.sign(forked.text))]
+    for _ in 0..<4 {
+      let scratch = try Scratch()
+      let path = scratch.path + "/w"
+      let cosigned = Mutex(0)
+      let refused = Mutex<[WitnessError]>([])
+      // Each with a lock of its own, as processes have.
+      DispatchQueue.concurrentPerform(iterations: 4) { i in
+        let face = faces[i % 2]
+        do throws(WitnessError) {
+          _ = try WitnessMemory(directory: path).cosign(
+            text: face.checkpoint.text, signature: face.signature, proof: nil,
+            allowedSigners: ReceiptBundle.allowedSigners(f.nodeKey), key: nil, keygen: f.keygen)
+          cosigned.withLock { $0 += 1 }
+        } catch { refused.withLock { $0.append(error) } }
+      }
+      // Both processes that hold the face that came first.
+      #expect(cosigned.withLock { $0 } == 2)
+      #expect(refused.withLock { $0 } == [.fork(size: 9), .fork(size: 9)])
+    }
+  }
+
+  @Test func aWitnessThatIsHeldUpSaysByWhat() throws {
+    let f = try Fixture.shared.get()
+    let scratch = try Scratch()
+    let descriptor = open(scratch.path + "/lock", O_RDWR | O_CREAT, 0o600)
+    defer { close(descriptor) }
+    #expect(flock(descriptor, LOCK_EX) == 0)
+    #expect(throws: WitnessError.busy(path: scratch.path + "/lock")) {
+      try WitnessMemory(directory: scratch.path, patience: 0.1).cosign(
+        text: f.signed.checkpoint.text, signature: f.signed.signature, proof: nil,
+        allowedSigners: ReceiptBundle.allowedSigners(f.nodeKey), key: nil, keygen: f.keygen)
     }
   }
 
@@ -304,18 +372,38 @@ private func script(_ scratch: Scratch, _ name: String, _ text: String) throws -
     let text = try #require(notary.current).checkpoint.text
     let cosignature = try f.sign(text, key: "witness", namespace: Witness.namespace)
     #expect(throws: NotaryError.self, "an unknown witness") {
-      try notary.accept(cosignature: cosignature, over: text, allowedWitnesses: "x \(f.otherKey.text)\n")
+      try notary.accept(cosignature: cosignature, over: text, ownersWitnesses: "x \(f.otherKey.text)\n")
     }
     #expect(throws: NotaryError.self, "another log's checkpoint") {
       try notary.accept(
         cosignature: try f.sign(f.signed.checkpoint.text, key: "witness", namespace: Witness.namespace),
-        over: f.signed.checkpoint.text, allowedWitnesses: f.witnesses)
+        over: f.signed.checkpoint.text, ownersWitnesses: f.witnesses)
     }
     #expect(journal.read { $0.counts.witnessed } == 0)
-    try notary.accept(cosignature: cosignature, over: text, allowedWitnesses: f.witnesses)
+    try notary.accept(cosignature: cosignature, over: text, ownersWitnesses: f.witnesses)
     #expect(journal.read { $0.counts.witnessed } == 3)
     #expect(journal.read { $0.status(of: 2)?.seal } == .witnessed)
-    #expect(notary.cosignature?.witness == f.witnessKey.fingerprint)
+    #expect(notary.cosignatures.map(\.witness) == [f.witnessKey.fingerprint])
+    // A key that the owner has not named takes nobody's place; one that the owner named counts from then on.
+    let others = try f.sign(text, key: "other", namespace: Witness.namespace)
+    #expect(throws: NotaryError.signature(.unknownSigner(fingerprint: f.otherKey.fingerprint))) {
+      try notary.accept(cosignature: others, over: text, ownersWitnesses: nil)
+    }
+    #expect(notary.cosignatures.map(\.witness) == [f.witnessKey.fingerprint])
+    try notary.accept(cosignature: cosignature, over: text, ownersWitnesses: nil)
+    try notary.accept(
+      cosignature: others, over: text, ownersWitnesses: "x namespaces=\"witness@hotpot\" \(f.otherKey.text)\n"
+    )
+    #expect(Set(notary.cosignatures.map(\.witness)) == [f.witnessKey.fingerprint, f.otherKey.fingerprint])
+    // Both are there after a restart.
+    let again = self.notary(scratch, journal, key, notices: Notices())
+    again.start()
+    again.stop()
+    #expect(again.cosignatures == notary.cosignatures)
+    let check = try SignatureCheck(
+      state: scratch.path, keys: [], check: try Journal.check(state: scratch.path), at: testTime,
+      keygen: keygen)
+    #expect(check.faults == [] && check.checkpointSize == 3 && check.cosignatures == 2, "\(check)")
     journal.close()
     #expect(try openJournal(scratch.path).journal.read { $0.counts.witnessed } == 3)
   }

@@ -28,9 +28,11 @@ public enum ControlRequest: Codable, Sendable, Equatable {
   /// A transfer that changes what a client owes; a negative amount gives back.
   case correct(tag: UInt64, client: String, amount: String, reason: String)
   /// A witness' signature over a checkpoint of this log.
+  /// - witnesses: keys that are trusted from now on, of which only the owner's word counts; may be empty
   case cosign(tag: UInt64, checkpoint: String, signature: String, witnesses: String)
   /// A bundle of a receipt for offline verification.
-  case exportReceipt(tag: UInt64, id: String)
+  /// - earlier: size of a checkpoint that its reader holds, for the proof that the log continues it
+  case exportReceipt(tag: UInt64, id: String, earlier: Int?)
   /// Sums by day, client and model; `since` is a day such as `2026-11-23`.
   case earnings(tag: UInt64, since: String?)
   /// What a client owes for the days from `since` to `until`, both included.

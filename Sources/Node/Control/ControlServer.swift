@@ -227,7 +227,10 @@ private final class ControlSession: Sendable {
     case .correct(let tag, let client, let amount, let reason):
       answer(tag, node.correct(client, amount, reason, by: who)) { .done(tag: tag, words: $0) }
     case .cosign(let tag, let checkpoint, let signature, let witnesses):
-      answer(tag, node.cosign(checkpoint, signature, witnesses, by: who)) { .done(tag: tag, words: $0) }
+      let isOwner = inner.withLock { $0.role == .owner }
+      answer(tag, node.cosign(checkpoint, signature, isOwner ? witnesses : nil, by: who)) {
+        .done(tag: tag, words: $0)
+      }
     case .earnings(let tag, let since):
       answer(tag, node.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
     case .statement(let tag, let client, let since, let until, let form):
@@ -250,9 +253,9 @@ private final class ControlSession: Sendable {
       answer(tag, node.voucherProof(of: client)) {
         .voucher(tag: tag, text: $0.text, signature: $0.signature, key: $0.key)
       }
-    case .exportReceipt(let tag, let id):
+    case .exportReceipt(let tag, let id, let earlier):
       do throws(JournalError) {
-        send(.bundle(tag: tag, text: try node.bundle(id).text))
+        send(.bundle(tag: tag, text: try node.bundle(id, earlier: earlier).text))
       } catch {
         send(.refused(tag: tag, reason: "\(error)"))
       }
@@ -428,18 +431,23 @@ package struct AdministrationError: Error, Sendable, CustomStringConvertible {
 }
 
 extension NodeService {
-  /// Takes a witness' signature over a checkpoint of this log.
+  /// Takes a witness' signature over a checkpoint of this log, by a key that its owner trusts.
+  /// - ownersWitnesses: keys that the owner trusts from now on; nil from anybody else
   func cosign(
-    _ text: String, _ signature: String, _ witnesses: String, by who: Operator
+    _ text: String, _ signature: String, _ ownersWitnesses: String?, by who: Operator
   ) -> Result<String, AdministrationError> {
     guard let notary else { return .failure(AdministrationError("this node signs no checkpoints")) }
+    let cosigned: Cosignature
     do throws(NotaryError) {
-      try notary.accept(cosignature: signature, over: text, allowedWitnesses: witnesses)
+      cosigned = try notary.accept(cosignature: signature, over: text, ownersWitnesses: ownersWitnesses)
     } catch {
+      if case .signature(.unknownSigner(let fingerprint)) = error, ownersWitnesses == nil {
+        return .failure(
+          AdministrationError(
+            "\(fingerprint) is no witness that this node's owner trusts; the owner brings a key's first cosignature with '--witnesses FILE'"
+          ))
+      }
       return .failure(AdministrationError("\(error)"))
-    }
-    guard let cosigned = notary.cosignature else {
-      return .failure(AdministrationError("the signature was not kept"))
     }
     send(.witnessed(size: UInt64(clamping: cosigned.checkpoint.size)))
     let words = "witnessed up to \(counted(Int(cosigned.checkpoint.size), "receipt")) by \(cosigned.witness)"

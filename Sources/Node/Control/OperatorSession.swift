@@ -291,18 +291,26 @@ extension NodeService {
   }
 
   /// A bundle that verifies anywhere.
-  func bundle(_ id: String) throws(JournalError) -> ReceiptBundle {
+  /// - earlier: the size of a checkpoint that its reader holds; the proof that the log continues it comes along
+  func bundle(_ id: String, earlier: Int? = nil) throws(JournalError) -> ReceiptBundle {
     let logged = try journal.receipt(at: try index(ofReceipt: id))
-    // A checkpoint that a witness cosigned says more than a newer one.
-    if let notary, let cosigned = notary.cosignature,
-      var bundle = ReceiptBundle(logged, journal: journal, under: cosigned.signed, key: notary.key)
-    {
-      bundle.witness = cosigned.signature
-      return bundle
-    }
-    guard let notary, let current = notary.current,
-      let bundle = ReceiptBundle(logged, journal: journal, under: current, key: notary.key)
+    // A checkpoint that a witness cosigned says more than a newer one. Every other witness' word comes beside it.
+    let cosigned = (notary?.cosignatures ?? []).filter { $0.checkpoint.size > logged.receipt.index }
+    guard let notary, let signed = cosigned.first?.signed ?? notary.current,
+      var bundle = ReceiptBundle(logged, journal: journal, under: signed, key: notary.key)
     else { throw .noReceipt("'\(logged.id)' is under a signed checkpoint yet; try again in a second") }
+    bundle.witness = cosigned.first?.signature
+    for other in cosigned.dropFirst().prefix(ReceiptBundle.maximumCosigned) {
+      guard let proof = journal.proof(of: logged.receipt.index, under: other.checkpoint) else { continue }
+      bundle.cosigned.append(.init(proof: proof, signature: other.signature))
+    }
+    if let earlier {
+      let size = signed.checkpoint.size
+      guard let proof = journal.consistency(from: min(earlier, size), to: max(earlier, size)) else {
+        throw .noReceipt("lies in a log that continues one of \(earlier) receipts: this log is shorter")
+      }
+      bundle.consistency = proof.text
+    }
     return bundle
   }
 }

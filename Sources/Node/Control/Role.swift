@@ -85,7 +85,7 @@ extension ControlRequest {
     case .submit: .operator
     case .seen, .snapshot, .clients, .earnings, .exportReceipt, .exportVoucher: .viewer
     case .command(_, let command): command.leastRole
-    // A witness' signature is checked against its own key.
+    // It counts by a key that the owner has trusted; whose word trusts a new one, the node looks at itself.
     case .cosign: .operator
     case .addClient, .revokeClient, .limitClient, .settle, .correct, .statement, .setLimits, .setKey,
       .voucher:
@@ -120,7 +120,7 @@ extension ControlRequest {
     case .command(let tag, _), .snapshot(let tag), .submit(let tag, _, _), .clients(let tag),
       .addClient(let tag, _), .revokeClient(let tag, _), .limitClient(let tag, _, _),
       .settle(let tag, _, _, _), .correct(let tag, _, _, _), .cosign(let tag, _, _, _),
-      .exportReceipt(let tag, _), .earnings(let tag, _),
+      .exportReceipt(let tag, _, _), .earnings(let tag, _),
       .statement(let tag, _, _, _, _), .setLimits(let tag, _, _), .setKey(let tag, _, _),
       .voucher(let tag, _, _, _), .exportVoucher(let tag, _):
       tag

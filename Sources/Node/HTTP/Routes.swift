@@ -431,19 +431,23 @@ extension NodeService {
     }
   }
 
-  /// The newest signed checkpoint; with `from=SIZE` the proof that its log continues the one of that size.
+  /// The newest signed checkpoint; with `from=SIZE` the proof that its log continues the one of that size, and with
+  /// `to=SIZE` the same for an earlier state of it.
   private func checkpoint(_ query: String?) -> Response {
     guard let current = notary?.current else {
       return APIError.unavailable("unsigned", "no checkpoint has been signed yet", retryAfter: 2).response
     }
     if let query {
-      guard query.hasPrefix("from="), let from = Int(query.dropFirst(5)),
-        (0...current.checkpoint.size).contains(from),
-        let proof = journal.consistency(from: from, to: current.checkpoint.size)
+      let parts = query.split(separator: "&", maxSplits: 1, omittingEmptySubsequences: false)
+      let to =
+        parts.count == 1
+        ? current.checkpoint.size : parts[1].hasPrefix("to=") ? Int(parts[1].dropFirst(3)) : nil
+      guard parts[0].hasPrefix("from="), let from = Int(parts[0].dropFirst(5)), let to, from >= 0, from <= to,
+        to <= current.checkpoint.size, let proof = journal.consistency(from: from, to: to)
       else {
         return APIError.invalid(
           "from",
-          "the query is '\(query.prefix(40))', wanted from=SIZE with a size of 0 to \(current.checkpoint.size)"
+          "the query is '\(query.prefix(40))', wanted from=SIZE or from=SIZE&to=SIZE with sizes of 0 to \(current.checkpoint.size)"
         ).response
       }
       return .text(proof.text)

@@ -14,7 +14,10 @@ extension Command {
       export writes a bundle to standard output: receipt, proof, checkpoint, signature and the node's key. Anyone checks it
       with 'hotpot verify', or with ssh-keygen, sha256sum and base64 as hotpot-receipt(5) shows.
 
-      check reads the whole journal again, with its chain. repair is for a journal that a node refuses to write: it shows what
+      cosign brings a witness' signature to the node, which keeps the newest of each. Only keys that the node's owner trusts
+      count: those of --witnesses, if the owner says so, and from then on.
+
+      check reads the whole journal again, with its chain, and checks every signature of it. repair is for a journal that a node refuses to write: it shows what
       is damaged and what would be moved aside, and does it when the node's name is typed or with --yes. Nothing is deleted.
       Both want a node that does not run.
       """,
@@ -23,7 +26,12 @@ extension Command {
       Option(
         "transcript", value: "FILE",
         "with export: put the client's transcript, or its answer, into the bundle"),
-      Option("witnesses", value: "FILE", "with cosign: allowed_signers of the witness"),
+      Option(
+        "witnesses", value: "FILE",
+        "with cosign: allowed_signers of witnesses whom the node is to trust from now on; the owner's word"),
+      Option(
+        "earlier", value: "FILE",
+        "with export: a checkpoint that the reader holds; a proof from it comes along"),
       Option("yes", "with repair: do it without asking"),
       Option("name", value: "NAME", "with repair: the node's name, if it was started with --name"),
     ]
@@ -34,15 +42,13 @@ extension Command {
     let control = try ControlClient(arguments)
     switch words.first ?? "list" {
     case "cosign" where words.count == 3:
-      guard let path = arguments.string("witnesses") else {
-        throw Failure(
-          .usage, "'--witnesses' is missing", hint: "it names the key that you trust as a witness")
-      }
       let (text, _) = try split(String(decoding: readFile(words[1]), as: UTF8.self))
       let signature = String(decoding: try readFile(words[2]), as: UTF8.self)
-      let witnesses = String(decoding: try readFile(path), as: UTF8.self)
+      let witnesses = try arguments.string("witnesses").map {
+        String(decoding: try readFile($0), as: UTF8.self)
+      }
       let reply = try control.ask {
-        .cosign(tag: $0, checkpoint: text, signature: signature, witnesses: witnesses)
+        .cosign(tag: $0, checkpoint: text, signature: signature, witnesses: witnesses ?? "")
       }
       guard case .done(_, let said) = reply else { throw control.unexpected }
       Console.print(said)
@@ -57,7 +63,12 @@ extension Command {
         Console.write(StatusPage.table(detail.fields))
       }
     case "export" where words.count == 2:
-      guard case .bundle(_, let text) = try control.ask({ .exportReceipt(tag: $0, id: words[1]) }) else {
+      let earlier = try arguments.string("earlier").map { try checkpoint(readFile($0)).size }
+      guard
+        case .bundle(_, let text) = try control.ask({
+          .exportReceipt(tag: $0, id: words[1], earlier: earlier)
+        })
+      else {
         throw control.unexpected
       }
       var bundle = try ReceiptBundle(parsing: text)
@@ -109,7 +120,9 @@ extension Command {
       .model,
       Option("signers", value: "FILE", "allowed_signers of keys that you trust"),
       Option("revoked", value: "FILE", "keys that are revoked"),
-      Option("earlier", value: "FILE", "a checkpoint of the same log from before"),
+      Option(
+        "earlier", value: "FILE", "a checkpoint of the same log from before, with or without its signature"),
+      Option("proof", value: "FILE", "a consistency proof from it, where the bundle has none"),
       Option("witnesses", value: "FILE", "allowed_signers of witnesses that you trust"),
       Option("threads", value: "N", "threads for running the model"), .json,
     ]
@@ -133,8 +146,11 @@ extension Command {
     }
     evidence.revoked = try arguments.string("revoked").map(UserFile.readable)
     if let path = arguments.string("earlier") {
-      evidence.earlier = try Checkpoint(parsing: String(decoding: readFile(path), as: UTF8.self))
+      evidence.earlier = try checkpoint(readFile(path))
       asked.insert(.consistency)
+    }
+    if let path = arguments.string("proof") {
+      evidence.consistency = try ConsistencyProof(parsing: String(decoding: readFile(path), as: UTF8.self))
     }
     if let path = arguments.string("witnesses") {
       evidence.witnesses = String(decoding: try readFile(path), as: UTF8.self)
@@ -182,8 +198,17 @@ extension Command {
     return passes ? .ok : .failed
   }
 
+  /// A checkpoint's text, or that with its signature as `GET /v1/checkpoint` gives it.
+  private static func checkpoint(_ bytes: [UInt8]) throws -> Checkpoint {
+    let whole = String(decoding: bytes, as: UTF8.self)
+    return try Checkpoint(
+      parsing: whole.contains("-----BEGIN SSH SIGNATURE-----") ? split(whole).text : whole)
+  }
+
   private static func receipt(of bundle: ReceiptBundle) throws -> Receipt? {
-    guard case .receipt(let receipt) = try Entry(parsing: Array(bundle.receipt.utf8)).record else { return nil }
+    guard case .receipt(let receipt) = try Entry(parsing: Array(bundle.receipt.utf8)).record else {
+      return nil
+    }
     return receipt
   }
 

@@ -35,15 +35,52 @@ extension Command {
     try onIdleState(arguments) { state in
       let start = ContinuousClock.now
       let check: JournalCheck
-      do throws(JournalError) { check = try Journal.check(state: state) } catch {
+      var keys: Set<String> = []
+      do throws(JournalError) {
+        check = try Journal.check(state: state) { entry in
+          if case .nodeStarted(let start) = entry.record { keys.insert(start.key) }
+        }
+      } catch {
         throw Failure(.inputOutput, "\(error)", hint: error.hint)
       }
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       Console.print(
         "\(counted(check.lines, "line")), \(counted(check.receipts, "receipt")), \(check.bytes >> 10) KiB in \(StatusPage.rounded(seconds)) s; the log's root is \(check.root)"
       )
-      guard let damage = check.damage else { return .ok }
-      throw Failure(.badData, "\(damage)", hint: "'hotpot receipts repair' shows what can be done")
+      if let damage = check.damage {
+        throw Failure(.badData, "\(damage)", hint: "'hotpot receipts repair' shows what can be done")
+      }
+      try checkSignatures(state, keys, check)
+      return .ok
+    }
+  }
+
+  private static func checkSignatures(_ state: String, _ keys: Set<String>, _ check: JournalCheck) throws {
+    guard FileManager.default.fileExists(atPath: state + "/key.pub") else {
+      Console.print("signatures: not checked, there is no '\(state)/key.pub'")
+      return
+    }
+    let found: SignatureCheck
+    do throws(NotaryError) {
+      found = try SignatureCheck(state: state, keys: keys, check: check, at: now)
+    } catch {
+      throw Failure(.badData, "\(error)")
+    }
+    let signed =
+      found.checkpointSize.map { "the checkpoint over \($0) of \(check.receipts) receipts" }
+      ?? "no checkpoint"
+    var words = "signatures that hold: \(signed), \(found.segments) sealed segments"
+    if found.byEarlierKeys > 0 { words += " (\(found.byEarlierKeys) by earlier keys of this node)" }
+    words += ", \(found.cosignatures) cosignatures"
+    if !found.unsigned.isEmpty {
+      words += "; \(found.unsigned.count) sealed segments have none, the first is \(found.unsigned[0])"
+    }
+    Console.print(words)
+    if let fault = found.faults.first {
+      let more = found.faults.count > 1 ? " (and \(found.faults.count - 1) more)" : ""
+      throw Failure(
+        .badData, fault + more,
+        hint: "a backup, or a bundle that a client or a witness holds, shows what was signed")
     }
   }
 

@@ -22,8 +22,9 @@ extension Command {
     operands: "CHECKPOINT",
     details: """
       CHECKPOINT is what GET /v1/checkpoint gives: the text, an empty line, the signature. The last checkpoint of each log that
-      was cosigned here is remembered; a later one needs a consistency proof from it (GET /v1/checkpoint?from=SIZE). The
-      cosignature goes to standard output; the node takes it with 'hotpot receipts cosign'.
+      was cosigned here is remembered before it is cosigned, and one process at a time does so; a later one needs a consistency
+      proof from it (GET /v1/checkpoint?from=SIZE). The cosignature goes to standard output; the node takes it with
+      'hotpot receipts cosign'.
       """,
     options: NodeSetup.commonOptions + [
       Option("signers", value: "FILE", "allowed_signers with the log's key, which you got from its operator"),
@@ -43,36 +44,22 @@ extension Command {
     }
     let directory = try NodeSetup.stateDirectory(arguments) + "/witness"
     try UserFile.makeDirectory(directory)
-    let keygen = SSHKeygen()
-    let key: String
-    if let named = arguments.string("key") {
-      key = try UserFile.readable(named)
-    } else {
-      key = directory + "/key"
-      _ = try keygen.makeKey(at: key)
-    }
-    let checkpoint = try Checkpoint(parsing: text)
-    // The origin is checked against the signer's key before the file is used; a name of its digits is safe in a path.
-    let memory = directory + "/" + SHA256.hash(Array(checkpoint.origin.utf8)).hex
-    var seen: Checkpoint?
-    if let old = FileManager.default.contents(atPath: memory) {
-      seen = try Checkpoint(parsing: String(decoding: old, as: UTF8.self))
-    }
-    let (found, cosignature) = try Witness.cosign(
-      text: text, signature: signature, seen: seen, proof: proof,
-      allowedSigners: String(decoding: readFile(signers), as: UTF8.self), key: key, keygen: keygen)
-    // Remembered before it is handed out: otherwise a crash in between would let the log fork.
-    try Data(found.text.utf8).write(to: URL(fileURLWithPath: memory), options: .atomic)
+    let key: String?
+    if let named = arguments.string("key") { key = try UserFile.readable(named) } else { key = nil }
+    let memory = WitnessMemory(directory: directory)
+    let (found, seen, cosignature) = try memory.cosign(
+      text: text, signature: signature, proof: proof,
+      allowedSigners: String(decoding: readFile(signers), as: UTF8.self), key: key)
     if arguments.has("json") {
       try Console.print(
         json: Cosigned(
-          origin: found.origin, size: found.size, root: "\(found.root)", seen: seen?.size,
+          origin: found.origin, size: found.size, root: "\(found.root)", seen: seen,
           cosignature: cosignature))
       return .ok
     }
     Console.pour(cosignature)
     Console.note(
-      "hotpot: cosigned a log of \(counted(Int(found.size), "receipt"))\(seen.map { ", which continues the \($0.size) seen before" } ?? "")\n"
+      "hotpot: cosigned a log of \(counted(Int(found.size), "receipt"))\(seen.map { ", which continues the \($0) seen before" } ?? "")\n"
     )
     return .ok
   }
