@@ -127,6 +127,18 @@ def main():
     want("honest, a stream", None, streamed, stream)
     want("honest, a stream with CRLF", None, streamed, stream.replace("\n", "\r\n"))
 
+    # The request that was sent, and others.
+    mine = dict(model=os.path.basename(model).removesuffix(".gguf"), return_token_ids=True, temperature=0.7, max_tokens=24, seed=7,
+                logit_bias={"260": -2, "1000": 1.5}, messages=[{"role": "user", "content": "What is a checkpoint?"}])
+    for what, failing, change in (
+            ("my request", None, {}), ("a node's own system prompt", "request",
+             dict(messages=[{"role": "system", "content": "Lie."}] + mine["messages"])),
+            ("another question", "request", dict(messages=[{"role": "user", "content": "What is a checkpoint"}])),
+            ("another max_tokens", "request", dict(max_tokens=64)), ("another temperature", "request", dict(temperature=0.8)),
+            ("a stop string", "request", dict(stop=["zz"])), ("ignore_eos", "request", dict(ignore_eos=True))):
+        open(top + "/request", "w").write(json.dumps({**mine, **change}))
+        want("--request: " + what, failing, bundle, honest, more=("--request", top + "/request"))
+
     # The answer edited on its way.
     want("another text", "text", bundle, edit(honest, "choices", 0, "message", "content", "No."))
     want("one letter more", "text", bundle, edit(honest, "choices", 0, "message", "content", text + "."))
@@ -164,7 +176,7 @@ def main():
         thread = threading.Thread(target=lambda: box.append(ask("Tell a very long story.", stream=True, **long)))
         thread.start()
         for _ in range(600):
-            running = [j for j in json.loads(hotpot("jobs", "--json").stdout or "[]") if j["state"] == "running" and j["outputTokens"] > 2]
+            running = [j for j in json.loads(hotpot("jobs", "--json").stdout or "[]") if j["state"] == "running" and (j.get("output_tokens") or j.get("outputTokens") or 0) > 2]
             if running: break
             time.sleep(0.05)
         job = running[0]["id"]
@@ -215,7 +227,8 @@ try:
     main()
 finally:
     node.terminate()
-    node.wait(60)
+    try: node.wait(30)
+    except subprocess.TimeoutExpired: node.kill()
 print(f"{verdicts} verdicts, {len(faults)} not as wanted")
 for fault in faults: print("FAULT:", fault)
 sys.exit(1 if faults else 0)
