@@ -218,6 +218,22 @@ struct ReceiptCommandTests {
       #expect(verdict.status == 1 && verdict.results[check] == "failed", "\(what): \(verdict)")
     }
     #expect(try verify(bundle, other.body).results["commitments"] == "failed")
+    // The request itself: rendered and tokenised as the node did, and its settings.
+    func asked(_ body: String) throws -> Verdict {
+      try verify(bundle, answer.body, ["--request", try folder.write(Array(body.utf8), "request")])
+    }
+    let own = try asked(body)
+    #expect(own.status == 0 && own.results["request"] == "ok", "\(own)")
+    #expect(!own.unproved.contains { $0.contains("the prompt is the one that the node says") })
+    for (old, new) in [
+      ("three colours", "two colours"), ("\"max_tokens\":20", "\"max_tokens\":21"),
+      ("\"seed\":7", "\"seed\":8"),
+      ("zzz", "zz"), ("-1.5", "-1.25"), ("\"temperature\":0", "\"temperature\":0.1"),
+      ("\"messages\":[", "\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},"),
+    ] {
+      let other = try asked(body.replacing(old, with: new))
+      #expect(other.status == 1 && other.results["request"] == "failed", "\(new): \(other)")
+    }
     // What nothing determines is named, and does not fail.
     tree["system_fingerprint"] = "fp_1"
     let more = try verify(bundle, try edited { _ in })

@@ -8,6 +8,8 @@
 // at all. So a conversation with marks in it is rendered once when the template is read, and what
 // comes through decides.
 
+import Foundation
+
 /// Why a model cannot chat.
 public enum ChatFormatError: Error, Sendable, Equatable, CustomStringConvertible {
   case noTemplate(file: String)
@@ -99,20 +101,21 @@ public struct ChatFormat: Sendable {
   /// The prompt for a conversation that ends with a user's message.
   /// - Throws: `.leftOut` where the template has no place for what a message says, and what
   ///   rendering throws.
-  public func prompt(_ messages: [ChatMessage]) throws(TemplateError) -> Prompt {
+  /// - now: what a template that prints the date is told
+  public func prompt(_ messages: [ChatMessage], now: Date = Date()) throws(TemplateError) -> Prompt {
     let values = messages.map(\.value)
     if let role = leftOut(of: values).first { throw .leftOut(role: role) }
-    let segments = try segments(values)
+    let segments = try segments(values, now: now)
     return Prompt(text: segments.map(\.text).joined(), tokens: tokens(of: segments))
   }
 
   /// The same as far as a bound goes, as `Tokenizer.encode(segments:addBOS:atMost:isWanted:)` does it.
   public func prompt(
-    _ messages: [ChatMessage], atMost most: Int, isWanted: @escaping () -> Bool
+    _ messages: [ChatMessage], now: Date = Date(), atMost most: Int, isWanted: @escaping () -> Bool
   ) throws(TemplateError) -> (text: String, encoding: BoundedEncoding) {
     let values = messages.map(\.value)
     if let role = leftOut(of: values).first { throw .leftOut(role: role) }
-    let segments = try segments(values)
+    let segments = try segments(values, now: now)
     let encoding =
       tokenizer?.encode(segments: segments, addBOS: true, atMost: most, isWanted: isWanted) ?? .tokens([])
     return (segments.map(\.text).joined(), encoding)
@@ -126,11 +129,12 @@ public struct ChatFormat: Sendable {
 
   /// What the template makes of messages, their contents in the form that it reads.
   public func segments(
-    _ messages: [TemplateValue], addGenerationPrompt: Bool = true, variables: [TemplateMember] = []
+    _ messages: [TemplateValue], addGenerationPrompt: Bool = true, variables: [TemplateMember] = [],
+    now: Date = Date()
   ) throws(TemplateError) -> [PromptSegment] {
     try template.render(
       messages: messages.map { handed($0) }, specials: specials, addGenerationPrompt: addGenerationPrompt,
-      variables: variables)
+      variables: variables, now: now)
   }
 
   // MARK: Forms of contents

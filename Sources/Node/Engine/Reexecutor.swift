@@ -11,8 +11,11 @@ public final class Reexecutor: Sendable {
   static let chunk = 512
 
   private let model: Model
-  private let tokenizer: Tokenizer
-  private let digest: SHA256Digest
+  let tokenizer: Tokenizer
+  let digest: SHA256Digest
+  var contextLength: Int { model.hyperparameters.contextLength }
+  /// As a node has it.
+  let chat: Result<ChatFormat, ChatFormatError>
   private let threads: Int?
   private let level: KernelLevel?
 
@@ -32,6 +35,10 @@ public final class Reexecutor: Sendable {
       throw ServingError("the model file's digest cannot be computed", hint: nil)
     }
     self.digest = digest
+    do throws(ChatFormatError) {
+      let format = try ChatFormat(file: model.file, tokenizer: tokenizer)
+      chat = format.problem.map { .failure($0) } ?? .success(format)
+    } catch { chat = .failure(error) }
   }
 
   /// What the model at `path` makes of one transcript.

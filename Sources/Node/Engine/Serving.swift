@@ -154,7 +154,9 @@ final class Serving: Sendable {
     let (prompt, text) = try tokens(of: request.prompt, isWanted: isWanted)
     guard !prompt.isEmpty else { throw .invalid("prompt", "the prompt is empty") }
     let room = facts.contextLength - prompt.count
-    guard room >= 1 else { throw tooLong("\(prompt.count)", isChat: request.isChat) }
+    guard room >= 1 else {
+      throw Self.tooLong("\(prompt.count)", isChat: request.isChat, context: facts.contextLength)
+    }
     let field = request.isChat ? "max_completion_tokens" : "max_tokens"
     if let asked = request.outputLimit, asked > room {
       throw .invalid(
@@ -210,18 +212,20 @@ final class Serving: Sendable {
     return Prepared(transcript: transcript, job: job)
   }
 
-  private func tooLong(_ found: String, isChat: Bool) -> APIError {
+  private static func tooLong(_ found: String, isChat: Bool, context: Int) -> APIError {
     .invalid(
       isChat ? "messages" : "prompt",
-      "the prompt has \(found) tokens, this model's context here is \(facts.contextLength)",
+      "the prompt has \(found) tokens, this model's context here is \(context)",
       code: "context_length_exceeded")
   }
 
   /// The tokens of a prompt that was encoded only as far as the context goes, or why there are none.
-  private func taken(_ encoding: BoundedEncoding, isChat: Bool) throws(APIError) -> [Int32] {
+  private static func taken(
+    _ encoding: BoundedEncoding, isChat: Bool, context: Int
+  ) throws(APIError) -> [Int32] {
     switch encoding {
     case .tokens(let tokens): return tokens
-    case .tooMany: throw tooLong("more than \(facts.contextLength - 1)", isChat: isChat)
+    case .tooMany: throw tooLong("more than \(context - 1)", isChat: isChat, context: context)
     case .notWanted:
       throw APIError(
         status: 409, type: "invalid_request_error", code: "cancelled", message: "cancelled by the client")
@@ -230,6 +234,16 @@ final class Serving: Sendable {
 
   private func tokens(
     of prompt: CompletionRequest.Prompt, isWanted: @escaping () -> Bool
+  ) throws(APIError) -> (tokens: [Int32], text: String) {
+    try Self.tokens(
+      of: prompt, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: Date(),
+      isWanted: isWanted)
+  }
+
+  /// The one way from a request to a prompt, for who answers it and for who checks the answer.
+  static func tokens(
+    of prompt: CompletionRequest.Prompt, chat: Result<ChatFormat, ChatFormatError>, tokenizer: Tokenizer,
+    context: Int, now: Date, isWanted: @escaping () -> Bool
   ) throws(APIError) -> (tokens: [Int32], text: String) {
     switch prompt {
     case .messages(let messages):
@@ -242,19 +256,18 @@ final class Serving: Sendable {
       }
       let found: (text: String, encoding: BoundedEncoding)
       do throws(TemplateError) {
-        found = try format.prompt(
-          messages, atMost: facts.contextLength - 1, isWanted: isWanted)
+        found = try format.prompt(messages, now: now, atMost: context - 1, isWanted: isWanted)
       } catch {
         throw .invalid("messages", "the model's chat template refused the conversation: \(error)")
       }
-      return (try taken(found.encoding, isChat: true), found.text)
+      return (try taken(found.encoding, isChat: true, context: context), found.text)
     case .text(let text):
       let encoding = tokenizer.encode(
-        segments: [.text(text)], addBOS: tokenizer.addsBOS, atMost: facts.contextLength - 1,
+        segments: [.text(text)], addBOS: tokenizer.addsBOS, atMost: context - 1,
         isWanted: isWanted)
-      return (try taken(encoding, isChat: false), text)
+      return (try taken(encoding, isChat: false, context: context), text)
     case .tokens(let tokens):
-      guard tokens.count < facts.contextLength else { throw tooLong("\(tokens.count)", isChat: false) }
+      guard tokens.count < context else { throw tooLong("\(tokens.count)", isChat: false, context: context) }
       if let stray = tokens.first(where: { !tokenizer.contains($0) }) {
         throw .invalid("prompt", "token \(stray) is not in the vocabulary of \(tokenizer.vocabularySize)")
       }

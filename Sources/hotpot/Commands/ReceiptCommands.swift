@@ -109,7 +109,8 @@ extension Command {
     details: """
       Without more, the receipt, its signature and its place in the log are checked. With a transcript, what it commits to and
       its counts; with the node's answer, whole, as a stream or cut, what it says of itself too. With --model the token ids are
-      decoded and compared with the answer's text, the model runs again and the first difference is named. What was not
+      decoded and compared with the answer's text, the model runs again and the first difference is named; with --request the
+      prompt and the settings of your own request are compared. What was not
       checked is said to be "not checked", and what no check can say follows. Exit code 0 only if every check that was asked
       for holds.
       """,
@@ -118,6 +119,8 @@ extension Command {
         "transcript", letter: "t", value: "FILE",
         "what the client holds: the node's answer, or nonces and tokens"),
       .model,
+      Option(
+        "request", value: "FILE", "the JSON that you sent: with --model its prompt and settings are compared"),
       Option("signers", value: "FILE", "allowed_signers of keys that you trust"),
       Option("revoked", value: "FILE", "keys that are revoked"),
       Option(
@@ -159,8 +162,13 @@ extension Command {
     if arguments.has("model") {
       asked.insert(.reexecution)
       if evidence.answer?.text != nil { asked.insert(.text) }
+      if arguments.has("request") { asked.insert(.request) }
       if try receipt(of: bundle).map({ $0.version > 1 }) ?? false { asked.insert(.ending) }
       try await runModel(bundle, &evidence, arguments)
+    } else if arguments.has("request") {
+      throw Failure(
+        .usage, "'--request' wants '--model'",
+        hint: "the model's template and vocabulary make the prompt of it")
     }
     let evidenceForChecks = evidence
     let verification = Verification(bundle, evidence: evidenceForChecks)
@@ -216,7 +224,9 @@ extension Command {
   private static func runModel(
     _ bundle: ReceiptBundle, _ evidence: inout Verification.Evidence, _ arguments: Arguments
   ) async throws {
+    let request = try arguments.string("request").map { try readFile($0) }
     func skip(_ why: String) {
+      if request != nil { evidence.request = .notDone(why: why) }
       evidence.reexecution = .notRun(why: why)
       evidence.decoding = .notDone(why: why)
     }
@@ -232,15 +242,17 @@ extension Command {
     let threads = try arguments.int("threads", in: 1...1024)
     let unreceipted = evidence.answer?.unreceipted ?? []
     do {
-      let (decoding, found) = try await OwnThread.run {
+      let (decoding, comparison, found) = try await OwnThread.run {
         let machine = try Reexecutor(path: path, threads: threads)
         let decoding = machine.decode(receipt, transcript, then: unreceipted)
+        let comparison = request.map { machine.compare(request: $0, receipt, transcript) }
         let found = try machine.run(receipt, transcript) { done, total in
           Console.progress(done == total ? nil : "re-executing \(done) of \(total) tokens")
         }
-        return (decoding, found)
+        return (decoding, comparison, found)
       }
       evidence.decoding = decoding
+      if let comparison { evidence.request = comparison }
       evidence.reexecution = .ran(found)
     } catch {
       evidence.reexecution = .failed("\(error)")
