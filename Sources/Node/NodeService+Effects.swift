@@ -3,52 +3,68 @@ import Receipts
 import Scheduling
 
 extension NodeService {
-  /// One event: decided under the lock, done outside it.
+  /// Something that is decided under the lock, and done outside it.
+  ///
+  /// Rule: records join the journal's queue under the lock. Why: what the lock makes visible
+  /// another thread acts on at once, and its record must not stand before the one that made it. So:
+  /// a job's acceptance is queued before the engine can know the job. Otherwise a receipt precedes
+  /// its acceptance, and a restart runs the job again.
+  func decide<Value: Sendable>(_ body: (inout NodeState, Moment, inout [NodeEffect]) -> Value) -> Value {
+    let (value, effects) = state.withLock { state -> (Value, [NodeEffect]) in
+      var effects: [NodeEffect] = []
+      let now = Self.now()
+      let value = body(&state, now, &effects)
+      let records = effects.compactMap { if case .record(let record) = $0 { record } else { nil } }
+      if !records.isEmpty { record(records, at: now.wall) }
+      return (value, effects)
+    }
+    perform(effects)
+    return value
+  }
+
+  /// One event.
   func send(_ event: NodeEvent) {
-    perform(
-      state.withLock { state in
-        let now = Self.now()
-        let effects = state.apply(event, at: now)
-        options.trace?.record(.event(event), at: now, effects)
-        return effects
-      })
+    decide { state, now, effects in
+      effects = state.apply(event, at: now)
+      options.trace?.record(.event(event), at: now, effects)
+    }
   }
 
   func note(_ level: LogLevel, who: String? = nil, _ text: String) { send(.note(level, who: who, text)) }
 
   func nextStep() -> StepPlan? {
-    let next = state.withLock { state -> (plan: StepPlan, effects: [NodeEffect])? in
-      let now = Self.now()
-      let next = state.nextStep(at: now)
-      if let next { options.trace?.record(.plan, at: now, next.effects) }
-      return next
+    decide { state, now, effects in
+      guard let next = state.nextStep(at: now) else { return nil }
+      options.trace?.record(.plan, at: now, next.effects)
+      effects = next.effects
+      return next.plan
     }
-    guard let (plan, effects) = next else { return nil }
-    perform(effects)
-    return plan
   }
 
-  func perform(_ effects: [NodeEffect]) {
-    var records: [Record] = []
+  /// All but the records, which have been queued.
+  private func perform(_ effects: [NodeEffect]) {
     var isOver = false
     for effect in effects {
       switch effect {
       case .answer(let id, let event): answer(id, event)
       case .forget(let id): forget(id)
       case .seal(let seal): self.seal(seal)
-      case .record(let record): records.append(record)
+      case .prepare(let id, let event): prepareAnswer(id, event)
+      case .end(let ended): conclude(ended)
+      case .record: break
       case .log(let line): options.log(line)
       case .wakeEngine: parts.withLock { $0.loop }?.signal()
       case .stop: isOver = true
       }
     }
-    if !records.isEmpty { record(records) }
-    // The last records come before the journal's end.
+    // Its last records are queued before the journal's end.
     if isOver { finish() }
   }
 
-  func record(_ records: [Record]) {
-    journal.append(records, at: Self.now().wall) { [weak self] result in
+  func record(_ records: [Record]) { record(records, at: Self.now().wall) }
+
+  private func record(_ records: [Record], at time: Microseconds) {
+    journal.append(records, at: time) { [weak self] result in
       if case .failure(let error) = result { self?.journalRefused(error) }
     }
   }
@@ -68,7 +84,7 @@ extension NodeService {
     }
   }
 
-  private func answer(_ id: JobID, _ event: AnswerEvent) {
+  func answer(_ id: JobID, _ event: AnswerEvent) {
     guard let transcript = transcripts.find(id) else { return }
     switch event {
     case .admitted, .started, .text: transcript.tell(event)
@@ -80,13 +96,7 @@ extension NodeService {
 
   private func forget(_ id: JobID) {
     transcripts.remove(id)
-    strangersSpool.release(id)
-    guard let spool else { return }
-    do throws(FileError) {
-      try spool.remove(job: id.rawValue)
-    } catch {
-      note(.warning, "the spooled request of job \(id.hex.prefix(8)) stays on disk: \(error)")
-    }
+    asynchronous.forgotten(id, at: Self.now())
   }
 
   /// A fresh id: random, so that no client guesses another's.

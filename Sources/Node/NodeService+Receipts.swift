@@ -7,10 +7,20 @@ import Synchronization
 extension NodeService {
   func seal(_ seal: Seal) {
     guard let transcript = transcripts.find(seal.job), let facts = state.withLock({ $0.facts }) else {
-      return send(.note(.error, who: nil, "job \(seal.job.hex) has no content to receipt"))
+      note(.error, "job \(seal.job.hex) has no content to receipt")
+      return send(.receiptRefused(seal.job))
     }
     let receipt = transcript.receipt(
       seal, facts: facts, node: notary?.key.fingerprint ?? "", currency: options.configuration.currency)
+    if asynchronous.isAlive(seal.job) {
+      keepAnswer(of: seal.job) { [weak self] in self?.append(receipt, of: transcript, isKept: true) }
+    } else {
+      append(receipt, of: transcript, isKept: false)
+    }
+  }
+
+  private func append(_ receipt: Receipts.Receipt, of transcript: Transcript, isKept: Bool) {
+    let job = transcript.id
     journal.append([.receipt(receipt)], at: Self.now().wall) { [weak self] result in
       guard let self else { return }
       switch result {
@@ -21,10 +31,12 @@ extension NodeService {
         archive.keep(
           transcript, receipt: receipt, id: id, for: options.configuration.audits.keepTranscripts,
           at: Self.now().monotonic)
-        send(.receiptLogged(seal.job, index: UInt64(clamping: receipt.index), id: id))
+        if isKept { ended(job) }
+        send(.receiptLogged(job, index: UInt64(clamping: receipt.index), id: id))
       case .failure(let error):
-        send(.note(.error, who: nil, "job \(seal.job.hex.prefix(8)) gets no receipt: \(error)"))
-        send(.receiptRefused(seal.job))
+        send(.note(.error, who: nil, "job \(job.hex.prefix(8)) gets no receipt: \(error)"))
+        send(.receiptRefused(job))
+        if isKept { asynchronous.held(job, at: Self.now()) }
         journalRefused(error)
       }
     }

@@ -27,6 +27,10 @@ extension NodeService {
   func beat() {
     let now = Self.now()
     send(.tick)
+    if seconds.isDue(at: now.monotonic) {
+      journal.watchSpace()
+      asynchronous.expire(at: now)
+    }
     startAudit(at: now)
     publish(at: now)
   }

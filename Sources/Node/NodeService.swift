@@ -48,6 +48,8 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
   case inUse(String, hint: String?)
   case journal(JournalError)
   case listen(ServerError)
+  /// `key` and `key.pub` do not belong together: receipts would name a node that does not exist.
+  case key(SignatureError)
   /// The configuration names another currency than the one that the journal's receipts are in.
   case currency(found: String, books: String)
 
@@ -56,6 +58,7 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
     case .inUse(let words, _): words
     case .journal(let error): "\(error)"
     case .listen(let error): "\(error)"
+    case .key(let error): "the node's key: \(error)"
     case .currency(let found, let books):
       "the currency is '\(found)' in the configuration, the books in this state directory are kept in '\(books)'"
     }
@@ -65,6 +68,7 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
     switch self {
     case .inUse(_, let hint): hint
     case .journal(let error): error.hint
+    case .key(let error): error.hint
     case .currency(let found, let books):
       "set 'currency' to '\(books)', or keep books in '\(found)' in another '--state'"
     case .listen(let error): Self.hint(error)
@@ -99,12 +103,13 @@ public final class NodeService: Sendable {
   public let options: NodeOptions
   let state: Mutex<NodeState>
   let transcripts = Transcripts()
-  let asynchronous = AsynchronousAnswers()
+  let asynchronous: AsynchronousAnswers
   let archive = TranscriptArchive()
+  let seconds = EverySecond()
   let absences = Absences()
   let journal: Journal
   private let lock: StateLock
-  let spool: Spool?
+  let spool: Spool
   let parts = Mutex(Parts())
   private let ended = DispatchSemaphore(value: 0)
   /// Tokenising and templates, and what else takes a while.
@@ -125,6 +130,9 @@ public final class NodeService: Sendable {
     var subscribers: [UInt64: Subscriber] = [:]
     var nextSubscriber: UInt64 = 1
     var pull: Task<Void, Never>?
+    /// Accepted by earlier runs, and not yet running: their model is not there.
+    var waiting: [SpooledJob] = []
+    var hasBeenTold = false
     var isStopped = false
   }
 
@@ -158,6 +166,8 @@ public final class NodeService: Sendable {
     }
     do throws(FileError) {
       spool = try Spool(state: options.stateDirectory)
+      asynchronous = AsynchronousAnswers(
+        try AnswerFiles(state: options.stateDirectory), options.configuration.answers)
     } catch {
       throw .journal(.file(error))
     }
@@ -215,17 +225,15 @@ public final class NodeService: Sendable {
 
   /// Receipts that do not count as verified: those above the last signed checkpoint, and those that failed an audit.
   private static func unverified(_ journal: Journal) -> (
-    unsigned: [Receipts.Receipt], failed: [Receipts.Receipt]
+    unsigned: [NodeState.UnsignedReceipt], failed: [Receipts.Receipt]
   ) {
     let counts = journal.read { $0.counts }
     let wrong = Set(journal.read { $0.failedReceipts })
     // A line that cannot be read is damage that opening the journal has reported.
     func receipt(_ index: Int) -> Receipts.Receipt? { (try? journal.receipt(at: index))?.receipt }
     let unsigned = (counts.signed..<max(counts.signed, counts.logged)).suffix(mostUnsigned)
-      .compactMap { index -> Receipts.Receipt? in
-        guard var receipt = receipt(index) else { return nil }
-        if wrong.contains(index) { receipt.amount = 0 }
-        return receipt
+      .compactMap { index in
+        receipt(index).map { NodeState.UnsignedReceipt(receipt: $0, counts: !wrong.contains(index)) }
       }
     return (unsigned, wrong.sorted().compactMap(receipt))
   }
@@ -249,12 +257,9 @@ public final class NodeService: Sendable {
   ///
   /// Nothing is written to the journal before the sockets are bound: a node that cannot serve leaves no trace in it.
   public func start() throws(NodeStartError) {
-    makeNotary()
+    try makeNotary()
     if let damage { send(.journalFailed("\(damage)")) }
-    // Who asks for one of them before the model is there is told to come again.
-    for job in journal.read({ $0.openJobs }) where job.isSpooled {
-      asynchronous.begin(JobID(job.job), client: job.client, at: Self.now().monotonic)
-    }
+    recover()
     do throws(ServerError) {
       let server = try makeServer()
       let control = try ControlServer(node: self)
@@ -288,11 +293,19 @@ public final class NodeService: Sendable {
   }
 
   /// The key, made if there is none, and who signs with it; it signs nothing yet.
-  func makeNotary() {
+  func makeNotary() throws(NodeStartError) {
     let keyPath = options.stateDirectory + "/key"
     let keygen = SSHKeygen()
     do throws(SignatureError) {
       let key = try keygen.makeKey(at: keyPath)
+      do throws(SignatureError) {
+        try keygen.checkKey(at: keyPath)
+      } catch .foreignKey(let path, let found, let wanted) {
+        throw .foreignKey(path: path, found: found, wanted: wanted)
+      } catch {
+        note(
+          .warning, "whether '\(keyPath).pub' is the public half of '\(keyPath)' cannot be checked: \(error)")
+      }
       let notary = Notary(
         journal: journal, state: options.stateDirectory, key: key, keyPath: keyPath, keygen: keygen,
         clock: { Self.now().wall }
@@ -300,7 +313,13 @@ public final class NodeService: Sendable {
       parts.withLock { $0.notary = notary }
       state.withLock { $0.receipts.keyFingerprint = key.fingerprint }
     } catch {
-      send(.signingFailed("\(error)"))
+      switch error {
+      // Everything that this node signs and says would bear a name that is nobody's.
+      case .badKey, .foreignKey: throw .key(error)
+      case .missing, .hung, .cancelled, .failed, .file, .format, .wrongNamespace, .unknownSigner,
+        .notAllowed, .doesNotHold:
+        send(.signingFailed("\(error)"))
+      }
     }
   }
 
@@ -366,15 +385,19 @@ public final class NodeService: Sendable {
   public var ports: [UInt16] { parts.withLock { $0.server?.ports } ?? [] }
 
   /// Ends: finishes what runs if `drain`, then stops all threads. Returns at once; `waitUntilStopped` waits.
+  /// Told a second time, it waits for nobody: no last signature, no client that still reads.
   public func stop(drain: Bool, by who: String) {
-    perform(
-      state.withLock { state in
-        var effects: [NodeEffect] = []
-        let now = Self.now()
-        _ = state.act(.shutdown(drain: drain), by: Operator(who), at: now, &effects)
-        options.trace?.record(.act(.shutdown(drain: drain), by: Operator(who)), at: now, effects)
-        return effects
-      })
+    decide { state, now, effects in
+      _ = state.act(.shutdown(drain: drain), by: Operator(who), at: now, &effects)
+      options.trace?.record(.act(.shutdown(drain: drain), by: Operator(who)), at: now, effects)
+    }
+    let parts = parts.withLock { parts -> Parts? in
+      defer { parts.hasBeenTold = true }
+      return parts.hasBeenTold && !drain ? parts : nil
+    }
+    guard let parts else { return }
+    parts.notary?.cancel()
+    parts.server?.stop(grace: .zero)
   }
 
   /// Blocks until the node has stopped.
@@ -397,6 +420,8 @@ public final class NodeService: Sendable {
       parts.pull?.cancel()
       parts.server?.stop(grace: .seconds(2))
       parts.server?.waitUntilStopped()
+      // Answers on their way to the disk reach it, and their ends the journal.
+      asynchronous.queue.sync {}
       let done = DispatchSemaphore(value: 0)
       journal.append(
         [.nodeStopped(NodeStopped(reason: "shutdown"))], at: Self.now().wall

@@ -19,6 +19,19 @@ extension NodeService {
   }
 }
 
+/// Tells a beat once a second.
+final class EverySecond: Sendable {
+  private let last = Mutex<Microseconds>(.min / 2)
+
+  func isDue(at now: Microseconds) -> Bool {
+    last.withLock { last in
+      guard now - last >= 1_000_000 else { return false }
+      last = now
+      return true
+    }
+  }
+}
+
 /// Calls back four times a second on a thread of its own.
 final class NodeTimer: Sendable {
   private let beat: @Sendable () -> Void

@@ -71,17 +71,44 @@ public struct Catalog: Sendable {
   private(set) var lastSignedTime: Int64?
   /// Clients, budgets, payments, corrections and policies, in the journal's order.
   public private(set) var standing: [Entry] = []
-  private var open: [UInt64: Entry] = [:]
+  /// A job that has no end yet.
+  private struct OpenJob: Sendable {
+    /// Its first acceptance.
+    let entry: Entry
+    let segment: Int
+  }
+  private var open: [UInt64: OpenJob] = [:]
+  /// Jobs whose end came before their acceptance did, as in journals of releases that queued the
+  /// two apart.
+  private var endedBefore: Set<UInt64> = []
   /// Time of the newest line, microseconds; 0 before the first.
   public private(set) var lastTime: Int64 = 0
 
   init() {}
 
-  /// Jobs that were accepted and have not ended, in the order of their acceptance.
+  /// Jobs that were accepted and have not ended, in the order of their acceptance. One with a
+  /// receipt has ended, whichever of the two lines came first.
   public var openJobs: [JobAccepted] {
-    open.values.sorted { $0.envelope.seq < $1.envelope.seq }.compactMap {
+    withoutReceipts(open).values.map(\.entry).sorted { $0.envelope.seq < $1.envelope.seq }.compactMap {
       if case .jobAccepted(let job) = $0.record { job } else { nil }
     }
+  }
+
+  /// When each open job was accepted, microseconds.
+  public var openTimes: [UInt64: Int64] { withoutReceipts(open).mapValues(\.entry.envelope.time) }
+
+  /// The first segment in which something may be said about these jobs; nil where none of them is
+  /// open.
+  func firstSegment(of jobs: Set<UInt64>) -> Int? {
+    open.filter { jobs.contains($0.key) }.values.map(\.segment).min()
+  }
+
+  /// A question of starts, so that a node with 10^6 receipts keeps no second list of them.
+  private func withoutReceipts(_ open: [UInt64: OpenJob]) -> [UInt64: OpenJob] {
+    if open.isEmpty { return open }
+    var left = open
+    for job in jobs where left[job] != nil { left[job] = nil }
+    return left
   }
 
   mutating func add(_ placed: Placed, segment: Int) {
@@ -93,13 +120,22 @@ public struct Catalog: Sendable {
         length: placed.length)
       sums[receipt.totalsKey, default: ReceiptTotals()].add(receipt.totals)
       open[receipt.job] = nil
-    case .jobAccepted(let job): open[job.job] = placed.entry
-    case .jobEnded(let job): open[job.job] = nil
-    default: keep(placed.entry)
+    case .jobAccepted(let job): accept(job.job, placed.entry, segment: segment)
+    case .jobEnded(let job): end(job.job)
+    default: keep(placed.entry, segment: segment)
     }
   }
 
-  private mutating func keep(_ entry: Entry) {
+  private mutating func accept(_ job: UInt64, _ entry: Entry, segment: Int) {
+    if endedBefore.remove(job) != nil || open[job] != nil { return }
+    open[job] = OpenJob(entry: entry, segment: segment)
+  }
+
+  private mutating func end(_ job: UInt64) {
+    if open.removeValue(forKey: job) == nil { endedBefore.insert(job) }
+  }
+
+  private mutating func keep(_ entry: Entry, segment: Int) {
     switch entry.record {
     case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
       .correction, .policyChanged, .energy:
@@ -110,7 +146,7 @@ public struct Catalog: Sendable {
       lastSignedRecord = signed
       lastSignedTime = entry.envelope.time
     case .checkpointWitnessed(let cosigned): witnessedSize = max(witnessedSize, cosigned.size)
-    case .jobAccepted(let job): open[job.job] = entry
+    case .jobAccepted(let job): accept(job.job, entry, segment: segment)
     case .receipt, .jobEnded, .nodeStarted, .nodeStopped, .recovered, .operatorAct, .transferVoided: break
     }
   }
@@ -133,9 +169,19 @@ public struct Catalog: Sendable {
         leaf: row.leaf, job: row.job, segment: summary.number, offset: Int(row.offset),
         length: Int(row.length))
     }
+    take(summary)
+  }
+
+  /// All of a sealed segment but its receipts' places.
+  private mutating func take(_ summary: SegmentSummary) {
     for (key, totals) in summary.totals { sums[key, default: ReceiptTotals()].add(totals) }
-    for job in summary.closed { open[job] = nil }
-    for entry in summary.carried { keep(entry) }
+    var early: [UInt64] = []
+    for job in summary.closed where open.removeValue(forKey: job) == nil { early.append(job) }
+    // Receipts are known by their rows; what is left ended without one, before its acceptance.
+    if !early.isEmpty, !early.elementsEqual(summary.rows.lazy.map(\.job)) {
+      endedBefore.formUnion(Set(early).subtracting(summary.rows.lazy.map(\.job)))
+    }
+    for entry in summary.carried { keep(entry, segment: summary.number) }
   }
 
   /// All sealed segments at once: the tree is built level by level.
@@ -155,9 +201,7 @@ public struct Catalog: Sendable {
     }
     tree = MerkleTree(leaves: leaves)
     for summary in summaries {
-      for (key, totals) in summary.totals { sums[key, default: ReceiptTotals()].add(totals) }
-      for job in summary.closed { open[job] = nil }
-      for entry in summary.carried { keep(entry) }
+      take(summary)
       lastTime = max(lastTime, summary.firstTime ?? 0)
     }
   }
@@ -229,6 +273,14 @@ public struct Catalog: Sendable {
 
   /// The receipt of a job; the newest if there are several.
   public func index(ofJob job: UInt64) -> Int? { jobs.lastIndex(of: job) }
+
+  /// The same for many jobs, in one pass; those without a receipt are left out.
+  public func indexes(ofJobs wanted: Set<UInt64>) -> [UInt64: Int] {
+    if wanted.isEmpty { return [:] }
+    var found: [UInt64: Int] = [:]
+    for (index, job) in jobs.enumerated() where wanted.contains(job) { found[job] = index }
+    return found
+  }
 
   func place(of index: Int) -> (segment: Int, offset: Int, length: Int)? {
     guard places.indices.contains(index) else { return nil }

@@ -15,6 +15,9 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   public var description: String { "\(call) '\(path)': \(String(cString: strerror(code)))" }
+
+  /// There is no such file.
+  public var isMissing: Bool { code == ENOENT }
 }
 
 /// An open file of a `FileSystem`.
@@ -220,7 +223,7 @@ extension FileSystem {
     }
   }
 
-  /// - Throws: ENOENT where there is no such file, EFBIG above `limit` bytes.
+  /// - Throws: `isMissing` where there is no such file, EFBIG above `limit` bytes.
   public func readAll(_ path: String, limit: Int = .max) throws(FileError) -> [UInt8] {
     let file = try retrying { () throws(FileError) in try open(path, .read) }
     defer { closeQuietly(file) }
@@ -298,7 +301,7 @@ extension FileSystem {
   /// Removes a file if it is there.
   func removeIfPresent(_ path: String) throws(FileError) {
     do throws(FileError) { try retrying { () throws(FileError) in try remove(path) } } catch {
-      if error.code != ENOENT { throw error }
+      if !error.isMissing { throw error }
     }
   }
 }

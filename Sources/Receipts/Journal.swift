@@ -106,10 +106,10 @@ public final class Journal: Sendable {
       do throws(FormatError) {
         checkpoint = try Checkpoint(parsing: String(decoding: text, as: UTF8.self))
       } catch {
-        unreadable = Damage(file: "checkpoint", offset: 0, found: error.description)
+        unreadable = Damage(.checkpoint, file: "checkpoint", offset: 0, found: error.description)
       }
     } catch {
-      if error.code != 2 { throw .file(error) }
+      if !error.isMissing { throw .file(error) }
     }
     let directory = state + "/journal"
     var result = try JournalRecovery.open(
@@ -226,6 +226,22 @@ public final class Journal: Sendable {
     }
   }
 
+  /// Looks how much room the disk has, and says so if that changed. To be called every second:
+  /// where nothing is admitted, nothing is appended, and only this finds that there is room again.
+  /// Returns at once.
+  public func watchSpace() {
+    queue.async {
+      let change = self.writer.withLock { writer -> Bool? in
+        guard var w = writer.take() else { return nil }
+        defer { writer = w }
+        let wasFull = w.isNearlyFull
+        w.watchSpace()
+        return w.isNearlyFull == wasFull ? nil : w.isNearlyFull
+      }
+      if let change { self.notice(.lowSpace(change)) }
+    }
+  }
+
   /// Takes nothing more, finishes what was taken, closes the segment. Waits.
   public func close() {
     inbox.withLock { $0.isClosed = true }
@@ -258,15 +274,16 @@ public final class Journal: Sendable {
     } catch { throw .file(error) }
     guard SHA256.leaf(line) == leaf else {
       throw .readOnly(
-        Damage(file: name, offset: place.offset, found: "receipt \(index) is not the one that was logged"))
+        Damage(
+          .line, file: name, offset: place.offset, found: "receipt \(index) is not the one that was logged"))
     }
     let entry: Entry
     do throws(LineError) { entry = try Entry(parsing: line) } catch {
-      throw .readOnly(Damage(file: name, offset: place.offset, found: error.description))
+      throw .readOnly(Damage(.line, file: name, offset: place.offset, found: error.description))
     }
     guard case .receipt(let receipt) = entry.record else {
       throw .readOnly(
-        Damage(file: name, offset: place.offset, found: "line \(entry.envelope.seq) is no receipt"))
+        Damage(.line, file: name, offset: place.offset, found: "line \(entry.envelope.seq) is no receipt"))
     }
     return LoggedReceipt(
       receipt: receipt, entry: entry, line: line, id: LineWriter.hex(leaf.w0), status: status)
@@ -283,6 +300,49 @@ public final class Journal: Sendable {
   public func consistency(from: Int, to: Int) -> ConsistencyProof? {
     shared.withLock { $0.tree.consistency(from: from, to: to) }.map {
       ConsistencyProof(from: from, to: to, path: $0)
+    }
+  }
+
+  /// What operators did to jobs that are open, oldest act first; read from the segments since the
+  /// oldest of them was accepted. For a start: nothing may be appended meanwhile.
+  public func acts(on jobs: Set<UInt64>) throws(JournalError) -> [UInt64: [OperatorAct]] {
+    guard let first = shared.withLock({ $0.firstSegment(of: jobs) }) else { return [:] }
+    var found: [UInt64: [OperatorAct]] = [:]
+    do throws(FileError) {
+      let names = try files.retrying { () throws(FileError) in try files.list(directory) }
+      for number in names.compactMap(JournalRecovery.number).sorted() where number >= first {
+        let bytes = try files.readAll("\(directory)/\(JournalWriter.name(number)).jsonl")
+        Self.visitActs(bytes) { act in
+          // Acts on the whole node, and on receipts, name no job.
+          guard act.target.utf8.count == 16, let job = UInt64(act.target, radix: 16), jobs.contains(job)
+          else {
+            return
+          }
+          found[job, default: []].append(act)
+        }
+      }
+    } catch { throw .file(error) }
+    return found
+  }
+
+  private static func visitActs(_ bytes: [UInt8], _ visit: (OperatorAct) -> Void) {
+    let mark = Array(",\"type\":\"\(Record.Kind.operatorAct.rawValue)\"".utf8)
+    bytes.withUnsafeBytes { raw in
+      var start = 0
+      while start < raw.count {
+        let end = raw[start...].firstIndex(of: 0x0A).map { $0 + 1 } ?? raw.count
+        defer { start = end }
+        // Few lines are acts: the others are passed over, not parsed. `seq` and `t`, which come
+        // first, are numbers.
+        guard let comma = raw[start..<end].firstIndex(of: 0x2C),
+          let second = raw[(comma + 1)..<end].firstIndex(of: 0x2C), raw[second..<end].starts(with: mark)
+        else { continue }
+        // What is damaged was found when the journal was opened.
+        guard let entry = try? Entry(parsing: UnsafeRawBufferPointer(rebasing: raw[start..<end])),
+          case .operatorAct(let act) = entry.record
+        else { continue }
+        visit(act)
+      }
     }
   }
 
@@ -338,7 +398,7 @@ public struct JournalCheck: Sendable {
       let name = JournalWriter.name(number)
       guard number == i + 1 else {
         damage = Damage(
-          file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
+          .missing, file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
         break
       }
       let stretches = try ahead?.result()
@@ -363,7 +423,8 @@ public struct JournalCheck: Sendable {
         case .complete: break
         case .damaged(let found): damage = found
         case .unfinished(let offset):
-          damage = Damage(file: "\(name).jsonl", offset: offset, found: "no valid line from here on")
+          damage = Damage(
+            .tail, file: "\(name).jsonl", offset: offset, found: "no valid line from here on")
         }
         summary = sum
       }
@@ -393,7 +454,7 @@ public struct JournalCheck: Sendable {
       return nil
     }
     return Damage(
-      file: "\(JournalWriter.name(summary.number)).rollup", offset: 0,
+      .rollup, file: "\(JournalWriter.name(summary.number)).rollup", offset: 0,
       found: "it does not sum up the segment beside it")
   }
 }

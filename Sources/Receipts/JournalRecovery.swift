@@ -57,7 +57,7 @@ enum JournalRecovery {
       let found = try files.retrying { () throws(FileError) in try files.status(path) }
       guard number == i + 1, let status = found else {
         result.opening.damage = Damage(
-          file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
+          .missing, file: JournalWriter.name(i + 1) + ".jsonl", offset: 0, found: "the segment is missing")
         result.opening.cut = JournalOpening.Cut(segment: i + 1, offset: 0)
         break
       }
@@ -77,7 +77,7 @@ enum JournalRecovery {
         sealed.append(summary)
       case .unfinished(let offset) where !isLast || status.isReadOnly:
         result.opening.damage = Damage(
-          file: JournalWriter.name(number) + ".jsonl", offset: offset,
+          .line, file: JournalWriter.name(number) + ".jsonl", offset: offset,
           found: "\(status.size - offset) bytes that are no valid line, in a segment that was sealed")
         open = (summary, placed, end)
       case .damaged(let damage):
@@ -132,9 +132,6 @@ enum JournalRecovery {
     return result
   }
 
-  /// Stands for a file where a record of the journal itself contradicts the journal.
-  static let checkpointRecord = "checkpoint record"
-
   static func number(_ name: String) -> Int? {
     guard name.hasSuffix(".jsonl"), name.utf8.count >= 14 else { return nil }
     let digits = name.dropLast(6)
@@ -155,7 +152,7 @@ enum JournalRecovery {
       rollup = try files.readAll(base + ".rollup")
       index = try files.readAll(base + ".index")
     } catch {
-      if error.code == noSuchFile { return nil }
+      if error.isMissing { return nil }
       throw error
     }
     return Rollup.parse(rollup: rollup, index: index, number: number, start: start)
@@ -181,10 +178,10 @@ enum JournalRecovery {
 
   /// The log must hold what was signed: a journal cut short or rewritten is refused.
   private static func disagreement(_ checkpoint: Checkpoint?, _ catalog: Catalog) -> Damage? {
-    func check(_ size: Int, _ root: SHA256Digest, _ source: String) -> Damage? {
+    func check(_ size: Int, _ root: SHA256Digest, _ kind: Damage.Kind, _ source: String) -> Damage? {
       guard let found = catalog.tree.root(at: size) else {
         return Damage(
-          file: source, offset: 0,
+          kind, file: source, offset: 0,
           found:
             "\(receiptCount(size)) \(size == 1 ? "was" : "were") signed, the journal holds \(catalog.tree.size)"
         )
@@ -192,13 +189,17 @@ enum JournalRecovery {
       return found == root
         ? nil
         : Damage(
-          file: source, offset: 0,
+          kind, file: source, offset: 0,
           found:
             "the first \(receiptCount(size)) \(size == 1 ? "is not the one" : "are not those") that \(size == 1 ? "was" : "were") signed"
         )
     }
-    if let checkpoint, let damage = check(checkpoint.size, checkpoint.root, "checkpoint") { return damage }
-    if let signed = catalog.lastSignedRecord { return check(signed.size, signed.root, checkpointRecord) }
+    if let checkpoint, let damage = check(checkpoint.size, checkpoint.root, .checkpoint, "checkpoint") {
+      return damage
+    }
+    if let signed = catalog.lastSignedRecord {
+      return check(signed.size, signed.root, .rewritten, "checkpoint record")
+    }
     return nil
   }
 
@@ -236,6 +237,3 @@ enum JournalRecovery {
     try files.replaceFile(path, with: [UInt8](repeating: 0, count: options.ballastBytes), in: directory)
   }
 }
-
-/// ENOENT, so that this file needs no C library.
-private let noSuchFile: Int32 = 2

@@ -63,8 +63,7 @@ public enum JournalRepair {
     } catch { throw .journal(error) }
     defer { journal.close() }
     guard let damage = opening.damage else { return nil }
-    // Whole and chained lines under a record that contradicts them.
-    if damage.file == JournalRecovery.checkpointRecord { throw .rewritten(damage) }
+    if damage.kind == .rewritten { throw .rewritten(damage) }
     do throws(FileError) {
       return try plan(damage, opening.cut, state, journal.catalog(), files)
     } catch { throw .journal(.file(error)) }
@@ -111,7 +110,7 @@ public enum JournalRepair {
       // One that cannot be read is moved aside: what it said is not known.
       return try? Checkpoint(parsing: String(decoding: text, as: UTF8.self))
     } catch {
-      if error.code == 2 { return nil }
+      if error.isMissing { return nil }
       throw error
     }
   }

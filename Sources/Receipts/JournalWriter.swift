@@ -226,7 +226,7 @@ struct JournalWriter {
   // MARK: Space
 
   /// The ballast goes as soon as space runs low; admission stops until there is twice as much again.
-  private mutating func watchSpace() {
+  mutating func watchSpace() {
     let free: Int
     do throws(FileError) { free = try files.freeSpace(directory) } catch {
       // Not knowing is no reason to stop: a write that fails will say so.

@@ -2,9 +2,11 @@
 // Runs on a queue of its own and never delays a job: when signing fails, receipts stay logged and the operator is
 // told. Leaves out the log itself (Journal.swift). Start at Notary.init and CheckpointSchedule.
 import Dispatch
+import Glibc
 import Synchronization
 
-/// When the next checkpoint is due. A value without clock.
+/// When the next checkpoint is due. A value without clock; its times are of one that never goes
+/// back.
 public struct CheckpointSchedule: Sendable, Hashable {
   public enum Due: Sendable, Hashable {
     case now
@@ -45,6 +47,7 @@ public struct CheckpointSchedule: Sendable, Hashable {
     notBefore = .min
   }
 
+  /// - now: the time after the attempt, which may have taken seconds.
   public mutating func failed(at now: Int64) { notBefore = now + Self.patience }
 }
 
@@ -177,7 +180,11 @@ public final class Notary: Sendable {
     /// The newest of each witness, by its key's fingerprint.
     var cosignatures: [String: Cosignature] = [:]
     var isTimerSet = false
+    /// Since the stop was asked for: nothing new is begun after this time.
+    var stopBy: Int64?
     var isStopped = false
+    /// The last attempt was killed at its deadline.
+    var isHanging = false
   }
 
   /// The node's public key.
@@ -188,27 +195,38 @@ public final class Notary: Sendable {
   private let keygen: SSHKeygen
   private let files: any FileSystem
   private let clock: @Sendable () -> Int64
+  private let monotonic: @Sendable () -> Int64
   private let notice: @Sendable (NotaryNotice) -> Void
+  private let cancellation = Cancellation()
   private let queue = DispatchQueue(label: "hotpot.notary", qos: .utility)
   private let shared: Mutex<State>
 
   /// - state: the state directory, for `checkpoint` and `checkpoint.sig`.
   /// - keyPath: the private key, made by `SSHKeygen.makeKey`, or a `.pub` file whose private half ssh-agent holds.
-  /// - clock: microseconds since 1970-01-01 00:00 UTC.
+  /// - clock: microseconds since 1970-01-01 00:00 UTC; may jump.
+  /// - monotonic: microseconds of a clock that never goes back, for what is due when.
   public init(
     journal: Journal, state: String, key: SSHPublicKey, keyPath: String, keygen: SSHKeygen = SSHKeygen(),
     files: any FileSystem = POSIXFileSystem(), clock: @escaping @Sendable () -> Int64,
+    monotonic: @escaping @Sendable () -> Int64 = Notary.monotonicTime,
     notice: @escaping @Sendable (NotaryNotice) -> Void
   ) {
     self.journal = journal
     self.state = state
     self.key = key
     self.keyPath = keyPath
-    self.keygen = keygen
+    self.keygen = keygen.cancelled(by: cancellation)
     self.files = files
     self.clock = clock
+    self.monotonic = monotonic
     self.notice = notice
     shared = Mutex(State(schedule: CheckpointSchedule(signed: 0)))
+  }
+
+  public static let monotonicTime: @Sendable () -> Int64 = {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
   }
 
   /// Signs the log as it was found, and segments that a crash left unsigned. Returns at once.
@@ -217,7 +235,11 @@ public final class Notary: Sendable {
       self.loadCurrent()
       self.loadCosignatures()
       self.signUnsignedSegments()
-      if self.journal.read({ $0.tree.size }) > 0 { self.signNow() }
+      if self.journal.read({ $0.tree.size }) > 0, self.mayBegin {
+        self.signNow()
+      } else {
+        self.check()
+      }
     }
   }
 
@@ -227,8 +249,9 @@ public final class Notary: Sendable {
   /// To be called on `JournalNotice.sealed`. Returns at once.
   public func sealed(segment: Int) {
     queue.async {
+      guard self.mayBegin else { return }
       self.signSegment(segment)
-      self.signNow()
+      if self.mayBegin { self.signNow() }
     }
   }
 
@@ -242,19 +265,38 @@ public final class Notary: Sendable {
     }
   }
 
-  /// Signs what is not signed yet and ends. Waits, at most for the deadline of ssh-keygen.
+  /// Signs what is not signed yet and ends. Waits, for `stopTime` and the call under way then,
+  /// which is killed at the deadline of ssh-keygen; where calls hang, for no other.
   public func stop() {
+    let by = monotonic() + Self.stopTime
+    shared.withLock { $0.stopBy = min($0.stopBy ?? by, by) }
     queue.sync {
-      if self.shared.withLock({ !$0.isStopped }) { self.signNow() }
+      if self.shared.withLock({ !$0.isStopped }), self.mayBegin { self.signNow() }
       self.shared.withLock { $0.isStopped = true }
     }
   }
 
+  /// Microseconds for which a notary that is stopped goes on signing what was waiting.
+  static let stopTime: Int64 = 3_000_000
+
+  /// Kills the call under way and begins no other: `stop` returns at once. What is not signed is at
+  /// the next start.
+  public func cancel() {
+    shared.withLock { $0.stopBy = .min }
+    cancellation.cancel()
+  }
+
+  /// Where one call hangs, all do: what waits is left for later then.
+  private var mayBegin: Bool {
+    let now = monotonic()
+    return shared.withLock { !$0.isHanging && now <= $0.stopBy ?? .max }
+  }
+
   private func check() {
     let size = journal.read { $0.tree.size }
-    let now = clock()
+    let now = monotonic()
     let due = shared.withLock { state -> CheckpointSchedule.Due in
-      guard !state.isStopped else { return .nothing }
+      guard state.stopBy == nil else { return .nothing }
       let due = state.schedule.due(receipts: size, at: now)
       if case .later = due {
         // One timer at a time: when it fires, this looks again.
@@ -291,7 +333,7 @@ public final class Notary: Sendable {
         $0.schedule.signed(checkpoint.size)
       }
     } catch {
-      if error.code != 2 { notice(.failed(.file(error))) }
+      if !error.isMissing { notice(.failed(.file(error))) }
     }
   }
 
@@ -320,7 +362,7 @@ public final class Notary: Sendable {
       )
     }
     if let last, last.size == head.size, last.root == head.root, last.origin == key.origin,
-      shared.withLock({ $0.schedule.due(receipts: head.size, at: clock()) == .nothing })
+      shared.withLock({ $0.schedule.due(receipts: head.size, at: monotonic()) == .nothing })
     {
       return
     }
@@ -349,13 +391,23 @@ public final class Notary: Sendable {
       shared.withLock {
         $0.current = SignedCheckpoint(checkpoint: checkpoint, signature: signature)
         $0.schedule.signed(head.size)
+        $0.isHanging = false
       }
       notice(.signed(checkpoint))
     } catch {
-      shared.withLock { $0.schedule.failed(at: now) }
-      notice(.failed(error))
+      failed(error)
     }
-    check()
+    // Not from here: an attempt that is due again at once must let the queue's other work by.
+    queue.async { self.check() }
+  }
+
+  private func failed(_ error: NotaryError) {
+    let now = monotonic()
+    shared.withLock {
+      $0.schedule.failed(at: now)
+      if case .signature(let problem) = error { $0.isHanging = problem.isHang } else { $0.isHanging = false }
+    }
+    notice(.failed(error))
   }
 
   private func signSegment(_ segment: Int) {
@@ -369,7 +421,7 @@ public final class Notary: Sendable {
         try files.replaceFile(path + ".sig", with: Array(signature.utf8), in: journal.directory)
       } catch { throw .file(error) }
       notice(.sealed(segment: segment))
-    } catch { notice(.failed(error)) }
+    } catch { failed(error) }
   }
 
   private func signUnsignedSegments() {
@@ -380,6 +432,8 @@ public final class Notary: Sendable {
         if names.contains(name + ".rollup"), names.contains(JournalWriter.name(number + 1) + ".jsonl"),
           !names.contains(name + ".jsonl.sig")
         {
+          // A week without ssh-keygen leaves many; the next start signs the rest.
+          guard mayBegin else { return }
           signSegment(number)
         }
       }

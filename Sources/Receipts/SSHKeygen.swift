@@ -3,15 +3,21 @@
 import CSystem
 import Foundation
 import Glibc
+import Synchronization
 
 /// Why a signature was not made or not accepted.
 public enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible {
   case missing(program: String)
   case hung(program: String, seconds: Double)
+  /// It was killed because nobody waits for it any more.
+  case cancelled(program: String)
   /// It ended with another status; its last line says why.
   case failed(program: String, status: Int32, message: String)
   case file(FileError)
   case badKey(path: String)
+  /// The public key beside a private one is another's: what names it would name a node that does
+  /// not exist.
+  case foreignKey(path: String, found: String, wanted: String)
   case format(FormatError)
   case wrongNamespace(found: String, wanted: String)
   /// No line of the allowed signers has the key.
@@ -26,7 +32,10 @@ public enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible {
     case .hung(let program, let seconds): "'\(program)' did not answer within \(seconds) s and was killed"
     case .failed(let program, let status, let message): "'\(program)' failed (\(status)): \(message)"
     case .file(let error): error.description
+    case .cancelled(let program): "'\(program)' was killed: the node stops"
     case .badKey(let path): "'\(path)' is no SSH public key"
+    case .foreignKey(let path, let found, let wanted):
+      "'\(path).pub' is not the public half of '\(path)': found \(found), wanted \(wanted)"
     case .format(let error): error.description
     case .wrongNamespace(let found, let wanted):
       "the signature was made for the namespace '\(found)', wanted '\(wanted)'"
@@ -41,9 +50,32 @@ public enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .missing: "install the OpenSSH client: receipts stay logged and unsigned until then"
     case .hung: "a key with a passphrase needs ssh-agent; give the node its .pub file as the key"
-    case .failed, .file, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold: nil
+    case .badKey(let path) where path.hasSuffix(".pub"):
+      "'ssh-keygen -y -f \(path.dropLast(4)) > \(path)' writes it again from the private key"
+    case .foreignKey(let path, _, _):
+      "'ssh-keygen -y -f \(path) > \(path).pub' writes it again from the private key; if that is the one that changed, bring it back from a backup"
+    case .cancelled, .failed, .file, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed,
+      .doesNotHold:
+      nil
     }
   }
+}
+
+extension SignatureError {
+  /// It was killed at its deadline.
+  var isHang: Bool {
+    if case .hung = self { true } else { false }
+  }
+}
+
+/// Ends calls of ssh-keygen that are under way.
+public final class Cancellation: Sendable {
+  private let flag = Atomic<Bool>(false)
+
+  public init() {}
+
+  public func cancel() { flag.store(true, ordering: .releasing) }
+  public var isCancelled: Bool { flag.load(ordering: .acquiring) }
 }
 
 /// The stock `ssh-keygen`. Each call is a process of its own: no terminal, no prompt, killed at the deadline.
@@ -54,11 +86,19 @@ public struct SSHKeygen: Sendable {
   public let deadline: Double
   /// The socket of an ssh-agent; nil takes the one in the environment, if any.
   public let agent: String?
+  private var cancellation: Cancellation?
 
   public init(program: String = "ssh-keygen", deadline: Double = 2, agent: String? = nil) {
     self.program = program
     self.deadline = deadline
     self.agent = agent
+  }
+
+  /// The same, ended by `cancellation` at any moment.
+  func cancelled(by cancellation: Cancellation) -> SSHKeygen {
+    var copy = self
+    copy.cancellation = cancellation
+    return copy
   }
 
   enum Input {
@@ -85,6 +125,28 @@ public struct SSHKeygen: Sendable {
       try write(made.output, to: path + ".pub")
     }
     return try publicKey(at: path + ".pub")
+  }
+
+  /// Checks that `path.pub` is the public half of `path`. A private key with a passphrase, or one
+  /// that an agent holds, cannot be asked that way: a signature tells, which names the key that
+  /// made it.
+  /// - Throws: `.foreignKey` where they do not belong together; anything else where that could not
+  ///   be found out.
+  public func checkKey(at path: String) throws(SignatureError) {
+    let listed = try publicKey(at: path + ".pub")
+    let derived = try run(["-y", "-P", "", "-f", path], .none)
+    let found: SSHPublicKey
+    if derived.status == 0, let key = SSHPublicKey(parsing: String(decoding: derived.output, as: UTF8.self)) {
+      found = key
+    } else {
+      let signature = try sign(Array("hotpot".utf8), key: path, namespace: "check@hotpot")
+      do throws(FormatError) { found = try SSHSignature(parsing: signature).key } catch {
+        throw .format(error)
+      }
+    }
+    guard found == listed else {
+      throw .foreignKey(path: path, found: listed.fingerprint, wanted: found.fingerprint)
+    }
   }
 
   /// The public key in a `.pub` file.
@@ -241,12 +303,15 @@ public struct SSHKeygen: Sendable {
     do throws(FileError) {
       child = try Child(program: program, arguments: arguments, input: input, agent: agent)
     } catch {
-      throw error.code == ENOENT || error.code == EACCES ? .missing(program: program) : .file(error)
+      throw error.isMissing || error.code == EACCES ? .missing(program: program) : .file(error)
     }
     var bytes: [UInt8] = []
     if case .bytes(let given) = input { bytes = given }
-    let streams = child.exchange(bytes, until: end)
-    guard let status = child.wait(until: end) else { throw .hung(program: program, seconds: deadline) }
+    let streams = child.exchange(bytes, until: end, cancellation)
+    guard let status = child.wait(until: end, cancellation) else {
+      throw cancellation?.isCancelled ?? false
+        ? .cancelled(program: program) : .hung(program: program, seconds: deadline)
+    }
     let told = streams.error.isEmpty ? streams.output : streams.error
     let lines = String(decoding: told, as: UTF8.self).split(whereSeparator: \.isNewline)
     return Output(
@@ -331,7 +396,9 @@ public struct SSHKeygen: Sendable {
     }
 
     /// Feeds the input and collects both outputs, until both end or time is up. Outputs are capped at 1 MiB.
-    func exchange(_ bytes: [UInt8], until end: ContinuousClock.Instant) -> (output: [UInt8], error: [UInt8]) {
+    func exchange(
+      _ bytes: [UInt8], until end: ContinuousClock.Instant, _ cancellation: Cancellation?
+    ) -> (output: [UInt8], error: [UInt8]) {
       var collected: (output: [UInt8], error: [UInt8]) = ([], [])
       var sent = 0
       var isFeeding = true
@@ -350,13 +417,14 @@ public struct SSHKeygen: Sendable {
       while isOpen.output || isOpen.error {
         if isFeeding, sent == bytes.count { stopFeeding() }
         let left = milliseconds(until: end)
-        if left <= 0 { break }
+        if left <= 0 || cancellation?.isCancelled ?? false { break }
         var polled = [
           pollfd(fd: isFeeding ? input : -1, events: Int16(POLLOUT), revents: 0),
           pollfd(fd: isOpen.output ? output : -1, events: Int16(POLLIN), revents: 0),
           pollfd(fd: isOpen.error ? error : -1, events: Int16(POLLIN), revents: 0),
         ]
-        guard poll(&polled, 3, left) > 0 else { continue }
+        // In short waits, so that a cancellation is seen.
+        guard poll(&polled, 3, min(left, 50)) > 0 else { continue }
         if polled[0].revents != 0 {
           let n = bytes.withUnsafeBytes { raw in
             send(input, raw.baseAddress.map { $0 + sent }, raw.count - sent, Int32(MSG_NOSIGNAL))
@@ -370,13 +438,13 @@ public struct SSHKeygen: Sendable {
     }
 
     /// The exit status (128 and the signal's number after one), or nil when it had to be killed.
-    func wait(until end: ContinuousClock.Instant) -> Int32? {
+    func wait(until end: ContinuousClock.Instant, _ cancellation: Cancellation?) -> Int32? {
       var status: Int32 = 0
       while true {
         let n = waitpid(process, &status, WNOHANG)
         if n == process { return status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + status & 0x7F }
         if n < 0, errno != EINTR { return 127 }
-        if milliseconds(until: end) <= 0 { break }
+        if milliseconds(until: end) <= 0 || cancellation?.isCancelled ?? false { break }
         // Both outputs are closed, so it is about to end: one that is not is asked every millisecond.
         _ = poll(nil, 0, 1)
       }

@@ -15,13 +15,33 @@ struct Chain: Hashable, Sendable {
 
 /// Damage that no crash explains: the node starts read-only until an operator decides.
 public struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
+  /// What it is, for whoever decides by it; `found` is for people.
+  public enum Kind: Hashable, Sendable {
+    /// The end of the open segment is no whole line: what a power cut leaves. A start moves it
+    /// aside and goes on.
+    case tail
+    /// A line is wrong, or not the one that was written.
+    case line
+    /// A segment is not there.
+    case missing
+    /// A sealed segment and its rollup differ.
+    case rollup
+    /// The checkpoint file cannot be read, or was signed over another log.
+    case checkpoint
+    /// Whole and chained lines under a record of this journal that contradicts them: somebody
+    /// rewrote it.
+    case rewritten
+  }
+
+  public let kind: Kind
   /// File name within the journal's directory.
   public let file: String
   /// Byte at which it begins.
   public let offset: Int
   public let found: String
 
-  public init(file: String, offset: Int, found: String) {
+  public init(_ kind: Kind, file: String, offset: Int, found: String) {
+    self.kind = kind
     self.file = file
     self.offset = offset
     self.found = found
@@ -58,7 +78,7 @@ enum SegmentScan {
     for piece in pieces(bytes) {
       for placed in piece.lines {
         if let problem = misplaced(placed.entry, chain) {
-          return .damaged(Damage(file: file, offset: placed.offset, found: problem))
+          return .damaged(Damage(.line, file: file, offset: placed.offset, found: problem))
         }
         if placed.leaf != nil { chain.receipts += 1 }
         chain.seq += 1
@@ -345,7 +365,7 @@ enum SegmentScan {
             let reason = error?.description ?? "no end of line"
             return .damaged(
               Damage(
-                file: file, offset: at,
+                .line, file: file, offset: at,
                 found: "no valid line (\(reason)), but line \(e.seq) after it is valid"))
           }
         }

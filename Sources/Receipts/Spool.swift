@@ -1,43 +1,190 @@
-// Spool.swift: the requests of accepted asynchronous jobs, one 0600 file each, until they end.
-// The only place on disk where a prompt may lie, and only while its job has not ended. Start at Spool.
+// Spool.swift: what a node keeps of asynchronous jobs beside the journal, one 0600 file each: their
+// requests until they end, and their answers until they are fetched. The only places on disk where
+// a prompt or an answer may lie. Leaves out what the bytes mean and how long answers stay (Node).
+// Start at Spool; SealedFiles is how both are written.
 import Glibc
 
-/// The spool of a state directory: `spool/` (0700), one file a job, named by its id.
+/// Why a kept file cannot be used.
+public enum SpoolError: Error, Hashable, Sendable, CustomStringConvertible {
+  case file(FileError)
+  /// The bytes are not those that were written.
+  case damaged(path: String, found: String)
+
+  public var description: String {
+    switch self {
+    case .file(let error): error.description
+    case .damaged(let path, let found): "'\(path)' is damaged: \(found)"
+    }
+  }
+
+  public var isMissing: Bool {
+    if case .file(let error) = self { error.isMissing } else { false }
+  }
+}
+
+/// A directory of files named by jobs' ids, each replaced as a whole, with a first line that seals
+/// the rest:
+///
+///     hotpot1 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
+///     hello
+///
+/// The second word is the SHA-256 of everything behind the first newline (here `hello` and a
+/// newline, 6 bytes). So one wrong bit is found before a request runs that nobody sent.
+struct SealedFiles: Sendable {
+  let files: any FileSystem
+  let directory: String
+
+  private static let mark = Array("hotpot1 ".utf8)
+  /// Mark, 64 digits, newline.
+  private static let sealBytes = 73
+
+  init(_ directory: String, files: any FileSystem) throws(FileError) {
+    self.files = files
+    self.directory = directory
+    try files.ensureDirectory(directory)
+  }
+
+  func path(_ job: UInt64) -> String { "\(directory)/\(LineWriter.hex(job))" }
+
+  static func seal(_ bytes: [UInt8]) -> [UInt8] {
+    mark + Array(SHA256.hash(bytes).hex.utf8) + [0x0A] + bytes
+  }
+
+  /// The bytes are on the disk when this returns.
+  func put(_ bytes: [UInt8], job: UInt64, limit: Int) throws(FileError) {
+    guard bytes.count <= limit else { throw FileError(call: "write", path: path(job), code: EFBIG) }
+    do throws(FileError) {
+      try files.replaceFile(path(job), with: Self.seal(bytes), in: directory)
+    } catch {
+      // Half a file is nothing, and takes room where there is none.
+      try? files.removeIfPresent(path(job) + ".tmp")  // The first error says more.
+      throw error
+    }
+  }
+
+  /// - unsealed: whether a file without a first line of ours is what an earlier release wrote
+  func get(job: UInt64, limit: Int, unsealed isOld: ([UInt8]) -> Bool = { _ in false }) throws(SpoolError)
+    -> [UInt8]
+  {
+    let bytes: [UInt8]
+    do throws(FileError) { bytes = try files.readAll(path(job), limit: limit + Self.sealBytes) } catch {
+      throw .file(error)
+    }
+    guard bytes.starts(with: Self.mark), bytes.count >= Self.sealBytes else {
+      if isOld(bytes) { return bytes }
+      throw .damaged(
+        path: path(job), found: bytes.isEmpty ? "it is empty" : "its first line is not one of this node's")
+    }
+    let rest = Array(bytes[Self.sealBytes...])
+    guard Self.seal(rest)[..<Self.sealBytes] == bytes[..<Self.sealBytes] else {
+      throw .damaged(path: path(job), found: "its bytes are not those that were written")
+    }
+    return rest
+  }
+
+  func remove(job: UInt64) throws(FileError) { try files.removeIfPresent(path(job)) }
+
+  /// Jobs that have a file now, and what an interrupted write left.
+  func list() throws(FileError) -> (jobs: [UInt64], others: [String]) {
+    let names = try files.retrying { () throws(FileError) in try files.list(directory) }
+    var jobs: [UInt64] = []
+    var others: [String] = []
+    for name in names {
+      if name.utf8.count == 16, let job = UInt64(name, radix: 16), LineWriter.hex(job) == name {
+        jobs.append(job)
+      } else {
+        others.append(name)
+      }
+    }
+    return (jobs, others)
+  }
+
+  func remove(other name: String) throws(FileError) { try files.removeIfPresent("\(directory)/\(name)") }
+
+  func touch(other name: String) throws(FileError) {
+    files.closeQuietly(
+      try files.retrying { () throws(FileError) in try files.open("\(directory)/\(name)", .replace) })
+  }
+}
+
+/// The spool of a state directory: `spool/` (0700), the request of every accepted asynchronous job
+/// until its end is in the journal.
+///
+/// Rule: a file goes only when its job's end is on the disk, or when it was there before anything
+/// could be accepted and its job is not open. Why: what is accepted has promised to run, whatever
+/// happens to this process. So: no list of files to keep. Otherwise one that is made after the list
+/// is lost with the next crash.
 public struct Spool: Sendable {
-  private let files: any FileSystem
-  private let directory: String
+  private let files: SealedFiles
 
   /// The largest request kept.
   public static let maximumBytes = 64 << 20
 
   public init(state: String, files: any FileSystem = POSIXFileSystem()) throws(FileError) {
-    self.files = files
-    directory = state + "/spool"
-    try files.ensureDirectory(directory)
+    self.files = try SealedFiles(state + "/spool", files: files)
   }
-
-  private func path(_ job: UInt64) -> String { "\(directory)/\(LineWriter.hex(job))" }
 
   /// The request is on the disk when this returns: only then may the job's acceptance be appended.
   public func put(_ request: [UInt8], job: UInt64) throws(FileError) {
-    guard request.count <= Spool.maximumBytes else {
-      throw FileError(call: "write", path: path(job), code: EFBIG)
-    }
-    try files.replaceFile(path(job), with: request, in: directory)
+    try files.put(request, job: job, limit: Spool.maximumBytes)
   }
 
-  /// - Throws: ENOENT when there is none.
-  public func get(job: UInt64) throws(FileError) -> [UInt8] {
-    try files.readAll(path(job), limit: Spool.maximumBytes)
+  /// - Throws: `isMissing` when there is none.
+  public func get(job: UInt64) throws(SpoolError) -> [UInt8] {
+    // Releases before the seal wrote the request as it is, which began with a brace.
+    try files.get(job: job, limit: Spool.maximumBytes, unsealed: { $0.first == 0x7B })
   }
 
-  /// After the job's end is in the journal. A crash between the two leaves a file that `removeAll(but:)` finds.
-  public func remove(job: UInt64) throws(FileError) { try files.removeIfPresent(path(job)) }
+  /// After the job's end is in the journal. A crash between the two leaves a file that
+  /// `removeAll(beforeStartBut:)` finds.
+  public func remove(job: UInt64) throws(FileError) { try files.remove(job: job) }
 
-  /// At start: removes every file but those of jobs that are open.
-  public func removeAll(but open: [UInt64]) throws(FileError) {
-    let kept = Set(open.map { LineWriter.hex($0) })
-    let names = try files.retrying { () throws(FileError) in try files.list(directory) }
-    for name in names where !kept.contains(name) { try files.removeIfPresent("\(directory)/\(name)") }
+  /// Removes the files of jobs that are not open. Only before anything new can be accepted.
+  public func removeAll(beforeStartBut open: Set<UInt64>) throws(FileError) {
+    let found = try files.list()
+    for job in found.jobs where !open.contains(job) { try files.remove(job: job) }
+    for name in found.others { try files.remove(other: name) }
+  }
+}
+
+/// The answers of ended asynchronous jobs: `answers/` (0700), beside the spool and as private.
+public struct AnswerFiles: Sendable {
+  private let files: SealedFiles
+
+  /// The largest answer kept.
+  public static let maximumBytes = 64 << 20
+
+  public init(state: String, files: any FileSystem = POSIXFileSystem()) throws(FileError) {
+    self.files = try SealedFiles(state + "/answers", files: files)
+  }
+
+  /// The answer is on the disk when this returns: only then may the job's end be appended.
+  public func put(_ answer: [UInt8], job: UInt64) throws(FileError) {
+    try files.put(answer, job: job, limit: AnswerFiles.maximumBytes)
+  }
+
+  public func get(job: UInt64) throws(SpoolError) -> [UInt8] {
+    try files.get(job: job, limit: AnswerFiles.maximumBytes)
+  }
+
+  public func remove(job: UInt64) throws(FileError) {
+    try files.remove(job: job)
+    try files.remove(other: mark(job))
+  }
+
+  /// Whoever it is for has had it: an empty file beside it says so to the next start. Not synced: a
+  /// mark that is lost means an answer that stays longer.
+  public func mark(fetched job: UInt64) throws(FileError) { try files.touch(other: mark(job)) }
+
+  private func mark(_ job: UInt64) -> String { LineWriter.hex(job) + ".fetched" }
+
+  /// Jobs with an answer, and whether it was fetched; at start. What an interrupted write left is
+  /// removed.
+  public func list() throws(FileError) -> [(job: UInt64, isFetched: Bool)] {
+    let found = try files.list()
+    let others = Set(found.others)
+    let fetched = Set(found.jobs.map(mark)).intersection(others)
+    for name in others.subtracting(fetched) { try files.remove(other: name) }
+    return found.jobs.map { ($0, fetched.contains(mark($0))) }
   }
 }

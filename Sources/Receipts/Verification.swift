@@ -285,10 +285,10 @@ public struct Verification: Hashable, Sendable {
       return .ok("signed by \(key.fingerprint)\(trust)")
     } catch {
       switch error {
-      case .missing, .hung, .file:
+      case .missing, .hung, .cancelled, .file:
         // The tool's failure says nothing about the receipt.
         return .notChecked(error.description)
-      case .failed, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
+      case .failed, .badKey, .foreignKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
         return .failed(error.description)
       }
     }
@@ -371,8 +371,8 @@ public struct Verification: Hashable, Sendable {
         }
       } catch {
         switch error {
-        case .missing, .hung, .file: return .notChecked(error.description)
-        case .failed, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
+        case .missing, .hung, .cancelled, .file: return .notChecked(error.description)
+        case .failed, .badKey, .foreignKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
           problem = problem ?? .failed(error.description)
         }
       }

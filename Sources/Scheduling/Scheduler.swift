@@ -99,10 +99,13 @@ public struct Scheduler: Sendable {
 
   /// Takes a job on, or says why not. `verdict` is the policy's (`Policy.decide`), or `.admit` for the node's own jobs.
   /// A refused job leaves no trace but in `counters`.
-  public mutating func submit(_ job: Job, verdict: Verdict, at now: Microseconds) -> Submission {
+  /// - isPromised: it was accepted before, by an earlier run: no bound of the queue turns it away.
+  public mutating func submit(
+    _ job: Job, verdict: Verdict, isPromised: Bool = false, at now: Microseconds
+  ) -> Submission {
     advance(to: now)
     counters.submitted += 1
-    if let refusal = refusal(of: job, verdict: verdict) {
+    if let refusal = refusal(of: job, verdict: verdict, isPromised: isPromised) {
       counters.refused += 1
       return .refused(refusal)
     }
@@ -130,7 +133,8 @@ public struct Scheduler: Sendable {
     return .queued
   }
 
-  private func refusal(of job: Job, verdict: Verdict) -> Refusal? {
+  /// Why `submit` would not take a job now; nil where it would.
+  public func refusal(of job: Job, verdict: Verdict, isPromised: Bool = false) -> Refusal? {
     if recordOf[job.id] != nil { return .duplicate(job.id) }
     if job.promptTokens < 1 {
       return .invalid(field: "promptTokens", found: Int64(job.promptTokens), wanted: "1 or more")
@@ -151,6 +155,7 @@ public struct Scheduler: Sendable {
       return .tooLong(prompt: job.promptTokens, output: job.maxOutputTokens, room: room)
     }
     if case .reject(let reason) = verdict { return .policy(reason: reason) }
+    if isPromised { return nil }
     if isDraining { return .draining }
     return full(job, verdict: verdict)
   }

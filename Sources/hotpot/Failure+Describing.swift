@@ -33,7 +33,7 @@ extension Failure {
           .noPermission
         case .listen(.addressInvalid), .listen(.pathTooLong): .usage
         case .listen: .unavailable
-        case .currency: .badData
+        case .currency, .key: .badData
         }
       self.init(code, "\(error)", hint: error.hint)
     case let error as FormatError: self.init(.badData, "\(error)")

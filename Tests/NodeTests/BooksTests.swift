@@ -384,7 +384,8 @@ func receipt(_ seal: Seal) -> Receipts.Receipt {
     let again = try ScriptedNode("{ \(Self.prices) }", clients: [])
     let receipts = try (0..<4).map { try journal.receipt(at: $0).receipt }
     _ = again.state.restore(
-      from: catalog, recent: [], unsigned: [receipts[3]], failed: [receipts[1]], at: node.now)
+      from: catalog, recent: [], unsigned: [.init(receipt: receipts[3], counts: true)], failed: [receipts[1]],
+      at: node.now)
     #expect(again.state.ledger.verified.micro == 120_000)
     again.send(.checkpointSigned(size: 4, time: 2))
     #expect(again.state.ledger.verified.micro == 180_000)

@@ -27,7 +27,7 @@ import Testing
   /// The reader names all keys that it knows in an object when it meets a strange one: each stands in the manual.
   @Test(arguments: [
     "{ strange: 1 }", "{ http: { strange: 1 } }", "{ queue: { strange: 1 } }", "{ limits: { strange: 1 } }",
-    "{ strangers: { strange: 1 } }",
+    "{ strangers: { strange: 1 } }", "{ answers: { strange: 1 } }",
     "{ audits: { strange: 1 } }", "{ control: { strange: 1 } }",
     "{ policy: [{ action: 'ask', strange: 1 }] }",
     "{ prices: [{ strange: 1 }] }",

@@ -14,6 +14,9 @@ final class ScriptedNode {
   /// What the journal would hold: the records, and a receipt for every seal, in order.
   var written: [Record] = []
   var seals: [Seal] = []
+  /// What clients of asynchronous jobs will get, and their ends without a receipt.
+  var prepared: [JobID: [String]] = [:]
+  var ends: [JobEnded] = []
   var forgotten: Set<JobID> = []
   var hasStopped = false
   /// Tokens until a job ends by itself.
@@ -60,21 +63,27 @@ final class ScriptedNode {
     return reply
   }
 
+  static func word(_ event: AnswerEvent) -> String {
+    switch event {
+    case .admitted: "admitted"
+    case .started: "started"
+    case .text: "text"
+    case .finished(let end): "finished \(end.finishReason ?? "-") receipt=\(end.receipt ?? "none")"
+    case .cut(let end, let error): "cut \(error.status) \(error.code) \(end.receipt ?? "-")"
+    case .refused(let error): "refused \(error.status) \(error.code)"
+    }
+  }
+
   func perform(_ effects: [NodeEffect]) {
     for effect in effects {
       switch effect {
       case .answer(let id, let event):
-        let word: String =
-          switch event {
-          case .admitted: "admitted"
-          case .started: "started"
-          case .text: "text"
-          case .finished(let end): "finished \(end.finishReason ?? "-") receipt=\(end.receipt ?? "none")"
-          case .cut(let end, let error): "cut \(error.status) \(error.code) \(end.receipt ?? "-")"
-          case .refused(let error): "refused \(error.status) \(error.code)"
-          }
-        answers[id, default: []].append(word)
+        answers[id, default: []].append(Self.word(event))
       case .forget(let id): forgotten.insert(id)
+      case .prepare(let id, let event): prepared[id, default: []].append(Self.word(event))
+      case .end(let ended):
+        ends.append(ended)
+        if journalWorks { written.append(.jobEnded(ended)) }
       case .seal(let seal):
         seals.append(seal)
         if journalWorks { log(seal) }
@@ -89,14 +98,16 @@ final class ScriptedNode {
 
   func submit(
     _ number: UInt64, client: String = "aria", known: Bool = true, prompt: Int = 20, limit: Int = 8,
-    origin: JobOrigin = .client
+    origin: JobOrigin = .client, isAsynchronous: Bool = false, terms: JobTerms? = nil,
+    restored: RestoredJob? = nil
   ) -> JobID {
     let id = JobID(number)
-    send(
-      .submitted(
-        JobRequest(
-          id: id, identity: known ? .known(client) : .unknown(client), origin: origin, model: "m",
-          promptTokens: prompt, outputLimit: limit)))
+    var request = JobRequest(
+      id: id, identity: known ? .known(client) : .unknown(client), origin: origin, model: "m",
+      promptTokens: prompt, outputLimit: limit, isAsynchronous: isAsynchronous)
+    request.terms = terms
+    request.restored = restored
+    send(.submitted(request))
     return id
   }
 

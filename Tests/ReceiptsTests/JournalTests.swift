@@ -379,10 +379,10 @@ func mode(_ path: String) throws -> Int {
     #expect(try mode(scratch.path + "/spool") == 0o700)
     #expect(try mode(scratch.path + "/spool/0000000000000007") == 0o600)
     #expect(try spool.get(job: 7) == [1, 2, 3])
-    try spool.removeAll(but: [7])
-    #expect(throws: FileError.self) { try spool.get(job: 8) }
+    try spool.removeAll(beforeStartBut: [7])
+    #expect(throws: SpoolError.self) { try spool.get(job: 8) }
     try spool.remove(job: 7)
     try spool.remove(job: 7)
-    #expect(throws: FileError.self) { try spool.get(job: 7) }
+    #expect(throws: SpoolError.self) { try spool.get(job: 7) }
   }
 }

@@ -30,6 +30,7 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var vouchers = Vouchers.optional
   public var limits = Limits()
   public var audits = Audits()
+  public var answers = Answers()
   /// Who else may look at the node and act on it.
   public var control = ControlAccess()
   /// The text that it was read from; nil for the defaults.
@@ -110,6 +111,24 @@ public struct NodeConfiguration: Sendable, Equatable {
     public var stopOnFailure = true
   }
 
+  /// How long answers of asynchronous jobs are kept, and how many of each client.
+  public struct Answers: Sendable, Equatable {
+    /// Seconds until an answer that nobody fetched goes.
+    public var keepFor = 604_800
+    /// Seconds for which it can be fetched again.
+    public var graceFor = 3_600
+    /// Asynchronous jobs of one client that have not ended, or whose answers were not fetched.
+    public var perClient = 1_000
+    /// Bytes of their requests and answers.
+    public var clientBytes = 128 << 20
+    /// The same of all clients together that are not in the node's list.
+    public var strangers = 64
+    public var strangersBytes = 64 << 20
+
+    var keep: Microseconds { Microseconds(keepFor) * 1_000_000 }
+    var grace: Microseconds { Microseconds(graceFor) * 1_000_000 }
+  }
+
   public init(name: String) { self.name = name }
 
   /// The host's name, for nodes without one of their own.
@@ -157,6 +176,7 @@ public struct NodeConfiguration: Sendable, Equatable {
     if var section = try root.object("energy") { tariff = try Self.tariff(&section) }
     if var section = try root.object("limits") { try readLimits(&section) }
     if var section = try root.object("audits") { try readAudits(&section) }
+    if var section = try root.object("answers") { try readAnswers(&section) }
     if var section = try root.object("control") { try readControl(&section) }
     fleet = try root.strings("fleet") ?? []
     try root.finish()
@@ -260,6 +280,16 @@ public struct NodeConfiguration: Sendable, Equatable {
     audits.share = try section.number("share", 0...1) ?? audits.share
     audits.keepTranscripts = try section.integer("keep_transcripts_s", 0...86_400) ?? audits.keepTranscripts
     audits.stopOnFailure = try section.bool("stop_on_failure") ?? audits.stopOnFailure
+    try section.finish()
+  }
+
+  private mutating func readAnswers(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    answers.keepFor = try section.integer("keep_s", 1...31_536_000) ?? answers.keepFor
+    answers.graceFor = try section.integer("grace_s", 0...31_536_000) ?? answers.graceFor
+    answers.perClient = try section.integer("per_client", 1...100_000) ?? answers.perClient
+    answers.clientBytes = try section.integer("client_bytes", 1...(1 << 40)) ?? answers.clientBytes
+    answers.strangers = try section.integer("strangers", 1...100_000) ?? answers.strangers
+    answers.strangersBytes = try section.integer("strangers_bytes", 1...(1 << 40)) ?? answers.strangersBytes
     try section.finish()
   }
 

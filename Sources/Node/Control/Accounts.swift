@@ -386,21 +386,19 @@ extension NodeService {
     } catch {
       return refuse("the voucher is not signed as it should be: \(error)")
     }
-    let accepted: Result<(VoucherAccepted, [NodeEffect]), AccountingError> = state.withLock { state in
-      var effects: [NodeEffect] = []
+    let accepted: Result<VoucherAccepted, AccountingError> = decide { state, now, effects in
       do throws(AccountingError) {
-        let proof = try state.accept(
-          voucher, signature: signature, key: key, node: node, from: client, at: Self.now(), &effects)
-        return .success((proof, effects))
+        return .success(
+          try state.accept(
+            voucher, signature: signature, key: key, node: node, from: client, at: now, &effects))
       } catch {
         return .failure(error)
       }
     }
     switch accepted {
     case .failure(let error): return refuse("\(error)")
-    case .success(let (proof, effects)):
+    case .success(let proof):
       if let problem = write(.voucher(proof)) { return .failure(problem) }
-      perform(effects)
       return .success(voucher)
     }
   }

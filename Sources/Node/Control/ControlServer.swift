@@ -556,21 +556,14 @@ extension NodeService {
   private func book(
     _ event: NodeEvent, _ act: (inout NodeState, Moment, inout [NodeEffect]) -> CommandReply
   ) -> Result<String, AdministrationError> {
-    let (reply, effects) = state.withLock { state in
-      var effects: [NodeEffect] = []
-      let now = Self.now()
+    let reply = decide { state, now, effects in
       let reply = act(&state, now, &effects)
       options.trace?.record(.event(event), at: now, effects)
-      return (reply, effects)
+      return reply
     }
-    var records: [Record] = []
-    var others: [NodeEffect] = []
-    for effect in effects {
-      if case .record(let record) = effect { records.append(record) } else { others.append(effect) }
-    }
-    perform(others)
     do throws(JournalError) {
-      if !records.isEmpty { try journal.append(records, at: Self.now().wall) }
+      // Tells when all that was queued before is on the disk, or why it is not.
+      try journal.append([], at: Self.now().wall)
     } catch {
       send(.journalFailed("\(error)"))
       return .failure(AdministrationError("it is not in the journal: \(error)"))

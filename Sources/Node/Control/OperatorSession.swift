@@ -61,7 +61,13 @@ final class OperatorSession: Sendable {
   /// Performs a command and tells what became of it.
   func perform(_ command: NodeCommand, tag: UInt64) {
     let reply = run(command)
-    deliver(.reply(tag: tag, reply))
+    if command.isPromise {
+      // Said to be done once it outlives a crash. Where it could not be written the log says so,
+      // and the node stops.
+      node.whenRecorded { [weak self] _ in self?.deliver(.reply(tag: tag, reply)) }
+    } else {
+      deliver(.reply(tag: tag, reply))
+    }
     if !command.onlyLooks { node.publishNow() }
   }
 
@@ -201,19 +207,25 @@ extension NodeCommand {
       false
     }
   }
+
+  /// What is decided about a job holds also after a restart.
+  var isPromise: Bool {
+    switch self {
+    case .approve, .reject, .hold, .release, .setPriority, .cancel: true
+    case .inspect, .receipt, .history, .reveal, .conceal, .move, .pause, .resume, .drain, .undrain, .shutdown,
+      .verify, .chat, .stopChat, .pull, .cancelPull:
+      false
+    }
+  }
 }
 
 extension NodeService {
   func act(_ command: NodeCommand, by who: Operator) -> CommandReply {
-    let (reply, effects) = state.withLock { state in
-      var effects: [NodeEffect] = []
-      let now = Self.now()
+    decide { state, now, effects in
       let reply = state.act(command, by: who, at: now, &effects)
       options.trace?.record(.act(command, by: who), at: now, effects)
-      return (reply, effects)
+      return reply
     }
-    perform(effects)
-    return reply
   }
 
   func resolve(_ text: String) -> Result<JobID, NodeState.UnknownJob> { state.withLock { $0.resolve(text) } }

@@ -67,7 +67,7 @@ public struct AnswerEnd: Sendable, Equatable {
   public let finishReason: String?
   public let usage: TokenCounts
   /// nil where there is no receipt, with the reason in the log.
-  public let receipt: String?
+  public var receipt: String?
   /// The nonces of the receipt's commitments, in hex: only the client gets them.
   public var nonce: String?
   /// What it costs, in the node's currency.

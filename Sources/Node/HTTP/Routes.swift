@@ -165,7 +165,11 @@ extension NodeService {
     case .models: exchange.respond(models())
     case .model(let name): exchange.respond(model(name))
     case .job(let text):
-      exchange.respond(request.head.method == .delete ? cancelJob(text, identity) : job(text, identity))
+      if request.head.method == .delete {
+        cancelJob(text, identity, exchange)
+      } else {
+        job(text, identity, isFetched: request.head.method == .get, exchange)
+      }
     case .receipt(let id): exchange.respond(receipt(id, identity))
     case .proof(let id): exchange.respond(proof(id, identity))
     case .vouchers:
@@ -318,14 +322,17 @@ extension NodeService {
   }
 
   private func health() -> Response {
-    let (serving, why) = state.withLock { ($0.servingState, $0.whyIdle) }
-    var members: [JSONValue.Member] = [(key: "status", value: .string(serving.rawValue))]
-    if let why { members.append((key: "why_idle", value: .string(why))) }
+    let (serving, why, closed) = state.withLock { ($0.servingState, $0.whyIdle, $0.closed) }
     let isUp =
       switch serving {
-      case .serving, .paused: true
+      case .serving, .paused: closed == nil
       case .noModel, .loading, .draining, .readOnly, .failed, .stopping: false
       }
+    var members: [JSONValue.Member] = [
+      (key: "status", value: .string(serving.rawValue)), (key: "admitting", value: .bool(isUp)),
+    ]
+    if let closed { members.append((key: "why_closed", value: .string(closed.message))) }
+    if let why { members.append((key: "why_idle", value: .string(why))) }
     return .json(JSONWriter.bytes(.object(members)), status: isUp ? 200 : 503)
   }
 
@@ -362,19 +369,39 @@ extension NodeService {
   }
 
   /// A job of this client; another's is as if it were not there.
-  private func job(_ text: String, _ identity: Identity) -> Response {
-    let absent = APIError.notFound("no job of yours has the id '\(text.prefix(40))'").response
-    guard let id = JobID(hex: text) else { return absent }
-    // The answer of an asynchronous job is there a moment after its end: its receipt is written first.
-    var isAwaited = false
-    if let answer = asynchronous.find(id), answer.client == identity.name {
-      if let response = answer.response { return response }
-      isAwaited = true
+  /// - isFetched: whether the client has the answer then; it may ask again for a while
+  private func job(_ text: String, _ identity: Identity, isFetched: Bool, _ exchange: Exchange) {
+    guard let id = JobID(hex: text) else {
+      exchange.respond(absent(text))
+      return
     }
-    let row = state.withLock { $0.row(id, at: Self.now()) }
-    guard let row, row.client == identity.name else {
-      // One of before this node's start, whose model is being loaded.
-      return isAwaited ? Self.accepted(id) : absent
+    switch asynchronous.find(id, client: identity.name) {
+    case .kept:
+      // From the disk: never on the server's thread.
+      asynchronous.queue.async { [self] in
+        exchange.respond(
+          asynchronous.read(id) { job in
+            journal.read { catalog in catalog.index(ofJob: job).flatMap { catalog.id(of: $0) } }
+          })
+        if isFetched { asynchronous.fetched(id, at: Self.now()) }
+      }
+    case .held(let response):
+      exchange.respond(response)
+      if isFetched { asynchronous.fetched(id, at: Self.now()) }
+    case .accepted: exchange.respond(status(of: id, identity, isAwaited: true) ?? Self.accepted(id))
+    case nil: exchange.respond(status(of: id, identity, isAwaited: false) ?? absent(text))
+    }
+  }
+
+  private func absent(_ job: String) -> Response {
+    APIError.notFound("no job of yours has the id '\(job.prefix(40))'").response
+  }
+
+  /// How far a job is; nil where this run of the node does not know it.
+  /// - isAwaited: its answer is still to come, though it may have ended: its end is written first
+  private func status(of id: JobID, _ identity: Identity, isAwaited: Bool) -> Response? {
+    guard let row = state.withLock({ $0.row(id, at: Self.now()) }), row.client == identity.name else {
+      return nil
     }
     var members: [JSONValue.Member] = [
       (key: "id", value: .string(row.id)), (key: "object", value: "job"),
@@ -391,18 +418,39 @@ extension NodeService {
     return .json(JSONWriter.bytes(.object(members)), status: row.state.hasEnded && !isAwaited ? 200 : 202)
   }
 
-  private func cancelJob(_ text: String, _ identity: Identity) -> Response {
-    guard let id = JobID(hex: text), let row = state.withLock({ $0.row(id, at: Self.now()) }),
-      row.client == identity.name
-    else { return APIError.notFound("no job of yours has the id '\(text.prefix(40))'").response }
-    if row.state.hasEnded {
-      return APIError(
-        status: 409, type: "invalid_request_error", code: "ended",
-        message: "the job has ended: \(row.state.rawValue)"
-      ).response
+  private func cancelJob(_ text: String, _ identity: Identity, _ exchange: Exchange) {
+    guard let id = JobID(hex: text) else {
+      exchange.respond(absent(text))
+      return
     }
-    send(.cancelledByClient(id))
-    return .json(JSONWriter.bytes(["id": .string(row.id), "object": "job", "status": "cancelled"]))
+    if let row = state.withLock({ $0.row(id, at: Self.now()) }), row.client == identity.name {
+      if row.state.hasEnded {
+        exchange.respond(
+          APIError(
+            status: 409, type: "invalid_request_error", code: "ended",
+            message: "the job has ended: \(row.state.rawValue)"
+          ).response)
+        return
+      }
+      send(.cancelledByClient(id))
+    } else if takeWaiting(id, client: identity.name) {
+      cancelWaiting(id, client: identity.name)
+    } else {
+      exchange.respond(absent(text))
+      return
+    }
+    // A promise: said once it outlives a crash. Ends of asynchronous jobs pass this queue on their
+    // way to the journal.
+    asynchronous.queue.async { [self] in
+      whenRecorded { error in
+        let refused = error.map {
+          APIError.unavailable("read_only", "the end cannot be kept: \($0)", retryAfter: nil)
+        }
+        exchange.respond(
+          refused?.response
+            ?? .json(JSONWriter.bytes(["id": .string(id.hex), "object": "job", "status": "cancelled"])))
+      }
+    }
   }
 
   // MARK: receipts

@@ -1,18 +1,67 @@
-// Spooled.swift: asynchronous jobs: 202 with an address, the request in the spool until the job ends, and what becomes
-// of such jobs after a stop. Leaves out the spool's files (Receipts/Spool.swift) and other routes (Routes.swift).
-// Start at accept; runSpooled is the start of a node.
-import Inference
+// Spooled.swift: asynchronous jobs: 202 with an address, the request in the spool until the job's
+// end is in the journal, the answer on the disk before that, and what becomes of all three after a
+// stop. Leaves out the files (Receipts/Spool.swift), which answers are kept how long
+// (AsynchronousAnswers.swift) and other routes (Routes.swift). Start at accept; recover and
+// runSpooled are the start of a node.
+import Accounting
 import Intake
 import Receipts
 import Scheduling
 import Synchronization
 
+/// A job that an earlier run accepted and that has not ended.
+struct SpooledJob: Sendable {
+  let id: JobID
+  let client: String
+  let model: String
+  let restored: RestoredJob
+}
+
 extension NodeService {
   /// The client comes back for the answer: 202 with its address.
+  ///
+  /// In this order: what it is taken for, the request with that on the disk, then the job. So what
+  /// is refused leaves nothing behind, and what is accepted is found by the next start as it was
+  /// agreed.
   func accept(
     _ request: CompletionRequest, body: [UInt8], isChat: Bool, identity: Identity, id: JobID,
     isWanted: @escaping () -> Bool = { true }
   ) throws(APIError) -> Response {
+    if let refusal = asynchronous.refusal(of: identity, bytes: body.count) { throw refusal }
+    var (job, transcript, refusal) = try prepare(request, identity: identity, id: id, isWanted: isWanted)
+    let offered = job
+    let agreed = state.withLock { state in
+      Result { () throws(APIError) in try state.terms(for: offered, at: Self.now()) }
+    }
+    job.terms = try agreed.get()
+    if !identity.isKnown, !strangersSpool.reserve(id, bytes: body.count) {
+      throw APIError(
+        status: 429, type: "rate_limit_error", code: "spool_full",
+        message:
+          "requests of unknown clients fill their share of the disk, \(strangersSpool.limit) bytes; wait for the answer on the connection, or come back",
+        retryAfter: 60)
+    }
+    do throws(FileError) {
+      try spool.put(
+        Self.spooled(isChat: isChat, identity: identity, terms: job.terms, body: body), job: id.rawValue)
+    } catch {
+      strangersSpool.release(id)
+      throw .unavailable("spool", "the request cannot be kept: \(error)", retryAfter: 60)
+    }
+    asynchronous.begin(id, client: identity.name, isKnown: identity.isKnown, bytes: body.count)
+    if let response = submit(job, transcript, refusal) {
+      asynchronous.drop(id)
+      removeSpooled(id)
+      return response
+    }
+    publishNow()
+    return Self.accepted(id).with("Preference-Applied", "respond-async")
+  }
+
+  private func prepare(
+    _ request: CompletionRequest, identity: Identity, id: JobID,
+    isWanted: @escaping () -> Bool = { true }
+  ) throws(APIError) -> (JobRequest, Transcript, RefusalBox) {
     var request = request
     request.isStreamed = false
     request.returnsTokens = true
@@ -21,37 +70,26 @@ extension NodeService {
     let prepared = try serving.prepare(
       request, id: id, identity: identity, origin: origin, isAsynchronous: true, isWanted: isWanted,
       sink: { relay.take($0) })
-    let answers = asynchronous
     let refusal = RefusalBox()
+    let answers = asynchronous
     let responder = Responder(
       shape: shape(request, id: id, model: serving.name, prompt: prepared.transcript.prompt),
       output: AnswerOutput { response in
         refusal.note(response)
-        answers.finish(id, with: response)
+        answers.prepared(id, response)
       })
     relay.connect { responder.take($0) }
-    // On disk before the acceptance is: a crash between the two leaves a file that nobody owns, and it is removed.
-    if !identity.isKnown, !strangersSpool.reserve(id, bytes: body.count) {
-      throw APIError(
-        status: 429, type: "rate_limit_error", code: "spool_full",
-        message:
-          "requests of unknown clients fill their share of the disk, \(strangersSpool.limit) bytes; wait for the answer on the connection, or come back",
-        retryAfter: 60)
-    }
-    if let spool {
-      do throws(FileError) {
-        try spool.put(Self.spooled(isChat: isChat, identity: identity, body: body), job: id.rawValue)
-      } catch {
-        strangersSpool.release(id)
-        throw .unavailable("spool", "the request cannot be kept: \(error)", retryAfter: 60)
-      }
-    }
-    asynchronous.begin(id, client: identity.name, at: Self.now().monotonic)
-    transcripts.add(prepared.transcript)
-    send(.submitted(prepared.job))
-    if let response = refusal.response, response.status != 200 { return response }
-    publishNow()
-    return Self.accepted(id).with("Preference-Applied", "respond-async")
+    return (prepared.job, prepared.transcript, refusal)
+  }
+
+  /// - Returns: the refusal of a job that was not taken; nil for one that was.
+  private func submit(_ job: JobRequest, _ transcript: Transcript, _ refusal: RefusalBox) -> Response? {
+    transcripts.add(transcript)
+    send(.submitted(job))
+    // What was taken is in the books, also when it has ended meanwhile.
+    if state.withLock({ $0.jobs[job.id] != nil }) { return nil }
+    return refusal.response
+      ?? APIError.unavailable("refused", "the job was not taken", retryAfter: 30).response
   }
 
   /// Come back for it.
@@ -65,68 +103,311 @@ extension NodeService {
     ).with("Location", address)
   }
 
-  // MARK: the spool
+  // MARK: ends
 
-  /// First line: what and whose; then the body as it came.
-  private static func spooled(isChat: Bool, identity: Identity, body: [UInt8]) -> [UInt8] {
-    let head: JSONValue = [
-      "chat": .bool(isChat), "client": .string(identity.name), "known": .bool(identity.isKnown),
-    ]
-    return JSONWriter.bytes(head) + [0x0A] + body
+  /// What the client of an asynchronous job gets once its end is in the journal.
+  func prepareAnswer(_ id: JobID, _ event: AnswerEvent) {
+    let mark = asynchronous.ending(id)
+    guard case .finished(var end) = event else { return answer(id, event) }
+    if end.receipt != nil { end.receipt = mark }
+    answer(id, .finished(end))
   }
 
-  /// After a crash: accepted asynchronous jobs run again, all others are interrupted, once.
-  func runSpooled() {
-    let open = journal.read { $0.openJobs }
-    let alive = Set(state.withLock { Array($0.jobs.keys) })
-    var again: [(JobAccepted, [UInt8])] = []
+  /// The answer to the disk, then the job's receipt to the journal: `append` does that.
+  func keepAnswer(of job: JobID, then append: @escaping @Sendable () -> Void) {
+    asynchronous.keep(job, hasReceipt: true, at: Self.now()) { [weak self] problem in
+      guard let self else { return }
+      guard let problem else { return append() }
+      // Not charged without an answer: the job stays open, and runs again at the next start.
+      note(
+        .error,
+        "the answer of job \(job.hex.prefix(8)) cannot be kept, so it is not charged and runs again at the next start: \(problem)"
+      )
+      asynchronous.held(job, at: Self.now())
+      send(.receiptRefused(job))
+    }
+  }
+
+  /// An asynchronous job ends without a receipt.
+  func conclude(_ ended: JobEnded) {
+    let id = JobID(ended.job)
+    asynchronous.keep(id, hasReceipt: false, at: Self.now()) { [weak self] problem in
+      guard let self else { return }
+      if let problem {
+        // Its end counts all the same: a client that asks after a restart finds no such job.
+        note(.warning, "the end of job \(id.hex.prefix(8)) is told only until the node stops: \(problem)")
+      }
+      journal.append([.jobEnded(ended)], at: Self.now().wall) { [weak self] result in
+        switch result {
+        case .success: self?.ended(id, isKept: problem == nil)
+        case .failure(let error):
+          self?.asynchronous.held(id, at: Self.now())
+          self?.journalRefused(error)
+        }
+      }
+    }
+  }
+
+  /// The end of an asynchronous job is in the journal: its request has no use any more, its answer
+  /// is the client's.
+  func ended(_ id: JobID, isKept: Bool = true) {
+    if isKept { asynchronous.kept(id, at: Self.now()) } else { asynchronous.held(id, at: Self.now()) }
+    removeSpooled(id)
+  }
+
+  /// Only for a job whose end is on the disk, or that was never taken.
+  private func removeSpooled(_ id: JobID) {
+    asynchronous.queue.async { [weak self] in
+      guard let self else { return }
+      do throws(FileError) {
+        try spool.remove(job: id.rawValue)
+        strangersSpool.release(id)
+      } catch {
+        note(.warning, "the spooled request of job \(id.hex.prefix(8)) stays on disk: \(error)")
+      }
+    }
+  }
+
+  // MARK: the spool
+
+  /// First line: what, whose and as what it was taken; then the body as it came.
+  private static func spooled(isChat: Bool, identity: Identity, terms: JobTerms?, body: [UInt8]) -> [UInt8] {
+    var members: [JSONValue.Member] = [
+      (key: "chat", value: .bool(isChat)), (key: "client", value: .string(identity.name)),
+      (key: "known", value: .bool(identity.isKnown)),
+    ]
+    if let terms {
+      members += [
+        (key: "admitted", value: .bool(terms.isAdmitted)), (key: "policy", value: .string(terms.policy)),
+        (key: "price_prompt", value: .string("\(terms.prompt.micro)")),
+        (key: "price_cached", value: .string("\(terms.cached.micro)")),
+        (key: "price_completion", value: .string("\(terms.completion.micro)")),
+        (key: "price_minimum", value: .string("\(terms.minimum.micro)")),
+      ]
+    }
+    return JSONWriter.bytes(.object(members)) + [0x0A] + body
+  }
+
+  /// A kept request, as `spooled` wrote it.
+  private struct KeptRequest {
+    let isChat: Bool
+    let identity: Identity
+    /// nil for what a release without terms kept.
+    let terms: JobTerms?
+    let body: [UInt8]
+
+    /// nil for what no node wrote.
+    init?(_ bytes: [UInt8]) {
+      guard let newline = bytes.firstIndex(of: 0x0A),
+        let head = try? JSONText.parse(Array(bytes[..<newline])), let isChat = head["chat"]?.bool,
+        let client = head["client"]?.string
+      else { return nil }
+      self.isChat = isChat
+      identity =
+        head["known"]?.bool == true ? .known(client) : .unknown(String(client.dropFirst("unknown-".count)))
+      body = Array(bytes[(newline + 1)...])
+      func amount(_ name: String) -> Amount? {
+        head["price_\(name)"]?.string.flatMap { Int64($0) }.map { Amount(micro: $0) }
+      }
+      guard let isAdmitted = head["admitted"]?.bool, let prompt = amount("prompt"),
+        let cached = amount("cached"), let completion = amount("completion"), let minimum = amount("minimum"),
+        let price = try? Price(
+          promptPerMillion: prompt, cachedPerMillion: cached, completionPerMillion: completion,
+          minimum: minimum)
+      else {
+        terms = nil
+        return
+      }
+      terms = JobTerms(price: price, isAdmitted: isAdmitted, policy: head["policy"]?.string ?? "")
+    }
+  }
+
+  private func kept(_ job: UInt64, client: String) throws(SpoolError) -> KeptRequest {
+    let path = "\(options.stateDirectory)/spool/\(JobID(job).hex)"
+    guard let request = KeptRequest(try spool.get(job: job)) else {
+      throw .damaged(path: path, found: "its head cannot be read")
+    }
+    guard request.identity.name == client else {
+      throw .damaged(path: path, found: "it is of another client than the one whose job was accepted")
+    }
+    return request
+  }
+
+  // MARK: a start
+
+  /// What earlier runs left, sorted out before anything can be accepted: kept answers are there
+  /// again, jobs without a request are interrupted, once, and all others wait for their model.
+  func recover() {
+    // A journal that is damaged does not tell what is open: nothing is thrown away by it.
+    guard damage == nil else { return }
+    let now = Self.now()
+    let (open, times) = journal.read { ($0.openJobs, $0.openTimes) }
+    let spooled = Set(open.filter(\.isSpooled).map(\.job))
+    do throws(FileError) {
+      let problems = try asynchronous.load(
+        open: Set(open.map(\.job)), receipts: { jobs in journal.read { $0.indexes(ofJobs: jobs) } },
+        client: { (try? journal.receipt(at: $0))?.receipt.client }, at: now)
+      for problem in problems { note(.error, problem) }
+    } catch {
+      note(.error, "answers that were kept cannot be read: \(error)")
+    }
+    var acts: [UInt64: [OperatorAct]] = [:]
+    do throws(JournalError) { acts = try journal.acts(on: spooled) } catch {
+      note(.error, "what operators did to accepted jobs cannot be read, so they are as they came: \(error)")
+    }
     var interrupted: [Record] = []
-    for job in open where !alive.contains(JobID(job.job)) {
-      // Without its request it is interrupted.
-      if job.isSpooled, let request = try? spool?.get(job: job.job) {
-        again.append((job, request))
-      } else {
-        asynchronous.finish(
-          JobID(job.job),
-          with: APIError.unavailable("interrupted", "the node stopped", retryAfter: nil).response)
+    var waiting: [SpooledJob] = []
+    for job in open {
+      guard job.isSpooled else {
         interrupted.append(
           .jobEnded(
             JobEnded(job: job.job, client: job.client, outcome: .interrupted, reason: "the node stopped")))
+        continue
       }
+      asynchronous.begin(
+        JobID(job.job), client: job.client, isKnown: !job.client.hasPrefix("unknown-"), bytes: 0)
+      do throws(SpoolError) {
+        _ = try kept(job.job, client: job.client)
+      } catch {
+        interrupt(job, error.isMissing ? "its request is not in the spool" : "its request is lost: \(error)")
+        continue
+      }
+      var restored = RestoredJob(submitted: times[job.job] ?? now.wall)
+      guard let end = restored.take(acts[job.job] ?? []) else {
+        waiting.append(
+          SpooledJob(id: JobID(job.job), client: job.client, model: job.model, restored: restored))
+        continue
+      }
+      // What was decided and had not reached the journal as an end is decided.
+      conclude(job, end.outcome, end.reason, status: 403, code: end.outcome.rawValue)
     }
     if !interrupted.isEmpty {
-      journal.append(interrupted, at: Self.now().wall) { _ in }
+      record(interrupted)
       note(
         .warning,
         "\(counted(interrupted.count, "job")) \(interrupted.count == 1 ? "was" : "were") interrupted when the node stopped"
       )
     }
     do throws(FileError) {
-      try spool?.removeAll(but: again.map(\.0.job))
+      try spool.removeAll(beforeStartBut: spooled)
     } catch {
       note(.warning, "old requests stay in the spool: \(error)")
     }
-    for (job, request) in again {
-      let id = JobID(job.job)
-      guard let newline = request.firstIndex(of: 0x0A),
-        let head = try? JSONText.parse(Array(request[..<newline])), let isChat = head["chat"]?.bool,
-        let client = head["client"]?.string
-      else {
-        note(.error, "the spooled request of job \(id.hex.prefix(8)) cannot be read")
-        continue
+    let found = waiting
+    parts.withLock { $0.waiting = found }
+  }
+
+  private func interrupt(_ job: JobAccepted, _ reason: String) {
+    note(
+      .error, "job \(JobID(job.job).hex.prefix(8)) of \(job.client) is interrupted: \(reason)")
+    conclude(job, .interrupted, reason, status: 503, code: "interrupted")
+  }
+
+  /// Ends a job of an earlier run that does not run again.
+  private func conclude(
+    _ job: JobAccepted, _ outcome: JobEnded.Outcome, _ reason: String, status: Int, code: String
+  ) {
+    let error = APIError(
+      status: status, type: status == 403 ? "permission_error" : "server_error", code: code, message: reason)
+    conclude(JobID(job.job), client: job.client, outcome, error)
+  }
+
+  private func conclude(_ id: JobID, client: String, _ outcome: JobEnded.Outcome, _ error: APIError) {
+    _ = asynchronous.ending(id)
+    asynchronous.prepared(id, error.response)
+    conclude(
+      JobEnded(
+        job: id.rawValue, client: client, outcome: outcome, reason: String(error.message.prefix(200))))
+  }
+
+  /// The accepted jobs of earlier runs, once their model is there. One of another model waits for
+  /// its own.
+  func runSpooled() {
+    guard let serving else { return }
+    let jobs = parts.withLock { parts -> [SpooledJob] in
+      let (mine, others) = (
+        parts.waiting.filter { $0.model == serving.name }, parts.waiting.filter { $0.model != serving.name }
+      )
+      parts.waiting = others
+      return mine
+    }
+    for model in Set(parts.withLock { $0.waiting.map(\.model) }).sorted() {
+      let count = parts.withLock { $0.waiting.filter { $0.model == model }.count }
+      note(
+        .warning,
+        "\(count) accepted job\(count == 1 ? " waits" : "s wait") for the model '\(model)', which is not served now"
+      )
+    }
+    for job in jobs { runAgain(job) }
+  }
+
+  private func runAgain(_ job: SpooledJob) {
+    let request: KeptRequest
+    do throws(SpoolError) { request = try kept(job.id.rawValue, client: job.client) } catch {
+      note(.error, "job \(job.id.hex.prefix(8)) of \(job.client) is interrupted: \(error)")
+      return conclude(
+        job.id, client: job.client, .interrupted,
+        .unavailable("interrupted", "its request is lost: \(error)", retryAfter: nil))
+    }
+    do throws(APIError) {
+      let decoded = try decode(request.body, isChat: request.isChat)
+      var (again, transcript, refusal) = try prepare(decoded, identity: request.identity, id: job.id)
+      again.terms = request.terms
+      // It was accepted: what it takes counts, and does not turn it away.
+      if !request.identity.isKnown { _ = strangersSpool.reserve(job.id, bytes: request.body.count) }
+      again.restored = job.restored
+      if submit(again, transcript, refusal) != nil {
+        throw .unavailable("refused", "it could not be taken again", retryAfter: nil)
       }
-      let identity: Identity =
-        head["known"]?.bool == true ? .known(client) : .unknown(String(client.dropFirst("unknown-".count)))
-      let body = Array(request[(newline + 1)...])
-      do throws(APIError) {
-        _ = try accept(
-          try decode(body, isChat: isChat), body: body, isChat: isChat, identity: identity, id: id)
-        note(.info, "job \(id.hex.prefix(8)) of \(client) runs again after the node's stop")
-      } catch {
-        asynchronous.finish(id, with: error.response)
-        note(.error, "job \(id.hex.prefix(8)) of \(client) cannot run again: \(error)")
+      note(.info, "job \(job.id.hex.prefix(8)) of \(job.client) runs again after the node's stop")
+    } catch {
+      if error.status == 503 {
+        // The node stops, or cannot write: it is for the next start.
+        parts.withLock { $0.waiting.append(job) }
+        return note(.warning, "job \(job.id.hex.prefix(8)) of \(job.client) waits: \(error)")
+      }
+      note(.error, "job \(job.id.hex.prefix(8)) of \(job.client) cannot run again: \(error)")
+      conclude(job.id, client: job.client, .failed, error)
+    }
+  }
+
+  /// A job of an earlier run that waits for its model; taken out, so that it never runs.
+  func takeWaiting(_ id: JobID, client: String) -> Bool {
+    parts.withLock { parts in
+      guard let index = parts.waiting.firstIndex(where: { $0.id == id && $0.client == client }) else {
+        return false
+      }
+      parts.waiting.remove(at: index)
+      return true
+    }
+  }
+
+  /// Ends such a job at its client's wish.
+  func cancelWaiting(_ id: JobID, client: String) {
+    conclude(
+      id, client: client, .cancelled,
+      APIError(
+        status: 409, type: "invalid_request_error", code: "cancelled", message: "cancelled by the client"))
+  }
+}
+
+extension RestoredJob {
+  /// What operators did to the job, oldest act first.
+  /// - Returns: its end, where they decided that.
+  mutating func take(_ acts: [OperatorAct]) -> (outcome: JobEnded.Outcome, reason: String)? {
+    for act in acts {
+      switch act.act {
+      case .approve: isApproved = true
+      case .hold: isHeld = true
+      case .release: isHeld = false
+      case .priority: if let number = Int(act.reason), (0...9).contains(number) { priority = number }
+      case .reject: return (.rejected, act.reason)
+      case .cancel: return (.cancelled, "cancelled by the operator")
+      case .move, .pause, .resume, .drain, .undrain, .shutdown, .reveal, .verify, .pull, .load, .repair:
+        break
       }
     }
+    return nil
   }
 }
 

@@ -69,20 +69,28 @@ struct JobEntry: Sendable {
   var id: JobID { request.id }
   var isCharged: Bool { request.origin == .client }
 
+  /// - submitted: earlier than `now` for a job that an earlier run accepted
   init(
-    request: JobRequest, at now: Moment, policy: String, price: Price, asked: Price, worst: Amount,
-    state: JobState
+    request: JobRequest, at now: Moment, submitted: Moment? = nil, policy: String, price: Price,
+    asked: Price, worst: Amount, state: JobState
   ) {
     self.request = request
-    submitted = now
+    self.submitted = submitted ?? now
     self.policy = policy
     self.price = price
     self.asked = asked
     self.worst = worst
     self.state = state
-    priority = request.priority
+    priority = request.restored?.priority ?? request.priority
     rate = RateMeter(window: 2_000_000, slots: 8, now: now.monotonic)
-    timeline = [.init(time: now.wall, what: "submitted")]
+    timeline = [.init(time: self.submitted.wall, what: "submitted")]
+  }
+
+  /// The time of day at which something happens to this job. All its times come from one look at
+  /// the clock and what has passed since: a clock that is set back puts no end before its
+  /// beginning.
+  func wall(at now: Moment) -> Microseconds {
+    submitted.wall + max(0, now.monotonic - submitted.monotonic)
   }
 
   enum Taken {
@@ -102,7 +110,7 @@ struct JobEntry: Sendable {
     rate.add(1, at: now.monotonic)
     defer { lastToken = now.monotonic }
     if let lastToken { return .next(now.monotonic - lastToken) }
-    firstToken = now.wall
+    firstToken = wall(at: now)
     mark("first token", at: now)
     return .first(now.monotonic - (admitted ?? submitted).monotonic)
   }
@@ -128,7 +136,7 @@ struct JobEntry: Sendable {
 
   mutating func mark(_ what: String, at now: Moment) {
     // A job that is held and released all day must not grow without end.
-    if timeline.count < 64 { timeline.append(.init(time: now.wall, what: what)) }
+    if timeline.count < 64 { timeline.append(.init(time: wall(at: now), what: what)) }
   }
 }
 

@@ -64,6 +64,10 @@ public struct JobRequest: Codable, Sendable {
   public let isAsynchronous: Bool
   /// Of an audit: the id of the receipt that is run again.
   public let audits: String?
+  /// Agreed before it was submitted, as its request was kept on the disk with them.
+  public var terms: JobTerms?
+  /// It was accepted by an earlier run of this node: nothing is decided anew.
+  public var restored: RestoredJob?
 
   public init(
     id: JobID, identity: Identity, origin: JobOrigin, model: String, promptTokens: Int, outputLimit: Int,
@@ -85,6 +89,44 @@ public struct JobRequest: Codable, Sendable {
     self.isAsynchronous = isAsynchronous
     self.audits = audits
   }
+}
+
+/// What was agreed when an asynchronous job was taken. Holds over a restart, whatever the
+/// configuration says by then.
+public struct JobTerms: Codable, Sendable, Equatable {
+  /// For a million tokens, and the least for the job.
+  public let prompt: Amount
+  public let cached: Amount
+  public let completion: Amount
+  public let minimum: Amount
+  /// The policy admitted it; otherwise the operator is asked.
+  public let isAdmitted: Bool
+  /// What the policy said, in words.
+  public let policy: String
+
+  public init(price: Price, isAdmitted: Bool, policy: String) {
+    (prompt, cached, completion, minimum) = (price.prompt, price.cached, price.completion, price.minimum)
+    self.isAdmitted = isAdmitted
+    self.policy = policy
+  }
+
+  /// nil where an amount is negative, as no price that was agreed.
+  var price: Price? {
+    try? Price(
+      promptPerMillion: prompt, cachedPerMillion: cached, completionPerMillion: completion, minimum: minimum)
+  }
+}
+
+/// Where an accepted job stood when the node stopped, as the journal tells.
+public struct RestoredJob: Codable, Sendable, Equatable {
+  /// When it was accepted.
+  public var submitted: Microseconds
+  public var isApproved = false
+  public var isHeld = false
+  /// Set by an operator.
+  public var priority: Int?
+
+  public init(submitted: Microseconds) { self.submitted = submitted }
 }
 
 /// What the engine is, once it is ready.
@@ -171,6 +213,12 @@ public enum NodeEffect: Sendable {
   case answer(JobID, AnswerEvent)
   /// The job's content is needed no more.
   case forget(JobID)
+  /// What the client of an asynchronous job gets once its end is in the journal. Comes right before
+  /// the `seal` or the `end`; a receipt that is not nil stands for the one to come. On the disk
+  /// before the end is.
+  case prepare(JobID, AnswerEvent)
+  /// An asynchronous job ends without a receipt: for the journal, after the answer is on the disk.
+  case end(JobEnded)
   /// Make the receipt of this job and put it into the journal; `receiptLogged` is expected.
   case seal(Seal)
   /// Something for the journal that nobody waits for.

@@ -32,7 +32,7 @@ extension NodeState {
     case .setPriority(let ids, let priority, nil):
       guard (0...9).contains(priority) else { return .refused("priority \(priority), wanted 0 to 9") }
       return each(
-        ids, .priority, Verb("set", "to priority \(priority)"), by: who, at: now, &effects
+        ids, .priority, Verb("set", "to priority \(priority)"), by: who, recording: "\(priority)", at: now, &effects
       ) {
         queue, id throws(ActError) in
         try queue.setPriority(id, to: priority, at: now.monotonic)
@@ -162,7 +162,7 @@ extension NodeState {
 
   private mutating func each(
     _ texts: [String], _ kind: OperatorAct.Act, _ verb: Verb, by who: Operator,
-    because reason: String? = nil, at now: Moment,
+    because reason: String? = nil, recording detail: String = "", at now: Moment,
     _ effects: inout [NodeEffect],
     _ act: (inout Scheduler, JobID) throws(ActError) -> [Effect]
   ) -> CommandReply {
@@ -196,7 +196,8 @@ extension NodeState {
       note(.act, who: who.name, words, at: now, &effects)
       for id in done {
         effects.append(
-          .record(.operatorAct(OperatorAct(act: kind, who: who.name, target: id.hex, reason: reason ?? ""))))
+          .record(
+            .operatorAct(OperatorAct(act: kind, who: who.name, target: id.hex, reason: reason ?? detail))))
       }
       effects.append(.wakeEngine)
     }

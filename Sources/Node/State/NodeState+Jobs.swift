@@ -13,42 +13,14 @@ extension NodeState {
       effects.append(.answer(request.id, .refused(error)))
       effects.append(.forget(request.id))
     }
-    if let error = unavailable(request) { return refuse(error) }
-    guard scheduler != nil else { return refuse(loadingError) }
-    if let refusal = priorityRefusal(request) { return refuse(refusal) }
-    let isFree = request.origin != .client
+    let judged: Judgement
+    do throws(APIError) { judged = try judge(request, at: now) } catch { return refuse(error) }
     let client = request.identity.name
-    let asked =
-      isFree
-      ? Price.free : configuration.prices.price(model: request.model, client: client, hour: now.hour) ?? .free
-    let price = request.offered.map { asked.under(offer: $0) } ?? asked
-    let worst: Amount
-    do throws(AccountingError) {
-      worst = try price.amount(
-        for: Usage(prompt: request.promptTokens, cached: 0, completion: request.outputLimit))
-    } catch {
-      return refuse(.invalid("max_tokens", "the job's price cannot be told: \(error)"))
-    }
-    // What no receipt can say is not sold.
-    guard worst <= NodeConfiguration.largestAmount else {
-      return refuse(
-        .invalid(
-          "max_tokens",
-          "the job may cost \(worst) \(configuration.currency), a receipt holds at most \(NodeConfiguration.largestAmount)"
-        ))
-    }
-    if let refusal = limitRefusal(request, worst: worst, on: now.day) { return refuse(refusal) }
-    if let refusal = voucherRefusal(request, worst: worst) { return refuse(refusal) }
-
-    let (verdict, explanation) = decide(request, asked: asked, price: price, at: now)
-    let job = Job(
-      id: request.id, client: ClientID(client), model: request.model, origin: request.origin.scheduling,
-      promptTokens: request.promptTokens, maxOutputTokens: request.outputLimit,
-      priority: min(request.priority, mostPriority(request)),
-      timeLimit: request.timeLimit, price: request.offered?.micro, prefix: request.prefix,
-      isStranger: !request.identity.isKnown)
+    let (price, worst, explanation) = (judged.price, judged.worst, judged.explanation)
+    let job = job(request, at: now)
     // In place, here and below: a copy of the scheduler would copy every table that is then changed.
-    let submission = scheduler?.submit(job, verdict: verdict, at: now.monotonic)
+    let submission = scheduler?.submit(
+      job, verdict: judged.verdict, isPromised: request.restored != nil, at: now.monotonic)
     switch submission {
     case nil: return refuse(loadingError)
     case .refused(let refusal): return refuse(Self.apiError(refusal))
@@ -61,8 +33,8 @@ extension NodeState {
       return refuse(.invalid(nil, "the job cannot be paid for: \(error)"))
     }
     var entry = JobEntry(
-      request: request, at: now, policy: explanation, price: price, asked: asked, worst: worst, state: .queued
-    )
+      request: request, at: now, submitted: request.restored.map { Self.moment(of: $0.submitted, now) },
+      policy: explanation, price: price, asked: judged.asked, worst: worst, state: .queued)
     entry.priority = job.priority
     if case .pending = submission {
       entry.state = .pending
@@ -78,7 +50,8 @@ extension NodeState {
     jobs[request.id] = entry
     if let receipt = request.audits { receipts.audit(receipt, .running) }
     counts.prompts += request.promptTokens
-    if request.origin != .audit {
+    // One of an earlier run is in the journal already.
+    if request.origin != .audit, request.restored == nil {
       effects.append(
         .record(
           .jobAccepted(
@@ -87,11 +60,117 @@ extension NodeState {
               promptTokens: request.promptTokens,
               maxTokens: request.outputLimit, reserved: worst.micro, isSpooled: request.isAsynchronous))))
     }
+    if request.restored?.isHeld ?? false, case .queued = submission,
+      let happened = try? scheduler?.hold(request.id, at: now.monotonic)  // It was queued a moment ago.
+    {
+      follow(happened, at: now, &effects)
+    }
     effects.append(.wakeEngine)
   }
 
-  /// Why nothing is taken now, whoever asks.
+  /// What a job is taken for.
+  private struct Judgement {
+    let price: Price
+    /// What the node asks of whoever offers nothing.
+    let asked: Price
+    /// The most that it can cost.
+    let worst: Amount
+    let verdict: Verdict
+    let explanation: String
+  }
+
+  /// Price and verdict for a job, or why it is not taken. One that was accepted before is bound to
+  /// what was agreed then: limits, vouchers, policies and a full disk are for new ones.
+  private func judge(_ request: JobRequest, at now: Moment) throws(APIError) -> Judgement {
+    let isNew = request.restored == nil
+    if let error = isNew ? unavailable(request) : stopped { throw error }
+    guard scheduler != nil else { throw loadingError }
+    if isNew, let refusal = priorityRefusal(request) { throw refusal }
+    let asked =
+      request.origin != .client
+      ? Price.free
+      : configuration.prices.price(model: request.model, client: request.identity.name, hour: now.hour)
+        ?? .free
+    let price = request.terms?.price ?? request.offered.map { asked.under(offer: $0) } ?? asked
+    let worst: Amount
+    do throws(AccountingError) {
+      worst = try price.amount(
+        for: Usage(prompt: request.promptTokens, cached: 0, completion: request.outputLimit))
+    } catch {
+      throw .invalid("max_tokens", "the job's price cannot be told: \(error)")
+    }
+    // What no receipt can say is not sold.
+    guard worst <= NodeConfiguration.largestAmount else {
+      throw .invalid(
+        "max_tokens",
+        "the job may cost \(worst) \(configuration.currency), a receipt holds at most \(NodeConfiguration.largestAmount)"
+      )
+    }
+    if isNew {
+      if let refusal = limitRefusal(request, worst: worst, on: now.day) { throw refusal }
+      if let refusal = voucherRefusal(request, worst: worst) { throw refusal }
+    }
+    let (verdict, explanation) = verdict(request, asked: asked, price: price, at: now)
+    return Judgement(price: price, asked: asked, worst: worst, verdict: verdict, explanation: explanation)
+  }
+
+  private func verdict(
+    _ request: JobRequest, asked: Price, price: Price, at now: Moment
+  ) -> (Verdict, String) {
+    if request.restored?.isApproved ?? false { return (.admit, "approved by the operator") }
+    if let terms = request.terms { return (terms.isAdmitted ? .admit : .ask, terms.policy) }
+    let decided = decide(request, asked: asked, price: price, at: now)
+    // Kept by a release that wrote down no terms: it was accepted, so no policy rejected it.
+    if request.restored != nil, case .reject = decided.0 {
+      return (.admit, "accepted before the node's stop")
+    }
+    return decided
+  }
+
+  /// What a job would be taken for now, before its request is kept on the disk: what is refused
+  /// leaves nothing there.
+  mutating func terms(for request: JobRequest, at now: Moment) throws(APIError) -> JobTerms {
+    do throws(APIError) {
+      let judged = try judge(request, at: now)
+      if let refusal = scheduler?.refusal(of: job(request, at: now), verdict: judged.verdict) {
+        throw Self.apiError(refusal)
+      }
+      return JobTerms(
+        price: judged.price, isAdmitted: judged.verdict == .admit, policy: judged.explanation)
+    } catch {
+      countLife(.rejected)
+      throw error
+    }
+  }
+
+  private func job(_ request: JobRequest, at now: Moment) -> Job {
+    // The job's own time goes on while the node is stopped.
+    let passed = request.restored.map { max(0, now.wall - $0.submitted) } ?? 0
+    return Job(
+      id: request.id, client: ClientID(request.identity.name), model: request.model,
+      origin: request.origin.scheduling, promptTokens: request.promptTokens,
+      maxOutputTokens: request.outputLimit,
+      priority: request.restored?.priority ?? min(request.priority, mostPriority(request)),
+      timeLimit: request.timeLimit.map { max(1, $0 - passed) }, price: request.offered?.micro,
+      prefix: request.prefix, isStranger: !request.identity.isKnown)
+  }
+
+  /// A wall time of an earlier run on both clocks; never later than now.
+  private static func moment(of wall: Microseconds, _ now: Moment) -> Moment {
+    let earlier = min(wall, now.wall)
+    return Moment(
+      wall: earlier, monotonic: now.monotonic - (now.wall - earlier), utcOffset: now.utcOffset)
+  }
+
+  /// Why nothing is taken now, whoever asks; nil while new jobs are taken.
+  var closed: APIError? { stopped ?? full }
+
   private func unavailable(_ request: JobRequest) -> APIError? {
+    stopped ?? (request.origin == .audit ? nil : full)
+  }
+
+  /// Why nothing runs.
+  private var stopped: APIError? {
     switch engine {
     case .noModel(let reason): return .unavailable("no_model", reason, retryAfter: nil)
     case .loading: return loadingError
@@ -103,7 +182,11 @@ extension NodeState {
       return .unavailable(
         "read_only", "the node's journal cannot be written: \(journalFailure)", retryAfter: nil)
     }
-    if request.origin == .audit { return nil }
+    return nil
+  }
+
+  /// Why what runs goes on, and no more is taken.
+  private var full: APIError? {
     if isSpaceLow { return .unavailable("disk_full", "the node's disk is nearly full", retryAfter: 60) }
     if let overLimit {
       return .unavailable("over_limit", "the node admits nothing now: \(overLimit.words)", retryAfter: 30)
@@ -295,7 +378,7 @@ extension NodeState {
         counts.cached += cached
         if var entry = jobs[id] {
           entry.state = .running
-          entry.started = entry.started ?? now.wall
+          entry.started = entry.started ?? entry.wall(at: now)
           queueSeconds.add(Double(now.monotonic - (entry.admitted ?? entry.submitted).monotonic) / 1_000_000)
           entry.cached = cached
           entry.detail = "prefill"
@@ -336,7 +419,7 @@ extension NodeState {
   private mutating func end(_ ended: Ended, at now: Moment, _ effects: inout [NodeEffect]) {
     guard var entry = jobs[ended.job] else { return }
     entry.state = ended.outcome.state
-    entry.ended = now.wall
+    entry.ended = entry.wall(at: now)
     entry.promptDone = ended.prefilledTokens
     entry.cached = ended.cachedTokens
     entry.generated = ended.generatedTokens
@@ -378,16 +461,29 @@ extension NodeState {
     } else {
       void(entry.id)
       let answer = answer(for: ended.outcome, entry)
-      jobs[entry.id] = entry
-      if entry.request.origin != .audit, let outcome = Self.journalOutcome(entry.state) {
-        effects.append(
-          .record(
-            .jobEnded(
-              JobEnded(
-                job: entry.id.rawValue, client: entry.request.identity.name, outcome: outcome,
-                reason: String((entry.detail ?? "").prefix(200))))))
+      if entry.request.isAsynchronous, case .cancelled(.shutdown) = ended.outcome {
+        // Accepted, so it outlives the node: its request stays, and the next start goes on with it.
+        entry.detail = "runs again when the node starts"
+        jobs[entry.id] = entry
+        return retire(entry.id, &effects)
       }
-      effects.append(.answer(entry.id, answer))
+      jobs[entry.id] = entry
+      var record: JobEnded?
+      if entry.request.origin != .audit, let outcome = Self.journalOutcome(entry.state) {
+        record = JobEnded(
+          job: entry.id.rawValue, client: entry.request.identity.name, outcome: outcome,
+          reason: String((entry.detail ?? "").prefix(200)))
+      }
+      switch record {
+      case let record? where entry.request.isAsynchronous && journalFailure == nil:
+        effects.append(.prepare(entry.id, answer))
+        effects.append(.end(record))
+      case let record?:
+        effects.append(.record(.jobEnded(record)))
+        effects.append(.answer(entry.id, answer))
+      case nil:
+        effects.append(.answer(entry.id, answer))
+      }
       retire(entry.id, &effects)
     }
   }
@@ -440,13 +536,17 @@ extension NodeState {
     entry.amount = amount
     entry.sealing = .init(
       outcome: ended.outcome, usage: usage, day: now.day)
+    if entry.request.isAsynchronous, let sealing = entry.sealing {
+      effects.append(.prepare(entry.id, sealedAnswer(entry, sealing, receipt: "")))
+    }
     effects.append(
       .seal(
         Seal(
           job: entry.id, client: entry.request.identity.name, promptTokens: usage.prompt,
           cachedTokens: usage.cached, completionTokens: usage.completion,
           outputLimit: entry.request.outputLimit, finish: finish, submitted: entry.submitted.wall,
-          started: entry.started ?? now.wall, firstToken: entry.firstToken ?? 0, ended: now.wall,
+          started: entry.started ?? entry.wall(at: now), firstToken: entry.firstToken ?? 0,
+          ended: entry.wall(at: now),
           price: entry.price, amount: amount, day: now.day)))
   }
 
@@ -548,17 +648,21 @@ extension NodeState {
   private mutating func answerSealed(
     _ entry: JobEntry, _ sealing: JobEntry.Receipt, receipt: String?, _ effects: inout [NodeEffect]
   ) {
-    if case .done = sealing.outcome {
-      effects.append(.answer(entry.id, .finished(finished(entry, receipt: receipt))))
-    } else {
-      let answer = answer(for: sealing.outcome, entry)
-      if let receipt, case .refused(let error) = answer {
-        effects.append(.answer(entry.id, .cut(cut(entry, sealing.usage, receipt: receipt), error)))
-      } else {
-        effects.append(.answer(entry.id, answer))
-      }
+    // An asynchronous job's answer was prepared, and is on the disk: the receipt makes it the
+    // client's.
+    if !entry.request.isAsynchronous || receipt == nil {
+      effects.append(.answer(entry.id, sealedAnswer(entry, sealing, receipt: receipt)))
     }
     retire(entry.id, &effects)
+  }
+
+  private func sealedAnswer(
+    _ entry: JobEntry, _ sealing: JobEntry.Receipt, receipt: String?
+  ) -> AnswerEvent {
+    if case .done = sealing.outcome { return .finished(finished(entry, receipt: receipt)) }
+    let answer = answer(for: sealing.outcome, entry)
+    guard let receipt, case .refused(let error) = answer else { return answer }
+    return .cut(cut(entry, sealing.usage, receipt: receipt), error)
   }
 
   /// The job's content goes; its row stays for a while.

@@ -4,13 +4,26 @@ import Receipts
 import Scheduling
 
 extension NodeState {
+  /// A receipt that no signed checkpoint covers.
+  package struct UnsignedReceipt: Sendable {
+    let receipt: Receipts.Receipt
+    /// Whether its amount is still to be verified by a signature; one that failed an audit is
+    /// counted as failed instead.
+    let counts: Bool
+
+    package init(receipt: Receipts.Receipt, counts: Bool) {
+      self.receipt = receipt
+      self.counts = counts
+    }
+  }
+
   /// Takes over what earlier runs wrote. Called once, before the first event.
   /// - recent: the newest receipts, oldest first.
   /// - unsigned: receipts that no signed checkpoint covers, oldest first.
   /// - failed: receipts that are signed and that an audit found wrong.
   /// - Returns: what did not fit, in words; empty when all is well.
   package mutating func restore(
-    from catalog: Catalog, recent: [LoggedReceipt], unsigned: [Receipts.Receipt] = [],
+    from catalog: Catalog, recent: [LoggedReceipt], unsigned: [UnsignedReceipt] = [],
     failed: [Receipts.Receipt] = [], at now: Moment
   ) -> [String] {
     var problems: [String] = []
@@ -31,8 +44,11 @@ extension NodeState {
     attempt { () throws(AccountingError) in
       try ledger.open(
         cells, next: ReceiptIndex(UInt64(clamping: counts.logged)),
-        unsigned: unsigned.filter { !Self.isOwn($0.client) }.map {
-          (ReceiptIndex(UInt64(clamping: $0.index)), Amount(micro: $0.amount))
+        unsigned: unsigned.filter { !Self.isOwn($0.receipt.client) }.map {
+          (
+            ReceiptIndex(UInt64(clamping: $0.receipt.index)),
+            $0.counts ? Amount(micro: $0.receipt.amount) : .zero
+          )
         },
         failed: Amount(micro: failed.reduce(0) { $0 &+ (Self.isOwn($1.client) ? 0 : $1.amount) }))
     }

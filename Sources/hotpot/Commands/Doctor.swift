@@ -380,7 +380,7 @@ private struct Examination {
         )
       }
       // What a power cut leaves: a last line that is not whole. The next start moves it aside and goes on.
-      if damage.found == "no valid line from here on" {
+      if damage.kind == .tail {
         return Finding(
           "journal", .warn, "\(check.lines) good lines, then an unfinished one (\(damage.file))",
           hint: "'hotpot serve' moves it aside and goes on")
