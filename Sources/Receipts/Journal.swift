@@ -236,6 +236,7 @@ public final class Journal: Sendable {
         defer { writer = w }
         let wasFull = w.isNearlyFull
         w.watchSpace()
+        w.restoreBallast()
         return w.isNearlyFull == wasFull ? nil : w.isNearlyFull
       }
       if let change { self.notice(.lowSpace(change)) }

@@ -226,7 +226,7 @@ enum JournalRecovery {
   }
 
   /// Zeros that are given up when the disk is nearly full; made only where there is plenty of space.
-  private static func makeBallast(_ directory: String, _ files: any FileSystem, _ options: JournalOptions)
+  static func makeBallast(_ directory: String, _ files: any FileSystem, _ options: JournalOptions)
     throws(FileError)
   {
     let path = directory + "/ballast"

@@ -74,6 +74,8 @@ struct JournalWriter {
   private var size: Int
   private(set) var failure: FileError?
   private(set) var isNearlyFull = false
+  /// It was given up, and not made again since.
+  private var isBallastGone = false
   /// Segments sealed since the last call of `takeSealed`.
   private var sealed: [Int] = []
 
@@ -234,11 +236,22 @@ struct JournalWriter {
     }
     if free < options.lowSpace, !isNearlyFull {
       isNearlyFull = true
+      isBallastGone = true
       do throws(FileError) { try files.removeIfPresent(directory + "/ballast") } catch {
         // It stays for the next time; admission stops either way.
       }
     } else if isNearlyFull, free / 2 >= options.lowSpace {
       isNearlyFull = false
+    }
+  }
+
+  /// Once there is room again, so that it is there for the next time. Writes megabytes: not from
+  /// within a commit.
+  mutating func restoreBallast() {
+    guard isBallastGone, !isNearlyFull, failure == nil else { return }
+    isBallastGone = false
+    do throws(FileError) { try JournalRecovery.makeBallast(directory, files, options) } catch {
+      // It was never more than a reserve; the next start tries again.
     }
   }
 

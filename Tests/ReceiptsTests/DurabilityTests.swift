@@ -172,6 +172,23 @@ private func interrupted(_ job: UInt64) -> Record {
     journal.close()
     #expect(seen.withLock { $0 } == [true, false])
   }
+
+  @Test func theReserveThatWasGivenUpIsMadeAgain() throws {
+    let files = SimulatedFileSystem()
+    var options = JournalOptions()
+    options.ballastBytes = 1_000
+    options.lowSpace = 10_000
+    let (journal, _) = try Journal.open(state: "/state", files: files, options: options, time: testTime)
+    func ballast() throws -> Int? { try files.status("/state/journal/ballast")?.size }
+    #expect(try ballast() == 1_000)
+    files.limit(bytes: 5_000)
+    try journal.append([.nodeStopped(NodeStopped(reason: "x"))], at: testTime)
+    #expect(try ballast() == nil)
+    files.limit(bytes: 1 << 30)
+    journal.watchSpace()
+    journal.close()
+    #expect(try ballast() == 1_000)
+  }
 }
 
 @Suite struct HungSignerTests {
