@@ -166,6 +166,8 @@ private func interrupted(_ job: UInt64) -> Record {
     files.limit(bytes: 5_000)
     journal.watchSpace()
     journal.watchSpace()
+    // It looks on a queue of its own.
+    while seen.withLock({ $0.isEmpty }) { usleep(1_000) }
     files.limit(bytes: 1 << 30)
     journal.watchSpace()
     journal.watchSpace()
