@@ -372,7 +372,8 @@ public struct Verification: Hashable, Sendable {
       } catch {
         switch error {
         case .missing, .hung, .cancelled, .file: return .notChecked(error.description)
-        case .failed, .badKey, .foreignKey, .format, .wrongNamespace, .unknownSigner, .notAllowed, .doesNotHold:
+        case .failed, .badKey, .foreignKey, .format, .wrongNamespace, .unknownSigner, .notAllowed,
+          .doesNotHold:
           problem = problem ?? .failed(error.description)
         }
       }

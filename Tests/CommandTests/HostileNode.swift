@@ -143,7 +143,7 @@ final class HostileNode: Sendable {
       guard let data = try? JSONSerialization.data(withJSONObject: [row]) else { return refused(tag) }
       return ["{\"clients\":{\"tag\":\(tag),\"_1\":\(String(decoding: data, as: UTF8.self))}}"]
     case .addClient(let tag, _): return [text(.token(tag: tag, name: word, token: word))]
-    case .exportReceipt(let tag, _): return [text(.bundle(tag: tag, text: word))]
+    case .exportReceipt(let tag, _, _): return [text(.bundle(tag: tag, text: word))]
     case .earnings(let tag, _):
       let data = try? JSONSerialization.data(withJSONObject: [
         "currency": word, "is_demo": false, "days": [Any](),

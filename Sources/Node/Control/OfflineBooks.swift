@@ -49,12 +49,16 @@ public final class OfflineBooks: Sendable {
     case .earnings(let tag, let since):
       return reply(tag, node.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
     case .statement(let tag, let client, let since, let until, let form):
-      node.makeNotary()
+      do throws(NodeStartError) { try node.makeNotary() } catch {
+        return .refused(tag: tag, reason: "\(error)")
+      }
       return reply(tag, node.statement(of: client, since: since, until: until, form: form, by: who)) {
         .statement(tag: tag, text: $0.text, signature: $0.signature)
       }
     case .voucher(let tag, let client, let text, let signature):
-      node.makeNotary()
+      do throws(NodeStartError) { try node.makeNotary() } catch {
+        return .refused(tag: tag, reason: "\(error)")
+      }
       return reply(tag, node.takeVoucher(text, signature: signature, from: client)) {
         .done(tag: tag, words: "\($0.client) promised \($0.amount) \($0.currency) in all")
       }

@@ -32,7 +32,8 @@ extension NodeState {
     case .setPriority(let ids, let priority, nil):
       guard (0...9).contains(priority) else { return .refused("priority \(priority), wanted 0 to 9") }
       return each(
-        ids, .priority, Verb("set", "to priority \(priority)"), by: who, recording: "\(priority)", at: now, &effects
+        ids, .priority, Verb("set", "to priority \(priority)"), by: who, recording: "\(priority)", at: now,
+        &effects
       ) {
         queue, id throws(ActError) in
         try queue.setPriority(id, to: priority, at: now.monotonic)
