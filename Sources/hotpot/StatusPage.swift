@@ -222,7 +222,7 @@ enum StatusPage {
     for row in earned.rows {
       lines.append(
         [
-          row.date, cell(row.client), cell(row.model), "\(row.jobs)", "\(row.promptTokens)",
+          cell(row.date), cell(row.client), cell(row.model), "\(row.jobs)", "\(row.promptTokens)",
           "\(row.cachedTokens)", "\(row.completionTokens)", Amount(micro: row.amount).description,
           cell(earned.currency),
         ].joined(separator: ","))

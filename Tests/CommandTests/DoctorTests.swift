@@ -261,7 +261,7 @@ enum Nobody {
       separatedBy: ", ")
     #expect(known.count > 1)
     for key in known {
-      let mended = try patient.write("{ queue: { \(key): 30 } }", "c.json5")
+      let mended = try patient.write("{ queue: { \(key): 9 } }", "c.json5")
       #expect(try patient.line("configuration", ["--config", mended]).status == "ok", "\(key)")
       #expect(try patient.line("address", ["--config", mended]).status != "broken")
     }

@@ -352,9 +352,9 @@ struct ReceiptCommandTests {
     #expect(try states() == ["signed"])
     let cosigned = try witness([first])
     #expect(cosigned.status == 0, "\(cosigned.errors)")
-    #expect(cosigned.errors.contains("cosigned a log of 1 receipts"))
+    #expect(cosigned.errors.contains("cosigned a log of 1 receipt"))
     let taken = try bring(first, cosigned.output)
-    #expect(taken.status == 0 && taken.output.contains("witnessed up to 1 receipts"), "\(taken.errors)")
+    #expect(taken.status == 0 && taken.output.contains("witnessed up to 1 receipt"), "\(taken.errors)")
     #expect(try states() == ["witnessed"])
 
     // The log grows: without a proof it is refused, with one it is not.
@@ -406,7 +406,7 @@ struct ReceiptCommandTests {
       #expect(made.status == 0, "\(made.output)")
       return forged + ".whole"
     }
-    #expect(try witness([first]).errors.contains("the log has 1 receipts, this witness has seen 2"))
+    #expect(try witness([first]).errors.contains("the log has 1 receipt, this witness has seen 2"))
     lines[2] = String(repeating: "A", count: 43) + "="
     let fork = try witness([try signed("fork")])
     #expect(fork.status == 1 && fork.errors.contains("has seen another log of 2 receipts"), "\(fork.errors)")
@@ -646,13 +646,13 @@ struct ReceiptCommandTests {
     let asked = try node.command(["receipts", "repair"])
     #expect(asked.status == 64)
     #expect(asked.output.contains("damaged: journal: '00000001.jsonl', byte \(start)"), "\(asked.output)")
-    #expect(asked.output.contains("kept:    1 receipts"), "\(asked.output)")
+    #expect(asked.output.contains("kept:    1 receipt over"), "\(asked.output)")
     #expect(
       asked.output.contains("the \(whole.count - start) bytes from byte \(start) on"), "\(asked.output)")
     #expect(FileManager.default.contents(atPath: path) == Data(bytes), "nothing was changed without a yes")
     let repaired = try node.command(["receipts", "repair", "--yes"])
     #expect(repaired.status == 0, "\(repaired.errors)")
-    #expect(try node.command(["receipts", "check"]).output.contains(" 1 receipts"))
+    #expect(try node.command(["receipts", "check"]).output.contains(" 1 receipt"))
     let moved = try #require(node.folder.names("node/aside").first)
     #expect(
       FileManager.default.contents(atPath: "\(node.folder.path)/node/aside/\(moved)/00000001.jsonl")

@@ -32,7 +32,8 @@ import Testing
     #expect(
       result.errors.hasPrefix("hotpot: error: \(file):2: 'queue.jbos' is not a key that hotpot knows"))
     #expect(
-      result.errors.contains("hotpot: hint: here it knows: decide_within_s, jobs, prompt_tokens, running"))
+      result.errors.contains(
+        "hotpot: hint: here it knows: approvals, decide_within_s, jobs, priority, prompt_tokens, running"))
   }
 
   @Test func everyCommandHasHelp() throws {

@@ -160,7 +160,7 @@ import Testing
   }
 
   @Test func whoCancelledItIsNotReadFromWords() throws {
-    for (byOperator, code) in [(true, "refused 403 cancelled"), (false, "refused 409 cancelled")] {
+    for (byOperator, code) in [(true, "cut 403 cancelled r0"), (false, "cut 409 cancelled r0")] {
       let node = try ScriptedNode()
       node.length = 100
       let id = node.submit(1)
@@ -200,7 +200,7 @@ import Testing
 
   @Test func theDayAtThisRateEndsAtMidnight() throws {
     // 2025-11-24 15:38 UTC: 8 h 22 min are left.
-    let afternoon: Int64 = 1_763_999_880_000_000
+    let afternoon: Int64 = 1_763_998_680_000_000
     func left(_ wall: Int64, offset: Int = 0) -> Int {
       Moment(wall: wall, monotonic: 0, utcOffset: offset).secondsLeft
     }
