@@ -88,6 +88,8 @@ names = ["split", "signature", "node", "inclusion", "commitments"]
 commands = {name: block(name) for name in names}
 good = ['Good "checkpoint@hotpot" signature', "the receipt is of SHA256:", "is in the log of",
         "prompt and output are those of the receipt"]
+# A terminal shows what is typed too: only what the commands make of it tells there.
+made = [r"the receipt is of SHA256:\w{20}", r"receipt \d+ is in the log of \d"]
 
 
 def script(directory, shell):
@@ -131,7 +133,7 @@ def check(what, text, honest, shells, how):
         runs += 1
         name = f"{what}, {' '.join(shell)}{', pasted' if how is pasted else ''}"
         if any("pwned" in f for f in os.listdir(directory)): faults.append(f"{name}: a command of the bundle was run")
-        passed = all(words in said for words in good)
+        passed = all(re.search(words, said) for words in made) if how is pasted else all(words in said for words in good)
         if honest and not passed: faults.append(f"{name}: an honest bundle is refused: {said[-600:]!r}")
         if not honest and passed: faults.append(f"{name}: a hostile bundle passes: {said[-300:]!r}")
         shutil.rmtree(directory)
