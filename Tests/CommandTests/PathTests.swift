@@ -189,6 +189,26 @@ final class PathFiles: Sendable {
     }
   }
 
+  /// A shell's `<(…)`, standard input, and a pipe with a name: opened once, never sought in, and never waited for in vain.
+  @Test(arguments: PathOption.all)
+  func `a pipe in place of a file works or is said in words`(_ option: PathOption) throws {
+    let bash = try #require(Installed.find("bash"))
+    let files = try PathFiles()
+    let named = files.path + "/pipe"
+    var sources = [("exec 7< <(printf x)", "/dev/fd/7"), ("exec 0< <(printf x)", "/dev/stdin")]
+    // Who writes into a pipe waits for its reader, as with a shell's `>`.
+    if !option.isOutput {
+      sources.append(("(timeout 5 bash -c \"printf x > '\(named)'\" &) 2>/dev/null", named))
+    }
+    #expect(mkfifo(named, 0o600) == 0)
+    for (before, value) in sources {
+      let outcome = try run(option, value, files, through: [bash, "-c", before + "; exec \"$0\" \"$@\""])
+      check(outcome, "\(option) \(value)")
+      let serves = ["serve", "demo", "dashboard"].contains(option.command)
+      #expect(serves || outcome.status != 128 + SIGTERM, "\(option) \(value) waited: \(outcome)")
+    }
+  }
+
   /// Options that are read, each with a text that it takes.
   @Test(arguments: [
     (["doctor", "--state", "/nowhere/x", "--config"], "{ name: 'substituted' }", Int32(1), "\"name\""),
