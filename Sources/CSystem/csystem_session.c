@@ -13,7 +13,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int csystem_spawn_session(const char *path, char *const argv[], int link, int line, pid_t *pid) {
+// What a child gets as a descriptor of its own. A descriptor that is duplicated onto itself keeps its close-on-exec
+// flag only before glibc 2.29.
+typedef struct gift {
+  int from;
+  int to;
+} gift;
+
+// Starts a program with no signal blocked and none ignored. A gift from below 0 is none.
+static int spawn(const char *path, char *const argv[], char *const environment[], const char *directory,
+                 const gift *gifts, size_t count, short flags, pid_t *pid) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int error = posix_spawn_file_actions_init(&actions);
@@ -26,18 +35,24 @@ int csystem_spawn_session(const char *path, char *const argv[], int link, int li
   sigset_t none, all;
   sigemptyset(&none);
   sigfillset(&all);
-  // A descriptor duplicated onto itself would keep its close-on-exec flag (it is cleared since glibc 2.29).
-  error = posix_spawn_file_actions_adddup2(&actions, link, 3);
-  if (!error && line >= 0) error = posix_spawn_file_actions_adddup2(&actions, line, 4);
+  for (size_t i = 0; i < count && !error; i++) {
+    if (gifts[i].from >= 0) error = posix_spawn_file_actions_adddup2(&actions, gifts[i].from, gifts[i].to);
+  }
+  if (!error && directory) error = posix_spawn_file_actions_addchdir_np(&actions, directory);
   if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
   if (!error) error = posix_spawnattr_setsigdefault(&attributes, &all);
   if (!error)
     error = posix_spawnattr_setflags(
-        &attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  if (!error) error = posix_spawn(pid, path, &actions, &attributes, argv, environ);
+        &attributes, (short)(flags | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+  if (!error) error = posix_spawn(pid, path, &actions, &attributes, argv, environment);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return error;
+}
+
+int csystem_spawn_session(const char *path, char *const argv[], int link, int line, pid_t *pid) {
+  const gift gifts[] = {{link, 3}, {line, 4}};
+  return spawn(path, argv, environ, NULL, gifts, 2, POSIX_SPAWN_SETSID, pid);
 }
 
 int csystem_find_program(const char *name, char *path, size_t size) {
@@ -67,58 +82,16 @@ int csystem_find_program(const char *name, char *path, size_t size) {
 
 int csystem_spawn_tool(const char *path, char *const argv[], char *const environment[], const char *directory,
                        int input, int output, pid_t *pid) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  int error = posix_spawn_file_actions_init(&actions);
-  if (error) return error;
-  error = posix_spawnattr_init(&attributes);
-  if (error) {
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
-  }
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  error = posix_spawn_file_actions_adddup2(&actions, input, 0);
-  if (!error) error = posix_spawn_file_actions_adddup2(&actions, output, 1);
-  if (!error) error = posix_spawn_file_actions_adddup2(&actions, output, 2);
-  if (!error) error = posix_spawn_file_actions_addchdir_np(&actions, directory);
-  if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
-  if (!error) error = posix_spawnattr_setsigdefault(&attributes, &all);
-  if (!error)
-    error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  if (!error) error = posix_spawn(pid, path, &actions, &attributes, argv, environment);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  return error;
+  const gift gifts[] = {{input, 0}, {output, 1}, {output, 2}};
+  return spawn(path, argv, environment, directory, gifts, 3, 0, pid);
 }
 
 int csystem_spawn_piped(char *const argv[], int link, int errors, pid_t *pid) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  int error = posix_spawn_file_actions_init(&actions);
-  if (error) return error;
-  error = posix_spawnattr_init(&attributes);
-  if (error) {
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
-  }
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  error = posix_spawn_file_actions_adddup2(&actions, link, 0);
-  if (!error) error = posix_spawn_file_actions_adddup2(&actions, link, 1);
-  if (!error && errors >= 0) error = posix_spawn_file_actions_adddup2(&actions, errors, 2);
-  if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
-  if (!error) error = posix_spawnattr_setsigdefault(&attributes, &all);
-  if (!error)
-    error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   char program[4096];
-  if (!error) error = csystem_find_program(argv[0], program, sizeof program);
-  if (!error) error = posix_spawn(pid, program, &actions, &attributes, argv, environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  return error;
+  int error = csystem_find_program(argv[0], program, sizeof program);
+  if (error) return error;
+  const gift gifts[] = {{link, 0}, {link, 1}, {errors, 2}};
+  return spawn(program, argv, environ, NULL, gifts, 3, 0, pid);
 }
 
 int csystem_forbid_dumps(void) {

@@ -4,8 +4,8 @@
 usage: bundles.py [PROGRAM]        default: .build/debug/hotpot
 
 A log is made here with its own key: honest receipts in trees of 1 to 9, then one hostile text at a time in every line that
-the commands read, signed as a hostile node would sign it. Each is run as a script and, in bash and zsh, pasted into an
-interactive shell on a terminal. Nothing in a bundle may run, every hostile bundle is refused, every honest one passes;
+the commands read, signed as a hostile node would sign it. Each is run as a script and pasted into an interactive
+sh, bash or zsh on a terminal. Nothing in a bundle may run, every hostile bundle is refused, every honest one passes;
 `hotpot verify` refuses the hostile ones too. Negative control: what bash does with the hostile size in an arithmetic
 expansion without the commands' checks. Exit status 1 on any fault.
 """
@@ -89,7 +89,8 @@ commands = {name: block(name) for name in names}
 good = ['Good "checkpoint@hotpot" signature', "the receipt is of SHA256:", "is in the log of",
         "prompt and output are those of the receipt"]
 # A terminal shows what is typed too: only what the commands make of it tells there.
-made = [r"the receipt is of SHA256:\w{20}", r"receipt \d+ is in the log of \d"]
+made = [r"the receipt is of SHA256:\w{20}", r"receipt \d+ is in the log of \d",
+        r"(?m)^\r*prompt and output are those of the receipt\s*$"]
 
 
 def script(directory, shell):
@@ -109,15 +110,15 @@ def pasted(directory, shell):
     def drain(until, limit):
         nonlocal seen
         end = time.time() + limit
-        while time.time() < end and until not in seen:
-            if select.select([terminal], [], [], 0.1)[0]:
+        while (left := end - time.time()) > 0 and not any(words in seen for words in until):
+            if select.select([terminal], [], [], min(left, 0.1))[0]:
                 try: seen += os.read(terminal, 65536)
                 except OSError: return
-    drain(b"$ ", 5)
+    drain((b"$ ", b"# "), 5)
     for line in "\n".join(commands[n] for n in names).split("\n") + ["echo over$((40+2))", "exit"]:
         os.write(terminal, line.encode() + b"\n")
-        drain(b"\0never", 0.004)
-    drain(b"over42", 60)
+        drain((), 0.004)
+    drain((b"over42",), 60)
     os.close(terminal)
     os.waitpid(pid, 0)
     return seen.decode(errors="replace")
@@ -146,7 +147,7 @@ with tempfile.TemporaryDirectory() as top:
     for size in range(1, 10):
         for index in sorted({0, size // 2, size - 1}):
             check(f"honest {index} of {size}", log.bundle(size, index), True, shells if (size, index) in ((1, 0), (7, 3)) else shells[:1], script)
-    interactive = [s for s in shells if s[0] in ("/bin/bash", "/bin/zsh")]
+    interactive = [s for s in shells if s[0] in ("/bin/sh", "/bin/bash", "/bin/zsh")]
     check("honest 3 of 7", log.bundle(7, 3), True, interactive, pasted)
     hostile = []
     for t in texts:
@@ -169,9 +170,11 @@ with tempfile.TemporaryDirectory() as top:
         open(file, "w").write(text)
         if subprocess.run([program, "verify", file], capture_output=True).returncode == 0:
             faults.append(f"{what}: 'hotpot verify' takes it")
-    # The likeliest few, as pasting takes seconds each.
-    for what, text in hostile[:3] + hostile[30:31]:
-        check(what, text, False, interactive, pasted)
+    # Pasting takes a second or two: the likeliest few into every shell, the others into one each, in turn.
+    likeliest = hostile[:3] + hostile[30:31]
+    for number, (what, text) in enumerate(hostile):
+        into = interactive if (what, text) in likeliest else [interactive[number % len(interactive)]]
+        check(what, text, False, into, pasted)
     # What the commands guard against is real here.
     control = tempfile.mkdtemp(dir=top)
     subprocess.run(["/bin/bash", "-c", 'read -r size; last=$((size - 1))'], input="a[$(touch pwned)]+1\n", text=True, cwd=control)

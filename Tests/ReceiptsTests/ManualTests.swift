@@ -187,6 +187,8 @@ private func example() throws -> Entry {
     try Data(text.utf8).write(to: URL(fileURLWithPath: scratch.path + "/bundle"))
     let result = try shell(block("split"), in: scratch.path, with: program)
     #expect(result.status == 1 && result.output == "receipt is there twice\n", "\(result.output)")
+    // Pasted, the commands that follow run all the same: they find nothing to call good.
+    #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path) == ["bundle"])
   }
 
   @Test func aStrangerChecksASealedSegment() throws {
