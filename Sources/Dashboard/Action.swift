@@ -1,23 +1,7 @@
 // Action.swift: everything an operator can do, each with its name, its words and its keys.
-// The palette, the key line, the keymap file and the manual are all made from this table. Start at Action.table.
+// The palette, the key line, the keymap file and the manual are all made from this table. Leaves out
+// the panes that keys go to (Panes/). Start at Action.table.
 import Terminal
-
-public enum Pane: Int, CaseIterable, Hashable, Sendable {
-  case jobs = 1, approvals, compute, throughput, receipts, earnings, chat, log
-
-  public var title: String {
-    switch self {
-    case .jobs: "jobs"
-    case .approvals: "approvals"
-    case .compute: "compute"
-    case .throughput: "throughput"
-    case .receipts: "receipts"
-    case .earnings: "earnings"
-    case .chat: "chat"
-    case .log: "log"
-    }
-  }
-}
 
 public enum Action: String, CaseIterable, Hashable, Sendable {
   case down, up, top, bottom
@@ -26,7 +10,6 @@ public enum Action: String, CaseIterable, Hashable, Sendable {
   case left, right
   case nextPane = "next-pane"
   case previousPane = "previous-pane"
-  case jobs, approvals, compute, throughput, receipts, earnings, chat, log
   case zoom
   case unzoom
   case open, back
@@ -54,75 +37,103 @@ public enum Action: String, CaseIterable, Hashable, Sendable {
   case mouse, theme, repaint, leave
 }
 
+/// What a key does.
+package enum KeyTarget: Hashable, Sendable {
+  case action(Action)
+  case pane(Pane)
+
+  /// As keymaps and the command line name it.
+  package var name: String {
+    switch self {
+    case .action(let action): action.rawValue
+    case .pane(let pane): pane.name
+    }
+  }
+
+  init?(name: String) {
+    if let action = Action(rawValue: name) {
+      self = .action(action)
+    } else if let pane = Pane.all.first(where: { $0.name == name }) {
+      self = .pane(pane)
+    } else {
+      return nil
+    }
+  }
+}
+
 /// One row of the key table.
-public struct ActionEntry: Sendable {
-  public let action: Action
+package struct KeyEntry: Sendable {
+  package let target: KeyTarget
   /// Names of keys, the one that screens show first.
-  public let keys: [String]
+  package let keys: [String]
   /// What it does, in a few words.
-  public let words: String
+  package let words: String
+
+  init(_ action: Action, _ keys: [String], _ words: String) {
+    (self.target, self.keys, self.words) = (.action(action), keys, words)
+  }
+
+  /// The digit of its number; from the tenth on a pane has no key but the keymap's.
+  init(_ pane: Pane) {
+    (target, keys, words) = (.pane(pane), pane.number < 10 ? ["\(pane.number)"] : [], pane.words)
+  }
 }
 
 extension Action {
   /// In the order of the manual.
-  public static let table: [ActionEntry] = [
-    ActionEntry(action: .down, keys: ["j", "Down"], words: "move down"),
-    ActionEntry(action: .up, keys: ["k", "Up"], words: "move up"),
-    ActionEntry(action: .left, keys: ["Left"], words: "scroll left, previous page of a detail"),
-    ActionEntry(action: .right, keys: ["Right"], words: "scroll right, next page of a detail"),
-    ActionEntry(action: .top, keys: ["g", "Home"], words: "first row"),
-    ActionEntry(action: .bottom, keys: ["G", "End"], words: "last row"),
-    ActionEntry(action: .pageUp, keys: ["PgUp"], words: "page up"),
-    ActionEntry(action: .pageDown, keys: ["PgDn"], words: "page down"),
-    ActionEntry(action: .nextPane, keys: ["Tab"], words: "next pane"),
-    ActionEntry(action: .previousPane, keys: ["S-Tab"], words: "previous pane"),
-    ActionEntry(action: .jobs, keys: ["1"], words: "jobs; again: zoom"),
-    ActionEntry(action: .approvals, keys: ["2"], words: "approvals; again: zoom"),
-    ActionEntry(action: .compute, keys: ["3"], words: "compute; again: zoom"),
-    ActionEntry(action: .throughput, keys: ["4"], words: "throughput; again: zoom"),
-    ActionEntry(action: .receipts, keys: ["5"], words: "receipts; again: zoom"),
-    ActionEntry(action: .earnings, keys: ["6"], words: "earnings; again: zoom"),
-    ActionEntry(action: .chat, keys: ["7"], words: "chat: type at once"),
-    ActionEntry(action: .log, keys: ["8"], words: "log; again: zoom"),
-    ActionEntry(action: .zoom, keys: ["+"], words: "zoom the pane"),
-    ActionEntry(action: .unzoom, keys: ["_"], words: "all panes again"),
-    ActionEntry(action: .open, keys: ["Enter"], words: "detail of the row"),
-    ActionEntry(action: .back, keys: ["Esc"], words: "back; never destructive"),
-    ActionEntry(action: .filter, keys: ["/"], words: "filter live; ! first inverts"),
-    ActionEntry(action: .nextMatch, keys: ["n"], words: "next match of the filter"),
-    ActionEntry(action: .previousMatch, keys: ["N"], words: "previous match of the filter"),
-    ActionEntry(action: .sortLeft, keys: ["<"], words: "sort by the column before"),
-    ActionEntry(action: .sortRight, keys: [">"], words: "sort by the next column"),
-    ActionEntry(action: .sortInvert, keys: ["I"], words: "invert the order"),
-    ActionEntry(action: .tag, keys: ["Space"], words: "tag; acts then apply to the tagged"),
-    ActionEntry(action: .untagAll, keys: ["U"], words: "untag all"),
-    ActionEntry(action: .approve, keys: ["a"], words: "approve"),
-    ActionEntry(action: .reject, keys: ["x"], words: "reject with a reason"),
-    ActionEntry(action: .approveAll, keys: ["A"], words: "approve all that match the filter"),
-    ActionEntry(action: .rejectAll, keys: ["X"], words: "reject all that match the filter"),
-    ActionEntry(action: .hold, keys: ["p"], words: "hold or release"),
-    ActionEntry(action: .pause, keys: ["P"], words: "pause or resume the node"),
-    ActionEntry(action: .raise, keys: ["]", "F7"], words: "priority up"),
-    ActionEntry(action: .lower, keys: ["[", "F8"], words: "priority down"),
-    ActionEntry(action: .earlier, keys: ["K"], words: "earlier in the queue"),
-    ActionEntry(action: .later, keys: ["J"], words: "later in the queue"),
-    ActionEntry(action: .cancel, keys: ["D", "F9"], words: "cancel"),
-    ActionEntry(action: .verify, keys: ["v"], words: "verify the receipt by re-execution"),
-    ActionEntry(action: .reveal, keys: ["r"], words: "in a detail: show prompt and answer (logged)"),
-    ActionEntry(action: .follow, keys: ["F"], words: "follow the selection"),
-    ActionEntry(action: .freeze, keys: ["Z"], words: "freeze the view"),
-    ActionEntry(action: .copy, keys: ["y"], words: "copy the id"),
-    ActionEntry(action: .copyRow, keys: ["Y"], words: "copy the row or the answer"),
-    ActionEntry(action: .talk, keys: ["i"], words: "chat: Enter sends, M-Enter newline, C-c stops"),
-    ActionEntry(action: .command, keys: [":"], words: "command line"),
-    ActionEntry(action: .help, keys: ["?", "F1"], words: "this help; type to search, Enter runs"),
-    ActionEntry(action: .mouse, keys: ["M"], words: "mouse on or off"),
-    ActionEntry(action: .theme, keys: ["T"], words: "next theme"),
-    ActionEntry(action: .repaint, keys: ["C-l"], words: "repaint"),
-    ActionEntry(action: .leave, keys: ["q"], words: "leave; the node serves on"),
+  package static let table = movesAndFocus + Pane.all.map { KeyEntry($0) } + others
+
+  private static let movesAndFocus = [
+    KeyEntry(.down, ["j", "Down"], "move down"),
+    KeyEntry(.up, ["k", "Up"], "move up"),
+    KeyEntry(.left, ["Left"], "scroll left, previous page of a detail"),
+    KeyEntry(.right, ["Right"], "scroll right, next page of a detail"),
+    KeyEntry(.top, ["g", "Home"], "first row"),
+    KeyEntry(.bottom, ["G", "End"], "last row"),
+    KeyEntry(.pageUp, ["PgUp"], "page up"),
+    KeyEntry(.pageDown, ["PgDn"], "page down"),
+    KeyEntry(.nextPane, ["Tab"], "next pane"),
+    KeyEntry(.previousPane, ["S-Tab"], "previous pane"),
   ]
 
-  public var words: String { Action.table.first { $0.action == self }?.words ?? rawValue }
+  private static let others = [
+    KeyEntry(.zoom, ["+"], "zoom the pane"),
+    KeyEntry(.unzoom, ["_"], "all panes again"),
+    KeyEntry(.open, ["Enter"], "detail of the row"),
+    KeyEntry(.back, ["Esc"], "back; never destructive"),
+    KeyEntry(.filter, ["/"], "filter live; ! first inverts"),
+    KeyEntry(.nextMatch, ["n"], "next match of the filter"),
+    KeyEntry(.previousMatch, ["N"], "previous match of the filter"),
+    KeyEntry(.sortLeft, ["<"], "sort by the column before"),
+    KeyEntry(.sortRight, [">"], "sort by the next column"),
+    KeyEntry(.sortInvert, ["I"], "invert the order"),
+    KeyEntry(.tag, ["Space"], "tag; acts then apply to the tagged"),
+    KeyEntry(.untagAll, ["U"], "untag all"),
+    KeyEntry(.approve, ["a"], "approve"),
+    KeyEntry(.reject, ["x"], "reject with a reason"),
+    KeyEntry(.approveAll, ["A"], "approve all that match the filter"),
+    KeyEntry(.rejectAll, ["X"], "reject all that match the filter"),
+    KeyEntry(.hold, ["p"], "hold or release"),
+    KeyEntry(.pause, ["P"], "pause or resume the node"),
+    KeyEntry(.raise, ["]", "F7"], "priority up"),
+    KeyEntry(.lower, ["[", "F8"], "priority down"),
+    KeyEntry(.earlier, ["K"], "earlier in the queue"),
+    KeyEntry(.later, ["J"], "later in the queue"),
+    KeyEntry(.cancel, ["D", "F9"], "cancel"),
+    KeyEntry(.verify, ["v"], "verify the receipt by re-execution"),
+    KeyEntry(.reveal, ["r"], "in a detail: show prompt and answer (logged)"),
+    KeyEntry(.follow, ["F"], "follow the selection"),
+    KeyEntry(.freeze, ["Z"], "freeze the view"),
+    KeyEntry(.copy, ["y"], "copy the id"),
+    KeyEntry(.copyRow, ["Y"], "copy the row or the answer"),
+    KeyEntry(.talk, ["i"], "chat: Enter sends, M-Enter newline, C-c stops"),
+    KeyEntry(.command, [":"], "command line"),
+    KeyEntry(.help, ["?", "F1"], "this help; type to search, Enter runs"),
+    KeyEntry(.mouse, ["M"], "mouse on or off"),
+    KeyEntry(.theme, ["T"], "next theme"),
+    KeyEntry(.repaint, ["C-l"], "repaint"),
+    KeyEntry(.leave, ["q"], "leave; the node serves on"),
+  ]
 
   /// Acts on jobs, receipts or the node: ignored for a moment after the row under the cursor changed.
   var isAct: Bool {
@@ -130,17 +141,14 @@ extension Action {
     case .approve, .reject, .approveAll, .rejectAll, .hold, .pause, .raise, .lower, .earlier, .later, .cancel,
       .verify, .tag, .reveal:
       true
-    case .down, .up, .top, .bottom, .pageDown, .pageUp, .left, .right, .nextPane, .previousPane, .jobs,
-      .approvals,
-      .compute, .throughput, .receipts, .earnings, .chat, .log, .zoom, .unzoom, .open, .back, .filter,
+    case .down, .up, .top, .bottom, .pageDown, .pageUp, .left, .right, .nextPane, .previousPane, .zoom,
+      .unzoom, .open, .back, .filter,
       .nextMatch,
       .previousMatch, .sortLeft, .sortRight, .sortInvert, .untagAll, .follow, .freeze, .copy, .copyRow, .talk,
       .command, .help, .mouse, .theme, .repaint, .leave:
       false
     }
   }
-
-  var pane: Pane? { Pane.allCases.first { $0.title == rawValue } }
 }
 
 /// Commands of the command line that are no actions: they take words.

@@ -1,5 +1,6 @@
 // Canvas.swift: a grid with a theme and an alphabet: frames, columns, bars, readings.
-// Leaves out what is drawn where (View*.swift) and graphs (Canvas+Graph.swift). Start at frame and row.
+// Leaves out what is drawn where (View.swift, Panes/) and graphs (Canvas+Graph.swift). Start at
+// frame and run.
 import Node
 import Terminal
 
@@ -75,6 +76,14 @@ struct Canvas {
   }
 
   // MARK: frames
+
+  /// The frame of a pane, with its number and its name.
+  mutating func frame(
+    _ rect: Rect, _ pane: Pane, _ model: DashboardModel, note: [(String, Style)] = [], foot: String = ""
+  ) -> Rect {
+    frame(
+      rect, number: pane.number, title: pane.name, isFocused: model.focus == pane, note: note, foot: foot)
+  }
 
   /// A frame with its number and name, and a note at the right of its upper edge. Returns its inside.
   mutating func frame(

@@ -204,15 +204,15 @@ public final class DashboardApp {
   }
 
   private func take(_ message: Message, _ moment: Moment, isUrgent: Bool, repaints: Bool = true) {
-    for command in model.update(message, at: moment) { perform(command, moment) }
+    for effect in model.update(message, at: moment) { perform(effect, moment) }
     if repaints {
       needsPaint = true
       if isUrgent { self.isUrgent = true }
     }
   }
 
-  private func perform(_ command: Command, _ moment: Moment) {
-    switch command {
+  private func perform(_ effect: Effect, _ moment: Moment) {
+    switch effect {
     case .send(let command, let tag): connection.send(command, tag: tag)
     case .bell: screen.send(.bell)
     case .title(let title): screen.send(.title(title))

@@ -5,7 +5,22 @@ import Node
 import Terminal
 
 extension DashboardModel {
-  mutating func perform(_ action: Action) -> [Command] {
+  mutating func perform(_ target: KeyTarget) -> [Effect] {
+    switch target {
+    case .action(let action): return perform(action)
+    case .pane(let pane):
+      streak = nil
+      return go(to: pane)
+    }
+  }
+
+  private mutating func go(to pane: Pane) -> [Effect] {
+    if pane.opensAtOnce, let open = pane.open { return focus(on: pane) + open(&self) }
+    if pane == focus && detail == nil { isZoomed.toggle() }
+    return focus(on: pane)
+  }
+
+  mutating func perform(_ action: Action) -> [Effect] {
     if action.isAct {
       if options.isReadOnly && action != .tag && action != .reveal {
         say("read-only: this dashboard only looks", isError: true)
@@ -26,23 +41,16 @@ extension DashboardModel {
     if !action.isRelative { streak = nil }
     switch action {
     case .down, .up, .pageDown, .pageUp, .top, .bottom, .left, .right: return move(action)
-    case .nextPane: return focus(on: Pane(rawValue: focus.rawValue % 8 + 1) ?? .jobs)
-    case .previousPane: return focus(on: Pane(rawValue: (focus.rawValue + 6) % 8 + 1) ?? .jobs)
-    case .jobs, .approvals, .compute, .throughput, .receipts, .earnings, .log:
-      guard let pane = action.pane else { return [] }
-      if pane == focus && detail == nil { isZoomed.toggle() }
-      return focus(on: pane)
-    case .chat, .talk:
-      let commands = focus(on: .chat)
-      mode = .chat
-      return commands
+    case .nextPane: return focus(on: focus.neighbour(1))
+    case .previousPane: return focus(on: focus.neighbour(-1))
+    case .talk: return go(to: .chat)
     case .zoom: isZoomed = true
     case .unzoom: isZoomed = false
     case .open: return open()
     case .back: return back()
     case .filter:
       guard let filter = filterOfFocus else {
-        say("\(focus.title) has no list to filter")
+        say("\(focus.name) has no list to filter")
         return []
       }
       field = LineEditor()
@@ -110,14 +118,13 @@ extension DashboardModel {
 
   // MARK: moving
 
-  private mutating func move(_ action: Action) -> [Command] {
+  private mutating func move(_ action: Action) -> [Effect] {
     if detail != nil {
       detailScroll = max(0, min(100_000, detailScroll + detailStep(action)))
       return []
     }
-    let page = max(1, listHeight(focus) - 1)
-    switch focus {
-    case .jobs, .approvals, .receipts, .earnings:
+    if lists[focus] != nil {
+      let page = max(1, listHeight(focus) - 1)
       switch action {
       case .down: lists[focus]?.move(by: 1)
       case .up: lists[focus]?.move(by: -1)
@@ -129,11 +136,9 @@ extension DashboardModel {
       }
       revealSelection()
       rest()
-    case .log:
-      logScroll = max(0, min(visibleLog.count - 1, logScroll - detailStep(action)))
-    case .chat:
-      chat.scroll = max(0, min(100_000, chat.scroll - detailStep(action)))
-    case .compute, .throughput: break
+    } else if let scroll = focus.scroll {
+      self[keyPath: scroll.position] = max(
+        0, min(scroll.most(self), self[keyPath: scroll.position] - detailStep(action)))
     }
     return []
   }
@@ -151,7 +156,7 @@ extension DashboardModel {
     }
   }
 
-  private mutating func focus(on pane: Pane) -> [Command] {
+  private mutating func focus(on pane: Pane) -> [Effect] {
     let commands = detail == nil ? [] : closeDetail()
     if pane == .jobs && focus != .jobs { restartSelection() }
     focus = pane
@@ -168,48 +173,50 @@ extension DashboardModel {
     if lists[.jobs]?.selected != id { guardActs() }
   }
 
-  private mutating func open() -> [Command] {
+  private mutating func open() -> [Effect] {
     if detail != nil { return [] }
-    switch focus {
-    case .jobs, .approvals:
-      guard let id = lists[focus]?.selected else {
-        say("nothing is selected")
-        return []
-      }
-      lists[focus]?.touch()
-      detail = .job(id: id, detail: nil, answer: "", isRevealed: false)
-      detailScroll = 0
-      return [send(.inspect(job: id))]
-    case .receipts:
-      if !listIsShown {
-        showList()
-        return []
-      }
-      guard let id = lists[focus]?.selected else {
-        say("nothing is selected")
-        return []
-      }
-      lists[focus]?.touch()
-      detail = .receipt(id: id, detail: nil)
-      detailScroll = 0
-      return [send(.receipt(id: id))]
-    case .chat: mode = .chat
-    case .compute, .throughput, .earnings, .log: isZoomed = true
-    }
+    if let open = focus.open { return open(&self) }
+    isZoomed = true
     return []
   }
 
+  /// The detail of the job under the cursor.
+  mutating func openJob() -> [Effect] {
+    guard let id = lists[focus]?.selected else {
+      say("nothing is selected")
+      return []
+    }
+    lists[focus]?.touch()
+    detail = .job(id: id, detail: nil, answer: "", isRevealed: false)
+    detailScroll = 0
+    return [send(.inspect(job: id))]
+  }
+
+  /// The detail of the receipt under the cursor; the first time of a pane without room, its list.
+  mutating func openReceipt() -> [Effect] {
+    if !listIsShown {
+      showList()
+      return []
+    }
+    guard let id = lists[focus]?.selected else {
+      say("nothing is selected")
+      return []
+    }
+    lists[focus]?.touch()
+    detail = .receipt(id: id, detail: nil)
+    detailScroll = 0
+    return [send(.receipt(id: id))]
+  }
+
   /// Esc: one step out, never an act.
-  private mutating func back() -> [Command] {
+  private mutating func back() -> [Effect] {
     if detail != nil { return closeDetail() }
     if showsDebug {
       showsDebug = false
     } else if let filter = filterOfFocus, !filter.isEmpty {
       setFilterOfFocus("")
-    } else if logScroll > 0 && focus == .log {
-      logScroll = 0
-    } else if chat.scroll > 0 && focus == .chat {
-      chat.scroll = 0
+    } else if let scroll = focus.scroll, self[keyPath: scroll.position] > 0 {
+      self[keyPath: scroll.position] = 0
     } else if isFrozen {
       return freeze()
     } else {
@@ -218,7 +225,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func closeDetail() -> [Command] {
+  private mutating func closeDetail() -> [Effect] {
     defer {
       detail = nil
       detailScroll = 0
@@ -228,9 +235,8 @@ extension DashboardModel {
   }
 
   private mutating func sort(_ action: Action) {
-    let columns = focus.sortColumns
-    guard !columns.isEmpty, var list = lists[focus] else {
-      say("\(focus.title) has no list to sort")
+    guard let columns = focus.list?.columns, var list = lists[focus] else {
+      say("\(focus.name) has no list to sort")
       return
     }
     switch action {
@@ -241,14 +247,14 @@ extension DashboardModel {
     list.restUntil = 0
     list.arrangedAt = 0
     lists[focus] = list
-    say("\(focus.title) by \(columns[list.sortColumn])\(list.isInverted ? ", inverted" : "")")
+    say("\(focus.name) by \(columns[list.sortColumn])\(list.isInverted ? ", inverted" : "")")
     arrangeLists()
     revealSelection()
     // The operator's own doing is no surprise to them.
     guardUntil = 0
   }
 
-  private mutating func freeze() -> [Command] {
+  private mutating func freeze() -> [Effect] {
     isFrozen.toggle()
     if isFrozen {
       say("the view is frozen; the node is not. Z goes on")
@@ -258,7 +264,7 @@ extension DashboardModel {
     return newest.map { show($0) } ?? []
   }
 
-  private mutating func reveal() -> [Command] {
+  private mutating func reveal() -> [Effect] {
     guard case .job(let id, let found, _, let isRevealed) = detail else {
       say("open a job with Enter first: its text is shown in its detail")
       return []
@@ -279,17 +285,8 @@ extension DashboardModel {
     return [send(.reveal(job: id))]
   }
 
-  private mutating func copy(_ action: Action) -> [Command] {
-    if focus == .chat && detail == nil {
-      let answer =
-        chat.answer.isEmpty ? chat.messages.last { $0.role == .assistant }?.content ?? "" : chat.answer
-      if answer.isEmpty {
-        say("there is no answer to copy")
-        return []
-      }
-      say("copied the answer")
-      return [.copy(answer)]
-    }
+  private mutating func copy(_ action: Action) -> [Effect] {
+    if detail == nil, let copy = focus.copy { return copy(&self) }
     if action == .copyRow, case .job(_, _, let answer, true) = detail, !answer.isEmpty {
       say("copied the answer")
       return [.copy(answer)]
@@ -301,9 +298,9 @@ extension DashboardModel {
       say("nothing is selected")
       return []
     }
-    let isEarnings = focus == .earnings && detail == nil
-    let texts = rows.map { row in
-      action == .copyRow ? rowText(row) : isEarnings ? String(row.drop { $0 != " " }.dropFirst()) : row
+    let list = (detail?.pane ?? focus).list
+    let texts = rows.map { id in
+      action == .copyRow ? list?.text(self, id) ?? id : list?.idText(id) ?? id
     }
     if !tagged.isEmpty {
       say("copied \(action == .copy ? "the ids of " : "")\(plural(rows.count, "tagged row"))")
@@ -311,23 +308,5 @@ extension DashboardModel {
       say(action == .copy ? "copied \(displaySafe(texts[0]))" : "copied the row")
     }
     return [.copy(texts.joined(separator: "\n"))]
-  }
-
-  /// The row as words with tabs between them, for a spreadsheet or a message.
-  private func rowText(_ id: String) -> String {
-    if let row = job(id) {
-      return [
-        row.id, row.state.rawValue, row.client, row.model, "priority \(row.priority)",
-        "\(row.promptTokens) prompt",
-        "\(row.outputTokens) output", row.price.map { money($0) } ?? "free",
-      ].joined(separator: "  ")
-    }
-    if let row = snapshot?.receipts.recent.first(where: { $0.id == id }) {
-      return [
-        row.id, "index \(row.index)", row.client, row.model, plural(row.outputTokens, "token"),
-        row.amount.map { money($0) } ?? "free", row.state.rawValue, auditWords(row.audit),
-      ].joined(separator: "  ")
-    }
-    return id
   }
 }

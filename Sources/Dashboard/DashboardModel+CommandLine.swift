@@ -5,7 +5,7 @@ import Terminal
 
 struct PaletteEntry: Equatable, Sendable {
   enum Target: Equatable, Sendable {
-    case action(Action)
+    case key(KeyTarget)
     case command(CommandName)
   }
 
@@ -20,8 +20,8 @@ extension DashboardModel {
   func paletteEntries(_ query: String) -> [PaletteEntry] {
     var entries = Action.table.map { entry in
       PaletteEntry(
-        target: .action(entry.action),
-        keys: options.keyMap.keys(of: entry.action).map(\.name).joined(separator: " "),
+        target: .key(entry.target),
+        keys: options.keyMap.keys(of: entry.target).map(\.name).joined(separator: " "),
         words: entry.words)
     }
     entries += CommandName.allCases.map {
@@ -32,7 +32,7 @@ extension DashboardModel {
     return entries.filter { entry in
       let name: String
       switch entry.target {
-      case .action(let action): name = action.rawValue
+      case .key(let target): name = target.name
       case .command(let command): name = command.rawValue
       }
       let haystack = "\(name) \(entry.words) \(entry.keys)".lowercased()
@@ -49,7 +49,7 @@ extension DashboardModel {
   mutating func completeCommand() {
     let typed = field.text
     if typed.contains(" ") { return }
-    let names = (CommandName.allCases.map(\.rawValue) + Action.allCases.map(\.rawValue)).filter {
+    let names = (CommandName.allCases.map(\.rawValue) + Action.table.map(\.target.name)).filter {
       $0.hasPrefix(typed)
     }
     guard var common = names.first else { return }
@@ -60,7 +60,7 @@ extension DashboardModel {
     if names.count > 1 { say(names.sorted().prefix(12).joined(separator: " ")) }
   }
 
-  mutating func run(_ line: String) -> [Command] {
+  mutating func run(_ line: String) -> [Effect] {
     let parts = line.split(separator: " ", maxSplits: 1)
     guard let first = parts.first else { return [] }
     let name = String(first)
@@ -79,12 +79,12 @@ extension DashboardModel {
       if case .reason = mode { field.set(rest) }
       return commands
     }
-    if let action = Action(rawValue: name) { return perform(action) }
+    if let target = KeyTarget(name: name) { return perform(target) }
     say("there is no command '\(displaySafe(name.prefix(30)))'; ? lists them", isError: true)
     return []
   }
 
-  private mutating func run(_ command: CommandName, _ rest: String) -> [Command] {
+  private mutating func run(_ command: CommandName, _ rest: String) -> [Effect] {
     switch command {
     case .drain:
       if options.isReadOnly { return act(.drain, saying: nil) }
@@ -104,10 +104,8 @@ extension DashboardModel {
       return []
     case .priority: return setPriority(rest)
     case .sort:
-      guard let column = focus.sortColumns.firstIndex(of: rest) else {
-        return complain(
-          "sort",
-          focus.sortColumns.isEmpty ? "a pane with a list" : focus.sortColumns.joined(separator: ", "), rest)
+      guard let column = focus.list?.columns.firstIndex(of: rest) else {
+        return complain("sort", focus.list?.columns.joined(separator: ", ") ?? "a pane with a list", rest)
       }
       lists[focus]?.sortColumn = column
       lists[focus]?.restUntil = 0
@@ -170,7 +168,7 @@ extension DashboardModel {
   }
 
   /// `:priority 7`, or a step: `:priority +2`.
-  private mutating func setPriority(_ text: String) -> [Command] {
+  private mutating func setPriority(_ text: String) -> [Effect] {
     guard let number = Int(text), text.hasPrefix("+") || text.hasPrefix("-") || (0...9).contains(number),
       (-9...9).contains(number)
     else { return complain("priority", "0 to 9, or a step such as +1", text) }
@@ -197,7 +195,7 @@ extension DashboardModel {
     }
   }
 
-  private mutating func complain(_ command: String, _ wanted: String, _ found: String) -> [Command] {
+  private mutating func complain(_ command: String, _ wanted: String, _ found: String) -> [Effect] {
     say(":\(command) wants \(wanted), found '\(displaySafe(found.prefix(30)))'", isError: true)
     return []
   }

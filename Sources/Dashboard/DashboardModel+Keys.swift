@@ -4,7 +4,7 @@ import Node
 import Terminal
 
 extension DashboardModel {
-  mutating func take(_ input: Input) -> [Command] {
+  mutating func take(_ input: Input) -> [Effect] {
     switch input {
     case .paste(let text): return paste(text)
     case .mouse(let mouse): return hasMouse ? take(mouse) : []
@@ -12,7 +12,7 @@ extension DashboardModel {
     }
   }
 
-  private mutating func paste(_ text: String) -> [Command] {
+  private mutating func paste(_ text: String) -> [Effect] {
     switch mode {
     case .chat: chat.editor.insert(text, isMultiline: true)
     case .filter:
@@ -28,7 +28,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func take(_ key: Key) -> [Command] {
+  private mutating func take(_ key: Key) -> [Effect] {
     if key == Key(.character("l"), .control) { return [.repaint] }
     switch mode {
     case .normal: return takeNormal(key)
@@ -46,7 +46,7 @@ extension DashboardModel {
   private func isStop(_ key: Key) -> Bool { key == Key(.character("c"), .control) }
   private func isCancel(_ key: Key) -> Bool { key == Key(.escape) || isStop(key) }
 
-  private mutating func takeNormal(_ key: Key) -> [Command] {
+  private mutating func takeNormal(_ key: Key) -> [Effect] {
     if isStop(key) {
       if focus == .chat, chat.phase != .idle { return [send(.stopChat)] }
       say("the node serves on: q leaves the dashboard, :shutdown stops the node")
@@ -56,14 +56,14 @@ extension DashboardModel {
     if isFirstRun, pull == nil, detail == nil, key == Key("y") {
       return act(.pull(model: options.defaultModel), saying: "fetching \(options.defaultModel)")
     }
-    guard let action = options.keyMap.actions[key] else {
+    guard let target = options.keyMap.targets[key] else {
       say("\(key.name) is not bound; ? lists the keys")
       return []
     }
-    return perform(action)
+    return perform(target)
   }
 
-  private mutating func takeChat(_ key: Key) -> [Command] {
+  private mutating func takeChat(_ key: Key) -> [Effect] {
     if isStop(key) {
       if chat.phase == .idle {
         say("there is no answer to stop; Esc leaves the field")
@@ -91,7 +91,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func sendChat() -> [Command] {
+  private mutating func sendChat() -> [Effect] {
     if chat.phase != .idle {
       say("one answer at a time: C-c stops this one", isError: true)
       return []
@@ -122,7 +122,7 @@ extension DashboardModel {
     ]
   }
 
-  private mutating func takeFilter(_ key: Key) -> [Command] {
+  private mutating func takeFilter(_ key: Key) -> [Effect] {
     switch key.code {
     case .escape:
       mode = .normal
@@ -141,7 +141,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func takeCommand(_ key: Key) -> [Command] {
+  private mutating func takeCommand(_ key: Key) -> [Effect] {
     if isCancel(key) || (key == Key(.backspace) && field.isEmpty) {
       mode = .normal
       return []
@@ -160,7 +160,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func takePalette(_ key: Key, _ index: Int) -> [Command] {
+  private mutating func takePalette(_ key: Key, _ index: Int) -> [Effect] {
     if isCancel(key) {
       mode = .normal
       return []
@@ -175,7 +175,7 @@ extension DashboardModel {
       mode = .normal
       guard entries.indices.contains(index) else { return [] }
       switch entries[index].target {
-      case .action(let action): return perform(action)
+      case .key(let target): return perform(target)
       case .command(let name):
         if name.usage.first?.isUppercase == true || name.usage.hasPrefix("[") {
           openCommandLine(name.rawValue + " ")
@@ -189,7 +189,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func takeConfirm(_ key: Key, _ confirmation: Confirmation) -> [Command] {
+  private mutating func takeConfirm(_ key: Key, _ confirmation: Confirmation) -> [Effect] {
     if key == Key("y") {
       mode = .normal
       return act(confirmation.command, saying: nil, tags: confirmation.tags)
@@ -203,7 +203,7 @@ extension DashboardModel {
 
   private mutating func takeReason(
     _ key: Key, _ jobs: [String], _ what: String, _ index: Int, _ tags: TagUse?
-  ) -> [Command] {
+  ) -> [Effect] {
     if isCancel(key) {
       mode = .normal
       say("nothing was done")
@@ -228,7 +228,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func takeShutdownHow(_ key: Key) -> [Command] {
+  private mutating func takeShutdownHow(_ key: Key) -> [Effect] {
     if key == Key("d") || key == Key("n") {
       field = LineEditor()
       mode = .shutdownName(drain: key == Key("d"))
@@ -239,7 +239,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func takeShutdownName(_ key: Key, drain: Bool) -> [Command] {
+  private mutating func takeShutdownName(_ key: Key, drain: Bool) -> [Effect] {
     if isCancel(key) {
       mode = .normal
       say("nothing was done")
@@ -256,7 +256,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func take(_ mouse: Mouse) -> [Command] {
+  private mutating func take(_ mouse: Mouse) -> [Effect] {
     guard mode == .normal, detail == nil else { return [] }
     streak = nil
     guard let (pane, rect) = layout.panes.first(where: { $0.rect.contains(mouse.x, mouse.y) }) else {

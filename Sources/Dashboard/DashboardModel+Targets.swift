@@ -14,9 +14,9 @@ extension Action {
   var isRelative: Bool {
     switch self {
     case .raise, .lower, .earlier, .later: true
-    case .down, .up, .top, .bottom, .pageDown, .pageUp, .left, .right, .nextPane, .previousPane, .jobs,
-      .approvals, .compute, .throughput, .receipts, .earnings, .chat, .log, .zoom, .unzoom, .open, .back,
-      .filter, .nextMatch, .previousMatch, .sortLeft, .sortRight, .sortInvert, .tag, .untagAll, .approve,
+    case .down, .up, .top, .bottom, .pageDown, .pageUp, .left, .right, .nextPane, .previousPane, .zoom,
+      .unzoom, .open, .back, .filter, .nextMatch, .previousMatch, .sortLeft, .sortRight, .sortInvert, .tag,
+      .untagAll, .approve,
       .reject, .approveAll, .rejectAll, .hold, .pause, .cancel, .verify, .reveal, .follow, .freeze, .copy,
       .copyRow, .talk, .command, .help, .mouse, .theme, .repaint, .leave:
       false
@@ -26,7 +26,7 @@ extension Action {
 
 extension DashboardModel {
   /// Sends an act, unless there is nobody to hear it. The tags that it is for are used up.
-  mutating func act(_ command: NodeCommand, saying text: String?, tags: TagUse? = nil) -> [Command] {
+  mutating func act(_ command: NodeCommand, saying text: String?, tags: TagUse? = nil) -> [Effect] {
     if options.isReadOnly {
       say("read-only: this dashboard only looks", isError: true)
       return []
@@ -160,7 +160,7 @@ extension DashboardModel {
   /// `1 tagged job has ended`, or `of 3 tagged jobs 1 has ended, 2 are hidden by the filter`.
   private func leftOut(of list: ListState, _ ids: Set<String>) -> String {
     if ids.isEmpty { return "" }
-    let noun = focus == .receipts ? "receipt" : "job"
+    let noun = focus.list?.noun ?? "row"
     var counts: [(what: String, count: Int)] = []
     func count(_ what: String) {
       if let place = counts.firstIndex(where: { $0.what == what }) {
@@ -170,12 +170,12 @@ extension DashboardModel {
       }
     }
     for id in ids.sorted() {
-      if let state = job(id)?.state, state.hasEnded, focus != .receipts {
+      if let state = job(id)?.state, state.hasEnded {
         count("ended")
       } else if list.section(of: id) == nil {
         count(isListed(id) ? "hidden" : "gone")
       } else {
-        count(focus == .receipts ? "other" : stateNow(id)?.rawValue ?? "other")
+        count(stateNow(id)?.rawValue ?? "other")
       }
     }
     func words(_ what: String, _ count: Int) -> String {
@@ -183,7 +183,7 @@ extension DashboardModel {
       switch what {
       case "ended": return "\(have) ended"
       case "hidden": return "\(are) hidden by the filter"
-      case "gone": return focus == .approvals ? "\(count == 1 ? "waits" : "wait") no longer" : "\(are) gone"
+      case "gone": return (count == 1 ? focus.list?.gone.one : focus.list?.gone.many) ?? "\(are) gone"
       case "other": return "cannot take it"
       default: return "\(are) \(what)"
       }
@@ -197,12 +197,8 @@ extension DashboardModel {
 
   /// Whether the node lists it for this pane, whatever the filter says.
   private func isListed(_ id: String) -> Bool {
-    switch focus {
-    case .jobs: job(id) != nil
-    case .approvals: approval(id) != nil
-    case .receipts: snapshot?.receipts.recent.contains { $0.id == id } ?? false
-    case .compute, .throughput, .earnings, .chat, .log: false
-    }
+    guard let snapshot, let rows = focus.list?.rows(self, snapshot, ListState()) else { return false }
+    return rows.contains { $0.id == id }
   }
 
   /// The first three of them, in words.
@@ -216,7 +212,7 @@ extension DashboardModel {
 
   /// Nobody can take the act: what was found, what was wanted, and, where it is so, that the tags
   /// are the cause.
-  mutating func refuse(_ targets: Targets, _ verb: String, _ wanted: String) -> [Command] {
+  mutating func refuse(_ targets: Targets, _ verb: String, _ wanted: String) -> [Effect] {
     let untag = options.keyMap.hint(.untagAll) ?? ":untag-all"
     if let tags = targets.tags {
       say("\(tags.leftOut): only \(wanted) jobs can be \(verb); \(untag) untags", isError: true)
@@ -228,7 +224,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func ask(_ question: String, _ command: NodeCommand, _ tags: TagUse? = nil) -> [Command] {
+  private mutating func ask(_ question: String, _ command: NodeCommand, _ tags: TagUse? = nil) -> [Effect] {
     let more = tags.map { $0.leftOut.isEmpty ? "" : " (\($0.leftOut))" } ?? ""
     mode = .confirm(Confirmation(question: question + more, command: command, tags: tags))
     return []
@@ -236,7 +232,7 @@ extension DashboardModel {
 
   // MARK: acts
 
-  mutating func approve() -> [Command] {
+  mutating func approve() -> [Effect] {
     let found = jobTargets { $0 == .pending }
     let jobs = found.ids
     if jobs.isEmpty { return refuse(found, "approved", "waiting") }
@@ -244,7 +240,7 @@ extension DashboardModel {
     return ask("approve \(jobs.count) tagged jobs: \(names(jobs))?", .approve(jobs: jobs), found.tags)
   }
 
-  mutating func reject() -> [Command] {
+  mutating func reject() -> [Effect] {
     let found = jobTargets { $0 == .pending }
     let jobs = found.ids
     if jobs.isEmpty { return refuse(found, "rejected", "waiting") }
@@ -254,9 +250,9 @@ extension DashboardModel {
     return []
   }
 
-  mutating func decideAll(isApproval: Bool) -> [Command] {
+  mutating func decideAll(isApproval: Bool) -> [Effect] {
     guard detail == nil, focus == .approvals, let list = lists[focus] else {
-      let way = options.keyMap.hint(.approvals).map { ": \($0) goes there" } ?? ""
+      let way = options.keyMap.hint(.pane(.approvals)).map { ": \($0) goes there" } ?? ""
       say("what waits for you stands in approvals\(way)", isError: true)
       return []
     }
@@ -274,7 +270,7 @@ extension DashboardModel {
     return []
   }
 
-  mutating func hold() -> [Command] {
+  mutating func hold() -> [Effect] {
     let running = jobTargets { $0 == .queued || $0 == .running }
     if !running.ids.isEmpty { return act(.hold(jobs: running.ids), saying: nil, tags: running.tags) }
     let held = jobTargets { $0 == .held }
@@ -283,10 +279,10 @@ extension DashboardModel {
   }
 
   /// The step is the node's to apply; the priority beside it is what an earlier release sets.
-  mutating func shiftPriority(by step: Int) -> [Command] {
+  mutating func shiftPriority(by step: Int) -> [Effect] {
     let found = relativeTargets { !$0.hasEnded }
     if found.ids.isEmpty { return refuse(found, "reordered", "open") }
-    var commands: [Command] = []
+    var commands: [Effect] = []
     var groups: [Int: [String]] = [:]
     for id in found.ids { if let priority = priorityNow(id) { groups[priority, default: []].append(id) } }
     // Jobs of one priority go in one command.
@@ -301,7 +297,7 @@ extension DashboardModel {
     return commands
   }
 
-  mutating func place(by step: Int) -> [Command] {
+  mutating func place(by step: Int) -> [Effect] {
     let found = relativeTargets { $0 == .queued }
     if found.ids.isEmpty { return refuse(found, "moved", "queued") }
     // Downwards the last goes first, so that they keep their order among themselves.
@@ -318,33 +314,27 @@ extension DashboardModel {
       ids: streak.targets.ids.filter { stateNow($0).map(isMeant) ?? false }, tags: streak.targets.tags)
   }
 
-  private mutating func keepStreak(_ targets: Targets, _ commands: [Command]) {
+  private mutating func keepStreak(_ targets: Targets, _ commands: [Effect]) {
     guard targets.tags != nil, !commands.isEmpty else { return }
     streak = ActStreak(targets: targets, until: now.steady &+ 3_000_000)
   }
 
-  mutating func cancel() -> [Command] {
+  mutating func cancel() -> [Effect] {
     let found = jobTargets { !$0.hasEnded }
     if found.ids.isEmpty { return refuse(found, "cancelled", "open") }
     return ask(
       "cancel \(plural(found.ids.count, "job")): \(names(found.ids))?", .cancel(jobs: found.ids), found.tags)
   }
 
-  mutating func verify() -> [Command] {
-    let found: Targets
-    switch (detail, focus) {
-    case (.receipt(let id, _), _): found = Targets(ids: [id])
-    case (nil, .receipts): found = targets { _ in true }
-    case (.job, _), (nil, .jobs): found = targets { self.job($0)?.receipt != nil }
-    case (nil, .approvals), (nil, .compute), (nil, .throughput), (nil, .earnings), (nil, .chat), (nil, .log):
-      found = Targets(ids: [])
-    }
+  mutating func verify() -> [Effect] {
+    let receipt = (detail?.pane ?? focus).list?.receipt ?? { _, _ in nil }
+    let found = targets { receipt(self, $0) != nil }
     if found.ids.isEmpty {
       if found.tags != nil { return refuse(found, "verified", "done") }
       say("there is no receipt here: choose one in receipts, or a job that is done", isError: true)
       return []
     }
-    let receipts = found.ids.map { id in job(id)?.receipt ?? id }
+    let receipts = found.ids.compactMap { receipt(self, $0) }
     return receipts.flatMap {
       act(.verify(receipt: $0), saying: "re-executing \(plural(receipts.count, "receipt"))", tags: found.tags)
     }

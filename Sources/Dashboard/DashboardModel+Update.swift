@@ -5,10 +5,10 @@ import Terminal
 
 extension DashboardModel {
   /// Applies a message; pure but for `self`.
-  public mutating func update(_ message: Message, at moment: Moment) -> [Command] {
+  public mutating func update(_ message: Message, at moment: Moment) -> [Effect] {
     now = moment
     if let status, status.until <= moment.steady { self.status = nil }
-    var commands: [Command] = []
+    var commands: [Effect] = []
     switch message {
     case .input(let input): commands = take(input)
     case .node(let message): commands = take(message)
@@ -38,7 +38,7 @@ extension DashboardModel {
     return "hotpot \(node.name): \(stateWord(node))\(waiting)"
   }
 
-  private mutating func take(_ message: NodeMessage) -> [Command] {
+  private mutating func take(_ message: NodeMessage) -> [Effect] {
     switch message {
     case .welcome(let welcome):
       // The node refuses a viewer's acts in any case; here they are not even offered.
@@ -93,7 +93,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func take(_ state: LinkState) -> [Command] {
+  private mutating func take(_ state: LinkState) -> [Effect] {
     let wasConnected = link == .connected
     link = state
     if state != .connected {
@@ -115,8 +115,8 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func take(_ new: NodeSnapshot) -> [Command] {
-    var commands: [Command] = []
+  private mutating func take(_ new: NodeSnapshot) -> [Effect] {
+    var commands: [Effect] = []
     let known = newest ?? snapshot
     if bell, let known {
       let before = Set(known.approvals.map(\.id))
@@ -133,8 +133,8 @@ extension DashboardModel {
     return commands + show(new)
   }
 
-  mutating func show(_ new: NodeSnapshot) -> [Command] {
-    var commands: [Command] = []
+  mutating func show(_ new: NodeSnapshot) -> [Effect] {
+    var commands: [Effect] = []
     if case .job(let id, let old?, _, _) = detail, let row = new.jobs.first(where: { $0.id == id }),
       row.state != old.row.state
     {
@@ -199,7 +199,7 @@ extension DashboardModel {
   }
 
   /// Tags of commands grow; their replies carry them.
-  mutating func send(_ command: NodeCommand) -> Command {
+  mutating func send(_ command: NodeCommand) -> Effect {
     defer { nextTag &+= 1 }
     return .send(command, tag: nextTag)
   }

@@ -1,5 +1,5 @@
 // DashboardModel.swift: everything the dashboard knows, as a value: what the node showed, and what the operator does.
-// No clock, no file, no terminal: `update` changes it by messages and answers with commands, `view` draws it.
+// No clock, no file, no terminal: `update` changes it by messages and answers with effects, `view` draws it.
 // Leaves out how (DashboardModel+Update.swift, +Keys, +Acts, +CommandLine). Start at DashboardModel and Message.
 import Node
 import Terminal
@@ -29,7 +29,7 @@ public enum Message: Sendable {
 }
 
 /// What a dashboard wants done.
-public enum Command: Equatable, Sendable {
+public enum Effect: Equatable, Sendable {
   case send(NodeCommand, tag: UInt64)
   case bell
   case title(String)
@@ -153,6 +153,14 @@ struct StatusLine: Equatable, Sendable {
 enum Detail: Equatable, Sendable {
   case job(id: String, detail: JobDetail?, answer: String, isRevealed: Bool)
   case receipt(id: String, detail: ReceiptDetail?)
+
+  /// The pane whose rows it is a detail of.
+  var pane: Pane {
+    switch self {
+    case .job: .jobs
+    case .receipt: .receipts
+    }
+  }
 }
 
 struct ChatState: Equatable, Sendable {
@@ -209,9 +217,8 @@ public struct DashboardModel: Sendable {
   var focus = Pane.jobs
   var isZoomed = false
   var isFollowing = false
-  var lists: [Pane: ListState] = [
-    .jobs: ListState(), .approvals: ListState(), .receipts: ListState(), .earnings: ListState(),
-  ]
+  var lists = Dictionary(
+    uniqueKeysWithValues: Pane.all.filter { $0.list != nil }.map { ($0, ListState()) })
   /// Lines scrolled back from the end.
   var logScroll = 0
   var logFilter = Filter()
@@ -259,7 +266,7 @@ public struct DashboardModel: Sendable {
     }
   }
 
-  public var focusedPane: Pane { focus }
+  package var focusedPane: Pane { focus }
 
   /// Shows in the debug overlay; the application measures them.
   public struct DebugFigures: Equatable, Sendable {

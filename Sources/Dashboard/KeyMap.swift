@@ -4,15 +4,15 @@
 import Terminal
 
 public struct KeyMap: Sendable {
-  public private(set) var actions: [Key: Action] = [:]
-  private var keys: [Action: [Key]] = [:]
+  package private(set) var targets: [Key: KeyTarget] = [:]
+  private var keys: [KeyTarget: [Key]] = [:]
 
   /// Keys that terminals, multiplexers and flow control need; binding one is refused.
   public static let reserved: [String] =
     ["C-s", "C-q", "C-a", "C-b", "C-i", "C-m", "C-h", "C-[", "F11"] + (0...9).map { "M-\($0)" }
 
   public init() {
-    for entry in Action.table { bind(entry.keys.compactMap { Key(name: $0) }, to: entry.action) }
+    for entry in Action.table { bind(entry.keys.compactMap { Key(name: $0) }, to: entry.target) }
   }
 
   /// What is wrong in a keymap file, with its line and what to do.
@@ -36,7 +36,7 @@ public struct KeyMap: Sendable {
           line: index + 1, found: "'\(displaySafe(text.prefix(40)))'", wanted: "ACTION = KEY ...")
       }
       let name = text[..<equals].filter { $0 != " " && $0 != "\t" }
-      guard let action = Action(rawValue: String(name)) else {
+      guard let target = KeyTarget(name: String(name)) else {
         throw FileError(
           line: index + 1, found: "action '\(displaySafe(name.prefix(40)))'", wanted: "a name that ? lists")
       }
@@ -61,21 +61,23 @@ public struct KeyMap: Sendable {
         bound[key] = index + 1
         chosen.append(key)
       }
-      bind(chosen, to: action)
+      bind(chosen, to: target)
     }
   }
 
-  private mutating func bind(_ chosen: [Key], to action: Action) {
-    for old in keys[action] ?? [] where actions[old] == action { actions[old] = nil }
+  private mutating func bind(_ chosen: [Key], to target: KeyTarget) {
+    for old in keys[target] ?? [] where targets[old] == target { targets[old] = nil }
     for key in chosen {
-      if let other = actions[key] { keys[other]?.removeAll { $0 == key } }
-      actions[key] = action
+      if let other = targets[key] { keys[other]?.removeAll { $0 == key } }
+      targets[key] = target
     }
-    keys[action] = chosen
+    keys[target] = chosen
   }
 
-  public func keys(of action: Action) -> [Key] { keys[action] ?? [] }
+  package func keys(of target: KeyTarget) -> [Key] { keys[target] ?? [] }
 
   /// The key that screens show for an action; nil when it has none.
-  func hint(_ action: Action) -> String? { keys[action]?.first?.name }
+  func hint(_ action: Action) -> String? { hint(.action(action)) }
+
+  func hint(_ target: KeyTarget) -> String? { keys[target]?.first?.name }
 }

@@ -82,30 +82,14 @@ extension DashboardModel {
         (.receipts, max(7, tall / 6)), (.chat, max(8, tall / 5)),
       ])
     // In the order of their numbers, as Tab walks.
-    return result.sorted { $0.pane.rawValue < $1.pane.rawValue }
+    return result.sorted { $0.pane.number < $1.pane.number }
   }
 
   /// The rows of a list inside its pane's frame: below its head and its figures.
   func listArea(_ pane: Pane, _ inner: Rect) -> Rect {
-    let head: Int
-    switch pane {
-    case .jobs: head = inner.height >= 3 ? 1 : 0
-    case .approvals: head = inner.height >= 4 ? 1 : 0
-    case .receipts: head = receiptsHead(inner)
-    case .earnings: head = earningsHead(inner)
-    case .compute, .throughput, .chat, .log: head = 0
-    }
+    let head = pane.list?.head(inner) ?? 0
     return Rect(x: inner.x, y: inner.y + head, width: inner.width, height: max(0, inner.height - head))
   }
-
-  /// Rows of figures before the list of receipts, and its head; all rows where no list fits.
-  private func receiptsHead(_ inner: Rect) -> Int {
-    // Wide, the counts stand in one row.
-    let counts = inner.width >= 64 ? 1 : 2
-    return inner.height >= counts + 4 ? counts + 2 : inner.height >= 4 ? counts + 1 : inner.height
-  }
-
-  private func earningsHead(_ inner: Rect) -> Int { inner.height >= 7 ? 5 : inner.height }
 
   /// Rows a list has, 1 at least.
   func listHeight(_ pane: Pane) -> Int {

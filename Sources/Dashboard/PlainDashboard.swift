@@ -59,7 +59,7 @@ public struct PlainModel: Sendable {
     for job in new.jobs {
       now[job.id] = job.state
       if isFirst || states[job.id] == job.state { continue }
-      result += say(jobLine(job))
+      result += say(jobSentence(job))
     }
     states = now
     for line in new.log where line.sequence > lastLog {
@@ -81,14 +81,6 @@ public struct PlainModel: Sendable {
     return words
   }
 
-  private func jobLine(_ job: JobRow) -> String {
-    var words =
-      "job \(job.id.prefix(8)) of \(job.client): \(job.state == .pending ? "waits for you" : job.state.rawValue)"
-    if let detail = job.stateDetail { words += ", \(detail)" }
-    if job.state == .done { words += ", \(plural(job.outputTokens, "token"))" }
-    return words
-  }
-
   /// A line that the operator typed.
   public mutating func type(_ line: String) -> [Output] {
     let words = line.split(whereSeparator: \.isWhitespace).map(String.init)
@@ -100,23 +92,13 @@ public struct PlainModel: Sendable {
     guard let verb = words.first else { return [] }
     switch verb {
     case "help", "?":
+      let panes = Pane.all.filter { $0.plain != nil }.map(\.name).joined(separator: ", ")
       return [
-        "status, jobs, approvals, receipts, earnings, log: say what is there",
+        "status, \(panes): say what is there",
         "approve N, reject N REASON, hold N, release N, cancel N, priority N P: N is a number of the list said last",
         "pause, resume, drain, undrain, quit: quit leaves, the node serves on",
       ].flatMap { say($0) }
     case "status": return status()
-    case "jobs":
-      // What waits for the operator is said by approvals, and only there.
-      let listed = list(snapshot?.jobs.filter { !$0.state.hasEnded && $0.state != .pending } ?? [])
-      let waiting = snapshot?.approvals.count ?? 0
-      if waiting == 0 { return listed }
-      return listed
-        + say("\(plural(waiting, "job")) waiting for you: approvals says \(waiting == 1 ? "it" : "them")")
-    case "approvals": return approvals()
-    case "receipts": return receipts()
-    case "earnings": return earnings()
-    case "log": return (snapshot?.log ?? []).suffix(20).flatMap { say("\($0.level.rawValue): \($0.text)") }
     case "quit", "q": return [.leave]
     case "pause": return send(.pause)
     case "resume": return send(.resume)
@@ -124,7 +106,12 @@ public struct PlainModel: Sendable {
     case "drain": return ask("drain: finish what runs, admit nothing more", .drain)
     case "approve", "reject", "hold", "release", "cancel", "priority":
       return act(verb, Array(words.dropFirst()))
-    default: return say("'\(verb.prefix(30))' is not known; help lists what is")
+    default:
+      guard let said = Pane.all.first(where: { $0.name == verb })?.plain?(snapshot) else {
+        return say("'\(verb.prefix(30))' is not known; help lists what is")
+      }
+      if let ids = said.choices { choices = ids }
+      return said.lines.flatMap { say($0) }
     }
   }
 
@@ -178,49 +165,6 @@ public struct PlainModel: Sendable {
       + say("\(node.running) running, \(node.queued) queued, \(node.waitingApproval) waiting")
       + say("decode \(words(snapshot.throughput.decode) { "\(rate($0)) tokens a second" })")
       + say("processor \(words(snapshot.compute.cpu) { "\(percent($0)) percent" })")
-  }
-
-  private mutating func list(_ jobs: [JobRow]) -> [Output] {
-    choices = jobs.map(\.id)
-    if jobs.isEmpty { return say("no jobs") }
-    return jobs.enumerated().flatMap {
-      say("\($0 + 1): \(jobLine($1)), \($1.outputTokens) of \(plural($1.outputLimit, "token"))")
-    }
-  }
-
-  private mutating func approvals() -> [Output] {
-    let rows = snapshot?.approvals ?? []
-    choices = rows.map(\.id)
-    if rows.isEmpty { return say("nothing waits for you") }
-    let time = snapshot?.time ?? 0
-    return rows.enumerated().flatMap { index, row in
-      let offer = row.offered.map { "offers \(price($0)) a million" } ?? "offers nothing"
-      return say(
-        "\(index + 1): \(row.client)\(row.isKnown ? "" : ", unknown"), at most \(plural(row.outputLimit, "token")), \(offer), "
-          + "\(row.policy), \(countdown(elapsed(time, row.deadline))) left")
-    }
-  }
-
-  private func receipts() -> [Output] {
-    guard let receipts = snapshot?.receipts else { return say("no figures yet") }
-    switch receipts.logged {
-    case .value(let count), .stale(let count, _):
-      return say(
-        "\(count) logged, \(receipts.signed) signed, \(receipts.witnessed) witnessed, \(receipts.audited) audited, \(receipts.failed) failed\(receipts.auditsNotRun > 0 ? ", \(receipts.auditsNotRun) not run" : "")"
-      )
-    case .warmingUp: return say("receipts: warming up")
-    case .unavailable(let reason): return say("receipts: unavailable, \(reason)")
-    }
-  }
-
-  private func earnings() -> [Output] {
-    guard let snapshot else { return say("no figures yet") }
-    switch snapshot.earnings.today {
-    case .value(let today), .stale(let today, _):
-      return say("today \(money(today)) \(snapshot.node.currency)")
-    case .warmingUp: return say("earnings: warming up")
-    case .unavailable(let reason): return say("earnings: unavailable, \(reason)")
-    }
   }
 }
 

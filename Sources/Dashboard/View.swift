@@ -32,20 +32,11 @@ public func view(_ model: DashboardModel, _ size: Size) -> Grid {
 extension Canvas {
   mutating func draw(_ pane: Pane, _ rect: Rect, _ model: DashboardModel) {
     guard let snapshot = model.snapshot else {
-      let inner = frame(rect, number: pane.rawValue, title: pane.title, isFocused: pane == model.focus)
+      let inner = frame(rect, pane, model)
       if pane == model.focus { drawLink(model, inner) }
       return
     }
-    switch pane {
-    case .jobs: drawJobs(model, snapshot, rect)
-    case .approvals: drawApprovals(model, snapshot, rect)
-    case .compute: drawCompute(model, snapshot, rect)
-    case .throughput: drawThroughput(model, snapshot, rect)
-    case .receipts: drawReceipts(model, snapshot, rect)
-    case .earnings: drawEarnings(model, snapshot, rect)
-    case .chat: drawChat(model, rect)
-    case .log: drawLog(model, rect)
-    }
+    pane.draw(&self, model, snapshot, rect)
   }
 
   private mutating func drawLink(_ model: DashboardModel, _ inner: Rect) {
@@ -261,23 +252,6 @@ extension Canvas {
       }
     }
     if model.isFirstRun { return [(.command, "command"), (.theme, "theme")] + end }
-    switch model.focus {
-    case .jobs:
-      return [
-        (.open, "detail"), (.hold, "hold"), (.raise, "priority"), (.cancel, "cancel"), (.filter, "filter"),
-        (.talk, "chat"),
-      ] + end
-    case .approvals:
-      return [
-        (.approve, "approve"), (.reject, "reject"), (.approveAll, "all"), (.open, "detail"), (.tag, "tag"),
-        (.filter, "filter"),
-      ] + end
-    case .receipts:
-      return [(.open, "detail"), (.verify, "verify"), (.filter, "filter"), (.zoom, "zoom")] + end
-    case .earnings, .compute, .throughput:
-      return [(.nextPane, "next pane"), (.zoom, "zoom"), (.theme, "theme")] + end
-    case .chat: return [(.talk, "type"), (.copyRow, "copy answer"), (.up, "scroll")] + end
-    case .log: return [(.up, "scroll"), (.filter, "filter"), (.zoom, "zoom")] + end
-    }
+    return model.focus.hints + end
   }
 }

@@ -32,7 +32,7 @@ import Testing
 
   @Test func theKeyTableIsTheProgramsTable() throws {
     let expected = Action.table.map {
-      Entry(head: $0.keys.joined(separator: " "), words: ".Pq \($0.action.rawValue) \($0.words)")
+      Entry(head: $0.keys.joined(separator: " "), words: ".Pq \($0.target.name) \($0.words)")
     }
     #expect(try items(after: ".Ss Keys") == expected)
   }
@@ -43,8 +43,10 @@ import Testing
   }
 
   @Test func everyActionIsInTheTableOnceAndEveryKeyIsBoundOnce() {
-    #expect(Set(Action.table.map(\.action)).count == Action.allCases.count)
-    #expect(Action.table.count == Action.allCases.count)
+    let targets = Action.allCases.map { KeyTarget.action($0) } + Pane.all.map { KeyTarget.pane($0) }
+    #expect(Set(Action.table.map(\.target)) == Set(targets))
+    #expect(Action.table.count == targets.count)
+    #expect(Set(targets.map(\.name)).count == targets.count)
     let keys = Action.table.flatMap(\.keys)
     #expect(Set(keys).count == keys.count)
     for key in keys { #expect(Key(name: key)?.name == key) }
@@ -53,12 +55,12 @@ import Testing
 
   @Test func aKeymapFileRemaps() throws {
     let map = try KeyMap(file: "# mine\ncancel = C-x F9\nleave =\n\nhelp = F1 ?   # as everywhere\n")
-    #expect(map.actions[Key(.character("x"), .control)] == .cancel)
-    #expect(map.actions[Key("D")] == nil)
-    #expect(map.actions[Key("q")] == nil)
-    #expect(map.actions[Key(.function(1))] == .help)
-    #expect(map.actions[Key("?")] == .help)
-    #expect(map.keys(of: .cancel).map(\.name) == ["C-x", "F9"])
+    #expect(map.targets[Key(.character("x"), .control)] == .action(.cancel))
+    #expect(map.targets[Key("D")] == nil)
+    #expect(map.targets[Key("q")] == nil)
+    #expect(map.targets[Key(.function(1))] == .action(.help))
+    #expect(map.targets[Key("?")] == .action(.help))
+    #expect(map.keys(of: .action(.cancel)).map(\.name) == ["C-x", "F9"])
   }
 
   @Test(arguments: [

@@ -274,7 +274,7 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
     let seed = UInt64.random(in: 0...UInt64.max)
     var generator = Generator(seed: seed)
     let keys =
-      Action.table.filter { $0.action != .leave && $0.action != .talk && $0.action != .chat }
+      Action.table.filter { ![.action(.leave), .action(.talk), .pane(.chat)].contains($0.target) }
       .flatMap(\.keys).compactMap { Key(name: $0) } + ["y", "n", "e", "Esc"].compactMap { Key(name: $0) }
     let pool = (0..<60).map { String($0, radix: 16) + "0000000000000000".prefix(13) }
     var stage = Stage(size: Size(80, 24))

@@ -97,7 +97,7 @@ private let scenarioFiles: [String] = {
     case "selected":
       let selected = stage.model.selected.map { String($0.prefix(4)) } ?? "none"
       #expect(selected == rest, "\(place)")
-    case "focus": #expect(stage.model.focusedPane.title == rest, "\(place)")
+    case "focus": #expect(stage.model.focusedPane.name == rest, "\(place)")
     default: Issue.record("\(place): no such step")
     }
   }

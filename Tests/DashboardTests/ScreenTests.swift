@@ -66,11 +66,11 @@ private let screenCases: [ScreenCase] = {
   ] {
     cases.append(plain("overview-\(width)x\(height)") { busy(Size(width, height)) })
   }
-  for pane in Pane.allCases where pane != .chat {
+  for pane in Pane.all where pane != .chat {
     for (width, height) in [(40, 10), (80, 24), (120, 40)] {
       cases.append(
-        plain("zoom-\(pane.title)-\(width)x\(height)") {
-          busy(Size(width, height), [String(pane.rawValue), "+"])
+        plain("zoom-\(pane.name)-\(width)x\(height)") {
+          busy(Size(width, height), [String(pane.number), "+"])
         })
     }
   }

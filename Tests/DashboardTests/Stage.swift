@@ -11,7 +11,7 @@ struct Stage {
   var model: DashboardModel
   var moment: Dashboard.Moment
   /// What the dashboard wanted done since the last look.
-  var commands: [Command] = []
+  var commands: [Effect] = []
   /// Whether the node's answers come at once.
   var answers = true
 

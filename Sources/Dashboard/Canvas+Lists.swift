@@ -1,0 +1,41 @@
+// Canvas+Lists.swift: what lists of panes have in common: the sign of a job's state, headings, notes.
+// Leaves out their rows (Panes/). Start at heading.
+import Node
+import Terminal
+
+extension Canvas {
+  /// A column's heading; the one that the list is sorted by has an arrow.
+  /// - column: its name in the pane's list; nil where the list cannot be sorted by it
+  func heading(_ title: String, _ column: String?, _ list: ListState, _ pane: Pane) -> (String, Style) {
+    let columns = pane.list?.columns ?? []
+    guard let column, columns.firstIndex(of: column) == list.sortColumn else { return (title, faint) }
+    return (title + String(list.isInverted ? glyphs.up : glyphs.down), key)
+  }
+
+  func filterNote(_ filter: Filter, isEditing: Bool) -> [(String, Style)] {
+    filter.isEmpty && !isEditing ? [] : [("/\(fitted(filter.text, columns: 16))  ", key)]
+  }
+
+  /// `12-20 of 53`, when not all rows are on the screen.
+  func position(_ list: ListState, _ model: DashboardModel, _ pane: Pane) -> String {
+    guard let shown = list.position(height: model.listHeight(pane)) else { return "" }
+    return "\(shown.first)-\(shown.last) of \(grouped(list.order.count))"
+  }
+
+  func jobSign(_ state: JobState) -> (Unicode.Scalar, Style) {
+    switch state {
+    case .pending: (glyphs.pending, pending.with(.bold))
+    case .queued: (glyphs.queued, label)
+    case .running: (glyphs.running, ok)
+    case .held: (glyphs.held, style(theme.warn))
+    case .done: (glyphs.done, faint)
+    case .rejected, .cancelled, .expired: (glyphs.stopped, faint)
+    case .failed, .interrupted: (glyphs.failed, error)
+    }
+  }
+
+  func numberColumn(_ value: Int, _ width: Int) -> String {
+    let text = grouped(value)
+    return text.utf8.count <= width ? text : compact(value)
+  }
+}

@@ -1,0 +1,142 @@
+// Pane.swift: one pane of the dashboard as a row of a table: its name, its rows, its keys, what it
+// draws and what a plain dashboard says of it.
+// Leaves out the panes themselves (Panes/, one file each, in the order of Panes/Panes.swift) and
+// where they stand (Layout.swift). Start at Pane.
+import Node
+import Terminal
+
+/// Panes are compared by identity: each is a row of `Pane.all`.
+package final class Pane: Sendable {
+  /// Its title, what a keymap calls the key that goes to it, and its word on a plain dashboard.
+  package let name: String
+  /// What that key does, for the palette and the manual.
+  let words: String
+  /// Whether going to it opens it as Enter does; otherwise its key pressed again zooms it.
+  let opensAtOnce: Bool
+  /// The keys worth a place in the line at the bottom.
+  let hints: [(action: Action, words: String)]
+  let list: PaneList?
+  /// Of a pane without rows.
+  let scroll: PaneScroll?
+  /// Of a pane without rows; a list has its own.
+  let filter: (WritableKeyPath<DashboardModel, Filter> & Sendable)?
+  /// What Enter does; nil zooms.
+  let open: (@Sendable (inout DashboardModel) -> [Effect])?
+  /// What `copy` does; nil copies the rows.
+  let copy: (@Sendable (inout DashboardModel) -> [Effect])?
+  let draw: @Sendable (inout Canvas, DashboardModel, NodeSnapshot, Rect) -> Void
+  /// Nil where a plain dashboard has no word for it.
+  let plain: (@Sendable (NodeSnapshot?) -> PlainWords)?
+
+  init(
+    _ name: String, words: String? = nil, opensAtOnce: Bool = false, hints: [(Action, String)],
+    list: PaneList? = nil, scroll: PaneScroll? = nil,
+    filter: (WritableKeyPath<DashboardModel, Filter> & Sendable)? = nil,
+    open: (@Sendable (inout DashboardModel) -> [Effect])? = nil,
+    copy: (@Sendable (inout DashboardModel) -> [Effect])? = nil,
+    plain: (@Sendable (NodeSnapshot?) -> PlainWords)? = nil,
+    draw: @escaping @Sendable (inout Canvas, DashboardModel, NodeSnapshot, Rect) -> Void
+  ) {
+    self.name = name
+    self.words = words ?? "\(name); again: zoom"
+    self.opensAtOnce = opensAtOnce
+    self.hints = hints.map { (action: $0, words: $1) }
+    (self.list, self.scroll, self.filter) = (list, scroll, filter)
+    (self.open, self.copy, self.plain, self.draw) = (open, copy, plain, draw)
+  }
+
+  /// From 1 on, in the order of the table; the digit is its key.
+  package var number: Int { index + 1 }
+
+  private var index: Int { Pane.all.firstIndex(of: self) ?? 0 }
+
+  /// The pane so many places further on, around the end.
+  func neighbour(_ step: Int) -> Pane {
+    let count = Pane.all.count
+    return Pane.all[((index + step) % count + count) % count]
+  }
+}
+
+extension Pane: Hashable {
+  package static func == (left: Pane, right: Pane) -> Bool { left === right }
+  package func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+}
+
+/// How far a pane is scrolled back from its end, in lines.
+struct PaneScroll: Sendable {
+  let position: WritableKeyPath<DashboardModel, Int> & Sendable
+  let most: @Sendable (DashboardModel) -> Int
+}
+
+/// What a plain dashboard says when it is asked for a pane.
+struct PlainWords: Sendable {
+  var lines: [String]
+  /// The ids of the jobs that were said, by their numbers from 1 on; nil leaves the numbers as they
+  /// were.
+  var choices: [String]?
+}
+
+/// A column that a list can be sorted by.
+struct PaneColumn<Row>: Sendable {
+  let name: String
+  let value: @Sendable (Row, NodeSnapshot) -> SortValue
+
+  init(_ name: String, _ value: @escaping @Sendable (Row, NodeSnapshot) -> SortValue) {
+    (self.name, self.value) = (name, value)
+  }
+
+  /// The node's own order.
+  static func order(_ name: String) -> PaneColumn { PaneColumn(name) { _, _ in .missing } }
+}
+
+/// The list of a pane: which rows it has, what they sort by, and what an act finds in them.
+struct PaneList: Sendable {
+  /// What the list sorts by; the first column is the node's own order.
+  let columns: [String]
+  /// What one row is, for messages.
+  let noun: String
+  /// How a message says that tagged rows are not there any more, of one and of several.
+  let gone: (one: String, many: String)
+  /// Whether rows keep their places for a while: an order that changes with every job that ends is
+  /// restless, and every row that moves costs bytes.
+  let isCalm: Bool
+  /// Rows of the pane's inside that stand above the list.
+  let head: @Sendable (_ inner: Rect) -> Int
+  let rows: @Sendable (DashboardModel, NodeSnapshot, ListState) -> [ListRow]
+  /// Rows that wait for the operator and are shown nowhere else; a line tells their number.
+  let waitingElsewhere: @Sendable (DashboardModel, Layout) -> Int
+  /// A row as text for a message or a spreadsheet; nil where it is gone.
+  let text: @Sendable (DashboardModel, String) -> String?
+  /// What `copy` takes for the row's id.
+  let idText: @Sendable (String) -> String
+  /// The id of the receipt that a row is, or has.
+  let receipt: @Sendable (DashboardModel, String) -> String?
+
+  /// - id, words, section: of a row; a filter looks into `words`
+  init<Row>(
+    of noun: String, columns: [PaneColumn<Row>], gone: (one: String, many: String) = ("is gone", "are gone"),
+    isCalm: Bool = false,
+    rows: @escaping @Sendable (DashboardModel, NodeSnapshot) -> [Row],
+    id: @escaping @Sendable (Row) -> String,
+    words: @escaping @Sendable (Row) -> String,
+    section: @escaping @Sendable (Row) -> ListSection = { _ in .open },
+    text: @escaping @Sendable (DashboardModel, String) -> String?,
+    idText: @escaping @Sendable (String) -> String = { $0 },
+    receipt: @escaping @Sendable (DashboardModel, String) -> String? = { _, _ in nil },
+    waitingElsewhere: @escaping @Sendable (DashboardModel, Layout) -> Int = { _, _ in 0 },
+    head: @escaping @Sendable (_ inner: Rect) -> Int
+  ) {
+    self.columns = columns.map(\.name)
+    (self.noun, self.gone, self.isCalm) = (noun, gone, isCalm)
+    (self.text, self.idText, self.receipt) = (text, idText, receipt)
+    (self.waitingElsewhere, self.head) = (waitingElsewhere, head)
+    self.rows = { model, snapshot, list in
+      let column = columns.indices.contains(list.sortColumn) ? columns[list.sortColumn] : nil
+      return rows(model, snapshot).map { row in
+        ListRow(
+          id: id(row), haystack: list.filter.isEmpty ? "" : words(row).lowercased(),
+          sortValue: column?.value(row, snapshot) ?? .missing, section: section(row))
+      }
+    }
+  }
+}
