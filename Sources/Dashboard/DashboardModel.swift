@@ -5,7 +5,7 @@ import Node
 import Terminal
 
 /// The time of a message: by the wall, and by a clock that never jumps. Both in microseconds.
-public struct Moment: Hashable, Sendable {
+public struct Instant: Hashable, Sendable {
   public let wall: Microseconds
   public let steady: Microseconds
 
@@ -203,8 +203,8 @@ public struct DashboardModel: Sendable {
   var newest: NodeSnapshot?
   var isFrozen = false
   /// When the last snapshot came.
-  var snapshotAt: Moment?
-  var now = Moment(wall: 0, steady: 0)
+  var snapshotAt: Instant?
+  var now = Instant(wall: 0, steady: 0)
   var history = GraphHistory()
   var calmAt: Microseconds = 0
   var jobIndex: [String: Int] = [:]
@@ -301,7 +301,7 @@ public struct DashboardModel: Sendable {
 
 extension DashboardModel {
   /// Whether time alone changes what is shown: a message that fades, a node that is silent.
-  func needsTick(_ moment: Moment) -> Bool {
+  func needsTick(_ moment: Instant) -> Bool {
     if let status, status.until <= moment.steady { return true }
     if link != .connected { return true }
     guard let last = snapshotAt else { return false }

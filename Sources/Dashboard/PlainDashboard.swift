@@ -171,29 +171,29 @@ public struct PlainModel: Sendable {
 /// Runs a plain dashboard on standard input and output, which need be no terminal.
 public final class PlainDashboard {
   private let connection: any NodeConnection
-  private let mailbox: Mailbox
+  private let inbox: NodeInbox
   private var model: PlainModel
   private let isUnicode =
     Capabilities(environment: ProcessInfo.processInfo.environment).glyphs != .ascii
 
   public init(connection: any NodeConnection, isReadOnly: Bool) throws(ScreenError) {
     self.connection = connection
-    mailbox = try Mailbox()
+    inbox = try NodeInbox()
     model = PlainModel(isReadOnly: isReadOnly)
   }
 
   /// Until `quit`, the end of the input, a closed output, or the end of the node.
   public func run(input: Int32 = 0, output: Int32 = 1) -> DashboardExit {
-    let mailbox = self.mailbox
+    let inbox = self.inbox
     let signals = SignalPipe([SIGHUP, SIGTERM, SIGINT, SIGPIPE])
     defer { signals?.close() }
-    connection.start { mailbox.put($0) }
+    connection.start { inbox.put($0) }
     defer { connection.close() }
     var typed: [UInt8] = []
     while true {
       var waits = [
         pollfd(fd: input, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: inbox.descriptor, events: Int16(POLLIN), revents: 0),
         pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
       ]
       _ = poll(&waits, nfds_t(waits.count), -1)
@@ -201,7 +201,7 @@ public final class PlainDashboard {
       if let stop = came.compactMap(DashboardExit.init(stop:)).first { return stop }
       if came.contains(SIGHUP) { return .hangup }
       if waits[1].revents != 0 {
-        for message in mailbox.takeAll() {
+        for message in inbox.takeAll() {
           if let end = perform(model.update(message), output) { return end }
           if case .link(.ended(let reason)) = message { return .nodeEnded(reason) }
         }

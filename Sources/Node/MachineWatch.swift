@@ -24,7 +24,7 @@ final class MachineWatch: Sendable {
 
   func start() {
     let thread = Thread { [self] in
-      var sampler = Sampler(stateDirectory: stateDirectory)
+      var sampler = MachineSampler(stateDirectory: stateDirectory)
       let graphics = GPUWatch()
       var before: (time: Microseconds, received: UInt64, sent: UInt64)?
       while !isStopped.load(ordering: .relaxed) {

@@ -50,8 +50,8 @@ import Testing
       isReadOnly: isReadOnly, bell: true)
   }
 
-  static func at(_ seconds: Int64) -> Dashboard.Moment {
-    Dashboard.Moment(wall: seconds * 1_000_000, steady: seconds * 1_000_000)
+  static func at(_ seconds: Int64) -> Instant {
+    Instant(wall: seconds * 1_000_000, steady: seconds * 1_000_000)
   }
 
   static func key(_ name: String) -> FleetMessage { .input(.key(Key(name: name) ?? Key(.escape))) }
@@ -137,9 +137,9 @@ import Testing
     _ = model.update(
       .node(1, .snapshot(Self.snapshot("cellar", sequence: 2, waiting: [("bbbb000000000002", 120_000_000)]))),
       at: Self.at(3))
-    #expect(model.update(Self.key("a"), at: Dashboard.Moment(wall: 0, steady: 3_200_000)).isEmpty)
+    #expect(model.update(Self.key("a"), at: Instant(wall: 0, steady: 3_200_000)).isEmpty)
     #expect(
-      model.update(Self.key("a"), at: Dashboard.Moment(wall: 0, steady: 3_400_000))
+      model.update(Self.key("a"), at: Instant(wall: 0, steady: 3_400_000))
         == [.send(0, .approve(jobs: ["aaaa000000000001"]), tag: 1)])
   }
 

@@ -9,7 +9,7 @@ import Terminal
 struct Stage {
   var node: ScriptedNode
   var model: DashboardModel
-  var moment: Dashboard.Moment
+  var moment: Instant
   /// What the dashboard wanted done since the last look.
   var commands: [Effect] = []
   /// Whether the node's answers come at once.
@@ -20,12 +20,12 @@ struct Stage {
     options: DashboardOptions = DashboardOptions()
   ) {
     self.node = node
-    moment = Dashboard.Moment(wall: node.time, steady: 1_000_000_000)
+    moment = Instant(wall: node.time, steady: 1_000_000_000)
     model = DashboardModel(size: size, glyphs: glyphs, options: options)
     take(.node(.link(.connected)))
     second(0)
     // The first rows came by themselves; their guard is not what most scenes are about.
-    moment = Dashboard.Moment(wall: moment.wall, steady: moment.steady + 400_000)
+    moment = Instant(wall: moment.wall, steady: moment.steady + 400_000)
     commands = []
   }
 
@@ -51,7 +51,7 @@ struct Stage {
   }
 
   mutating func wait(milliseconds: Int64) {
-    moment = Dashboard.Moment(
+    moment = Instant(
       wall: moment.wall + milliseconds * 1000, steady: moment.steady + milliseconds * 1000)
   }
 

@@ -6,7 +6,7 @@ private let second: Int64 = 1_000_000
 
 /// Two samples, a second apart by their own clock, around a change.
 private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> MachineSample {
-  var sampler = Sampler(root: tree.root, stateDirectory: tree.root)
+  var sampler = MachineSampler(root: tree.root, stateDirectory: tree.root)
   _ = sampler.sample(at: 0)
   try change()
   return sampler.sample(at: second)
@@ -52,7 +52,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     try tree.write("/sys/class/hwmon/hwmon0/temp1_input", "99000")
     try tree.write("/sys/class/hwmon/hwmon3/name", "k10temp")
     try tree.write("/sys/class/hwmon/hwmon3/temp1_input", "71250")
-    var sampler = Sampler(root: tree.root, stateDirectory: tree.root)
+    var sampler = MachineSampler(root: tree.root, stateDirectory: tree.root)
     let sample = sampler.sample(at: 0)
     #expect(
       sample.memory.total == .value(67_188_957_184) && sample.memory.available == .value(49_387_585_536))
@@ -76,7 +76,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     try tree.write(domain + "/energy_uj", "1000000")
     chmod(tree.root + domain + "/energy_uj", 0)
     // Root may read anything; what then is read is right.
-    var sampler = Sampler(root: tree.root, stateDirectory: tree.root)
+    var sampler = MachineSampler(root: tree.root, stateDirectory: tree.root)
     let reading = sampler.sample(at: 0).processor
     if getuid() == 0 {
       #expect(reading.power == .warmingUp)
@@ -162,7 +162,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     try tree.write("/sys/class/powercap/intel-rapl:0/name", "package-0")
     try tree.write("/sys/class/powercap/intel-rapl:0/max_energy_range_uj", "9000000")
 
-    var sampler = Sampler(root: tree.root, stateDirectory: tree.root)
+    var sampler = MachineSampler(root: tree.root, stateDirectory: tree.root)
     func step(_ number: Int, without gone: String?) throws -> [String: String] {
       if gone != "/proc/stat" { try tree.writeProcessors(2, user: 100 * number, idle: 100 * number) }
       if gone != "/sys/class/powercap/intel-rapl:0/energy_uj" {
@@ -244,7 +244,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
 
   @Test(.enabled(if: has("vmstat"))) func processorUseAgreesWithVmstat() throws {
     try Self.expectAgreement("vmstat") {
-      var sampler = Sampler(stateDirectory: "/")
+      var sampler = MachineSampler(stateDirectory: "/")
       // The first line is since the start of the machine; the second is the second between them.
       _ = sampler.sample(at: 0)
       let lines = try Self.run("vmstat", "-n", "1", "2")
@@ -296,7 +296,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     process.environment = ["LC_ALL": "C", "HOME": "/nonexistent", "TERM": "dumb"]
     process.standardOutput = output
     process.standardError = FileHandle.nullDevice
-    var sampler = Sampler(stateDirectory: "/")
+    var sampler = MachineSampler(stateDirectory: "/")
     try process.run()
     // Its second begins when the first round is there.
     var text = ""
@@ -375,7 +375,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
       return line.split(separator: " ").dropFirst().prefix(8).compactMap { Double($0) }
     }
     try Self.expectAgreement("/proc/stat") {
-      var sampler = Sampler(stateDirectory: "/")
+      var sampler = MachineSampler(stateDirectory: "/")
       let start = try ticks()
       _ = sampler.sample(at: 0)
       var now = start
@@ -406,7 +406,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     }
     try Self.expectAgreement("free") {
       let before = try free()
-      var sampler = Sampler(stateDirectory: "/")
+      var sampler = MachineSampler(stateDirectory: "/")
       let reading = sampler.sample(at: 0).memory
       let after = try free()
       #expect(reading.total == .value(before.memory[0]))
@@ -484,7 +484,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
   /// Within 64 MiB of `/proc/self/status`, which other tests in this process move meanwhile.
   @Test func residentMemoryAgreesWithStatus() throws {
     try Self.expectAgreement("/proc/self/status") {
-      var sampler = Sampler(stateDirectory: "/")
+      var sampler = MachineSampler(stateDirectory: "/")
       let reading = try #require(sampler.sample(at: 0).memory.resident.current)
       let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8).split(separator: "\n")
       let line = try #require(status.first { $0.hasPrefix("VmRSS:") })
@@ -504,7 +504,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
       }
     }
     try Self.expectAgreement("/proc/loadavg and /proc/pressure") {
-      var sampler = Sampler(stateDirectory: "/")
+      var sampler = MachineSampler(stateDirectory: "/")
       let load = words("/proc/loadavg").prefix(3).compactMap { Double($0) }
       let pressure = words("/proc/pressure/cpu")
       let sample = sampler.sample(at: 0)
@@ -526,7 +526,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
   /// Within 1 GiB of `df`, as others write meanwhile.
   @Test(.enabled(if: has("df"))) func freeDiskAgreesWithDf() throws {
     try Self.expectAgreement("df") {
-      var sampler = Sampler(stateDirectory: "/")
+      var sampler = MachineSampler(stateDirectory: "/")
       let disk = sampler.sample(at: 0).disk
       let line = try #require(try Self.run("df", "-B1", "--output=size,avail", "/").last)
       #expect(disk.total == .value(try #require(Int64(line[0]))))
@@ -573,7 +573,7 @@ private func rates(_ tree: Tree, _ change: () throws -> Void) rethrows -> Machin
     try fake.count(8)
     for gpu in 0..<UInt32(8) { try fake.set(gpu, FakeNVML.busy) }
 
-    var sampler = Sampler(root: tree.root, stateDirectory: tree.root)
+    var sampler = MachineSampler(root: tree.root, stateDirectory: tree.root)
     var radeons = DeviceFiles(root: tree.root, driver: .amdgpu)
     var others = [
       DeviceFiles(root: tree.root, driver: .i915), DeviceFiles(root: tree.root, driver: .xe),

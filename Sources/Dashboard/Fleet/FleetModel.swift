@@ -1,5 +1,5 @@
 // FleetModel.swift: many nodes at once, as a value: a table of nodes, and one list of all that wait for approval.
-// Messages in, commands out; no clock, no socket, no terminal. Leaves out drawing (FleetView.swift) and connections
+// Messages in, effects out; no clock, no socket, no terminal. Leaves out drawing (FleetView.swift) and connections
 // (FleetApp.swift). Start at FleetModel.update.
 import Node
 import Terminal
@@ -14,7 +14,7 @@ public enum FleetMessage: Sendable {
 }
 
 /// What a fleet's screen wants done.
-public enum FleetCommand: Equatable, Sendable {
+public enum FleetEffect: Equatable, Sendable {
   case send(Int, NodeCommand, tag: UInt64)
   /// Give the screen to that node's own dashboard until its operator leaves it.
   case attach(Int)
@@ -31,13 +31,14 @@ public struct FleetNode: Sendable {
   public internal(set) var snapshot: NodeSnapshot?
   public internal(set) var isReadOnly = false
   /// When the last snapshot came.
-  var seen: Moment?
+  var seen: Instant?
 
   public init(host: String) { self.host = host }
 }
 
 public struct FleetModel: Sendable {
-  enum Pane: Sendable { case nodes, approvals }
+  /// The two lists; their numbers are their keys.
+  enum List: Int, Sendable { case nodes = 1, approvals }
 
   /// An approval somewhere in the fleet.
   struct Wait: Equatable, Sendable {
@@ -58,8 +59,8 @@ public struct FleetModel: Sendable {
   let isReadOnly: Bool
   let bell: Bool
   public internal(set) var nodes: [FleetNode]
-  var now = Moment(wall: 0, steady: 0)
-  var focus = Pane.nodes
+  var now = Instant(wall: 0, steady: 0)
+  var focus = List.nodes
   /// Hosts never move, so a place is enough.
   var selectedNode = 0
   /// The job under the cursor of the approvals.
@@ -98,7 +99,7 @@ public struct FleetModel: Sendable {
     return waits.firstIndex { $0.node == selectedWait.node && $0.row.id == selectedWait.id }
   }
 
-  public mutating func update(_ message: FleetMessage, at moment: Moment) -> [FleetCommand] {
+  public mutating func update(_ message: FleetMessage, at moment: Instant) -> [FleetEffect] {
     now = moment
     if let status, status.until <= moment.steady { self.status = nil }
     switch message {
@@ -120,7 +121,7 @@ public struct FleetModel: Sendable {
 
   // MARK: nodes
 
-  private mutating func take(_ message: NodeMessage, from index: Int) -> [FleetCommand] {
+  private mutating func take(_ message: NodeMessage, from index: Int) -> [FleetEffect] {
     guard nodes.indices.contains(index) else { return [] }
     switch message {
     case .welcome(let welcome): nodes[index].isReadOnly = isReadOnly || welcome.role < .operator
@@ -160,7 +161,7 @@ public struct FleetModel: Sendable {
 
   // MARK: keys
 
-  private mutating func take(_ input: Input) -> [FleetCommand] {
+  private mutating func take(_ input: Input) -> [FleetEffect] {
     // A paste is never keys.
     guard case .key(let key) = input else { return [] }
     switch mode {
@@ -172,7 +173,7 @@ public struct FleetModel: Sendable {
     }
   }
 
-  private mutating func typeReason(_ key: Key, _ node: Int, _ job: String) -> [FleetCommand] {
+  private mutating func typeReason(_ key: Key, _ node: Int, _ job: String) -> [FleetEffect] {
     switch key.code {
     case .enter:
       mode = .normal
@@ -188,14 +189,16 @@ public struct FleetModel: Sendable {
     return []
   }
 
-  private mutating func takeCommand(_ key: Key) -> [FleetCommand] {
+  private mutating func takeCommand(_ key: Key) -> [FleetEffect] {
+    if let list = Int(key.name).flatMap(List.init(rawValue:)) {
+      focus = list
+      return []
+    }
     switch key.name {
     case "q": return [.leave]
     case "?", "F1": mode = .help
     case "C-l": return [.repaint]
     case "Tab", "S-Tab": focus = focus == .nodes ? .approvals : .nodes
-    case "1": focus = .nodes
-    case "2": focus = .approvals
     case "j", "Down": move(1)
     case "k", "Up": move(-1)
     case "g", "Home": move(-100_000)
@@ -221,7 +224,7 @@ public struct FleetModel: Sendable {
     }
   }
 
-  private mutating func attach() -> [FleetCommand] {
+  private mutating func attach() -> [FleetEffect] {
     let index = focus == .nodes ? selectedNode : selectedWait?.node ?? selectedNode
     guard nodes.indices.contains(index) else { return [] }
     return [.attach(index)]
@@ -241,19 +244,19 @@ public struct FleetModel: Sendable {
     return now.steady < guardUntil ? nil : wait
   }
 
-  private mutating func approve() -> [FleetCommand] {
+  private mutating func approve() -> [FleetEffect] {
     guard let wait = target() else { return [] }
     return [send(.approve(jobs: [wait.row.id]), to: wait.node)]
   }
 
-  private mutating func reject() -> [FleetCommand] {
+  private mutating func reject() -> [FleetEffect] {
     guard let wait = target() else { return [] }
     isWaitPlaced = true
     mode = .reason(node: wait.node, job: wait.row.id)
     return []
   }
 
-  private mutating func send(_ command: NodeCommand, to node: Int) -> FleetCommand {
+  private mutating func send(_ command: NodeCommand, to node: Int) -> FleetEffect {
     defer { nextTag &+= 1 }
     return .send(node, command, tag: nextTag)
   }

@@ -25,7 +25,7 @@ enum FleetState: Equatable {
   case stale
   case gone
 
-  init(_ node: FleetNode, at now: Moment) {
+  init(_ node: FleetNode, at now: Instant) {
     guard let snapshot = node.snapshot else {
       switch node.link {
       case .connecting, .connected: self = .connecting
@@ -72,7 +72,8 @@ extension Canvas {
   }
 
   fileprivate mutating func drawFleetNodes(_ model: FleetModel, _ rect: Rect) {
-    let inner = frame(rect, number: 1, title: "nodes", isFocused: model.focus == .nodes)
+    let inner = frame(
+      rect, number: FleetModel.List.nodes.rawValue, title: "nodes", isFocused: model.focus == .nodes)
     guard inner.height > 0, inner.width > 10 else { return }
     let columns = fleetColumns(inner.width)
     let used = columns.reduce(0) { $0 + $1.width + 1 }
@@ -154,7 +155,7 @@ extension Canvas {
   }
 
   /// Why there is no line, since when figures are old, or the first alarm.
-  private func fleetNote(_ node: FleetNode, _ state: FleetState, _ now: Moment) -> (String, Style) {
+  private func fleetNote(_ node: FleetNode, _ state: FleetState, _ now: Instant) -> (String, Style) {
     switch state {
     case .connecting: return ("", faint)
     case .gone: return (linkReason(node.link), faint)
@@ -179,7 +180,8 @@ extension Canvas {
   fileprivate mutating func drawFleetWaits(_ model: FleetModel, _ rect: Rect) {
     let waits = model.waits
     let inner = frame(
-      rect, number: 2, title: "approvals of all nodes", isFocused: model.focus == .approvals,
+      rect, number: FleetModel.List.approvals.rawValue, title: "approvals of all nodes",
+      isFocused: model.focus == .approvals,
       note: [("\(grouped(waits.count)) waiting", waits.isEmpty ? faint : pending)],
       foot: "a approve \(glyphs.separator) x reject")
     guard inner.height > 0, inner.width > 10 else { return }

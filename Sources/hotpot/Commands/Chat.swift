@@ -66,14 +66,14 @@ private final class Conversation {
 
   func talk() throws -> ExitCode {
     Interrupts.watch()
-    var editor = LineEditor()
+    var reader = LineReader()
     if isTerminal {
       Console.note("\(local.model.name ?? local.path). Ctrl-C ends an answer, Ctrl-D leaves.\n")
     }
     while true {
       Interrupts.forget()
       let line: String
-      switch try editor.readLine(prompt: isTerminal ? "> " : "", edits: isTerminal) {
+      switch try reader.readLine(prompt: isTerminal ? "> " : "", edits: isTerminal) {
       case .line(let text): line = text.trimmingCharacters(in: .whitespacesAndNewlines)
       case .end:
         if isTerminal { Console.write("\n") }

@@ -139,7 +139,7 @@ private struct Examination {
     while access(directory, F_OK) != 0, directory != "/" {
       directory = (directory as NSString).deletingLastPathComponent
     }
-    var sampler = Sampler(stateDirectory: directory)
+    var sampler = MachineSampler(stateDirectory: directory)
     let graphics = GPUWatch()
     _ = graphics.sample(at: 0)
     let sample = sampler.sample(at: 0)

@@ -1,5 +1,5 @@
-// Sampler.swift: one sample of the machine, all sources together. Never on the engine's or a screen's thread.
-// Leaves out when it is taken (Node) and what is done about it. Start at Sampler.sample.
+// MachineSampler.swift: one sample of the machine, all sources together. Never on the engine's or a screen's thread.
+// Leaves out when it is taken (Node) and what is done about it. Start at MachineSampler.sample.
 
 /// What the machine does, at one moment.
 public struct MachineSample: Sendable, Equatable {
@@ -13,7 +13,7 @@ public struct MachineSample: Sendable, Equatable {
 }
 
 /// Reads all sources. One owner at a time; a source that fails makes its own reading unavailable and nothing else.
-public struct Sampler: ~Copyable {
+public struct MachineSampler: ~Copyable {
   private var processor: ProcessorSource
   private var memory: MemorySource
   private var pressure: PressureSource

@@ -1,4 +1,4 @@
-// Mailbox.swift: what the node says, on its way from the node's threads to the dashboard's.
+// NodeInbox.swift: what the node says, on its way from the node's threads to the dashboard's.
 // One lock and a pipe: the pipe wakes the poll. Of snapshots only the newest is kept, so that a slow screen never makes
 // a queue; text that streams is joined. Start at put and takeAll.
 import Foundation
@@ -6,7 +6,7 @@ import Node
 import Synchronization
 import Terminal
 
-final class Mailbox: Sendable {
+final class NodeInbox: Sendable {
   /// Readable while something waits.
   let descriptor: Int32
   private let writer: Int32
@@ -67,7 +67,7 @@ final class Mailbox: Sendable {
   }
 
   private func append(_ message: NodeMessage, _ state: inout State) {
-    if state.messages.count < Mailbox.capacity { state.messages.append(message) }
+    if state.messages.count < NodeInbox.capacity { state.messages.append(message) }
   }
 
   /// Everything that waits, the snapshot last: replies and text belong before it.

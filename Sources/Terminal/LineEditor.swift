@@ -1,53 +1,57 @@
 // LineEditor.swift: text being typed: one line or several, with a cursor and a history.
-// The cursor stands between grapheme clusters, so that one Backspace takes one character as a person counts them.
-// Start at insert and key.
-import Terminal
+// The cursor is between grapheme clusters, so that one Backspace deletes one character as a person
+// counts them. Leaves out drawing, and bytes to keys (KeyDecoder.swift). Start at insert and key.
 
-struct LineEditor: Equatable, Sendable {
+package struct LineEditor: Equatable, Sendable {
   /// Longest text, in characters.
-  static let limit = 32_768
-
-  private(set) var characters: [Character] = []
-  private(set) var cursor = 0
+  private let limit: Int
+  /// Entries of the history that are kept.
+  private let memory: Int
+  private var characters: [Character] = []
+  private var cursor = 0
   private var history: [String] = []
   private var historyIndex: Int?
   private var draft = ""
 
-  init() {}
+  package init(limit: Int = 32_768, memory: Int = 200) { (self.limit, self.memory) = (limit, memory) }
 
-  var text: String { String(characters) }
-  var isEmpty: Bool { characters.isEmpty }
-  var beforeCursor: String { String(characters[..<cursor]) }
+  package var text: String { String(characters) }
+  package var isEmpty: Bool { characters.isEmpty }
+  package var beforeCursor: String { String(characters[..<cursor]) }
 
-  mutating func set(_ text: String) {
-    characters = Array(text.prefix(LineEditor.limit))
+  package mutating func set(_ text: String) {
+    characters = Array(text.prefix(limit))
     cursor = characters.count
   }
 
+  /// Empties the field and remembers nothing of it.
+  package mutating func clear() {
+    set("")
+    historyIndex = nil
+  }
+
   /// Typed or pasted; newlines stay where `isMultiline`, else they become blanks.
-  mutating func insert(_ text: String, isMultiline: Bool) {
+  package mutating func insert(_ text: String, isMultiline: Bool) {
     let cleaned = text.replacingNewlines(isMultiline ? "\n" : " ")
     let before = String(characters[..<cursor]) + cleaned
     let after = String(characters[cursor...])
     // Joined as text: a combining mark belongs to the character before it.
     let front = Array(before)
-    characters = Array((before + after).prefix(LineEditor.limit))
+    characters = Array((before + after).prefix(limit))
     cursor = min(front.count, characters.count)
     historyIndex = nil
   }
 
   /// Takes what is typed, empties the field and remembers it.
-  mutating func take() -> String {
+  package mutating func take() -> String {
     let result = text
     if !result.isEmpty && history.last != result { history.append(result) }
-    if history.count > 200 { history.removeFirst() }
-    characters = []
-    cursor = 0
-    historyIndex = nil
+    if history.count > memory { history.removeFirst() }
+    clear()
     return result
   }
 
-  mutating func recall(older: Bool) {
+  package mutating func recall(older: Bool) {
     if history.isEmpty { return }
     let next: Int
     if let index = historyIndex {
@@ -67,7 +71,7 @@ struct LineEditor: Equatable, Sendable {
   }
 
   /// Keys every field knows; false when the key is not one of them.
-  mutating func key(_ key: Key) -> Bool {
+  package mutating func key(_ key: Key) -> Bool {
     if key.modifiers == .control, case .character(let letter) = key.code {
       switch letter {
       case "u":
@@ -99,14 +103,28 @@ struct LineEditor: Equatable, Sendable {
   }
 
   private mutating func deleteWord() {
-    while cursor > 0 && characters[cursor - 1] == " " {
-      cursor -= 1
-      characters.remove(at: cursor)
+    var start = cursor
+    while start > 0 && characters[start - 1].isWhitespace { start -= 1 }
+    while start > 0 && !characters[start - 1].isWhitespace { start -= 1 }
+    characters.removeSubrange(start..<cursor)
+    cursor = start
+  }
+
+  /// As much around the cursor as fits into `columns`, and the cursor's column in it.
+  package func window(columns: Int) -> (text: String, cursor: Int) {
+    var start = cursor
+    var left = 0
+    while start > 0, left + displayWidth(String(characters[start - 1])) < columns {
+      start -= 1
+      left += displayWidth(String(characters[start]))
     }
-    while cursor > 0 && characters[cursor - 1] != " " {
-      cursor -= 1
-      characters.remove(at: cursor)
+    var end = cursor
+    var total = left
+    while end < characters.count, total + displayWidth(String(characters[end])) < columns {
+      total += displayWidth(String(characters[end]))
+      end += 1
     }
+    return (String(characters[start..<end]), left)
   }
 }
 

@@ -1,0 +1,177 @@
+// ScreenLoop.swift: the one thread of a program that has the terminal: it waits for keys, signals, a
+// terminal that takes bytes again and what its owner waits for, and it paints.
+// Leaves out what events mean and what is drawn (DashboardApp.swift, Fleet/FleetApp.swift). Start at
+// wait and paint.
+import Foundation
+import Node
+import Terminal
+
+final class ScreenLoop {
+  enum Event {
+    case input(Input)
+    case resized(Size)
+    /// Bytes wait at one of the descriptors that `wait` was given: its place among them.
+    case readable(Int)
+    /// About a second has passed.
+    case tick
+  }
+
+  private(set) var screen: CursesScreen
+  let signals: SignalPipe?
+  private let environment: [String: String]
+  private let frameInterval: Microseconds
+  private let frozenLimit: Double
+  private var needsPaint = true
+  private var isUrgent = true
+  private var lastPaint: Microseconds = 0
+  private var lastTick: Microseconds = 0
+  private var stalledSince: Microseconds?
+  /// Why the loop should end; nil while it goes on. A signal that ends the process is not overruled
+  /// by its terminal's going at the same time.
+  var exit: DashboardExit? {
+    didSet { if case .terminated = oldValue { exit = oldValue } }
+  }
+
+  /// Takes the terminal. Call it and everything else on one thread.
+  /// - frameInterval: what is not urgent is painted at most this often, in microseconds
+  /// - frozenLimit: a terminal that takes nothing for so many seconds is given up
+  init(
+    environment: [String: String], frameInterval: Microseconds, frozenLimit: Double = .infinity
+  ) throws(ScreenError) {
+    (self.environment, self.frameInterval, self.frozenLimit) = (environment, frameInterval, frozenLimit)
+    // Signals first: otherwise curses would install handlers of its own, and SIGTSTP would stop the
+    // node with its jobs.
+    let signals = SignalPipe([SIGWINCH, SIGHUP, SIGTERM, SIGINT, SIGCONT, SIGTSTP, SIGPIPE])
+    do throws(ScreenError) {
+      screen = try CursesScreen(environment: environment)
+    } catch {
+      signals?.close()
+      throw error
+    }
+    self.signals = signals
+  }
+
+  // MARK: waiting
+
+  /// Waits until something happens. Returns what did, and when: signals first, then keys, then the
+  /// descriptors in their order.
+  func wait(for descriptors: [Int32]) -> (instant: Instant, events: [Event]) {
+    var waits = [
+      pollfd(fd: screen.descriptor, events: Int16(POLLIN | (screen.isStalled ? POLLOUT : 0)), revents: 0),
+      pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+    ]
+    waits += descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    _ = poll(&waits, nfds_t(waits.count), timeout(.now))
+    let instant = Instant.now
+    var events: [Event] = []
+    if waits[1].revents != 0 { for signal in signals?.next() ?? [] { events += take(signal: signal) } }
+    if waits[0].revents & Int16(POLLOUT) != 0, screen.flush() == .hangup { exit = .hangup }
+    if waits[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 {
+      switch screen.read(at: instant.steady) {
+      case .hangup: exit = .hangup
+      case .inputs(let inputs): events += inputs.map { .input($0) }
+      }
+    }
+    // What has come was read just now.
+    if let due = screen.inputDue, instant.steady >= due {
+      events += screen.expireInput(at: instant.steady).map { .input($0) }
+    }
+    for place in descriptors.indices where waits[place + 2].revents != 0 { events.append(.readable(place)) }
+    if instant.steady - lastTick >= 1_000_000 {
+      lastTick = instant.steady
+      giveUpFrozen(instant)
+      events.append(.tick)
+    }
+    return (instant, events)
+  }
+
+  /// Milliseconds until something is due.
+  private func timeout(_ instant: Instant) -> Int32 {
+    var until = lastTick + 1_000_000 - instant.steady
+    if let due = screen.inputDue { until = min(until, due - instant.steady) }
+    if needsPaint && !screen.isStalled {
+      until = isUrgent ? 0 : min(until, lastPaint + frameInterval - instant.steady)
+    }
+    return Int32(clamping: max(0, (until + 999) / 1000))
+  }
+
+  private func take(signal: Int32) -> [Event] {
+    switch signal {
+    case SIGWINCH: return screen.refreshSize() ? [.resized(screen.size)] : []
+    case SIGHUP: exit = .hangup
+    case SIGTERM, SIGINT: exit = DashboardExit(stop: signal)
+    case SIGCONT:
+      screen.retake()
+      _ = screen.refreshSize()
+      return [.resized(screen.size)]
+    default: break
+    }
+    return []
+  }
+
+  private func giveUpFrozen(_ instant: Instant) {
+    guard screen.isStalled else {
+      stalledSince = nil
+      return
+    }
+    let since = stalledSince ?? instant.steady
+    stalledSince = since
+    if Double(instant.steady - since) > frozenLimit * 1e6 { exit = .hangup }
+  }
+
+  // MARK: painting
+
+  /// What is shown is not what should be.
+  /// - isUrgent: paint at once, as for a key
+  func invalidate(isUrgent: Bool) {
+    needsPaint = true
+    if isUrgent { self.isUrgent = true }
+  }
+
+  /// Shows what `draw` returns, if something changed and it is time for it. Returns whether it was.
+  @discardableResult
+  func paint(at instant: Instant, _ draw: () -> Grid) -> Bool {
+    guard exit == nil, needsPaint, !screen.isStalled else { return false }
+    if !isUrgent && instant.steady - lastPaint < frameInterval { return false }
+    needsPaint = false
+    isUrgent = false
+    lastPaint = instant.steady
+    if screen.present(draw()) == .hangup { exit = .hangup }
+    return true
+  }
+
+  // MARK: giving the terminal away
+
+  /// Gives the terminal to what `body` starts and waits for, and takes it again.
+  func lend(_ body: () -> Void) {
+    screen.close()
+    body()
+    do throws(ScreenError) {
+      screen = try CursesScreen(environment: environment)
+    } catch {
+      exit = .hangup
+    }
+    invalidate(isUrgent: true)
+  }
+
+  /// Gives the terminal back for good.
+  /// - release: gives back the rest, while signals are still caught
+  func close(_ release: (DashboardExit?) -> Void = { _ in }) -> DashboardExit {
+    screen.close()
+    release(exit)
+    exit = signals?.close().compactMap(DashboardExit.init(stop:)).first ?? exit
+    return exit ?? .left
+  }
+}
+
+extension Instant {
+  static var now: Instant {
+    var steady = timespec()
+    var wall = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &steady)
+    clock_gettime(CLOCK_REALTIME, &wall)
+    return Instant(
+      wall: Int64(wall.tv_sec) * 1_000_000 + Int64(wall.tv_nsec) / 1000,
+      steady: Int64(steady.tv_sec) * 1_000_000 + Int64(steady.tv_nsec) / 1000)
+  }
+}
