@@ -39,14 +39,16 @@ let package = Package(
     room("Accounting"),
     room("Telemetry", ["CSystem"]),
     room("Intake", ["CSystem"]),
-    room("Node", ["Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake"]),
+    // What a screen or a script says to a node, and what it hears: words alone, so that neither needs an engine.
+    room("Control", ["Scheduling", "Accounting", "Telemetry", "Intake"]),
+    room("Node", ["Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control"]),
     room("Terminal", ["CNCurses"]),
-    room("Dashboard", ["Node", "Terminal"]),
+    room("Dashboard", ["Control", "Terminal"]),
     .executableTarget(
       name: "hotpot",
       dependencies: [
-        "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Node",
-        "Terminal", "Dashboard", "CSystem", "CManuals",
+        "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control",
+        "Node", "Terminal", "Dashboard", "CSystem", "CManuals",
       ],
       swiftSettings: strict),
 
@@ -79,20 +81,23 @@ let package = Package(
     .target(name: "Wire", path: "Tests/Wire", swiftSettings: testSettings),
     tests(
       "NodeTests",
-      ["Node", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Wire", "Fuzzing"]),
+      [
+        "Node", "Control", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Wire",
+        "Fuzzing",
+      ]),
     .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.
     .target(
-      name: "ScriptedNode", dependencies: ["Node", "Telemetry"], path: "Tests/ScriptedNode",
+      name: "ScriptedNode", dependencies: ["Control", "Telemetry"], path: "Tests/ScriptedNode",
       swiftSettings: strict),
     .executableTarget(
-      name: "dashboard-preview", dependencies: ["Dashboard", "Node", "Terminal", "ScriptedNode"],
+      name: "dashboard-preview", dependencies: ["Dashboard", "Control", "Terminal", "ScriptedNode"],
       path: "Tests/DashboardPreview", swiftSettings: strict),
     tests("TerminalTests", ["Terminal", "StrictTerminal"]),
     .testTarget(
       name: "DashboardTests",
-      dependencies: ["Dashboard", "Node", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
+      dependencies: ["Dashboard", "Control", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
       exclude: ["Screens", "Scenarios"], swiftSettings: testSettings),
-    tests("CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Node", "ScriptedNode"]),
+    tests("CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Control", "ScriptedNode"]),
   ]
 )

@@ -1,6 +1,6 @@
 // View+Detail.swift: all about one job or one receipt, over the whole screen.
 // Prompt and answer stay hidden until the operator asks; what he sees then is in the log. Start at drawDetail.
-import Node
+import Control
 import Terminal
 
 extension Canvas {

@@ -1,6 +1,6 @@
 // Canvas+Graph.swift: the past as a picture: braille, blocks of eighths, shades or ASCII, by what the terminal has.
 // Leaves out the samples (GraphHistory.swift). Start at graph.
-import Node
+import Control
 import Terminal
 
 extension Canvas {

@@ -1,6 +1,6 @@
 // Canvas+Lists.swift: what lists of panes have in common: the sign of a job's state, headings, notes.
 // Leaves out their rows (Panes/). Start at heading.
-import Node
+import Control
 import Terminal
 
 extension Canvas {

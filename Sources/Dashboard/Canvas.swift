@@ -1,7 +1,7 @@
 // Canvas.swift: a grid with a theme and an alphabet: frames, columns, bars, readings.
 // Leaves out what is drawn where (View.swift, Panes/) and graphs (Canvas+Graph.swift). Start at
 // frame and run.
-import Node
+import Control
 import Terminal
 
 struct Canvas {

@@ -8,8 +8,8 @@
 //
 // Leaves out waiting and painting (ScreenLoop.swift), what is drawn (View.swift) and what keys mean
 // (DashboardModel+Keys.swift). Start at run.
+import Control
 import Foundation
-import Node
 import Terminal
 
 /// Why a dashboard ended. The node serves on in every case but those that say otherwise.

@@ -1,7 +1,7 @@
 // DashboardModel+Acts.swift: actions: moving about, opening, copying; which key does what.
 // Leaves out what changes jobs, receipts and the node (DashboardModel+Targets.swift). Start at
 // perform.
-import Node
+import Control
 import Terminal
 
 extension DashboardModel {

@@ -1,6 +1,6 @@
 // DashboardModel+CommandLine.swift: the command line, and the palette that finds everything by its words.
 // Every action runs by its name too. Start at run.
-import Node
+import Control
 import Terminal
 
 struct PaletteEntry: Equatable, Sendable {

@@ -1,6 +1,6 @@
 // DashboardModel+Keys.swift: what is typed, pasted and clicked, by what is open at the moment.
 // A text field takes all printable keys; a paste is text or nothing, never keys. Start at take.
-import Node
+import Control
 import Terminal
 
 extension DashboardModel {

@@ -6,7 +6,7 @@
 // What a second key of the same kind asks follows from what the first asked, not from a screen that
 // is late.
 // Start at targets and act.
-import Node
+import Control
 import Terminal
 
 extension Action {

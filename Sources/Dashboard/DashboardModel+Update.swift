@@ -1,6 +1,6 @@
 // DashboardModel+Update.swift: one message at a time, to a new state and what is to be done about it.
 // Leaves out keys (DashboardModel+Keys.swift). Start at update.
-import Node
+import Control
 import Terminal
 
 extension DashboardModel {

@@ -1,5 +1,5 @@
 // DashboardModel+Welcome.swift: what an operator who comes back is told. Start at welcomeBack.
-import Node
+import Control
 import Terminal
 
 extension DashboardModel {

@@ -1,7 +1,7 @@
 // DashboardModel.swift: everything the dashboard knows, as a value: what the node showed, and what the operator does.
 // No clock, no file, no terminal: `update` changes it by messages and answers with effects, `view` draws it.
 // Leaves out how (DashboardModel+Update.swift, +Keys, +Acts, +CommandLine). Start at DashboardModel and Message.
-import Node
+import Control
 import Terminal
 
 /// The time of a message: by the wall, and by a clock that never jumps. Both in microseconds.

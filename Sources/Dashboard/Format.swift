@@ -1,6 +1,6 @@
 // Format.swift: numbers as an operator reads them: short, right-aligned, stable in width.
 // Every function takes whatever a socket may carry (NaN, extremes) and never traps. Start at any.
-import Node
+import Control
 
 /// `1,204`; nothing is rounded.
 package func grouped(_ value: Int) -> String {

@@ -3,7 +3,7 @@
 // until the operator moves it; then it is on an id, never on a row number, and goes along with its
 // row.
 // Leaves out what the rows say (DashboardModel+Lists.swift). Start at arrange and show.
-import Node
+import Control
 import Terminal
 
 /// Text that rows must contain, letters of either case; `!` first inverts.

@@ -1,8 +1,8 @@
 // NodeInbox.swift: what the node says, on its way from the node's threads to the dashboard's.
 // One lock and a pipe: the pipe wakes the poll. Of snapshots only the newest is kept, so that a slow screen never makes
 // a queue; text that streams is joined. Start at put and takeAll.
+import Control
 import Foundation
-import Node
 import Synchronization
 import Terminal
 

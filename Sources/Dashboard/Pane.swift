@@ -2,7 +2,7 @@
 // draws and what a plain dashboard says of it.
 // Leaves out the panes themselves (Panes/, one file each, in the order of Panes/Panes.swift) and
 // where they stand (Layout.swift). Start at Pane.
-import Node
+import Control
 import Terminal
 
 /// Panes are compared by identity: each is a row of `Pane.all`.

@@ -1,8 +1,8 @@
 // PlainDashboard.swift: `--plain`: the node as lines that are only ever appended, for screen readers, pipes and dumb
 // terminals. What changed is told once; choices are numbered; questions are answered in words.
 // Leaves out everything drawn. Start at PlainModel.update.
+import Control
 import Foundation
-import Node
 import Terminal
 
 /// What a plain dashboard knows, as a value: lines in, lines and commands out.

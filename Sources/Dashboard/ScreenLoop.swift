@@ -2,8 +2,8 @@
 // terminal that takes bytes again and what its owner waits for, and it paints.
 // Leaves out what events mean and what is drawn (DashboardApp.swift, Fleet/FleetApp.swift). Start at
 // wait and paint.
+import Control
 import Foundation
-import Node
 import Terminal
 
 final class ScreenLoop {

@@ -1,6 +1,6 @@
 // View.swift: a model as a grid: the header, the panes, the key line, and what is open over them.
 // Pure: the same model and size give the same grid. Start at view.
-import Node
+import Control
 import Terminal
 
 /// Draws the model at its size.

@@ -2,6 +2,7 @@
 // A source that hangs stops this thread and nothing else: the last sample is then shown as stale. GPUs have threads of
 // their own in Telemetry, so that a hung driver does not even do that.
 // Leaves out what limits do about it (NodeState). Start at start().
+import Control
 import Foundation
 import Synchronization
 import Telemetry

@@ -1,4 +1,5 @@
 // NodeService+Effects.swift: events into the state machine, and what it wants done. Start at send.
+import Control
 import Receipts
 import Scheduling
 

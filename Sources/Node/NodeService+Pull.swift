@@ -1,4 +1,5 @@
 // NodeService+Pull.swift: fetching a model at an operator's word, told to all screens. Start at pull.
+import Control
 import Inference
 
 extension NodeService {

@@ -1,5 +1,6 @@
 // NodeService+Receipts.swift: receipts into the journal, what journal and notary say, and receipts run again.
 // Start at seal.
+import Control
 import Receipts
 import Scheduling
 import Synchronization

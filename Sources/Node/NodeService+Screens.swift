@@ -1,4 +1,5 @@
 // NodeService+Screens.swift: screens that want to know, and the beat by which time passes. Start at subscribe.
+import Control
 import Synchronization
 
 extension NodeService {

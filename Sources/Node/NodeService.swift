@@ -8,6 +8,7 @@
 // some for tokenising (HTTP/Preparation.swift), a timer. Leaves out deciding (State), routes (HTTP), what effects do
 // (NodeService+Effects.swift), receipts, screens and pulls (the files beside it). Start at start().
 import Accounting
+import Control
 import Dispatch
 import Foundation
 import Inference

@@ -1,4 +1,5 @@
 // NodeTimer.swift: the clocks of a node, and its beat. Start at NodeService.now.
+import Control
 import Foundation
 import Synchronization
 

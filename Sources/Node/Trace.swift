@@ -2,6 +2,7 @@
 // it, `hotpot replay FILE` applies it. JSON lines: a head, then one step each with its moment and a digest of what the
 // node wanted done. No prompt and no answer is in it: the state machine has none. Start at TraceReplay.
 import Accounting
+import Control
 import Foundation
 import Receipts
 import Synchronization

@@ -1,8 +1,8 @@
 // ControlClient.swift: a command's line to the node that runs on a state directory. Blocking: ask, read, end.
 
+import Control
 import Foundation
 import Intake
-import Node
 
 /// One connection to a node's control socket.
 final class ControlClient {

@@ -2,8 +2,8 @@
 // Leaves out what goes over it (SocketConnection). Start at SSHHost.
 
 import CSystem
+import Control
 import Foundation
-import Node
 import Synchronization
 import Terminal
 

@@ -2,8 +2,8 @@
 // What it says comes from the forced command or from sshd's own word on the key, never from the other side; and the node
 // only ever takes rights away for it. Start at init(link:) and init(client:).
 
+import Control
 import Foundation
-import Node
 import Receipts
 
 struct SSHPeer: Sendable {

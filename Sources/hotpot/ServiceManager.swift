@@ -3,6 +3,7 @@
 // Start at init and watch.
 
 import CSystem
+import Control
 import Foundation
 import Node
 import Synchronization

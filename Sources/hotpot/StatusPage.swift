@@ -2,8 +2,8 @@
 // Everything a client chose passes Console.oneLine. Start at text(_:).
 
 import Accounting
+import Control
 import Foundation
-import Node
 import Scheduling
 import Terminal
 

@@ -1,8 +1,8 @@
 // HostileNode.swift: a control socket behind which every word is a stranger's attempt to speak with the terminal.
 // Start at HostileNode.init.
 
+import Control
 import Foundation
-import Node
 import ScriptedNode
 import Synchronization
 import Testing

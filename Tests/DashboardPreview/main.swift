@@ -1,8 +1,8 @@
 // dashboard-preview: the real dashboard on a real terminal, over a scripted node: four jobs run, fifty are queued.
 // For measuring bytes and latency, and for pictures. `dashboard-preview [SCENE] [THEME]`. Start at ScriptedConnection.
+import Control
 import Dashboard
 import Foundation
-import Node
 import ScriptedNode
 import Terminal
 

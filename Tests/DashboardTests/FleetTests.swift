@@ -1,4 +1,4 @@
-import Node
+import Control
 import Telemetry
 import Terminal
 import Testing

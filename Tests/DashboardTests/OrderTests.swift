@@ -1,5 +1,5 @@
 // OrderTests.swift: rows that change places, and pictures of the past.
-import Node
+import Control
 import Terminal
 import Testing
 

@@ -1,6 +1,6 @@
 // PlainTests.swift: lines for screen readers: what is told, and what numbers mean.
+import Control
 import Dashboard
-import Node
 import ScriptedNode
 import Testing
 

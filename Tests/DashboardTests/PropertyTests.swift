@@ -1,9 +1,9 @@
 // PropertyTests.swift: whatever is pressed, whatever the node says: no trap, no act without its confirmation, the
 // selection on the same job, and nothing on the terminal that is not ours.
 // Failures print their seed. `HOTPOT_HEAVY=1` runs long. Start at randomKeysAtRandomSizes.
+import Control
 import Dashboard
 import Foundation
-import Node
 import ScriptedNode
 import StrictTerminal
 import Telemetry

@@ -1,9 +1,9 @@
 // ScenarioTests.swift: what keys do, as scripts that people read: files in Scenarios/.
 // A line is a step: `keys`, `type`, `paste`, `wait 300ms`, `second N`, `node ...`, `size`, `scene`, or an expectation:
 // `sent`, `sent nothing`, `does`, `see`, `see not`, `selected`, `focus`. Start at run.
+import Control
 import Dashboard
 import Foundation
-import Node
 import ScriptedNode
 import Terminal
 import Testing

@@ -1,8 +1,8 @@
 // ScreenTests.swift: golden screens: a grid printed as text, one file each in Screens/.
 // `UPDATE_SCREENS=1` rewrites them; read the difference before you commit it. Start at cases.
+import Control
 import Dashboard
 import Foundation
-import Node
 import ScriptedNode
 import Terminal
 import Testing

@@ -1,8 +1,8 @@
 // Stage.swift: a dashboard over a scripted node, with a clock moved by hand: what tests press keys on.
 // Start at Stage.
+import Control
 import Dashboard
 import Foundation
-import Node
 import ScriptedNode
 import Terminal
 

@@ -1,4 +1,5 @@
 import Accounting
+import Control
 import Foundation
 import Node
 import Receipts

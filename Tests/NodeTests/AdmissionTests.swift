@@ -2,6 +2,7 @@
 // queue, and what a client that is refused is told.
 
 import Accounting
+import Control
 import Node
 import Scheduling
 import Testing

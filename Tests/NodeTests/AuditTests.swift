@@ -1,6 +1,7 @@
 // AuditTests.swift: receipts run again by the node that wrote them, whatever the length of the prompt, the size of the
 // chunks that it is read in and the jobs that come between; what is wrong is found, and what could not run is said.
 // The first suite drives scheduler, transcripts and engine without a node, so that it chooses who is preempted and how.
+import Control
 import Foundation
 import Inference
 import Intake

@@ -1,6 +1,7 @@
 // ConnectionTests.swift: what a screen is promised of its line to a node: nothing that it sends
 // makes it wait, and what it sends is done in its order. Start at
 // aSlowCommandDoesNotHoldUpTheScreen.
+import Control
 import Dispatch
 import Foundation
 import Node

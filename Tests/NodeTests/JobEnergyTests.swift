@@ -1,8 +1,8 @@
 // JobEnergyTests.swift: the electricity of each job: fixtures of power, jobs of known tokens, sums by hand.
 // Leaves out hours and days (BooksTests) and how an interval is divided (EnergySplitTests). Start at share.
 import Accounting
+import Control
 import Foundation
-import Node
 import Scheduling
 import Testing
 

@@ -1,5 +1,6 @@
 // LimitsTests.swift: limits of the machine that act: over one nothing is admitted, what runs goes on, and the header says
 // why; under it again all is as before.
+import Control
 import Testing
 
 @testable import Node

@@ -1,4 +1,5 @@
 import Accounting
+import Control
 import Node
 import Receipts
 import Scheduling

@@ -1,6 +1,7 @@
 // OperatorWordsTests.swift: what people read of a node: money as money, jobs by their ids, each alarm once, and what is left
 // of the day. Numbers of other rooms are never shown raw.
 import Accounting
+import Control
 import Intake
 import Receipts
 import Scheduling

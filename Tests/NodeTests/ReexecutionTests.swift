@@ -2,6 +2,7 @@
 // refusal, whatever batch, cache, hold, preemption, number of threads or level of kernels; and what that costs.
 // Needs a model: 'hotpot models pull smollm2' or HOTPOT_MODEL. HOTPOT_HEAVY=1 counts 200,000 tokens.
 import Accounting
+import Control
 import Foundation
 import Inference
 import Intake

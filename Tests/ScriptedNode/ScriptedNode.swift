@@ -2,7 +2,7 @@
 // For tests and for looking at the dashboard. Every figure follows from the second, so that screens are reproducible.
 // Keeps the contract of a real one: ids stay, sequence numbers grow, every command is answered with its tag.
 // Start at busy, advance and apply.
-import Node
+import Control
 import Telemetry
 
 public struct ScriptedNode: Sendable {
@@ -206,7 +206,7 @@ public struct ScriptedNode: Sendable {
   }
 
   /// In tokens.
-  private func electricity(_ job: Job) -> Node.Reading<Double> {
+  private func electricity(_ job: Job) -> Control.Reading<Double> {
     if case .unavailable(let reason) = compute.cpuPower { return .unavailable(reason) }
     return .value(Double(job.promptDone + job.output))
   }

@@ -3,8 +3,8 @@
 // Like DashboardApp it waits for no node: each has an inbox. Leaves out waiting and painting
 // (ScreenLoop.swift), the table (FleetModel.swift, FleetView.swift) and how a node is reached (the
 // connections). Start at run.
+import Control
 import Foundation
-import Node
 import Terminal
 
 public final class FleetApp {

@@ -1,7 +1,7 @@
 // FleetModel.swift: many nodes at once, as a value: a table of nodes, and one list of all that wait for approval.
 // Messages in, effects out; no clock, no socket, no terminal. Leaves out drawing (FleetView.swift) and connections
 // (FleetApp.swift). Start at FleetModel.update.
-import Node
+import Control
 import Terminal
 
 /// What happens to a fleet's screen. Nodes are numbered in the order of the command line.

@@ -1,6 +1,6 @@
 // FleetView.swift: a fleet as a grid: the table of nodes, the list of approvals, one key line.
 // Pure: the same model gives the same grid. Start at view(_: FleetModel).
-import Node
+import Control
 import Terminal
 
 public func view(_ model: FleetModel) -> Grid {

@@ -1,7 +1,7 @@
 // ApprovalsPane.swift: the jobs that wait for the operator: what they offer, what they would bring
 // and how long they wait.
 // Columns appear as the pane grows. Start at Pane.approvals.
-import Node
+import Control
 import Terminal
 
 extension Pane {

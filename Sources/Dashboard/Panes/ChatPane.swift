@@ -1,6 +1,6 @@
 // ChatPane.swift: a conversation with the node's own model, wrapped, newest at the bottom.
 // Leaves out its keys (DashboardModel+Keys.swift). Start at Pane.chat.
-import Node
+import Control
 import Terminal
 
 extension Pane {

@@ -1,6 +1,6 @@
 // EarningsPane.swift: what the node earned today and before, and what each client owes.
 // Start at Pane.earnings.
-import Node
+import Control
 import Terminal
 
 extension Pane {

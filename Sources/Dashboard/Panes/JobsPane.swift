@@ -1,7 +1,7 @@
 // JobsPane.swift: the queue as a table.
 // Columns appear as the pane grows; what a column shows never moves. Leaves out jobs that wait for
 // the operator (ApprovalsPane.swift). Start at Pane.jobs.
-import Node
+import Control
 import Terminal
 
 extension Pane {

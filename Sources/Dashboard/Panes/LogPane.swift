@@ -1,6 +1,6 @@
 // LogPane.swift: what happened on the node and who did it, newest at the bottom.
 // Start at Pane.log.
-import Node
+import Control
 import Terminal
 
 extension Pane {

@@ -1,7 +1,7 @@
 // ReceiptsPane.swift: the log of receipts: how many are logged, signed, witnessed and audited, and
 // the newest of them.
 // Start at Pane.receipts.
-import Node
+import Control
 import Terminal
 
 extension Pane {

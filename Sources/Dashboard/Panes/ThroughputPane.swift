@@ -1,7 +1,7 @@
 // ThroughputPane.swift: how fast the engine is: tokens a second, latencies, the cache and totals.
 // A small pane answers in three lines; a large one has graphs and the day. Missing values say why.
 // Start at Pane.throughput.
-import Node
+import Control
 import Terminal
 
 extension Pane {

@@ -1,6 +1,7 @@
 // ControlAccess.swift: who somebody on the control socket is: by the kernel's word for users of this machine, and by an
 // SSH key's fingerprint for those whom sshd let in under the owner's account with a forced command.
 // A value; the databases of users and groups are asked through `Directory`. Start at ControlAccess.identify.
+import Control
 import Foundation
 import Intake
 

@@ -3,6 +3,7 @@
 // machine. Who a peer is comes from the kernel (ControlAccess), what he may do from one table (Role), and both are asked
 // here before anything is done. Leaves out what commands do (OperatorSession). Start at init.
 import Accounting
+import Control
 import Foundation
 import Intake
 import Receipts

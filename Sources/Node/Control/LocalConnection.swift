@@ -4,6 +4,7 @@
 // caller's thread. Why: it takes the node's lock, reads receipts from the disk, and tokenises what
 // is asked in the chat; the caller is the thread that draws. So: `send` only puts it into the
 // queue; otherwise keys would wait for the node.
+import Control
 import Dispatch
 import Synchronization
 

@@ -1,5 +1,6 @@
 // OfflineBooks.swift: clients and books of a state directory that no node uses: the same acts, with the same records in
 // the same journal, under the same lock. Leaves out all that wants an engine or a socket. Start at init and answer.
+import Control
 import Foundation
 import Receipts
 

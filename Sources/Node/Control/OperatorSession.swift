@@ -2,6 +2,7 @@
 // Commands of the scheduler go to the state machine; chat, content, receipts and pulls are done here.
 // Leaves out how messages travel. Start at perform.
 import Accounting
+import Control
 import Foundation
 import Inference
 import Receipts
@@ -191,30 +192,6 @@ final class OperatorSession: Sendable {
   private func release(_ id: JobID) {
     inner.withLock { inner in
       if inner.chat == id { inner.chat = nil }
-    }
-  }
-}
-
-extension NodeCommand {
-  /// It changes nothing at the node.
-  public var onlyLooks: Bool {
-    switch self {
-    case .inspect, .receipt, .history: true
-    // Content of clients is the operator's to see, and the look is an act.
-    case .reveal, .conceal: false
-    case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
-      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull:
-      false
-    }
-  }
-
-  /// What is decided about a job holds also after a restart.
-  var isPromise: Bool {
-    switch self {
-    case .approve, .reject, .hold, .release, .setPriority, .cancel: true
-    case .inspect, .receipt, .history, .reveal, .conceal, .move, .pause, .resume, .drain, .undrain, .shutdown,
-      .verify, .chat, .stopChat, .pull, .cancelPull:
-      false
     }
   }
 }

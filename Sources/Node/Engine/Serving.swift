@@ -1,5 +1,6 @@
 // Serving.swift: a model that is loaded and ready: weights, engine, tokenizer and template, and requests made into jobs.
 // Leaves out deciding and the thread that steps it (EngineLoop). Start at Serving.load and prepare.
+import Control
 import Foundation
 import Inference
 import Receipts

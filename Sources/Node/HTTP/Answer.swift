@@ -1,5 +1,6 @@
 // Answer.swift: what comes back for one job, before it is put into the words of some protocol.
 // Leaves out HTTP (Routes) and screens. Start at AnswerEvent.
+import Control
 import Inference
 
 /// A request that is not answered, in OpenAI's terms.

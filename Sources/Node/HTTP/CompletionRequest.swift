@@ -2,6 +2,7 @@
 // Leaves out tokenising and deciding (Serving) and the answer's form (Responder). Start at init(chat:) and init(completion:).
 // Source: OpenAI API reference, "Create chat completion" and "Create completion"; vLLM's names for what goes beyond it.
 import Accounting
+import Control
 import Inference
 import Intake
 

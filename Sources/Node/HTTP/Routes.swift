@@ -1,6 +1,7 @@
 // Routes.swift: what each path of the HTTP interface does. Names are OpenAI's where OpenAI has one.
 // Leaves out parsing HTTP (Intake), decoding requests (CompletionRequest) and deciding (NodeState).
 // Start at handle; a request for tokens goes to complete.
+import Control
 import Foundation
 import Inference
 import Intake

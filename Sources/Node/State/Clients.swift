@@ -1,6 +1,7 @@
 // Clients.swift: who may ask, and how a bearer token names him.
 // A value. Tokens are shown once and kept as SHA-256 only. Leaves out limits and money (Accounting) and where the
 // list is kept (the journal). Start at ClientDirectory.identify.
+import Control
 import Receipts
 
 /// Who sends a request.

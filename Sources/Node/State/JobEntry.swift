@@ -1,20 +1,8 @@
 // JobEntry.swift: one job as the node's books know it, beside what the scheduler counts.
 // Leaves out its content (Transcript). Start at JobEntry.
 import Accounting
+import Control
 import Scheduling
-
-/// The states of a job, by the names that every interface uses.
-public typealias JobState = Scheduling.JobState
-
-extension JobState {
-  /// Nothing more will happen to the job.
-  public var hasEnded: Bool {
-    switch self {
-    case .pending, .queued, .running, .held: false
-    case .done, .rejected, .cancelled, .expired, .failed, .interrupted: true
-    }
-  }
-}
 
 struct JobEntry: Sendable {
   let request: JobRequest

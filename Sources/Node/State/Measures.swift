@@ -1,5 +1,6 @@
 // Measures.swift: rates, latency percentiles and the graphs' past, from events with times.
 // Values without a clock. Leaves out what is measured (NodeState). Start at RateMeter.
+import Control
 
 /// Counts a second, over a sliding window of whole slots.
 struct RateMeter: Sendable {

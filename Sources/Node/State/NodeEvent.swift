@@ -2,6 +2,7 @@
 // Both are closed: a new kind of event is a case here, and the compiler finds who must know it.
 // Leaves out the deciding (NodeState) and the doing (NodeService). Start at NodeEvent.
 import Accounting
+import Control
 import Receipts
 import Scheduling
 

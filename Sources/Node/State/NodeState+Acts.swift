@@ -1,5 +1,6 @@
 // NodeState+Acts.swift: what operators do, and what they are told. Every act is in the log with who did it.
 // Acts that need content, files or the engine (chat, reveal, pull, verify) are the runtime's. Start at act.
+import Control
 import Receipts
 import Scheduling
 

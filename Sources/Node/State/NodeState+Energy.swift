@@ -1,6 +1,7 @@
 // NodeState+Energy.swift: the electricity that the machine used: by hour for the journal, by job for screens, and what
 // it costs. Leaves out where readings come from (MachineWatch) and the sums (Accounting). Start at take.
 import Accounting
+import Control
 import Receipts
 import Scheduling
 

@@ -1,6 +1,7 @@
 // NodeState+Jobs.swift: the life of a job, from its request to its receipt.
 // Start at submit; then follow, which tells what the scheduler did.
 import Accounting
+import Control
 import Receipts
 import Scheduling
 

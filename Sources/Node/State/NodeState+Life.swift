@@ -1,5 +1,17 @@
 // NodeState+Life.swift: counters for somebody who comes back and asks what happened. Start at lifeCounts.
 import Accounting
+import Control
+
+/// Counters of the node's life so far; only grow.
+struct LifeCounts: Sendable, Equatable {
+  var time: Microseconds = 0
+  var done = 0
+  var refused = 0
+  var failed = 0
+  var tokens = 0
+  var earned: MicroUnits = 0
+  var alarms = 0
+}
 
 /// A limit of the configuration that is passed, and the words with its figure of now.
 struct OverLimit: Sendable, Equatable {

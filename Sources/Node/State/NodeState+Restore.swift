@@ -1,5 +1,6 @@
 // NodeState+Restore.swift: the state as the journal left it: clients, books, receipts. Start at restore.
 import Accounting
+import Control
 import Receipts
 import Scheduling
 

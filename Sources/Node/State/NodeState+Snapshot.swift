@@ -1,5 +1,6 @@
 // NodeState+Snapshot.swift: the state in the screen's own terms. Start at snapshot(at:).
 import Accounting
+import Control
 import Scheduling
 
 /// One hour of samples at 1 s, and of two of them a day at 1 min. Fixed memory: 16 bytes a sample, with 8 GPUs

@@ -4,6 +4,7 @@
 // Start at apply(_:at:); jobs are in NodeState+Jobs.swift, operators' acts in NodeState+Acts.swift, electricity in
 // NodeState+Energy.swift, what screens see in NodeState+Snapshot.swift.
 import Accounting
+import Control
 import Receipts
 import Scheduling
 

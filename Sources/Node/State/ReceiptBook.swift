@@ -1,4 +1,5 @@
 // ReceiptBook.swift: what screens show of receipts: the newest rows and the counts. Start at add.
+import Control
 
 struct ReceiptBook: Sendable {
   private(set) var logged = 0

@@ -3,8 +3,8 @@
 // (the node). Start at the commands.
 
 import Accounting
+import Control
 import Foundation
-import Node
 
 extension Command {
   static let clients = Command(

@@ -3,6 +3,7 @@
 // done in its child: so the node outlives its screen. Start at the two commands.
 
 import CSystem
+import Control
 import Dashboard
 import Foundation
 import Inference

@@ -2,6 +2,7 @@
 // Leaves out the tests of the engine itself (KernelLevel.available runs its own). Start at Examination.all.
 
 import CSystem
+import Control
 import Foundation
 import Inference
 import Intake

@@ -2,6 +2,7 @@
 // a node's control socket, and, as a forced command, in somebody's place with no more rights than he has.
 
 import CSystem
+import Control
 import Foundation
 import Node
 

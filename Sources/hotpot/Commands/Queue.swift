@@ -2,8 +2,8 @@
 // status, jobs, approve, reject, cancel, hold, release, priority, pause, resume, drain, submit.
 
 import Accounting
+import Control
 import Foundation
-import Node
 import Scheduling
 
 extension Command {

@@ -2,6 +2,7 @@
 // `hotpot receipts`, `hotpot verify`, `hotpot witness`.
 
 import Accounting
+import Control
 import Foundation
 import Node
 import Receipts

@@ -1,5 +1,6 @@
 // Serve.swift: `hotpot serve`: the node without a dashboard, in the foreground, logging to standard error.
 
+import Control
 import Foundation
 import Node
 import Terminal

@@ -2,6 +2,19 @@
 import Scheduling
 import Telemetry
 
+/// The states of a job, by the names that every interface uses.
+public typealias JobState = Scheduling.JobState
+
+extension JobState {
+  /// Nothing more will happen to the job.
+  public var hasEnded: Bool {
+    switch self {
+    case .pending, .queued, .running, .held: false
+    case .done, .rejected, .cancelled, .expired, .failed, .interrupted: true
+    }
+  }
+}
+
 /// Who asked: earnings count only clients.
 public enum JobOrigin: String, Codable, Sendable, Equatable, CaseIterable {
   /// A client over the network.
@@ -85,7 +98,7 @@ public struct JobRow: Codable, Sendable, Equatable, Identifiable {
   }
 }
 
-/// A job that waits for the operator, with what he needs to decide.
+/// A job that waits for the operator, with what they need to decide.
 public struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
   public let id: String
   public let client: String

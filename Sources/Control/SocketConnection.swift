@@ -4,7 +4,6 @@
 // thread that draws.
 // Leaves out what the descriptors are (LinkDescriptors, and who makes them). Start at SocketConnection.
 import Foundation
-import Intake
 import Synchronization
 
 /// Two descriptors that lead to a node's control socket, and how to end them.
@@ -107,6 +106,9 @@ public final class SocketConnection: NodeConnection {
     link?.close()
   }
 
+  /// Microseconds since 1970-01-01 00:00 UTC.
+  private static var now: Microseconds { Microseconds(Date().timeIntervalSince1970 * 1_000_000) }
+
   private var isClosed: Bool { inner.withLock { $0.isClosed } }
 
   private func run(_ deliver: @escaping @Sendable (NodeMessage) -> Void) {
@@ -142,7 +144,7 @@ public final class SocketConnection: NodeConnection {
       } catch {
         if isClosed { return }
         if error.isFinal { return deliver(.link(.ended(reason: error.description))) }
-        let since = lostSince ?? NodeService.now().wall
+        let since = lostSince ?? Self.now
         lostSince = since
         deliver(.link(.lost(since: since, reason: error.description)))
         Thread.sleep(forTimeInterval: wait)

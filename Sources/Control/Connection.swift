@@ -44,6 +44,30 @@ public enum NodeCommand: Codable, Sendable, Equatable {
   case history
 }
 
+extension NodeCommand {
+  /// It changes nothing at the node.
+  public var onlyLooks: Bool {
+    switch self {
+    case .inspect, .receipt, .history: true
+    // Content of clients is the operator's to see, and the look is an act.
+    case .reveal, .conceal: false
+    case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
+      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull:
+      false
+    }
+  }
+
+  /// What is decided about a job holds also after a restart.
+  package var isPromise: Bool {
+    switch self {
+    case .approve, .reject, .hold, .release, .setPriority, .cancel: true
+    case .inspect, .receipt, .history, .reveal, .conceal, .move, .pause, .resume, .drain, .undrain, .shutdown,
+      .verify, .chat, .stopChat, .pull, .cancelPull:
+      false
+    }
+  }
+}
+
 /// The whole conversation so far and how to answer it.
 public struct ChatRequest: Codable, Sendable, Equatable {
   public struct Message: Codable, Sendable, Equatable {
@@ -119,7 +143,7 @@ public enum LinkState: Codable, Sendable, Equatable {
 
 /// What comes from a node.
 public enum NodeMessage: Codable, Sendable, Equatable {
-  /// Before the first snapshot of a line: who is here, as what, and what happened since he left.
+  /// Before the first snapshot of a line: who is here, as what, and what happened since they left.
   case welcome(Welcome)
   case snapshot(NodeSnapshot)
   case history(NodeHistory)

@@ -46,28 +46,6 @@ public enum ControlRequest: Codable, Sendable, Equatable {
   case exportVoucher(tag: UInt64, client: String)
 }
 
-/// One client as `hotpot clients` lists it.
-public struct ClientRow: Codable, Sendable, Equatable {
-  public let name: String
-  public let added: Microseconds
-  public let revoked: Microseconds?
-  public let budget: MicroUnits?
-  public let posted: MicroUnits
-  public let reserved: MicroUnits
-  public let settled: MicroUnits
-  public let jobs: Int
-  public let tokens: Int
-  /// nil: all models.
-  public let models: [String]?
-  public let tokensPerJob: Int?
-  public let jobsAtOnce: Int?
-  public let tokensPerDay: Int?
-  /// Fingerprint of the SSH key that it signs vouchers with.
-  public let key: String?
-  /// What it promised to pay, in all.
-  public let voucher: MicroUnits?
-}
-
 /// Lines from a node.
 public enum ControlReply: Codable, Sendable, Equatable {
   case hello(version: Int, node: String, software: String)
@@ -117,14 +95,14 @@ public enum ControlProtocol {
   }
 
   /// Whether a line that cannot be read was, as far as one can tell, to say who a connection is for.
-  static func concernsRights(_ line: [UInt8]) -> Bool {
+  package static func concernsRights(_ line: [UInt8]) -> Bool {
     let text = String(decoding: line, as: UTF8.self).lowercased()
     return ["restrict", "hello", "read_only"].contains { text.contains($0) }
   }
 
   /// The first key of a line that its reader passed over. A condition that a newer release adds must not be lost here
   /// without a word where it takes rights away.
-  static func unreadKey(of request: ControlRequest, in line: [UInt8]) -> String? {
+  package static func unreadKey(of request: ControlRequest, in line: [UInt8]) -> String? {
     var limits = JSONText.Limits()
     limits.duplicateKeys = .refused
     // Foundation has read both, so that only a key that stands twice is left to be wrong.

@@ -1,11 +1,11 @@
 // Role.swift: who may do what over the control socket. One table, asked by the node before anything is done: a client
 // program that hides a button guards nothing.
-// Leaves out how a peer is told apart (ControlAccess.swift). Start at Role and ControlRequest.leastRole.
+// Leaves out how a peer is told apart (ControlAccess in Node). Start at Role and ControlRequest.leastRole.
 
-/// What somebody on the control socket is. A viewer may do less than an operator, and he less than the owner; a client
-/// may do something else than all three.
+/// What somebody on the control socket is. A viewer may do less than an operator, who may do less than the owner; a
+/// client may do something else than all three.
 public enum Role: String, Codable, Sendable, CaseIterable, Comparable {
-  /// Sends jobs of his own, and nothing else: no state, no other client's job.
+  /// Sends jobs of their own, and nothing else: no state, no other client's job.
   case client
   /// Looks: queue, figures, receipts. No content of anybody's job, and no act.
   case viewer
@@ -65,7 +65,7 @@ extension NodeCommand {
 
 extension ControlRequest {
   /// What a client asks for: without snapshots a greeting shows no more than the node's name.
-  var isForClients: Bool {
+  package var isForClients: Bool {
     switch self {
     case .hello(_, let every, _): every == 0
     case .submit, .restrict: true
@@ -94,7 +94,7 @@ extension ControlRequest {
   }
 
   /// It takes rights or means away: nothing of it may be passed over.
-  var limitsRights: Bool {
+  package var limitsRights: Bool {
     switch self {
     case .restrict, .hello, .limitClient, .setLimits: true
     case .command, .seen, .snapshot, .submit, .clients, .addClient, .revokeClient, .settle, .correct, .cosign,
@@ -104,7 +104,7 @@ extension ControlRequest {
   }
 
   /// It says what the connection itself may do.
-  var concernsConnection: Bool {
+  package var concernsConnection: Bool {
     switch self {
     case .restrict, .hello: true
     case .command, .seen, .snapshot, .submit, .clients, .addClient, .revokeClient, .limitClient, .settle,
@@ -114,7 +114,7 @@ extension ControlRequest {
   }
 
   /// What it is called when it is refused.
-  var tag: UInt64 {
+  package var tag: UInt64 {
     switch self {
     case .hello, .restrict, .seen: 0
     case .command(let tag, _), .snapshot(let tag), .submit(let tag, _, _), .clients(let tag),

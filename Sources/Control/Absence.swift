@@ -1,0 +1,63 @@
+// Absence.swift: what happened while an operator was away, in words for the moment of coming back.
+// Leaves out the counters that it is the difference of (Node). Start at AbsenceSummary.
+import Accounting
+
+/// What a node did between an operator's last look and this one.
+public struct AbsenceSummary: Codable, Sendable, Equatable {
+  /// When they left.
+  public let since: Microseconds
+  public let now: Microseconds
+  public let done: Int
+  /// Rejected, expired, or turned away at once.
+  public let refused: Int
+  public let failed: Int
+  public let earned: MicroUnits
+  public let currency: String
+  public let tokens: Int
+  /// What was wrong meanwhile, newest last, at most 8 and each once; also what is over by now.
+  public let alarms: [String]
+
+  public init(
+    since: Microseconds, now: Microseconds, done: Int, refused: Int, failed: Int, earned: MicroUnits,
+    currency: String, tokens: Int, alarms: [String]
+  ) {
+    self.since = since
+    self.now = now
+    self.done = done
+    self.refused = refused
+    self.failed = failed
+    self.earned = earned
+    self.currency = currency
+    self.tokens = tokens
+    self.alarms = alarms
+  }
+
+  /// For one line of a screen: `away 2h 05m: 14 jobs done, 0.0231 EUR earned, 2 refused, no alarm`.
+  public var words: String {
+    let minutes = max(0, (now - since) / 60_000_000)
+    let time =
+      minutes >= 1_440
+      ? "\(minutes / 1_440)d \(minutes % 1_440 / 60)h"
+      : minutes >= 60 ? "\(minutes / 60)h \(minutes % 60)m" : "\(minutes)m"
+    var parts = ["\(done) \(done == 1 ? "job" : "jobs") done"]
+    if failed > 0 { parts.append("\(failed) failed") }
+    parts.append("\(Amount(micro: earned)) \(currency) earned")
+    parts.append("\(refused) refused")
+    parts.append(alarms.isEmpty ? "no alarm" : "ALARM: \(alarms.joined(separator: "; "))")
+    return "away \(time): " + parts.joined(separator: ", ")
+  }
+}
+
+/// Who is welcomed, in what role, and with what news.
+public struct Welcome: Codable, Sendable, Equatable {
+  public let name: String
+  public let role: Role
+  /// nil for somebody who was never here, or left a moment ago.
+  public let absence: AbsenceSummary?
+
+  public init(name: String, role: Role, absence: AbsenceSummary?) {
+    self.name = name
+    self.role = role
+    self.absence = absence
+  }
+}
