@@ -79,12 +79,13 @@ let package = Package(
     tests("IntakeTests", ["Intake", "CSystem", "Fuzzing"]),
     // HTTP as bytes, for tests that look at a node from outside.
     .target(name: "Wire", path: "Tests/Wire", swiftSettings: testSettings),
-    tests(
-      "NodeTests",
-      [
+    .testTarget(
+      name: "NodeTests",
+      dependencies: [
         "Node", "Control", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Wire",
         "Fuzzing",
-      ]),
+      ],
+      exclude: ["Vectors"], swiftSettings: testSettings),
     .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.
     .target(

@@ -22,6 +22,28 @@ public struct ClientRow: Codable, Sendable, Equatable {
   public let key: String?
   /// What it promised to pay, in all.
   public let voucher: MicroUnits?
+
+  package init(
+    name: String, added: Microseconds, revoked: Microseconds?, budget: MicroUnits?, posted: MicroUnits,
+    reserved: MicroUnits, settled: MicroUnits, jobs: Int, tokens: Int, models: [String]?, tokensPerJob: Int?,
+    jobsAtOnce: Int?, tokensPerDay: Int?, key: String?, voucher: MicroUnits?
+  ) {
+    self.name = name
+    self.added = added
+    self.revoked = revoked
+    self.budget = budget
+    self.posted = posted
+    self.reserved = reserved
+    self.settled = settled
+    self.jobs = jobs
+    self.tokens = tokens
+    self.models = models
+    self.tokensPerJob = tokensPerJob
+    self.jobsAtOnce = jobsAtOnce
+    self.tokensPerDay = tokensPerDay
+    self.key = key
+    self.voucher = voucher
+  }
 }
 
 /// What a day's jobs of one client with one model came to.

@@ -21,10 +21,10 @@ extension NodeService {
   }
 
   private func run(pull name: String) async {
-    func tell(_ phase: PullProgress.Phase, _ bytes: Int, _ total: Int?, _ detail: String?) {
+    func tell(_ phase: Control.PullProgress.Phase, _ bytes: Int, _ total: Int?, _ detail: String?) {
       broadcast(
         .pull(
-          PullProgress(
+          Control.PullProgress(
             model: name, phase: phase, bytes: Int64(bytes), total: total.map { Int64($0) }, detail: detail)))
     }
     tell(.starting, 0, nil, nil)

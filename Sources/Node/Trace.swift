@@ -181,6 +181,15 @@ extension NodeService {
 
 // MARK: values of other rooms, as a trace writes them
 
+// Recorded digests are of effects in words, and these words name the target that the types were in then.
+extension LogLine: CustomDebugStringConvertible {
+  public var debugDescription: String {
+    let who = who.map { "Optional(\($0.debugDescription))" } ?? "nil"
+    return "Node.LogLine(sequence: \(sequence), time: \(time), level: Node.LogLevel.\(level.rawValue), "
+      + "who: \(who), text: \(text.debugDescription))"
+  }
+}
+
 extension Amount: Codable {
   public init(from decoder: any Decoder) throws {
     self.init(micro: try decoder.singleValueContainer().decode(Int64.self))

@@ -19,7 +19,7 @@ extension ScriptedNode {
   }
 
   private var sample: ComputeSnapshot {
-    func none<Value>() -> Node.Reading<Value> { .warmingUp }
+    func none<Value>() -> Control.Reading<Value> { .warmingUp }
     return ComputeSnapshot(
       cpu: none(), cores: none(), cpuTemperature: none(), cpuPower: .value(36), load: none(),
       memoryUsed: none(), memoryTotal: none(), swapUsed: none(), residentMemory: none(), cpuPressure: none(),

@@ -8,8 +8,8 @@ import Testing
 
 extension ScriptedNode {
   /// One sample of a machine with these watts, after so many joules.
-  fileprivate func sample(_ watts: Node.Reading<Double>, joules: Double) {
-    func none<Value>() -> Node.Reading<Value> { .warmingUp }
+  fileprivate func sample(_ watts: Control.Reading<Double>, joules: Double) {
+    func none<Value>() -> Control.Reading<Value> { .warmingUp }
     let compute = ComputeSnapshot(
       cpu: none(), cores: none(), cpuTemperature: none(), cpuPower: watts, load: none(), memoryUsed: none(),
       memoryTotal: none(), swapUsed: none(), residentMemory: none(), cpuPressure: none(),
