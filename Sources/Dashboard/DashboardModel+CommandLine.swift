@@ -1,12 +1,66 @@
-// DashboardModel+CommandLine.swift: the command line, and the palette that finds everything by its words.
-// Every action runs by its name too. Start at run.
+// DashboardModel+CommandLine.swift: the command line, and the palette that finds everything by its
+// words.
+// A command is a row of LineCommand.all and what it runs; every action runs by its name too. Start at
+// LineCommand.all and run.
 import Control
 import Terminal
+
+/// A command of the command line that is no action: it takes words, or has no key.
+package struct LineCommand: Equatable, Sendable {
+  package let name: String
+  /// What it does; begins with the name of its words, where it takes any.
+  package let usage: String
+  let run: @Sendable (inout DashboardModel, _ words: String) -> [Effect]
+
+  init(
+    _ name: String, _ usage: String,
+    _ run: @escaping @Sendable (inout DashboardModel, _ words: String) -> [Effect]
+  ) {
+    (self.name, self.usage, self.run) = (name, usage, run)
+  }
+
+  package static func == (left: LineCommand, right: LineCommand) -> Bool { left.name == right.name }
+
+  /// Whether it cannot run without words.
+  var wantsWords: Bool { usage.first?.isUppercase == true || usage.hasPrefix("[") }
+}
+
+extension LineCommand {
+  /// In the order of the palette and of the manual.
+  package static let all = [
+    LineCommand("drain", "finish what runs, admit nothing") { model, _ in model.askToDrain() },
+    LineCommand("undrain", "admit again") { model, _ in model.act(.undrain, saying: nil) },
+    LineCommand("resume", "go on after a pause") { model, _ in model.act(.resume, saying: nil) },
+    LineCommand("shutdown", "stop the node: asks how, and for its name") { model, _ in model.askToStop() },
+    LineCommand("priority", "N: priority 0 to 9, or +N or -N, of the selected or tagged jobs") {
+      $0.setPriority($1)
+    },
+    LineCommand("sort", "COLUMN: sort the list by it") { $0.sort(by: $1) },
+    LineCommand("graphs", "scroll or sweep") { $0.setGraphs($1) },
+    LineCommand("bell", "on or off: ring when an approval arrives") { $0.setBell($1) },
+    LineCommand("pull", "NAME: fetch a model and load it") { $0.pull($1) },
+    LineCommand("cancel-pull", "stop fetching") { model, _ in model.act(.cancelPull, saying: nil) },
+    LineCommand("save-screen", "[FILE]: write the screen as text") { _, path in
+      [.saveScreen(path: path.isEmpty ? nil : path)]
+    },
+    LineCommand("save-chat", "[FILE]: write the conversation as text") { $0.saveChat($1) },
+    LineCommand("new-chat", "forget the conversation") { model, _ in model.newChat() },
+    LineCommand("system", "TEXT: the chat's system prompt") { $0.setSystem($1) },
+    LineCommand("temperature", "T: the chat's temperature, 0 is greedy") { $0.setTemperature($1) },
+    LineCommand("max-tokens", "N: the longest answer of the chat") { $0.setMaxTokens($1) },
+    LineCommand("stop-chat", "stop the answer") { model, _ in model.stopChat() },
+    LineCommand("debug", "show or hide the debug overlay") { model, _ in
+      model.showsDebug.toggle()
+      return []
+    },
+    LineCommand("quit", "leave; the node serves on") { _, _ in [.leave] },
+  ]
+}
 
 struct PaletteEntry: Equatable, Sendable {
   enum Target: Equatable, Sendable {
     case key(KeyTarget)
-    case command(CommandName)
+    case command(LineCommand)
   }
 
   let target: Target
@@ -24,8 +78,8 @@ extension DashboardModel {
         keys: options.keyMap.keys(of: entry.target).map(\.name).joined(separator: " "),
         words: entry.words)
     }
-    entries += CommandName.allCases.map {
-      PaletteEntry(target: .command($0), keys: ":" + $0.rawValue, words: $0.usage)
+    entries += LineCommand.all.map {
+      PaletteEntry(target: .command($0), keys: ":" + $0.name, words: $0.usage)
     }
     let words = query.lowercased().split(separator: " ")
     if words.isEmpty { return entries }
@@ -33,7 +87,7 @@ extension DashboardModel {
       let name: String
       switch entry.target {
       case .key(let target): name = target.name
-      case .command(let command): name = command.rawValue
+      case .command(let command): name = command.name
       }
       let haystack = "\(name) \(entry.words) \(entry.keys)".lowercased()
       // A single character is most likely a key.
@@ -49,7 +103,7 @@ extension DashboardModel {
   mutating func completeCommand() {
     let typed = field.text
     if typed.contains(" ") { return }
-    let names = (CommandName.allCases.map(\.rawValue) + Action.table.map(\.target.name)).filter {
+    let names = (LineCommand.all.map(\.name) + Action.table.map(\.target.name)).filter {
       $0.hasPrefix(typed)
     }
     guard var common = names.first else { return }
@@ -65,7 +119,7 @@ extension DashboardModel {
     guard let first = parts.first else { return [] }
     let name = String(first)
     let rest = parts.count > 1 ? String(parts[1]) : ""
-    if let command = CommandName(rawValue: name) { return run(command, rest) }
+    if let command = LineCommand.all.first(where: { $0.name == name }) { return command.run(&self, rest) }
     if name == "theme" && !rest.isEmpty {
       chooseTheme(rest)
       return []
@@ -84,91 +138,104 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func run(_ command: CommandName, _ rest: String) -> [Effect] {
-    switch command {
-    case .drain:
-      if options.isReadOnly { return act(.drain, saying: nil) }
-      mode = .confirm(
-        Confirmation(
-          question: "drain: finish what runs (\(snapshot?.node.running ?? 0)), admit nothing more?",
-          command: .drain))
-      return []
-    case .undrain: return act(.undrain, saying: nil)
-    case .resume: return act(.resume, saying: nil)
-    case .shutdown:
-      // Who may not is told so before the questions.
-      if options.isReadOnly || refusal(of: .shutdown(drain: true)) != nil {
-        return act(.shutdown(drain: true), saying: nil)
-      }
-      mode = .shutdownHow
-      return []
-    case .priority: return setPriority(rest)
-    case .sort:
-      guard let column = focus.list?.columns.firstIndex(of: rest) else {
-        return complain("sort", focus.list?.columns.joined(separator: ", ") ?? "a pane with a list", rest)
-      }
-      lists[focus]?.sortColumn = column
-      lists[focus]?.restUntil = 0
-      lists[focus]?.arrangedAt = 0
-      arrangeLists()
-      revealSelection()
-      return []
-    case .graphs:
-      guard let style = GraphStyle(rawValue: rest) else { return complain("graphs", "scroll or sweep", rest) }
-      graphStyle = style
-      return []
-    case .bell:
-      guard rest == "on" || rest == "off" else { return complain("bell", "on or off", rest) }
-      bell = rest == "on"
-      say("the bell is \(rest)")
-      return []
-    case .pull:
-      let model = rest.isEmpty ? options.defaultModel : rest
-      return act(.pull(model: model), saying: "fetching \(displaySafe(model.prefix(40)))")
-    case .cancelPull: return act(.cancelPull, saying: nil)
-    case .saveScreen: return [.saveScreen(path: rest.isEmpty ? nil : rest)]
-    case .saveChat:
-      if chat.messages.isEmpty { return complain("save-chat", "a conversation", "none") }
-      let text = chat.messages.map { "\($0.role.rawValue): \($0.content)\n" }.joined(separator: "\n")
-      return [.saveText(path: rest.isEmpty ? nil : rest, text: text)]
-    case .newChat:
-      let commands = chat.phase == .idle ? [] : [send(.stopChat)]
-      chat.messages = []
-      chat.answer = ""
-      chat.phase = .idle
-      chat.scroll = 0
-      chat.note = nil
-      chat.rate = nil
-      say("a new conversation; the old one was kept nowhere")
-      return commands
-    case .system:
-      chat.system = rest
-      say(rest.isEmpty ? "no system prompt" : "the system prompt is set")
-      return []
-    case .temperature:
-      guard let value = Double(rest), value >= 0, value <= 2 else {
-        return complain("temperature", "0 to 2", rest)
-      }
-      chat.temperature = value
-      say("temperature \(decimal(value, 2))")
-      return []
-    case .maxTokens:
-      guard let value = Int(rest), (1...1_000_000).contains(value) else {
-        return complain("max-tokens", "a number from 1 on", rest)
-      }
-      chat.maxTokens = value
-      say("answers of at most \(plural(value, "token"))")
-      return []
-    case .stopChat: return chat.phase == .idle ? [] : [send(.stopChat)]
-    case .debug:
-      showsDebug.toggle()
-      return []
-    case .quit: return [.leave]
-    }
+  fileprivate mutating func askToDrain() -> [Effect] {
+    if options.isReadOnly { return act(.drain, saying: nil) }
+    mode = .confirm(
+      Confirmation(
+        question: "drain: finish what runs (\(snapshot?.node.running ?? 0)), admit nothing more?",
+        command: .drain))
+    return []
   }
 
+  /// Who may not stop the node hears so before the questions.
+  fileprivate mutating func askToStop() -> [Effect] {
+    if options.isReadOnly || refusal(of: .shutdown(drain: true)) != nil {
+      return act(.shutdown(drain: true), saying: nil)
+    }
+    mode = .shutdownHow
+    return []
+  }
+
+  fileprivate mutating func sort(by name: String) -> [Effect] {
+    guard let column = focus.list?.columns.firstIndex(of: name) else {
+      return complain("sort", focus.list?.columns.joined(separator: ", ") ?? "a pane with a list", name)
+    }
+    lists[focus]?.sortColumn = column
+    lists[focus]?.restUntil = 0
+    lists[focus]?.arrangedAt = 0
+    arrangeLists()
+    revealSelection()
+    return []
+  }
+
+  fileprivate mutating func setGraphs(_ name: String) -> [Effect] {
+    guard let style = GraphStyle(rawValue: name) else { return complain("graphs", "scroll or sweep", name) }
+    graphStyle = style
+    return []
+  }
+
+  fileprivate mutating func setBell(_ word: String) -> [Effect] {
+    guard word == "on" || word == "off" else { return complain("bell", "on or off", word) }
+    bell = word == "on"
+    say("the bell is \(word)")
+    return []
+  }
+
+  fileprivate mutating func pull(_ name: String) -> [Effect] {
+    let model = name.isEmpty ? options.defaultModel : name
+    return act(.pull(model: model), saying: "fetching \(displaySafe(model.prefix(40)))")
+  }
+
+  // MARK: the chat
+
+  fileprivate mutating func saveChat(_ path: String) -> [Effect] {
+    if chat.messages.isEmpty { return complain("save-chat", "a conversation", "none") }
+    let text = chat.messages.map { "\($0.role.rawValue): \($0.content)\n" }.joined(separator: "\n")
+    return [.saveText(path: path.isEmpty ? nil : path, text: text)]
+  }
+
+  fileprivate mutating func newChat() -> [Effect] {
+    let effects = stopChat()
+    chat.messages = []
+    chat.answer = ""
+    chat.phase = .idle
+    chat.scroll = 0
+    chat.note = nil
+    chat.rate = nil
+    say("a new conversation; the old one was kept nowhere")
+    return effects
+  }
+
+  fileprivate mutating func stopChat() -> [Effect] { chat.phase == .idle ? [] : [send(.stopChat)] }
+
+  fileprivate mutating func setSystem(_ text: String) -> [Effect] {
+    chat.system = text
+    say(text.isEmpty ? "no system prompt" : "the system prompt is set")
+    return []
+  }
+
+  fileprivate mutating func setTemperature(_ text: String) -> [Effect] {
+    guard let value = Double(text), value >= 0, value <= 2 else {
+      return complain("temperature", "0 to 2", text)
+    }
+    chat.temperature = value
+    say("temperature \(decimal(value, 2))")
+    return []
+  }
+
+  fileprivate mutating func setMaxTokens(_ text: String) -> [Effect] {
+    guard let value = Int(text), (1...1_000_000).contains(value) else {
+      return complain("max-tokens", "a number from 1 on", text)
+    }
+    chat.maxTokens = value
+    say("answers of at most \(plural(value, "token"))")
+    return []
+  }
+
+  // MARK: words
+
   /// `:priority 7`, or a step: `:priority +2`.
-  private mutating func setPriority(_ text: String) -> [Effect] {
+  fileprivate mutating func setPriority(_ text: String) -> [Effect] {
     guard let number = Int(text), text.hasPrefix("+") || text.hasPrefix("-") || (0...9).contains(number),
       (-9...9).contains(number)
     else { return complain("priority", "0 to 9, or a step such as +1", text) }

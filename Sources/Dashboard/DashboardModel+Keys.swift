@@ -176,12 +176,12 @@ extension DashboardModel {
       guard entries.indices.contains(index) else { return [] }
       switch entries[index].target {
       case .key(let target): return perform(target)
-      case .command(let name):
-        if name.usage.first?.isUppercase == true || name.usage.hasPrefix("[") {
-          openCommandLine(name.rawValue + " ")
+      case .command(let command):
+        if command.wantsWords {
+          openCommandLine(command.name + " ")
           return []
         }
-        return run(name.rawValue)
+        return command.run(&self, "")
       }
     default:
       if field.key(key) { mode = .palette(index: 0) }

@@ -32,10 +32,44 @@ public enum ScreenError: Error, Hashable, CustomStringConvertible {
   }
 }
 
-public final class CursesScreen: Screen {
-  /// curses keeps its state in globals, so one screen a process: a second `open` waits for the first `close`.
-  private static let turn = Turn()
+/// What a screen holds of the system and of curses, as far as it has come: all of it is given back
+/// by `close`, at the end and where a step of opening fails.
+private struct Opened {
+  /// curses keeps its state in globals, so one screen a process: a second `open` waits for the first
+  /// `close`.
+  private static let turn = OneAtATime()
 
+  /// The terminal, where it was opened for this screen.
+  let descriptor: Int32?
+  /// In memory: what curses writes.
+  let file: Int32
+  let output: UnsafeMutablePointer<FILE>?
+  let input: UnsafeMutablePointer<FILE>?
+  var screen: OpaquePointer?
+
+  init(closing descriptor: Int32?) throws(ScreenError) {
+    self.descriptor = descriptor
+    Self.turn.take()
+    file = cn_memory_file()
+    output = file >= 0 ? fdopen(file, "w+") : nil
+    input = fopen("/dev/null", "re")
+    if output == nil || input == nil {
+      let code = errno
+      close()
+      throw .system(call: "memfd_create", code: code)
+    }
+  }
+
+  func close() {
+    if let screen { delscreen(screen) }
+    if let output { fclose(output) } else if file >= 0 { _ = Glibc.close(file) }
+    if let input { fclose(input) }
+    if let descriptor { _ = Glibc.close(descriptor) }
+    Self.turn.give()
+  }
+}
+
+public final class CursesScreen: Screen {
   public private(set) var size: Size
   public var capabilities: Capabilities {
     didSet { if capabilities != oldValue { prepare() } }
@@ -44,12 +78,8 @@ public final class CursesScreen: Screen {
   /// Poll it for input, and for output while `isStalled`.
   public let descriptor: Int32
 
-  private let ownsDescriptor: Bool
+  private let opened: Opened
   private let savedMode: termios?
-  private let file: Int32
-  private let output: UnsafeMutablePointer<FILE>
-  private let input: UnsafeMutablePointer<FILE>
-  private let screen: OpaquePointer
   private let window: UnsafeMutablePointer<WINDOW>
   private let takesExtras: Bool
   private let hasUTF8: Bool
@@ -91,7 +121,7 @@ public final class CursesScreen: Screen {
       if owns { _ = Glibc.close(descriptor) }
       throw refusal
     }
-    Self.turn.take()
+    var opened = try Opened(closing: owns ? descriptor : nil)
     var capabilities = Capabilities(environment: environment)
     // Machines reached through ssh often lack the locale that the client names.
     hasUTF8 = capabilities.glyphs != .ascii && Self.setUTF8Locale()
@@ -99,18 +129,7 @@ public final class CursesScreen: Screen {
     self.capabilities = capabilities
     limiter = ColorLimiter(capabilities.colors)
     self.descriptor = descriptor
-    ownsDescriptor = owns
     takesExtras = !term.hasPrefix("vt") && !term.hasPrefix("sun")
-
-    file = cn_memory_file()
-    guard file >= 0, let output = fdopen(file, "w+"), let input = fopen("/dev/null", "re") else {
-      let code = errno
-      Self.turn.give()
-      if owns { _ = Glibc.close(descriptor) }
-      throw .system(call: "memfd_create", code: code)
-    }
-    self.output = output
-    self.input = input
     self.size = size ?? Self.size(of: descriptor) ?? Size(80, 24)
 
     var saved = termios()
@@ -118,29 +137,20 @@ public final class CursesScreen: Screen {
 
     use_env(false)
     set_escdelay(25)
-    let screen = Self.keepingSignals {
-      Self.newterm(term: term, colors: capabilities.colors, output: output, input: input)
+    if let output = opened.output, let input = opened.input {
+      opened.screen = Self.keepingSignals {
+        Self.newterm(term: term, colors: capabilities.colors, output: output, input: input)
+      }
     }
-    guard let screen else {
-      fclose(output)
-      fclose(input)
-      Self.turn.give()
-      if owns { _ = Glibc.close(descriptor) }
+    guard opened.screen != nil, let window = cn_stdscr() else {
+      opened.close()
       throw .curses(term: term)
     }
-    self.screen = screen
-    guard let window = cn_stdscr() else {
-      delscreen(screen)
-      fclose(output)
-      fclose(input)
-      Self.turn.give()
-      if owns { _ = Glibc.close(descriptor) }
-      throw .curses(term: term)
-    }
+    self.opened = opened
     self.window = window
     start_color()
     use_default_colors()
-    // Else curses looks for typed keys on /dev/null before it paints.
+    // Otherwise curses polls /dev/null for typeahead before painting.
     typeahead(-1)
     leaveok(window, true)
     resizeterm(Int32(self.size.height), Int32(self.size.width))
@@ -367,7 +377,8 @@ public final class CursesScreen: Screen {
   }
 
   private func takeCursesOutput() -> [UInt8] {
-    fflush(output)
+    let file = opened.file
+    fflush(opened.output)
     let count = Int(lseek(file, 0, SEEK_END))
     if count <= 0 { return [] }
     var bytes = [UInt8](repeating: 0, count: count)
@@ -466,16 +477,13 @@ public final class CursesScreen: Screen {
       tcsetattr(descriptor, TCSANOW, &savedMode)
       TerminalModes.disarm()
     }
-    delscreen(screen)
-    fclose(output)
-    fclose(input)
-    if ownsDescriptor { _ = Glibc.close(descriptor) }
-    Self.turn.give()
+    opened.close()
   }
 }
 
-/// A baton: `take` waits until nobody has it.
-private final class Turn: Sendable {
+/// A binary semaphore, because one process can own only one curses screen and may release it from
+/// another thread.
+private final class OneAtATime: Sendable {
   private nonisolated(unsafe) let semaphore: UnsafeMutablePointer<sem_t>
 
   init() {
@@ -485,18 +493,4 @@ private final class Turn: Sendable {
 
   func take() { while sem_wait(semaphore) != 0 {} }
   func give() { sem_post(semaphore) }
-}
-
-package func base64(_ bytes: [UInt8]) -> [UInt8] {
-  let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-  var result: [UInt8] = []
-  result.reserveCapacity((bytes.count + 2) / 3 * 4)
-  for start in stride(from: 0, to: bytes.count, by: 3) {
-    let group = Array(bytes[start..<min(start + 3, bytes.count)])
-    let value = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
-    for place in 0..<4 {
-      result.append(place <= group.count ? alphabet[value >> (18 - 6 * place) & 63] : 0x3D)
-    }
-  }
-  return result
 }

@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test func theCommandsAreTheProgramsCommands() throws {
-    let expected = CommandName.allCases.map { Entry(head: ":" + $0.rawValue, words: $0.usage) }
+    let expected = LineCommand.all.map { Entry(head: ":" + $0.name, words: $0.usage) }
     #expect(try Array(items(after: ".Ss Commands").prefix(expected.count)) == expected)
   }
 

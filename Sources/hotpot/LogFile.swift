@@ -1,0 +1,24 @@
+// LogFile.swift: the log that a node beside its dashboard keeps in its state directory. Start at write.
+
+import Foundation
+import Control
+
+/// The node's own log file, 0600, in its state directory.
+final class LogFile: Sendable {
+  private let descriptor: Int32
+
+  init(_ state: String) throws {
+    mkdir(state, 0o700)
+    let path = state + "/log"
+    descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw UserFile.unwritable(path, errno) }
+  }
+
+  deinit { close(descriptor) }
+
+  func write(_ line: LogLine) {
+    let bytes = Array((LogPrinter.text(line) + "\n").utf8)
+    // A log that cannot be written must not end the node.
+    _ = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+  }
+}
