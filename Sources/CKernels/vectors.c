@@ -14,6 +14,10 @@ void ck_silu(ck_level level, const float *x, uint32_t n, float *y) {
   ck_kernels_at(level)->silu(x, n, y);
 }
 
+void ck_silu_times(ck_level level, const float *x, uint32_t n, float *y) {
+  ck_kernels_at(level)->gate(x, n, y);
+}
+
 void ck_tanh(ck_level level, const float *x, uint32_t n, float *y) {
   ck_kernels_at(level)->tanh(x, n, y);
 }

@@ -30,7 +30,7 @@ import Testing
   private func shape(_ change: (inout File) -> Void) throws -> Hyperparameters {
     var file = File()
     change(&file)
-    return try Hyperparameters(GGUFFile(bytes: file.bytes, name: "m.gguf"))
+    return try Architecture.dense(MetadataReader(GGUFFile(bytes: file.bytes, name: "m.gguf")))
   }
 
   private func refusal(_ change: (inout File) -> Void) -> String {

@@ -225,6 +225,9 @@ void ck_exp(ck_level level, const float *x, uint32_t n, float *y);
 /// y = x / (1 + exp(-x)). y may be x.
 void ck_silu(ck_level level, const float *x, uint32_t n, float *y);
 
+/// y = silu(y) * x, each operation rounded: what ck_multiply_gated does to its two products.
+void ck_silu_times(ck_level level, const float *x, uint32_t n, float *y);
+
 /// y = 1 - 2 / (1 + exp(2x)). y may be x.
 void ck_tanh(ck_level level, const float *x, uint32_t n, float *y);
 

@@ -8,7 +8,8 @@ import Glibc
 public enum Bench {
   public struct Plan: Sendable {
     public var configuration: Engine.Configuration
-    /// Prompt lengths, each computed from position 0 in one step or in chunks of the configuration's step limit.
+    /// Prompt lengths, each computed from position 0 in one step or in chunks of the
+    /// configuration's step limit.
     public var prefills: [Int]
     /// Sequences decoded together, and how deep their context is when decoding begins.
     public var decodes: [Decode]

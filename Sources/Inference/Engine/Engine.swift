@@ -1,16 +1,19 @@
 // Engine.swift: a model, its KV memory and its threads: takes steps for a batch of sequences.
-// Leaves out which sequences and which blocks (the scheduler's matter) and the arithmetic (ForwardPass.swift).
+// Leaves out which sequences and which blocks (the scheduler's matter) and the computing
+// (Devices/).
 // Start at step(_:cancelled:).
 
 import CKernels
 import Synchronization
 
-/// Executes steps. Results do not depend on what else is in a step, on how a prompt is cut into chunks, on the number of
-/// threads or on the level of the kernels: they are the same bits (numerics profile N1).
+/// Executes steps. Results do not depend on what else is in a step, on how a prompt is cut into
+/// chunks, on the number of threads or on the level of the kernels: they are the same bits
+/// (numerics profile N1).
 ///
-/// The rule: one step at a time; a second caller gets `.busy`. It exists because the activations' memory is shared between
-/// steps. `step` blocks its caller, which works along as one of the engine's threads, so call it from a thread of your own and
-/// never from the cooperative pool, where it would starve every task.
+/// The rule: one step at a time; a second caller gets `.busy`. It exists because the activations'
+/// memory is shared between steps. `step` blocks its caller, which works along as one of the
+/// engine's threads, so call it from a thread of your own and never from the cooperative pool,
+/// where it would starve every task.
 public final class Engine: Sendable {
   public static let blockSize = KVCache.blockSize
 
@@ -19,8 +22,8 @@ public final class Engine: Sendable {
   /// Threads that compute, the caller's included.
   public let threadCount: Int
   public let level: KernelLevel
-  // Unsafe only for the compiler: used by whoever holds `isStepping`.
-  nonisolated(unsafe) private let pass: ForwardPass
+  // Safe, though the compiler can't see it: used only by the caller that set `isStepping`.
+  nonisolated(unsafe) private let device: ProcessorDevice
   private let isStepping = Atomic<Bool>(false)
 
   public struct Configuration: Sendable, Equatable {
@@ -31,7 +34,8 @@ public final class Engine: Sendable {
     public var kvBlocks: Int
     /// nil: the best available one, or what `HOTPOT_ISA` names.
     public var level: KernelLevel?
-    /// Tokens of all items of a step together, 1 to 65,536. Memory for activations grows with the largest step taken.
+    /// Tokens of all items of a step together, 1 to 65,536. Memory for activations grows with the
+    /// largest step taken.
     public var maximumStepTokens: Int
 
     public init(
@@ -46,36 +50,14 @@ public final class Engine: Sendable {
     }
   }
 
-  /// Bits of the quantised activations.
-  public enum Profile: String, Sendable, CaseIterable {
-    case a8 = "A8"
-    case a12 = "A12"
-    case a15 = "A15"
+  public typealias Profile = NumericsProfile
 
-    /// What is used where nobody asks for another.
-    public static let standard = Profile.a15
-
-    /// The string that stands in receipts.
-    public var numericsVersion: String { "N1/\(rawValue)/KVi16" }
-
-    /// The profile of a receipt's string; nil where this engine has none of that name.
-    public init?(numericsVersion: String) {
-      guard let found = Profile.allCases.first(where: { $0.numericsVersion == numericsVersion }) else {
-        return nil
-      }
-      self = found
-    }
-
-    var kernels: ck_profile {
-      switch self {
-      case .a8: CK_A8
-      case .a12: CK_A12
-      case .a15: CK_A15
-      }
-    }
+  public convenience init(model: Model, configuration: Configuration) throws(EngineError) {
+    try self.init(model: model, configuration: configuration, fusesOperations: true)
   }
 
-  public init(model: Model, configuration: Configuration) throws(EngineError) {
+  /// - fusesOperations: false is for the test that joining operations changes no bit.
+  package init(model: Model, configuration: Configuration, fusesOperations: Bool) throws(EngineError) {
     try Engine.check("threads", configuration.threads ?? 1, 1...256)
     try Engine.check("kvBlocks", configuration.kvBlocks, 1...16_777_216)
     try Engine.check("maximumStepTokens", configuration.maximumStepTokens, 1...65_536)
@@ -91,18 +73,23 @@ public final class Engine: Sendable {
       if !ck_check_fp_environment() { rounding.store(false, ordering: .relaxed) }
     }
     guard rounding.load(ordering: .relaxed) else { throw .wrongRounding }
-    let cache = try KVCache(blockCount: configuration.kvBlocks, shape: model.hyperparameters)
+    let cache = try KVCache(blockCount: configuration.kvBlocks, states: model.program.states)
     self.model = model
     self.configuration = configuration
     self.level = level
     threadCount = team.count
-    pass = ForwardPass(model: model, cache: cache, team: team, level: level, profile: configuration.profile)
+    device = ProcessorDevice(
+      model: model, cache: cache, team: team, level: level, profile: configuration.profile,
+      fuses: fusesOperations)
   }
 
-  /// Computes every item, all layers, weights streamed once for all of them; results in the order of the items.
+  /// Computes every item, all layers, weights streamed once for all of them; results in the order
+  /// of the items.
   ///
-  /// - cancelled: asked between layers, on the calling thread; true ends the step with `.cancelled`.
-  /// - Throws `.badItem` before anything is computed. What goes wrong within one item fails that item only (`StepResult.failure`).
+  /// - cancelled: asked between layers, on the calling thread; true ends the step with
+  ///   `.cancelled`.
+  /// - Throws `.badItem` before anything is computed. What goes wrong within one item fails that
+  ///   item only (`StepResult.failure`).
   public func step(_ items: [StepItem], cancelled: () -> Bool = { false }) throws(EngineError) -> [StepResult]
   {
     var tokens = 0
@@ -116,19 +103,19 @@ public final class Engine: Sendable {
     if items.isEmpty { return [] }
     try enter()
     defer { leave() }
-    guard let results = pass.step(items, cancelled: cancelled) else { throw .cancelled }
+    guard let results = device.step(items, cancelled: cancelled) else { throw .cancelled }
     return results
   }
 
   /// Bytes that `readBlock` returns and `writeBlock` takes.
-  public var blockByteCount: Int { pass.cache.blockBytes }
+  public var blockByteCount: Int { device.cache.blockBytes }
 
   /// The keys and values of one block over all layers, to be swapped out. Not during a step.
   public func readBlock(_ index: Int32) throws(EngineError) -> [UInt8] {
     try checkBlock(index)
     try enter()
     defer { leave() }
-    return pass.cache.read(Int(index))
+    return device.cache.read(Int(index))
   }
 
   /// Puts back what `readBlock` gave, into any block. Not during a step.
@@ -137,23 +124,24 @@ public final class Engine: Sendable {
     try Engine.check("the size of a block", bytes.count, blockByteCount...blockByteCount)
     try enter()
     defer { leave() }
-    pass.cache.write(bytes, to: Int(index))
+    device.cache.write(bytes, to: Int(index))
   }
 
-  /// Copies one block to another, for a sequence that goes on writing a block others share. Not during a step.
+  /// Copies one block to another, for a sequence that goes on writing a block others share. Not
+  /// during a step.
   public func copyBlock(_ index: Int32, to other: Int32) throws(EngineError) {
     try checkBlock(index)
     try checkBlock(other)
     try enter()
     defer { leave() }
-    if index != other { pass.cache.copy(Int(index), to: Int(other)) }
+    if index != other { device.cache.copy(Int(index), to: Int(other)) }
   }
 
   /// Bytes a second at which all threads together read the packed weights: the best of some rounds.
   func weightBandwidth(rounds: Int) throws(EngineError) -> Double {
     try enter()
     defer { leave() }
-    return pass.weightBandwidth(rounds: rounds)
+    return device.weightBandwidth(rounds: rounds)
   }
 
   private func enter() throws(EngineError) {

@@ -1,10 +1,12 @@
-// Generation.swift: one sequence on an engine of its own, for a terminal or a script: prompt tokens in, tokens out.
-// No scheduler, no templates, no text: a node uses Engine.step itself. Start at run(prompt:options:onToken:).
+// Generation.swift: one sequence on an engine of its own, for a terminal or a script: prompt tokens
+// in, tokens out. No scheduler, no templates, no text: a node uses Engine.step itself. Start at
+// run(prompt:options:onToken:).
 
 /// A conversation's worth of keys and values, and the loop that extends it.
 ///
-/// The sequence owns all blocks of the engine, in order, so an engine serves one `Generation` at a time. What the next prompt has in
-/// common with the tokens already computed is not computed again; under N1 that changes no bit.
+/// The sequence owns all blocks of the engine, in order, so an engine serves one `Generation` at a
+/// time. What the next prompt has in common with the tokens already computed is not computed again;
+/// under N1 that changes no bit.
 public struct Generation: Sendable {
   public let engine: Engine
   /// Tokens whose keys and values are in the cache.
@@ -21,7 +23,8 @@ public struct Generation: Sendable {
     public var chunk: Int
     /// Whether to hash the final hidden state behind every generated token.
     public var digests: Bool
-    /// Tokens to guess ahead by looking the last ones up in the text so far; 0 never guesses. Changes speed, never a token.
+    /// Tokens to guess ahead by looking the last ones up in the text so far; 0 never guesses.
+    /// Changes speed, never a token.
     public var lookahead: Int
 
     public init(
@@ -83,8 +86,9 @@ public struct Generation: Sendable {
   ///
   /// - prompt: the whole sequence, earlier turns included; 1 to `capacity` tokens.
   /// - isCancelled: asked between layers.
-  /// - onLogits: given (rows, vocabulary) logits of consecutive positions as they are computed, of the prompt from the first position
-  ///   that is not in the cache, and of every generated token (the last one included, which costs one more step).
+  /// - onLogits: given (rows, vocabulary) logits of consecutive positions as they are computed, of
+  ///   the prompt from the first position that is not in the cache, and of every generated token
+  ///   (the last one included, which costs one more step).
   /// - onToken: given each token as soon as it is chosen; false ends the generation.
   public mutating func run(
     prompt: [Int32], options: Options, isCancelled: () -> Bool = { false },
@@ -127,7 +131,8 @@ public struct Generation: Sendable {
     return outcome
   }
 
-  /// What a step adds to the text: tokens chosen one after another, each from the text with those before it.
+  /// What a step adds to the text: tokens chosen one after another, each from the text with those
+  /// before it.
   private struct Advance {
     var choices: ArraySlice<SampledToken>
     var digests: ArraySlice<[UInt8]>
@@ -215,8 +220,9 @@ public struct Generation: Sendable {
     return true
   }
 
-  /// What followed the last place where the text had its three last tokens, as much as there is room for; where the text ends, the
-  /// guess goes on with itself, as if what repeats will go on repeating.
+  /// What followed the last place where the text had its three last tokens, as much as there is
+  /// room for; where the text ends, the guess goes on with itself, as if what repeats will go on
+  /// repeating.
   private func lookUp(_ text: [Int32], _ options: Options, _ outcome: Outcome) -> [Int32] {
     let room = min(
       options.lookahead, capacity - text.count, options.maximumTokens - outcome.tokens.count - 1,

@@ -2,7 +2,7 @@
 // Leaves out what the bytes of a block mean: that is the kernels' matter.
 
 /// How the elements of a tensor are stored. The raw value is the number in the file (ggml's `ggml_type`).
-public enum GGUFTensorType: UInt32, Sendable, Hashable, CaseIterable {
+public enum GGUFTensorType: UInt32, Sendable, Hashable, CaseIterable, BitwiseCopyable {
   case f32 = 0
   case f16 = 1
   case q40 = 2

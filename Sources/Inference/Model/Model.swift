@@ -1,24 +1,34 @@
-// Model.swift: a GGUF file made ready to compute with: hyperparameters checked, every tensor found in its shape, and the weights
-// repacked into the kernels' tiles. Leaves out the forward pass (ForwardPass.swift). Start at init(file:threads:).
+// Model.swift: a GGUF file made ready to compute with: its program, and the weights repacked into
+// the kernels' tiles.
+// Leaves out running it (Devices/). Start at init(file:threads:).
 
 import CKernels
 import Synchronization
 
 /// The weights of one decoder. Immutable after the load, shared freely between engines.
 ///
-/// The packed copy takes the file's bits per weight; the file's own pages are given back to the system as soon as each tensor is packed,
-/// so a loaded model takes the size of the file once.
+/// The packed copy takes the file's bits per weight; the file's own pages are given back to the
+/// system as soon as each tensor is packed, so a loaded model takes the size of the file once.
 public final class Model: Sendable {
   public let file: GGUFFile
-  public let hyperparameters: Hyperparameters
-  /// Bytes of packed weights that one token's forward pass reads, the head included and the embedding not.
+  package let program: Program
+  /// Bytes of packed weights that one token's forward pass reads, the head included and the
+  /// embedding not.
   public let bytesPerToken: Int
   /// Multiplications and additions of the matrix products for one token, the head included.
   public let operationsPerToken: Int
-  // Unsafe only for the compiler: written by the load, read-only ever after.
+  // Safe, though the compiler can't see it: written once while loading, read-only afterwards.
   nonisolated(unsafe) let weights: Weights
   private let region: Region
   private let digest = Mutex<[UInt8]?>(nil)
+
+  public var hyperparameters: Hyperparameters { program.shape }
+
+  /// Bytes of keys and values of one position over all layers.
+  public var kvBytesPerPosition: Int { program.states.reduce(0) { $0 + $1.bytesPerPosition } }
+
+  /// The program as text, one operation a line.
+  public var listing: [String] { program.lines }
 
   /// `general.name` of the file; nil where it has none.
   public var name: String? {
@@ -26,7 +36,8 @@ public final class Model: Sendable {
     return name.text
   }
 
-  /// Maps a file, checks it and packs its weights on `threads` threads (nil: what the system allows).
+  /// Maps a file, checks it and packs its weights on `threads` threads (nil: what the system
+  /// allows).
   public convenience init(path: String, threads: Int? = nil) throws(ModelError) {
     let file: GGUFFile
     do { file = try GGUFFile(path: path) } catch {
@@ -35,12 +46,16 @@ public final class Model: Sendable {
     try self.init(file: file, threads: threads)
   }
 
-  public init(file: GGUFFile, threads: Int? = nil) throws(ModelError) {
-    let hyperparameters = try Hyperparameters(file)
-    var layout = WeightLayout(file: file, shape: hyperparameters)
-    let plan = try layout.plan()
-    guard let region = Region(byteCount: layout.byteCount, hugePages: true) else {
-      throw ModelError(file: file.path, problem: .noMemory(bytes: layout.byteCount, purpose: "weights"))
+  public convenience init(file: GGUFFile, threads: Int? = nil) throws(ModelError) {
+    try self.init(file: file, threads: threads, among: Architecture.all)
+  }
+
+  /// - architectures: those to choose from, for tests of made-up ones.
+  package init(file: GGUFFile, threads: Int? = nil, among architectures: [Architecture]) throws(ModelError) {
+    let program = try Program(file, among: architectures)
+    guard let region = Region(byteCount: program.packedByteCount, hugePages: true) else {
+      throw ModelError(
+        file: file.path, problem: .noMemory(bytes: program.packedByteCount, purpose: "weights"))
     }
     let processors = Processors.allowed()
     let team: Team
@@ -49,20 +64,21 @@ public final class Model: Sendable {
     } catch {
       throw ModelError(file: file.path, problem: .noThreads("\(error)"))
     }
-    layout.pack(into: region.base, team: team)
-    weights = Weights(plan: plan, base: region.base)
-    try weights.checkRotaryFactors(file: file.path, count: hyperparameters.rotarySize / 2)
-    bytesPerToken = weights.bytesPerToken
-    operationsPerToken = weights.operationsPerToken
+    program.pack(file, into: region.base, team: team)
+    weights = Weights(base: region.base)
+    try program.checkRotaryFactors(weights, file: file.path)
+    bytesPerToken = program.bytesPerToken
+    operationsPerToken = program.operationsPerToken
     self.file = file
-    self.hyperparameters = hyperparameters
+    self.program = program
     self.region = region
   }
 
   /// All packed weights, the embedding included.
   var packedBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: region.base, count: region.count) }
 
-  /// SHA-256 of the file's bytes; computed at the first call (about 0.1 s for 100 MB) and remembered.
+  /// SHA-256 of the file's bytes; computed at the first call (about 0.1 s for 100 MB) and
+  /// remembered.
   public func fileDigest() -> [UInt8] {
     digest.withLock { known in
       if let known { return known }
@@ -74,7 +90,8 @@ public final class Model: Sendable {
 }
 
 extension GGUFFile {
-  /// SHA-256 of all bytes of the file, through the mapping that the weights came from. Pages are given back on the way.
+  /// SHA-256 of all bytes of the file, through the mapping that the weights came from. Pages are
+  /// given back on the way.
   func sha256() -> [UInt8] {
     var context = hp_sha256_ctx()
     hp_sha256_init(&context)

@@ -83,7 +83,7 @@ final class Serving: Sendable {
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }
-    let perPosition = max(1, model.hyperparameters.kvBytesPerPosition)
+    let perPosition = max(1, model.kvBytesPerPosition)
     let context = model.hyperparameters.contextLength
     let tokens = configuration.kvTokens ?? min(8 * context, max(2_048, defaultKVBytes / perPosition))
     let blocks = max(16, (tokens + Engine.blockSize - 1) / Engine.blockSize)

@@ -4,7 +4,8 @@ import Glibc
 
 /// Start at allowed. A root is "" for this machine; tests give a tree of fixtures.
 public enum Processors {
-  /// The processors of this thread's affinity mask, or fewer where a control group sets a quota; at least 1.
+  /// The processors of this thread's affinity mask, or fewer where a control group sets a quota; at
+  /// least 1.
   public static func allowed(root: String = "") -> Int {
     let affine = affinity(root)
     guard let quota = quota(root: root) else { return affine }
@@ -25,8 +26,9 @@ public enum Processors {
     text.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
   }
 
-  /// The lowest quota, in processors, of the control group and of those around it: `0::/a/b` of version 2, and
-  /// `1:cpu,cpuacct:/a/b` of version 1. In a container a path of the host is not there; its own group is the root.
+  /// The lowest quota, in processors, of the control group and of those around it: `0::/a/b` of
+  /// version 2, and `1:cpu,cpuacct:/a/b` of version 1. In a container a path of the host is not
+  /// there; its own group is the root.
   static func quota(root: String = "") -> Double? {
     var lowest: Double?
     for line in read(root + "/proc/self/cgroup")?.split(separator: "\n") ?? [] {

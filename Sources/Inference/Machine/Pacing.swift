@@ -1,17 +1,21 @@
-// Pacing.swift: how many workers a small step is given, beside neighbours that take processors away.
-// A value: no clock and no thread; it is told what steps took. Changes speed, never a bit. Start at workers(tokens:).
+// Pacing.swift: how many workers a small step is given, beside neighbours that take processors
+// away. A value: no clock and no thread; it is told what steps took. Changes speed, never a bit.
+// Start at workers(tokens:).
 
-/// Workers wait for each other some 150 times a token, so one that has to share its processor holds up all. Then fewer workers are
-/// faster: the system gives the neighbour that processor and leaves the others alone.
+/// Workers wait for each other some 150 times a token, so one that has to share its processor holds
+/// up all. Then fewer workers are faster: the system gives the neighbour that processor and leaves
+/// the others alone.
 ///
-/// Signs of trouble are steps in which a worker waited so long that it went to sleep. After some of them one worker fewer is tried for a
-/// few steps and kept where that is faster; later one more is tried in the same way, first soon and then ever more rarely. A neighbour
-/// slows steps of all sizes, so sizes share what was found; times are compared with those of steps of the same size.
+/// Signs of trouble are steps in which a worker waited so long that it went to sleep. After some of
+/// them one worker fewer is tried for a few steps and kept where that is faster; later one more is
+/// tried in the same way, first soon and then ever more rarely. A neighbour slows steps of all
+/// sizes, so sizes share what was found; times are compared with those of steps of the same size.
 package struct Pacing {
   /// Steps of a trial, and over which the mean of a size's times runs.
   package static let trial = 8
   package static let patience = 64...1_024
-  /// Steps with more tokens compute for long between two meetings: a worker that sleeps there is no sign of anything.
+  /// Steps with more tokens compute for long between two meetings: a worker that sleeps there is no
+  /// sign of anything.
   static let mostTokens = 32
   private static let tooManyStrikes = 8
 
@@ -22,7 +26,8 @@ package struct Pacing {
   private var trialTime = 0.0
   /// What the trial's steps would have taken with `current` workers.
   private var trialExpected = 0.0
-  /// Mean time of a step with `current` workers by size, weighted towards the last ones; 0: none was seen.
+  /// Mean time of a step with `current` workers by size, weighted towards the last ones; 0: none
+  /// was seen.
   private var means = [Double](repeating: 0, count: mostTokens + 1)
   private var size = 0
   private var strikes = 0
@@ -42,7 +47,8 @@ package struct Pacing {
     return means[size] > 0 ? candidate ?? current : current
   }
 
-  /// Tells how long that step took, in any unit, and whether a worker went to sleep while it waited.
+  /// Tells how long that step took, in any unit, and whether a worker went to sleep while it
+  /// waited.
   package mutating func stepped(time: Double, slept: Bool) {
     let mean = means[size]
     if let tried = candidate, mean > 0 {

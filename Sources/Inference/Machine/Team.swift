@@ -6,15 +6,16 @@ import Glibc
 
 /// Threads that run one body together, the caller's thread among them as worker 0.
 ///
-/// The rule: `run` is called by one thread at a time. It exists because the gate and the barrier count on a fixed number of
-/// parties. `Engine` keeps it with its flag; a second caller would release workers into the wrong body.
+/// The rule: `run` is called by one thread at a time. It exists because the gate and the barrier
+/// count on a fixed number of parties. `Engine` keeps it with its flag; a second caller would
+/// release workers into the wrong body.
 ///
-/// Workers spin for a bounded time between bodies and at barriers, then sleep in the kernel, so that an idle engine uses no
-/// processor and a busy one hardly any system call.
+/// Workers spin for a bounded time between bodies and at barriers, then sleep in the kernel, so
+/// that an idle engine uses no processor and a busy one hardly any system call.
 final class Team: Sendable {
   let count: Int
-  // Unsafe only for the compiler: what is behind the pointers is an atomic of CKernels, or is written by
-  // worker 0 before the gate advances and read by the others after it.
+  // Unsafe only for the compiler: what is behind the pointers is an atomic of CKernels, or is
+  // written by worker 0 before the gate advances and read by the others after it.
   nonisolated(unsafe) private let shared: UnsafeMutablePointer<Shared>
   nonisolated(unsafe) private let threads: UnsafeMutableBufferPointer<pthread_t>
 
@@ -38,8 +39,8 @@ final class Team: Sendable {
     let worker: Int
   }
 
-  /// Starts `count - 1` threads. With more threads than processors spinning would take the processor from the one
-  /// that is waited for, so it is cut short.
+  /// Starts `count - 1` threads. With more threads than processors spinning would take the
+  /// processor from the one that is waited for, so it is cut short.
   init(count: Int, processors: Int) throws(EngineError) {
     let count = max(count, 1)
     self.count = count
@@ -84,7 +85,8 @@ final class Team: Sendable {
     shared.deallocate()
   }
 
-  /// Calls `body` once on each of the first `workers` workers (all, where nil), with its number, and returns when all have returned.
+  /// Calls `body` once on each of the first `workers` workers (all, where nil), with its number,
+  /// and returns when all have returned.
   func run(workers: Int? = nil, _ body: (Int) -> Void) {
     ck_set_fp_environment()
     let active = min(max(workers ?? count, 1), count)

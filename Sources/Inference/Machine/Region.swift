@@ -4,7 +4,8 @@ import Glibc
 
 /// An anonymous mapping. Its pages take memory when they are first written.
 final class Region: Sendable {
-  // Unsafe only for the compiler: the pointer never changes; who writes behind it is the owner's rule.
+  // Unsafe only for the compiler: the pointer never changes; who writes behind it is the owner's
+  // rule.
   nonisolated(unsafe) let base: UnsafeMutableRawPointer
   let count: Int
 

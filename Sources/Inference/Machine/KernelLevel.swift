@@ -20,7 +20,8 @@ public enum KernelLevel: Int, Sendable, CaseIterable, Comparable {
 
   private static let tested = Mutex<[KernelLevel: Bool]>([:])
 
-  /// Whether the machine offers the level and it reproduces the frozen digests here; tried once, when first asked for.
+  /// Whether the machine offers the level and it reproduces the frozen digests here; tried once,
+  /// when first asked for.
   public var isAvailable: Bool {
     Self.tested.withLock { tested in
       if let known = tested[self] { return known }
@@ -41,7 +42,8 @@ public enum KernelLevel: Int, Sendable, CaseIterable, Comparable {
   /// The level of that name, which must be available; the best one for nil or an empty name.
   public static func choose(named name: String?) throws(EngineError) -> KernelLevel {
     let wanted = name.map { $0.lowercased() } ?? ""
-    // The scalar level takes ten times as long to test as the others: it is not tried where a better one will do.
+    // The scalar level takes ten times as long to test as the others: it is not tried where a
+    // better one will do.
     let found = allCases.last { (wanted.isEmpty || $0.name == wanted) && $0.isAvailable }
     guard let found else {
       throw .levelUnavailable(found: wanted, available: available.map(\.name))

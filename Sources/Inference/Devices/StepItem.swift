@@ -1,15 +1,19 @@
 // StepItem.swift: what a step is asked for one sequence, and what it gives back. Words follow vLLM.
 
-/// Some consecutive tokens of one sequence: a chunk of a prompt, one token to decode, or a text to verify.
+/// Some consecutive tokens of one sequence: a chunk of a prompt, one token to decode, or a text to
+/// verify.
 ///
-/// A sequence has at most one item in a step. The step writes keys and values of exactly these positions, so the blocks that hold them
-/// belong to this sequence alone; blocks before them may be shared.
+/// A sequence has at most one item in a step. The step writes keys and values of exactly these
+/// positions, so the blocks that hold them belong to this sequence alone; blocks before them may be
+/// shared.
 public struct StepItem: Sendable {
   /// At least one.
   public var tokens: [Int32]
-  /// Absolute position of `tokens[0]`. Keys and values of all positions before it are in the blocks.
+  /// Absolute position of `tokens[0]`. Keys and values of all positions before it are in the
+  /// blocks.
   public var position: Int
-  /// The block table: entry i holds positions 16i ..< 16i + 16; covers at least 0 ..< position + tokens.count.
+  /// The block table: entry i holds positions 16i ..< 16i + 16; covers at least 0 ..< position +
+  /// tokens.count.
   public var blocks: [Int32]
   public var output: Output
   /// Whether to hash the final hidden state of every output position.
@@ -25,8 +29,9 @@ public struct StepItem: Sendable {
     case last(SamplingContext)
     /// Every one; nothing is chosen.
     case all
-    /// Verification: every position from `promptCount - 1` on (where this item has it), and for each the token that the sampler chooses
-    /// after it, given the transcript up to it. The transcript of the context must cover the tokens of this item where it is read at all.
+    /// Verification: every position from `promptCount - 1` on (where this item has it), and for
+    /// each the token that the sampler chooses after it, given the transcript up to it. The
+    /// transcript of the context must cover the tokens of this item where it is read at all.
     case replay(SamplingContext)
   }
 
@@ -60,13 +65,15 @@ public struct StepItem: Sendable {
   }
 }
 
-/// What a step gives for one item. Lists have one entry per output position, in order, where the item asked for them.
+/// What a step gives for one item. Lists have one entry per output position, in order, where the
+/// item asked for them.
 public struct StepResult: Sendable {
   /// Absolute position of the first output.
   public var firstPosition: Int
   /// The token chosen after each output position.
   public var choices: [SampledToken]
-  /// SHA-256 over the bits of the final hidden state (after the final norm; f32, little-endian): 32 bytes each.
+  /// SHA-256 over the bits of the final hidden state (after the final norm; f32, little-endian): 32
+  /// bytes each.
   public var digests: [[UInt8]]
   /// (outputs, vocabulary), row after row.
   public var logits: [Float]

@@ -1,9 +1,11 @@
-// SharedAttention.swift: the memory in which workers meet when they attend to the same long sequences.
-// Leaves out who computes which part (ForwardPass.attendTogether).
+// SharedAttention.swift: the memory in which workers meet when they attend to the same long
+// sequences.
+// Leaves out who computes which part (ProcessorDevice+Attention.swift).
 
 import CKernels
 
-/// For each row, which is one token of a sequence: scores of all positions, and what each chain of 256 of them gave.
+/// For each row, which is one token of a sequence: scores of all positions, and what each chain of
+/// 256 of them gave.
 final class SharedAttention {
   /// Floats from one head's scores to the next one's.
   let stride: Int
@@ -19,14 +21,15 @@ final class SharedAttention {
   private let sections: (largest: Int, partials: Int, sums: Int, totals: Int)
   private let perRow: Int
 
-  init(rows: Int, positions: Int, shape: Hyperparameters) {
+  /// - heads, size: of the attention with the most of each
+  init(rows: Int, positions: Int, heads: Int, size: Int) {
     // Sections begin at multiples of a cache line.
     func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 }
     self.rows = rows
     self.positions = positions
-    heads = shape.headCount
+    self.heads = heads
     chains = (positions + Int(CK_CHAIN) - 1) / Int(CK_CHAIN)
-    perChain = heads * shape.headSize
+    perChain = heads * size
     // One vector more than the positions, so that heads do not share their sets of the cache.
     stride = padded(positions) + 16
     let largest = heads * stride
@@ -51,7 +54,7 @@ final class SharedAttention {
   /// (heads, stride)
   func scores(_ row: Int) -> UnsafeMutablePointer<Float> { floats + row * perRow }
   /// (heads), of that chain; those of all chains follow each other.
-  func largest(_ row: Int, _ chain: Int) -> UnsafeMutablePointer<Float> {
+  func largest(_ row: Int, _ chain: Int, heads: Int) -> UnsafeMutablePointer<Float> {
     floats + row * perRow + sections.largest + chain * heads
   }
   /// (heads, headSize), of that chain; likewise.

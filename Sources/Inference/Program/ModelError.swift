@@ -1,6 +1,7 @@
 // ModelError.swift: why a well-formed GGUF file is not a model that can be run.
 
-/// What is wrong with a model. The description reads `model 'NAME': what was found, what was wanted`; lower case, no full stop.
+/// What is wrong with a model. The description reads `model 'NAME': what was found, what was
+/// wanted`; lower case, no full stop.
 public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The file's path as the caller gave it.
   public let file: String
@@ -14,7 +15,7 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
   public enum Problem: Sendable, Equatable {
     case file(GGUFError.Problem)
     case missingKey(String)
-    case unsupportedArchitecture(String)
+    case unsupportedArchitecture(String, supported: [String])
     case badHyperparameter(key: String, found: String, wanted: String)
     case unsupportedFeature(String)
     case missingTensor(name: String, wanted: [Int])
@@ -28,24 +29,6 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   public var description: String { "model '\(file)': \(problem)" }
-
-  /// What the user can do about it, where something can be done.
-  public var hint: String? {
-    switch problem {
-    case .file(let problem):
-      GGUFError(file: file, problem: problem).hint
-    case .unsupportedArchitecture, .unsupportedFeature, .unknownTensor:
-      "hotpot runs the architectures \(Architecture.names)"
-    case .missingKey, .missingTensor:
-      "a file with a vocabulary only, or one part of a split model, cannot be run; fetch the whole model"
-    case .badWeights, .moreTokensThanRows:
-      "the file may be damaged; fetch it again"
-    case .noMemory:
-      "close other programs or take a smaller model"
-    case .badHyperparameter, .wrongShape, .wrongType, .noThreads:
-      nil
-    }
-  }
 }
 
 extension ModelError.Problem: CustomStringConvertible {
@@ -55,8 +38,8 @@ extension ModelError.Problem: CustomStringConvertible {
       "\(problem)"
     case .missingKey(let key):
       "metadata key '\(key)' is missing"
-    case .unsupportedArchitecture(let found):
-      "architecture '\(found)' is not supported, supported are \(Architecture.names)"
+    case .unsupportedArchitecture(let found, let supported):
+      "architecture '\(found)' is not supported, supported are \(supported.joined(separator: ", "))"
     case .badHyperparameter(let key, let found, let wanted):
       "\(key) is \(found), wanted \(wanted)"
     case .unsupportedFeature(let feature):

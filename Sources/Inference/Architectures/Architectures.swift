@@ -1,0 +1,15 @@
+// Architectures.swift: the table of what can be run.
+//
+// To add an architecture:
+// 1. Write Architectures/Name.swift: its list of operations in the order of its paper, as
+//    Llama.swift has it. Numbers that only it has are read there too, from `keys`. If the metadata
+//    names something that the list does not compute, refuse it by name.
+// 2. Add its row below. Sizes, packing, phases, barriers, prefetching, fusion and counts follow
+//    from the list.
+// 3. In ProgramTests add its golden text, in ConformanceTests its digest, in GoldenTests its
+//    reference logits. An operation that does not exist yet is a file in Operations/ and a case of
+//    Operation; hotpot-numerics(7) gets its formula.
+
+extension Architecture {
+  package static let all: [Architecture] = [.llama, .qwen2, .qwen3]
+}

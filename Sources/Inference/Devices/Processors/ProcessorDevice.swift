@@ -1,0 +1,486 @@
+// ProcessorDevice.swift: runs a program on processors: tokens to logits to tokens, for all items of
+// a step at once, on all workers.
+// Leaves out the arithmetic (CKernels), what makes a phase (Fusion.swift) and attention
+// (ProcessorDevice+Attention.swift).
+// Start at work(_:_:_:), which every worker runs from top to bottom: it interprets the phases in
+// their order.
+//
+// Each phase is split into units. A worker first takes the units of its own share, in order, so
+// that their weights can be prefetched and its earlier output is still in its cache; then it steals
+// units that other workers haven't reached. After a phase all meet at a barrier, because the next
+// one reads what others wrote. For few tokens every worker normalises and quantises its own copy of
+// an input, which is cheaper than a barrier: five of those a layer remain. Any split gives the same
+// bits, because no sum is ever divided between units.
+
+import CKernels
+import Glibc
+
+final class ProcessorDevice {
+  /// Up to here each worker prepares all inputs for itself.
+  static let fewTokens = 4
+  /// Below this many tokens a product is memory-bound, so weights are prefetched. A unit is this
+  /// many bytes: enough to cover the memory's latency.
+  private static let streamedTokens = 16
+  private static let streamedBytes = 12 << 10
+  /// Rows of logits that are kept at a time, at most 64 and at most 16 MB.
+  private let logitRows: Int
+
+  let model: Model
+  let cache: KVCache
+  let team: Team
+  let schedule: Schedule
+  let level: ck_level
+  private let shape: Hyperparameters
+  private let profile: ck_profile
+  private var activations: Activations
+  /// Of each worker, for few tokens.
+  let own: [Activations]
+  private(set) var scratch: [UnsafeMutableRawPointer]
+  private var scratchReach = 0
+  private(set) var shared: SharedAttention?
+  private var pacing: Pacing
+  private let logits: UnsafeMutablePointer<Float>
+  private let samplers: [Sampler]
+  /// By table of angles, 64 positions at a time, made when first needed.
+  private var rotations: [[UnsafeMutablePointer<Float>?]]
+  private static let rotationChunk = 64
+
+  /// - fuses: whether operations are joined into phases; false is for the test that joining changes
+  ///   no bit
+  init(
+    model: Model, cache: KVCache, team: Team, level: KernelLevel, profile: NumericsProfile, fuses: Bool = true
+  ) {
+    self.model = model
+    self.cache = cache
+    self.team = team
+    let shape = model.program.shape
+    self.shape = shape
+    self.level = level.kernels
+    self.profile = profile.kernels
+    let schedule = Schedule(model.program, weights: model.weights, fuses: fuses)
+    self.schedule = schedule
+    let kernelProfile = profile.kernels
+    activations = Activations(
+      rows: 8, workers: team.count, schedule: schedule, level: level.kernels, profile: kernelProfile)
+    own = (0..<team.count).map { _ in
+      Activations(
+        rows: ProcessorDevice.fewTokens, workers: 1, schedule: schedule, level: level.kernels,
+        profile: kernelProfile)
+    }
+    scratch = []
+    pacing = Pacing(workers: team.count)
+    logitRows = min(64, max(1, (16 << 20) / (shape.vocabularySize * 4)))
+    logits = .allocate(capacity: logitRows * shape.vocabularySize)
+    samplers = (0..<team.count).map { _ in Sampler(vocabularySize: shape.vocabularySize, level: level) }
+    let chunks = (shape.contextLength + ProcessorDevice.rotationChunk - 1) / ProcessorDevice.rotationChunk
+    rotations = schedule.tables.map { _ in Array(repeating: nil, count: chunks) }
+  }
+
+  deinit {
+    for pointer in scratch { pointer.deallocate() }
+    for table in rotations { for pointer in table { pointer?.deallocate() } }
+    logits.deallocate()
+  }
+
+  /// nil when `cancelled` said so.
+  func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
+    let tokens = items.reduce(0) { $0 + $1.tokens.count }
+    let isPaced = tokens <= Pacing.mostTokens
+    let workers = isPaced ? pacing.workers(tokens: tokens) : team.count
+    let layout = StepLayout(items: items, schedule: schedule, layers: shape.layerCount, workers: workers) {
+      rotation($0, at: $1)
+    }
+    makeRoom(for: layout)
+    let run = Run(layout: layout, items: items, activations: activations)
+    run.clearFailures(workers: team.count)
+    let isCancelled = withoutActuallyEscaping(cancelled) { cancelled in
+      let sleeps = team.sleeps
+      let start = ContinuousClock.now
+      team.run(workers: workers) { worker in work(worker, run, cancelled) }
+      if isPaced {
+        let time = (ContinuousClock.now - start).components
+        pacing.stepped(
+          time: Double(time.seconds) + Double(time.attoseconds) * 1e-18, slept: team.sleeps != sleeps)
+      }
+      return layout.cancellations[shape.layerCount - 1]
+    }
+    return isCancelled ? nil : results(run)
+  }
+
+  /// What the workers of one step share.
+  struct Run {
+    let layout: StepLayout
+    let items: [StepItem]
+    let activations: Activations
+
+    func clearFailures(workers: Int) {
+      activations.failures.update(repeating: false, count: workers * activations.rows)
+    }
+  }
+
+  // MARK: - The phases
+
+  private func work(_ worker: Int, _ run: Run, _ cancelled: () -> Bool) {
+    let layout = run.layout
+    let a = run.activations
+    var n = layout.tokenCount
+    for entry in schedule.entries {
+      let counters = layout.counters(entry.counters)
+      let following = layout.counters(entry.counters + 1)
+      switch entry.work {
+      case .rows(let turns):
+        team.shareRows(worker, counters, n) { i in
+          for turn in turns { apply(turn, i, row: layout.row(at: i, of: n), layout, a) }
+        }
+      case .products(let source, let products, let stream):
+        var input = prepare(worker, run, counters, rows: n, source, stream)
+        var part = division(worker, following, tokens: n, of: stream)
+        withUnsafeTemporaryAllocation(of: ck_product.self, capacity: products.count) { list in
+          for (i, product) in products.enumerated() {
+            list.initializeElement(at: i, to: self.product(product, a))
+          }
+          guard let first = list.baseAddress else { return }
+          ck_multiply_part(level, first, UInt32(products.count), &input, &part)
+        }
+      case .gated(let source, let gate, let up, let into, let stream):
+        var input = prepare(worker, run, counters, rows: n, source, stream)
+        var part = division(worker, following, tokens: n, of: stream)
+        var (gate, up) = (model.weights.matrix(gate), model.weights.matrix(up))
+        var output = ck_output(
+          values: a[into].base, stride: a[into].stride, bias: nil, residual: nil, residual_stride: 0)
+        ck_multiply_gated_part(level, &gate, &up, &input, &output, &part)
+      case .attend(let attend, let state, let units, let turns):
+        self.attend(
+          worker, layout, a,
+          Attention(attend: attend, part: cache[state], units: layout.units(units), turns: turns),
+          counters: entry.counters)
+      }
+      if entry.endsLayer >= 0 {
+        if worker == 0 && cancelled() {
+          // The last flag too, for the caller.
+          layout.cancellations[entry.endsLayer] = true
+          layout.cancellations[shape.layerCount - 1] = true
+        }
+        team.barrier()
+        if layout.cancellations[entry.endsLayer] { return }
+      } else {
+        team.barrier()
+      }
+      if entry.gathers && layout.gathersOutputs {
+        // From here on only rows that produce an output are needed.
+        if worker == 0 { gatherOutputs(layout, a) }
+        n = layout.outputs.count
+        if n == 0 { return }
+        team.barrier()
+      }
+    }
+
+    for i in stride(from: worker, to: n, by: team.active)
+    where !ck_all_finite(level, a[.stream].row(i), UInt32(shape.embeddingLength)) {
+      a.failures[worker * a.rows + layout.row(at: i, of: n)] = true
+    }
+    finish(worker, run)
+  }
+
+  /// One operation on place `i` of the activations, which is that row of the layout.
+  private func apply(_ turn: Schedule.Turn, _ i: Int, row: Int, _ layout: StepLayout, _ a: Activations) {
+    switch turn.operation {
+    case .embed(let embed):
+      var table = model.weights.matrix(embed.table)
+      ck_matrix_row(&table, UInt32(layout.tokens[row]), a[embed.into].row(i))
+    case .norm(let norm):
+      self.norm(norm, parts: 0..<norm.parts, a[norm.from].row(i), into: a[norm.into].row(i))
+    case .rotate(let rotate):
+      self.rotate(rotate, heads: rotate.heads, a[rotate.row].row(i), layout.rotation(turn.table, row))
+    case .gate(let gate):
+      switch gate.activation {
+      case .silu:
+        ck_silu_times(level, a[gate.up].row(i), UInt32(gate.width), a[gate.gate].row(i))
+      }
+    case .add(let add):
+      ck_add(level, a[add.from].row(i), UInt32(add.width), a[add.to].row(i))
+    case .multiply, .attend:
+      preconditionFailure("\(turn.operation.kind) is a phase of its own")
+    }
+  }
+
+  /// - parts: those of the row that are normalised; the pointers are to the first of them
+  func norm(
+    _ norm: Norm, parts: Range<Int>, _ from: UnsafePointer<Float>, into: UnsafeMutablePointer<Float>
+  ) {
+    let size = norm.weight.count
+    let weight = model.weights.floats(norm.weight)
+    for part in 0..<parts.count {
+      ck_rms_norm(level, from + part * size, weight, UInt32(size), norm.epsilon, into + part * size)
+    }
+  }
+
+  func rotate(
+    _ rotate: Rotate, heads: Int, _ vectors: UnsafeMutablePointer<Float>, _ rotation: UnsafePointer<Float>
+  ) {
+    let style =
+      switch rotate.pairing {
+      case .neighbours: CK_ROPE_INTERLEAVED
+      case .halves: CK_ROPE_HALVES
+      }
+    ck_rope(level, style, vectors, UInt32(heads), UInt32(rotate.size), UInt32(rotate.angles.pairs), rotation)
+  }
+
+  /// The rows that have an output, one behind the other; they move towards the beginning, so in
+  /// their order.
+  private func gatherOutputs(_ layout: StepLayout, _ a: Activations) {
+    for (i, output) in layout.outputs.enumerated() where i != output.row {
+      for row in schedule.gathered {
+        a[row].row(i).update(from: a[row].row(output.row), count: a[row].stride)
+      }
+    }
+  }
+
+  /// Final norm, digest, head and choice for every output row, some rows at a time.
+  private func finish(_ worker: Int, _ run: Run) {
+    let layout = run.layout
+    let a = run.activations
+    let vocabulary = shape.vocabularySize
+    let head = schedule.head
+    var counters = schedule.counterCount
+    var done = 0
+    while done < layout.outputs.count {
+      let count = min(logitRows, layout.outputs.count - done)
+      let base = done
+      // The quantised rows of this round are packed, in the order of the outputs.
+      team.share(worker, layout.counters(counters), count) { i in
+        let output = layout.outputs[base + i]
+        let state = a[head.from].row(base + i)
+        for turn in schedule.ending { apply(turn, base + i, row: output.row, layout, a) }
+        if run.items[output.item].digests {
+          hp_sha256(state, head.weights.columns * 4, layout.digests + 32 * (base + i))
+        }
+        quantise(state, head.weights.columns, to: i, of: a, together: count, row: output.row, worker, run)
+      }
+      team.barrier()
+      var input = input(a, values: a[head.from].row(base), stride: a[head.from].stride)
+      let wanted = (0..<count).contains { i in needsLogits(run.items[layout.outputs[base + i].item]) }
+      if wanted {
+        var part = division(worker, layout.counters(counters + 1), tokens: count, of: schedule.headStream)
+        var product = ck_product(
+          matrix: model.weights.matrix(head.weights),
+          output: ck_output(
+            values: logits, stride: vocabulary, bias: head.bias.map(model.weights.floats), residual: nil,
+            residual_stride: 0))
+        ck_multiply_part(level, &product, 1, &input, &part)
+        team.barrier()
+        team.share(worker, layout.counters(counters + 2), count) { i in
+          choose(base + i, logits + i * vocabulary, worker, run)
+        }
+      }
+      // The next round may not overwrite the logits before all workers have chosen.
+      team.barrier()
+      counters += Schedule.countersPerRound
+      done += count
+    }
+  }
+
+  private func needsLogits(_ item: StepItem) -> Bool { item.logits || item.context != nil }
+
+  private func choose(_ index: Int, _ row: UnsafeMutablePointer<Float>, _ worker: Int, _ run: Run) {
+    let layout = run.layout
+    let output = layout.outputs[index]
+    let item = run.items[output.item]
+    if item.logits {
+      layout.logits[index] = Array(UnsafeBufferPointer(start: row, count: shape.vocabularySize))
+    }
+    guard let context = item.context else { return }
+    let choice = samplers[worker].choose(from: row, context: context, position: output.position + 1)
+    layout.choices[index] = choice
+    if choice == nil { run.activations.failures[worker * run.activations.rows + output.row] = true }
+  }
+
+  // MARK: - Inputs of the products
+
+  /// The rows, normalised where a norm is given, and quantised where a matrix takes blocks. Ends,
+  /// for many rows, with a barrier.
+  private func prepare(
+    _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, rows n: Int,
+    _ source: Phase.Input, _ stream: Schedule.Stream
+  ) -> ck_input {
+    let a = run.activations
+    let isShared = n > ProcessorDevice.fewTokens
+    let target = isShared ? a : own[worker]
+    let columns = Int(stream.weights.first.cols)
+    let from = a[source.row]
+    let values = source.norm.map { target[$0.into] } ?? from
+    func row(_ i: Int) {
+      if let norm = source.norm { self.norm(norm, parts: 0..<1, from.row(i), into: values.row(i)) }
+      if stream.takesBlocks {
+        quantise(
+          values.row(i), columns, to: i, of: target, together: n, row: run.layout.row(at: i, of: n), worker,
+          run)
+      }
+    }
+    if isShared {
+      team.shareRows(worker, counters, n, row)
+      team.barrier()
+    } else {
+      for i in 0..<n { row(i) }
+    }
+    return input(target, values: values.base, stride: values.stride)
+  }
+
+  private func input(_ a: Activations, values: UnsafePointer<Float>, stride: Int) -> ck_input {
+    ck_input(
+      values: values, value_stride: stride, blocks: UnsafePointer(a.blocks), block_stride: a.blockStride,
+      profile: profile, groups: a.groups.map { UnsafePointer($0) }, group_stride: a.groupStride)
+  }
+
+  /// Place `place` of the blocks of `target`.
+  /// - together: how many are multiplied together
+  /// - row: whose failure it is, if the values are not finite
+  private func quantise(
+    _ values: UnsafePointer<Float>, _ columns: Int, to place: Int, of target: Activations, together: Int,
+    row: Int, _ worker: Int, _ run: Run
+  ) {
+    let columns = UInt32(columns)
+    let blocks = target.blocks + place * target.blockStride
+    if !ck_quantise(level, profile, values, columns, blocks) {
+      run.activations.failures[worker * run.activations.rows + row] = true
+      // Zeros are valid blocks: the row goes on, its result is thrown away.
+      memset(blocks, 0, ck_blocks_bytes(profile, columns))
+    }
+    if together >= CK_FEWEST_GROUPED, let groups = target.groups {
+      ck_group(level, profile, blocks, columns, groups + place / 16 * target.groupStride, UInt32(place % 16))
+    }
+  }
+
+  // MARK: - Products
+
+  private func product(_ product: Phase.Product, _ a: Activations) -> ck_product {
+    let target = a[product.into]
+    return ck_product(
+      matrix: model.weights.matrix(product.weights),
+      output: ck_output(
+        values: target.base, stride: target.stride, bias: product.bias.map(model.weights.floats),
+        residual: product.isAdded ? UnsafePointer(target.base) : nil, residual_stride: target.stride))
+  }
+
+  /// How the products of one input are divided: their tiles, counted through, times groups of
+  /// tokens.
+  private func division(
+    _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, tokens: Int, of stream: Schedule.Stream
+  ) -> ck_division {
+    var division = ck_division(
+      tokens: UInt32(tokens), tokens_at_once: UInt32(min(tokens, 64)),
+      tiles_at_once: tilesAtOnce(tokens, stream.weights), worker: UInt32(worker),
+      workers: UInt32(team.active), counters: counters, next: nil)
+    if let next = stream.next, tokens <= ProcessorDevice.streamedTokens {
+      // Matrices of one phase are stored one behind the other.
+      var upcoming = division
+      upcoming.tiles_at_once = tilesAtOnce(tokens, next)
+      let units = Int(ck_division_units(&upcoming, next.tiles))
+      let tile = units * worker / team.active * Int(upcoming.tiles_at_once)
+      division.next = next.first.data + tile * ck_tile_bytes(next.first.type, next.first.cols)
+    }
+    return division
+  }
+
+  private func tilesAtOnce(_ tokens: Int, _ weights: Schedule.Stream.Weights) -> UInt32 {
+    if tokens > ProcessorDevice.streamedTokens {
+      return min(max(weights.tiles / UInt32(team.active * 8), 1), 16)
+    }
+    let first = weights.first
+    // Without quantised blocks four tiles share the work on an input; big tiles prefetch their own
+    // memory.
+    let bytes = ck_tile_bytes(first.type, first.cols)
+    if !ck_type_takes_blocks(first.type) || bytes > 4 * ProcessorDevice.streamedBytes / 3 { return 4 }
+    return UInt32(min(max(ProcessorDevice.streamedBytes / bytes, 1), 4))
+  }
+
+  // MARK: - Memory and results
+
+  private func makeRoom(for layout: StepLayout) {
+    if activations.rows < layout.tokenCount {
+      activations = Activations(
+        rows: layout.tokenCount, workers: team.count, schedule: schedule, level: level, profile: profile)
+    }
+    if scratch.isEmpty || scratchReach < layout.reach {
+      // Twice what is needed, so that a growing sequence does not allocate at every step.
+      scratchReach = min(max(2 * layout.reach, 512), max(shape.contextLength, layout.reach))
+      let bytes = schedule.attends.reduce(0) {
+        max($0, ck_attention_scratch(UInt32(scratchReach), UInt32($1.size), UInt32($1.group)))
+      }
+      for pointer in scratch { pointer.deallocate() }
+      scratch = (0..<team.count).map { _ in .allocate(byteCount: max(bytes, 64), alignment: 64) }
+    }
+    if layout.sharesPositions, shared?.holds(rows: layout.segmentCount, positions: layout.reach) != true {
+      shared = SharedAttention(
+        rows: layout.segmentCount, positions: scratchReach, heads: schedule.attends.map(\.heads).max() ?? 1,
+        size: schedule.attends.map(\.size).max() ?? 1)
+    }
+  }
+
+  /// cos and sin of one position, from a table that is made 64 positions at a time.
+  private func rotation(_ index: Int, at position: Int) -> UnsafePointer<Float> {
+    let chunk = position / ProcessorDevice.rotationChunk
+    let angles = schedule.tables[index]
+    let table: UnsafeMutablePointer<Float>
+    if let known = rotations[index][chunk] {
+      table = known
+    } else {
+      table = .allocate(capacity: ProcessorDevice.rotationChunk * angles.pairs * 2)
+      ck_rope_table(
+        angles.base, 1 / angles.scale, angles.factors.map(model.weights.floats), UInt32(angles.pairs),
+        UInt32(chunk * ProcessorDevice.rotationChunk), UInt32(ProcessorDevice.rotationChunk), table)
+      rotations[index][chunk] = table
+    }
+    return UnsafePointer(table + position % ProcessorDevice.rotationChunk * angles.pairs * 2)
+  }
+
+  private func results(_ run: Run) -> [StepResult] {
+    let layout = run.layout
+    let a = run.activations
+    var results = run.items.map { item in
+      StepResult(firstPosition: item.position + item.outputs.lowerBound, choices: [], digests: [], logits: [])
+    }
+    for index in 0..<layout.segmentCount {
+      let segment = layout.segments[index]
+      let rows = segment.first..<(segment.first + segment.count)
+      let bad = rows.first { row in (0..<team.count).contains { a.failures[$0 * a.rows + row] } }
+      if let bad { results[index].failure = .notFinite(position: segment.position + bad - segment.first) }
+    }
+    for (index, output) in layout.outputs.enumerated() where results[output.item].failure == nil {
+      let item = run.items[output.item]
+      if let choice = layout.choices[index] { results[output.item].choices.append(choice) }
+      if item.digests {
+        results[output.item].digests.append(
+          Array(UnsafeBufferPointer(start: layout.digests + 32 * index, count: 32)))
+      }
+      if item.logits { results[output.item].logits += layout.logits[index] }
+    }
+    return results
+  }
+
+  func weightBandwidth(rounds: Int) -> Double {
+    let bytes = model.packedBytes
+    let slice = 1 << 18
+    let count = bytes.count / slice
+    let sums = UnsafeMutablePointer<UInt64>.allocate(capacity: team.count)
+    defer { sums.deallocate() }
+    var best = 0.0
+    let counters = UnsafeMutablePointer<ck_counter>.alignedToLines(capacity: team.count)
+    defer { counters.deallocate() }
+    guard let base = bytes.baseAddress, count > 0 else { return 0 }
+    for _ in 0..<max(rounds, 1) {
+      for i in 0..<team.count { ck_counter_set(counters + i, 0) }
+      let start = ContinuousClock.now
+      team.run { worker in
+        var sum: UInt64 = 0
+        team.share(worker, counters, count) { index in sum ^= ck_read_memory(base + index * slice, slice) }
+        // Kept, so that no load may be left out.
+        sums[worker] = sum
+      }
+      let time = ContinuousClock.now - start
+      let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
+      if seconds > 0 { best = max(best, Double(count * slice) / seconds) }
+    }
+    return best
+  }
+}

@@ -1,0 +1,188 @@
+// Schedule.swift: a program's phases laid out for the workers: counters, prefetch targets, places
+// of states, as plain memory.
+// Leaves out which operations make a phase (Fusion.swift) and running them (ProcessorDevice.swift).
+// Start at Schedule.init.
+
+import CKernels
+
+/// Written once, read by all workers: lists without reference counts.
+final class Schedule {
+  /// An operation on one row, and the table of angles that it turns by.
+  struct Turn: BitwiseCopyable {
+    let operation: Operation
+    let table: Int
+  }
+
+  enum Work: BitwiseCopyable {
+    case rows(UnsafeBufferPointer<Turn>)
+    case products(Phase.Input, UnsafeBufferPointer<Phase.Product>, Stream)
+    case gated(Phase.Input, gate: Matrix, up: Matrix, into: Row, Stream)
+    /// - state: of the program's states
+    /// - units: of the layout's lists of units, which differ by the number of heads
+    case attend(Attend, state: Int, units: Int, UnsafeBufferPointer<Turn>)
+  }
+
+  /// The weights that a phase reads, and those that come after them.
+  struct Stream: BitwiseCopyable {
+    let weights: Weights
+    /// nil where nothing is read after them.
+    let next: Weights?
+    /// Whether a matrix multiplies quantised blocks.
+    let takesBlocks: Bool
+
+    /// Matrices that are read one after the other: the first of them, and the tiles of all.
+    struct Weights: BitwiseCopyable {
+      let first: ck_matrix
+      let tiles: UInt32
+    }
+  }
+
+  struct Entry: BitwiseCopyable {
+    let work: Work
+    /// The first of its counters' numbers.
+    let counters: Int
+    /// -1: none.
+    let endsLayer: Int
+    /// From here on only rows that produce an output are needed.
+    let gathers: Bool
+  }
+
+  /// From the embedding to the last layer.
+  let entries: UnsafeBufferPointer<Entry>
+  /// What makes the final hidden state of a row, and the head that multiplies it.
+  let ending: UnsafeBufferPointer<Turn>
+  let head: Multiply
+  let headStream: Stream
+  /// Counters that the entries use; a round of the head uses `countersPerRound` more.
+  let counterCount: Int
+  static let countersPerRound = 3
+  /// Rows that move when rows without an output are dropped.
+  let gathered: [Row]
+  /// The widest use of each row that a phase names; the logits have memory of their own.
+  let widths: [Int]
+  /// Numbers of the longest input of a product.
+  let longestInput: Int
+  let tables: [RotaryAngles]
+  /// The numbers of key and value heads that occur.
+  let kvHeads: [Int]
+  let attends: [Attend]
+  private let arena = Arena()
+
+  init(_ program: Program, weights: Weights, fuses: Bool) {
+    let steps = Fusion.phases(of: program, fuses: fuses)
+    let operations = program.operations
+    var tables: [RotaryAngles] = []
+    for case .rotate(let turn) in operations where !tables.contains(turn.angles) {
+      tables.append(turn.angles)
+    }
+    var attends: [Attend] = []
+    for case .attend(let attend) in operations { attends.append(attend) }
+    var kvHeads: [Int] = []
+    for attend in attends where !kvHeads.contains(attend.kvHeads) { kvHeads.append(attend.kvHeads) }
+    let arena = arena
+
+    func turns(_ operations: [Operation]) -> UnsafeBufferPointer<Turn> {
+      arena.copy(
+        operations.map { operation in
+          guard case .rotate(let turn) = operation else { return Turn(operation: operation, table: 0) }
+          return Turn(operation: operation, table: tables.firstIndex(of: turn.angles) ?? 0)
+        })
+    }
+    func matrices(_ phase: Phase) -> [Matrix] {
+      switch phase {
+      case .rows, .attend: []
+      case .products(_, let products): products.map(\.weights)
+      case .gated(_, let gate, let up, _): [gate, up]
+      }
+    }
+    /// Tiles of a gated product are counted once: its two matrices are read side by side.
+    func stream(_ phase: Phase) -> Stream.Weights? {
+      guard let first = matrices(phase).first else { return nil }
+      var tiles: UInt32 = 0
+      if case .gated = phase {
+        tiles = ck_tile_count(UInt32(first.rows))
+      } else {
+        for matrix in matrices(phase) { tiles += ck_tile_count(UInt32(matrix.rows)) }
+      }
+      return Stream.Weights(first: weights.matrix(first), tiles: tiles)
+    }
+    func takesBlocks(_ phase: Phase) -> Bool {
+      matrices(phase).contains { ck_type_takes_blocks(ck_type($0.type.rawValue)) }
+    }
+
+    guard case .multiply(let head)? = program.head.last else {
+      preconditionFailure("Program.init checks that the head ends with a product")
+    }
+    let headPhase = Phase.products(
+      .init(row: head.from, norm: nil),
+      [.init(weights: head.weights, bias: head.bias, into: .logits, isAdded: false)])
+    guard let headWeights = stream(headPhase) else { preconditionFailure("a product has a matrix") }
+    self.head = head
+    headStream = Stream(weights: headWeights, next: nil, takesBlocks: takesBlocks(headPhase))
+    ending = turns(program.head.dropLast())
+
+    // From the end, so that each product knows what is read after it.
+    var upcoming = headWeights
+    var streams: [Stream?] = []
+    for step in steps.reversed() {
+      guard let own = stream(step.phase) else {
+        streams.append(nil)
+        continue
+      }
+      streams.append(Stream(weights: own, next: upcoming, takesBlocks: takesBlocks(step.phase)))
+      upcoming = own
+    }
+    streams.reverse()
+
+    let mixing = (operations.lastIndex { $0.contents.state != nil } ?? program.embedding.count - 1) + 1
+    var counters = 0
+    var state = 0
+    var entries: [Entry] = []
+    for (step, stream) in zip(steps, streams) {
+      let work: Work
+      let taken: Int
+      switch (step.phase, stream) {
+      case (.rows(let operations), _):
+        (work, taken) = (.rows(turns(operations)), 1)
+      case (.products(let input, let products), let stream?):
+        (work, taken) = (.products(input, arena.copy(products), stream), 2)
+      case (.gated(let input, let gate, let up, let into), let stream?):
+        (work, taken) = (.gated(input, gate: gate, up: up, into: into, stream), 2)
+      case (.attend(let attend, let operations), _):
+        let units = kvHeads.firstIndex(of: attend.kvHeads) ?? 0
+        (work, taken) = (.attend(attend, state: state, units: units, turns(operations)), 3)
+        state += 1
+      case (.products, nil), (.gated, nil):
+        preconditionFailure("a product has a matrix")
+      }
+      entries.append(
+        Entry(work: work, counters: counters, endsLayer: step.endsLayer ?? -1, gathers: step.done == mixing))
+      counters += taken
+    }
+    self.entries = arena.copy(entries)
+    counterCount = counters
+    gathered = Liveness(operations).live(after: mixing)
+    self.tables = tables
+    self.kvHeads = kvHeads
+    self.attends = attends
+    longestInput = operations.reduce(0) { max($0, $1.contents.matrix?.columns ?? 0) }
+
+    var used: Set<Row> = [.stream, head.from]
+    for operation in program.head.dropLast() { used.insert(operation.contents.writes.row) }
+    for step in steps {
+      switch step.phase {
+      case .rows(let operations):
+        for operation in operations {
+          used.formUnion(operation.contents.reads.map(\.row) + [operation.contents.writes.row])
+        }
+      case .products(let input, let products):
+        used.formUnion([input.row, input.name] + products.map(\.into))
+      case .gated(let input, _, _, let into):
+        used.formUnion([input.row, input.name, into])
+      case .attend(let attend, _):
+        used.formUnion([attend.query, attend.key, attend.value, attend.into])
+      }
+    }
+    widths = Row.allCases.map { used.contains($0) && $0 != .logits ? program.widths[$0.rawValue] : 0 }
+  }
+}

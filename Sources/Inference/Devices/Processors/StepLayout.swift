@@ -1,0 +1,198 @@
+// StepLayout.swift: one step laid out for the workers: which row of the activations belongs to
+// which item, and the units of attention that they take from common counters. Start at init.
+
+import CKernels
+
+/// Plain memory, written before the workers start and only read by them (the counters and result
+/// slots aside).
+final class StepLayout {
+  /// One item's rows.
+  struct Segment: BitwiseCopyable {
+    /// First row of the activations.
+    let first: Int
+    let count: Int
+    /// Absolute position of the first row.
+    let position: Int
+    let pages: UnsafePointer<Int32>
+  }
+
+  /// One KV head of some consecutive query tokens of a segment.
+  struct AttentionUnit: BitwiseCopyable {
+    let segment: Int
+    let kvHead: Int
+    /// Within the segment.
+    let first: Int
+    let count: Int
+  }
+
+  /// A row whose final hidden state is wanted.
+  struct OutputRow: BitwiseCopyable {
+    let item: Int
+    let row: Int
+    let position: Int
+  }
+
+  let tokenCount: Int
+  let segments: UnsafeMutablePointer<Segment>
+  let segmentCount: Int
+  /// The token of each row, and its segment.
+  let tokens: UnsafeMutablePointer<Int32>
+  let segmentOfRow: UnsafeMutablePointer<Int32>
+  /// (tables, rows): where each table of angles has a row's position
+  private let rotations: UnsafeMutablePointer<UnsafePointer<Float>>
+  /// By number of key and value heads, in the schedule's order: the longest units first.
+  private let units: UnsafeMutablePointer<UnsafeBufferPointer<AttentionUnit>>
+  /// In the order of their rows.
+  let outputs: UnsafeBufferPointer<OutputRow>
+  let choices: UnsafeMutablePointer<SampledToken?>
+  /// 32 bytes each.
+  let digests: UnsafeMutablePointer<UInt8>
+  let logits: UnsafeMutablePointer<[Float]>
+  /// Numbered as the schedule says, one for each worker, so that none is ever reset while it is in
+  /// use.
+  private let counters: UnsafeMutablePointer<ck_counter>
+  private let workers: Int
+  /// One for each layer: worker 0 writes before the layer's last barrier, all read after it.
+  let cancellations: UnsafeMutablePointer<Bool>
+  /// Whether every item has so few tokens that the unit that attends to a key may also store it,
+  /// which saves a barrier.
+  let hasFewTokensEach: Bool
+  /// Whether few but long sequences are decoded, so that workers share each one's positions.
+  let sharesPositions: Bool
+  /// Where positions are shared: every segment's chains of 256 positions, and the index of each
+  /// segment's first one.
+  let chains: UnsafeBufferPointer<Chain>
+  let firstChain: UnsafeMutablePointer<Int>
+  /// Positions that the longest segment reaches.
+  let reach: Int
+  private let arena = Arena()
+
+  struct Chain: BitwiseCopyable {
+    let segment: Int
+    let chain: Int
+  }
+
+  /// - rotation: where a table of angles has a position
+  init(
+    items: [StepItem], schedule: Schedule, layers: Int, workers: Int,
+    rotation: (_ table: Int, _ position: Int) -> UnsafePointer<Float>
+  ) {
+    self.workers = workers
+    let tokenCount = items.reduce(0) { $0 + $1.tokens.count }
+    self.tokenCount = tokenCount
+    segmentCount = items.count
+    segments = arena.take(items.count)
+    tokens = arena.take(tokenCount)
+    segmentOfRow = arena.take(tokenCount)
+    rotations = arena.take(tokenCount * schedule.tables.count)
+    let blockCounts = items.map {
+      ($0.position + $0.tokens.count + KVCache.blockSize - 1) / KVCache.blockSize
+    }
+    let pages = arena.take(blockCounts.reduce(0, +), of: Int32.self)
+    // Worth its barriers from about 512 positions, where whole heads would not divide evenly among
+    // the workers.
+    let mostHeads = schedule.kvHeads.max() ?? 1
+    sharesPositions =
+      workers > 1 && items.count * mostHeads < 4 * workers && items.count <= ProcessorDevice.fewTokens
+      && items.allSatisfy { $0.tokens.count == 1 } && items.contains { $0.position >= 512 }
+    hasFewTokensEach = items.allSatisfy { $0.tokens.count <= 4 }
+
+    var outputs: [OutputRow] = []
+    var row = 0
+    var block = 0
+    var reach = 0
+    for (index, item) in items.enumerated() {
+      (segments + index).initialize(
+        to: Segment(first: row, count: item.tokens.count, position: item.position, pages: pages + block))
+      for (i, id) in item.blocks.prefix(blockCounts[index]).enumerated() { pages[block + i] = id }
+      block += blockCounts[index]
+      for i in item.outputs {
+        outputs.append(OutputRow(item: index, row: row + i, position: item.position + i))
+      }
+      for (i, token) in item.tokens.enumerated() {
+        tokens[row + i] = token
+        segmentOfRow[row + i] = Int32(index)
+        for table in schedule.tables.indices {
+          rotations[table * tokenCount + row + i] = rotation(table, item.position + i)
+        }
+      }
+      row += item.tokens.count
+      reach = max(reach, item.position + item.tokens.count)
+    }
+    self.reach = reach
+    units = arena.take(schedule.kvHeads.count)
+    for (list, kvHeads) in schedule.kvHeads.enumerated() {
+      (units + list).initialize(
+        to: arena.copy(
+          StepLayout.units(items, kvHeads: kvHeads, workers: workers, fewEach: hasFewTokensEach)))
+    }
+    self.outputs = arena.copy(outputs)
+    choices = .allocate(capacity: outputs.count)
+    choices.initialize(repeating: nil, count: outputs.count)
+    digests = arena.take(outputs.count * 32)
+    digests.initialize(repeating: 0, count: outputs.count * 32)
+    logits = .allocate(capacity: outputs.count)
+    logits.initialize(repeating: [], count: outputs.count)
+    let counted = (schedule.counterCount + Schedule.countersPerRound * outputs.count) * workers
+    counters = arena.take(counted)
+    for i in 0..<counted { ck_counter_set(counters + i, 0) }
+    var chains: [Chain] = []
+    firstChain = arena.take(items.count)
+    for (index, item) in items.enumerated() {
+      firstChain[index] = chains.count
+      if sharesPositions {
+        chains += (0...(item.position / Int(CK_CHAIN))).map { Chain(segment: index, chain: $0) }
+      }
+    }
+    self.chains = arena.copy(chains)
+    cancellations = arena.take(layers)
+    cancellations.initialize(repeating: false, count: layers)
+  }
+
+  private static func units(
+    _ items: [StepItem], kvHeads: Int, workers: Int, fewEach: Bool
+  ) -> [AttentionUnit] {
+    var units: [AttentionUnit] = []
+    for (index, item) in items.enumerated() {
+      // A unit of a prefill: enough queries to share the work on a page, few enough to divide
+      // evenly.
+      let evenly = item.tokens.count * kvHeads / (4 * workers)
+      let queriesPerUnit = fewEach ? 4 : min(max(evenly, 4), 32)
+      for first in stride(from: 0, to: item.tokens.count, by: queriesPerUnit) {
+        for kvHead in 0..<kvHeads {
+          units.append(
+            AttentionUnit(
+              segment: index, kvHead: kvHead, first: first,
+              count: min(queriesPerUnit, item.tokens.count - first)))
+        }
+      }
+    }
+    // The longest first: what is left for the end is short, so workers end together.
+    func work(_ unit: AttentionUnit) -> Int { (items[unit.segment].position + unit.first) * unit.count }
+    units.sort { work($0) > work($1) }
+    return units
+  }
+
+  func units(_ list: Int) -> UnsafeBufferPointer<AttentionUnit> { units[list] }
+
+  func rotation(_ table: Int, _ row: Int) -> UnsafePointer<Float> { rotations[table * tokenCount + row] }
+
+  /// A phase's counters, one for each worker.
+  func counters(_ phase: Int) -> UnsafeMutablePointer<ck_counter> { counters + phase * workers }
+
+  /// Whether the last layer goes on, behind its attention, with only the rows that have an output:
+  /// one of a whole prompt's.
+  var gathersOutputs: Bool { outputs.count < tokenCount }
+
+  /// The row at place `i` of `count` that are worked on: all, or those of the outputs.
+  func row(at i: Int, of count: Int) -> Int { count == tokenCount ? i : outputs[i].row }
+
+  func chainCount(_ segment: Int) -> Int { segments[segment].position / Int(CK_CHAIN) + 1 }
+
+  deinit {
+    choices.deinitialize(count: outputs.count)
+    choices.deallocate()
+    logits.deinitialize(count: outputs.count)
+    logits.deallocate()
+  }
+}

@@ -1,0 +1,21 @@
+// ModelError+Hint.swift: what a user can do about a model that cannot be run.
+
+extension ModelError {
+  /// What the user can do about it, where something can be done.
+  public var hint: String? {
+    switch problem {
+    case .file(let problem):
+      GGUFError(file: file, problem: problem).hint
+    case .unsupportedArchitecture, .unsupportedFeature, .unknownTensor:
+      "hotpot runs the architectures \(Architecture.all.map(\.name).joined(separator: ", "))"
+    case .missingKey, .missingTensor:
+      "a file with a vocabulary only, or one part of a split model, cannot be run; fetch the whole model"
+    case .badWeights, .moreTokensThanRows:
+      "the file may be damaged; fetch it again"
+    case .noMemory:
+      "close other programs or take a smaller model"
+    case .badHyperparameter, .wrongShape, .wrongType, .noThreads:
+      nil
+    }
+  }
+}

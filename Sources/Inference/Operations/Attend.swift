@@ -1,0 +1,45 @@
+// Attend.swift: stores a token's key and value, and attends to those that it sees (N1 items 6 and
+// 7; Vaswani et al. 2017, 3.2; grouped heads: Ainslie et al. 2023).
+
+package struct Attend: OperationContents {
+  package let query: Row
+  package let key: Row
+  package let value: Row
+  package let into: Row
+  package let heads: Int
+  /// Heads of keys and values, each shared by `group` query heads.
+  package let kvHeads: Int
+  package let size: Int
+  /// Multiplies the scores.
+  package let scale: Float
+  /// How many last positions a token sees, its own included; nil: all.
+  package let window: Int?
+  /// c in c * tanh(score / c); nil: none.
+  package let cap: Float?
+
+  package var group: Int { heads / kvHeads }
+  package var queryLength: Int { heads * size }
+  package var keyLength: Int { kvHeads * size }
+  package var reads: [Access] {
+    [Access(query, queryLength), Access(key, keyLength), Access(value, keyLength)]
+  }
+  package var writes: Access { Access(into, queryLength) }
+  package var state: SequenceState? { .keysAndValues(heads: kvHeads, size: size, window: window) }
+
+  package func text(_ name: (Int) -> String) -> String {
+    "\(into.name) = attend \(query.name) to \(key.name), \(value.name), \(heads) heads on \(kvHeads) of \(size)"
+      + ", scale \(scale)" + (window.map { ", window \($0)" } ?? "") + (cap.map { ", cap \($0)" } ?? "")
+  }
+}
+
+extension Operation {
+  package static func attend(
+    _ query: Row, to key: Row, _ value: Row, heads: Int, on kvHeads: Int, of size: Int, scale: Float,
+    window: Int? = nil, cap: Float? = nil, into: Row
+  ) -> Operation {
+    .attend(
+      Attend(
+        query: query, key: key, value: value, into: into, heads: heads, kvHeads: kvHeads, size: size,
+        scale: scale, window: window, cap: cap))
+  }
+}

@@ -1,0 +1,28 @@
+// Gate.swift: an activation of one row times another, in place of the first (N1 items 8 and 9;
+// Shazeer 2020).
+
+package struct Gate: OperationContents {
+  package let gate: Row
+  package let up: Row
+  package let width: Int
+  package let activation: Activation
+
+  package enum Activation: Sendable, BitwiseCopyable {
+    /// x / (1 + exp(-x))
+    case silu
+  }
+
+  package var reads: [Access] { [Access(gate, width), Access(up, width)] }
+  package var writes: Access { Access(gate, width) }
+
+  package func text(_ name: (Int) -> String) -> String {
+    "\(gate.name) = \(activation)(\(gate.name)) * \(up.name)"
+  }
+}
+
+extension Operation {
+  package static func gate(_ gate: Row, _ activation: Gate.Activation, times up: Row, width: Int) -> Operation
+  {
+    .gate(Gate(gate: gate, up: up, width: width, activation: activation))
+  }
+}

@@ -1,0 +1,81 @@
+// Operation.swift: the closed set of steps that a decoder is made of. An architecture is a list of
+// them, a device interprets the list, and hotpot-numerics(7) gives each its bits. Start at
+// Operation.
+//
+// A new operation is a file beside this one and a case below; the compiler then names every place
+// that must know it.
+
+/// One step of a decoder, for every token of a batch. Plain data without references, so that
+/// workers read lists of them without counting references.
+package enum Operation: Hashable, Sendable, BitwiseCopyable {
+  case embed(Embed)
+  case norm(Norm)
+  case multiply(Multiply)
+  case rotate(Rotate)
+  case attend(Attend)
+  case gate(Gate)
+  case add(Add)
+
+  package var contents: any OperationContents {
+    switch self {
+    case .embed(let operation): operation
+    case .norm(let operation): operation
+    case .multiply(let operation): operation
+    case .rotate(let operation): operation
+    case .attend(let operation): operation
+    case .gate(let operation): operation
+    case .add(let operation): operation
+    }
+  }
+}
+
+/// What every operation says of itself. Sizes, order, counts and the printed list are derived from
+/// this.
+package protocol OperationContents: Hashable, Sendable, BitwiseCopyable {
+  /// Rows that it reads, and how many numbers of each.
+  var reads: [Access] { get }
+  /// The row that it writes; one that it also reads is changed in place.
+  var writes: Access { get }
+  /// The matrix that it reads whole for every token.
+  var matrix: Matrix? { get }
+  /// What it keeps of a sequence from one step to the next. Such an operation mixes positions; all
+  /// others work on each row alone.
+  var state: SequenceState? { get }
+  /// One line of the printed list. `name` gives a tensor's name.
+  func text(_ name: (Int) -> String) -> String
+}
+
+/// A row and how many of its numbers are used.
+package struct Access: Hashable, Sendable {
+  package let row: Row
+  package let width: Int
+
+  init(_ row: Row, _ width: Int) {
+    self.row = row
+    self.width = width
+  }
+}
+
+extension OperationContents {
+  package var matrix: Matrix? { nil }
+  package var state: SequenceState? { nil }
+}
+
+extension Matrix {
+  /// For the printed list: name, type and shape.
+  func text(_ name: (Int) -> String) -> String { "\(name(tensor)) \(type.name) \(columns)x\(rows)" }
+}
+
+/// What one operation of a layer keeps of a sequence between steps.
+package enum SequenceState: Hashable, Sendable, BitwiseCopyable {
+  /// A key and a value of `size` numbers for each of `heads`, of every position; of the last
+  /// `window` ones, where given.
+  case keysAndValues(heads: Int, size: Int, window: Int?)
+
+  /// Bytes of one position: 16 bits a number, and a scale for each key and each value.
+  package var bytesPerPosition: Int {
+    switch self {
+    case .keysAndValues(let heads, let size, _): 2 * heads * (2 * size + 4)
+    }
+  }
+}

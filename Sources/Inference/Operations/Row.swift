@@ -1,0 +1,52 @@
+// Row.swift: the rows of numbers that operations read and write, and the tensors that they take
+// from the file.
+// Leaves out the memory behind them, which is each device's. Start at Row.
+
+import CKernels
+
+/// A row of numbers that every token of a step has. Operations name the rows they read and write; a
+/// device gives each row memory as wide as its widest use. `stream` is what layers add to; the
+/// others hold values between two operations.
+package enum Row: Int, CaseIterable, Sendable, BitwiseCopyable {
+  /// The residual stream.
+  case stream
+  /// After a norm.
+  case normed
+  case query, key, value
+  /// What attention gives, one head after the other.
+  case attended
+  /// The two halves of a gated feed-forward network.
+  case gate, up
+  /// What is about to be added to the stream.
+  case output
+  /// One number for each token of the vocabulary.
+  case logits
+
+  package var name: String { "\(self)" }
+}
+
+/// A matrix of the file, in whatever type. It multiplies a row of `columns` numbers and gives one
+/// of `rows`.
+package struct Matrix: Hashable, Sendable, BitwiseCopyable {
+  /// Of `Program.tensors`.
+  package let tensor: Int
+  package let type: GGUFTensorType
+  package let rows: Int
+  package let columns: Int
+  /// Where it begins in the packed weights.
+  package let offset: Int
+
+  /// Bytes that a token's product reads.
+  package var packedBytes: Int {
+    Int(ck_packed_bytes(ck_type(type.rawValue), UInt32(rows), UInt32(columns)))
+  }
+}
+
+/// A vector of the file, as 32-bit floats.
+package struct Vector: Hashable, Sendable, BitwiseCopyable {
+  /// Of `Program.tensors`.
+  package let tensor: Int
+  package let count: Int
+  /// Where it begins in the packed weights.
+  package let offset: Int
+}

@@ -1,0 +1,104 @@
+// Hyperparameters.swift: the numbers of a dense decoder, each with its bounds. Every architecture
+// has these; what only one of them has its own file reads (Architectures/). Leaves out the weights
+// (TensorReader.swift). Start at init(dense:).
+
+/// The shape of a decoder. Every value is inside the bounds that `init` states, so products of any
+/// three fit an `Int`.
+public struct Hyperparameters: Sendable, Equatable {
+  /// `general.architecture`.
+  public let architecture: String
+  public let layerCount: Int
+  /// Positions that the model was trained for.
+  public let contextLength: Int
+  public let embeddingLength: Int
+  public let feedForwardLength: Int
+  public let headCount: Int
+  public let kvHeadCount: Int
+  public let headSize: Int
+  public let vocabularySize: Int
+  public let normEpsilon: Float
+  /// Elements of a head that are rotated, the first ones.
+  public let rotarySize: Int
+  public let rotaryBase: Double
+  /// Positions are divided by this (linear scaling); 1 where the file says nothing.
+  public let rotaryScale: Double
+
+  public var queryLength: Int { headCount * headSize }
+  public var keyLength: Int { kvHeadCount * headSize }
+
+  /// Reads and checks the metadata of a file, and the vocabulary's size from its embedding tensor.
+  package init(dense keys: MetadataReader) throws(ModelError) {
+    architecture = keys.architecture
+    layerCount = try keys.required("block_count", 1...1_024)
+    contextLength = try keys.required("context_length", 1...16_777_216)
+    embeddingLength = try keys.required("embedding_length", 32...65_536)
+    feedForwardLength = try keys.required("feed_forward_length", 32...1_048_576)
+    headCount = try keys.required("attention.head_count", 1...1_024)
+    kvHeadCount = try keys.optional("attention.head_count_kv", 1...1_024) ?? headCount
+    guard headCount % kvHeadCount == 0 else {
+      throw keys.failure(
+        .badHyperparameter(
+          key: keys.full("attention.head_count_kv"), found: "\(kvHeadCount)",
+          wanted: "a divisor of the \(headCount) heads"))
+    }
+    if let stated = try keys.optional("attention.key_length", 1...16_384) {
+      headSize = stated
+    } else {
+      guard embeddingLength % headCount == 0 else {
+        throw keys.failure(
+          .badHyperparameter(
+            key: keys.full("embedding_length"), found: "\(embeddingLength)",
+            wanted: "a multiple of the \(headCount) heads"))
+      }
+      headSize = embeddingLength / headCount
+    }
+    guard headSize % 16 == 0, (16...256).contains(headSize) else {
+      throw keys.failure(
+        .badHyperparameter(
+          key: "the head size", found: "\(headSize)", wanted: "a multiple of 16 up to 256"))
+    }
+    if let value = try keys.optional("attention.value_length", 1...16_384), value != headSize {
+      throw keys.failure(
+        .badHyperparameter(
+          key: keys.full("attention.value_length"), found: "\(value)", wanted: "the key length \(headSize)"))
+    }
+    for (key, length) in [
+      (keys.full("embedding_length"), embeddingLength), (keys.full("feed_forward_length"), feedForwardLength),
+      ("the length of all heads", headCount * headSize),
+    ] where length % 32 != 0 {
+      throw keys.failure(
+        .badHyperparameter(key: key, found: "\(length)", wanted: "a multiple of 32"))
+    }
+    normEpsilon = Float(
+      try keys.required("attention.layer_norm_rms_epsilon", from: 1e-12, to: 0.1))
+    rotarySize = try keys.optional("rope.dimension_count", 2...16_384) ?? headSize
+    guard rotarySize % 2 == 0, rotarySize <= headSize else {
+      throw keys.failure(
+        .badHyperparameter(
+          key: keys.full("rope.dimension_count"), found: "\(rotarySize)",
+          wanted: "an even number up to the head size \(headSize)"))
+    }
+    rotaryBase = try keys.number("rope.freq_base", from: 1, to: 1e12) ?? 10_000
+    rotaryScale = try keys.rotaryScale()
+
+    guard let embedding = keys.file.tensor("token_embd.weight") else {
+      throw keys.failure(.missingTensor(name: "token_embd.weight", wanted: [embeddingLength]))
+    }
+    let extents = embedding.extents(atLeast: 2)
+    guard extents.count == 2, extents[0] == embeddingLength else {
+      throw keys.failure(
+        .wrongShape(name: embedding.name, found: embedding.dimensions, wanted: [embeddingLength]))
+    }
+    vocabularySize = extents[1]
+    // A prompt with one of the others would have no row to look up. Fewer tokens than rows are
+    // usual: rows are padded to a round number.
+    let tokenCount = try keys.vocabularyCount()
+    guard tokenCount <= vocabularySize else {
+      throw keys.failure(.moreTokensThanRows(tokens: tokenCount, rows: vocabularySize))
+    }
+    guard (1...4_194_304).contains(vocabularySize) else {
+      throw keys.failure(
+        .badHyperparameter(key: "the vocabulary", found: "\(vocabularySize)", wanted: "1 to 4194304"))
+    }
+  }
+}

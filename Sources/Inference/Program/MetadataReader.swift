@@ -1,0 +1,133 @@
+// MetadataReader.swift: typed look-ups in a file's metadata, whose errors are the model's.
+// Leaves out which keys there are: Hyperparameters.swift, and each architecture's own file.
+
+/// The metadata of one file under its architecture's prefix: keys are given without it.
+package struct MetadataReader: Sendable {
+  package let file: GGUFFile
+  /// `general.architecture`, which begins the names of all keys below.
+  package let architecture: String
+
+  package init(_ file: GGUFFile) throws(ModelError) {
+    self.file = file
+    let name: String?
+    do { name = try file.metadata.string("general.architecture") } catch {
+      throw ModelError(file: file.path, problem: .file(error.problem))
+    }
+    guard let name else {
+      throw ModelError(file: file.path, problem: .missingKey("general.architecture"))
+    }
+    architecture = name
+  }
+
+  /// The key as the file spells it.
+  func full(_ key: String) -> String { "\(architecture).\(key)" }
+
+  func failure(_ problem: ModelError.Problem) -> ModelError { ModelError(file: file.path, problem: problem) }
+
+  func string(_ key: String) throws(ModelError) -> String? {
+    let key = full(key)
+    do { return try file.metadata.string(key) } catch { throw failure(.file(error.problem)) }
+  }
+
+  /// An integer that must be there: one number, or one for each layer where all are the same.
+  func required(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int {
+    guard let value = try integer(full(key), range) else { throw failure(.missingKey(full(key))) }
+    return value
+  }
+
+  /// An integer that may be left out, also by writing -1, in whatever type, for "none".
+  func optional(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int? {
+    let key = full(key)
+    if let value = file.metadata[key], value.isAllOnes, !(value.integer.map(range.contains) ?? false) {
+      return nil
+    }
+    return try integer(key, range)
+  }
+
+  private func integer(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int? {
+    if case .array(let array) = file.metadata[key] {
+      guard let values = array.integers, let first = values.first else {
+        throw failure(
+          .file(
+            .wrongValueType(
+              key: key, found: "an array of \(array.count) of type \(array.elementType.name)",
+              wanted: "an integer")))
+      }
+      guard values.allSatisfy({ $0 == first }) else {
+        throw failure(.unsupportedFeature("'\(key)' differs from layer to layer"))
+      }
+      guard range.contains(first) else {
+        throw failure(
+          .file(
+            .valueOutOfRange(
+              key: key, found: "\(first)", wanted: "\(range.lowerBound) to \(range.upperBound)")))
+      }
+      return first
+    }
+    do { return try file.metadata.integer(key, in: range) } catch { throw failure(.file(error.problem)) }
+  }
+
+  /// How many tokens the vocabulary has; 0 where the file has none.
+  func vocabularyCount() throws(ModelError) -> Int {
+    do { return try file.metadata.array("tokenizer.ggml.tokens")?.count ?? 0 } catch {
+      throw failure(.file(error.problem))
+    }
+  }
+
+  func number(_ key: String, from low: Double, to high: Double) throws(ModelError) -> Double? {
+    let key = full(key)
+    let value: Double?
+    do { value = try file.metadata.double(key) } catch { throw failure(.file(error.problem)) }
+    guard let value else { return nil }
+    guard value >= low, value <= high else {
+      throw failure(.badHyperparameter(key: key, found: "\(value)", wanted: "\(low) to \(high)"))
+    }
+    return value
+  }
+
+  func required(_ key: String, from low: Double, to high: Double) throws(ModelError) -> Double {
+    guard let value = try number(key, from: low, to: high) else { throw failure(.missingKey(full(key))) }
+    return value
+  }
+
+  /// What positions are divided by. As llama.cpp reads it: a factor without a type is a linear one,
+  /// the older key counts where the newer is absent, and 0 means none.
+  func rotaryScale() throws(ModelError) -> Double {
+    // Written by few files, for every type of scaling; rotated vectors would have to be multiplied
+    // by it.
+    let lengthens = try number("rope.scaling.attn_factor", from: -1e6, to: 1e6) ?? 1
+    guard lengthens == 1 || lengthens == 0 else {
+      throw failure(.unsupportedFeature("rotated vectors are multiplied by \(lengthens)"))
+    }
+    switch try string("rope.scaling.type") {
+    case "none":
+      return 1
+    case nil, "", "linear":
+      let newer = "rope.scaling.factor"
+      let key = file.metadata[full(newer)] == nil ? "rope.scale_linear" : newer
+      guard let factor = try number(key, from: 0, to: 1e6), factor != 0 else { return 1 }
+      guard factor >= 1e-6 else {
+        throw failure(.badHyperparameter(key: full(key), found: "\(factor)", wanted: "0 or 1e-6 to 1e6"))
+      }
+      return factor
+    case .some(let other):
+      throw failure(.unsupportedFeature("the rotary embedding is scaled by '\(other)'"))
+    }
+  }
+
+  /// For architectures whose list has no experts.
+  func refuseExperts() throws(ModelError) {
+    if let experts = try optional("expert_count", 0...16_384), experts > 0 {
+      throw failure(.unsupportedFeature("the model is a mixture of \(experts) experts"))
+    }
+  }
+
+  /// For architectures whose list attends to all positions. A window of the whole context hides
+  /// nothing.
+  func refuseWindow(below contextLength: Int) throws(ModelError) {
+    if let window = try optional("attention.sliding_window", 0...Int.max), window > 0, window < contextLength
+    {
+      throw failure(.unsupportedFeature("attention slides over a window of \(window) positions"))
+    }
+  }
+}

@@ -1,0 +1,121 @@
+// Program.swift: a decoder as lists of operations over the tensors of one file, and what follows
+// from the lists: sizes, counts, kinds of state, the printed form. Leaves out running it
+// (Devices/). Start at init(_:among:).
+
+/// One file's decoder. Everything about it that code used to know by layer is a fold over
+/// `operations`.
+package struct Program: Sendable {
+  package let shape: Hyperparameters
+  package let embedding: [Operation]
+  package let layers: [[Operation]]
+  package let head: [Operation]
+  /// Every tensor of the file, each once, in the order in which the lists name them.
+  package let tensors: [PackedTensor]
+  /// Bytes of the packed weights.
+  package let packedByteCount: Int
+  /// The widest use of each row, by `Row.rawValue`; 0: not used.
+  package let widths: [Int]
+
+  /// - architectures: those to choose from; the file names one.
+  package init(_ file: GGUFFile, among architectures: [Architecture]) throws(ModelError) {
+    let keys = try MetadataReader(file)
+    guard let architecture = architectures.first(where: { $0.name == keys.architecture }) else {
+      throw keys.failure(
+        .unsupportedArchitecture(keys.architecture, supported: architectures.map(\.name)))
+    }
+    shape = try architecture.shape(keys)
+    let reader = TensorReader(keys: keys, shape: shape)
+    embedding = try architecture.embedding(reader)
+    var layers: [[Operation]] = []
+    for index in 0..<shape.layerCount {
+      reader.enter(layer: index)
+      layers.append(try architecture.layer(index, reader))
+    }
+    self.layers = layers
+    reader.enter(layer: nil)
+    head = try architecture.head(reader)
+    try reader.refuseUnread()
+    tensors = reader.tensors
+    packedByteCount = reader.byteCount
+    do throws(ListError) {
+      widths = try Program.widths(of: embedding + layers.joined() + head)
+      guard case .multiply(let last)? = head.last, last.into == .logits,
+        last.weights.rows == shape.vocabularySize
+      else { throw ListError(text: "the head does not end with a product into logits") }
+    } catch {
+      throw keys.failure(
+        .unsupportedFeature("the list of architecture '\(architecture.name)' is wrong: \(error.text),"))
+    }
+  }
+
+  /// From the embedding to the logits.
+  package var operations: [Operation] { embedding + layers.joined() + head }
+
+  /// Bytes of packed weights that one token's forward pass reads, the head included and the
+  /// embedding not.
+  package var bytesPerToken: Int {
+    operations.reduce(0) { $0 + ($1.contents.matrix?.packedBytes ?? 0) }
+  }
+
+  /// Multiplications and additions of the products for one token, the head included.
+  package var operationsPerToken: Int {
+    operations.reduce(0) { sum, operation in
+      sum + (operation.contents.matrix.map { 2 * $0.rows * $0.columns } ?? 0)
+    }
+  }
+
+  /// What a sequence keeps, one entry for each operation that keeps something, in their order.
+  package var states: [SequenceState] { operations.compactMap(\.contents.state) }
+
+  // MARK: - Checks
+
+  /// Why a list cannot be run: the fault of whoever wrote it, or of a file that its checks let
+  /// through.
+  struct ListError: Error { let text: String }
+
+  /// Follows every row through the list: what is read was written before, at least as wide.
+  static func widths(of operations: [Operation]) throws(ListError) -> [Int] {
+    var written = [Int](repeating: 0, count: Row.allCases.count)
+    var widths = written
+    for operation in operations {
+      let contents = operation.contents
+      for read in contents.reads where read.width > written[read.row.rawValue] {
+        throw ListError(
+          text: "\(operation.kind) reads \(read.width) of \(read.row.name), which has "
+            + "\(written[read.row.rawValue])")
+      }
+      if let reason = operation.fault { throw ListError(text: reason) }
+      let target = contents.writes
+      written[target.row.rawValue] = target.width
+      widths[target.row.rawValue] = max(widths[target.row.rawValue], target.width)
+    }
+    return widths
+  }
+}
+
+extension Operation {
+  /// The case's name.
+  package var kind: String { String("\(self)".prefix { $0 != "(" }) }
+
+  /// What the kernels could not do.
+  var fault: String? {
+    switch self {
+    case .multiply(let product):
+      if product.from == product.into { return "a product overwrites its input" }
+      if let bias = product.bias, bias.count != product.weights.rows {
+        return "a bias is not as long as its rows"
+      }
+      return nil
+    case .attend(let attend):
+      let isWhole = attend.kvHeads > 0 && attend.heads % attend.kvHeads == 0 && attend.group <= 64
+      if !isWhole { return "\(attend.heads) query heads on \(attend.kvHeads)" }
+      if attend.size % 16 != 0 || !(16...512).contains(attend.size) { return "heads of \(attend.size)" }
+      if let window = attend.window, window < 1 { return "a window of \(window) positions" }
+      return nil
+    case .rotate(let turn):
+      return 2 * turn.angles.pairs > turn.size ? "more pairs are rotated than a head has" : nil
+    case .embed, .norm, .gate, .add:
+      return nil
+    }
+  }
+}

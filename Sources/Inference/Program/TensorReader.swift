@@ -1,0 +1,163 @@
+// TensorReader.swift: the tensors of a file, checked as an architecture's list names them, each
+// given its place in the packed weights. Leaves out packing (Model/Packing.swift) and the lists
+// (Architectures/). Start at multiply(_:_:_:_:bias:into:).
+
+import CKernels
+
+/// A tensor that some operation uses, and where it is put.
+package struct PackedTensor: Sendable {
+  package let tensor: GGUFTensor
+  package let offset: Int
+  package let isMatrix: Bool
+}
+
+/// Finds tensors by name and makes the operations that use them. A tensor that is named twice is
+/// packed once.
+package final class TensorReader {
+  package let keys: MetadataReader
+  package let shape: Hyperparameters
+  private(set) var tensors: [PackedTensor] = []
+  private(set) var byteCount = 0
+  private var places: [String: Int] = [:]
+  /// What the names of tensors begin with: "blk.3." while layer 3 is read, otherwise nothing.
+  private var prefix = ""
+
+  init(keys: MetadataReader, shape: Hyperparameters) {
+    self.keys = keys
+    self.shape = shape
+  }
+
+  /// From here on names are those of a layer, or of the whole model for nil.
+  func enter(layer: Int?) { prefix = layer.map { "blk.\($0)." } ?? "" }
+
+  /// A tensor that is not computed with would change the answer of whoever made the file: refuse
+  /// rather than ignore.
+  func refuseUnread() throws(ModelError) {
+    for tensor in keys.file.tensors where places[tensor.name] == nil {
+      throw keys.failure(.unknownTensor(name: tensor.name, architecture: keys.architecture))
+    }
+  }
+
+  // MARK: - Operations as the dense decoders have them
+
+  /// Whether a product has a bias.
+  package enum Bias {
+    case none, optional, required
+  }
+
+  /// RMSNorm of a whole row of the embedding's width.
+  package func norm(_ from: Row, _ name: String, into: Row) throws(ModelError) -> Operation {
+    .norm(
+      from, by: try vector("\(name).weight", shape.embeddingLength), epsilon: shape.normEpsilon, into: into)
+  }
+
+  /// RMSNorm of each head, in place.
+  package func headNorm(_ row: Row, _ name: String, heads: Int) throws(ModelError) -> Operation {
+    .norm(
+      row, by: try vector("\(name).weight", shape.headSize), parts: heads, epsilon: shape.normEpsilon,
+      into: row)
+  }
+
+  /// The product with `name.weight`, plus `name.bias` where that is wanted.
+  package func multiply(
+    _ from: Row, _ name: String, _ columns: Int, _ rows: Int, bias: Bias = .none, into: Row
+  ) throws(ModelError) -> Operation {
+    let weights = try matrix("\(name).weight", columns, rows)
+    let vector: Vector?
+    switch bias {
+    case .none: vector = nil
+    case .optional: vector = try optionalVector("\(name).bias", rows)
+    case .required: vector = try self.vector("\(name).bias", rows)
+    }
+    return .multiply(from, by: weights, plus: vector, into: into)
+  }
+
+  /// Rotary embedding with the angles that the metadata gives, and the model's own factors where it
+  /// has them.
+  package func rotate(_ row: Row, heads: Int, _ pairing: Rotate.Pairing) throws(ModelError) -> Operation {
+    let pairs = shape.rotarySize / 2
+    return .rotate(
+      row, heads: heads, of: shape.headSize, pairing,
+      RotaryAngles(
+        pairs: pairs, base: shape.rotaryBase, scale: shape.rotaryScale,
+        factors: try optionalVector("rope_freqs.weight", pairs, of: .model)))
+  }
+
+  /// Attention over the rows query, key and value, scaled by the root of the head size.
+  package func attend(window: Int? = nil, cap: Float? = nil) -> Operation {
+    .attend(
+      .query, to: .key, .value, heads: shape.headCount, on: shape.kvHeadCount, of: shape.headSize,
+      scale: Float(1 / Double(shape.headSize).squareRoot()), window: window, cap: cap, into: .attended)
+  }
+
+  package func add(_ row: Row, to stream: Row) -> Operation {
+    .add(row, to: stream, width: shape.embeddingLength)
+  }
+
+  // MARK: - One tensor
+
+  /// Whose a tensor is.
+  package enum Owner {
+    /// The layer's that is being read, or the model's outside of layers.
+    case here
+    case model
+  }
+
+  package func matrix(_ name: String, _ columns: Int, _ rows: Int) throws(ModelError) -> Matrix {
+    guard let found = try optionalMatrix(name, columns, rows) else {
+      throw keys.failure(.missingTensor(name: prefix + name, wanted: [columns, rows]))
+    }
+    return found
+  }
+
+  /// - columns: as in the file, the length of a row, which is the input's
+  package func optionalMatrix(_ name: String, _ columns: Int, _ rows: Int) throws(ModelError) -> Matrix? {
+    let name = prefix + name
+    guard let tensor = try find(name, [columns, rows]) else { return nil }
+    guard ck_type_supported(tensor.type.rawValue) else {
+      throw keys.failure(
+        .wrongType(name: name, found: tensor.type.name, wanted: GGUFTensorType.supportedNames))
+    }
+    let size = ck_packed_bytes(ck_type(tensor.type.rawValue), UInt32(rows), UInt32(columns))
+    let index = place(tensor, size: size, isMatrix: true)
+    return Matrix(
+      tensor: index, type: tensor.type, rows: rows, columns: columns, offset: tensors[index].offset)
+  }
+
+  package func vector(_ name: String, _ count: Int, of owner: Owner = .here) throws(ModelError) -> Vector {
+    guard let found = try optionalVector(name, count, of: owner) else {
+      throw keys.failure(.missingTensor(name: (owner == .here ? prefix : "") + name, wanted: [count]))
+    }
+    return found
+  }
+
+  package func optionalVector(_ name: String, _ count: Int, of owner: Owner = .here) throws(ModelError)
+    -> Vector?
+  {
+    let name = (owner == .here ? prefix : "") + name
+    guard let tensor = try find(name, [count]) else { return nil }
+    guard !ck_type_takes_blocks(ck_type(tensor.type.rawValue)) else {
+      throw keys.failure(.wrongType(name: name, found: tensor.type.name, wanted: "F32, F16, BF16"))
+    }
+    let index = place(tensor, size: count * MemoryLayout<Float>.size, isMatrix: false)
+    return Vector(tensor: index, count: count, offset: tensors[index].offset)
+  }
+
+  private func find(_ name: String, _ wanted: [Int]) throws(ModelError) -> GGUFTensor? {
+    guard let tensor = keys.file.tensor(name) else { return nil }
+    guard tensor.extents(atLeast: wanted.count) == wanted else {
+      throw keys.failure(.wrongShape(name: name, found: tensor.dimensions, wanted: wanted))
+    }
+    return tensor
+  }
+
+  private func place(_ tensor: GGUFTensor, size: Int, isMatrix: Bool) -> Int {
+    if let known = places[tensor.name] { return known }
+    let index = tensors.count
+    tensors.append(PackedTensor(tensor: tensor, offset: byteCount, isMatrix: isMatrix))
+    // Each begins on a cache line.
+    byteCount = (byteCount + size + 63) / 64 * 64
+    places[tensor.name] = index
+    return index
+  }
+}

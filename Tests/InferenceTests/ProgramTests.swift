@@ -1,0 +1,152 @@
+// ProgramTests.swift: architectures as lists of operations: their printed form, what follows from a
+// list, and that joining operations into phases changes no bit. The golden texts are in Programs/;
+// UPDATE_PROGRAMS=1 writes them anew.
+
+import CKernels
+import Foundation
+import Inference
+import Testing
+
+@Suite struct ProgramTests {
+  /// One small model of each architecture of the table.
+  static let models: [SyntheticModel] = [
+    SyntheticModel(
+      embedding: 64, feedForward: 96, heads: 2, kvHeads: 1, headSize: 32, vocabulary: 90, context: 512,
+      hasRotaryFactors: true, types: [.q41]),
+    SyntheticModel(
+      architecture: "qwen2", embedding: 64, feedForward: 96, heads: 2, kvHeads: 1, headSize: 32,
+      vocabulary: 90,
+      context: 512, types: [.q50], seed: 2),
+    SyntheticModel(
+      architecture: "qwen3", layers: 3, embedding: 64, feedForward: 96, heads: 4, kvHeads: 2, headSize: 16,
+      vocabulary: 90, context: 512, isTied: true, types: [.q40, .f16, .q40], seed: 3),
+  ]
+
+  @Test func `every architecture of the table has a golden text`() throws {
+    #expect(Self.models.map(\.architecture) == Architecture.all.map(\.name))
+    let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Programs")
+    for synthetic in Self.models {
+      let file = folder.appending(path: "\(synthetic.architecture).txt")
+      let text = try synthetic.model().listing.joined(separator: "\n") + "\n"
+      if ProcessInfo.processInfo.environment["UPDATE_PROGRAMS"] == "1" {
+        try text.write(to: file, atomically: true, encoding: .utf8)
+      }
+      #expect(try text == String(contentsOf: file, encoding: .utf8))
+    }
+  }
+
+  @Test func `joining operations into phases changes no bit`() throws {
+    for synthetic in Self.models + [MadeUp.model] {
+      let model = try MadeUp.load(synthetic)
+      let text = (0..<40).map { Int32($0 * 37 % synthetic.vocabulary) }
+      for level in [KernelLevel.available[0], KernelLevel.available.last ?? .scalar] {
+        for chunk in [1, 4, 7, 40] {
+          let logits = try [true, false].map { fuses in
+            try Engine(
+              model: model,
+              configuration: .init(threads: 2, kvBlocks: 4, level: level), fusesOperations: fuses
+            ).logits(text, chunk: chunk)
+          }
+          #expect(logits[0] == logits[1], "\(synthetic.architecture) at \(level.name) in chunks of \(chunk)")
+        }
+      }
+    }
+  }
+
+  // MARK: - The rules of joining
+
+  /// The kinds of the phases of one layer.
+  private func phases(_ synthetic: SyntheticModel, fuses: Bool = true) throws -> [String] {
+    let program = try MadeUp.load(synthetic).program
+    return Fusion.phases(of: program, fuses: fuses).map { step in
+      switch step.phase {
+      case .rows(let operations): "rows(" + operations.map(\.kind).joined(separator: " ") + ")"
+      case .products(let input, let products):
+        "products(" + (input.norm == nil ? "" : "norm ")
+          + products.map { $0.isAdded ? "\($0.into.name)+" : $0.into.name }.joined(separator: " ") + ")"
+      case .gated(let input, _, _, let into): "gated(" + (input.norm == nil ? "" : "norm ") + "\(into.name))"
+      case .attend(_, let turns): "attend(" + turns.map(\.kind).joined(separator: " ") + ")"
+      }
+    }
+  }
+
+  @Test func `a dense layer is five phases`() throws {
+    let layer = [
+      "products(norm query key value)", "attend(rotate rotate)", "products(stream+)", "gated(norm gate)",
+      "products(stream+)",
+    ]
+    #expect(try phases(Self.models[0]) == ["rows(embed)"] + layer + layer)
+    #expect(try phases(Self.models[2])[2] == "attend(norm norm rotate rotate)")
+  }
+
+  @Test func `without joining each operation is a phase`() throws {
+    let program = try Self.models[2].model().program
+    let phases = Fusion.phases(of: program, fuses: false)
+    #expect(phases.count == program.operations.count - program.head.count)
+    #expect(phases.map(\.done) == Array(1...phases.count))
+  }
+
+  @Test func `a norm that is read twice is computed once, for all`() throws {
+    // The made-up layer reads one norm for attention and for the network beside it, and normalises
+    // what both give.
+    #expect(
+      try phases(MadeUp.model).dropFirst().prefix(7) == [
+        "rows(norm)", "products(query key value)", "attend(rotate rotate)", "products(output)",
+        "rows(norm add)",
+        "gated(gate)", "products(output)",
+      ])
+  }
+
+  @Test func `each phase ends one layer at most, and all end`() throws {
+    for synthetic in Self.models {
+      let program = try synthetic.model().program
+      for fuses in [true, false] {
+        let ends = Fusion.phases(of: program, fuses: fuses).compactMap(\.endsLayer)
+        #expect(ends == Array(0..<program.shape.layerCount))
+      }
+    }
+  }
+
+  // MARK: - Faulty lists
+
+  @Test func `a list that reads what was not written is refused`() throws {
+    func check(_ reason: String, _ layer: @escaping Architecture.List) {
+      var synthetic = Self.models[0]
+      synthetic.architecture = "faulty"
+      let faulty = Architecture(name: "faulty", layer: { _, t throws(ModelError) in try layer(t) })
+      do {
+        _ = try Program(GGUFFile(bytes: synthetic.bytes(), name: "faulty.gguf"), among: [faulty])
+        Issue.record("accepted, wanted: \(reason)")
+      } catch {
+        #expect("\(error)".contains(reason), "\(error)")
+      }
+    }
+    // All tensors are named first, so that none is unknown.
+    @Sendable func read(_ t: TensorReader) throws(ModelError) {
+      for name in [
+        "attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up",
+        "ffn_down",
+      ] {
+        guard let tensor = t.keys.file.tensor("blk.0.\(name).weight") else { continue }
+        if tensor.dimensions.count == 1 {
+          _ = try t.vector("\(name).weight", tensor.dimensions[0])
+        } else {
+          _ = try t.matrix("\(name).weight", tensor.dimensions[0], tensor.dimensions[1])
+        }
+      }
+      _ = try t.optionalVector("rope_freqs.weight", 16, of: .model)
+    }
+    check("add reads 64 of output, which has 0") { t throws(ModelError) in
+      try read(t)
+      return [t.add(.output, to: .stream)]
+    }
+    check("multiply reads 96 of stream, which has 64") { t throws(ModelError) in
+      try read(t)
+      return [try t.multiply(.stream, "ffn_down", 96, 64, into: .output)]
+    }
+    check("a product overwrites its input") { t throws(ModelError) in
+      try read(t)
+      return [try t.multiply(.stream, "attn_q", 64, 64, into: .stream)]
+    }
+  }
+}
