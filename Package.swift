@@ -67,7 +67,9 @@ let package = Package(
       name: "load", dependencies: ["CSystem"], path: "Tests/Load", exclude: ["load.py"], swiftSettings: strict
     ),
 
-    tests("InferenceTests", ["Inference", "CKernels", "Fuzzing", "ManualPages"]),
+    .testTarget(
+      name: "InferenceTests", dependencies: ["Inference", "CKernels", "Fuzzing", "ManualPages"],
+      exclude: ["Programs"], swiftSettings: testSettings),
     tests("SchedulingTests", ["Scheduling"]),
     // The commands of man/, for tests that run them.
     .target(name: "ManualPages", path: "Tests/ManualPages", swiftSettings: testSettings),
