@@ -67,6 +67,13 @@ let package = Package(
       name: "load", dependencies: ["CSystem"], path: "Tests/Load", exclude: ["load.py"], swiftSettings: strict
     ),
 
+    // Seeded random numbers, and whether the many cases are wanted.
+    .target(name: "Dice", path: "Tests/Support/Dice", swiftSettings: testSettings),
+    // A disk in memory that fails on demand and loses power.
+    .target(
+      name: "SimulatedFileSystem", dependencies: ["Dice", "Receipts"],
+      path: "Tests/Support/SimulatedFileSystem", swiftSettings: testSettings),
+
     .testTarget(
       name: "InferenceTests", dependencies: ["Inference", "CKernels", "Fuzzing", "ManualPages"],
       exclude: ["Programs"], swiftSettings: testSettings),
@@ -74,9 +81,11 @@ let package = Package(
     // The commands of man/, for tests that run them.
     .target(name: "ManualPages", path: "Tests/ManualPages", swiftSettings: testSettings),
     .testTarget(
-      name: "ReceiptsTests", dependencies: ["Receipts", "CKernels", "ManualPages"], exclude: ["Vectors"],
+      name: "ReceiptsTests",
+      dependencies: ["Receipts", "CKernels", "Dice", "ManualPages", "SimulatedFileSystem"],
+      exclude: ["Vectors"],
       swiftSettings: testSettings),
-    tests("AccountingTests", ["Accounting"]),
+    tests("AccountingTests", ["Accounting", "Dice"]),
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
     tests("IntakeTests", ["Intake", "CSystem", "Fuzzing"]),
     // HTTP as bytes, for tests that look at a node from outside.
@@ -84,7 +93,8 @@ let package = Package(
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "Node", "Control", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Wire",
+        "Node", "Control", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake",
+        "SimulatedFileSystem", "Wire",
         "Fuzzing",
       ],
       exclude: ["Vectors"], swiftSettings: testSettings),
@@ -96,10 +106,12 @@ let package = Package(
     .executableTarget(
       name: "dashboard-preview", dependencies: ["Dashboard", "Control", "Terminal", "ScriptedNode"],
       path: "Tests/DashboardPreview", swiftSettings: strict),
-    tests("TerminalTests", ["Terminal", "StrictTerminal"]),
+    tests("TerminalTests", ["Dice", "Terminal", "StrictTerminal"]),
     .testTarget(
       name: "DashboardTests",
-      dependencies: ["Dashboard", "Control", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
+      dependencies: [
+        "Dashboard", "Control", "Dice", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal",
+      ],
       exclude: ["Screens", "Scenarios"], swiftSettings: testSettings),
     tests("CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Control", "ScriptedNode"]),
   ]

@@ -1,5 +1,5 @@
 // FileSystem.swift: the file calls that a journal makes. Two conformers: POSIX here, and a simulated disk with faults and
-// power cuts (SimulatedFileSystem.swift). Leaves out retries and policy, which are the journal's. Start at FileSystem.
+// power cuts for tests. Leaves out retries and policy, which are the journal's. Start at FileSystem.
 import Glibc
 
 /// A file call that failed: which, on what, and why.

@@ -69,11 +69,15 @@ private struct Opened {
   }
 }
 
-public final class CursesScreen: Screen {
+/// A terminal of one thread: every call is made on the thread that opened it. `present` shows the
+/// grid as the terminal can, or nothing at all while an older frame is still on its way; `read` never
+/// blocks; whatever is sent is displaySafe.
+public final class CursesScreen {
   public private(set) var size: Size
   public var capabilities: Capabilities {
     didSet { if capabilities != oldValue { prepare() } }
   }
+  /// Bytes written to the terminal so far, and those of the last frame.
   public private(set) var bytesWritten: (total: Int, frame: Int) = (0, 0)
   /// Poll it for input, and for output while `isStalled`.
   public let descriptor: Int32
@@ -244,6 +248,7 @@ public final class CursesScreen: Screen {
     invalidate()
   }
 
+  /// The next `present` paints everything anew.
   public func invalidate() {
     shown = nil
     clearok(window, true)
@@ -433,6 +438,8 @@ public final class CursesScreen: Screen {
     flush()
   }
 
+  /// What was typed since the last call. Never blocks.
+  /// - time: now, in microseconds of a steady clock
   public func read(at time: Int64) -> ScreenRead {
     if isGone { return .hangup }
     var result: [Input] = []
@@ -453,6 +460,8 @@ public final class CursesScreen: Screen {
     }
   }
 
+  /// When a lone ESC becomes a key, if nothing comes before: read once more then, and call
+  /// `expireInput`.
   public var inputDue: Int64? { decoder.due }
   public func expireInput(at time: Int64) -> [Input] { decoder.expire(at: time) }
 

@@ -1,7 +1,7 @@
 // LogFile.swift: the log that a node beside its dashboard keeps in its state directory. Start at write.
 
-import Foundation
 import Control
+import Foundation
 
 /// The node's own log file, 0600, in its state directory.
 final class LogFile: Sendable {

@@ -1,5 +1,6 @@
-// EnergyTests.swift: electricity by hour, day and job; and the books' answers over a million receipts.
 import Accounting
+// EnergyTests.swift: electricity by hour, day and job; and the books' answers over a million receipts.
+import Dice
 import Foundation
 import Testing
 
@@ -122,7 +123,7 @@ import Testing
   /// Any intervals with any work: jobs and idling are the whole, to the microjoule, and the hour's book says the same.
   @Test func partsAddUpToTheWhole() throws {
     for seed in 0..<UInt64(200) {
-      var generator = SeededGenerator(state: seed)
+      var generator = SeededGenerator(seed: seed)
       var (split, book, jobs) = (EnergySplit(), EnergyBook(), [UInt64: Energy]())
       var whole = Energy.zero
       for _ in 0..<50 {
@@ -160,7 +161,7 @@ import Testing
             UInt64(i), client: clients[i % 50], model: models[i % 3], day: Day(i * 365 / 1_000_000),
             amount: Amount(micro: Int64(i % 1_000)))))
     }
-    var generator = SeededGenerator(state: 3)
+    var generator = SeededGenerator(seed: 3)
     var worst = Duration.zero
     var sum = 0
     for _ in 0..<10_000 {

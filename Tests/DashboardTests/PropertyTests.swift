@@ -1,8 +1,9 @@
+import Control
+import Dashboard
 // PropertyTests.swift: whatever is pressed, whatever the node says: no trap, no act without its confirmation, the
 // selection on the same job, and nothing on the terminal that is not ours.
 // Failures print their seed. `HOTPOT_HEAVY=1` runs long. Start at randomKeysAtRandomSizes.
-import Control
-import Dashboard
+import Dice
 import Foundation
 import ScriptedNode
 import StrictTerminal
@@ -11,7 +12,7 @@ import Terminal
 import Testing
 
 /// Text as a hostile client would write it.
-private func hostile(_ generator: inout Generator) -> String {
+private func hostile(_ generator: inout SeededGenerator) -> String {
   let parts = [
     "\u{1B}[2J", "\u{1B}]0;owned\u{07}", "\u{1B}]52;c;cm0gLXJm\u{07}", "\u{1B}P$q\u{1B}\\", "\u{9B}31m",
     "\u{202E}", "\u{2066}", "\u{200B}",
@@ -32,7 +33,7 @@ private func hostile(_ generator: inout Generator) -> String {
   return text
 }
 
-private func wild(_ generator: inout Generator) -> Int {
+private func wild(_ generator: inout SeededGenerator) -> Int {
   switch Int.random(in: 0..<8, using: &generator) {
   case 0: Int.max
   case 1: Int.min
@@ -42,7 +43,7 @@ private func wild(_ generator: inout Generator) -> Int {
   }
 }
 
-private func wildDouble(_ generator: inout Generator) -> Double {
+private func wildDouble(_ generator: inout SeededGenerator) -> Double {
   switch Int.random(in: 0..<10, using: &generator) {
   case 0: .nan
   case 1: .infinity
@@ -53,7 +54,7 @@ private func wildDouble(_ generator: inout Generator) -> Double {
   }
 }
 
-private func reading<Value>(_ value: Value, _ generator: inout Generator) -> Reading<Value> {
+private func reading<Value>(_ value: Value, _ generator: inout SeededGenerator) -> Reading<Value> {
   switch Int.random(in: 0..<8, using: &generator) {
   case 0: .warmingUp
   case 1: .unavailable(hostile(&generator))
@@ -63,8 +64,10 @@ private func reading<Value>(_ value: Value, _ generator: inout Generator) -> Rea
 }
 
 /// A snapshot that no node of ours would send, but a socket could.
-private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeSnapshot {
-  func id(_ generator: inout Generator) -> String { pool[Int.random(in: 0..<pool.count, using: &generator)] }
+private func wildSnapshot(_ generator: inout SeededGenerator, pool: [String]) -> NodeSnapshot {
+  func id(_ generator: inout SeededGenerator) -> String {
+    pool[Int.random(in: 0..<pool.count, using: &generator)]
+  }
   var seen: Set<String> = []
   var jobs: [JobRow] = []
   for _ in 0..<Int.random(in: 0...30, using: &generator) {
@@ -100,8 +103,12 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
         wouldCost: reading(Int64(wild(&generator)), &generator),
         wouldTake: reading(Int64(wild(&generator)), &generator)))
   }
-  func share(_ generator: inout Generator) -> Reading<Double> { reading(wildDouble(&generator), &generator) }
-  func count(_ generator: inout Generator) -> Reading<Int64> { reading(Int64(wild(&generator)), &generator) }
+  func share(_ generator: inout SeededGenerator) -> Reading<Double> {
+    reading(wildDouble(&generator), &generator)
+  }
+  func count(_ generator: inout SeededGenerator) -> Reading<Int64> {
+    reading(Int64(wild(&generator)), &generator)
+  }
   let gpu = GPUSnapshot(
     name: hostile(&generator), utilization: share(&generator), memoryUsed: count(&generator),
     memoryTotal: count(&generator),
@@ -202,7 +209,7 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
 
   @Test func randomKeysAtRandomSizes() {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = Generator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     let keys =
       Action.table.flatMap(\.keys).compactMap { Key(name: $0) }
       + ["y", "n", "d", "1", "e", "Backspace", "C-u", "C-c", "C-w"].compactMap { Key(name: $0) }
@@ -272,7 +279,7 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
   /// whatever comes and whatever is pressed, at any size.
   @Test func noEndedRowStandsAboveALiveOne() {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = Generator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     let keys =
       Action.table.filter { ![.action(.leave), .action(.talk), .pane(.chat)].contains($0.target) }
       .flatMap(\.keys).compactMap { Key(name: $0) } + ["y", "n", "e", "Esc"].compactMap { Key(name: $0) }
@@ -323,7 +330,7 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
   /// was walked through shows at the size it had what it showed there.
   @Test func aViewSurvivesEverySequenceOfSizes() {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = Generator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     for _ in 0..<(isHeavy ? 400 : 60) {
       var stage = Stage(.busy(queued: Int.random(in: 0...60, using: &generator)), size: Size(80, 24))
       stage.second(Int.random(in: 0...40, using: &generator))
@@ -361,7 +368,7 @@ private func wildSnapshot(_ generator: inout Generator, pool: [String]) -> NodeS
 
   @Test func hostileStringsNeverReachTheTerminal() throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = Generator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     var ends: [Int32] = [0, 0]
     try #require(pipe(&ends) == 0)
     for end in ends { _ = fcntl(end, F_SETFL, O_NONBLOCK) }

@@ -1,11 +1,12 @@
-// BooksTests.swift: earnings, electricity and what is left, against tables computed by hand; and any history, rebuilt
-// from its journal. Leaves out signatures (AccountsTests.swift). Start at net.
 import Accounting
 import Control
 import Foundation
 import Node
 import Receipts
 import Scheduling
+// BooksTests.swift: earnings, electricity and what is left, against tables computed by hand; and any history, rebuilt
+// from its journal. Leaves out signatures (AccountsTests.swift). Start at net.
+import SimulatedFileSystem
 import Testing
 
 extension ScriptedNode {

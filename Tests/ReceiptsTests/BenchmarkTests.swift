@@ -1,4 +1,5 @@
 // BenchmarkTests.swift: the figures of 10^6 receipts and of appending, measured. Runs with HOTPOT_HEAVY=1 only: it writes 2 GB.
+import Dice
 import Foundation
 import Receipts
 import Synchronization

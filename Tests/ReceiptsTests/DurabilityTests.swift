@@ -1,7 +1,9 @@
-// DurabilityTests.swift: what a restart makes of jobs and of the files beside the journal, and a
-// signer that hangs.
+import Dice
 import Foundation
 import Receipts
+// DurabilityTests.swift: what a restart makes of jobs and of the files beside the journal, and a
+// signer that hangs.
+import SimulatedFileSystem
 import Synchronization
 import Testing
 

@@ -1,6 +1,8 @@
-// JournalTests.swift: the journal on real files: what is there after it is closed, reopened, rotated, cut and damaged.
+import Dice
 import Foundation
 import Receipts
+// JournalTests.swift: the journal on real files: what is there after it is closed, reopened, rotated, cut and damaged.
+import SimulatedFileSystem
 import Synchronization
 import Testing
 

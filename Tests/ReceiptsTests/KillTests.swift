@@ -1,5 +1,6 @@
 // KillTests.swift: a process that writes a journal on a real disk is killed (SIGKILL) at the n-th system call.
 // The simulated disk's version is in FaultTests; this one takes the real process, the real files and the real signal.
+import Dice
 import Foundation
 import Receipts
 import Synchronization

@@ -1,4 +1,5 @@
 // LineTests.swift: canonical lines: one spelling for each record, every other refused.
+import Dice
 import Foundation
 import Receipts
 import Testing

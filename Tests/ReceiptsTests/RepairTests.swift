@@ -1,6 +1,7 @@
-// RepairTests.swift: what an operator can do after damage: the whole part is kept, the rest is moved aside and recorded.
 import Foundation
 import Receipts
+// RepairTests.swift: what an operator can do after damage: the whole part is kept, the rest is moved aside and recorded.
+import SimulatedFileSystem
 import Testing
 
 @Suite struct RepairTests {

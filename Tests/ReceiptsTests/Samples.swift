@@ -2,8 +2,6 @@
 import Foundation
 import Receipts
 
-let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
-
 func sampleReceipt(
   job: UInt64, tokens: Int = 40, client: String = "alice", model: String = "smollm2", day: Int32 = 20_000,
   node: String = "SHA256:test"

@@ -1,4 +1,5 @@
 // VerificationTests.swift: a bundle that holds, and every way of tampering with one, refused for its own reason.
+import Dice
 import Foundation
 import Receipts
 import Testing

@@ -1,5 +1,6 @@
 // CursesScreenTests.swift: what the curses back end sends, drawn by a terminal that knows only our sequences.
 // Both back ends keep one contract: the terminal shows the grid as its capabilities allow.
+import Dice
 import Foundation
 import StrictTerminal
 import Terminal
@@ -66,7 +67,7 @@ private struct Rig {
       .rgb(0, 0, 9),
     ]
 
-  private func randomGrid(_ size: Size, after old: Grid?, _ generator: inout Generator) -> Grid {
+  private func randomGrid(_ size: Size, after old: Grid?, _ generator: inout SeededGenerator) -> Grid {
     var grid = old.flatMap { $0.size == size ? $0 : nil } ?? Grid(size: size)
     for _ in 0..<Int.random(in: 1...12, using: &generator) {
       let style = Style(
@@ -148,7 +149,7 @@ private struct Rig {
     ["TERM": "rxvt-never-heard-of", "LANG": "C.UTF-8", "NO_COLOR": "1"],
   ]) func theTerminalShowsTheGridAndGetsNoSequenceThatIsNotOurs(environment: [String: String]) throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = Generator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     var size = Size(40, 12)
     var rig = try Rig(environment, size)
     defer { rig.close() }
@@ -197,7 +198,7 @@ private struct Rig {
     var rig = try Rig(["TERM": "xterm-256color", "LANG": "C.UTF-8"], Size(200, 50))
     defer { rig.close() }
     var grid = Grid(size: Size(200, 50))
-    var generator = Generator(seed: 1)
+    var generator = SeededGenerator(seed: 1)
     var stalled = 0
     for frame in 0..<200 {
       for y in 0..<50 {
@@ -252,28 +253,6 @@ private struct Rig {
   ])
   func aTerminalThatMovesItsCursorIsTaken(term: String) {
     #expect(TerminalAbility.movesCursor(["TERM": term]))
-  }
-
-  @Test func headlessKeepsTheSameContract() {
-    let screen = HeadlessScreen(size: Size(20, 2), capabilities: Capabilities(colors: .eight, glyphs: .ascii))
-    var grid = Grid(size: Size(20, 2))
-    grid.put("╭é", x: 0, y: 0, style: Style(.rgb(255, 0, 0)))
-    #expect(screen.present(grid) == .shown)
-    #expect(screen.shown.text == "+e\n\n")
-    screen.isStalled = true
-    grid.put("later", x: 0, y: 1, style: .plain)
-    #expect(screen.present(grid) == .stalled)
-    #expect(screen.shown.text == "+e\n\n")
-    screen.isStalled = false
-    #expect(screen.present(grid) == .shown)
-    #expect(screen.shown.text == "+e\nlater\n")
-    screen.type("\u{1B}[Ajq".utf8)
-    #expect(screen.read(at: 0) == .inputs([.key(Key(.up)), .key(Key("j")), .key(Key("q"))]))
-    screen.send(.title("a\u{1B}b"))
-    #expect(screen.signals == [.title("a␛b")])
-    screen.isGone = true
-    #expect(screen.read(at: 0) == .hangup)
-    #expect(screen.present(grid) == .hangup)
   }
 }
 

@@ -1,4 +1,5 @@
 // DisplaySafeTests.swift: untrusted text: what is shown of it, and how wide.
+import Dice
 import Terminal
 import Testing
 
@@ -56,7 +57,7 @@ import Testing
 
   @Test func hostileTextIsSafeAndAsWideAsItSays() {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = Generator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     for _ in 0..<(isHeavy ? 1_000_000 : 20_000) {
       let text = hostileText(&generator)
       let safe = displaySafe(text)

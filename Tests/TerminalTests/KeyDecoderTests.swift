@@ -1,4 +1,5 @@
 // KeyDecoderTests.swift: bytes that terminals send, and the keys they are.
+import Dice
 import Terminal
 import Testing
 
@@ -221,7 +222,7 @@ import Testing
 
   @Test func randomBytesNeverTrapAndNeverLeaveAStringOpenForKeys() {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = Generator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     for _ in 0..<(isHeavy ? 200_000 : 5_000) {
       var decoder = KeyDecoder()
       let bytes = (0..<Int.random(in: 0...40, using: &generator)).map { _ in

@@ -1,22 +1,10 @@
 // SimulatedFileSystem.swift: a disk in memory that fails on demand and loses power.
-// For tests and simulations of a node: every call can fail at a chosen moment, and after a power cut any subset of what was not
-// synced is there. Leaves out time and other processes. Start at SimulatedFileSystem.Fault and powerCut.
+// Every call can fail at a chosen moment, and after a power cut any subset of what was not synced is
+// there. Leaves out time and other processes. Start at SimulatedFileSystem.Fault and powerCut.
+import Dice
+import Glibc
+import Receipts
 import Synchronization
-
-/// SplitMix64: small, seeded, the same everywhere.
-package struct SeededGenerator: RandomNumberGenerator, Sendable {
-  private var state: UInt64
-
-  package init(seed: UInt64) { state = seed }
-
-  package mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
 
 package final class SimulatedFileSystem: FileSystem {
   /// What goes wrong, counted over all calls from 0.

@@ -1,25 +1,8 @@
-// Generator.swift: seeded randomness for tests that print their seed when they fail.
-import Glibc
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Generator: RandomNumberGenerator {
-  var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
-
-let isHeavy = getenv("HOTPOT_HEAVY") != nil
+// HostileText.swift: text as nobody should show it, for tests that print their seed when they fail.
+import Dice
 
 /// Text as a hostile client would write it: controls, sequences, marks, bidirectional overrides, wide glyphs.
-func hostileText(_ generator: inout Generator) -> String {
+func hostileText(_ generator: inout SeededGenerator) -> String {
   let parts = [
     "\u{1B}[2J", "\u{1B}]0;owned\u{07}", "\u{1B}]52;c;cm0gLXJm\u{07}", "\u{1B}P$q\u{1B}\\", "\u{9B}31m",
     "\u{202E}", "\u{2066}",

@@ -3,15 +3,17 @@
 
 import CSystem
 
+@testable import Intake
+
 /// A loop that a test turns. Its connections are socket pairs, and its time moves only by `advance`.
-package final class SteppedLoop {
+final class SteppedLoop {
   private final class Clock { var now: Int64 = 1_000_000_000 }
 
   private let clock = Clock()
   private let loop: Loop
   private let service: any Service
 
-  package init(
+  init(
     _ configuration: Server.Configuration, wallClock: @escaping () -> Int64 = { 784_111_777 },
     handler: @escaping Server.Handler
   ) throws(ServerError) {
@@ -25,7 +27,7 @@ package final class SteppedLoop {
       wallClock: wallClock, handler: handler)
   }
 
-  package init(
+  init(
     lines configuration: LineServer.Configuration, _ callbacks: LineServer.Callbacks
   ) throws(ServerError) {
     loop = try Loop(
@@ -37,7 +39,7 @@ package final class SteppedLoop {
   deinit { loop.forEachConnection { $0.close(.stopped) } }
 
   /// The client's end of a new connection, non-blocking. The peer is what the service sees; nil is the truth.
-  package func connect(
+  func connect(
     as peer: Peer? = .tcp(address: "127.0.0.1", port: 1)
   ) throws(ServerError) -> Int32 {
     var ends: [Int32] = [0, 0]
@@ -48,29 +50,29 @@ package final class SteppedLoop {
   }
 
   /// Accepts from a listening socket, which the loop owns from here on.
-  package func listen(_ descriptor: Int32) throws(ServerError) { try loop.listen(descriptor, service) }
+  func listen(_ descriptor: Int32) throws(ServerError) { try loop.listen(descriptor, service) }
 
   /// Does all that is due and ready now, without waiting: some turns, for what one turn makes ready.
-  package func turn() { for _ in 0..<4 { loop.turn(wait: 0) } }
+  func turn() { for _ in 0..<4 { loop.turn(wait: 0) } }
 
-  package func advance(_ duration: Duration) {
+  func advance(_ duration: Duration) {
     clock.now += duration.nanoseconds
     turn()
   }
 
-  package func stop(grace: Duration) {
+  func stop(grace: Duration) {
     loop.mailbox.post(.stop(deadlineNanoseconds: clock.now.clampedSum(grace.nanoseconds)))
     turn()
   }
 
-  package var isStopped: Bool { loop.isStopped }
+  var isStopped: Bool { loop.isStopped }
 
-  package var statistics: LoopStatistics {
+  var statistics: LoopStatistics {
     var figures = loop.statistics
     figures.openConnections = loop.openCount
     return figures
   }
 
   /// Makes system calls fail: the closure answers an errno, or 0 to let the call through.
-  package func injectFaults(_ fault: ((Syscall) -> Int32)?) { loop.fault = fault }
+  func injectFaults(_ fault: ((Syscall) -> Int32)?) { loop.fault = fault }
 }

@@ -1,0 +1,21 @@
+// Dice.swift: what tests with many random cases share: numbers that a failure's seed brings back, and
+// whether the many are wanted. Start at SeededGenerator.
+import Foundation
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
+package struct SeededGenerator: RandomNumberGenerator, Sendable {
+  private var state: UInt64
+
+  package init(seed: UInt64) { state = seed }
+
+  package mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var mixed = state
+    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ (mixed >> 31)
+  }
+}
+
+/// `HOTPOT_HEAVY=1` asks for the cases that take minutes.
+package let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
