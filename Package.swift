@@ -20,41 +20,49 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 // Tests are built without optimisation, also where what they test is optimised: that halves the time of a build.
 let testSettings: [SwiftSetting] = strict + [.unsafeFlags(["-Onone"])]
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies, swiftSettings: testSettings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies + ["Dice", "TestSettings"], exclude: exclude,
+    swiftSettings: testSettings)
 }
 
 let package = Package(
   name: "hotpot",
   targets: [
     .target(name: "CKernels", cSettings: kernelFlags),
+    .target(name: "CDigest", cSettings: kernelFlags),
     .target(name: "CSystem", cSettings: cFlags, linkerSettings: [.linkedLibrary("dl")]),
     // The pages of man/, for `hotpot install`.
     .target(name: "CManuals", cSettings: cFlags),
     .systemLibrary(name: "CNCurses", providers: [.apt(["libncurses-dev"])]),
 
-    room("Inference", ["CKernels", "CSystem"]),
+    room("JSON"),
+    room("Jinja", ["JSON", "CSystem"]),
+    room("Inference", ["CKernels", "CDigest", "CSystem", "JSON", "Jinja"]),
     room("Scheduling"),
-    room("Receipts", ["CKernels", "CSystem"]),
+    room("Receipts", ["CDigest", "CSystem"]),
     room("Accounting"),
     room("Telemetry", ["CSystem"]),
-    room("Intake", ["CSystem"]),
+    room("Intake", ["CSystem", "JSON"]),
     // What a screen or a script says to a node, and what it hears: words alone, so that neither needs an engine.
-    room("Control", ["Scheduling", "Accounting", "Telemetry", "Intake"]),
-    room("Node", ["Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control"]),
+    room("Control", ["Scheduling", "Accounting", "Telemetry", "Intake", "JSON"]),
+    room(
+      "Node", ["Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control", "JSON"]),
     room("Terminal", ["CNCurses"]),
     room("Dashboard", ["Control", "Terminal"]),
     .executableTarget(
       name: "hotpot",
       dependencies: [
         "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control",
-        "Node", "Terminal", "Dashboard", "CSystem", "CManuals",
+        "Node", "Terminal", "Dashboard", "JSON", "CSystem", "CManuals",
       ],
       swiftSettings: strict),
 
+    .target(name: "TestSettings", path: "Tests/Support/TestSettings", swiftSettings: testSettings),
     // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
     .target(
-      name: "Fuzzing", dependencies: ["Inference", "Intake"], path: "Tests/Fuzzing", swiftSettings: strict),
+      name: "Fuzzing", dependencies: ["Inference", "Intake", "Jinja", "JSON"], path: "Tests/Fuzzing",
+      swiftSettings: strict),
     .executableTarget(name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Fuzz", swiftSettings: strict),
     tests("FuzzTests", ["Fuzzing"]),
 
@@ -67,37 +75,34 @@ let package = Package(
       name: "load", dependencies: ["CSystem"], path: "Tests/Load", exclude: ["load.py"], swiftSettings: strict
     ),
 
-    // Seeded random numbers, and whether the many cases are wanted.
+    // Seeded random numbers.
     .target(name: "Dice", path: "Tests/Support/Dice", swiftSettings: testSettings),
     // A disk in memory that fails on demand and loses power.
     .target(
       name: "SimulatedFileSystem", dependencies: ["Dice", "Receipts"],
       path: "Tests/Support/SimulatedFileSystem", swiftSettings: testSettings),
 
-    .testTarget(
-      name: "InferenceTests", dependencies: ["Inference", "CKernels", "Fuzzing", "ManualPages"],
-      exclude: ["Programs"], swiftSettings: testSettings),
+    tests("JSONTests", ["JSON", "Fuzzing"]),
+    tests("JinjaTests", ["Jinja", "JSON", "Fuzzing"]),
+    tests(
+      "InferenceTests", ["Inference", "CKernels", "CDigest", "JSON", "Fuzzing", "ManualPages"],
+      exclude: ["Programs"]),
     tests("SchedulingTests", ["Scheduling"]),
     // The commands of man/, for tests that run them.
     .target(name: "ManualPages", path: "Tests/ManualPages", swiftSettings: testSettings),
-    .testTarget(
-      name: "ReceiptsTests",
-      dependencies: ["Receipts", "CKernels", "Dice", "ManualPages", "SimulatedFileSystem"],
-      exclude: ["Vectors"],
-      swiftSettings: testSettings),
-    tests("AccountingTests", ["Accounting", "Dice"]),
+    tests(
+      "ReceiptsTests", ["Receipts", "CDigest", "ManualPages", "SimulatedFileSystem"], exclude: ["Vectors"]),
+    tests("AccountingTests", ["Accounting"]),
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
-    tests("IntakeTests", ["Intake", "CSystem", "Fuzzing"]),
+    tests("IntakeTests", ["Intake", "CSystem", "JSON", "Fuzzing"]),
     // HTTP as bytes, for tests that look at a node from outside.
     .target(name: "Wire", path: "Tests/Wire", swiftSettings: testSettings),
-    .testTarget(
-      name: "NodeTests",
-      dependencies: [
-        "Node", "Control", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake",
-        "SimulatedFileSystem", "Wire",
-        "Fuzzing",
-      ],
-      exclude: ["Vectors"], swiftSettings: testSettings),
+    tests(
+      "NodeTests",
+      [
+        "Node", "Control", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "JSON",
+        "SimulatedFileSystem", "Wire", "Fuzzing",
+      ], exclude: ["Vectors"]),
     .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.
     .target(
@@ -106,13 +111,10 @@ let package = Package(
     .executableTarget(
       name: "dashboard-preview", dependencies: ["Dashboard", "Control", "Terminal", "ScriptedNode"],
       path: "Tests/DashboardPreview", swiftSettings: strict),
-    tests("TerminalTests", ["Dice", "Terminal", "StrictTerminal"]),
-    .testTarget(
-      name: "DashboardTests",
-      dependencies: [
-        "Dashboard", "Control", "Dice", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal",
-      ],
-      exclude: ["Screens", "Scenarios"], swiftSettings: testSettings),
+    tests("TerminalTests", ["Terminal", "StrictTerminal"]),
+    tests(
+      "DashboardTests", ["Dashboard", "Control", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
+      exclude: ["Screens", "Scenarios"]),
     tests("CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Control", "ScriptedNode"]),
   ]
 )

@@ -6,7 +6,6 @@
 #include <immintrin.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,18 +119,4 @@ uint32_t ck_counter_take_below(ck_counter *counter, uint32_t limit) {
   if (load(&counter->next) >= limit) return limit;
   uint32_t taken = ck_counter_take(counter);
   return taken < limit ? taken : limit;
-}
-
-uintptr_t ck_stack_end(void) {
-  pthread_attr_t attributes;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 0;
-  void *end = NULL;
-  size_t size = 0;
-  bool found = pthread_attr_getstack(&attributes, &end, &size) == 0;
-  pthread_attr_destroy(&attributes);
-  return found ? (uintptr_t)end : 0;
-}
-
-__attribute__((noinline)) uintptr_t ck_stack_here(void) {
-  return (uintptr_t)__builtin_frame_address(0);
 }

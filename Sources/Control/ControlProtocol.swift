@@ -2,6 +2,7 @@
 // Leaves out sockets and what commands do. Start at ControlRequest; a peer's first line is `hello`.
 import Foundation
 import Intake
+import JSON
 
 /// Lines from a dashboard or a script to a node.
 public enum ControlRequest: Codable, Sendable, Equatable {

@@ -1,6 +1,8 @@
 // Server.swift: an HTTP/1.1 server on a thread of its own. Start at Server.init and Server.Configuration.
 // It leaves out TLS (ssh and reverse proxies do that), compression, files and routing.
 
+import JSON
+
 /// Where a server listens.
 public enum ListenAddress: Sendable, Equatable {
   /// A numeric IPv4 or IPv6 address of this machine; port 0 takes a free one.

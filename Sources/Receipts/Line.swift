@@ -1,7 +1,7 @@
 // Line.swift: canonical JSON lines, written and scanned by one description of their fields.
 // One object a line, keys in a fixed order, no white space, no floats, one spelling for each value: the bytes of a
 // line can therefore be hashed and signed. Leaves out which records exist (Record.swift). Start at LineCoder.
-import CKernels
+import CDigest
 import Glibc
 
 /// Why a line was refused: what was wanted, and at which byte.

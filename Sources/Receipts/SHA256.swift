@@ -1,6 +1,6 @@
-// SHA256.swift: SHA-256 digests as Swift values, over the C implementation in CKernels.
+// SHA256.swift: SHA-256 digests as Swift values, over the C implementation in CDigest.
 // Leaves out every other hash. Start at SHA256.hash(_:).
-import CKernels
+import CDigest
 
 /// A SHA-256 digest: 32 bytes, kept as four big-endian words so that it needs no heap memory.
 ///

@@ -5,6 +5,7 @@ import Dashboard
 import Foundation
 import Inference
 import Intake
+import JSON
 import Node
 import Receipts
 import Terminal
@@ -18,9 +19,8 @@ extension Failure {
     case let error as ModelError: self.init(model: error)
     case let error as EngineError: self.init(engine: error)
     case let error as SamplingError: self.init(.usage, "\(error)")
-    case let error as TemplateError: self.init(.badData, "\(error)", hint: error.hint)
     case let error as ChatFormatError: self.init(.badData, "\(error)", hint: error.hint)
-    case let error as JSONTextError: self.init(.badData, "\(error)")
+    case let error as JSONError: self.init(.badData, "not JSON: \(error)")
     case let error as PullError: self.init(pull: error)
     case let error as ConfigurationError:
       self.init(.badData, "\(error)", hint: error.hint)

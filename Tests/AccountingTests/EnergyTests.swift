@@ -2,6 +2,7 @@ import Accounting
 // EnergyTests.swift: electricity by hour, day and job; and the books' answers over a million receipts.
 import Dice
 import Foundation
+import TestSettings
 import Testing
 
 @Suite struct EnergyTests {

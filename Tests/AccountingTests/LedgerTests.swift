@@ -1,5 +1,6 @@
 import Accounting
 import Dice
+import TestSettings
 import Testing
 
 func amount(_ text: String) throws -> Amount { try Amount(parsing: text) }

@@ -5,6 +5,7 @@
 import Foundation
 import Fuzzing
 import Inference
+import TestSettings
 import Testing
 import Wire
 
@@ -216,10 +217,12 @@ enum SmallModel {
     #expect(completion.status == 200, "\(name): \(String(decoding: completion.body, as: UTF8.self))")
   }
 
+  private static let cases: String? = ReferenceFolder.url?.appending(path: "cases").path
+
   /// B1 of the public reports, with the files that showed it.
-  @Test(.enabled(if: SharedCases.folder != nil, "the folder of cases is absent"))
+  @Test(.enabled(if: Self.cases != nil, "the folder of cases is absent"))
   func `the reported template that loops over parts gets every question's words`() throws {
-    let cases = try #require(SharedCases.folder)
+    let cases = try #require(Self.cases)
     let folder = try Folder()
     let model = try folder.write(
       Array(try #require(FileManager.default.contents(atPath: cases + "/b1_smolvlm_like.gguf"))), "m.gguf")
@@ -243,14 +246,4 @@ enum SmallModel {
     let doctor = try Program.run(["doctor"], environment: ["HOTPOT_MODEL": model])
     #expect(doctor.output.contains("reads contents as lists of parts"), "\(doctor)")
   }
-}
-
-/// The inputs of reported faults, beside the repository.
-enum SharedCases {
-  static let folder: String? = {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared").path
-    let cases = (ProcessInfo.processInfo.environment["HOTPOT_REFERENCE"] ?? root) + "/cases"
-    return FileManager.default.fileExists(atPath: cases) ? cases : nil
-  }()
 }

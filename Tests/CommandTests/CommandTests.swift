@@ -1,6 +1,7 @@
 // CommandTests.swift: the program from outside: words in, text and exit codes out.
 
 import Foundation
+import TestSettings
 import Testing
 
 @Suite struct CommandTests {
@@ -80,9 +81,9 @@ import Testing
     }
   }
 
-  @Test(.disabled(if: LocalModelFile.path == nil, "no model here; HOTPOT_MODEL names one"))
+  @Test(.disabled(if: RealModel.isAbsent, "no model here; HOTPOT_MODEL names one"))
   func `a line of a conversation that is no text ends it before the model sees it`() throws {
-    let path = try #require(LocalModelFile.path)
+    let path = try #require(RealModel.path)
     let outcome = try Program.run(["chat", "--model", path], bytes: Array("caf".utf8) + [0xE9, 0x0A])
     #expect(outcome.status == 65 && outcome.output.isEmpty)
     #expect(outcome.errors.contains("a line of the input is not UTF-8 text"), "\(outcome.errors)")
@@ -168,10 +169,10 @@ import Testing
 }
 
 /// With a model: the store's smollm2, or what HOTPOT_MODEL names.
-@Suite(.enabled(if: LocalModelFile.path != nil, "no model here: 'hotpot models pull smollm2' fetches one"))
+@Suite(.enabled(if: !RealModel.isAbsent, "no model here: 'hotpot models pull smollm2' fetches one"))
 struct ModelTests {
   @Test func `the capital of France is Paris`() throws {
-    let model = try #require(LocalModelFile.path)
+    let model = try #require(RealModel.path)
     let outcome = try Program.run([
       "run", "-m", model, "--temperature", "0", "What is the capital of France?",
     ])
@@ -179,7 +180,7 @@ struct ModelTests {
   }
 
   @Test func `run --json and --logits agree`() throws {
-    let model = try #require(LocalModelFile.path)
+    let model = try #require(RealModel.path)
     let folder = try Folder()
     let path = folder.path + "/logits"
     let outcome = try Program.run([
@@ -203,7 +204,7 @@ struct ModelTests {
   }
 
   @Test func `chat in a pipe answers each line and remembers`() throws {
-    let model = try #require(LocalModelFile.path)
+    let model = try #require(RealModel.path)
     let outcome = try Program.run(
       ["chat", "-m", model, "--temperature", "0", "--verbose", "-n", "24"],
       input: "What is the capital of France?\nAnd of Italy?\n")
@@ -213,7 +214,7 @@ struct ModelTests {
   }
 
   @Test func `a prompt longer than the context is refused`() throws {
-    let model = try #require(LocalModelFile.path)
+    let model = try #require(RealModel.path)
     let outcome = try Program.run(["run", "-m", model, "--context", "8", "one two three four five six seven"])
     #expect(outcome.status == 65 && outcome.errors.contains("the context has room for 8"), "\(outcome)")
   }

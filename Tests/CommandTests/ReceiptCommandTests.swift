@@ -4,6 +4,7 @@
 import Foundation
 import ManualPages
 import Synchronization
+import TestSettings
 import Testing
 
 /// A request on a connection of its own, read to its end.
@@ -48,10 +49,10 @@ enum HTTP {
 
 @Suite(
   .serialized,
-  .enabled(if: LocalModelFile.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
+  .enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
 )
 struct ReceiptCommandTests {
-  var model: String { LocalModelFile.path ?? "" }
+  var model: String { RealModel.path ?? "" }
   var name: String { URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent }
 
   func question(_ text: String, tokens: Int = 24, more: String = "") -> String {

@@ -2,6 +2,7 @@
 
 import Foundation
 import Synchronization
+import TestSettings
 import Testing
 
 /// Commands that need a node, without one; and a node that cannot start.
@@ -122,10 +123,10 @@ final class ServedNode {
 
 @Suite(
   .serialized,
-  .enabled(if: LocalModelFile.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
+  .enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one")
 )
 struct ServeTests {
-  var model: String { LocalModelFile.path ?? "" }
+  var model: String { RealModel.path ?? "" }
   var name: String { URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent }
 
   /// A python with the openai package: HOTPOT_PYTHON, or python3.

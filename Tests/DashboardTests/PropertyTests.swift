@@ -9,6 +9,7 @@ import ScriptedNode
 import StrictTerminal
 import Telemetry
 import Terminal
+import TestSettings
 import Testing
 
 /// Text as a hostile client would write it.

@@ -2,6 +2,7 @@
 
 import Foundation
 import Fuzzing
+import TestSettings
 import Testing
 
 extension FuzzTarget: CustomTestStringConvertible {
@@ -12,7 +13,7 @@ extension FuzzTarget: CustomTestStringConvertible {
   @Test(arguments: FuzzTargets.all)
   func everyTargetSurvives(_ target: FuzzTarget) throws {
     let environment = ProcessInfo.processInfo.environment
-    let runs = environment["HOTPOT_HEAVY"] == "1" ? 1_000_000 : 20_000
+    let runs = isHeavy ? 1_000_000 : 20_000
     let seed = environment["HOTPOT_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64(UInt32.max))
     print("fuzz \(target.name): \(runs) runs, seed \(seed)")
     let report = target.fuzz(runs: runs, seed: seed)

@@ -2,6 +2,7 @@
 
 import Foundation
 import Inference
+import Jinja
 
 extension FuzzTarget {
   /// Any template ends with a prompt or an error with words, and no character of a user comes out as
@@ -42,8 +43,8 @@ extension FuzzTarget {
         }
       }
       do throws(TemplateError) {
-        let segments = try ChatTemplate(source, limits: limits).render(
-          messages: messages, specials: ["bos_token": "<s>"], now: Date(timeIntervalSince1970: 0))
+        let segments = try Template(source, limits: limits).prompt(
+          messages, specials: ["bos_token": "<s>"], now: Date(timeIntervalSince1970: 0))
         if segments.contains(where: \.text.isEmpty) { return "an empty segment" }
         // The users' words are of an alphabet that no template above spells.
         if segments.contains(where: {

@@ -89,7 +89,7 @@ import Testing
       "{% for m in messages %}{% if m.role == 'user' %}U{{ m.content }}{% elif m.role == 'assistant' %}A{{ m.content }}{% endif %}{% endfor %}"
     let format = try ChatFormat(template, tokenizer: nil)
     #expect(format.problem == nil && format.rolesLeftOut == ["system"])
-    #expect(throws: TemplateError.leftOut(role: "system")) {
+    #expect(throws: ChatFormatError.leftOut(role: "system")) {
       try format.prompt([ChatMessage(role: "system", content: "x"), self.user("hi")])
     }
     // An empty text is not missed.
@@ -102,10 +102,12 @@ import Testing
     let picky = "{{ raise_exception('tools are wanted') if not tools }}{{ messages[0].content }}"
     let format = try ChatFormat(picky, tokenizer: nil)
     #expect(format.problem == nil && format.rolesLeftOut.isEmpty)
-    #expect(throws: TemplateError.refused("tools are wanted")) { try format.prompt([self.user("hi")]) }
+    #expect(throws: ChatFormatError.template(.refused("tools are wanted"))) {
+      try format.prompt([self.user("hi")])
+    }
     let noSystem =
       "{% for m in messages %}{{ raise_exception('no system') if m.role == 'system' }}{{ m.content }}{% endfor %}"
-    #expect(throws: TemplateError.refused("no system")) {
+    #expect(throws: ChatFormatError.template(.refused("no system"))) {
       try ChatFormat(noSystem, tokenizer: nil).prompt([ChatMessage(role: "system", content: "x")])
     }
     let needsSystem =

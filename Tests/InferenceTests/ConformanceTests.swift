@@ -1,9 +1,11 @@
 // ConformanceTests.swift: the same bits for every level, thread count, chunking and batch: one frozen number each.
 // Numbers, not comparisons: a build that is wrong in the same way everywhere would agree with itself.
 
+import CDigest
 import CKernels
 import Foundation
 import Inference
+import TestSettings
 import Testing
 
 /// A prompt of 600 tokens and 64 more, the logits of all 664 positions.
@@ -216,7 +218,6 @@ struct Route: CustomTestStringConvertible {
     }
     let text = ConformanceText(vocabulary: model.hyperparameters.vocabularySize, seed: 7)
     let environment = ProcessInfo.processInfo.environment
-    let isHeavy = environment["HOTPOT_HEAVY"] == "1"
     // Where a product takes many times as long, the best level alone: the synthetic models go through all of them.
     let isSlow = environment["HOTPOT_SANITIZER"] == "thread"
     let levels = KernelLevel.available.reversed().filter { $0 != .scalar || isHeavy }

@@ -3,6 +3,7 @@
 
 import Foundation
 import Inference
+import TestSettings
 import Testing
 
 @Suite struct EngineTests {

@@ -3,6 +3,7 @@
 import Foundation
 import Fuzzing
 import Inference
+import TestSettings
 import Testing
 
 /// A file that lies, and a part of the sentence that must refuse it.

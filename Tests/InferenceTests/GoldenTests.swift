@@ -3,6 +3,7 @@
 
 import Foundation
 import Inference
+import TestSettings
 import Testing
 
 /// n, vocabulary, n ids, n x vocabulary logits; all little-endian.

@@ -3,6 +3,7 @@
 
 import CKernels
 import Foundation
+import TestSettings
 import Testing
 
 /// A paged cache of one sequence with random contents, and the queries of its last tokens.
@@ -225,7 +226,7 @@ extension Float {
   @Test func anyShapeAndSplitGivesTheSameBits() {
     let seed = UInt64.random(in: 0...UInt64.max)
     var stream = KernelStream(seed)
-    for round in 0..<(kernelHeavy ? 300 : 12) {
+    for round in 0..<(isHeavy ? 300 : 12) {
       let positions = 1 + Int(stream.word()) % 800
       let tokens = 1 + Int(stream.word()) % min(positions, 90)
       let attention = AttentionCase(
@@ -248,7 +249,7 @@ extension Float {
   @Test func attentionInPartsGivesTheSameBits() {
     let seed = UInt64.random(in: 0...UInt64.max)
     var stream = KernelStream(seed)
-    for round in 0..<(kernelHeavy ? 300 : 12) {
+    for round in 0..<(isHeavy ? 300 : 12) {
       let attention = AttentionCase(
         seed: stream.next(), kvHeads: 1 + Int(stream.word() % 3), group: 1 + Int(stream.word() % 9),
         headSize: 16 * (1 + Int(stream.word() % 9)), positions: 1 + Int(stream.word()) % 1_100, tokens: 1,

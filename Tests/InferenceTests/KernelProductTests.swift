@@ -3,6 +3,7 @@
 
 import CKernels
 import Foundation
+import TestSettings
 import Testing
 
 @Suite struct KernelProductTests {
@@ -146,7 +147,7 @@ import Testing
   /// Covers the scalar level's own fused multiply-add: f32 weights, two columns, extreme exponents.
   @Test(arguments: kernelLevels) func floatProductsAreChainsOfFusedMultiplyAdds(level: ck_level) throws {
     var stream = KernelStream(41)
-    let rounds = kernelHeavy ? 2_000_000 : 20_000
+    let rounds = isHeavy ? 2_000_000 : 20_000
     for round in 0..<(rounds / 16) {
       func extreme() -> Float {
         let bits = stream.word()
@@ -277,7 +278,7 @@ import Testing
   @Test(arguments: kernelTypes) func levelsAndCutsAgreeInFuzzedShapes(type: ck_type) throws {
     let seed = UInt64.random(in: 0...UInt64.max)
     var stream = KernelStream(seed)
-    for round in 0..<(kernelHeavy ? 200 : 4) {
+    for round in 0..<(isHeavy ? 200 : 4) {
       let block = Int(ck_type_block_values(type))
       let rows = 1 + Int(stream.word()) % 90
       let cols = block == 1 ? 1 + Int(stream.word()) % 700 : block * (1 + Int(stream.word()) % (900 / block))

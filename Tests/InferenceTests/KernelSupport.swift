@@ -1,6 +1,7 @@
 // KernelSupport.swift: inputs for the kernel tests: a seeded stream, weights in every file format, aligned memory.
 // Leaves out expected results; those stand in the tests. Start at KernelStream.
 
+import CDigest
 import CKernels
 import Foundation
 
@@ -80,8 +81,6 @@ let kernelLevels: [ck_level] = [CK_SCALAR, CK_AVX2, CK_AVX512, CK_AMX, CK_AMX_EM
   ck_level_available)
 
 let kernelProfiles: [ck_profile] = [CK_A8, CK_A12, CK_A15]
-
-let kernelHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
 
 /// Memory aligned to 64 bytes, zeroed.
 final class KernelMemory {

@@ -1,7 +1,9 @@
 // KernelVectorTests.swift: norms, activations, halves, rotary positions and selection, at every level.
 
+import CDigest
 import CKernels
 import Foundation
+import TestSettings
 import Testing
 
 @Suite struct KernelVectorTests {
@@ -20,7 +22,7 @@ import Testing
 
   @Test func expIsWithin087UnitsInTheLastPlace() {
     var stream = KernelStream(1)
-    let count = kernelHeavy ? 4_000_000 : 200_000
+    let count = isHeavy ? 4_000_000 : 200_000
     let x = (0..<count).map { _ in Float(stream.word()) * (175.0 * 0x1p-32) - 87 }
     let y = apply(ck_exp, kernelLevels.last ?? CK_SCALAR, x)
     let worst = zip(x, y).map { ulps($1, exp(Double($0))) }.max() ?? 0

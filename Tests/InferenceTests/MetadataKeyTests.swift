@@ -4,6 +4,7 @@
 import Foundation
 import Fuzzing
 import Inference
+import TestSettings
 import Testing
 
 @Suite struct MetadataKeyTests {

@@ -5,6 +5,7 @@
 import Foundation
 import Fuzzing
 import Inference
+import TestSettings
 import Testing
 
 /// Python's package `tokenizers` over one vocabulary.

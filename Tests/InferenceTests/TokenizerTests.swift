@@ -3,6 +3,7 @@
 import Foundation
 import Fuzzing
 import Inference
+import TestSettings
 import Testing
 
 private func vocabulary(_ writer: GGUFWriter) throws -> Tokenizer {
@@ -80,7 +81,7 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
     arguments: ["gpt-2", "llama-bpe", "llama-spm", "qwen2"])
   func randomTextComesBack(_ name: String) throws {
     let tokenizer = try referenceVocabulary(name)
-    let count = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1" ? 400_000 : 25_000
+    let count = isHeavy ? 400_000 : 25_000
     let seed = UInt64.random(in: 0...UInt64(UInt32.max))
     var characters = 0
     for index in 0..<count {

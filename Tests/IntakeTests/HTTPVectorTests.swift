@@ -4,6 +4,7 @@
 import Foundation
 import Fuzzing
 import Intake
+import TestSettings
 import Testing
 
 @Suite struct HTTPVectorTests {
@@ -15,9 +16,9 @@ import Testing
     return "\(found) / \(completed)"
   }
 
-  @Test(.enabled(if: referenceFolder != nil, "the reference folder with vectors/http is absent"))
+  @Test(.enabled(if: ReferenceFolder.url != nil, "the reference folder with vectors/http is absent"))
   func everyVectorGivesWhatRFC9112Says() throws {
-    let folder = try #require(referenceFolder)
+    let folder = try #require(ReferenceFolder.url)
     let vectors = try httpVectors(folder)
     #expect(vectors.count == httpVectorTable.count)
     for vector in vectors {
@@ -34,9 +35,9 @@ import Testing
     }
   }
 
-  @Test(.enabled(if: referenceFolder != nil, "the reference folder with vectors/http is absent"))
+  @Test(.enabled(if: ReferenceFolder.url != nil, "the reference folder with vectors/http is absent"))
   func everyVectorWithoutItsHostIsRefused() throws {
-    let folder = try #require(referenceFolder)
+    let folder = try #require(ReferenceFolder.url)
     var count = 0
     for vector in try httpVectors(folder) {
       let input = isolated(vector.input)

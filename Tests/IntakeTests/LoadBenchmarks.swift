@@ -7,7 +7,9 @@ import Foundation
 import Fuzzing
 import Glibc
 import Intake
+import JSON
 import Synchronization
+import TestSettings
 import Testing
 
 private func nanoseconds() -> UInt64 { DispatchTime.now().uptimeNanoseconds }

@@ -1,22 +1,10 @@
-// Support.swift: what the tests of this room share: a client's end of a connection, a recorder, seeds, the
-// reference folder.
+// Support.swift: what the tests of this room share: a client's end of a connection, a recorder, seeds.
 
 import CSystem
 import Foundation
 import Glibc
 import Intake
 import Synchronization
-
-let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
-
-/// The reference folder beside the repository, or the one that HOTPOT_REFERENCE names; nil when absent.
-let referenceFolder: URL? = {
-  let named = ProcessInfo.processInfo.environment["HOTPOT_REFERENCE"].map { URL(fileURLWithPath: $0) }
-  let beside = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared")
-  let folder = named ?? beside
-  return FileManager.default.fileExists(atPath: folder.appendingPathComponent("vectors").path) ? folder : nil
-}()
 
 /// A non-blocking client end of a socket, closed when dropped.
 final class ClientEnd {

@@ -7,6 +7,7 @@ import Scheduling
 // BooksTests.swift: earnings, electricity and what is left, against tables computed by hand; and any history, rebuilt
 // from its journal. Leaves out signatures (AccountsTests.swift). Start at net.
 import SimulatedFileSystem
+import TestSettings
 import Testing
 
 extension ScriptedNode {

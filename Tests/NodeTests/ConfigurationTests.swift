@@ -1,4 +1,5 @@
 import Accounting
+import JSON
 import Node
 import Scheduling
 import Testing
@@ -110,6 +111,11 @@ import Testing
     ("{ /* \n\n", "config.json5:1: it is not JSON5: the comment that begins here does not end"),
     ("{}\n}", "config.json5:2: it is not JSON5: found '}', wanted the end of the file"),
     ("{ a: [1, 2 }", "config.json5:1: it is not JSON5: found '}', wanted ',' or ']'"),
+    ("{ threads: 1e+ }", "config.json5:1: it is not JSON5: found '1e+', wanted a value"),
+    (
+      "{ threads: 1,\n threads: 2 }",
+      "config.json5:2: it is not JSON5: the key 'threads' for the second time in this object"
+    ),
   ]) func aSyntaxErrorNamesItsLine(text: String, expected: String) {
     #expect(problem(text) == expected)
   }

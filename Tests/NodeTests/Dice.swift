@@ -12,5 +12,3 @@ struct Dice: RandomNumberGenerator {
     return z ^ (z >> 31)
   }
 }
-
-let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"

@@ -2,6 +2,7 @@
 // and offsets are code points of the text. The last tests want a model, or the recorded inputs beside the checkout.
 import Foundation
 import Intake
+import JSON
 import Scheduling
 import Synchronization
 import Testing

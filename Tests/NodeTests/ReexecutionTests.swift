@@ -8,14 +8,8 @@ import Inference
 import Intake
 import Node
 import Receipts
+import TestSettings
 import Testing
-
-private let modelPath: String? = {
-  let environment = ProcessInfo.processInfo.environment
-  let data = environment["XDG_DATA_HOME"] ?? (environment["HOME"] ?? "") + "/.local/share"
-  return [environment["HOTPOT_MODEL"], data + "/hotpot/models/smollm2.gguf"].compactMap { $0 }
-    .first { FileManager.default.fileExists(atPath: $0) }
-}()
 
 /// One answered job: what its client holds.
 private struct Answered {
@@ -154,11 +148,11 @@ private final class Served {
 
 @Suite(
   .serialized,
-  .enabled(if: modelPath != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
+  .enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
 struct ReexecutionTests {
   /// Each part of the tokens is generated with one number of threads and level of kernels, and verified with others.
   @Test func noHonestReceiptIsRefused() throws {
-    let path = try #require(modelPath)
+    let path = try #require(RealModel.path)
     let total = isHeavy ? Int(ProcessInfo.processInfo.environment["HOTPOT_TOKENS"] ?? "") ?? 200_000 : 1_500
     let vocabulary = try Model(path: path).hyperparameters.vocabularySize
     // Scalar kernels take a second a token of a real model; HOTPOT_MODEL may name a small one.
@@ -226,7 +220,7 @@ struct ReexecutionTests {
 }
 
 /// Figures, with HOTPOT_HEAVY=1 only.
-@Suite(.serialized, .enabled(if: isHeavy && modelPath != nil)) struct ReceiptCostBenchmarks {
+@Suite(.serialized, .enabled(if: isHeavy && !RealModel.isAbsent)) struct ReceiptCostBenchmarks {
   private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
   private func seconds(_ body: () throws -> Void) rethrows -> Double {
     let start = ContinuousClock.now
@@ -278,7 +272,7 @@ struct ReexecutionTests {
   /// Eight sequences decode, and in every other step their hidden states are hashed: neighbouring steps differ in nothing
   /// else, and the median of their ratios is steadier than the machine. Then what a job's synced records cost a core.
   @Test func hashesAndJournalBesideTheEngineAtFullLoad() throws {
-    let model = try Model(path: try #require(modelPath))
+    let model = try Model(path: try #require(RealModel.path))
     var batch = try Batch(model: model, count: 8, length: 1_600)
     for _ in 0..<20 { try batch.step(hashes: true) }
     var ratios: [Double] = []
@@ -355,7 +349,7 @@ struct ReexecutionTests {
 
   /// A job of one sequence generated and run again, by turns, with one model in memory.
   @Test func verificationBesideGeneration() throws {
-    let path = try #require(modelPath)
+    let path = try #require(RealModel.path)
     let model = try Model(path: path)
     let machine = try Reexecutor(path: path)
     let digest = try #require(SHA256Digest(bytes: model.fileDigest()))

@@ -3,6 +3,7 @@ import Dice
 import Foundation
 import Receipts
 import Synchronization
+import TestSettings
 import Testing
 
 /// CPU time of this process over all its threads: what the work costs, whatever else the machine does. Wall time beside it.

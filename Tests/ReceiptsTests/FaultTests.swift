@@ -4,6 +4,7 @@ import Receipts
 // FaultTests.swift: the journal on a disk that fails: errors at every call, kills, power cuts, flipped bits.
 // Invariant: a record whose append said success is there after a restart, once and in order.
 import SimulatedFileSystem
+import TestSettings
 import Testing
 
 /// A run of a journal until it stops or ends: what was acknowledged.

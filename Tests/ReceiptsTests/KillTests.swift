@@ -4,6 +4,7 @@ import Dice
 import Foundation
 import Receipts
 import Synchronization
+import TestSettings
 import Testing
 
 /// The system's files, until call number `fatal`: there the process kills itself, halfway through if it is a write.

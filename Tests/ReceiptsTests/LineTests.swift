@@ -2,6 +2,7 @@
 import Dice
 import Foundation
 import Receipts
+import TestSettings
 import Testing
 
 @Suite struct LineTests {

@@ -1,5 +1,5 @@
 // SHA256Tests.swift: SHA-256 against published vectors, against its portable twin and against coreutils.
-import CKernels
+import CDigest
 import Foundation
 import Receipts
 import Testing

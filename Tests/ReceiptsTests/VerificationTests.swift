@@ -2,6 +2,7 @@
 import Dice
 import Foundation
 import Receipts
+import TestSettings
 import Testing
 
 /// A change to a bundle or to what the verifier brings, the check that must fail, and words of its reason.

@@ -3,6 +3,7 @@
 
 import Foundation
 import Scheduling
+import TestSettings
 import Testing
 
 /// What this thread computes, whatever else the machine does.
@@ -18,10 +19,8 @@ func processorTime(_ body: () throws -> Void) rethrows -> Duration {
 }
 
 @Suite(.serialized) struct SimulationTests {
-  static let heavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
-
   @Test func everyPromiseHoldsAfterEveryEventOfASimulatedDay() throws {
-    let seeds: UInt64 = Self.heavy ? 2_000 : 100
+    let seeds: UInt64 = isHeavy ? 2_000 : 100
     var events = 0
     var steps: Int64 = 0
     var totals = Counters()

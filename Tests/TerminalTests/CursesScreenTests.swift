@@ -4,6 +4,7 @@ import Dice
 import Foundation
 import StrictTerminal
 import Terminal
+import TestSettings
 import Testing
 
 /// A curses screen that paints into a pipe, and a strict terminal at its other end.

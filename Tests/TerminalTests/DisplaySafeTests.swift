@@ -1,6 +1,7 @@
 // DisplaySafeTests.swift: untrusted text: what is shown of it, and how wide.
 import Dice
 import Terminal
+import TestSettings
 import Testing
 
 @Suite struct DisplaySafeTests {

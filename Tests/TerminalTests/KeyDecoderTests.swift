@@ -1,6 +1,7 @@
 // KeyDecoderTests.swift: bytes that terminals send, and the keys they are.
 import Dice
 import Terminal
+import TestSettings
 import Testing
 
 @Suite struct KeyDecoderTests {

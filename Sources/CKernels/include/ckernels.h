@@ -416,12 +416,6 @@ void ck_gate_advance(ck_gate *gate);
 /// Waits until the value differs from `seen`, spinning for about `spin_ns` first; returns the new value.
 uint32_t ck_gate_wait(ck_gate *gate, uint32_t seen, uint32_t spin_ns);
 
-/// The lowest address of this thread's stack; 0 where the system does not tell. Asks the system: keep the answer.
-uintptr_t ck_stack_end(void);
-
-/// An address in the caller's part of the stack, which grows down towards ck_stack_end.
-uintptr_t ck_stack_here(void);
-
 /// A queue of item numbers that threads take from.
 typedef struct ck_counter {
   uint32_t next;

@@ -1,7 +1,7 @@
 // Architectures.swift: the table of what can be run.
 //
 // To add an architecture:
-// 1. Write Architectures/Name.swift: its list of operations in the order of its paper, as
+// 1. Write Architectures/NAME.swift: its list of operations in the order of its paper, as
 //    Llama.swift has it. Numbers that only it has are read there too, from `keys`. If the metadata
 //    names something that the list does not compute, refuse it by name.
 // 2. Add its row below. Sizes, packing, phases, barriers, prefetching, fusion and counts follow

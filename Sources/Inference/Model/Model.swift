@@ -2,6 +2,7 @@
 // the kernels' tiles.
 // Leaves out running it (Devices/). Start at init(file:threads:).
 
+import CDigest
 import CKernels
 import Synchronization
 

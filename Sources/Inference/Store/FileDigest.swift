@@ -1,6 +1,6 @@
 // FileDigest.swift: the SHA-256 of a file, read in pieces, with progress and cancellation.
 
-import CKernels
+import CDigest
 import Foundation
 
 public enum FileDigest {

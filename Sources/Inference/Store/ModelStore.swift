@@ -3,6 +3,7 @@
 // Left out: what a file holds; GGUFFile says that. Start at models().
 
 import Foundation
+import JSON
 
 /// A model's file and how to call it.
 public struct StoredModel: Sendable, Equatable {
@@ -135,16 +136,16 @@ public struct ModelStore: Sendable {
 
   /// The digest of the layer that holds the weights, without its `sha256:`.
   static func modelLayer(ofManifest text: String) -> String? {
-    let manifest: TemplateValue
+    let manifest: JSONValue
     do {
-      manifest = try TemplateValue(json: Array(text.utf8))
+      manifest = try JSONText.parse(Array(text.utf8))
     } catch {
       // A manifest that is no JSON names no model.
       return nil
     }
-    guard case .list(let layers)? = manifest["layers"] else { return nil }
-    for layer in layers where layer["mediaType"] == .string("application/vnd.ollama.image.model") {
-      guard case .string(let digest)? = layer["digest"], digest.hasPrefix("sha256:") else { continue }
+    guard let layers = manifest["layers"]?.array else { return nil }
+    for layer in layers where layer["mediaType"] == "application/vnd.ollama.image.model" {
+      guard let digest = layer["digest"]?.string, digest.hasPrefix("sha256:") else { continue }
       let hexadecimal = String(digest.dropFirst(7))
       if ModelName.isDigest(hexadecimal) { return hexadecimal }
     }

@@ -1,6 +1,7 @@
 // ConfigurationReader.swift: typed, strict reading of config.json5, with errors that name file, line, key and fix.
-// Foundation reads the JSON5; this file only walks the tree. Leaves out what the keys mean (Configuration.swift).
+// JSON5 reads the text; this file only walks the tree. Leaves out what the keys mean (Configuration.swift).
 import Foundation
+import JSON
 
 /// What is wrong with a configuration file, in words an operator can act on.
 public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -15,93 +16,47 @@ public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConver
   }
 }
 
-/// A JSON5 value as Foundation decodes it.
-indirect enum ConfigurationTree: Decodable {
-  case null
-  case bool(Bool)
-  case integer(Int64)
-  case number(Double)
-  case string(String)
-  case array([ConfigurationTree])
-  case object([String: ConfigurationTree])
-
-  init(from decoder: any Decoder) throws {
-    let container = try decoder.singleValueContainer()
-    if container.decodeNil() {
-      self = .null
-    } else if let value = try? container.decode(Bool.self) {  // A failed guess at the type is no error.
-      self = .bool(value)
-    } else if let value = try? container.decode(Int64.self) {
-      self = .integer(value)
-    } else if let value = try? container.decode(Double.self) {
-      self = .number(value)
-    } else if let value = try? container.decode(String.self) {
-      self = .string(value)
-    } else if let value = try? container.decode([ConfigurationTree].self) {
-      self = .array(value)
-    } else {
-      self = .object(try container.decode([String: ConfigurationTree].self))
-    }
-  }
-
-  var kind: String {
-    switch self {
-    case .null: "null"
-    case .bool(let value): "\(value)"
-    case .integer(let value): "\(value)"
-    case .number(let value): "\(value)"
-    case .string(let value): "\"\(value.prefix(40))\""
-    case .array: "a list"
-    case .object: "an object"
-    }
-  }
-}
-
 /// One object of the file, read key by key. Keys that nobody read are refused by `finish`.
 struct ConfigurationReader {
   let file: String
-  let text: String
   /// Keys from the root to this object.
   let path: [String]
-  private let members: [String: ConfigurationTree]
+  private let document: JSON5
+  private let members: [String: JSONValue]
   private var seen: Set<String> = []
 
   init(file: String, text: String) throws(ConfigurationError) {
-    self.file = file
-    self.text = text
-    path = []
-    let decoder = JSONDecoder()
-    decoder.allowsJSON5 = true
     do {
-      members = try decoder.decode([String: ConfigurationTree].self, from: Data(text.utf8))
+      document = try JSON5(text)
     } catch {
-      throw Self.syntax(error, file: file, text: text)
+      throw Self.syntax("it is not JSON5: \(error.words)", error.place.line, file: file, text: text)
     }
+    guard let members = document.value.members else {
+      throw Self.syntax(
+        "found no object at the top, wanted { \"key\": value, ... }", 1, file: file, text: text)
+    }
+    self.file = file
+    path = []
+    self.members = Self.byKey(members)
   }
 
-  private init(parent: ConfigurationReader, key: String, members: [String: ConfigurationTree]) {
+  private init(parent: ConfigurationReader, key: String, members: [JSONValue.Member]) {
     file = parent.file
-    text = parent.text
+    document = parent.document
     path = parent.path + [key]
-    self.members = members
+    self.members = Self.byKey(members)
   }
 
-  private static func syntax(_ error: any Error, file: String, text: String) -> ConfigurationError {
-    var words = "it is not JSON5"
-    var line: Int?
-    if let problem = JSON5Syntax.problem(in: text) {
-      words = "it is not JSON5: \(problem.words)"
-      line = problem.line
-    } else if case DecodingError.typeMismatch = error {
-      words = "found no object at the top, wanted { \"key\": value, ... }"
-      line = 1
-    }
-    if text.allSatisfy(\.isWhitespace) {
-      words = "the file is empty, wanted an object such as {}"
-      line = nil
-    }
+  /// JSON5 has refused keys that come twice.
+  private static func byKey(_ members: [JSONValue.Member]) -> [String: JSONValue] {
+    Dictionary(members.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
+  }
+
+  private static func syntax(_ words: String, _ line: Int, file: String, text: String) -> ConfigurationError {
+    let isEmpty = text.allSatisfy(\.isWhitespace)
     return ConfigurationError(
-      file: file, line: line, problem: words,
+      file: file, line: isEmpty ? nil : line,
+      problem: isEmpty ? "the file is empty, wanted an object such as {}" : words,
       hint: "mend the line, or move the file away to start with the defaults")
   }
 
@@ -110,15 +65,19 @@ struct ConfigurationReader {
 
   func problem(_ key: String, _ words: String, hint: String? = nil) -> ConfigurationError {
     ConfigurationError(
-      file: file, line: JSON5Syntax.line(of: path + [key], in: text), problem: "'\(name(key))' \(words)",
+      file: file, line: document.place(of: path + [key])?.line, problem: "'\(name(key))' \(words)",
       hint: hint)
   }
 
-  private func mismatch(_ key: String, _ found: ConfigurationTree, wanted: String) -> ConfigurationError {
-    problem(key, "is \(found.kind), wanted \(wanted)")
+  private static func show(_ value: JSONValue) -> String {
+    if case .array = value { "a list" } else { JSONFields.show(value) }
   }
 
-  private mutating func take(_ key: String) -> ConfigurationTree? {
+  private func mismatch(_ key: String, _ found: JSONValue, wanted: String) -> ConfigurationError {
+    problem(key, "is \(Self.show(found)), wanted \(wanted)")
+  }
+
+  private mutating func take(_ key: String) -> JSONValue? {
     seen.insert(key)
     guard let value = members[key] else { return nil }
     if case .null = value { return nil }
@@ -139,7 +98,7 @@ struct ConfigurationReader {
 
   mutating func integer(_ key: String, _ range: ClosedRange<Int>) throws(ConfigurationError) -> Int? {
     guard let value = take(key) else { return nil }
-    guard case .integer(let number) = value, let exact = Int(exactly: number), range.contains(exact) else {
+    guard let exact = value.integer, range.contains(exact) else {
       throw mismatch(
         key, value, wanted: "a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
@@ -148,14 +107,7 @@ struct ConfigurationReader {
 
   mutating func number(_ key: String, _ range: ClosedRange<Double>) throws(ConfigurationError) -> Double? {
     guard let value = take(key) else { return nil }
-    let number: Double
-    switch value {
-    case .integer(let integer): number = Double(integer)
-    case .number(let double): number = double
-    case .null, .bool, .string, .array, .object:
-      throw mismatch(key, value, wanted: "a number from \(range.lowerBound) to \(range.upperBound)")
-    }
-    guard range.contains(number) else {
+    guard let number = value.number, range.contains(number) else {
       throw mismatch(key, value, wanted: "a number from \(range.lowerBound) to \(range.upperBound)")
     }
     return number
@@ -194,7 +146,7 @@ struct ConfigurationReader {
   mutating func objects(_ key: String) throws(ConfigurationError) -> [ConfigurationReader]? {
     guard let value = take(key) else { return nil }
     guard case .array(let items) = value else { throw mismatch(key, value, wanted: "a list of objects") }
-    let list = ConfigurationReader(parent: self, key: key, members: [:])
+    let list = ConfigurationReader(parent: self, key: key, members: [])
     var readers: [ConfigurationReader] = []
     for (index, item) in items.enumerated() {
       guard case .object(let members) = item else {

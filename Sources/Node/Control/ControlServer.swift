@@ -6,6 +6,7 @@ import Accounting
 import Control
 import Foundation
 import Intake
+import JSON
 import Receipts
 import Scheduling
 import Synchronization

@@ -3,6 +3,7 @@
 import Foundation
 import Inference
 import Intake
+import JSON
 import Receipts
 
 extension Reexecutor {

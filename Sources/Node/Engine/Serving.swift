@@ -256,7 +256,7 @@ final class Serving: Sendable {
           "messages", "this model cannot chat: \(problem); use /v1/completions", code: "no_chat_template")
       }
       let found: (text: String, encoding: BoundedEncoding)
-      do throws(TemplateError) {
+      do throws(ChatFormatError) {
         found = try format.prompt(messages, now: now, atMost: context - 1, isWanted: isWanted)
       } catch {
         throw .invalid("messages", "the model's chat template refused the conversation: \(error)")

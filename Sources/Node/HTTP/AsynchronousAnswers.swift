@@ -5,6 +5,7 @@
 import Dispatch
 import Foundation
 import Intake
+import JSON
 import Receipts
 import Scheduling
 import Synchronization

@@ -5,6 +5,7 @@ import Accounting
 import Control
 import Inference
 import Intake
+import JSON
 
 /// One decoded request for tokens.
 struct CompletionRequest: Sendable {

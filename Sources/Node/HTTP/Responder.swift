@@ -2,6 +2,7 @@
 // Leaves out the request (CompletionRequest) and routes. Start at Responder.take.
 import Foundation
 import Intake
+import JSON
 import Synchronization
 
 /// What of the request shapes the answer.

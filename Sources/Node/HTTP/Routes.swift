@@ -5,6 +5,7 @@ import Control
 import Foundation
 import Inference
 import Intake
+import JSON
 import Receipts
 import Scheduling
 import Synchronization

@@ -2,6 +2,7 @@
 // The other end of Responder. Leaves out every check (Receipts.Verification). Start at SavedAnswer.init.
 import Foundation
 import Intake
+import JSON
 import Receipts
 
 /// Why a file is no answer that can be checked.
@@ -207,7 +208,7 @@ public struct SavedAnswer: Sendable {
       switch value {
       case .unsigned(let number): number
       case .int(let number): UInt64(exactly: number)
-      case .null, .bool, .double, .string, .array, .object: nil
+      case .null, .bool, .big, .double, .string, .array, .object: nil
       }
     }
 

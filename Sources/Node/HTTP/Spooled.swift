@@ -5,6 +5,7 @@
 // runSpooled are the start of a node.
 import Accounting
 import Intake
+import JSON
 import Receipts
 import Scheduling
 import Synchronization

@@ -2,6 +2,7 @@
 // Leaves out what a voucher is (Accounting) and which is taken (NodeState+Vouchers). Start at takeVoucher.
 import Accounting
 import Intake
+import JSON
 
 extension NodeService {
   /// The body: `{"text": "hotpot voucher v1\n...", "signature": "-----BEGIN SSH SIGNATURE-----\n..."}`.

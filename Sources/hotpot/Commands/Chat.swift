@@ -128,7 +128,7 @@ private final class Conversation {
     } catch let failure as Failure where isTerminal && failure.code == .badData {
       Console.show(failure)
       return
-    } catch let error as TemplateError where isTerminal {
+    } catch let error as ChatFormatError where isTerminal {
       // The conversation goes on without what its template refuses.
       messages.removeLast()
       Console.show(Failure(describing: error))

@@ -2,6 +2,7 @@
 
 import Foundation
 import Inference
+import JSON
 
 extension Command {
   static let render = Command(
@@ -28,24 +29,24 @@ extension Command {
 
 private func runRender(_ arguments: Arguments) throws -> ExitCode {
   let path = try arguments.operands(1...1, "MESSAGES.json")[0]
-  let input = try TemplateValue(json: try Console.read(path, limit: 1 << 26))
-  let messages: [TemplateValue]
-  var variables: [TemplateMember] = []
+  let input = try JSONText.parse(try Console.read(path, limit: 1 << 26), limits: .python)
+  let messages: [JSONValue]
+  var variables: [JSONValue.Member] = []
   switch input {
-  case .list(let list): messages = list
+  case .array(let list): messages = list
   case .object(let members):
-    guard case .list(let list)? = input["messages"] else {
+    guard let list = input["messages"]?.array else {
       throw Failure(.badData, "'\(path)' has no list \"messages\"")
     }
     messages = list
-    variables = members.filter { $0.name != "messages" }
+    variables = members.filter { $0.key != "messages" }
   default: throw Failure(.badData, "'\(path)' is neither a list of messages nor an object with one")
   }
   let format = try chatFormat(arguments)
   let generates = !arguments.has("no-generation-prompt")
   let segments = try format.segments(messages, addGenerationPrompt: generates, variables: variables)
   for role in format.leftOut(of: messages) {
-    Console.warn("\(TemplateError.leftOut(role: role)); run, chat and serve refuse such a conversation")
+    Console.warn("\(ChatFormatError.leftOut(role: role)); run, chat and serve refuse such a conversation")
   }
   if arguments.has("tokens") {
     let tokens = format.tokens(of: segments)

@@ -1,6 +1,4 @@
-// Dice.swift: what tests with many random cases share: numbers that a failure's seed brings back, and
-// whether the many are wanted. Start at SeededGenerator.
-import Foundation
+// Dice.swift: random numbers that a failure's seed brings back. Start at SeededGenerator.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
 package struct SeededGenerator: RandomNumberGenerator, Sendable {
@@ -16,6 +14,3 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
     return mixed ^ (mixed >> 31)
   }
 }
-
-/// `HOTPOT_HEAVY=1` asks for the cases that take minutes.
-package let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"

@@ -12,6 +12,7 @@
 // an input, which is cheaper than a barrier: five of those a layer remain. Any split gives the same
 // bits, because no sum is ever divided between units.
 
+import CDigest
 import CKernels
 import Glibc
 

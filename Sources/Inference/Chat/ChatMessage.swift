@@ -1,0 +1,54 @@
+// ChatMessage.swift: one message of a conversation, and a conversation as chat templates read it.
+
+import Foundation
+import JSON
+import Jinja
+
+/// One message of a conversation.
+public struct ChatMessage: Sendable, Equatable {
+  public var role: String
+  public var content: String
+  /// The texts that the content came in, where it came as a list of parts.
+  public var parts: [String]?
+
+  public init(role: String, content: String) {
+    self.role = role
+    self.content = content
+  }
+
+  public init(role: String, parts: [String]) {
+    self.role = role
+    self.content = parts.joined()
+    self.parts = parts
+  }
+
+  /// As templates read it: `message.role`, `message['content']`.
+  package var value: JSONValue {
+    let content = parts.map { JSONValue.array($0.map { Self.part($0) }) } ?? .string(content)
+    return ["role": .string(role), "content": content]
+  }
+
+  /// A part of a content: `{"type": "text", "text": ...}`.
+  static func part(_ text: String) -> JSONValue { ["type": "text", "text": .string(text)] }
+}
+
+extension Template {
+  /// The prompt for a conversation, in segments: none empty, neighbours of different trust.
+  /// - Parameters:
+  ///   - messages: Objects with `role` and `content`, and whatever else the template knows
+  ///     (`tool_calls`, ...).
+  ///   - specials: Trusted texts by name: `bos_token`, `eos_token` as the vocabulary spells them.
+  ///   - addGenerationPrompt: Ends with the opening of the assistant's turn.
+  ///   - variables: More values by name, such as `tools`; untrusted like the messages.
+  ///   - now: What `strftime_now` tells, in the time zone of this machine.
+  package func prompt(
+    _ messages: [JSONValue], specials: [String: String] = [:], addGenerationPrompt: Bool = true,
+    variables: [JSONValue.Member] = [], now: Date = Date()
+  ) throws(TemplateError) -> [PromptSegment] {
+    let own = specials.map { (key: $0.key, value: JSONValue.string($0.value)) }
+    return try render(
+      variables + [("messages", .array(messages))],
+      own: own + [("add_generation_prompt", .bool(addGenerationPrompt))], now: now
+    ).map { PromptSegment(text: $0.text, isTrusted: $0.isTrusted) }
+  }
+}

@@ -1,0 +1,41 @@
+// TestSettings.swift: what the environment says to tests: how long they may run, and where the
+// inputs are that are no part of the repository. Sources/CONTRIBUTING.md lists every variable.
+
+import Foundation
+
+/// Whether tests run their long counts (fuzzing, crash points, seeds): `HOTPOT_HEAVY=1`.
+package let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
+
+/// Inputs from outside the repository: `HOTPOT_REFERENCE`, or the folder `shared` beside the package.
+package enum ReferenceFolder {
+  /// nil where the folder is absent: tests that read it are skipped.
+  package static let url: URL? = {
+    if let path = ProcessInfo.processInfo.environment["HOTPOT_REFERENCE"] {
+      return existing(URL(filePath: path))
+    }
+    return existing(URL(filePath: #filePath).appending(path: "../../../../../shared").standardized)
+  }()
+
+  private static func existing(_ url: URL) -> URL? {
+    FileManager.default.fileExists(atPath: url.appending(path: "vectors").path) ? url : nil
+  }
+
+  package static var isAbsent: Bool { url == nil }
+}
+
+/// SmolLM2-135M-Instruct Q4_1: `HOTPOT_MODEL`, or the data directory's copy.
+package enum RealModel {
+  package static let path: String? = {
+    let environment = ProcessInfo.processInfo.environment
+    if let path = environment["HOTPOT_MODEL"], !path.isEmpty { return path }
+    let home = environment["HOME"] ?? "/"
+    let data = environment["XDG_DATA_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "\(home)/.local/share"
+    let folder = "\(data)/hotpot/models"
+    // Where the folder is absent, so is the model.
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.sorted().first { $0.lowercased().hasPrefix("smollm2") && $0.hasSuffix(".gguf") }
+      .map { "\(folder)/\($0)" }
+  }()
+
+  package static var isAbsent: Bool { path == nil }
+}
