@@ -1,4 +1,4 @@
-// View+Detail.swift: all about one job or one receipt, over the whole screen.
+// Canvas+Detail.swift: all about one job or one receipt, over the whole screen.
 // Prompt and answer stay hidden until the operator asks; what he sees then is in the log. Start at drawDetail.
 import Control
 import Terminal

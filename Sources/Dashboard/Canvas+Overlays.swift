@@ -1,4 +1,4 @@
-// View+Overlays.swift: what is open over the panes: the palette, the reasons, the first screen, the debug figures.
+// Canvas+Overlays.swift: what is open over the panes: the palette, the reasons, the first screen, the debug figures.
 // The palette is kept small: it must be there within 100 ms on a line of 9,600 bytes a second. Start at drawOverlay.
 import Control
 import Terminal

@@ -49,7 +49,8 @@ import Testing
     for source in sources {
       let text = source.comments
       for name in text.matches(of: /\b[A-Za-z][\w+]*\.swift\b/).map(\.output) where name != "NAME.swift" {
-        #expect(files.contains(String(name)), "\(source.path): there is no file \(name)")
+        let exists = files.contains(String(name))
+        #expect(exists, "\(source.path): there is no file \(name)")
       }
       for name in text.matches(of: /Start at `?([A-Za-z_][\w.]*)/).map(\.output.1) where name != "the" {
         #expect(isThere(name), "\(source.path): there is no \(name) to start at")

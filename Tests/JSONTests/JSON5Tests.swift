@@ -78,8 +78,8 @@ import Testing
         pieces.randomElement(using: &generator) ?? ""
       }.joined()
       guard let value = try? JSON5(text).value else { continue }  // a refusal is an answer here
-      // Foundation ends the program over `1e+`.
-      guard !text.contains("e+"), !text.contains("e-") else { continue }
+      // Foundation ends the program over `1e+`, and keeps the end of a line that goes on.
+      guard !["e+", "e-", "\\\n"].contains(where: text.contains) else { continue }
       guard let theirs = try? decoder.decode(Plain.self, from: Data(text.utf8)) else { continue }
       both += 1
       #expect(theirs.value == plain(value), "\(text.debugDescription)")
