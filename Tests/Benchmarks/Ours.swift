@@ -99,7 +99,7 @@ struct Ours {
 
   private func roofline(_ result: Bench.Result) {
     func text(_ value: Double) -> String { String(format: "%.2f", value) }
-    print("level \(result.level.name), \(result.threads) threads")
+    print("\(result.device), \(result.threads) threads")
     print("weights \(result.bytesPerStep) bytes a step, \(result.operationsPerToken) operations a token")
     print("keys and values \(result.bytesPerPosition) bytes a position")
     print("bandwidth \(text(result.bandwidth / 1e9)) GB/s")

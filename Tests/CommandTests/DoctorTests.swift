@@ -3,6 +3,7 @@
 // Start at Patient.
 
 import Foundation
+import Fuzzing
 import Synchronization
 import TestSettings
 import Testing
@@ -13,6 +14,7 @@ private struct Line: Decodable {
   let status: String
   let found: String
   let hint: String?
+  let details: [String]?
 
   /// The commands of the hint, as it quotes them.
   var commands: [String] {
@@ -338,6 +340,40 @@ enum Nobody {
     let line = try patient.line("gpu", [], ["LD_LIBRARY_PATH": patient.folder.path + "/lib"])
     #expect(line.status == "warn" && line.found.hasPrefix("NVIDIA's library does not load"), "\(line)")
     #expect(line.hint?.hasPrefix("models run on the processor meanwhile") == true)
+  }
+
+  @Test func `with a model its operations are listed`() throws {
+    let patient = try Patient()
+    var writer = SyntheticVocabulary.byteLevel()
+    let vocabulary = 3 + 256 + 7
+    for (key, value) in [
+      ("block_count", 2), ("context_length", 64), ("embedding_length", 32), ("feed_forward_length", 64),
+      ("attention.head_count", 2),
+    ] as [(String, UInt32)] {
+      writer.set("llama.\(key)", .uint32(value))
+    }
+    writer.set("llama.attention.layer_norm_rms_epsilon", .float32(1e-5))
+    func add(_ name: String, _ extents: [Int]) {
+      writer.add("\(name).weight", extents, [Float](repeating: 0, count: extents.reduce(1, *)))
+    }
+    add("token_embd", [32, vocabulary])
+    add("output_norm", [32])
+    for layer in 0..<2 {
+      for name in ["attn_norm", "ffn_norm"] { add("blk.\(layer).\(name)", [32]) }
+      for name in ["attn_q", "attn_k", "attn_v", "attn_output"] { add("blk.\(layer).\(name)", [32, 32]) }
+      for name in ["ffn_gate", "ffn_up"] { add("blk.\(layer).\(name)", [32, 64]) }
+      add("blk.\(layer).ffn_down", [64, 32])
+    }
+    let path = try patient.folder.write(writer.bytes(), "small.gguf")
+    let program = try patient.line("program", ["--model", path])
+    #expect(program.status == "ok")
+    #expect(program.found == "architecture llama: 2 layers, embedding 32, vocabulary 266, context 64")
+    #expect(program.details?.contains("layers 0 to 1") == true)
+    #expect(program.details?.contains("  gate = silu(gate) * up") == true)
+
+    let vocabularyOnly = try patient.folder.write(SyntheticVocabulary.byteLevel().bytes(), "words.gguf")
+    let missing = try patient.line("program", ["--model", vocabularyOnly])
+    #expect(missing.status == "missing" && missing.found.contains("'llama.block_count' is missing"))
   }
 
   @Test func oneOfSeveralModelsIsChosenAsTheHintSays() throws {

@@ -27,7 +27,7 @@ import Testing
     let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Programs")
     for synthetic in Self.models {
       let file = folder.appending(path: "\(synthetic.architecture).txt")
-      let text = try synthetic.model().listing.joined(separator: "\n") + "\n"
+      let text = try synthetic.model().program.lines.joined(separator: "\n") + "\n"
       if ProcessInfo.processInfo.environment["UPDATE_PROGRAMS"] == "1" {
         try text.write(to: file, atomically: true, encoding: .utf8)
       }
@@ -42,10 +42,15 @@ import Testing
       for level in [KernelLevel.available[0], KernelLevel.available.last ?? .scalar] {
         for chunk in [1, 4, 7, 40] {
           let logits = try [true, false].map { fuses in
-            try Engine(
-              model: model,
-              configuration: .init(threads: 2, kvBlocks: 4, level: level), fusesOperations: fuses
-            ).logits(text, chunk: chunk)
+            let configuration = Engine.Configuration(kvBlocks: 4)
+            let engine = try Engine(model: model, configuration: configuration) {
+              model, configuration throws(EngineError) in
+              try ProcessorDevice(
+                model: model, blocks: configuration.kvBlocks, threads: 2, level: level,
+                profile: configuration.profile,
+                fuses: fuses)
+            }
+            return try engine.logits(text, chunk: chunk)
           }
           #expect(logits[0] == logits[1], "\(synthetic.architecture) at \(level.name) in chunks of \(chunk)")
         }

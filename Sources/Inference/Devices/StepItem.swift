@@ -47,7 +47,7 @@ public struct StepItem: Sendable {
     self.logits = logits
   }
 
-  var context: SamplingContext? {
+  package var context: SamplingContext? {
     switch output {
     case .none, .all: nil
     case .last(let context), .replay(let context): context
@@ -55,7 +55,7 @@ public struct StepItem: Sendable {
   }
 
   /// Indices into `tokens` that have an output.
-  var outputs: Range<Int> {
+  package var outputs: Range<Int> {
     switch output {
     case .none: 0..<0
     case .last: (tokens.count - 1)..<tokens.count
@@ -79,6 +79,15 @@ public struct StepResult: Sendable {
   public var logits: [Float]
   /// Why this item failed; the lists are then empty. Other items of the step are not touched by it.
   public var failure: EngineError?
+
+  package init(
+    firstPosition: Int, choices: [SampledToken] = [], digests: [[UInt8]] = [], logits: [Float] = []
+  ) {
+    self.firstPosition = firstPosition
+    self.choices = choices
+    self.digests = digests
+    self.logits = logits
+  }
 
   /// The token after the last position; nil where none was asked for, or on failure.
   public var token: Int32? { choices.last?.token }

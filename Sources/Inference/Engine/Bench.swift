@@ -61,7 +61,8 @@ public enum Bench {
   }
 
   public struct Result: Sendable {
-    public var level: KernelLevel
+    /// What computed, by name.
+    public var device: String
     public var threads: Int
     public var prefills: [(tokens: Int, rate: Rate)] = []
     public var decodes: [(decode: Plan.Decode, rate: Rate)] = []
@@ -91,7 +92,7 @@ public enum Bench {
     let engine = try Engine(model: model, configuration: configuration)
     onPart("memory")
     var result = Result(
-      level: engine.level, threads: engine.threadCount, bytesPerStep: model.bytesPerToken,
+      device: engine.deviceName, threads: engine.threadCount, bytesPerStep: model.bytesPerToken,
       operationsPerToken: model.operationsPerToken,
       bytesPerPosition: engine.blockByteCount / Engine.blockSize,
       bandwidth: try engine.weightBandwidth(rounds: plan.rounds),

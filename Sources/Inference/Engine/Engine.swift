@@ -19,11 +19,8 @@ public final class Engine: Sendable {
 
   public let model: Model
   public let configuration: Configuration
-  /// Threads that compute, the caller's included.
-  public let threadCount: Int
-  public let level: KernelLevel
   // Safe, though the compiler can't see it: used only by the caller that set `isStepping`.
-  nonisolated(unsafe) private let device: ProcessorDevice
+  nonisolated(unsafe) private let device: any Device
   private let isStepping = Atomic<Bool>(false)
 
   public struct Configuration: Sendable, Equatable {
@@ -52,36 +49,33 @@ public final class Engine: Sendable {
 
   public typealias Profile = NumericsProfile
 
+  /// An engine on this machine's processors.
   public convenience init(model: Model, configuration: Configuration) throws(EngineError) {
-    try self.init(model: model, configuration: configuration, fusesOperations: true)
+    try self.init(model: model, configuration: configuration) { model, configuration throws(EngineError) in
+      try ProcessorDevice(
+        model: model, blocks: configuration.kvBlocks, threads: configuration.threads,
+        level: configuration.level, profile: configuration.profile)
+    }
   }
 
-  /// - fusesOperations: false is for the test that joining operations changes no bit.
-  package init(model: Model, configuration: Configuration, fusesOperations: Bool) throws(EngineError) {
+  /// - device: makes what computes, after the configuration was checked.
+  package init(
+    model: Model, configuration: Configuration,
+    device: (Model, Configuration) throws(EngineError) -> any Device
+  ) throws(EngineError) {
     try Engine.check("threads", configuration.threads ?? 1, 1...256)
     try Engine.check("kvBlocks", configuration.kvBlocks, 1...16_777_216)
     try Engine.check("maximumStepTokens", configuration.maximumStepTokens, 1...65_536)
-    let level: KernelLevel
-    if let wanted = configuration.level { level = wanted } else { level = try KernelLevel.fromEnvironment() }
-    guard level.isAvailable else {
-      throw .levelUnavailable(found: level.name, available: KernelLevel.available.map(\.name))
-    }
-    let processors = Processors.allowed()
-    let team = try Team(count: configuration.threads ?? processors, processors: processors)
-    let rounding = Atomic<Bool>(true)
-    team.run { _ in
-      if !ck_check_fp_environment() { rounding.store(false, ordering: .relaxed) }
-    }
-    guard rounding.load(ordering: .relaxed) else { throw .wrongRounding }
-    let cache = try KVCache(blockCount: configuration.kvBlocks, states: model.program.states)
     self.model = model
     self.configuration = configuration
-    self.level = level
-    threadCount = team.count
-    device = ProcessorDevice(
-      model: model, cache: cache, team: team, level: level, profile: configuration.profile,
-      fuses: fusesOperations)
+    self.device = try device(model, configuration)
   }
+
+  /// What computes, for people: the instruction set.
+  public var deviceName: String { device.name }
+
+  /// Threads that compute, the caller's included.
+  public var threadCount: Int { device.threadCount }
 
   /// Computes every item, all layers, weights streamed once for all of them; results in the order
   /// of the items.
@@ -108,14 +102,14 @@ public final class Engine: Sendable {
   }
 
   /// Bytes that `readBlock` returns and `writeBlock` takes.
-  public var blockByteCount: Int { device.cache.blockBytes }
+  public var blockByteCount: Int { device.blockByteCount }
 
   /// The keys and values of one block over all layers, to be swapped out. Not during a step.
   public func readBlock(_ index: Int32) throws(EngineError) -> [UInt8] {
     try checkBlock(index)
     try enter()
     defer { leave() }
-    return device.cache.read(Int(index))
+    return device.read(Int(index))
   }
 
   /// Puts back what `readBlock` gave, into any block. Not during a step.
@@ -124,7 +118,7 @@ public final class Engine: Sendable {
     try Engine.check("the size of a block", bytes.count, blockByteCount...blockByteCount)
     try enter()
     defer { leave() }
-    device.cache.write(bytes, to: Int(index))
+    device.write(bytes, to: Int(index))
   }
 
   /// Copies one block to another, for a sequence that goes on writing a block others share. Not
@@ -134,7 +128,7 @@ public final class Engine: Sendable {
     try checkBlock(other)
     try enter()
     defer { leave() }
-    if index != other { device.cache.copy(Int(index), to: Int(other)) }
+    if index != other { device.copy(Int(index), to: Int(other)) }
   }
 
   /// Bytes a second at which all threads together read the packed weights: the best of some rounds.

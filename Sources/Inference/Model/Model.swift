@@ -28,8 +28,16 @@ public final class Model: Sendable {
   /// Bytes of keys and values of one position over all layers.
   public var kvBytesPerPosition: Int { program.states.reduce(0) { $0 + $1.bytesPerPosition } }
 
-  /// The program as text, one operation a line.
-  public var listing: [String] { program.lines }
+  /// The operations that a file's model is computed by, as text, one a line; weights are not loaded.
+  public static func listing(path: String) throws(ModelError) -> [String] {
+    try Program(open(path), among: Architecture.all).lines
+  }
+
+  private static func open(_ path: String) throws(ModelError) -> GGUFFile {
+    do { return try GGUFFile(path: path) } catch {
+      throw ModelError(file: path, problem: .file(error.problem))
+    }
+  }
 
   /// `general.name` of the file; nil where it has none.
   public var name: String? {
@@ -40,11 +48,7 @@ public final class Model: Sendable {
   /// Maps a file, checks it and packs its weights on `threads` threads (nil: what the system
   /// allows).
   public convenience init(path: String, threads: Int? = nil) throws(ModelError) {
-    let file: GGUFFile
-    do { file = try GGUFFile(path: path) } catch {
-      throw ModelError(file: path, problem: .file(error.problem))
-    }
-    try self.init(file: file, threads: threads)
+    try self.init(file: Model.open(path), threads: threads)
   }
 
   public convenience init(file: GGUFFile, threads: Int? = nil) throws(ModelError) {

@@ -102,7 +102,7 @@ final class Serving: Sendable {
     }
     let facts = EngineFacts(
       model: file.name, modelDigest: digest, profile: settings.profile.numericsVersion,
-      isa: engine.level.name,
+      isa: engine.deviceName,
       contextLength: min(context, blocks * Engine.blockSize), kvBlocks: blocks)
     let chat: Result<ChatFormat, ChatFormatError>
     do throws(ChatFormatError) {

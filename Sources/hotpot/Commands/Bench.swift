@@ -91,7 +91,7 @@ private func measure(_ arguments: Arguments) throws -> ExitCode {
 
 private func report(_ result: Bench.Result, _ local: LocalModel) -> Report {
   Report(
-    model: local.model.name ?? local.path, isa: result.level.name, threads: result.threads,
+    model: local.model.name ?? local.path, isa: result.device, threads: result.threads,
     profile: local.profile.rawValue,
     prefill: result.prefills.map { Report.Prefill(tokens: $0.tokens, tps: $0.rate.median) },
     decode: result.decodes.map { decode, rate in
@@ -105,7 +105,7 @@ private func report(_ result: Bench.Result, _ local: LocalModel) -> Report {
 private func show(_ result: Bench.Result, _ local: LocalModel) {
   let name = Console.oneLine(local.model.name ?? local.path)
   Console.print(
-    "\(name), \(result.level.name), \(counted(result.threads, "thread")), \(local.profile.rawValue)")
+    "\(name), \(result.device), \(counted(result.threads, "thread")), \(local.profile.rawValue)")
   func line(_ what: String, _ rate: Bench.Rate, _ rest: String) {
     let padding = String(repeating: " ", count: max(22 - what.count, 0))
     let numbers = String(format: "%9.1f tokens/s (%.1f to %.1f)", rate.median, rate.minimum, rate.maximum)

@@ -16,7 +16,8 @@ extension Command {
     name: "doctor", summary: "what this machine has and lacks, each with a hint",
     details: """
       Each line is ok, warn (it works, but less well than it could), missing (what needs it does not work), or broken,
-      which a node cannot run with; then the exit status is 1. Nothing is changed.
+      which a node cannot run with; then the exit status is 1. Nothing is changed. With --model the operations that
+      the model is computed by are listed, in their order.
       """,
     options: NodeSetup.servingOptions + [.json]
   ) { arguments in
@@ -50,6 +51,8 @@ private struct Finding: Encodable {
   let status: Status
   let found: String
   let hint: String?
+  /// What there is to say at length, below the line.
+  var details: [String]?
 
   init(_ name: String, _ status: Status, _ found: String, hint: String? = nil) {
     self.name = name
@@ -62,7 +65,9 @@ private struct Finding: Encodable {
     let word = status.rawValue + String(repeating: " ", count: 8 - status.rawValue.count)
     let rest = name + String(repeating: " ", count: max(1, 14 - name.count)) + Console.oneLine(found)
     Console.say([Console.Part(word, "\(status.colour)"), Console.Part(rest)], to: STDOUT_FILENO)
-    if let hint { Console.print(String(repeating: " ", count: 22) + "hint: " + Console.oneLine(hint)) }
+    let indent = String(repeating: " ", count: 22)
+    if let hint { Console.print(indent + "hint: " + Console.oneLine(hint)) }
+    for line in details ?? [] { Console.print(indent + Console.oneLine(line)) }
   }
 }
 
@@ -102,7 +107,8 @@ private struct Examination {
           ?? "without --config and without that file the built-in settings hold")
     }
     let node = runningNode()
-    return [kernels()] + machine(configuration) + [models(configuration), settings, stateDirectory()]
+    return [kernels()] + machine(configuration) + [models(configuration)]
+      + (arguments.has("model") ? program(configuration) : []) + [settings, stateDirectory()]
       + [journal(isRunning: node != nil), address(configuration, isRunning: node != nil)]
       + (node.map { [$0] } ?? []) + [
         program(
@@ -266,6 +272,23 @@ private struct Examination {
     } catch {
       let failure = Failure(describing: error)
       return Finding("model", .missing, failure.message, hint: modelHint(configuration) ?? failure.hint)
+    }
+  }
+
+  /// The operations that the model is computed by; nothing where there is no such file, which `models` says.
+  private func program(_ configuration: NodeConfiguration?) -> [Finding] {
+    guard let path = try? ModelChoice.path(wanted: configuration?.model) else { return [] }
+    do throws(ModelError) {
+      let listing = try Model.listing(path: path)
+      var finding = Finding("program", .ok, listing.first ?? "")
+      finding.details = Array(listing.dropFirst())
+      return [finding]
+    } catch {
+      return [
+        Finding(
+          "program", .missing, "\(error)",
+          hint: error.hint ?? "another model, or the file fetched again, may run")
+      ]
     }
   }
 

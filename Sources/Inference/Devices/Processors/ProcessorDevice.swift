@@ -15,8 +15,9 @@
 import CDigest
 import CKernels
 import Glibc
+import Synchronization
 
-final class ProcessorDevice {
+package final class ProcessorDevice: Device {
   /// Up to here each worker prepares all inputs for itself.
   static let fewTokens = 4
   /// Below this many tokens a product is memory-bound, so weights are prefetched. A unit is this
@@ -26,6 +27,7 @@ final class ProcessorDevice {
   /// Rows of logits that are kept at a time, at most 64 and at most 16 MB.
   private let logitRows: Int
 
+  package let name: String
   let model: Model
   let cache: KVCache
   let team: Team
@@ -46,33 +48,48 @@ final class ProcessorDevice {
   private var rotations: [[UnsafeMutablePointer<Float>?]]
   private static let rotationChunk = 64
 
-  /// - fuses: whether operations are joined into phases; false is for the test that joining changes
-  ///   no bit
-  init(
-    model: Model, cache: KVCache, team: Team, level: KernelLevel, profile: NumericsProfile, fuses: Bool = true
-  ) {
+  /// - threads: nil takes as many as the affinity mask and the control group allow
+  /// - level: nil takes the best available one, or what `HOTPOT_ISA` names
+  /// - fuses: whether operations are joined into phases; false is for the test that joining changes no bit
+  package init(
+    model: Model, blocks: Int, threads: Int?, level: KernelLevel?, profile: NumericsProfile,
+    fuses: Bool = true
+  ) throws(EngineError) {
+    let chosen: KernelLevel
+    if let level { chosen = level } else { chosen = try KernelLevel.fromEnvironment() }
+    guard chosen.isAvailable else {
+      throw .levelUnavailable(found: chosen.name, available: KernelLevel.available.map(\.name))
+    }
+    let processors = Processors.allowed()
+    let team = try Team(count: threads ?? processors, processors: processors)
+    let rounding = Atomic<Bool>(true)
+    team.run { _ in
+      if !ck_check_fp_environment() { rounding.store(false, ordering: .relaxed) }
+    }
+    guard rounding.load(ordering: .relaxed) else { throw .wrongRounding }
+    cache = try KVCache(blockCount: blocks, states: model.program.states)
     self.model = model
-    self.cache = cache
     self.team = team
     let shape = model.program.shape
     self.shape = shape
-    self.level = level.kernels
+    name = chosen.name
+    let level = chosen.kernels
+    self.level = level
     self.profile = profile.kernels
     let schedule = Schedule(model.program, weights: model.weights, fuses: fuses)
     self.schedule = schedule
     let kernelProfile = profile.kernels
     activations = Activations(
-      rows: 8, workers: team.count, schedule: schedule, level: level.kernels, profile: kernelProfile)
+      rows: 8, workers: team.count, schedule: schedule, level: level, profile: kernelProfile)
     own = (0..<team.count).map { _ in
       Activations(
-        rows: ProcessorDevice.fewTokens, workers: 1, schedule: schedule, level: level.kernels,
-        profile: kernelProfile)
+        rows: ProcessorDevice.fewTokens, workers: 1, schedule: schedule, level: level, profile: kernelProfile)
     }
     scratch = []
     pacing = Pacing(workers: team.count)
     logitRows = min(64, max(1, (16 << 20) / (shape.vocabularySize * 4)))
     logits = .allocate(capacity: logitRows * shape.vocabularySize)
-    samplers = (0..<team.count).map { _ in Sampler(vocabularySize: shape.vocabularySize, level: level) }
+    samplers = (0..<team.count).map { _ in Sampler(vocabularySize: shape.vocabularySize, level: chosen) }
     let chunks = (shape.contextLength + ProcessorDevice.rotationChunk - 1) / ProcessorDevice.rotationChunk
     rotations = schedule.tables.map { _ in Array(repeating: nil, count: chunks) }
   }
@@ -83,8 +100,13 @@ final class ProcessorDevice {
     logits.deallocate()
   }
 
-  /// nil when `cancelled` said so.
-  func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
+  package var threadCount: Int { team.count }
+  package var blockByteCount: Int { cache.blockBytes }
+  package func read(_ block: Int) -> [UInt8] { cache.read(block) }
+  package func write(_ bytes: [UInt8], to block: Int) { cache.write(bytes, to: block) }
+  package func copy(_ block: Int, to other: Int) { cache.copy(block, to: other) }
+
+  package func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
     let tokens = items.reduce(0) { $0 + $1.tokens.count }
     let isPaced = tokens <= Pacing.mostTokens
     let workers = isPaced ? pacing.workers(tokens: tokens) : team.count
@@ -439,7 +461,7 @@ final class ProcessorDevice {
     let layout = run.layout
     let a = run.activations
     var results = run.items.map { item in
-      StepResult(firstPosition: item.position + item.outputs.lowerBound, choices: [], digests: [], logits: [])
+      StepResult(firstPosition: item.position + item.outputs.lowerBound)
     }
     for index in 0..<layout.segmentCount {
       let segment = layout.segments[index]
@@ -459,7 +481,7 @@ final class ProcessorDevice {
     return results
   }
 
-  func weightBandwidth(rounds: Int) -> Double {
+  package func weightBandwidth(rounds: Int) -> Double {
     let bytes = model.packedBytes
     let slice = 1 << 18
     let count = bytes.count / slice

@@ -1,0 +1,36 @@
+// Device.swift: what runs a program. Leaves out checking items and choosing a device
+// (Engine.swift).
+
+/// Runs whole steps of a whole program: barriers, fusion, prefetching and the order of its queues
+/// are a device's own matter. A device takes weights from the model, in whatever layout it likes,
+/// when it is made.
+///
+/// The rule: one call at a time. It exists because a device's memory is shared between steps;
+/// `Engine` keeps it with its flag. Every device gives the bits of hotpot-numerics(7), so a receipt
+/// names the profile and not the device: whether a device does is decided by its own self-test
+/// before it is used, and in tests by `ReferenceDevice`, which is that page in Swift.
+package protocol Device: AnyObject {
+  /// For people: the instruction set, or the name of a card.
+  var name: String { get }
+  /// Threads of this process that compute, the caller's included.
+  var threadCount: Int { get }
+  /// Bytes that `read` returns and `write` takes.
+  var blockByteCount: Int { get }
+
+  /// Computes every item, all layers, and the tokens chosen after it; results in the order of the
+  /// items. Items have been checked.
+  ///
+  /// - cancelled: asked between layers, on the calling thread; true ends the step, and nil is
+  ///   returned.
+  func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]?
+
+  /// What one block holds of every state of the program, to be kept elsewhere.
+  func read(_ block: Int) -> [UInt8]
+  /// Puts back what `read` gave, into any block.
+  func write(_ bytes: [UInt8], to block: Int)
+  func copy(_ block: Int, to other: Int)
+
+  /// Bytes a second at which the device reads the weights and does nothing else: the best of some
+  /// rounds.
+  func weightBandwidth(rounds: Int) -> Double
+}

@@ -1,0 +1,413 @@
+// ReferenceDevice.swift: hotpot-numerics(7) in Swift: a device that interprets a program's list one
+// operation, one token and one number at a time, from the bytes of the file. Slow, and shares no
+// arithmetic with the kernels.
+// Leaves out sampling, which is no device's matter, and block types beyond Q4_0, Q4_1, Q8_0 and the
+// floats. Start at run(_:).
+
+import Inference
+
+/// Items 1 to 9 of the page; comments name them.
+final class ReferenceDevice: Device {
+  let name = "reference"
+  let threadCount = 1
+  private let program: Program
+  private let file: GGUFFile
+  private let top: Float
+  private let sampler: Sampler
+  private var matrices: [Int: [Block]] = [:]
+  private var vectors: [Int: [Float]] = [:]
+  /// By state of the program, then place: block and slot.
+  private var kept: [[Int: Kept]]
+
+  /// A key and a value of one position, by head.
+  private struct Kept {
+    var keys: [Vector16]
+    var values: [Vector16]
+  }
+
+  /// Integers and their scale (items 2 and 6).
+  private struct Vector16 {
+    var integers: [Int32]
+    var scale: Float
+  }
+
+  /// 32 columns of a row, or one of a float type (item 1).
+  private struct Block {
+    var integers: [Int32] = []
+    var scale: Float = 0
+    var minimum: Float?
+    var value: Float = 0
+  }
+
+  init(model: Model, profile: Engine.Profile) {
+    program = model.program
+    file = model.file
+    top =
+      switch profile {
+      case .a8: 127
+      case .a12: 2_032
+      case .a15: 16_383
+      }
+    sampler = Sampler(vocabularySize: program.shape.vocabularySize, level: .scalar)
+    kept = program.states.map { _ in [:] }
+  }
+
+  // MARK: - Blocks of states
+
+  var blockByteCount: Int {
+    program.states.reduce(0) { sum, state in
+      switch state {
+      case .keysAndValues(let heads, let size, _): sum + 16 * 2 * heads * (4 + 2 * size)
+      }
+    }
+  }
+
+  func read(_ block: Int) -> [UInt8] {
+    var bytes: [UInt8] = []
+    func put<T: FixedWidthInteger>(_ value: T) { withUnsafeBytes(of: value.littleEndian) { bytes += $0 } }
+    for (index, state) in program.states.enumerated() {
+      guard case .keysAndValues(let heads, let size, _) = state else { continue }
+      let empty = [Vector16](
+        repeating: Vector16(integers: .init(repeating: 0, count: size), scale: 0), count: heads)
+      for slot in 0..<16 {
+        let found = kept[index][block * 16 + slot] ?? Kept(keys: empty, values: empty)
+        for vector in found.keys + found.values {
+          put(vector.scale.bitPattern)
+          for integer in vector.integers { put(Int16(integer)) }
+        }
+      }
+    }
+    return bytes
+  }
+
+  func write(_ bytes: [UInt8], to block: Int) {
+    var at = 0
+    func take<T: FixedWidthInteger>(_ type: T.Type) -> T {
+      defer { at += MemoryLayout<T>.size }
+      return bytes.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: T.self)) }
+    }
+    for (index, state) in program.states.enumerated() {
+      guard case .keysAndValues(let heads, let size, _) = state else { continue }
+      for slot in 0..<16 {
+        func vectors() -> [Vector16] {
+          (0..<heads).map { _ in
+            let scale = Float(bitPattern: take(UInt32.self))
+            return Vector16(integers: (0..<size).map { _ in Int32(take(Int16.self)) }, scale: scale)
+          }
+        }
+        let keys = vectors()
+        kept[index][block * 16 + slot] = Kept(keys: keys, values: vectors())
+      }
+    }
+  }
+
+  func copy(_ block: Int, to other: Int) { write(read(block), to: other) }
+
+  func weightBandwidth(rounds: Int) -> Double { 0 }
+
+  // MARK: - Steps
+
+  func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
+    var results: [StepResult] = []
+    for item in items {
+      var result = StepResult(firstPosition: item.position + item.outputs.lowerBound)
+      for (index, token) in item.tokens.enumerated() {
+        if cancelled() { return nil }
+        let position = item.position + index
+        let rows = run(program.embedding + program.layers.joined(), [:], token, position, item.blocks)
+        guard item.outputs.contains(index) else { continue }
+        let ends = run(program.head, rows, token, position, item.blocks)
+        guard case .multiply(let head)? = program.head.last, let state = ends[head.from],
+          let logits = ends[.logits]
+        else { preconditionFailure("a program ends with logits") }
+        if item.digests { result.digests.append(state.withUnsafeBytes { sha256($0) }) }
+        if item.logits { result.logits += logits }
+        guard let context = item.context else { continue }
+        var scratch = logits
+        scratch.withUnsafeMutableBufferPointer { logits in
+          guard let base = logits.baseAddress else { return }
+          let choice = sampler.choose(from: base, context: context, position: position + 1)
+          if let choice { result.choices.append(choice) }
+        }
+      }
+      results.append(result)
+    }
+    return results
+  }
+
+  /// Every operation in its order, for one token.
+  private func run(
+    _ operations: [Inference.Operation], _ rows: [Row: [Float]], _ token: Int32, _ position: Int,
+    _ blocks: [Int32]
+  ) -> [Row: [Float]] {
+    var rows = rows
+    var state = 0
+    for operation in operations {
+      switch operation {
+      case .embed(let embed):
+        rows[embed.into] = values(matrix(embed.table), row: Int(token), of: embed.table)
+      case .norm(let norm):
+        let x = rows[norm.from] ?? []
+        let size = norm.weight.count
+        rows[norm.into] = (0..<norm.parts).flatMap { part in
+          normalised(Array(x[(part * size)..<((part + 1) * size)]), by: vector(norm.weight), norm.epsilon)
+        }
+      case .multiply(let product):
+        var y = multiplied(rows[product.from] ?? [], by: product.weights)
+        if let bias = product.bias { y = zip(y, vector(bias)).map { $0 + $1 } }
+        rows[product.into] = y
+      case .rotate(let turn):
+        rows[turn.row] = turned(rows[turn.row] ?? [], turn, position)
+      case .attend(let attend):
+        rows[attend.into] = attended(attend, rows, state: state, position, blocks)
+        state += 1
+      case .gate(let gate):
+        rows[gate.gate] = zip(rows[gate.gate] ?? [], rows[gate.up] ?? []).map { gate, up in
+          gate / (1 + exponential(-gate)) * up
+        }
+      case .add(let add):
+        rows[add.to] = zip(rows[add.to] ?? [], rows[add.from] ?? []).map { $0 + $1 }
+      }
+    }
+    return rows
+  }
+
+  // MARK: - Items 1 to 3
+
+  private func matrix(_ matrix: Matrix) -> [Block] {
+    if let known = matrices[matrix.tensor] { return known }
+    let tensor = program.tensors[matrix.tensor].tensor
+    let bytes = file.bytes(of: tensor)
+    func half(_ at: Int) -> Float {
+      Float(Float16(bitPattern: UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8))
+    }
+    let size = tensor.type.blockByteCount
+    let count = matrix.rows * matrix.columns / tensor.type.blockSize
+    let blocks = (0..<count).map { index -> Block in
+      let at = index * size
+      func nibbles(_ first: Int) -> [Int32] {
+        (0..<32).map { Int32($0 < 16 ? bytes[first + $0] & 15 : bytes[first + $0 - 16] >> 4) }
+      }
+      switch tensor.type {
+      case .q40: return Block(integers: nibbles(at + 2).map { $0 - 8 }, scale: half(at))
+      case .q41: return Block(integers: nibbles(at + 4), scale: half(at), minimum: half(at + 2))
+      case .q80:
+        return Block(integers: (0..<32).map { Int32(Int8(bitPattern: bytes[at + 2 + $0])) }, scale: half(at))
+      case .f16: return Block(value: half(at))
+      case .f32: return Block(value: float(bytes, at))
+      default: preconditionFailure("the reference has no \(tensor.type.name)")
+      }
+    }
+    matrices[matrix.tensor] = blocks
+    return blocks
+  }
+
+  private func vector(_ vector: Vector) -> [Float] {
+    if let known = vectors[vector.tensor] { return known }
+    let tensor = program.tensors[vector.tensor].tensor
+    precondition(tensor.type == .f32, "the reference's vectors are F32")
+    let bytes = file.bytes(of: tensor)
+    let values = (0..<vector.count).map { float(bytes, 4 * $0) }
+    vectors[vector.tensor] = values
+    return values
+  }
+
+  private func float(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Float {
+    Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
+  }
+
+  private func values(_ blocks: [Block], row: Int, of matrix: Matrix) -> [Float] {
+    let perRow = blocks.count / matrix.rows
+    return blocks[(row * perRow)..<((row + 1) * perRow)].flatMap { block -> [Float] in
+      if block.integers.isEmpty { return [block.value] }
+      return block.integers.map { q in
+        let product = block.scale * Float(q)
+        return block.minimum.map { product + $0 } ?? product
+      }
+    }
+  }
+
+  /// Item 2; nil where everything is zero.
+  private func quantised(_ x: ArraySlice<Float>, top: Float) -> Vector16? {
+    let amax = x.reduce(0) { max($0, abs($1)) }
+    let id = top / amax
+    guard amax > 0, id.isFinite else { return nil }
+    return Vector16(
+      integers: x.map { Int32(($0 * id).rounded(.toNearestOrEven)) }, scale: amax / top)
+  }
+
+  private func multiplied(_ x: [Float], by weights: Matrix) -> [Float] {
+    let blocks = matrix(weights)
+    let perRow = blocks.count / weights.rows
+    if perRow == weights.columns {
+      return (0..<weights.rows).map { row in
+        var sum: Float = 0
+        for column in 0..<perRow { sum = sum.addingProduct(blocks[row * perRow + column].value, x[column]) }
+        return sum
+      }
+    }
+    let inputs = stride(from: 0, to: x.count, by: 32).map { quantised(x[$0..<($0 + 32)], top: top) }
+    return (0..<weights.rows).map { row in
+      var sum: Float = 0
+      for (index, input) in inputs.enumerated() {
+        let block = blocks[row * perRow + index]
+        let (v, d) = (input?.integers ?? [Int32](repeating: 0, count: 32), input?.scale ?? 0)
+        var isum: Int32 = 0
+        for (q, v) in zip(block.integers, v) { isum += q * v }
+        sum = sum.addingProduct(Float(isum), block.scale * d)
+        if let minimum = block.minimum {
+          sum = sum.addingProduct(minimum, d * Float(v.reduce(0, +)))
+        }
+      }
+      return sum
+    }
+  }
+
+  // MARK: - Items 4 and 5
+
+  /// Lane l and l + 8, then 4, 2 and 1 apart.
+  private func tree(_ lanes: [Float]) -> Float {
+    var lanes = lanes
+    for apart in [8, 4, 2, 1] { for lane in 0..<apart { lanes[lane] = lanes[lane] + lanes[lane + apart] } }
+    return lanes[0]
+  }
+
+  private func normalised(_ x: [Float], by weight: [Float], _ epsilon: Float) -> [Float] {
+    var lanes = [Float](repeating: 0, count: 16)
+    for (i, value) in x.enumerated() { lanes[i % 16] = lanes[i % 16].addingProduct(value, value) }
+    let r = 1 / (tree(lanes) / Float(x.count) + epsilon).squareRoot()
+    return zip(x, weight).map { $0 * r * $1 }
+  }
+
+  private func turned(_ x: [Float], _ turn: Rotate, _ position: Int) -> [Float] {
+    var x = x
+    let n = turn.angles.pairs
+    let factors = turn.angles.factors.map(vector)
+    for i in 0..<n {
+      var frequency =
+        power2(-(Double(i) / Double(n)) * logarithm2(turn.angles.base)) * (1 / turn.angles.scale)
+      if let factors { frequency = frequency / Double(factors[i]) }
+      let (c, s) = cosineAndSine(Double(position) * frequency)
+      let (cosine, sine) = (Float(c), Float(s))
+      for head in 0..<turn.heads {
+        let first = head * turn.size
+        let (a, b) =
+          switch turn.pairing {
+          case .neighbours: (first + 2 * i, first + 2 * i + 1)
+          case .halves: (first + i, first + i + n)
+          }
+        let (x0, x1) = (x[a], x[b])
+        x[a] = (x0 * cosine).addingProduct(-x1, sine)
+        x[b] = (x1 * cosine).addingProduct(x0, sine)
+      }
+    }
+    return x
+  }
+
+  private func logarithm2(_ x: Double) -> Double {
+    var m = x.significand
+    var e = Double(x.exponent)
+    if m > 0x1.6a09e667f3bcdp+0 {
+      m *= 0.5
+      e += 1
+    }
+    let z = (m - 1) / (m + 1)
+    let q = z * z
+    var t = 0.0
+    for k in stride(from: 27, through: 1, by: -2) { t = t * q + 1 / Double(k) }
+    return e + 2 * z * t * 0x1.71547652b82fep+0
+  }
+
+  private func power2(_ x: Double) -> Double {
+    let k = (x + 0x1.8p52) - 0x1.8p52
+    let r = (x - k) * 0x1.62e42fefa39efp-1
+    var t = 1.0
+    for n in stride(from: 18, through: 1, by: -1) { t = 1 + t * r / Double(n) }
+    return t * Double(sign: .plus, exponent: Int(k), significand: 1)
+  }
+
+  private func cosineAndSine(_ x: Double) -> (Double, Double) {
+    let k = (x * 0x1.45f306dc9c883p-1 + 0x1.8p52) - 0x1.8p52
+    var r = x - k * 0x1.921fb544p+0
+    r = r - k * 0x1.0b4611a6p-34
+    r = r - k * 0x1.3198a2e037073p-69
+    let q = r * r
+    var s = 1.0
+    for j in stride(from: 20, through: 2, by: -2) { s = 1 - s * q / Double(j * (j + 1)) }
+    s = s * r
+    var c = 1.0
+    for j in stride(from: 19, through: 1, by: -2) { c = 1 - c * q / Double(j * (j + 1)) }
+    switch Int(k) & 3 {
+    case 0: return (c, s)
+    case 1: return (-s, c)
+    case 2: return (-c, -s)
+    default: return (s, -c)
+    }
+  }
+
+  // MARK: - Items 6 to 8
+
+  private func attended(
+    _ attend: Attend, _ rows: [Row: [Float]], state: Int, _ position: Int, _ blocks: [Int32]
+  ) -> [Float] {
+    let size = attend.size
+    func heads(_ row: Row, _ count: Int, top: Float) -> [Vector16] {
+      (0..<count).map { head in
+        let x = rows[row] ?? []
+        return quantised(x[(head * size)..<((head + 1) * size)], top: top)
+          ?? Vector16(integers: [Int32](repeating: 0, count: size), scale: 0)
+      }
+    }
+    func place(_ position: Int) -> Int { Int(blocks[position / 16]) * 16 + position % 16 }
+    kept[state][place(position)] = Kept(
+      keys: heads(attend.key, attend.kvHeads, top: 32_767),
+      values: heads(attend.value, attend.kvHeads, top: 32_767))
+    let first = attend.window.map { max(0, position + 1 - $0) } ?? 0
+    let seen = (first...position).map { kept[state][place($0)] }
+    return heads(attend.query, attend.heads, top: 32_639).enumerated().flatMap { head, query -> [Float] in
+      let high = query.integers.map { ($0 + 128) >> 8 }
+      let low = zip(query.integers, high).map { $0 - 256 * $1 }
+      let kvHead = head / attend.group
+      let scores = seen.map { entry -> Float in
+        guard let key = entry?.keys[kvHead] else { return .nan }
+        let h = zip(high, key.integers).reduce(Int32(0)) { $0 + $1.0 * $1.1 }
+        let l = zip(low, key.integers).reduce(Int32(0)) { $0 + $1.0 * $1.1 }
+        let score = Float(l).addingProduct(Float(h), 256) * key.scale * (query.scale * attend.scale)
+        guard let cap = attend.cap else { return score }
+        return cap * (1 - 2 / (1 + exponential(2 * (score / cap))))
+      }
+      let most = scores.max() ?? 0
+      let weights = scores.map { exponential($0 - most) }
+      var lanes = [Float](repeating: 0, count: 16)
+      for (i, weight) in weights.enumerated() { lanes[(first + i) % 16] = lanes[(first + i) % 16] + weight }
+      let share = 1 / tree(lanes)
+      return (0..<size).map { d in
+        var total: Float = 0
+        var chain: Float = 0
+        for (i, weight) in weights.enumerated() {
+          if i > 0, (first + i) % 256 == 0 {
+            total = total + chain
+            chain = 0
+          }
+          guard let value = seen[i]?.values[kvHead] else { return .nan }
+          chain = chain.addingProduct(weight * value.scale, Float(value.integers[d]))
+        }
+        return (total + chain) * share
+      }
+    }
+  }
+
+  private func exponential(_ x: Float) -> Float {
+    if x < -87 { return 0 }
+    let x = min(x, 88)
+    let n = Float(12_582_912).addingProduct(x, 0x1.715476p+0)
+    let f = n - 12_582_912
+    var r = x.addingProduct(f, -0x1.62e4p-1)
+    r = r.addingProduct(f, -0x1.7f7d1cp-20)
+    var p: Float = 0x1.6850e4p-10
+    for c: Float in [0x1.123bccp-7, 0x1.555b98p-5, 0x1.55548ep-3, 0x1.fffff8p-2, 1, 1] {
+      p = c.addingProduct(p, r)
+    }
+    return Float(bitPattern: p.bitPattern &+ n.bitPattern << 23)
+  }
+}
