@@ -61,18 +61,21 @@ let package = Package(
     .target(name: "TestSettings", path: "Tests/Support/TestSettings", swiftSettings: testSettings),
     // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
     .target(
-      name: "Fuzzing", dependencies: ["Inference", "Intake", "Jinja", "JSON"], path: "Tests/Fuzzing",
+      name: "Fuzzing", dependencies: ["Inference", "Intake", "Jinja", "JSON"], path: "Tests/Support/Fuzzing",
       swiftSettings: strict),
-    .executableTarget(name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Fuzz", swiftSettings: strict),
+    .executableTarget(
+      name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Programs/Fuzz", swiftSettings: strict),
     tests("FuzzTests", ["Fuzzing"]),
 
     // The engine's speed, beside a peer's where HOTPOT_PEER names one.
     .executableTarget(
-      name: "Benchmarks", dependencies: ["Inference"], path: "Tests/Benchmarks", swiftSettings: strict),
+      name: "Benchmarks", dependencies: ["Inference"], path: "Tests/Programs/Benchmarks",
+      swiftSettings: strict),
 
     // A served node under load, beside the bare engine.
     .executableTarget(
-      name: "load", dependencies: ["CSystem"], path: "Tests/Load", exclude: ["load.py"], swiftSettings: strict
+      name: "load", dependencies: ["CSystem"], path: "Tests/Programs/Load", exclude: ["load.py"],
+      swiftSettings: strict
     ),
 
     // Seeded random numbers.
@@ -89,28 +92,30 @@ let package = Package(
       exclude: ["Programs"]),
     tests("SchedulingTests", ["Scheduling"]),
     // The commands of man/, for tests that run them.
-    .target(name: "ManualPages", path: "Tests/ManualPages", swiftSettings: testSettings),
+    .target(
+      name: "ManualPages", dependencies: ["TestSettings"], path: "Tests/Support/ManualPages",
+      swiftSettings: testSettings),
     tests(
       "ReceiptsTests", ["Receipts", "CDigest", "ManualPages", "SimulatedFileSystem"], exclude: ["Vectors"]),
     tests("AccountingTests", ["Accounting"]),
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
     tests("IntakeTests", ["Intake", "CSystem", "JSON", "Fuzzing"]),
     // HTTP as bytes, for tests that look at a node from outside.
-    .target(name: "Wire", path: "Tests/Wire", swiftSettings: testSettings),
+    .target(name: "Wire", path: "Tests/Support/Wire", swiftSettings: testSettings),
     tests(
       "NodeTests",
       [
         "Node", "Control", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "JSON",
         "SimulatedFileSystem", "Wire", "Fuzzing",
       ], exclude: ["Vectors"]),
-    .target(name: "StrictTerminal", path: "Tests/StrictTerminal", swiftSettings: strict),
+    .target(name: "StrictTerminal", path: "Tests/Support/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.
     .target(
-      name: "ScriptedNode", dependencies: ["Control", "Telemetry"], path: "Tests/ScriptedNode",
+      name: "ScriptedNode", dependencies: ["Control", "Telemetry"], path: "Tests/Support/ScriptedNode",
       swiftSettings: strict),
     .executableTarget(
       name: "dashboard-preview", dependencies: ["Dashboard", "Control", "Terminal", "ScriptedNode"],
-      path: "Tests/DashboardPreview", swiftSettings: strict),
+      path: "Tests/Programs/DashboardPreview", swiftSettings: strict),
     tests("TerminalTests", ["Terminal", "StrictTerminal"]),
     tests(
       "DashboardTests", ["Dashboard", "Control", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],

@@ -1,6 +1,7 @@
 // CommentTests.swift: what comments name is there: files, the place where to start, types and tests.
 
 import Foundation
+import TestSettings
 import Testing
 
 @Suite struct CommentTests {
@@ -27,8 +28,7 @@ import Testing
   }
 
   private static func sources(_ folder: String) throws -> [Source] {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().appendingPathComponent(folder).path
+    let root = repository.appending(path: folder).path
     let names = try FileManager.default.subpathsOfDirectory(atPath: root)
     return try names.filter { [".swift", ".c", ".h"].contains(where: $0.hasSuffix) }.map {
       Source($0, try String(contentsOfFile: root + "/" + $0, encoding: .utf8))

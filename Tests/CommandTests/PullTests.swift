@@ -1,6 +1,7 @@
 // PullTests.swift: fetching models from a server of this machine, with what goes wrong on the way.
 
 import Foundation
+import TestSettings
 import Testing
 
 @Suite struct PullTests {
@@ -419,9 +420,11 @@ import Testing
     #expect(try pull(["http://127.0.0.1:\(whole.port)/big-00001-of-00001.gguf"]).status == 0)
   }
 
-  @Test(.enabled(if: SharedCase.path("f_big-00001-of-00002.gguf") != nil, "the shared cases are not here"))
+  @Test(
+    .enabled(
+      if: ReferenceFolder.path("cases/f_big-00001-of-00002.gguf") != nil, "the shared cases are not here"))
   func `a part of a split model is no model, under its name and under any other`() throws {
-    let parts = try (1...2).map { try #require(SharedCase.path("f_big-0000\($0)-of-00002.gguf")) }
+    let parts = try (1...2).map { try #require(ReferenceFolder.path("cases/f_big-0000\($0)-of-00002.gguf")) }
     for (number, part) in parts.enumerated() {
       let bytes = Array(try #require(FileManager.default.contents(atPath: part)))
       _ = try folder.write(bytes, "hotpot/models/big-0000\(number + 1)-of-00002.gguf")
@@ -615,16 +618,6 @@ import Testing
     let outcome = try pull(["http://127.0.0.1:\(server.port)/tiny.gguf"])
     #expect(outcome.status == 65 && outcome.errors.contains("starts with bytes 3c 68 74 6d"), "\(outcome)")
     #expect(!folder.names("hotpot/models").contains { $0.contains("partial") })
-  }
-}
-
-/// A file of the shared cases, where they are.
-enum SharedCase {
-  static func path(_ name: String) -> String? {
-    let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared/cases/" + name)
-      .path
-    return FileManager.default.fileExists(atPath: path) ? path : nil
   }
 }
 

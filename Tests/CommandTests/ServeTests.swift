@@ -145,8 +145,7 @@ struct ServeTests {
     .enabled(if: ServeTests.python != nil, "the openai package is absent: 'pip install openai' brings it"))
   func theUnmodifiedOpenaiPackageIsServed() throws {
     let node = try ServedNode(model: model, configuration: "{ queue: { decide_within_s: 4 } }")
-    let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appendingPathComponent("OpenAI/openai_client.py").path
+    let script = repository.appending(path: "Tests/Acceptance/OpenAI/openai_client.py").path
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = [

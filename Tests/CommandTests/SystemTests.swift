@@ -2,6 +2,7 @@
 // manager; and what the manuals say about it, held against the program.
 
 import Foundation
+import TestSettings
 import Testing
 
 /// Programs that only some machines have.
@@ -192,8 +193,7 @@ enum Installed {
       #expect(result.output.contains("wrote \(prefix)/\(path)\n"), "\(path)")
     }
     // The manuals in the program are those of man/.
-    let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().appendingPathComponent("man/hotpot.1").path
+    let source = repository.appending(path: "man/hotpot.1").path
     #expect(
       FileManager.default.contents(atPath: prefix + "/share/man/man1/hotpot.1")
         == FileManager.default.contents(atPath: source))
@@ -299,11 +299,8 @@ enum Installed {
 
 /// The manual of the program against the program.
 @Suite struct ProgramManualTests {
-  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent()
-
   static func text(_ name: String) throws -> String {
-    try String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)
+    try String(contentsOf: repository.appending(path: name), encoding: .utf8)
   }
 
   static func commands() throws -> [String] {
@@ -347,7 +344,7 @@ enum Installed {
     let pages = [
       "hotpot.1", "hotpot-config.5", "hotpot-receipt.5", "hotpot-keys.7", "hotpot-numerics.7",
     ].map {
-      Self.folder.appendingPathComponent("man/" + $0).path
+      repository.appending(path: "man/" + $0).path
     }
     let result = try Installed.run(Installed.find("mandoc") ?? "", ["-Tlint", "-Wwarning"] + pages)
     #expect(result.status == 0, "\(result.output)")

@@ -10,7 +10,7 @@ import Testing
 
 /// Python's package `tokenizers` over one vocabulary.
 private enum HuggingFace {
-  static let script = URL(filePath: #filePath).appending(path: "../../Tokenizers/reference.py").standardized
+  static let script = repository.appending(path: "Tests/Acceptance/Tokenizers/reference.py")
 
   static let isThere: Bool = {
     (try? run(["-c", "import tokenizers"], input: Data()))?.status == 0

@@ -1,6 +1,6 @@
 // TemplateDifferenceTests.swift: what templates print, compared with Python's jinja2 set up as
 // transformers does it. The snippets are in TemplateSnippets.swift, the other side in
-// Tests/Templates/reference.py.
+// Tests/Acceptance/Templates/reference.py.
 
 import Foundation
 import JSON
@@ -29,9 +29,6 @@ import Testing
         { snippet, _ in snippet.hasPrefix("{{ -") && snippet.contains(" ** ") }
       ),
     ]
-
-  private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent()
 
   private static let python = ProcessInfo.processInfo.environment["HOTPOT_PYTHON"] ?? "python3"
 
@@ -72,7 +69,9 @@ import Testing
     try Data().write(to: answer)
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = [Self.python, Self.root.appendingPathComponent("Templates/reference.py").path]
+    process.arguments = [
+      Self.python, repository.appending(path: "Tests/Acceptance/Templates/reference.py").path,
+    ]
     process.standardInput = try FileHandle(forReadingFrom: order)
     process.standardOutput = try FileHandle(forWritingTo: answer)
     try process.run()

@@ -1,5 +1,6 @@
 // TemplateTests.swift: the language of chat templates, case by case; what was expected comes from Python's jinja2 3.1
-// with trim_blocks and lstrip_blocks. Comparisons over whole templates are in Tests/Templates.
+// with trim_blocks and lstrip_blocks. Comparisons over whole templates are in
+// Tests/Acceptance/Templates.
 
 import Foundation
 import JSON

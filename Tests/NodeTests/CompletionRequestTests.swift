@@ -2,6 +2,7 @@ import Foundation
 import Intake
 import JSON
 import Node
+import TestSettings
 import Testing
 
 @Suite struct CompletionRequestTests {
@@ -178,19 +179,18 @@ import Testing
     }
   }
 
-  static let recorded = URL(filePath: #filePath).appending(path: "../../../../shared/vectors/clients")
-    .standardized.path
+  static let recorded: String? = ReferenceFolder.path("vectors/clients")
 
   /// What unmodified clients send, where it asks for no tool and no format: all of it is taken.
   @Test(
-    .enabled(
-      if: FileManager.default.fileExists(atPath: recorded), "no recorded requests beside the checkout"))
+    .enabled(if: recorded != nil, "the reference folder with vectors/clients is absent"))
   func plainRequestsOfRecordedClientsAreTaken() throws {
     var taken = 0
     var refused: [String: Int] = [:]
-    for name in try FileManager.default.contentsOfDirectory(atPath: Self.recorded).sorted()
+    let folder = try #require(Self.recorded)
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     where name.hasSuffix(".json") {
-      let bytes = try Data(contentsOf: URL(filePath: Self.recorded + "/" + name))
+      let bytes = try Data(contentsOf: URL(filePath: folder + "/" + name))
       guard let request = try JSONText.parse(Array(bytes))["request"],
         case .string(let path)? = request["path"],
         let body = request["body"]

@@ -5,6 +5,7 @@ import Intake
 import JSON
 import Scheduling
 import Synchronization
+import TestSettings
 import Testing
 import Wire
 
@@ -301,21 +302,15 @@ import Wire
     try body(try #require(node.ports.first), token)
   }
 
-  static let cases = URL(filePath: #filePath).appending(path: "../../../../shared/cases").standardized.path
-  static let smollm2: String? = {
-    let environment = ProcessInfo.processInfo.environment
-    let data = environment["XDG_DATA_HOME"] ?? (environment["HOME"] ?? "") + "/.local/share"
-    let path = data + "/hotpot/models/smollm2.gguf"
-    return FileManager.default.fileExists(atPath: path) && FileManager.default.fileExists(atPath: cases)
-      ? path : nil
-  }()
+  static let cases: String? = ReferenceFolder.path("cases")
+  static let smollm2: String? = cases == nil ? nil : RealModel.path
 
   @Test(.enabled(if: smollm2 != nil, "no smollm2 in the store, or no recorded inputs beside the checkout"))
   func theRecordedRequestsKeepTheirTokensApart() throws {
     let path = try #require(Self.smollm2)
     try withNode(ScratchDirectory(), path) { port, token in
       for (name, asked, count) in [("a1_top_logprobs", 5, 20), ("a4_chosen_missing", 2, 3)] {
-        let file = try String(contentsOfFile: Self.cases + "/\(name).json", encoding: .utf8)
+        let file = try String(contentsOfFile: (Self.cases ?? "") + "/\(name).json", encoding: .utf8)
         let body = file.replacingOccurrences(of: "SmolLM2-135M-Instruct.Q4_1", with: "m")
           .trimmingCharacters(in: .whitespacesAndNewlines)
         let found = try Self.read(port, token, String(body.dropFirst().dropLast()))

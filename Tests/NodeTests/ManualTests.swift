@@ -1,11 +1,11 @@
 import Foundation
 import Node
+import TestSettings
 import Testing
 
 /// `man/hotpot-config.5` against the reader of the configuration.
 @Suite struct ManualTests {
-  static let page = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().appendingPathComponent("man/hotpot-config.5")
+  static let page = repository.appending(path: "man/hotpot-config.5")
 
   static func example() throws -> String {
     let text = try String(contentsOf: page, encoding: .utf8)

@@ -2,6 +2,7 @@
 import Foundation
 import ManualPages
 import Receipts
+import TestSettings
 import Testing
 
 private func block(_ name: String) throws -> String { try ManualPage("hotpot-receipt.5").commands(name) }
@@ -32,7 +33,7 @@ private func example() throws -> Entry {
     let id = SHA256.leaf(line).hex.prefix(16)
     #expect(try ManualPage("hotpot-receipt.5").text.contains(".\\\" test: id\n\(id).\n"), "the id is \(id)")
     let source = try String(
-      contentsOf: ManualPage.root.appendingPathComponent("Sources/Receipts/Receipt.swift"), encoding: .utf8)
+      contentsOf: repository.appendingPathComponent("Sources/Receipts/Receipt.swift"), encoding: .utf8)
     let inComment = try #require(
       source.components(separatedBy: "\n").first { $0.hasPrefix("/// {\"seq\":0") }.map {
         String($0.dropFirst(4))
@@ -43,7 +44,7 @@ private func example() throws -> Entry {
 
   @Test func theCheckpointOfTheDocCommentParses() throws {
     let source = try String(
-      contentsOf: ManualPage.root.appendingPathComponent("Sources/Receipts/Checkpoint.swift"), encoding: .utf8
+      contentsOf: repository.appendingPathComponent("Sources/Receipts/Checkpoint.swift"), encoding: .utf8
     )
     let lines = source.components(separatedBy: "\n")
     let start = try #require(lines.firstIndex { $0.hasPrefix("/// hotpot/") })
@@ -57,7 +58,7 @@ private func example() throws -> Entry {
       return
     }
     let result = try shell(
-      "mandoc -Tlint -W style hotpot-receipt.5", in: ManualPage.root.appendingPathComponent("man").path)
+      "mandoc -Tlint -W style hotpot-receipt.5", in: repository.appendingPathComponent("man").path)
     // Cross references to the stock tools' manuals are only there where those are installed.
     let complaints = result.output.components(separatedBy: "\n").filter {
       !$0.isEmpty && !$0.contains("referenced manual not found") && !$0.contains("outdated mandoc.db")

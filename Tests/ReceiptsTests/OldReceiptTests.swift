@@ -2,9 +2,10 @@
 import Foundation
 import ManualPages
 import Receipts
+import TestSettings
 import Testing
 
-private let vectors = ManualPage.root.appendingPathComponent("Tests/ReceiptsTests/Vectors/v1").path
+private let vectors = repository.appendingPathComponent("Tests/ReceiptsTests/Vectors/v1").path
 
 private func vector(_ name: String) throws -> [UInt8] {
   Array(try Data(contentsOf: URL(fileURLWithPath: vectors + "/" + name)))

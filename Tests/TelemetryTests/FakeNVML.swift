@@ -1,5 +1,6 @@
-// FakeNVML.swift: Tests/FakeNVML/nvml.c, compiled once a run, and a copy of it for each test.
+// FakeNVML.swift: Tests/Support/FakeNVML/nvml.c, compiled once a run, and a copy of it for each test.
 import Foundation
+import TestSettings
 import Testing
 
 final class FakeNVML {
@@ -30,8 +31,7 @@ final class FakeNVML {
 
   private static func compiled(_ missing: [String]) throws -> String {
     let output = NSTemporaryDirectory() + "libnvidia-ml-\(UUID().uuidString).so"
-    let source = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "FakeNVML/nvml.c").path
+    let source = repository.appending(path: "Tests/Support/FakeNVML/nvml.c").path
     let compiler = Process()
     compiler.executableURL = URL(filePath: "/usr/bin/env")
     compiler.arguments =

@@ -1,21 +1,19 @@
 // ThemeTests.swift: btop's theme files, our own, and the colours a terminal has.
 import Foundation
 import Terminal
+import TestSettings
 import Testing
 
 @Suite struct ThemeTests {
-  private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent()
-
   @Test func shippedThemesLoadAndAreTheFilesOfThemes() throws {
     for (name, file) in Theme.shipped {
-      let path = root.appendingPathComponent("Themes/\(name).theme")
+      let path = repository.appendingPathComponent("Themes/\(name).theme")
       let text = try String(contentsOf: path, encoding: .utf8)
       #expect(text == file + "\n", "\(name): the copy in ShippedThemes.swift differs")
       #expect(try Theme(name: name, file: text).name == name)
     }
     let files = try FileManager.default.contentsOfDirectory(
-      atPath: root.appendingPathComponent("Themes").path)
+      atPath: repository.appendingPathComponent("Themes").path)
     #expect(files.count == Theme.shipped.count)
   }
 

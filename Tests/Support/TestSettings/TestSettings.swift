@@ -6,6 +6,9 @@ import Foundation
 /// Whether tests run their long counts (fuzzing, crash points, seeds): `HOTPOT_HEAVY=1`.
 package let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
 
+/// Where Package.swift lies.
+package let repository = URL(filePath: #filePath).appending(path: "../../../..").standardized
+
 /// Inputs from outside the repository: `HOTPOT_REFERENCE`, or the folder `shared` beside the package.
 package enum ReferenceFolder {
   /// nil where the folder is absent: tests that read it are skipped.
@@ -13,7 +16,7 @@ package enum ReferenceFolder {
     if let path = ProcessInfo.processInfo.environment["HOTPOT_REFERENCE"] {
       return existing(URL(filePath: path))
     }
-    return existing(URL(filePath: #filePath).appending(path: "../../../../../shared").standardized)
+    return existing(repository.appending(path: "../shared").standardized)
   }()
 
   private static func existing(_ url: URL) -> URL? {
@@ -21,6 +24,14 @@ package enum ReferenceFolder {
   }
 
   package static var isAbsent: Bool { url == nil }
+
+  /// The path of a file or folder in it, such as `cases/x.gguf`; nil where it is absent.
+  package static func path(_ name: String) -> String? {
+    guard let path = url?.appending(path: name).path, FileManager.default.fileExists(atPath: path) else {
+      return nil
+    }
+    return path
+  }
 }
 
 /// SmolLM2-135M-Instruct Q4_1: `HOTPOT_MODEL`, or the data directory's copy.

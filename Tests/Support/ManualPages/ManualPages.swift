@@ -1,6 +1,7 @@
 // ManualPages.swift: the commands of a manual page, and a shell that runs them with a stock system's programs.
 // Start at ManualPage.commands.
 import Foundation
+import TestSettings
 
 /// A page of man/.
 public struct ManualPage {
@@ -8,13 +9,9 @@ public struct ManualPage {
 
   public let text: String
 
-  /// Where Package.swift lies.
-  public static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent()
-
   /// - name: such as `hotpot-receipt.5`
   public init(_ name: String) throws {
-    text = try String(contentsOf: Self.root.appendingPathComponent("man/" + name), encoding: .utf8)
+    text = try String(contentsOf: repository.appending(path: "man/" + name), encoding: .utf8)
   }
 
   /// The lines between `.\" test: block` and `.\" test: end`, with mdoc's escapes undone.

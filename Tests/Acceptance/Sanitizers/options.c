@@ -1,5 +1,5 @@
 // options.c: the sanitizers' options for every program of the suite, those that tests start with an environment of
-// their own too. Linked into them by Tests/Sanitizers/run, not by the package; REPORTS is where it looks for reports.
+// their own too. Linked into them by Tests/Acceptance/Sanitizers/run, not by the package; REPORTS is where it looks for reports.
 //
 // Leaks are not looked for: Foundation leaks 32 bytes with each Process and 4096 with each empty file that is read,
 // XCTest and ncurses some at the end, and what Swift reaches through a pointer with tag bits counts as leaked. What

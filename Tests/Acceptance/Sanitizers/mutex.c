@@ -1,4 +1,4 @@
-// mutex.c: lets the thread sanitizer see Swift's Mutex. Linked into test programs by Tests/Sanitizers/run, not by the
+// mutex.c: lets the thread sanitizer see Swift's Mutex. Linked into test programs by Tests/Acceptance/Sanitizers/run, not by the
 // package.
 //
 // `Synchronization.Mutex` takes and gives a free lock in code inlined into ours, which the sanitizer sees. Where two

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Renders a folder of chat templates with `hotpot render` and with Python's jinja2 and compares the texts.
 
-    HOTPOT_TEMPLATES=FOLDER Tests/Templates/compare.py [--hotpot FILE] [--verbose]
+    HOTPOT_TEMPLATES=FOLDER Tests/Acceptance/Templates/compare.py [--hotpot FILE] [--verbose]
 
 FOLDER holds *.jinja files, such as models/templates of llama.cpp's sources; none are kept here. The reference is set
 up as the runtimes of chat templates do: trim_blocks, lstrip_blocks, tojson without HTML escapes, raise_exception,
