@@ -45,7 +45,7 @@ let package = Package(
     room("Telemetry", ["CSystem"]),
     room("Intake", ["CSystem", "JSON"]),
     // What a screen or a script says to a node, and what it hears: words alone, so that neither needs an engine.
-    room("Control", ["Scheduling", "Accounting", "Telemetry", "Intake", "JSON"]),
+    room("Control", ["Scheduling", "Accounting", "Telemetry", "JSON"]),
     room(
       "Node", ["Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control", "JSON"]),
     room("Terminal", ["CNCurses"]),

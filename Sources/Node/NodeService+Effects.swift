@@ -90,7 +90,7 @@ extension NodeService {
     switch event {
     case .admitted, .started, .text: transcript.tell(event)
     case .finished(let end): transcript.end { .finished(transcript.opening(end, $0)) }
-    case .cut(let end, let error): transcript.end { .cut(transcript.opening(end, $0), error) }
+    case .cut(let end, let refusal): transcript.end { .cut(transcript.opening(end, $0), refusal) }
     case .refused: transcript.end { _ in event }
     }
   }
@@ -98,11 +98,5 @@ extension NodeService {
   private func forget(_ id: JobID) {
     transcripts.remove(id)
     asynchronous.forgotten(id, at: Self.now())
-  }
-
-  /// A fresh id: random, so that no client guesses another's.
-  func makeJobID() -> JobID {
-    var generator = SystemRandomNumberGenerator()
-    return JobID(generator.next())
   }
 }

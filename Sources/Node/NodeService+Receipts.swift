@@ -89,18 +89,16 @@ extension NodeService {
         "receipt \(kept.id.prefix(8)) is of model '\(kept.receipt.model)' in \(kept.receipt.numerics), this node runs '\(serving.facts.model)' in \(serving.facts.profile) now"
       )
     }
-    let id = makeJobID()
-    let refusal = Mutex<String?>(nil)
+    let refusal = Mutex<Refusal?>(nil)
     guard
       let prepared = serving.prepareAudit(
-        of: kept, id: id,
-        sink: { event in if case .refused(let error) = event { refusal.withLock { $0 = error.message } } })
+        of: kept, id: Admission.makeJobID(),
+        sink: { event in if case .refused(let reason) = event { refusal.withLock { $0 = reason } } })
     else {
       return .refused("receipt \(kept.id.prefix(8)) has no output to check")
     }
-    transcripts.add(prepared.transcript)
     // What refuses it says so before this returns.
-    send(.submitted(prepared.job))
+    _ = admission.submit(prepared)
     if let reason = refusal.withLock({ $0 }) {
       return .refused("receipt \(kept.id.prefix(8)) cannot be verified now: \(reason)")
     }

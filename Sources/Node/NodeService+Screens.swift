@@ -18,7 +18,7 @@ extension NodeService {
 
   func unsubscribe(_ id: UInt64) { parts.withLock { _ = $0.subscribers.removeValue(forKey: id) } }
 
-  public func snapshot() -> NodeSnapshot { state.withLock { $0.snapshot(at: Self.now()) } }
+  package func snapshot() -> NodeSnapshot { state.withLock { $0.snapshot(at: Self.now()) } }
 
   func broadcast(_ message: NodeMessage) {
     for subscriber in parts.withLock({ Array($0.subscribers.values) }) { subscriber.deliver(message) }

@@ -5,7 +5,7 @@
 // every stream.
 //
 // Threads: the engine's own, the journal's and the notary's queues, one loop for HTTP and one for the control socket,
-// some for tokenising (HTTP/Preparation.swift), a timer. Leaves out deciding (State), routes (HTTP), what effects do
+// some for tokenising (Jobs/Preparation.swift), a timer. Leaves out deciding (State), routes (Endpoints/HTTP), what effects do
 // (NodeService+Effects.swift), receipts, screens and pulls (the files beside it). Start at start().
 import Accounting
 import Control
@@ -18,21 +18,21 @@ import Scheduling
 import Synchronization
 
 /// What a node is started with.
-public struct NodeOptions: Sendable {
-  public var configuration: NodeConfiguration
+package struct NodeOptions: Sendable {
+  package var configuration: NodeConfiguration
   /// Made if it is not there, 0700.
-  public var stateDirectory: String
-  public var version: String
-  public var isDemo = false
+  package var stateDirectory: String
+  package var version: String
+  package var isDemo = false
   /// Finds the file of a model by name or path, nil being the configuration's or the only one.
   /// Throws in words for the operator.
-  public var findModel: @Sendable (String?) throws(ServingError) -> ModelFile
+  package var findModel: @Sendable (String?) throws(ServingError) -> ModelFile
   /// Gets all that happens to the state machine.
-  public var trace: TraceRecorder?
+  package var trace: TraceRecorder?
   /// Lines of the log, as they come. Must not block.
-  public var log: @Sendable (LogLine) -> Void = { _ in }
+  package var log: @Sendable (LogLine) -> Void = { _ in }
 
-  public init(
+  package init(
     configuration: NodeConfiguration, stateDirectory: String, version: String,
     findModel: @escaping @Sendable (String?) throws(ServingError) -> ModelFile
   ) {
@@ -44,7 +44,7 @@ public struct NodeOptions: Sendable {
 }
 
 /// Why a node did not start.
-public enum NodeStartError: Error, Sendable, CustomStringConvertible {
+package enum NodeStartError: Error, Sendable, CustomStringConvertible {
   /// The state directory is another node's.
   case inUse(String, hint: String?)
   case journal(JournalError)
@@ -54,7 +54,7 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
   /// The configuration names another currency than the one that the journal's receipts are in.
   case currency(found: String, books: String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .inUse(let words, _): words
     case .journal(let error): "\(error)"
@@ -65,7 +65,7 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
     }
   }
 
-  public var hint: String? {
+  package var hint: String? {
     switch self {
     case .inUse(_, let hint): hint
     case .journal(let error): error.hint
@@ -100,8 +100,8 @@ public enum NodeStartError: Error, Sendable, CustomStringConvertible {
 }
 
 /// A node: engine, scheduler, journal, sockets.
-public final class NodeService: Sendable {
-  public let options: NodeOptions
+package final class NodeService: Sendable {
+  package let options: NodeOptions
   let state: Mutex<NodeState>
   let transcripts = Transcripts()
   let asynchronous: AsynchronousAnswers
@@ -118,7 +118,7 @@ public final class NodeService: Sendable {
   /// What strangers keep in the spool.
   let strangersSpool: SpoolShare
   /// Damage that the journal was opened with; the node is read-only then.
-  public let damage: Damage?
+  package let damage: Damage?
 
   struct Parts {
     var serving: Serving?
@@ -146,7 +146,7 @@ public final class NodeService: Sendable {
   }
 
   /// Opens state directory and journal; serves nothing yet.
-  public init(_ options: NodeOptions) throws(NodeStartError) {
+  package init(_ options: NodeOptions) throws(NodeStartError) {
     self.options = options
     let now = Self.now()
     let notices = Notices()
@@ -257,7 +257,7 @@ public final class NodeService: Sendable {
   /// Begins to serve: sockets first, then the model, in the background.
   ///
   /// Nothing is written to the journal before the sockets are bound: a node that cannot serve leaves no trace in it.
-  public func start() throws(NodeStartError) {
+  package func start() throws(NodeStartError) {
     try makeNotary()
     if let damage { send(.journalFailed("\(damage)")) }
     recover()
@@ -376,6 +376,29 @@ public final class NodeService: Sendable {
   }
 
   var serving: Serving? { parts.withLock { $0.serving } }
+
+  var admission: Admission {
+    Admission(
+      node: Admission.Node(
+        identify: { [self] (token) throws(ClientDirectory.Refusal) in
+          try state.withLock { state throws(ClientDirectory.Refusal) in
+            try state.clients.identify(token: token)
+          }
+        },
+        serving: { [self] () throws(Refusal) in
+          guard let serving else { throw state.withLock { $0.modelRefusal } }
+          return serving
+        },
+        terms: { [self] (job) throws(Refusal) in
+          try state.withLock { state throws(Refusal) in try state.terms(for: job, at: Self.now()) }
+        },
+        submit: { [self] job in
+          send(.submitted(job))
+          return state.withLock { $0.jobs[job.id]?.state }
+        }),
+      transcripts: transcripts, preparation: preparation)
+  }
+
   var notary: Notary? { parts.withLock { $0.notary } }
   /// Bytes of the HTTP sockets so far.
   private var traffic: (received: UInt64, sent: UInt64)? {
@@ -383,11 +406,11 @@ public final class NodeService: Sendable {
   }
 
   /// TCP ports that HTTP is served on.
-  public var ports: [UInt16] { parts.withLock { $0.server?.ports } ?? [] }
+  package var ports: [UInt16] { parts.withLock { $0.server?.ports } ?? [] }
 
   /// Ends: finishes what runs if `drain`, then stops all threads. Returns at once; `waitUntilStopped` waits.
   /// Told a second time, it waits for nobody: no last signature, no client that still reads.
-  public func stop(drain: Bool, by who: String) {
+  package func stop(drain: Bool, by who: String) {
     decide { state, now, effects in
       _ = state.act(.shutdown(drain: drain), by: Operator(who), at: now, &effects)
       options.trace?.record(.act(.shutdown(drain: drain), by: Operator(who)), at: now, effects)
@@ -402,7 +425,7 @@ public final class NodeService: Sendable {
   }
 
   /// Blocks until the node has stopped.
-  public func waitUntilStopped() {
+  package func waitUntilStopped() {
     ended.wait()
     ended.signal()
   }

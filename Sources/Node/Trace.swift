@@ -8,36 +8,36 @@ import Receipts
 import Synchronization
 
 /// The first line: what the state machine was made of.
-public struct TraceHead: Codable, Sendable {
+package struct TraceHead: Codable, Sendable {
   /// Of this format.
-  public var trace = 1
-  public let software: String
-  public let name: String
+  package var trace = 1
+  package let software: String
+  package let name: String
   /// The configuration as it was read; nil: the defaults.
-  public let configuration: String?
-  public let isDemo: Bool
-  public let address: String?
-  public let wall: Microseconds
-  public let monotonic: Microseconds
-  public let utcOffset: Int
+  package let configuration: String?
+  package let isDemo: Bool
+  package let address: String?
+  package let wall: Microseconds
+  package let monotonic: Microseconds
+  package let utcOffset: Int
   /// Receipts that the journal held before: their amounts are not in the trace.
-  public let receipts: Int
+  package let receipts: Int
 }
 
-public enum TraceStep: Codable, Sendable {
+package enum TraceStep: Codable, Sendable {
   case event(NodeEvent)
   case act(NodeCommand, by: Operator)
   /// A step of the engine was planned.
   case plan
 }
 
-public struct TraceLine: Codable, Sendable {
-  public let wall: Microseconds
-  public let monotonic: Microseconds
-  public let utcOffset: Int
-  public let step: TraceStep
+package struct TraceLine: Codable, Sendable {
+  package let wall: Microseconds
+  package let monotonic: Microseconds
+  package let utcOffset: Int
+  package let step: TraceStep
   /// FNV-1a over the effects in words, 16 hexadecimal digits.
-  public let effects: String
+  package let effects: String
 
   var moment: Moment { Moment(wall: wall, monotonic: monotonic, utcOffset: utcOffset) }
 }
@@ -53,12 +53,12 @@ enum Trace {
 }
 
 /// Writes a trace. Called under the state's lock, so it only hands on: encoding and writing are its queue's.
-public final class TraceRecorder: Sendable {
+package final class TraceRecorder: Sendable {
   private let queue = DispatchQueue(label: "hotpot-trace")
   private let write: @Sendable (Data) -> Void
 
   /// - write: takes whole lines, on the recorder's own queue
-  public init(write: @escaping @Sendable (Data) -> Void) { self.write = write }
+  package init(write: @escaping @Sendable (Data) -> Void) { self.write = write }
 
   func begin(_ head: TraceHead) { put(head) }
 
@@ -82,30 +82,30 @@ public final class TraceRecorder: Sendable {
   }
 
   /// Returns when all that was recorded is written.
-  public func finish() { queue.sync {} }
+  package func finish() { queue.sync {} }
 }
 
 /// Why a trace cannot be applied.
-public struct TraceError: Error, Sendable, CustomStringConvertible {
-  public let line: Int
-  public let problem: String
-  public var description: String { "line \(line): \(problem)" }
+package struct TraceError: Error, Sendable, CustomStringConvertible {
+  package let line: Int
+  package let problem: String
+  package var description: String { "line \(line): \(problem)" }
 }
 
 /// A trace applied to a new state machine.
-public struct TraceReplay: Sendable {
-  public private(set) var steps = 0
-  public private(set) var effects = 0
+package struct TraceReplay: Sendable {
+  package private(set) var steps = 0
+  package private(set) var effects = 0
   /// Lines whose effects were others than those recorded, the first few.
-  public private(set) var differences: [Int] = []
+  package private(set) var differences: [Int] = []
   /// What was wrong with the state after some line, the first few.
-  public private(set) var violations: [String] = []
-  public let head: TraceHead
+  package private(set) var violations: [String] = []
+  package let head: TraceHead
   private var state: NodeState
   private var line = 1
 
   /// - first: the trace's first line
-  public init(first: Data) throws(TraceError) {
+  package init(first: Data) throws(TraceError) {
     guard let head = Self.decode(TraceHead.self, first), head.trace == 1 else {
       throw TraceError(line: 1, problem: "found no head of a trace, wanted {\"trace\":1,...}")
     }
@@ -132,7 +132,7 @@ public struct TraceReplay: Sendable {
   }
 
   /// Applies one more line.
-  public mutating func apply(_ data: Data) throws(TraceError) {
+  package mutating func apply(_ data: Data) throws(TraceError) {
     line += 1
     guard let next = Self.decode(TraceLine.self, data) else {
       throw TraceError(line: line, problem: "found no step of a trace")
@@ -152,7 +152,7 @@ public struct TraceReplay: Sendable {
   }
 
   /// The node as it would be shown now.
-  public mutating func snapshot() -> NodeSnapshot {
+  package mutating func snapshot() -> NodeSnapshot {
     state.snapshot(at: Moment(wall: head.wall, monotonic: head.monotonic, utcOffset: head.utcOffset))
   }
 }

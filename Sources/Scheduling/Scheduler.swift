@@ -134,7 +134,7 @@ public struct Scheduler: Sendable {
   }
 
   /// Why `submit` would not take a job now; nil where it would.
-  public func refusal(of job: Job, verdict: Verdict, isPromised: Bool = false) -> Refusal? {
+  public func refusal(of job: Job, verdict: Verdict, isPromised: Bool = false) -> QueueRefusal? {
     if recordOf[job.id] != nil { return .duplicate(job.id) }
     if job.promptTokens < 1 {
       return .invalid(field: "promptTokens", found: Int64(job.promptTokens), wanted: "1 or more")
@@ -161,7 +161,7 @@ public struct Scheduler: Sendable {
   }
 
   /// The place that a job's pool no longer has.
-  private func full(_ job: Job, verdict: Verdict) -> Refusal? {
+  private func full(_ job: Job, verdict: Verdict) -> QueueRefusal? {
     let waits = waiting[job.pool.rawValue]
     let mostTokens: Int
     let mostOfOne: Int
@@ -343,11 +343,11 @@ public enum Submission: Hashable, Codable, Sendable {
   /// An operator has this long to decide.
   case pending(decideWithin: Microseconds)
   case queued
-  case refused(Refusal)
+  case refused(QueueRefusal)
 }
 
 /// Why a job was not taken on.
-public enum Refusal: Hashable, Codable, Sendable, CustomStringConvertible {
+public enum QueueRefusal: Hashable, Codable, Sendable, CustomStringConvertible {
   case policy(reason: String)
   case queueFull(jobs: Int, retryAfter: Microseconds)
   /// Of known clients.

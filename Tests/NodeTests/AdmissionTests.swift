@@ -74,10 +74,11 @@ extension ScriptedNode {
     let node = try ScriptedNode("{ queue: { jobs: 4, running: 1 } }", clients: ["aria", "bob", "carol"])
     for number in 1...4 { _ = node.submit(UInt64(number), client: number < 3 ? "aria" : "bob") }
     let effects = node.state.apply(.submitted(try node.request(9, client: "carol")), at: node.now)
-    guard case .answer(_, .refused(let error)) = effects.first else {
+    guard case .answer(_, .refused(let refusal)) = effects.first else {
       Issue.record("it was not refused")
       return
     }
+    let error = APIError(refusal)
     #expect(error.status == 429 && error.code == "queue_full")
     #expect((error.retryAfter ?? 0) >= 1)
   }
@@ -88,7 +89,7 @@ extension ScriptedNode {
     node.monotonic += 5_000_001
     let effects = node.state.apply(.tick, at: node.now)
     let refusals = effects.compactMap { effect -> APIError? in
-      if case .answer(_, .refused(let error)) = effect { return error }
+      if case .answer(_, .refused(let refusal)) = effect { return APIError(refusal) }
       return nil
     }
     #expect(refusals.map(\.status) == [408])

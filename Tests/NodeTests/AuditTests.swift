@@ -150,10 +150,10 @@ private final class Machine: Sendable {
     let tokens = (0..<prompt).map { _ in Int.random(in: 0..<256, using: &dice) }
     let body =
       "{\"model\":\"small\",\"prompt\":[\(tokens.map(String.init).joined(separator: ","))],\"max_tokens\":\(outputs),\"ignore_eos\":true,\(sampler)}"
-    let request = try CompletionRequest(completion: JSONText.parse(Array(body.utf8)))
+    let asked = try Dialect.openAICompletions.read(JSONText.parse(Array(body.utf8)))
     return try serving.prepare(
-      request, id: JobID(number), identity: .known("aria"), origin: .client, isAsynchronous: false,
-      sink: ignore)
+      asked.request, id: JobID(number), identity: .known("aria"), origin: .client, isAsynchronous: false,
+      sink: { _ in ignore })
   }
 
   private func job(_ request: JobRequest) -> Job {
@@ -406,10 +406,8 @@ private final class Machine: Sendable {
       let tokens = (0..<prompt).map { _ in Int.random(in: 0..<256, using: &dice) }
       let body =
         "{\"model\":\"small\",\"prompt\":[\(tokens.map(String.init).joined(separator: ","))],\"max_tokens\":\(outputs),\"ignore_eos\":true}"
-      let request = try CompletionRequest(completion: JSONText.parse(Array(body.utf8)))
-      _ = try node.submit(
-        request, id: node.makeJobID(), from: .known("operator"), origin: .chat, sink: ignore
-      ).get()
+      let asked = try Dialect.openAICompletions.read(Array(body.utf8), atMost: 1 << 20)
+      _ = try node.admission.admit(asked.request, id: Admission.makeJobID(), from: .operator) { _ in ignore }
     }
     let lengths = [1, 2, 31, 84, 161, 212, 392, 2_000]
     for length in lengths { try submit(prompt: length, 36) }

@@ -1,5 +1,4 @@
 import Accounting
-import JSON
 import Node
 import Scheduling
 import Testing

@@ -1,7 +1,6 @@
 // LogprobTests.swift: log-probabilities as clients read them: every token has a name of its own, the chosen one is there,
 // and offsets are code points of the text. The last tests want a model, or the recorded inputs beside the checkout.
 import Foundation
-import Intake
 import JSON
 import Scheduling
 import Synchronization
@@ -109,16 +108,17 @@ import Wire
     text: String, offsets: [Int], pieces: [(String, [Int])]
   ) {
     let pieces = Mutex<[(String, [Int])]>([])
-    let request = try CompletionRequest(
-      completion: [
-        "model": "small", "prompt": "x", "logprobs": 1, "max_tokens": JSONValue(tokens.count),
-        "stop": .array(stops.map { .string($0) }),
-      ])
+    let request = try Dialect.openAICompletions.read([
+      "model": "small", "prompt": "x", "logprobs": 1, "max_tokens": JSONValue(tokens.count),
+      "stop": .array(stops.map { .string($0) }),
+    ]).request
     let prepared = try Self.small.get().prepare(
       request, id: JobID(1), identity: .known("aria"), origin: .client, isAsynchronous: false
-    ) { event in
-      if case .text(let text, let logprobs) = event {
-        pieces.withLock { $0.append((text, logprobs.map(\.offset))) }
+    ) { _ in
+      { event in
+        if case .text(let text, let logprobs) = event {
+          pieces.withLock { $0.append((text, logprobs.map(\.offset))) }
+        }
       }
     }
     for token in tokens {

@@ -70,9 +70,14 @@ final class ScriptedNode {
     case .started: "started"
     case .text: "text"
     case .finished(let end): "finished \(end.finishReason ?? "-") receipt=\(end.receipt ?? "none")"
-    case .cut(let end, let error): "cut \(error.status) \(error.code) \(end.receipt ?? "-")"
-    case .refused(let error): "refused \(error.status) \(error.code)"
+    case .cut(let end, let refusal): "cut \(code(refusal)) \(end.receipt ?? "-")"
+    case .refused(let refusal): "refused \(code(refusal))"
     }
+  }
+
+  private static func code(_ refusal: Refusal) -> String {
+    let error = APIError(refusal)
+    return "\(error.status) \(error.code)"
   }
 
   func perform(_ effects: [NodeEffect]) {

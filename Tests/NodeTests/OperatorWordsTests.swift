@@ -2,7 +2,6 @@
 // of the day. Numbers of other rooms are never shown raw.
 import Accounting
 import Control
-import Intake
 import Receipts
 import Scheduling
 import Telemetry

@@ -118,7 +118,7 @@ import Testing
     var bench = try single()
     #expect(
       bench.submission(verdict: .reject(reason: "too cheap")).1 == .refused(.policy(reason: "too cheap")))
-    #expect(Refusal.policy(reason: "too cheap").description == "too cheap")
+    #expect(QueueRefusal.policy(reason: "too cheap").description == "too cheap")
   }
 
   @Test func higherPrioritiesGoFirst() throws {

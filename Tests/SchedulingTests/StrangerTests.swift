@@ -5,7 +5,7 @@ import Scheduling
 import Testing
 
 @Suite struct StrangerTests {
-  private func refusal(_ answer: Submission) -> Refusal? {
+  private func refusal(_ answer: Submission) -> QueueRefusal? {
     if case .refused(let refusal) = answer { refusal } else { nil }
   }
 

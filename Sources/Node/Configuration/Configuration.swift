@@ -6,139 +6,139 @@ import Receipts
 import Scheduling
 
 /// The settings of a node. `man hotpot-config` lists them; each key's name here is its name there.
-public struct NodeConfiguration: Sendable, Equatable {
+package struct NodeConfiguration: Sendable, Equatable {
   /// Shown to operators and clients; the host's name by default.
-  public var name: String
+  package var name: String
   /// A file, or a name that `hotpot models list` shows; nil takes the default model.
-  public var model: String?
-  public var threads: Int?
+  package var model: String?
+  package var threads: Int?
   /// `a15`, `a12` or `a8`: bits of the activations, part of the numerics profile.
-  public var profile = Profile.a15
+  package var profile = Profile.a15
   /// Positions of the KV cache, over all jobs.
-  public var kvTokens: Int?
-  public var http = HTTP()
-  public var queue = Queue()
-  public var strangers = Strangers()
+  package var kvTokens: Int?
+  package var http = HTTP()
+  package var queue = Queue()
+  package var strangers = Strangers()
   /// Who is admitted, rejected or asked about; the first rule that matches.
-  public var policy = Policy.standard
+  package var policy = Policy.standard
   /// Time between tokens that prefill of other jobs may not push running streams over, in milliseconds.
-  public var tokenTarget = 100
-  public var currency = "EUR"
-  public var prices = PriceList(rules: [])
-  public var tariff: Tariff?
+  package var tokenTarget = 100
+  package var currency = "EUR"
+  package var prices = PriceList(rules: [])
+  package var tariff: Tariff?
   /// Whether work for money needs a client's signed promise to pay.
-  public var vouchers = Vouchers.optional
-  public var limits = Limits()
-  public var audits = Audits()
-  public var answers = Answers()
+  package var vouchers = Vouchers.optional
+  package var limits = Limits()
+  package var audits = Audits()
+  package var answers = Answers()
   /// Who else may look at the node and act on it.
-  public var control = ControlAccess()
+  package var control = ControlAccess()
   /// The text that it was read from; nil for the defaults.
-  public private(set) var source: String?
+  package private(set) var source: String?
   /// Hosts that `hotpot fleet` shows, as ssh knows them.
-  public var fleet: [String] = []
+  package var fleet: [String] = []
 
-  public enum Profile: String, Sendable, Equatable, CaseIterable { case a15, a12, a8 }
+  package enum Profile: String, Sendable, Equatable, CaseIterable { case a15, a12, a8 }
 
-  public enum Vouchers: String, Sendable, Equatable, CaseIterable { case optional, required }
+  package enum Vouchers: String, Sendable, Equatable, CaseIterable { case optional, required }
 
-  public struct HTTP: Sendable, Equatable {
+  package struct HTTP: Sendable, Equatable {
     /// Address and port; nil listens on no TCP port.
-    public var listen: String? = "127.0.0.1:8114"
+    package var listen: String? = "127.0.0.1:8114"
     /// A Unix socket beside it.
-    public var socket: String?
+    package var socket: String?
     /// Host headers that are answered, beside the address itself and loopback names.
-    public var hosts: [String] = []
-    public var connections = 4096
+    package var hosts: [String] = []
+    package var connections = 4096
     /// Largest body in bytes.
-    public var bodyLimit = 8 << 20
+    package var bodyLimit = 8 << 20
   }
 
-  public struct Queue: Sendable, Equatable {
+  package struct Queue: Sendable, Equatable {
     /// Jobs of known clients that may wait their turn; and as many of the node's own.
-    public var jobs = 256
+    package var jobs = 256
     /// Jobs of known clients that may wait for the operator.
-    public var approvals = 64
-    public var promptTokens = 1_000_000
+    package var approvals = 64
+    package var promptTokens = 1_000_000
     /// Seconds until a job that waits for the operator expires.
-    public var decideWithin = 600
+    package var decideWithin = 600
     /// Jobs that run at once.
-    public var running = 32
+    package var running = 32
     /// The highest priority that a known client may ask for.
-    public var priority = 5
+    package var priority = 5
   }
 
   /// What clients without a token of this node may have. Their names are free to make up, so all bounds but
   /// `jobsEach` are for all of them together.
-  public struct Strangers: Sendable, Equatable {
+  package struct Strangers: Sendable, Equatable {
     /// Jobs that may wait, for the operator or their turn.
-    public var jobs = 64
+    package var jobs = 64
     /// Of one of them.
-    public var jobsEach = 16
-    public var promptTokens = 250_000
+    package var jobsEach = 16
+    package var promptTokens = 250_000
     /// Jobs that run at once; nil: half of `queue.running`.
-    public var running: Int?
+    package var running: Int?
     /// The highest priority that one may ask for.
-    public var priority = 4
+    package var priority = 4
     /// Requests that wait to be read and tokenised.
-    public var requests = 64
+    package var requests = 64
     /// Bytes of requests that are being received, and as many of those that wait to be read.
-    public var requestBytes = 64 << 20
+    package var requestBytes = 64 << 20
     /// Connections that are sending a body.
-    public var uploads = 256
+    package var uploads = 256
     /// Bytes a second that such a connection must bring, after its first ten seconds.
-    public var uploadRate = 1_024
+    package var uploadRate = 1_024
     /// Bytes on disk of requests whose answer will be fetched later.
-    public var spoolBytes = 64 << 20
+    package var spoolBytes = 64 << 20
   }
 
   /// Limits that act: over one of them the node admits nothing until it is under it again.
-  public struct Limits: Sendable, Equatable {
+  package struct Limits: Sendable, Equatable {
     /// Celsius.
-    public var temperature: Double?
+    package var temperature: Double?
     /// Bytes of memory that must stay available.
-    public var memoryAvailable: Int64?
+    package var memoryAvailable: Int64?
     /// Bytes of disk that must stay free where the state lives.
-    public var diskFree: Int64? = 256 << 20
+    package var diskFree: Int64? = 256 << 20
   }
 
-  public struct Audits: Sendable, Equatable {
+  package struct Audits: Sendable, Equatable {
     /// Share of own receipts that are re-executed when the engine is idle, 0 to 1.
-    public var share = 0.02
+    package var share = 0.02
     /// Seconds for which transcripts stay in memory, so that they can be audited.
-    public var keepTranscripts = 900
+    package var keepTranscripts = 900
     /// A failed audit stops admission.
-    public var stopOnFailure = true
+    package var stopOnFailure = true
   }
 
   /// How long answers of asynchronous jobs are kept, and how many of each client.
-  public struct Answers: Sendable, Equatable {
+  package struct Answers: Sendable, Equatable {
     /// Seconds until an answer that nobody fetched goes.
-    public var keepFor = 604_800
+    package var keepFor = 604_800
     /// Seconds for which it can be fetched again.
-    public var graceFor = 3_600
+    package var graceFor = 3_600
     /// Asynchronous jobs of one client that have not ended, or whose answers were not fetched.
-    public var perClient = 1_000
+    package var perClient = 1_000
     /// Bytes of their requests and answers.
-    public var clientBytes = 128 << 20
+    package var clientBytes = 128 << 20
     /// The same of all clients together that are not in the node's list.
-    public var strangers = 64
-    public var strangersBytes = 64 << 20
+    package var strangers = 64
+    package var strangersBytes = 64 << 20
 
     var keep: Microseconds { Microseconds(keepFor) * 1_000_000 }
     var grace: Microseconds { Microseconds(graceFor) * 1_000_000 }
   }
 
-  public init(name: String) { self.name = name }
+  package init(name: String) { self.name = name }
 
   /// The host's name, for nodes without one of their own.
-  public static var hostName: String {
+  package static var hostName: String {
     let name = ProcessInfo.processInfo.hostName
     return String(name.prefix { $0 != "." }.prefix(32))
   }
 
   /// Reads a file's text; nil is a file that is not there.
-  public init(file: String, text: String?) throws(ConfigurationError) {
+  package init(file: String, text: String?) throws(ConfigurationError) {
     self.init(name: Self.hostName)
     guard let text else { return }
     source = text
@@ -224,7 +224,7 @@ public struct NodeConfiguration: Sendable, Equatable {
   }
 
   /// Bytes of a Unix socket's path. Source: unix(7), sun_path without its NUL.
-  public static let longestSocketPath = 107
+  package static let longestSocketPath = 107
 
   private mutating func readHTTP(_ section: inout ConfigurationReader) throws(ConfigurationError) {
     if let listen = try section.string("listen") {

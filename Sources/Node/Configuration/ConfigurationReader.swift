@@ -4,14 +4,14 @@ import Foundation
 import JSON
 
 /// What is wrong with a configuration file, in words an operator can act on.
-public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
-  public let file: String
+package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
+  package let file: String
   /// From 1; nil where the place is not known.
-  public let line: Int?
-  public let problem: String
-  public let hint: String?
+  package let line: Int?
+  package let problem: String
+  package let hint: String?
 
-  public var description: String {
+  package var description: String {
     "\(file)\(line.map { ":\($0)" } ?? ""): \(problem)"
   }
 }

@@ -3,15 +3,15 @@
 import Glibc
 
 /// What is wrong with an address to listen on, in words.
-public struct ListenProblem: Error, Sendable, Equatable, CustomStringConvertible {
-  public let description: String
-  public let hint = "such as --listen 127.0.0.1:8114"
+package struct ListenProblem: Error, Sendable, Equatable, CustomStringConvertible {
+  package let description: String
+  package let hint = "such as --listen 127.0.0.1:8114"
 }
 
 extension NodeConfiguration.HTTP {
   /// `127.0.0.1:8114`, `[::1]:8114`, `8114` (this machine alone), `*:8114` (all addresses), `localhost:8114`. Port 0 takes
   /// a free one. Names of other machines and interfaces are none: an address is where a node really listens.
-  public static func address(_ text: String) throws(ListenProblem) -> (host: String, port: UInt16) {
+  package static func address(_ text: String) throws(ListenProblem) -> (host: String, port: UInt16) {
     let shown = "'\(text.prefix(80))'"
     func isNumeric(_ family: Int32, _ host: String) -> Bool {
       var bytes = in6_addr()

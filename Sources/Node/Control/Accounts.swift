@@ -96,10 +96,10 @@ extension LimitChanges {
 }
 
 /// Days as people write them.
-public enum CalendarDay {
+package enum CalendarDay {
   /// `2026-11-23` as days since 1970-01-01; nil for anything else, also for the 30th of February.
   /// Source: Hinnant, "chrono-compatible low-level date algorithms".
-  public static func parse(_ text: String) -> Day? {
+  package static func parse(_ text: String) -> Day? {
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)
     guard text.utf8.count == 10, parts.count == 3, let year = Int(parts[0]), let month = Int(parts[1]),
       let day = Int(parts[2]), (1...9999).contains(year), (1...12).contains(month), (1...31).contains(day)
@@ -116,7 +116,7 @@ public enum CalendarDay {
 
 extension NodeState {
   /// What was posted, by day, client and model, from a day on.
-  public func earningsTable(since: Day?) -> EarningsTable {
+  package func earningsTable(since: Day?) -> EarningsTable {
     let cells = ledger.cells(LedgerQuery(days: since.map { $0...Day.max }))
     let days = Set(cells.map(\.day)).union(energy.recordedDays.filter { $0 >= since ?? Day.min }).sorted()
     return EarningsTable(
@@ -137,7 +137,7 @@ extension NodeState {
 
   /// The statement of a client for some days, until today if nothing else is said; nil for one that nothing is known of.
   /// - node: the fingerprint of this node's key.
-  public func statement(
+  package func statement(
     of client: String, since: Day?, until: Day? = nil, node: String, at now: Moment
   ) -> Statement? {
     let cells = ledger.cells(LedgerQuery(client: client))

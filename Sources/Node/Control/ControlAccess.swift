@@ -3,12 +3,11 @@
 // A value; the databases of users and groups are asked through `Directory`. Start at ControlAccess.identify.
 import Control
 import Foundation
-import Intake
 
 /// Who may reach the control socket beside the owner: `control` in the configuration.
-public struct ControlAccess: Sendable, Equatable {
+package struct ControlAccess: Sendable, Equatable {
   /// One name in `operators` or `viewers`.
-  public enum Entry: Sendable, Equatable {
+  package enum Entry: Sendable, Equatable {
     case user(String)
     case uid(UInt32)
     case group(String)
@@ -16,7 +15,7 @@ public struct ControlAccess: Sendable, Equatable {
     case key(String, name: String?)
 
     /// `anna`, `1001`, `group:staff`, or `SHA256:...` with a name after a blank.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
       let words = text.split(separator: " ", maxSplits: 1).map(String.init)
       guard let first = words.first else { return nil }
       if first.hasPrefix("SHA256:") {
@@ -58,12 +57,12 @@ public struct ControlAccess: Sendable, Equatable {
     }
   }
 
-  public var operators: [Entry] = []
-  public var viewers: [Entry] = []
+  package var operators: [Entry] = []
+  package var viewers: [Entry] = []
   /// A second socket that other users of this machine can reach; the one in the state directory is the owner's alone.
-  public var socket: String?
+  package var socket: String?
 
-  public init() {}
+  package init() {}
 
   /// What the machine knows of its users.
   struct Directory: Sendable {

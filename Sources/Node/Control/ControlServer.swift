@@ -6,7 +6,6 @@ import Accounting
 import Control
 import Foundation
 import Intake
-import JSON
 import Receipts
 import Scheduling
 import Synchronization
@@ -216,7 +215,9 @@ private final class ControlSession: Sendable {
     case .command(let tag, let command): session().perform(command, tag: tag)
     case .snapshot(let tag): send(.snapshot(tag: tag, node.snapshot()))
     case .submit(let tag, let chat, let body):
-      prepare(tag, bytes: body.utf8.count) { [self] in submit(tag, chat: chat, body: body) }
+      prepare(tag, bytes: body.utf8.count) { [self] in
+        submit(tag, chat ? .openAIChat : .openAICompletions, body: body)
+      }
     case .clients(let tag): send(.clients(tag: tag, node.clientRows()))
     case .addClient(let tag, let name):
       answer(tag, node.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
@@ -378,51 +379,63 @@ private final class ControlSession: Sendable {
 
   /// Does what takes a while, in the turn of whose connection it is.
   private func prepare(_ tag: UInt64, bytes: Int, _ body: @escaping @Sendable () -> Void) {
-    let party: Preparation.Party =
-      switch inner.withLock({ $0.client }) {
-      case nil: .own
-      case .known(let name): .client(name)
-      case .unknown(let fingerprint): .stranger(fingerprint)
-      }
-    do throws(Preparation.Refusal) {
-      try node.preparation.add(party, bytes: bytes, body)
+    do throws(Refusal) {
+      try node.admission.inTurn(caller, bytes: bytes, body)
     } catch {
-      let refusal = APIError(
-        status: 429, type: "rate_limit_error", code: "overloaded", message: "\(error)", retryAfter: 2)
-      send(.chunk(tag: tag, data: String(decoding: JSONWriter.bytes(refusal.json), as: UTF8.self)))
-      send(.ended(tag: tag, status: refusal.status))
+      refuse(tag, .openAIChat, error)
     }
   }
 
-  private func submit(_ tag: UInt64, chat: Bool, body: String) {
-    let id = node.makeJobID()
-    let (client, who) = inner.withLock { inner in
-      inner.jobs.insert(id)
-      return (inner.client, inner.who)
-    }
-    let relay = AnswerRelay()
-    do throws(APIError) {
-      let request = try node.decode(Array(body.utf8), isChat: chat)
-      let origin: JobOrigin = client == nil ? .chat : node.options.isDemo ? .demo : .client
-      let tokens = try node.submit(
-        request, id: id, from: client ?? .known("operator"), origin: origin, sink: { relay.take($0) }
-      ).get()
-      if client == nil { node.note(.act, who: who.name, "submitted job \(id.hex.prefix(8))") }
-      let responder = Responder(
-        shape: node.shape(request, id: id, model: request.model, prompt: tokens),
-        output: AnswerOutput(
-          event: { [weak self] in self?.send(.chunk(tag: tag, data: $0)) },
-          end: { [weak self] status in
-            self?.inner.withLock { _ = $0.jobs.remove(id) }
-            self?.send(.ended(tag: tag, status: status))
-          }))
-      relay.connect { responder.take($0) }
+  /// As whom this peer's jobs are asked for.
+  private var caller: Admission.Caller {
+    inner.withLock { $0.client }.map { Admission.Caller(identity: $0, origin: node.origin) } ?? .operator
+  }
+
+  private func submit(_ tag: UInt64, _ dialect: Dialect, body: String) {
+    let id = Admission.makeJobID()
+    let caller = caller
+    inner.withLock { _ = $0.jobs.insert(id) }
+    do throws(Refusal) {
+      var asked = try dialect.read(Array(body.utf8), atMost: node.options.configuration.http.bodyLimit)
+      let shape = asked
+      if asked.request.model == "" { asked.request.model = nil }
+      _ = try node.admission.admit(asked.request, id: id, from: caller) { prompt in
+        let writer = dialect.writer(
+          AnswerShape(shape, job: id, prompt: prompt, created: NodeService.now().wall / 1_000_000))
+        let responder = Responder(writer) { [weak self] in self?.send($0, tag, of: id) }
+        return { responder.take($0) }
+      }
+      if caller.origin == .chat {
+        node.note(.act, who: who.name, "submitted job \(id.short)")
+      }
       node.publishNow()
     } catch {
       inner.withLock { _ = $0.jobs.remove(id) }
-      send(.chunk(tag: tag, data: String(decoding: JSONWriter.bytes(error.json), as: UTF8.self)))
-      send(.ended(tag: tag, status: error.status))
+      refuse(tag, dialect, error)
     }
+  }
+
+  private func refuse(_ tag: UInt64, _ dialect: Dialect, _ refusal: Refusal) {
+    let response = dialect.refuse(refusal)
+    send(.chunk(tag: tag, data: String(decoding: response.body, as: UTF8.self)))
+    send(.ended(tag: tag, status: response.status))
+  }
+
+  /// A peer reads events and then a status: 200 after a stream.
+  private func send(_ piece: AnswerPiece, _ tag: UInt64, of job: JobID) {
+    switch piece {
+    case .begin, .comment: break
+    case .event(let line): send(.chunk(tag: tag, data: String(decoding: line, as: UTF8.self)))
+    case .end: ended(tag, job, status: 200)
+    case .whole(let response):
+      send(.chunk(tag: tag, data: String(decoding: response.body, as: UTF8.self)))
+      ended(tag, job, status: response.status)
+    }
+  }
+
+  private func ended(_ tag: UInt64, _ job: JobID, status: Int) {
+    inner.withLock { _ = $0.jobs.remove(job) }
+    send(.ended(tag: tag, status: status))
   }
 }
 

@@ -9,7 +9,7 @@ import Dispatch
 import Synchronization
 
 /// The node in this process, as a dashboard sees it.
-public final class LocalConnection: NodeConnection {
+package final class LocalConnection: NodeConnection {
   private let node: NodeService
   private let who: Operator
   private let queue = DispatchQueue(label: "hotpot.operator", qos: .userInitiated)
@@ -21,12 +21,12 @@ public final class LocalConnection: NodeConnection {
   }
 
   /// - name: the operator's, as the log shows it
-  public init(node: NodeService, name: String) {
+  package init(node: NodeService, name: String) {
     self.node = node
     who = Operator(name)
   }
 
-  public func start(deliver: @escaping @Sendable (NodeMessage) -> Void) {
+  package func start(deliver: @escaping @Sendable (NodeMessage) -> Void) {
     let session = OperatorSession(node: node, who: who, role: .owner) { [self] message in
       if !inner.withLock({ $0.isClosed }) { deliver(message) }
     }
@@ -37,13 +37,13 @@ public final class LocalConnection: NodeConnection {
     }
   }
 
-  public func send(_ command: NodeCommand, tag: UInt64) {
+  package func send(_ command: NodeCommand, tag: UInt64) {
     guard let session = inner.withLock({ $0.session }) else { return }
     queue.async { session.perform(command, tag: tag) }
   }
 
   /// What was sent before is still performed; nothing is delivered any more.
-  public func close() {
+  package func close() {
     let session = inner.withLock { inner -> OperatorSession? in
       inner.isClosed = true
       defer { inner.session = nil }

@@ -5,23 +5,23 @@ import Foundation
 import Receipts
 
 /// A node that serves nobody. Made for one command, and closed after it.
-public final class OfflineBooks: Sendable {
+package final class OfflineBooks: Sendable {
   private let node: NodeService
 
   /// Takes the state directory's lock and opens its journal, which begins with the first record.
   /// - Throws: as a node's start does; a damaged journal is opened by no command.
-  public init(_ options: NodeOptions) throws(NodeStartError) {
+  package init(_ options: NodeOptions) throws(NodeStartError) {
     node = try NodeService(options)
     if let damage = node.damage { throw .journal(.readOnly(damage)) }
   }
 
   /// Ends the use of the journal; the lock goes with this value.
-  public func close() { node.journal.close() }
+  package func close() { node.journal.close() }
 
-  public func snapshot() -> NodeSnapshot { node.snapshot() }
+  package func snapshot() -> NodeSnapshot { node.snapshot() }
 
   /// What a node would answer its owner.
-  public func answer(_ request: ControlRequest, by name: String) -> ControlReply {
+  package func answer(_ request: ControlRequest, by name: String) -> ControlReply {
     let who = Operator(name)
     func reply<Value>(
       _ tag: UInt64, _ result: Result<Value, AdministrationError>, _ words: (Value) -> ControlReply

@@ -145,7 +145,7 @@ final class OperatorSession: Sendable {
   }
 
   private func chat(_ request: ChatRequest) -> CommandReply {
-    let id = node.makeJobID()
+    let id = Admission.makeJobID()
     let isFree = inner.withLock { inner -> Bool in
       guard inner.chat == nil else { return false }
       inner.chat = id
@@ -154,10 +154,7 @@ final class OperatorSession: Sendable {
     guard isFree else { return .refused("an answer is being written; C-c stops it") }
     let began = NodeService.now().monotonic
     let first = Mutex<Microseconds?>(nil)
-    let result = node.submitOwn(
-      messages: request.messages.map { ChatMessage(role: $0.role.rawValue, content: $0.content) },
-      temperature: request.temperature, maxTokens: request.maxTokens, seed: request.seed, id: id, by: who
-    ) { [weak self] event in
+    let sink: AnswerSink = { [weak self] event in
       guard let self else { return }
       switch event {
       case .admitted, .started: break
@@ -172,18 +169,21 @@ final class OperatorSession: Sendable {
             .finished(
               reason: end.finishReason ?? "stopped", tokens: end.usage.completion,
               tokensPerSecond: Double(max(0, end.usage.completion - 1)) / span)))
-      case .refused(let error), .cut(_, let error):
+      case .refused(.cancelled(by: .client)), .refused(.cancelled(by: .operator)),
+        .cut(_, .cancelled(by: .client)), .cut(_, .cancelled(by: .operator)):
         release(id)
-        deliver(
-          .chat(
-            error.code == "cancelled"
-              ? .finished(reason: "stopped", tokens: 0, tokensPerSecond: 0) : .failed(error.message)))
+        deliver(.chat(.finished(reason: "stopped", tokens: 0, tokensPerSecond: 0)))
+      case .refused(let refusal), .cut(_, let refusal):
+        release(id)
+        deliver(.chat(.failed("\(refusal)")))
       }
     }
-    if case .failure(let error) = result {
+    do throws(Refusal) {
+      _ = try node.admission.admit(GenerationRequest(request), id: id, from: .operator) { _ in sink }
+    } catch {
       release(id)
-      deliver(.chat(.failed(error.message)))
-      return .refused(error.message)
+      deliver(.chat(.failed("\(error)")))
+      return .refused("\(error)")
     }
     deliver(.chat(.started(job: id.hex)))
     return .done("")
@@ -193,6 +193,17 @@ final class OperatorSession: Sendable {
     inner.withLock { inner in
       if inner.chat == id { inner.chat = nil }
     }
+  }
+}
+
+extension GenerationRequest {
+  /// The operator's own conversation, with whatever model is served.
+  fileprivate init(_ chat: ChatRequest) {
+    self.init(.messages(chat.messages.map { ChatMessage(role: $0.role.rawValue, content: $0.content) }))
+    sampling.temperature = Float(min(max(chat.temperature, 0), 2))
+    sampling.seed = chat.seed ?? Self.drawnSeed()
+    outputLimit = chat.maxTokens > 0 ? chat.maxTokens : nil
+    priority = 8
   }
 }
 
@@ -210,37 +221,6 @@ extension NodeService {
   func lookedInto(_ id: JobID, by who: Operator) {
     note(.act, who: who.name, "looked into the content of job \(id.hex.prefix(8))")
     record([.operatorAct(OperatorAct(act: .reveal, who: who.name, target: id.hex, reason: ""))])
-  }
-
-  /// A job of the operator's own: free, and never counted as earnings.
-  func submitOwn(
-    messages: [ChatMessage], temperature: Double, maxTokens: Int, seed: UInt64?, id: JobID, by who: Operator,
-    sink: @escaping AnswerSink
-  ) -> Result<Void, APIError> {
-    var request = CompletionRequest(messages: messages)
-    request.sampling.temperature = Float(min(max(temperature, 0), 2))
-    request.sampling.seed = seed ?? UInt64.random(in: 0...(1 << 53))
-    request.outputLimit = maxTokens > 0 ? maxTokens : nil
-    request.priority = 8
-    return submit(request, id: id, from: .known("operator"), origin: .chat, sink: sink).map { _ in }
-  }
-
-  /// A job that came over the control socket.
-  /// - Returns: the prompt's tokens.
-  func submit(
-    _ request: CompletionRequest, id: JobID, from identity: Identity, origin: JobOrigin,
-    sink: @escaping AnswerSink
-  ) -> Result<[Int32], APIError> {
-    do throws(APIError) {
-      let serving = try loaded(request.model.isEmpty ? (self.serving?.name ?? "") : request.model)
-      let prepared = try serving.prepare(
-        request, id: id, identity: identity, origin: origin, isAsynchronous: false, sink: sink)
-      transcripts.add(prepared.transcript)
-      send(.submitted(prepared.job))
-      return .success(prepared.transcript.prompt)
-    } catch {
-      return .failure(error)
-    }
   }
 
   /// Everything about a receipt, by its id or the beginning of one.

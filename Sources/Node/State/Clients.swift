@@ -5,21 +5,21 @@ import Control
 import Receipts
 
 /// Who sends a request.
-public enum Identity: Codable, Sendable, Equatable {
+package enum Identity: Codable, Sendable, Equatable {
   /// A client in the node's list.
   case known(String)
   /// Someone who brought a token of his own making: the fingerprint stands for him.
   case unknown(String)
 
   /// The name that rows, receipts and policies use.
-  public var name: String {
+  package var name: String {
     switch self {
     case .known(let name): name
     case .unknown(let fingerprint): "unknown-\(fingerprint)"
     }
   }
 
-  public var isKnown: Bool {
+  package var isKnown: Bool {
     if case .known = self { true } else { false }
   }
 }
@@ -28,34 +28,34 @@ public enum Identity: Codable, Sendable, Equatable {
 ///
 /// A token that this node made begins with `hotpot_`; one that does and is not in the list is wrong or revoked, and
 /// is refused. Any other token is a name that its bearer chose: he is unknown, and the policy decides.
-public struct ClientDirectory: Sendable, Equatable {
-  public struct Entry: Sendable, Equatable {
-    public let name: String
-    public let tokenDigest: SHA256Digest
-    public let added: Microseconds
-    public var revoked: Microseconds?
+package struct ClientDirectory: Sendable, Equatable {
+  package struct Entry: Sendable, Equatable {
+    package let name: String
+    package let tokenDigest: SHA256Digest
+    package let added: Microseconds
+    package var revoked: Microseconds?
   }
 
-  public enum Refusal: Error, Sendable, Equatable {
+  package enum Refusal: Error, Sendable, Equatable {
     case missingToken
     case wrongToken
     case revoked
   }
 
-  public static let tokenPrefix = "hotpot_"
+  package static let tokenPrefix = "hotpot_"
   /// Whose jobs are the node's own: never charged, and no earnings.
   static let ownNames: Set<String> = ["operator", "node", "audit"]
   /// Longest token that is looked at, in bytes.
   static let longestToken = 512
 
-  public private(set) var entries: [Entry] = []
+  package private(set) var entries: [Entry] = []
   private var byDigest: [SHA256Digest: Int] = [:]
 
-  public init() {}
+  package init() {}
 
   /// A client's name: 1 to 64 of letters, digits, `.`, `_`, `-`, `@`, beginning with a letter or digit, and not
   /// one that this node uses itself.
-  public static func isValid(name: String) -> Bool {
+  package static func isValid(name: String) -> Bool {
     let bytes = name.utf8
     guard (1...64).contains(bytes.count), let first = bytes.first, isAlphanumeric(first) else { return false }
     guard !name.hasPrefix("unknown-"), !ownNames.contains(name) else { return false }
@@ -67,7 +67,7 @@ public struct ClientDirectory: Sendable, Equatable {
   }
 
   /// A new token: 256 random bits after the prefix.
-  public static func makeToken() -> String {
+  package static func makeToken() -> String {
     var generator = SystemRandomNumberGenerator()
     let words = (0..<4).map { _ in generator.next() as UInt64 }
     let digits = words.map { word in
@@ -77,27 +77,27 @@ public struct ClientDirectory: Sendable, Equatable {
     return tokenPrefix + digits.joined()
   }
 
-  public static func digest(of token: String) -> SHA256Digest { SHA256.hash(Array(token.utf8)) }
+  package static func digest(of token: String) -> SHA256Digest { SHA256.hash(Array(token.utf8)) }
 
-  public func entry(named name: String) -> Entry? { entries.last { $0.name == name } }
+  package func entry(named name: String) -> Entry? { entries.last { $0.name == name } }
 
   /// True while a client of this name may ask.
-  public func isActive(_ name: String) -> Bool { entry(named: name).map { $0.revoked == nil } ?? false }
+  package func isActive(_ name: String) -> Bool { entry(named: name).map { $0.revoked == nil } ?? false }
 
-  public mutating func add(name: String, tokenDigest: SHA256Digest, at time: Microseconds) {
+  package mutating func add(name: String, tokenDigest: SHA256Digest, at time: Microseconds) {
     byDigest[tokenDigest] = entries.count
     entries.append(Entry(name: name, tokenDigest: tokenDigest, added: time, revoked: nil))
   }
 
   /// Revokes every token of that name.
-  public mutating func revoke(name: String, at time: Microseconds) {
+  package mutating func revoke(name: String, at time: Microseconds) {
     for index in entries.indices where entries[index].name == name && entries[index].revoked == nil {
       entries[index].revoked = time
     }
   }
 
   /// Who a bearer token names. Tokens are compared by their SHA-256, so the time says nothing of the token.
-  public func identify(token: String?) throws(Refusal) -> Identity {
+  package func identify(token: String?) throws(Refusal) -> Identity {
     guard let token, !token.isEmpty, token.utf8.count <= Self.longestToken else { throw .missingToken }
     let digest = Self.digest(of: token)
     if let index = byDigest[digest], entries.indices.contains(index) {

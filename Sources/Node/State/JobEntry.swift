@@ -130,7 +130,7 @@ struct JobEntry: Sendable {
 
 extension JobID {
   /// 16 lower-case hexadecimal digits.
-  public var hex: String {
+  package var hex: String {
     let digits = String(rawValue, radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
   }
@@ -139,7 +139,7 @@ extension JobID {
   var short: String { String(hex.prefix(8)) }
 
   /// From exactly 16 lower-case hexadecimal digits.
-  public init?(hex: String) {
+  package init?(hex: String) {
     guard hex.utf8.count == 16,
       hex.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
       let value = UInt64(hex, radix: 16)

@@ -7,15 +7,15 @@ import Receipts
 import Scheduling
 
 /// A moment on both clocks, in microseconds.
-public struct Moment: Sendable, Equatable {
+package struct Moment: Sendable, Equatable {
   /// Since 1970-01-01 00:00 UTC; may jump.
-  public let wall: Microseconds
+  package let wall: Microseconds
   /// Never goes back.
-  public let monotonic: Microseconds
+  package let monotonic: Microseconds
   /// Seconds by which local time is ahead of UTC.
-  public let utcOffset: Int
+  package let utcOffset: Int
 
-  public init(wall: Microseconds, monotonic: Microseconds, utcOffset: Int = 0) {
+  package init(wall: Microseconds, monotonic: Microseconds, utcOffset: Int = 0) {
     self.wall = wall
     self.monotonic = monotonic
     self.utcOffset = utcOffset
@@ -26,51 +26,51 @@ public struct Moment: Sendable, Equatable {
   }
 
   /// Days since 1970-01-01 in local time.
-  public var day: Day {
+  package var day: Day {
     Day(clamping: localSeconds >= 0 ? localSeconds / 86_400 : (localSeconds - 86_399) / 86_400)
   }
 
   /// Hour of the local day, 0 to 23.
-  public var hour: Int { Int((localSeconds - Int64(day) * 86_400) / 3_600) }
+  package var hour: Int { Int((localSeconds - Int64(day) * 86_400) / 3_600) }
 
   /// Seconds until the local day ends, 1 to 86,400.
-  public var secondsLeft: Int { 86_400 - Int(localSeconds - Int64(day) * 86_400) }
+  package var secondsLeft: Int { 86_400 - Int(localSeconds - Int64(day) * 86_400) }
 }
 
 /// Who acts: an operator's name as the log shows it.
-public struct Operator: Codable, Sendable, Equatable {
-  public let name: String
-  public init(_ name: String) { self.name = name }
+package struct Operator: Codable, Sendable, Equatable {
+  package let name: String
+  package init(_ name: String) { self.name = name }
 }
 
 /// A job as it is asked for: counts and settings, no text and no token.
-public struct JobRequest: Codable, Sendable {
-  public let id: JobID
-  public let identity: Identity
-  public let origin: JobOrigin
-  public let model: String
-  public let promptTokens: Int
-  public let outputLimit: Int
-  public let priority: Int
+package struct JobRequest: Codable, Sendable {
+  package let id: JobID
+  package let identity: Identity
+  package let origin: JobOrigin
+  package let model: String
+  package let promptTokens: Int
+  package let outputLimit: Int
+  package let priority: Int
   /// The client named that priority itself.
-  public let asksPriority: Bool
+  package let asksPriority: Bool
   /// Microseconds after which nobody wants the answer any more.
-  public let timeLimit: Microseconds?
+  package let timeLimit: Microseconds?
   /// For a million completion tokens.
-  public let offered: Amount?
-  public let prefix: [BlockKey]
+  package let offered: Amount?
+  package let prefix: [BlockKey]
   /// Sampler settings and limits, name and value, for the detail view.
-  public let settings: [[String]]
+  package let settings: [[String]]
   /// The client does not wait on its connection: the job outlives it, and a restart.
-  public let isAsynchronous: Bool
+  package let isAsynchronous: Bool
   /// Of an audit: the id of the receipt that is run again.
-  public let audits: String?
+  package let audits: String?
   /// Agreed before it was submitted, as its request was kept on the disk with them.
-  public var terms: JobTerms?
+  package var terms: JobTerms?
   /// It was accepted by an earlier run of this node: nothing is decided anew.
-  public var restored: RestoredJob?
+  package var restored: RestoredJob?
 
-  public init(
+  package init(
     id: JobID, identity: Identity, origin: JobOrigin, model: String, promptTokens: Int, outputLimit: Int,
     priority: Int = 5, asksPriority: Bool = false, timeLimit: Microseconds? = nil, offered: Amount? = nil,
     prefix: [BlockKey] = [], settings: [[String]] = [], isAsynchronous: Bool = false, audits: String? = nil
@@ -94,18 +94,18 @@ public struct JobRequest: Codable, Sendable {
 
 /// What was agreed when an asynchronous job was taken. Holds over a restart, whatever the
 /// configuration says by then.
-public struct JobTerms: Codable, Sendable, Equatable {
+package struct JobTerms: Codable, Sendable, Equatable {
   /// For a million tokens, and the least for the job.
-  public let prompt: Amount
-  public let cached: Amount
-  public let completion: Amount
-  public let minimum: Amount
+  package let prompt: Amount
+  package let cached: Amount
+  package let completion: Amount
+  package let minimum: Amount
   /// The policy admitted it; otherwise the operator is asked.
-  public let isAdmitted: Bool
+  package let isAdmitted: Bool
   /// What the policy said, in words.
-  public let policy: String
+  package let policy: String
 
-  public init(price: Price, isAdmitted: Bool, policy: String) {
+  package init(price: Price, isAdmitted: Bool, policy: String) {
     (prompt, cached, completion, minimum) = (price.prompt, price.cached, price.completion, price.minimum)
     self.isAdmitted = isAdmitted
     self.policy = policy
@@ -119,28 +119,28 @@ public struct JobTerms: Codable, Sendable, Equatable {
 }
 
 /// Where an accepted job stood when the node stopped, as the journal tells.
-public struct RestoredJob: Codable, Sendable, Equatable {
+package struct RestoredJob: Codable, Sendable, Equatable {
   /// When it was accepted.
-  public var submitted: Microseconds
-  public var isApproved = false
-  public var isHeld = false
+  package var submitted: Microseconds
+  package var isApproved = false
+  package var isHeld = false
   /// Set by an operator.
-  public var priority: Int?
+  package var priority: Int?
 
-  public init(submitted: Microseconds) { self.submitted = submitted }
+  package init(submitted: Microseconds) { self.submitted = submitted }
 }
 
 /// What the engine is, once it is ready.
-public struct EngineFacts: Codable, Sendable, Equatable {
+package struct EngineFacts: Codable, Sendable, Equatable {
   /// Name in receipts, on screens and in `GET /v1/models`.
-  public let model: String
-  public let modelDigest: SHA256Digest
-  public let profile: String
-  public let isa: String
-  public let contextLength: Int
-  public let kvBlocks: Int
+  package let model: String
+  package let modelDigest: SHA256Digest
+  package let profile: String
+  package let isa: String
+  package let contextLength: Int
+  package let kvBlocks: Int
 
-  public init(
+  package init(
     model: String, modelDigest: SHA256Digest, profile: String, isa: String, contextLength: Int, kvBlocks: Int
   ) {
     self.model = model
@@ -153,24 +153,24 @@ public struct EngineFacts: Codable, Sendable, Equatable {
 }
 
 /// The facts of an ended job that its receipt needs beside its content.
-public struct Seal: Sendable, Equatable {
-  public let job: JobID
-  public let client: String
-  public let promptTokens: Int
-  public let cachedTokens: Int
-  public let completionTokens: Int
-  public let outputLimit: Int
-  public let finish: Receipt.Finish
-  public let submitted: Microseconds
-  public let started: Microseconds
-  public let firstToken: Microseconds
-  public let ended: Microseconds
-  public let price: Price
-  public let amount: Amount
-  public let day: Day
+package struct Seal: Sendable, Equatable {
+  package let job: JobID
+  package let client: String
+  package let promptTokens: Int
+  package let cachedTokens: Int
+  package let completionTokens: Int
+  package let outputLimit: Int
+  package let finish: Receipt.Finish
+  package let submitted: Microseconds
+  package let started: Microseconds
+  package let firstToken: Microseconds
+  package let ended: Microseconds
+  package let price: Price
+  package let amount: Amount
+  package let day: Day
 }
 
-public enum NodeEvent: Codable, Sendable {
+package enum NodeEvent: Codable, Sendable {
   case loading(fraction: Double?)
   case noModel(String)
   case engineReady(EngineFacts)
@@ -209,7 +209,7 @@ public enum NodeEvent: Codable, Sendable {
   case tick
 }
 
-public enum NodeEffect: Sendable {
+package enum NodeEffect: Sendable {
   /// To the client of this job.
   case answer(JobID, AnswerEvent)
   /// The job's content is needed no more.

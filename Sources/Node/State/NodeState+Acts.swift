@@ -7,7 +7,7 @@ import Scheduling
 extension NodeState {
   /// Performs an act on jobs or on the node.
   /// - Returns: the words for the operator's status line.
-  public mutating func act(
+  package mutating func act(
     _ command: NodeCommand, by who: Operator, at now: Moment, _ effects: inout [NodeEffect]
   ) -> CommandReply {
     switch command {
@@ -108,7 +108,7 @@ extension NodeState {
   }
 
   /// A job by its full id, or by the beginning of one, as scripts give it.
-  public func resolve(_ text: String) -> Result<JobID, UnknownJob> {
+  package func resolve(_ text: String) -> Result<JobID, UnknownJob> {
     if let id = JobID(hex: text) {
       return jobs[id] == nil ? .failure(UnknownJob("no job has the id '\(text)'")) : .success(id)
     }
@@ -127,8 +127,8 @@ extension NodeState {
     }
   }
 
-  public struct UnknownJob: Error, Sendable, Equatable, CustomStringConvertible {
-    public let description: String
+  package struct UnknownJob: Error, Sendable, Equatable, CustomStringConvertible {
+    package let description: String
     init(_ description: String) { self.description = description }
   }
 

@@ -9,13 +9,13 @@ extension NodeState {
   // MARK: in
 
   mutating func submit(_ request: JobRequest, at now: Moment, _ effects: inout [NodeEffect]) {
-    func refuse(_ error: APIError) {
+    func refuse(_ error: Refusal) {
       if request.origin != .audit { countLife(.rejected) }
       effects.append(.answer(request.id, .refused(error)))
       effects.append(.forget(request.id))
     }
     let judged: Judgement
-    do throws(APIError) { judged = try judge(request, at: now) } catch { return refuse(error) }
+    do throws(Refusal) { judged = try judge(request, at: now) } catch { return refuse(error) }
     let client = request.identity.name
     let (price, worst, explanation) = (judged.price, judged.worst, judged.explanation)
     let job = job(request, at: now)
@@ -23,15 +23,15 @@ extension NodeState {
     let submission = scheduler?.submit(
       job, verdict: judged.verdict, isPromised: request.restored != nil, at: now.monotonic)
     switch submission {
-    case nil: return refuse(loadingError)
-    case .refused(let refusal): return refuse(Self.apiError(refusal))
+    case nil: return refuse(.loading)
+    case .refused(let refusal): return refuse(.queue(refusal))
     case .pending, .queued: break
     }
     do throws(AccountingError) {
       try ledger.reserve(job: request.id.rawValue, client: client, amount: worst)
     } catch {
       cancel(request.id, by: .client, at: now, &effects)
-      return refuse(.invalid(nil, "the job cannot be paid for: \(error)"))
+      return refuse(.unreserved(error))
     }
     var entry = JobEntry(
       request: request, at: now, submitted: request.restored.map { Self.moment(of: $0.submitted, now) },
@@ -82,10 +82,10 @@ extension NodeState {
 
   /// Price and verdict for a job, or why it is not taken. One that was accepted before is bound to
   /// what was agreed then: limits, vouchers, policies and a full disk are for new ones.
-  private func judge(_ request: JobRequest, at now: Moment) throws(APIError) -> Judgement {
+  private func judge(_ request: JobRequest, at now: Moment) throws(Refusal) -> Judgement {
     let isNew = request.restored == nil
     if let error = isNew ? unavailable(request) : stopped { throw error }
-    guard scheduler != nil else { throw loadingError }
+    guard scheduler != nil else { throw .loading }
     if isNew, let refusal = priorityRefusal(request) { throw refusal }
     let asked =
       request.origin != .client
@@ -98,14 +98,11 @@ extension NodeState {
       worst = try price.amount(
         for: Usage(prompt: request.promptTokens, cached: 0, completion: request.outputLimit))
     } catch {
-      throw .invalid("max_tokens", "the job's price cannot be told: \(error)")
+      throw .unpriced(error)
     }
     // What no receipt can say is not sold.
     guard worst <= NodeConfiguration.largestAmount else {
-      throw .invalid(
-        "max_tokens",
-        "the job may cost \(worst) \(configuration.currency), a receipt holds at most \(NodeConfiguration.largestAmount)"
-      )
+      throw .tooExpensive(worst, most: NodeConfiguration.largestAmount, currency: configuration.currency)
     }
     if isNew {
       if let refusal = limitRefusal(request, worst: worst, on: now.day) { throw refusal }
@@ -130,11 +127,11 @@ extension NodeState {
 
   /// What a job would be taken for now, before its request is kept on the disk: what is refused
   /// leaves nothing there.
-  mutating func terms(for request: JobRequest, at now: Moment) throws(APIError) -> JobTerms {
-    do throws(APIError) {
+  mutating func terms(for request: JobRequest, at now: Moment) throws(Refusal) -> JobTerms {
+    do throws(Refusal) {
       let judged = try judge(request, at: now)
       if let refusal = scheduler?.refusal(of: job(request, at: now), verdict: judged.verdict) {
-        throw Self.apiError(refusal)
+        throw Refusal.queue(refusal)
       }
       return JobTerms(
         price: judged.price, isAdmitted: judged.verdict == .admit, policy: judged.explanation)
@@ -164,43 +161,38 @@ extension NodeState {
   }
 
   /// Why nothing is taken now, whoever asks; nil while new jobs are taken.
-  var closed: APIError? { stopped ?? full }
+  var closed: Refusal? { stopped ?? full }
 
-  private func unavailable(_ request: JobRequest) -> APIError? {
+  /// Why no model takes a request; the loading of one ends soon.
+  var modelRefusal: Refusal {
+    if case .noModel(let reason) = engine { .noModel(reason) } else { .loading }
+  }
+
+  private func unavailable(_ request: JobRequest) -> Refusal? {
     stopped ?? (request.origin == .audit ? nil : full)
   }
 
   /// Why nothing runs.
-  private var stopped: APIError? {
+  private var stopped: Refusal? {
     switch engine {
-    case .noModel(let reason): return .unavailable("no_model", reason, retryAfter: nil)
-    case .loading: return loadingError
-    case .failed(let reason): return .unavailable("engine_failed", reason, retryAfter: nil)
+    case .noModel(let reason): return .noModel(reason)
+    case .loading: return .loading
+    case .failed(let reason): return .engineFailed(reason)
     case .ready: break
     }
-    if isStopping { return .unavailable("stopping", "the node is stopping", retryAfter: nil) }
-    if let journalFailure {
-      return .unavailable(
-        "read_only", "the node's journal cannot be written: \(journalFailure)", retryAfter: nil)
-    }
-    return nil
+    if isStopping { return .stopping }
+    return journalFailure.map { .journalFailed($0) }
   }
 
   /// Why what runs goes on, and no more is taken.
-  private var full: APIError? {
-    if isSpaceLow { return .unavailable("disk_full", "the node's disk is nearly full", retryAfter: 60) }
-    if let overLimit {
-      return .unavailable("over_limit", "the node admits nothing now: \(overLimit.words)", retryAfter: 30)
-    }
-    if let auditFailure, configuration.audits.stopOnFailure {
-      return .unavailable("audit_failed", "the node admits nothing: \(auditFailure)", retryAfter: nil)
-    }
+  private var full: Refusal? {
+    if isSpaceLow { return .diskFull }
+    if let overLimit { return .overLimit(overLimit.words) }
+    if let auditFailure, configuration.audits.stopOnFailure { return .auditFailed(auditFailure) }
     return nil
   }
 
-  private var loadingError: APIError { .unavailable("loading", "the model is being loaded", retryAfter: 2) }
-
-  /// The highest priority that somebody may ask for; what he does not ask for is lowered without a word.
+  /// The highest priority that somebody may ask for; what they do not ask for is lowered without a word.
   private func mostPriority(_ request: JobRequest) -> Int {
     switch request.origin {
     case .chat, .audit: 9
@@ -209,13 +201,10 @@ extension NodeState {
     }
   }
 
-  private func priorityRefusal(_ request: JobRequest) -> APIError? {
+  private func priorityRefusal(_ request: JobRequest) -> Refusal? {
     let most = mostPriority(request)
     guard request.priority > most, request.asksPriority else { return nil }
-    return APIError(
-      status: 403, type: "permission_error", code: "priority_forbidden",
-      message: "'hotpot.priority' is \(request.priority), this node takes 0 to \(most) of you",
-      parameter: "hotpot.priority")
+    return .priorityForbidden(asked: request.priority, most: most)
   }
 
   /// What the policy says. Under the node's price nobody is admitted unseen unless a rule looks at offers.
@@ -247,7 +236,7 @@ extension NodeState {
     return (decision.verdict, decision.why)
   }
 
-  private func limitRefusal(_ request: JobRequest, worst: Amount, on day: Day) -> APIError? {
+  private func limitRefusal(_ request: JobRequest, worst: Amount, on day: Day) -> Refusal? {
     guard request.origin == .client, case .known(let name) = request.identity, let limits = clientLimits[name]
     else {
       return nil
@@ -255,36 +244,10 @@ extension NodeState {
     let now = jobs.values.filter { !$0.state.hasEnded && $0.request.identity == request.identity }.count
     let standing = ClientLimits.Standing(
       account: ledger.account(of: name), jobsNow: now, tokensToday: tokensUsed[day]?[name] ?? 0)
-    guard
-      let refusal = limits.refusal(
-        model: request.model, tokens: request.promptTokens + request.outputLimit, price: worst,
-        standing: standing)
-    else { return nil }
-    return APIError(
-      status: refusal.isTemporary ? 429 : 403,
-      type: refusal.isTemporary ? "rate_limit_error" : "permission_error",
-      code: refusal.isTemporary ? "client_limit" : "client_forbidden", message: "\(refusal)",
-      retryAfter: refusal.isTemporary ? 10 : nil)
-  }
-
-  static func apiError(_ refusal: Refusal) -> APIError {
-    let seconds = refusal.retryAfter.map { max(1, Int(($0 + 999_999) / 1_000_000)) }
-    switch refusal {
-    case .policy(let reason):
-      return APIError(status: 403, type: "permission_error", code: "rejected", message: reason)
-    case .queueFull, .approvalsFull, .strangersFull, .tokensFull, .clientFull:
-      return APIError(
-        status: 429, type: "rate_limit_error", code: "queue_full", message: "\(refusal)",
-        retryAfter: seconds ?? 10)
-    case .tooLong:
-      return .invalid("messages", "\(refusal)", code: "context_length_exceeded")
-    case .draining:
-      return .unavailable("draining", "\(refusal)", retryAfter: nil)
-    case .duplicate(let id):
-      return .invalid(nil, "job \(id.short) exists already")
-    case .invalid:
-      return .invalid(nil, "\(refusal)")
-    }
+    return limits.refusal(
+      model: request.model, tokens: request.promptTokens + request.outputLimit, price: worst,
+      standing: standing
+    ).map { .clientLimit($0) }
   }
 
   mutating func cancel(
@@ -304,7 +267,7 @@ extension NodeState {
   // MARK: the engine's step
 
   /// The next step for the engine, or nil when nothing is to be done.
-  public mutating func nextStep(at now: Moment) -> (plan: StepPlan, effects: [NodeEffect])? {
+  package mutating func nextStep(at now: Moment) -> (plan: StepPlan, effects: [NodeEffect])? {
     guard let plan = scheduler?.plan(at: now.monotonic) else { return nil }
     var effects: [NodeEffect] = []
     follow(plan.effects, at: now, &effects)
@@ -554,30 +517,11 @@ extension NodeState {
   private func answer(for outcome: Outcome, _ entry: JobEntry) -> AnswerEvent {
     switch outcome {
     case .done: .finished(finished(entry))
-    case .rejected(let reason):
-      .refused(APIError(status: 403, type: "permission_error", code: "rejected", message: reason))
-    case .expired(.approval):
-      .refused(
-        APIError(
-          status: 408, type: "timeout_error", code: "expired",
-          message: "the operator did not decide within \(configuration.queue.decideWithin) s", retryAfter: 60)
-      )
-    case .expired(.timeLimit):
-      .refused(
-        APIError(
-          status: 408, type: "timeout_error", code: "expired", message: "the job's own time limit passed"))
-    case .cancelled(.shutdown):
-      .refused(.unavailable("interrupted", "the node stopped before the answer was complete", retryAfter: 30))
-    case .cancelled(.operator):
-      .refused(
-        APIError(
-          status: 403, type: "permission_error", code: "cancelled", message: "cancelled by the operator"))
-    case .cancelled(.client):
-      .refused(
-        APIError(
-          status: 409, type: "invalid_request_error", code: "cancelled", message: "cancelled by the client"))
-    case .failed(let reason):
-      .refused(APIError(status: 500, type: "server_error", code: "failed", message: reason))
+    case .rejected(let reason): .refused(.rejected(reason))
+    case .expired(.approval): .refused(.undecided(seconds: configuration.queue.decideWithin))
+    case .expired(.timeLimit): .refused(.timeLimit)
+    case .cancelled(let who): .refused(.cancelled(by: who))
+    case .failed(let reason): .refused(.failed(reason))
     }
   }
 

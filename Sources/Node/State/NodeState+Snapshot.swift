@@ -41,7 +41,7 @@ extension NodeState {
     }
   }
 
-  public func pastSamples(at now: Moment) -> NodeHistory {
+  package func pastSamples(at now: Moment) -> NodeHistory {
     NodeHistory(
       time: now.wall, decode: history.decode.ordered, prefill: history.prefill.ordered,
       cpu: history.cpu.ordered, memory: history.memory.ordered, kvInUse: history.kvInUse.ordered,
@@ -96,7 +96,7 @@ extension NodeState {
     return found
   }
 
-  public mutating func snapshot(at now: Moment) -> NodeSnapshot {
+  package mutating func snapshot(at now: Moment) -> NodeSnapshot {
     snapshotSequence += 1
     let views = scheduler?.jobs ?? []
     for view in views {
@@ -237,7 +237,7 @@ extension NodeState {
   }
 
   /// Details of a job, without its content.
-  public mutating func detail(_ id: JobID, prompt: String?, answer: String?, at now: Moment) -> JobDetail? {
+  package mutating func detail(_ id: JobID, prompt: String?, answer: String?, at now: Moment) -> JobDetail? {
     guard let row = row(id, at: now), let entry = jobs[id] else { return nil }
     var settings = entry.request.settings
     settings.append(["policy", entry.policy])

@@ -8,7 +8,7 @@ extension NodeState {
   /// Takes a voucher whose signature holds for the client's key.
   /// - node: the fingerprint of this node's key.
   /// - Returns: the words for who brought it, and what belongs into the journal.
-  public mutating func accept(
+  package mutating func accept(
     _ voucher: Voucher, signature: String, key: String, node: String, from client: String, at now: Moment,
     _ effects: inout [NodeEffect]
   ) throws(AccountingError) -> VoucherAccepted {
@@ -28,19 +28,15 @@ extension NodeState {
   }
 
   /// Why a job is refused where vouchers are required: it would pass what the client promised.
-  func voucherRefusal(_ request: JobRequest, worst: Amount) -> APIError? {
+  func voucherRefusal(_ request: JobRequest, worst: Amount) -> Refusal? {
     guard configuration.vouchers == .required, request.origin == .client, worst > .zero else { return nil }
     let client = request.identity.name
     let account = ledger.account(of: client)
     guard !vouchers.covers(worst, account: account, client: client) else { return nil }
-    let promised = vouchers.voucher(of: client)?.amount ?? .zero
-    // An overflow cannot be promised at all.
-    let wanted = (try? account.posted.adding(account.reserved).adding(worst))?.description ?? "more"
-    return APIError(
-      status: 402, type: "permission_error", code: "voucher_required",
-      message:
-        "the job may cost \(worst) \(configuration.currency), and your voucher says \(promised); wanted one of at least \(wanted), at POST /v1/vouchers"
-    )
+    return .voucherRequired(
+      worst: worst, promised: vouchers.voucher(of: client)?.amount ?? .zero,
+      // An overflow cannot be promised at all.
+      wanted: try? account.posted.adding(account.reserved).adding(worst), currency: configuration.currency)
   }
 }
 

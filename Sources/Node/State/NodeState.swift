@@ -9,7 +9,7 @@ import Receipts
 import Scheduling
 
 /// The node's state machine.
-public struct NodeState: Sendable {
+package struct NodeState: Sendable {
   let configuration: NodeConfiguration
   let version: String
   let isDemo: Bool
@@ -34,7 +34,7 @@ public struct NodeState: Sendable {
   var endedJobs: [JobID] = []
   static let rememberedJobs = 200
 
-  public internal(set) var clients = ClientDirectory()
+  package internal(set) var clients = ClientDirectory()
   var clientLimits: [String: ClientLimits] = [:]
   /// SSH keys that clients sign their vouchers with, `type base64`.
   var clientKeys: [String: String] = [:]
@@ -101,7 +101,7 @@ public struct NodeState: Sendable {
     var engineTime: Microseconds = 0
   }
 
-  public init(
+  package init(
     configuration: NodeConfiguration, policy: Policy, version: String, isDemo: Bool, address: String?,
     now: Moment
   ) {
@@ -116,12 +116,12 @@ public struct NodeState: Sendable {
     earnedRate = RateMeter(window: 3_600_000_000, slots: 60, now: now.monotonic)
   }
 
-  public var facts: EngineFacts? {
+  package var facts: EngineFacts? {
     if case .ready(let facts) = engine { facts } else { nil }
   }
 
   /// One event. Nothing is half-changed when it returns.
-  public mutating func apply(_ event: NodeEvent, at now: Moment) -> [NodeEffect] {
+  package mutating func apply(_ event: NodeEvent, at now: Moment) -> [NodeEffect] {
     var effects: [NodeEffect] = []
     switch event {
     case .loading(let fraction): engine = .loading(fraction)
@@ -185,7 +185,7 @@ public struct NodeState: Sendable {
   }
 
   /// Microseconds from `now` until time itself changes something; nil: nothing waits for time.
-  public var nextDeadline: Microseconds? { scheduler?.nextDeadline }
+  package var nextDeadline: Microseconds? { scheduler?.nextDeadline }
 
   private mutating func becomeReady(_ facts: EngineFacts, at now: Moment, _ effects: inout [NodeEffect]) {
     var limits = Scheduling.Limits(blocks: facts.kvBlocks, contextLength: facts.contextLength)

@@ -25,72 +25,64 @@ extension NodeService {
   /// is refused leaves nothing behind, and what is accepted is found by the next start as it was
   /// agreed.
   func accept(
-    _ request: CompletionRequest, body: [UInt8], isChat: Bool, identity: Identity, id: JobID,
+    _ asked: AskedAnswer, _ dialect: Dialect, body: [UInt8], from caller: Admission.Caller,
     isWanted: @escaping () -> Bool = { true }
-  ) throws(APIError) -> Response {
-    if let refusal = asynchronous.refusal(of: identity, bytes: body.count) { throw refusal }
-    var (job, transcript, refusal) = try prepare(request, identity: identity, id: id, isWanted: isWanted)
-    let offered = job
-    let agreed = state.withLock { state in
-      Result { () throws(APIError) in try state.terms(for: offered, at: Self.now()) }
-    }
-    job.terms = try agreed.get()
-    if !identity.isKnown, !strangersSpool.reserve(id, bytes: body.count) {
-      throw APIError(
-        status: 429, type: "rate_limit_error", code: "spool_full",
-        message:
-          "requests of unknown clients fill their share of the disk, \(strangersSpool.limit) bytes; wait for the answer on the connection, or come back",
-        retryAfter: 60)
-    }
-    do throws(FileError) {
-      try spool.put(
-        Self.spooled(isChat: isChat, identity: identity, terms: job.terms, body: body), job: id.rawValue)
-    } catch {
-      strangersSpool.release(id)
-      throw .unavailable("spool", "the request cannot be kept: \(error)", retryAfter: 60)
-    }
-    asynchronous.begin(id, client: identity.name, isKnown: identity.isKnown, bytes: body.count)
-    if let response = submit(job, transcript, refusal) {
+  ) throws(Refusal) -> Response {
+    let (id, identity) = (Admission.makeJobID(), caller.identity)
+    let keeping = Admission.Keeping(
+      limits: { [asynchronous] () throws(Refusal) in
+        if let refusal = asynchronous.refusal(of: identity, bytes: body.count) { throw refusal }
+      },
+      keep: { [self] (terms) throws(Refusal) in
+        try keep(body, dialect, identity, terms, of: id)
+        asynchronous.begin(id, client: identity.name, isKnown: identity.isKnown, bytes: body.count)
+      })
+    let refusal = RefusalBox()
+    let state = try admit(asked, dialect, id, caller, .kept(keeping), refusal, isWanted: isWanted)
+    // What was taken is in the books, also when it has ended meanwhile.
+    guard state != nil else {
       asynchronous.drop(id)
       removeSpooled(id)
-      return response
+      return refusal.response ?? dialect.refuse(.notTaken)
     }
     publishNow()
     return Self.accepted(id).with("Preference-Applied", "respond-async")
   }
 
-  private func prepare(
-    _ request: CompletionRequest, identity: Identity, id: JobID,
-    isWanted: @escaping () -> Bool = { true }
-  ) throws(APIError) -> (JobRequest, Transcript, RefusalBox) {
-    var request = request
-    request.isStreamed = false
-    request.returnsTokens = true
-    let serving = try loaded(request.model)
-    let relay = AnswerRelay()
-    let prepared = try serving.prepare(
-      request, id: id, identity: identity, origin: origin, isAsynchronous: true, isWanted: isWanted,
-      sink: { relay.take($0) })
-    let refusal = RefusalBox()
-    let answers = asynchronous
-    let responder = Responder(
-      shape: shape(request, id: id, model: serving.name, prompt: prepared.transcript.prompt),
-      output: AnswerOutput { response in
-        refusal.note(response)
-        answers.prepared(id, response)
-      })
-    relay.connect { responder.take($0) }
-    return (prepared.job, prepared.transcript, refusal)
+  private func keep(
+    _ body: [UInt8], _ dialect: Dialect, _ identity: Identity, _ terms: JobTerms, of id: JobID
+  ) throws(Refusal) {
+    if !identity.isKnown, !strangersSpool.reserve(id, bytes: body.count) {
+      throw .spoolFull(bytes: strangersSpool.limit)
+    }
+    do throws(FileError) {
+      try spool.put(
+        Self.spooled(dialect: dialect, identity: identity, terms: terms, body: body), job: id.rawValue)
+    } catch {
+      strangersSpool.release(id)
+      throw .spoolFailed("\(error)")
+    }
   }
 
-  /// - Returns: the refusal of a job that was not taken; nil for one that was.
-  private func submit(_ job: JobRequest, _ transcript: Transcript, _ refusal: RefusalBox) -> Response? {
-    transcripts.add(transcript)
-    send(.submitted(job))
-    // What was taken is in the books, also when it has ended meanwhile.
-    if state.withLock({ $0.jobs[job.id] != nil }) { return nil }
-    return refusal.response
-      ?? APIError.unavailable("refused", "the job was not taken", retryAfter: 30).response
+  /// A job whose answer goes to the store: whole, and with all ids.
+  private func admit(
+    _ asked: AskedAnswer, _ dialect: Dialect, _ id: JobID, _ caller: Admission.Caller,
+    _ course: Admission.Course, _ refusal: RefusalBox, isWanted: @escaping () -> Bool = { true }
+  ) throws(Refusal) -> JobState? {
+    var kept = asked
+    kept.form = AnswerForm(returnsTokens: true)
+    let (shaped, answers) = (kept, asynchronous)
+    return try admission.admit(
+      asked.request, id: id, from: caller, course: course, isWanted: isWanted
+    ) { prompt in
+      let shape = AnswerShape(shaped, job: id, prompt: prompt, created: Self.now().wall / 1_000_000)
+      let responder = Responder(dialect.writer(shape)) { piece in
+        guard case .whole(let response) = piece else { return }
+        refusal.note(response)
+        answers.prepared(id, response)
+      }
+      return { responder.take($0) }
+    }
   }
 
   /// Come back for it.
@@ -172,9 +164,12 @@ extension NodeService {
   // MARK: the spool
 
   /// First line: what, whose and as what it was taken; then the body as it came.
-  private static func spooled(isChat: Bool, identity: Identity, terms: JobTerms?, body: [UInt8]) -> [UInt8] {
+  private static func spooled(
+    dialect: Dialect, identity: Identity, terms: JobTerms?, body: [UInt8]
+  ) -> [UInt8] {
     var members: [JSONValue.Member] = [
-      (key: "chat", value: .bool(isChat)), (key: "client", value: .string(identity.name)),
+      (key: "chat", value: .bool(dialect.name == .openAIChat)),
+      (key: "client", value: .string(identity.name)),
       (key: "known", value: .bool(identity.isKnown)),
     ]
     if let terms {
@@ -191,7 +186,7 @@ extension NodeService {
 
   /// A kept request, as `spooled` wrote it.
   private struct KeptRequest {
-    let isChat: Bool
+    let dialect: Dialect
     let identity: Identity
     /// nil for what a release without terms kept.
     let terms: JobTerms?
@@ -200,10 +195,10 @@ extension NodeService {
     /// nil for what no node wrote.
     init?(_ bytes: [UInt8]) {
       guard let newline = bytes.firstIndex(of: 0x0A),
-        let head = try? JSONText.parse(Array(bytes[..<newline])), let isChat = head["chat"]?.bool,
+        let head = try? JSONText.parse(Array(bytes[..<newline])), let chat = head["chat"]?.bool,
         let client = head["client"]?.string
       else { return nil }
-      self.isChat = isChat
+      dialect = chat ? .openAIChat : .openAICompletions
       identity =
         head["known"]?.bool == true ? .known(client) : .unknown(String(client.dropFirst("unknown-".count)))
       body = Array(bytes[(newline + 1)...])
@@ -280,7 +275,7 @@ extension NodeService {
         continue
       }
       // What was decided and had not reached the journal as an end is decided.
-      conclude(job, end.outcome, end.reason, status: 403, code: end.outcome.rawValue)
+      conclude(JobID(job.job), client: job.client, end.outcome, end.refusal)
     }
     if !interrupted.isEmpty {
       record(interrupted)
@@ -301,24 +296,18 @@ extension NodeService {
   private func interrupt(_ job: JobAccepted, _ reason: String) {
     note(
       .error, "job \(JobID(job.job).hex.prefix(8)) of \(job.client) is interrupted: \(reason)")
-    conclude(job, .interrupted, reason, status: 503, code: "interrupted")
+    conclude(JobID(job.job), client: job.client, .interrupted, .interrupted(reason))
   }
 
   /// Ends a job of an earlier run that does not run again.
   private func conclude(
-    _ job: JobAccepted, _ outcome: JobEnded.Outcome, _ reason: String, status: Int, code: String
+    _ id: JobID, client: String, _ outcome: JobEnded.Outcome, _ refusal: Refusal, in dialect: Dialect? = nil
   ) {
-    let error = APIError(
-      status: status, type: status == 403 ? "permission_error" : "server_error", code: code, message: reason)
-    conclude(JobID(job.job), client: job.client, outcome, error)
-  }
-
-  private func conclude(_ id: JobID, client: String, _ outcome: JobEnded.Outcome, _ error: APIError) {
     _ = asynchronous.ending(id)
-    asynchronous.prepared(id, error.response)
+    asynchronous.prepared(id, dialect?.refuse(refusal) ?? APIError(refusal).response)
     conclude(
       JobEnded(
-        job: id.rawValue, client: client, outcome: outcome, reason: String(error.message.prefix(200))))
+        job: id.rawValue, client: client, outcome: outcome, reason: String("\(refusal)".prefix(200))))
   }
 
   /// The accepted jobs of earlier runs, once their model is there. One of another model waits for
@@ -347,28 +336,26 @@ extension NodeService {
     do throws(SpoolError) { request = try kept(job.id.rawValue, client: job.client) } catch {
       note(.error, "job \(job.id.hex.prefix(8)) of \(job.client) is interrupted: \(error)")
       return conclude(
-        job.id, client: job.client, .interrupted,
-        .unavailable("interrupted", "its request is lost: \(error)", retryAfter: nil))
+        job.id, client: job.client, .interrupted, .interrupted("its request is lost: \(error)"))
     }
-    do throws(APIError) {
-      let decoded = try decode(request.body, isChat: request.isChat)
-      var (again, transcript, refusal) = try prepare(decoded, identity: request.identity, id: job.id)
-      again.terms = request.terms
+    do throws(Refusal) {
+      let asked = try request.dialect.read(
+        request.body, atMost: options.configuration.http.bodyLimit)
       // It was accepted: what it takes counts, and does not turn it away.
       if !request.identity.isKnown { _ = strangersSpool.reserve(job.id, bytes: request.body.count) }
-      again.restored = job.restored
-      if submit(again, transcript, refusal) != nil {
-        throw .unavailable("refused", "it could not be taken again", retryAfter: nil)
-      }
-      note(.info, "job \(job.id.hex.prefix(8)) of \(job.client) runs again after the node's stop")
+      let state = try admit(
+        asked, request.dialect, job.id, Admission.Caller(identity: request.identity, origin: origin),
+        .resumed(request.terms, job.restored), RefusalBox())
+      guard state != nil else { throw .interrupted("it could not be taken again") }
+      note(.info, "job \(job.id.short) of \(job.client) runs again after the node's stop")
     } catch {
-      if error.status == 503 {
+      if error.isOfTheNode {
         // The node stops, or cannot write: it is for the next start.
         parts.withLock { $0.waiting.append(job) }
-        return note(.warning, "job \(job.id.hex.prefix(8)) of \(job.client) waits: \(error)")
+        return note(.warning, "job \(job.id.short) of \(job.client) waits: \(error)")
       }
-      note(.error, "job \(job.id.hex.prefix(8)) of \(job.client) cannot run again: \(error)")
-      conclude(job.id, client: job.client, .failed, error)
+      note(.error, "job \(job.id.short) of \(job.client) cannot run again: \(error)")
+      conclude(job.id, client: job.client, .failed, error, in: request.dialect)
     }
   }
 
@@ -385,25 +372,22 @@ extension NodeService {
 
   /// Ends such a job at its client's wish.
   func cancelWaiting(_ id: JobID, client: String) {
-    conclude(
-      id, client: client, .cancelled,
-      APIError(
-        status: 409, type: "invalid_request_error", code: "cancelled", message: "cancelled by the client"))
+    conclude(id, client: client, .cancelled, .cancelled(by: .client))
   }
 }
 
 extension RestoredJob {
   /// What operators did to the job, oldest act first.
   /// - Returns: its end, where they decided that.
-  mutating func take(_ acts: [OperatorAct]) -> (outcome: JobEnded.Outcome, reason: String)? {
+  mutating func take(_ acts: [OperatorAct]) -> (outcome: JobEnded.Outcome, refusal: Refusal)? {
     for act in acts {
       switch act.act {
       case .approve: isApproved = true
       case .hold: isHeld = true
       case .release: isHeld = false
       case .priority: if let number = Int(act.reason), (0...9).contains(number) { priority = number }
-      case .reject: return (.rejected, act.reason)
-      case .cancel: return (.cancelled, "cancelled by the operator")
+      case .reject: return (.rejected, .rejected(act.reason))
+      case .cancel: return (.cancelled, .cancelled(by: .operator))
       case .move, .pause, .resume, .drain, .undrain, .shutdown, .reveal, .verify, .pull, .load, .repair:
         break
       }

@@ -2,26 +2,24 @@
 // requests, and every setting that the receipt names. Start at Reexecutor.compare.
 import Foundation
 import Inference
-import Intake
 import JSON
 import Receipts
 
 extension Reexecutor {
   /// Whether the receipt is for this request.
   /// - request: the JSON that the client sent
-  public func compare(
+  package func compare(
     request bytes: [UInt8], _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript
   ) -> Verification.RequestComparison {
     guard digest == receipt.modelSHA256 else {
       return .notDone(why: "the model that was given is another, with a template of its own")
     }
-    let request: CompletionRequest
+    let request: GenerationRequest
     let prompt: [UInt32]
     do {
       let value = try JSONText.parse(bytes)
-      request =
-        value["messages"] != nil
-        ? try CompletionRequest(chat: value) : try CompletionRequest(completion: value)
+      let dialect = value["messages"] != nil ? Dialect.openAIChat : .openAICompletions
+      request = try dialect.read(value).request
       // A template may print the date: the day on which the node says that it rendered it.
       let now = Date(timeIntervalSince1970: Double(receipt.submitted) / 1e6)
       prompt = try Serving.tokens(
@@ -40,9 +38,7 @@ extension Reexecutor {
       )
     }
     let sampling = request.sampling
-    let biases = sampling.logitBias.map {
-      Receipts.Transcript.Bias(token: UInt32(bitPattern: $0.token), bias: $0.bias)
-    }
+    let biases = sampling.logitBias.map { Receipts.Transcript.Bias($0) }
     let sampler = receipt.sampler
     var differences: [String] = []
     func compare<T: Equatable>(_ name: String, _ asked: T, _ found: T) {
@@ -50,7 +46,7 @@ extension Reexecutor {
         differences.append("'\(name)' is \(asked) in your request and \(found) in the receipt")
       }
     }
-    compare("model", request.model, receipt.model)
+    compare("model", request.model ?? "", receipt.model)
     compare("temperature", sampling.temperature, sampler.temperature)
     compare("top_p", sampling.topP, sampler.topP)
     compare("top_k", sampling.topK, sampler.topK)

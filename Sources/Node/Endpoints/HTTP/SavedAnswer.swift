@@ -1,14 +1,14 @@
 // SavedAnswer.swift: a node's answer as a client saved it, read back for a check: whole, a stream, or one that was cut.
-// The other end of Responder. Leaves out every check (Receipts.Verification). Start at SavedAnswer.init.
+// The other end of the dialects' writers. Leaves out every check (Receipts.Verification). Start at SavedAnswer.init.
 import Foundation
 import Intake
 import JSON
 import Receipts
 
 /// Why a file is no answer that can be checked.
-public struct SavedAnswerError: Error, Sendable, CustomStringConvertible {
-  public let description: String
-  public let hint: String?
+package struct SavedAnswerError: Error, Sendable, CustomStringConvertible {
+  package let description: String
+  package let hint: String?
 
   init(_ description: String, hint: String? = nil) {
     self.description = description
@@ -17,16 +17,16 @@ public struct SavedAnswerError: Error, Sendable, CustomStringConvertible {
 }
 
 /// What opens the receipt, and what the answer says beside it.
-public struct SavedAnswer: Sendable {
-  public let transcript: Receipts.Transcript
-  public let answer: Verification.Answer
+package struct SavedAnswer: Sendable {
+  package let transcript: Receipts.Transcript
+  package let answer: Verification.Answer
 
   /// The longest that is read: an answer of 10^6 tokens with its log-probabilities fits.
-  public static let maximumBytes = 256 << 20
+  package static let maximumBytes = 256 << 20
 
   /// From the JSON of an answer, of an error that ended one or of `GET /v1/jobs/ID`; from server-sent events as curl saves
   /// them; or from one JSON object a line, as `hotpot submit --json` prints them.
-  public init(_ bytes: [UInt8]) throws(SavedAnswerError) {
+  package init(_ bytes: [UInt8]) throws(SavedAnswerError) {
     var reader = Reader()
     let objects = try Self.objects(bytes)
     for object in objects {
@@ -55,7 +55,7 @@ public struct SavedAnswer: Sendable {
   }
 
   /// Whether these bytes are no transcript file, whose first key is its nonce.
-  public static func isLikely(_ bytes: [UInt8]) -> Bool { !bytes.starts(with: Array("{\"nonce\":".utf8)) }
+  package static func isLikely(_ bytes: [UInt8]) -> Bool { !bytes.starts(with: Array("{\"nonce\":".utf8)) }
 
   private static func objects(_ bytes: [UInt8]) throws(SavedAnswerError) -> [JSONValue] {
     var limits = JSONText.Limits()
@@ -78,12 +78,6 @@ public struct SavedAnswer: Sendable {
       }
       return objects
     }
-  }
-
-  /// The bits of a bias, as a transcript spells them.
-  static func hexadecimal(_ bits: UInt32) -> String {
-    let digits = String(bits, radix: 16)
-    return String(repeating: "0", count: 8 - digits.utf8.count) + digits
   }
 
   /// Puts objects together: one, or the chunks of a stream.
@@ -172,7 +166,7 @@ public struct SavedAnswer: Sendable {
         guard let items = pair.array, items.count == 2,
           let token = items[0].integer.flatMap({ UInt32(exactly: $0) }),
           let text = items[1].string, text.utf8.count == 8, let bits = UInt32(text, radix: 16),
-          SavedAnswer.hexadecimal(bits) == text, last.map({ $0 < token }) ?? true
+          ReceiptMembers.hexadecimal(bits) == text, last.map({ $0 < token }) ?? true
         else {
           throw JSONFieldError(
             field: "hotpot.logit_bias",

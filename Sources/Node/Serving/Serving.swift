@@ -7,22 +7,22 @@ import Receipts
 import Scheduling
 
 /// A model as found on disk.
-public struct ModelFile: Sendable, Equatable {
-  public let name: String
-  public let path: String
+package struct ModelFile: Sendable, Equatable {
+  package let name: String
+  package let path: String
 
-  public init(name: String, path: String) {
+  package init(name: String, path: String) {
     self.name = name
     self.path = path
   }
 }
 
 /// Why a model could not be loaded, in words with a hint.
-public struct ServingError: Error, Sendable, CustomStringConvertible {
-  public let description: String
-  public let hint: String?
+package struct ServingError: Error, Sendable, CustomStringConvertible {
+  package let description: String
+  package let hint: String?
 
-  public init(_ description: String, hint: String?) {
+  package init(_ description: String, hint: String?) {
     self.description = description
     self.hint = hint
   }
@@ -137,33 +137,23 @@ final class Serving: Sendable {
   /// A request as tokens, within the context; and the job that asks for them.
   struct Prepared {
     let transcript: Transcript
-    let job: JobRequest
+    var job: JobRequest
   }
 
   /// Renders, tokenises and bounds a request. A prompt that is longer than the context costs no more than one that is
   /// as long; and no more than the start of one when `isWanted` says that nobody waits for it.
+  /// - sink: made from the prompt's tokens
   func prepare(
-    _ request: CompletionRequest, id: JobID, identity: Identity, origin: JobOrigin, isAsynchronous: Bool,
-    isWanted: @escaping () -> Bool = { true }, sink: @escaping AnswerSink
-  ) throws(APIError) -> Prepared {
-    if let effort = request.reasoningEffort, readsEffort {
-      throw .unsupported(
-        "reasoning_effort",
-        "'reasoning_effort' is \"\(effort)\", which would change this model's answer and is not supported here"
-      )
-    }
+    _ request: GenerationRequest, id: JobID, identity: Identity, origin: JobOrigin, isAsynchronous: Bool,
+    isWanted: @escaping () -> Bool = { true }, sink: (_ prompt: [Int32]) -> AnswerSink
+  ) throws(Refusal) -> Prepared {
+    if let effort = request.reasoningEffort, readsEffort { throw .reasoningEffort(effort) }
     let (prompt, text) = try tokens(of: request.prompt, isWanted: isWanted)
-    guard !prompt.isEmpty else { throw .invalid("prompt", "the prompt is empty") }
+    guard !prompt.isEmpty else { throw .emptyPrompt }
     let room = facts.contextLength - prompt.count
-    guard room >= 1 else {
-      throw Self.tooLong("\(prompt.count)", isChat: request.isChat, context: facts.contextLength)
-    }
-    let field = request.isChat ? "max_completion_tokens" : "max_tokens"
+    guard room >= 1 else { throw .promptTooLong(.tokens(prompt.count), context: facts.contextLength) }
     if let asked = request.outputLimit, asked > room {
-      throw .invalid(
-        field,
-        "\(prompt.count) prompt tokens and \(asked) to generate are more than this model's context of \(facts.contextLength)",
-        code: "context_length_exceeded")
+      throw .outputTooLong(prompt: prompt.count, asked: asked, context: facts.contextLength)
     }
     let limit = min(
       request.outputLimit ?? min(room, Self.defaultOutput), Receipts.Receipt.maximumCompletionTokens)
@@ -172,7 +162,7 @@ final class Serving: Sendable {
       try request.sampling.validate(vocabularySize: tokenizer.vocabularySize)
       stops = try StopMatcher(request.stops)
     } catch {
-      throw .invalid(error.field, "\(error)")
+      throw .sampling(error)
     }
     let transcript = Transcript(
       id: id, client: identity.name, prompt: prompt, promptText: text, sampling: request.sampling,
@@ -182,7 +172,8 @@ final class Serving: Sendable {
         isContextBound: request.outputLimit == nil && limit == room,
         seedBy: request.hasSeed ? .client : .node),
       tokenizer: tokenizer,
-      chain: BlockKeyChain(secret: secret, client: identity.name, modelDigest: facts.modelDigest), sink: sink)
+      chain: BlockKeyChain(secret: secret, client: identity.name, modelDigest: facts.modelDigest),
+      sink: sink(prompt))
     let job = JobRequest(
       id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,
       priority: request.priority, asksPriority: request.hasPriority, timeLimit: request.timeLimit,
@@ -213,29 +204,18 @@ final class Serving: Sendable {
     return Prepared(transcript: transcript, job: job)
   }
 
-  private static func tooLong(_ found: String, isChat: Bool, context: Int) -> APIError {
-    .invalid(
-      isChat ? "messages" : "prompt",
-      "the prompt has \(found) tokens, this model's context here is \(context)",
-      code: "context_length_exceeded")
-  }
-
   /// The tokens of a prompt that was encoded only as far as the context goes, or why there are none.
-  private static func taken(
-    _ encoding: BoundedEncoding, isChat: Bool, context: Int
-  ) throws(APIError) -> [Int32] {
+  private static func taken(_ encoding: BoundedEncoding, context: Int) throws(Refusal) -> [Int32] {
     switch encoding {
     case .tokens(let tokens): return tokens
-    case .tooMany: throw tooLong("more than \(context - 1)", isChat: isChat, context: context)
-    case .notWanted:
-      throw APIError(
-        status: 409, type: "invalid_request_error", code: "cancelled", message: "cancelled by the client")
+    case .tooMany: throw .promptTooLong(.moreThan(context - 1), context: context)
+    case .notWanted: throw .cancelled(by: .client)
     }
   }
 
   private func tokens(
-    of prompt: CompletionRequest.Prompt, isWanted: @escaping () -> Bool
-  ) throws(APIError) -> (tokens: [Int32], text: String) {
+    of prompt: GenerationRequest.Prompt, isWanted: @escaping () -> Bool
+  ) throws(Refusal) -> (tokens: [Int32], text: String) {
     try Self.tokens(
       of: prompt, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: Date(),
       isWanted: isWanted)
@@ -243,40 +223,38 @@ final class Serving: Sendable {
 
   /// The one way from a request to a prompt, for who answers it and for who checks the answer.
   static func tokens(
-    of prompt: CompletionRequest.Prompt, chat: Result<ChatFormat, ChatFormatError>, tokenizer: Tokenizer,
+    of prompt: GenerationRequest.Prompt, chat: Result<ChatFormat, ChatFormatError>, tokenizer: Tokenizer,
     context: Int, now: Date, isWanted: @escaping () -> Bool
-  ) throws(APIError) -> (tokens: [Int32], text: String) {
+  ) throws(Refusal) -> (tokens: [Int32], text: String) {
     switch prompt {
     case .messages(let messages):
       let format: ChatFormat
       switch chat {
       case .success(let found): format = found
-      case .failure(let problem):
-        throw .invalid(
-          "messages", "this model cannot chat: \(problem); use /v1/completions", code: "no_chat_template")
+      case .failure(let problem): throw .noChatTemplate("\(problem)")
       }
       let found: (text: String, encoding: BoundedEncoding)
       do throws(ChatFormatError) {
         found = try format.prompt(messages, now: now, atMost: context - 1, isWanted: isWanted)
       } catch {
-        throw .invalid("messages", "the model's chat template refused the conversation: \(error)")
+        throw .templateRefused("\(error)")
       }
-      return (try taken(found.encoding, isChat: true, context: context), found.text)
+      return (try taken(found.encoding, context: context), found.text)
     case .text(let text):
       let encoding = tokenizer.encode(
         segments: [.text(text)], addBOS: tokenizer.addsBOS, atMost: context - 1,
         isWanted: isWanted)
-      return (try taken(encoding, isChat: false, context: context), text)
+      return (try taken(encoding, context: context), text)
     case .tokens(let tokens):
-      guard tokens.count < context else { throw tooLong("\(tokens.count)", isChat: false, context: context) }
+      guard tokens.count < context else { throw .promptTooLong(.tokens(tokens.count), context: context) }
       if let stray = tokens.first(where: { !tokenizer.contains($0) }) {
-        throw .invalid("prompt", "token \(stray) is not in the vocabulary of \(tokenizer.vocabularySize)")
+        throw .unknownToken(stray, vocabulary: tokenizer.vocabularySize)
       }
       return (tokens, tokenizer.decode(tokens))
     }
   }
 
-  private static func settings(_ request: CompletionRequest) -> [[String]] {
+  private static func settings(_ request: GenerationRequest) -> [[String]] {
     let sampling = request.sampling
     var rows: [[String]] = [
       ["temperature", sampling.temperature == 0 ? "0 (greedy)" : "\(sampling.temperature)"],

@@ -1,5 +1,5 @@
 // Routes.swift: what each path of the HTTP interface does. Names are OpenAI's where OpenAI has one.
-// Leaves out parsing HTTP (Intake), decoding requests (CompletionRequest) and deciding (NodeState).
+// Leaves out parsing HTTP (Intake), requests for tokens (Dialects) and deciding (NodeState).
 // Start at handle; a request for tokens goes to complete.
 import Control
 import Foundation
@@ -49,15 +49,18 @@ extension NodeService {
     }
   }
 
-  private enum Route: Equatable {
-    case chatCompletions, completions, models, model(String), health, metrics, node, vouchers
+  private enum Route {
+    case tokens(Dialect)
+    case models, model(String), health, metrics, node, vouchers
     case job(String), receipt(String), proof(String), checkpoint
 
     init?(_ path: String) {
       let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map(String.init)
+      if let dialect = Dialect.all.first(where: { $0.path == parts }) {
+        self = .tokens(dialect)
+        return
+      }
       switch parts {
-      case ["v1", "chat", "completions"]: self = .chatCompletions
-      case ["v1", "completions"]: self = .completions
       case ["v1", "models"]: self = .models
       case ["v1", "checkpoint"]: self = .checkpoint
       case ["v1", "node"]: self = .node
@@ -81,7 +84,7 @@ extension NodeService {
 
     var methods: [Intake.Method] {
       switch self {
-      case .chatCompletions, .completions: [.post]
+      case .tokens: [.post]
       case .job: [.get, .head, .delete]
       case .vouchers: [.get, .head, .post]
       case .models, .model, .health, .metrics, .node, .receipt, .proof, .checkpoint: [.get, .head]
@@ -92,7 +95,7 @@ extension NodeService {
     var isOpen: Bool {
       switch self {
       case .health, .metrics, .node, .checkpoint: true
-      case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof, .vouchers: false
+      case .tokens, .models, .model, .job, .receipt, .proof, .vouchers: false
       }
     }
   }
@@ -105,14 +108,14 @@ extension NodeService {
     guard route.methods.contains(head.method) else {
       let allowed = route.methods.map(\.rawValue).joined(separator: ", ")
       return APIError(
-        status: 405, type: "invalid_request_error", code: "method_not_allowed",
+        status: 405, type: .request, code: "method_not_allowed",
         message: "\(head.method.rawValue) is not possible here, wanted \(allowed)"
       ).response.with("Allow", allowed)
     }
     if !route.isOpen, case .failure(let error) = identify(head) { return error.response }
     if head.method == .post, !head.isJSON {
       return APIError(
-        status: 415, type: "invalid_request_error", code: "unsupported_media_type",
+        status: 415, type: .request, code: "unsupported_media_type",
         message: "the body's Content-Type is not application/json"
       ).response
     }
@@ -120,22 +123,9 @@ extension NodeService {
   }
 
   private func identify(_ head: RequestHead) -> Result<Identity, APIError> {
-    func refuse(_ code: String, _ message: String) -> Result<Identity, APIError> {
-      .failure(APIError(status: 401, type: "authentication_error", code: code, message: message))
-    }
     let token = head.bearerToken.map { String(decoding: $0, as: UTF8.self) }
-    do throws(ClientDirectory.Refusal) {
-      return .success(
-        try state.withLock { state throws(ClientDirectory.Refusal) in
-          try state.clients.identify(token: token)
-        })
-    } catch {
-      switch error {
-      case .missingToken:
-        return refuse("missing_token", "no bearer token: send 'Authorization: Bearer TOKEN'")
-      case .wrongToken: return refuse("invalid_token", "the bearer token is not one of this node's")
-      case .revoked: return refuse("revoked_token", "the bearer token has been revoked")
-      }
+    do throws(Refusal) { return .success(try admission.identify(token: token)) } catch {
+      return .failure(APIError(error))
     }
   }
 
@@ -150,7 +140,7 @@ extension NodeService {
           status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Array(metrics().utf8)))
     case .node: exchange.respond(.json(JSONWriter.bytes(nodeCard())))
     case .checkpoint: exchange.respond(checkpoint(request.head.query))
-    case .chatCompletions, .completions, .models, .model, .job, .receipt, .proof, .vouchers:
+    case .tokens, .models, .model, .job, .receipt, .proof, .vouchers:
       switch identify(request.head) {
       case .failure(let error): exchange.respond(error.response)
       case .success(let identity): handle(route, request, identity, exchange)
@@ -160,10 +150,9 @@ extension NodeService {
 
   private func handle(_ route: Route, _ request: Request, _ identity: Identity, _ exchange: Exchange) {
     switch route {
-    case .chatCompletions, .completions:
-      prepare(request, identity, exchange) { [self] in
-        complete(request, isChat: route == .chatCompletions, identity: identity, exchange)
-      }
+    case .tokens(let dialect):
+      let caller = Admission.Caller(identity: identity, origin: origin)
+      prepare(request, caller, exchange) { [self] in complete(request, dialect, caller, exchange) }
     case .models: exchange.respond(models())
     case .model(let name): exchange.respond(model(name))
     case .job(let text):
@@ -180,41 +169,36 @@ extension NodeService {
         return
       }
       // Verifying is a process: never on the server's thread.
-      prepare(request, identity, exchange) { [self] in exchange.respond(takeVoucher(request.body, identity)) }
+      prepare(request, Admission.Caller(identity: identity, origin: origin), exchange) { [self] in
+        exchange.respond(takeVoucher(request.body, identity))
+      }
     case .health, .metrics, .node, .checkpoint: break
     }
   }
 
   /// Does something with a request that takes a while, in its client's turn.
   private func prepare(
-    _ request: Request, _ identity: Identity, _ exchange: Exchange, _ body: @escaping @Sendable () -> Void
+    _ request: Request, _ caller: Admission.Caller, _ exchange: Exchange,
+    _ body: @escaping @Sendable () -> Void
   ) {
-    let party: Preparation.Party =
-      switch identity {
-      case .known(let name): .client(name)
-      case .unknown(let fingerprint): .stranger(fingerprint)
-      }
-    do throws(Preparation.Refusal) {
-      try preparation.add(party, bytes: request.body.count, isWanted: { !exchange.isGone }, body)
+    do throws(Refusal) {
+      try admission.inTurn(caller, bytes: request.body.count, isWanted: { !exchange.isGone }, body)
     } catch {
-      exchange.respond(
-        APIError(
-          status: 429, type: "rate_limit_error", code: "overloaded", message: "\(error)", retryAfter: 2
-        ).response)
+      exchange.respond(APIError(error).response)
     }
   }
 
   // MARK: tokens
 
-  private func complete(_ request: Request, isChat: Bool, identity: Identity, _ exchange: Exchange) {
+  private func complete(
+    _ request: Request, _ dialect: Dialect, _ caller: Admission.Caller, _ exchange: Exchange
+  ) {
     guard !exchange.isGone else { return }
-    do throws(APIError) {
-      let decoded = try decode(request.body, isChat: isChat)
-      let isAsynchronous = request.head.fields.has(token: "respond-async", in: "prefer")
-      if isAsynchronous {
+    do throws(Refusal) {
+      let asked = try dialect.read(request.body, atMost: options.configuration.http.bodyLimit)
+      if request.head.fields.has(token: "respond-async", in: "prefer") {
         let response = try accept(
-          decoded, body: request.body, isChat: isChat, identity: identity, id: makeJobID(),
-          isWanted: { !exchange.isGone })
+          asked, dialect, body: request.body, from: caller, isWanted: { !exchange.isGone })
         guard response.status == 202 else {
           exchange.respond(response)
           return
@@ -227,72 +211,31 @@ extension NodeService {
           exchange.respond(refused?.response ?? response)
         }
       } else {
-        try run(decoded, identity: identity, exchange)
+        try run(asked, dialect, caller, exchange)
       }
     } catch {
-      exchange.respond(error.response)
+      exchange.respond(dialect.refuse(error))
     }
-  }
-
-  func decode(_ body: [UInt8], isChat: Bool) throws(APIError) -> CompletionRequest {
-    var limits = JSONText.Limits()
-    limits.bytes = options.configuration.http.bodyLimit
-    let value: JSONValue
-    do throws(JSONError) {
-      value = try JSONText.parse(body, limits: limits)
-    } catch {
-      throw .invalid(nil, "the body is not the JSON that is wanted: \(error)", code: "invalid_json")
-    }
-    var decoded = isChat ? try CompletionRequest(chat: value) : try CompletionRequest(completion: value)
-    if !decoded.hasSeed { decoded.sampling.seed = UInt64.random(in: 0...(1 << 53)) }
-    return decoded
-  }
-
-  func loaded(_ name: String) throws(APIError) -> Serving {
-    guard let serving else {
-      if case .noModel(let reason) = state.withLock({ $0.engine }) {
-        throw .unavailable("no_model", reason, retryAfter: nil)
-      }
-      throw .unavailable("loading", "the model is being loaded", retryAfter: 2)
-    }
-    guard name == serving.name else {
-      throw APIError(
-        status: 404, type: "invalid_request_error", code: "model_not_found",
-        message: "the model '\(name.prefix(200))' is not served here, '\(serving.name)' is",
-        parameter: "model")
-    }
-    return serving
-  }
-
-  func shape(_ request: CompletionRequest, id: JobID, model: String, prompt: [Int32]) -> AnswerShape {
-    AnswerShape(
-      id: (request.isChat ? "chatcmpl-" : "cmpl-") + id.hex, job: id.hex, model: model,
-      created: Self.now().wall / 1_000_000, isChat: request.isChat, isStreamed: request.isStreamed,
-      includesUsage: request.includesUsage, wantsLogprobs: request.sampling.topLogprobs != nil,
-      seed: request.sampling.seed, promptTokens: request.returnsTokens ? prompt : nil)
   }
 
   var origin: JobOrigin { options.isDemo ? .demo : .client }
 
   /// The client waits on its connection.
   private func run(
-    _ request: CompletionRequest, identity: Identity, _ exchange: Exchange
-  ) throws(APIError) {
-    let serving = try loaded(request.model)
-    let id = makeJobID()
-    let relay = AnswerRelay()
-    let prepared = try serving.prepare(
-      request, id: id, identity: identity, origin: origin, isAsynchronous: false,
-      isWanted: { !exchange.isGone }, sink: { relay.take($0) })
-    let responder = Responder(
-      shape: shape(request, id: id, model: serving.name, prompt: prepared.transcript.prompt),
-      output: AnswerOutput(exchange))
-    relay.connect { responder.take($0) }
-    transcripts.add(prepared.transcript)
-    send(.submitted(prepared.job))
+    _ asked: AskedAnswer, _ dialect: Dialect, _ caller: Admission.Caller, _ exchange: Exchange
+  ) throws(Refusal) {
+    let id = Admission.makeJobID()
+    var responder: Responder?
+    let state = try admission.admit(asked.request, id: id, from: caller, isWanted: { !exchange.isGone }) {
+      prompt in
+      let shape = AnswerShape(asked, job: id, prompt: prompt, created: Self.now().wall / 1_000_000)
+      let made = Responder(dialect.writer(shape)) { exchange.send($0) }
+      responder = made
+      return { made.take($0) }
+    }
     exchange.onGone { [weak self] _ in self?.send(.clientGone(id)) }
-    if state.withLock({ $0.jobs[id]?.state }) == .pending {
-      responder.wait()
+    if state == .pending {
+      responder?.wait()
       publishNow()
     }
   }
@@ -307,7 +250,7 @@ extension NodeService {
   private func model(_ name: String) -> Response {
     guard let serving, serving.name == name else {
       return APIError(
-        status: 404, type: "invalid_request_error", code: "model_not_found",
+        status: 404, type: .request, code: "model_not_found",
         message: "the model '\(name.prefix(200))' is not served here", parameter: "model"
       ).response
     }
@@ -333,7 +276,7 @@ extension NodeService {
     var members: [JSONValue.Member] = [
       (key: "status", value: .string(serving.rawValue)), (key: "admitting", value: .bool(isUp)),
     ]
-    if let closed { members.append((key: "why_closed", value: .string(closed.message))) }
+    if let closed { members.append((key: "why_closed", value: .string("\(closed)"))) }
     if let why { members.append((key: "why_idle", value: .string(why))) }
     return .json(JSONWriter.bytes(.object(members)), status: isUp ? 200 : 503)
   }
@@ -416,7 +359,7 @@ extension NodeService {
     if let receipt = row.receipt { members.append((key: "receipt", value: .string(receipt))) }
     // Whoever was not there to hear the end, and is charged, gets what they paid for and what opens the receipt, as long as
     // transcripts are kept.
-    if let kept = archive.find(job: id) { members += Responder.members(kept) }
+    if let kept = archive.find(job: id) { members += ReceiptMembers.all(kept) }
     return .json(JSONWriter.bytes(.object(members)), status: row.state.hasEnded && !isAwaited ? 200 : 202)
   }
 
@@ -429,7 +372,7 @@ extension NodeService {
       if row.state.hasEnded {
         exchange.respond(
           APIError(
-            status: 409, type: "invalid_request_error", code: "ended",
+            status: 409, type: .request, code: "ended",
             message: "the job has ended: \(row.state.rawValue)"
           ).response)
         return
@@ -517,31 +460,5 @@ extension NodeService {
     } catch {
       return .failure(.unavailable("journal", "\(error)", retryAfter: nil))
     }
-  }
-}
-
-/// Passes a job's events on once there is someone to take them; what comes before waits.
-final class AnswerRelay: Sendable {
-  private struct Inner {
-    var early: [AnswerEvent] = []
-    var sink: AnswerSink?
-  }
-  private let inner = Mutex(Inner())
-
-  func connect(_ sink: @escaping AnswerSink) {
-    let early = inner.withLock { inner -> [AnswerEvent] in
-      inner.sink = sink
-      defer { inner.early = [] }
-      return inner.early
-    }
-    for event in early { sink(event) }
-  }
-
-  func take(_ event: AnswerEvent) {
-    let sink = inner.withLock { inner -> AnswerSink? in
-      if inner.sink == nil { inner.early.append(event) }
-      return inner.sink
-    }
-    sink?(event)
   }
 }

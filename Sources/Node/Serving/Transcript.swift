@@ -325,14 +325,7 @@ final class Transcript: Sendable {
     receipt.cachedTokens = seal.cachedTokens
     receipt.completionTokens = seal.completionTokens
     receipt.maxTokens = seal.outputLimit
-    receipt.sampler.temperature = sampling.temperature
-    receipt.sampler.topK = sampling.topK
-    receipt.sampler.topP = sampling.topP
-    receipt.sampler.minP = sampling.minP
-    receipt.sampler.repetitionPenalty = sampling.repetitionPenalty
-    receipt.sampler.presencePenalty = sampling.presencePenalty
-    receipt.sampler.frequencyPenalty = sampling.frequencyPenalty
-    receipt.sampler.seed = sampling.seed
+    receipt.sampler = Receipts.Receipt.Sampler(sampling)
     receipt.logitBias = Commitment.to(
       biases: sampling.logitBias.map { (UInt32(bitPattern: $0.token), $0.bias) }, nonce: nonces.prompt)
     receipt.stopStrings = Commitment.to(stopStrings: terms.stops, nonce: nonces.prompt)

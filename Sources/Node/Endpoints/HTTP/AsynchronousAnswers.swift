@@ -107,27 +107,20 @@ final class AsynchronousAnswers: Sendable {
   // MARK: a job's way
 
   /// Why another job of this client is not taken now; nil where there is room for it.
-  func refusal(of identity: Identity, bytes: Int) -> APIError? {
+  func refusal(of identity: Identity, bytes: Int) -> Refusal? {
     let (own, strangers) = inner.withLock { ($0.tallies[identity.name] ?? Tally(), $0.strangers) }
-    func refuse(_ words: String) -> APIError {
-      APIError(
-        status: 429, type: "rate_limit_error", code: "answers_full",
-        message: "\(words) asynchronous jobs that have not ended or whose answers were not fetched",
-        retryAfter: 30)
-    }
-    // The first is taken whatever its size is: the door has a limit for bodies.
+    // The first is taken whatever its size is: the endpoint has a limit for bodies.
     func isFull(_ tally: Tally, _ jobs: Int, _ room: Int) -> Bool {
       tally.jobs >= jobs || (tally.jobs > 0 && tally.bytes + bytes > room)
     }
     if identity.isKnown {
       return isFull(own, settings.perClient, settings.clientBytes)
-        ? refuse("this client has \(own.jobs) with \(own.bytes) bytes,") : nil
+        ? .answersFull(.client, jobs: own.jobs, bytes: own.bytes) : nil
     }
     // One stranger leaves room for others.
     return isFull(own, max(1, settings.strangers / 4), settings.strangersBytes)
       || isFull(strangers, settings.strangers, settings.strangersBytes)
-      ? refuse("clients that this node does not know have \(strangers.jobs) with \(strangers.bytes) bytes,")
-      : nil
+      ? .answersFull(.strangers, jobs: strangers.jobs, bytes: strangers.bytes) : nil
   }
 
   func begin(_ id: JobID, client: String, isKnown: Bool, bytes: Int) {
@@ -226,20 +219,15 @@ final class AsynchronousAnswers: Sendable {
   /// The answer from the disk. On `queue`.
   /// - receipt: the receipt's id of a job
   func read(_ id: JobID, receipt: (UInt64) -> String?) -> Response {
+    func lost(_ words: String) -> Response { APIError(.answerLost(words)).response }
     let bytes: [UInt8]
     do throws(SpoolError) { bytes = try files.get(job: id.rawValue) } catch {
-      return Self.damaged("\(error)").response
+      return lost("\(error)")
     }
-    guard let kept = KeptAnswer(bytes) else { return Self.damaged("its head cannot be read").response }
+    guard let kept = KeptAnswer(bytes) else { return lost("its head cannot be read") }
     guard let mark = kept.mark else { return kept.response }
     return receipt(id.rawValue).map { kept.response.with(receipt: $0, inPlaceOf: mark) }
-      ?? Self.damaged("its receipt is not in the journal").response
-  }
-
-  private static func damaged(_ words: String) -> APIError {
-    APIError(
-      status: 500, type: "server_error", code: "answer_lost",
-      message: "the answer was kept and cannot be read: \(words)")
+      ?? lost("its receipt is not in the journal")
   }
 
   /// It has been sent to its client, who may ask again for a while.

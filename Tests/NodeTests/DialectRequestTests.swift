@@ -1,11 +1,10 @@
 import Foundation
-import Intake
 import JSON
 import Node
 import TestSettings
 import Testing
 
-@Suite struct CompletionRequestTests {
+@Suite struct DialectRequestTests {
   static let good: [(String, JSONValue)] = [
     ("model", "m"), ("messages", .array([["role": "user", "content": "hi"]])),
   ]
@@ -135,7 +134,7 @@ import Testing
     }
     for text in asking {
       let found = error([(field, try JSONText.parse(Array(text.utf8)))])
-      #expect(found?.status == 400 && found?.type == "invalid_request_error", "\(field): \(text)")
+      #expect(found?.status == 400 && found?.type.rawValue == "invalid_request_error", "\(field): \(text)")
       #expect(found?.parameter == field && found?.code == "unsupported_parameter", "\(field): \(text)")
     }
   }

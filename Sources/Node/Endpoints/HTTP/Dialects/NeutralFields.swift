@@ -1,7 +1,6 @@
 // NeutralFields.swift: fields that clients send though they ask for nothing here, each with the values that change nothing.
 // Any other value would change the answer, and is refused by name. Null counts as absent, everywhere.
 // Source: OpenAI API reference; vLLM's and llama.cpp's names; requests recorded from 28 clients. Start at the tables.
-import Intake
 import JSON
 
 /// A field, what of it is taken, and why that changes nothing.

@@ -6,7 +6,7 @@ import Inference
 import Receipts
 
 /// A model that is ready to run transcripts again.
-public final class Reexecutor: Sendable {
+package final class Reexecutor: Sendable {
   /// Tokens of one prefill chunk.
   static let chunk = 512
 
@@ -22,7 +22,7 @@ public final class Reexecutor: Sendable {
   /// - path: the model's file
   /// - level: of the kernels; nil takes the best, or what `HOTPOT_ISA` names
   /// - Throws: words, when it is no model that can be run.
-  public init(path: String, threads: Int? = nil, level: KernelLevel? = nil) throws(ServingError) {
+  package init(path: String, threads: Int? = nil, level: KernelLevel? = nil) throws(ServingError) {
     self.threads = threads
     self.level = level
     do {
@@ -42,7 +42,7 @@ public final class Reexecutor: Sendable {
   }
 
   /// What the model at `path` makes of one transcript.
-  public static func run(
+  package static func run(
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, path: String, threads: Int?,
     progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
   ) throws(ServingError) -> Reexecution {
@@ -53,7 +53,7 @@ public final class Reexecutor: Sendable {
   ///
   /// Blocks for as long as the prefill takes. Memory: the KV cache of the transcript.
   /// - Throws: words, when the model cannot run it at all.
-  public func run(
+  package func run(
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript,
     progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
   ) throws(ServingError) -> Reexecution {
@@ -87,7 +87,7 @@ public final class Reexecutor: Sendable {
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }
-    let sampling = Self.sampling(receipt, transcript)
+    let sampling = SamplingRequest(receipt.sampler, biases: transcript.biases)
     let context = SamplingContext(
       sampling, promptCount: prompt.count, transcript: sampling.usesHistory ? prompt + output : [])
     let table = (0..<Int32(blocks)).map { $0 }
@@ -118,7 +118,7 @@ public final class Reexecutor: Sendable {
   }
 
   /// The text of a receipt's tokens and of what came after them, by the rule that the node answers by, and where it ends.
-  public func decode(
+  package func decode(
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, then unreceipted: [UInt32]
   ) -> Verification.Decoding {
     guard digest == receipt.modelSHA256 else {
@@ -154,17 +154,6 @@ public final class Reexecutor: Sendable {
         text: text,
         firstEnd: transcript.output.firstIndex { tokenizer.isEndOfGeneration(Int32(bitPattern: $0)) },
         firstStop: firstStop, contextLength: model.hyperparameters.contextLength))
-  }
-
-  private static func sampling(
-    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript
-  ) -> SamplingRequest {
-    SamplingRequest(
-      temperature: receipt.sampler.temperature, topK: receipt.sampler.topK, topP: receipt.sampler.topP,
-      minP: receipt.sampler.minP, repetitionPenalty: receipt.sampler.repetitionPenalty,
-      presencePenalty: receipt.sampler.presencePenalty, frequencyPenalty: receipt.sampler.frequencyPenalty,
-      logitBias: transcript.biases.map { .init(token: Int32(bitPattern: $0.token), bias: $0.bias) },
-      seed: receipt.sampler.seed)
   }
 
   /// Version 1: how the job would have ended after these tokens. A stop string is the client's own knowledge: an answer that ends

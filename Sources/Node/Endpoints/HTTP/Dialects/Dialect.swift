@@ -1,0 +1,100 @@
+// Dialect.swift: a dialect of HTTP in which tokens are asked for: request bytes to a GenerationRequest, and the events
+// of its answer to bytes. Pure: knows no job, no connection and no node.
+// To add one: a file with its row beside this one, and the row's name in `all`. What a refusal is called in a dialect
+// is one table in each. Leaves out paths and rights (Routes). Start at Dialect.
+import Inference
+import Intake
+import JSON
+import Scheduling
+
+struct Dialect: Sendable {
+  /// Names it in the spool, so it never changes.
+  let name: Name
+  /// Parts of the path that takes its requests.
+  let path: [String]
+  let read: @Sendable (JSONValue) throws(Refusal) -> AskedAnswer
+  let writer: @Sendable (AnswerShape) -> any AnswerWriter
+  /// The response in place of an answer.
+  let refuse: @Sendable (Refusal) -> Response
+
+  enum Name: String, Sendable, CaseIterable {
+    case openAIChat, openAICompletions
+  }
+
+  static let all = [openAIChat, openAICompletions]
+
+  static func named(_ name: Name) -> Dialect {
+    switch name {
+    case .openAIChat: openAIChat
+    case .openAICompletions: openAICompletions
+    }
+  }
+
+  /// A request's body, with a seed where its client gave none.
+  func read(_ body: [UInt8], atMost bytes: Int) throws(Refusal) -> AskedAnswer {
+    var limits = JSONText.Limits()
+    limits.bytes = bytes
+    let value: JSONValue
+    do throws(JSONError) { value = try JSONText.parse(body, limits: limits) } catch {
+      throw .request(.syntax, field: nil, words: "the body is not the JSON that is wanted: \(error)")
+    }
+    var asked = try read(value)
+    if !asked.request.hasSeed { asked.request.sampling.seed = GenerationRequest.drawnSeed() }
+    return asked
+  }
+}
+
+/// What was asked for, and how its answer is to look.
+struct AskedAnswer: Sendable {
+  var request: GenerationRequest
+  var form: AnswerForm
+}
+
+struct AnswerForm: Sendable {
+  var isStreamed = false
+  var includesUsage = false
+  /// With the ids of all tokens, which open the receipt.
+  var returnsTokens = false
+}
+
+/// What an answer says of its request.
+struct AnswerShape: Sendable {
+  let job: JobID
+  /// As the request named it.
+  let model: String
+  /// Seconds since 1970.
+  let created: Int64
+  let form: AnswerForm
+  let wantsLogprobs: Bool
+  let seed: UInt64
+  let prompt: [Int32]
+
+  init(_ asked: AskedAnswer, job: JobID, prompt: [Int32], created: Int64) {
+    self.job = job
+    self.prompt = prompt
+    self.created = created
+    model = asked.request.model ?? ""
+    form = asked.form
+    wantsLogprobs = asked.request.sampling.topLogprobs != nil
+    seed = asked.request.sampling.seed
+  }
+}
+
+/// A piece of an answer, in the order in which it goes out.
+enum AnswerPiece: Sendable {
+  /// A stream begins: only events, comments and the end follow.
+  case begin
+  /// JSON on one line.
+  case event([UInt8])
+  case comment(String)
+  case end
+  /// The answer in one piece, or a refusal before a stream began.
+  case whole(Response)
+}
+
+/// One answer as its events come.
+protocol AnswerWriter: Sendable {
+  mutating func take(_ event: AnswerEvent) -> [AnswerPiece]
+  /// The job waits for the operator: a stream begins, so that comment lines keep it open.
+  mutating func wait() -> [AnswerPiece]
+}

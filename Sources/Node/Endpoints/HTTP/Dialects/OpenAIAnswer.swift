@@ -1,0 +1,159 @@
+// OpenAIAnswer.swift: what answers to chats and to completions have in common, streamed or whole.
+// Leaves out the form of one choice (OpenAIChat.swift, OpenAICompletions.swift) and requests. Start at
+// OpenAIAnswerWriter.take.
+import Intake
+import JSON
+
+/// One answer so far.
+struct OpenAIAnswer: Sendable {
+  let shape: AnswerShape
+  var hasBegun = false
+  /// Of an answer that is not streamed.
+  var text = ""
+  var logprobs: [TextLogprob] = []
+  /// What stands around the text of a chunk that has nothing else, by far the most of them: made once.
+  var textFrame: (head: [UInt8], tail: [UInt8])?
+
+  init(_ shape: AnswerShape) { self.shape = shape }
+}
+
+protocol OpenAIAnswerWriter: AnswerWriter {
+  static var idPrefix: String { get }
+  static var wholeObject: String { get }
+  static var chunkObject: String { get }
+  static var fieldNames: APIError.FieldNames { get }
+  var answer: OpenAIAnswer { get set }
+  /// The choice of a stream's first chunk, if it has one of its own.
+  var opening: JSONValue? { get }
+  /// The choice of a chunk, and of a whole answer.
+  func chunk(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue
+  func whole(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue
+}
+
+extension OpenAIAnswerWriter {
+  private var shape: AnswerShape { answer.shape }
+  private var id: String { Self.idPrefix + shape.job.hex }
+
+  mutating func wait() -> [AnswerPiece] {
+    shape.form.isStreamed ? begin() + [.comment("waiting for the operator")] : []
+  }
+
+  mutating func take(_ event: AnswerEvent) -> [AnswerPiece] {
+    switch event {
+    case .admitted, .started: return shape.form.isStreamed ? begin() : []
+    case .text(let text, let logprobs):
+      guard shape.form.isStreamed else {
+        answer.text += text
+        answer.logprobs += logprobs
+        return []
+      }
+      let first = begin()
+      guard logprobs.isEmpty else {
+        return first + [json(frame([chunk(text: text, logprobs: logprobs, finish: nil)]))]
+      }
+      let piece = AnswerPiece.event(framed(text))
+      return first.isEmpty ? [piece] : first + [piece]
+    case .finished(let end): return finish(end)
+    case .cut(let end, let refusal): return cut(end, error(refusal))
+    case .refused(let refusal):
+      guard answer.hasBegun else { return [.whole(error(refusal).response)] }
+      return [json(error(refusal).json), .end]
+    }
+  }
+
+  private mutating func begin() -> [AnswerPiece] {
+    guard !answer.hasBegun else { return [] }
+    answer.hasBegun = true
+    return [.begin] + (opening.map { [json(frame([$0]))] } ?? [])
+  }
+
+  private func json(_ value: JSONValue) -> AnswerPiece { .event(JSONWriter.bytes(value)) }
+
+  private func error(_ refusal: Refusal) -> APIError { APIError(refusal, in: Self.fieldNames) }
+
+  private func frame(_ choices: [JSONValue]) -> JSONValue {
+    [
+      "id": .string(id), "object": .string(Self.chunkObject), "created": JSONValue(shape.created),
+      "model": .string(shape.model), "choices": .array(choices),
+    ]
+  }
+
+  private mutating func framed(_ text: String) -> [UInt8] {
+    let frame = answer.textFrame ?? makeTextFrame()
+    answer.textFrame = frame
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(frame.head.count + frame.tail.count + text.utf8.count + 8)
+    bytes += frame.head
+    JSONWriter.writeString(text, into: &bytes)
+    bytes += frame.tail
+    return bytes
+  }
+
+  private func makeTextFrame() -> (head: [UInt8], tail: [UInt8]) {
+    // JSON escapes this text, and nothing else of a chunk has it.
+    let mark = "\u{0}text"
+    let bytes = JSONWriter.bytes(frame([chunk(text: mark, logprobs: [], finish: nil)]))
+    var quoted: [UInt8] = []
+    JSONWriter.writeString(mark, into: &quoted)
+    let place = bytes.indices.last { bytes[$0...].starts(with: quoted) } ?? bytes.endIndex
+    return (Array(bytes[..<place]), Array(bytes[place...].dropFirst(quoted.count)))
+  }
+
+  /// The error, and what the client needs to check what it owes; whole answers bring the text so far along.
+  private func cut(_ end: AnswerEnd, _ error: APIError) -> [AnswerPiece] {
+    guard case .object(var members) = error.json else { return [] }
+    if shape.form.isStreamed, answer.hasBegun {
+      members.append((key: "id", value: .string(id)))
+      members.append((key: "model", value: .string(shape.model)))
+      members.append((key: "hotpot", value: own(end)))
+      members.append((key: "usage", value: usage(end)))
+      return [json(.object(members)), .end]
+    }
+    for member in whole(end) where member.key != "error" { members.append(member) }
+    var response = Response.json(JSONWriter.bytes(.object(members)), status: error.status)
+    if let after = error.retryAfter { response = response.with("Retry-After", String(after)) }
+    return [.whole(response)]
+  }
+
+  private mutating func finish(_ end: AnswerEnd) -> [AnswerPiece] {
+    guard shape.form.isStreamed else { return [.whole(.json(JSONWriter.bytes(.object(whole(end)))))] }
+    var pieces = begin()
+    let choice = chunk(text: "", logprobs: [], finish: end.finishReason ?? "stop")
+    pieces.append(json(frame([choice]).adding("hotpot", own(end))))
+    if shape.form.includesUsage { pieces.append(json(frame([]).adding("usage", usage(end)))) }
+    pieces += [.event(Array("[DONE]".utf8)), .end]
+    return pieces
+  }
+
+  private func whole(_ end: AnswerEnd) -> [JSONValue.Member] {
+    [
+      (key: "id", value: .string(id)), (key: "object", value: .string(Self.wholeObject)),
+      (key: "created", value: JSONValue(shape.created)), (key: "model", value: .string(shape.model)),
+      (
+        key: "choices",
+        value: [whole(text: answer.text, logprobs: answer.logprobs, finish: end.finishReason)]
+      ), (key: "usage", value: usage(end)), (key: "hotpot", value: own(end)),
+    ]
+  }
+
+  private func own(_ end: AnswerEnd) -> JSONValue {
+    ReceiptMembers.own(
+      end, job: shape.job.hex, seed: shape.seed, prompt: shape.form.returnsTokens ? shape.prompt : nil)
+  }
+
+  private func usage(_ end: AnswerEnd) -> JSONValue {
+    [
+      "prompt_tokens": JSONValue(end.usage.prompt), "completion_tokens": JSONValue(end.usage.completion),
+      "total_tokens": JSONValue(end.usage.prompt + end.usage.completion),
+      "prompt_tokens_details": ["cached_tokens": JSONValue(end.usage.cached)],
+    ]
+  }
+}
+
+extension JSONValue {
+  /// An object with one more member at its end.
+  fileprivate func adding(_ key: String, _ value: JSONValue) -> JSONValue {
+    guard case .object(let members) = self else { return self }
+    return .object(members + [(key: key, value: value)])
+  }
+}

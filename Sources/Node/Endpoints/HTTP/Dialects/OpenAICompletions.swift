@@ -1,0 +1,92 @@
+// OpenAICompletions.swift: `POST /v1/completions`: its row, its requests and its answers.
+// Leaves out what chats have too (OpenAIRequest.swift, OpenAIAnswer.swift) and names of tokens (OpenAILogprobs.swift).
+// Start at Dialect.openAICompletions.
+// Source: OpenAI API reference, "Create completion".
+import Inference
+import JSON
+
+extension Dialect {
+  static let openAICompletions = Dialect(
+    name: .openAICompletions, path: ["v1", "completions"],
+    read: { (value) throws(Refusal) in try OpenAICompletions.read(value) },
+    writer: { OpenAICompletions(answer: OpenAIAnswer($0)) },
+    refuse: { APIError($0, in: OpenAICompletions.fieldNames).response })
+}
+
+struct OpenAICompletions: OpenAIAnswerWriter {
+  static let fieldNames = APIError.FieldNames(prompt: "prompt", outputLimit: "max_tokens")
+  static let idPrefix = "cmpl-"
+  static let wholeObject = "text_completion"
+  static let chunkObject = "text_completion"
+
+  var answer: OpenAIAnswer
+
+  /// A stream begins with its first text.
+  var opening: JSONValue? { nil }
+
+  func chunk(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue {
+    whole(text: text, logprobs: logprobs, finish: finish)
+  }
+
+  func whole(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue {
+    [
+      "index": 0, "text": .string(text), "logprobs": lists(logprobs),
+      "finish_reason": finish.map { .string($0) } ?? .null,
+    ]
+  }
+
+  /// Four parallel lists.
+  private func lists(_ logprobs: [TextLogprob]) -> JSONValue {
+    guard answer.shape.wantsLogprobs, !logprobs.isEmpty else { return .null }
+    let named = logprobs.map { CompletionLogprobs($0) }
+    return [
+      "tokens": .array(named.map { .string($0.chosen) }),
+      "token_logprobs": .array(logprobs.map { .double(Double($0.chosen.logprob)) }),
+      "top_logprobs": .array(
+        named.map { token in
+          .object(token.top.map { (key: $0.name, value: .double(Double($0.logprob))) })
+        }),
+      "text_offset": .array(logprobs.map { JSONValue($0.offset) }),
+    ]
+  }
+
+  // MARK: requests
+
+  fileprivate static func read(_ value: JSONValue) throws(Refusal) -> AskedAnswer {
+    try OpenAIRequest.read(value) { (fields) throws(JSONFieldError) in
+      let prompt: GenerationRequest.Prompt
+      switch fields.value("prompt") {
+      case .string(let text): prompt = .text(text)
+      case .array(let items):
+        // One text in a list, as some clients send it, or token ids.
+        if items.count == 1, case .string(let text) = items[0] {
+          prompt = .text(text)
+        } else {
+          // A list of one list of ids is one prompt too.
+          var items = items
+          if items.count == 1, case .array(let ids) = items[0] { items = ids }
+          var tokens: [Int32] = []
+          tokens.reserveCapacity(items.count)
+          for (index, item) in items.enumerated() {
+            guard let token = item.integer.flatMap({ Int32(exactly: $0) }), token >= 0 else {
+              throw JSONFieldError(
+                field: "prompt[\(index)]",
+                message: "'prompt[\(index)]' is no token id; prompts are one text or one list of ids")
+            }
+            tokens.append(token)
+          }
+          prompt = .tokens(tokens)
+        }
+      case .some(let other): throw fields.wrong("prompt", other, "a text or a list of token ids")
+      case nil: throw JSONFieldError(field: "prompt", message: "'prompt' is missing")
+      }
+      var asked = AskedAnswer(request: GenerationRequest(prompt), form: AnswerForm())
+      try asked.readCommon(&fields)
+      asked.request.sampling.topLogprobs = try fields.integer("logprobs", 0...5)
+      asked.request.outputLimit = try fields.integer("max_tokens", 1...OpenAIRequest.maximumOutput) ?? 16
+      _ = try fields.integer("best_of", 1...1)
+      try fields.finish(NeutralField.completion, NeutralField.both)
+      return asked
+    }
+  }
+}

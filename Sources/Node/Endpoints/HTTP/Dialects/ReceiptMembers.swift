@@ -1,0 +1,69 @@
+// ReceiptMembers.swift: what opens a receipt, as every dialect's answers carry it under the key `hotpot`.
+// Leaves out the rest of an answer (the dialects) and reading it back (SavedAnswer.swift). Start at own.
+import Control
+import Inference
+import JSON
+
+enum ReceiptMembers {
+  /// The text and what opens the receipt, of a job whose answer nobody took.
+  static func all(_ kept: KeptTranscript) -> [JSONValue.Member] {
+    let receipt = kept.receipt
+    let reason: JSONValue =
+      switch receipt.finish {
+      case .stop, .stopString: "stop"
+      case .length, .context: "length"
+      case .cancelled, .cancelledByClient, .cancelledByOperator, .expired: .null
+      }
+    let end = AnswerEnd(
+      finishReason: nil,
+      usage: TokenCounts(
+        prompt: receipt.promptTokens, cached: receipt.cachedTokens, completion: receipt.completionTokens),
+      receipt: kept.id, nonce: kept.nonces.hex, amount: receipt.amount, tokens: kept.output,
+      unreceipted: kept.unreceipted, biases: kept.sampling.logitBias, stops: kept.terms.stops,
+      ignoresEnd: kept.terms.ignoresEnd)
+    return [
+      (key: "choices", value: [["index": 0, "text": .string(kept.answer), "finish_reason": reason]]),
+      (
+        key: "hotpot",
+        value: own(end, job: kept.job.hex, seed: kept.sampling.seed, prompt: kept.prompt)
+      ),
+    ]
+  }
+
+  /// What opens the receipt, under the key `hotpot`.
+  /// - prompt: its ids, where the client asked for ids
+  static func own(_ end: AnswerEnd, job: String, seed: UInt64, prompt: [Int32]?) -> JSONValue {
+    var own: [JSONValue.Member] = [(key: "job", value: .string(job))]
+    if let receipt = end.receipt { own.append((key: "receipt", value: .string(receipt))) }
+    if let nonce = end.nonce { own.append((key: "nonce", value: .string(nonce))) }
+    own.append((key: "seed", value: JSONValue(seed)))
+    if let amount = end.amount { own.append((key: "amount_micro", value: JSONValue(amount))) }
+    if let tokens = prompt {
+      // Of a job that was cut while its prompt was read, what was read: that is what the receipt commits to.
+      let prompt = end.finishReason == nil ? tokens.prefix(end.usage.prompt) : tokens[...]
+      own.append((key: "prompt_token_ids", value: .array(prompt.map { JSONValue($0) })))
+      own.append((key: "token_ids", value: .array((end.tokens ?? []).map { JSONValue($0) })))
+      if !end.unreceipted.isEmpty {
+        own.append((key: "unreceipted_token_ids", value: .array(end.unreceipted.map { JSONValue($0) })))
+      }
+      if !end.biases.isEmpty {
+        // As a transcript spells them: the bits, which no reader of numbers rounds.
+        let pairs = end.biases.map { bias -> JSONValue in
+          [JSONValue(bias.token), .string(hexadecimal(bias.bias.bitPattern))]
+        }
+        own.append((key: "logit_bias", value: .array(pairs)))
+      }
+      if !end.stops.isEmpty {
+        own.append((key: "stop", value: .array(end.stops.map { .string($0) })))
+      }
+      if end.ignoresEnd { own.append((key: "ignore_eos", value: true)) }
+    }
+    return .object(own)
+  }
+
+  /// The bits of a bias, as a transcript spells them.
+  static func hexadecimal(_ bits: UInt32) -> String {
+    let digits = String(bits, radix: 16)
+    return String(repeating: "0", count: 8 - digits.utf8.count) + digits
+  }
+}

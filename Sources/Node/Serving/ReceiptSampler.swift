@@ -1,0 +1,41 @@
+// ReceiptSampler.swift: sampling settings as a receipt says them, and back: whoever answers and whoever checks an answer
+// have one mapping. Leaves out the sampler (Inference). Start at Receipt.Sampler.init.
+import Inference
+import Receipts
+
+extension Receipts.Receipt.Sampler {
+  /// Without logit biases, to which a receipt only commits.
+  init(_ sampling: SamplingRequest) {
+    self.init()
+    temperature = sampling.temperature
+    topK = sampling.topK
+    topP = sampling.topP
+    minP = sampling.minP
+    repetitionPenalty = sampling.repetitionPenalty
+    presencePenalty = sampling.presencePenalty
+    frequencyPenalty = sampling.frequencyPenalty
+    seed = sampling.seed
+  }
+}
+
+extension SamplingRequest {
+  /// - biases: of the transcript that opens the receipt
+  init(_ sampler: Receipts.Receipt.Sampler, biases: [Receipts.Transcript.Bias]) {
+    self.init(
+      temperature: sampler.temperature, topK: sampler.topK, topP: sampler.topP, minP: sampler.minP,
+      repetitionPenalty: sampler.repetitionPenalty, presencePenalty: sampler.presencePenalty,
+      frequencyPenalty: sampler.frequencyPenalty, logitBias: biases.map { TokenBias($0) }, seed: sampler.seed)
+  }
+}
+
+extension SamplingRequest.TokenBias {
+  init(_ bias: Receipts.Transcript.Bias) {
+    self.init(token: Int32(bitPattern: bias.token), bias: bias.bias)
+  }
+}
+
+extension Receipts.Transcript.Bias {
+  init(_ bias: SamplingRequest.TokenBias) {
+    self.init(token: UInt32(bitPattern: bias.token), bias: bias.bias)
+  }
+}
