@@ -1,7 +1,6 @@
 // ControlProtocol.swift: what goes over the control socket: one JSON object a line, snake_case keys.
 // Leaves out sockets and what commands do. Start at ControlRequest; a peer's first line is `hello`.
 import Foundation
-import Intake
 import JSON
 
 /// Lines from a dashboard or a script to a node.
