@@ -136,18 +136,20 @@ public struct Catalog: Sendable {
   }
 
   private mutating func keep(_ entry: Entry, segment: Int) {
-    switch entry.record {
-    case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
-      .correction, .policyChanged, .energy:
-      standing.append(entry)
-    case .audit(let audit): add(audit)
-    case .checkpointSigned(let signed):
-      signedSize = max(signedSize, signed.size)
-      lastSignedRecord = signed
-      lastSignedTime = entry.envelope.time
-    case .checkpointWitnessed(let cosigned): witnessedSize = max(witnessedSize, cosigned.size)
-    case .jobAccepted(let job): accept(job.job, entry, segment: segment)
-    case .receipt, .jobEnded, .nodeStarted, .nodeStopped, .recovered, .operatorAct, .transferVoided: break
+    switch entry.record.kind.keeping {
+    case .standing: standing.append(entry)
+    case .audits: if case .audit(let audit) = entry.record { add(audit) }
+    case .checkpoints:
+      if case .checkpointSigned(let signed) = entry.record {
+        signedSize = max(signedSize, signed.size)
+        lastSignedRecord = signed
+        lastSignedTime = entry.envelope.time
+      } else if case .checkpointWitnessed(let cosigned) = entry.record {
+        witnessedSize = max(witnessedSize, cosigned.size)
+      }
+    case .jobs:
+      if case .jobAccepted(let job) = entry.record { accept(job.job, entry, segment: segment) }
+    case .nothing, .receipts: break
     }
   }
 

@@ -68,7 +68,7 @@ public struct Checkpoint: Hashable, Sendable {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     guard lines.count == 6, lines[5].isEmpty else { throw refuse(min(lines.count, 6), "five lines") }
     guard !lines[0].isEmpty, lines[0].utf8.count <= 256,
-      lines[0].utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x2B })
+      lines[0].utf8.allSatisfy({ $0 > .space && $0 < .delete && $0 != 0x2B })
     else { throw refuse(1, "an origin without spaces and '+'") }
     guard let size = Decimal64.parse(lines[1]) else { throw refuse(2, "a size in decimal") }
     guard let root = Base64.parse(lines[2]).flatMap({ SHA256Digest(bytes: $0) }) else {
@@ -94,8 +94,8 @@ extension Int64 {
 enum Decimal64 {
   static func parse(_ text: some StringProtocol) -> Int? {
     let digits = Array(text.utf8)
-    guard (1...16).contains(digits.count), digits.allSatisfy({ (0x30...0x39).contains($0) }),
-      digits.count == 1 || digits[0] != 0x30, let value = Int(text), value <= Int(largestExactInteger)
+    guard (1...16).contains(digits.count), digits.allSatisfy({ (.zero ... .nine).contains($0) }),
+      digits.count == 1 || digits[0] != .zero, let value = Int(text), value <= Int(largestExactInteger)
     else { return nil }
     return value
   }

@@ -327,16 +327,16 @@ public final class Journal: Sendable {
   }
 
   private static func visitActs(_ bytes: [UInt8], _ visit: (OperatorAct) -> Void) {
-    let mark = Array(",\"type\":\"\(Record.Kind.operatorAct.rawValue)\"".utf8)
+    let mark = Array(",\"type\":\"\(OperatorAct.word)\"".utf8)
     bytes.withUnsafeBytes { raw in
       var start = 0
       while start < raw.count {
-        let end = raw[start...].firstIndex(of: 0x0A).map { $0 + 1 } ?? raw.count
+        let end = raw[start...].firstIndex(of: .newline).map { $0 + 1 } ?? raw.count
         defer { start = end }
         // Few lines are acts: the others are passed over, not parsed. `seq` and `t`, which come
         // first, are numbers.
-        guard let comma = raw[start..<end].firstIndex(of: 0x2C),
-          let second = raw[(comma + 1)..<end].firstIndex(of: 0x2C), raw[second..<end].starts(with: mark)
+        guard let comma = raw[start..<end].firstIndex(of: .comma),
+          let second = raw[(comma + 1)..<end].firstIndex(of: .comma), raw[second..<end].starts(with: mark)
         else { continue }
         // What is damaged was found when the journal was opened.
         guard let entry = try? Entry(parsing: UnsafeRawBufferPointer(rebasing: raw[start..<end])),

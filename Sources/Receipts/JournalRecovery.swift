@@ -135,7 +135,7 @@ enum JournalRecovery {
   static func number(_ name: String) -> Int? {
     guard name.hasSuffix(".jsonl"), name.utf8.count >= 14 else { return nil }
     let digits = name.dropLast(6)
-    guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(digits), number > 0,
+    guard digits.utf8.allSatisfy({ (.zero ... .nine).contains($0) }), let number = Int(digits), number > 0,
       JournalWriter.name(number) == digits
     else { return nil }
     return number

@@ -117,9 +117,10 @@ public enum JournalRepair {
 
   /// Sums up the receipts in lines that are whole.
   private static func add(_ bytes: [UInt8], from start: Int, to totals: inout ReceiptTotals) {
-    for line in bytes.dropFirst(start).split(separator: 0x0A) where line.count < maximumLineBytes {
+    for line in bytes.dropFirst(start).split(separator: .newline) where line.count < maximumLineBytes {
       // What is damaged cannot be counted.
-      guard let entry = try? Entry(parsing: line + [0x0A]), case .receipt(let receipt) = entry.record else {
+      guard let entry = try? Entry(parsing: line + [.newline]), case .receipt(let receipt) = entry.record
+      else {
         continue
       }
       totals.add(receipt.totals)

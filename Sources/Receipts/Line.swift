@@ -1,6 +1,7 @@
 // Line.swift: canonical JSON lines, written and scanned by one description of their fields.
 // One object a line, keys in a fixed order, no white space, no floats, one spelling for each value: the bytes of a
-// line can therefore be hashed and signed. Leaves out which records exist (Record.swift). Start at LineCoder.
+// line can therefore be hashed and signed. Leaves out which records exist (Record.swift), how a line is
+// sealed (Seal.swift) and base64 (Base64.swift). Start at LineCoder.
 import CDigest
 import Glibc
 
@@ -15,6 +16,21 @@ public struct LineError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   public var description: String { "byte \(offset): wanted \(wanted)" }
+}
+
+/// The bytes that a line is made of, beside its texts.
+extension UInt8 {
+  static var newline: UInt8 { 0x0A }
+  static var space: UInt8 { 0x20 }
+  static var quote: UInt8 { 0x22 }
+  static var comma: UInt8 { 0x2C }
+  static var minus: UInt8 { 0x2D }
+  static var zero: UInt8 { 0x30 }
+  static var nine: UInt8 { 0x39 }
+  static var colon: UInt8 { 0x3A }
+  static var backslash: UInt8 { 0x5C }
+  static var openBrace: UInt8 { 0x7B }
+  static var delete: UInt8 { 0x7F }
 }
 
 /// The longest line, newline included.
@@ -91,8 +107,8 @@ struct LineWriter: LineCoder {
   }
 
   private mutating func key(_ key: StaticString) {
-    bytes.append(bytes.isEmpty ? 0x7B : 0x2C)
-    bytes.append(0x22)
+    bytes.append(bytes.isEmpty ? .openBrace : .comma)
+    bytes.append(.quote)
     raw(key)
     raw("\":")
   }
@@ -119,11 +135,11 @@ struct LineWriter: LineCoder {
   }
 
   private mutating func decimal(_ magnitude: UInt64, isNegative: Bool) {
-    if isNegative { bytes.append(0x2D) }
+    if isNegative { bytes.append(.minus) }
     var rest = magnitude
     let start = bytes.count
     repeat {
-      bytes.append(0x30 + UInt8(truncatingIfNeeded: rest % 10))
+      bytes.append(.zero + UInt8(truncatingIfNeeded: rest % 10))
       rest /= 10
     } while rest > 0
     bytes[start...].reverse()
@@ -139,20 +155,20 @@ struct LineWriter: LineCoder {
 
   /// A text between quotation marks.
   mutating func string(_ value: String) {
-    bytes.append(0x22)
+    bytes.append(.quote)
     for byte in value.utf8 {
       switch byte {
-      case 0x22, 0x5C:
-        bytes.append(0x5C)
+      case .quote, .backslash:
+        bytes.append(.backslash)
         bytes.append(byte)
-      case 0x00...0x1F, 0x7F:
+      case 0x00...0x1F, .delete:
         raw("\\u00")
         bytes.append(Hex.digits[Int(byte >> 4)])
         bytes.append(Hex.digits[Int(byte & 15)])
       default: bytes.append(byte)
       }
     }
-    bytes.append(0x22)
+    bytes.append(.quote)
   }
 
   mutating func flag(_ key: StaticString, _ value: inout Bool) throws(LineError) {
@@ -167,9 +183,9 @@ struct LineWriter: LineCoder {
 
   mutating func big(_ key: StaticString, _ value: inout UInt64) throws(LineError) {
     self.key(key)
-    bytes.append(0x22)
+    bytes.append(.quote)
     decimal(value, isNegative: false)
-    bytes.append(0x22)
+    bytes.append(.quote)
   }
 
   mutating func bits(_ key: StaticString, _ value: inout Float) throws(LineError) {
@@ -179,46 +195,46 @@ struct LineWriter: LineCoder {
   }
 
   private mutating func hexadecimal(_ value: UInt64, digits: Int) {
-    bytes.append(0x22)
+    bytes.append(.quote)
     for i in stride(from: digits - 1, through: 0, by: -1) {
       bytes.append(Hex.digits[Int(truncatingIfNeeded: value >> UInt64(4 * i)) & 15])
     }
-    bytes.append(0x22)
+    bytes.append(.quote)
   }
 
   mutating func digest(_ key: StaticString, _ value: inout SHA256Digest) throws(LineError) {
     self.key(key)
-    bytes.append(0x22)
+    bytes.append(.quote)
     value.withBytes { raw in
       for byte in raw {
         bytes.append(Hex.digits[Int(byte >> 4)])
         bytes.append(Hex.digits[Int(byte & 15)])
       }
     }
-    bytes.append(0x22)
+    bytes.append(.quote)
   }
 
   mutating func digests(_ key: StaticString, _ value: inout [SHA256Digest], max: Int) throws(LineError) {
     guard value.count <= max else { throw refusal(key, "at most \(max) digests, not \(value.count),") }
     self.key(key)
-    bytes.append(0x22)
+    bytes.append(.quote)
     var all: [UInt8] = []
     all.reserveCapacity(32 * value.count)
     for digest in value { digest.withBytes { all.append(contentsOf: $0) } }
     Base64.append(all, to: &bytes)
-    bytes.append(0x22)
+    bytes.append(.quote)
   }
 
   mutating func choice<T: LineChoice>(_ key: StaticString, _ value: inout T) throws(LineError) {
     self.key(key)
-    bytes.append(0x22)
+    bytes.append(.quote)
     bytes.append(contentsOf: value.rawValue.utf8)
-    bytes.append(0x22)
+    bytes.append(.quote)
   }
 
   /// Ends the object with no seal of its own (transcripts, rollups).
   mutating func close() {
-    if bytes.isEmpty { bytes.append(0x7B) }
+    if bytes.isEmpty { bytes.append(.openBrace) }
     raw("}\n")
   }
 
@@ -322,12 +338,12 @@ struct LineScanner: LineCoder {
   @inline(never)
   private mutating func wrongKey(_ key: StaticString) -> LineError {
     do throws(LineError) {
-      try byte(isFirst ? 0x7B : 0x2C)
-      try byte(0x22)
+      try byte(isFirst ? .openBrace : .comma)
+      try byte(.quote)
       guard starts(with: key) else { return refusal("the key '\(key)'") }
       at += key.utf8CodeUnitCount
-      try byte(0x22)
-      try byte(0x3A)
+      try byte(.quote)
+      try byte(.colon)
     } catch { return error }
     return refusal("the key '\(key)'")
   }
@@ -345,7 +361,7 @@ struct LineScanner: LineCoder {
     -> Int64
   {
     let start = at
-    let isNegative = peek(at) == 0x2D
+    let isNegative = peek(at) == UInt8.minus
     if isNegative { at += 1 }
     let magnitude = try decimal()
     guard let plain = Int64(exactly: magnitude), !(isNegative && plain == 0),
@@ -365,15 +381,15 @@ struct LineScanner: LineCoder {
       value = number.value
       at += number.digits
     }
-    while let digit = peek(at), (0x30...0x39).contains(digit) {
+    while let digit = peek(at), (.zero ... .nine).contains(digit) {
       let (scaled, o1) = value.multipliedReportingOverflow(by: 10)
-      let (sum, o2) = scaled.addingReportingOverflow(UInt64(digit - 0x30))
+      let (sum, o2) = scaled.addingReportingOverflow(UInt64(digit - .zero))
       guard !o1, !o2 else { throw LineError(offset: start, wanted: "a number below 2^64") }
       value = sum
       at += 1
     }
     guard at > start else { throw refusal("a digit") }
-    guard at == start + 1 || peek(start) != 0x30 else {
+    guard at == start + 1 || peek(start) != UInt8.zero else {
       throw LineError(offset: start, wanted: "a number without leading zeros")
     }
     return value
@@ -409,9 +425,9 @@ struct LineScanner: LineCoder {
 
   /// What stands between the quotation marks that come next, where that is ASCII without an escape: the common case.
   private func plain() -> UnsafeRawBufferPointer? {
-    guard peek(at) == 0x22, let base = bytes.baseAddress else { return nil }
+    guard peek(at) == UInt8.quote, let base = bytes.baseAddress else { return nil }
     let count = hp_plain_bytes(base + at + 1, bytes.count - at - 1)
-    guard peek(at + 1 + count) == 0x22 else { return nil }
+    guard peek(at + 1 + count) == UInt8.quote else { return nil }
     return UnsafeRawBufferPointer(rebasing: bytes[at + 1..<at + 1 + count])
   }
 
@@ -422,12 +438,12 @@ struct LineScanner: LineCoder {
   }
 
   private mutating func escaped(max: Int) throws(LineError) -> String {
-    try byte(0x22)
+    try byte(.quote)
     var plain: [UInt8] = []
-    while let b = peek(at), b != 0x22 {
-      if b == 0x5C {
+    while let b = peek(at), b != .quote {
+      if b == .backslash {
         switch peek(at + 1) {
-        case 0x22, 0x5C:
+        case .quote, .backslash:
           plain.append(bytes[at + 1])
           at += 2
         default:
@@ -437,18 +453,20 @@ struct LineScanner: LineCoder {
             throw refusal("two hexadecimal digits")
           }
           let control = h << 4 | l
-          guard control < 0x20 || control == 0x7F else { throw refusal("the escape of a control character") }
+          guard control < .space || control == .delete else {
+            throw refusal("the escape of a control character")
+          }
           plain.append(control)
           at += 2
         }
       } else {
-        guard b >= 0x20, b != 0x7F else { throw refusal("no bare control character") }
+        guard b >= .space, b != .delete else { throw refusal("no bare control character") }
         plain.append(b)
         at += 1
       }
       guard plain.count <= max else { throw refusal("at most \(max) bytes of text") }
     }
-    try byte(0x22)
+    try byte(.quote)
     guard let text = String(validating: plain, as: UTF8.self) else { throw refusal("text in UTF-8") }
     return text
   }
@@ -494,18 +512,18 @@ struct LineScanner: LineCoder {
 
   @inline(never)
   private mutating func quotedHexadecimal(digits: Int) throws(LineError) -> UInt64 {
-    try byte(0x22)
+    try byte(.quote)
     let value = try hexadecimal(digits: digits)
-    try byte(0x22)
+    try byte(.quote)
     return value
   }
 
   @inline(__always)
   mutating func big(_ key: StaticString, _ value: inout UInt64) throws(LineError) {
     try self.key(key)
-    try byte(0x22)
+    try byte(.quote)
     value = try decimal()
-    try byte(0x22)
+    try byte(.quote)
   }
 
   @inline(__always)
@@ -524,12 +542,12 @@ struct LineScanner: LineCoder {
 
   @inline(never)
   private mutating func digest() throws(LineError) -> SHA256Digest {
-    try byte(0x22)
+    try byte(.quote)
     if bytes.count - at >= 64, let base = bytes.baseAddress {
       let words = hp_hex64(base + at)
       if words.is_valid {
         at += 64
-        try byte(0x22)
+        try byte(.quote)
         return SHA256Digest(words.w0, words.w1, words.w2, words.w3)
       }
     }
@@ -548,7 +566,7 @@ struct LineScanner: LineCoder {
   private mutating func digests(
     into value: inout [SHA256Digest], max: Int, for key: StaticString
   ) throws(LineError) {
-    try byte(0x22)
+    try byte(.quote)
     let start = at
     var end = at
     if let base = bytes.baseAddress { end += hp_plain_bytes(base + at, bytes.count - at) }
@@ -567,7 +585,7 @@ struct LineScanner: LineCoder {
     }
     guard isValid else { throw refusal("at most \(max) digests of 32 bytes in base64 for '\(key)'") }
     at = end
-    try byte(0x22)
+    try byte(.quote)
   }
 
   @inline(__always)
@@ -589,7 +607,7 @@ struct LineScanner: LineCoder {
     var text = text
     let end = text.withUTF8 { text in
       let end = at + 1 + text.count
-      guard end < bytes.count, bytes[at] == 0x22, bytes[end] == 0x22, let here = bytes.baseAddress,
+      guard end < bytes.count, bytes[at] == .quote, bytes[end] == .quote, let here = bytes.baseAddress,
         let wanted = text.baseAddress
       else { return 0 }
       return memcmp(here + at + 1, wanted, text.count) == 0 ? end + 1 : 0
@@ -601,7 +619,7 @@ struct LineScanner: LineCoder {
 
   /// The end of a line with no seal of its own.
   mutating func close() throws(LineError) {
-    if isFirst { try byte(0x7B) }
+    if isFirst { try byte(.openBrace) }
     try literal("}\n")
     guard at == bytes.count else { throw refusal("the end of the line") }
   }
@@ -614,107 +632,5 @@ struct LineScanner: LineCoder {
     try literal("}\n")
     guard at == bytes.count else { throw refusal("the end of the line") }
     return Seal(body: body, claimed: claimed)
-  }
-}
-
-/// How a journal line ends.
-struct Seal {
-  /// Bytes before it.
-  let body: Int
-  /// What `h` says: the first 16 digits of the SHA-256 of the body.
-  let claimed: UInt64
-
-  /// Checks `h`.
-  /// - Returns: the SHA-256 of the whole line, newline included.
-  func check(_ line: UnsafeRawBufferPointer) throws(LineError) -> SHA256Digest {
-    var hash = SHA256()
-    hash.update(UnsafeRawBufferPointer(rebasing: line[..<body]))
-    guard claimed == hash.finish().w0 else {
-      throw LineError(offset: body, wanted: "'h' to be the digest of the line before it")
-    }
-    hash.update(UnsafeRawBufferPointer(rebasing: line[body...]))
-    return hash.finish()
-  }
-}
-
-/// Base64 as in RFC 4648, 4, with padding and without line breaks; parsing accepts the one canonical spelling only.
-public enum Base64 {
-  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-  private static let values: [UInt8] = {
-    var table = [UInt8](repeating: 255, count: 256)
-    for (i, c) in alphabet.enumerated() { table[Int(c)] = UInt8(i) }
-    return table
-  }()
-
-  public static func format(_ bytes: [UInt8]) -> String {
-    var text: [UInt8] = []
-    append(bytes, to: &text)
-    return String(decoding: text, as: UTF8.self)
-  }
-
-  static func append(_ bytes: [UInt8], to text: inout [UInt8]) {
-    var i = 0
-    while i < bytes.count {
-      let b0 = bytes[i]
-      let b1 = i + 1 < bytes.count ? bytes[i + 1] : 0
-      let b2 = i + 2 < bytes.count ? bytes[i + 2] : 0
-      text.append(alphabet[Int(b0 >> 2)])
-      text.append(alphabet[Int((b0 & 3) << 4 | b1 >> 4)])
-      text.append(i + 1 < bytes.count ? alphabet[Int((b1 & 15) << 2 | b2 >> 6)] : 0x3D)
-      text.append(i + 2 < bytes.count ? alphabet[Int(b2 & 63)] : 0x3D)
-      i += 3
-    }
-  }
-
-  public static func parse(_ text: some StringProtocol) -> [UInt8]? {
-    Array(text.utf8).withUnsafeBytes { parse($0) }
-  }
-
-  static func parse(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
-    withUnsafeTemporaryAllocation(byteCount: text.count / 4 * 3 + 3, alignment: 8) { raw in
-      parse(text, into: raw).map { Array(raw[..<$0]) }
-    }
-  }
-
-  /// - bytes: room for at least three bytes for every four of the text
-  /// - Returns: how many bytes the text stands for; nil for anything but its only spelling.
-  static func parse(_ text: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer) -> Int? {
-    guard text.count % 4 == 0, bytes.count >= text.count / 4 * 3 else { return nil }
-    return values.withUnsafeBufferPointer { table in
-      var i = 0
-      var n = 0
-      // Of all but the last four, which may be padded, the fourth byte that is written will be written again.
-      while i + 4 < text.count {
-        let (a, b) = (UInt32(table[Int(text[i])]), UInt32(table[Int(text[i + 1])]))
-        let (c, d) = (UInt32(table[Int(text[i + 2])]), UInt32(table[Int(text[i + 3])]))
-        guard a | b | c | d < 64 else { return nil }
-        let three = a << 26 | b << 20 | c << 14 | d << 8
-        bytes.storeBytes(of: three.bigEndian, toByteOffset: n, as: UInt32.self)
-        i += 4
-        n += 3
-      }
-      if i < text.count {
-        let pad = text[i + 3] == 0x3D ? (text[i + 2] == 0x3D ? 2 : 1) : 0
-        let a = table[Int(text[i])]
-        let b = table[Int(text[i + 1])]
-        let c = pad == 2 ? 0 : table[Int(text[i + 2])]
-        let d = pad >= 1 ? 0 : table[Int(text[i + 3])]
-        guard a | b | c | d < 64 else { return nil }
-        // Bits that padding leaves unused must be zero, else one value had two spellings.
-        if pad == 2, b & 15 != 0 { return nil }
-        if pad == 1, c & 3 != 0 { return nil }
-        bytes[n] = a << 2 | b >> 4
-        n += 1
-        if pad < 2 {
-          bytes[n] = (b & 15) << 4 | c >> 2
-          n += 1
-        }
-        if pad < 1 {
-          bytes[n] = (c & 3) << 6 | d
-          n += 1
-        }
-      }
-      return n
-    }
   }
 }

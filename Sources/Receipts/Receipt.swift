@@ -172,7 +172,10 @@ public struct Receipt: Hashable, Sendable {
   public init() {}
 }
 
-extension Receipt: LineFields {
+extension Receipt: JournalRecord {
+  static let word = "receipt"
+  static let keeping = Keeping.receipts
+
   mutating func visit(_ line: inout some LineCoder) throws(LineError) {
     try line.version(&version, upTo: Receipt.newestVersion)
     try line.count("index", &index)

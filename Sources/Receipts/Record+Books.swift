@@ -1,7 +1,9 @@
 // Record+Books.swift: payments, corrections and electricity; what jobs owe stands in their receipts. Start at Settlement.
 
 /// A client paid.
-public struct Settlement: Hashable, Sendable, LineFields {
+public struct Settlement: JournalRecord {
+  static let word = "settlement"
+  static let keeping = Keeping.standing
   public var client = ""
   /// Micro-units.
   public var amount: Int64 = 0
@@ -27,7 +29,9 @@ public struct Settlement: Hashable, Sendable, LineFields {
 }
 
 /// What a client owes was corrected; negative gives back.
-public struct Correction: Hashable, Sendable, LineFields {
+public struct Correction: JournalRecord {
+  static let word = "correction"
+  static let keeping = Keeping.standing
   public var client = ""
   /// Micro-units.
   public var amount: Int64 = 0
@@ -49,7 +53,9 @@ public struct Correction: Hashable, Sendable, LineFields {
 }
 
 /// A reservation was given back.
-public struct TransferVoided: Hashable, Sendable, LineFields {
+public struct TransferVoided: JournalRecord {
+  static let word = "transfer_voided"
+  static let keeping = Keeping.nothing
   public var job: UInt64 = 0
   public var client = ""
   /// Micro-units.
@@ -70,7 +76,9 @@ public struct TransferVoided: Hashable, Sendable, LineFields {
 }
 
 /// Electricity that the machine used in an hour of a day, or in a part of it: where a node stops, its hour ends.
-public struct EnergyUsed: Hashable, Sendable, LineFields {
+public struct EnergyUsed: JournalRecord {
+  static let word = "energy"
+  static let keeping = Keeping.standing
   /// Days since 1970-01-01 in the node's time zone.
   public var day: Int32 = 0
   /// Of that day, 0 to 23.

@@ -1,7 +1,9 @@
 // Record+Clients.swift: who may ask, within which limits, and what they promised. Start at ClientAdded.
 
 /// A client may ask from now on.
-public struct ClientAdded: Hashable, Sendable, LineFields {
+public struct ClientAdded: JournalRecord {
+  static let word = "client_added"
+  static let keeping = Keeping.standing
   public var client = ""
   /// SHA-256 of its bearer token, which is random; the token itself is nowhere.
   public var tokenSHA256 = SHA256Digest.zero
@@ -18,7 +20,9 @@ public struct ClientAdded: Hashable, Sendable, LineFields {
 }
 
 /// A client may not ask any longer.
-public struct ClientRevoked: Hashable, Sendable, LineFields {
+public struct ClientRevoked: JournalRecord {
+  static let word = "client_revoked"
+  static let keeping = Keeping.standing
   public var client = ""
   public var reason = ""
 
@@ -32,7 +36,9 @@ public struct ClientRevoked: Hashable, Sendable, LineFields {
 }
 
 /// How much a client may owe or spend.
-public struct BudgetChanged: Hashable, Sendable, LineFields {
+public struct BudgetChanged: JournalRecord {
+  static let word = "budget_changed"
+  static let keeping = Keeping.standing
   public enum Period: String, Sendable, CaseIterable, LineChoice { case day, month, total, none }
   public var client = ""
   /// Micro-units.
@@ -53,7 +59,9 @@ public struct BudgetChanged: Hashable, Sendable, LineFields {
 }
 
 /// All limits of a client, in place of those that were. `BudgetChanged` is its older form, for the budget alone.
-public struct ClientLimitsChanged: Hashable, Sendable, LineFields {
+public struct ClientLimitsChanged: JournalRecord {
+  static let word = "client_limits"
+  static let keeping = Keeping.standing
   public var client = ""
   /// Names with a newline between two; empty allows every model.
   public var models = ""
@@ -88,7 +96,9 @@ public struct ClientLimitsChanged: Hashable, Sendable, LineFields {
 }
 
 /// The SSH key that a client signs its vouchers with.
-public struct ClientKeyChanged: Hashable, Sendable, LineFields {
+public struct ClientKeyChanged: JournalRecord {
+  static let word = "client_key"
+  static let keeping = Keeping.standing
   public var client = ""
   /// `type base64`, as in a `.pub` file, without its comment; empty takes the key away.
   public var key = ""
@@ -103,7 +113,9 @@ public struct ClientKeyChanged: Hashable, Sendable, LineFields {
 }
 
 /// A client's signed promise to pay, as it came: with the key it is proof of debt.
-public struct VoucherAccepted: Hashable, Sendable, LineFields {
+public struct VoucherAccepted: JournalRecord {
+  static let word = "voucher"
+  static let keeping = Keeping.standing
   public var client = ""
   /// The text that was signed.
   public var text = ""

@@ -2,7 +2,9 @@
 // Start at NodeStarted.
 
 /// A node began to write this journal.
-public struct NodeStarted: Hashable, Sendable, LineFields {
+public struct NodeStarted: JournalRecord {
+  static let word = "node_started"
+  static let keeping = Keeping.nothing
   public var version = ""
   /// Fingerprint of the key that signs checkpoints.
   public var key = ""
@@ -23,7 +25,9 @@ public struct NodeStarted: Hashable, Sendable, LineFields {
 }
 
 /// A node stopped in order.
-public struct NodeStopped: Hashable, Sendable, LineFields {
+public struct NodeStopped: JournalRecord {
+  static let word = "node_stopped"
+  static let keeping = Keeping.nothing
   public var reason = ""
 
   init() {}
@@ -35,7 +39,9 @@ public struct NodeStopped: Hashable, Sendable, LineFields {
 }
 
 /// An invalid tail was moved aside: bytes that were never acknowledged, as after a power cut.
-public struct Recovered: Hashable, Sendable, LineFields {
+public struct Recovered: JournalRecord {
+  static let word = "recovered"
+  static let keeping = Keeping.nothing
   public var segment = 0
   /// Where in the segment the tail began.
   public var offset = 0
@@ -59,7 +65,9 @@ public struct Recovered: Hashable, Sendable, LineFields {
 }
 
 /// A job was admitted; until it ends by a receipt or `jobEnded`, a restart finds it open.
-public struct JobAccepted: Hashable, Sendable, LineFields {
+public struct JobAccepted: JournalRecord {
+  static let word = "job_accepted"
+  static let keeping = Keeping.jobs
   public var job: UInt64 = 0
   public var client = ""
   public var model = ""
@@ -92,7 +100,9 @@ public struct JobAccepted: Hashable, Sendable, LineFields {
 }
 
 /// A job ended without a receipt.
-public struct JobEnded: Hashable, Sendable, LineFields {
+public struct JobEnded: JournalRecord {
+  static let word = "job_ended"
+  static let keeping = Keeping.jobs
   public enum Outcome: String, Sendable, CaseIterable, LineChoice {
     case rejected, cancelled, expired, failed, interrupted
   }
@@ -115,7 +125,9 @@ public struct JobEnded: Hashable, Sendable, LineFields {
 }
 
 /// Something an operator did.
-public struct OperatorAct: Hashable, Sendable, LineFields {
+public struct OperatorAct: JournalRecord {
+  static let word = "operator_act"
+  static let keeping = Keeping.nothing
   public enum Act: String, Sendable, CaseIterable, LineChoice {
     case approve, reject, hold, release, priority, move, cancel, pause, resume, drain, undrain, shutdown
     case reveal, verify, pull, load, repair
@@ -141,7 +153,9 @@ public struct OperatorAct: Hashable, Sendable, LineFields {
 }
 
 /// The rules for admission or prices changed.
-public struct PolicyChanged: Hashable, Sendable, LineFields {
+public struct PolicyChanged: JournalRecord {
+  static let word = "policy_changed"
+  static let keeping = Keeping.standing
   public var who = ""
   /// Of the bytes of the policy that holds from now on.
   public var sha256 = SHA256Digest.zero

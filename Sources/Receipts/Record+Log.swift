@@ -1,7 +1,9 @@
 // Record+Log.swift: what became of the log: signed, witnessed, run again. Start at CheckpointSigned.
 
 /// The node's key signed a checkpoint over the first `size` receipts.
-public struct CheckpointSigned: Hashable, Sendable, LineFields {
+public struct CheckpointSigned: JournalRecord {
+  static let word = "checkpoint_signed"
+  static let keeping = Keeping.checkpoints
   public var size = 0
   public var root = SHA256Digest.zero
   /// Of the checkpoint's text.
@@ -20,7 +22,9 @@ public struct CheckpointSigned: Hashable, Sendable, LineFields {
 }
 
 /// Someone else's key cosigned a checkpoint over the first `size` receipts.
-public struct CheckpointWitnessed: Hashable, Sendable, LineFields {
+public struct CheckpointWitnessed: JournalRecord {
+  static let word = "checkpoint_witnessed"
+  static let keeping = Keeping.checkpoints
   public var size = 0
   public var root = SHA256Digest.zero
   /// Fingerprint of the witness' key.
@@ -39,7 +43,9 @@ public struct CheckpointWitnessed: Hashable, Sendable, LineFields {
 }
 
 /// An own receipt was re-executed.
-public struct Audit: Hashable, Sendable, LineFields {
+public struct Audit: JournalRecord {
+  static let word = "audit"
+  static let keeping = Keeping.audits
   public enum Outcome: String, Sendable, CaseIterable, LineChoice {
     case identical
     /// What differs first; `position` says where for window (its first token) and token.

@@ -1,6 +1,9 @@
-// Record.swift: everything that a journal can hold, as one closed enumeration, and the line that each becomes.
-// No prompt, answer, token, nonce or key has a place in any of them. Leaves out what each kind holds (Record+Life.swift,
-// Record+Clients.swift, Record+Books.swift, Record+Log.swift, Receipt.swift) and files (Journal.swift). Start at Record.
+// Record.swift: everything that a journal can hold, as one closed enumeration, and the line that each
+// becomes.
+// No prompt, answer, token, nonce or key has a place in any of them. A new record is a struct in a
+// file, and here a case, its payload and its row. Leaves out what each kind holds (Record+Life.swift,
+// Record+Clients.swift, Record+Books.swift, Record+Log.swift, Receipt.swift) and files
+// (Journal.swift). Start at Record.
 
 /// One fact of the journal.
 public enum Record: Hashable, Sendable {
@@ -26,56 +29,119 @@ public enum Record: Hashable, Sendable {
   case checkpointWitnessed(CheckpointWitnessed)
   case audit(Audit)
 
-  /// The word under `type` in a line.
-  public enum Kind: String, Sendable, CaseIterable, LineChoice {
-    case nodeStarted = "node_started"
-    case nodeStopped = "node_stopped"
-    case recovered
-    case jobAccepted = "job_accepted"
-    case jobEnded = "job_ended"
-    case receipt
-    case operatorAct = "operator_act"
-    case policyChanged = "policy_changed"
-    case clientAdded = "client_added"
-    case clientRevoked = "client_revoked"
-    case budgetChanged = "budget_changed"
-    case clientLimits = "client_limits"
-    case clientKey = "client_key"
-    case voucher
-    case settlement
-    case correction
-    case transferVoided = "transfer_voided"
-    case energy
-    case checkpointSigned = "checkpoint_signed"
-    case checkpointWitnessed = "checkpoint_witnessed"
-    case audit
+  /// What it holds.
+  var payload: any JournalRecord {
+    switch self {
+    case .nodeStarted(let payload): payload
+    case .nodeStopped(let payload): payload
+    case .recovered(let payload): payload
+    case .jobAccepted(let payload): payload
+    case .jobEnded(let payload): payload
+    case .receipt(let payload): payload
+    case .operatorAct(let payload): payload
+    case .policyChanged(let payload): payload
+    case .clientAdded(let payload): payload
+    case .clientRevoked(let payload): payload
+    case .budgetChanged(let payload): payload
+    case .clientLimits(let payload): payload
+    case .clientKey(let payload): payload
+    case .voucher(let payload): payload
+    case .settlement(let payload): payload
+    case .correction(let payload): payload
+    case .transferVoided(let payload): payload
+    case .energy(let payload): payload
+    case .checkpointSigned(let payload): payload
+    case .checkpointWitnessed(let payload): payload
+    case .audit(let payload): payload
+    }
   }
 
   public var kind: Kind {
-    switch self {
-    case .nodeStarted: .nodeStarted
-    case .nodeStopped: .nodeStopped
-    case .recovered: .recovered
-    case .jobAccepted: .jobAccepted
-    case .jobEnded: .jobEnded
-    case .receipt: .receipt
-    case .operatorAct: .operatorAct
-    case .policyChanged: .policyChanged
-    case .clientAdded: .clientAdded
-    case .clientRevoked: .clientRevoked
-    case .budgetChanged: .budgetChanged
-    case .clientLimits: .clientLimits
-    case .clientKey: .clientKey
-    case .voucher: .voucher
-    case .settlement: .settlement
-    case .correction: .correction
-    case .transferVoided: .transferVoided
-    case .energy: .energy
-    case .checkpointSigned: .checkpointSigned
-    case .checkpointWitnessed: .checkpointWitnessed
-    case .audit: .audit
-    }
+    if case .receipt = self { return .receipt }
+    return Kind(type(of: payload))
   }
+
+  /// A type of record, by the word under `type` in its line.
+  public struct Kind: LineChoice, Hashable {
+    public let rawValue: String
+    let keeping: Keeping
+
+    fileprivate init(_ type: any JournalRecord.Type) { (rawValue, keeping) = (type.word, type.keeping) }
+
+    public init?(rawValue: String) {
+      guard let row = table.first(where: { $0.kind.rawValue == rawValue }) else { return nil }
+      self = row.kind
+    }
+
+    static let receipt = Kind(Receipt.self)
+    public static let allCases = table.map(\.kind)
+  }
+}
+
+/// How a record is read.
+private struct RecordRow: Sendable {
+  let kind: Record.Kind
+  let scan: @Sendable (inout LineScanner) throws(LineError) -> Record
+
+  init<P: JournalRecord>(_ type: P.Type, _ record: @escaping @Sendable (P) -> Record) {
+    kind = Record.Kind(type)
+    scan = { (scanner) throws(LineError) in record(try scanner.payload()) }
+  }
+}
+
+private let table: [RecordRow] = [
+  RecordRow(NodeStarted.self) { .nodeStarted($0) },
+  RecordRow(NodeStopped.self) { .nodeStopped($0) },
+  RecordRow(Recovered.self) { .recovered($0) },
+  RecordRow(JobAccepted.self) { .jobAccepted($0) },
+  RecordRow(JobEnded.self) { .jobEnded($0) },
+  RecordRow(Receipt.self) { .receipt($0) },
+  RecordRow(OperatorAct.self) { .operatorAct($0) },
+  RecordRow(PolicyChanged.self) { .policyChanged($0) },
+  RecordRow(ClientAdded.self) { .clientAdded($0) },
+  RecordRow(ClientRevoked.self) { .clientRevoked($0) },
+  RecordRow(BudgetChanged.self) { .budgetChanged($0) },
+  RecordRow(ClientLimitsChanged.self) { .clientLimits($0) },
+  RecordRow(ClientKeyChanged.self) { .clientKey($0) },
+  RecordRow(VoucherAccepted.self) { .voucher($0) },
+  RecordRow(Settlement.self) { .settlement($0) },
+  RecordRow(Correction.self) { .correction($0) },
+  RecordRow(TransferVoided.self) { .transferVoided($0) },
+  RecordRow(EnergyUsed.self) { .energy($0) },
+  RecordRow(CheckpointSigned.self) { .checkpointSigned($0) },
+  RecordRow(CheckpointWitnessed.self) { .checkpointWitnessed($0) },
+  RecordRow(Audit.self) { .audit($0) },
+]
+
+/// What a journal's record is made of: the fields of its line, the word under `type`, and what a start
+/// needs of it.
+protocol JournalRecord: LineFields, Hashable, Sendable {
+  static var word: String { get }
+  static var keeping: Keeping { get }
+}
+
+extension JournalRecord {
+  fileprivate func write(to line: inout LineWriter) throws(LineError) {
+    var fields = self
+    try fields.visit(&line)
+  }
+}
+
+/// What a start needs of a record. The rollup beside a sealed segment has it, so that the segment need
+/// not be read.
+enum Keeping: Sendable {
+  /// Nothing: it tells what happened.
+  case nothing
+  /// Its line: it holds until a later one says otherwise (`Catalog.standing`).
+  case standing
+  /// Its line, to tell which receipts were audited.
+  case audits
+  /// The line of the last one only.
+  case checkpoints
+  /// Which jobs are open, with the lines that accepted them.
+  case jobs
+  /// Its row in the index, and its part of the sums.
+  case receipts
 }
 
 /// Where a line stands in the journal.
@@ -117,28 +183,10 @@ public struct Entry: Hashable, Sendable {
     var kind = record.kind
     try writer.choice("type", &kind)
     try writer.count("group", &e.group)
-    switch record {
-    case .nodeStarted(var p): try p.visit(&writer)
-    case .nodeStopped(var p): try p.visit(&writer)
-    case .recovered(var p): try p.visit(&writer)
-    case .jobAccepted(var p): try p.visit(&writer)
-    case .jobEnded(var p): try p.visit(&writer)
-    case .receipt(var p): try p.visit(&writer)
-    case .operatorAct(var p): try p.visit(&writer)
-    case .policyChanged(var p): try p.visit(&writer)
-    case .clientAdded(var p): try p.visit(&writer)
-    case .clientRevoked(var p): try p.visit(&writer)
-    case .budgetChanged(var p): try p.visit(&writer)
-    case .clientLimits(var p): try p.visit(&writer)
-    case .clientKey(var p): try p.visit(&writer)
-    case .voucher(var p): try p.visit(&writer)
-    case .settlement(var p): try p.visit(&writer)
-    case .correction(var p): try p.visit(&writer)
-    case .transferVoided(var p): try p.visit(&writer)
-    case .energy(var p): try p.visit(&writer)
-    case .checkpointSigned(var p): try p.visit(&writer)
-    case .checkpointWitnessed(var p): try p.visit(&writer)
-    case .audit(var p): try p.visit(&writer)
+    if case .receipt(var receipt) = record {
+      try receipt.visit(&writer)
+    } else {
+      try record.payload.write(to: &writer)
     }
     try writer.digest("prev", &e.previous)
     let digest = writer.seal()
@@ -186,30 +234,12 @@ public struct Entry: Hashable, Sendable {
     var kind = Record.Kind.receipt
     try scanner.choice("type", &kind)
     try scanner.count("group", &e.group)
-    switch kind {
-    case .nodeStarted: other = .nodeStarted(try scanner.payload())
-    case .nodeStopped: other = .nodeStopped(try scanner.payload())
-    case .recovered: other = .recovered(try scanner.payload())
-    case .jobAccepted: other = .jobAccepted(try scanner.payload())
-    case .jobEnded: other = .jobEnded(try scanner.payload())
-    case .receipt:
+    if kind == .receipt {
       try receipt.visit(&scanner)
       other = nil
-    case .operatorAct: other = .operatorAct(try scanner.payload())
-    case .policyChanged: other = .policyChanged(try scanner.payload())
-    case .clientAdded: other = .clientAdded(try scanner.payload())
-    case .clientRevoked: other = .clientRevoked(try scanner.payload())
-    case .budgetChanged: other = .budgetChanged(try scanner.payload())
-    case .clientLimits: other = .clientLimits(try scanner.payload())
-    case .clientKey: other = .clientKey(try scanner.payload())
-    case .voucher: other = .voucher(try scanner.payload())
-    case .settlement: other = .settlement(try scanner.payload())
-    case .correction: other = .correction(try scanner.payload())
-    case .transferVoided: other = .transferVoided(try scanner.payload())
-    case .energy: other = .energy(try scanner.payload())
-    case .checkpointSigned: other = .checkpointSigned(try scanner.payload())
-    case .checkpointWitnessed: other = .checkpointWitnessed(try scanner.payload())
-    case .audit: other = .audit(try scanner.payload())
+    } else {
+      guard let row = table.first(where: { $0.kind == kind }) else { throw scanner.refusal("a known type") }
+      other = try row.scan(&scanner)
     }
     try scanner.digest("prev", &e.previous)
     return try scanner.seal()

@@ -108,21 +108,21 @@ enum Rollup {
     text.reserveCapacity(text.count + 17 * summary.closed.count)
     let digits = Hex.digits
     for (i, job) in summary.closed.enumerated() {
-      if i > 0 { text.append(0x20) }
+      if i > 0 { text.append(.space) }
       for digit in stride(from: 15, through: 0, by: -1) {
         text.append(digits[Int(truncatingIfNeeded: job >> UInt64(4 * digit)) & 15])
       }
     }
-    text.append(0x0A)
+    text.append(.newline)
     for entry in carried { text.append(contentsOf: try entry.line()) }
     text.append(contentsOf: SHA256.hash(text).hex.utf8)
-    text.append(0x0A)
+    text.append(.newline)
     return (text, index)
   }
 
   /// nil for anything but an intact pair that sums up segment `number` from `start` on: then the segment is read.
   static func parse(rollup: [UInt8], index: [UInt8], number: Int, start: Chain) -> SegmentSummary? {
-    guard rollup.count > 65, rollup.last == 0x0A else { return nil }
+    guard rollup.count > 65, rollup.last == .newline else { return nil }
     let body = rollup[..<(rollup.count - 65)]
     guard
       SHA256Digest(hex: String(decoding: rollup[(rollup.count - 65)..<(rollup.count - 1)], as: UTF8.self))
@@ -130,7 +130,7 @@ enum Rollup {
     else { return nil }
     var lines: [ArraySlice<UInt8>] = []
     var from = 0
-    while from < body.count, let newline = body[from...].firstIndex(of: 0x0A) {
+    while from < body.count, let newline = body[from...].firstIndex(of: .newline) {
       lines.append(body[from...newline])
       from = newline + 1
     }
@@ -161,13 +161,13 @@ enum Rollup {
       summary.totals[row.key] = row.totals
     }
     guard let closed = rest.popFirst() else { return nil }
-    for word in closed.dropLast().split(separator: 0x20) {
+    for word in closed.dropLast().split(separator: .space) {
       guard let job = UInt64(String(decoding: word, as: UTF8.self), radix: 16) else { return nil }
       summary.closed.append(job)
     }
     for _ in 0..<header.carried {
       guard let line = rest.popFirst() else { return nil }
-      do throws(LineError) { summary.carry(try Entry(parsing: Array(line))) } catch { return nil }
+      do throws(LineError) { summary.keep(try Entry(parsing: Array(line))) } catch { return nil }
     }
     guard rest.isEmpty else { return nil }
     summary.rows.reserveCapacity(header.receipts)
@@ -183,20 +183,6 @@ enum Rollup {
       }
     }
     return summary
-  }
-}
-
-extension SegmentSummary {
-  fileprivate mutating func carry(_ entry: Entry) {
-    switch entry.record {
-    case .jobAccepted(let job): opened[job.job] = entry
-    case .checkpointSigned: lastSigned = entry
-    case .checkpointWitnessed: lastWitnessed = entry
-    case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
-      .correction, .policyChanged, .energy, .audit:
-      kept.append(entry)
-    case .nodeStarted, .nodeStopped, .recovered, .jobEnded, .receipt, .operatorAct, .transferVoided: break
-    }
   }
 }
 

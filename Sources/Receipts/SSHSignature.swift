@@ -36,7 +36,7 @@ public struct SSHPublicKey: Hashable, Sendable {
   private static func type(of blob: [UInt8]) -> String? {
     var reader = WireReader(blob)
     guard let name = reader.string(), (1...64).contains(name.count),
-      name.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+      name.allSatisfy({ $0 > .space && $0 < .delete })
     else { return nil }
     return String(decoding: name, as: UTF8.self)
   }

@@ -143,7 +143,7 @@ enum SegmentScan {
   /// The byte after the newline, if one comes within the length of a line.
   private static func lineEnd(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
     guard let base = bytes.baseAddress,
-      let newline = memchr(base + start, 0x0A, min(bytes.count - start, maximumLineBytes))
+      let newline = memchr(base + start, Int32(UInt8.newline), min(bytes.count - start, maximumLineBytes))
     else { return nil }
     return UnsafeRawPointer(newline) - base + 1
   }
@@ -355,7 +355,7 @@ enum SegmentScan {
     var start = at
     while start < bytes.count {
       let next: Int
-      if let newline = bytes[start...].firstIndex(of: 0x0A) {
+      if let newline = bytes[start...].firstIndex(of: .newline) {
         next = newline + 1
         if next - start <= maximumLineBytes,
           let later = valid(UnsafeRawBufferPointer(rebasing: bytes[start..<next]))
@@ -382,7 +382,7 @@ enum SegmentScan {
     let opening: [UInt8] = Array("{\"seq\":".utf8)
     var start = 0
     while start + opening.count <= bytes.count {
-      if bytes[start] == 0x7B, zip(opening, bytes[start...]).allSatisfy({ $0 == $1 }) {
+      if bytes[start] == .openBrace, zip(opening, bytes[start...]).allSatisfy({ $0 == $1 }) {
         do throws(LineError) {
           return try Entry(parsing: UnsafeRawBufferPointer(rebasing: bytes[start...]))
         } catch {
@@ -534,15 +534,16 @@ struct SegmentSummary: Sendable {
   /// - entry: no receipt
   mutating func add(_ entry: Entry, _ digest: SHA256Digest, _ place: Range<Int>) {
     add(entry.envelope.time, digest, place)
-    switch entry.record {
-    case .jobAccepted(let job): opened[job.job] = entry
-    case .jobEnded(let job): close(job.job)
-    case .clientAdded, .clientRevoked, .budgetChanged, .clientLimits, .clientKey, .voucher, .settlement,
-      .correction, .policyChanged, .energy, .audit:
-      kept.append(entry)
-    case .checkpointSigned: lastSigned = entry
-    case .checkpointWitnessed: witness(entry)
-    case .receipt, .nodeStarted, .nodeStopped, .recovered, .operatorAct, .transferVoided: break
+    if case .jobEnded(let job) = entry.record { close(job.job) } else { keep(entry) }
+  }
+
+  /// What a start needs of an entry; of a job's end nothing is kept but that it came.
+  mutating func keep(_ entry: Entry) {
+    switch entry.record.kind.keeping {
+    case .standing, .audits: kept.append(entry)
+    case .jobs: if case .jobAccepted(let job) = entry.record { opened[job.job] = entry }
+    case .checkpoints: if case .checkpointSigned = entry.record { lastSigned = entry } else { witness(entry) }
+    case .nothing, .receipts: break
     }
   }
 

@@ -47,7 +47,7 @@ struct SealedFiles: Sendable {
   func path(_ job: UInt64) -> String { "\(directory)/\(LineWriter.hex(job))" }
 
   static func seal(_ bytes: [UInt8]) -> [UInt8] {
-    mark + Array(SHA256.hash(bytes).hex.utf8) + [0x0A] + bytes
+    mark + Array(SHA256.hash(bytes).hex.utf8) + [.newline] + bytes
   }
 
   /// The bytes are on the disk when this returns.
@@ -132,7 +132,7 @@ public struct Spool: Sendable {
   /// - Throws: `isMissing` when there is none.
   public func get(job: UInt64) throws(SpoolError) -> [UInt8] {
     // Releases before the seal wrote the request as it is, which began with a brace.
-    try files.get(job: job, limit: Spool.maximumBytes, unsealed: { $0.first == 0x7B })
+    try files.get(job: job, limit: Spool.maximumBytes, unsealed: { $0.first == .openBrace })
   }
 
   /// After the job's end is in the journal. A crash between the two leaves a file that
