@@ -1,7 +1,17 @@
-// LogFile.swift: the log that a node beside its dashboard keeps in its state directory. Start at write.
+// LogFile.swift: a line of the log as text, and the file that a node beside its dashboard keeps in its
+// state directory. Start at LogLine.printed.
 
 import Control
 import Foundation
+
+extension LogLine {
+  /// As systemd and people like it.
+  var printed: String {
+    let stamp = Date(timeIntervalSince1970: Double(time) / 1_000_000).formatted(.iso8601)
+    let who = who.map { " \($0)" } ?? ""
+    return "\(stamp) \(level.rawValue)\(who): \(Console.oneLine(text))"
+  }
+}
 
 /// The node's own log file, 0600, in its state directory.
 final class LogFile: Sendable {
@@ -17,7 +27,7 @@ final class LogFile: Sendable {
   deinit { close(descriptor) }
 
   func write(_ line: LogLine) {
-    let bytes = Array((LogPrinter.text(line) + "\n").utf8)
+    let bytes = Array((line.printed + "\n").utf8)
     // A log that cannot be written must not end the node.
     _ = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
   }

@@ -74,11 +74,10 @@ enum Demo {
     var options = NodeSetup.options(configuration, state: directory + "/state")
     options.isDemo = true
     let log = try LogFile(options.stateDirectory)
-    let printer = LogPrinter()
     let isHeadless = screen == nil
     options.log = { line in
       log.write(line)
-      if isHeadless { printer.print(line) }
+      if isHeadless { Console.note(line.printed + "\n") }
     }
     let node = try NodeService(options)
     try node.start()

@@ -1,5 +1,6 @@
 // Doctor.swift: `hotpot doctor`: what this machine has and lacks, each with a hint that works. Changes nothing.
-// Leaves out the tests of the engine itself (KernelLevel.available runs its own). Start at Examination.all.
+// Leaves out the machine (MachineExamination.swift) and the tests of the engine itself
+// (KernelLevel.available runs its own). Start at Examination.all.
 
 import CSystem
 import Control
@@ -29,45 +30,6 @@ extension Command {
       for finding in findings { finding.say() }
     }
     return findings.contains { $0.status == .broken } ? .failed : .ok
-  }
-}
-
-/// One line of the doctor's.
-private struct Finding: Encodable {
-  enum Status: String, Encodable {
-    case ok, warn, missing, broken
-
-    /// Of the terminal's palette.
-    var colour: Int {
-      switch self {
-      case .ok: 32
-      case .warn: 33
-      case .missing, .broken: 31
-      }
-    }
-  }
-
-  let name: String
-  let status: Status
-  let found: String
-  let hint: String?
-  /// What there is to say at length, below the line.
-  var details: [String]?
-
-  init(_ name: String, _ status: Status, _ found: String, hint: String? = nil) {
-    self.name = name
-    self.status = status
-    self.found = found
-    self.hint = hint
-  }
-
-  func say() {
-    let word = status.rawValue + String(repeating: " ", count: 8 - status.rawValue.count)
-    let rest = name + String(repeating: " ", count: max(1, 14 - name.count)) + Console.oneLine(found)
-    Console.say([Console.Part(word, "\(status.colour)"), Console.Part(rest)], to: STDOUT_FILENO)
-    let indent = String(repeating: " ", count: 22)
-    if let hint { Console.print(indent + "hint: " + Console.oneLine(hint)) }
-    for line in details ?? [] { Console.print(indent + Console.oneLine(line)) }
   }
 }
 
@@ -107,7 +69,7 @@ private struct Examination {
           ?? "without --config and without that file the built-in settings hold")
     }
     let node = runningNode()
-    return [kernels()] + machine(configuration) + [models(configuration)]
+    return [kernels()] + MachineExamination(state: state, configuration).findings() + [models(configuration)]
       + (arguments.has("model") ? program(configuration) : []) + [settings, stateDirectory()]
       + [journal(isRunning: node != nil), address(configuration, isRunning: node != nil)]
       + (node.map { [$0] } ?? []) + [
@@ -137,129 +99,6 @@ private struct Examination {
     } catch {
       return Finding("kernels", .broken, "\(error)", hint: "unset HOTPOT_ISA, or set it to one of \(text)")
     }
-  }
-
-  /// Processors, memory, disk, pressure, temperature, power and GPUs.
-  private func machine(_ configuration: NodeConfiguration?) -> [Finding] {
-    // The nearest directory above the state that is there: what its disk says holds for the state.
-    var directory = state.isEmpty ? "/" : state
-    while access(directory, F_OK) != 0, directory != "/" {
-      directory = (directory as NSString).deletingLastPathComponent
-    }
-    var sampler = MachineSampler(stateDirectory: directory)
-    let graphics = GPUWatch()
-    _ = graphics.sample(at: 0)
-    let sample = sampler.sample(at: 0)
-    graphics.settle(seconds: 3)
-    let gpus = graphics.sample(at: 4_000_000)
-
-    // As the engine counts them: affinity and a control group's quota are less than the machine's own number.
-    let cores = Processors.allowed()
-    let online = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-    let limits = sample.container.words(cores: online, memoryTotal: sample.memory.total.current)
-    var findings: [Finding] = []
-    if let wanted = configuration?.threads, wanted > cores {
-      findings.append(
-        Finding(
-          "processors", .warn, "\(cores), and \(wanted) threads are wanted",
-          hint: "more threads than processors make all of them wait: --threads \(cores)"))
-    } else {
-      findings.append(
-        Finding("processors", .ok, "\(cores)" + (limits.map { "; this container may use \($0)" } ?? "")))
-    }
-    findings.append(memory(sample.memory, configuration))
-    findings.append(disk(sample.disk, directory, configuration))
-    findings.append(
-      reading(
-        sample.pressure.cpu, "pressure", hint: "Linux 4.20 or later with psi=1 on its command line tells it"
-      ) {
-        "PSI: \(StatusPage.rounded($0 * 100)) % of the last 10 s somebody waited for a processor"
-      })
-    findings.append(
-      reading(
-        sample.processor.temperature, "temperature",
-        hint: "as root 'modprobe coretemp' or 'modprobe k10temp'; guests have none"
-      ) {
-        "\(StatusPage.rounded($0)) C"
-      })
-    if case .unavailable(let reason) = sample.processor.joules {
-      findings.append(
-        Finding(
-          "power", .warn, reason + "; electricity is not counted",
-          hint: reason.hasPrefix("no permission")
-            ? "as root 'chmod o+r /sys/class/powercap/intel-rapl:*/energy_uj' until the next start"
-            : "as root 'modprobe intel_rapl_msr'; guests have none"))
-    } else {
-      findings.append(Finding("power", .ok, "RAPL counts the processors' energy"))
-    }
-    for problem in gpus.problems {
-      findings.append(
-        Finding(
-          "gpu", .warn, problem,
-          hint: "models run on the processor meanwhile; 'dmesg' as root has what the kernel says of it"))
-    }
-    switch gpus.gpus {
-    case .value(let found), .stale(let found, _):
-      for gpu in found {
-        let memory = gpu.memoryTotal.current.map { ", \($0 >> 20) MiB" } ?? ""
-        findings.append(
-          Finding("gpu", .ok, gpu.name + memory + "; it is watched, models run on the processor"))
-      }
-    case .unavailable(let reason):
-      if gpus.problems.isEmpty {
-        findings.append(Finding("gpu", .ok, reason + "; models run on the processor"))
-      }
-    case .warmingUp:
-      findings.append(
-        Finding(
-          "gpu", .warn, "a driver has not answered in 3 s",
-          hint: "models run on the processor meanwhile; 'dmesg' as root has what the kernel says of it"))
-    }
-    return findings
-  }
-
-  private func memory(_ memory: MemoryReading, _ configuration: NodeConfiguration?) -> Finding {
-    guard let available = memory.available.current, let total = memory.total.current else {
-      return reading(
-        memory.available, "memory",
-        hint: "let this process read /proc/meminfo: a container or a mount covers it"
-      ) { "\($0 >> 20) MiB available" }
-    }
-    let text = "\(available >> 20) MiB available of \(total >> 20)"
-    if let wanted = configuration?.limits.memoryAvailable, available < wanted {
-      return Finding(
-        "memory", .warn, "\(text), and the node admits nothing below \(wanted >> 20)",
-        hint: "end something, or lower 'limits.memory_available' in the configuration")
-    }
-    // The smallest model of the catalogue with a modest cache.
-    guard available >= 512 << 20 else {
-      return Finding(
-        "memory", .warn, text, hint: "a small model wants 512 MiB: end something that uses memory")
-    }
-    return Finding("memory", .ok, text)
-  }
-
-  private func disk(_ disk: DiskReading, _ directory: String, _ configuration: NodeConfiguration?) -> Finding
-  {
-    guard let free = disk.free.current else {
-      return reading(disk.free, "disk", hint: "'--state DIR' names another place") { "\($0 >> 20) MiB free" }
-    }
-    let text = "\(free >> 20) MiB free at \(directory)"
-    if let wanted = configuration?.limits.diskFree, free < wanted {
-      return Finding(
-        "disk", .warn, "\(text), and the node admits nothing below \(wanted >> 20)",
-        hint: "remove something, or name another place with --state DIR")
-    }
-    return Finding("disk", .ok, text)
-  }
-
-  private func reading<Value>(
-    _ reading: Reading<Value>, _ name: String, hint: String, _ words: (Value) -> String
-  ) -> Finding {
-    guard case .unavailable(let reason) = reading else {
-      return Finding(name, .ok, StatusPage.reading(reading, words))
-    }
-    return Finding(name, .warn, reason, hint: hint)
   }
 
   private func models(_ configuration: NodeConfiguration?) -> Finding {
