@@ -4,35 +4,35 @@
 import Foundation
 
 extension Interpreter {
-  func filterNumber(
-    _ name: String, _ value: Value, _ arguments: Arguments
-  ) throws(TemplateError) -> Value {
+  private func requireDefined(_ value: Value, _ name: String) throws(TemplateError) {
     if case .undefined(let missing) = value {
       throw failure("'\(missing)' is undefined, '\(name)' wants a number")
     }
-    switch name {
-    case "int": return try wholeFilter(value, arguments)
-    case "float":
-      let fallback = arguments.value(0, "default") ?? .double(0)
-      switch value {
-      case .text(let text): return PythonNumber.double(text).map { .double($0) } ?? fallback
-      case .big:
-        guard let number = number(value) else { throw failure("a number is too large for a float") }
-        return .double(number)
-      default: return number(value).map { .double($0) } ?? fallback
-      }
-    case "abs":
-      if case .double(let number) = value { return .double(abs(number)) }
-      guard let whole = integer(value) else { throw failure("'abs' wants a number, found \(value.kind)") }
-      return .whole(whole.isNegative ? -whole : whole)
-    case "round": return try rounded(value, arguments)
-    default: return .text(try fileSize(value, isBinary: arguments.isTrue(0, "binary")))
+  }
+
+  func float(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try requireDefined(value, "float")
+    let fallback = arguments.value(0, "default") ?? .double(0)
+    switch value {
+    case .text(let text): return PythonNumber.double(text).map { .double($0) } ?? fallback
+    case .big:
+      guard let number = number(value) else { throw failure("a number is too large for a float") }
+      return .double(number)
+    default: return number(value).map { .double($0) } ?? fallback
     }
+  }
+
+  func absolute(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try requireDefined(value, "abs")
+    if case .double(let number) = value { return .double(abs(number)) }
+    guard let whole = integer(value) else { throw failure("'abs' wants a number, found \(value.kind)") }
+    return .whole(whole.isNegative ? -whole : whole)
   }
 
   /// Python's `int(value, base)`; where that fails `int(float(value))`, so that "42.23" is 42; else
   /// the default.
-  private func wholeFilter(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+  func int(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try requireDefined(value, "int")
     let fallback = arguments.value(0, "default") ?? .int(0)
     switch value {
     case .double(let number):
@@ -51,7 +51,8 @@ extension Interpreter {
   }
 
   /// Python's `round(value, precision)`, or `math.ceil` and `math.floor` at that place.
-  private func rounded(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+  func round(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try requireDefined(value, "round")
     let method = try arguments.text(1, "method", self) ?? Text("common")
     let given = arguments.value(0, "precision") ?? .int(0)
     if method.spells("common") {
@@ -110,17 +111,19 @@ extension Interpreter {
     return (goesUp ? quotient + BigInteger(1) : quotient) * unit
   }
 
-  private func fileSize(_ value: Value, isBinary: Bool) throws(TemplateError) -> Text {
+  func fileSize(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try requireDefined(value, "filesizeformat")
+    let isBinary = arguments.isTrue(0, "binary")
     let given: Double?
     if case .text(let text) = value { given = PythonNumber.double(text) } else { given = number(value) }
     guard let bytes = given else { throw failure("'filesizeformat' wants a number, found \(value.kind)") }
     let base: Double = isBinary ? 1024 : 1000
-    if bytes == 1 { return Text("1 Byte") }
+    if bytes == 1 { return .text(Text("1 Byte")) }
     if bytes < base {
       guard let whole = BigInteger(bytes) else {
         throw failure("'filesizeformat' wants a finite number")
       }
-      return Text(whole.text() + " Bytes")
+      return .text(Text(whole.text() + " Bytes"))
     }
     let letters = ["k", "M", "G", "T", "P", "E", "Z", "Y"]
     var unit = base
@@ -133,7 +136,7 @@ extension Interpreter {
     if isBinary, letter == "k" { letter = "K" }
     let size = base * bytes / unit
     let text = size.isNaN ? "nan" : size.isInfinite ? "inf" : String(format: "%.1f", size)
-    return Text(text + " " + letter + (isBinary ? "iB" : "B"))
+    return .text(Text(text + " " + letter + (isBinary ? "iB" : "B")))
   }
 }
 

@@ -2,57 +2,73 @@
 // dictsort; and sum.
 
 extension Interpreter {
-  func filterOrder(
-    _ name: String, _ value: Value, _ arguments: Arguments
-  ) throws(TemplateError) -> Value {
-    let items = try elements(of: value, doing: name == "sum" ? "add up" : "order")
-    switch name {
-    case "sum":
-      let parts = try projected(items, attribute: arguments.value(0, "attribute"))
-      var total = arguments.value(1, "start") ?? .int(0)
-      if case .text = total { throw failure("'sum' adds no texts; 'join' does") }
-      for part in parts { total = try apply(.add, total, part) }
-      return total
-    case "min", "max":
-      guard let first = items.indices.first else { return .undefined("the \(name) of nothing") }
-      let keys = try sortKeys(
-        items, attribute: arguments.value(1, "attribute"), exact: arguments.isTrue(0, "case_sensitive"))
-      var best = first
-      for place in items.indices.dropFirst() {
-        let isBetter =
-          name == "min" ? try isLess(keys[place], keys[best]) : try isLess(keys[best], keys[place])
-        if isBetter { best = place }
+  func sum(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    let items = try elements(of: value, doing: "add up")
+    let parts = try projected(items, attribute: arguments.value(0, "attribute"))
+    var total = arguments.value(1, "start") ?? .int(0)
+    if case .text = total { throw failure("'sum' adds no texts; 'join' does") }
+    for part in parts { total = try apply(.add, total, part) }
+    return total
+  }
+
+  /// `min` and `max`.
+  static func extreme(isLowest: Bool) -> Work<Value> {
+    { run in
+      { (value, arguments) throws(TemplateError) in
+        try run.extreme(value, arguments, isLowest: isLowest)
       }
-      return items[best]
-    case "unique":
-      let keys = try sortKeys(
-        items, attribute: arguments.value(1, "attribute"), exact: arguments.isTrue(0, "case_sensitive"))
-      var seen: Set<Key> = []
-      var kept: [Value] = []
-      for (item, key) in zip(items, keys) {
-        guard let plain = key.key else { throw failure("'unique' cannot compare \(key.kind)") }
-        if seen.insert(plain).inserted { kept.append(item) }
-      }
-      return try makeList(kept, .iterator)
-    case "sort":
-      let exact = arguments.isTrue(1, "case_sensitive")
-      let paths: [Value]
-      if case .text(let text)? = arguments.value(2, "attribute") {
-        paths = text.split(Text(","), limit: -1).map { .text($0) }
-      } else {
-        paths = [arguments.value(2, "attribute") ?? .none]
-      }
-      var columns: [[Value]] = []
-      for path in paths { columns.append(try sortKeys(items, attribute: path, exact: exact)) }
-      var keys: [Value] = []
-      for place in items.indices { keys.append(try makeList(columns.map { $0[place] })) }
-      let order = try places(of: keys, descending: arguments.isTrue(0, "reverse"))
-      return try makeList(order.map { items[$0] })
-    default: return try grouped(items, arguments)
     }
   }
 
-  private func grouped(_ items: [Value], _ arguments: Arguments) throws(TemplateError) -> Value {
+  private func extreme(
+    _ value: Value, _ arguments: Arguments, isLowest: Bool
+  ) throws(TemplateError) -> Value {
+    let items = try elements(of: value, doing: "order")
+    guard let first = items.indices.first else {
+      return .undefined("the \(isLowest ? "min" : "max") of nothing")
+    }
+    let keys = try sortKeys(
+      items, attribute: arguments.value(1, "attribute"), exact: arguments.isTrue(0, "case_sensitive"))
+    var best = first
+    for place in items.indices.dropFirst() {
+      let isBetter = isLowest ? try isLess(keys[place], keys[best]) : try isLess(keys[best], keys[place])
+      if isBetter { best = place }
+    }
+    return items[best]
+  }
+
+  func unique(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    let items = try elements(of: value, doing: "order")
+    let keys = try sortKeys(
+      items, attribute: arguments.value(1, "attribute"), exact: arguments.isTrue(0, "case_sensitive"))
+    var seen: Set<Key> = []
+    var kept: [Value] = []
+    for (item, key) in zip(items, keys) {
+      guard let plain = key.key else { throw failure("'unique' cannot compare \(key.kind)") }
+      if seen.insert(plain).inserted { kept.append(item) }
+    }
+    return try makeList(kept, .iterator)
+  }
+
+  func sort(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    let items = try elements(of: value, doing: "order")
+    let exact = arguments.isTrue(1, "case_sensitive")
+    let paths: [Value]
+    if case .text(let text)? = arguments.value(2, "attribute") {
+      paths = text.split(Text(","), limit: -1).map { .text($0) }
+    } else {
+      paths = [arguments.value(2, "attribute") ?? .none]
+    }
+    var columns: [[Value]] = []
+    for path in paths { columns.append(try sortKeys(items, attribute: path, exact: exact)) }
+    var keys: [Value] = []
+    for place in items.indices { keys.append(try makeList(columns.map { $0[place] })) }
+    let order = try places(of: keys, descending: arguments.isTrue(0, "reverse"))
+    return try makeList(order.map { items[$0] })
+  }
+
+  func groupBy(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    let items = try elements(of: value, doing: "order")
     let attribute = arguments.value(0, "attribute") ?? .none
     let fallback = arguments.value(1, "default")
     var names: [Value] = []
@@ -107,7 +123,7 @@ extension Interpreter {
     return places
   }
 
-  func dictionarySorted(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+  func dictionarySort(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     guard case .dictionary(let dictionary) = value else {
       throw failure("'dictsort' wants a mapping, found \(value.kind)")
     }

@@ -1,6 +1,7 @@
-// Filters.swift: the filters of a template, `value | name(arguments)`: this list and no
+// Filters.swift: the filters of a template, `value | name(arguments)`: the rows of this table and no
 // other. Each gives what Jinja 3.1's gives, whatever it is handed; those without a place in a
-// prompt are refused by name. Tests (`is`), numbers and orders are in files of those names.
+// prompt are refused by name. A new filter is one row and one method. Tests (`is`), numbers and
+// orders are in files of those names. Start at Filter.table.
 
 import Foundation
 import JSON
@@ -17,39 +18,90 @@ struct Signature {
   static let none = Signature([])
 }
 
-enum Filters {
-  /// Filters that take whatever comes, and look at it themselves.
-  static let free: Set<String> = ["map", "select", "reject", "selectattr", "rejectattr", "format"]
+/// What a filter or a method does: takes what it works on, and the arguments.
+typealias Work<Receiver> =
+  @Sendable (Interpreter) -> (_ receiver: Receiver, _ arguments: Arguments) throws(TemplateError) -> Value
+
+/// One filter.
+struct Filter: Sendable {
+  /// nil for a filter that takes what comes and looks at it itself.
+  let signature: Signature?
+  let work: Work<Value>
+
+  private init(_ signature: Signature?, _ work: @escaping Work<Value>) {
+    self.signature = signature
+    self.work = work
+  }
+
+  private init(_ work: @escaping Work<Value>) { self.init(Signature.none, work) }
+
+  private static func free(_ work: @escaping Work<Value>) -> Filter { Filter(nil, work) }
+
+  private init(_ names: [String], required: Int = 0, _ work: @escaping Work<Value>) {
+    self.init(Signature(names, required: required), work)
+  }
 
   /// In Jinja, and not here: they need chance, HTML's tables, or lay out text for people who read
   /// code.
   static let refused: Set<String> = ["pprint", "random", "striptags", "urlize", "wordwrap"]
 
-  static let signatures: [String: Signature] = [
-    "abs": .none, "attr": Signature(["name"], required: 1),
-    "batch": Signature(["linecount", "fill_with"], required: 1), "capitalize": .none,
-    "center": Signature(["width"]), "count": .none,
-    "d": Signature(["default_value", "boolean"]),
-    "default": Signature(["default_value", "boolean"]),
-    "dictsort": Signature(["case_sensitive", "by", "reverse"]), "e": .none, "escape": .none,
-    "filesizeformat": Signature(["binary"]), "first": .none, "float": Signature(["default"]),
-    "forceescape": .none, "from_json": .none, "fromjson": .none,
-    "groupby": Signature(["attribute", "default", "case_sensitive"], required: 1),
-    "indent": Signature(["width", "first", "blank"]), "int": Signature(["default", "base"]),
-    "items": .none, "join": Signature(["d", "attribute"]), "last": .none, "length": .none,
-    "list": .none,
-    "lower": .none, "max": Signature(["case_sensitive", "attribute"]),
-    "min": Signature(["case_sensitive", "attribute"]),
-    "replace": Signature(["old", "new", "count"], required: 2), "reverse": .none,
-    "round": Signature(["precision", "method"]), "safe": .none,
-    "slice": Signature(["slices", "fill_with"], required: 1),
-    "sort": Signature(["reverse", "case_sensitive", "attribute"]), "string": .none,
-    "sum": Signature(["attribute", "start"]), "title": .none,
-    "tojson": Signature(["ensure_ascii", "indent", "separators", "sort_keys"]),
-    "trim": Signature(["chars"]),
-    "truncate": Signature(["length", "killwords", "end", "leeway"]),
-    "unique": Signature(["case_sensitive", "attribute"]), "upper": .none, "urlencode": .none,
-    "wordcount": .none, "xmlattr": Signature(["autospace"]),
+  static let table: [String: Filter] = [
+    // Texts.
+    "capitalize": Filter(Interpreter.method("capitalize")),
+    "center": Filter(["width"], Interpreter.centered),
+    "e": Filter(Interpreter.escape),
+    "escape": Filter(Interpreter.escape),
+    "forceescape": Filter(Interpreter.forceEscape),
+    "format": .free(Interpreter.format),
+    "indent": Filter(["width", "first", "blank"], Interpreter.indent),
+    "lower": Filter(Interpreter.method("lower")),
+    "replace": Filter(["old", "new", "count"], required: 2, Interpreter.replace),
+    "safe": Filter(Interpreter.safe),
+    "string": Filter(Interpreter.string),
+    "title": Filter(Interpreter.title),
+    "trim": Filter(["chars"], Interpreter.trim),
+    "truncate": Filter(["length", "killwords", "end", "leeway"], Interpreter.truncate),
+    "upper": Filter(Interpreter.method("upper")),
+    "urlencode": Filter(Interpreter.urlEncode),
+    "wordcount": Filter(Interpreter.wordCount),
+    "xmlattr": Filter(["autospace"], Interpreter.xmlAttributes),
+    // Any value.
+    "attr": Filter(["name"], required: 1, Interpreter.attribute),
+    "count": Filter(Interpreter.length),
+    "d": Filter(["default_value", "boolean"], Interpreter.defaulted),
+    "default": Filter(["default_value", "boolean"], Interpreter.defaulted),
+    "from_json": Filter(Interpreter.fromJSON),
+    "fromjson": Filter(Interpreter.fromJSON),
+    "length": Filter(Interpreter.length),
+    "tojson": Filter(["ensure_ascii", "indent", "separators", "sort_keys"], Interpreter.toJSON),
+    // Numbers.
+    "abs": Filter(Interpreter.absolute),
+    "filesizeformat": Filter(["binary"], Interpreter.fileSize),
+    "float": Filter(["default"], Interpreter.float),
+    "int": Filter(["default", "base"], Interpreter.int),
+    "round": Filter(["precision", "method"], Interpreter.round),
+    // Lists and mappings.
+    "batch": Filter(["linecount", "fill_with"], required: 1, Interpreter.batch),
+    "first": Filter(Interpreter.firstElement),
+    "items": Filter(Interpreter.items),
+    "join": Filter(["d", "attribute"], Interpreter.join),
+    "last": Filter(Interpreter.lastElement),
+    "list": Filter(Interpreter.list),
+    "map": .free(Interpreter.map),
+    "reject": .free(Interpreter.selection(keeps: false, byAttribute: false)),
+    "rejectattr": .free(Interpreter.selection(keeps: false, byAttribute: true)),
+    "reverse": Filter(Interpreter.reverse),
+    "select": .free(Interpreter.selection(keeps: true, byAttribute: false)),
+    "selectattr": .free(Interpreter.selection(keeps: true, byAttribute: true)),
+    "slice": Filter(["slices", "fill_with"], required: 1, Interpreter.slice),
+    // Order.
+    "dictsort": Filter(["case_sensitive", "by", "reverse"], Interpreter.dictionarySort),
+    "groupby": Filter(["attribute", "default", "case_sensitive"], required: 1, Interpreter.groupBy),
+    "max": Filter(["case_sensitive", "attribute"], Interpreter.extreme(isLowest: false)),
+    "min": Filter(["case_sensitive", "attribute"], Interpreter.extreme(isLowest: true)),
+    "sort": Filter(["reverse", "case_sensitive", "attribute"], Interpreter.sort),
+    "sum": Filter(["attribute", "start"], Interpreter.sum),
+    "unique": Filter(["case_sensitive", "attribute"], Interpreter.unique),
   ]
 }
 
@@ -78,48 +130,55 @@ extension Interpreter {
   func filter(
     _ name: String, _ value: Value, _ arguments: Arguments
   ) throws(TemplateError) -> Value {
-    guard !Filters.free.contains(name) else { return try filterFreely(name, value, arguments) }
-    guard let signature = Filters.signatures[name] else {
-      if Filters.refused.contains(name) {
+    guard let filter = Filter.table[name] else {
+      if Filter.refused.contains(name) {
         throw TemplateError.unsupported(line: line, "the filter '\(name)'")
       }
       throw .syntax(line: line, "the filter '\(name)' is not known here")
     }
-    try check(arguments, signature, of: name)
-    switch name {
-    case "trim", "upper", "lower", "capitalize", "title", "string", "safe", "replace", "indent", "escape",
-      "e",
-      "forceescape", "center", "wordcount", "urlencode", "truncate", "xmlattr":
-      return try filterText(name, value, arguments)
-    case "length", "count":
-      return .int(try length(of: value))
-    case "default", "d":
-      let isMissing: Bool
-      if case .undefined = value {
-        isMissing = true
-      } else {
-        isMissing = arguments.isTrue(1, "boolean") && !value.isTrue
-      }
-      return isMissing ? arguments.value(0, "default_value") ?? .text(Text()) : value
-    case "attr":
-      guard case .text(let attribute)? = arguments.value(0, "name") else {
-        throw failure("'attr' wants the name of an attribute")
-      }
-      return try ownAttribute(attribute.string, of: value) ?? .undefined(attribute.string)
-    case "tojson": return .text(try json(of: value, arguments))
-    case "from_json", "fromjson":
-      guard case .text(let text) = value else { throw failure("'\(name)' wants a text, found \(value.kind)") }
-      try spend(text.count * 2)
-      let json: JSONValue
-      do throws(JSONError) {
-        json = try JSONText.parse(Array(text.string.utf8), limits: .python)
-      } catch {
-        throw failure("'\(name)': not JSON: \(error)")
-      }
-      return try self.value(of: json, isUsers: text.hasUserMark)
-    case "int", "float", "abs", "round", "filesizeformat": return try filterNumber(name, value, arguments)
-    default: return try filterList(name, value, arguments)
+    if let signature = filter.signature { try check(arguments, signature, of: name) }
+    return try filter.work(self)(value, arguments)
+  }
+
+  // MARK: Any value
+
+  fileprivate func defaulted(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    let isMissing: Bool
+    if case .undefined = value {
+      isMissing = true
+    } else {
+      isMissing = arguments.isTrue(1, "boolean") && !value.isTrue
     }
+    return isMissing ? arguments.value(0, "default_value") ?? .text(Text()) : value
+  }
+
+  fileprivate func attribute(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    guard case .text(let attribute)? = arguments.value(0, "name") else {
+      throw failure("'attr' wants the name of an attribute")
+    }
+    return try ownAttribute(attribute.string, of: value) ?? .undefined(attribute.string)
+  }
+
+  fileprivate func toJSON(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    .text(try json(of: value, arguments))
+  }
+
+  fileprivate func fromJSON(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    guard case .text(let text) = value else {
+      throw failure("'from_json' wants a text, found \(value.kind)")
+    }
+    try spend(text.count * 2)
+    let json: JSONValue
+    do throws(JSONError) {
+      json = try JSONText.parse(Array(text.string.utf8), limits: .python)
+    } catch {
+      throw failure("'from_json': not JSON: \(error)")
+    }
+    return try self.value(of: json, isUsers: text.hasUserMark)
+  }
+
+  fileprivate func length(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    .int(try length(of: value))
   }
 
   /// Python's `len`.
@@ -136,43 +195,100 @@ extension Interpreter {
 
   // MARK: Texts
 
-  private func filterText(
-    _ name: String, _ value: Value, _ arguments: Arguments
-  ) throws(TemplateError) -> Value {
+  /// The text that a filter of texts works on.
+  fileprivate func subject(_ value: Value) throws(TemplateError) -> Text {
     let text = try text(of: value)
     try spend(text.count)
-    switch name {
-    case "trim":
-      return try call(
-        method: "strip", of: .text(text),
-        Arguments(positional: [arguments.value(0, "chars") ?? .none]))
-    case "upper", "lower", "capitalize": return try call(method: name, of: .text(text), arguments)
-    case "title": return .text(text.titledByBorders())
-    case "string": return .text(text)
-    case "safe": return .text(text.asMarkup)
-    case "replace":
-      let old = try plainText(of: arguments.value(0, "old") ?? .none)
-      let new = try plainText(of: arguments.value(1, "new") ?? .none)
-      var plain = text
-      plain.isMarkup = false
-      return .text(try replaced(plain, old, new, limit: try arguments.int(2, "count", self) ?? -1))
-    case "indent":
-      guard case .text = value else { throw failure("'indent' wants a text, found \(value.kind)") }
-      return .text(try indented(text, arguments))
-    case "wordcount": return .int(text.words)
-    case "center":
-      return try call(
-        method: "center", of: .text(text),
-        Arguments(positional: [arguments.value(0, "width") ?? .int(80)]))
-    case "escape", "e": return .text(try escaped(text))
-    case "forceescape":
-      var plain = text
-      plain.isMarkup = false
-      return .text(try escaped(plain))
-    case "truncate": return try truncated(value, arguments)
-    case "urlencode": return .text(try urlEncoded(value))
-    default: return .text(try xmlAttributes(value, arguments))
+    return text
+  }
+
+  /// A filter that does what the method of that name does.
+  fileprivate static func method(_ name: String) -> Work<Value> {
+    { run in
+      { (value, arguments) throws(TemplateError) in
+        try run.call(method: name, of: .text(try run.subject(value)), arguments)
+      }
     }
+  }
+
+  fileprivate func trim(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try call(
+      method: "strip", of: .text(try subject(value)),
+      Arguments(positional: [arguments.value(0, "chars") ?? .none]))
+  }
+
+  fileprivate func title(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    .text(try subject(value).titledByBorders())
+  }
+
+  fileprivate func string(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    .text(try subject(value))
+  }
+
+  fileprivate func safe(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    .text(try subject(value).asMarkup)
+  }
+
+  fileprivate func replace(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    var text = try subject(value)
+    let old = try plainText(of: arguments.value(0, "old") ?? .none)
+    let new = try plainText(of: arguments.value(1, "new") ?? .none)
+    text.isMarkup = false
+    return .text(try replaced(text, old, new, limit: try arguments.int(2, "count", self) ?? -1))
+  }
+
+  fileprivate func indent(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    let text = try subject(value)
+    guard case .text = value else { throw failure("'indent' wants a text, found \(value.kind)") }
+    return .text(try indented(text, arguments))
+  }
+
+  fileprivate func wordCount(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    .int(try subject(value).words)
+  }
+
+  fileprivate func centered(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try call(
+      method: "center", of: .text(try subject(value)),
+      Arguments(positional: [arguments.value(0, "width") ?? .int(80)]))
+  }
+
+  fileprivate func escape(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    .text(try escaped(try subject(value)))
+  }
+
+  fileprivate func forceEscape(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    var text = try subject(value)
+    text.isMarkup = false
+    return .text(try escaped(text))
+  }
+
+  fileprivate func truncate(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    _ = try subject(value)
+    return try truncated(value, arguments)
+  }
+
+  fileprivate func urlEncode(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    _ = try subject(value)
+    return .text(try urlEncoded(value))
+  }
+
+  fileprivate func xmlAttributes(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    _ = try subject(value)
+    return .text(try attributes(value, arguments))
+  }
+
+  fileprivate func format(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    guard arguments.positional.isEmpty || arguments.named.isEmpty else {
+      throw failure("'format' wants values by place or by name, not both")
+    }
+    let text = try text(of: value)
+    guard !arguments.named.isEmpty else {
+      return .text(try printf(text, try makeList(arguments.positional, .tuple)))
+    }
+    let mapping = Mapping()
+    for (name, value) in arguments.named { try set(mapping, .text(Text(name)), value) }
+    return .text(try printf(text, .dictionary(mapping)))
   }
 
   /// Safe for HTML: what is so already stays.
@@ -198,7 +314,7 @@ extension Interpreter {
   }
 
   /// Jinja's `indent(width, first, blank)`; the width may be a text.
-  private func indented(
+  fileprivate func indented(
     _ text: Text, _ arguments: Arguments
   ) throws(TemplateError) -> Text {
     let indentation: Text
@@ -227,7 +343,7 @@ extension Interpreter {
     return result
   }
 
-  private func truncated(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+  fileprivate func truncated(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     let length = try arguments.int(0, "length", self) ?? 255
     let end = try arguments.text(2, "end", self) ?? Text("...")
     let leeway = try arguments.int(3, "leeway", self) ?? 5
@@ -246,7 +362,7 @@ extension Interpreter {
   }
 
   /// Percent signs for all but letters, digits and `_.-~`; pairs of a mapping as a query.
-  private func urlEncoded(_ value: Value) throws(TemplateError) -> Text {
+  fileprivate func urlEncoded(_ value: Value) throws(TemplateError) -> Text {
     func quoted(_ text: Text, isQuery: Bool) throws(TemplateError) -> [UInt32] {
       var units: [UInt32] = []
       for unit in text.units {
@@ -287,9 +403,7 @@ extension Interpreter {
     return Text(units: units)
   }
 
-  private func xmlAttributes(_ value: Value, _ arguments: Arguments) throws(TemplateError)
-    -> Text
-  {
+  fileprivate func attributes(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Text {
     guard case .dictionary(let dictionary) = value else {
       throw failure("'xmlattr' wants a mapping, found \(value.kind)")
     }
@@ -317,59 +431,62 @@ extension Interpreter {
 
   // MARK: Lists
 
-  private func filterList(
-    _ name: String, _ value: Value, _ arguments: Arguments
-  ) throws(TemplateError) -> Value {
-    switch name {
-    case "items":
-      switch value {
-      case .undefined: return try makeList([], .iterator)
-      case .dictionary:
-        let items = try call(method: "items", of: value, Arguments())
-        return try makeList(try elements(of: items, doing: "list"), .iterator)
-      default: throw failure("'items' wants a mapping, found \(value.kind)")
-      }
-    case "dictsort": return try dictionarySorted(value, arguments)
-    case "join":
-      var items = try elements(of: value, doing: "join")
-      if let attribute = arguments.value(1, "attribute"), !attribute.isNone {
-        items = try projected(items, attribute: attribute)
-      }
-      let separator = try plainText(of: arguments.value(0, "d") ?? .text(Text()))
-      return .text(try joined(items, by: separator))
-    case "list": return try makeList(try elements(of: value, doing: "list"))
-    case "first": return try first(of: value) ?? .undefined("the first element")
-    case "last":
-      if case .list(let list) = value, list.kind == .iterator {
-        throw failure("an iterator has no last element")
-      }
-      return try elements(of: value, doing: "take an element of").last ?? .undefined("the last element")
-    case "reverse":
-      switch value {
-      case .text(let text):
-        try spend(text.count)
-        var reversed = Text(units: text.units.reversed())
-        reversed.isMarkup = text.isMarkup
-        return .text(reversed)
-      case .list(let list) where list.kind == .iterator:
-        return try makeList(try elements(of: value, doing: "reverse").reversed())
-      default: return try makeList(try elements(of: value, doing: "reverse").reversed(), .iterator)
-      }
-    case "batch": return try batched(value, arguments)
-    case "slice": return try sliced(value, arguments)
-    default: return try filterOrder(name, value, arguments)
+  fileprivate func items(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    switch value {
+    case .undefined: return try makeList([], .iterator)
+    case .dictionary:
+      let items = try call(method: "items", of: value, Arguments())
+      return try makeList(try elements(of: items, doing: "list"), .iterator)
+    default: throw failure("'items' wants a mapping, found \(value.kind)")
+    }
+  }
+
+  fileprivate func join(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    var items = try elements(of: value, doing: "join")
+    if let attribute = arguments.value(1, "attribute"), !attribute.isNone {
+      items = try projected(items, attribute: attribute)
+    }
+    let separator = try plainText(of: arguments.value(0, "d") ?? .text(Text()))
+    return .text(try joined(items, by: separator))
+  }
+
+  fileprivate func list(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try makeList(try elements(of: value, doing: "list"))
+  }
+
+  fileprivate func firstElement(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    try first(of: value) ?? .undefined("the first element")
+  }
+
+  fileprivate func lastElement(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    if case .list(let list) = value, list.kind == .iterator {
+      throw failure("an iterator has no last element")
+    }
+    return try elements(of: value, doing: "take an element of").last ?? .undefined("the last element")
+  }
+
+  fileprivate func reverse(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+    switch value {
+    case .text(let text):
+      try spend(text.count)
+      var reversed = Text(units: text.units.reversed())
+      reversed.isMarkup = text.isMarkup
+      return .text(reversed)
+    case .list(let list) where list.kind == .iterator:
+      return try makeList(try elements(of: value, doing: "reverse").reversed())
+    default: return try makeList(try elements(of: value, doing: "reverse").reversed(), .iterator)
     }
   }
 
   /// The first element; an iterator keeps the others.
-  private func first(of value: Value) throws(TemplateError) -> Value? {
+  fileprivate func first(of value: Value) throws(TemplateError) -> Value? {
     if case .list(let list) = value, list.kind == .iterator {
       return list.items.isEmpty ? nil : list.items.removeFirst()
     }
     return try elements(of: value, doing: "take an element of").first
   }
 
-  private func batched(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+  fileprivate func batch(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     let items = try elements(of: value, doing: "batch")
     // As Python compares it: a size that no list has puts all into one.
     guard let size = number(arguments.value(0, "linecount") ?? .none) else {
@@ -397,7 +514,7 @@ extension Interpreter {
     return try makeList(batches, .iterator)
   }
 
-  private func sliced(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+  fileprivate func slice(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     let items = try elements(of: value, doing: "slice")
     guard let slices = try arguments.int(0, "slices", self), slices != 0 else {
       throw failure("'slice' wants a number of slices other than 0")
@@ -421,27 +538,7 @@ extension Interpreter {
 
   // MARK: Filters that are given names of others
 
-  private func filterFreely(
-    _ name: String, _ value: Value, _ arguments: Arguments
-  ) throws(TemplateError) -> Value {
-    switch name {
-    case "format":
-      guard arguments.positional.isEmpty || arguments.named.isEmpty else {
-        throw failure("'format' wants values by place or by name, not both")
-      }
-      let text = try text(of: value)
-      guard !arguments.named.isEmpty else {
-        return .text(try printf(text, try makeList(arguments.positional, .tuple)))
-      }
-      let dictionary = Mapping()
-      for (name, value) in arguments.named { try set(dictionary, .text(Text(name)), value) }
-      return .text(try printf(text, .dictionary(dictionary)))
-    case "map": return try mapped(value, arguments)
-    default: return try selected(name, value, arguments)
-    }
-  }
-
-  private func mapped(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
+  fileprivate func map(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     guard value.isTrue else { return try makeList([], .iterator) }
     var results: [Value] = []
     if arguments.positional.isEmpty, let attribute = arguments.named.last(where: { $0.0 == "attribute" })?.1 {
@@ -468,13 +565,22 @@ extension Interpreter {
     return try makeList(results, .iterator)
   }
 
-  private func selected(
-    _ name: String, _ value: Value, _ arguments: Arguments
+  fileprivate static func selection(keeps: Bool, byAttribute: Bool) -> Work<Value> {
+    { run in
+      { (value, arguments) throws(TemplateError) in
+        try run.selected(value, arguments, keeps: keeps, byAttribute: byAttribute)
+      }
+    }
+  }
+
+  fileprivate func selected(
+    _ value: Value, _ arguments: Arguments, keeps: Bool, byAttribute: Bool
   ) throws(TemplateError) -> Value {
+    let name = (keeps ? "select" : "reject") + (byAttribute ? "attr" : "")
     guard value.isTrue else { return try makeList([], .iterator) }
     var rest = arguments
     var attribute: Value?
-    if name.hasSuffix("attr") {
+    if byAttribute {
       guard !rest.positional.isEmpty else { throw failure("'\(name)' wants an attribute") }
       attribute = rest.positional.removeFirst()
     }
@@ -485,7 +591,6 @@ extension Interpreter {
       }
       testName = text.string
     }
-    let keeps = name.hasPrefix("select")
     var kept: [Value] = []
     for item in try elements(of: value, doing: "select from") {
       try step()
