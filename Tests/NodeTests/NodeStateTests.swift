@@ -203,7 +203,7 @@ final class ScriptedNode {
     #expect(node.act(.cancel(jobs: [id.hex])) == .done("cancelled 1 job"))
     #expect(node.answers[id] == ["admitted", "refused 403 cancelled"])
     #expect(node.seals.isEmpty)
-    #expect(node.records.contains { $0.kind == .jobEnded })
+    #expect(node.records.contains { if case .jobEnded = $0 { true } else { false } })
   }
 
   @Test func pauseFreezesAndResumeGoesOn() throws {

@@ -1,7 +1,7 @@
 // Admission.swift: the one way from a request to a job, for whoever asks: HTTP, the spool, the control socket, the
 // operator's chat, audits. In this order: identify, limits, prepare, policy, submit.
 // Leaves out the deciding (NodeState), the words of an answer (dialects) and what is kept of a job whose client comes
-// back for it (AsynchronousJobs). Start at admit.
+// back for it (AsynchronousAnswers). Start at admit.
 import Control
 import Scheduling
 

@@ -1,5 +1,5 @@
 // Routes.swift: what each path of the HTTP interface does. Names are OpenAI's where OpenAI has one.
-// Leaves out parsing HTTP (Intake), requests for tokens (Dialects) and deciding (NodeState).
+// Leaves out parsing HTTP (Intake), requests for tokens (Dialect) and deciding (NodeState).
 // Start at handle; a request for tokens goes to complete.
 import Control
 import Foundation
