@@ -3,7 +3,7 @@
 // the panes that keys go to (Panes/). Start at Action.table.
 import Terminal
 
-public enum Action: String, CaseIterable, Hashable, Sendable {
+package enum Action: String, CaseIterable, Hashable, Sendable {
   case down, up, top, bottom
   case pageDown = "page-down"
   case pageUp = "page-up"

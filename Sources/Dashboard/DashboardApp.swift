@@ -13,7 +13,7 @@ import Foundation
 import Terminal
 
 /// Why a dashboard ended. The node serves on in every case but those that say otherwise.
-public enum DashboardExit: Equatable, Sendable {
+package enum DashboardExit: Equatable, Sendable {
   /// The operator left.
   case left
   /// The terminal is gone (SSH dropped, window closed), or took nothing for `frozenLimit`.
@@ -31,17 +31,17 @@ public enum DashboardExit: Equatable, Sendable {
 }
 
 /// What belongs to the place where a dashboard runs, not to its looks.
-public struct DashboardPlace: Sendable {
+package struct DashboardPlace: Sendable {
   /// Names as in the process's environment: TERM, COLORTERM, NO_COLOR, LANG, HOME.
-  public var environment: [String: String]
+  package var environment: [String: String]
   /// Gets what the process writes to its standard streams meanwhile; nil keeps it in the log pane only.
-  public var streamLog: String?
+  package var streamLog: String?
   /// Where `:save-screen` and `:save-chat` write when no path is given.
-  public var saveDirectory: String
+  package var saveDirectory: String
   /// A terminal that takes nothing for so long is given up, in seconds.
-  public var frozenLimit: Double
+  package var frozenLimit: Double
 
-  public init(environment: [String: String], streamLog: String?, saveDirectory: String) {
+  package init(environment: [String: String], streamLog: String?, saveDirectory: String) {
     self.environment = environment
     self.streamLog = streamLog
     self.saveDirectory = saveDirectory
@@ -49,7 +49,7 @@ public struct DashboardPlace: Sendable {
   }
 }
 
-public final class DashboardApp {
+package final class DashboardApp {
   private let connection: any NodeConnection
   private let place: DashboardPlace
   private var model: DashboardModel
@@ -60,7 +60,7 @@ public final class DashboardApp {
   private var offsetAt: Microseconds = 0
 
   /// Takes the terminal. Call it, `run` and nothing else on one thread.
-  public init(
+  package init(
     connection: any NodeConnection, options: DashboardOptions, place: DashboardPlace
   ) throws(ScreenError) {
     self.connection = connection
@@ -81,7 +81,7 @@ public final class DashboardApp {
 
   /// Runs until the operator leaves, the terminal or the node is gone, or a signal ends it. The terminal is given
   /// back before this returns.
-  public func run() -> DashboardExit {
+  package func run() -> DashboardExit {
     let inbox = self.inbox
     connection.start { inbox.put($0) }
     while loop.exit == nil { turn() }

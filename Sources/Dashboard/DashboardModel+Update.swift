@@ -5,7 +5,7 @@ import Terminal
 
 extension DashboardModel {
   /// Applies a message; pure but for `self`.
-  public mutating func update(_ message: Message, at moment: Instant) -> [Effect] {
+  package mutating func update(_ message: Message, at moment: Instant) -> [Effect] {
     now = moment
     if let status, status.until <= moment.steady { self.status = nil }
     var commands: [Effect] = []

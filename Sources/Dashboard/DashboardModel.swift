@@ -5,18 +5,18 @@ import Control
 import Terminal
 
 /// The time of a message: by the wall, and by a clock that never jumps. Both in microseconds.
-public struct Instant: Hashable, Sendable {
-  public let wall: Microseconds
-  public let steady: Microseconds
+package struct Instant: Hashable, Sendable {
+  package let wall: Microseconds
+  package let steady: Microseconds
 
-  public init(wall: Microseconds, steady: Microseconds) {
+  package init(wall: Microseconds, steady: Microseconds) {
     self.wall = wall
     self.steady = steady
   }
 }
 
 /// What happens to a dashboard.
-public enum Message: Sendable {
+package enum Message: Sendable {
   case input(Input)
   case node(NodeMessage)
   case resized(Size)
@@ -29,7 +29,7 @@ public enum Message: Sendable {
 }
 
 /// What a dashboard wants done.
-public enum Effect: Equatable, Sendable {
+package enum Effect: Equatable, Sendable {
   case send(NodeCommand, tag: UInt64)
   case bell
   case title(String)
@@ -43,27 +43,27 @@ public enum Effect: Equatable, Sendable {
 }
 
 /// How a dashboard starts.
-public struct DashboardOptions: Sendable {
-  public var theme: Theme
+package struct DashboardOptions: Sendable {
+  package var theme: Theme
   /// What `T` and `:theme` choose from.
-  public var themes: [Theme]
-  public var keyMap: KeyMap
-  public var graphs: GraphStyle
+  package var themes: [Theme]
+  package var keyMap: KeyMap
+  package var graphs: GraphStyle
   /// Ring when an approval arrives.
-  public var bell: Bool
-  public var mouse: Bool
+  package var bell: Bool
+  package var mouse: Bool
   /// Acts are refused here already.
-  public var isReadOnly: Bool
+  package var isReadOnly: Bool
   /// What the first screen offers to fetch, and how large it is.
-  public var defaultModel: String
-  public var defaultModelWords: String
+  package var defaultModel: String
+  package var defaultModelWords: String
   /// Seconds east of Greenwich, for clocks.
-  public var utcOffset: Int
-  public var chatSystem: String
-  public var chatTemperature: Double
-  public var chatMaxTokens: Int
+  package var utcOffset: Int
+  package var chatSystem: String
+  package var chatTemperature: Double
+  package var chatMaxTokens: Int
 
-  public init() {
+  package init() {
     theme = .terminalPalette
     themes = Theme.shipped.compactMap { Theme.shipped($0.name) }
     keyMap = KeyMap()
@@ -80,7 +80,7 @@ public struct DashboardOptions: Sendable {
   }
 }
 
-public enum GraphStyle: String, Sendable {
+package enum GraphStyle: String, Sendable {
   /// The newest at the right, everything moves.
   case scroll
   /// The newest overwrites the oldest in place: fewer bytes.
@@ -185,10 +185,10 @@ struct ChatState: Equatable, Sendable {
   var maxTokens: Int
 }
 
-public struct DashboardModel: Sendable {
-  public internal(set) var size: Size
-  public var glyphs: Glyphs
-  public internal(set) var theme: Theme
+package struct DashboardModel: Sendable {
+  package internal(set) var size: Size
+  package var glyphs: Glyphs
+  package internal(set) var theme: Theme
   var options: DashboardOptions
   var graphStyle: GraphStyle
   var bell: Bool
@@ -246,7 +246,7 @@ public struct DashboardModel: Sendable {
   var debug = DebugFigures()
   var lastTitle = ""
 
-  public init(size: Size, glyphs: GlyphLevel, options: DashboardOptions) {
+  package init(size: Size, glyphs: GlyphLevel, options: DashboardOptions) {
     self.size = size
     self.glyphs = Glyphs(glyphs)
     self.theme = options.theme
@@ -259,29 +259,27 @@ public struct DashboardModel: Sendable {
   }
 
   /// The id of the row under the cursor of the pane in focus, or of the open detail.
-  public var selected: String? {
+  package var selected: String? {
     switch detail {
     case .job(let id, _, _, _), .receipt(let id, _): id
     case nil: lists[focus]?.selected
     }
   }
 
-  package var focusedPane: Pane { focus }
-
   /// Shows in the debug overlay; the application measures them.
-  public struct DebugFigures: Equatable, Sendable {
-    public var frameMicroseconds = 0
-    public var frameBytes = 0
-    public var totalBytes = 0
-    public var events: [String] = []
+  package struct DebugFigures: Equatable, Sendable {
+    package var frameMicroseconds = 0
+    package var frameBytes = 0
+    package var totalBytes = 0
+    package var events: [String] = []
 
-    public init() {}
+    package init() {}
   }
 
   /// Whether the overlay is shown; figures are worth measuring only then.
-  public var wantsDebug: Bool { showsDebug }
+  package var wantsDebug: Bool { showsDebug }
 
-  public mutating func setDebug(_ figures: DebugFigures) { debug = figures }
+  package mutating func setDebug(_ figures: DebugFigures) { debug = figures }
 
   func job(_ id: String) -> JobRow? {
     guard let index = jobIndex[id], let snapshot, index < snapshot.jobs.count else { return nil }
@@ -309,42 +307,4 @@ extension DashboardModel {
   }
 
   mutating func setOffset(_ seconds: Int) { options.utcOffset = seconds }
-}
-
-/// What is asked of the operator at the moment.
-package enum Question: Equatable, Sendable {
-  case none, confirm, reason, name
-}
-
-extension DashboardModel {
-  package var question: Question {
-    switch mode {
-    case .confirm: .confirm
-    case .reason: .reason
-    case .shutdownName: .name
-    case .normal, .filter, .command, .palette, .shutdownHow, .chat: .none
-    }
-  }
-
-  /// Whether the job is kept from its list by the filter.
-  package func hidesByFilter(_ id: String) -> Bool { lists[.jobs]?.order.contains(id) != true }
-
-  /// Whether the cursor of the pane in focus stays with its row, because the operator has put it
-  /// there.
-  package var isCursorPlaced: Bool { lists[focus]?.isTouched ?? false }
-
-  /// The rows of a list that are on the screen, from top to bottom.
-  package func shownRows(_ pane: Pane) -> [String] {
-    guard let list = lists[pane] else { return [] }
-    return list.lines(height: listHeight(pane)).compactMap { if case .row(let id) = $0 { id } else { nil } }
-  }
-
-  /// All rows of a list, in its order.
-  package func rows(_ pane: Pane) -> [String] { lists[pane]?.order ?? [] }
-
-  package var shownSnapshot: NodeSnapshot? { snapshot }
-
-  package func firstLine(_ pane: Pane) -> Int { lists[pane]?.top ?? 0 }
-
-  package var tags: Set<String> { lists[focus]?.tags ?? [] }
 }

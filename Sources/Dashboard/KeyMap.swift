@@ -3,28 +3,28 @@
 // `#` starts a comment. Leaves out keys of text fields, which are fixed. Start at KeyMap.init(file:).
 import Terminal
 
-public struct KeyMap: Sendable {
+package struct KeyMap: Sendable {
   package private(set) var targets: [Key: KeyTarget] = [:]
   private var keys: [KeyTarget: [Key]] = [:]
 
   /// Keys that terminals, multiplexers and flow control need; binding one is refused.
-  public static let reserved: [String] =
+  package static let reserved: [String] =
     ["C-s", "C-q", "C-a", "C-b", "C-i", "C-m", "C-h", "C-[", "F11"] + (0...9).map { "M-\($0)" }
 
-  public init() {
+  package init() {
     for entry in Action.table { bind(entry.keys.compactMap { Key(name: $0) }, to: entry.target) }
   }
 
   /// What is wrong in a keymap file, with its line and what to do.
-  public struct FileError: Error, Hashable, CustomStringConvertible {
-    public let line: Int
-    public let found: String
-    public let wanted: String
+  package struct FileError: Error, Hashable, CustomStringConvertible {
+    package let line: Int
+    package let found: String
+    package let wanted: String
 
-    public var description: String { "keymap line \(line): \(found), wanted \(wanted)" }
+    package var description: String { "keymap line \(line): \(found), wanted \(wanted)" }
   }
 
-  public init(file: String) throws(FileError) {
+  package init(file: String) throws(FileError) {
     self.init()
     var bound: [Key: Int] = [:]
     for (index, line) in file.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {

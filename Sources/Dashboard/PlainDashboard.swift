@@ -6,8 +6,8 @@ import Foundation
 import Terminal
 
 /// What a plain dashboard knows, as a value: lines in, lines and commands out.
-public struct PlainModel: Sendable {
-  public enum Output: Equatable, Sendable {
+package struct PlainModel: Sendable {
+  package enum Output: Equatable, Sendable {
     /// A line to append; already displaySafe.
     case line(String)
     case send(NodeCommand, tag: UInt64)
@@ -24,9 +24,9 @@ public struct PlainModel: Sendable {
   private var nextTag: UInt64 = 1
   private var isReadOnly: Bool
 
-  public init(isReadOnly: Bool) { self.isReadOnly = isReadOnly }
+  package init(isReadOnly: Bool) { self.isReadOnly = isReadOnly }
 
-  public mutating func update(_ message: NodeMessage) -> [Output] {
+  package mutating func update(_ message: NodeMessage) -> [Output] {
     switch message {
     case .welcome(let welcome):
       isReadOnly = isReadOnly || welcome.role < .operator
@@ -82,7 +82,7 @@ public struct PlainModel: Sendable {
   }
 
   /// A line that the operator typed.
-  public mutating func type(_ line: String) -> [Output] {
+  package mutating func type(_ line: String) -> [Output] {
     let words = line.split(whereSeparator: \.isWhitespace).map(String.init)
     if let asked = question {
       question = nil
@@ -169,21 +169,21 @@ public struct PlainModel: Sendable {
 }
 
 /// Runs a plain dashboard on standard input and output, which need be no terminal.
-public final class PlainDashboard {
+package final class PlainDashboard {
   private let connection: any NodeConnection
   private let inbox: NodeInbox
   private var model: PlainModel
   private let isUnicode =
     Capabilities(environment: ProcessInfo.processInfo.environment).glyphs != .ascii
 
-  public init(connection: any NodeConnection, isReadOnly: Bool) throws(ScreenError) {
+  package init(connection: any NodeConnection, isReadOnly: Bool) throws(ScreenError) {
     self.connection = connection
     inbox = try NodeInbox()
     model = PlainModel(isReadOnly: isReadOnly)
   }
 
   /// Until `quit`, the end of the input, a closed output, or the end of the node.
-  public func run(input: Int32 = 0, output: Int32 = 1) -> DashboardExit {
+  package func run(input: Int32 = 0, output: Int32 = 1) -> DashboardExit {
     let inbox = self.inbox
     let signals = SignalPipe([SIGHUP, SIGTERM, SIGINT, SIGPIPE])
     defer { signals?.close() }

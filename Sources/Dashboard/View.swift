@@ -4,7 +4,7 @@ import Control
 import Terminal
 
 /// Draws the model at its size.
-public func view(_ model: DashboardModel) -> Grid {
+package func view(_ model: DashboardModel) -> Grid {
   var canvas = Canvas(size: model.size, theme: model.theme, glyphs: model.glyphs)
   let layout = model.layout
   if model.detail != nil {
@@ -23,7 +23,7 @@ public func view(_ model: DashboardModel) -> Grid {
 }
 
 /// The model at another size, for tests and pictures.
-public func view(_ model: DashboardModel, _ size: Size) -> Grid {
+package func view(_ model: DashboardModel, _ size: Size) -> Grid {
   var resized = model
   _ = resized.update(.resized(size), at: model.now)
   return view(resized)

@@ -11,10 +11,6 @@ public struct Appended: Hashable, Sendable {
   /// RFC 6962 leaf hash when the record is a receipt.
   public let leaf: SHA256Digest?
 
-  /// The receipt's number in the log.
-  public var receiptIndex: Int? {
-    if case .receipt(let receipt) = entry.record { receipt.index } else { nil }
-  }
   /// The receipt's id: the first 16 hexadecimal digits of its leaf hash.
   public var receiptID: String? { leaf.map { LineWriter.hex($0.w0) } }
 }

@@ -4,7 +4,7 @@
 extension Capabilities {
   /// Glyphs by the locale (LC_ALL, LC_CTYPE, LANG) and the Linux console's small font; colours by NO_COLOR, COLORTERM
   /// and TERM. `HOTPOT_GLYPHS` and `HOTPOT_COLORS` name a level and win over all but NO_COLOR.
-  public init(environment: [String: String]) {
+  package init(environment: [String: String]) {
     let term = environment["TERM"] ?? ""
     let locale =
       ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? "C"

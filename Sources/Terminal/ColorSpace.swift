@@ -3,10 +3,10 @@
 // in RGB a dark blue maps to black and a grey to a green. Start at Color.limited(to:).
 import Foundation
 
-public enum ColorLevel: String, CaseIterable, Comparable, Sendable {
+package enum ColorLevel: String, CaseIterable, Comparable, Sendable {
   case mono, eight, sixteen, indexed, truecolor
 
-  public static func < (left: ColorLevel, right: ColorLevel) -> Bool { left.rank < right.rank }
+  package static func < (left: ColorLevel, right: ColorLevel) -> Bool { left.rank < right.rank }
 
   private var rank: Int {
     switch self {
@@ -22,7 +22,7 @@ public enum ColorLevel: String, CaseIterable, Comparable, Sendable {
 extension Color {
   /// The nearest colour of that level. Palette entries 0 to 15 belong to the user and are never chosen for an RGB
   /// colour where the cube of 256 is there.
-  public func limited(to level: ColorLevel) -> Color {
+  package func limited(to level: ColorLevel) -> Color {
     switch kind {
     case .terminal: return self
     case .palette(let index):

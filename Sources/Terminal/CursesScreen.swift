@@ -6,13 +6,13 @@
 import CNCurses
 import Glibc
 
-public enum ScreenError: Error, Hashable, CustomStringConvertible {
+package enum ScreenError: Error, Hashable, CustomStringConvertible {
   case noTerminal
   case dumb(String)
   case system(call: String, code: Int32)
   case curses(term: String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .noTerminal: "there is no terminal here: neither /dev/tty nor standard input is one"
     case .dumb(""): "TERM is not set, so this terminal is taken for one that cannot move its cursor"
@@ -22,7 +22,7 @@ public enum ScreenError: Error, Hashable, CustomStringConvertible {
     }
   }
 
-  public var hint: String {
+  package var hint: String {
     switch self {
     case .noTerminal: "'hotpot serve' runs without a terminal, '--plain' writes lines"
     case .dumb: "'--plain' writes lines that any terminal and any screen reader takes"
@@ -72,15 +72,15 @@ private struct Opened {
 /// A terminal of one thread: every call is made on the thread that opened it. `present` shows the
 /// grid as the terminal can, or nothing at all while an older frame is still on its way; `read` never
 /// blocks; whatever is sent is displaySafe.
-public final class CursesScreen {
-  public private(set) var size: Size
-  public var capabilities: Capabilities {
+package final class CursesScreen {
+  package private(set) var size: Size
+  package var capabilities: Capabilities {
     didSet { if capabilities != oldValue { prepare() } }
   }
   /// Bytes written to the terminal so far, and those of the last frame.
-  public private(set) var bytesWritten: (total: Int, frame: Int) = (0, 0)
+  package private(set) var bytesWritten: (total: Int, frame: Int) = (0, 0)
   /// Poll it for input, and for output while `isStalled`.
-  public let descriptor: Int32
+  package let descriptor: Int32
 
   private let opened: Opened
   private let savedMode: termios?
@@ -101,7 +101,7 @@ public final class CursesScreen {
 
   /// Takes the terminal of this process: opens it anew (so that non-blocking mode stays ours), raw, on its
   /// alternate screen, with bracketed paste.
-  public convenience init(environment: [String: String]) throws(ScreenError) {
+  package convenience init(environment: [String: String]) throws(ScreenError) {
     var descriptor = Glibc.open("/dev/tty", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
     if descriptor < 0, isatty(0) == 1, let name = ttyname(0) {
       descriptor = Glibc.open(name, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
@@ -225,7 +225,7 @@ public final class CursesScreen {
   }
 
   /// After SIGWINCH: asks the terminal for its size. Returns whether it changed.
-  public func refreshSize() -> Bool {
+  package func refreshSize() -> Bool {
     guard let now = Self.size(of: descriptor), now != size else { return false }
     resize(to: now)
     return true
@@ -238,7 +238,7 @@ public final class CursesScreen {
   }
 
   /// After SIGCONT: someone else had the terminal.
-  public func retake() {
+  package func retake() {
     if let savedMode {
       var raw = TerminalModes.raw(from: savedMode)
       tcsetattr(descriptor, TCSANOW, &raw)
@@ -249,7 +249,7 @@ public final class CursesScreen {
   }
 
   /// The next `present` paints everything anew.
-  public func invalidate() {
+  package func invalidate() {
     shown = nil
     clearok(window, true)
   }
@@ -261,9 +261,9 @@ public final class CursesScreen {
   }
 
   /// Whether bytes wait for the terminal.
-  public var isStalled: Bool { !pending.isEmpty }
+  package var isStalled: Bool { !pending.isEmpty }
 
-  public func present(_ grid: Grid) -> Presented {
+  package func present(_ grid: Grid) -> Presented {
     switch flush() {
     case .shown: break
     case .stalled: return .stalled
@@ -395,7 +395,7 @@ public final class CursesScreen {
 
   /// Sends what waits, as far as the terminal takes it.
   @discardableResult
-  public func flush() -> Presented {
+  package func flush() -> Presented {
     if isGone { return .hangup }
     var sent = 0
     while sent < pending.count {
@@ -419,7 +419,7 @@ public final class CursesScreen {
     return pending.isEmpty ? .shown : .stalled
   }
 
-  public func send(_ signal: ScreenSignal) {
+  package func send(_ signal: ScreenSignal) {
     switch signal.safe {
     case .bell: pending.append(0x07)
     case .title(let text):
@@ -440,7 +440,7 @@ public final class CursesScreen {
 
   /// What was typed since the last call. Never blocks.
   /// - time: now, in microseconds of a steady clock
-  public func read(at time: Int64) -> ScreenRead {
+  package func read(at time: Int64) -> ScreenRead {
     if isGone { return .hangup }
     var result: [Input] = []
     var bytes = [UInt8](repeating: 0, count: 4096)
@@ -462,8 +462,8 @@ public final class CursesScreen {
 
   /// When a lone ESC becomes a key, if nothing comes before: read once more then, and call
   /// `expireInput`.
-  public var inputDue: Int64? { decoder.due }
-  public func expireInput(at time: Int64) -> [Input] { decoder.expire(at: time) }
+  package var inputDue: Int64? { decoder.due }
+  package func expireInput(at time: Int64) -> [Input] { decoder.expire(at: time) }
 
   /// What puts the terminal back, beside its saved mode.
   private var restoreBytes: [UInt8] {
@@ -472,7 +472,7 @@ public final class CursesScreen {
   }
 
   /// Gives the terminal back as it was. A terminal that takes nothing is waited for at most 200 ms.
-  public func close() {
+  package func close() {
     if isClosed { return }
     isClosed = true
     endwin()

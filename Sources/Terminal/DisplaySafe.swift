@@ -88,7 +88,7 @@ package struct DisplayScanner {
 ///
 ///     displaySafe("bad\u{1B}[2Jname")  == "bad␛[2Jname"
 ///     displaySafe("a\u{202E}b")        == "a\u{FFFD}b"
-public func displaySafe(_ text: some StringProtocol) -> String {
+package func displaySafe(_ text: some StringProtocol) -> String {
   var result = String.UnicodeScalarView()
   var marks = marksPerCell
   var scanner = DisplayScanner()
@@ -117,7 +117,7 @@ public func displaySafe(_ text: some StringProtocol) -> String {
 /// keeps joiners, variation selectors and any number of marks: no column depends on them, and scripts need them.
 ///
 ///     displaySafeText("one\r\ntwo\u{1B}[2J\u{9B}2J") == "one\ntwo␛[2J\u{FFFD}2J"
-public func displaySafeText(_ text: some StringProtocol) -> String {
+package func displaySafeText(_ text: some StringProtocol) -> String {
   var result = String.UnicodeScalarView()
   var previous: Unicode.Scalar?
   for scalar in text.unicodeScalars {
@@ -146,7 +146,7 @@ private func isUnassigned(_ scalar: Unicode.Scalar) -> Bool {
 }
 
 /// Seven bits of a text that is displaySafe, for terminals whose locale has no more.
-public func displayASCII(_ text: some StringProtocol) -> String {
+package func displayASCII(_ text: some StringProtocol) -> String {
   var result = String.UnicodeScalarView()
   for scalar in text.unicodeScalars {
     if scalar.isASCII {
@@ -159,7 +159,7 @@ public func displayASCII(_ text: some StringProtocol) -> String {
 }
 
 /// Text in lines, each safe to show; `\n`, `\r\n` and `\r` end a line, a tab is blanks to the next fourth column.
-public func displaySafeLines(_ text: some StringProtocol) -> [String] {
+package func displaySafeLines(_ text: some StringProtocol) -> [String] {
   var lines: [String] = []
   var line = String.UnicodeScalarView()
   var column = 0

@@ -3,7 +3,7 @@
 import Foundation
 
 /// Which alphabet a terminal draws, best first.
-public enum GlyphLevel: String, CaseIterable, Sendable {
+package enum GlyphLevel: String, CaseIterable, Sendable {
   /// UTF-8, with braille for graphs and rounded boxes.
   case unicode
   /// UTF-8, blocks of eighths for graphs, square boxes: for fonts without braille.
@@ -15,19 +15,19 @@ public enum GlyphLevel: String, CaseIterable, Sendable {
 }
 
 /// Our own signs. Every one is a single column wide at every level.
-public struct Glyphs: Sendable {
-  public let level: GlyphLevel
-  public let horizontal, vertical: Unicode.Scalar
-  public let topLeft, topRight, bottomLeft, bottomRight: Unicode.Scalar
+package struct Glyphs: Sendable {
+  package let level: GlyphLevel
+  package let horizontal, vertical: Unicode.Scalar
+  package let topLeft, topRight, bottomLeft, bottomRight: Unicode.Scalar
   /// States: each differs in shape, so that none needs its colour.
-  public let running, queued, held, pending, done, failed, stopped: Unicode.Scalar
-  public let serving, idle, attention: Unicode.Scalar
-  public let tag, cursor, ellipsis, separator, atMost, degree, arrow, up, down: Unicode.Scalar
+  package let running, queued, held, pending, done, failed, stopped: Unicode.Scalar
+  package let serving, idle, attention: Unicode.Scalar
+  package let tag, cursor, ellipsis, separator, atMost, degree, arrow, up, down: Unicode.Scalar
   /// A bar is made of squares with air between them: rows of bars do not grow together.
-  public let track: Unicode.Scalar
-  public let full: Unicode.Scalar
+  package let track: Unicode.Scalar
+  package let full: Unicode.Scalar
 
-  public init(_ level: GlyphLevel) {
+  package init(_ level: GlyphLevel) {
     self.level = level
     let isASCII = level == .ascii
     func pick(_ best: Unicode.Scalar, console: Unicode.Scalar, ascii: Unicode.Scalar) -> Unicode.Scalar {

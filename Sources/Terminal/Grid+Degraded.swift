@@ -2,11 +2,11 @@
 // Both back ends apply it to what they are given. Start at degraded.
 
 /// What a terminal can show.
-public struct Capabilities: Hashable, Sendable {
-  public var colors: ColorLevel
-  public var glyphs: GlyphLevel
+package struct Capabilities: Hashable, Sendable {
+  package var colors: ColorLevel
+  package var glyphs: GlyphLevel
 
-  public init(colors: ColorLevel, glyphs: GlyphLevel) {
+  package init(colors: ColorLevel, glyphs: GlyphLevel) {
     self.colors = colors
     self.glyphs = glyphs
   }
@@ -15,7 +15,7 @@ public struct Capabilities: Hashable, Sendable {
 extension Grid {
   /// Colours mapped to the nearest there are; without colours, a background of its own becomes reverse video, so
   /// that a selection stays visible. At the ASCII level every scalar beyond seven bits is folded, column for column.
-  public func degraded(to capabilities: Capabilities) -> Grid {
+  package func degraded(to capabilities: Capabilities) -> Grid {
     var limiter = ColorLimiter(capabilities.colors)
     return degraded(to: capabilities, limiter: &limiter)
   }

@@ -3,14 +3,14 @@
 
 extension Grid {
   /// One line a row, without blanks at their ends.
-  public var text: String {
+  package var text: String {
     var lines: [String] = []
     for y in 0..<height { lines.append(rowText(y)) }
     return lines.joined(separator: "\n") + "\n"
   }
 
   /// The text of one row without blanks at its end.
-  public func rowText(_ y: Int) -> String {
+  package func rowText(_ y: Int) -> String {
     var line = String.UnicodeScalarView()
     var end = width
     while end > 0 && self[end - 1, y].scalar == 0x20 { end -= 1 }
@@ -32,7 +32,7 @@ extension Grid {
   ///     |aab|
   ///     a default on default
   ///     b color2 on default bold
-  public var styledText: String {
+  package var styledText: String {
     var letters: [Style: Character] = [:]
     var legend: [String] = []
     let alphabet = Array("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")

@@ -3,12 +3,12 @@
 // Leaves out colours a terminal lacks (Grid+Degraded.swift) and its text form (Grid+Text.swift). Start at put.
 
 /// One column of one row. A wide glyph takes two cells: itself, and a `continuation` to its right.
-public struct Cell: Hashable, Sendable {
+package struct Cell: Hashable, Sendable {
   /// 0 in a continuation, 0x20 in a blank.
   package var scalar: UInt32
   package var firstMark: UInt32
   package var secondMark: UInt32
-  public var style: Style
+  package var style: Style
 
   package init(scalar: UInt32, style: Style) {
     self.scalar = scalar
@@ -17,63 +17,63 @@ public struct Cell: Hashable, Sendable {
     self.style = style
   }
 
-  public static let blank = Cell(scalar: 0x20, style: .plain)
+  package static let blank = Cell(scalar: 0x20, style: .plain)
 
   package var isContinuation: Bool { scalar == 0 }
 }
 
-public struct Size: Hashable, Sendable {
-  public let width: Int
-  public let height: Int
+package struct Size: Hashable, Sendable {
+  package let width: Int
+  package let height: Int
 
   /// Bounded to 1...1000 columns and 1...500 rows, whatever a terminal claims.
-  public init(_ width: Int, _ height: Int) {
+  package init(_ width: Int, _ height: Int) {
     self.width = min(1000, max(1, width))
     self.height = min(500, max(1, height))
   }
 }
 
-public struct Rect: Hashable, Sendable {
-  public let x, y, width, height: Int
+package struct Rect: Hashable, Sendable {
+  package let x, y, width, height: Int
 
-  public init(x: Int, y: Int, width: Int, height: Int) {
+  package init(x: Int, y: Int, width: Int, height: Int) {
     self.x = x
     self.y = y
     self.width = max(0, width)
     self.height = max(0, height)
   }
 
-  public var right: Int { x + width }
-  public var bottom: Int { y + height }
+  package var right: Int { x + width }
+  package var bottom: Int { y + height }
 
-  public func inset(_ columns: Int, _ rows: Int) -> Rect {
+  package func inset(_ columns: Int, _ rows: Int) -> Rect {
     Rect(x: x + columns, y: y + rows, width: width - 2 * columns, height: height - 2 * rows)
   }
 }
 
-public struct Grid: Hashable, Sendable {
-  public let size: Size
+package struct Grid: Hashable, Sendable {
+  package let size: Size
   package private(set) var cells: [Cell]
   /// Where the terminal's cursor is shown; nil hides it.
-  public var cursor: Point?
+  package var cursor: Point?
 
-  public struct Point: Hashable, Sendable {
-    public let x, y: Int
-    public init(x: Int, y: Int) {
+  package struct Point: Hashable, Sendable {
+    package let x, y: Int
+    package init(x: Int, y: Int) {
       self.x = x
       self.y = y
     }
   }
 
-  public init(size: Size, style: Style = .plain) {
+  package init(size: Size, style: Style = .plain) {
     self.size = size
     self.cells = Array(repeating: Cell(scalar: 0x20, style: style), count: size.width * size.height)
   }
 
-  public var width: Int { size.width }
-  public var height: Int { size.height }
+  package var width: Int { size.width }
+  package var height: Int { size.height }
 
-  public subscript(x: Int, y: Int) -> Cell {
+  package subscript(x: Int, y: Int) -> Cell {
     guard x >= 0, x < size.width, y >= 0, y < size.height else { return .blank }
     return cells[y * size.width + x]
   }
@@ -81,7 +81,7 @@ public struct Grid: Hashable, Sendable {
   /// Writes untrusted text from (x, y) to the right and cuts at `limit` columns and at the grid's edge; a wide
   /// glyph that does not fit whole is left out. Returns the column after the text.
   @discardableResult
-  public mutating func put(
+  package mutating func put(
     _ text: some StringProtocol, x: Int, y: Int, style: Style, limit: Int = .max
   ) -> Int {
     guard y >= 0, y < size.height, limit > 0 else { return x }
@@ -114,7 +114,7 @@ public struct Grid: Hashable, Sendable {
   }
 
   /// Writes one of our own signs. Scalars that are not one column wide are drawn as U+FFFD.
-  public mutating func put(_ sign: Unicode.Scalar, x: Int, y: Int, style: Style) {
+  package mutating func put(_ sign: Unicode.Scalar, x: Int, y: Int, style: Style) {
     guard x >= 0, x < size.width, y >= 0, y < size.height else { return }
     switch DisplayForm(of: sign) {
     case .glyph(1): set(sign.value, width: 1, x: x, y: y, style: style)
@@ -125,19 +125,10 @@ public struct Grid: Hashable, Sendable {
   }
 
   /// Repeats a sign over a rectangle; what lies outside the grid is cut.
-  public mutating func fill(_ rect: Rect, _ sign: Unicode.Scalar = " ", style: Style) {
+  package mutating func fill(_ rect: Rect, _ sign: Unicode.Scalar = " ", style: Style) {
     for y in max(0, rect.y)..<max(max(0, rect.y), min(size.height, rect.bottom)) {
       for x in max(0, rect.x)..<max(max(0, rect.x), min(size.width, rect.right)) {
         put(sign, x: x, y: y, style: style)
-      }
-    }
-  }
-
-  /// Changes the looks of what stands there already.
-  public mutating func restyle(_ rect: Rect, _ change: (Style) -> Style) {
-    for y in max(0, rect.y)..<max(max(0, rect.y), min(size.height, rect.bottom)) {
-      for x in max(0, rect.x)..<max(max(0, rect.x), min(size.width, rect.right)) {
-        cells[y * size.width + x].style = change(cells[y * size.width + x].style)
       }
     }
   }

@@ -1,8 +1,8 @@
 // Key.swift: one key as a name that people write: `a`, `C-l`, `M-Enter`, `S-Tab`, `F9`, `PgUp`.
 // Leaves out the bytes that terminals send for them (KeyDecoder.swift). Start at Key.init(name:).
 
-public struct Key: Hashable, Sendable {
-  public enum Code: Hashable, Sendable {
+package struct Key: Hashable, Sendable {
+  package enum Code: Hashable, Sendable {
     /// A printable scalar, shifted as typed.
     case character(Unicode.Scalar)
     case enter, escape, tab, backspace, delete, insert
@@ -11,23 +11,23 @@ public struct Key: Hashable, Sendable {
     case function(Int)
   }
 
-  public struct Modifiers: OptionSet, Hashable, Sendable {
-    public let rawValue: UInt8
-    public init(rawValue: UInt8) { self.rawValue = rawValue }
-    public static let shift = Modifiers(rawValue: 1)
-    public static let meta = Modifiers(rawValue: 2)
-    public static let control = Modifiers(rawValue: 4)
+  package struct Modifiers: OptionSet, Hashable, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    package static let shift = Modifiers(rawValue: 1)
+    package static let meta = Modifiers(rawValue: 2)
+    package static let control = Modifiers(rawValue: 4)
   }
 
-  public let code: Code
-  public let modifiers: Modifiers
+  package let code: Code
+  package let modifiers: Modifiers
 
-  public init(_ code: Code, _ modifiers: Modifiers = []) {
+  package init(_ code: Code, _ modifiers: Modifiers = []) {
     self.code = code
     self.modifiers = modifiers
   }
 
-  public init(_ character: Unicode.Scalar) { self.init(.character(character)) }
+  package init(_ character: Unicode.Scalar) { self.init(.character(character)) }
 }
 
 private let namedCodes: [(name: String, code: Key.Code)] = [
@@ -37,9 +37,9 @@ private let namedCodes: [(name: String, code: Key.Code)] = [
 ]
 
 extension Key: CustomStringConvertible {
-  public var description: String { name }
+  package var description: String { name }
 
-  public var name: String {
+  package var name: String {
     var prefix = ""
     if modifiers.contains(.control) { prefix += "C-" }
     if modifiers.contains(.meta) { prefix += "M-" }
@@ -55,7 +55,7 @@ extension Key: CustomStringConvertible {
   }
 
   /// The key of a name; nil when there is no such key.
-  public init?(name: String) {
+  package init?(name: String) {
     var rest = Substring(name)
     var modifiers: Modifiers = []
     while rest.utf8.count > 2 {
@@ -85,20 +85,20 @@ extension Key: CustomStringConvertible {
 }
 
 /// What a terminal sends.
-public enum Input: Hashable, Sendable {
+package enum Input: Hashable, Sendable {
   case key(Key)
   /// Pasted text, never keys; cut at `KeyDecoder.pasteLimit` bytes.
   case paste(String)
   case mouse(Mouse)
 }
 
-public struct Mouse: Hashable, Sendable {
-  public enum Event: Hashable, Sendable { case press, release, wheelUp, wheelDown }
-  public let event: Event
+package struct Mouse: Hashable, Sendable {
+  package enum Event: Hashable, Sendable { case press, release, wheelUp, wheelDown }
+  package let event: Event
   /// From 0, 0 at the top left.
-  public let x, y: Int
+  package let x, y: Int
 
-  public init(_ event: Event, x: Int, y: Int) {
+  package init(_ event: Event, x: Int, y: Int) {
     self.event = event
     self.x = x
     self.y = y

@@ -3,18 +3,18 @@
 // when a slow line brings it in pieces. What stands between the marks of a bracketed paste is text, never keys.
 // Why the times are as they are: Decisions/0003. Start at feed and expire.
 
-public struct KeyDecoder: Sendable {
+package struct KeyDecoder: Sendable {
   /// Bytes of one paste that are kept; the rest is dropped.
-  public static let pasteLimit = 1 << 20
+  package static let pasteLimit = 1 << 20
   /// A lone ESC is the key Esc after so long, in microseconds.
-  public static let escapeTime: Int64 = 100_000
+  package static let escapeTime: Int64 = 100_000
   /// The rest of a sequence that comes within this time after its last byte belongs to it. A `[` or an `O` this soon after
   /// a lone ESC begins the late rest of a sequence, which is swallowed.
-  public static let patience: Int64 = 2_000_000
+  package static let patience: Int64 = 2_000_000
   /// The rest that comes later than `patience` but within this time is swallowed; after that bytes are new keys.
-  public static let lateness: Int64 = 5_000_000
+  package static let lateness: Int64 = 5_000_000
   /// A paste whose end mark does not come within this time after its last byte is over: keys must work again.
-  public static let pasteSilence: Int64 = 60_000_000
+  package static let pasteSilence: Int64 = 60_000_000
   /// Bytes of one OSC, DCS or APC that are swallowed at most.
   static let stringLimit = 1 << 16
 
@@ -49,10 +49,10 @@ public struct KeyDecoder: Sendable {
   private var last: Int64 = 0
   private var pasted: [UInt8] = []
 
-  public init() {}
+  package init() {}
 
   /// When `expire` has something to give if no bytes come before: a lone ESC becomes a key.
-  public var due: Int64? {
+  package var due: Int64? {
     switch state {
     case .escape, .held: last &+ KeyDecoder.escapeTime
     case .ground, .sequence, .console, .single, .string, .paste, .scalar, .oldMouse: nil
@@ -61,7 +61,7 @@ public struct KeyDecoder: Sendable {
 
   /// No byte came until now: what was waiting for its rest only for a short time is a key.
   /// - time: of a steady clock, in microseconds, like that of `feed`. Read what there is to read first.
-  public mutating func expire(at time: Int64) -> [Input] {
+  package mutating func expire(at time: Int64) -> [Input] {
     guard let due, time >= due else { return [] }
     switch state {
     case .escape(let count):
@@ -76,7 +76,7 @@ public struct KeyDecoder: Sendable {
   }
 
   /// - time: when these bytes came, in microseconds of a steady clock
-  public mutating func feed(_ bytes: some Sequence<UInt8>, at time: Int64) -> [Input] {
+  package mutating func feed(_ bytes: some Sequence<UInt8>, at time: Int64) -> [Input] {
     var result: [Input] = []
     for byte in bytes {
       if let input = age(time) { result.append(input) }

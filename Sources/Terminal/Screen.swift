@@ -1,7 +1,7 @@
 // Screen.swift: what goes to a screen beside its grid, and what comes back.
 // Leaves out the screen itself (CursesScreen.swift). Start at ScreenSignal.
 
-public enum ScreenSignal: Hashable, Sendable {
+package enum ScreenSignal: Hashable, Sendable {
   case bell
   /// The window's title; made displaySafe.
   case title(String)
@@ -11,13 +11,13 @@ public enum ScreenSignal: Hashable, Sendable {
   case mouse(Bool)
 }
 
-public enum ScreenRead: Equatable, Sendable {
+package enum ScreenRead: Equatable, Sendable {
   case inputs([Input])
   /// The terminal is gone; nothing will come any more.
   case hangup
 }
 
-public enum Presented: Equatable, Sendable {
+package enum Presented: Equatable, Sendable {
   case shown
   /// The terminal has not taken the last frame yet; present the newest one once it has.
   case stalled

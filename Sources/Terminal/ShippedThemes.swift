@@ -3,7 +3,7 @@
 
 extension Theme {
   /// Name and file of each shipped theme; the first is the default.
-  public static let shipped: [(name: String, file: String)] = [
+  package static let shipped: [(name: String, file: String)] = [
     (
       "terminal",
       """
@@ -301,7 +301,7 @@ extension Theme {
   ]
 
   /// A shipped theme; nil for any other name.
-  public static func shipped(_ name: String) -> Theme? {
+  package static func shipped(_ name: String) -> Theme? {
     guard let entry = shipped.first(where: { $0.name == name }) else { return nil }
     do {
       return try Theme(name: entry.name, file: entry.file)
@@ -312,5 +312,5 @@ extension Theme {
   }
 
   /// The default: the user's own palette.
-  public static let terminalPalette = shipped("terminal") ?? Theme(name: "terminal", values: [:])
+  package static let terminalPalette = shipped("terminal") ?? Theme(name: "terminal", values: [:])
 }

@@ -4,28 +4,28 @@
 /// A colour as a program asks for it; four bytes.
 ///
 /// The upper byte says which kind it is: the terminal's own default, an entry of its palette, or 24 bits RGB.
-public struct Color: Hashable, Sendable {
+package struct Color: Hashable, Sendable {
   package let bits: UInt32
 
   private init(bits: UInt32) { self.bits = bits }
 
   /// The terminal's default foreground or background.
-  public static let terminal = Color(bits: 0)
+  package static let terminal = Color(bits: 0)
 
   /// - index: 0 to 15 the palette that the user's terminal defines, 16 to 255 xterm's cube and greys.
-  public static func palette(_ index: UInt8) -> Color { Color(bits: 1 << 24 | UInt32(index)) }
+  package static func palette(_ index: UInt8) -> Color { Color(bits: 1 << 24 | UInt32(index)) }
 
-  public static func rgb(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> Color {
+  package static func rgb(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> Color {
     Color(bits: 2 << 24 | UInt32(red) << 16 | UInt32(green) << 8 | UInt32(blue))
   }
 
-  public enum Kind: Equatable, Sendable {
+  package enum Kind: Equatable, Sendable {
     case terminal
     case palette(UInt8)
     case rgb(red: UInt8, green: UInt8, blue: UInt8)
   }
 
-  public var kind: Kind {
+  package var kind: Kind {
     switch bits >> 24 {
     case 1: .palette(UInt8(truncatingIfNeeded: bits))
     case 2:
@@ -39,7 +39,7 @@ public struct Color: Hashable, Sendable {
 
 extension Color: CustomStringConvertible {
   /// `default`, `color4` or `#rrggbb`, as theme files write it.
-  public var description: String {
+  package var description: String {
     switch kind {
     case .terminal: "default"
     case .palette(let index): "color\(index)"
@@ -53,23 +53,23 @@ package func hex(_ value: Int, digits: Int) -> String {
   return String(repeating: "0", count: max(0, digits - text.count)) + text
 }
 
-public struct Attributes: OptionSet, Hashable, Sendable {
-  public let rawValue: UInt8
-  public init(rawValue: UInt8) { self.rawValue = rawValue }
+package struct Attributes: OptionSet, Hashable, Sendable {
+  package let rawValue: UInt8
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
 
-  public static let bold = Attributes(rawValue: 1)
-  public static let dim = Attributes(rawValue: 2)
-  public static let italic = Attributes(rawValue: 4)
-  public static let underline = Attributes(rawValue: 8)
-  public static let reverse = Attributes(rawValue: 16)
+  package static let bold = Attributes(rawValue: 1)
+  package static let dim = Attributes(rawValue: 2)
+  package static let italic = Attributes(rawValue: 4)
+  package static let underline = Attributes(rawValue: 8)
+  package static let reverse = Attributes(rawValue: 16)
 }
 
-public struct Style: Hashable, Sendable {
-  public var foreground: Color
-  public var background: Color
-  public var attributes: Attributes
+package struct Style: Hashable, Sendable {
+  package var foreground: Color
+  package var background: Color
+  package var attributes: Attributes
 
-  public init(
+  package init(
     _ foreground: Color = .terminal, on background: Color = .terminal, _ attributes: Attributes = []
   ) {
     self.foreground = foreground
@@ -77,18 +77,18 @@ public struct Style: Hashable, Sendable {
     self.attributes = attributes
   }
 
-  public static let plain = Style()
+  package static let plain = Style()
 
-  public func with(_ more: Attributes) -> Style {
+  package func with(_ more: Attributes) -> Style {
     Style(foreground, on: background, attributes.union(more))
   }
 
-  public func on(_ background: Color) -> Style { Style(foreground, on: background, attributes) }
+  package func on(_ background: Color) -> Style { Style(foreground, on: background, attributes) }
 }
 
 extension Style: CustomStringConvertible {
   /// For example `color2 on default bold`.
-  public var description: String {
+  package var description: String {
     var words = ["\(foreground) on \(background)"]
     for (flag, name) in [
       (Attributes.bold, "bold"), (.dim, "dim"), (.italic, "italic"), (.underline, "underline"),

@@ -4,9 +4,9 @@ import CNCurses
 import Glibc
 import Synchronization
 
-public enum TerminalAbility {
+package enum TerminalAbility {
   /// Why no screen can be drawn on the terminal that TERM names; nil where one can.
-  public static func refusal(_ environment: [String: String]) -> ScreenError? {
+  package static func refusal(_ environment: [String: String]) -> ScreenError? {
     let term = environment["TERM"] ?? ""
     if term.isEmpty || term == "dumb" { return .dumb(term) }
     switch TerminfoChoice(term: term, colors: Capabilities(environment: environment).colors) {
@@ -21,7 +21,7 @@ public enum TerminalAbility {
   }
 
   /// Whether TERM names a terminal that moves its cursor, and so obeys escape sequences.
-  public static func movesCursor(_ environment: [String: String]) -> Bool { refusal(environment) == nil }
+  package static func movesCursor(_ environment: [String: String]) -> Bool { refusal(environment) == nil }
 
   /// What the system's entry says; nil where there is none, or only a generic one such as `unknown`.
   private static func entryMovesCursor(_ term: String) -> Bool? {

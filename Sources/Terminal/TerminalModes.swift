@@ -82,13 +82,13 @@ private func crashed(_ signal: Int32) {
 /// Signals as bytes in a pipe, so that one `poll` waits for them and for keys alike.
 ///
 /// One per process: signal handlers belong to the process.
-public final class SignalPipe: Sendable {
-  public let descriptor: Int32
+package final class SignalPipe: Sendable {
+  package let descriptor: Int32
   private let writer: Int32
   private let signals: [Int32]
 
   /// Installs handlers; each signal then arrives as its number from `next`. Nil if the system has no pipe left.
-  public init?(_ signals: [Int32]) {
+  package init?(_ signals: [Int32]) {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return nil }
     for end in ends {
@@ -111,7 +111,7 @@ public final class SignalPipe: Sendable {
     for signal in signals { sigaction(signal, &action, nil) }
   }
 
-  public func next() -> [Int32] {
+  package func next() -> [Int32] {
     var bytes = [UInt8](repeating: 0, count: 64)
     let count = Glibc.read(descriptor, &bytes, bytes.count)
     return count > 0 ? bytes.prefix(count).map { Int32($0) } : []
@@ -121,7 +121,7 @@ public final class SignalPipe: Sendable {
   /// terminal is gone or given back: what it says now must not end a node that serves on without it.
   /// - Returns: the signals that came and that `next` did not give.
   @discardableResult
-  public func close() -> [Int32] {
+  package func close() -> [Int32] {
     var action = sigaction()
     for signal in signals {
       action.__sigaction_handler.sa_handler = signal == SIGHUP || signal == SIGPIPE ? SIG_IGN : SIG_DFL

@@ -3,45 +3,45 @@
 // ours, `default` and `colorN`. Our extra keys (ok, warn, error, pending) are derived where a file has none.
 // Leaves out where files lie (the dashboard's options). Start at Theme.init(name:file:).
 
-public struct Theme: Hashable, Sendable {
+package struct Theme: Hashable, Sendable {
   /// A colour for a share of 0 to 1: a sequence of 101 as btop makes it, or three steps of a palette.
-  public struct Gradient: Hashable, Sendable {
+  package struct Gradient: Hashable, Sendable {
     package let steps: [Color]
 
     /// - share: clamped to 0...1.
-    public func color(at share: Double) -> Color {
+    package func color(at share: Double) -> Color {
       guard let last = steps.last, share.isFinite else { return .terminal }
       let index = Int(min(1, max(0, share)) * Double(steps.count - 1) + 0.5)
       return index < steps.count ? steps[index] : last
     }
   }
 
-  public let name: String
-  public let background, foreground, title, highlight: Color
-  public let selectedBackground, selectedForeground: Color
+  package let name: String
+  package let background, foreground, title, highlight: Color
+  package let selectedBackground, selectedForeground: Color
   /// Text that matters less, and what is not there.
-  public let inactive: Color
-  public let graphText, meterBackground, box, divider: Color
+  package let inactive: Color
+  package let graphText, meterBackground, box, divider: Color
   /// All is well; look here; broken; waits for someone. Never the only sign: a glyph or a word stands beside.
-  public let ok, warn, error, pending: Color
+  package let ok, warn, error, pending: Color
   /// Bars of a job whose prompt is read, whose answer is written: one colour each, as they change every second.
-  public let reading, writing: Color
-  public let load, temperature, memory, decode, prefill: Gradient
+  package let reading, writing: Color
+  package let load, temperature, memory, decode, prefill: Gradient
   private let values: [String: Color]
 }
 
 /// What is wrong in a theme file, with its line.
-public struct ThemeError: Error, Hashable, CustomStringConvertible {
-  public let line: Int
-  public let found: String
-  public let wanted: String
+package struct ThemeError: Error, Hashable, CustomStringConvertible {
+  package let line: Int
+  package let found: String
+  package let wanted: String
 
-  public var description: String { "theme line \(line): found \(found), wanted \(wanted)" }
+  package var description: String { "theme line \(line): found \(found), wanted \(wanted)" }
 }
 
 extension Theme {
   /// Reads a theme file. Unknown keys are skipped, as btop does; missing ones have defaults.
-  public init(name: String, file: String) throws(ThemeError) {
+  package init(name: String, file: String) throws(ThemeError) {
     var values: [String: Color] = [:]
     for (index, line) in file.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
       let text = line.trimmed
@@ -75,7 +75,7 @@ extension Theme {
 
   /// The theme on a terminal with so many colours. One that is made of the sixteen that the user chose may have richer
   /// gradients for graphs (`theme[cpu_start_rich]`, ours), which a terminal of 256 colours or more shows.
-  public func adapted(to level: ColorLevel) -> Theme {
+  package func adapted(to level: ColorLevel) -> Theme {
     switch level {
     case .truecolor, .indexed:
       var values = values

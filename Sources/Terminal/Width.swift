@@ -4,7 +4,7 @@
 // (DisplaySafe.swift). Start at displayWidth.
 
 /// Columns that `text` takes once it is `displaySafe`.
-public func displayWidth(_ text: some StringProtocol) -> Int {
+package func displayWidth(_ text: some StringProtocol) -> Int {
   var width = 0
   var scanner = DisplayScanner()
   for scalar in text.unicodeScalars {
@@ -19,7 +19,7 @@ public func displayWidth(_ text: some StringProtocol) -> Int {
 
 /// The longest start of `text` that fits into `columns`, with `ellipsis` at its end when something was cut.
 /// The ellipsis must be one column wide.
-public func fitted(_ text: String, columns: Int, ellipsis: Character = "…") -> String {
+package func fitted(_ text: String, columns: Int, ellipsis: Character = "…") -> String {
   if columns <= 0 { return "" }
   // Every column takes at least one byte: short text needs no measuring.
   if text.utf8.count <= columns && text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }

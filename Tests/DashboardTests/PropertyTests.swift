@@ -1,5 +1,4 @@
 import Control
-import Dashboard
 // PropertyTests.swift: whatever is pressed, whatever the node says: no trap, no act without its confirmation, the
 // selection on the same job, and nothing on the terminal that is not ours.
 // Failures print their seed. `HOTPOT_HEAVY=1` runs long. Start at randomKeysAtRandomSizes.
@@ -11,6 +10,8 @@ import Telemetry
 import Terminal
 import TestSettings
 import Testing
+
+@testable import Dashboard
 
 /// Text as a hostile client would write it.
 private func hostile(_ generator: inout SeededGenerator) -> String {
@@ -305,7 +306,7 @@ private func wildSnapshot(_ generator: inout SeededGenerator, pool: [String]) ->
         stage.take(.node(.snapshot(snapshot)))
       default: stage.take(.input(.key(keys[Int.random(in: 0..<keys.count, using: &generator)])))
       }
-      guard let shown = stage.model.shownSnapshot else { continue }
+      guard let shown = stage.model.snapshot else { continue }
       states = Dictionary(shown.jobs.map { ($0.id, $0.state) }, uniquingKeysWith: { first, _ in first })
       let rows = stage.model.rows(.jobs)
       let firstEnded = rows.firstIndex { states[$0]?.hasEnded ?? true } ?? rows.count

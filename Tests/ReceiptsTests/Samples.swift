@@ -86,3 +86,10 @@ final class Scratch {
     do { try FileManager.default.removeItem(atPath: path) } catch { print("left behind: \(path): \(error)") }
   }
 }
+
+extension Appended {
+  /// The receipt's number in the log.
+  var receiptIndex: Int? {
+    if case .receipt(let receipt) = entry.record { receipt.index } else { nil }
+  }
+}

@@ -7,17 +7,17 @@ import Control
 import Foundation
 import Terminal
 
-public final class FleetApp {
+package final class FleetApp {
   private let connections: [any NodeConnection]
   private let inboxes: [NodeInbox]
   private let loop: ScreenLoop
   private var model: FleetModel
 
   /// Gives the terminal to another program: starts it and returns its process, or why it cannot be started.
-  public typealias Attach = (_ host: String) -> Result<pid_t, LinkError>
+  package typealias Attach = (_ host: String) -> Result<pid_t, LinkError>
 
   /// Takes the terminal. Call it and `run` on one thread.
-  public init(
+  package init(
     nodes: [(host: String, connection: any NodeConnection)], options: DashboardOptions,
     environment: [String: String]
   ) throws(ScreenError) {
@@ -34,7 +34,7 @@ public final class FleetApp {
   }
 
   /// Runs until the operator leaves or the terminal is gone. All nodes serve on.
-  public func run(attach: Attach) -> DashboardExit {
+  package func run(attach: Attach) -> DashboardExit {
     for (connection, inbox) in zip(connections, inboxes) { connection.start { inbox.put($0) } }
     while loop.exit == nil { turn(attach) }
     for connection in connections { connection.close() }

@@ -5,7 +5,7 @@ import Control
 import Terminal
 
 /// What happens to a fleet's screen. Nodes are numbered in the order of the command line.
-public enum FleetMessage: Sendable {
+package enum FleetMessage: Sendable {
   case input(Input)
   case node(Int, NodeMessage)
   case resized(Size)
@@ -14,7 +14,7 @@ public enum FleetMessage: Sendable {
 }
 
 /// What a fleet's screen wants done.
-public enum FleetEffect: Equatable, Sendable {
+package enum FleetEffect: Equatable, Sendable {
   case send(Int, NodeCommand, tag: UInt64)
   /// Give the screen to that node's own dashboard until its operator leaves it.
   case attach(Int)
@@ -24,19 +24,19 @@ public enum FleetEffect: Equatable, Sendable {
 }
 
 /// One node of the fleet, as far as it is known.
-public struct FleetNode: Sendable {
+package struct FleetNode: Sendable {
   /// As the operator named it.
-  public let host: String
-  public internal(set) var link = LinkState.connecting
-  public internal(set) var snapshot: NodeSnapshot?
-  public internal(set) var isReadOnly = false
+  package let host: String
+  package internal(set) var link = LinkState.connecting
+  package internal(set) var snapshot: NodeSnapshot?
+  package internal(set) var isReadOnly = false
   /// When the last snapshot came.
   var seen: Instant?
 
-  public init(host: String) { self.host = host }
+  package init(host: String) { self.host = host }
 }
 
-public struct FleetModel: Sendable {
+package struct FleetModel: Sendable {
   /// The two lists; their numbers are their keys.
   enum List: Int, Sendable { case nodes = 1, approvals }
 
@@ -53,12 +53,12 @@ public struct FleetModel: Sendable {
     case reason(node: Int, job: String)
   }
 
-  public internal(set) var size: Size
+  package internal(set) var size: Size
   let theme: Theme
   let glyphs: Glyphs
   let isReadOnly: Bool
   let bell: Bool
-  public internal(set) var nodes: [FleetNode]
+  package internal(set) var nodes: [FleetNode]
   var now = Instant(wall: 0, steady: 0)
   var focus = List.nodes
   /// Hosts never move, so a place is enough.
@@ -74,7 +74,7 @@ public struct FleetModel: Sendable {
   var guardUntil: Microseconds = 0
   private var nextTag: UInt64 = 1
 
-  public init(
+  package init(
     hosts: [String], size: Size, glyphs: GlyphLevel, theme: Theme, isReadOnly: Bool, bell: Bool
   ) {
     nodes = hosts.map { FleetNode(host: $0) }
@@ -99,7 +99,7 @@ public struct FleetModel: Sendable {
     return waits.firstIndex { $0.node == selectedWait.node && $0.row.id == selectedWait.id }
   }
 
-  public mutating func update(_ message: FleetMessage, at moment: Instant) -> [FleetEffect] {
+  package mutating func update(_ message: FleetMessage, at moment: Instant) -> [FleetEffect] {
     now = moment
     if let status, status.until <= moment.steady { self.status = nil }
     switch message {

@@ -3,7 +3,7 @@
 import Control
 import Terminal
 
-public func view(_ model: FleetModel) -> Grid {
+package func view(_ model: FleetModel) -> Grid {
   var canvas = Canvas(size: model.size, theme: model.theme, glyphs: model.glyphs)
   let body = max(2, model.size.height - 2)
   // The table takes what its nodes need, and leaves the approvals at least a third.
