@@ -120,6 +120,8 @@ let package = Package(
     tests(
       "DashboardTests", ["Dashboard", "Control", "Telemetry", "Terminal", "ScriptedNode", "StrictTerminal"],
       exclude: ["Screens", "Scenarios"]),
+    // The repository itself: comments, circles between folders, the papers.
+    tests("TreeTests", []),
     tests("CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Control", "ScriptedNode"]),
   ]
 )

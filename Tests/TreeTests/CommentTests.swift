@@ -1,7 +1,6 @@
 // CommentTests.swift: what comments name is there: files, the place where to start, types and tests.
 
 import Foundation
-import TestSettings
 import Testing
 
 @Suite struct CommentTests {
@@ -28,11 +27,7 @@ import Testing
   }
 
   private static func sources(_ folder: String) throws -> [Source] {
-    let root = repository.appending(path: folder).path
-    let names = try FileManager.default.subpathsOfDirectory(atPath: root)
-    return try names.filter { [".swift", ".c", ".h"].contains(where: $0.hasSuffix) }.map {
-      Source($0, try String(contentsOfFile: root + "/" + $0, encoding: .utf8))
-    }
+    try Tree.files(folder, [".swift", ".c", ".h"]).map { Source($0, try Tree.text($0)) }
   }
 
   @Test func everyNameInACommentIsThere() throws {
