@@ -5,7 +5,7 @@ import Control
 import Terminal
 
 extension Pane {
-  package static let approvals = Pane(
+  package static let approvals: Pane = Pane(
     "approvals",
     hints: [
       (.approve, "approve"), (.reject, "reject"), (.approveAll, "all"), (.open, "detail"), (.tag, "tag"),

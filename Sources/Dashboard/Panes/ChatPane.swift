@@ -4,7 +4,7 @@ import Control
 import Terminal
 
 extension Pane {
-  package static let chat = Pane(
+  package static let chat: Pane = Pane(
     "chat", words: "chat: type at once", opensAtOnce: true,
     hints: [(.talk, "type"), (.copyRow, "copy answer"), (.up, "scroll")],
     scroll: PaneScroll(position: \DashboardModel.chat.scroll) { _ in 100_000 },

@@ -5,7 +5,7 @@ import Control
 import Terminal
 
 extension Pane {
-  package static let compute = Pane(
+  package static let compute: Pane = Pane(
     "compute",
     hints: [(.nextPane, "next pane"), (.zoom, "zoom"), (.theme, "theme")],
     draw: { canvas, model, snapshot, rect in canvas.drawCompute(model, snapshot, rect) })

@@ -4,7 +4,7 @@ import Control
 import Terminal
 
 extension Pane {
-  package static let earnings = Pane(
+  package static let earnings: Pane = Pane(
     "earnings",
     hints: [(.nextPane, "next pane"), (.zoom, "zoom"), (.theme, "theme")],
     list: earningsList,

@@ -5,7 +5,7 @@ import Control
 import Terminal
 
 extension Pane {
-  package static let jobs = Pane(
+  package static let jobs: Pane = Pane(
     "jobs",
     hints: [
       (.open, "detail"), (.hold, "hold"), (.raise, "priority"), (.cancel, "cancel"), (.filter, "filter"),

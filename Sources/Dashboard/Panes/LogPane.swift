@@ -4,7 +4,7 @@ import Control
 import Terminal
 
 extension Pane {
-  package static let log = Pane(
+  package static let log: Pane = Pane(
     "log",
     hints: [(.up, "scroll"), (.filter, "filter"), (.zoom, "zoom")],
     scroll: PaneScroll(position: \DashboardModel.logScroll) { $0.visibleLog.count - 1 },

@@ -5,7 +5,7 @@ import Control
 import Terminal
 
 extension Pane {
-  package static let receipts = Pane(
+  package static let receipts: Pane = Pane(
     "receipts",
     hints: [(.open, "detail"), (.verify, "verify"), (.filter, "filter"), (.zoom, "zoom")],
     list: receiptsList,

@@ -5,7 +5,7 @@ import Control
 import Terminal
 
 extension Pane {
-  package static let throughput = Pane(
+  package static let throughput: Pane = Pane(
     "throughput",
     hints: [(.nextPane, "next pane"), (.zoom, "zoom"), (.theme, "theme")],
     draw: { canvas, model, snapshot, rect in canvas.drawThroughput(model, snapshot, rect) })
