@@ -1,12 +1,10 @@
-// NodeService.swift: one running node: the state machine under a lock, and the threads that do what it wants.
-//
-// Rule: decisions are made under the lock, and done outside it. Why: a write, a socket or a model must never hold up
-// the engine or a screen. So: `send` applies an event, then performs its effects. Otherwise one slow disk would freeze
-// every stream.
+// NodeService.swift: one running node: made of its parts, started and stopped. Composes, and does nothing else.
 //
 // Threads: the engine's own, the journal's and the notary's queues, one loop for HTTP and one for the control socket,
-// some for tokenising (Jobs/Preparation.swift), a timer. Leaves out deciding (State), routes (Endpoints/HTTP), what effects do
-// (NodeService+Effects.swift), receipts, screens and pulls (the files beside it). Start at start().
+// some for tokenising (Preparation), a timer. Leaves out what the parts do: deciding (NodeState), the lock and effects
+// (Runtime), models (ServedModel), requests into jobs (Admission), receipts and accounts (ReceiptLog, Accounts),
+// sockets (HTTPEndpoint, ControlServer).
+// Start at init and start.
 import Accounting
 import Control
 import Dispatch
@@ -17,146 +15,51 @@ import Receipts
 import Scheduling
 import Synchronization
 
-/// What a node is started with.
-package struct NodeOptions: Sendable {
-  package var configuration: NodeConfiguration
-  /// Made if it is not there, 0700.
-  package var stateDirectory: String
-  package var version: String
-  package var isDemo = false
-  /// Finds the file of a model by name or path, nil being the configuration's or the only one.
-  /// Throws in words for the operator.
-  package var findModel: @Sendable (String?) throws(ServingError) -> ModelFile
-  /// Gets all that happens to the state machine.
-  package var trace: TraceRecorder?
-  /// Lines of the log, as they come. Must not block.
-  package var log: @Sendable (LogLine) -> Void = { _ in }
-
-  package init(
-    configuration: NodeConfiguration, stateDirectory: String, version: String,
-    findModel: @escaping @Sendable (String?) throws(ServingError) -> ModelFile
-  ) {
-    self.configuration = configuration
-    self.stateDirectory = stateDirectory
-    self.version = version
-    self.findModel = findModel
-  }
-}
-
-/// Why a node did not start.
-package enum NodeStartError: Error, Sendable, CustomStringConvertible {
-  /// The state directory is another node's.
-  case inUse(String, hint: String?)
-  case journal(JournalError)
-  case listen(ServerError)
-  /// `key` and `key.pub` do not belong together: receipts would name a node that does not exist.
-  case key(SignatureError)
-  /// The configuration names another currency than the one that the journal's receipts are in.
-  case currency(found: String, books: String)
-
-  package var description: String {
-    switch self {
-    case .inUse(let words, _): words
-    case .journal(let error): "\(error)"
-    case .listen(let error): "\(error)"
-    case .key(let error): "the node's key: \(error)"
-    case .currency(let found, let books):
-      "the currency is '\(found)' in the configuration, the books in this state directory are kept in '\(books)'"
-    }
-  }
-
-  package var hint: String? {
-    switch self {
-    case .inUse(_, let hint): hint
-    case .journal(let error): error.hint
-    case .key(let error): error.hint
-    case .currency(let found, let books):
-      "set 'currency' to '\(books)', or keep books in '\(found)' in another '--state'"
-    case .listen(let error): Self.hint(error)
-    }
-  }
-
-  private static func hint(_ error: ServerError) -> String? {
-    switch error {
-    case .addressInUse(let address) where address.hasPrefix("/"):
-      "another program serves that socket; 'hotpot attach' shows a node that does"
-    case .addressInUse:
-      "another program may use the address: 'ss -ltnp' shows which; 'http.listen' in the config or --listen chooses another"
-    case .addressInvalid:
-      "'ip address' shows the addresses of this machine; 127.0.0.1 is always one, 0.0.0.0 stands for all"
-    case .pathTooLong(let path, _) where path.hasSuffix("/control.sock"):
-      "name a shorter directory: with --state DIR, or with TMPDIR for a demo"
-    case .pathTooLong: "name a shorter path in the config"
-    case .notASocket: "move it away, or name another path in the config"
-    case .system(let call, EACCES) where call.hasSuffix("'"):
-      "its directory must be one that this user may write"
-    case .system(_, EACCES): "ports below 1024 are root's: choose a higher one with --listen or 'http.listen'"
-    case .system(_, EMFILE), .system(_, ENFILE):
-      "'ulimit -n' is too low, or the machine has no descriptors left"
-    case .system(let call, ENOENT) where call.hasSuffix("'"): "make its directory first"
-    case .system, .noServer, .connectionClosed, .timedOut, .lineTooLong: nil
-    }
-  }
-}
-
 /// A node: engine, scheduler, journal, sockets.
 package final class NodeService: Sendable {
   package let options: NodeOptions
-  let state: Mutex<NodeState>
+  let runtime: Runtime
   let transcripts = Transcripts()
-  let asynchronous: AsynchronousAnswers
   let archive = TranscriptArchive()
-  let seconds = EverySecond()
-  let absences = Absences()
-  let journal: Journal
+  let screens: Screens
+  let signing: Signing
+  package let accounts: Accounts
+  let model: ServedModel
+  let admission: Admission
+  let receipts: ReceiptLog
+  let asynchronous: AsynchronousJobs
+  private let http: HTTPEndpoint
   private let lock: StateLock
-  let spool: Spool
-  let parts = Mutex(Parts())
+  private let seconds = EverySecond()
+  private let running = Mutex(Running())
   private let ended = DispatchSemaphore(value: 0)
-  /// Tokenising and templates, and what else takes a while.
-  let preparation: Preparation
-  /// What strangers keep in the spool.
-  let strangersSpool: SpoolShare
   /// Damage that the journal was opened with; the node is read-only then.
   package let damage: Damage?
 
-  struct Parts {
-    var serving: Serving?
-    var loop: EngineLoop?
-    var notary: Notary?
+  /// What a start makes.
+  private struct Running {
     var server: Server?
     var control: ControlServer?
     var timer: NodeTimer?
     var watch: MachineWatch?
-    var subscribers: [UInt64: Subscriber] = [:]
-    var nextSubscriber: UInt64 = 1
-    var pull: Task<Void, Never>?
-    /// Accepted by earlier runs, and not yet running: their model is not there.
-    var waiting: [SpooledJob] = []
     var hasBeenTold = false
     var isStopped = false
-  }
-
-  /// A screen that wants to know.
-  struct Subscriber: Sendable {
-    let deliver: @Sendable (NodeMessage) -> Void
-    /// Least microseconds between snapshots.
-    let interval: Microseconds
-    var last: Microseconds = .min / 2
   }
 
   /// Opens state directory and journal; serves nothing yet.
   package init(_ options: NodeOptions) throws(NodeStartError) {
     self.options = options
-    let now = Self.now()
-    let notices = Notices()
+    let (configuration, directory) = (options.configuration, options.stateDirectory)
+    let now = NodeClock.now()
+    let node = Reference()
+    let journal: Journal
     do throws(JournalError) {
-      lock = try StateLock(state: options.stateDirectory)
+      lock = try StateLock(state: directory)
       // A node that does not lock the directory may serve it: one of an earlier release, or over a network file system.
-      if Self.isServed(options.stateDirectory) {
-        throw .locked(path: options.stateDirectory + "/control.sock", process: 0)
+      if Self.isServed(directory) {
+        throw .locked(path: directory + "/control.sock", process: 0)
       }
-      let opened = try Journal.open(state: options.stateDirectory, time: now.wall) { notices.forward($0) }
+      let opened = try Journal.open(state: directory, time: now.wall) { node.service?.receipts.hear($0) }
       journal = opened.journal
       damage = opened.opening.damage
     } catch .locked(let path, let process) {
@@ -165,37 +68,109 @@ package final class NodeService: Sendable {
     } catch {
       throw .journal(error)
     }
+    let spool: Spool
+    let answers: AsynchronousAnswers
     do throws(FileError) {
-      spool = try Spool(state: options.stateDirectory)
-      asynchronous = AsynchronousAnswers(
-        try AnswerFiles(state: options.stateDirectory), options.configuration.answers)
+      spool = try Spool(state: directory)
+      answers = AsynchronousAnswers(try AnswerFiles(state: directory), configuration.answers)
     } catch {
       throw .journal(.file(error))
     }
-    let strangers = options.configuration.strangers
+    var state = NodeState(
+      configuration: configuration, policy: configuration.policy, version: options.version,
+      isDemo: options.isDemo, address: configuration.http.listen.map { "http://\($0)" }, now: now)
+    let problems = try Self.restore(&state, from: journal, at: now)
+    options.trace?.begin(state, receipts: journal.read { $0.counts.logged }, at: now)
+
+    runtime = Runtime(
+      state, journal: journal, trace: options.trace, performer: Self.performer(node, log: options.log))
+    screens = Screens(runtime)
+    signing = Signing(runtime, stateDirectory: directory)
+    accounts = Accounts(
+      runtime, signing: signing, currency: configuration.currency, isDemo: options.isDemo)
+    model = ServedModel(
+      runtime, transcripts: transcripts, configuration: configuration, listener: Self.listener(node),
+      find: options.findModel)
     var bounds = Preparation.Bounds()
-    bounds.strangers = strangers.requests
-    bounds.strangerBytes = strangers.requestBytes
-    preparation = Preparation(bounds)
-    strangersSpool = SpoolShare(limit: strangers.spoolBytes)
-    let address = options.configuration.http.listen.map { "http://\($0)" }
-    var first = NodeState(
-      configuration: options.configuration, policy: options.configuration.policy, version: options.version,
-      isDemo: options.isDemo, address: address, now: now)
-    let recent = Self.recent(journal)
-    // Amounts of two currencies cannot stand in one book.
-    if let other = recent.last(where: { $0.receipt.currency != options.configuration.currency }) {
-      throw .currency(found: options.configuration.currency, books: other.receipt.currency)
-    }
-    let open = Self.unverified(journal)
-    let problems = first.restore(
-      from: journal.catalog(), recent: recent, unsigned: open.unsigned, failed: open.failed, at: now)
-    state = Mutex(first)
-    if let trace = options.trace { beginTrace(trace, first, at: now) }
-    notices.connect(self)
-    for problem in problems { note(.error, problem) }
-    if let recovered = opened(opening: damage) { note(.error, recovered) }
+    bounds.strangers = configuration.strangers.requests
+    bounds.strangerBytes = configuration.strangers.requestBytes
+    admission = Admission(
+      runtime: runtime, model: model, transcripts: transcripts, preparation: Preparation(bounds))
+    let origin: JobOrigin = options.isDemo ? .demo : .client
+    asynchronous = AsynchronousJobs(
+      runtime, admission: admission, model: model, transcripts: transcripts, screens: screens,
+      answers: answers, spool: spool, stateDirectory: directory, configuration: configuration, origin: origin)
+    receipts = ReceiptLog(
+      runtime, signing: signing, transcripts: transcripts, archive: archive, model: model,
+      admission: admission, configuration: configuration, keeping: Self.keeping(node))
+    http = HTTPEndpoint(
+      runtime, admission: admission, model: model, accounts: accounts, signing: signing, screens: screens,
+      archive: archive, asynchronous: asynchronous, configuration: configuration, version: options.version,
+      isDemo: options.isDemo, origin: origin)
+    node.connect(self)
+    for problem in problems { runtime.note(.error, problem) }
+    if let damage { runtime.note(.error, "the journal is damaged: \(damage)") }
   }
+
+  /// What the control socket and screens may use.
+  var handle: NodeHandle {
+    NodeHandle(
+      runtime: runtime, admission: admission, model: model, transcripts: transcripts, archive: archive,
+      accounts: accounts, signing: signing, receipts: receipts, screens: screens,
+      configuration: options.configuration, stateDirectory: options.stateDirectory, version: options.version,
+      origin: options.isDemo ? .demo : .client)
+  }
+
+  package func snapshot() -> NodeSnapshot { runtime.snapshot() }
+
+  // MARK: the parts, wired
+
+  /// The node for its own parts, which are made before it is. What is said to it earlier is dropped.
+  private final class Reference: Sendable {
+    private struct Inner { weak var service: NodeService? }
+    private let inner = Mutex(Inner())
+
+    var service: NodeService? { inner.withLock { $0.service } }
+    func connect(_ service: NodeService) { inner.withLock { $0.service = service } }
+  }
+
+  private static func performer(
+    _ node: Reference, log: @escaping @Sendable (LogLine) -> Void
+  ) -> Runtime.Performer {
+    Runtime.Performer(
+      answer: { node.service?.transcripts.answer($0, $1) },
+      forget: { id in
+        node.service?.transcripts.remove(id)
+        node.service?.asynchronous.answers.forgotten(id, at: NodeClock.now())
+      },
+      prepare: { node.service?.asynchronous.prepareAnswer($0, $1) },
+      seal: { node.service?.receipts.seal($0) }, end: { node.service?.asynchronous.conclude($0) },
+      wakeEngine: { node.service?.model.wake() }, stop: { node.service?.finish() }, log: log)
+  }
+
+  private static func listener(_ node: Reference) -> ServedModel.Listener {
+    ServedModel.Listener(
+      audited: { node.service?.receipts.audited($0) },
+      together: { body in
+        if let server = node.service?.running.withLock({ $0.server }) {
+          server.together(body)
+        } else {
+          body()
+        }
+      },
+      isReady: { node.service?.asynchronous.runSpooled() },
+      pulls: { node.service?.screens.broadcast(.pull($0)) })
+  }
+
+  private static func keeping(_ node: Reference) -> ReceiptLog.Keeping {
+    ReceiptLog.Keeping(
+      isKept: { node.service?.asynchronous.answers.isAlive($0) ?? false },
+      keep: { node.service?.asynchronous.keepAnswer(of: $0, then: $1) },
+      ended: { node.service?.asynchronous.ended($0) },
+      held: { node.service?.asynchronous.answers.held($0, at: NodeClock.now()) })
+  }
+
+  // MARK: the state as the journal left it
 
   /// Whether somebody answers on the control socket.
   private static func isServed(_ state: String) -> Bool {
@@ -208,7 +183,20 @@ package final class NodeService: Sendable {
     }
   }
 
-  private func opened(opening damage: Damage?) -> String? { damage.map { "the journal is damaged: \($0)" } }
+  /// - Returns: what did not fit, in words.
+  private static func restore(
+    _ state: inout NodeState, from journal: Journal, at now: Moment
+  ) throws(NodeStartError) -> [String] {
+    let recent = recent(journal)
+    let currency = state.configuration.currency
+    // Amounts of two currencies cannot stand in one book.
+    if let other = recent.last(where: { $0.receipt.currency != currency }) {
+      throw .currency(found: currency, books: other.receipt.currency)
+    }
+    let open = unverified(journal)
+    return state.restore(
+      from: journal.catalog(), recent: recent, unsigned: open.unsigned, failed: open.failed, at: now)
+  }
 
   private static func recent(_ journal: Journal) -> [LoggedReceipt] {
     let size = journal.read { $0.counts.logged }
@@ -239,189 +227,77 @@ package final class NodeService: Sendable {
     return (unsigned, wrong.sorted().compactMap(receipt))
   }
 
-  /// The journal speaks before there is a node to listen.
-  private final class Notices: Sendable {
-    private let node = Mutex<NodeReference>(NodeReference())
-    struct NodeReference { weak var service: NodeService? }
-
-    func connect(_ service: NodeService) { node.withLock { $0.service = service } }
-
-    func forward(_ notice: JournalNotice) {
-      guard let service = node.withLock({ $0.service }) else { return }
-      service.hear(notice)
-    }
-  }
-
   // MARK: start and stop
 
   /// Begins to serve: sockets first, then the model, in the background.
   ///
   /// Nothing is written to the journal before the sockets are bound: a node that cannot serve leaves no trace in it.
   package func start() throws(NodeStartError) {
-    try makeNotary()
-    if let damage { send(.journalFailed("\(damage)")) }
-    recover()
+    try makeKey()
+    if let damage { runtime.send(.journalFailed("\(damage)")) }
+    asynchronous.recover(isDamaged: damage != nil)
     do throws(ServerError) {
-      let server = try makeServer()
-      let control = try ControlServer(node: self)
-      parts.withLock {
-        $0.server = server
-        $0.control = control
-      }
+      let server = try http.makeServer()
+      let control = try ControlServer(node: handle)
+      running.withLock { ($0.server, $0.control) = (server, control) }
     } catch {
       throw .listen(error)
     }
-    record([
+    runtime.record([
       .nodeStarted(
         NodeStarted(
-          version: options.version, key: parts.withLock { $0.notary?.key.fingerprint } ?? "",
+          version: options.version, key: signing.notary?.key.fingerprint ?? "",
           numerics: "N1", currency: options.configuration.currency))
     ])
-    notary?.start()
+    signing.notary?.start()
     let timer = NodeTimer { [weak self] in self?.beat() }
     let watch = MachineWatch(
       stateDirectory: options.stateDirectory, network: { [weak self] in self?.traffic }
     ) {
-      [weak self] in self?.send(.telemetry($0, joules: $1))
+      [weak self] in self?.runtime.send(.telemetry($0, joules: $1))
     }
-    parts.withLock {
-      $0.timer = timer
-      $0.watch = watch
-    }
+    running.withLock { ($0.timer, $0.watch) = (timer, watch) }
     timer.start()
     watch.start()
-    loadModel(named: options.configuration.model)
+    model.load(named: options.configuration.model)
   }
 
-  /// The key, made if there is none, and who signs with it; it signs nothing yet.
-  func makeNotary() throws(NodeStartError) {
-    let keyPath = options.stateDirectory + "/key"
-    let keygen = SSHKeygen()
-    do throws(SignatureError) {
-      let key = try keygen.makeKey(at: keyPath)
-      do throws(SignatureError) {
-        try keygen.checkKey(at: keyPath)
-      } catch .foreignKey(let path, let found, let wanted) {
-        throw .foreignKey(path: path, found: found, wanted: wanted)
-      } catch {
-        note(
-          .warning, "whether '\(keyPath).pub' is the public half of '\(keyPath)' cannot be checked: \(error)")
-      }
-      let notary = Notary(
-        journal: journal, state: options.stateDirectory, key: key, keyPath: keyPath, keygen: keygen,
-        clock: { Self.now().wall }
-      ) { [weak self] in self?.hear($0) }
-      parts.withLock { $0.notary = notary }
-      state.withLock { $0.receipts.keyFingerprint = key.fingerprint }
-    } catch {
-      switch error {
-      // Everything that this node signs and says would bear a name that is nobody's.
-      case .badKey, .foreignKey: throw .key(error)
-      case .missing, .hung, .cancelled, .failed, .file, .format, .wrongNamespace, .unknownSigner,
-        .notAllowed, .doesNotHold:
-        send(.signingFailed("\(error)"))
-      }
+  /// The key, made if there is none; it signs nothing yet.
+  func makeKey() throws(NodeStartError) {
+    do throws(SignatureError) { try signing.makeKey() } catch { throw .key(error) }
+  }
+
+  /// Four times a second: time passes, screens that are due get the newest snapshot.
+  private func beat() {
+    let now = NodeClock.now()
+    runtime.send(.tick)
+    if seconds.isDue(at: now.monotonic) {
+      runtime.journal.watchSpace()
+      asynchronous.answers.expire(at: now)
     }
+    receipts.startAudit(at: now)
+    screens.publish(at: now)
   }
 
-  /// Loads a model on a thread of its own, in place of what is there.
-  func loadModel(named name: String?) {
-    let thread = Thread { [self] in
-      // The engine's own threads are made by this one, and take over its name.
-      Thread.current.name = "engine-worker"
-      send(.loading(fraction: nil))
-      let serving: Serving
-      do throws(ServingError) {
-        let file = try options.findModel(name)
-        serving = try Serving.load(file, configuration: options.configuration)
-      } catch {
-        let words = "\(error)\(error.hint.map { "; \($0)" } ?? "")"
-        // Serving goes on without it, so this must be seen where nobody looks at the state.
-        note(.error, "no model is loaded: \(words)")
-        send(.noModel(words))
-        return
-      }
-      for warning in serving.tokenizer.warnings + serving.chatWarnings { note(.warning, warning) }
-      install(serving)
-    }
-    thread.name = "load"
-    thread.stackSize = 4 << 20
-    thread.start()
-  }
-
-  private func install(_ serving: Serving) {
-    let loop = EngineLoop(
-      engine: serving.engine, transcripts: transcripts,
-      node: EngineLoop.Node(
-        nextStep: { [weak self] in self?.nextStep() },
-        report: { [weak self] number, results, duration in
-          self?.send(.stepped(number: number, results: results, duration: duration))
-        },
-        nextDeadline: { [weak self] in self?.state.withLock { $0.nextDeadline } },
-        failed: { [weak self] in self?.send(.engineFailed($0)) },
-        audited: { [weak self] in self?.audited($0) },
-        together: { [weak self] body in
-          if let server = self?.parts.withLock({ $0.server }) { server.together(body) } else { body() }
-        }))
-    let old = parts.withLock { parts -> EngineLoop? in
-      let old = parts.loop
-      parts.serving = serving
-      parts.loop = loop
-      return old
-    }
-    old?.stop()
-    send(.engineReady(serving.facts))
-    loop.start()
-    runSpooled()
-  }
-
-  var serving: Serving? { parts.withLock { $0.serving } }
-
-  var admission: Admission {
-    Admission(
-      node: Admission.Node(
-        identify: { [self] (token) throws(ClientDirectory.Refusal) in
-          try state.withLock { state throws(ClientDirectory.Refusal) in
-            try state.clients.identify(token: token)
-          }
-        },
-        serving: { [self] () throws(Refusal) in
-          guard let serving else { throw state.withLock { $0.modelRefusal } }
-          return serving
-        },
-        terms: { [self] (job) throws(Refusal) in
-          try state.withLock { state throws(Refusal) in try state.terms(for: job, at: Self.now()) }
-        },
-        submit: { [self] job in
-          send(.submitted(job))
-          return state.withLock { $0.jobs[job.id]?.state }
-        }),
-      transcripts: transcripts, preparation: preparation)
-  }
-
-  var notary: Notary? { parts.withLock { $0.notary } }
   /// Bytes of the HTTP sockets so far.
   private var traffic: (received: UInt64, sent: UInt64)? {
-    parts.withLock { $0.server }.map { ($0.statistics.receivedBytes, $0.statistics.sentBytes) }
+    running.withLock { $0.server }.map { ($0.statistics.receivedBytes, $0.statistics.sentBytes) }
   }
 
   /// TCP ports that HTTP is served on.
-  package var ports: [UInt16] { parts.withLock { $0.server?.ports } ?? [] }
+  package var ports: [UInt16] { running.withLock { $0.server?.ports } ?? [] }
 
   /// Ends: finishes what runs if `drain`, then stops all threads. Returns at once; `waitUntilStopped` waits.
   /// Told a second time, it waits for nobody: no last signature, no client that still reads.
   package func stop(drain: Bool, by who: String) {
-    decide { state, now, effects in
-      _ = state.act(.shutdown(drain: drain), by: Operator(who), at: now, &effects)
-      options.trace?.record(.act(.shutdown(drain: drain), by: Operator(who)), at: now, effects)
+    _ = runtime.act(.shutdown(drain: drain), by: Operator(who))
+    let wasTold = running.withLock { running -> Bool in
+      defer { running.hasBeenTold = true }
+      return running.hasBeenTold && !drain
     }
-    let parts = parts.withLock { parts -> Parts? in
-      defer { parts.hasBeenTold = true }
-      return parts.hasBeenTold && !drain ? parts : nil
-    }
-    guard let parts else { return }
-    parts.notary?.cancel()
-    parts.server?.stop(grace: .zero)
+    guard wasTold else { return }
+    signing.notary?.cancel()
+    running.withLock { $0.server }?.stop(grace: .zero)
   }
 
   /// Blocks until the node has stopped.
@@ -430,31 +306,30 @@ package final class NodeService: Sendable {
     ended.signal()
   }
 
-  func finish() {
-    let parts = self.parts.withLock { parts -> Parts? in
-      guard !parts.isStopped else { return nil }
-      parts.isStopped = true
-      return parts
+  private func finish() {
+    let running = self.running.withLock { running -> Running? in
+      guard !running.isStopped else { return nil }
+      running.isStopped = true
+      return running
     }
-    guard let parts else { return }
+    guard let running else { return }
     let thread = Thread { [self] in
-      parts.timer?.stop()
-      parts.watch?.stop()
-      parts.loop?.stop()
-      parts.pull?.cancel()
-      parts.server?.stop(grace: .seconds(2))
-      parts.server?.waitUntilStopped()
+      running.timer?.stop()
+      running.watch?.stop()
+      model.stop()
+      running.server?.stop(grace: .seconds(2))
+      running.server?.waitUntilStopped()
       // Answers on their way to the disk reach it, and their ends the journal.
-      asynchronous.queue.sync {}
+      asynchronous.answers.queue.sync {}
       let done = DispatchSemaphore(value: 0)
-      journal.append(
-        [.nodeStopped(NodeStopped(reason: "shutdown"))], at: Self.now().wall
+      runtime.journal.append(
+        [.nodeStopped(NodeStopped(reason: "shutdown"))], at: NodeClock.now().wall
       ) { _ in done.signal() }
       _ = done.wait(timeout: .now() + 5)
-      parts.notary?.stop()
-      journal.close()
-      broadcast(.link(.ended(reason: "the node stopped")))
-      parts.control?.stop()
+      signing.notary?.stop()
+      runtime.journal.close()
+      screens.broadcast(.link(.ended(reason: "the node stopped")))
+      running.control?.stop()
       ended.signal()
     }
     thread.start()

@@ -193,9 +193,11 @@ final class ScratchDirectory {
     let scratch = try ScratchDirectory()
     let node = try start(scratch.path + "/state")
     defer { end(node) }
-    _ = try node.addClient("bob", by: Operator("test")).get()
-    let (text, signature) = try node.statement(of: "bob", since: nil, form: .text, by: Operator("test"))
-      .get()
+    _ = try node.accounts.addClient("bob", by: Operator("test")).get()
+    let (text, signature) = try node.accounts.statement(
+      of: "bob", since: nil, form: .text, by: Operator("test")
+    )
+    .get()
     let key = try String(contentsOfFile: scratch.path + "/state/key.pub", encoding: .utf8)
     let signed = try #require(signature)
     func verifies(_ text: String, namespace: String = "statement@hotpot") throws -> Bool {
@@ -207,7 +209,7 @@ final class ScratchDirectory {
     #expect(try !verifies(text + "\n"))
     #expect(try !verifies(text, namespace: "voucher@hotpot"))
     #expect(
-      words(node.statement(of: "bob", since: "2026-02-30", form: .text, by: Operator("test")))
+      words(node.accounts.statement(of: "bob", since: "2026-02-30", form: .text, by: Operator("test")))
         == "'2026-02-30' is no day, wanted one such as 2026-11-23")
   }
 
@@ -220,7 +222,7 @@ final class ScratchDirectory {
     let who = Operator("test")
     var node = try start(scratch.path + "/state")
     let fingerprint = try keygen.publicKey(at: scratch.path + "/state/key.pub").fingerprint
-    _ = try node.addClient("bob", by: who).get()
+    _ = try node.accounts.addClient("bob", by: who).get()
 
     func voucher(_ amount: String, node: String, time: Int64 = 1) throws -> String {
       Voucher(node: node, client: "bob", amount: try Amount(parsing: amount), currency: "EUR", time: time)
@@ -231,36 +233,44 @@ final class ScratchDirectory {
     }
     let text = try voucher("12.50", node: fingerprint)
     let signature = try sign(text, by: "bob")
-    #expect(words(node.takeVoucher(text, signature: signature, from: "bob")).contains("no SSH key of 'bob'"))
-    #expect(words(node.setKey("bob", "ssh-ed25519 nonsense", by: who)).contains("no SSH public key"))
-    _ = try node.setKey("bob", bobs.text, by: who).get()
-    _ = try node.setLimits("bob", LimitChanges(models: "m", budget: "3"), by: who).get()
+    #expect(
+      words(node.accounts.takeVoucher(text, signature: signature, from: "bob")).contains(
+        "no SSH key of 'bob'"))
+    #expect(words(node.accounts.setKey("bob", "ssh-ed25519 nonsense", by: who)).contains("no SSH public key"))
+    _ = try node.accounts.setKey("bob", bobs.text, by: who).get()
+    _ = try node.accounts.setLimits("bob", LimitChanges(models: "m", budget: "3"), by: who).get()
 
     let altered = try voucher("99.50", node: fingerprint)
-    #expect(words(node.takeVoucher(altered, signature: signature, from: "bob")).contains("does not hold"))
     #expect(
-      words(node.takeVoucher(text, signature: try sign(text, by: "eve"), from: "bob"))
+      words(node.accounts.takeVoucher(altered, signature: signature, from: "bob")).contains("does not hold"))
+    #expect(
+      words(node.accounts.takeVoucher(text, signature: try sign(text, by: "eve"), from: "bob"))
         .contains("not among the allowed signers"))
     let statement = try sign(text, by: "bob", namespace: "statement@hotpot")
-    #expect(words(node.takeVoucher(text, signature: statement, from: "bob")).contains("namespace"))
+    #expect(words(node.accounts.takeVoucher(text, signature: statement, from: "bob")).contains("namespace"))
     let elsewhere = try voucher("12.50", node: "SHA256:other")
     #expect(
-      words(node.takeVoucher(elsewhere, signature: try sign(elsewhere, by: "bob"), from: "bob"))
+      words(node.accounts.takeVoucher(elsewhere, signature: try sign(elsewhere, by: "bob"), from: "bob"))
         .contains("the voucher is for node SHA256:other"))
 
     #expect(
-      try node.takeVoucher(text, signature: signature, from: "bob").get().amount == Amount(micro: 12_500_000))
-    #expect(words(node.takeVoucher(text, signature: signature, from: "bob")).contains("vouchers only grow"))
+      try node.accounts.takeVoucher(text, signature: signature, from: "bob").get().amount
+        == Amount(micro: 12_500_000))
+    #expect(
+      words(node.accounts.takeVoucher(text, signature: signature, from: "bob")).contains("vouchers only grow")
+    )
 
     end(node)
     // A copy: the lock of the first is held as long as the value lives.
     try FileManager.default.copyItem(atPath: scratch.path + "/state", toPath: scratch.path + "/again")
     node = try start(scratch.path + "/again")
     defer { end(node) }
-    let proof = try node.voucherProof(of: "bob").get()
+    let proof = try node.accounts.voucherProof(of: "bob").get()
     #expect(proof == VoucherAccepted(client: "bob", text: text, signature: signature, key: bobs.text))
-    #expect(words(node.takeVoucher(text, signature: signature, from: "bob")).contains("vouchers only grow"))
-    let row = try #require(node.clientRows().first)
+    #expect(
+      words(node.accounts.takeVoucher(text, signature: signature, from: "bob")).contains("vouchers only grow")
+    )
+    let row = try #require(node.accounts.clientRows().first)
     #expect(row.budget == 3_000_000 && row.models == ["m"] && row.key == bobs.fingerprint)
     #expect(row.voucher == 12_500_000)
   }

@@ -429,7 +429,8 @@ private final class Machine: Sendable {
     let long = try #require(receipts.recent.first { $0.promptTokens == 2_000 })
     let beginning = String(long.id.prefix(8))
     #expect(
-      node.verify(receipt: beginning) == .done("verifying receipt \(beginning) when the engine is idle"))
+      node.receipts.verify(receipt: beginning)
+        == .done("verifying receipt \(beginning) when the engine is idle"))
     #expect(wait(60) { snapshot in snapshot.receipts.recent.allSatisfy { $0.audit == .audited } })
     receipts = node.snapshot().receipts
     #expect(receipts.audited == count)

@@ -21,7 +21,7 @@ import Wire
       node.stop(drain: false, by: "test")
       node.waitUntilStopped()
     }
-    let token = try node.addClient("aria", by: Operator("test")).get()
+    let token = try node.accounts.addClient("aria", by: Operator("test")).get()
     let port = try #require(node.ports.first)
     while try WireAnswer.get(port, "GET", "/health").body.contains("\"loading\"") {}
     try body(node, port, token)

@@ -297,7 +297,7 @@ import Wire
       node.stop(drain: false, by: "test")
       node.waitUntilStopped()
     }
-    let token = try node.addClient("aria", by: Operator("test")).get()
+    let token = try node.accounts.addClient("aria", by: Operator("test")).get()
     for _ in 0..<6_000 where node.snapshot().node.state != .serving { usleep(10_000) }
     try body(try #require(node.ports.first), token)
   }

@@ -83,11 +83,11 @@ import Testing
     try preparation.add(.stranger("0"), bytes: 100, gate.work("0"))
     _ = gate.begun(1)
     for number in 1...3 { try preparation.add(.stranger("\(number)"), bytes: 100, gate.work("\(number)")) }
-    #expect(throws: Preparation.Refusal.tooMany(requests: 3)) {
+    #expect(throws: Refusal.Unread.tooMany(requests: 3)) {
       try preparation.add(.stranger("4"), bytes: 1, gate.work("4"))
     }
     try preparation.add(.client("aria"), bytes: 400, gate.work("aria"))
-    #expect(throws: Preparation.Refusal.tooMuch(bytes: 400)) {
+    #expect(throws: Refusal.Unread.tooMuch(bytes: 400)) {
       try preparation.add(.client("aria"), bytes: 400, gate.work("aria"))
     }
     // Another client has a share of its own.
@@ -101,7 +101,7 @@ import Testing
     let preparation = Preparation(bounds { $0.strangerBytes = 1_000 })
     try preparation.add(.stranger("0"), bytes: 600, gate.work("0"))
     _ = gate.begun(1)
-    #expect(throws: Preparation.Refusal.tooMuch(bytes: 600)) {
+    #expect(throws: Refusal.Unread.tooMuch(bytes: 600)) {
       try preparation.add(.stranger("1"), bytes: 600, gate.work("1"))
     }
     gate.finish()

@@ -286,7 +286,7 @@ import Testing
     // Also when it comes late, where it would have been refused.
     let hello = #"{"hello":{"version":2,"every":0,"read_only":false}}"#
     #expect(try replies([hello, #"{"restrict":{"role":"auditor"}}"#]) == ["hello", "refused", "closed"])
-    #expect(node.clientRows().isEmpty)
+    #expect(node.accounts.clientRows().isEmpty)
     // Another line that cannot be read is only refused, and one that can be is done.
     #expect(try replies([hello, #"{"sing":{"tag":4}}"#]) == ["hello", "refused", "token", "snapshot"])
   }
@@ -295,7 +295,7 @@ import Testing
     let scratch = try ScratchDirectory()
     let node = try AccountsTests().start(scratch.path)
     defer { AccountsTests().end(node) }
-    _ = node.addClient("aria", by: Operator("test"))
+    _ = node.accounts.addClient("aria", by: Operator("test"))
     let client = try LineClient(path: scratch.path + "/control.sock")
     for (line, wanted) in [
       (#"{"set_limits":{"tag":1,"name":"aria","changes":{"tokens_a_day":"5"}}}"#, "refused"),
@@ -312,7 +312,7 @@ import Testing
         }
       #expect(found == wanted, "\(line)")
     }
-    #expect(node.clientRows().map(\.tokensPerDay) == [5])
+    #expect(node.accounts.clientRows().map(\.tokensPerDay) == [5])
   }
 
   @Test func aKeyHasTheRoleThatTheConfigurationGivesIt() throws {
@@ -392,8 +392,8 @@ import Testing
     // The node's own count goes on; nothing of it comes here.
     for _ in 0..<50 { _ = node.snapshot() }
     let before = node.snapshot().sequence
-    node.publishNow()
-    node.publishNow()
+    node.screens.publishNow()
+    node.screens.publishNow()
     try client.send(ControlProtocol.line(ControlRequest.seen(sequence: 1)))
     #expect(try nextSnapshot() > before + 1)
     AccountsTests().end(node)

@@ -6,17 +6,6 @@ import Control
 import Scheduling
 
 struct Admission: Sendable {
-  /// What it asks of the node.
-  struct Node: Sendable {
-    let identify: @Sendable (_ token: String?) throws(ClientDirectory.Refusal) -> Identity
-    /// The model that is served, or why there is none.
-    let serving: @Sendable () throws(Refusal) -> Serving
-    /// What a job would be taken for now.
-    let terms: @Sendable (JobRequest) throws(Refusal) -> JobTerms
-    /// - Returns: the job's state in the books; nil where it is not in them. Its sink has heard why by then.
-    let submit: @Sendable (JobRequest) -> JobState?
-  }
-
   /// Who asks, and as what.
   struct Caller: Sendable {
     let identity: Identity
@@ -51,13 +40,18 @@ struct Admission: Sendable {
     let keep: (JobTerms) throws(Refusal) -> Void
   }
 
-  let node: Node
+  let runtime: Runtime
+  let model: ServedModel
   let transcripts: Transcripts
   let preparation: Preparation
 
   /// Who brings this token.
   func identify(token: String?) throws(Refusal) -> Identity {
-    do throws(ClientDirectory.Refusal) { return try node.identify(token) } catch {
+    do throws(ClientDirectory.Refusal) {
+      return try runtime.state.withLock { state throws(ClientDirectory.Refusal) in
+        try state.clients.identify(token: token)
+      }
+    } catch {
       throw .unidentified(error)
     }
   }
@@ -67,7 +61,7 @@ struct Admission: Sendable {
     _ caller: Caller, bytes: Int, isWanted: @escaping @Sendable () -> Bool = { true },
     _ body: @escaping @Sendable () -> Void
   ) throws(Refusal) {
-    do throws(Preparation.Refusal) {
+    do throws(Refusal.Unread) {
       try preparation.add(caller.party, bytes: bytes, isWanted: isWanted, body)
     } catch {
       throw .unread(error)
@@ -83,7 +77,7 @@ struct Admission: Sendable {
     isWanted: @escaping () -> Bool = { true }, answer: (_ prompt: [Int32]) -> AnswerSink
   ) throws(Refusal) -> JobState? {
     if case .kept(let keeping) = course { try keeping.limits() }
-    let serving = try node.serving()
+    let serving = try model.required()
     if let model = request.model, model != serving.name {
       throw .modelNotServed(model, served: serving.name)
     }
@@ -98,7 +92,10 @@ struct Admission: Sendable {
     switch course {
     case .attended: break
     case .kept(let keeping):
-      let terms = try node.terms(prepared.job)
+      let job = prepared.job
+      let terms = try runtime.state.withLock { state throws(Refusal) in
+        try state.terms(for: job, at: NodeClock.now())
+      }
       prepared.job.terms = terms
       try keeping.keep(terms)
     case .resumed(let terms, let restored):
@@ -109,9 +106,11 @@ struct Admission: Sendable {
   }
 
   /// The last step alone, for what was never a request.
+  /// - Returns: the job's state in the books; nil where it is not in them. Its sink has heard why by then.
   func submit(_ prepared: Serving.Prepared) -> JobState? {
     transcripts.add(prepared.transcript)
-    return node.submit(prepared.job)
+    runtime.send(.submitted(prepared.job))
+    return runtime.state.withLock { $0.jobs[prepared.job.id]?.state }
   }
 
   /// A fresh id: random, so that no client guesses another's.

@@ -30,19 +30,6 @@ package final class Preparation: Sendable {
     package init() {}
   }
 
-  /// Why a request was not taken on.
-  package enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
-    case tooMany(requests: Int)
-    case tooMuch(bytes: Int)
-
-    package var description: String {
-      switch self {
-      case .tooMany(let requests): "\(requests) requests of unknown clients wait to be read already"
-      case .tooMuch(let bytes): "requests of \(bytes >> 20) MiB wait to be read already"
-      }
-    }
-  }
-
   private struct Work: Sendable {
     let party: Party
     let bytes: Int
@@ -115,11 +102,11 @@ package final class Preparation: Sendable {
   package func add(
     _ party: Party, bytes: Int, isWanted: @escaping @Sendable () -> Bool = { true },
     _ run: @escaping @Sendable () -> Void
-  ) throws(Refusal) {
+  ) throws(Refusal.Unread) {
     let work = Work(party: party, bytes: bytes, isWanted: isWanted, run: run)
     // What is dropped goes after the lock: its end may call anybody.
     var dropped: [Work] = []
-    let result = inner.withLock { inner -> Result<Start, Refusal> in
+    let result = inner.withLock { inner -> Result<Start, Refusal.Unread> in
       if case .stranger = party, isFull(inner, bytes) {
         dropped = inner.strangers.dropUnwanted()
         inner.strangerBytes -= dropped.reduce(0) { $0 + $1.bytes }
@@ -162,7 +149,7 @@ package final class Preparation: Sendable {
     inner.strangers.count >= bounds.strangers || inner.strangerBytes + bytes > bounds.strangerBytes
   }
 
-  private func refusal(_ inner: Inner, _ work: Work) -> Refusal? {
+  private func refusal(_ inner: Inner, _ work: Work) -> Refusal.Unread? {
     switch work.party {
     case .own: return nil
     case .client:

@@ -378,5 +378,17 @@ final class Transcripts: Sendable {
 
   func add(_ transcript: Transcript) { byJob.withLock { $0[transcript.id] = transcript } }
   func find(_ id: JobID) -> Transcript? { byJob.withLock { $0[id] } }
+
+  /// An event of a job, with what its content adds to the last one.
+  func answer(_ id: JobID, _ event: AnswerEvent) {
+    guard let transcript = find(id) else { return }
+    switch event {
+    case .admitted, .started, .text: transcript.tell(event)
+    case .finished(let end): transcript.end { .finished(transcript.opening(end, $0)) }
+    case .cut(let end, let refusal): transcript.end { .cut(transcript.opening(end, $0), refusal) }
+    case .refused: transcript.end { _ in event }
+    }
+  }
+
   @discardableResult func remove(_ id: JobID) -> Transcript? { byJob.withLock { $0.removeValue(forKey: id) } }
 }

@@ -32,7 +32,7 @@ package enum Refusal: Error, Sendable, Equatable {
   case auditFailed(String)
 
   // Too much waits already.
-  case unread(Preparation.Refusal)
+  case unread(Unread)
   case answersFull(AnswersOwner, jobs: Int, bytes: Int)
   case spoolFull(bytes: Int)
   case spoolFailed(String)
@@ -75,6 +75,19 @@ extension Refusal {
     case tokens(Int)
     /// Counting ended there.
     case moreThan(Int)
+  }
+
+  /// Why a request was not taken on.
+  package enum Unread: Error, Sendable, Equatable, CustomStringConvertible {
+    case tooMany(requests: Int)
+    case tooMuch(bytes: Int)
+
+    package var description: String {
+      switch self {
+      case .tooMany(let requests): "\(requests) requests of unknown clients wait to be read already"
+      case .tooMuch(let bytes): "requests of \(bytes >> 20) MiB wait to be read already"
+      }
+    }
   }
 
   /// Whose asynchronous answers fill their share.

@@ -1,6 +1,6 @@
 // AsynchronousAnswers.swift: asynchronous jobs from their acceptance until their answer has been
 // fetched or is too old. Answers lie on the disk (Receipts/Spool.swift), here is only what is known
-// of each. Leaves out when a job ends (NodeState) and what goes into the journal (Spooled.swift).
+// of each. Leaves out when a job ends (NodeState) and what goes into the journal (AsynchronousJobs.swift).
 // Start at begin; find is what GET /v1/jobs/ID asks.
 import Dispatch
 import Foundation

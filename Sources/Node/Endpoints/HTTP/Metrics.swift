@@ -1,11 +1,16 @@
 // Metrics.swift: the node's figures for Prometheus, with vLLM's names where vLLM has one, under `hotpot:`.
 // Source: Prometheus text exposition format 0.0.4; vLLM, "Production Metrics". Start at metrics.
 import Accounting
+import Intake
 import Scheduling
 
-extension NodeService {
+extension HTTPEndpoint {
   /// The page at `/metrics`.
-  func metrics() -> String { state.withLock { $0.metrics(at: Self.now()) } }
+  func metrics() -> Response {
+    let page = runtime.state.withLock { $0.metrics(at: NodeClock.now()) }
+    return Response(
+      status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Array(page.utf8))
+  }
 }
 
 extension NodeState {

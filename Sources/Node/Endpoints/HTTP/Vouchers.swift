@@ -4,9 +4,16 @@ import Accounting
 import Intake
 import JSON
 
-extension NodeService {
+extension HTTPEndpoint {
   /// The body: `{"text": "hotpot voucher v1\n...", "signature": "-----BEGIN SSH SIGNATURE-----\n..."}`.
-  func takeVoucher(_ body: [UInt8], _ identity: Identity) -> Response {
+  func takeVoucher(_ call: Call, _ identity: Identity) {
+    // Verifying is a process: never on the server's thread.
+    inTurn(caller(identity), call) { [self] in
+      call.respond(takeVoucher(call.request.body, identity))
+    }
+  }
+
+  private func takeVoucher(_ body: [UInt8], _ identity: Identity) -> Response {
     let value: JSONValue
     do throws(JSONError) { value = try JSONText.parse(body) } catch {
       return APIError.invalid(
@@ -16,7 +23,7 @@ extension NodeService {
     guard let text = value["text"]?.string, let signature = value["signature"]?.string else {
       return APIError.invalid("text", "a voucher wants the texts 'text' and 'signature'").response
     }
-    switch takeVoucher(text, signature: signature, from: identity.name) {
+    switch accounts.takeVoucher(text, signature: signature, from: identity.name) {
     case .success: return account(of: identity)
     case .failure(let error):
       return APIError.invalid("text", error.description, code: "voucher_refused").response
@@ -25,15 +32,15 @@ extension NodeService {
 
   /// What a client owes and has promised, and what it needs to write the next voucher.
   func account(of identity: Identity) -> Response {
-    let (account, voucher) = state.withLock {
+    let (account, voucher) = runtime.state.withLock {
       ($0.ledger.account(of: identity.name), $0.vouchers.voucher(of: identity.name))
     }
     return .json(
       JSONWriter.bytes([
         "object": "account", "client": .string(identity.name),
-        "node": notary.map { .string($0.key.fingerprint) } ?? .null,
-        "currency": .string(options.configuration.currency), "demo": .bool(options.isDemo),
-        "vouchers": .string(options.configuration.vouchers.rawValue),
+        "node": signing.notary.map { .string($0.key.fingerprint) } ?? .null,
+        "currency": .string(configuration.currency), "demo": .bool(isDemo),
+        "vouchers": .string(configuration.vouchers.rawValue),
         "posted": .string(account.posted.description), "reserved": .string(account.reserved.description),
         "settled": .string(account.settled.description),
         "promised": voucher.map { .string($0.amount.description) } ?? .null,

@@ -10,8 +10,8 @@ import Scheduling
 struct Dialect: Sendable {
   /// Names it in the spool, so it never changes.
   let name: Name
-  /// Parts of the path that takes its requests.
-  let path: [String]
+  /// Where its requests are posted.
+  let path: String
   let read: @Sendable (JSONValue) throws(Refusal) -> AskedAnswer
   let writer: @Sendable (AnswerShape) -> any AnswerWriter
   /// The response in place of an answer.

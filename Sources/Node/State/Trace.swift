@@ -157,24 +157,24 @@ package struct TraceReplay: Sendable {
   }
 }
 
-extension NodeService {
+extension TraceRecorder {
   /// The trace begins: its head, and the clients that the journal brought.
-  func beginTrace(_ recorder: TraceRecorder, _ state: NodeState, at now: Moment) {
-    recorder.begin(
+  /// - receipts: that the journal holds
+  func begin(_ state: NodeState, receipts: Int, at now: Moment) {
+    begin(
       TraceHead(
-        software: options.version, name: options.configuration.name,
-        configuration: options.configuration.source, isDemo: options.isDemo, address: state.address,
-        wall: now.wall, monotonic: now.monotonic, utcOffset: now.utcOffset,
-        receipts: journal.read { $0.counts.logged }))
+        software: state.version, name: state.configuration.name, configuration: state.configuration.source,
+        isDemo: state.isDemo, address: state.address, wall: now.wall, monotonic: now.monotonic,
+        utcOffset: now.utcOffset, receipts: receipts))
     for entry in state.clients.entries {
-      recorder.record(.event(.clientAdded(name: entry.name, digest: entry.tokenDigest)), at: now, [])
-      if entry.revoked != nil { recorder.record(.event(.clientRevoked(name: entry.name)), at: now, []) }
+      record(.event(.clientAdded(name: entry.name, digest: entry.tokenDigest)), at: now, [])
+      if entry.revoked != nil { record(.event(.clientRevoked(name: entry.name)), at: now, []) }
     }
     for (name, limits) in state.clientLimits.sorted(by: { $0.key < $1.key }) {
-      recorder.record(.event(.limitsSet(client: name, limits)), at: now, [])
+      record(.event(.limitsSet(client: name, limits)), at: now, [])
     }
     for (name, key) in state.clientKeys.sorted(by: { $0.key < $1.key }) {
-      recorder.record(.event(.clientKeySet(client: name, key: key)), at: now, [])
+      record(.event(.clientKeySet(client: name, key: key)), at: now, [])
     }
   }
 }

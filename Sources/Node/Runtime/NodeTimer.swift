@@ -1,9 +1,9 @@
-// NodeTimer.swift: the clocks of a node, and its beat. Start at NodeService.now.
+// NodeTimer.swift: the clocks of a node, and its beat. Start at NodeClock.now.
 import Control
 import Foundation
 import Synchronization
 
-extension NodeService {
+enum NodeClock {
   /// Both clocks now.
   static func now() -> Moment {
     var wall = timespec()

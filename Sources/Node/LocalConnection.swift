@@ -27,7 +27,7 @@ package final class LocalConnection: NodeConnection {
   }
 
   package func start(deliver: @escaping @Sendable (NodeMessage) -> Void) {
-    let session = OperatorSession(node: node, who: who, role: .owner) { [self] message in
+    let session = OperatorSession(node: node.handle, who: who, role: .owner) { [self] message in
       if !inner.withLock({ $0.isClosed }) { deliver(message) }
     }
     inner.withLock { $0.session = session }

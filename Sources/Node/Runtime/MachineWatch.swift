@@ -29,7 +29,7 @@ final class MachineWatch: Sendable {
       let graphics = GPUWatch()
       var before: (time: Microseconds, received: UInt64, sent: UInt64)?
       while !isStopped.load(ordering: .relaxed) {
-        let now = NodeService.now().monotonic
+        let now = NodeClock.now().monotonic
         let sample = sampler.sample(at: now)
         var rates: (Reading<Double>, Reading<Double>) = (.warmingUp, .warmingUp)
         if let bytes = network() {

@@ -71,16 +71,16 @@ package struct ControlAccess: Sendable, Equatable {
     var groups: @Sendable (UInt32) -> [String]
   }
 
-  struct Identity: Sendable, Equatable {
+  struct Person: Sendable, Equatable {
     var role: Role
     /// As the log shows it.
     var name: String
   }
 
   /// Who a process of this machine is, by the uid that the kernel gives; nil may not come in.
-  func identify(uid: UInt32, owner: UInt32, _ directory: Directory) -> Identity? {
+  func identify(uid: UInt32, owner: UInt32, _ directory: Directory) -> Person? {
     let name = directory.userName(uid) ?? "uid \(uid)"
-    if uid == owner || uid == 0 { return Identity(role: .owner, name: name) }
+    if uid == owner || uid == 0 { return Person(role: .owner, name: name) }
     var groups: [String]?
     func matches(_ entry: Entry) -> Bool {
       switch entry {
@@ -93,16 +93,16 @@ package struct ControlAccess: Sendable, Equatable {
       case .key: return false
       }
     }
-    if operators.contains(where: matches) { return Identity(role: .operator, name: name) }
-    if viewers.contains(where: matches) { return Identity(role: .viewer, name: name) }
+    if operators.contains(where: matches) { return Person(role: .operator, name: name) }
+    if viewers.contains(where: matches) { return Person(role: .viewer, name: name) }
     return nil
   }
 
   /// Who the holder of an SSH key is, by its fingerprint; nil: the configuration does not name it.
-  func identify(key fingerprint: String) -> Identity? {
-    func find(_ entries: [Entry], _ role: Role) -> Identity? {
+  func identify(key fingerprint: String) -> Person? {
+    func find(_ entries: [Entry], _ role: Role) -> Person? {
       for case .key(let key, let name) in entries where key == fingerprint {
-        return Identity(role: role, name: name ?? String(fingerprint.prefix(19)))
+        return Person(role: role, name: name ?? String(fingerprint.prefix(19)))
       }
       return nil
     }

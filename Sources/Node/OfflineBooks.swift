@@ -16,7 +16,7 @@ package final class OfflineBooks: Sendable {
   }
 
   /// Ends the use of the journal; the lock goes with this value.
-  package func close() { node.journal.close() }
+  package func close() { node.runtime.journal.close() }
 
   package func snapshot() -> NodeSnapshot { node.snapshot() }
 
@@ -33,38 +33,42 @@ package final class OfflineBooks: Sendable {
     }
     func done(_ tag: UInt64) -> (String) -> ControlReply { { .done(tag: tag, words: $0) } }
     switch request {
-    case .clients(let tag): return .clients(tag: tag, node.clientRows())
+    case .clients(let tag): return .clients(tag: tag, node.accounts.clientRows())
     case .addClient(let tag, let name):
-      return reply(tag, node.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
+      return reply(tag, node.accounts.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
     case .revokeClient(let tag, let name):
-      return reply(tag, node.revokeClient(name, by: who)) { .done(tag: tag, words: "revoked \(name)") }
+      return reply(tag, node.accounts.revokeClient(name, by: who)) {
+        .done(tag: tag, words: "revoked \(name)")
+      }
     case .limitClient(let tag, let name, let budget):
-      return reply(tag, node.limitClient(name, budget: budget, by: who), done(tag))
+      return reply(tag, node.accounts.limitClient(name, budget: budget, by: who), done(tag))
     case .setLimits(let tag, let name, let changes):
-      return reply(tag, node.setLimits(name, changes, by: who), done(tag))
-    case .setKey(let tag, let name, let key): return reply(tag, node.setKey(name, key, by: who), done(tag))
+      return reply(tag, node.accounts.setLimits(name, changes, by: who), done(tag))
+    case .setKey(let tag, let name, let key):
+      return reply(tag, node.accounts.setKey(name, key, by: who), done(tag))
     case .settle(let tag, let client, let amount, let reference):
-      return reply(tag, node.settle(client, amount, reference, by: who), done(tag))
+      return reply(tag, node.accounts.settle(client, amount, reference, by: who), done(tag))
     case .correct(let tag, let client, let amount, let reason):
-      return reply(tag, node.correct(client, amount, reason, by: who), done(tag))
+      return reply(tag, node.accounts.correct(client, amount, reason, by: who), done(tag))
     case .earnings(let tag, let since):
-      return reply(tag, node.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
+      return reply(tag, node.accounts.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
     case .statement(let tag, let client, let since, let until, let form):
-      do throws(NodeStartError) { try node.makeNotary() } catch {
+      do throws(NodeStartError) { try node.makeKey() } catch {
         return .refused(tag: tag, reason: "\(error)")
       }
-      return reply(tag, node.statement(of: client, since: since, until: until, form: form, by: who)) {
+      return reply(tag, node.accounts.statement(of: client, since: since, until: until, form: form, by: who))
+      {
         .statement(tag: tag, text: $0.text, signature: $0.signature)
       }
     case .voucher(let tag, let client, let text, let signature):
-      do throws(NodeStartError) { try node.makeNotary() } catch {
+      do throws(NodeStartError) { try node.makeKey() } catch {
         return .refused(tag: tag, reason: "\(error)")
       }
-      return reply(tag, node.takeVoucher(text, signature: signature, from: client)) {
+      return reply(tag, node.accounts.takeVoucher(text, signature: signature, from: client)) {
         .done(tag: tag, words: "\($0.client) promised \($0.amount) \($0.currency) in all")
       }
     case .exportVoucher(let tag, let client):
-      return reply(tag, node.voucherProof(of: client)) {
+      return reply(tag, node.accounts.voucherProof(of: client)) {
         .voucher(tag: tag, text: $0.text, signature: $0.signature, key: $0.key)
       }
     case let other:

@@ -11,7 +11,7 @@ import Synchronization
 
 /// One operator at a node. Thread-safe.
 final class OperatorSession: Sendable {
-  private let node: NodeService
+  private let node: NodeHandle
   private let who: Operator
   private let role: Role
   private let deliver: @Sendable (NodeMessage) -> Void
@@ -24,7 +24,7 @@ final class OperatorSession: Sendable {
   }
 
   init(
-    node: NodeService, who: Operator, role: Role, deliver: @escaping @Sendable (NodeMessage) -> Void
+    node: NodeHandle, who: Operator, role: Role, deliver: @escaping @Sendable (NodeMessage) -> Void
   ) {
     self.node = node
     self.who = who
@@ -34,15 +34,15 @@ final class OperatorSession: Sendable {
 
   /// Snapshots from now on.
   func subscribe(every interval: Microseconds) {
-    deliver(.welcome(node.welcome(who, role)))
-    let id = node.subscribe(every: interval, deliver)
+    deliver(.welcome(node.screens.welcome(who, role)))
+    let id = node.screens.subscribe(every: interval, deliver)
     let old = inner.withLock { inner -> UInt64? in
       defer { inner.subscription = id }
       return inner.subscription
     }
     if let old {
-      node.unsubscribe(old)
-      node.farewell(who)
+      node.screens.unsubscribe(old)
+      node.screens.farewell(who)
     }
   }
 
@@ -52,11 +52,11 @@ final class OperatorSession: Sendable {
       return inner
     }
     if let subscription = inner.subscription {
-      node.unsubscribe(subscription)
-      node.farewell(who)
+      node.screens.unsubscribe(subscription)
+      node.screens.farewell(who)
     }
     for id in inner.watched { node.transcripts.find(id)?.watch(nil) }
-    if let chat = inner.chat { node.send(.clientGone(chat)) }
+    if let chat = inner.chat { node.runtime.send(.clientGone(chat)) }
   }
 
   /// Performs a command and tells what became of it.
@@ -65,11 +65,11 @@ final class OperatorSession: Sendable {
     if command.isPromise {
       // Said to be done once it outlives a crash. Where it could not be written the log says so,
       // and the node stops.
-      node.whenRecorded { [weak self] _ in self?.deliver(.reply(tag: tag, reply)) }
+      node.runtime.whenRecorded { [weak self] _ in self?.deliver(.reply(tag: tag, reply)) }
     } else {
       deliver(.reply(tag: tag, reply))
     }
-    if !command.onlyLooks { node.publishNow() }
+    if !command.onlyLooks { node.screens.publishNow() }
   }
 
   private func run(_ command: NodeCommand) -> CommandReply {
@@ -77,35 +77,35 @@ final class OperatorSession: Sendable {
     switch command {
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
       .shutdown:
-      return node.act(command, by: who)
+      return node.runtime.act(command, by: who)
     case .inspect(let job): return detail(job, reveals: false)
     case .reveal(let job): return detail(job, reveals: true)
     case .conceal(let job):
-      if case .success(let id) = node.resolve(job) {
+      if case .success(let id) = node.runtime.state.withLock({ $0.resolve(job) }) {
         node.transcripts.find(id)?.watch(nil)
         inner.withLock { _ = $0.watched.remove(id) }
       }
       return .done("")
     case .receipt(let id): return receipt(id)
-    case .verify(let id): return node.verify(receipt: id)
+    case .verify(let id): return node.receipts.verify(receipt: id)
     case .chat(let request): return chat(request)
     case .stopChat:
       guard let id = inner.withLock({ $0.chat }) else { return .refused("no answer is being written") }
-      node.send(.clientGone(id))
+      node.runtime.send(.clientGone(id))
       return .done("stopped")
     case .pull(let model):
-      node.note(.act, who: who.name, "pulls \(model)")
-      return node.pull(model)
-    case .cancelPull: return node.cancelPull()
+      node.runtime.note(.act, who: who.name, "pulls \(model)")
+      return node.model.pull(model)
+    case .cancelPull: return node.model.cancelPull()
     case .history:
-      deliver(.history(node.state.withLock { $0.pastSamples(at: NodeService.now()) }))
+      deliver(.history(node.runtime.state.withLock { $0.pastSamples(at: NodeClock.now()) }))
       return .done("")
     }
   }
 
   private func detail(_ text: String, reveals: Bool) -> CommandReply {
     let id: JobID
-    switch node.resolve(text) {
+    switch node.runtime.state.withLock({ $0.resolve(text) }) {
     case .success(let found): id = found
     case .failure(let problem): return .refused("\(problem)")
     }
@@ -113,7 +113,10 @@ final class OperatorSession: Sendable {
     var answer: String?
     if reveals {
       // The look is written down before it is taken.
-      node.lookedInto(id, by: who)
+      node.runtime.note(.act, who: who.name, "looked into the content of job \(id.short)")
+      node.runtime.record([
+        .operatorAct(OperatorAct(act: .reveal, who: who.name, target: id.hex, reason: ""))
+      ])
       if let transcript = node.transcripts.find(id) {
         prompt = transcript.promptText
         answer = transcript.answer
@@ -127,8 +130,8 @@ final class OperatorSession: Sendable {
       }
     }
     guard
-      let detail = node.state.withLock({
-        $0.detail(id, prompt: prompt, answer: answer, at: NodeService.now())
+      let detail = node.runtime.state.withLock({
+        $0.detail(id, prompt: prompt, answer: answer, at: NodeClock.now())
       })
     else { return .refused("job \(id.hex.prefix(8)) is gone") }
     deliver(.job(detail))
@@ -137,7 +140,7 @@ final class OperatorSession: Sendable {
 
   private func receipt(_ id: String) -> CommandReply {
     do throws(JournalError) {
-      deliver(.receipt(try node.receiptDetail(id)))
+      deliver(.receipt(try node.receipts.receiptDetail(id)))
       return .done("")
     } catch {
       return .refused("\(error)")
@@ -152,18 +155,18 @@ final class OperatorSession: Sendable {
       return true
     }
     guard isFree else { return .refused("an answer is being written; C-c stops it") }
-    let began = NodeService.now().monotonic
+    let began = NodeClock.now().monotonic
     let first = Mutex<Microseconds?>(nil)
     let sink: AnswerSink = { [weak self] event in
       guard let self else { return }
       switch event {
       case .admitted, .started: break
       case .text(let text, _):
-        first.withLock { $0 = $0 ?? NodeService.now().monotonic }
+        first.withLock { $0 = $0 ?? NodeClock.now().monotonic }
         deliver(.chat(.text(text)))
       case .finished(let end):
         release(id)
-        let span = Double(max(1, NodeService.now().monotonic - (first.withLock { $0 } ?? began))) / 1_000_000
+        let span = Double(max(1, NodeClock.now().monotonic - (first.withLock { $0 } ?? began))) / 1_000_000
         deliver(
           .chat(
             .finished(
@@ -204,82 +207,5 @@ extension GenerationRequest {
     sampling.seed = chat.seed ?? Self.drawnSeed()
     outputLimit = chat.maxTokens > 0 ? chat.maxTokens : nil
     priority = 8
-  }
-}
-
-extension NodeService {
-  func act(_ command: NodeCommand, by who: Operator) -> CommandReply {
-    decide { state, now, effects in
-      let reply = state.act(command, by: who, at: now, &effects)
-      options.trace?.record(.act(command, by: who), at: now, effects)
-      return reply
-    }
-  }
-
-  func resolve(_ text: String) -> Result<JobID, NodeState.UnknownJob> { state.withLock { $0.resolve(text) } }
-
-  func lookedInto(_ id: JobID, by who: Operator) {
-    note(.act, who: who.name, "looked into the content of job \(id.hex.prefix(8))")
-    record([.operatorAct(OperatorAct(act: .reveal, who: who.name, target: id.hex, reason: ""))])
-  }
-
-  /// Everything about a receipt, by its id or the beginning of one.
-  func receiptDetail(_ id: String) throws(JournalError) -> ReceiptDetail {
-    let logged = try journal.receipt(at: try index(ofReceipt: id))
-    let receipt = logged.receipt
-    let row =
-      state.withLock { $0.receipts.row(logged.id) }
-      ?? ReceiptRow(
-        id: logged.id, index: UInt64(clamping: receipt.index), job: JobID(receipt.job).hex,
-        client: receipt.client,
-        model: receipt.model, time: receipt.ended, promptTokens: receipt.promptTokens,
-        outputTokens: receipt.completionTokens, amount: receipt.amount,
-        state: NodeState.state(logged.status.seal), audit: NodeState.audit(logged.status.reexecution))
-    var fields: [[String]] = [
-      ["receipt", logged.id], ["index", "\(receipt.index)"], ["line", "\(logged.entry.envelope.seq)"],
-      ["node", receipt.node], ["job", JobID(receipt.job).hex], ["client", receipt.client],
-      ["model", receipt.model], ["model sha256", receipt.modelSHA256.hex], ["numerics", receipt.numerics],
-      ["prompt commitment", receipt.promptCommitment.hex],
-      ["output commitment", receipt.outputCommitment.hex],
-      ["prompt tokens", "\(receipt.promptTokens), \(receipt.cachedTokens) cached"],
-      ["completion tokens", "\(receipt.completionTokens) of at most \(receipt.maxTokens)"],
-      ["temperature", "\(receipt.sampler.temperature)"], ["seed", "\(receipt.sampler.seed)"],
-      ["finish", receipt.finish.rawValue],
-      ["amount", "\(Amount(micro: receipt.amount)) \(receipt.currency)"],
-      ["previous line", logged.entry.envelope.previous.hex],
-    ]
-    for (number, window) in receipt.windows.enumerated() { fields.append(["window \(number)", window.hex]) }
-    return ReceiptDetail(row: row, fields: fields, line: String(decoding: logged.line, as: UTF8.self))
-  }
-
-  func index(ofReceipt id: String) throws(JournalError) -> Int {
-    let found = journal.read { $0.indexes(idPrefix: id, limit: 2) }
-    guard let index = found.first else { throw .noReceipt("has an id that begins with '\(id.prefix(20))'") }
-    guard found.count == 1 else { throw .noReceipt("is meant: several ids begin with '\(id.prefix(20))'") }
-    return index
-  }
-
-  /// A bundle that verifies anywhere.
-  /// - earlier: the size of a checkpoint that its reader holds; the proof that the log continues it comes along
-  func bundle(_ id: String, earlier: Int? = nil) throws(JournalError) -> ReceiptBundle {
-    let logged = try journal.receipt(at: try index(ofReceipt: id))
-    // A checkpoint that a witness cosigned says more than a newer one. Every other witness' word comes beside it.
-    let cosigned = (notary?.cosignatures ?? []).filter { $0.checkpoint.size > logged.receipt.index }
-    guard let notary, let signed = cosigned.first?.signed ?? notary.current,
-      var bundle = ReceiptBundle(logged, journal: journal, under: signed, key: notary.key)
-    else { throw .noReceipt("'\(logged.id)' is under a signed checkpoint yet; try again in a second") }
-    bundle.witness = cosigned.first?.signature
-    for other in cosigned.dropFirst().prefix(ReceiptBundle.maximumCosigned) {
-      guard let proof = journal.proof(of: logged.receipt.index, under: other.checkpoint) else { continue }
-      bundle.cosigned.append(.init(proof: proof, signature: other.signature))
-    }
-    if let earlier {
-      let size = signed.checkpoint.size
-      guard let proof = journal.consistency(from: min(earlier, size), to: max(earlier, size)) else {
-        throw .noReceipt("lies in a log that continues one of \(earlier) receipts: this log is shorter")
-      }
-      bundle.consistency = proof.text
-    }
-    return bundle
   }
 }

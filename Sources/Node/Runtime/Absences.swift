@@ -41,19 +41,3 @@ final class Absences: Sendable {
     }
   }
 }
-
-extension NodeService {
-  /// A screen of this operator opens.
-  func welcome(_ who: Operator, _ role: Role) -> Welcome {
-    let now = Self.now()
-    let before = absences.arrive(who.name, at: now.wall)
-    return Welcome(
-      name: who.name, role: role,
-      absence: before.map { before in state.withLock { $0.absence(since: before, at: now) } })
-  }
-
-  /// A screen of this operator closed.
-  func farewell(_ who: Operator) {
-    absences.leave(who.name, state.withLock { $0.lifeCounts(at: Self.now()) })
-  }
-}

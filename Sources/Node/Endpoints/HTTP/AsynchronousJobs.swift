@@ -1,9 +1,10 @@
-// Spooled.swift: asynchronous jobs: 202 with an address, the request in the spool until the job's
+// AsynchronousJobs.swift: asynchronous jobs: 202 with an address, the request in the spool until the job's
 // end is in the journal, the answer on the disk before that, and what becomes of all three after a
 // stop. Leaves out the files (Receipts/Spool.swift), which answers are kept how long
 // (AsynchronousAnswers.swift) and other routes (Routes.swift). Start at accept; recover and
 // runSpooled are the start of a node.
 import Accounting
+import Control
 import Intake
 import JSON
 import Receipts
@@ -18,7 +19,41 @@ struct SpooledJob: Sendable {
   let restored: RestoredJob
 }
 
-extension NodeService {
+final class AsynchronousJobs: Sendable {
+  private let runtime: Runtime
+  private let admission: Admission
+  private let model: ServedModel
+  private let transcripts: Transcripts
+  private let screens: Screens
+  let answers: AsynchronousAnswers
+  private let spool: Spool
+  /// What strangers keep in the spool.
+  private let strangersSpool: SpoolShare
+  private let stateDirectory: String
+  private let bodyLimit: Int
+  /// Of whoever comes over HTTP.
+  private let origin: JobOrigin
+  /// Accepted by earlier runs, and not yet running: their model is not there.
+  private let waiting = Mutex<[SpooledJob]>([])
+
+  init(
+    _ runtime: Runtime, admission: Admission, model: ServedModel, transcripts: Transcripts, screens: Screens,
+    answers: AsynchronousAnswers, spool: Spool, stateDirectory: String, configuration: NodeConfiguration,
+    origin: JobOrigin
+  ) {
+    self.runtime = runtime
+    self.admission = admission
+    self.model = model
+    self.transcripts = transcripts
+    self.screens = screens
+    self.answers = answers
+    self.spool = spool
+    self.stateDirectory = stateDirectory
+    self.origin = origin
+    bodyLimit = configuration.http.bodyLimit
+    strangersSpool = SpoolShare(limit: configuration.strangers.spoolBytes)
+  }
+
   /// The client comes back for the answer: 202 with its address.
   ///
   /// In this order: what it is taken for, the request with that on the disk, then the job. So what
@@ -30,22 +65,22 @@ extension NodeService {
   ) throws(Refusal) -> Response {
     let (id, identity) = (Admission.makeJobID(), caller.identity)
     let keeping = Admission.Keeping(
-      limits: { [asynchronous] () throws(Refusal) in
-        if let refusal = asynchronous.refusal(of: identity, bytes: body.count) { throw refusal }
+      limits: { [answers] () throws(Refusal) in
+        if let refusal = answers.refusal(of: identity, bytes: body.count) { throw refusal }
       },
       keep: { [self] (terms) throws(Refusal) in
         try keep(body, dialect, identity, terms, of: id)
-        asynchronous.begin(id, client: identity.name, isKnown: identity.isKnown, bytes: body.count)
+        answers.begin(id, client: identity.name, isKnown: identity.isKnown, bytes: body.count)
       })
     let refusal = RefusalBox()
     let state = try admit(asked, dialect, id, caller, .kept(keeping), refusal, isWanted: isWanted)
     // What was taken is in the books, also when it has ended meanwhile.
     guard state != nil else {
-      asynchronous.drop(id)
+      answers.drop(id)
       removeSpooled(id)
       return refusal.response ?? dialect.refuse(.notTaken)
     }
-    publishNow()
+    screens.publishNow()
     return Self.accepted(id).with("Preference-Applied", "respond-async")
   }
 
@@ -71,11 +106,11 @@ extension NodeService {
   ) throws(Refusal) -> JobState? {
     var kept = asked
     kept.form = AnswerForm(returnsTokens: true)
-    let (shaped, answers) = (kept, asynchronous)
+    let (shaped, answers) = (kept, self.answers)
     return try admission.admit(
       asked.request, id: id, from: caller, course: course, isWanted: isWanted
     ) { prompt in
-      let shape = AnswerShape(shaped, job: id, prompt: prompt, created: Self.now().wall / 1_000_000)
+      let shape = AnswerShape(shaped, job: id, prompt: prompt, created: NodeClock.now().wall / 1_000_000)
       let responder = Responder(dialect.writer(shape)) { piece in
         guard case .whole(let response) = piece else { return }
         refusal.note(response)
@@ -100,42 +135,43 @@ extension NodeService {
 
   /// What the client of an asynchronous job gets once its end is in the journal.
   func prepareAnswer(_ id: JobID, _ event: AnswerEvent) {
-    let mark = asynchronous.ending(id)
-    guard case .finished(var end) = event else { return answer(id, event) }
+    let mark = answers.ending(id)
+    guard case .finished(var end) = event else { return transcripts.answer(id, event) }
     if end.receipt != nil { end.receipt = mark }
-    answer(id, .finished(end))
+    transcripts.answer(id, .finished(end))
   }
 
   /// The answer to the disk, then the job's receipt to the journal: `append` does that.
   func keepAnswer(of job: JobID, then append: @escaping @Sendable () -> Void) {
-    asynchronous.keep(job, hasReceipt: true, at: Self.now()) { [weak self] problem in
+    answers.keep(job, hasReceipt: true, at: NodeClock.now()) { [weak self] problem in
       guard let self else { return }
       guard let problem else { return append() }
       // Not charged without an answer: the job stays open, and runs again at the next start.
-      note(
+      runtime.note(
         .error,
         "the answer of job \(job.hex.prefix(8)) cannot be kept, so it is not charged and runs again at the next start: \(problem)"
       )
-      asynchronous.held(job, at: Self.now())
-      send(.receiptRefused(job))
+      answers.held(job, at: NodeClock.now())
+      runtime.send(.receiptRefused(job))
     }
   }
 
   /// An asynchronous job ends without a receipt.
   func conclude(_ ended: JobEnded) {
     let id = JobID(ended.job)
-    asynchronous.keep(id, hasReceipt: false, at: Self.now()) { [weak self] problem in
+    answers.keep(id, hasReceipt: false, at: NodeClock.now()) { [weak self] problem in
       guard let self else { return }
       if let problem {
         // Its end counts all the same: a client that asks after a restart finds no such job.
-        note(.warning, "the end of job \(id.hex.prefix(8)) is told only until the node stops: \(problem)")
+        runtime.note(
+          .warning, "the end of job \(id.hex.prefix(8)) is told only until the node stops: \(problem)")
       }
-      journal.append([.jobEnded(ended)], at: Self.now().wall) { [weak self] result in
+      runtime.journal.append([.jobEnded(ended)], at: NodeClock.now().wall) { [weak self] result in
         switch result {
         case .success: self?.ended(id, isKept: problem == nil)
         case .failure(let error):
-          self?.asynchronous.held(id, at: Self.now())
-          self?.journalRefused(error)
+          self?.answers.held(id, at: NodeClock.now())
+          self?.runtime.journalRefused(error)
         }
       }
     }
@@ -144,19 +180,19 @@ extension NodeService {
   /// The end of an asynchronous job is in the journal: its request has no use any more, its answer
   /// is the client's.
   func ended(_ id: JobID, isKept: Bool = true) {
-    if isKept { asynchronous.kept(id, at: Self.now()) } else { asynchronous.held(id, at: Self.now()) }
+    if isKept { answers.kept(id, at: NodeClock.now()) } else { answers.held(id, at: NodeClock.now()) }
     removeSpooled(id)
   }
 
   /// Only for a job whose end is on the disk, or that was never taken.
   private func removeSpooled(_ id: JobID) {
-    asynchronous.queue.async { [weak self] in
+    answers.queue.async { [weak self] in
       guard let self else { return }
       do throws(FileError) {
         try spool.remove(job: id.rawValue)
         strangersSpool.release(id)
       } catch {
-        note(.warning, "the spooled request of job \(id.hex.prefix(8)) stays on disk: \(error)")
+        runtime.note(.warning, "the spooled request of job \(id.hex.prefix(8)) stays on disk: \(error)")
       }
     }
   }
@@ -219,7 +255,7 @@ extension NodeService {
   }
 
   private func kept(_ job: UInt64, client: String) throws(SpoolError) -> KeptRequest {
-    let path = "\(options.stateDirectory)/spool/\(JobID(job).hex)"
+    let path = "\(stateDirectory)/spool/\(JobID(job).hex)"
     guard let request = KeptRequest(try spool.get(job: job)) else {
       throw .damaged(path: path, found: "its head cannot be read")
     }
@@ -233,26 +269,27 @@ extension NodeService {
 
   /// What earlier runs left, sorted out before anything can be accepted: kept answers are there
   /// again, jobs without a request are interrupted, once, and all others wait for their model.
-  func recover() {
+  func recover(isDamaged: Bool) {
     // A journal that is damaged does not tell what is open: nothing is thrown away by it.
-    guard damage == nil else { return }
-    let now = Self.now()
-    let (open, times) = journal.read { ($0.openJobs, $0.openTimes) }
+    guard !isDamaged else { return }
+    let now = NodeClock.now()
+    let (open, times) = runtime.journal.read { ($0.openJobs, $0.openTimes) }
     let spooled = Set(open.filter(\.isSpooled).map(\.job))
     do throws(FileError) {
-      let problems = try asynchronous.load(
-        open: Set(open.map(\.job)), receipts: { jobs in journal.read { $0.indexes(ofJobs: jobs) } },
-        client: { (try? journal.receipt(at: $0))?.receipt.client }, at: now)
-      for problem in problems { note(.error, problem) }
+      let problems = try answers.load(
+        open: Set(open.map(\.job)), receipts: { jobs in runtime.journal.read { $0.indexes(ofJobs: jobs) } },
+        client: { (try? runtime.journal.receipt(at: $0))?.receipt.client }, at: now)
+      for problem in problems { runtime.note(.error, problem) }
     } catch {
-      note(.error, "answers that were kept cannot be read: \(error)")
+      runtime.note(.error, "answers that were kept cannot be read: \(error)")
     }
     var acts: [UInt64: [OperatorAct]] = [:]
-    do throws(JournalError) { acts = try journal.acts(on: spooled) } catch {
-      note(.error, "what operators did to accepted jobs cannot be read, so they are as they came: \(error)")
+    do throws(JournalError) { acts = try runtime.journal.acts(on: spooled) } catch {
+      runtime.note(
+        .error, "what operators did to accepted jobs cannot be read, so they are as they came: \(error)")
     }
     var interrupted: [Record] = []
-    var waiting: [SpooledJob] = []
+    var left: [SpooledJob] = []
     for job in open {
       guard job.isSpooled else {
         interrupted.append(
@@ -260,7 +297,7 @@ extension NodeService {
             JobEnded(job: job.job, client: job.client, outcome: .interrupted, reason: "the node stopped")))
         continue
       }
-      asynchronous.begin(
+      answers.begin(
         JobID(job.job), client: job.client, isKnown: !job.client.hasPrefix("unknown-"), bytes: 0)
       do throws(SpoolError) {
         _ = try kept(job.job, client: job.client)
@@ -270,7 +307,7 @@ extension NodeService {
       }
       var restored = RestoredJob(submitted: times[job.job] ?? now.wall)
       guard let end = restored.take(acts[job.job] ?? []) else {
-        waiting.append(
+        left.append(
           SpooledJob(id: JobID(job.job), client: job.client, model: job.model, restored: restored))
         continue
       }
@@ -278,8 +315,8 @@ extension NodeService {
       conclude(JobID(job.job), client: job.client, end.outcome, end.refusal)
     }
     if !interrupted.isEmpty {
-      record(interrupted)
-      note(
+      runtime.record(interrupted)
+      runtime.note(
         .warning,
         "\(counted(interrupted.count, "job")) \(interrupted.count == 1 ? "was" : "were") interrupted when the node stopped"
       )
@@ -287,14 +324,14 @@ extension NodeService {
     do throws(FileError) {
       try spool.removeAll(beforeStartBut: spooled)
     } catch {
-      note(.warning, "old requests stay in the spool: \(error)")
+      runtime.note(.warning, "old requests stay in the spool: \(error)")
     }
-    let found = waiting
-    parts.withLock { $0.waiting = found }
+    let found = left
+    waiting.withLock { $0 = found }
   }
 
   private func interrupt(_ job: JobAccepted, _ reason: String) {
-    note(
+    runtime.note(
       .error, "job \(JobID(job.job).hex.prefix(8)) of \(job.client) is interrupted: \(reason)")
     conclude(JobID(job.job), client: job.client, .interrupted, .interrupted(reason))
   }
@@ -303,8 +340,8 @@ extension NodeService {
   private func conclude(
     _ id: JobID, client: String, _ outcome: JobEnded.Outcome, _ refusal: Refusal, in dialect: Dialect? = nil
   ) {
-    _ = asynchronous.ending(id)
-    asynchronous.prepared(id, dialect?.refuse(refusal) ?? APIError(refusal).response)
+    _ = answers.ending(id)
+    answers.prepared(id, dialect?.refuse(refusal) ?? APIError(refusal).response)
     conclude(
       JobEnded(
         job: id.rawValue, client: client, outcome: outcome, reason: String("\(refusal)".prefix(200))))
@@ -313,17 +350,17 @@ extension NodeService {
   /// The accepted jobs of earlier runs, once their model is there. One of another model waits for
   /// its own.
   func runSpooled() {
-    guard let serving else { return }
-    let jobs = parts.withLock { parts -> [SpooledJob] in
+    guard let serving = model.serving else { return }
+    let jobs = waiting.withLock { waiting -> [SpooledJob] in
       let (mine, others) = (
-        parts.waiting.filter { $0.model == serving.name }, parts.waiting.filter { $0.model != serving.name }
+        waiting.filter { $0.model == serving.name }, waiting.filter { $0.model != serving.name }
       )
-      parts.waiting = others
+      waiting = others
       return mine
     }
-    for model in Set(parts.withLock { $0.waiting.map(\.model) }).sorted() {
-      let count = parts.withLock { $0.waiting.filter { $0.model == model }.count }
-      note(
+    for model in Set(waiting.withLock { $0.map(\.model) }).sorted() {
+      let count = waiting.withLock { $0.filter { $0.model == model }.count }
+      runtime.note(
         .warning,
         "\(count) accepted job\(count == 1 ? " waits" : "s wait") for the model '\(model)', which is not served now"
       )
@@ -334,38 +371,38 @@ extension NodeService {
   private func runAgain(_ job: SpooledJob) {
     let request: KeptRequest
     do throws(SpoolError) { request = try kept(job.id.rawValue, client: job.client) } catch {
-      note(.error, "job \(job.id.hex.prefix(8)) of \(job.client) is interrupted: \(error)")
+      runtime.note(.error, "job \(job.id.hex.prefix(8)) of \(job.client) is interrupted: \(error)")
       return conclude(
         job.id, client: job.client, .interrupted, .interrupted("its request is lost: \(error)"))
     }
     do throws(Refusal) {
       let asked = try request.dialect.read(
-        request.body, atMost: options.configuration.http.bodyLimit)
+        request.body, atMost: bodyLimit)
       // It was accepted: what it takes counts, and does not turn it away.
       if !request.identity.isKnown { _ = strangersSpool.reserve(job.id, bytes: request.body.count) }
       let state = try admit(
         asked, request.dialect, job.id, Admission.Caller(identity: request.identity, origin: origin),
         .resumed(request.terms, job.restored), RefusalBox())
       guard state != nil else { throw .interrupted("it could not be taken again") }
-      note(.info, "job \(job.id.short) of \(job.client) runs again after the node's stop")
+      runtime.note(.info, "job \(job.id.short) of \(job.client) runs again after the node's stop")
     } catch {
       if error.isOfTheNode {
         // The node stops, or cannot write: it is for the next start.
-        parts.withLock { $0.waiting.append(job) }
-        return note(.warning, "job \(job.id.short) of \(job.client) waits: \(error)")
+        waiting.withLock { $0.append(job) }
+        return runtime.note(.warning, "job \(job.id.short) of \(job.client) waits: \(error)")
       }
-      note(.error, "job \(job.id.short) of \(job.client) cannot run again: \(error)")
+      runtime.note(.error, "job \(job.id.short) of \(job.client) cannot run again: \(error)")
       conclude(job.id, client: job.client, .failed, error, in: request.dialect)
     }
   }
 
   /// A job of an earlier run that waits for its model; taken out, so that it never runs.
   func takeWaiting(_ id: JobID, client: String) -> Bool {
-    parts.withLock { parts in
-      guard let index = parts.waiting.firstIndex(where: { $0.id == id && $0.client == client }) else {
+    waiting.withLock { waiting in
+      guard let index = waiting.firstIndex(where: { $0.id == id && $0.client == client }) else {
         return false
       }
-      parts.waiting.remove(at: index)
+      waiting.remove(at: index)
       return true
     }
   }

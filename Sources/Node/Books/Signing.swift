@@ -1,0 +1,83 @@
+// Signing.swift: the node's key and who signs with it: checkpoints, and witnesses' signatures over them.
+// Leaves out the log (ReceiptLog) and statements (Accounts). Start at makeKey.
+import Control
+import Receipts
+import Scheduling
+import Synchronization
+
+final class Signing: Sendable {
+  private let runtime: Runtime
+  private let stateDirectory: String
+  private let inner = Mutex<Notary?>(nil)
+
+  init(_ runtime: Runtime, stateDirectory: String) {
+    self.runtime = runtime
+    self.stateDirectory = stateDirectory
+  }
+
+  var notary: Notary? { inner.withLock { $0 } }
+  var keyPath: String { stateDirectory + "/key" }
+
+  /// The key, made if there is none, and who signs with it; it signs nothing yet.
+  /// - Throws: only where everything that this node signs and says would bear a name that is nobody's.
+  func makeKey() throws(SignatureError) {
+    let keygen = SSHKeygen()
+    do throws(SignatureError) {
+      let key = try keygen.makeKey(at: keyPath)
+      do throws(SignatureError) {
+        try keygen.checkKey(at: keyPath)
+      } catch .foreignKey(let path, let found, let wanted) {
+        throw .foreignKey(path: path, found: found, wanted: wanted)
+      } catch {
+        runtime.note(
+          .warning, "whether '\(keyPath).pub' is the public half of '\(keyPath)' cannot be checked: \(error)")
+      }
+      let notary = Notary(
+        journal: runtime.journal, state: stateDirectory, key: key, keyPath: keyPath, keygen: keygen,
+        clock: { NodeClock.now().wall }
+      ) { [weak self] in self?.hear($0) }
+      inner.withLock { $0 = notary }
+      runtime.state.withLock { $0.receipts.keyFingerprint = key.fingerprint }
+    } catch {
+      switch error {
+      case .badKey, .foreignKey: throw error
+      case .missing, .hung, .cancelled, .failed, .file, .format, .wrongNamespace, .unknownSigner,
+        .notAllowed, .doesNotHold:
+        runtime.send(.signingFailed("\(error)"))
+      }
+    }
+  }
+
+  private func hear(_ notice: NotaryNotice) {
+    switch notice {
+    case .signed(let checkpoint):
+      runtime.send(.checkpointSigned(size: UInt64(checkpoint.size), time: checkpoint.time))
+    case .sealed: break
+    case .failed(let error): runtime.send(.signingFailed("\(error)"))
+    }
+  }
+
+  /// Takes a witness' signature over a checkpoint of this log, by a key that its owner trusts.
+  /// - ownersWitnesses: keys that the owner trusts from now on; nil from anybody else
+  func cosign(
+    _ text: String, _ signature: String, _ ownersWitnesses: String?, by who: Operator
+  ) -> Result<String, AdministrationError> {
+    guard let notary else { return .failure(AdministrationError("this node signs no checkpoints")) }
+    let cosigned: Cosignature
+    do throws(NotaryError) {
+      cosigned = try notary.accept(cosignature: signature, over: text, ownersWitnesses: ownersWitnesses)
+    } catch {
+      if case .signature(.unknownSigner(let fingerprint)) = error, ownersWitnesses == nil {
+        return .failure(
+          AdministrationError(
+            "\(fingerprint) is no witness that this node's owner trusts; the owner brings a key's first cosignature with '--witnesses FILE'"
+          ))
+      }
+      return .failure(AdministrationError("\(error)"))
+    }
+    runtime.send(.witnessed(size: UInt64(clamping: cosigned.checkpoint.size)))
+    let words = "witnessed up to \(counted(Int(cosigned.checkpoint.size), "receipt")) by \(cosigned.witness)"
+    runtime.note(.act, who: who.name, words)
+    return .success(words)
+  }
+}

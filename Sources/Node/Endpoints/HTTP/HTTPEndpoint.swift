@@ -1,0 +1,147 @@
+// HTTPEndpoint.swift: the node over HTTP: its server, and who may ask for what before a body is read.
+// Leaves out parsing HTTP (Intake), the table of paths (Routes.swift) and what their handlers do (the files beside it).
+// Start at makeServer and handle.
+import Control
+import Foundation
+import Intake
+import JSON
+import Receipts
+import Scheduling
+
+final class HTTPEndpoint: Sendable {
+  let runtime: Runtime
+  let admission: Admission
+  let model: ServedModel
+  let accounts: Accounts
+  let signing: Signing
+  let screens: Screens
+  let archive: TranscriptArchive
+  let asynchronous: AsynchronousJobs
+  let configuration: NodeConfiguration
+  let version: String
+  let isDemo: Bool
+  /// Of whoever comes over HTTP.
+  let origin: JobOrigin
+
+  init(
+    _ runtime: Runtime, admission: Admission, model: ServedModel, accounts: Accounts, signing: Signing,
+    screens: Screens, archive: TranscriptArchive, asynchronous: AsynchronousJobs,
+    configuration: NodeConfiguration, version: String, isDemo: Bool, origin: JobOrigin
+  ) {
+    self.runtime = runtime
+    self.admission = admission
+    self.model = model
+    self.accounts = accounts
+    self.signing = signing
+    self.screens = screens
+    self.archive = archive
+    self.asynchronous = asynchronous
+    self.configuration = configuration
+    self.version = version
+    self.isDemo = isDemo
+    self.origin = origin
+  }
+
+  // MARK: the server
+
+  func makeServer() throws(ServerError) -> Server? {
+    let http = configuration.http
+    var settings = Server.Configuration()
+    settings.addresses = []
+    settings.hosts += http.hosts
+    if let listen = http.listen {
+      let (host, port) = try Self.address(listen)
+      settings.addresses.append(.tcp(host: host, port: port))
+      settings.hosts.append(host.contains(":") ? "[\(host)]" : host)
+    }
+    if let socket = http.socket { settings.addresses.append(.unix(path: socket, users: [geteuid()])) }
+    guard !settings.addresses.isEmpty else { return nil }
+    settings.maximumConnections = http.connections
+    settings.limits.bodyBytes = http.bodyLimit
+    _ = raiseFileLimit(to: http.connections + 256)
+    settings.headCheck = { [weak self] head, peer in self?.check(head) }
+    settings.standing = { [weak self] head, _ in
+      self?.isKnown(head) ?? false ? .known : .stranger
+    }
+    let strangers = configuration.strangers
+    settings.strangers.uploads = strangers.uploads
+    settings.strangers.uploadRate = strangers.uploadRate
+    settings.strangers.receivedBodyBytes = strangers.requestBytes
+    return try Server(settings) { [weak self] request, exchange in
+      guard let self else { return }
+      handle(request, exchange)
+    }
+  }
+
+  private static func address(_ listen: String) throws(ServerError) -> (host: String, port: UInt16) {
+    do throws(ListenProblem) { return try NodeConfiguration.HTTP.address(listen) } catch {
+      throw .addressInvalid(listen)
+    }
+  }
+
+  // MARK: who may ask
+
+  /// Refusals that need no body, before one is read.
+  private func check(_ head: RequestHead) -> Response? {
+    let routes = Route.at(head.path)
+    guard !routes.isEmpty else {
+      return APIError.notFound("there is nothing at '\(head.path.prefix(200))'").response
+    }
+    guard let route = routes.first(where: { $0.route.methods.contains(head.method) })?.route else {
+      let allowed = routes.flatMap(\.route.methods).map(\.rawValue).joined(separator: ", ")
+      return APIError(
+        status: 405, type: .request, code: "method_not_allowed",
+        message: "\(head.method.rawValue) is not possible here, wanted \(allowed)"
+      ).response.with("Allow", allowed)
+    }
+    if case .client = route.handler {
+      do throws(Refusal) { _ = try identify(head) } catch { return APIError(error).response }
+    }
+    if head.method == .post, !head.isJSON {
+      return APIError(
+        status: 415, type: .request, code: "unsupported_media_type",
+        message: "the body's Content-Type is not application/json"
+      ).response
+    }
+    return nil
+  }
+
+  private func identify(_ head: RequestHead) throws(Refusal) -> Identity {
+    try admission.identify(token: head.bearerToken.map { String(decoding: $0, as: UTF8.self) })
+  }
+
+  private func isKnown(_ head: RequestHead) -> Bool {
+    do throws(Refusal) { return try identify(head).isKnown } catch { return false }
+  }
+
+  /// One request, on the server's thread.
+  private func handle(_ request: Request, _ exchange: Exchange) {
+    let found = Route.at(request.head.path).first { $0.route.methods.contains(request.head.method) }
+    guard let (route, names) = found else { return }
+    let call = Call(request: request, exchange: exchange, names: names)
+    switch route.handler {
+    case .anyone(let handler): handler(self, call)
+    case .client(let handler):
+      do throws(Refusal) { handler(self, call, try identify(request.head)) } catch {
+        exchange.respond(APIError(error).response)
+      }
+    }
+  }
+
+  /// Does something with a request that takes a while, in its client's turn.
+  func inTurn(
+    _ caller: Admission.Caller, _ call: Call, _ body: @escaping @Sendable () -> Void
+  ) {
+    let exchange = call.exchange
+    do throws(Refusal) {
+      try admission.inTurn(
+        caller, bytes: call.request.body.count, isWanted: { !exchange.isGone }, body)
+    } catch {
+      exchange.respond(APIError(error).response)
+    }
+  }
+
+  func caller(_ identity: Identity) -> Admission.Caller {
+    Admission.Caller(identity: identity, origin: origin)
+  }
+}

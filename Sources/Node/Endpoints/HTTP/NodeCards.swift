@@ -1,0 +1,77 @@
+// NodeCards.swift: what anyone may know of the node, and clients of its model. Start at nodeCard.
+import Control
+import Intake
+import JSON
+
+extension HTTPEndpoint {
+  func models() -> Response {
+    let list = model.serving.map { [modelCard($0)] } ?? []
+    return .json(JSONWriter.bytes(["object": "list", "data": .array(list)]))
+  }
+
+  func model(_ name: String) -> Response {
+    guard let serving = model.serving, serving.name == name else {
+      return APIError(
+        status: 404, type: .request, code: "model_not_found",
+        message: "the model '\(name.prefix(200))' is not served here", parameter: "model"
+      ).response
+    }
+    return .json(JSONWriter.bytes(modelCard(serving)))
+  }
+
+  func modelCard(_ serving: Serving) -> JSONValue {
+    [
+      "id": .string(serving.name), "object": "model",
+      "created": JSONValue(runtime.state.withLock { $0.started.wall } / 1_000_000),
+      "owned_by": "hotpot", "max_model_len": JSONValue(serving.facts.contextLength),
+      "sha256": .string(serving.facts.modelDigest.hex),
+    ]
+  }
+
+  func health() -> Response {
+    let (serving, why, closed) = runtime.state.withLock { ($0.servingState, $0.whyIdle, $0.closed) }
+    let isUp =
+      switch serving {
+      case .serving, .paused: closed == nil
+      case .noModel, .loading, .draining, .readOnly, .failed, .stopping: false
+      }
+    var members: [JSONValue.Member] = [
+      (key: "status", value: .string(serving.rawValue)), (key: "admitting", value: .bool(isUp)),
+    ]
+    if let closed { members.append((key: "why_closed", value: .string("\(closed)"))) }
+    if let why { members.append((key: "why_idle", value: .string(why))) }
+    return .json(JSONWriter.bytes(.object(members)), status: isUp ? 200 : 503)
+  }
+
+  /// What anyone may know of this node: `GET /v1/node`.
+  func nodeCard() -> Response {
+    let (serving, facts) = runtime.state.withLock { ($0.servingState, $0.facts) }
+    let prices = configuration.prices.rules.map { rule -> JSONValue in
+      var members: [JSONValue.Member] = []
+      if let model = rule.model { members.append((key: "model", value: .string(model))) }
+      if let hours = rule.hours {
+        members.append((key: "hours", value: .string("\(hours.from)-\(hours.to)")))
+      }
+      members += [
+        (key: "prompt", value: .string(rule.price.prompt.description)),
+        (key: "cached", value: .string(rule.price.cached.description)),
+        (key: "completion", value: .string(rule.price.completion.description)),
+        (key: "minimum", value: .string(rule.price.minimum.description)),
+      ]
+      return .object(members)
+    }
+    // Prices made for one client are nobody else's business.
+    let open = zip(configuration.prices.rules, prices).filter { $0.0.client == nil }.map(\.1)
+    let card: JSONValue = [
+      "object": "node", "name": .string(configuration.name), "version": .string(version),
+      "status": .string(serving.rawValue), "demo": .bool(isDemo),
+      "key": signing.notary.map { .string($0.key.text) } ?? .null,
+      "key_fingerprint": signing.notary.map { .string($0.key.fingerprint) } ?? .null,
+      "model": facts.map { .string($0.model) } ?? .null,
+      "model_sha256": facts.map { .string($0.modelDigest.hex) } ?? .null,
+      "numerics": facts.map { .string($0.profile) } ?? .null, "currency": .string(configuration.currency),
+      "prices_per_million_tokens": .array(open),
+    ]
+    return .json(JSONWriter.bytes(card))
+  }
+}

@@ -1,0 +1,87 @@
+// NodeOptions.swift: what a node is started with, and why it does not start. Start at NodeOptions.
+import Control
+import Glibc
+import Intake
+import Receipts
+
+/// What a node is started with.
+package struct NodeOptions: Sendable {
+  package var configuration: NodeConfiguration
+  /// Made if it is not there, 0700.
+  package var stateDirectory: String
+  package var version: String
+  package var isDemo = false
+  /// Finds the file of a model by name or path, nil being the configuration's or the only one.
+  /// Throws in words for the operator.
+  package var findModel: @Sendable (String?) throws(ServingError) -> ModelFile
+  /// Gets all that happens to the state machine.
+  package var trace: TraceRecorder?
+  /// Lines of the log, as they come. Must not block.
+  package var log: @Sendable (LogLine) -> Void = { _ in }
+
+  package init(
+    configuration: NodeConfiguration, stateDirectory: String, version: String,
+    findModel: @escaping @Sendable (String?) throws(ServingError) -> ModelFile
+  ) {
+    self.configuration = configuration
+    self.stateDirectory = stateDirectory
+    self.version = version
+    self.findModel = findModel
+  }
+}
+
+/// Why a node did not start.
+package enum NodeStartError: Error, Sendable, CustomStringConvertible {
+  /// The state directory is another node's.
+  case inUse(String, hint: String?)
+  case journal(JournalError)
+  case listen(ServerError)
+  /// `key` and `key.pub` do not belong together: receipts would name a node that does not exist.
+  case key(SignatureError)
+  /// The configuration names another currency than the one that the journal's receipts are in.
+  case currency(found: String, books: String)
+
+  package var description: String {
+    switch self {
+    case .inUse(let words, _): words
+    case .journal(let error): "\(error)"
+    case .listen(let error): "\(error)"
+    case .key(let error): "the node's key: \(error)"
+    case .currency(let found, let books):
+      "the currency is '\(found)' in the configuration, the books in this state directory are kept in '\(books)'"
+    }
+  }
+
+  package var hint: String? {
+    switch self {
+    case .inUse(_, let hint): hint
+    case .journal(let error): error.hint
+    case .key(let error): error.hint
+    case .currency(let found, let books):
+      "set 'currency' to '\(books)', or keep books in '\(found)' in another '--state'"
+    case .listen(let error): Self.hint(error)
+    }
+  }
+
+  private static func hint(_ error: ServerError) -> String? {
+    switch error {
+    case .addressInUse(let address) where address.hasPrefix("/"):
+      "another program serves that socket; 'hotpot attach' shows a node that does"
+    case .addressInUse:
+      "another program may use the address: 'ss -ltnp' shows which; 'http.listen' in the config or --listen chooses another"
+    case .addressInvalid:
+      "'ip address' shows the addresses of this machine; 127.0.0.1 is always one, 0.0.0.0 stands for all"
+    case .pathTooLong(let path, _) where path.hasSuffix("/control.sock"):
+      "name a shorter directory: with --state DIR, or with TMPDIR for a demo"
+    case .pathTooLong: "name a shorter path in the config"
+    case .notASocket: "move it away, or name another path in the config"
+    case .system(let call, EACCES) where call.hasSuffix("'"):
+      "its directory must be one that this user may write"
+    case .system(_, EACCES): "ports below 1024 are root's: choose a higher one with --listen or 'http.listen'"
+    case .system(_, EMFILE), .system(_, ENFILE):
+      "'ulimit -n' is too low, or the machine has no descriptors left"
+    case .system(let call, ENOENT) where call.hasSuffix("'"): "make its directory first"
+    case .system, .noServer, .connectionClosed, .timedOut, .lineTooLong: nil
+    }
+  }
+}

@@ -1,0 +1,76 @@
+// Screens.swift: screens that want to know, and operators who come back. Start at subscribe.
+import Control
+import Synchronization
+
+final class Screens: Sendable {
+  private let runtime: Runtime
+  private let absences = Absences()
+  private let inner = Mutex(Inner())
+
+  private struct Inner {
+    var subscribers: [UInt64: Subscriber] = [:]
+    var next: UInt64 = 1
+  }
+
+  private struct Subscriber: Sendable {
+    let deliver: @Sendable (NodeMessage) -> Void
+    /// Least microseconds between snapshots.
+    let interval: Microseconds
+    var last: Microseconds = .min / 2
+  }
+
+  init(_ runtime: Runtime) { self.runtime = runtime }
+
+  /// Adds a screen: it gets a snapshot at once, and then at most one each interval.
+  func subscribe(every interval: Microseconds, _ deliver: @escaping @Sendable (NodeMessage) -> Void) -> UInt64
+  {
+    let id = inner.withLock { inner -> UInt64 in
+      let id = inner.next
+      inner.next += 1
+      inner.subscribers[id] = Subscriber(
+        deliver: deliver, interval: interval, last: NodeClock.now().monotonic)
+      return id
+    }
+    deliver(.snapshot(runtime.snapshot()))
+    return id
+  }
+
+  func unsubscribe(_ id: UInt64) { inner.withLock { _ = $0.subscribers.removeValue(forKey: id) } }
+
+  func broadcast(_ message: NodeMessage) {
+    for subscriber in inner.withLock({ Array($0.subscribers.values) }) { subscriber.deliver(message) }
+  }
+
+  /// Screens see an act's result at once, not at the next beat.
+  func publishNow() { publish(at: NodeClock.now(), force: true) }
+
+  /// The newest snapshot to all that are due.
+  func publish(at now: Moment, force: Bool = false) {
+    let due = inner.withLock { inner -> [@Sendable (NodeMessage) -> Void] in
+      var due: [@Sendable (NodeMessage) -> Void] = []
+      for (id, subscriber) in inner.subscribers
+      where force || now.monotonic - subscriber.last >= subscriber.interval - 20_000 {
+        inner.subscribers[id]?.last = now.monotonic
+        due.append(subscriber.deliver)
+      }
+      return due
+    }
+    guard !due.isEmpty else { return }
+    let message = NodeMessage.snapshot(runtime.snapshot())
+    for deliver in due { deliver(message) }
+  }
+
+  /// A screen of this operator opens.
+  func welcome(_ who: Operator, _ role: Role) -> Welcome {
+    let now = NodeClock.now()
+    let before = absences.arrive(who.name, at: now.wall)
+    return Welcome(
+      name: who.name, role: role,
+      absence: before.map { before in runtime.state.withLock { $0.absence(since: before, at: now) } })
+  }
+
+  /// A screen of this operator closed.
+  func farewell(_ who: Operator) {
+    absences.leave(who.name, runtime.state.withLock { $0.lifeCounts(at: NodeClock.now()) })
+  }
+}
