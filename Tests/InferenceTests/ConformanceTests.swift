@@ -76,7 +76,7 @@ struct Route: CustomTestStringConvertible {
       configuration: .init(
         threads: threads, profile: profile, kvBlocks: perSequence * (1 + neighbours) + 1, level: level))
     // Stale memory must not be seen: every block starts as NaN.
-    let garbage = [UInt8](repeating: 0xFF, count: engine.blockByteCount)
+    let garbage = [UInt8](repeating: 0xFF, count: engine.blockByteCount())
     for block in 0..<Int32(perSequence * (1 + neighbours) + 1) { try engine.writeBlock(block, garbage) }
     // Blocks of the sequences alternate.
     var table = (0..<perSequence).map { Int32($0 * (1 + neighbours)) }

@@ -243,7 +243,7 @@ import Testing
     #expect(throws: EngineError.self) { try engine.readBlock(4) }
     #expect(throws: EngineError.self) { try engine.readBlock(-1) }
     #expect(throws: EngineError.self) { try engine.writeBlock(0, [1, 2, 3]) }
-    let bytes = [UInt8](repeating: 7, count: engine.blockByteCount)
+    let bytes = [UInt8](repeating: 7, count: engine.blockByteCount())
     try engine.writeBlock(2, bytes)
     try engine.copyBlock(2, to: 1)
     #expect(try engine.readBlock(1) == bytes)

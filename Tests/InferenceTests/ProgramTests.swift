@@ -44,9 +44,9 @@ import Testing
           let logits = try [true, false].map { fuses in
             let configuration = Engine.Configuration(kvBlocks: 4)
             let engine = try Engine(model: model, configuration: configuration) {
-              model, configuration throws(EngineError) in
+              model, configuration, blocks throws(EngineError) in
               try ProcessorDevice(
-                model: model, blocks: configuration.kvBlocks, threads: 2, level: level,
+                model: model, blocks: blocks, threads: 2, level: level,
                 profile: configuration.profile,
                 fuses: fuses)
             }

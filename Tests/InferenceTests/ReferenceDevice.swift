@@ -14,6 +14,7 @@ final class ReferenceDevice: Device {
   private let file: GGUFFile
   private let top: Float
   private let sampler: Sampler
+  private let kinds: [Int]
   private var matrices: [Int: [Block]] = [:]
   private var vectors: [Int: [Float]] = [:]
   /// By state of the program, then place: block and slot.
@@ -50,22 +51,23 @@ final class ReferenceDevice: Device {
       }
     sampler = Sampler(vocabularySize: program.shape.vocabularySize, level: .scalar)
     kept = program.states.map { _ in [:] }
+    let all = program.kinds
+    kinds = program.states.map { all.firstIndex(of: $0.kind) ?? 0 }
   }
 
   // MARK: - Blocks of states
 
-  var blockByteCount: Int {
-    program.states.reduce(0) { sum, state in
-      switch state {
-      case .keysAndValues(let heads, let size, _): sum + 16 * 2 * heads * (4 + 2 * size)
-      }
+  func blockByteCount(of kind: Int) -> Int {
+    zip(program.states, kinds).reduce(0) { sum, found in
+      guard found.1 == kind, case .keysAndValues(let heads, let size, _) = found.0 else { return sum }
+      return sum + 16 * 2 * heads * (4 + 2 * size)
     }
   }
 
-  func read(_ block: Int) -> [UInt8] {
+  func read(_ block: Int, of kind: Int) -> [UInt8] {
     var bytes: [UInt8] = []
     func put<T: FixedWidthInteger>(_ value: T) { withUnsafeBytes(of: value.littleEndian) { bytes += $0 } }
-    for (index, state) in program.states.enumerated() {
+    for (index, state) in program.states.enumerated() where kinds[index] == kind {
       guard case .keysAndValues(let heads, let size, _) = state else { continue }
       let empty = [Vector16](
         repeating: Vector16(integers: .init(repeating: 0, count: size), scale: 0), count: heads)
@@ -80,13 +82,13 @@ final class ReferenceDevice: Device {
     return bytes
   }
 
-  func write(_ bytes: [UInt8], to block: Int) {
+  func write(_ bytes: [UInt8], to block: Int, of kind: Int) {
     var at = 0
     func take<T: FixedWidthInteger>(_ type: T.Type) -> T {
       defer { at += MemoryLayout<T>.size }
       return bytes.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: T.self)) }
     }
-    for (index, state) in program.states.enumerated() {
+    for (index, state) in program.states.enumerated() where kinds[index] == kind {
       guard case .keysAndValues(let heads, let size, _) = state else { continue }
       for slot in 0..<16 {
         func vectors() -> [Vector16] {
@@ -101,7 +103,7 @@ final class ReferenceDevice: Device {
     }
   }
 
-  func copy(_ block: Int, to other: Int) { write(read(block), to: other) }
+  func copy(_ block: Int, to other: Int, of kind: Int) { write(read(block, of: kind), to: other, of: kind) }
 
   func weightBandwidth(rounds: Int) -> Double { 0 }
 
@@ -114,9 +116,9 @@ final class ReferenceDevice: Device {
       for (index, token) in item.tokens.enumerated() {
         if cancelled() { return nil }
         let position = item.position + index
-        let rows = run(program.embedding + program.layers.joined(), [:], token, position, item.blocks)
+        let rows = run(program.embedding + program.layers.joined(), [:], token, position, item)
         guard item.outputs.contains(index) else { continue }
-        let ends = run(program.head, rows, token, position, item.blocks)
+        let ends = run(program.head, rows, token, position, item)
         guard case .multiply(let head)? = program.head.last, let state = ends[head.from],
           let logits = ends[.logits]
         else { preconditionFailure("a program ends with logits") }
@@ -138,7 +140,7 @@ final class ReferenceDevice: Device {
   /// Every operation in its order, for one token.
   private func run(
     _ operations: [Inference.Operation], _ rows: [Row: [Float]], _ token: Int32, _ position: Int,
-    _ blocks: [Int32]
+    _ item: StepItem
   ) -> [Row: [Float]] {
     var rows = rows
     var state = 0
@@ -159,7 +161,7 @@ final class ReferenceDevice: Device {
       case .rotate(let turn):
         rows[turn.row] = turned(rows[turn.row] ?? [], turn, position)
       case .attend(let attend):
-        rows[attend.into] = attended(attend, rows, state: state, position, blocks)
+        rows[attend.into] = attended(attend, rows, state: state, position, item.table(kinds[state]))
         state += 1
       case .gate(let gate):
         rows[gate.gate] = zip(rows[gate.gate] ?? [], rows[gate.up] ?? []).map { gate, up in

@@ -14,8 +14,8 @@ package protocol Device: AnyObject {
   var name: String { get }
   /// Threads of this process that compute, the caller's included.
   var threadCount: Int { get }
-  /// Bytes that `read` returns and `write` takes.
-  var blockByteCount: Int { get }
+  /// Bytes that `read` returns and `write` takes. Kinds are those of `Program.kinds`, by index.
+  func blockByteCount(of kind: Int) -> Int
 
   /// Computes every item, all layers, and the tokens chosen after it; results in the order of the
   /// items. Items have been checked.
@@ -24,11 +24,11 @@ package protocol Device: AnyObject {
   ///   returned.
   func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]?
 
-  /// What one block holds of every state of the program, to be kept elsewhere.
-  func read(_ block: Int) -> [UInt8]
+  /// What one block holds of every state of its kind, to be kept elsewhere.
+  func read(_ block: Int, of kind: Int) -> [UInt8]
   /// Puts back what `read` gave, into any block.
-  func write(_ bytes: [UInt8], to block: Int)
-  func copy(_ block: Int, to other: Int)
+  func write(_ bytes: [UInt8], to block: Int, of kind: Int)
+  func copy(_ block: Int, to other: Int, of kind: Int)
 
   /// Bytes a second at which the device reads the weights and does nothing else: the best of some
   /// rounds.

@@ -15,6 +15,9 @@ public struct StepItem: Sendable {
   /// The block table: entry i holds positions 16i ..< 16i + 16; covers at least 0 ..< position +
   /// tokens.count.
   public var blocks: [Int32]
+  /// The same for each of the model's windows (`Model.windows`), in their order; an entry whose
+  /// positions no token of the item sees any more may be -1. Empty: `blocks` is the table of each.
+  public var windows: [[Int32]]
   public var output: Output
   /// Whether to hash the final hidden state of every output position.
   public var digests: Bool
@@ -36,16 +39,20 @@ public struct StepItem: Sendable {
   }
 
   public init(
-    tokens: [Int32], position: Int, blocks: [Int32], output: Output, digests: Bool = false,
-    logits: Bool = false
+    tokens: [Int32], position: Int, blocks: [Int32], windows: [[Int32]] = [], output: Output,
+    digests: Bool = false, logits: Bool = false
   ) {
     self.tokens = tokens
     self.position = position
     self.blocks = blocks
+    self.windows = windows
     self.output = output
     self.digests = digests
     self.logits = logits
   }
+
+  /// The table of one of the program's kinds of place.
+  package func table(_ kind: Int) -> [Int32] { kind == 0 || windows.isEmpty ? blocks : windows[kind - 1] }
 
   package var context: SamplingContext? {
     switch output {

@@ -94,7 +94,7 @@ public enum Bench {
     var result = Result(
       device: engine.deviceName, threads: engine.threadCount, bytesPerStep: model.bytesPerToken,
       operationsPerToken: model.operationsPerToken,
-      bytesPerPosition: engine.blockByteCount / Engine.blockSize,
+      bytesPerPosition: engine.blockByteCount() / Engine.blockSize,
       bandwidth: try engine.weightBandwidth(rounds: plan.rounds),
       peakMemory: 0)
     for length in plan.prefills {

@@ -19,6 +19,8 @@ public final class Engine: Sendable {
 
   public let model: Model
   public let configuration: Configuration
+  /// Blocks of each kind of place.
+  private let blocks: [Int]
   // Safe, though the compiler can't see it: used only by the caller that set `isStepping`.
   nonisolated(unsafe) private let device: any Device
   private let isStepping = Atomic<Bool>(false)
@@ -29,6 +31,8 @@ public final class Engine: Sendable {
     public var profile: Profile
     /// Blocks of 16 positions in all, 1 to 16,777,216.
     public var kvBlocks: Int
+    /// The same of each of the model's windows; empty: as many as `kvBlocks`.
+    public var windowBlocks: [Int] = []
     /// nil: the best available one, or what `HOTPOT_ISA` names.
     public var level: KernelLevel?
     /// Tokens of all items of a step together, 1 to 65,536. Memory for activations grows with the
@@ -51,24 +55,38 @@ public final class Engine: Sendable {
 
   /// An engine on this machine's processors.
   public convenience init(model: Model, configuration: Configuration) throws(EngineError) {
-    try self.init(model: model, configuration: configuration) { model, configuration throws(EngineError) in
+    try self.init(model: model, configuration: configuration) {
+      model, configuration, blocks throws(EngineError) in
       try ProcessorDevice(
-        model: model, blocks: configuration.kvBlocks, threads: configuration.threads,
+        model: model, blocks: blocks, threads: configuration.threads,
         level: configuration.level, profile: configuration.profile)
     }
   }
 
-  /// - device: makes what computes, after the configuration was checked.
+  /// - device: makes what computes, after the configuration was checked; `blocks` are those of each
+  ///   kind of place.
   package init(
     model: Model, configuration: Configuration,
-    device: (Model, Configuration) throws(EngineError) -> any Device
+    device: (Model, Configuration, _ blocks: [Int]) throws(EngineError) -> any Device
   ) throws(EngineError) {
     try Engine.check("threads", configuration.threads ?? 1, 1...256)
     try Engine.check("kvBlocks", configuration.kvBlocks, 1...16_777_216)
+    if !configuration.windowBlocks.isEmpty {
+      let windows = model.windows.count
+      try Engine.check("the count of windowBlocks", configuration.windowBlocks.count, windows...windows)
+    }
     try Engine.check("maximumStepTokens", configuration.maximumStepTokens, 1...65_536)
+    var blocks = [configuration.kvBlocks]
+    for (index, _) in model.windows.enumerated() {
+      let count =
+        configuration.windowBlocks.isEmpty ? configuration.kvBlocks : configuration.windowBlocks[index]
+      try Engine.check("windowBlocks", count, 1...16_777_216)
+      blocks.append(count)
+    }
+    self.blocks = blocks
     self.model = model
     self.configuration = configuration
-    self.device = try device(model, configuration)
+    self.device = try device(model, configuration, blocks)
   }
 
   /// What computes, for people: the instruction set.
@@ -101,35 +119,40 @@ public final class Engine: Sendable {
     return results
   }
 
-  /// Bytes that `readBlock` returns and `writeBlock` takes.
-  public var blockByteCount: Int { device.blockByteCount }
+  /// Bytes that `readBlock` returns and `writeBlock` takes. Where `window` names one of the model's
+  /// windows, by index, that window's block; otherwise one of all positions.
+  public func blockByteCount(window: Int? = nil) -> Int { device.blockByteCount(of: Engine.kind(window)) }
 
   /// The keys and values of one block over all layers, to be swapped out. Not during a step.
-  public func readBlock(_ index: Int32) throws(EngineError) -> [UInt8] {
-    try checkBlock(index)
+  public func readBlock(_ index: Int32, window: Int? = nil) throws(EngineError) -> [UInt8] {
+    try checkBlock(index, window)
     try enter()
     defer { leave() }
-    return device.read(Int(index))
+    return device.read(Int(index), of: Engine.kind(window))
   }
 
   /// Puts back what `readBlock` gave, into any block. Not during a step.
-  public func writeBlock(_ index: Int32, _ bytes: [UInt8]) throws(EngineError) {
-    try checkBlock(index)
-    try Engine.check("the size of a block", bytes.count, blockByteCount...blockByteCount)
+  public func writeBlock(_ index: Int32, _ bytes: [UInt8], window: Int? = nil) throws(EngineError) {
+    try checkBlock(index, window)
+    let size = blockByteCount(window: window)
+    try Engine.check("the size of a block", bytes.count, size...size)
     try enter()
     defer { leave() }
-    device.write(bytes, to: Int(index))
+    device.write(bytes, to: Int(index), of: Engine.kind(window))
   }
 
   /// Copies one block to another, for a sequence that goes on writing a block others share. Not
   /// during a step.
-  public func copyBlock(_ index: Int32, to other: Int32) throws(EngineError) {
-    try checkBlock(index)
-    try checkBlock(other)
+  public func copyBlock(_ index: Int32, to other: Int32, window: Int? = nil) throws(EngineError) {
+    try checkBlock(index, window)
+    try checkBlock(other, window)
     try enter()
     defer { leave() }
-    if index != other { device.copy(Int(index), to: Int(other)) }
+    if index != other { device.copy(Int(index), to: Int(other), of: Engine.kind(window)) }
   }
+
+  /// Of the program's kinds of place.
+  private static func kind(_ window: Int?) -> Int { window.map { $0 + 1 } ?? 0 }
 
   /// Bytes a second at which all threads together read the packed weights: the best of some rounds.
   func weightBandwidth(rounds: Int) throws(EngineError) -> Double {
@@ -146,8 +169,9 @@ public final class Engine: Sendable {
     isStepping.store(false, ordering: .releasing)
   }
 
-  private func checkBlock(_ index: Int32) throws(EngineError) {
-    try Engine.check("the block", Int(index), 0...(configuration.kvBlocks - 1))
+  private func checkBlock(_ index: Int32, _ window: Int?) throws(EngineError) {
+    if let window { try Engine.check("the window", window, 0...max(model.windows.count - 1, 0)) }
+    try Engine.check("the block", Int(index), 0...(blocks[Engine.kind(window)] - 1))
   }
 
   private static func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(EngineError) {
@@ -172,12 +196,17 @@ public final class Engine: Sendable {
       return "token \(token), the vocabulary has \(shape.vocabularySize)"
     }
     let end = item.position + item.tokens.count
-    let needed = (end + Engine.blockSize - 1) / Engine.blockSize
-    guard item.blocks.count >= needed else {
-      return "\(item.blocks.count) blocks for \(end) positions, wanted \(needed)"
+    if let reason = Engine.problem(item.blocks, until: end, first: 0, of: blocks[0]) { return reason }
+    guard item.windows.isEmpty || item.windows.count == model.windows.count else {
+      return "\(item.windows.count) tables of windows, the model has \(model.windows.count)"
     }
-    if let block = item.blocks.prefix(needed).first(where: { $0 < 0 || Int($0) >= configuration.kvBlocks }) {
-      return "block \(block), the cache has \(configuration.kvBlocks)"
+    for (index, window) in model.windows.enumerated() {
+      let first = max(0, item.position + 1 - window) / Engine.blockSize
+      if let reason = Engine.problem(
+        item.table(index + 1), until: end, first: first, of: blocks[index + 1])
+      {
+        return reason
+      }
     }
     guard let context = item.context else { return nil }
     do { try context.request.validate(vocabularySize: shape.vocabularySize) } catch { return "\(error)" }
@@ -191,6 +220,16 @@ public final class Engine: Sendable {
       if let token = context.transcript.prefix(end).first(where: { !isToken($0) }) {
         return "token \(token) in the transcript, the vocabulary has \(shape.vocabularySize)"
       }
+    }
+    return nil
+  }
+
+  /// What is wrong with a table of blocks, of which entries before `first` are not read.
+  private static func problem(_ table: [Int32], until end: Int, first: Int, of count: Int) -> String? {
+    let needed = (end + blockSize - 1) / blockSize
+    guard table.count >= needed else { return "\(table.count) blocks for \(end) positions, wanted \(needed)" }
+    if let block = table[first..<needed].first(where: { $0 < 0 || Int($0) >= count }) {
+      return "block \(block), the cache has \(count)"
     }
     return nil
   }

@@ -4,9 +4,9 @@
 
 /// A conversation's worth of keys and values, and the loop that extends it.
 ///
-/// The sequence owns all blocks of the engine, in order, so an engine serves one `Generation` at a
-/// time. What the next prompt has in common with the tokens already computed is not computed again;
-/// under N1 that changes no bit.
+/// The sequence owns all blocks of the engine, in order, also those of windows, so an engine serves
+/// one `Generation` at a time. What the next prompt has in common with the tokens already computed
+/// is not computed again; under N1 that changes no bit.
 public struct Generation: Sendable {
   public let engine: Engine
   /// Tokens whose keys and values are in the cache.

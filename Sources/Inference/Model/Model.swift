@@ -25,10 +25,27 @@ public final class Model: Sendable {
 
   public var hyperparameters: Hyperparameters { program.shape }
 
-  /// Bytes of keys and values of one position over all layers.
-  public var kvBytesPerPosition: Int { program.states.reduce(0) { $0 + $1.bytesPerPosition } }
+  /// Bytes of keys and values of one position, over all layers that keep every position.
+  public var kvBytesPerPosition: Int { bytesPerPosition(.all) }
 
-  /// The operations that a file's model is computed by, as text, one a line; weights are not loaded.
+  /// The same of the layers that keep it in such places.
+  public func bytesPerPosition(_ kind: StateKind) -> Int {
+    program.states.reduce(0) { $0 + ($1.kind == kind ? $1.bytesPerPosition : 0) }
+  }
+
+  /// The lengths of windows that layers attend in, each once: a sequence has a table of blocks for
+  /// each.
+  public var windows: [Int] {
+    program.kinds.compactMap { kind in
+      switch kind {
+      case .all: nil
+      case .window(let length): length
+      }
+    }
+  }
+
+  /// The operations that a file's model is computed by, as text, one a line; weights are not
+  /// loaded.
   public static func listing(path: String) throws(ModelError) -> [String] {
     try Program(open(path), among: Architecture.all).lines
   }

@@ -65,17 +65,3 @@ extension Matrix {
   /// For the printed list: name, type and shape.
   func text(_ name: (Int) -> String) -> String { "\(name(tensor)) \(type.name) \(columns)x\(rows)" }
 }
-
-/// What one operation of a layer keeps of a sequence between steps.
-package enum SequenceState: Hashable, Sendable, BitwiseCopyable {
-  /// A key and a value of `size` numbers for each of `heads`, of every position; of the last
-  /// `window` ones, where given.
-  case keysAndValues(heads: Int, size: Int, window: Int?)
-
-  /// Bytes of one position: 16 bits a number, and a scale for each key and each value.
-  package var bytesPerPosition: Int {
-    switch self {
-    case .keysAndValues(let heads, let size, _): 2 * heads * (2 * size + 4)
-    }
-  }
-}

@@ -67,6 +67,13 @@ package struct Program: Sendable {
   /// What a sequence keeps, one entry for each operation that keeps something, in their order.
   package var states: [SequenceState] { operations.compactMap(\.contents.state) }
 
+  /// The kinds of place that a sequence has, each once: `all` first, which is there in any case and counts a sequence's positions.
+  package var kinds: [StateKind] {
+    var kinds = [StateKind.all]
+    for state in states where !kinds.contains(state.kind) { kinds.append(state.kind) }
+    return kinds
+  }
+
   // MARK: - Checks
 
   /// Why a list cannot be run: the fault of whoever wrote it, or of a file that its checks let

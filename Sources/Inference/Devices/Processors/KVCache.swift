@@ -18,44 +18,57 @@ final class KVCache {
     let keys: UnsafeMutablePointer<UInt8>
     /// Bytes of the keys of one block, and of its values.
     let pageBytes: Int
+    /// Of the program's kinds of place: whose blocks these are.
+    let kind: Int
 
     /// Bytes from one block to the next.
     var stride: Int { 2 * pageBytes }
   }
 
-  /// Bytes of one block over all parts.
-  let blockBytes: Int
+  /// By state of the program.
   private let parts: UnsafeBufferPointer<Part>
   private let region: Region
   private let arena = Arena()
 
-  init(blockCount: Int, states: [SequenceState]) throws(EngineError) {
-    let pages = states.map { state in
+  /// - blocks: how many of each of the program's kinds
+  init(_ program: Program, blocks: [Int]) throws(EngineError) {
+    let kinds = program.kinds
+    let pages = program.states.map { state in
       switch state {
-      case .keysAndValues(let heads, let size, _): ck_page_bytes(UInt32(heads), UInt32(size))
+      case .keysAndValues(let heads, let size, _):
+        (bytes: ck_page_bytes(UInt32(heads), UInt32(size)), kind: kinds.firstIndex(of: state.kind) ?? 0)
       }
     }
-    blockBytes = pages.reduce(0) { $0 + 2 * $1 }
-    let (bytes, overflow) = blockCount.multipliedReportingOverflow(by: blockBytes)
-    guard !overflow, let region = Region(byteCount: bytes, hugePages: false) else {
-      throw .noMemory(bytes: overflow ? Int.max : bytes, purpose: "keys and values")
+    var total = 0
+    for page in pages {
+      let (bytes, overflow) = blocks[page.kind].multipliedReportingOverflow(by: 2 * page.bytes)
+      let (sum, overflowToo) = total.addingReportingOverflow(bytes)
+      total = overflow || overflowToo ? Int.max : sum
+    }
+    guard total < Int.max, let region = Region(byteCount: total, hugePages: false) else {
+      throw .noMemory(bytes: total, purpose: "keys and values")
     }
     self.region = region
     var next = region.base.assumingMemoryBound(to: UInt8.self)
     parts = arena.copy(
-      pages.map { pageBytes in
-        defer { next += blockCount * 2 * pageBytes }
-        return Part(keys: next, pageBytes: pageBytes)
+      pages.map { page in
+        defer { next += blocks[page.kind] * 2 * page.bytes }
+        return Part(keys: next, pageBytes: page.bytes, kind: page.kind)
       })
   }
 
   /// The part of that state of the program.
   subscript(_ state: Int) -> Part { parts[state] }
 
-  /// One block of all parts, part after part.
-  func read(_ block: Int) -> [UInt8] {
-    [UInt8](unsafeUninitializedCapacity: blockBytes) { buffer, count in
-      for part in parts {
+  /// Bytes of one block of a kind, over all its parts.
+  func blockBytes(_ kind: Int) -> Int {
+    parts.reduce(0) { $0 + ($1.kind == kind ? $1.stride : 0) }
+  }
+
+  /// One block of all parts of a kind, part after part.
+  func read(_ block: Int, of kind: Int) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: blockBytes(kind)) { buffer, count in
+      for part in parts where part.kind == kind {
         let source = UnsafeBufferPointer(start: part.keys + block * part.stride, count: part.stride)
         _ = UnsafeMutableBufferPointer(rebasing: buffer[count...]).update(from: source)
         count += part.stride
@@ -64,17 +77,17 @@ final class KVCache {
   }
 
   /// The reverse of `read`; `bytes` holds exactly `blockBytes`.
-  func write(_ bytes: [UInt8], to block: Int) {
+  func write(_ bytes: [UInt8], to block: Int, of kind: Int) {
     var at = 0
-    for part in parts {
+    for part in parts where part.kind == kind {
       let target = UnsafeMutableBufferPointer(start: part.keys + block * part.stride, count: part.stride)
       _ = target.update(from: bytes[at..<(at + part.stride)])
       at += part.stride
     }
   }
 
-  func copy(_ block: Int, to other: Int) {
-    for part in parts {
+  func copy(_ block: Int, to other: Int, of kind: Int) {
+    for part in parts where part.kind == kind {
       (part.keys + other * part.stride).update(from: part.keys + block * part.stride, count: part.stride)
     }
   }

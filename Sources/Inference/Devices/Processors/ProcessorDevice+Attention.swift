@@ -58,7 +58,8 @@ extension ProcessorDevice {
     return ck_attention(
       keys: UnsafePointer(attention.part.keys),
       values: UnsafePointer(attention.part.keys + attention.part.pageBytes),
-      page_stride: attention.part.stride, pages: segment.pages, queries: queries, query_stride: queryStride,
+      page_stride: attention.part.stride, pages: segment.pages[attention.part.kind], queries: queries,
+      query_stride: queryStride,
       out: out, out_stride: outStride, kv_head: 0, group: UInt32(attend.group),
       head_size: UInt32(attend.size),
       first_position: UInt32(segment.position), tokens: 1, scale: attend.scale,
@@ -105,7 +106,7 @@ extension ProcessorDevice {
     let part = attention.part
     let segment = layout.segments[Int(layout.segmentOfRow[row])]
     let position = segment.position + row - segment.first
-    let page = part.keys + Int(segment.pages[position / KVCache.blockSize]) * part.stride
+    let page = part.keys + Int(segment.pages[part.kind][position / KVCache.blockSize]) * part.stride
     let inPage = ck_page_bytes(UInt32(heads.lowerBound), size)
     ck_store_kv(
       level, key, value, UInt32(heads.count), size, page + inPage, page + part.pageBytes + inPage,

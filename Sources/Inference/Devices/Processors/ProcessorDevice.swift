@@ -48,11 +48,13 @@ package final class ProcessorDevice: Device {
   private var rotations: [[UnsafeMutablePointer<Float>?]]
   private static let rotationChunk = 64
 
+  /// - blocks: how many of each of the program's kinds of place
   /// - threads: nil takes as many as the affinity mask and the control group allow
   /// - level: nil takes the best available one, or what `HOTPOT_ISA` names
-  /// - fuses: whether operations are joined into phases; false is for the test that joining changes no bit
+  /// - fuses: whether operations are joined into phases; false is for the test that joining changes
+  ///   no bit
   package init(
-    model: Model, blocks: Int, threads: Int?, level: KernelLevel?, profile: NumericsProfile,
+    model: Model, blocks: [Int], threads: Int?, level: KernelLevel?, profile: NumericsProfile,
     fuses: Bool = true
   ) throws(EngineError) {
     let chosen: KernelLevel
@@ -67,7 +69,7 @@ package final class ProcessorDevice: Device {
       if !ck_check_fp_environment() { rounding.store(false, ordering: .relaxed) }
     }
     guard rounding.load(ordering: .relaxed) else { throw .wrongRounding }
-    cache = try KVCache(blockCount: blocks, states: model.program.states)
+    cache = try KVCache(model.program, blocks: blocks)
     self.model = model
     self.team = team
     let shape = model.program.shape
@@ -101,10 +103,12 @@ package final class ProcessorDevice: Device {
   }
 
   package var threadCount: Int { team.count }
-  package var blockByteCount: Int { cache.blockBytes }
-  package func read(_ block: Int) -> [UInt8] { cache.read(block) }
-  package func write(_ bytes: [UInt8], to block: Int) { cache.write(bytes, to: block) }
-  package func copy(_ block: Int, to other: Int) { cache.copy(block, to: other) }
+  package func blockByteCount(of kind: Int) -> Int { cache.blockBytes(kind) }
+  package func read(_ block: Int, of kind: Int) -> [UInt8] { cache.read(block, of: kind) }
+  package func write(_ bytes: [UInt8], to block: Int, of kind: Int) {
+    cache.write(bytes, to: block, of: kind)
+  }
+  package func copy(_ block: Int, to other: Int, of kind: Int) { cache.copy(block, to: other, of: kind) }
 
   package func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
     let tokens = items.reduce(0) { $0 + $1.tokens.count }

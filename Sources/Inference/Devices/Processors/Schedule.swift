@@ -66,6 +66,8 @@ final class Schedule {
   /// The numbers of key and value heads that occur.
   let kvHeads: [Int]
   let attends: [Attend]
+  /// Kinds of place.
+  let kindCount: Int
   private let arena = Arena()
 
   init(_ program: Program, weights: Weights, fuses: Bool) {
@@ -165,6 +167,7 @@ final class Schedule {
     self.tables = tables
     self.kvHeads = kvHeads
     self.attends = attends
+    kindCount = program.kinds.count
     longestInput = operations.reduce(0) { max($0, $1.contents.matrix?.columns ?? 0) }
 
     var used: Set<Row> = [.stream, head.from]

@@ -13,7 +13,8 @@ final class StepLayout {
     let count: Int
     /// Absolute position of the first row.
     let position: Int
-    let pages: UnsafePointer<Int32>
+    /// By kind of place: the page of each block.
+    let pages: UnsafePointer<UnsafePointer<Int32>>
   }
 
   /// One KV head of some consecutive query tokens of a segment.
@@ -88,7 +89,6 @@ final class StepLayout {
     let blockCounts = items.map {
       ($0.position + $0.tokens.count + KVCache.blockSize - 1) / KVCache.blockSize
     }
-    let pages = arena.take(blockCounts.reduce(0, +), of: Int32.self)
     // Worth its barriers from about 512 positions, where whole heads would not divide evenly among
     // the workers.
     let mostHeads = schedule.kvHeads.max() ?? 1
@@ -99,13 +99,19 @@ final class StepLayout {
 
     var outputs: [OutputRow] = []
     var row = 0
-    var block = 0
     var reach = 0
     for (index, item) in items.enumerated() {
+      let pages = arena.take(schedule.kindCount, of: UnsafePointer<Int32>.self)
+      for kind in 0..<schedule.kindCount {
+        let table = item.table(kind)
+        let list = arena.take(blockCounts[index], of: Int32.self)
+        // A block that is given up lies before the window: it is named, never read.
+        for (i, block) in table.prefix(blockCounts[index]).enumerated() { list[i] = max(block, 0) }
+        (pages + kind).initialize(to: UnsafePointer(list))
+      }
       (segments + index).initialize(
-        to: Segment(first: row, count: item.tokens.count, position: item.position, pages: pages + block))
-      for (i, id) in item.blocks.prefix(blockCounts[index]).enumerated() { pages[block + i] = id }
-      block += blockCounts[index]
+        to: Segment(
+          first: row, count: item.tokens.count, position: item.position, pages: UnsafePointer(pages)))
       for i in item.outputs {
         outputs.append(OutputRow(item: index, row: row + i, position: item.position + i))
       }
