@@ -13,6 +13,9 @@ public struct Limits: Hashable, Codable, Sendable {
   public var blocks: Int
   /// KV blocks of host memory to swap to; 0: never swap.
   public var hostBlocks = 0
+  /// Windows that some of the model's layers attend in, with blocks of their own. `blocks` are those of the layers that attend to all
+  /// positions.
+  public var windows: [Window] = []
   /// Positions that one sequence may have, prompt and output together.
   public var contextLength: Int
   /// Sequences in the batch.
@@ -60,6 +63,26 @@ public struct Limits: Hashable, Codable, Sendable {
     self.contextLength = contextLength
   }
 
+  /// A window, and the blocks that there are for the layers with it: a sequence gives up those that lie behind it.
+  public struct Window: Hashable, Codable, Sendable {
+    /// Last positions that a token sees, its own included.
+    public var positions: Int
+    public var blocks: Int
+    public var hostBlocks: Int
+
+    public init(positions: Int, blocks: Int, hostBlocks: Int = 0) {
+      self.positions = positions
+      self.blocks = blocks
+      self.hostBlocks = hostBlocks
+    }
+
+    /// The index of the first block that the next token sees, of a sequence with so many positions computed.
+    func first(computed: Int) -> Int { max(0, computed + 1 - positions) / Limits.blockSize }
+
+    /// Blocks that a sequence has at most, where it computes up to 16 tokens a step.
+    var span: Int { Limits.blocks(for: positions) + 2 }
+  }
+
   /// The first bound that makes no sense, or nothing.
   func check() throws(LimitsError) {
     func want(_ field: String, _ found: Int64, in range: ClosedRange<Int64>) throws(LimitsError) {
@@ -67,6 +90,12 @@ public struct Limits: Hashable, Codable, Sendable {
     }
     try want("blocks", Int64(blocks), in: 1...Int64(Int32.max - 1))
     try want("hostBlocks", Int64(hostBlocks), in: 0...Int64(Int32.max - 1))
+    for window in windows {
+      try want("windows.positions", Int64(window.positions), in: 1...(1 << 30))
+      // Fewer, and a sequence that is alone could not go on.
+      try want("windows.blocks", Int64(window.blocks), in: Int64(window.span)...Int64(Int32.max - 1))
+      try want("windows.hostBlocks", Int64(window.hostBlocks), in: 0...Int64(Int32.max - 1))
+    }
     try want("contextLength", Int64(contextLength), in: 2...(1 << 30))
     try want("maxRunning", Int64(maxRunning), in: 1...4_096)
     try want("maxPrefilling", Int64(maxPrefilling), in: 1...4_096)

@@ -68,6 +68,18 @@ struct Client: Sendable {
   var waiting: Int
 }
 
+/// The blocks that a sequence has of one window: those from `first` on. Blocks before it are given up, or were never needed.
+struct WindowTable: Hashable, Sendable {
+  var first = 0
+  var blocks: [BlockID] = []
+  /// In host memory, from `hostFirst` on.
+  var host: [BlockID] = []
+  var hostFirst = 0
+
+  /// The block at that place of the sequence.
+  func block(_ at: Int) -> BlockID? { at >= first && at - first < blocks.count ? blocks[at - first] : nil }
+}
+
 /// One job that is alive.
 struct Record: Sendable {
   let job: Job
@@ -100,6 +112,8 @@ struct Record: Sendable {
   var keys: [BlockKey]
   var blocks: [BlockID] = []
   var host: [BlockID] = []
+  /// By window of the limits.
+  var windows: [WindowTable] = []
   /// Leading blocks whose content was made known.
   var published = 0
 

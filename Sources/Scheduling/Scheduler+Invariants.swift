@@ -123,6 +123,8 @@ extension Scheduler {
     }
     want(known == pool.byContent.count, "\(pool.byContent.count) contents of \(known) blocks")
 
+    for kind in windowPools.indices { wrong += windowInvariants(kind) }
+
     // A block two jobs have is full, known, and of one client.
     var owner = [UInt64?](repeating: nil, count: pool.count)
     for record in records where record.alive {
@@ -171,6 +173,51 @@ extension Scheduler {
     if let step = inFlight {
       want(step.work.count <= limits.maxStepTokens, "a step of \(step.work.count) entries")
     }
+    return wrong
+  }
+}
+
+extension Scheduler {
+  /// What is wrong with the blocks of one window.
+  private func windowInvariants(_ kind: Int) -> [String] {
+    var wrong: [String] = []
+    func want(_ holds: Bool, _ otherwise: @autoclosure () -> String) {
+      if !holds { wrong.append("window \(kind): " + otherwise()) }
+    }
+    let pool = windowPools[kind]
+    var references = [Int32](repeating: 0, count: pool.count)
+    var host = [Int](repeating: 0, count: limits.windows[kind].hostBlocks)
+    for place in windowHostFree[kind] { host[Int(place)] += 1 }
+    for record in records {
+      let table = record.windows[kind]
+      let name = "job \(record.job.id)"
+      guard record.alive else {
+        want(table.blocks.isEmpty && table.host.isEmpty, "\(name) has ended and still has blocks")
+        continue
+      }
+      for block in table.blocks { references[Int(block)] += 1 }
+      for place in table.host { host[Int(place)] += 1 }
+      want(
+        table.blocks.count == max(0, record.blocks.count - table.first),
+        "\(name) has \(table.blocks.count) blocks from \(table.first) on, and \(record.blocks.count) of all positions"
+      )
+      let first = limits.windows[kind].first(computed: record.computed)
+      want(record.blocks.isEmpty || table.first <= first, "\(name) gave up block \(first), which it sees")
+      want(
+        record.blocks.isEmpty || table.first == first || table.blocks.isEmpty,
+        "\(name) keeps what lies behind")
+      want(
+        record.host.isEmpty || table.hostFirst + table.host.count == record.host.count,
+        "\(name) swapped out \(table.host.count) blocks from \(table.hostFirst) on")
+    }
+    want(references == pool.references, "reference counts differ from the block tables")
+    var seen = [Int](repeating: 0, count: pool.count)
+    for block in pool.blank + pool.cached { seen[Int(block)] += 1 }
+    for block in 0..<pool.count {
+      want(seen[block] == (references[block] == 0 ? 1 : 0), "block \(block) is free \(seen[block]) times")
+    }
+    want(pool.blank.allSatisfy { pool.content[Int($0)] == nil }, "a blank block with content")
+    want(host.allSatisfy { $0 == 1 }, "a host block is free or used more or less than once")
     return wrong
   }
 }

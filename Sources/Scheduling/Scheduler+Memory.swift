@@ -4,23 +4,77 @@
 
 extension Scheduler {
   /// Finds the leading blocks of a sequence that the cache already has, and takes them. The last known token is always
-  /// computed, since its logits are wanted.
+  /// computed, since its logits are wanted. A prefix counts as far as every window still has what its next token sees.
   mutating func matchPrefix(_ index: Int) {
     let serial = clients[records[index].client].serial
-    while extendMatch(index, serial: serial) {}
+    let at = records[index].computed / Limits.blockSize
+    guard records[index].computed == at * Limits.blockSize, records[index].blocks.count == at else { return }
+    var found: [BlockID] = []
+    while at + found.count < records[index].keys.count,
+      (at + found.count + 1) * Limits.blockSize < records[index].known,
+      let block = pool.find(ContentKey(client: serial, key: records[index].keys[at + found.count]))
+    {
+      found.append(block)
+    }
+    while !found.isEmpty, !windowsHold(index, to: at + found.count, serial) { found.removeLast() }
+    if found.isEmpty { return }
+    let end = at + found.count
+    for block in found { pool.retain(block) }
+    records[index].blocks += found
+    records[index].computed = end * Limits.blockSize
+    records[index].published = end
+    for kind in windowPools.indices { takeWindow(index, kind, to: end, serial) }
   }
 
-  private mutating func extendMatch(_ index: Int, serial: UInt64) -> Bool {
-    let at = records[index].computed / Limits.blockSize
-    guard records[index].computed == at * Limits.blockSize, records[index].blocks.count == at,
-      at < records[index].keys.count, records[index].computed + Limits.blockSize < records[index].known,
-      let block = pool.find(ContentKey(client: serial, key: records[index].keys[at]))
-    else { return false }
-    pool.retain(block)
-    records[index].blocks.append(block)
-    records[index].computed += Limits.blockSize
-    records[index].published = at + 1
-    return true
+  /// Whether a sequence that is computed up to block `end` would find in every window what its next token sees.
+  private func windowsHold(_ index: Int, to end: Int, _ serial: UInt64) -> Bool {
+    limits.windows.indices.allSatisfy { kind in
+      let first = limits.windows[kind].first(computed: end * Limits.blockSize)
+      return (first..<max(first, end)).allSatisfy { at in
+        records[index].windows[kind].block(at) != nil
+          || windowPools[kind].find(ContentKey(client: serial, key: records[index].keys[at])) != nil
+      }
+    }
+  }
+
+  private mutating func takeWindow(_ index: Int, _ kind: Int, to end: Int, _ serial: UInt64) {
+    let old = records[index].windows[kind]
+    let first = limits.windows[kind].first(computed: end * Limits.blockSize)
+    var table = WindowTable(first: first, host: old.host, hostFirst: old.hostFirst)
+    for at in first..<max(first, end) {
+      if let own = old.block(at) {
+        table.blocks.append(own)
+      } else if let block = windowPools[kind].find(
+        ContentKey(client: serial, key: records[index].keys[at]))
+      {
+        windowPools[kind].retain(block)
+        table.blocks.append(block)
+      }
+    }
+    for (offset, block) in old.blocks.enumerated() where table.block(old.first + offset) != block {
+      windowPools[kind].release(block)
+    }
+    records[index].windows[kind] = table
+  }
+
+  /// Gives up what no token to come sees.
+  mutating func giveUpBehindWindows(_ index: Int) {
+    for kind in windowPools.indices {
+      let first = limits.windows[kind].first(computed: records[index].computed)
+      while records[index].windows[kind].first < first, !records[index].windows[kind].blocks.isEmpty {
+        windowPools[kind].release(records[index].windows[kind].blocks.removeFirst())
+        records[index].windows[kind].first += 1
+      }
+    }
+  }
+
+  /// Gives up all blocks of windows on the device.
+  private mutating func releaseWindows(_ index: Int) {
+    for kind in windowPools.indices {
+      windowPools[kind].release(records[index].windows[kind].blocks)
+      records[index].windows[kind].blocks = []
+      records[index].windows[kind].first = 0
+    }
   }
 
   /// Takes what others have computed meanwhile of a prompt that both have.
@@ -38,7 +92,11 @@ extension Scheduler {
     let serial = clients[records[index].client].serial
     while records[index].published < full {
       let at = records[index].published
-      pool.publish(records[index].blocks[at], as: ContentKey(client: serial, key: records[index].keys[at]))
+      let key = ContentKey(client: serial, key: records[index].keys[at])
+      pool.publish(records[index].blocks[at], as: key)
+      for kind in windowPools.indices {
+        if let block = records[index].windows[kind].block(at) { windowPools[kind].publish(block, as: key) }
+      }
       records[index].published = at + 1
     }
   }
@@ -46,8 +104,17 @@ extension Scheduler {
   /// Gets blocks so that a sequence has `wanted`, from what is free. False: there were too few, and it has more than before.
   mutating func allocate(_ index: Int, upTo wanted: Int) -> Bool {
     while records[index].blocks.count < wanted {
-      guard let block = pool.allocate() else { return false }
+      let at = records[index].blocks.count
+      guard
+        windowPools.indices.allSatisfy({
+          at < records[index].windows[$0].first || windowPools[$0].freeCount > 0
+        }),
+        let block = pool.allocate()
+      else { return false }
       records[index].blocks.append(block)
+      for kind in windowPools.indices where at >= records[index].windows[kind].first {
+        if let block = windowPools[kind].allocate() { records[index].windows[kind].blocks.append(block) }
+      }
     }
     return true
   }
@@ -59,7 +126,14 @@ extension Scheduler {
     hostFree.append(contentsOf: records[index].host.reversed())
     records[index].blocks = []
     records[index].host = []
+    releaseWindows(index)
+    for kind in windowPools.indices { releaseWindowHost(index, kind) }
     parked.removeAll { $0 == index }
+  }
+
+  private mutating func releaseWindowHost(_ index: Int, _ kind: Int) {
+    windowHostFree[kind].append(contentsOf: records[index].windows[kind].host.reversed())
+    records[index].windows[kind].host = []
   }
 
   private mutating func forgetComputed(_ index: Int) {
@@ -71,7 +145,10 @@ extension Scheduler {
   /// The cheaper way to get a sequence's blocks back later.
   func cheaperEviction(_ index: Int) -> Preemption {
     let blocks = records[index].blocks.count
-    guard blocks > 0, blocks <= hostFree.count, let token = steps.prefillTime else { return .recompute }
+    guard blocks > 0, blocks <= hostFree.count,
+      windowPools.indices.allSatisfy({ records[index].windows[$0].blocks.count <= windowHostFree[$0].count }),
+      let token = steps.prefillTime
+    else { return .recompute }
     let swap = 2 * Double(blocks) * Double(limits.swapBlockTime)
     return swap < token * Double(records[index].computed) ? .swap : .recompute
   }
@@ -91,8 +168,22 @@ extension Scheduler {
       pool.release(records[index].blocks)
       records[index].blocks = []
       records[index].host = host
+      for kind in windowPools.indices { swapOutWindow(index, kind, used: used, &draft) }
+      releaseWindows(index)
       records[index].published = 0
       parked.removeAll { $0 == index }
+    }
+  }
+
+  private mutating func swapOutWindow(_ index: Int, _ kind: Int, used: Int, _ draft: inout Draft) {
+    let table = records[index].windows[kind]
+    let blocks = Array(table.blocks.prefix(max(0, used - table.first)))
+    let host = Array(windowHostFree[kind].suffix(blocks.count).reversed())
+    windowHostFree[kind].removeLast(blocks.count)
+    records[index].windows[kind].host = host
+    records[index].windows[kind].hostFirst = table.first
+    if !blocks.isEmpty {
+      draft.operations.append(.swapOut(records[index].job.id, blocks: blocks, host: host, window: kind))
     }
   }
 
@@ -134,7 +225,9 @@ extension Scheduler {
   /// and a block for each sequence that grows. Takes blocks from jobs outside the batch, never from those in it.
   mutating func makeRoom(for index: Int, _ draft: inout Draft) -> Bool {
     let id = records[index].job.id
-    if let blocked = blockedHead, blocked.job == id, pool.freeCount <= blocked.free, parked.isEmpty {
+    if let blocked = blockedHead, blocked.job == id, pool.freeCount <= blocked.free, parked.isEmpty,
+      zip(windowPools, blocked.windows).allSatisfy({ $0.freeCount <= $1 })
+    {
       return false
     }
     blockedHead = nil
@@ -153,19 +246,39 @@ extension Scheduler {
       growing += max(1, Limits.blocks(for: records[other].known + 1) - records[other].blocks.count)
     }
     let needed = min(wanted, limits.blocks) - records[index].blocks.count + growing
-    while pool.freeCount < needed, reclaimParked(sparing: index, &draft) {}
-    if pool.freeCount >= needed || (running.isEmpty && pool.freeCount >= needed - growing) {
+    let windows = windowPools.indices.map { neededOfWindow(index, $0, wanted: min(wanted, limits.blocks)) }
+    while pool.freeCount < needed || !windowsHave(windows), reclaimParked(sparing: index, &draft) {}
+    if windowsHave(windows),
+      pool.freeCount >= needed || (running.isEmpty && pool.freeCount >= needed - growing)
+    {
       if swapped { swapIn(index, from: matched / Limits.blockSize, &draft) }
       return true
     }
     if fresh {
       pool.release(records[index].blocks)
       records[index].blocks = []
+      releaseWindows(index)
       if !swapped { records[index].computed = 0 }
       records[index].published = 0
     }
-    blockedHead = (id, pool.freeCount)
+    blockedHead = (id, pool.freeCount, windowPools.map(\.freeCount))
     return false
+  }
+
+  private func windowsHave(_ needed: [Int]) -> Bool {
+    zip(windowPools, needed).allSatisfy { $0.freeCount >= $1 }
+  }
+
+  /// What a queued job and the batch still take of a window: each as much as it sees, or as little as its text has.
+  private func neededOfWindow(_ index: Int, _ kind: Int, wanted: Int) -> Int {
+    let span = limits.windows[kind].span
+    func more(_ index: Int, upTo wanted: Int) -> Int {
+      let table = records[index].windows[kind]
+      return max(0, min(wanted - table.first, span) - table.blocks.count)
+    }
+    return running.reduce(more(index, upTo: wanted)) { sum, other in
+      sum + max(1, more(other, upTo: Limits.blocks(for: records[other].known + 1)))
+    }
   }
 
   private mutating func swapIn(_ index: Int, from first: Int, _ draft: inout Draft) {
@@ -174,13 +287,44 @@ extension Scheduler {
     if first >= host.count {
       records[index].computed = max(records[index].computed, first * Limits.blockSize)
     } else {
+      for kind in windowPools.indices { raise(index, kind) }
       _ = allocate(index, upTo: host.count)
+      for kind in windowPools.indices { swapInWindow(index, kind, from: first, &draft) }
       let blocks = Array(records[index].blocks[first...])
       draft.operations.append(.swapIn(records[index].job.id, host: Array(host[first...]), blocks: blocks))
     }
     hostFree.append(contentsOf: host.reversed())
     records[index].host = []
+    for kind in windowPools.indices { releaseWindowHost(index, kind) }
+    giveUpBehindWindows(index)
     publish(index)
+  }
+}
+
+extension Scheduler {
+  /// Before blocks are allocated for a sequence that was swapped out: what it had given up before is not needed again.
+  private mutating func raise(_ index: Int, _ kind: Int) {
+    let table = records[index].windows[kind]
+    guard table.hostFirst > table.first else { return }
+    let behind = min(table.hostFirst - table.first, table.blocks.count)
+    windowPools[kind].release(Array(table.blocks.prefix(behind)))
+    records[index].windows[kind].blocks.removeFirst(behind)
+    records[index].windows[kind].first = table.hostFirst
+  }
+
+  /// - first: blocks before it were still cached
+  private mutating func swapInWindow(_ index: Int, _ kind: Int, from first: Int, _ draft: inout Draft) {
+    let table = records[index].windows[kind]
+    var host: [BlockID] = []
+    var blocks: [BlockID] = []
+    for (offset, place) in table.host.enumerated() where table.hostFirst + offset >= first {
+      guard let block = table.block(table.hostFirst + offset) else { continue }
+      host.append(place)
+      blocks.append(block)
+    }
+    if !host.isEmpty {
+      draft.operations.append(.swapIn(records[index].job.id, host: host, blocks: blocks, window: kind))
+    }
   }
 }
 

@@ -265,10 +265,18 @@ extension Scheduler {
     draft.entries.append(
       StepEntry(
         job: records[index].job.id, start: records[index].computed, count: count,
-        blocks: records[index].blocks, emits: emits, outputIndex: records[index].generated))
+        blocks: records[index].blocks, windows: windowTables(index), emits: emits,
+        outputIndex: records[index].generated))
     draft.work.append(
       StepWork(
         index: index, job: records[index].job.id, serial: records[index].serial, count: count, emits: emits))
+  }
+
+  /// For the engine: as long as the table of all positions, -1 for what is given up.
+  private func windowTables(_ index: Int) -> [[BlockID]]? {
+    if windowPools.isEmpty { return nil }
+    let count = records[index].blocks.count
+    return records[index].windows.map { table in (0..<count).map { table.block($0) ?? -1 } }
   }
 
   // MARK: What came of it
@@ -315,6 +323,7 @@ extension Scheduler {
     counters.prefillTokens += Int64(prefill)
     guard work.emits else {
       learnKeys(index, result?.keys ?? [])
+      giveUpBehindWindows(index)
       return nil
     }
     guard let result else { return end(index, .failed(reason: "the engine gave no result for its token")) }
@@ -330,7 +339,9 @@ extension Scheduler {
     case .failed(let reason): return end(index, .failed(reason: reason))
     }
     learnKeys(index, result.keys)
-    return last.map { end(index, .done($0)) }
+    if let last { return end(index, .done(last)) }
+    giveUpBehindWindows(index)
+    return nil
   }
 
   private mutating func countToken(_ index: Int) {

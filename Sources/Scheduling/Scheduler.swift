@@ -71,25 +71,31 @@ public struct Scheduler: Sendable {
 
   var pool: BlockPool
   var hostFree: [BlockID]
+  /// By window of the limits.
+  var windowPools: [BlockPool]
+  var windowHostFree: [[BlockID]]
   var steps = StepModel()
   var stepNumber: UInt64 = 0
   var inFlight: StepInFlight?
   /// The job at the head for which there was no memory, and how much was free then: no need to look again before more is.
-  var blockedHead: (job: JobID, free: Int)?
+  var blockedHead: (job: JobID, free: Int, windows: [Int])?
 
   public init(_ limits: Limits) throws(LimitsError) {
     try limits.check()
     self.limits = limits
     pool = BlockPool(count: limits.blocks)
     hostFree = (0..<BlockID(limits.hostBlocks)).reversed()
+    windowPools = limits.windows.map { BlockPool(count: $0.blocks) }
+    windowHostFree = limits.windows.map { (0..<BlockID($0.hostBlocks)).reversed() }
   }
 
   /// Changes bounds while jobs run. What is there stays: a smaller batch shrinks as sequences end.
-  /// The sizes of the memory itself (`blocks`, `hostBlocks`, `contextLength`) stay as they were.
+  /// The sizes of the memory itself (`blocks`, `hostBlocks`, `windows`, `contextLength`) stay as they were.
   public mutating func setLimits(_ new: Limits) throws(LimitsError) {
     var new = new
     new.blocks = limits.blocks
     new.hostBlocks = limits.hostBlocks
+    new.windows = limits.windows
     new.contextLength = limits.contextLength
     try new.check()
     limits = new
@@ -119,7 +125,8 @@ public struct Scheduler: Sendable {
       job: job, serial: nextSerial, client: client, state: pending ? .pending : .queued, priority: priority,
       standing: own, own: own, submittedAt: clock, deadline: deadline,
       approvalDeadline: pending ? clock.plus(limits.approvalTime) : .max,
-      keys: Array(job.prefix.prefix(job.promptTokens / Limits.blockSize)))
+      keys: Array(job.prefix.prefix(job.promptTokens / Limits.blockSize)),
+      windows: limits.windows.map { _ in WindowTable() })
     nextSerial += 1
     let index = add(record)
     clients[client].references += 2

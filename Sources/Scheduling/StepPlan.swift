@@ -25,6 +25,8 @@ public struct StepEntry: Hashable, Codable, Sendable {
   public let count: Int
   /// The sequence's block table: position p lies in `blocks[p / 16]`, row p % 16. Covers start + count positions.
   public let blocks: [BlockID]
+  /// The same of each of `Limits.windows`, -1 for what lies behind it; nil where there are none.
+  public let windows: [[BlockID]]?
   /// Whether the last position's logits give the next token.
   public let emits: Bool
   /// How many tokens it has generated so far: the index of the one that this entry emits.
@@ -34,10 +36,10 @@ public struct StepEntry: Hashable, Codable, Sendable {
 /// Copies between device and host memory, done before the step's entries, in order. Blocks that are merely given up
 /// need no operation, and none are ever copied within the device, since only full blocks are shared.
 public enum KVOperation: Hashable, Codable, Sendable {
-  /// Copy each `blocks[i]` of the device to `host[i]`.
-  case swapOut(JobID, blocks: [BlockID], host: [BlockID])
+  /// Copy each `blocks[i]` of the device to `host[i]`; both are a window's where one is named.
+  case swapOut(JobID, blocks: [BlockID], host: [BlockID], window: Int? = nil)
   /// Copy each `host[i]` to `blocks[i]` of the device.
-  case swapIn(JobID, host: [BlockID], blocks: [BlockID])
+  case swapIn(JobID, host: [BlockID], blocks: [BlockID], window: Int? = nil)
 }
 
 /// What one entry of a step came to. An entry that emits must have one; for one that doesn't, silence is success.

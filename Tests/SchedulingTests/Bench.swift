@@ -9,11 +9,21 @@ struct FakeEngine {
   /// For each device and host block, the content written by row.
   var device: [[UInt64]]
   var host: [[UInt64]]
+  /// The same for each window.
+  var windows: [(device: [[UInt64]], host: [[UInt64]])]
+  private let limits: Limits
   var wrong: [String] = []
 
   init(_ limits: Limits) {
     device = Array(repeating: Array(repeating: 0, count: 16), count: limits.blocks)
     host = Array(repeating: Array(repeating: 0, count: 16), count: limits.hostBlocks)
+    windows = limits.windows.map { window in
+      (
+        Array(repeating: Array(repeating: 0, count: 16), count: window.blocks),
+        Array(repeating: Array(repeating: 0, count: 16), count: window.hostBlocks)
+      )
+    }
+    self.limits = limits
   }
 
   /// What a position holds: shared texts are equal in the first `shared` positions of a topic, then differ by job.
@@ -38,10 +48,18 @@ struct FakeEngine {
   mutating func perform(_ plan: StepPlan, _ topics: [JobID: (topic: UInt64, shared: Int)]) {
     for operation in plan.operations {
       switch operation {
-      case .swapOut(_, let blocks, let to):
+      case .swapOut(_, let blocks, let to, let window?):
+        for (block, row) in zip(blocks, to) {
+          windows[window].host[Int(row)] = windows[window].device[Int(block)]
+        }
+      case .swapIn(_, let from, let blocks, let window?):
+        for (row, block) in zip(from, blocks) {
+          windows[window].device[Int(block)] = windows[window].host[Int(row)]
+        }
+      case .swapOut(_, let blocks, let to, nil):
         if blocks.count != to.count { wrong.append("swapOut of unequal lists") }
         for (block, row) in zip(blocks, to) { host[Int(row)] = device[Int(block)] }
-      case .swapIn(_, let from, let blocks):
+      case .swapIn(_, let from, let blocks, nil):
         if blocks.count != from.count { wrong.append("swapIn of unequal lists") }
         for (row, block) in zip(from, blocks) { device[Int(block)] = host[Int(row)] }
       }
@@ -61,6 +79,7 @@ struct FakeEngine {
         }
       }
     }
+    for entry in plan.entries { performWindows(plan, entry, topics) }
     // Read after all was written, as attention does.
     for entry in plan.entries {
       let (topic, shared) = topics[entry.job] ?? (0, 0)
@@ -69,6 +88,37 @@ struct FakeEngine {
         if device[Int(block)][position % 16] != Self.content(topic, shared, entry.job, position) {
           wrong.append("step \(plan.number): job \(entry.job) reads something else at position \(position)")
           break
+        }
+      }
+    }
+  }
+}
+
+extension FakeEngine {
+  /// Writes an entry's positions into its blocks of windows, and reads what its tokens see.
+  private mutating func performWindows(
+    _ plan: StepPlan, _ entry: StepEntry, _ topics: [JobID: (topic: UInt64, shared: Int)]
+  ) {
+    let (topic, shared) = topics[entry.job] ?? (0, 0)
+    for (kind, table) in (entry.windows ?? []).enumerated() {
+      func name(_ position: Int) -> String {
+        "step \(plan.number): job \(entry.job), window \(kind), position \(position)"
+      }
+      for position in entry.start..<entry.start + entry.count {
+        guard table[position / 16] >= 0 else {
+          wrong.append("\(name(position)) has no block to write")
+          return
+        }
+        windows[kind].device[Int(table[position / 16])][position % 16] = Self.content(
+          topic, shared, entry.job, position)
+      }
+      for position in max(0, entry.start + 1 - limits.windows[kind].positions)..<entry.start {
+        guard table[position / 16] >= 0,
+          windows[kind].device[Int(table[position / 16])][position % 16]
+            == Self.content(topic, shared, entry.job, position)
+        else {
+          wrong.append("\(name(position)) reads something else")
+          return
         }
       }
     }

@@ -42,7 +42,8 @@ struct Simulation {
   var realTime: Microseconds = 0
   let patience: Microseconds
 
-  init(seed: UInt64) throws {
+  /// - hasWindows: whether some layers attend in windows, with few blocks for them
+  init(seed: UInt64, hasWindows: Bool = false) throws {
     random = SeededGenerator(state: seed)
     var limits = Limits(blocks: 16 + random.below(random.chance(70) ? 12 : 64), contextLength: 256)
     limits.hostBlocks = random.chance(50) ? random.below(40) : 0
@@ -62,6 +63,15 @@ struct Simulation {
     limits.maxStrangerTokens = random.within(300...4_000)
     limits.maxRunningStrangers = random.within(1...8)
     patience = limits.patience
+    if hasWindows {
+      for _ in 0..<random.within(1...2) {
+        let positions = random.within(1...100)
+        limits.windows.append(
+          Limits.Window(
+            positions: positions, blocks: (positions + 15) / 16 + 2 + random.below(20),
+            hostBlocks: random.chance(70) ? limits.hostBlocks : random.below(6)))
+      }
+    }
     bench = try Bench(limits)
   }
 
