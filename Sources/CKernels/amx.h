@@ -388,7 +388,7 @@ CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
   }
 }
 
-#define TYPE(type, name, ...)                                         \
+#define TYPE(type, name, number, values, bytes, d, m, ...)                                         \
   static __attribute__((noinline)) void name(unit *u, const job *j) { \
     const ck_shape s = {__VA_ARGS__};                                 \
     tile_products(u, s, j);                                           \
@@ -396,8 +396,12 @@ CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
 
 CK_BLOCK_TYPES(TYPE)
 
+// float types have kernels of their own
+#define NO_KERNEL(type, ...) \
+  case CK_##type: break;
+
 #define RUN_TYPE(type, name, ...) \
-  case type: name(&u, &j); break;
+  case CK_##type: name(&u, &j); break;
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
@@ -435,9 +439,7 @@ static void products(
   TILE_BEGIN(&u, halves ? 16 : 32);
   switch (matrix->type) {
     CK_BLOCK_TYPES(RUN_TYPE)
-    case CK_F32:
-    case CK_F16:
-    case CK_BF16: break;
+    CK_FLOAT_TYPES(NO_KERNEL)
   }
   TILE_END(&u);
   const struct {

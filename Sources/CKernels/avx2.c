@@ -369,7 +369,7 @@ typedef struct job {
     }                                                                                         \
   }
 
-#define TYPE(type, name, ...)                                      \
+#define TYPE(type, name, number, values, bytes, d, m, ...)                                      \
   static const ck_shape name##_shape = {__VA_ARGS__};              \
   TILE(name, name##_shape, 1)                                      \
   TILE(name, name##_shape, 2)                                      \
@@ -472,8 +472,12 @@ static void float_products(
   }
 }
 
+// float types have kernels of their own
+#define NO_KERNEL(type, ...) \
+  case CK_##type: break;
+
 #define RUN_TYPE(type, name, ...) \
-  case type: name(&j); break;
+  case CK_##type: name(&j); break;
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
@@ -497,9 +501,7 @@ static void products(
     };
     switch (matrix->type) {
       CK_BLOCK_TYPES(RUN_TYPE)
-      case CK_F32:
-      case CK_F16:
-      case CK_BF16: break;
+      CK_FLOAT_TYPES(NO_KERNEL)
     }
   }
 }

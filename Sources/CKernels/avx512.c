@@ -390,7 +390,7 @@ typedef struct job {
     if (token < j->tokens) name##_1(j, token);                       \
   }
 
-#define TYPE(type, name, ...)                         \
+#define TYPE(type, name, number, values, bytes, d, m, ...)                         \
   static const ck_shape name##_shape = {__VA_ARGS__}; \
   TILES(name##_a8, name##_shape, CK_A8)               \
   TILES(name##_a12, name##_shape, CK_A12)             \
@@ -508,8 +508,12 @@ static void float_products(
    : input->profile == CK_A12 ? name##_a12(&j) \
                               : name##_a8(&j))
 
+// float types have kernels of their own
+#define NO_KERNEL(type, ...) \
+  case CK_##type: break;
+
 #define RUN_TYPE(type, name, ...) \
-  case type: RUN(name); break;
+  case CK_##type: RUN(name); break;
 
 static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
@@ -532,9 +536,7 @@ static void products(
   for (uint32_t i = 0; i < tiles; i++) {
     switch (matrix->type) {
       CK_BLOCK_TYPES(RUN_TYPE)
-      case CK_F32:
-      case CK_F16:
-      case CK_BF16: break;
+      CK_FLOAT_TYPES(NO_KERNEL)
     }
     j.tile += tile_bytes;
     j.dst += (size_t)tokens * 16;

@@ -5,30 +5,27 @@
 
 const int8_t ck_codebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-static const ck_traits traits_table[31] = {
-    [CK_F32] = {true, false, 32, 0, 0, 1, 4, CK_SCALES_NONE},
-    [CK_F16] = {true, false, 16, 0, 0, 1, 2, CK_SCALES_NONE},
-    [CK_BF16] = {true, false, 16, 0, 0, 1, 2, CK_SCALES_NONE},
-    [CK_Q4_0] = {true, false, 4, 0, 8, 32, 18, CK_SCALES_D},
-    [CK_Q4_1] = {true, false, 4, 0, 0, 32, 20, CK_SCALES_DM},
-    [CK_Q5_0] = {true, false, 4, 1, 16, 32, 22, CK_SCALES_D},
-    [CK_Q5_1] = {true, false, 4, 1, 0, 32, 24, CK_SCALES_DM},
-    [CK_Q8_0] = {true, false, 8, 0, 128, 32, 34, CK_SCALES_D},
-    [CK_Q2_K] = {true, false, 2, 0, 0, 256, 84, CK_SCALES_HALVES_MIN},
-    [CK_Q3_K] = {true, false, 2, 1, 4, 256, 110, CK_SCALES_HALVES},
-    [CK_Q4_K] = {true, false, 4, 0, 0, 256, 144, CK_SCALES_SUPER_MIN},
-    [CK_Q5_K] = {true, false, 4, 1, 0, 256, 176, CK_SCALES_SUPER_MIN},
-    [CK_Q6_K] = {true, false, 4, 2, 32, 256, 210, CK_SCALES_HALVES},
-    [CK_IQ4_NL] = {true, true, 4, 0, 128, 32, 18, CK_SCALES_D},
-    [CK_IQ4_XS] = {true, true, 4, 0, 128, 256, 136, CK_SCALES_SUPER},
-};
+#define TRAITS(name, kernels, number, values, bytes, d, m, low, high, bias, codebook, scales) \
+  [number] = {#name, codebook, low, high, bias, values, bytes, d, m, scales},
+
+static const ck_traits traits_table[] = {CK_FLOAT_TYPES(TRAITS) CK_BLOCK_TYPES(TRAITS)};
+
+uint32_t ck_type_end(void) {
+  return sizeof traits_table / sizeof *traits_table;
+}
 
 bool ck_type_supported(uint32_t type) {
-  return type < 31 && traits_table[type].known;
+  return type < ck_type_end() && traits_table[type].name != NULL;
 }
 
 const ck_traits *ck_traits_of(ck_type type) {
-  return (uint32_t)type < 31 ? &traits_table[type] : &traits_table[4];
+  // of no type: a row without a name
+  static const ck_traits none = {.block_values = 1};
+  return ck_type_supported(type) ? &traits_table[type] : &none;
+}
+
+const char *ck_type_name(ck_type type) {
+  return ck_traits_of(type)->name;
 }
 
 bool ck_type_takes_blocks(ck_type type) {
@@ -45,7 +42,7 @@ uint32_t ck_type_block_bytes(ck_type type) {
 
 size_t ck_row_bytes(ck_type type, uint32_t cols) {
   const ck_traits *traits = ck_traits_of(type);
-  if (!traits->known || cols == 0 || cols % traits->block_values != 0) return 0;
+  if (traits->name == NULL || cols == 0 || cols % traits->block_values != 0) return 0;
   return (size_t)(cols / traits->block_values) * traits->block_bytes;
 }
 
@@ -198,7 +195,7 @@ size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols) {
 size_t ck_tile_bytes(ck_type type, uint32_t cols) {
   const ck_traits *traits = ck_traits_of(type);
   // Asked for with every few tiles: a block's values are a power of two, so no division.
-  if (!traits->known || (cols & (traits->block_values - 1u)) != 0) return 0;
+  if (traits->name == NULL || (cols & (traits->block_values - 1u)) != 0) return 0;
   if (traits->scales == CK_SCALES_NONE) {
     return ((size_t)cols * 16 * traits->block_bytes + 63) & ~(size_t)63;
   }

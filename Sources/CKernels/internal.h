@@ -31,7 +31,8 @@ typedef enum ck_scales {
 } ck_scales;
 
 typedef struct ck_traits {
-  bool known;
+  // NULL: no such type
+  const char *name;
   bool codebook;
   uint8_t low_bits;
   uint8_t high_bits;
@@ -39,6 +40,9 @@ typedef struct ck_traits {
   uint8_t bias;
   uint16_t block_values;
   uint16_t block_bytes;
+  // where a block of the file has its f16 scales; -1 for none
+  int16_t d_at;
+  int16_t m_at;
   ck_scales scales;
 } ck_traits;
 
@@ -52,21 +56,6 @@ typedef struct ck_shape {
   bool codebook;
   ck_scales scales;
 } ck_shape;
-
-// Every type with blocks: X(its ck_type, name of its kernels, ck_shape).
-#define CK_BLOCK_TYPES(X)                                  \
-  X(CK_Q4_0, q4_0, 4, 0, 8, false, CK_SCALES_D)            \
-  X(CK_Q4_1, q4_1, 4, 0, 0, false, CK_SCALES_DM)           \
-  X(CK_Q5_0, q5_0, 4, 1, 16, false, CK_SCALES_D)           \
-  X(CK_Q5_1, q5_1, 4, 1, 0, false, CK_SCALES_DM)           \
-  X(CK_Q8_0, q8_0, 8, 0, 128, false, CK_SCALES_D)          \
-  X(CK_Q2_K, q2_k, 2, 0, 0, false, CK_SCALES_HALVES_MIN)   \
-  X(CK_Q3_K, q3_k, 2, 1, 4, false, CK_SCALES_HALVES)       \
-  X(CK_Q4_K, q4_k, 4, 0, 0, false, CK_SCALES_SUPER_MIN)    \
-  X(CK_Q5_K, q5_k, 4, 1, 0, false, CK_SCALES_SUPER_MIN)    \
-  X(CK_Q6_K, q6_k, 4, 2, 32, false, CK_SCALES_HALVES)      \
-  X(CK_IQ4_NL, iq4_nl, 4, 0, 128, true, CK_SCALES_D)       \
-  X(CK_IQ4_XS, iq4_xs, 4, 0, 128, true, CK_SCALES_SUPER)
 
 // One row's 32 columns in the form common to the file's layout and the packed one.
 typedef struct ck_block {

@@ -49,21 +49,6 @@ static uint16_t draw_half(stream *s) {
   return (uint16_t)((bits & 0x83ff) | (8 + (bits >> 16) % 4) << 10);
 }
 
-// Where a block of the file keeps its f16 scales; -1 for none.
-static void scale_offsets(ck_type type, int *d, int *m) {
-  *m = -1;
-  switch (type) {
-    case CK_Q4_1:
-    case CK_Q5_1:
-    case CK_Q4_K:
-    case CK_Q5_K: *d = 0; *m = 2; break;
-    case CK_Q2_K: *d = 80; *m = 82; break;
-    case CK_Q3_K: *d = 108; break;
-    case CK_Q6_K: *d = 208; break;
-    default: *d = 0; break;
-  }
-}
-
 static void draw_weights(stream *s, ck_type type, uint8_t *out) {
   size_t blocks = (size_t)ROWS * COLS / ck_type_block_values(type);
   uint32_t size = ck_type_block_bytes(type);
@@ -77,14 +62,12 @@ static void draw_weights(stream *s, ck_type type, uint8_t *out) {
       memcpy(out, &half, 2);
     } else {
       for (uint32_t i = 0; i < size; i++) out[i] = (uint8_t)(draw(s) >> 11);
-      int d;
-      int m;
-      scale_offsets(type, &d, &m);
+      const ck_traits *traits = ck_traits_of(type);
       uint16_t half = draw_half(s);
-      memcpy(out + d, &half, 2);
-      if (m >= 0) {
+      memcpy(out + traits->d_at, &half, 2);
+      if (traits->m_at >= 0) {
         half = draw_half(s);
-        memcpy(out + m, &half, 2);
+        memcpy(out + traits->m_at, &half, 2);
       }
     }
   }
@@ -116,7 +99,7 @@ static uint64_t test_products(ck_level level, uint64_t hash) {
     }
     ck_input input = {x, COLS, blocks, stride, (ck_profile)profile, NULL, 0};
     ck_output output = {out, ROWS, bias, residual, ROWS};
-    for (uint32_t type = 0; type < 31; type++) {
+    for (uint32_t type = 0; type < ck_type_end(); type++) {
       if (!ck_type_supported(type)) continue;
       draw_weights(&s, (ck_type)type, source);
       ck_pack((ck_type)type, source, ROWS, COLS, 0, 2, packed);
@@ -152,7 +135,7 @@ static uint64_t test_many_tokens(ck_level level, uint64_t hash) {
     ck_input input = {
         x, FEW_COLS, blocks, stride, (ck_profile)profile, group_stride == 0 ? NULL : groups, group_stride};
     ck_output output = {out, FEW_ROWS, NULL, NULL, 0};
-    for (uint32_t type = 0; type < 31; type++) {
+    for (uint32_t type = 0; type < ck_type_end(); type++) {
       if (!ck_type_supported(type) || !ck_type_takes_blocks((ck_type)type)) continue;
       draw_weights(&s, (ck_type)type, source);
       ck_pack((ck_type)type, source, FEW_ROWS, FEW_COLS, 0, 1, packed);

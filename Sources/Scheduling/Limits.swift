@@ -1,4 +1,5 @@
-// Limits.swift: every bound of the scheduler, with its unit, and the refusal of bounds that make no sense.
+// Limits.swift: every bound of the scheduler, with its unit, and the refusal of bounds that make no
+// sense.
 // Start at `Limits`.
 
 /// The node's bounds. What is counted in tokens or blocks is about one engine's one KV memory.
@@ -13,14 +14,15 @@ public struct Limits: Hashable, Codable, Sendable {
   public var blocks: Int
   /// KV blocks of host memory to swap to; 0: never swap.
   public var hostBlocks = 0
-  /// Windows that some of the model's layers attend in, with blocks of their own. `blocks` are those of the layers that attend to all
-  /// positions.
+  /// Windows that some of the model's layers attend in, with blocks of their own. `blocks` are
+  /// those of the layers that attend to all positions.
   public var windows: [Window] = []
   /// Positions that one sequence may have, prompt and output together.
   public var contextLength: Int
   /// Sequences in the batch.
   public var maxRunning = 8
-  /// Sequences in the batch that are still in their prompt, while one step's prefill is used up by them.
+  /// Sequences in the batch that are still in their prompt, while one step's prefill is used up by
+  /// them.
   public var maxPrefilling = 4
   /// Tokens in one step, decodes and prefill together.
   public var maxStepTokens = 512
@@ -31,7 +33,8 @@ public struct Limits: Hashable, Codable, Sendable {
   public var maxWaitingTokens = 2_000_000
   /// Jobs of one client that are pending, queued or held.
   public var maxWaitingJobsPerClient = 500
-  /// Jobs of known clients that are pending: a share of their own, so that what waits for a person keeps nothing out.
+  /// Jobs of known clients that are pending: a share of their own, so that what waits for a person
+  /// keeps nothing out.
   public var maxPendingJobs = 1_000
   /// Jobs of strangers that are pending, queued or held, of all of them together.
   public var maxStrangerJobs = 1_000
@@ -63,7 +66,8 @@ public struct Limits: Hashable, Codable, Sendable {
     self.contextLength = contextLength
   }
 
-  /// A window, and the blocks that there are for the layers with it: a sequence gives up those that lie behind it.
+  /// A window, and the blocks that there are for the layers with it: a sequence gives up those that
+  /// lie behind it.
   public struct Window: Hashable, Codable, Sendable {
     /// Last positions that a token sees, its own included.
     public var positions: Int
@@ -76,11 +80,15 @@ public struct Limits: Hashable, Codable, Sendable {
       self.hostBlocks = hostBlocks
     }
 
-    /// The index of the first block that the next token sees, of a sequence with so many positions computed.
+    /// The index of the first block that the next token sees, of a sequence with so many positions
+    /// computed.
     func first(computed: Int) -> Int { max(0, computed + 1 - positions) / Limits.blockSize }
 
     /// Blocks that a sequence has at most, where it computes up to 16 tokens a step.
-    var span: Int { Limits.blocks(for: positions) + 2 }
+    var span: Int { Self.span(of: positions) }
+
+    /// Of a window so long; no pool may have fewer.
+    public static func span(of positions: Int) -> Int { Limits.blocks(for: positions) + 2 }
   }
 
   /// The first bound that makes no sense, or nothing.

@@ -1,21 +1,24 @@
 // Record.swift: what the scheduler knows of one job, one client and one line.
 // Start at `Record`.
 
-/// A line: the jobs of one client that wait with one priority. Lines compete; within a line, jobs stand in order.
+/// A line: the jobs of one client that wait with one priority. Lines compete; within a line, jobs
+/// stand in order.
 struct LineKey: Hashable, Sendable {
   let client: Int
   let priority: Int
   let audit: Bool
 }
 
-/// A job's place: which line, and where in it. Moving a job gives it a place next to another's, line and all, and makes the
-/// two a group: when the first of a group starts, the others are next. So a moved job is served when the other would have
-/// been; its tokens still count for its own client.
+/// A job's place: which line, and where in it. Moving a job gives it a place next to another's,
+/// line and all, and makes the two a group: when the first of a group starts, the others are next.
+/// So a moved job is served when the other would have been; its tokens still count for its own
+/// client.
 struct Standing: Hashable, Sendable {
   var line: LineKey
   /// A sequence that has run before stands before those that have not.
   var fresh: Bool
-  /// Its time limit, or its queueing plus `patience`, whichever comes first: so nothing is overtaken for ever.
+  /// Its time limit, or its queueing plus `patience`, whichever comes first: so nothing is
+  /// overtaken for ever.
   var due: Microseconds
   /// Unique; in order of queueing until moved.
   var place: Int64
@@ -35,7 +38,8 @@ struct Line: Sendable {
   var jobs: [Int]
 }
 
-/// All lines of one priority. They age together, so that ageing lets a priority through and leaves the turns within it alone.
+/// All lines of one priority. They age together, so that ageing lets a priority through and leaves
+/// the turns within it alone.
 struct Level: Sendable {
   var lines = 0
   /// Serving time of its last start, or since it has lines.
@@ -56,7 +60,8 @@ struct Waiting: Hashable, Sendable {
 struct Client: Sendable {
   let id: ClientID
   let isStranger: Bool
-  /// Never used twice, unlike the index: what is cached for a forgotten client is never found again.
+  /// Never used twice, unlike the index: what is cached for a forgotten client is never found
+  /// again.
   let serial: UInt64
   /// Weighted tokens (Sheng et al. 2024, "virtual token counter").
   var counter: Int64
@@ -68,7 +73,8 @@ struct Client: Sendable {
   var waiting: Int
 }
 
-/// The blocks that a sequence has of one window: those from `first` on. Blocks before it are given up, or were never needed.
+/// The blocks that a sequence has of one window: those from `first` on. Blocks before it are given
+/// up, or were never needed.
 struct WindowTable: Hashable, Sendable {
   var first = 0
   var blocks: [BlockID] = []

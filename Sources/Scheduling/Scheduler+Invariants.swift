@@ -1,5 +1,5 @@
-// Scheduler+Invariants.swift: what is always true between two calls, checked from nothing but the state itself.
-// For tests and simulations: it looks at every block and every job.
+// Scheduler+Invariants.swift: what is always true between two calls, checked from nothing but the
+// state itself. For tests and simulations: it looks at every block and every job.
 
 extension Scheduler {
   /// A sentence for each thing that is wrong; empty if all is well.

@@ -1,10 +1,11 @@
-// Scheduler+Memory.swift: who has KV blocks, who gets them, who gives them up.
-// Blocks are allocated only while a step is planned, and no step is planned while one is under way, so blocks given up in
-// between (by a cancel, say) are not written by two. Start at `makeRoom(for:)`.
+// Scheduler+Memory.swift: who has KV blocks, who gets them, who gives them up. Blocks are allocated
+// only while a step is planned, and no step is planned while one is under way, so blocks given up
+// in between (by a cancel, say) are not written by two. Start at `makeRoom(for:)`.
 
 extension Scheduler {
-  /// Finds the leading blocks of a sequence that the cache already has, and takes them. The last known token is always
-  /// computed, since its logits are wanted. A prefix counts as far as every window still has what its next token sees.
+  /// Finds the leading blocks of a sequence that the cache already has, and takes them. The last
+  /// known token is always computed, since its logits are wanted. A prefix counts as far as every
+  /// window still has what its next token sees.
   mutating func matchPrefix(_ index: Int) {
     let serial = clients[records[index].client].serial
     let at = records[index].computed / Limits.blockSize
@@ -26,7 +27,8 @@ extension Scheduler {
     for kind in windowPools.indices { takeWindow(index, kind, to: end, serial) }
   }
 
-  /// Whether a sequence that is computed up to block `end` would find in every window what its next token sees.
+  /// Whether a sequence that is computed up to block `end` would find in every window what its next
+  /// token sees.
   private func windowsHold(_ index: Int, to end: Int, _ serial: UInt64) -> Bool {
     limits.windows.indices.allSatisfy { kind in
       let first = limits.windows[kind].first(computed: end * Limits.blockSize)
@@ -101,7 +103,8 @@ extension Scheduler {
     }
   }
 
-  /// Gets blocks so that a sequence has `wanted`, from what is free. False: there were too few, and it has more than before.
+  /// Gets blocks so that a sequence has `wanted`, from what is free. False: there were too few, and
+  /// it has more than before.
   mutating func allocate(_ index: Int, upTo wanted: Int) -> Bool {
     while records[index].blocks.count < wanted {
       let at = records[index].blocks.count
@@ -119,8 +122,8 @@ extension Scheduler {
     return true
   }
 
-  /// Gives up all that a job has on the device and the host. What was computed and has a key stays cached until
-  /// the blocks are needed.
+  /// Gives up all that a job has on the device and the host. What was computed and has a key stays
+  /// cached until the blocks are needed.
   mutating func dropBlocks(_ index: Int) {
     pool.release(records[index].blocks)
     hostFree.append(contentsOf: records[index].host.reversed())
@@ -187,7 +190,8 @@ extension Scheduler {
     }
   }
 
-  /// Takes the device blocks of a job outside the batch: an audit's first, then a held one's, then the last queued one's.
+  /// Takes the device blocks of a job outside the batch: an audit's first, then a held one's, then
+  /// the last queued one's.
   mutating func reclaimParked(sparing spared: Int?, _ draft: inout Draft) -> Bool {
     func cost(_ index: Int) -> Int {
       records[index].isAudit ? 0 : (records[index].state == .held ? 1 : 2 + records[index].priority)
@@ -221,8 +225,9 @@ extension Scheduler {
     draft.effects.append(.preempted(records[index].job.id, how))
   }
 
-  /// Sees to it that a queued job could be computed up to its next token, besides what the prompts in the batch still need
-  /// and a block for each sequence that grows. Takes blocks from jobs outside the batch, never from those in it.
+  /// Sees to it that a queued job could be computed up to its next token, besides what the prompts
+  /// in the batch still need and a block for each sequence that grows. Takes blocks from jobs
+  /// outside the batch, never from those in it.
   mutating func makeRoom(for index: Int, _ draft: inout Draft) -> Bool {
     let id = records[index].job.id
     if let blocked = blockedHead, blocked.job == id, pool.freeCount <= blocked.free, parked.isEmpty,
@@ -269,7 +274,8 @@ extension Scheduler {
     zip(windowPools, needed).allSatisfy { $0.freeCount >= $1 }
   }
 
-  /// What a queued job and the batch still take of a window: each as much as it sees, or as little as its text has.
+  /// What a queued job and the batch still take of a window: each as much as it sees, or as little
+  /// as its text has.
   private func neededOfWindow(_ index: Int, _ kind: Int, wanted: Int) -> Int {
     let span = limits.windows[kind].span
     func more(_ index: Int, upTo wanted: Int) -> Int {
@@ -302,7 +308,8 @@ extension Scheduler {
 }
 
 extension Scheduler {
-  /// Before blocks are allocated for a sequence that was swapped out: what it had given up before is not needed again.
+  /// Before blocks are allocated for a sequence that was swapped out: what it had given up before
+  /// is not needed again.
   private mutating func raise(_ index: Int, _ kind: Int) {
     let table = records[index].windows[kind]
     guard table.hostFirst > table.first else { return }

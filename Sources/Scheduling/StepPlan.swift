@@ -1,8 +1,9 @@
 // StepPlan.swift: one step's work as the engine gets it, and what the engine says back.
 // Start at `StepPlan`.
 
-/// One step. The engine does `operations` in order, then computes all `entries` as one batch, then Node calls
-/// `Scheduler.stepped`. Until then the scheduler gives out none of the blocks named here for anything else.
+/// One step. The engine does `operations` in order, then computes all `entries` as one batch, then
+/// Node calls `Scheduler.stepped`. Until then the scheduler gives out none of the blocks named here
+/// for anything else.
 public struct StepPlan: Hashable, Codable, Sendable {
   /// Given back to `stepped`; 0 when there is nothing to do.
   public let number: UInt64
@@ -19,11 +20,13 @@ public struct StepPlan: Hashable, Codable, Sendable {
 /// Some consecutive positions of one sequence.
 public struct StepEntry: Hashable, Codable, Sendable {
   public let job: JobID
-  /// The first position to compute. Position p is prompt token p, or generated token p - promptTokens.
+  /// The first position to compute. Position p is prompt token p, or generated token p -
+  /// promptTokens.
   public let start: Int
   /// Positions to compute, 1 or more.
   public let count: Int
-  /// The sequence's block table: position p lies in `blocks[p / 16]`, row p % 16. Covers start + count positions.
+  /// The sequence's block table: position p lies in `blocks[p / 16]`, row p % 16. Covers start +
+  /// count positions.
   public let blocks: [BlockID]
   /// The same of each of `Limits.windows`, -1 for what lies behind it; nil where there are none.
   public let windows: [[BlockID]]?
@@ -33,8 +36,9 @@ public struct StepEntry: Hashable, Codable, Sendable {
   public let outputIndex: Int
 }
 
-/// Copies between device and host memory, done before the step's entries, in order. Blocks that are merely given up
-/// need no operation, and none are ever copied within the device, since only full blocks are shared.
+/// Copies between device and host memory, done before the step's entries, in order. Blocks that are
+/// merely given up need no operation, and none are ever copied within the device, since only full
+/// blocks are shared.
 public enum KVOperation: Hashable, Codable, Sendable {
   /// Copy each `blocks[i]` of the device to `host[i]`; both are a window's where one is named.
   case swapOut(JobID, blocks: [BlockID], host: [BlockID], window: Int? = nil)
@@ -42,7 +46,8 @@ public enum KVOperation: Hashable, Codable, Sendable {
   case swapIn(JobID, host: [BlockID], blocks: [BlockID], window: Int? = nil)
 }
 
-/// What one entry of a step came to. An entry that emits must have one; for one that doesn't, silence is success.
+/// What one entry of a step came to. An entry that emits must have one; for one that doesn't,
+/// silence is success.
 public struct StepResult: Hashable, Codable, Sendable {
   public enum Kind: Hashable, Codable, Sendable {
     /// One more token; the sequence goes on (until `maxOutputTokens`).
@@ -56,8 +61,9 @@ public struct StepResult: Hashable, Codable, Sendable {
 
   public let job: JobID
   public let kind: Kind
-  /// Keys of blocks whose 16 tokens have become known, following on those given before (the prompt's first)
-  /// without a gap: the n-th key ever given for a job names its n-th block. They may come late, or never.
+  /// Keys of blocks whose 16 tokens have become known, following on those given before (the
+  /// prompt's first) without a gap: the n-th key ever given for a job names its n-th block. They
+  /// may come late, or never.
   public let keys: [BlockKey]
 
   public init(job: JobID, _ kind: Kind, keys: [BlockKey] = []) {
@@ -67,7 +73,8 @@ public struct StepResult: Hashable, Codable, Sendable {
   }
 }
 
-/// `stepped` was called for a step that is not under way: the caller's fault, and nothing was changed.
+/// `stepped` was called for a step that is not under way: the caller's fault, and nothing was
+/// changed.
 public struct StepError: Error, Hashable, Sendable, CustomStringConvertible {
   public let found: UInt64
   public let wanted: UInt64?

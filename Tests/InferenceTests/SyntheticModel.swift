@@ -1,6 +1,7 @@
 // SyntheticModel.swift: small models made in memory from a seed, in any mix of quantisation types, as GGUF bytes.
 // They let the conformance digests be tested where no real model is. Start at SyntheticModel.bytes().
 
+import Fuzzing
 import Inference
 
 /// SplitMix64: the tests' generator, so that a seed means the same weights everywhere.
@@ -231,6 +232,7 @@ struct SyntheticModel {
       case .iq4XS:
         half(scale(1_600))
         bytes(134)
+      default: preconditionFailure("no made-up weights of type \(type.name)")
       }
     }
     return out

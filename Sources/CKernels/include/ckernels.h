@@ -57,30 +57,48 @@ bool ck_check_fp_environment(void);
 
 // ---------------------------------------------------------------- weights
 
+// Every type of weights is one row here: the enum, the table of traits, the kernels of each level, the self-test's list and the
+// list that Swift reads are made from it. To add one, add its row, and to ck_block_file in formats.c how a block's integers
+// and scales are read. X(name, its kernels, number in files (ggml_type), values and bytes of a block, where a block has its f16
+// scale and minimum (-1: none), then what a kernel is compiled for (ck_shape): low bits, high bits, bias, code book, scales).
+
+/// Types whose values are floats.
+#define CK_FLOAT_TYPES(X)                                        \
+  X(F32, f32, 0, 1, 4, -1, -1, 32, 0, 0, false, CK_SCALES_NONE)  \
+  X(F16, f16, 1, 1, 2, -1, -1, 16, 0, 0, false, CK_SCALES_NONE)  \
+  X(BF16, bf16, 30, 1, 2, -1, -1, 16, 0, 0, false, CK_SCALES_NONE)
+
+/// Types with blocks of integers.
+#define CK_BLOCK_TYPES(X)                                                 \
+  X(Q4_0, q4_0, 2, 32, 18, 0, -1, 4, 0, 8, false, CK_SCALES_D)            \
+  X(Q4_1, q4_1, 3, 32, 20, 0, 2, 4, 0, 0, false, CK_SCALES_DM)            \
+  X(Q5_0, q5_0, 6, 32, 22, 0, -1, 4, 1, 16, false, CK_SCALES_D)           \
+  X(Q5_1, q5_1, 7, 32, 24, 0, 2, 4, 1, 0, false, CK_SCALES_DM)            \
+  X(Q8_0, q8_0, 8, 32, 34, 0, -1, 8, 0, 128, false, CK_SCALES_D)          \
+  X(Q2_K, q2_k, 10, 256, 84, 80, 82, 2, 0, 0, false, CK_SCALES_HALVES_MIN) \
+  X(Q3_K, q3_k, 11, 256, 110, 108, -1, 2, 1, 4, false, CK_SCALES_HALVES)  \
+  X(Q4_K, q4_k, 12, 256, 144, 0, 2, 4, 0, 0, false, CK_SCALES_SUPER_MIN)  \
+  X(Q5_K, q5_k, 13, 256, 176, 0, 2, 4, 1, 0, false, CK_SCALES_SUPER_MIN)  \
+  X(Q6_K, q6_k, 14, 256, 210, 208, -1, 4, 2, 32, false, CK_SCALES_HALVES) \
+  X(IQ4_NL, iq4_nl, 20, 32, 18, 0, -1, 4, 0, 128, true, CK_SCALES_D)      \
+  X(IQ4_XS, iq4_xs, 23, 256, 136, 0, -1, 4, 0, 128, true, CK_SCALES_SUPER)
+
+#define CK_TYPE_CONSTANT(name, kernels, number, ...) CK_##name = number,
+
 /// Numbers are those of GGUF's ggml_type.
-typedef enum ck_type {
-  CK_F32 = 0,
-  CK_F16 = 1,
-  CK_Q4_0 = 2,
-  CK_Q4_1 = 3,
-  CK_Q5_0 = 6,
-  CK_Q5_1 = 7,
-  CK_Q8_0 = 8,
-  CK_Q2_K = 10,
-  CK_Q3_K = 11,
-  CK_Q4_K = 12,
-  CK_Q5_K = 13,
-  CK_Q6_K = 14,
-  CK_IQ4_NL = 20,
-  CK_IQ4_XS = 23,
-  CK_BF16 = 30,
-} ck_type;
+typedef enum ck_type { CK_FLOAT_TYPES(CK_TYPE_CONSTANT) CK_BLOCK_TYPES(CK_TYPE_CONSTANT) } ck_type;
 
 /// Rows of a packed matrix are worked on in tiles of this many.
 enum { CK_TILE_ROWS = 16 };
 
 /// Whether a ggml_type number is one of ck_type.
 bool ck_type_supported(uint32_t type);
+
+/// One more than the highest number of a type.
+uint32_t ck_type_end(void);
+
+/// As ggml names it, "Q4_1".
+const char *ck_type_name(ck_type type);
 
 /// Whether the type multiplies quantised activations (ck_input.blocks) and not floats (ck_input.values).
 bool ck_type_takes_blocks(ck_type type);

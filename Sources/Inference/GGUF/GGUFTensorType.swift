@@ -1,79 +1,44 @@
-// GGUFTensorType.swift: the storage types of tensors that Hotpot computes with, and the names of the others.
-// Leaves out what the bytes of a block mean: that is the kernels' matter.
+// GGUFTensorType.swift: the storage types of tensors that Hotpot computes with, and the names of
+// the others.
+// Leaves out what the bytes of a block mean, and the list itself: that is CK_FLOAT_TYPES and
+// CK_BLOCK_TYPES in ckernels.h.
 
-/// How the elements of a tensor are stored. The raw value is the number in the file (ggml's `ggml_type`).
-public enum GGUFTensorType: UInt32, Sendable, Hashable, CaseIterable, BitwiseCopyable {
-  case f32 = 0
-  case f16 = 1
-  case q40 = 2
-  case q41 = 3
-  case q50 = 6
-  case q51 = 7
-  case q80 = 8
-  case q2K = 10
-  case q3K = 11
-  case q4K = 12
-  case q5K = 13
-  case q6K = 14
-  case iq4NL = 20
-  case iq4XS = 23
-  case bf16 = 30
+import CKernels
+
+/// How the elements of a tensor are stored. The raw value is the number in the file (ggml's
+/// `ggml_type`).
+public struct GGUFTensorType: RawRepresentable, Sendable, Hashable, CaseIterable, BitwiseCopyable {
+  public let rawValue: UInt32
+
+  /// nil: the kernels have no such type.
+  public init?(rawValue: UInt32) {
+    guard ck_type_supported(rawValue) else { return nil }
+    self.rawValue = rawValue
+  }
+
+  /// In the order of their numbers.
+  public static let allCases: [GGUFTensorType] = (0..<ck_type_end()).compactMap {
+    GGUFTensorType(rawValue: $0)
+  }
+
+  var kernels: ck_type { ck_type(rawValue) }
 
   /// Elements in one block; a row holds a whole number of blocks.
-  public var blockSize: Int {
-    switch self {
-    case .f32, .f16, .bf16: 1
-    case .q40, .q41, .q50, .q51, .q80, .iq4NL: 32
-    case .q2K, .q3K, .q4K, .q5K, .q6K, .iq4XS: 256
-    }
-  }
+  public var blockSize: Int { Int(ck_type_block_values(kernels)) }
 
   /// Bytes of one block.
-  public var blockByteCount: Int {
-    switch self {
-    case .f32: 4
-    case .f16, .bf16: 2
-    case .q40, .iq4NL: 18
-    case .q41: 20
-    case .q50: 22
-    case .q51: 24
-    case .q80: 34
-    case .q2K: 84
-    case .q3K: 110
-    case .q4K: 144
-    case .q5K: 176
-    case .q6K: 210
-    case .iq4XS: 136
-    }
-  }
+  public var blockByteCount: Int { Int(ck_type_block_bytes(kernels)) }
 
   /// The name that ggml gives the type.
-  public var name: String {
-    switch self {
-    case .f32: "F32"
-    case .f16: "F16"
-    case .bf16: "BF16"
-    case .q40: "Q4_0"
-    case .q41: "Q4_1"
-    case .q50: "Q5_0"
-    case .q51: "Q5_1"
-    case .q80: "Q8_0"
-    case .q2K: "Q2_K"
-    case .q3K: "Q3_K"
-    case .q4K: "Q4_K"
-    case .q5K: "Q5_K"
-    case .q6K: "Q6_K"
-    case .iq4NL: "IQ4_NL"
-    case .iq4XS: "IQ4_XS"
-    }
-  }
+  public var name: String { String(cString: ck_type_name(kernels)) }
 
   /// The names of every supported type, for messages.
   public static var supportedNames: String {
     allCases.map(\.name).joined(separator: ", ")
   }
 
-  /// The name of any type number that ggml has given out, supported here or not; `type N` for others.
+  /// The name of any type number that ggml has given out, supported here or not; `type N` for
+  /// others.
   static func describe(_ raw: UInt32) -> String {
     if let known = GGUFTensorType(rawValue: raw) { return known.name }
     return unsupportedNames[raw].map { "\($0) (type \(raw))" } ?? "type \(raw)"

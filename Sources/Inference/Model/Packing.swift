@@ -12,7 +12,7 @@ struct Weights: BitwiseCopyable {
   func matrix(_ matrix: Matrix) -> ck_matrix {
     ck_matrix(
       data: UnsafePointer((base + matrix.offset).assumingMemoryBound(to: UInt8.self)),
-      type: ck_type(matrix.type.rawValue), rows: UInt32(matrix.rows), cols: UInt32(matrix.columns))
+      type: matrix.type.kernels, rows: UInt32(matrix.rows), cols: UInt32(matrix.columns))
   }
 
   func floats(_ vector: Vector) -> UnsafePointer<Float> {
@@ -34,7 +34,7 @@ extension Program {
       for (i, entry) in entries.enumerated() {
         let bytes = file.bytes(of: entry.tensor)
         guard let source = bytes.baseAddress else { continue }
-        let type = ck_type(entry.tensor.type.rawValue)
+        let type = entry.tensor.type.kernels
         let destination = memory + entry.offset
         if entry.isMatrix {
           let rows = UInt32(entry.tensor.rowCount)

@@ -38,7 +38,7 @@ package struct Matrix: Hashable, Sendable, BitwiseCopyable {
 
   /// Bytes that a token's product reads.
   package var packedBytes: Int {
-    Int(ck_packed_bytes(ck_type(type.rawValue), UInt32(rows), UInt32(columns)))
+    Int(ck_packed_bytes(type.kernels, UInt32(rows), UInt32(columns)))
   }
 }
 

@@ -114,11 +114,7 @@ package final class TensorReader {
   package func optionalMatrix(_ name: String, _ columns: Int, _ rows: Int) throws(ModelError) -> Matrix? {
     let name = prefix + name
     guard let tensor = try find(name, [columns, rows]) else { return nil }
-    guard ck_type_supported(tensor.type.rawValue) else {
-      throw keys.failure(
-        .wrongType(name: name, found: tensor.type.name, wanted: GGUFTensorType.supportedNames))
-    }
-    let size = ck_packed_bytes(ck_type(tensor.type.rawValue), UInt32(rows), UInt32(columns))
+    let size = ck_packed_bytes(tensor.type.kernels, UInt32(rows), UInt32(columns))
     let index = place(tensor, size: size, isMatrix: true)
     return Matrix(
       tensor: index, type: tensor.type, rows: rows, columns: columns, offset: tensors[index].offset)
@@ -136,7 +132,7 @@ package final class TensorReader {
   {
     let name = (owner == .here ? prefix : "") + name
     guard let tensor = try find(name, [count]) else { return nil }
-    guard !ck_type_takes_blocks(ck_type(tensor.type.rawValue)) else {
+    guard !ck_type_takes_blocks(tensor.type.kernels) else {
       throw keys.failure(.wrongType(name: name, found: tensor.type.name, wanted: "F32, F16, BF16"))
     }
     let index = place(tensor, size: count * MemoryLayout<Float>.size, isMatrix: false)

@@ -1,5 +1,5 @@
-// EngineLoop.swift: the thread that steps the engine, at its own pace.
-// It asks for the next step, runs it, grows the transcripts, and reports. Decides nothing. Start at run().
+// EngineLoop.swift: the thread that steps the engine, at its own pace. It asks for the next step,
+// runs it, grows the transcripts, and reports. Decides nothing. Start at run().
 import Foundation
 import Inference
 import Receipts
@@ -53,8 +53,8 @@ final class EngineLoop: Sendable {
 
   private func run() {
     Thread.current.name = "engine"
-    // Swapped-out blocks by their host number; only this thread sees them.
-    var host: [BlockID: [UInt8]] = [:]
+    // Swapped-out blocks; only this thread sees them.
+    var host: [HostPlace: [UInt8]] = [:]
     defer { hasEnded.signal() }
     while !isStopping.load(ordering: .acquiring) {
       guard let plan = node.nextStep(), !plan.isEmpty else {
@@ -75,16 +75,26 @@ final class EngineLoop: Sendable {
     }
   }
 
-  private func step(_ plan: StepPlan, _ host: inout [BlockID: [UInt8]]) throws(EngineError) {
+  /// A block of host memory: of all positions, or of one window.
+  private struct HostPlace: Hashable {
+    let window: Int?
+    let block: BlockID
+  }
+
+  private func step(_ plan: StepPlan, _ host: inout [HostPlace: [UInt8]]) throws(EngineError) {
     var duration: UInt64 = 0
     let began = DispatchTime.now().uptimeNanoseconds
     for operation in plan.operations {
       switch operation {
-      case .swapOut(_, let blocks, let places):
-        for (block, place) in zip(blocks, places) { host[place] = try engine.readBlock(block) }
-      case .swapIn(_, let places, let blocks):
+      case .swapOut(_, let blocks, let places, let window):
+        for (block, place) in zip(blocks, places) {
+          host[HostPlace(window: window, block: place)] = try engine.readBlock(block, window: window)
+        }
+      case .swapIn(_, let places, let blocks, let window):
         for (place, block) in zip(places, blocks) {
-          if let bytes = host.removeValue(forKey: place) { try engine.writeBlock(block, bytes) }
+          if let bytes = host.removeValue(forKey: HostPlace(window: window, block: place)) {
+            try engine.writeBlock(block, bytes, window: window)
+          }
         }
       }
     }
@@ -100,7 +110,8 @@ final class EngineLoop: Sendable {
       items.append(
         StepItem(
           tokens: transcript.tokens(entry.start..<entry.start + entry.count), position: entry.start,
-          blocks: entry.blocks, output: Self.output(of: entry, transcript),
+          blocks: entry.blocks,
+          windows: entry.windows ?? [], output: Self.output(of: entry, transcript),
           digests: entry.emits || transcript.audit != nil))
       entries.append((entry, transcript))
     }
@@ -115,8 +126,8 @@ final class EngineLoop: Sendable {
     node.report(plan.number, results, Microseconds(clamping: duration / 1_000))
   }
 
-  /// What is wanted of an entry. An audit replays the sampler from the last token of the original prompt on: of a chunk
-  /// that ends before that token nothing is wanted but its keys and values.
+  /// What is wanted of an entry. An audit replays the sampler from the last token of the original
+  /// prompt on: of a chunk that ends before that token nothing is wanted but its keys and values.
   private static func output(of entry: StepEntry, _ transcript: Transcript) -> StepItem.Output {
     guard let audit = transcript.audit else { return entry.emits ? .last(transcript.context()) : .none }
     return entry.start + entry.count >= audit.promptCount ? .replay(transcript.context()) : .none

@@ -91,6 +91,13 @@ final class Serving: Sendable {
       threads: configuration.threads, profile: configuration.profile.engine, kvBlocks: blocks)
     // A step holds one token of each running job and the prefill beside them.
     settings.maximumStepTokens = 512 + configuration.queue.running + 16
+    // What the batch sees and one step adds, and as much again for what may be wanted once more.
+    let windows = model.windows.map { positions in
+      let span = Scheduling.Limits.Window.span(of: positions)
+      let used = configuration.queue.running * span + settings.maximumStepTokens / Engine.blockSize
+      return Scheduling.Limits.Window(positions: positions, blocks: max(span, min(blocks, 2 * used)))
+    }
+    settings.windowBlocks = windows.map(\.blocks)
     let engine: Engine
     do throws(EngineError) {
       engine = try Engine(model: model, configuration: settings)
@@ -103,7 +110,8 @@ final class Serving: Sendable {
     let facts = EngineFacts(
       model: file.name, modelDigest: digest, profile: settings.profile.numericsVersion,
       isa: engine.deviceName,
-      contextLength: min(context, blocks * Engine.blockSize), kvBlocks: blocks)
+      contextLength: min(context, blocks * Engine.blockSize), kvBlocks: blocks,
+      windows: windows.isEmpty ? nil : windows)
     let chat: Result<ChatFormat, ChatFormatError>
     do throws(ChatFormatError) {
       let format = try ChatFormat(file: model.file, tokenizer: tokenizer)

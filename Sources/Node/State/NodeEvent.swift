@@ -139,9 +139,12 @@ package struct EngineFacts: Codable, Sendable, Equatable {
   package let isa: String
   package let contextLength: Int
   package let kvBlocks: Int
+  /// The windows that some layers attend in, and their blocks; nil where all attend to all positions.
+  package let windows: [Scheduling.Limits.Window]?
 
   package init(
-    model: String, modelDigest: SHA256Digest, profile: String, isa: String, contextLength: Int, kvBlocks: Int
+    model: String, modelDigest: SHA256Digest, profile: String, isa: String, contextLength: Int, kvBlocks: Int,
+    windows: [Scheduling.Limits.Window]? = nil
   ) {
     self.model = model
     self.modelDigest = modelDigest
@@ -149,6 +152,7 @@ package struct EngineFacts: Codable, Sendable, Equatable {
     self.isa = isa
     self.contextLength = contextLength
     self.kvBlocks = kvBlocks
+    self.windows = windows
   }
 }
 

@@ -191,6 +191,11 @@ package struct NodeState: Sendable {
     var limits = Scheduling.Limits(blocks: facts.kvBlocks, contextLength: facts.contextLength)
     // Half as much host memory again, for sequences that have to leave the device.
     limits.hostBlocks = facts.kvBlocks / 2
+    limits.windows = (facts.windows ?? []).map { window in
+      var window = window
+      window.hostBlocks = window.blocks / 2
+      return window
+    }
     limits.maxRunning = configuration.queue.running
     limits.maxWaitingJobs = configuration.queue.jobs
     limits.maxWaitingTokens = configuration.queue.promptTokens

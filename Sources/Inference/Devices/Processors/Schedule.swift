@@ -109,7 +109,7 @@ final class Schedule {
       return Stream.Weights(first: weights.matrix(first), tiles: tiles)
     }
     func takesBlocks(_ phase: Phase) -> Bool {
-      matrices(phase).contains { ck_type_takes_blocks(ck_type($0.type.rawValue)) }
+      matrices(phase).contains { ck_type_takes_blocks($0.type.kernels) }
     }
 
     guard case .multiply(let head)? = program.head.last else {

@@ -1,0 +1,29 @@
+// TensorTypes.swift: names for the tensor types that tests write files of. The types themselves are
+// rows in ckernels.h.
+
+import Inference
+
+extension GGUFTensorType {
+  package static let f32 = named("F32")
+  package static let f16 = named("F16")
+  package static let bf16 = named("BF16")
+  package static let q40 = named("Q4_0")
+  package static let q41 = named("Q4_1")
+  package static let q50 = named("Q5_0")
+  package static let q51 = named("Q5_1")
+  package static let q80 = named("Q8_0")
+  package static let q2K = named("Q2_K")
+  package static let q3K = named("Q3_K")
+  package static let q4K = named("Q4_K")
+  package static let q5K = named("Q5_K")
+  package static let q6K = named("Q6_K")
+  package static let iq4NL = named("IQ4_NL")
+  package static let iq4XS = named("IQ4_XS")
+
+  private static func named(_ name: String) -> GGUFTensorType {
+    guard let found = allCases.first(where: { $0.name == name }) else {
+      preconditionFailure("no tensor type is called \(name)")
+    }
+    return found
+  }
+}
