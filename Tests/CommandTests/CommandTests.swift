@@ -81,7 +81,7 @@ import Testing
     }
   }
 
-  @Test(.disabled(if: RealModel.isAbsent, "no model here; HOTPOT_MODEL names one"))
+  @Test(.disabled(if: RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
   func `a line of a conversation that is no text ends it before the model sees it`() throws {
     let path = try #require(RealModel.path)
     let outcome = try Program.run(["chat", "--model", path], bytes: Array("caf".utf8) + [0xE9, 0x0A])
@@ -169,7 +169,7 @@ import Testing
 }
 
 /// With a model: the store's smollm2, or what HOTPOT_MODEL names.
-@Suite(.enabled(if: !RealModel.isAbsent, "no model here: 'hotpot models pull smollm2' fetches one"))
+@Suite(.enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
 struct ModelTests {
   @Test func `the capital of France is Paris`() throws {
     let model = try #require(RealModel.path)

@@ -207,7 +207,7 @@ struct Route: CustomTestStringConvertible {
   }
 
   /// SmolLM2-135M-Instruct, Q4_1, as `models pull smollm2` fetches it.
-  @Test(.disabled(if: RealModel.isAbsent, "no SmolLM2 here; HOTPOT_MODEL names one"))
+  @Test(.disabled(if: RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
   func `the real model gives the frozen bits on every route`() throws {
     let path = try #require(RealModel.path)
     let model = try Model(path: path)

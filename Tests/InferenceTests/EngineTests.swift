@@ -266,7 +266,7 @@ import Testing
     #expect(try engine(model, threads: 16).allLogits(Self.prompt) == one)
   }
 
-  @Test(.disabled(if: RealModel.isAbsent, "no SmolLM2 here; HOTPOT_MODEL names one"))
+  @Test(.disabled(if: RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
   func `the capital of France is Paris`() throws {
     let model = try Model(path: try #require(RealModel.path))
     let tokenizer = try Tokenizer(model.file)

@@ -120,7 +120,7 @@ func meanDivergence(_ golden: [Float], _ ours: [Float], vocabulary: Int) -> Doub
 
   @Test(
     .disabled(if: ReferenceFolder.isAbsent, "the reference folder is not beside the repository"),
-    .disabled(if: RealModel.isAbsent, "no SmolLM2 here; HOTPOT_MODEL names one"))
+    .disabled(if: RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
   func `the real model agrees with its F16 form`() throws {
     let url = try #require(ReferenceFolder.url).appending(path: "golden/smollm2.json")
     let references = try JSONDecoder().decode([Reference].self, from: Data(contentsOf: url))

@@ -50,7 +50,7 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
 
   @Test(
     .enabled(if: ReferenceFolder.url != nil, "no reference folder"),
-    .enabled(if: RealModel.path != nil, "no SmolLM2; set HOTPOT_MODEL or pull smollm2"))
+    .enabled(if: RealModel.path != nil, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
   func smolLM2IdsAreThoseOfLlamaCpp() throws {
     let directory = try #require(ReferenceFolder.url)
     let tokenizer = try Tokenizer(GGUFFile(path: #require(RealModel.path)))
