@@ -66,6 +66,22 @@ import Testing
     for (folder, numbers) in numbers { #expect(numbers == Array(1...numbers.count), "\(folder)") }
   }
 
+  @Test func `every target of ours has a page that says where to start`() throws {
+    for target in try Self.package().keys where target != "CNCurses" && target != "CManuals" {
+      let page = try Tree.text("Sources/\(target)/\(target).docc/\(target).md")
+      #expect(page.hasPrefix("# ``\(target)``\n"), "\(target)")
+      // "Start at `Type.member`": the type is declared in the target, or the header lies there.
+      let start = try #require(page.firstMatch(of: /[Ss]tart at `([\w.]+)`/), "\(target)")
+      let name = String(start.output.1.split(separator: ".")[0])
+      let sources = try Tree.files("Sources/\(target)", [".swift", ".h"])
+      let declares = try Regex("\\b(struct|class|enum|protocol|actor) \(name)\\b")
+      let isThere = try sources.contains { path in
+        try (path as NSString).lastPathComponent.hasPrefix(name + ".") || Tree.text(path).contains(declares)
+      }
+      #expect(isThere, "\(target): there is no \(name)")
+    }
+  }
+
   @Test func `every variable of the environment stands in a manual or in CONTRIBUTING`() throws {
     let papers =
       try Tree.files("man", [".1", ".5", ".7"]).map(Tree.text).joined()
@@ -92,7 +108,7 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: path), "\(paper): \(link)")
       }
       for name in text.matches(of: /`((?:Sources|Tests|man|Themes)\/[\w.+\/-]*)`/).map(\.output.1)
-      where !name.contains("NAME") {
+      where !name.contains("NAME") && !name.contains("TARGET") {
         let path = repository.appending(path: String(name)).path
         #expect(FileManager.default.fileExists(atPath: path), "\(paper): \(name)")
       }
