@@ -1,6 +1,6 @@
-// sha256.c: SHA-256 (FIPS 180-4), portable, with the SHA extensions of x86, and of 16 messages at once with AVX-512, chosen at run
-// time.
-// Leaves out every other hash. Start at compress_portable, which follows section 6.2.2 word for word.
+// sha256.c: SHA-256 (FIPS 180-4), portable, with the SHA extensions of x86, and of 16 messages at
+// once with AVX-512, chosen at run time. Leaves out every other hash. Start at compress_portable,
+// which follows section 6.2.2 word for word.
 #include "sha256.h"
 
 #include <stdbool.h>
@@ -172,8 +172,8 @@ WIDE static void compress_lanes(uint32_t state[8][LANES], const uint8_t *const f
 
 static int has_lanes(void) { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
 
-// Four rounds a step. The instructions keep the state as (A,B,E,F) and (C,D,G,H); the message schedule
-// runs in a ring of four vectors: w[t] = msg2(msg1(w[t-16], w[t-12]) + w[t-7], w[t-4]).
+// Four rounds a step. The instructions keep the state as (A,B,E,F) and (C,D,G,H); the message
+// schedule runs in a ring of four vectors: w[t] = msg2(msg1(w[t-16], w[t-12]) + w[t-7], w[t-4]).
 __attribute__((target("sha,sse4.1,ssse3"))) static void compress_sha_ni(
     uint32_t state[8], const uint8_t *blocks, size_t count) {
   const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
@@ -224,8 +224,9 @@ static int has_sha_ni(void) {
 static int has_sha_ni(void) { return 0; }
 #endif
 
-// CPUID traps to the hypervisor in a virtual machine (tens of microseconds, a hash takes 0.1), so the answer is
-// kept. Any thread may write it, and all write the same value: 0 unknown, 1 portable, 2 SHA extensions.
+// CPUID traps to the hypervisor in a virtual machine (tens of microseconds, a hash takes 0.1), so
+// the answer is kept. Any thread may write it, and all write the same value: 0 unknown, 1 portable,
+// 2 SHA extensions.
 static int known_level;
 
 int hp_sha256_accelerated(void) {
@@ -346,7 +347,8 @@ static void lines_apart(hp_sha256_line *lines, size_t count) {
 }
 
 #if defined(__x86_64__)
-// The last bytes of a message of `size` bytes, those from `start` on, with their padding. Returns how many blocks they are.
+// The last bytes of a message of `size` bytes, those from `start` on, with their padding. Returns
+// how many blocks they are.
 // - size - start: at most 127
 static size_t pad(const uint8_t *data, size_t start, size_t size, uint8_t prefix_bytes, uint8_t out[192]) {
   size_t rest = size - start;

@@ -15,8 +15,8 @@ int csystem_nvml_open(const char *path, csystem_nvml *nvml, char *error, size_t 
   if (!library) {
     const char *words = dlerror();
     snprintf(error, error_size, "%s", words ? words : "it cannot be loaded");
-    // The loader tells a missing file by its words only, which begin with the name of what is missing: the library
-    // itself, and not another one that it needs.
+    // The loader tells a missing file by its words only, which begin with the name of what is
+    // missing: the library itself, and not another one that it needs.
     return strncmp(error, path, strlen(path)) == 0 && strstr(error, "No such file or directory") ? 0 : -1;
   }
   nvml->library = library;

@@ -220,7 +220,8 @@ int csystem_accept(int listener, struct csystem_peer *peer) {
     peer->is_unix = 1;
     return descriptor;
   }
-  // A peer whose machine vanished is noticed after 30 s + 3 probes of 10 s. Failures here cost only that.
+  // A peer whose machine vanished is noticed after 30 s + 3 probes of 10 s. Failures here cost only
+  // that.
   int on = 1, idle = 30, interval = 10, probes = 3;
   setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);

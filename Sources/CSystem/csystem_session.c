@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// What a child gets as a descriptor of its own. A descriptor that is duplicated onto itself keeps its close-on-exec
-// flag only before glibc 2.29.
+// What a child gets as a descriptor of its own. A descriptor that is duplicated onto itself keeps
+// its close-on-exec flag only before glibc 2.29.
 typedef struct gift {
   int from;
   int to;

@@ -1,8 +1,8 @@
 // BearerToken.swift: taking a token out of a request, and comparing it so that time tells nothing.
 
 extension RequestHead {
-  /// The token of an `Authorization: Bearer TOKEN` field (RFC 6750, 2.1); nil when there is no such field, more
-  /// than one, another scheme, or a token with bytes that none has.
+  /// The token of an `Authorization: Bearer TOKEN` field (RFC 6750, 2.1); nil when there is no such
+  /// field, more than one, another scheme, or a token with bytes that none has.
   public var bearerToken: [UInt8]? {
     guard fields.count(of: "authorization") == 1, let value = fields.firstBytes("authorization") else {
       return nil
@@ -25,7 +25,8 @@ extension RequestHead {
 public func equalInConstantTime(_ candidate: [UInt8], _ secret: [UInt8]) -> Bool {
   var difference: UInt8 = candidate.count == secret.count ? 0 : 1
   for index in candidate.indices {
-    // An empty secret, or a shorter one, is read round and round: the length must not shorten the loop.
+    // An empty secret, or a shorter one, is read round and round: the length must not shorten the
+    // loop.
     let other = secret.isEmpty ? 0xFF : secret[index % secret.count]
     difference |= candidate[index] ^ other
   }

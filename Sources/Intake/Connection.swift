@@ -1,5 +1,6 @@
-// Connection.swift: what HTTP and line connections share: a descriptor, output, interest, a deadline.
-// A class, because the loop's tables and lists name the same connection. Only the loop's thread touches it.
+// Connection.swift: what HTTP and line connections share: a descriptor, output, interest, a
+// deadline. A class, because the loop's tables and lists name the same connection. Only the loop's
+// thread touches it.
 
 import CSystem
 

@@ -1,5 +1,5 @@
-// Exchange.swift: one request waiting for its answer, as the handler holds it.
-// Thread-safe and cheap: every method leaves a command for the loop and returns. Start at respond and startStream.
+// Exchange.swift: one request waiting for its answer, as the handler holds it. Thread-safe and
+// cheap: every method leaves a command for the loop and returns. Start at respond and startStream.
 
 import Synchronization
 
@@ -70,10 +70,11 @@ final class ExchangeState: Sendable {
   }
 }
 
-/// One request's way back to its client. Every method may be called from any thread and never blocks.
+/// One request's way back to its client. Every method may be called from any thread and never
+/// blocks.
 ///
-/// Answer exactly once: `respond`, or `startStream`/`startEvents`, any number of `send`s and then `finish`. An
-/// exchange that is dropped without an answer gives 500, or breaks its stream off.
+/// Answer exactly once: `respond`, or `startStream`/`startEvents`, any number of `send`s and then
+/// `finish`. An exchange that is dropped without an answer gives 500, or breaks its stream off.
 public final class Exchange: Sendable {
   let state: ExchangeState
 
@@ -96,7 +97,8 @@ public final class Exchange: Sendable {
     }
   }
 
-  // Posting under the exchange's lock keeps the commands of two threads in the order of their effects.
+  // Posting under the exchange's lock keeps the commands of two threads in the order of their
+  // effects.
   private func post(_ action: ExchangeAction) {
     state.mailbox.post(.exchange(connection: state.connection, serial: state.serial, action))
   }
@@ -113,15 +115,15 @@ public final class Exchange: Sendable {
     }
   }
 
-  /// Begins a body whose length is not known yet: chunked, or until the close for an HTTP/1.0 client.
-  /// False when the client is gone or an answer was begun before.
+  /// Begins a body whose length is not known yet: chunked, or until the close for an HTTP/1.0
+  /// client. False when the client is gone or an answer was begun before.
   @discardableResult
   public func startStream(status: Int, fields: [(name: String, value: String)]) -> Bool {
     start(status: status, fields: fields, heartbeat: nil)
   }
 
-  /// Begins a stream of server-sent events. With `heartbeat`, a comment line goes out whenever nothing else has
-  /// for that long, which keeps proxies open and finds clients that are gone.
+  /// Begins a stream of server-sent events. With `heartbeat`, a comment line goes out whenever
+  /// nothing else has for that long, which keeps proxies open and finds clients that are gone.
   @discardableResult
   public func startEvents(
     status: Int = 200, fields: [(name: String, value: String)] = [], heartbeat: Duration? = .seconds(15)
@@ -142,8 +144,9 @@ public final class Exchange: Sendable {
     }
   }
 
-  /// Sends a part of the body. False when the stream isn't open: not begun, finished, or its client gone.
-  /// When more than the configured bytes wait for a slow reader, the stream is dropped and `onGone` told.
+  /// Sends a part of the body. False when the stream isn't open: not begun, finished, or its client
+  /// gone. When more than the configured bytes wait for a slow reader, the stream is dropped and
+  /// `onGone` told.
   @discardableResult
   public func send(_ bytes: [UInt8]) -> Bool {
     enum Outcome {
@@ -173,7 +176,8 @@ public final class Exchange: Sendable {
     }
   }
 
-  /// Sends one server-sent event: an optional name and its data, a `data:` line for each line of it.
+  /// Sends one server-sent event: an optional name and its data, a `data:` line for each line of
+  /// it.
   @discardableResult
   public func send(event name: String? = nil, data: String) -> Bool {
     send(eventBytes(name: name, data: data))
@@ -221,9 +225,9 @@ public final class Exchange: Sendable {
     }
   }
 
-  /// Calls back once when the client goes before the answer is finished: on the loop's thread, or at once on
-  /// this one when it's gone already. It must not block. A later callback replaces an earlier one; after the
-  /// exchange is finished there is none.
+  /// Calls back once when the client goes before the answer is finished: on the loop's thread, or
+  /// at once on this one when it's gone already. It must not block. A later callback replaces an
+  /// earlier one; after the exchange is finished there is none.
   public func onGone(_ callback: @escaping @Sendable (Gone) -> Void) {
     let gone = state.inner.withLock { inner -> Gone? in
       switch inner.phase {

@@ -1,6 +1,6 @@
-// HTTPConnection.swift: the life of one HTTP connection, request after request.
-// One exchange at a time: a pipelined request waits in `held` until the answer before it has been written.
-// Start at received; the phases are in Phase. What a connection may have depends on who its request is from.
+// HTTPConnection.swift: the life of one HTTP connection, request after request. One exchange at a
+// time: a pipelined request waits in `held` until the answer before it has been written. Start at
+// received; the phases are in Phase. What a connection may have depends on who its request is from.
 
 import CSystem
 
@@ -15,7 +15,8 @@ final class HTTPConnection: Connection {
     case streaming
     /// The answer is complete and being written.
     case flushing
-    /// Written and shut down; reads and drops what the peer still sends, so that it gets the answer.
+    /// Written and shut down; reads and drops what the peer still sends, so that it gets the
+    /// answer.
     case lingering
   }
 
@@ -68,7 +69,8 @@ final class HTTPConnection: Connection {
     8192 + min(57344, parser.bodyBytesExpected)
   }
 
-  /// What has just come may be a known sender's next request: it goes after all that strangers keep waiting.
+  /// What has just come may be a known sender's next request: it goes after all that strangers keep
+  /// waiting.
   private static let newcomer: Int64 = 2_000_000_000
 
   override var evictionRank: Int? {

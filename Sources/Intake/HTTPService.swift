@@ -1,9 +1,10 @@
-// HTTPService.swift: what all HTTP connections of one address share: settings, the host check, the date.
+// HTTPService.swift: what all HTTP connections of one address share: settings, the host check, the
+// date.
 
 import Glibc
 
-/// Memory for request bodies being received, shared by the addresses of one server: apart for strangers, so that theirs
-/// keep nobody else's out. Counts their connections that send one, too.
+/// Memory for request bodies being received, shared by the addresses of one server: apart for
+/// strangers, so that theirs keep nobody else's out. Counts their connections that send one, too.
 final class BodyBudget {
   private struct Part {
     let limit: Int

@@ -1,5 +1,5 @@
-// HeaderFields.swift: the fields of one message, in order, in one allocation.
-// Names are kept in lower case; values are kept as bytes, because RFC 9110 allows bytes that are no UTF-8.
+// HeaderFields.swift: the fields of one message, in order, in one allocation. Names are kept in
+// lower case; values are kept as bytes, because RFC 9110 allows bytes that are no UTF-8.
 
 /// Header fields in the order in which they came. Names compare without regard to case.
 public struct HeaderFields: Sendable, Equatable {
@@ -27,14 +27,16 @@ public struct HeaderFields: Sendable, Equatable {
       Entry(nameStart: nameStart, valueStart: valueStart, valueEnd: UInt32(clamping: bytes.count)))
   }
 
-  /// The field at `index`, which must be in `0..<count`. A value that is no UTF-8 is read as Latin-1.
+  /// The field at `index`, which must be in `0..<count`. A value that is no UTF-8 is read as
+  /// Latin-1.
   public subscript(index: Int) -> (name: String, value: String) {
     let entry = entries[index]
     let name = bytes[Int(entry.nameStart)..<Int(entry.valueStart)]
     return (String(decoding: name, as: UTF8.self), text(valueBytes(entry)))
   }
 
-  /// The value of the first field of that name, or nil. A value that is no UTF-8 is read as Latin-1.
+  /// The value of the first field of that name, or nil. A value that is no UTF-8 is read as
+  /// Latin-1.
   public func first(_ name: String) -> String? {
     for entry in entries where matches(entry, name) { return text(valueBytes(entry)) }
     return nil

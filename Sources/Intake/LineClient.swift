@@ -10,7 +10,8 @@ public final class LineClient {
   private var held: [UInt8] = []
   private var searched = 0
 
-  /// Connects to the socket at `path`. Each send and receive waits at most `timeout`; nil waits for ever.
+  /// Connects to the socket at `path`. Each send and receive waits at most `timeout`; nil waits for
+  /// ever.
   public init(path: String, timeout: Duration? = .seconds(10), lineBytes: Int = 64 << 20) throws(ServerError)
   {
     let descriptor = csystem_connect_unix(path)
@@ -72,7 +73,8 @@ public final class LineClient {
       let count = buffer.withUnsafeMutableBytes {
         csystem_receive_blocking(descriptor, $0.baseAddress, $0.count)
       }
-      // A server that closes before it has read all that was sent to it ends the connection with a reset, after its lines.
+      // A server that closes before it has read all that was sent to it ends the connection with a
+      // reset, after its lines.
       if count == 0 || count == -Int(ECONNRESET) {
         guard held.isEmpty else { throw .connectionClosed }
         return nil

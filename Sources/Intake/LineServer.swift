@@ -1,5 +1,6 @@
-// LineServer.swift: lines of bytes over a Unix socket, for processes of this machine. Start at LineServer.init.
-// It knows nothing of what a line says. Every line ends in LF, which is neither given nor taken.
+// LineServer.swift: lines of bytes over a Unix socket, for processes of this machine. Start at
+// LineServer.init. It knows nothing of what a line says. Every line ends in LF, which is neither
+// given nor taken.
 
 import Synchronization
 
@@ -15,7 +16,8 @@ public final class LineServer: Sendable {
     public var accepts: @Sendable (PeerCredentials) -> Bool = { _ in false }
     /// Over it the peer is closed.
     public var maximumConnections = 64
-    /// What a peer is told for whom there is no room, or no descriptor: a line, without its LF; empty says nothing.
+    /// What a peer is told for whom there is no room, or no descriptor: a line, without its LF;
+    /// empty says nothing.
     public var refusal: [UInt8] = []
     /// Without the LF; a longer line closes its peer.
     public var lineBytes = 1 << 20
@@ -101,7 +103,8 @@ public final class LinePeer: Sendable {
     }
   }
 
-  /// Bytes sent and not yet taken by the peer's socket: a sender of snapshots skips one when this isn't 0.
+  /// Bytes sent and not yet taken by the peer's socket: a sender of snapshots skips one when this
+  /// isn't 0.
   public var waitingBytes: Int { waiting.withLock { $0.bytes } }
 
   /// Closes the peer after what is waiting has been written.

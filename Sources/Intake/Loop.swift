@@ -1,6 +1,6 @@
-// Loop.swift: one thread, one epoll, all connections of one server.
-// It knows descriptors, readiness and deadlines, and nothing of HTTP or lines: a Service makes the connections
-// and a Connection speaks. Time comes from a closure, so tests turn the loop by hand. Start at turn.
+// Loop.swift: one thread, one epoll, all connections of one server. It knows descriptors, readiness
+// and deadlines, and nothing of HTTP or lines: a Service makes the connections and a Connection
+// speaks. Time comes from a closure, so tests turn the loop by hand. Start at turn.
 
 import CSystem
 import Glibc
@@ -109,8 +109,8 @@ final class Loop {
 
   // MARK: One turn
 
-  /// Does what is due, waits at most `wait` nanoseconds (nil: until something happens) for what comes, and does
-  /// that as well.
+  /// Does what is due, waits at most `wait` nanoseconds (nil: until something happens) for what
+  /// comes, and does that as well.
   func turn(wait: Int64?) {
     now = clock()
     settle()
@@ -139,8 +139,8 @@ final class Loop {
     return isStopped
   }
 
-  /// Performs commands, lets connections with input go on, and writes, until nothing of that is left to do or
-  /// every connection had its share.
+  /// Performs commands, lets connections with input go on, and writes, until nothing of that is
+  /// left to do or every connection had its share.
   private func settle() {
     var rounds = 0
     repeat {
@@ -213,7 +213,8 @@ final class Loop {
         if -descriptor == EAGAIN { return }
         // The peer left between its arrival and now.
         if -descriptor == ECONNABORTED || -descriptor == EPROTO { continue }
-        // Descriptors of others are gone too: what strangers hold is given up before anybody is turned away.
+        // Descriptors of others are gone too: what strangers hold is given up before anybody is
+        // turned away.
         if -descriptor == EMFILE || -descriptor == ENFILE, evict() { continue }
         if -descriptor == EMFILE || -descriptor == ENFILE, spare >= 0, shed(listener) { continue }
         pauseAccepting()
@@ -224,8 +225,8 @@ final class Loop {
     }
   }
 
-  /// With no descriptor left, gives up the spare one to accept, tell and close one peer, and takes it back.
-  /// Without this the peer would wait for ever, and a level-triggered poll would spin.
+  /// With no descriptor left, gives up the spare one to accept, tell and close one peer, and takes
+  /// it back. Without this the peer would wait for ever, and a level-triggered poll would spin.
   private func shed(_ listener: Listener) -> Bool {
     _ = csystem_close(spare)
     var peer = csystem_peer()
@@ -273,7 +274,8 @@ final class Loop {
     return .local(PeerCredentials(uid: found.uid, gid: found.gid, pid: found.pid))
   }
 
-  /// Takes one end of a socket pair as if it had been accepted. The loop owns the descriptor from here on.
+  /// Takes one end of a socket pair as if it had been accepted. The loop owns the descriptor from
+  /// here on.
   func adopt(_ descriptor: Int32, _ service: any Service, as peer: Peer?) {
     now = clock()
     statistics.acceptedConnections += 1
@@ -307,11 +309,12 @@ final class Loop {
     touch(connection)
   }
 
-  /// Connections with at most this rank are closed several at a time: a flood of new ones would look through all that
-  /// are open once for each of its own.
+  /// Connections with at most this rank are closed several at a time: a flood of new ones would
+  /// look through all that are open once for each of its own.
   private static let lastOfMany = 3
 
-  /// Makes room: closes the connection of the lowest rank, and of those the one without a byte for longest.
+  /// Makes room: closes the connection of the lowest rank, and of those the one without a byte for
+  /// longest.
   private func evict() -> Bool {
     var candidates: [(rank: Int, since: Int64, connection: Connection)] = []
     for slot in slots {
@@ -410,7 +413,8 @@ final class Loop {
     _ = csystem_close(connection.descriptor)
   }
 
-  /// Reads once, at most `limit` bytes, and hands them over. 0 bytes are the end of the peer's data.
+  /// Reads once, at most `limit` bytes, and hands them over. 0 bytes are the end of the peer's
+  /// data.
   func receive(_ connection: Connection, limit: Int) {
     // Taken out for the call: what is being read must not be written by what reads it.
     var buffer = scratch

@@ -1,6 +1,6 @@
-// Mailbox.swift: how other threads speak to the loop's thread.
-// Rule: only the loop's thread touches a connection. Other threads leave a command here; the eventfd wakes the
-// loop, and only when it sleeps. Otherwise a token written from the engine would race the loop's own write.
+// Mailbox.swift: how other threads speak to the loop's thread. Rule: only the loop's thread touches
+// a connection. Other threads leave a command here; the eventfd wakes the loop, and only when it
+// sleeps. Otherwise a token written from the engine would race the loop's own write.
 
 import CSystem
 import Synchronization

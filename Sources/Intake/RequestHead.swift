@@ -25,8 +25,8 @@ public struct RequestHead: Sendable, Equatable {
   public let path: String
   /// What follows the first "?", as sent; nil when there is none.
   public let query: String?
-  /// The host and port that the request names: of an absolute-form target, or else of the Host field.
-  /// nil only for an HTTP/1.0 request without a Host field.
+  /// The host and port that the request names: of an absolute-form target, or else of the Host
+  /// field. nil only for an HTTP/1.0 request without a Host field.
   public let authority: String?
   /// The minor version: 0 or 1.
   public let minorVersion: Int
@@ -51,7 +51,8 @@ public struct Request: Sendable {
     self.peer = peer
   }
 
-  /// Whether the Content-Type is `application/json`, with or without parameters such as a charset of UTF-8.
+  /// Whether the Content-Type is `application/json`, with or without parameters such as a charset
+  /// of UTF-8.
   public var isJSON: Bool { head.isJSON }
 }
 

@@ -117,7 +117,8 @@ extension RequestParser {
     guard let first = line.first, first != 0x20, first != 0x09 else { throw .foldedField }
     guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { throw .fieldWithoutColon }
     let name = line[..<colon]
-    // RFC 9112, 5.1: whitespace here MUST be refused; it's how fields are smuggled past other servers.
+    // RFC 9112, 5.1: whitespace here MUST be refused; it's how fields are smuggled past other
+    // servers.
     guard name.last != 0x20, name.last != 0x09 else { throw .spaceBeforeColon }
     guard !name.isEmpty, name.allSatisfy(ByteSet.token.contains) else { throw .fieldName }
     let value = trimmed(line[line.index(after: colon)...])

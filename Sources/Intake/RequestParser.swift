@@ -1,12 +1,15 @@
-// RequestParser.swift: bytes of a connection to request heads, body ranges and ends, by RFC 9112.
-// A value: no descriptor, no clock. Every decision falls at one byte, so it's the same for every split of the
-// input. The grammar of lines is in RequestParser+Head.swift and RequestParser+Body.swift. Start at next.
+// RequestParser.swift: bytes of a connection to request heads, body ranges and ends, by RFC 9112. A
+// value: no descriptor, no clock. Every decision falls at one byte, so it's the same for every
+// split of the input. The grammar of lines is in RequestParser+Head.swift and
+// RequestParser+Body.swift. Start at next.
 
-/// An incremental, strict parser of HTTP/1.0 and HTTP/1.1 requests on one connection, one after another.
+/// An incremental, strict parser of HTTP/1.0 and HTTP/1.1 requests on one connection, one after
+/// another.
 ///
-/// Call `next` with the bytes at hand and a cursor until it answers `.needsMore`; bytes before the cursor are
-/// used up and need not be kept. Where RFC 9112 lets a server be lenient (bare LF, folded fields, repeated equal
-/// Content-Length), it refuses. After a refusal the parser answers the same refusal for ever.
+/// Call `next` with the bytes at hand and a cursor until it answers `.needsMore`; bytes before the
+/// cursor are used up and need not be kept. Where RFC 9112 lets a server be lenient (bare LF,
+/// folded fields, repeated equal Content-Length), it refuses. After a refusal the parser answers
+/// the same refusal for ever.
 public struct RequestParser: Sendable {
   /// What one request may cost.
   public struct Limits: Sendable, Equatable {
@@ -94,8 +97,8 @@ public struct RequestParser: Sendable {
           return .needsMore
         }
         if line.isEmpty {
-          // RFC 9112, 2.2: at least one empty line before a request line is ignored. Old clients end a body with
-          // one of their own, so two may meet.
+          // RFC 9112, 2.2: at least one empty line before a request line is ignored. Old clients
+          // end a body with one of their own, so two may meet.
           guard emptyLines < 2 else { throw .requestLine("more than two empty lines") }
           state = .start(emptyLines: emptyLines + 1)
         } else {
@@ -153,7 +156,8 @@ public struct RequestParser: Sendable {
         fieldBytes += line.count + 2
         trailerCount += 1
         guard trailerCount <= limits.fieldCount else { throw .tooManyFields(limits.fieldCount) }
-        // Trailers are checked and dropped: nothing here reads one, and merging them is how fields are forged.
+        // Trailers are checked and dropped: nothing here reads one, and merging them is how fields
+        // are forged.
         _ = try parseField(line)
         clearLine()
       case .end:
@@ -165,7 +169,8 @@ public struct RequestParser: Sendable {
     }
   }
 
-  /// Gathers a line up to its CRLF, which is used up and not kept. False when the input ended before.
+  /// Gathers a line up to its CRLF, which is used up and not kept. False when the input ended
+  /// before.
   private mutating func takeLine(
     _ input: Span<UInt8>, _ cursor: inout Int, limit: Int, over: (Int) -> RequestRefusal
   ) throws(RequestRefusal) -> Bool {

@@ -1,5 +1,5 @@
-// Response.swift: what a handler answers, and its bytes on the wire.
-// The loop decides Connection, Content-Length, Transfer-Encoding and Date: a handler that names one is ignored.
+// Response.swift: what a handler answers, and its bytes on the wire. The loop decides Connection,
+// Content-Length, Transfer-Encoding and Date: a handler that names one is ignored.
 
 /// A status, fields and a body that is known in full.
 public struct Response: Sendable {
@@ -23,7 +23,8 @@ public struct Response: Sendable {
     Response(status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
   }
 
-  /// Adds a field. Control bytes in the value become spaces, so that no text can add a field of its own.
+  /// Adds a field. Control bytes in the value become spaces, so that no text can add a field of its
+  /// own.
   public func with(_ name: String, _ value: String) -> Response {
     var copy = self
     copy.fields.append((name, value))

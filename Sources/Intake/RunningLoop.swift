@@ -162,7 +162,8 @@ final class RunningLoop: Sendable {
   }
 }
 
-/// Raises the process's soft limit of open files towards `wanted`, at most to its hard limit, and answers the
-/// limit that holds now. Servers take their connection limit from it, so call this before making one.
+/// Raises the process's soft limit of open files towards `wanted`, at most to its hard limit, and
+/// answers the limit that holds now. Servers take their connection limit from it, so call this
+/// before making one.
 @discardableResult
 public func raiseFileLimit(to wanted: Int) -> Int { Int(csystem_raise_file_limit(wanted)) }

@@ -1,5 +1,6 @@
-// Server.swift: an HTTP/1.1 server on a thread of its own. Start at Server.init and Server.Configuration.
-// It leaves out TLS (ssh and reverse proxies do that), compression, files and routing.
+// Server.swift: an HTTP/1.1 server on a thread of its own. Start at Server.init and
+// Server.Configuration. It leaves out TLS (ssh and reverse proxies do that), compression, files and
+// routing.
 
 import JSON
 
@@ -13,20 +14,21 @@ public enum ListenAddress: Sendable, Equatable {
 
 /// An HTTP server: one thread, one epoll, any number of connections up to its limit.
 ///
-/// The handler is called on the server's thread with a complete request, and must not block: it answers through
-/// the `Exchange` then or later, from any thread.
+/// The handler is called on the server's thread with a complete request, and must not block: it
+/// answers through the `Exchange` then or later, from any thread.
 public final class Server: Sendable {
   public typealias Handler = @Sendable (Request, Exchange) -> Void
 
   public struct Configuration: Sendable {
     public var addresses: [ListenAddress] = [.tcp(host: "127.0.0.1", port: 8114)]
     public var limits = RequestParser.Limits()
-    /// The hosts that a request over TCP may name. `name` allows every port, `name:port` that one. This is what
-    /// keeps a web page that rebinds its DNS name to 127.0.0.1 out; a request over a Unix socket is not checked.
+    /// The hosts that a request over TCP may name. `name` allows every port, `name:port` that one.
+    /// This is what keeps a web page that rebinds its DNS name to 127.0.0.1 out; a request over a
+    /// Unix socket is not checked.
     public var hosts = ["localhost", "127.0.0.1", "[::1]"]
-    /// Open connections. Over it room is made, in this order: for what has long been idle or about its head, for
-    /// strangers that read or send slowly, for what is new; then new ones get 503. A request of a known sender is
-    /// never broken off for that.
+    /// Open connections. Over it room is made, in this order: for what has long been idle or about
+    /// its head, for strangers that read or send slowly, for what is new; then new ones get 503. A
+    /// request of a known sender is never broken off for that.
     public var maximumConnections = 4096
     /// From the first byte of a request to the end of its head: over it 408.
     public var headTimeout = Duration.seconds(10)
@@ -42,8 +44,8 @@ public final class Server: Sendable {
     public var streamBufferBytes = 1 << 20
     /// Request bodies being received, of all connections together: over it 503.
     public var receivedBodyBytes = 256 << 20
-    /// Looks at a head before its body is read, on the server's thread: an answer ends the request there. For
-    /// refusals that need no body, such as a wrong token or path.
+    /// Looks at a head before its body is read, on the server's thread: an answer ends the request
+    /// there. For refusals that need no body, such as a wrong token or path.
     public var headCheck: (@Sendable (RequestHead, Peer) -> Response?)?
     /// Who sends it, asked when `headCheck` has let it pass. Without it everybody is known.
     public var standing: (@Sendable (RequestHead, Peer) -> Standing)?
@@ -59,7 +61,8 @@ public final class Server: Sendable {
 
   /// What strangers may have, all of them together: one more name costs them nothing.
   public struct Strangers: Sendable {
-    /// Connections that are sending a body; one more ends the one that has brought nothing for longest.
+    /// Connections that are sending a body; one more ends the one that has brought nothing for
+    /// longest.
     public var uploads = 256
     /// Bytes of bodies being received; they take nothing of `receivedBodyBytes`.
     public var receivedBodyBytes = 64 << 20
@@ -93,8 +96,8 @@ public final class Server: Sendable {
 
   public var statistics: LoopStatistics { running.current }
 
-  /// What `body` sends on this server's exchanges goes out together: the loop is woken once, at the end. For a thread that
-  /// has something for many streams at the same time.
+  /// What `body` sends on this server's exchanges goes out together: the loop is woken once, at the
+  /// end. For a thread that has something for many streams at the same time.
   public func together(_ body: () -> Void) { running.corked(body) }
 
   /// Stops accepting, lets exchanges that run finish for at most `grace`, then closes what is left.

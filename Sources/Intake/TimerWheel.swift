@@ -1,5 +1,6 @@
-// TimerWheel.swift: which connections may be due, for the price of an array append each.
-// It knows no clock; the loop feeds it the time. Early wake-ups are allowed (the owner checks), late ones aren't.
+// TimerWheel.swift: which connections may be due, for the price of an array append each. It knows
+// no clock; the loop feeds it the time. Early wake-ups are allowed (the owner checks), late ones
+// aren't.
 
 /// A wheel of 2,048 slots of 50 ms. Deadlines beyond its 102 s stay in their slot for another turn.
 struct TimerWheel {

@@ -28,16 +28,17 @@ package struct JSON5: Sendable {
   package let value: JSONValue
   private let places: [[String]: JSON5Error.Place]
 
-  /// Reads a whole text. An object that has a key twice is refused: only one of the two would count,
-  /// and a reader could not tell which.
+  /// Reads a whole text. An object that has a key twice is refused: only one of the two would
+  /// count, and a reader could not tell which.
   package init(_ text: String) throws(JSON5Error) {
     var reader = JSON5Reader(text)
     value = try reader.read()
     places = reader.places
   }
 
-  /// Where the value of a path stands: keys, and places in lists from 1. For a path that is missing, the
-  /// place of the innermost object or list on the way to it; nil where that is the whole text.
+  /// Where the value of a path stands: keys, and places in lists from 1. For a path that is
+  /// missing, the place of the innermost object or list on the way to it; nil where that is the
+  /// whole text.
   package func place(of path: [String]) -> JSON5Error.Place? {
     for length in stride(from: path.count, to: 0, by: -1) {
       if let place = places[Array(path.prefix(length))] { return place }
@@ -230,7 +231,8 @@ private struct JSON5Reader {
     }
   }
 
-  /// A number by JSON5's grammar: JSON's, and a sign `+`, a point at either end, hexadecimal integers.
+  /// A number by JSON5's grammar: JSON's, and a sign `+`, a point at either end, hexadecimal
+  /// integers.
   private static func number(_ word: String) -> JSONValue? {
     let isNegative = word.hasPrefix("-")
     let digits = word.drop { "+-".contains($0) }

@@ -5,7 +5,8 @@
 package struct JSONFieldError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The field with its path, such as "messages[2].content".
   package let field: String
-  /// What was found and what was wanted, such as "'max_tokens' is 1.5, wanted an integer from 1 to 4096".
+  /// What was found and what was wanted, such as "'max_tokens' is 1.5, wanted an integer from 1 to
+  /// 4096".
   package let message: String
   package let kind: Kind
 
@@ -29,7 +30,8 @@ package struct JSONFieldError: Error, Sendable, Equatable, CustomStringConvertib
   package var description: String { message }
 }
 
-/// The members of one JSON object, read by name. It notes which were asked for, so that `unread` names the rest.
+/// The members of one JSON object, read by name. It notes which were asked for, so that `unread`
+/// names the rest.
 package struct JSONFields: Sendable {
   /// Where the object stands in the request: empty for the outermost.
   package let path: String

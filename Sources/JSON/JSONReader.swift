@@ -1,5 +1,5 @@
-// JSONReader.swift: the one pass over a JSON text. Open containers are frames on a stack of our own, so a
-// hostile nesting costs a comparison and not the thread's stack.
+// JSONReader.swift: the one pass over a JSON text. Open containers are frames on a stack of our
+// own, so a hostile nesting costs a comparison and not the thread's stack.
 
 struct JSONReader {
   private struct Frame {

@@ -1,7 +1,7 @@
-// JSONText.swift: bytes to a checked JSON document, by RFC 8259 and nothing more lenient.
-// JSON5, which operators write by hand, is in JSON5.swift.
-// Written because Foundation's reader takes trailing commas, repeated keys and UTF-16, and turns 8 MB into 260.
-// Linear in the bytes, no recursion, memory bounded by Limits. Start at JSONReader.read.
+// JSONText.swift: bytes to a checked JSON document, by RFC 8259 and nothing more lenient. JSON5,
+// which operators write by hand, is in JSON5.swift. Written because Foundation's reader takes
+// trailing commas, repeated keys and UTF-16, and turns 8 MB into 260. Linear in the bytes, no
+// recursion, memory bounded by Limits. Start at JSONReader.read.
 
 /// Why a text is no JSON that we take, and where.
 package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -62,8 +62,8 @@ package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
 
 /// Checks and parses JSON texts.
 ///
-/// Beyond RFC 8259's grammar: no byte order mark, no repeated key in an object (unless allowed), no half
-/// surrogate pairs in escapes, numbers within Double's range and of bounded length.
+/// Beyond RFC 8259's grammar: no byte order mark, no repeated key in an object (unless allowed), no
+/// half surrogate pairs in escapes, numbers within Double's range and of bounded length.
 package enum JSONText {
   package enum DuplicateKeys: Sendable { case refused, allowed }
 
@@ -77,7 +77,8 @@ package enum JSONText {
   package struct Limits: Sendable {
     package var bytes = 8 << 20
     package var depth = 64
-    /// All values, keys not counted: what bounds the memory of the tree, at some 100 bytes each at worst.
+    /// All values, keys not counted: what bounds the memory of the tree, at some 100 bytes each at
+    /// worst.
     package var values = 262_144
     package var duplicateKeys = DuplicateKeys.refused
     package var integers = Integers.rounded
@@ -86,8 +87,8 @@ package enum JSONText {
 
     package init() {}
 
-    /// What Python's `json.loads` takes, but for half surrogate pairs: exact integers of up to 4,300
-    /// digits, keys that come twice (the last one counts), any length. Nesting is bounded.
+    /// What Python's `json.loads` takes, but for half surrogate pairs: exact integers of up to
+    /// 4,300 digits, keys that come twice (the last one counts), any length. Nesting is bounded.
     package static var python: Limits {
       var limits = Limits()
       limits.bytes = .max
@@ -100,7 +101,8 @@ package enum JSONText {
     }
   }
 
-  /// Throws what is wrong with the text, and builds nothing. Memory: 24 bytes for each key of the open objects.
+  /// Throws what is wrong with the text, and builds nothing. Memory: 24 bytes for each key of the
+  /// open objects.
   package static func validate(_ bytes: [UInt8], limits: Limits = Limits()) throws(JSONError) {
     var reader = JSONReader(bytes, limits: limits, builds: false)
     _ = try reader.read()

@@ -1,5 +1,5 @@
-// JSONValue.swift: a JSON document as a tree that keeps order and exact integers. JSONText parses it,
-// JSONWriter prints it, JSONFields reads numbers and names out of it under their ranges.
+// JSONValue.swift: a JSON document as a tree that keeps order and exact integers. JSONText parses
+// it, JSONWriter prints it, JSONFields reads numbers and names out of it under their ranges.
 
 /// One JSON value. Integers that fit are exact; every other number is a finite Double.
 package enum JSONValue: Sendable {
@@ -21,8 +21,8 @@ package enum JSONValue: Sendable {
 }
 
 extension JSONValue: Equatable {
-  /// Objects are equal when they have the same members in the same order. The depth of a parsed value is bounded,
-  /// and so is this recursion.
+  /// Objects are equal when they have the same members in the same order. The depth of a parsed
+  /// value is bounded, and so is this recursion.
   package static func == (one: JSONValue, other: JSONValue) -> Bool {
     switch (one, other) {
     case (.null, .null): true
@@ -79,7 +79,8 @@ extension JSONValue {
     return nil
   }
 
-  /// The value as an Int: an integer that fits, or a Double that is whole and at most 2^53 from zero.
+  /// The value as an Int: an integer that fits, or a Double that is whole and at most 2^53 from
+  /// zero.
   package var integer: Int? {
     switch self {
     case .int(let value): Int(exactly: value)

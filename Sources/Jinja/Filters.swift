@@ -1,5 +1,5 @@
-// Filters.swift: the filters of a template, `value | name(arguments)`: the rows of this table and no
-// other. Each gives what Jinja 3.1's gives, whatever it is handed; those without a place in a
+// Filters.swift: the filters of a template, `value | name(arguments)`: the rows of this table and
+// no other. Each gives what Jinja 3.1's gives, whatever it is handed; those without a place in a
 // prompt are refused by name. A new filter is one row and one method. Tests (`is`), numbers and
 // orders are in files of those names. Start at Filter.table.
 

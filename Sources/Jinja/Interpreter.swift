@@ -1,10 +1,11 @@
 // Interpreter.swift: runs the tree of a template against the values of one conversation.
 //
-// Safe by construction: a name is looked up in the values given and in the functions of Function, nothing
-// else; a member in the keys of a dictionary and the methods of Methods.swift; every node costs a step and
-// every made character is counted, so hostile templates end with an error instead of the memory or the day.
-// Scopes are Jinja's: for bodies, macros and captured blocks have their own names, if blocks do not.
-// Start at run(_:). Operators are in Operators.swift, filters and tests in files of those names.
+// Safe by construction: a name is looked up in the values given and in the functions of Function,
+// nothing else; a member in the keys of a dictionary and the methods of Methods.swift; every node
+// costs a step and every made character is counted, so hostile templates end with an error instead
+// of the memory or the day. Scopes are Jinja's: for bodies, macros and captured blocks have their
+// own names, if blocks do not. Start at run(_:). Operators are in Operators.swift, filters and
+// tests in files of those names.
 
 import Foundation
 
@@ -24,8 +25,8 @@ final class Interpreter {
   var line = 1
   /// Captured texts; the last one receives output.
   private var buffers: [[UInt32]] = [[]]
-  /// Containers and scopes that may be part of a cycle; emptied at the end, so that none leaks and none is freed
-  /// by a recursion without bound.
+  /// Containers and scopes that may be part of a cycle; emptied at the end, so that none leaks and
+  /// none is freed by a recursion without bound.
   private var changedLists: [List] = []
   private var changedDictionaries: [Mapping] = []
   private var closedScopes: [Scope] = []
@@ -293,7 +294,8 @@ final class Interpreter {
     return .undefined(name)
   }
 
-  /// - Parameter piped: what the innermost filter of a filter block or captured assignment works on.
+  /// - Parameter piped: what the innermost filter of a filter block or captured assignment works
+  ///   on.
   func evaluate(
     _ expression: Expression, _ scope: Scope, piped: Value? = nil
   ) throws(TemplateError) -> Value {
@@ -491,7 +493,8 @@ final class Interpreter {
     }
   }
 
-  /// As Jinja's Macro: values without a parameter are refused, unless the body reads `varargs` or `kwargs`.
+  /// As Jinja's Macro: values without a parameter are refused, unless the body reads `varargs` or
+  /// `kwargs`.
   private func call(
     _ macro: BoundMacro, _ arguments: Arguments, caller: Value?
   ) throws(TemplateError) -> Text {

@@ -1,6 +1,6 @@
-// JSONSpelling.swift: JSON in and out of templates. What comes in keeps the order of its keys, because
-// `tojson` prints tools in the order in which they came; what goes out is spelled as Python's
-// json.dumps does, for that is what the models were trained on.
+// JSONSpelling.swift: JSON in and out of templates. What comes in keeps the order of its keys,
+// because `tojson` prints tools in the order in which they came; what goes out is spelled as
+// Python's json.dumps does, for that is what the models were trained on.
 
 import Foundation
 import JSON
@@ -43,7 +43,8 @@ extension Interpreter {
     return .whole(value)
   }
 
-  /// `tojson(ensure_ascii, indent, separators, sort_keys)` as json.dumps spells it, with ensure_ascii off.
+  /// `tojson(ensure_ascii, indent, separators, sort_keys)` as json.dumps spells it, with
+  /// ensure_ascii off.
   func json(of value: Value, _ arguments: Arguments) throws(TemplateError) -> Text {
     var style = JSONStyle()
     style.ensuresASCII = arguments.isTrue(0, "ensure_ascii")

@@ -1,8 +1,8 @@
 // Lexer.swift: a template's text to tokens, with Jinja's control of white space.
 //
-// trim_blocks and lstrip_blocks are on, as every runtime of chat templates has them: one line end after a block or
-// comment goes, and so does the indentation before one that starts its line; `-` strips all white space on its side,
-// `+` keeps what would go. Source: Jinja 3.1, lexer.py.
+// trim_blocks and lstrip_blocks are on, as every runtime of chat templates has them: one line end
+// after a block or comment goes, and so does the indentation before one that starts its line; `-`
+// strips all white space on its side, `+` keeps what would go. Source: Jinja 3.1, lexer.py.
 
 struct Token {
   enum Kind: Equatable {

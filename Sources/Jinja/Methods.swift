@@ -1,6 +1,6 @@
-// Methods.swift: the methods of texts, lists, mappings and numbers that a template may call: the rows
-// of these tables and no other. Each gives what Python's gives. A new method is one row and one
-// function. Start at Methods.ofTexts.
+// Methods.swift: the methods of texts, lists, mappings and numbers that a template may call: the
+// rows of these tables and no other. Each gives what Python's gives. A new method is one row and
+// one function. Start at Methods.ofTexts.
 
 import Foundation
 

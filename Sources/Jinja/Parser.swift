@@ -1,7 +1,8 @@
-// Parser.swift: tokens to a tree, by Jinja's grammar and precedence (Jinja 3.1, parser.py): conditional, or,
-// and, not, comparison, + -, ~, * / // %, **, unary, postfix, filters and tests.
-// Statements: if, for, set, macro, call, filter, with, do, break, continue, raw (in the lexer) and generation, whose
-// body is kept. What would reach other files or templates (include, import, extends, block) is refused by name.
+// Parser.swift: tokens to a tree, by Jinja's grammar and precedence (Jinja 3.1, parser.py):
+// conditional, or, and, not, comparison, + -, ~, * / // %, **, unary, postfix, filters and tests.
+// Statements: if, for, set, macro, call, filter, with, do, break, continue, raw (in the lexer) and
+// generation, whose body is kept. What would reach other files or templates (include, import,
+// extends, block) is refused by name.
 
 struct Parser {
   typealias Expression = Syntax.Expression
@@ -625,7 +626,8 @@ struct Parser {
     }
   }
 
-  /// `| name(arguments)` once or more; `first` when the bar before the first name is missing, as in a filter block.
+  /// `| name(arguments)` once or more; `first` when the bar before the first name is missing, as in
+  /// a filter block.
   private mutating func filters(of start: Expression?, first: Bool) throws(TemplateError) -> Expression {
     var value = start
     var expectsName = first

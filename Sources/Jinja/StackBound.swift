@@ -2,8 +2,8 @@
 
 import CSystem
 
-/// The end of this thread's stack. The bounds of nesting below fit a thread of 8 MB; a thread with less must not be
-/// overrun, so every level of nesting asks here as well.
+/// The end of this thread's stack. The bounds of nesting below fit a thread of 8 MB; a thread with
+/// less must not be overrun, so every level of nesting asks here as well.
 struct StackBound {
   private let end = csystem_stack_end()
   /// What is left for the work between two levels: comparing, sorting and writing of nested values.

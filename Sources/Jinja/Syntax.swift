@@ -1,5 +1,5 @@
-// Syntax.swift: the tree of a template. Every expression knows its height, so that neither the evaluator nor
-// the release of the tree recurses deeper than the parser allowed.
+// Syntax.swift: the tree of a template. Every expression knows its height, so that neither the
+// evaluator nor the release of the tree recurses deeper than the parser allowed.
 
 enum Syntax {
   final class Expression: Sendable {

@@ -3,10 +3,10 @@
 // Templates come from strangers: they are interpreted with no access to anything but the values
 // given, and with bounds (Interpreter). Every character of what is printed is known to be the
 // template's own or a user's, so that a user who writes <|im_start|> gets its letters and not the
-// token. What is printed is what Python's jinja2 prints (TemplateDifferenceTests).
-// Left out, and refused by name: include, import, inheritance, and filters that need chance, tables
-// of HTML or a layout for readers of code. Left out as well: what a conversation is (the chat format).
-// Start at Template.render.
+// token. What is printed is what Python's jinja2 prints (TemplateDifferenceTests). Left out, and
+// refused by name: include, import, inheritance, and filters that need chance, tables of HTML or a
+// layout for readers of code. Left out as well: what a conversation is (the chat format). Start at
+// Template.render.
 
 import Foundation
 import JSON
@@ -44,8 +44,8 @@ package struct Template: Sendable {
 
   /// What the template prints, in segments: none empty, neighbours of different trust.
   /// - Parameters:
-  ///   - values: Values by name that users had a hand in: none of their characters is trusted. Of two
-  ///     of one name the last counts.
+  ///   - values: Values by name that users had a hand in: none of their characters is trusted. Of
+  ///     two of one name the last counts.
   ///   - own: Values by name that the caller vouches for; they win over `values`.
   ///   - now: What `strftime_now` tells, in the time zone of this machine.
   /// - Throws: `.evaluation`, `.refused` (the template's own `raise_exception`), `.unsupported` or

@@ -1,4 +1,5 @@
-// TemplateError.swift: why a chat template was refused or gave up. The line counts from 1 in the template's text.
+// TemplateError.swift: why a chat template was refused or gave up. The line counts from 1 in the
+// template's text.
 
 /// A chat template could not be read or rendered.
 public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -35,13 +36,15 @@ public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 }
 
-/// What a template may spend on one prompt. The defaults hold a conversation of some hundred thousand tokens.
+/// What a template may spend on one prompt. The defaults hold a conversation of some hundred
+/// thousand tokens.
 package struct TemplateLimits: Sendable {
   /// Characters of template text.
   package var source = 1 << 20
   /// Evaluated nodes, plus one for every few characters that a filter or a comparison walks over.
   package var steps = 5_000_000
-  /// Characters of all texts made on the way, output included; an element of a list counts as eight.
+  /// Characters of all texts made on the way, output included; an element of a list counts as
+  /// eight.
   package var characters = 1 << 25
   /// Nested evaluations: blocks, expressions and macro calls together.
   package var depth = 400

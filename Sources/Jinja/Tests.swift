@@ -1,5 +1,5 @@
-// Tests.swift: the tests of a template, `value is name(argument)`: the rows of this table, which are
-// all of Jinja 3.1's, and no other. A new test is one row. Start at Test.table.
+// Tests.swift: the tests of a template, `value is name(argument)`: the rows of this table, which
+// are all of Jinja 3.1's, and no other. A new test is one row. Start at Test.table.
 
 /// One test.
 struct Test: Sendable {
@@ -136,7 +136,8 @@ extension Interpreter {
     try name(value, of: "test").map { Test.table[$0] != nil } ?? false
   }
 
-  /// The name that a value is; nil for what is none. What cannot be a key cannot be looked up either.
+  /// The name that a value is; nil for what is none. What cannot be a key cannot be looked up
+  /// either.
   fileprivate func name(_ value: Value, of kind: String) throws(TemplateError) -> String? {
     switch value {
     case .text(let text): return text.string

@@ -1,9 +1,10 @@
 // Text.swift: a text in which every character remembers where it came from.
 //
-// A prompt mixes words of the template's author, which may spell special tokens such as <|im_start|>, with words of
-// a user, which never may. So each character is one UInt32: a Unicode scalar in the low 21 bits, and the top bit set
-// when a user wrote it. Slices, strips, joins and replacements move characters and hence the marks; comparisons and
-// look-ups ignore them. Indices and lengths count code points, as Python's do.
+// A prompt mixes words of the template's author, which may spell special tokens such as
+// <|im_start|>, with words of a user, which never may. So each character is one UInt32: a Unicode
+// scalar in the low 21 bits, and the top bit set when a user wrote it. Slices, strips, joins and
+// replacements move characters and hence the marks; comparisons and look-ups ignore them. Indices
+// and lengths count code points, as Python's do.
 
 struct Text {
   static let userMark: UInt32 = 1 << 31
@@ -317,7 +318,8 @@ extension Text {
     return total
   }
 
-  /// Each character through a Unicode case mapping, which may give more than one; the mark goes along.
+  /// Each character through a Unicode case mapping, which may give more than one; the mark goes
+  /// along.
   func mapped(_ mapping: (Unicode.Scalar.Properties, Int) -> String) -> Text {
     var result: [UInt32] = []
     result.reserveCapacity(count)
@@ -377,8 +379,8 @@ extension Text {
     default: isSpace(unit)
     }
   }
-  /// Python's `casefold`: the full folding of Unicode, which is the small letters of the capitals but
-  /// for a few.
+  /// Python's `casefold`: the full folding of Unicode, which is the small letters of the capitals
+  /// but for a few.
   func caseFolded() -> Text {
     mapped { properties, place in
       switch units[place] & ~Self.userMark {

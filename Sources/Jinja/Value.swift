@@ -1,8 +1,8 @@
 // Value.swift: what a template works with while it runs: Python's values, as far as templates have
 // them. What a caller hands over is JSON (JSONSpelling.swift). Start at Value.
 
-/// A list or another thing that can be looped over; a reference, as in Python, so that `append` is seen by all who
-/// hold it.
+/// A list or another thing that can be looped over; a reference, as in Python, so that `append` is
+/// seen by all who hold it.
 final class List {
   /// What Python would call it; they print, compare and index differently.
   enum Kind: Equatable {
@@ -18,7 +18,8 @@ final class List {
 
   var items: [Value]
   let kind: Kind
-  /// Levels of containers below this one when it was made; bounds the recursion of whoever walks or frees it.
+  /// Levels of containers below this one when it was made; bounds the recursion of whoever walks or
+  /// frees it.
   var rank: Int
   /// Already noted by the interpreter as a possible part of a cycle.
   var isNoted = false
@@ -180,7 +181,8 @@ enum Value {
   case macro(BoundMacro)
   case turns(Turns)
   case function(Function)
-  /// A method of a value, not called yet. Only names of the fixed lists in Methods.swift come to be.
+  /// A method of a value, not called yet. Only names of the fixed lists in Methods.swift come to
+  /// be.
   indirect case method(Value, String)
 
   /// The kind as a template's author would call it.

@@ -60,7 +60,8 @@ import Testing
       try #require(lines.count > 4, "\(path)")
       #expect(lines[0].hasPrefix("# \(number). "), "\(path): its first line")
       #expect(
-        lines[2].wholeMatch(of: /\d{4}-\d\d-\d\d\. (In force.*|Superseded by .*)/) != nil, "\(path): its third")
+        lines[2].wholeMatch(of: /\d{4}-\d\d-\d\d\. (In force.*|Superseded by .*)/) != nil,
+        "\(path): its third")
       #expect(index.contains("[\(lines[0].dropFirst(2))](\(path.dropFirst("Sources/".count)))"), "\(path)")
     }
     for (folder, numbers) in numbers { #expect(numbers == Array(1...numbers.count), "\(folder)") }

@@ -1,6 +1,6 @@
-// sha256.h: SHA-256 as in FIPS 180-4, the only cryptography that Hotpot writes itself.
-// Leaves out keys, signatures and other lengths of SHA-2. Start at hp_sha256 (one call) or at
-// hp_sha256_init / _update / _final (a stream, on the caller's memory). Nothing here allocates or fails.
+// sha256.h: SHA-256 as in FIPS 180-4, the only cryptography that Hotpot writes itself. Leaves out
+// keys, signatures and other lengths of SHA-2. Start at hp_sha256 (one call) or at hp_sha256_init /
+// _update / _final (a stream, on the caller's memory). Nothing here allocates or fails.
 #ifndef HP_SHA256_H
 #define HP_SHA256_H
 
@@ -22,7 +22,8 @@ void hp_sha256_final(hp_sha256_ctx *ctx, uint8_t out[32]);
 // One call: the digest of `size` bytes at `data`.
 void hp_sha256(const void *data, size_t size, uint8_t out[32]);
 
-// Digests of `count` messages of one length, message i at `data + i * stride`, its digest at `out + 32 * i`.
+// Digests of `count` messages of one length, message i at `data + i * stride`, its digest at `out +
+// 32 * i`.
 void hp_sha256_many(const void *data, size_t stride, size_t size, size_t count, uint8_t *out);
 // The digest of the concatenation of `count` 32-byte digests.
 void hp_sha256_digests(const uint8_t *digests, size_t count, uint8_t out[32]);
@@ -44,7 +45,8 @@ typedef struct {
 
 enum { HP_SHA256_SEAL = 64 };
 
-// Fills in the digests of `count` lines: many at a time where the machine has AVX-512, which takes half as long as one after another.
+// Fills in the digests of `count` lines: many at a time where the machine has AVX-512, which takes
+// half as long as one after another.
 void hp_sha256_lines(hp_sha256_line *lines, size_t count);
 
 // 1 where the SHA extensions of x86 are used, 0 where the portable code is.

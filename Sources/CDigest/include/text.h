@@ -1,5 +1,6 @@
 // text.h: the spellings of canonical lines, many bytes at once: hexadecimal, decimal, plain text.
-// In the header, since a field is shorter than a call. Leaves out which fields a line has. Start at hp_hex64.
+// In the header, since a field is shorter than a call. Leaves out which fields a line has. Start at
+// hp_hex64.
 #ifndef HP_TEXT_H
 #define HP_TEXT_H
 
@@ -14,7 +15,8 @@
 
 // ---------------------------------------------------------------- hexadecimal
 
-// 32 bytes as big-endian words, the first byte in the highest of w0; `is_valid` is false where a digit was none.
+// 32 bytes as big-endian words, the first byte in the highest of w0; `is_valid` is false where a
+// digit was none.
 typedef struct {
   uint64_t w0, w1, w2, w3;
   bool is_valid;
@@ -123,8 +125,9 @@ static inline hp_decimal hp_decimal16(const void *text) {
 
 // ---------------------------------------------------------------- text
 
-// How many bytes at `text` come before the first one, of `size` at the most, that is no ASCII character which a string of
-// JSON holds as it is: a quotation mark, a backslash, a control character or a byte above 0x7E.
+// How many bytes at `text` come before the first one, of `size` at the most, that is no ASCII
+// character which a string of JSON holds as it is: a quotation mark, a backslash, a control
+// character or a byte above 0x7E.
 static inline size_t hp_plain_bytes(const void *text, size_t size) {
   const uint8_t *bytes = text;
   size_t at = 0;

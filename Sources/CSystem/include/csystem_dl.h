@@ -1,6 +1,6 @@
-// csystem_dl.h: the part of NVIDIA's management library (NVML) that is read, opened at run time, never linked.
-// Names, layouts and numbers are the library's published ABI (nvml.h, API version 13). Leaves out what the figures
-// mean. Start at csystem_nvml_open.
+// csystem_dl.h: the part of NVIDIA's management library (NVML) that is read, opened at run time,
+// never linked. Names, layouts and numbers are the library's published ABI (nvml.h, API version
+// 13). Leaves out what the figures mean. Start at csystem_nvml_open.
 #ifndef CSYSTEM_DL_H
 #define CSYSTEM_DL_H
 
@@ -49,8 +49,8 @@ static const int CSYSTEM_NVML_MEMORY = 20;
 static const int CSYSTEM_NVML_NO_DATA = 21;
 static const int CSYSTEM_NVML_UNKNOWN = 999;
 
-// What they are asked for: nvmlClockType_t, nvmlTemperatureSensors_t, nvmlTemperatureThresholds_t, nvmlMemoryErrorType_t,
-// nvmlEccCounterType_t, nvmlPcieUtilCounter_t, and MIG's modes.
+// What they are asked for: nvmlClockType_t, nvmlTemperatureSensors_t, nvmlTemperatureThresholds_t,
+// nvmlMemoryErrorType_t, nvmlEccCounterType_t, nvmlPcieUtilCounter_t, and MIG's modes.
 static const int CSYSTEM_NVML_CLOCK_GRAPHICS = 0;
 static const int CSYSTEM_NVML_CLOCK_MEMORY = 2;
 static const int CSYSTEM_NVML_TEMPERATURE_GPU = 0;
@@ -64,7 +64,8 @@ static const int CSYSTEM_NVML_MIG_DISABLED = 0;
 
 static const unsigned CSYSTEM_NVML_MEMORY_V2 = sizeof(csystem_nvml_memory_v2) | (2u << 24);
 
-// The functions, each NULL where the library has none of that name. All return one of the results above.
+// The functions, each NULL where the library has none of that name. All return one of the results
+// above.
 typedef struct {
   void *library;
   int (*init)(void);
@@ -90,8 +91,8 @@ typedef struct {
   int (*mig_handle)(csystem_nvml_device device, unsigned index, csystem_nvml_device *part);
 } csystem_nvml;
 
-// Opens the library and looks its functions up. Returns 1; 0 when there is no such library; -1 when there is one that
-// cannot be loaded, with the loader's words in `error`.
+// Opens the library and looks its functions up. Returns 1; 0 when there is no such library; -1 when
+// there is one that cannot be loaded, with the loader's words in `error`.
 int csystem_nvml_open(const char *path, csystem_nvml *nvml, char *error, size_t error_size);
 
 void csystem_nvml_close(csystem_nvml *nvml);

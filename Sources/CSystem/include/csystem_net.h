@@ -1,5 +1,6 @@
-// csystem_net.h: the sockets, epoll and peer calls that Swift's Glibc module hides or imports awkwardly.
-// Every function answers a result >= 0, or -errno. None allocates, none keeps state, none logs.
+// csystem_net.h: the sockets, epoll and peer calls that Swift's Glibc module hides or imports
+// awkwardly. Every function answers a result >= 0, or -errno. None allocates, none keeps state,
+// none logs.
 #ifndef CSYSTEM_NET_H
 #define CSYSTEM_NET_H
 
@@ -20,7 +21,8 @@ struct csystem_event {
   uint32_t bits;
 };
 
-// Who is at the other end of an accepted connection. `address` is numeric and empty for a Unix socket.
+// Who is at the other end of an accepted connection. `address` is numeric and empty for a Unix
+// socket.
 struct csystem_peer {
   int is_unix;
   char address[48];
@@ -37,7 +39,8 @@ int csystem_epoll_create(void);
 int csystem_epoll_add(int poller, int descriptor, uint32_t bits, uint64_t token);
 int csystem_epoll_modify(int poller, int descriptor, uint32_t bits, uint64_t token);
 int csystem_epoll_remove(int poller, int descriptor);
-// Waits at most timeout_ms (-1 for ever, 0 not at all); at most 256 events at a time. EINTR answers 0.
+// Waits at most timeout_ms (-1 for ever, 0 not at all); at most 256 events at a time. EINTR answers
+// 0.
 int csystem_epoll_wait(int poller, struct csystem_event *events, int capacity, int timeout_ms);
 
 // Non-blocking, close-on-exec.
@@ -51,12 +54,14 @@ int csystem_wake(int descriptor);
 // Reads an eventfd back to 0.
 int csystem_wake_clear(int descriptor);
 
-// A listening TCP socket on a numeric IPv4 or IPv6 address; -EINVAL when the address is not numeric.
+// A listening TCP socket on a numeric IPv4 or IPv6 address; -EINVAL when the address is not
+// numeric.
 int csystem_listen_tcp(const char *address, uint16_t port, int backlog);
 // The port that a TCP socket is bound to.
 int csystem_local_port(int descriptor);
-// A listening Unix socket, mode 0600 before it can be connected to. A socket file that nobody serves is
-// replaced; one that is served answers -EADDRINUSE; a path that is no socket answers -EEXIST.
+// A listening Unix socket, mode 0600 before it can be connected to. A socket file that nobody
+// serves is replaced; one that is served answers -EADDRINUSE; a path that is no socket answers
+// -EEXIST.
 int csystem_listen_unix(const char *path, int backlog);
 // The bytes that a Unix socket path may have, without its final NUL.
 int csystem_unix_path_limit(void);
@@ -70,7 +75,8 @@ int csystem_credentials_of(int descriptor, struct csystem_credentials *credentia
 // Blocking connections, for clients.
 int csystem_connect_tcp(const char *address, uint16_t port);
 int csystem_connect_unix(const char *path);
-// Sends one datagram to a service manager's socket: a path, or a name in the abstract space after '@'. Source: sd_notify(3).
+// Sends one datagram to a service manager's socket: a path, or a name in the abstract space after
+// '@'. Source: sd_notify(3).
 int csystem_notify(const char *address, const char *message);
 // Limits how long a blocking descriptor waits in send and recv; 0 is for ever.
 int csystem_set_timeouts(int descriptor, int milliseconds);
@@ -88,7 +94,8 @@ int csystem_close(int descriptor);
 int csystem_open_spare(void);
 // Sets the calling thread's name; at most 15 bytes are kept.
 int csystem_thread_name(const char *name);
-// Raises the soft limit of open files towards `wanted`, at most to the hard limit; answers the limit now.
+// Raises the soft limit of open files towards `wanted`, at most to the hard limit; answers the
+// limit now.
 long csystem_raise_file_limit(long wanted);
 
 #endif
