@@ -4,6 +4,7 @@
 // some is left, newer frames wait, and only the newest is painted then.
 // Leaves out keys (KeyDecoder.swift) and crashes (TerminalModes.swift). Start at open and present.
 import CNCurses
+import Foundation
 import Glibc
 
 package enum ScreenError: Error, Hashable, CustomStringConvertible {
@@ -429,7 +430,7 @@ package final class CursesScreen {
       pending += Array("\u{1B}]2;".utf8) + Array(text.utf8) + [0x07]
     case .copy(let text):
       if !takesExtras { return }
-      pending += Array("\u{1B}]52;c;".utf8) + base64(Array(text.utf8)) + [0x07]
+      pending += Array("\u{1B}]52;c;".utf8) + Array(Data(text.utf8).base64EncodedString().utf8) + [0x07]
     case .mouse(let isOn):
       if !takesExtras { return }
       wantsMouse = isOn
