@@ -2,7 +2,7 @@
 // Every sum is checked: money that overflows is an error, never another amount. Start at Amount.
 
 /// What bookkeeping refuses.
-public enum AccountingError: Error, Sendable, Equatable, CustomStringConvertible {
+package enum AccountingError: Error, Sendable, Equatable, CustomStringConvertible {
   case overflow(String)
   case badAmount(String)
   case negative(String)
@@ -15,7 +15,7 @@ public enum AccountingError: Error, Sendable, Equatable, CustomStringConvertible
   case otherCurrency(found: String, wanted: String)
   case voucher(String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .overflow(let what): "\(what) passes the largest amount, \(Amount.max)"
     case .badAmount(let text):
@@ -45,16 +45,16 @@ public enum AccountingError: Error, Sendable, Equatable, CustomStringConvertible
 /// An amount of the node's currency in micro-units (millionths), negative only in corrections.
 ///
 /// Its text has a point and 2 to 6 digits after it, trailing zeros beyond the second left out: `1.284`, `0.0214`, `3.00`.
-public struct Amount: Hashable, Sendable, Comparable, CustomStringConvertible {
-  public let micro: Int64
+package struct Amount: Hashable, Sendable, Comparable, CustomStringConvertible {
+  package let micro: Int64
 
-  public static let zero = Amount(micro: 0)
-  public static let max = Amount(micro: .max)
+  package static let zero = Amount(micro: 0)
+  package static let max = Amount(micro: .max)
 
-  public init(micro: Int64) { self.micro = micro }
+  package init(micro: Int64) { self.micro = micro }
 
   /// An amount from its decimal text: digits, and a point with 1 to 6 digits if there is one.
-  public init(parsing text: String) throws(AccountingError) {
+  package init(parsing text: String) throws(AccountingError) {
     var digits = Substring(text)
     let isNegative = digits.first == "-"
     if isNegative { digits = digits.dropFirst() }
@@ -76,7 +76,7 @@ public struct Amount: Hashable, Sendable, Comparable, CustomStringConvertible {
     (1...19).contains(text.utf8.count) && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
   }
 
-  public var description: String {
+  package var description: String {
     let magnitude = micro.magnitude
     let (whole, rest) = magnitude.quotientAndRemainder(dividingBy: 1_000_000)
     var fraction = String(rest)
@@ -85,15 +85,15 @@ public struct Amount: Hashable, Sendable, Comparable, CustomStringConvertible {
     return "\(micro < 0 ? "-" : "")\(whole).\(fraction)"
   }
 
-  public static func < (a: Amount, b: Amount) -> Bool { a.micro < b.micro }
+  package static func < (a: Amount, b: Amount) -> Bool { a.micro < b.micro }
 
-  public func adding(_ other: Amount) throws(AccountingError) -> Amount {
+  package func adding(_ other: Amount) throws(AccountingError) -> Amount {
     let (sum, overflow) = micro.addingReportingOverflow(other.micro)
     guard !overflow else { throw .overflow("\(self) + \(other)") }
     return Amount(micro: sum)
   }
 
-  public func subtracting(_ other: Amount) throws(AccountingError) -> Amount {
+  package func subtracting(_ other: Amount) throws(AccountingError) -> Amount {
     let (difference, overflow) = micro.subtractingReportingOverflow(other.micro)
     guard !overflow else { throw .overflow("\(self) - \(other)") }
     return Amount(micro: difference)
@@ -101,12 +101,12 @@ public struct Amount: Hashable, Sendable, Comparable, CustomStringConvertible {
 }
 
 /// Tokens of one job. Cached prompt tokens are part of `prompt`.
-public struct Usage: Hashable, Sendable {
-  public let prompt: Int
-  public let cached: Int
-  public let completion: Int
+package struct Usage: Hashable, Sendable {
+  package let prompt: Int
+  package let cached: Int
+  package let completion: Int
 
-  public init(prompt: Int, cached: Int, completion: Int) {
+  package init(prompt: Int, cached: Int, completion: Int) {
     self.prompt = Swift.max(0, prompt)
     self.cached = Swift.min(Swift.max(0, cached), self.prompt)
     self.completion = Swift.max(0, completion)

@@ -4,26 +4,26 @@
 
 /// Energy as a whole number of microjoules, never negative: the unit in which processors count it. Sums are exact and
 /// stop at the largest number.
-public struct Energy: Hashable, Sendable, Comparable {
-  public let microjoules: Int64
+package struct Energy: Hashable, Sendable, Comparable {
+  package let microjoules: Int64
 
-  public static let zero = Energy(microjoules: 0)
+  package static let zero = Energy(microjoules: 0)
 
   /// A negative number counts nothing.
-  public init(microjoules: Int64) { self.microjoules = max(0, microjoules) }
+  package init(microjoules: Int64) { self.microjoules = max(0, microjoules) }
 
   /// The nearest microjoule; what is no number or not positive is nothing.
-  public init(joules: Double) {
+  package init(joules: Double) {
     let nearest = (joules * 1_000_000).rounded()
     // Neither is NaN.
     microjoules = joules.isFinite && nearest > 0 ? Int64(exactly: nearest) ?? .max : 0
   }
 
-  public var joules: Double { Double(microjoules) / 1_000_000 }
+  package var joules: Double { Double(microjoules) / 1_000_000 }
 
-  public static func < (a: Energy, b: Energy) -> Bool { a.microjoules < b.microjoules }
+  package static func < (a: Energy, b: Energy) -> Bool { a.microjoules < b.microjoules }
 
-  public static func + (a: Energy, b: Energy) -> Energy {
+  package static func + (a: Energy, b: Energy) -> Energy {
     let (sum, overflow) = a.microjoules.addingReportingOverflow(b.microjoules)
     return Energy(microjoules: overflow ? .max : sum)
   }
@@ -33,27 +33,27 @@ public struct Energy: Hashable, Sendable, Comparable {
 ///
 /// Readings add up within the hour under way; an hour that is over is handed out once, for the journal, and the cost is
 /// that of the hour's energy as a whole: a price of a single second would be lost in rounding.
-public struct EnergyBook: Sendable, Equatable {
+package struct EnergyBook: Sendable, Equatable {
   /// What was used in one hour of a day, or in the part of it that the node was there.
-  public struct Hour: Sendable, Equatable {
-    public let day: Day
+  package struct Hour: Sendable, Equatable {
+    package let day: Day
     /// 0 to 23.
-    public let hour: Int
-    public let millijoules: Int64
+    package let hour: Int
+    package let millijoules: Int64
     /// nil while no price of electricity is known.
-    public let cost: Amount?
+    package let cost: Amount?
 
-    public init(day: Day, hour: Int, millijoules: Int64, cost: Amount?) {
+    package init(day: Day, hour: Int, millijoules: Int64, cost: Amount?) {
       (self.day, self.hour, self.millijoules, self.cost) = (day, hour, millijoules, cost)
     }
   }
 
   /// What was used in a day so far.
-  public struct Used: Sendable, Equatable {
+  package struct Used: Sendable, Equatable {
     /// Joules.
-    public let joules: Double
+    package let joules: Double
     /// nil when a part of it has no known price.
-    public let cost: Amount?
+    package let cost: Amount?
   }
 
   private struct Sum: Sendable, Equatable {
@@ -82,11 +82,11 @@ public struct EnergyBook: Sendable, Equatable {
   private var days: [Day: Sum] = [:]
   private var open: Open?
 
-  public init() {}
+  package init() {}
 
   /// A reading's energy.
   /// - Returns: the hour that ended, if one did; a clock that was set back ends an hour too.
-  public mutating func add(_ energy: Energy, day: Day, hour: Int, tariff: Tariff?) -> Hour? {
+  package mutating func add(_ energy: Energy, day: Day, hour: Int, tariff: Tariff?) -> Hour? {
     let isSame = open.map { $0.day == day && $0.hour == hour && $0.tariff == tariff } ?? false
     let ended = isSame ? nil : close()
     guard energy > .zero else { return ended }
@@ -95,7 +95,7 @@ public struct EnergyBook: Sendable, Equatable {
   }
 
   /// Ends the hour under way: the node stops.
-  public mutating func close() -> Hour? {
+  package mutating func close() -> Hour? {
     guard let last = open else { return nil }
     open = nil
     let hour = Self.hour(last)
@@ -104,10 +104,10 @@ public struct EnergyBook: Sendable, Equatable {
   }
 
   /// An hour of an earlier run. Sums stop at the largest number.
-  public mutating func restore(_ hour: Hour) { days[hour.day, default: Sum()].add(hour) }
+  package mutating func restore(_ hour: Hour) { days[hour.day, default: Sum()].add(hour) }
 
   /// nil for a day without any reading.
-  public func used(on day: Day) -> Used? {
+  package func used(on day: Day) -> Used? {
     var sum = days[day]
     if let open, open.day == day {
       var all = sum ?? Sum()
@@ -118,7 +118,7 @@ public struct EnergyBook: Sendable, Equatable {
   }
 
   /// Days with readings, in order.
-  public var recordedDays: [Day] { Set(days.keys).union(open.map { [$0.day] } ?? []).sorted() }
+  package var recordedDays: [Day] { Set(days.keys).union(open.map { [$0.day] } ?? []).sorted() }
 
   private static func hour(_ open: Open) -> Hour {
     // A millijoule is a millionth of what a lamp uses in a quarter of an hour; 2^53 of them are 2,500 MWh.

@@ -3,20 +3,20 @@
 
 /// What some energy cost, exactly: rounded only when it is told, so that the costs of jobs and of idling add up to that
 /// of all, however many seconds they are made of.
-public struct EnergyCost: Sendable, Equatable {
+package struct EnergyCost: Sendable, Equatable {
   /// Microjoules times micro-units for a kilowatt-hour; stops at the largest number.
   private var exact: Int128 = 0
 
-  public static let zero = EnergyCost()
+  package static let zero = EnergyCost()
   private static let microjoulesPerKilowattHour: Int128 = 3_600_000_000_000
 
-  public mutating func add(_ energy: Energy, perKilowattHour price: Amount) {
+  package mutating func add(_ energy: Energy, perKilowattHour price: Amount) {
     let (sum, overflow) = exact.addingReportingOverflow(Int128(energy.microjoules) * Int128(price.micro))
     exact = overflow ? .max : sum
   }
 
   /// To the nearest micro-unit.
-  public var amount: Amount {
+  package var amount: Amount {
     let (whole, rest) = exact.quotientAndRemainder(dividingBy: Self.microjoulesPerKilowattHour)
     let isUp = rest >= Self.microjoulesPerKilowattHour / 2
     return Amount(micro: Int64(exactly: whole + (isUp ? 1 : 0)) ?? .max)
@@ -24,15 +24,15 @@ public struct EnergyCost: Sendable, Equatable {
 }
 
 /// Energy that was used for one thing, and what it cost.
-public struct EnergyShare: Sendable, Equatable {
-  public private(set) var energy = Energy.zero
+package struct EnergyShare: Sendable, Equatable {
+  package private(set) var energy = Energy.zero
   /// nil when a part of it has no known price.
-  public private(set) var cost: EnergyCost? = .zero
+  package private(set) var cost: EnergyCost? = .zero
 
-  public init() {}
+  package init() {}
 
   /// - price: of a kilowatt-hour; nil while none is known
-  public mutating func add(_ energy: Energy, perKilowattHour price: Amount?) {
+  package mutating func add(_ energy: Energy, perKilowattHour price: Amount?) {
     self.energy = self.energy + energy
     guard let price else {
       if energy > .zero { cost = nil }
@@ -49,23 +49,23 @@ public struct EnergyShare: Sendable, Equatable {
 /// was used while nobody computed is nobody's. Jobs are numbers here, as in the ledger.
 ///
 /// With 10 J, and 30 tokens of job 1 and 10 of job 2, job 1 used 7.5 J and job 2 used 2.5 J.
-public struct EnergySplit: Sendable, Equatable {
+package struct EnergySplit: Sendable, Equatable {
   /// Of all jobs, and of nobody.
-  public private(set) var jobs = EnergyShare()
-  public private(set) var idle = EnergyShare()
+  package private(set) var jobs = EnergyShare()
+  package private(set) var idle = EnergyShare()
   private var done: [UInt64: Int] = [:]
 
-  public init() {}
+  package init() {}
 
   /// Tokens computed for a job since the last interval ended; also for one that has ended since.
-  public mutating func computed(_ tokens: Int, for job: UInt64) {
+  package mutating func computed(_ tokens: Int, for job: UInt64) {
     guard tokens > 0 else { return }
     // No interval has 10^12 tokens of a job; more would not fit the exact division.
     done[job] = min(1 << 40, done[job, default: 0] + min(1 << 40, tokens))
   }
 
   /// The jobs that computed in this interval, which nobody measured: their tokens count for no other one.
-  public mutating func skip() -> [UInt64] {
+  package mutating func skip() -> [UInt64] {
     defer { done = [:] }
     return done.keys.sorted()
   }
@@ -73,7 +73,7 @@ public struct EnergySplit: Sendable, Equatable {
   /// Ends an interval.
   /// - price: of a kilowatt-hour in it; nil while none is known
   /// - Returns: each job's part, in the order of their numbers.
-  public mutating func end(_ energy: Energy, perKilowattHour price: Amount?) -> [(job: UInt64, part: Energy)]
+  package mutating func end(_ energy: Energy, perKilowattHour price: Amount?) -> [(job: UInt64, part: Energy)]
   {
     let work = done.sorted { $0.key < $1.key }
     done = [:]

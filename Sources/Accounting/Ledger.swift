@@ -3,17 +3,17 @@
 // what a client may do (Limits.swift). Start at reserve, post, void; read with total(_:).
 
 /// A posted amount exists only for a receipt: this is where in the log it stands.
-public struct ReceiptIndex: Hashable, Sendable, Comparable {
-  public let value: UInt64
-  public init(_ value: UInt64) { self.value = value }
-  public static func < (a: ReceiptIndex, b: ReceiptIndex) -> Bool { a.value < b.value }
+package struct ReceiptIndex: Hashable, Sendable, Comparable {
+  package let value: UInt64
+  package init(_ value: UInt64) { self.value = value }
+  package static func < (a: ReceiptIndex, b: ReceiptIndex) -> Bool { a.value < b.value }
 }
 
 /// Days since 1970-01-01 in the node's own time zone.
-public typealias Day = Int32
+package typealias Day = Int32
 
 /// One immutable movement between two accounts. Reservations live in memory only: after a crash none is open.
-public enum Transfer: Sendable, Equatable {
+package enum Transfer: Sendable, Equatable {
   /// From `owed by client` to `earned`, for one receipt.
   case posted(Posting)
   /// From `paid by client` to `owed by client`.
@@ -23,15 +23,15 @@ public enum Transfer: Sendable, Equatable {
 }
 
 /// What a receipt adds to the books.
-public struct Posting: Sendable, Equatable {
-  public let receipt: ReceiptIndex
-  public let client: String
-  public let model: String
-  public let day: Day
-  public let usage: Usage
-  public let amount: Amount
+package struct Posting: Sendable, Equatable {
+  package let receipt: ReceiptIndex
+  package let client: String
+  package let model: String
+  package let day: Day
+  package let usage: Usage
+  package let amount: Amount
 
-  public init(
+  package init(
     receipt: ReceiptIndex, client: String, model: String, day: Day, usage: Usage, amount: Amount
   ) {
     self.receipt = receipt
@@ -44,16 +44,16 @@ public struct Posting: Sendable, Equatable {
 }
 
 /// Sums over postings.
-public struct Totals: Sendable, Equatable {
-  public var jobs = 0
-  public var promptTokens = 0
-  public var cachedTokens = 0
-  public var completionTokens = 0
-  public var amount = Amount.zero
+package struct Totals: Sendable, Equatable {
+  package var jobs = 0
+  package var promptTokens = 0
+  package var cachedTokens = 0
+  package var completionTokens = 0
+  package var amount = Amount.zero
 
-  public init() {}
+  package init() {}
 
-  public init(jobs: Int, promptTokens: Int, cachedTokens: Int, completionTokens: Int, amount: Amount) {
+  package init(jobs: Int, promptTokens: Int, cachedTokens: Int, completionTokens: Int, amount: Amount) {
     self.jobs = jobs
     self.promptTokens = promptTokens
     self.cachedTokens = cachedTokens
@@ -85,26 +85,26 @@ public struct Totals: Sendable, Equatable {
 }
 
 /// What one client owes and has paid.
-public struct Account: Sendable, Equatable {
+package struct Account: Sendable, Equatable {
   /// Worst-case prices of jobs that run or wait.
-  public fileprivate(set) var reserved = Amount.zero
+  package fileprivate(set) var reserved = Amount.zero
   /// All that was posted and corrected, ever.
-  public fileprivate(set) var posted = Amount.zero
-  public fileprivate(set) var settled = Amount.zero
+  package fileprivate(set) var posted = Amount.zero
+  package fileprivate(set) var settled = Amount.zero
 
-  public init() {}
+  package init() {}
 
   /// Posted and not yet paid.
-  public var unsettled: Amount { Amount(micro: posted.micro - settled.micro) }
+  package var unsettled: Amount { Amount(micro: posted.micro - settled.micro) }
 }
 
 /// Days, clients and models to sum over; nil is all.
-public struct LedgerQuery: Sendable {
-  public var days: ClosedRange<Day>?
-  public var client: String?
-  public var model: String?
+package struct LedgerQuery: Sendable {
+  package var days: ClosedRange<Day>?
+  package var client: String?
+  package var model: String?
 
-  public init(days: ClosedRange<Day>? = nil, client: String? = nil, model: String? = nil) {
+  package init(days: ClosedRange<Day>? = nil, client: String? = nil, model: String? = nil) {
     self.days = days
     self.client = client
     self.model = model
@@ -112,20 +112,20 @@ public struct LedgerQuery: Sendable {
 }
 
 /// The books of one node.
-public struct Ledger: Sendable {
+package struct Ledger: Sendable {
   private struct Reservation: Sendable, Equatable {
     let client: String
     let amount: Amount
   }
 
   /// Sums of one day, client and model.
-  public struct Cell: Sendable, Equatable {
-    public let day: Day
-    public let client: String
-    public let model: String
-    public var totals: Totals
+  package struct Cell: Sendable, Equatable {
+    package let day: Day
+    package let client: String
+    package let model: String
+    package var totals: Totals
 
-    public init(day: Day, client: String, model: String, totals: Totals) {
+    package init(day: Day, client: String, model: String, totals: Totals) {
       self.day = day
       self.client = client
       self.model = model
@@ -154,21 +154,21 @@ public struct Ledger: Sendable {
   /// Postings above the last signed checkpoint, in the order of their receipts.
   private var unverified: [(receipt: ReceiptIndex, amount: Amount)] = []
   private var nextReceipt = ReceiptIndex(0)
-  public var total: Totals { total(LedgerQuery()) }
+  package var total: Totals { total(LedgerQuery()) }
   /// Posted under a signed checkpoint, less what an audit found wrong.
-  public private(set) var verified = Amount.zero
+  package private(set) var verified = Amount.zero
 
-  public init() {}
+  package init() {}
 
   // MARK: reading
 
-  public func account(of client: String) -> Account { accounts[client] ?? Account() }
+  package func account(of client: String) -> Account { accounts[client] ?? Account() }
 
   /// Every client with a movement, in the order of their names.
-  public var clients: [String] { accounts.keys.sorted() }
+  package var clients: [String] { accounts.keys.sorted() }
 
   /// Sums over all that matches: a look-up for each day, or one for all days.
-  public func total(_ query: LedgerQuery) -> Totals {
+  package func total(_ query: LedgerQuery) -> Totals {
     guard let sums = sums[Place(client: query.client, model: query.model)] else { return Totals() }
     guard let asked = query.days else { return sums.all }
     var total = Totals()
@@ -181,7 +181,7 @@ public struct Ledger: Sendable {
   }
 
   /// The matching cells by day, client and model.
-  public func cells(_ query: LedgerQuery = LedgerQuery()) -> [Cell] {
+  package func cells(_ query: LedgerQuery = LedgerQuery()) -> [Cell] {
     var found: [Cell] = []
     for (place, sums) in sums {
       guard let client = place.client, let model = place.model, client == query.client ?? client,
@@ -195,7 +195,7 @@ public struct Ledger: Sendable {
   }
 
   /// Payments and corrections of a client, oldest first.
-  public func payments(of client: String, days: ClosedRange<Day>? = nil) -> [Transfer] {
+  package func payments(of client: String, days: ClosedRange<Day>? = nil) -> [Transfer] {
     payments.filter { transfer in
       switch transfer {
       case .posted: false
@@ -208,7 +208,7 @@ public struct Ledger: Sendable {
   // MARK: jobs
 
   /// Sets the worst-case price of a job aside.
-  public mutating func reserve(job: UInt64, client: String, amount: Amount) throws(AccountingError) {
+  package mutating func reserve(job: UInt64, client: String, amount: Amount) throws(AccountingError) {
     guard amount >= .zero else { throw .negative("a reservation") }
     guard reservations[job] == nil else { throw .reservedTwice(job) }
     var account = account(of: client)
@@ -217,10 +217,10 @@ public struct Ledger: Sendable {
     reservations[job] = Reservation(client: client, amount: amount)
   }
 
-  public func reservation(of job: UInt64) -> Amount? { reservations[job]?.amount }
+  package func reservation(of job: UInt64) -> Amount? { reservations[job]?.amount }
 
   /// Gives a reservation back whole.
-  public mutating func void(job: UInt64) throws(AccountingError) {
+  package mutating func void(job: UInt64) throws(AccountingError) {
     guard let reservation = reservations.removeValue(forKey: job) else { throw .noReservation(job) }
     release(reservation)
   }
@@ -234,7 +234,7 @@ public struct Ledger: Sendable {
   }
 
   /// Turns a reservation into what the receipt says; the rest of it returns.
-  public mutating func post(job: UInt64, _ posting: Posting) throws(AccountingError) {
+  package mutating func post(job: UInt64, _ posting: Posting) throws(AccountingError) {
     guard let reservation = reservations[job], reservation.client == posting.client else {
       throw .noReservation(job)
     }
@@ -249,7 +249,7 @@ public struct Ledger: Sendable {
   // MARK: the fold
 
   /// One transfer of the journal. On an error nothing has changed.
-  public mutating func apply(_ transfer: Transfer) throws(AccountingError) {
+  package mutating func apply(_ transfer: Transfer) throws(AccountingError) {
     switch transfer {
     case .posted(let posting):
       guard posting.amount >= .zero else { throw .negative("receipt \(posting.receipt.value)") }
@@ -284,7 +284,7 @@ public struct Ledger: Sendable {
   /// Sums of earlier receipts at once, as a rollup of the journal holds them; all receipts below `next`.
   /// - unsigned: those of them that no signed checkpoint covers yet, in the order of their receipts.
   /// - failed: what receipts came to that are signed and that an audit found wrong.
-  public mutating func open(
+  package mutating func open(
     _ cells: [Cell], next: ReceiptIndex, unsigned: [(receipt: ReceiptIndex, amount: Amount)] = [],
     failed: Amount = .zero
   ) throws(AccountingError) {
@@ -322,7 +322,7 @@ public struct Ledger: Sendable {
   // MARK: verification
 
   /// Receipts below `size` stand under a signed checkpoint.
-  public mutating func markSigned(below size: UInt64) {
+  package mutating func markSigned(below size: UInt64) {
     let count = unverified.prefix { $0.receipt.value < size }.count
     for entry in unverified.prefix(count) {
       verified = Amount(micro: verified.micro + entry.amount.micro)
@@ -331,7 +331,7 @@ public struct Ledger: Sendable {
   }
 
   /// An audit found this receipt wrong: it no longer counts as verified.
-  public mutating func markFailed(_ receipt: ReceiptIndex, amount: Amount) {
+  package mutating func markFailed(_ receipt: ReceiptIndex, amount: Amount) {
     if let index = unverified.firstIndex(where: { $0.receipt == receipt }) {
       unverified[index].amount = .zero
     } else {

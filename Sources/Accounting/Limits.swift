@@ -1,24 +1,24 @@
 // Limits.swift: what one client may ask for, and spend. A value. Start at ClientLimits.refusal.
 
 /// Limits of one client; nil is no limit.
-public struct ClientLimits: Sendable, Equatable {
-  public var models: [String]?
-  public var tokensPerJob: Int?
-  public var jobsAtOnce: Int?
-  public var tokensPerDay: Int?
+package struct ClientLimits: Sendable, Equatable {
+  package var models: [String]?
+  package var tokensPerJob: Int?
+  package var jobsAtOnce: Int?
+  package var tokensPerDay: Int?
   /// The most he may spend, counted from what had been posted when it was set.
-  public var budget: Amount?
-  public var budgetBase = Amount.zero
+  package var budget: Amount?
+  package var budgetBase = Amount.zero
 
-  public init() {}
+  package init() {}
 
   /// What a client does now.
-  public struct Standing: Sendable {
-    public let account: Account
-    public let jobsNow: Int
-    public let tokensToday: Int
+  package struct Standing: Sendable {
+    package let account: Account
+    package let jobsNow: Int
+    package let tokensToday: Int
 
-    public init(account: Account, jobsNow: Int, tokensToday: Int) {
+    package init(account: Account, jobsNow: Int, tokensToday: Int) {
       self.account = account
       self.jobsNow = jobsNow
       self.tokensToday = tokensToday
@@ -26,14 +26,14 @@ public struct ClientLimits: Sendable, Equatable {
   }
 
   /// Why a job is refused; nil when it keeps every limit.
-  public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
+  package enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
     case model(String, allowed: [String])
     case tokensPerJob(asked: Int, limit: Int)
     case jobsAtOnce(limit: Int)
     case tokensPerDay(used: Int, asked: Int, limit: Int)
     case budget(left: Amount, wanted: Amount)
 
-    public var description: String {
+    package var description: String {
       switch self {
       case .model(let model, let allowed):
         "model '\(model)' is not among this client's models: \(allowed.joined(separator: ", "))"
@@ -48,7 +48,7 @@ public struct ClientLimits: Sendable, Equatable {
     }
 
     /// It may be different in a while: the client may try again.
-    public var isTemporary: Bool {
+    package var isTemporary: Bool {
       switch self {
       case .jobsAtOnce, .tokensPerDay: true
       case .model, .tokensPerJob, .budget: false
@@ -57,7 +57,7 @@ public struct ClientLimits: Sendable, Equatable {
   }
 
   /// What is left of the budget: reservations count as spent. nil without a budget.
-  public func left(of account: Account) -> Amount? {
+  package func left(of account: Account) -> Amount? {
     budget.map {
       Amount(micro: $0.micro - (account.posted.micro - budgetBase.micro) - account.reserved.micro)
     }
@@ -65,7 +65,7 @@ public struct ClientLimits: Sendable, Equatable {
 
   /// - tokens: prompt and completion, at most
   /// - price: the worst case
-  public func refusal(model: String, tokens: Int, price: Amount, standing: Standing) -> Refusal? {
+  package func refusal(model: String, tokens: Int, price: Amount, standing: Standing) -> Refusal? {
     if let models, !models.contains(model) { return .model(model, allowed: models) }
     if let tokensPerJob, tokens > tokensPerJob { return .tokensPerJob(asked: tokens, limit: tokensPerJob) }
     if let jobsAtOnce, standing.jobsNow >= jobsAtOnce { return .jobsAtOnce(limit: jobsAtOnce) }

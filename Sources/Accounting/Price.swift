@@ -2,30 +2,30 @@
 // Leaves out who owes what (Ledger). Start at PriceList.price(model:client:hour:).
 
 /// Hours of the day, local time, `from` included and `to` excluded; 22 to 6 passes midnight.
-public struct Hours: Hashable, Sendable {
-  public let from: Int
-  public let to: Int
+package struct Hours: Hashable, Sendable {
+  package let from: Int
+  package let to: Int
 
   /// nil unless both are 0 to 24 and differ.
-  public init?(from: Int, to: Int) {
+  package init?(from: Int, to: Int) {
     guard (0...24).contains(from), (0...24).contains(to), from != to else { return nil }
     self.from = from
     self.to = to
   }
 
-  public func contains(_ hour: Int) -> Bool {
+  package func contains(_ hour: Int) -> Bool {
     from < to ? (from..<to).contains(hour) : hour >= from || hour < to
   }
 }
 
 /// Amounts for a million tokens, and the least a job costs.
-public struct Price: Hashable, Sendable {
-  public let prompt: Amount
-  public let cached: Amount
-  public let completion: Amount
-  public let minimum: Amount
+package struct Price: Hashable, Sendable {
+  package let prompt: Amount
+  package let cached: Amount
+  package let completion: Amount
+  package let minimum: Amount
 
-  public static let free = Price(prompt: .zero, cached: .zero, completion: .zero, minimum: .zero)
+  package static let free = Price(prompt: .zero, cached: .zero, completion: .zero, minimum: .zero)
 
   private init(prompt: Amount, cached: Amount, completion: Amount, minimum: Amount) {
     self.prompt = prompt
@@ -35,7 +35,7 @@ public struct Price: Hashable, Sendable {
   }
 
   /// Refuses negative amounts.
-  public init(
+  package init(
     promptPerMillion: Amount, cachedPerMillion: Amount, completionPerMillion: Amount, minimum: Amount
   ) throws(AccountingError) {
     for (name, amount) in [
@@ -50,14 +50,14 @@ public struct Price: Hashable, Sendable {
 
   /// This price for a client who offered so much for a million completion tokens: never more than this price, and no
   /// token dearer than the offer. Under it there is no minimum either, which would make a short answer dearer.
-  public func under(offer: Amount) -> Price {
+  package func under(offer: Amount) -> Price {
     guard offer < completion else { return self }
     return Price(
       prompt: Swift.min(prompt, offer), cached: Swift.min(cached, offer), completion: offer, minimum: .zero)
   }
 
   /// What the usage costs: the sum in exact arithmetic, rounded up to a whole micro-unit, at least the minimum.
-  public func amount(for usage: Usage) throws(AccountingError) -> Amount {
+  package func amount(for usage: Usage) throws(AccountingError) -> Amount {
     let exact =
       Int128(usage.prompt - usage.cached) * Int128(prompt.micro)
       + Int128(usage.cached) * Int128(cached.micro) + Int128(usage.completion) * Int128(completion.micro)
@@ -68,15 +68,15 @@ public struct Price: Hashable, Sendable {
 }
 
 /// Prices in the order in which they are tried: the first that matches holds.
-public struct PriceList: Sendable, Equatable {
-  public struct Rule: Sendable, Equatable {
+package struct PriceList: Sendable, Equatable {
+  package struct Rule: Sendable, Equatable {
     /// nil matches all; a trailing `*` matches any rest.
-    public let model: String?
-    public let client: String?
-    public let hours: Hours?
-    public let price: Price
+    package let model: String?
+    package let client: String?
+    package let hours: Hours?
+    package let price: Price
 
-    public init(model: String?, client: String?, hours: Hours?, price: Price) {
+    package init(model: String?, client: String?, hours: Hours?, price: Price) {
       self.model = model
       self.client = client
       self.hours = hours
@@ -84,12 +84,12 @@ public struct PriceList: Sendable, Equatable {
     }
   }
 
-  public let rules: [Rule]
+  package let rules: [Rule]
 
-  public init(rules: [Rule]) { self.rules = rules }
+  package init(rules: [Rule]) { self.rules = rules }
 
   /// The price of a job admitted in this hour; nil where no rule matches, and nothing is charged.
-  public func price(model: String, client: String, hour: Int) -> Price? {
+  package func price(model: String, client: String, hour: Int) -> Price? {
     rules.first {
       Self.matches($0.model, model) && Self.matches($0.client, client) && ($0.hours?.contains(hour) ?? true)
     }?.price
@@ -103,22 +103,22 @@ public struct PriceList: Sendable, Equatable {
 }
 
 /// What a kilowatt-hour costs, by hour.
-public struct Tariff: Sendable, Equatable {
-  public struct Period: Sendable, Equatable {
-    public let hours: Hours
-    public let perKilowattHour: Amount
+package struct Tariff: Sendable, Equatable {
+  package struct Period: Sendable, Equatable {
+    package let hours: Hours
+    package let perKilowattHour: Amount
 
-    public init(hours: Hours, perKilowattHour: Amount) {
+    package init(hours: Hours, perKilowattHour: Amount) {
       self.hours = hours
       self.perKilowattHour = perKilowattHour
     }
   }
 
-  public let perKilowattHour: Amount
+  package let perKilowattHour: Amount
   /// Tried in order; outside all of them `perKilowattHour` holds.
-  public let periods: [Period]
+  package let periods: [Period]
 
-  public init(perKilowattHour: Amount, periods: [Period] = []) throws(AccountingError) {
+  package init(perKilowattHour: Amount, periods: [Period] = []) throws(AccountingError) {
     guard perKilowattHour >= .zero, periods.allSatisfy({ $0.perKilowattHour >= .zero }) else {
       throw .negative("the price of a kilowatt-hour")
     }
@@ -127,14 +127,14 @@ public struct Tariff: Sendable, Equatable {
   }
 
   /// The cost of an energy used within one hour of the day, to the nearest micro-unit.
-  public func cost(of energy: Energy, hour: Int) -> Amount {
+  package func cost(of energy: Energy, hour: Int) -> Amount {
     var cost = EnergyCost.zero
     cost.add(energy, perKilowattHour: price(hour: hour))
     return cost.amount
   }
 
   /// Of a kilowatt-hour in this hour of the day.
-  public func price(hour: Int) -> Amount {
+  package func price(hour: Int) -> Amount {
     periods.first { $0.hours.contains(hour) }?.perKilowattHour ?? perKilowattHour
   }
 }

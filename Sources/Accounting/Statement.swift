@@ -2,19 +2,19 @@
 // Leaves out the signature (stock ssh-keygen, namespace statement@hotpot). Start at Statement.
 
 /// A client's account over some days: sums by day and model, then payments and corrections.
-public struct Statement: Sendable, Equatable {
-  public let node: String
-  public let client: String
-  public let currency: String
-  public let days: ClosedRange<Day>
-  public let cells: [Ledger.Cell]
-  public let payments: [Transfer]
+package struct Statement: Sendable, Equatable {
+  package let node: String
+  package let client: String
+  package let currency: String
+  package let days: ClosedRange<Day>
+  package let cells: [Ledger.Cell]
+  package let payments: [Transfer]
   /// At the end of the period: all that was posted and corrected until then, less what was paid.
-  public let unsettled: Amount
+  package let unsettled: Amount
 
-  public static let namespace = "statement@hotpot"
+  package static let namespace = "statement@hotpot"
 
-  public init(ledger: Ledger, client: String, days: ClosedRange<Day>, node: String, currency: String) {
+  package init(ledger: Ledger, client: String, days: ClosedRange<Day>, node: String, currency: String) {
     self.node = node
     self.client = client
     self.currency = currency
@@ -34,18 +34,18 @@ public struct Statement: Sendable, Equatable {
   }
 
   /// One line of the statement: a day's jobs with a model, a payment (negative) or a correction.
-  public struct Row: Sendable, Equatable {
-    public let day: Day
+  package struct Row: Sendable, Equatable {
+    package let day: Day
     /// `posted`, `settled` or `corrected`.
-    public let kind: String
+    package let kind: String
     /// The model, the payment's reference, or the reason.
-    public let name: String
-    public let totals: Totals
-    public let amount: Amount
+    package let name: String
+    package let totals: Totals
+    package let amount: Amount
   }
 
   /// By day within each kind.
-  public var rows: [Row] {
+  package var rows: [Row] {
     let postings = cells.map {
       Row(day: $0.day, kind: "posted", name: $0.model, totals: $0.totals, amount: $0.totals.amount)
     }
@@ -63,7 +63,7 @@ public struct Statement: Sendable, Equatable {
   }
 
   /// The text that is signed: a heading, one line a row with tabs between the fields, and what is left to pay.
-  public var text: String {
+  package var text: String {
     var lines = [
       "hotpot statement v1", "node \(node)", "client \(client)", "currency \(currency)",
       "from \(Self.date(days.lowerBound))", "to \(Self.date(days.upperBound))", "",
@@ -81,7 +81,7 @@ public struct Statement: Sendable, Equatable {
   }
 
   /// RFC 4180.
-  public var csv: String {
+  package var csv: String {
     var lines = ["date,kind,name,jobs,prompt_tokens,cached_tokens,completion_tokens,amount,currency"]
     for row in rows {
       lines.append(
@@ -108,7 +108,7 @@ public struct Statement: Sendable, Equatable {
   }
 
   /// `2026-11-23` for a day since 1970-01-01. Source: Hinnant, "chrono-compatible low-level date algorithms".
-  public static func date(_ day: Day) -> String {
+  package static func date(_ day: Day) -> String {
     let shifted = Int(day) + 719_468
     let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
     let dayOfEra = shifted - era * 146_097

@@ -12,16 +12,16 @@
 /// time 1764000000000000
 /// ```
 /// `node` is the fingerprint of the node's key, `time` microseconds since 1970.
-public struct Voucher: Sendable, Equatable {
-  public let node: String
-  public let client: String
-  public let amount: Amount
-  public let currency: String
-  public let time: Int64
+package struct Voucher: Sendable, Equatable {
+  package let node: String
+  package let client: String
+  package let amount: Amount
+  package let currency: String
+  package let time: Int64
 
-  public static let namespace = "voucher@hotpot"
+  package static let namespace = "voucher@hotpot"
 
-  public init(node: String, client: String, amount: Amount, currency: String, time: Int64) {
+  package init(node: String, client: String, amount: Amount, currency: String, time: Int64) {
     self.node = node
     self.client = client
     self.amount = amount
@@ -29,7 +29,7 @@ public struct Voucher: Sendable, Equatable {
     self.time = time
   }
 
-  public var text: String {
+  package var text: String {
     """
     hotpot voucher v1
     node \(node)
@@ -41,7 +41,7 @@ public struct Voucher: Sendable, Equatable {
   }
 
   /// Exactly what `text` makes, and nothing else.
-  public init(parsing text: String) throws(AccountingError) {
+  package init(parsing text: String) throws(AccountingError) {
     guard text.utf8.count <= 1024 else { throw .voucher("the voucher is longer than 1,024 bytes") }
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     guard lines.count == 6, lines[5].isEmpty, lines[0] == "hotpot voucher v1" else {
@@ -68,16 +68,16 @@ public struct Voucher: Sendable, Equatable {
 }
 
 /// The highest valid voucher of each client.
-public struct VoucherBook: Sendable {
+package struct VoucherBook: Sendable {
   private var best: [String: Voucher] = [:]
 
-  public init() {}
+  package init() {}
 
-  public func voucher(of client: String) -> Voucher? { best[client] }
+  package func voucher(of client: String) -> Voucher? { best[client] }
 
   /// Takes a voucher whose signature the caller has checked against the client's key. Refuses one for another node or
   /// client, in another currency, not above the last one, or of a time before it.
-  public mutating func accept(
+  package mutating func accept(
     _ voucher: Voucher, node: String, client: String, currency: String
   ) throws(AccountingError) {
     guard voucher.node == node else {
@@ -101,7 +101,7 @@ public struct VoucherBook: Sendable {
   }
 
   /// Whether a client's promise covers what it owes, has reserved, and this job.
-  public func covers(_ price: Amount, account: Account, client: String) -> Bool {
+  package func covers(_ price: Amount, account: Account, client: String) -> Bool {
     guard let voucher = best[client],
       let owed = try? account.posted.adding(account.reserved).adding(price)  // An overflow is not covered.
     else { return false }

@@ -3,21 +3,21 @@
 import Accounting
 
 /// What a node did between an operator's last look and this one.
-public struct AbsenceSummary: Codable, Sendable, Equatable {
+package struct AbsenceSummary: Codable, Sendable, Equatable {
   /// When they left.
-  public let since: Microseconds
-  public let now: Microseconds
-  public let done: Int
+  package let since: Microseconds
+  package let now: Microseconds
+  package let done: Int
   /// Rejected, expired, or turned away at once.
-  public let refused: Int
-  public let failed: Int
-  public let earned: MicroUnits
-  public let currency: String
-  public let tokens: Int
+  package let refused: Int
+  package let failed: Int
+  package let earned: MicroUnits
+  package let currency: String
+  package let tokens: Int
   /// What was wrong meanwhile, newest last, at most 8 and each once; also what is over by now.
-  public let alarms: [String]
+  package let alarms: [String]
 
-  public init(
+  package init(
     since: Microseconds, now: Microseconds, done: Int, refused: Int, failed: Int, earned: MicroUnits,
     currency: String, tokens: Int, alarms: [String]
   ) {
@@ -33,7 +33,7 @@ public struct AbsenceSummary: Codable, Sendable, Equatable {
   }
 
   /// For one line of a screen: `away 2h 05m: 14 jobs done, 0.0231 EUR earned, 2 refused, no alarm`.
-  public var words: String {
+  package var words: String {
     let minutes = max(0, (now - since) / 60_000_000)
     let time =
       minutes >= 1_440
@@ -49,13 +49,13 @@ public struct AbsenceSummary: Codable, Sendable, Equatable {
 }
 
 /// Who is welcomed, in what role, and with what news.
-public struct Welcome: Codable, Sendable, Equatable {
-  public let name: String
-  public let role: Role
+package struct Welcome: Codable, Sendable, Equatable {
+  package let name: String
+  package let role: Role
   /// nil for somebody who was never here, or left a moment ago.
-  public let absence: AbsenceSummary?
+  package let absence: AbsenceSummary?
 
-  public init(name: String, role: Role, absence: AbsenceSummary?) {
+  package init(name: String, role: Role, absence: AbsenceSummary?) {
     self.name = name
     self.role = role
     self.absence = absence

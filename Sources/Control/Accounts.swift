@@ -3,25 +3,25 @@
 // Start at ClientRow and EarningsTable.
 
 /// One client as `hotpot clients` lists it.
-public struct ClientRow: Codable, Sendable, Equatable {
-  public let name: String
-  public let added: Microseconds
-  public let revoked: Microseconds?
-  public let budget: MicroUnits?
-  public let posted: MicroUnits
-  public let reserved: MicroUnits
-  public let settled: MicroUnits
-  public let jobs: Int
-  public let tokens: Int
+package struct ClientRow: Codable, Sendable, Equatable {
+  package let name: String
+  package let added: Microseconds
+  package let revoked: Microseconds?
+  package let budget: MicroUnits?
+  package let posted: MicroUnits
+  package let reserved: MicroUnits
+  package let settled: MicroUnits
+  package let jobs: Int
+  package let tokens: Int
   /// nil: all models.
-  public let models: [String]?
-  public let tokensPerJob: Int?
-  public let jobsAtOnce: Int?
-  public let tokensPerDay: Int?
+  package let models: [String]?
+  package let tokensPerJob: Int?
+  package let jobsAtOnce: Int?
+  package let tokensPerDay: Int?
   /// Fingerprint of the SSH key that it signs vouchers with.
-  public let key: String?
+  package let key: String?
   /// What it promised to pay, in all.
-  public let voucher: MicroUnits?
+  package let voucher: MicroUnits?
 
   package init(
     name: String, added: Microseconds, revoked: Microseconds?, budget: MicroUnits?, posted: MicroUnits,
@@ -47,18 +47,18 @@ public struct ClientRow: Codable, Sendable, Equatable {
 }
 
 /// What a day's jobs of one client with one model came to.
-public struct EarningsRow: Codable, Sendable, Equatable {
+package struct EarningsRow: Codable, Sendable, Equatable {
   /// `2026-11-23`, in the node's time zone.
-  public let date: String
-  public let client: String
-  public let model: String
-  public let jobs: Int
-  public let promptTokens: Int
-  public let cachedTokens: Int
-  public let completionTokens: Int
-  public let amount: MicroUnits
+  package let date: String
+  package let client: String
+  package let model: String
+  package let jobs: Int
+  package let promptTokens: Int
+  package let cachedTokens: Int
+  package let completionTokens: Int
+  package let amount: MicroUnits
 
-  public init(
+  package init(
     date: String, client: String, model: String, jobs: Int, promptTokens: Int, cachedTokens: Int,
     completionTokens: Int, amount: MicroUnits
   ) {
@@ -74,33 +74,33 @@ public struct EarningsRow: Codable, Sendable, Equatable {
 }
 
 /// A day's earnings and electricity.
-public struct EarningsDay: Codable, Sendable, Equatable {
+package struct EarningsDay: Codable, Sendable, Equatable {
   /// `2026-11-23`, in the node's time zone.
-  public let date: String
-  public let amount: MicroUnits
+  package let date: String
+  package let amount: MicroUnits
   /// Joules that the machine used while the node ran; nil where no power was read.
-  public let joules: Double?
+  package let joules: Double?
   /// What they cost; nil where a part of them had no price.
-  public let cost: MicroUnits?
+  package let cost: MicroUnits?
 
   /// nil where the cost is not known.
-  public var net: MicroUnits? { cost.map { amount - $0 } }
+  package var net: MicroUnits? { cost.map { amount - $0 } }
 
-  public init(date: String, amount: MicroUnits, joules: Double?, cost: MicroUnits?) {
+  package init(date: String, amount: MicroUnits, joules: Double?, cost: MicroUnits?) {
     (self.date, self.amount, self.joules, self.cost) = (date, amount, joules, cost)
   }
 }
 
-public struct EarningsTable: Codable, Sendable, Equatable {
-  public let currency: String
+package struct EarningsTable: Codable, Sendable, Equatable {
+  package let currency: String
   /// Jobs of a demo are never counted: its table is empty.
-  public let isDemo: Bool
+  package let isDemo: Bool
   /// By day, client and model.
-  public let rows: [EarningsRow]
+  package let rows: [EarningsRow]
   /// Days with earnings or electricity, in order.
-  public let days: [EarningsDay]
+  package let days: [EarningsDay]
 
-  public init(currency: String, isDemo: Bool, rows: [EarningsRow], days: [EarningsDay] = []) {
+  package init(currency: String, isDemo: Bool, rows: [EarningsRow], days: [EarningsDay] = []) {
     self.currency = currency
     self.isDemo = isDemo
     self.rows = rows
@@ -109,7 +109,7 @@ public struct EarningsTable: Codable, Sendable, Equatable {
 }
 
 /// How a statement is wanted.
-public enum StatementForm: String, Codable, Sendable, CaseIterable {
+package enum StatementForm: String, Codable, Sendable, CaseIterable {
   /// What is signed.
   case text
   /// For spreadsheets (RFC 4180), unsigned.
@@ -119,15 +119,15 @@ public enum StatementForm: String, Codable, Sendable, CaseIterable {
 }
 
 /// Changes of a client's limits, as texts: `none` takes a limit away, nil leaves it as it is.
-public struct LimitChanges: Codable, Sendable, Equatable {
+package struct LimitChanges: Codable, Sendable, Equatable {
   /// Names with commas between them.
-  public var models: String?
-  public var tokensPerJob: String?
-  public var jobs: String?
-  public var tokensPerDay: String?
-  public var budget: String?
+  package var models: String?
+  package var tokensPerJob: String?
+  package var jobs: String?
+  package var tokensPerDay: String?
+  package var budget: String?
 
-  public init(
+  package init(
     models: String? = nil, tokensPerJob: String? = nil, jobs: String? = nil, tokensPerDay: String? = nil,
     budget: String? = nil
   ) {

@@ -3,7 +3,7 @@
 // Leaves out what a snapshot holds (Snapshot.swift). Start at NodeConnection.
 
 /// What an operator does to a node. Job ids are full ids as the snapshot showed them, or, from scripts, unique prefixes.
-public enum NodeCommand: Codable, Sendable, Equatable {
+package enum NodeCommand: Codable, Sendable, Equatable {
   case approve(jobs: [String])
   /// The client gets 403 with this reason.
   case reject(jobs: [String], reason: String)
@@ -46,7 +46,7 @@ public enum NodeCommand: Codable, Sendable, Equatable {
 
 extension NodeCommand {
   /// It changes nothing at the node.
-  public var onlyLooks: Bool {
+  package var onlyLooks: Bool {
     switch self {
     case .inspect, .receipt, .history: true
     // Content of clients is the operator's to see, and the look is an act.
@@ -69,25 +69,25 @@ extension NodeCommand {
 }
 
 /// The whole conversation so far and how to answer it.
-public struct ChatRequest: Codable, Sendable, Equatable {
-  public struct Message: Codable, Sendable, Equatable {
-    public enum Role: String, Codable, Sendable { case system, user, assistant }
-    public let role: Role
-    public let content: String
+package struct ChatRequest: Codable, Sendable, Equatable {
+  package struct Message: Codable, Sendable, Equatable {
+    package enum Role: String, Codable, Sendable { case system, user, assistant }
+    package let role: Role
+    package let content: String
 
-    public init(role: Role, content: String) {
+    package init(role: Role, content: String) {
       self.role = role
       self.content = content
     }
   }
 
-  public let messages: [Message]
+  package let messages: [Message]
   /// 0 is greedy.
-  public let temperature: Double
-  public let maxTokens: Int
-  public let seed: UInt64?
+  package let temperature: Double
+  package let maxTokens: Int
+  package let seed: UInt64?
 
-  public init(messages: [Message], temperature: Double, maxTokens: Int, seed: UInt64?) {
+  package init(messages: [Message], temperature: Double, maxTokens: Int, seed: UInt64?) {
     self.messages = messages
     self.temperature = temperature
     self.maxTokens = maxTokens
@@ -95,7 +95,7 @@ public struct ChatRequest: Codable, Sendable, Equatable {
   }
 }
 
-public enum ChatEvent: Codable, Sendable, Equatable {
+package enum ChatEvent: Codable, Sendable, Equatable {
   /// Accepted under this job id.
   case started(job: String)
   case text(String)
@@ -103,19 +103,19 @@ public enum ChatEvent: Codable, Sendable, Equatable {
   case failed(String)
 }
 
-public struct PullProgress: Codable, Sendable, Equatable {
-  public enum Phase: String, Codable, Sendable {
+package struct PullProgress: Codable, Sendable, Equatable {
+  package enum Phase: String, Codable, Sendable {
     case starting, fetching, checking, loading, done, failed, cancelled
   }
-  public let model: String
-  public let phase: Phase
-  public let bytes: Int64
+  package let model: String
+  package let phase: Phase
+  package let bytes: Int64
   /// nil while unknown.
-  public let total: Int64?
+  package let total: Int64?
   /// What went wrong, or what is being done.
-  public let detail: String?
+  package let detail: String?
 
-  public init(model: String, phase: Phase, bytes: Int64, total: Int64?, detail: String?) {
+  package init(model: String, phase: Phase, bytes: Int64, total: Int64?, detail: String?) {
     self.model = model
     self.phase = phase
     self.bytes = bytes
@@ -125,14 +125,14 @@ public struct PullProgress: Codable, Sendable, Equatable {
 }
 
 /// What became of a command. A refusal says what was found and what to do.
-public enum CommandReply: Codable, Sendable, Equatable {
+package enum CommandReply: Codable, Sendable, Equatable {
   /// Done; in words for the status line, for example `approved 2 jobs`.
   case done(String)
   case refused(String)
 }
 
 /// The state of the line to the node.
-public enum LinkState: Codable, Sendable, Equatable {
+package enum LinkState: Codable, Sendable, Equatable {
   case connecting
   case connected
   /// Lost since, and why; it is tried again.
@@ -142,7 +142,7 @@ public enum LinkState: Codable, Sendable, Equatable {
 }
 
 /// What comes from a node.
-public enum NodeMessage: Codable, Sendable, Equatable {
+package enum NodeMessage: Codable, Sendable, Equatable {
   /// Before the first snapshot of a line: who is here, as what, and what happened since they left.
   case welcome(Welcome)
   case snapshot(NodeSnapshot)
@@ -163,7 +163,7 @@ public enum NodeMessage: Codable, Sendable, Equatable {
 /// Rule: `deliver` is called on any thread, in order, and must return at once (put the message in a mailbox; of
 /// snapshots only the newest matters). Why: it is called from the node's own threads. So: no work in it; otherwise
 /// a slow screen would slow the engine.
-public protocol NodeConnection: Sendable {
+package protocol NodeConnection: Sendable {
   /// Starts delivery; the first messages are a link state and, once connected, a snapshot.
   func start(deliver: @escaping @Sendable (NodeMessage) -> Void)
   /// Sends a command; its `reply` carries the tag. Never blocks.

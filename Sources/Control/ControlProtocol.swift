@@ -4,7 +4,7 @@ import Foundation
 import JSON
 
 /// Lines from a dashboard or a script to a node.
-public enum ControlRequest: Codable, Sendable, Equatable {
+package enum ControlRequest: Codable, Sendable, Equatable {
   /// The version spoken, and how often snapshots are wanted, in milliseconds; 0 for none.
   case hello(version: Int, every: Int, readOnly: Bool)
   /// Before `hello`, from what sshd runs in its user's place: from now on this connection is somebody else's, with no
@@ -47,7 +47,7 @@ public enum ControlRequest: Codable, Sendable, Equatable {
 }
 
 /// Lines from a node.
-public enum ControlReply: Codable, Sendable, Equatable {
+package enum ControlReply: Codable, Sendable, Equatable {
   case hello(version: Int, node: String, software: String)
   case message(NodeMessage)
   case snapshot(tag: UInt64, NodeSnapshot)
@@ -70,11 +70,11 @@ public enum ControlReply: Codable, Sendable, Equatable {
 }
 
 /// The lines of the control protocol.
-public enum ControlProtocol {
+package enum ControlProtocol {
   /// Grows with every change that an older peer would misread.
-  public static let version = 2
+  package static let version = 2
 
-  public static func line(_ value: some Encodable) -> [UInt8] {
+  package static func line(_ value: some Encodable) -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.outputFormatting = [.withoutEscapingSlashes]
@@ -85,7 +85,7 @@ public enum ControlProtocol {
     return Array(data)
   }
 
-  public static func parse<Value: Decodable>(_ type: Value.Type, _ line: [UInt8]) -> Value? {
+  package static func parse<Value: Decodable>(_ type: Value.Type, _ line: [UInt8]) -> Value? {
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     decoder.nonConformingFloatDecodingStrategy = .convertFromString(

@@ -4,7 +4,7 @@
 
 /// What somebody on the control socket is. A viewer may do less than an operator, who may do less than the owner; a
 /// client may do something else than all three.
-public enum Role: String, Codable, Sendable, CaseIterable, Comparable {
+package enum Role: String, Codable, Sendable, CaseIterable, Comparable {
   /// Sends jobs of their own, and nothing else: no state, no other client's job.
   case client
   /// Looks: queue, figures, receipts. No content of anybody's job, and no act.
@@ -23,7 +23,7 @@ public enum Role: String, Codable, Sendable, CaseIterable, Comparable {
     }
   }
 
-  public static func < (left: Role, right: Role) -> Bool { left.rank < right.rank }
+  package static func < (left: Role, right: Role) -> Bool { left.rank < right.rank }
 }
 
 extension Role {
@@ -42,7 +42,7 @@ extension Role {
 
 extension Role {
   /// The table.
-  public func may(_ request: ControlRequest) -> Bool {
+  package func may(_ request: ControlRequest) -> Bool {
     switch self {
     case .client: request.isForClients
     case .viewer, .operator, .owner: self >= request.leastRole
@@ -52,7 +52,7 @@ extension Role {
 
 extension NodeCommand {
   /// The least that may command it.
-  public var leastRole: Role {
+  package var leastRole: Role {
     switch self {
     case .inspect, .receipt, .history: .viewer
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
@@ -77,7 +77,7 @@ extension ControlRequest {
   }
 
   /// The least that may ask for it, of those who are no clients.
-  public var leastRole: Role {
+  package var leastRole: Role {
     switch self {
     // A peer says who it is; this only ever takes rights away.
     case .restrict, .hello: .viewer

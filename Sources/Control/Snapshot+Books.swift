@@ -2,11 +2,11 @@
 import Telemetry
 
 /// States of a receipt as an operator sees them; never one that was not checked.
-public enum ReceiptState: String, Codable, Sendable, Equatable, CaseIterable {
+package enum ReceiptState: String, Codable, Sendable, Equatable, CaseIterable {
   case logged, signed, witnessed
 }
 
-public enum AuditState: Codable, Sendable, Equatable {
+package enum AuditState: Codable, Sendable, Equatable {
   case unaudited
   case running
   /// Re-executed here: identical.
@@ -17,21 +17,21 @@ public enum AuditState: Codable, Sendable, Equatable {
   case notRun(String)
 }
 
-public struct ReceiptRow: Codable, Sendable, Equatable, Identifiable {
-  public let id: String
+package struct ReceiptRow: Codable, Sendable, Equatable, Identifiable {
+  package let id: String
   /// Place in the log, from 0.
-  public let index: UInt64
-  public let job: String
-  public let client: String
-  public let model: String
-  public let time: Microseconds
-  public let promptTokens: Int
-  public let outputTokens: Int
-  public let amount: MicroUnits?
-  public let state: ReceiptState
-  public let audit: AuditState
+  package let index: UInt64
+  package let job: String
+  package let client: String
+  package let model: String
+  package let time: Microseconds
+  package let promptTokens: Int
+  package let outputTokens: Int
+  package let amount: MicroUnits?
+  package let state: ReceiptState
+  package let audit: AuditState
 
-  public init(
+  package init(
     id: String, index: UInt64, job: String, client: String, model: String, time: Microseconds,
     promptTokens: Int, outputTokens: Int, amount: MicroUnits?, state: ReceiptState, audit: AuditState
   ) {
@@ -49,25 +49,25 @@ public struct ReceiptRow: Codable, Sendable, Equatable, Identifiable {
   }
 }
 
-public struct ReceiptsSnapshot: Codable, Sendable, Equatable {
+package struct ReceiptsSnapshot: Codable, Sendable, Equatable {
   /// Receipts in the log; unavailable says why there is no log.
-  public let logged: Reading<Int>
-  public let signed: Int
-  public let witnessed: Int
-  public let audited: Int
-  public let failed: Int
+  package let logged: Reading<Int>
+  package let signed: Int
+  package let witnessed: Int
+  package let audited: Int
+  package let failed: Int
   /// Receipts whose audit failed to run.
-  public let auditsNotRun: Int
+  package let auditsNotRun: Int
   /// Time of the last signed checkpoint.
-  public let lastCheckpoint: Reading<Microseconds>
+  package let lastCheckpoint: Reading<Microseconds>
   /// Receipts a minute over the last five minutes.
-  public let perMinute: Reading<Double>
+  package let perMinute: Reading<Double>
   /// Fingerprint of the node's key, for example `SHA256:…`.
-  public let keyFingerprint: Reading<String>
+  package let keyFingerprint: Reading<String>
   /// The newest, newest first; at most 100.
-  public let recent: [ReceiptRow]
+  package let recent: [ReceiptRow]
 
-  public init(
+  package init(
     logged: Reading<Int>, signed: Int, witnessed: Int, audited: Int, failed: Int, auditsNotRun: Int = 0,
     lastCheckpoint: Reading<Microseconds>, perMinute: Reading<Double>, keyFingerprint: Reading<String>,
     recent: [ReceiptRow]
@@ -85,34 +85,34 @@ public struct ReceiptsSnapshot: Codable, Sendable, Equatable {
   }
 }
 
-public struct EarningsSnapshot: Codable, Sendable, Equatable {
+package struct EarningsSnapshot: Codable, Sendable, Equatable {
   /// Posted today (local day); unavailable says why nothing is accounted.
-  public let today: Reading<MicroUnits>
+  package let today: Reading<MicroUnits>
   /// Today less the electricity used.
-  public let todayNet: Reading<MicroUnits>
+  package let todayNet: Reading<MicroUnits>
   /// Rate over the last hour.
-  public let perHour: Reading<MicroUnits>
+  package let perHour: Reading<MicroUnits>
   /// Projection of the day at that rate; a projection, not earnings.
-  public let projectedDay: Reading<MicroUnits>
+  package let projectedDay: Reading<MicroUnits>
   /// Posted a day, oldest first, today last; 30 entries when known.
-  public let days: [MicroUnits]
+  package let days: [MicroUnits]
   /// Posted and not yet settled, over all clients.
-  public let unsettled: Reading<MicroUnits>
-  public let verified: Reading<MicroUnits>
-  public let settled: Reading<MicroUnits>
+  package let unsettled: Reading<MicroUnits>
+  package let verified: Reading<MicroUnits>
+  package let settled: Reading<MicroUnits>
   /// Energy used by the node today, in joules.
-  public let energyToday: Reading<Double>
-  public let clients: [ClientEarnings]
+  package let energyToday: Reading<Double>
+  package let clients: [ClientEarnings]
   /// Electricity of today.
-  public let costToday: Reading<MicroUnits>
+  package let costToday: Reading<MicroUnits>
   /// Electricity of each of `days`; nil where no power was read or no price was known.
-  public let costs: [MicroUnits?]
+  package let costs: [MicroUnits?]
   /// `perHour` less an hour's electricity at the power and price of now.
-  public let netPerHour: Reading<MicroUnits>
+  package let netPerHour: Reading<MicroUnits>
   /// Today's net for a million tokens, prompts and answers together.
-  public let netPerMillion: Reading<MicroUnits>
+  package let netPerMillion: Reading<MicroUnits>
 
-  public init(
+  package init(
     today: Reading<MicroUnits>, todayNet: Reading<MicroUnits>, perHour: Reading<MicroUnits>,
     projectedDay: Reading<MicroUnits>, days: [MicroUnits], unsettled: Reading<MicroUnits>,
     verified: Reading<MicroUnits>, settled: Reading<MicroUnits>, energyToday: Reading<Double>,
@@ -136,15 +136,15 @@ public struct EarningsSnapshot: Codable, Sendable, Equatable {
   }
 }
 
-public struct ClientEarnings: Codable, Sendable, Equatable {
-  public let client: String
-  public let today: MicroUnits
-  public let total: MicroUnits
-  public let unsettled: MicroUnits
-  public let jobs: Int
-  public let tokens: Int
+package struct ClientEarnings: Codable, Sendable, Equatable {
+  package let client: String
+  package let today: MicroUnits
+  package let total: MicroUnits
+  package let unsettled: MicroUnits
+  package let jobs: Int
+  package let tokens: Int
 
-  public init(
+  package init(
     client: String, today: MicroUnits, total: MicroUnits, unsettled: MicroUnits, jobs: Int, tokens: Int
   ) {
     self.client = client
@@ -157,12 +157,12 @@ public struct ClientEarnings: Codable, Sendable, Equatable {
 }
 
 /// All about one receipt: names and values in display order, hashes in hex.
-public struct ReceiptDetail: Codable, Sendable, Equatable {
-  public let row: ReceiptRow
-  public let fields: [[String]]
-  public let line: String
+package struct ReceiptDetail: Codable, Sendable, Equatable {
+  package let row: ReceiptRow
+  package let fields: [[String]]
+  package let line: String
 
-  public init(row: ReceiptRow, fields: [[String]], line: String) {
+  package init(row: ReceiptRow, fields: [[String]], line: String) {
     self.row = row
     self.fields = fields
     self.line = line

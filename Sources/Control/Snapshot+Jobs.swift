@@ -3,11 +3,11 @@ import Scheduling
 import Telemetry
 
 /// The states of a job, by the names that every interface uses.
-public typealias JobState = Scheduling.JobState
+package typealias JobState = Scheduling.JobState
 
 extension JobState {
   /// Nothing more will happen to the job.
-  public var hasEnded: Bool {
+  package var hasEnded: Bool {
     switch self {
     case .pending, .queued, .running, .held: false
     case .done, .rejected, .cancelled, .expired, .failed, .interrupted: true
@@ -16,7 +16,7 @@ extension JobState {
 }
 
 /// Who asked: earnings count only clients.
-public enum JobOrigin: String, Codable, Sendable, Equatable, CaseIterable {
+package enum JobOrigin: String, Codable, Sendable, Equatable, CaseIterable {
   /// A client over the network.
   case client
   /// The operator's own chat.
@@ -28,44 +28,44 @@ public enum JobOrigin: String, Codable, Sendable, Equatable, CaseIterable {
 }
 
 /// One job as a row. Ids are 16 lower-case hex digits; screens show the shortest unique prefix of at least 4.
-public struct JobRow: Codable, Sendable, Equatable, Identifiable {
-  public let id: String
-  public let state: JobState
+package struct JobRow: Codable, Sendable, Equatable, Identifiable {
+  package let id: String
+  package let state: JobState
   /// What it waits for, or why it ended so: for example `paused`, `prefill`, `rejected: too long`.
-  public let stateDetail: String?
-  public let client: String
-  public let origin: JobOrigin
-  public let model: String
+  package let stateDetail: String?
+  package let client: String
+  package let origin: JobOrigin
+  package let model: String
   /// 0 (last) to 9 (first).
-  public let priority: Int
-  public let promptTokens: Int
+  package let priority: Int
+  package let promptTokens: Int
   /// Prompt tokens whose KV is computed or was cached.
-  public let promptDone: Int
+  package let promptDone: Int
   /// Of those, found in the prefix cache.
-  public let cachedTokens: Int
-  public let outputTokens: Int
+  package let cachedTokens: Int
+  package let outputTokens: Int
   /// The most it may generate.
-  public let outputLimit: Int
+  package let outputLimit: Int
   /// Decode rate over the last second, tokens/s; nil when it does not decode.
-  public let tokensPerSecond: Double?
-  public let submitted: Microseconds
+  package let tokensPerSecond: Double?
+  package let submitted: Microseconds
   /// When it was taken on, by the policy or the operator; nil before that, and from a node of an earlier release.
-  public let admitted: Microseconds?
-  public let started: Microseconds?
-  public let firstToken: Microseconds?
-  public let ended: Microseconds?
+  package let admitted: Microseconds?
+  package let started: Microseconds?
+  package let firstToken: Microseconds?
+  package let ended: Microseconds?
   /// What it owes so far, or at most, as `priceIsBound` says; nil when nothing is charged.
-  public let price: MicroUnits?
-  public let priceIsBound: Bool
+  package let price: MicroUnits?
+  package let priceIsBound: Bool
   /// The receipt's id once there is one.
-  public let receipt: String?
+  package let receipt: String?
   /// Joules of processor and GPUs, divided by tokens among the jobs that computed at the same time; an ended job's is
   /// whole a second after its end. nil for a job that has not been in the batch, and from a node of an earlier release.
-  public let energy: Reading<Double>?
+  package let energy: Reading<Double>?
   /// What they cost; nil where they are not known.
-  public let energyCost: Reading<MicroUnits>?
+  package let energyCost: Reading<MicroUnits>?
 
-  public init(
+  package init(
     id: String, state: JobState, stateDetail: String?, client: String, origin: JobOrigin, model: String,
     priority: Int, promptTokens: Int, promptDone: Int, cachedTokens: Int, outputTokens: Int, outputLimit: Int,
     tokensPerSecond: Double?, submitted: Microseconds, started: Microseconds?, firstToken: Microseconds?,
@@ -99,34 +99,34 @@ public struct JobRow: Codable, Sendable, Equatable, Identifiable {
 }
 
 /// A job that waits for the operator, with what they need to decide.
-public struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
-  public let id: String
-  public let client: String
+package struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
+  package let id: String
+  package let client: String
   /// The client is in the node's list of clients.
-  public let isKnown: Bool
-  public let model: String
-  public let promptTokens: Int
-  public let outputLimit: Int
+  package let isKnown: Bool
+  package let model: String
+  package let promptTokens: Int
+  package let outputLimit: Int
   /// What the client offers for a million completion tokens; nil when it offers nothing.
-  public let offered: MicroUnits?
+  package let offered: MicroUnits?
   /// What the node asks for a million completion tokens; nil when the node has no price.
-  public let asked: MicroUnits?
+  package let asked: MicroUnits?
   /// What it will be charged for a million completion tokens if it is approved: the lower of the two. nil when it is free,
   /// and from a node of an earlier release.
-  public let charged: MicroUnits?
+  package let charged: MicroUnits?
   /// When it expires undecided.
-  public let deadline: Microseconds
-  public let submitted: Microseconds
+  package let deadline: Microseconds
+  package let submitted: Microseconds
   /// What the policy says and why, for example `rule 3 asks: unknown client`.
-  public let policy: String
+  package let policy: String
   /// What it would earn at most.
-  public let wouldEarn: Reading<MicroUnits>
+  package let wouldEarn: Reading<MicroUnits>
   /// What its electricity would cost.
-  public let wouldCost: Reading<MicroUnits>
+  package let wouldCost: Reading<MicroUnits>
   /// How long it would take here, in microseconds, from now to its end.
-  public let wouldTake: Reading<Microseconds>
+  package let wouldTake: Reading<Microseconds>
 
-  public init(
+  package init(
     id: String, client: String, isKnown: Bool, model: String, promptTokens: Int, outputLimit: Int,
     offered: MicroUnits?, asked: MicroUnits?, deadline: Microseconds, submitted: Microseconds, policy: String,
     wouldEarn: Reading<MicroUnits>, wouldCost: Reading<MicroUnits>, wouldTake: Reading<Microseconds>,
@@ -151,28 +151,28 @@ public struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
 }
 
 /// All about one job. The prompt is there only after `NodeCommand.reveal`, and that look is in the log.
-public struct JobDetail: Codable, Sendable, Equatable {
-  public struct Moment: Codable, Sendable, Equatable {
-    public let time: Microseconds
-    public let what: String
+package struct JobDetail: Codable, Sendable, Equatable {
+  package struct Moment: Codable, Sendable, Equatable {
+    package let time: Microseconds
+    package let what: String
 
-    public init(time: Microseconds, what: String) {
+    package init(time: Microseconds, what: String) {
       self.time = time
       self.what = what
     }
   }
 
-  public let row: JobRow
+  package let row: JobRow
   /// Oldest first: submitted, approved by whom, started, preempted, first token, ended.
-  public let timeline: [Moment]
+  package let timeline: [Moment]
   /// Sampler settings, limits and offer, name and value, in display order.
-  public let settings: [[String]]
+  package let settings: [[String]]
   /// nil until revealed.
-  public let prompt: String?
+  package let prompt: String?
   /// The answer so far; nil until revealed.
-  public let answer: String?
+  package let answer: String?
 
-  public init(row: JobRow, timeline: [Moment], settings: [[String]], prompt: String?, answer: String?) {
+  package init(row: JobRow, timeline: [Moment], settings: [[String]], prompt: String?, answer: String?) {
     self.row = row
     self.timeline = timeline
     self.settings = settings

@@ -2,42 +2,42 @@
 import Telemetry
 
 /// What the machine does. Shares are 0 to 1, sizes bytes, temperatures Celsius, power watts, rates bytes/s.
-public struct ComputeSnapshot: Codable, Sendable, Equatable {
-  public let cpu: Reading<Double>
+package struct ComputeSnapshot: Codable, Sendable, Equatable {
+  package let cpu: Reading<Double>
   /// One share a core, in the order of their numbers.
-  public let cores: Reading<[Double]>
-  public let cpuTemperature: Reading<Double>
-  public let cpuPower: Reading<Double>
-  public let load: Reading<[Double]>
-  public let memoryUsed: Reading<Int64>
-  public let memoryTotal: Reading<Int64>
-  public let swapUsed: Reading<Int64>
+  package let cores: Reading<[Double]>
+  package let cpuTemperature: Reading<Double>
+  package let cpuPower: Reading<Double>
+  package let load: Reading<[Double]>
+  package let memoryUsed: Reading<Int64>
+  package let memoryTotal: Reading<Int64>
+  package let swapUsed: Reading<Int64>
   /// This process: resident bytes.
-  public let residentMemory: Reading<Int64>
+  package let residentMemory: Reading<Int64>
   /// Share of the last 10 s in which some task waited for the resource (PSI `some avg10`).
-  public let cpuPressure: Reading<Double>
-  public let memoryPressure: Reading<Double>
-  public let ioPressure: Reading<Double>
+  package let cpuPressure: Reading<Double>
+  package let memoryPressure: Reading<Double>
+  package let ioPressure: Reading<Double>
   /// Free bytes where the state lives.
-  public let diskFree: Reading<Int64>
-  public let networkIn: Reading<Double>
-  public let networkOut: Reading<Double>
+  package let diskFree: Reading<Int64>
+  package let networkIn: Reading<Double>
+  package let networkOut: Reading<Double>
   /// One entry a GPU; unavailable says why there are none.
-  public let gpus: Reading<[GPUSnapshot]>
+  package let gpus: Reading<[GPUSnapshot]>
   /// Limits of the container, in words, for example `2 of 64 cores, 8 GiB`; nil without any.
-  public let container: String?
+  package let container: String?
   /// Mean clock of the cores in MHz.
-  public let cpuClock: Reading<Double>
+  package let cpuClock: Reading<Double>
   /// Of all processors' time: waiting for the disk, and taken by the hypervisor for others.
-  public let cpuWait: Reading<Double>
-  public let cpuSteal: Reading<Double>
+  package let cpuWait: Reading<Double>
+  package let cpuSteal: Reading<Double>
   /// Of `residentMemory`, pages of mapped files: the model.
-  public let mappedMemory: Reading<Int64>
+  package let mappedMemory: Reading<Int64>
   /// Of the device under the state.
-  public let diskRead: Reading<Double>
-  public let diskWritten: Reading<Double>
+  package let diskRead: Reading<Double>
+  package let diskWritten: Reading<Double>
 
-  public init(
+  package init(
     cpu: Reading<Double>, cores: Reading<[Double]>, cpuTemperature: Reading<Double>,
     cpuPower: Reading<Double>,
     load: Reading<[Double]>, memoryUsed: Reading<Int64>, memoryTotal: Reading<Int64>,
@@ -77,31 +77,31 @@ public struct ComputeSnapshot: Codable, Sendable, Equatable {
   }
 }
 
-public struct GPUSnapshot: Codable, Sendable, Equatable {
-  public let name: String
-  public let utilization: Reading<Double>
-  public let memoryUsed: Reading<Int64>
-  public let memoryTotal: Reading<Int64>
-  public let temperature: Reading<Double>
-  public let power: Reading<Double>
-  public let powerLimit: Reading<Double>
+package struct GPUSnapshot: Codable, Sendable, Equatable {
+  package let name: String
+  package let utilization: Reading<Double>
+  package let memoryUsed: Reading<Int64>
+  package let memoryTotal: Reading<Int64>
+  package let temperature: Reading<Double>
+  package let power: Reading<Double>
+  package let powerLimit: Reading<Double>
   /// Core clock in MHz.
-  public let clock: Reading<Double>
+  package let clock: Reading<Double>
   /// Why it runs slower than it could, in words; nil when nothing holds it back.
-  public let throttle: String?
-  public let processes: Reading<[String]>
+  package let throttle: String?
+  package let processes: Reading<[String]>
   /// Where the driver begins to slow it down.
-  public let slowdownTemperature: Reading<Double>
+  package let slowdownTemperature: Reading<Double>
   /// MHz.
-  public let memoryClock: Reading<Double>
+  package let memoryClock: Reading<Double>
   /// Memory errors (ECC) since the driver was loaded.
-  public let correctedErrors: Reading<Int64>
-  public let uncorrectedErrors: Reading<Int64>
+  package let correctedErrors: Reading<Int64>
+  package let uncorrectedErrors: Reading<Int64>
   /// Bytes/s over PCIe, from the GPU's side.
-  public let received: Reading<Double>
-  public let sent: Reading<Double>
+  package let received: Reading<Double>
+  package let sent: Reading<Double>
 
-  public init(
+  package init(
     name: String, utilization: Reading<Double>, memoryUsed: Reading<Int64>, memoryTotal: Reading<Int64>,
     temperature: Reading<Double>, power: Reading<Double>, powerLimit: Reading<Double>, clock: Reading<Double>,
     throttle: String?, processes: Reading<[String]>,
@@ -132,26 +132,26 @@ public struct GPUSnapshot: Codable, Sendable, Equatable {
 }
 
 /// How fast the engine is. Rates are tokens/s over the last second, latencies milliseconds over the last 5 minutes.
-public struct ThroughputSnapshot: Codable, Sendable, Equatable {
-  public let decode: Reading<Double>
-  public let prefill: Reading<Double>
-  public let firstTokenP50: Reading<Double>
-  public let firstTokenP99: Reading<Double>
-  public let betweenTokensP50: Reading<Double>
-  public let betweenTokensP99: Reading<Double>
+package struct ThroughputSnapshot: Codable, Sendable, Equatable {
+  package let decode: Reading<Double>
+  package let prefill: Reading<Double>
+  package let firstTokenP50: Reading<Double>
+  package let firstTokenP99: Reading<Double>
+  package let betweenTokensP50: Reading<Double>
+  package let betweenTokensP99: Reading<Double>
   /// Share of KV blocks in use by jobs, 0 to 1.
-  public let kvInUse: Reading<Double>
+  package let kvInUse: Reading<Double>
   /// Share of KV blocks that hold reusable prefixes of nobody's running job, 0 to 1.
-  public let kvCached: Reading<Double>
-  public let batchSize: Int
+  package let kvCached: Reading<Double>
+  package let batchSize: Int
   /// Share of prompt tokens found in the prefix cache since the start, 0 to 1.
-  public let cacheHits: Reading<Double>
-  public let tokensGenerated: Int
-  public let tokensPrefilled: Int
-  public let jobsDone: Int
-  public let preemptions: Int
+  package let cacheHits: Reading<Double>
+  package let tokensGenerated: Int
+  package let tokensPrefilled: Int
+  package let jobsDone: Int
+  package let preemptions: Int
 
-  public init(
+  package init(
     decode: Reading<Double>, prefill: Reading<Double>, firstTokenP50: Reading<Double>,
     firstTokenP99: Reading<Double>, betweenTokensP50: Reading<Double>, betweenTokensP99: Reading<Double>,
     kvInUse: Reading<Double>, kvCached: Reading<Double>, batchSize: Int, cacheHits: Reading<Double>,

@@ -5,34 +5,34 @@
 import Telemetry
 
 /// A value with its status: current, stale, warming up, or unavailable with the reason.
-public typealias Reading = Telemetry.Reading
+package typealias Reading = Telemetry.Reading
 
 /// Microseconds since 1970-01-01 00:00 UTC.
-public typealias Microseconds = Int64
+package typealias Microseconds = Int64
 
 /// Millionths of one unit of the node's currency.
-public typealias MicroUnits = Int64
+package typealias MicroUnits = Int64
 
 /// One node at one moment. Written as JSON with snake_case keys by `hotpot status --json`.
-public struct NodeSnapshot: Codable, Sendable, Equatable {
+package struct NodeSnapshot: Codable, Sendable, Equatable {
   /// Grows by one with each snapshot of this process.
-  public let sequence: UInt64
-  public let time: Microseconds
-  public let node: NodeSummary
+  package let sequence: UInt64
+  package let time: Microseconds
+  package let node: NodeSummary
   /// Display order: running, queued in the order they would run, held, pending, then ended, newest
   /// first.
   /// Pending jobs are in `approvals` and here, with the state `pending`.
-  public let jobs: [JobRow]
+  package let jobs: [JobRow]
   /// Jobs that wait for the operator, the one that expires first on top.
-  public let approvals: [ApprovalRow]
-  public let compute: ComputeSnapshot
-  public let throughput: ThroughputSnapshot
-  public let receipts: ReceiptsSnapshot
-  public let earnings: EarningsSnapshot
+  package let approvals: [ApprovalRow]
+  package let compute: ComputeSnapshot
+  package let throughput: ThroughputSnapshot
+  package let receipts: ReceiptsSnapshot
+  package let earnings: EarningsSnapshot
   /// The newest lines of the log, oldest first; at most 200.
-  public let log: [LogLine]
+  package let log: [LogLine]
 
-  public init(
+  package init(
     sequence: UInt64, time: Microseconds, node: NodeSummary, jobs: [JobRow], approvals: [ApprovalRow],
     compute: ComputeSnapshot, throughput: ThroughputSnapshot, receipts: ReceiptsSnapshot,
     earnings: EarningsSnapshot, log: [LogLine]
@@ -51,7 +51,7 @@ public struct NodeSnapshot: Codable, Sendable, Equatable {
 }
 
 /// What the node as a whole is doing.
-public enum ServingState: String, Codable, Sendable, Equatable, CaseIterable {
+package enum ServingState: String, Codable, Sendable, Equatable, CaseIterable {
   /// No model on this machine, or none named.
   case noModel = "no_model"
   case loading, serving, paused, draining
@@ -62,34 +62,34 @@ public enum ServingState: String, Codable, Sendable, Equatable, CaseIterable {
   case stopping
 }
 
-public struct NodeSummary: Codable, Sendable, Equatable {
-  public let name: String
-  public let version: String
-  public let state: ServingState
+package struct NodeSummary: Codable, Sendable, Equatable {
+  package let name: String
+  package let version: String
+  package let state: ServingState
   /// The one reason why nothing runs; nil while something does.
-  public let whyIdle: String?
+  package let whyIdle: String?
   /// What is wrong and wants the operator, worst first; empty when all is well.
-  public let alarms: [String]
+  package let alarms: [String]
   /// For example `SmolLM2-135M-Instruct Q4_1`; nil without a model.
-  public let model: String?
+  package let model: String?
   /// 0 to 1 while the model loads or is fetched.
-  public let loading: Double?
+  package let loading: Double?
   /// Numerics profile as in receipts, for example `N1/A15/KVi16`.
-  public let profile: String
+  package let profile: String
   /// Level of the kernels in use, for example `avx512`.
-  public let isa: String
-  public let started: Microseconds
+  package let isa: String
+  package let started: Microseconds
   /// Where clients connect, for example `http://127.0.0.1:8114`.
-  public let address: String?
-  public let waitingApproval: Int
-  public let queued: Int
-  public let running: Int
+  package let address: String?
+  package let waitingApproval: Int
+  package let queued: Int
+  package let running: Int
   /// Currency of every amount in the snapshot, for example `EUR`.
-  public let currency: String
+  package let currency: String
   /// This is a throw-away node fed by demo clients.
-  public let isDemo: Bool
+  package let isDemo: Bool
 
-  public init(
+  package init(
     name: String, version: String, state: ServingState, whyIdle: String?, alarms: [String], model: String?,
     loading: Double?, profile: String, isa: String, started: Microseconds, address: String?,
     waitingApproval: Int, queued: Int, running: Int, currency: String, isDemo: Bool
@@ -113,20 +113,20 @@ public struct NodeSummary: Codable, Sendable, Equatable {
   }
 }
 
-public enum LogLevel: String, Codable, Sendable, Equatable, CaseIterable {
+package enum LogLevel: String, Codable, Sendable, Equatable, CaseIterable {
   case info, act, warning, error
 }
 
-public struct LogLine: Codable, Sendable, Equatable {
+package struct LogLine: Codable, Sendable, Equatable {
   /// Grows by one with each line of this process.
-  public let sequence: UInt64
-  public let time: Microseconds
-  public let level: LogLevel
+  package let sequence: UInt64
+  package let time: Microseconds
+  package let level: LogLevel
   /// Who did it, for acts: an operator's name.
-  public let who: String?
-  public let text: String
+  package let who: String?
+  package let text: String
 
-  public init(sequence: UInt64, time: Microseconds, level: LogLevel, who: String?, text: String) {
+  package init(sequence: UInt64, time: Microseconds, level: LogLevel, who: String?, text: String) {
     self.sequence = sequence
     self.time = time
     self.level = level
@@ -137,21 +137,21 @@ public struct LogLine: Codable, Sendable, Equatable {
 
 /// Samples at 1 s for graphs, oldest first, the newest at the time of the snapshot that comes with it.
 /// A dashboard asks once, when it attaches, and goes on from snapshots.
-public struct NodeHistory: Codable, Sendable, Equatable {
-  public let time: Microseconds
-  public let decode: [Double?]
-  public let prefill: [Double?]
-  public let cpu: [Double?]
-  public let memory: [Double?]
-  public let kvInUse: [Double?]
-  public let batchSize: [Double?]
+package struct NodeHistory: Codable, Sendable, Equatable {
+  package let time: Microseconds
+  package let decode: [Double?]
+  package let prefill: [Double?]
+  package let cpu: [Double?]
+  package let memory: [Double?]
+  package let kvInUse: [Double?]
+  package let batchSize: [Double?]
   /// One array a GPU.
-  public let gpu: [[Double?]]
+  package let gpu: [[Double?]]
   /// Means of whole minutes, at most a day of them, the newest ended last.
-  public let decodeDay: [Double?]
-  public let cpuDay: [Double?]
+  package let decodeDay: [Double?]
+  package let cpuDay: [Double?]
 
-  public init(
+  package init(
     time: Microseconds, decode: [Double?], prefill: [Double?], cpu: [Double?], memory: [Double?],
     kvInUse: [Double?], batchSize: [Double?], gpu: [[Double?]], decodeDay: [Double?] = [],
     cpuDay: [Double?] = []

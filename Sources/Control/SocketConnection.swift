@@ -7,15 +7,15 @@ import Foundation
 import Synchronization
 
 /// Two descriptors that lead to a node's control socket, and how to end them.
-public struct LinkDescriptors: Sendable {
-  public let read: Int32
-  public let write: Int32
+package struct LinkDescriptors: Sendable {
+  package let read: Int32
+  package let write: Int32
   /// Closes both, and whatever stands behind them. Called once.
-  public let close: @Sendable () -> Void
+  package let close: @Sendable () -> Void
   /// After the line has ended: what the program behind it said about that, if anything. May wait a moment.
-  public let explain: @Sendable () -> String?
+  package let explain: @Sendable () -> String?
 
-  public init(
+  package init(
     read: Int32, write: Int32, explain: @escaping @Sendable () -> String? = { nil },
     close: @escaping @Sendable () -> Void
   ) {
@@ -27,19 +27,19 @@ public struct LinkDescriptors: Sendable {
 }
 
 /// Why a line to a node could not be opened, in words.
-public struct LinkError: Error, Sendable, CustomStringConvertible {
-  public let description: String
+package struct LinkError: Error, Sendable, CustomStringConvertible {
+  package let description: String
   /// Trying again cannot help.
-  public let isFinal: Bool
+  package let isFinal: Bool
 
-  public init(_ description: String, isFinal: Bool) {
+  package init(_ description: String, isFinal: Bool) {
     self.description = description
     self.isFinal = isFinal
   }
 }
 
 /// A node behind a control socket.
-public final class SocketConnection: NodeConnection {
+package final class SocketConnection: NodeConnection {
   private let open: @Sendable () throws(LinkError) -> LinkDescriptors
   private let isReadOnly: Bool
   /// Milliseconds between snapshots.
@@ -67,7 +67,7 @@ public final class SocketConnection: NodeConnection {
   /// - open: makes a line; called again after it broke. May block.
   /// - interval: milliseconds between snapshots
   /// - longestWait: seconds between two attempts to connect, at most
-  public init(
+  package init(
     isReadOnly: Bool, interval: Int = 1_000, longestWait: Double = 8,
     open: @escaping @Sendable () throws(LinkError) -> LinkDescriptors
   ) {
@@ -77,14 +77,14 @@ public final class SocketConnection: NodeConnection {
     self.open = open
   }
 
-  public func start(deliver: @escaping @Sendable (NodeMessage) -> Void) {
+  package func start(deliver: @escaping @Sendable (NodeMessage) -> Void) {
     let thread = Thread { [self] in run(deliver) }
     thread.name = "link"
     thread.stackSize = 1 << 20
     thread.start()
   }
 
-  public func send(_ command: NodeCommand, tag: UInt64) {
+  package func send(_ command: NodeCommand, tag: UInt64) {
     // Without a line the command is lost, and the screen says that there is none.
     guard let generation = inner.withLock({ $0.link == nil ? nil : $0.generation }) else { return }
     post(.command(tag: tag, command: command), generation)
@@ -94,7 +94,7 @@ public final class SocketConnection: NodeConnection {
     outgoing.async { [self] in write(ControlProtocol.line(request) + [0x0A], generation) }
   }
 
-  public func close() {
+  package func close() {
     let sent = DispatchSemaphore(value: 0)
     outgoing.async { sent.signal() }
     _ = sent.wait(timeout: .now() + Self.lastWords)
@@ -198,7 +198,7 @@ public final class SocketConnection: NodeConnection {
     }
   }
 
-  public static func otherVersion(_ version: Int, node: String, software: String) -> String {
+  package static func otherVersion(_ version: Int, node: String, software: String) -> String {
     "\(node) runs hotpot \(software), which speaks control protocol \(version); this one speaks \(ControlProtocol.version)"
   }
 

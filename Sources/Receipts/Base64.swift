@@ -1,7 +1,7 @@
 // Base64.swift: bytes as text (RFC 4648, 4), each in one spelling only. Start at format and parse.
 
 /// Base64 as in RFC 4648, 4, with padding and without line breaks; parsing accepts the one canonical spelling only.
-public enum Base64 {
+package enum Base64 {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
   private static let values: [UInt8] = {
     var table = [UInt8](repeating: 255, count: 256)
@@ -9,7 +9,7 @@ public enum Base64 {
     return table
   }()
 
-  public static func format(_ bytes: [UInt8]) -> String {
+  package static func format(_ bytes: [UInt8]) -> String {
     var text: [UInt8] = []
     append(bytes, to: &text)
     return String(decoding: text, as: UTF8.self)
@@ -29,7 +29,7 @@ public enum Base64 {
     }
   }
 
-  public static func parse(_ text: some StringProtocol) -> [UInt8]? {
+  package static func parse(_ text: some StringProtocol) -> [UInt8]? {
     Array(text.utf8).withUnsafeBytes { parse($0) }
   }
 

@@ -2,13 +2,13 @@
 // A value; the fold of the journal's entries. Leaves out files and signing. Start at add(_:segment:).
 
 /// Which receipts to sum up; nil stands for all.
-public struct TotalsQuery: Hashable, Sendable {
+package struct TotalsQuery: Hashable, Sendable {
   /// Days since 1970-01-01, both ends included.
-  public var days: ClosedRange<Int32>?
-  public var client: String?
-  public var model: String?
+  package var days: ClosedRange<Int32>?
+  package var client: String?
+  package var model: String?
 
-  public init(days: ClosedRange<Int32>? = nil, client: String? = nil, model: String? = nil) {
+  package init(days: ClosedRange<Int32>? = nil, client: String? = nil, model: String? = nil) {
     self.days = days
     self.client = client
     self.model = model
@@ -21,8 +21,8 @@ public struct TotalsQuery: Hashable, Sendable {
 }
 
 /// How far a receipt has come. Never shown as more than was checked.
-public struct ReceiptStatus: Hashable, Sendable {
-  public enum Seal: Hashable, Sendable, Comparable {
+package struct ReceiptStatus: Hashable, Sendable {
+  package enum Seal: Hashable, Sendable, Comparable {
     /// On disk.
     case logged
     /// Under a signed checkpoint.
@@ -30,32 +30,32 @@ public struct ReceiptStatus: Hashable, Sendable {
     /// Under a checkpoint that someone else's key cosigned.
     case witnessed
   }
-  public enum Reexecution: Hashable, Sendable {
+  package enum Reexecution: Hashable, Sendable {
     case unaudited
     case identical
     case failed(Audit)
     /// The newest audit could not be run, and none before it was.
     case notRun
   }
-  public let seal: Seal
-  public let reexecution: Reexecution
+  package let seal: Seal
+  package let reexecution: Reexecution
 }
 
 /// How many receipts have come how far; each count includes the ones after it in the first row of three.
-public struct LogCounts: Hashable, Sendable {
-  public let logged: Int
-  public let signed: Int
-  public let witnessed: Int
-  public let audited: Int
-  public let failed: Int
+package struct LogCounts: Hashable, Sendable {
+  package let logged: Int
+  package let signed: Int
+  package let witnessed: Int
+  package let audited: Int
+  package let failed: Int
   /// Receipts whose audit failed to run.
-  public let notRun: Int
+  package let notRun: Int
   /// Time of the last signed checkpoint, microseconds; nil before the first.
-  public let lastSigned: Int64?
+  package let lastSigned: Int64?
 }
 
-public struct Catalog: Sendable {
-  public private(set) var tree = MerkleTree()
+package struct Catalog: Sendable {
+  package private(set) var tree = MerkleTree()
   /// Segment (20 bits), offset (27), length (17): a receipt's place in 8 bytes.
   private var places: [UInt64] = []
   private var jobs: [UInt64] = []
@@ -70,7 +70,7 @@ public struct Catalog: Sendable {
   private(set) var lastSignedRecord: CheckpointSigned?
   private(set) var lastSignedTime: Int64?
   /// Clients, budgets, payments, corrections and policies, in the journal's order.
-  public private(set) var standing: [Entry] = []
+  package private(set) var standing: [Entry] = []
   /// A job that has no end yet.
   private struct OpenJob: Sendable {
     /// Its first acceptance.
@@ -82,20 +82,20 @@ public struct Catalog: Sendable {
   /// two apart.
   private var endedBefore: Set<UInt64> = []
   /// Time of the newest line, microseconds; 0 before the first.
-  public private(set) var lastTime: Int64 = 0
+  package private(set) var lastTime: Int64 = 0
 
   init() {}
 
   /// Jobs that were accepted and have not ended, in the order of their acceptance. One with a
   /// receipt has ended, whichever of the two lines came first.
-  public var openJobs: [JobAccepted] {
+  package var openJobs: [JobAccepted] {
     withoutReceipts(open).values.map(\.entry).sorted { $0.envelope.seq < $1.envelope.seq }.compactMap {
       if case .jobAccepted(let job) = $0.record { job } else { nil }
     }
   }
 
   /// When each open job was accepted, microseconds.
-  public var openTimes: [UInt64: Int64] { withoutReceipts(open).mapValues(\.entry.envelope.time) }
+  package var openTimes: [UInt64: Int64] { withoutReceipts(open).mapValues(\.entry.envelope.time) }
 
   /// The first segment in which something may be said about these jobs; nil where none of them is
   /// open.
@@ -232,13 +232,13 @@ public struct Catalog: Sendable {
 
   // MARK: Questions
 
-  public var counts: LogCounts {
+  package var counts: LogCounts {
     LogCounts(
       logged: tree.size, signed: min(signedSize, tree.size), witnessed: min(witnessedSize, tree.size),
       audited: auditedCount, failed: failures.count, notRun: notRunCount, lastSigned: lastSignedTime)
   }
 
-  public func status(of index: Int) -> ReceiptStatus? {
+  package func status(of index: Int) -> ReceiptStatus? {
     guard audits.indices.contains(index) else { return nil }
     let reexecution: ReceiptStatus.Reexecution =
       if let failure = failures[index] { .failed(failure) } else {
@@ -254,13 +254,13 @@ public struct Catalog: Sendable {
   }
 
   /// Indexes of receipts that an audit found wrong, oldest first.
-  public var failedReceipts: [Int] { failures.keys.sorted() }
+  package var failedReceipts: [Int] { failures.keys.sorted() }
 
   /// The receipt's id: the first 16 hexadecimal digits of its leaf hash.
-  public func id(of index: Int) -> String? { tree.leaf(at: index).map { LineWriter.hex($0.w0) } }
+  package func id(of index: Int) -> String? { tree.leaf(at: index).map { LineWriter.hex($0.w0) } }
 
   /// Indexes of receipts whose id begins with these hexadecimal digits (1 to 16), oldest first, at most `limit`.
-  public func indexes(idPrefix: String, limit: Int = 2) -> [Int] {
+  package func indexes(idPrefix: String, limit: Int = 2) -> [Int] {
     guard (1...16).contains(idPrefix.utf8.count), idPrefix.utf8.allSatisfy({ Hex.value($0) != nil }),
       let prefix = UInt64(idPrefix, radix: 16)
     else { return [] }
@@ -274,10 +274,10 @@ public struct Catalog: Sendable {
   }
 
   /// The receipt of a job; the newest if there are several.
-  public func index(ofJob job: UInt64) -> Int? { jobs.lastIndex(of: job) }
+  package func index(ofJob job: UInt64) -> Int? { jobs.lastIndex(of: job) }
 
   /// The same for many jobs, in one pass; those without a receipt are left out.
-  public func indexes(ofJobs wanted: Set<UInt64>) -> [UInt64: Int] {
+  package func indexes(ofJobs wanted: Set<UInt64>) -> [UInt64: Int] {
     if wanted.isEmpty { return [:] }
     var found: [UInt64: Int] = [:]
     for (index, job) in jobs.enumerated() where wanted.contains(job) { found[job] = index }
@@ -291,14 +291,14 @@ public struct Catalog: Sendable {
   }
 
   /// The sums over what the query matches.
-  public func totals(_ query: TotalsQuery = TotalsQuery()) -> ReceiptTotals {
+  package func totals(_ query: TotalsQuery = TotalsQuery()) -> ReceiptTotals {
     var result = ReceiptTotals()
     for (key, totals) in sums where query.matches(key) { result.add(totals) }
     return result
   }
 
   /// The sums by day, client and model, sorted.
-  public func rows(_ query: TotalsQuery = TotalsQuery()) -> [TotalsRow] {
+  package func rows(_ query: TotalsQuery = TotalsQuery()) -> [TotalsRow] {
     sums.filter { query.matches($0.key) }.map { TotalsRow(key: $0.key, totals: $0.value) }
       .sorted { $0.key < $1.key }
   }

@@ -3,30 +3,30 @@
 import Glibc
 
 /// A file call that failed: which, on what, and why.
-public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
-  public let call: String
-  public let path: String
-  public let code: Int32
+package struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
+  package let call: String
+  package let path: String
+  package let code: Int32
 
-  public init(call: String, path: String, code: Int32) {
+  package init(call: String, path: String, code: Int32) {
     self.call = call
     self.path = path
     self.code = code
   }
 
-  public var description: String { "\(call) '\(path)': \(String(cString: strerror(code)))" }
+  package var description: String { "\(call) '\(path)': \(String(cString: strerror(code)))" }
 
   /// There is no such file.
-  public var isMissing: Bool { code == ENOENT }
+  package var isMissing: Bool { code == ENOENT }
 }
 
 /// An open file of a `FileSystem`.
-public struct FileHandleNumber: Hashable, Sendable {
-  public let value: Int32
-  public init(_ value: Int32) { self.value = value }
+package struct FileHandleNumber: Hashable, Sendable {
+  package let value: Int32
+  package init(_ value: Int32) { self.value = value }
 }
 
-public enum OpenMode: Sendable {
+package enum OpenMode: Sendable {
   case read
   /// An existing file, writes at its end.
   case append
@@ -36,19 +36,19 @@ public enum OpenMode: Sendable {
   case replace
 }
 
-public struct FileStatus: Hashable, Sendable {
-  public let size: Int
+package struct FileStatus: Hashable, Sendable {
+  package let size: Int
   /// Not writable for its owner.
-  public let isReadOnly: Bool
+  package let isReadOnly: Bool
 
-  public init(size: Int, isReadOnly: Bool) {
+  package init(size: Int, isReadOnly: Bool) {
     self.size = size
     self.isReadOnly = isReadOnly
   }
 }
 
 /// Each function is one system call (listing apart), may fail with any code, EINTR too, and never retries.
-public protocol FileSystem: Sendable {
+package protocol FileSystem: Sendable {
   func open(_ path: String, _ mode: OpenMode) throws(FileError) -> FileHandleNumber
   /// - Returns: how many bytes were taken, which may be fewer than given.
   func write(_ file: FileHandleNumber, _ bytes: UnsafeRawBufferPointer) throws(FileError) -> Int
@@ -77,8 +77,8 @@ public protocol FileSystem: Sendable {
 }
 
 /// The system's own files.
-public struct POSIXFileSystem: FileSystem {
-  public init() {}
+package struct POSIXFileSystem: FileSystem {
+  package init() {}
 
   private func fail(_ call: String, _ path: String) -> FileError {
     FileError(call: call, path: path, code: errno)
@@ -87,7 +87,7 @@ public struct POSIXFileSystem: FileSystem {
     FileError(call: call, path: "descriptor \(file.value)", code: errno)
   }
 
-  public func open(_ path: String, _ mode: OpenMode) throws(FileError) -> FileHandleNumber {
+  package func open(_ path: String, _ mode: OpenMode) throws(FileError) -> FileHandleNumber {
     let flags =
       switch mode {
       case .read: O_RDONLY
@@ -100,13 +100,13 @@ public struct POSIXFileSystem: FileSystem {
     return FileHandleNumber(fd)
   }
 
-  public func write(_ file: FileHandleNumber, _ bytes: UnsafeRawBufferPointer) throws(FileError) -> Int {
+  package func write(_ file: FileHandleNumber, _ bytes: UnsafeRawBufferPointer) throws(FileError) -> Int {
     let n = Glibc.write(file.value, bytes.baseAddress, bytes.count)
     guard n >= 0 else { throw fail("write", file) }
     return n
   }
 
-  public func read(_ file: FileHandleNumber, at offset: Int, into bytes: UnsafeMutableRawBufferPointer)
+  package func read(_ file: FileHandleNumber, at offset: Int, into bytes: UnsafeMutableRawBufferPointer)
     throws(FileError) -> Int
   {
     let n = pread(file.value, bytes.baseAddress, bytes.count, offset)
@@ -114,42 +114,42 @@ public struct POSIXFileSystem: FileSystem {
     return n
   }
 
-  public func sync(_ file: FileHandleNumber) throws(FileError) {
+  package func sync(_ file: FileHandleNumber) throws(FileError) {
     guard fdatasync(file.value) == 0 else { throw fail("fdatasync", file) }
   }
 
-  public func truncate(_ file: FileHandleNumber, to size: Int) throws(FileError) {
+  package func truncate(_ file: FileHandleNumber, to size: Int) throws(FileError) {
     guard ftruncate(file.value, size) == 0 else { throw fail("ftruncate", file) }
   }
 
-  public func close(_ file: FileHandleNumber) throws(FileError) {
+  package func close(_ file: FileHandleNumber) throws(FileError) {
     guard Glibc.close(file.value) == 0 else { throw fail("close", file) }
   }
 
-  public func seal(_ path: String) throws(FileError) {
+  package func seal(_ path: String) throws(FileError) {
     guard chmod(path, 0o400) == 0 else { throw fail("chmod", path) }
   }
 
-  public func rename(_ from: String, to: String) throws(FileError) {
+  package func rename(_ from: String, to: String) throws(FileError) {
     guard Glibc.rename(from, to) == 0 else { throw fail("rename", from) }
   }
 
-  public func remove(_ path: String) throws(FileError) {
+  package func remove(_ path: String) throws(FileError) {
     guard unlink(path) == 0 else { throw fail("unlink", path) }
   }
 
-  public func makeDirectory(_ path: String) throws(FileError) {
+  package func makeDirectory(_ path: String) throws(FileError) {
     guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw fail("mkdir", path) }
   }
 
-  public func syncDirectory(_ path: String) throws(FileError) {
+  package func syncDirectory(_ path: String) throws(FileError) {
     let fd = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard fd >= 0 else { throw fail("open", path) }
     defer { _ = Glibc.close(fd) }
     guard fsync(fd) == 0 else { throw fail("fsync", path) }
   }
 
-  public func list(_ directory: String) throws(FileError) -> [String] {
+  package func list(_ directory: String) throws(FileError) -> [String] {
     guard let stream = opendir(directory) else { throw fail("opendir", directory) }
     defer { closedir(stream) }
     var names: [String] = []
@@ -165,7 +165,7 @@ public struct POSIXFileSystem: FileSystem {
     return names.sorted()
   }
 
-  public func status(_ path: String) throws(FileError) -> FileStatus? {
+  package func status(_ path: String) throws(FileError) -> FileStatus? {
     var info = stat()
     guard lstat(path, &info) == 0 else {
       if errno == ENOENT { return nil }
@@ -174,7 +174,7 @@ public struct POSIXFileSystem: FileSystem {
     return FileStatus(size: Int(info.st_size), isReadOnly: info.st_mode & 0o200 == 0)
   }
 
-  public func freeSpace(_ path: String) throws(FileError) -> Int {
+  package func freeSpace(_ path: String) throws(FileError) -> Int {
     var info = statvfs()
     guard statvfs(path, &info) == 0 else { throw fail("statvfs", path) }
     let (bytes, overflow) = Int(truncatingIfNeeded: info.f_bavail).multipliedReportingOverflow(
@@ -224,7 +224,7 @@ extension FileSystem {
   }
 
   /// - Throws: `isMissing` where there is no such file, EFBIG above `limit` bytes.
-  public func readAll(_ path: String, limit: Int = .max) throws(FileError) -> [UInt8] {
+  package func readAll(_ path: String, limit: Int = .max) throws(FileError) -> [UInt8] {
     let file = try retrying { () throws(FileError) in try open(path, .read) }
     defer { closeQuietly(file) }
     let size = try retrying { () throws(FileError) in try status(path) }?.size ?? 0
@@ -276,7 +276,7 @@ extension FileSystem {
 
   /// Replaces a file so that a reader, or a crash, sees the old bytes or the new ones: temporary name, sync, rename,
   /// directory sync.
-  public func replaceFile(_ path: String, with bytes: [UInt8], in directory: String) throws(FileError) {
+  package func replaceFile(_ path: String, with bytes: [UInt8], in directory: String) throws(FileError) {
     let temporary = path + ".tmp"
     let file = try retrying { () throws(FileError) in try open(temporary, .replace) }
     do throws(FileError) {

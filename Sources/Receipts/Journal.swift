@@ -6,17 +6,17 @@ import Glibc
 import Synchronization
 
 /// A record on the disk.
-public struct Appended: Hashable, Sendable {
-  public let entry: Entry
+package struct Appended: Hashable, Sendable {
+  package let entry: Entry
   /// RFC 6962 leaf hash when the record is a receipt.
-  public let leaf: SHA256Digest?
+  package let leaf: SHA256Digest?
 
   /// The receipt's id: the first 16 hexadecimal digits of its leaf hash.
-  public var receiptID: String? { leaf.map { LineWriter.hex($0.w0) } }
+  package var receiptID: String? { leaf.map { LineWriter.hex($0.w0) } }
 }
 
 /// What a journal tells the one who opened it. Called on the journal's queue; must return at once.
-public enum JournalNotice: Sendable, Hashable {
+package enum JournalNotice: Sendable, Hashable {
   /// So many receipts are on the disk now.
   case committed(receipts: Int)
   case sealed(segment: Int)
@@ -27,13 +27,13 @@ public enum JournalNotice: Sendable, Hashable {
 }
 
 /// One receipt as the journal holds it.
-public struct LoggedReceipt: Sendable {
-  public let receipt: Receipt
-  public let entry: Entry
+package struct LoggedReceipt: Sendable {
+  package let receipt: Receipt
+  package let entry: Entry
   /// The line with its newline.
-  public let line: [UInt8]
-  public let id: String
-  public let status: ReceiptStatus
+  package let line: [UInt8]
+  package let id: String
+  package let status: ReceiptStatus
 }
 
 /// The append-only journal of a state directory.
@@ -46,8 +46,8 @@ public struct LoggedReceipt: Sendable {
 ///
 /// Rule: a failed write or sync is final. Why: after a failed sync the kernel may have dropped the pages, and a second sync
 /// would report success for lost bytes. So: stop admitting, let jobs end, start again. Otherwise acknowledged lines can be missing.
-public final class Journal: Sendable {
-  public typealias Completion = @Sendable (Result<[Appended], JournalError>) -> Void
+package final class Journal: Sendable {
+  package typealias Completion = @Sendable (Result<[Appended], JournalError>) -> Void
 
   private struct Submission: Sendable {
     let records: [Record]
@@ -61,7 +61,7 @@ public final class Journal: Sendable {
     var isClosed = false
   }
 
-  public let directory: String
+  package let directory: String
   private let files: any FileSystem
   private let queue = DispatchQueue(label: "hotpot.journal", qos: .userInitiated)
   private let inbox = Mutex(Inbox())
@@ -89,7 +89,7 @@ public final class Journal: Sendable {
   /// - time: now, in microseconds; for the record of what was moved aside.
   /// - Returns: the journal, and what was found. With `damage` it can be read and not written.
   /// - Throws: `.file` when the disk cannot be read or written now.
-  public static func open(
+  package static func open(
     state: String, files: any FileSystem = POSIXFileSystem(), options: JournalOptions = JournalOptions(),
     time: Int64,
     notice: @escaping @Sendable (JournalNotice) -> Void = { _ in }
@@ -124,7 +124,7 @@ public final class Journal: Sendable {
   /// Queues records and returns at once. `completion` is called once, on the journal's queue: after the sync that covers them,
   /// or with the reason why not. Records of one call become neighbouring lines of one group; with none, the completion tells
   /// about what was appended before.
-  public func append(_ records: [Record], at time: Int64, completion: @escaping Completion) {
+  package func append(_ records: [Record], at time: Int64, completion: @escaping Completion) {
     enum Next { case schedule, wait, closed }
     let next = inbox.withLock { inbox -> Next in
       if inbox.isClosed { return .closed }
@@ -142,7 +142,7 @@ public final class Journal: Sendable {
 
   /// Appends and waits for the sync. Not for the engine's threads or the node's state machine.
   @discardableResult
-  public func append(_ records: [Record], at time: Int64) throws(JournalError) -> [Appended] {
+  package func append(_ records: [Record], at time: Int64) throws(JournalError) -> [Appended] {
     let done = DispatchSemaphore(value: 0)
     let result = Box()
     append(records, at: time) {
@@ -225,7 +225,7 @@ public final class Journal: Sendable {
   /// Looks how much room the disk has, and says so if that changed. To be called every second:
   /// where nothing is admitted, nothing is appended, and only this finds that there is room again.
   /// Returns at once.
-  public func watchSpace() {
+  package func watchSpace() {
     queue.async {
       let change = self.writer.withLock { writer -> Bool? in
         guard var w = writer.take() else { return nil }
@@ -240,7 +240,7 @@ public final class Journal: Sendable {
   }
 
   /// Takes nothing more, finishes what was taken, closes the segment. Waits.
-  public func close() {
+  package func close() {
     inbox.withLock { $0.isClosed = true }
     queue.sync {
       self.drain()
@@ -251,13 +251,13 @@ public final class Journal: Sendable {
   // MARK: Reading
 
   /// The catalog as it is now. Cheap: the arrays are shared until the next append.
-  public func catalog() -> Catalog { shared.withLock { $0 } }
+  package func catalog() -> Catalog { shared.withLock { $0 } }
 
   /// Reads the catalog in place, under its lock: for questions that are asked often. Must not block.
-  public func read<T: Sendable>(_ body: (borrowing Catalog) -> T) -> T { shared.withLock { body($0) } }
+  package func read<T: Sendable>(_ body: (borrowing Catalog) -> T) -> T { shared.withLock { body($0) } }
 
   /// A receipt's line from the disk, checked against the log: damage since it was written is found here.
-  public func receipt(at index: Int) throws(JournalError) -> LoggedReceipt {
+  package func receipt(at index: Int) throws(JournalError) -> LoggedReceipt {
     let found = shared.withLock { catalog in
       (catalog.place(of: index), catalog.tree.leaf(at: index), catalog.status(of: index))
     }
@@ -287,14 +287,14 @@ public final class Journal: Sendable {
   }
 
   /// The proof that receipt `index` is under a checkpoint; nil when it is not, or the log is shorter.
-  public func proof(of index: Int, under checkpoint: Checkpoint) -> InclusionProof? {
+  package func proof(of index: Int, under checkpoint: Checkpoint) -> InclusionProof? {
     shared.withLock { catalog in
       catalog.tree.inclusion(of: index, in: checkpoint.size)
     }.map { InclusionProof(index: index, path: $0, checkpoint: checkpoint) }
   }
 
   /// The proof that the log at `from` receipts is a prefix of that at `to`; nil past its end.
-  public func consistency(from: Int, to: Int) -> ConsistencyProof? {
+  package func consistency(from: Int, to: Int) -> ConsistencyProof? {
     shared.withLock { $0.tree.consistency(from: from, to: to) }.map {
       ConsistencyProof(from: from, to: to, path: $0)
     }
@@ -302,7 +302,7 @@ public final class Journal: Sendable {
 
   /// What operators did to jobs that are open, oldest act first; read from the segments since the
   /// oldest of them was accepted. For a start: nothing may be appended meanwhile.
-  public func acts(on jobs: Set<UInt64>) throws(JournalError) -> [UInt64: [OperatorAct]] {
+  package func acts(on jobs: Set<UInt64>) throws(JournalError) -> [UInt64: [OperatorAct]] {
     guard let first = shared.withLock({ $0.firstSegment(of: jobs) }) else { return [:] }
     var found: [UInt64: [OperatorAct]] = [:]
     do throws(FileError) {
@@ -348,7 +348,7 @@ public final class Journal: Sendable {
   /// Reads every line of every segment again, with its chain and the tree, and compares sealed segments with their
   /// rollups. On all cores, in memory that does not grow with the journal but for 32 bytes a receipt.
   /// - Returns: how many lines and receipts were good, and the first damage.
-  public static func check(state: String, files: any FileSystem = POSIXFileSystem()) throws(JournalError)
+  package static func check(state: String, files: any FileSystem = POSIXFileSystem()) throws(JournalError)
     -> JournalCheck
   {
     do throws(FileError) {
@@ -359,7 +359,7 @@ public final class Journal: Sendable {
   }
 
   /// The same, and visits every entry in order: the replay of a whole journal.
-  public static func check(
+  package static func check(
     state: String, files: any FileSystem = POSIXFileSystem(), visit: (Entry) -> Void
   ) throws(JournalError) -> JournalCheck {
     do throws(FileError) {
@@ -372,13 +372,13 @@ public final class Journal: Sendable {
 }
 
 /// What a full reading of a journal found.
-public struct JournalCheck: Sendable {
-  public private(set) var lines = 0
-  public private(set) var receipts = 0
-  public private(set) var bytes = 0
-  public private(set) var root = SHA256.hash([])
+package struct JournalCheck: Sendable {
+  package private(set) var lines = 0
+  package private(set) var receipts = 0
+  package private(set) var bytes = 0
+  package private(set) var root = SHA256.hash([])
   /// The first damage; an unfinished tail counts, as only opening the journal moves it aside.
-  public private(set) var damage: Damage?
+  package private(set) var damage: Damage?
 
   /// - keepsEntries: whether `visit` is to see every entry; without, no line is kept after it was summed up
   init(directory: String, files: any FileSystem, keepsEntries: Bool, visit: (Entry) -> Void) throws(FileError)

@@ -2,20 +2,20 @@
 // Leaves out writing (JournalWriter.swift). Start at JournalRecovery.open.
 
 /// What was found when a journal was opened.
-public struct JournalOpening: Sendable {
+package struct JournalOpening: Sendable {
   /// An invalid tail that was moved aside, and recorded.
-  public internal(set) var recovered: Recovered?
+  package internal(set) var recovered: Recovered?
   /// Damage that stops all writing.
-  public internal(set) var damage: Damage?
+  package internal(set) var damage: Damage?
   /// Sealed segments that had no intact rollup and were read in full.
-  public internal(set) var rebuilt: [Int] = []
+  package internal(set) var rebuilt: [Int] = []
   /// With damage in the segments: where it begins, and so what the intact journal before it comes to.
-  public internal(set) var cut: Cut?
+  package internal(set) var cut: Cut?
 
-  public struct Cut: Hashable, Sendable {
-    public let segment: Int
+  package struct Cut: Hashable, Sendable {
+    package let segment: Int
     /// Byte of that segment.
-    public let offset: Int
+    package let offset: Int
   }
 }
 

@@ -3,43 +3,43 @@
 // asking the operator. Start at JournalRepair.plan.
 
 /// What a repair would do; made without changing anything.
-public struct RepairPlan: Sendable {
+package struct RepairPlan: Sendable {
   /// A file of the state directory that leaves its place.
-  public struct Move: Sendable, Hashable {
+  package struct Move: Sendable, Hashable {
     /// Relative to the state directory.
-    public let file: String
+    package let file: String
     /// Its bytes now.
-    public let bytes: Int
+    package let bytes: Int
     /// So many of its first bytes stay in a new file of the same name; 0 moves it whole.
-    public let keeps: Int
+    package let keeps: Int
   }
 
-  public let damage: Damage
+  package let damage: Damage
   /// In the order in which they are made: the last segment first, so that a crash leaves no gap.
-  public let moves: [Move]
+  package let moves: [Move]
   /// What the journal holds after the repair.
-  public let kept: ReceiptTotals
+  package let kept: ReceiptTotals
   /// What can still be read in what is moved: it leaves the log and the books.
-  public let lost: ReceiptTotals
+  package let lost: ReceiptTotals
   /// Receipts that were under a signed checkpoint and leave the log: bundles that clients exported stay valid, and a
   /// witness who saw that checkpoint refuses the shorter log.
-  public let lostSigned: Int
+  package let lostSigned: Int
 }
 
 /// Why a journal cannot be repaired by moving its end aside.
-public enum RepairError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum RepairError: Error, Hashable, Sendable, CustomStringConvertible {
   case journal(JournalError)
   /// The lines are whole and chained, and are not those that this journal says were signed: somebody rewrote it.
   case rewritten(Damage)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .journal(let error): error.description
     case .rewritten(let damage): "the journal was rewritten, no part of it can be trusted: \(damage)"
     }
   }
 
-  public var hint: String? {
+  package var hint: String? {
     switch self {
     case .journal(let error): error.hint
     case .rewritten: "keep the state directory as evidence, and start with a backup or another '--state'"
@@ -47,13 +47,13 @@ public enum RepairError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-public enum JournalRepair {
+package enum JournalRepair {
   /// What stands between this journal and a start that may write.
   ///
   /// - state: the state directory; the caller holds its `StateLock`.
   /// - time: now, microseconds: an unfinished tail, which needs no decision, is moved aside as at any start.
   /// - Returns: nil when a node can start on it as it is.
-  public static func plan(state: String, files: any FileSystem = POSIXFileSystem(), time: Int64)
+  package static func plan(state: String, files: any FileSystem = POSIXFileSystem(), time: Int64)
     throws(RepairError) -> RepairPlan?
   {
     let journal: Journal
@@ -134,7 +134,7 @@ public enum JournalRepair {
   /// - who: the operator, for the journal.
   /// - Returns: the directory with what was moved, relative to the state directory.
   /// - Throws: also when the journal is still damaged afterwards.
-  public static func perform(
+  package static func perform(
     _ plan: RepairPlan, state: String, who: String, files: any FileSystem = POSIXFileSystem(), time: Int64
   ) throws(RepairError) -> String {
     let aside = "aside/\(time)"

@@ -4,7 +4,7 @@
 import Glibc
 
 /// What a journal refuses or fails with.
-public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Another node holds the state directory (exit 75). The process id is 0 when it did not say.
   case locked(path: String, process: Int32)
   case file(FileError)
@@ -21,7 +21,7 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What was asked for is not there.
   case noReceipt(String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .locked(let path, let process):
       "the state directory is in use by \(process > 0 ? "process \(process)" : "another node") ('\(path)' is locked)"
@@ -35,7 +35,7 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  public var hint: String? {
+  package var hint: String? {
     switch self {
     case .locked: "'hotpot attach' shows the node that runs there; another '--state' starts a second one"
     case .stopped: "check the disk, then start the node again: nothing that was acknowledged is lost"
@@ -48,15 +48,15 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Sizes of a journal.
-public struct JournalOptions: Sendable {
+package struct JournalOptions: Sendable {
   /// A segment is sealed once it has this many bytes, or when the day (UTC) of its first line is over.
-  public var segmentBytes = 64 << 20
+  package var segmentBytes = 64 << 20
   /// Given up when the disk is nearly full, so that running jobs still get their receipts.
-  public var ballastBytes = 16 << 20
+  package var ballastBytes = 16 << 20
   /// Free bytes below which no new job should be admitted.
-  public var lowSpace = 64 << 20
+  package var lowSpace = 64 << 20
 
-  public init() {}
+  package init() {}
 
   /// The largest segment that a receipt's packed place can address (Catalog), less one group.
   static let maximumSegmentBytes = 96 << 20

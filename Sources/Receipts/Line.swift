@@ -1,21 +1,21 @@
 // Line.swift: canonical JSON lines, written and scanned by one description of their fields.
 // One object a line, keys in a fixed order, no white space, no floats, one spelling for each value: the bytes of a
 // line can therefore be hashed and signed. Leaves out which records exist (Record.swift), how a line is
-// sealed (Seal.swift) and base64 (Base64.swift). Start at LineCoder.
+// sealed (LineSeal.swift) and base64 (Base64.swift). Start at LineCoder.
 import CDigest
 import Glibc
 
 /// Why a line was refused: what was wanted, and at which byte.
-public struct LineError: Error, Hashable, Sendable, CustomStringConvertible {
-  public let offset: Int
-  public let wanted: String
+package struct LineError: Error, Hashable, Sendable, CustomStringConvertible {
+  package let offset: Int
+  package let wanted: String
 
-  public init(offset: Int, wanted: String) {
+  package init(offset: Int, wanted: String) {
     self.offset = offset
     self.wanted = wanted
   }
 
-  public var description: String { "byte \(offset): wanted \(wanted)" }
+  package var description: String { "byte \(offset): wanted \(wanted)" }
 }
 
 /// The bytes that a line is made of, beside its texts.
@@ -34,7 +34,7 @@ extension UInt8 {
 }
 
 /// The longest line, newline included.
-public let maximumLineBytes = 65_536
+package let maximumLineBytes = 65_536
 
 /// The largest integer that every JSON reader keeps exactly.
 let largestExactInteger: Int64 = 1 << 53 - 1
@@ -625,12 +625,12 @@ struct LineScanner: LineCoder {
   }
 
   /// The end of a journal line, whose `h` is not checked yet.
-  mutating func seal() throws(LineError) -> Seal {
+  mutating func seal() throws(LineError) -> LineSeal {
     let body = at
     var claimed: UInt64 = 0
     try id("h", &claimed)
     try literal("}\n")
     guard at == bytes.count else { throw refusal("the end of the line") }
-    return Seal(body: body, claimed: claimed)
+    return LineSeal(body: body, claimed: claimed)
   }
 }

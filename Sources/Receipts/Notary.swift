@@ -7,8 +7,8 @@ import Synchronization
 
 /// When the next checkpoint is due. A value without clock; its times are of one that never goes
 /// back.
-public struct CheckpointSchedule: Sendable, Hashable {
-  public enum Due: Sendable, Hashable {
+package struct CheckpointSchedule: Sendable, Hashable {
+  package enum Due: Sendable, Hashable {
     case now
     /// Microseconds from now.
     case later(Int64)
@@ -16,19 +16,19 @@ public struct CheckpointSchedule: Sendable, Hashable {
   }
 
   /// Receipts that make a checkpoint due at once.
-  public static let batch = 256
+  package static let batch = 256
   /// Microseconds that a receipt waits at most.
-  public static let patience: Int64 = 1_000_000
+  package static let patience: Int64 = 1_000_000
 
   private var signed: Int
   private var waitingSince: Int64?
   /// After a failure nothing is tried before this time.
   private var notBefore: Int64 = .min
 
-  public init(signed: Int) { self.signed = signed }
+  package init(signed: Int) { self.signed = signed }
 
   /// - receipts: in the log now.
-  public mutating func due(receipts: Int, at now: Int64) -> Due {
+  package mutating func due(receipts: Int, at now: Int64) -> Due {
     guard receipts > signed else {
       waitingSince = nil
       return .nothing
@@ -41,14 +41,14 @@ public struct CheckpointSchedule: Sendable, Hashable {
     return left <= 0 ? .now : .later(left)
   }
 
-  public mutating func signed(_ receipts: Int) {
+  package mutating func signed(_ receipts: Int) {
     signed = receipts
     waitingSince = nil
     notBefore = .min
   }
 
   /// - now: the time after the attempt, which may have taken seconds.
-  public mutating func failed(at now: Int64) { notBefore = now + Self.patience }
+  package mutating func failed(at now: Int64) { notBefore = now + Self.patience }
 }
 
 extension Int64 {
@@ -59,24 +59,24 @@ extension Int64 {
 }
 
 /// A checkpoint with its signature, armored.
-public struct SignedCheckpoint: Hashable, Sendable {
-  public let checkpoint: Checkpoint
-  public let signature: String
+package struct SignedCheckpoint: Hashable, Sendable {
+  package let checkpoint: Checkpoint
+  package let signature: String
 
-  public init(checkpoint: Checkpoint, signature: String) {
+  package init(checkpoint: Checkpoint, signature: String) {
     self.checkpoint = checkpoint
     self.signature = signature
   }
 }
 
 /// A checkpoint with the signature of someone else's key, namespace `Witness.namespace`.
-public struct Cosignature: Hashable, Sendable {
-  public let checkpoint: Checkpoint
-  public let signature: String
+package struct Cosignature: Hashable, Sendable {
+  package let checkpoint: Checkpoint
+  package let signature: String
   /// Fingerprint.
-  public let witness: String
+  package let witness: String
   /// This node's own signature over the same text, so that a bundle can show both.
-  public let signed: SignedCheckpoint
+  package let signed: SignedCheckpoint
 }
 
 extension Cosignature {
@@ -142,7 +142,7 @@ extension String {
   }
 }
 
-public enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
   case signature(SignatureError)
   case file(FileError)
   case journal(JournalError)
@@ -151,7 +151,7 @@ public enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
   /// A cosignature for another text than one of this log's checkpoints.
   case foreignCheckpoint(String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .signature(let error): "signing: \(error)"
     case .file(let error): "checkpoint: \(error)"
@@ -164,15 +164,15 @@ public enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// What a notary tells. Called on its queue; must return at once.
-public enum NotaryNotice: Sendable, Hashable {
+package enum NotaryNotice: Sendable, Hashable {
   case signed(Checkpoint)
   case sealed(segment: Int)
   /// Receipts stay logged and unsigned; it is tried again.
   case failed(NotaryError)
 }
 
-public final class Notary: Sendable {
-  public static let segmentNamespace = "segment@hotpot"
+package final class Notary: Sendable {
+  package static let segmentNamespace = "segment@hotpot"
 
   private struct State {
     var schedule: CheckpointSchedule
@@ -188,7 +188,7 @@ public final class Notary: Sendable {
   }
 
   /// The node's public key.
-  public let key: SSHPublicKey
+  package let key: SSHPublicKey
   private let journal: Journal
   private let state: String
   private let keyPath: String
@@ -205,7 +205,7 @@ public final class Notary: Sendable {
   /// - keyPath: the private key, made by `SSHKeygen.makeKey`, or a `.pub` file whose private half ssh-agent holds.
   /// - clock: microseconds since 1970-01-01 00:00 UTC; may jump.
   /// - monotonic: microseconds of a clock that never goes back, for what is due when.
-  public init(
+  package init(
     journal: Journal, state: String, key: SSHPublicKey, keyPath: String, keygen: SSHKeygen = SSHKeygen(),
     files: any FileSystem = POSIXFileSystem(), clock: @escaping @Sendable () -> Int64,
     monotonic: @escaping @Sendable () -> Int64 = Notary.monotonicTime,
@@ -223,14 +223,14 @@ public final class Notary: Sendable {
     shared = Mutex(State(schedule: CheckpointSchedule(signed: 0)))
   }
 
-  public static let monotonicTime: @Sendable () -> Int64 = {
+  package static let monotonicTime: @Sendable () -> Int64 = {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
   }
 
   /// Signs the log as it was found, and segments that a crash left unsigned. Returns at once.
-  public func start() {
+  package func start() {
     queue.async {
       self.loadCurrent()
       self.loadCosignatures()
@@ -244,10 +244,10 @@ public final class Notary: Sendable {
   }
 
   /// To be called on `JournalNotice.committed`. Returns at once.
-  public func committed() { queue.async { self.check() } }
+  package func committed() { queue.async { self.check() } }
 
   /// To be called on `JournalNotice.sealed`. Returns at once.
-  public func sealed(segment: Int) {
+  package func sealed(segment: Int) {
     queue.async {
       guard self.mayBegin else { return }
       self.signSegment(segment)
@@ -256,10 +256,10 @@ public final class Notary: Sendable {
   }
 
   /// The newest signed checkpoint, or nil before the first.
-  public var current: SignedCheckpoint? { shared.withLock { $0.current } }
+  package var current: SignedCheckpoint? { shared.withLock { $0.current } }
 
   /// The newest of each witness: none takes another's place. The largest checkpoint comes first.
-  public var cosignatures: [Cosignature] {
+  package var cosignatures: [Cosignature] {
     shared.withLock { state in
       state.cosignatures.values.sorted { ($1.checkpoint.size, $0.witness) < ($0.checkpoint.size, $1.witness) }
     }
@@ -267,7 +267,7 @@ public final class Notary: Sendable {
 
   /// Signs what is not signed yet and ends. Waits, for `stopTime` and the call under way then,
   /// which is killed at the deadline of ssh-keygen; where calls hang, for no other.
-  public func stop() {
+  package func stop() {
     let by = monotonic() + Self.stopTime
     shared.withLock { $0.stopBy = min($0.stopBy ?? by, by) }
     queue.sync {
@@ -281,7 +281,7 @@ public final class Notary: Sendable {
 
   /// Kills the call under way and begins no other: `stop` returns at once. What is not signed is at
   /// the next start.
-  public func cancel() {
+  package func cancel() {
     shared.withLock { $0.stopBy = .min }
     cancellation.cancel()
   }
@@ -444,7 +444,7 @@ public final class Notary: Sendable {
 
   /// The keys whose cosignatures this node keeps, as an allowed_signers text: the file `witnesses` of the state directory,
   /// which its owner writes, or `accept` with the owner's word.
-  public var trustedWitnesses: String {
+  package var trustedWitnesses: String {
     get throws(NotaryError) {
       do throws(FileError) {
         guard try files.status(state + "/witnesses") != nil else { return "" }
@@ -459,7 +459,7 @@ public final class Notary: Sendable {
   ///   only those that were trusted before.
   /// - Returns: what was kept.
   @discardableResult
-  public func accept(cosignature signature: String, over text: String, ownersWitnesses: String?)
+  package func accept(cosignature signature: String, over text: String, ownersWitnesses: String?)
     throws(NotaryError) -> Cosignature
   {
     let trusted = try trustedWitnesses

@@ -94,7 +94,7 @@ public struct ReceiptBundle: Hashable, Sendable {
   }
 
   /// A bundle for a logged receipt under a signed checkpoint; nil when the checkpoint does not cover it.
-  public init?(
+  package init?(
     _ logged: LoggedReceipt, journal: Journal, under signed: SignedCheckpoint, key: SSHPublicKey,
     consistency: ConsistencyProof? = nil
   ) {

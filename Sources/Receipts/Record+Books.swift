@@ -1,20 +1,20 @@
 // Record+Books.swift: payments, corrections and electricity; what jobs owe stands in their receipts. Start at Settlement.
 
 /// A client paid.
-public struct Settlement: JournalRecord {
+package struct Settlement: JournalRecord {
   static let word = "settlement"
   static let keeping = Keeping.standing
-  public var client = ""
+  package var client = ""
   /// Micro-units.
-  public var amount: Int64 = 0
-  public var currency = ""
+  package var amount: Int64 = 0
+  package var currency = ""
   /// The payment's own reference.
-  public var reference = ""
+  package var reference = ""
   /// Days since 1970-01-01 in the node's time zone.
-  public var day: Int32 = 0
+  package var day: Int32 = 0
 
   init() {}
-  public init(client: String, amount: Int64, currency: String, reference: String, day: Int32) {
+  package init(client: String, amount: Int64, currency: String, reference: String, day: Int32) {
     (self.client, self.amount, self.currency) = (client, amount, currency)
     (self.reference, self.day) = (reference, day)
   }
@@ -29,18 +29,18 @@ public struct Settlement: JournalRecord {
 }
 
 /// What a client owes was corrected; negative gives back.
-public struct Correction: JournalRecord {
+package struct Correction: JournalRecord {
   static let word = "correction"
   static let keeping = Keeping.standing
-  public var client = ""
+  package var client = ""
   /// Micro-units.
-  public var amount: Int64 = 0
-  public var reason = ""
+  package var amount: Int64 = 0
+  package var reason = ""
   /// Days since 1970-01-01 in the node's time zone.
-  public var day: Int32 = 0
+  package var day: Int32 = 0
 
   init() {}
-  public init(client: String, amount: Int64, reason: String, day: Int32) {
+  package init(client: String, amount: Int64, reason: String, day: Int32) {
     (self.client, self.amount, self.reason, self.day) = (client, amount, reason, day)
   }
 
@@ -53,17 +53,17 @@ public struct Correction: JournalRecord {
 }
 
 /// A reservation was given back.
-public struct TransferVoided: JournalRecord {
+package struct TransferVoided: JournalRecord {
   static let word = "transfer_voided"
   static let keeping = Keeping.nothing
-  public var job: UInt64 = 0
-  public var client = ""
+  package var job: UInt64 = 0
+  package var client = ""
   /// Micro-units.
-  public var amount: Int64 = 0
-  public var reason = ""
+  package var amount: Int64 = 0
+  package var reason = ""
 
   init() {}
-  public init(job: UInt64, client: String, amount: Int64, reason: String) {
+  package init(job: UInt64, client: String, amount: Int64, reason: String) {
     (self.job, self.client, self.amount, self.reason) = (job, client, amount, reason)
   }
 
@@ -76,21 +76,21 @@ public struct TransferVoided: JournalRecord {
 }
 
 /// Electricity that the machine used in an hour of a day, or in a part of it: where a node stops, its hour ends.
-public struct EnergyUsed: JournalRecord {
+package struct EnergyUsed: JournalRecord {
   static let word = "energy"
   static let keeping = Keeping.standing
   /// Days since 1970-01-01 in the node's time zone.
-  public var day: Int32 = 0
+  package var day: Int32 = 0
   /// Of that day, 0 to 23.
-  public var hour = 0
-  public var millijoules = 0
+  package var hour = 0
+  package var millijoules = 0
   /// Whether a price of electricity was known; `cost` is 0 where not.
-  public var isPriced = false
+  package var isPriced = false
   /// Micro-units, by the tariff that held in that hour.
-  public var cost: Int64 = 0
+  package var cost: Int64 = 0
 
   init() {}
-  public init(day: Int32, hour: Int, millijoules: Int, cost: Int64?) {
+  package init(day: Int32, hour: Int, millijoules: Int, cost: Int64?) {
     (self.day, self.hour, self.millijoules) = (day, hour, millijoules)
     (isPriced, self.cost) = (cost != nil, cost ?? 0)
   }

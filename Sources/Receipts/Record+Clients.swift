@@ -1,15 +1,15 @@
 // Record+Clients.swift: who may ask, within which limits, and what they promised. Start at ClientAdded.
 
 /// A client may ask from now on.
-public struct ClientAdded: JournalRecord {
+package struct ClientAdded: JournalRecord {
   static let word = "client_added"
   static let keeping = Keeping.standing
-  public var client = ""
+  package var client = ""
   /// SHA-256 of its bearer token, which is random; the token itself is nowhere.
-  public var tokenSHA256 = SHA256Digest.zero
+  package var tokenSHA256 = SHA256Digest.zero
 
   init() {}
-  public init(client: String, tokenSHA256: SHA256Digest) {
+  package init(client: String, tokenSHA256: SHA256Digest) {
     (self.client, self.tokenSHA256) = (client, tokenSHA256)
   }
 
@@ -20,14 +20,14 @@ public struct ClientAdded: JournalRecord {
 }
 
 /// A client may not ask any longer.
-public struct ClientRevoked: JournalRecord {
+package struct ClientRevoked: JournalRecord {
   static let word = "client_revoked"
   static let keeping = Keeping.standing
-  public var client = ""
-  public var reason = ""
+  package var client = ""
+  package var reason = ""
 
   init() {}
-  public init(client: String, reason: String) { (self.client, self.reason) = (client, reason) }
+  package init(client: String, reason: String) { (self.client, self.reason) = (client, reason) }
 
   mutating func visit(_ line: inout some LineCoder) throws(LineError) {
     try line.text("client", &client, max: 256)
@@ -36,18 +36,18 @@ public struct ClientRevoked: JournalRecord {
 }
 
 /// How much a client may owe or spend.
-public struct BudgetChanged: JournalRecord {
+package struct BudgetChanged: JournalRecord {
   static let word = "budget_changed"
   static let keeping = Keeping.standing
-  public enum Period: String, Sendable, CaseIterable, LineChoice { case day, month, total, none }
-  public var client = ""
+  package enum Period: String, Sendable, CaseIterable, LineChoice { case day, month, total, none }
+  package var client = ""
   /// Micro-units.
-  public var limit: Int64 = 0
+  package var limit: Int64 = 0
   /// `none` lifts the budget.
-  public var period = Period.none
+  package var period = Period.none
 
   init() {}
-  public init(client: String, limit: Int64, period: Period) {
+  package init(client: String, limit: Int64, period: Period) {
     (self.client, self.limit, self.period) = (client, limit, period)
   }
 
@@ -59,23 +59,23 @@ public struct BudgetChanged: JournalRecord {
 }
 
 /// All limits of a client, in place of those that were. `BudgetChanged` is its older form, for the budget alone.
-public struct ClientLimitsChanged: JournalRecord {
+package struct ClientLimitsChanged: JournalRecord {
   static let word = "client_limits"
   static let keeping = Keeping.standing
-  public var client = ""
+  package var client = ""
   /// Names with a newline between two; empty allows every model.
-  public var models = ""
+  package var models = ""
   /// 0 is no limit, in all three.
-  public var tokensPerJob = 0
-  public var jobs = 0
-  public var tokensPerDay = 0
+  package var tokensPerJob = 0
+  package var jobs = 0
+  package var tokensPerDay = 0
   /// Whether there is a budget; `budget` is 0 where there is none.
-  public var hasBudget = false
+  package var hasBudget = false
   /// Micro-units.
-  public var budget: Int64 = 0
+  package var budget: Int64 = 0
 
   init() {}
-  public init(
+  package init(
     client: String, models: [String], tokensPerJob: Int, jobs: Int, tokensPerDay: Int, budget: Int64?
   ) {
     self.client = client
@@ -96,15 +96,15 @@ public struct ClientLimitsChanged: JournalRecord {
 }
 
 /// The SSH key that a client signs its vouchers with.
-public struct ClientKeyChanged: JournalRecord {
+package struct ClientKeyChanged: JournalRecord {
   static let word = "client_key"
   static let keeping = Keeping.standing
-  public var client = ""
+  package var client = ""
   /// `type base64`, as in a `.pub` file, without its comment; empty takes the key away.
-  public var key = ""
+  package var key = ""
 
   init() {}
-  public init(client: String, key: String) { (self.client, self.key) = (client, key) }
+  package init(client: String, key: String) { (self.client, self.key) = (client, key) }
 
   mutating func visit(_ line: inout some LineCoder) throws(LineError) {
     try line.text("client", &client, max: 256)
@@ -113,19 +113,19 @@ public struct ClientKeyChanged: JournalRecord {
 }
 
 /// A client's signed promise to pay, as it came: with the key it is proof of debt.
-public struct VoucherAccepted: JournalRecord {
+package struct VoucherAccepted: JournalRecord {
   static let word = "voucher"
   static let keeping = Keeping.standing
-  public var client = ""
+  package var client = ""
   /// The text that was signed.
-  public var text = ""
+  package var text = ""
   /// The detached signature, armored.
-  public var signature = ""
+  package var signature = ""
   /// The key it holds for, `type base64`.
-  public var key = ""
+  package var key = ""
 
   init() {}
-  public init(client: String, text: String, signature: String, key: String) {
+  package init(client: String, text: String, signature: String, key: String) {
     (self.client, self.text, self.signature, self.key) = (client, text, signature, key)
   }
 

@@ -2,17 +2,17 @@
 // Start at NodeStarted.
 
 /// A node began to write this journal.
-public struct NodeStarted: JournalRecord {
+package struct NodeStarted: JournalRecord {
   static let word = "node_started"
   static let keeping = Keeping.nothing
-  public var version = ""
+  package var version = ""
   /// Fingerprint of the key that signs checkpoints.
-  public var key = ""
-  public var numerics = ""
-  public var currency = ""
+  package var key = ""
+  package var numerics = ""
+  package var currency = ""
 
   init() {}
-  public init(version: String, key: String, numerics: String, currency: String) {
+  package init(version: String, key: String, numerics: String, currency: String) {
     (self.version, self.key, self.numerics, self.currency) = (version, key, numerics, currency)
   }
 
@@ -25,13 +25,13 @@ public struct NodeStarted: JournalRecord {
 }
 
 /// A node stopped in order.
-public struct NodeStopped: JournalRecord {
+package struct NodeStopped: JournalRecord {
   static let word = "node_stopped"
   static let keeping = Keeping.nothing
-  public var reason = ""
+  package var reason = ""
 
   init() {}
-  public init(reason: String) { self.reason = reason }
+  package init(reason: String) { self.reason = reason }
 
   mutating func visit(_ line: inout some LineCoder) throws(LineError) {
     try line.text("reason", &reason, max: 1024)
@@ -39,19 +39,19 @@ public struct NodeStopped: JournalRecord {
 }
 
 /// An invalid tail was moved aside: bytes that were never acknowledged, as after a power cut.
-public struct Recovered: JournalRecord {
+package struct Recovered: JournalRecord {
   static let word = "recovered"
   static let keeping = Keeping.nothing
-  public var segment = 0
+  package var segment = 0
   /// Where in the segment the tail began.
-  public var offset = 0
-  public var bytes = 0
+  package var offset = 0
+  package var bytes = 0
   /// The file, beside the segments, that keeps the bytes.
-  public var file = ""
-  public var sha256 = SHA256Digest.zero
+  package var file = ""
+  package var sha256 = SHA256Digest.zero
 
   init() {}
-  public init(segment: Int, offset: Int, bytes: Int, file: String, sha256: SHA256Digest) {
+  package init(segment: Int, offset: Int, bytes: Int, file: String, sha256: SHA256Digest) {
     (self.segment, self.offset, self.bytes, self.file, self.sha256) = (segment, offset, bytes, file, sha256)
   }
 
@@ -65,21 +65,21 @@ public struct Recovered: JournalRecord {
 }
 
 /// A job was admitted; until it ends by a receipt or `jobEnded`, a restart finds it open.
-public struct JobAccepted: JournalRecord {
+package struct JobAccepted: JournalRecord {
   static let word = "job_accepted"
   static let keeping = Keeping.jobs
-  public var job: UInt64 = 0
-  public var client = ""
-  public var model = ""
-  public var promptTokens = 0
-  public var maxTokens = 0
+  package var job: UInt64 = 0
+  package var client = ""
+  package var model = ""
+  package var promptTokens = 0
+  package var maxTokens = 0
   /// Worst-case price, micro-units.
-  public var reserved: Int64 = 0
+  package var reserved: Int64 = 0
   /// Its request lies in the spool: after a crash it runs again. Otherwise it is interrupted.
-  public var isSpooled = false
+  package var isSpooled = false
 
   init() {}
-  public init(
+  package init(
     job: UInt64, client: String, model: String, promptTokens: Int, maxTokens: Int, reserved: Int64,
     isSpooled: Bool
   ) {
@@ -100,19 +100,19 @@ public struct JobAccepted: JournalRecord {
 }
 
 /// A job ended without a receipt.
-public struct JobEnded: JournalRecord {
+package struct JobEnded: JournalRecord {
   static let word = "job_ended"
   static let keeping = Keeping.jobs
-  public enum Outcome: String, Sendable, CaseIterable, LineChoice {
+  package enum Outcome: String, Sendable, CaseIterable, LineChoice {
     case rejected, cancelled, expired, failed, interrupted
   }
-  public var job: UInt64 = 0
-  public var client = ""
-  public var outcome = Outcome.interrupted
-  public var reason = ""
+  package var job: UInt64 = 0
+  package var client = ""
+  package var outcome = Outcome.interrupted
+  package var reason = ""
 
   init() {}
-  public init(job: UInt64, client: String, outcome: Outcome, reason: String) {
+  package init(job: UInt64, client: String, outcome: Outcome, reason: String) {
     (self.job, self.client, self.outcome, self.reason) = (job, client, outcome, reason)
   }
 
@@ -125,22 +125,22 @@ public struct JobEnded: JournalRecord {
 }
 
 /// Something an operator did.
-public struct OperatorAct: JournalRecord {
+package struct OperatorAct: JournalRecord {
   static let word = "operator_act"
   static let keeping = Keeping.nothing
-  public enum Act: String, Sendable, CaseIterable, LineChoice {
+  package enum Act: String, Sendable, CaseIterable, LineChoice {
     case approve, reject, hold, release, priority, move, cancel, pause, resume, drain, undrain, shutdown
     case reveal, verify, pull, load, repair
   }
-  public var act = Act.approve
+  package var act = Act.approve
   /// Who: a local user's name, or where the control connection came from.
-  public var who = ""
+  package var who = ""
   /// A job's id, a receipt's id or a name; empty when the act concerns the whole node.
-  public var target = ""
-  public var reason = ""
+  package var target = ""
+  package var reason = ""
 
   init() {}
-  public init(act: Act, who: String, target: String, reason: String) {
+  package init(act: Act, who: String, target: String, reason: String) {
     (self.act, self.who, self.target, self.reason) = (act, who, target, reason)
   }
 
@@ -153,16 +153,16 @@ public struct OperatorAct: JournalRecord {
 }
 
 /// The rules for admission or prices changed.
-public struct PolicyChanged: JournalRecord {
+package struct PolicyChanged: JournalRecord {
   static let word = "policy_changed"
   static let keeping = Keeping.standing
-  public var who = ""
+  package var who = ""
   /// Of the bytes of the policy that holds from now on.
-  public var sha256 = SHA256Digest.zero
-  public var summary = ""
+  package var sha256 = SHA256Digest.zero
+  package var summary = ""
 
   init() {}
-  public init(who: String, sha256: SHA256Digest, summary: String) {
+  package init(who: String, sha256: SHA256Digest, summary: String) {
     (self.who, self.sha256, self.summary) = (who, sha256, summary)
   }
 

@@ -1,16 +1,16 @@
 // Record+Log.swift: what became of the log: signed, witnessed, run again. Start at CheckpointSigned.
 
 /// The node's key signed a checkpoint over the first `size` receipts.
-public struct CheckpointSigned: JournalRecord {
+package struct CheckpointSigned: JournalRecord {
   static let word = "checkpoint_signed"
   static let keeping = Keeping.checkpoints
-  public var size = 0
-  public var root = SHA256Digest.zero
+  package var size = 0
+  package var root = SHA256Digest.zero
   /// Of the checkpoint's text.
-  public var sha256 = SHA256Digest.zero
+  package var sha256 = SHA256Digest.zero
 
   init() {}
-  public init(size: Int, root: SHA256Digest, sha256: SHA256Digest) {
+  package init(size: Int, root: SHA256Digest, sha256: SHA256Digest) {
     (self.size, self.root, self.sha256) = (size, root, sha256)
   }
 
@@ -22,16 +22,16 @@ public struct CheckpointSigned: JournalRecord {
 }
 
 /// Someone else's key cosigned a checkpoint over the first `size` receipts.
-public struct CheckpointWitnessed: JournalRecord {
+package struct CheckpointWitnessed: JournalRecord {
   static let word = "checkpoint_witnessed"
   static let keeping = Keeping.checkpoints
-  public var size = 0
-  public var root = SHA256Digest.zero
+  package var size = 0
+  package var root = SHA256Digest.zero
   /// Fingerprint of the witness' key.
-  public var witness = ""
+  package var witness = ""
 
   init() {}
-  public init(size: Int, root: SHA256Digest, witness: String) {
+  package init(size: Int, root: SHA256Digest, witness: String) {
     (self.size, self.root, self.witness) = (size, root, witness)
   }
 
@@ -43,10 +43,10 @@ public struct CheckpointWitnessed: JournalRecord {
 }
 
 /// An own receipt was re-executed.
-public struct Audit: JournalRecord {
+package struct Audit: JournalRecord {
   static let word = "audit"
   static let keeping = Keeping.audits
-  public enum Outcome: String, Sendable, CaseIterable, LineChoice {
+  package enum Outcome: String, Sendable, CaseIterable, LineChoice {
     case identical
     /// What differs first; `position` says where for window (its first token) and token.
     case model, numerics, window, token, finish, counts
@@ -54,12 +54,12 @@ public struct Audit: JournalRecord {
     case notRun = "not_run"
   }
   /// The receipt's number in the log.
-  public var receipt = 0
-  public var outcome = Outcome.identical
-  public var position = 0
+  package var receipt = 0
+  package var outcome = Outcome.identical
+  package var position = 0
 
   init() {}
-  public init(receipt: Int, outcome: Outcome, position: Int = 0) {
+  package init(receipt: Int, outcome: Outcome, position: Int = 0) {
     (self.receipt, self.outcome, self.position) = (receipt, outcome, position)
   }
 

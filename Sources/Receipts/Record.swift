@@ -6,7 +6,7 @@
 // (Journal.swift). Start at Record.
 
 /// One fact of the journal.
-public enum Record: Hashable, Sendable {
+package enum Record: Hashable, Sendable {
   case nodeStarted(NodeStarted)
   case nodeStopped(NodeStopped)
   case recovered(Recovered)
@@ -56,25 +56,25 @@ public enum Record: Hashable, Sendable {
     }
   }
 
-  public var kind: Kind {
+  package var kind: Kind {
     if case .receipt = self { return .receipt }
     return Kind(type(of: payload))
   }
 
   /// A type of record, by the word under `type` in its line.
-  public struct Kind: LineChoice, Hashable {
-    public let rawValue: String
+  package struct Kind: LineChoice, Hashable {
+    package let rawValue: String
     let keeping: Keeping
 
     fileprivate init(_ type: any JournalRecord.Type) { (rawValue, keeping) = (type.word, type.keeping) }
 
-    public init?(rawValue: String) {
+    package init?(rawValue: String) {
       guard let row = table.first(where: { $0.kind.rawValue == rawValue }) else { return nil }
       self = row.kind
     }
 
     static let receipt = Kind(Receipt.self)
-    public static let allCases = table.map(\.kind)
+    package static let allCases = table.map(\.kind)
   }
 }
 
@@ -145,34 +145,34 @@ enum Keeping: Sendable {
 }
 
 /// Where a line stands in the journal.
-public struct Envelope: Hashable, Sendable {
+package struct Envelope: Hashable, Sendable {
   /// Number of the line, from 0.
-  public var seq: Int = 0
+  package var seq: Int = 0
   /// Microseconds since 1970-01-01 00:00 UTC.
-  public var time: Int64 = 0
+  package var time: Int64 = 0
   /// `seq` of the first line of the group that was synced together. A power cut can damage only the last group, and
   /// nothing of that was acknowledged; damage before it is something else, and stops the node.
-  public var group: Int = 0
+  package var group: Int = 0
   /// SHA-256 of the previous line with its newline.
-  public var previous = SHA256Digest.zero
+  package var previous = SHA256Digest.zero
 
-  public init(seq: Int = 0, time: Int64 = 0, group: Int = 0, previous: SHA256Digest = .zero) {
+  package init(seq: Int = 0, time: Int64 = 0, group: Int = 0, previous: SHA256Digest = .zero) {
     (self.seq, self.time, self.group, self.previous) = (seq, time, group, previous)
   }
 }
 
 /// A record with its place.
-public struct Entry: Hashable, Sendable {
-  public var envelope: Envelope
-  public var record: Record
+package struct Entry: Hashable, Sendable {
+  package var envelope: Envelope
+  package var record: Record
 
-  public init(envelope: Envelope, record: Record) {
+  package init(envelope: Envelope, record: Record) {
     self.envelope = envelope
     self.record = record
   }
 
   /// The line, newline included. Refuses what a line cannot hold.
-  public func line() throws(LineError) -> [UInt8] { try sealedLine().bytes }
+  package func line() throws(LineError) -> [UInt8] { try sealedLine().bytes }
 
   /// The line and its SHA-256.
   func sealedLine() throws(LineError) -> (bytes: [UInt8], digest: SHA256Digest) {
@@ -199,7 +199,7 @@ public struct Entry: Hashable, Sendable {
   }
 
   /// Parses one line, newline included; checks every spelling and `h`.
-  public init(parsing line: UnsafeRawBufferPointer) throws(LineError) {
+  package init(parsing line: UnsafeRawBufferPointer) throws(LineError) {
     self = try Entry.parse(line).entry
   }
 
@@ -224,7 +224,7 @@ public struct Entry: Hashable, Sendable {
   /// - other: the record, where it is no receipt; nil for one that is, which `receipt` becomes then
   static func parseUnchecked(
     _ line: UnsafeRawBufferPointer, _ e: inout Envelope, _ receipt: inout Receipt, _ other: inout Record?
-  ) throws(LineError) -> Seal {
+  ) throws(LineError) -> LineSeal {
     guard line.count <= maximumLineBytes else {
       throw LineError(offset: maximumLineBytes, wanted: "a line of at most \(maximumLineBytes) bytes")
     }
@@ -245,7 +245,7 @@ public struct Entry: Hashable, Sendable {
     return try scanner.seal()
   }
 
-  public init(parsing line: [UInt8]) throws(LineError) {
+  package init(parsing line: [UInt8]) throws(LineError) {
     // The closure form would lose the typed error.
     let result: Result<Entry, LineError> = line.withUnsafeBytes { raw in
       do throws(LineError) { return .success(try Entry(parsing: raw)) } catch { return .failure(error) }

@@ -6,7 +6,7 @@ import Glibc
 import Synchronization
 
 /// Why a signature was not made or not accepted.
-public enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible {
   case missing(program: String)
   case hung(program: String, seconds: Double)
   /// It was killed because nobody waits for it any more.
@@ -26,7 +26,7 @@ public enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible {
   case notAllowed(fingerprint: String, message: String)
   case doesNotHold(message: String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .missing(let program): "'\(program)' is not installed"
     case .hung(let program, let seconds): "'\(program)' did not answer within \(seconds) s and was killed"
@@ -46,7 +46,7 @@ public enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  public var hint: String? {
+  package var hint: String? {
     switch self {
     case .missing: "install the OpenSSH client: receipts stay logged and unsigned until then"
     case .hung: "a key with a passphrase needs ssh-agent; give the node its .pub file as the key"
@@ -69,23 +69,23 @@ extension SignatureError {
 }
 
 /// Ends calls of ssh-keygen that are under way.
-public final class Cancellation: Sendable {
+package final class Cancellation: Sendable {
   private let flag = Atomic<Bool>(false)
 
-  public init() {}
+  package init() {}
 
-  public func cancel() { flag.store(true, ordering: .releasing) }
-  public var isCancelled: Bool { flag.load(ordering: .acquiring) }
+  package func cancel() { flag.store(true, ordering: .releasing) }
+  package var isCancelled: Bool { flag.load(ordering: .acquiring) }
 }
 
 /// The stock `ssh-keygen`. Each call is a process of its own: no terminal, no prompt, killed at the deadline.
 public struct SSHKeygen: Sendable {
   /// Found along `PATH` unless it has a slash.
-  public let program: String
+  package let program: String
   /// Seconds.
-  public let deadline: Double
+  package let deadline: Double
   /// The socket of an ssh-agent; nil takes the one in the environment, if any.
-  public let agent: String?
+  package let agent: String?
   private var cancellation: Cancellation?
 
   public init(program: String = "ssh-keygen", deadline: Double = 2, agent: String? = nil) {
@@ -115,7 +115,7 @@ public struct SSHKeygen: Sendable {
 
   /// Makes an ed25519 key pair without passphrase at `path` and `path.pub` (0600); keeps one that is there.
   /// - Returns: the public key.
-  public func makeKey(at path: String) throws(SignatureError) -> SSHPublicKey {
+  package func makeKey(at path: String) throws(SignatureError) -> SSHPublicKey {
     if access(path, F_OK) != 0 {
       let made = try run(["-q", "-t", "ed25519", "-N", "", "-C", "hotpot", "-f", path], .none)
       guard made.status == 0 else { throw failed(made) }
@@ -132,7 +132,7 @@ public struct SSHKeygen: Sendable {
   /// made it.
   /// - Throws: `.foreignKey` where they do not belong together; anything else where that could not
   ///   be found out.
-  public func checkKey(at path: String) throws(SignatureError) {
+  package func checkKey(at path: String) throws(SignatureError) {
     let listed = try publicKey(at: path + ".pub")
     let derived = try run(["-y", "-P", "", "-f", path], .none)
     let found: SSHPublicKey
@@ -150,7 +150,7 @@ public struct SSHKeygen: Sendable {
   }
 
   /// The public key in a `.pub` file.
-  public func publicKey(at path: String) throws(SignatureError) -> SSHPublicKey {
+  package func publicKey(at path: String) throws(SignatureError) -> SSHPublicKey {
     let text: [UInt8]
     do throws(FileError) { text = try POSIXFileSystem().readAll(path, limit: 16_384) } catch {
       throw .file(error)
@@ -163,12 +163,12 @@ public struct SSHKeygen: Sendable {
 
   /// A detached signature, armored.
   /// - key: a private key, or a public one whose private half ssh-agent holds.
-  public func sign(_ bytes: [UInt8], key: String, namespace: String) throws(SignatureError) -> String {
+  package func sign(_ bytes: [UInt8], key: String, namespace: String) throws(SignatureError) -> String {
     try sign(.bytes(bytes), key, namespace)
   }
 
   /// The same over a file's bytes.
-  public func sign(file: String, key: String, namespace: String) throws(SignatureError) -> String {
+  package func sign(file: String, key: String, namespace: String) throws(SignatureError) -> String {
     try sign(.file(file), key, namespace)
   }
 
@@ -185,7 +185,7 @@ public struct SSHKeygen: Sendable {
   /// - time: when it was signed, microseconds: keys with a validity are judged by it.
   /// - Returns: the signer's key.
   @discardableResult
-  public func verify(
+  package func verify(
     _ bytes: [UInt8], signature: String, namespace: String, allowedSigners: String, revoked: String? = nil,
     time: Int64
   ) throws(SignatureError) -> SSHPublicKey {
@@ -195,7 +195,7 @@ public struct SSHKeygen: Sendable {
 
   /// The same over a file's bytes.
   @discardableResult
-  public func verify(
+  package func verify(
     file: String, signature: String, namespace: String, allowedSigners: String, revoked: String? = nil,
     time: Int64
   ) throws(SignatureError) -> SSHPublicKey {

@@ -14,9 +14,9 @@ struct Chain: Hashable, Sendable {
 }
 
 /// Damage that no crash explains: the node starts read-only until an operator decides.
-public struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
+package struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
   /// What it is, for whoever decides by it; `found` is for people.
-  public enum Kind: Hashable, Sendable {
+  package enum Kind: Hashable, Sendable {
     /// The end of the open segment is no whole line: what a power cut leaves. A start moves it
     /// aside and goes on.
     case tail
@@ -33,21 +33,21 @@ public struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
     case rewritten
   }
 
-  public let kind: Kind
+  package let kind: Kind
   /// File name within the journal's directory.
-  public let file: String
+  package let file: String
   /// Byte at which it begins.
-  public let offset: Int
-  public let found: String
+  package let offset: Int
+  package let found: String
 
-  public init(_ kind: Kind, file: String, offset: Int, found: String) {
+  package init(_ kind: Kind, file: String, offset: Int, found: String) {
     self.kind = kind
     self.file = file
     self.offset = offset
     self.found = found
   }
 
-  public var description: String { "journal: '\(file)', byte \(offset): \(found)" }
+  package var description: String { "journal: '\(file)', byte \(offset): \(found)" }
 }
 
 /// A line in its place.
@@ -308,7 +308,7 @@ enum SegmentScan {
     /// Of this line where `other` is nil, and of an earlier one else.
     var receipt = Receipt()
     var other: Record?
-    var seal = Seal(body: 0, claimed: 0)
+    var seal = LineSeal(body: 0, claimed: 0)
     var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
     var offset = 0
 
@@ -396,15 +396,15 @@ enum SegmentScan {
 }
 
 /// Sums over receipts.
-public struct ReceiptTotals: Hashable, Sendable {
-  public internal(set) var receipts = 0
-  public internal(set) var promptTokens = 0
-  public internal(set) var cachedTokens = 0
-  public internal(set) var completionTokens = 0
+package struct ReceiptTotals: Hashable, Sendable {
+  package internal(set) var receipts = 0
+  package internal(set) var promptTokens = 0
+  package internal(set) var cachedTokens = 0
+  package internal(set) var completionTokens = 0
   /// Micro-units.
-  public internal(set) var amount: Int64 = 0
+  package internal(set) var amount: Int64 = 0
 
-  public init() {}
+  package init() {}
 
   /// Sums saturate: a total never wraps. One line is bounded by 2^53, so that takes a thousand largest amounts.
   mutating func add(_ other: ReceiptTotals) {
@@ -438,26 +438,26 @@ extension Receipt {
 }
 
 /// What totals are kept by.
-public struct TotalsKey: Hashable, Sendable, Comparable {
+package struct TotalsKey: Hashable, Sendable, Comparable {
   /// Days since 1970-01-01 in the node's time zone.
-  public var day: Int32
-  public var client: String
-  public var model: String
+  package var day: Int32
+  package var client: String
+  package var model: String
 
-  public init(day: Int32, client: String, model: String) {
+  package init(day: Int32, client: String, model: String) {
     self.day = day
     self.client = client
     self.model = model
   }
 
-  public static func < (a: TotalsKey, b: TotalsKey) -> Bool {
+  package static func < (a: TotalsKey, b: TotalsKey) -> Bool {
     (a.day, a.client, a.model) < (b.day, b.client, b.model)
   }
 }
 
-public struct TotalsRow: Hashable, Sendable {
-  public let key: TotalsKey
-  public let totals: ReceiptTotals
+package struct TotalsRow: Hashable, Sendable {
+  package let key: TotalsKey
+  package let totals: ReceiptTotals
 }
 
 /// One receipt in a sealed segment's index.

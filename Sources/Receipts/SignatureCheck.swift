@@ -2,24 +2,24 @@
 // witnesses. Leaves out the chain of the journal itself (Journal.check). Start at SignatureCheck.init.
 
 /// Which signatures of a state directory hold.
-public struct SignatureCheck: Sendable {
+package struct SignatureCheck: Sendable {
   /// Of the newest checkpoint; nil where none was signed yet.
-  public private(set) var checkpointSize: Int?
+  package private(set) var checkpointSize: Int?
   /// Sealed segments whose signature holds.
-  public private(set) var segments = 0
+  package private(set) var segments = 0
   /// Of those, by an earlier key of this node, as the journal names them.
-  public private(set) var byEarlierKeys = 0
+  package private(set) var byEarlierKeys = 0
   /// Numbers of sealed segments without a signature.
-  public private(set) var unsigned: [Int] = []
+  package private(set) var unsigned: [Int] = []
   /// Cosignatures of witnesses that hold.
-  public private(set) var cosignatures = 0
+  package private(set) var cosignatures = 0
   /// What does not hold, in words.
-  public private(set) var faults: [String] = []
+  package private(set) var faults: [String] = []
 
   /// - keys: fingerprints that the journal's records of starts name.
   /// - check: what the journal's own check found.
   /// - now: microseconds since 1970, which ssh-keygen wants to be told.
-  public init(
+  package init(
     state: String, keys: Set<String>, check: JournalCheck, at now: Int64, keygen: SSHKeygen = SSHKeygen()
   ) throws(NotaryError) {
     let files = POSIXFileSystem()

@@ -5,19 +5,19 @@
 import Glibc
 
 /// Why a kept file cannot be used.
-public enum SpoolError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum SpoolError: Error, Hashable, Sendable, CustomStringConvertible {
   case file(FileError)
   /// The bytes are not those that were written.
   case damaged(path: String, found: String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .file(let error): error.description
     case .damaged(let path, let found): "'\(path)' is damaged: \(found)"
     }
   }
 
-  public var isMissing: Bool {
+  package var isMissing: Bool {
     if case .file(let error) = self { error.isMissing } else { false }
   }
 }
@@ -114,33 +114,33 @@ struct SealedFiles: Sendable {
 /// could be accepted and its job is not open. Why: what is accepted has promised to run, whatever
 /// happens to this process. So: no list of files to keep. Otherwise one that is made after the list
 /// is lost with the next crash.
-public struct Spool: Sendable {
+package struct Spool: Sendable {
   private let files: SealedFiles
 
   /// The largest request kept.
-  public static let maximumBytes = 64 << 20
+  package static let maximumBytes = 64 << 20
 
-  public init(state: String, files: any FileSystem = POSIXFileSystem()) throws(FileError) {
+  package init(state: String, files: any FileSystem = POSIXFileSystem()) throws(FileError) {
     self.files = try SealedFiles(state + "/spool", files: files)
   }
 
   /// The request is on the disk when this returns: only then may the job's acceptance be appended.
-  public func put(_ request: [UInt8], job: UInt64) throws(FileError) {
+  package func put(_ request: [UInt8], job: UInt64) throws(FileError) {
     try files.put(request, job: job, limit: Spool.maximumBytes)
   }
 
   /// - Throws: `isMissing` when there is none.
-  public func get(job: UInt64) throws(SpoolError) -> [UInt8] {
+  package func get(job: UInt64) throws(SpoolError) -> [UInt8] {
     // Releases before the seal wrote the request as it is, which began with a brace.
     try files.get(job: job, limit: Spool.maximumBytes, unsealed: { $0.first == .openBrace })
   }
 
   /// After the job's end is in the journal. A crash between the two leaves a file that
   /// `removeAll(beforeStartBut:)` finds.
-  public func remove(job: UInt64) throws(FileError) { try files.remove(job: job) }
+  package func remove(job: UInt64) throws(FileError) { try files.remove(job: job) }
 
   /// Removes the files of jobs that are not open. Only before anything new can be accepted.
-  public func removeAll(beforeStartBut open: Set<UInt64>) throws(FileError) {
+  package func removeAll(beforeStartBut open: Set<UInt64>) throws(FileError) {
     let found = try files.list()
     for job in found.jobs where !open.contains(job) { try files.remove(job: job) }
     for name in found.others { try files.remove(other: name) }
@@ -148,39 +148,39 @@ public struct Spool: Sendable {
 }
 
 /// The answers of ended asynchronous jobs: `answers/` (0700), beside the spool and as private.
-public struct AnswerFiles: Sendable {
+package struct AnswerFiles: Sendable {
   private let files: SealedFiles
 
   /// The largest answer kept.
-  public static let maximumBytes = 64 << 20
+  package static let maximumBytes = 64 << 20
 
-  public init(state: String, files: any FileSystem = POSIXFileSystem()) throws(FileError) {
+  package init(state: String, files: any FileSystem = POSIXFileSystem()) throws(FileError) {
     self.files = try SealedFiles(state + "/answers", files: files)
   }
 
   /// The answer is on the disk when this returns: only then may the job's end be appended.
-  public func put(_ answer: [UInt8], job: UInt64) throws(FileError) {
+  package func put(_ answer: [UInt8], job: UInt64) throws(FileError) {
     try files.put(answer, job: job, limit: AnswerFiles.maximumBytes)
   }
 
-  public func get(job: UInt64) throws(SpoolError) -> [UInt8] {
+  package func get(job: UInt64) throws(SpoolError) -> [UInt8] {
     try files.get(job: job, limit: AnswerFiles.maximumBytes)
   }
 
-  public func remove(job: UInt64) throws(FileError) {
+  package func remove(job: UInt64) throws(FileError) {
     try files.remove(job: job)
     try files.remove(other: mark(job))
   }
 
   /// Whoever it is for has had it: an empty file beside it says so to the next start. Not synced: a
   /// mark that is lost means an answer that stays longer.
-  public func mark(fetched job: UInt64) throws(FileError) { try files.touch(other: mark(job)) }
+  package func mark(fetched job: UInt64) throws(FileError) { try files.touch(other: mark(job)) }
 
   private func mark(_ job: UInt64) -> String { LineWriter.hex(job) + ".fetched" }
 
   /// Jobs with an answer, and whether it was fetched; at start. What an interrupted write left is
   /// removed.
-  public func list() throws(FileError) -> [(job: UInt64, isFetched: Bool)] {
+  package func list() throws(FileError) -> [(job: UInt64, isFetched: Bool)] {
     let found = try files.list()
     let others = Set(found.others)
     let fetched = Set(found.jobs.map(mark)).intersection(others)

@@ -8,13 +8,13 @@ import Glibc
 /// the next process then locks another one of that name; two would write one journal. So the lock that counts is on what
 /// cannot be made anew under the same journal. The file says who holds it, and stands in where a file system locks no
 /// directories, as NFS.
-public final class StateLock: Sendable {
+package final class StateLock: Sendable {
   private let directory: Int32
   private let descriptor: Int32
 
   /// - Throws: `.locked` when another process holds it, `.unsafe` when others may have written it, `.file` when it cannot
   ///   be made.
-  public init(state: String) throws(JournalError) {
+  package init(state: String) throws(JournalError) {
     let path = state + "/lock"
     guard mkdir(state, 0o700) == 0 || errno == EEXIST else {
       throw .file(FileError(call: "mkdir", path: state, code: errno))
@@ -50,7 +50,7 @@ public final class StateLock: Sendable {
 
   /// Why a state directory is not to be trusted, in the manner of sshd's StrictModes: it and what it holds must be this
   /// user's, and nobody else may write there. Nil for one that is not there.
-  public static func problem(in state: String) -> JournalError? {
+  package static func problem(in state: String) -> JournalError? {
     func word(_ path: String) -> String {
       "'" + path.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }

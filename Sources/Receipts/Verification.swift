@@ -53,7 +53,7 @@ public struct Reexecution: Hashable, Sendable {
     }
 
     /// The same as a journal record says it: no token in it.
-    public func audit(of receipt: Int) -> Audit {
+    package func audit(of receipt: Int) -> Audit {
       switch self {
       case .model: Audit(receipt: receipt, outcome: .model)
       case .numerics: Audit(receipt: receipt, outcome: .numerics)

@@ -3,7 +3,7 @@
 import Glibc
 
 /// Why a witness refused.
-public enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
   case format(FormatError)
   case signature(SignatureError)
   case wrongOrigin(found: String, wanted: String)
@@ -18,7 +18,7 @@ public enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Another process cosigns with this memory, and does not end.
   case busy(path: String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .format(let error): error.description
     case .signature(let error): error.description
@@ -37,8 +37,8 @@ public enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// What a witness checks.
-public enum Witness {
-  public static let namespace = "witness@hotpot"
+package enum Witness {
+  package static let namespace = "witness@hotpot"
 
   /// Checks a checkpoint's signature by the log's own key.
   /// - allowedSigners: the log's key as an allowed_signers text.
@@ -95,14 +95,14 @@ public enum Witness {
 /// this order. Why: two processes that both read before either writes would each cosign a fork, and a signature that is
 /// made before the memory is on the disk may outlive it. So: whoever cosigns comes through `cosign`. Otherwise: a log
 /// with two faces gets this witness' word for both.
-public struct WitnessMemory: Sendable {
+package struct WitnessMemory: Sendable {
   private let directory: String
   private let patience: Double
   private let files = POSIXFileSystem()
 
   /// - directory: made if it is not there (0700), with what it lies in.
   /// - patience: seconds to wait for another process.
-  public init(directory: String, patience: Double = 20) {
+  package init(directory: String, patience: Double = 20) {
     self.directory = directory
     self.patience = patience
   }
@@ -114,7 +114,7 @@ public struct WitnessMemory: Sendable {
   /// - allowedSigners: the log's key as an allowed_signers text.
   /// - key: the witness' own; nil takes the directory's, made where there is none.
   /// - Returns: with `seen` the size that was cosigned last, nil for the first time.
-  public func cosign(
+  package func cosign(
     text: String, signature: String, proof: ConsistencyProof?, allowedSigners: String, key: String?,
     keygen: SSHKeygen = SSHKeygen()
   ) throws(WitnessError) -> (checkpoint: Checkpoint, seen: Int?, cosignature: String) {

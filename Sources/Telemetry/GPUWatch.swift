@@ -7,23 +7,23 @@ import Foundation
 import Synchronization
 
 /// What all GPUs did, at one moment.
-public struct GPUSample: Sendable, Equatable {
+package struct GPUSample: Sendable, Equatable {
   /// Unavailable, with the reason, where there is none, or while no driver works.
-  public let gpus: Reading<[GPUReading]>
+  package let gpus: Reading<[GPUReading]>
   /// Drivers that are there and do not work, in words; GPUs of others are in `gpus`.
-  public let problems: [String]
+  package let problems: [String]
   /// Joules that all GPUs used since the last sample, as far as they tell.
-  public let joules: Double
+  package let joules: Double
 }
 
-public final class GPUWatch: Sendable {
+package final class GPUWatch: Sendable {
   private let drivers: [DriverThread]
   /// Microseconds that an answer may take. NVML's slowest calls are counted in milliseconds.
-  public static let patience: Int64 = 3_000_000
+  package static let patience: Int64 = 3_000_000
 
   /// - root: "" for this machine; tests give a tree of fixtures
   /// - library: NVIDIA's
-  public init(root: String = "", library: String = "libnvidia-ml.so.1") {
+  package init(root: String = "", library: String = "libnvidia-ml.so.1") {
     drivers =
       [DriverThread(name: "NVIDIA's driver") { NVIDIALibrary(path: library) }]
       + DeviceFiles.Driver.allCases.map { driver in
@@ -35,7 +35,7 @@ public final class GPUWatch: Sendable {
 
   /// The newest answers, and asks for the next ones. Returns at once.
   /// - time: microseconds of a monotonic clock, not going back
-  public func sample(at time: Int64) -> GPUSample {
+  package func sample(at time: Int64) -> GPUSample {
     var gpus: [GPUReading] = []
     var absent: [String] = []
     var problems: [String] = []
@@ -65,7 +65,7 @@ public final class GPUWatch: Sendable {
   }
 
   /// Waits until every driver has answered, or for so long: for a command that shows one sample.
-  public func settle(seconds: Double) {
+  package func settle(seconds: Double) {
     let end = DispatchTime.now() + seconds
     for driver in drivers where !driver.waitUntilIdle(end) { return }
   }

@@ -2,18 +2,18 @@
 // Leaves out when it is taken (Node) and what is done about it. Start at MachineSampler.sample.
 
 /// What the machine does, at one moment.
-public struct MachineSample: Sendable, Equatable {
+package struct MachineSample: Sendable, Equatable {
   /// Microseconds of a monotonic clock.
-  public let time: Int64
-  public let processor: ProcessorReading
-  public let memory: MemoryReading
-  public let pressure: PressureReading
-  public let disk: DiskReading
-  public let container: ContainerLimits
+  package let time: Int64
+  package let processor: ProcessorReading
+  package let memory: MemoryReading
+  package let pressure: PressureReading
+  package let disk: DiskReading
+  package let container: ContainerLimits
 }
 
 /// Reads all sources. One owner at a time; a source that fails makes its own reading unavailable and nothing else.
-public struct MachineSampler: ~Copyable {
+package struct MachineSampler: ~Copyable {
   private var processor: ProcessorSource
   private var memory: MemorySource
   private var pressure: PressureSource
@@ -25,7 +25,7 @@ public struct MachineSampler: ~Copyable {
 
   /// - root: "" for this machine; tests give a tree of fixtures.
   /// - stateDirectory: whose disk is looked at.
-  public init(root: String = "", stateDirectory: String) {
+  package init(root: String = "", stateDirectory: String) {
     processor = ProcessorSource(root: root)
     memory = MemorySource(root: root)
     pressure = PressureSource(root: root)
@@ -34,7 +34,7 @@ public struct MachineSampler: ~Copyable {
   }
 
   /// - time: microseconds of a monotonic clock; rates are over the time since the last sample.
-  public mutating func sample(at time: Int64) -> MachineSample {
+  package mutating func sample(at time: Int64) -> MachineSample {
     let seconds = last.map { Double(time - $0) / 1_000_000 }
     last = time
     return MachineSample(

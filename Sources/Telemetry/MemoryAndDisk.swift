@@ -3,17 +3,17 @@
 import Glibc
 
 /// Bytes.
-public struct MemoryReading: Sendable, Equatable {
-  public var total: Reading<Int64> = .warmingUp
-  public var available: Reading<Int64> = .warmingUp
-  public var swapTotal: Reading<Int64> = .warmingUp
-  public var swapUsed: Reading<Int64> = .warmingUp
+package struct MemoryReading: Sendable, Equatable {
+  package var total: Reading<Int64> = .warmingUp
+  package var available: Reading<Int64> = .warmingUp
+  package var swapTotal: Reading<Int64> = .warmingUp
+  package var swapUsed: Reading<Int64> = .warmingUp
   /// This process: resident, and of that file pages such as a mapped model.
-  public var resident: Reading<Int64> = .warmingUp
-  public var residentFile: Reading<Int64> = .warmingUp
+  package var resident: Reading<Int64> = .warmingUp
+  package var residentFile: Reading<Int64> = .warmingUp
 
   /// Total less available.
-  public var used: Reading<Int64> {
+  package var used: Reading<Int64> {
     guard let total = total.current, let available = available.current else { return available.map { $0 } }
     return .value(max(0, total - available))
   }
@@ -91,10 +91,10 @@ struct MemorySource: ~Copyable {
 
 /// Shares of the last 10 s in which some task waited, 0 to 1.
 /// Source: Linux, Documentation/accounting/psi.rst.
-public struct PressureReading: Sendable, Equatable {
-  public var cpu: Reading<Double> = .warmingUp
-  public var memory: Reading<Double> = .warmingUp
-  public var io: Reading<Double> = .warmingUp
+package struct PressureReading: Sendable, Equatable {
+  package var cpu: Reading<Double> = .warmingUp
+  package var memory: Reading<Double> = .warmingUp
+  package var io: Reading<Double> = .warmingUp
 }
 
 struct PressureSource: ~Copyable {
@@ -133,12 +133,12 @@ struct PressureSource: ~Copyable {
 
 /// What the container allows; nil is no limit. Control groups of version 2 and 1: the lowest of the group and those
 /// around it.
-public struct ContainerLimits: Sendable, Equatable {
-  public var processors: Double?
-  public var memory: Int64?
+package struct ContainerLimits: Sendable, Equatable {
+  package var processors: Double?
+  package var memory: Int64?
 
   /// - root: "" for this machine; tests give a tree of fixtures.
-  public init(root: String = "") {
+  package init(root: String = "") {
     guard let text = try? smallText(root + "/proc/self/cgroup") else { return }  // No /proc: nothing to know.
     // `0::/a/b` of version 2; `4:memory:/a/b` and `1:cpu,cpuacct:/a/b` of version 1.
     for line in text.split(separator: "\n") {
@@ -195,7 +195,7 @@ public struct ContainerLimits: Sendable, Equatable {
   }
 
   /// `2 of 64 cores, 8 GiB`; nil without a limit.
-  public func words(cores: Int, memoryTotal: Int64?) -> String? {
+  package func words(cores: Int, memoryTotal: Int64?) -> String? {
     var parts: [String] = []
     if let processors, processors < Double(cores) {
       let shown = (processors * 10).rounded() / 10
@@ -209,13 +209,13 @@ public struct ContainerLimits: Sendable, Equatable {
   }
 }
 
-public struct DiskReading: Sendable, Equatable {
+package struct DiskReading: Sendable, Equatable {
   /// Bytes free to this user, where the state lives.
-  public var free: Reading<Int64> = .warmingUp
-  public var total: Reading<Int64> = .warmingUp
+  package var free: Reading<Int64> = .warmingUp
+  package var total: Reading<Int64> = .warmingUp
   /// Bytes/s of the device under it.
-  public var read: Reading<Double> = .warmingUp
-  public var written: Reading<Double> = .warmingUp
+  package var read: Reading<Double> = .warmingUp
+  package var written: Reading<Double> = .warmingUp
 }
 
 struct DiskSource: ~Copyable {

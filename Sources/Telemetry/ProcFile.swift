@@ -3,9 +3,9 @@
 import Glibc
 
 /// Why a file could not be read, in words an operator can act on.
-public struct SourceError: Error, Sendable, Equatable, CustomStringConvertible {
-  public let description: String
-  public init(_ description: String) { self.description = description }
+package struct SourceError: Error, Sendable, Equatable, CustomStringConvertible {
+  package let description: String
+  package init(_ description: String) { self.description = description }
 
   static func system(_ path: String, _ number: Int32) -> SourceError {
     switch number {

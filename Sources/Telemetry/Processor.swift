@@ -3,15 +3,15 @@
 import Glibc
 
 /// Shares of one interval, 0 to 1.
-public struct ProcessorUse: Sendable, Equatable, Codable {
-  public let busy: Double
-  public let user: Double
-  public let system: Double
-  public let iowait: Double
+package struct ProcessorUse: Sendable, Equatable, Codable {
+  package let busy: Double
+  package let user: Double
+  package let system: Double
+  package let iowait: Double
   /// Taken by the hypervisor for others.
-  public let steal: Double
+  package let steal: Double
 
-  public init(busy: Double, user: Double, system: Double, iowait: Double, steal: Double) {
+  package init(busy: Double, user: Double, system: Double, iowait: Double, steal: Double) {
     self.busy = busy
     self.user = user
     self.system = system
@@ -52,19 +52,19 @@ private struct Ticks {
 }
 
 /// What the processors did since the last reading.
-public struct ProcessorReading: Sendable, Equatable {
-  public var total: Reading<ProcessorUse> = .warmingUp
-  public var cores: Reading<[ProcessorUse]> = .warmingUp
+package struct ProcessorReading: Sendable, Equatable {
+  package var total: Reading<ProcessorUse> = .warmingUp
+  package var cores: Reading<[ProcessorUse]> = .warmingUp
   /// Averages over 1, 5 and 15 minutes.
-  public var load: Reading<[Double]> = .warmingUp
+  package var load: Reading<[Double]> = .warmingUp
   /// Mean over all cores, in MHz.
-  public var frequency: Reading<Double> = .warmingUp
+  package var frequency: Reading<Double> = .warmingUp
   /// Celsius.
-  public var temperature: Reading<Double> = .warmingUp
+  package var temperature: Reading<Double> = .warmingUp
   /// Watts, all packages.
-  public var power: Reading<Double> = .warmingUp
+  package var power: Reading<Double> = .warmingUp
   /// Joules since the last reading.
-  public var joules: Reading<Double> = .warmingUp
+  package var joules: Reading<Double> = .warmingUp
 }
 
 struct ProcessorSource: ~Copyable {

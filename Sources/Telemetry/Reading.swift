@@ -5,7 +5,7 @@
 ///
 /// JSON: `{"value":1.5}`, `{"value":1.5,"staleSince":T}`, `{"warmingUp":true}`, `{"unavailable":"reason"}`, where T is in
 /// microseconds since 1970; a coder that converts keys writes them in snake case.
-public enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable {
+package enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable {
   case value(Value)
   /// The last value seen, which could not be renewed since the given time (microseconds since 1970).
   case stale(Value, since: Int64)
@@ -15,12 +15,12 @@ public enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable 
   case unavailable(String)
 
   /// The value where there is a current one.
-  public var current: Value? {
+  package var current: Value? {
     if case .value(let value) = self { value } else { nil }
   }
 
   /// The value, current or stale.
-  public var latest: Value? {
+  package var latest: Value? {
     switch self {
     case .value(let value), .stale(let value, _): value
     case .warmingUp, .unavailable: nil
@@ -28,7 +28,7 @@ public enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable 
   }
 
   /// The same status around a converted value.
-  public func map<Other>(_ transform: (Value) -> Other) -> Reading<Other> {
+  package func map<Other>(_ transform: (Value) -> Other) -> Reading<Other> {
     switch self {
     case .value(let value): .value(transform(value))
     case .stale(let value, let since): .stale(transform(value), since: since)
@@ -43,7 +43,7 @@ extension Reading: Codable {
     case value, staleSince, warmingUp, unavailable
   }
 
-  public init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     if let reason = try container.decodeIfPresent(String.self, forKey: .unavailable) {
       self = .unavailable(reason)
@@ -59,7 +59,7 @@ extension Reading: Codable {
     }
   }
 
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     switch self {
     case .value(let value): try container.encode(value, forKey: .value)

@@ -26,7 +26,14 @@ private let earningsList = PaneList(
   rows: { _, snapshot in earningsRows(snapshot.earnings) },
   id: { $0.id },
   words: { $0.client.client },
-  text: { _, _ in nil },
+  text: { model, id in
+    model.snapshot.flatMap { earningsRows($0.earnings).first { $0.id == id }?.client }.map { row in
+      [
+        row.client, "today \(sumMoney(row.today))", "total \(sumMoney(row.total))",
+        "unsettled \(sumMoney(row.unsettled))", plural(row.jobs, "job"),
+      ].joined(separator: "  ")
+    }
+  },
   idText: { String($0.drop { $0 != " " }.dropFirst()) },
   head: { $0.height >= 7 ? 5 : $0.height })
 

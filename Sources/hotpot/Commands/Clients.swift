@@ -1,5 +1,5 @@
 // Clients.swift: who may ask the node, what they owe and what they paid: `hotpot clients`, `hotpot earnings`,
-// `hotpot settle`. They ask the node that runs, or else the state directory itself (AccountsDoor). Leaves out the deciding
+// `hotpot settle`. They ask the node that runs, or else the state directory itself (BooksAccess). Leaves out the deciding
 // (the node). Start at the commands.
 
 import Accounting
@@ -57,7 +57,7 @@ extension Command {
       hint: "'hotpot clients --help' shows the usage")
     switch (words.first ?? "list", words.count) {
     case ("list", 0...1):
-      let control = try AccountsDoor(arguments)
+      let control = try BooksAccess(arguments)
       guard case .clients(_, let rows) = try control.ask({ .clients(tag: $0) }) else {
         throw control.unexpected
       }
@@ -68,7 +68,7 @@ extension Command {
       }
     case ("add", 2), ("add", 3):
       let key = words.count == 3 ? try publicKey(words[2]) : nil
-      let control = try AccountsDoor(arguments, makesState: true)
+      let control = try BooksAccess(arguments, makesState: true)
       guard case .token(_, let name, let token) = try control.ask({ .addClient(tag: $0, name: words[1]) })
       else {
         throw control.unexpected
@@ -82,25 +82,25 @@ extension Command {
       // After the token, which is shown once, whatever becomes of the key.
       if let key { _ = try control.ask { .setKey(tag: $0, name: name, key: key) } }
     case ("revoke", 2):
-      try finish(AccountsDoor(arguments).ask { .revokeClient(tag: $0, name: words[1]) }, arguments)
+      try finish(BooksAccess(arguments).ask { .revokeClient(tag: $0, name: words[1]) }, arguments)
     case ("limit", 2):
       guard limits != LimitChanges() else {
         throw Failure(.usage, "no limit is named", hint: "'hotpot clients --help' lists them")
       }
       try finish(
-        AccountsDoor(arguments).ask { .setLimits(tag: $0, name: words[1], changes: limits) }, arguments)
+        BooksAccess(arguments).ask { .setLimits(tag: $0, name: words[1], changes: limits) }, arguments)
     case ("budget", 3):
       let change = LimitChanges(budget: words[2])
       try finish(
-        AccountsDoor(arguments).ask { .setLimits(tag: $0, name: words[1], changes: change) }, arguments)
+        BooksAccess(arguments).ask { .setLimits(tag: $0, name: words[1], changes: change) }, arguments)
     case ("key", 3):
       let key = words[2] == "none" ? "" : try publicKey(words[2])
-      try finish(AccountsDoor(arguments).ask { .setKey(tag: $0, name: words[1], key: key) }, arguments)
+      try finish(BooksAccess(arguments).ask { .setKey(tag: $0, name: words[1], key: key) }, arguments)
     case ("voucher", 4):
       let text = try Console.readText(words[2], limit: 4096)
       let signature = try Console.readText(words[3], limit: 32_768)
       try finish(
-        AccountsDoor(arguments).ask {
+        BooksAccess(arguments).ask {
           .voucher(tag: $0, client: words[1], text: text, signature: signature)
         }, arguments)
     case ("voucher", 2): try exportVoucher(words[1], arguments)
@@ -119,7 +119,7 @@ extension Command {
   }
 
   private static func exportVoucher(_ client: String, _ arguments: Arguments) throws {
-    let control = try AccountsDoor(arguments)
+    let control = try BooksAccess(arguments)
     guard
       case .voucher(_, let text, let signature, let key) = try control.ask({
         .exportVoucher(tag: $0, client: client)
@@ -171,7 +171,7 @@ extension Command {
       guard !arguments.has("reference") else {
         throw Failure(.usage, "'--correct' and '--reference' are two things; a correction is no payment")
       }
-      let control = try AccountsDoor(arguments)
+      let control = try BooksAccess(arguments)
       try finish(
         control.ask { .correct(tag: $0, client: words[0], amount: words[1], reason: reason) }, arguments)
       return .ok
@@ -179,7 +179,7 @@ extension Command {
     guard let reference = arguments.string("reference") else {
       throw Failure(.usage, "'--reference' is missing", hint: "it keeps a payment from being recorded twice")
     }
-    let control = try AccountsDoor(arguments)
+    let control = try BooksAccess(arguments)
     try finish(
       control.ask { .settle(tag: $0, client: words[0], amount: words[1], reference: reference) }, arguments)
     return .ok
@@ -190,7 +190,7 @@ extension Command {
       throw Failure(.usage, "'--csv' and '--json' are two forms; choose one")
     }
     let form: StatementForm = arguments.has("csv") ? .csv : arguments.has("json") ? .json : .text
-    let control = try AccountsDoor(arguments)
+    let control = try BooksAccess(arguments)
     let reply = try control.ask {
       .statement(
         tag: $0, client: client, since: arguments.string("since"), until: arguments.string("until"),
@@ -232,7 +232,7 @@ extension Command {
     guard !arguments.has("csv") || !arguments.has("json") else {
       throw Failure(.usage, "'--csv' and '--json' are two forms; choose one")
     }
-    let control = try AccountsDoor(arguments)
+    let control = try BooksAccess(arguments)
     guard group != nil || arguments.has("since") || arguments.has("csv") else {
       let snapshot = try control.snapshot()
       if arguments.has("json") {

@@ -4,18 +4,18 @@ import Foundation
 import TestSettings
 
 /// A page of man/.
-public struct ManualPage {
-  public struct NoBlock: Error { let name: String }
+package struct ManualPage {
+  package struct NoBlock: Error { let name: String }
 
-  public let text: String
+  package let text: String
 
   /// - name: such as `hotpot-receipt.5`
-  public init(_ name: String) throws {
+  package init(_ name: String) throws {
     text = try String(contentsOf: repository.appending(path: "man/" + name), encoding: .utf8)
   }
 
   /// The lines between `.\" test: block` and `.\" test: end`, with mdoc's escapes undone.
-  public func commands(_ block: String) throws -> String {
+  package func commands(_ block: String) throws -> String {
     let parts = text.components(separatedBy: ".\\\" test: \(block)\n")
     guard parts.count == 2, let inside = parts[1].components(separatedBy: ".\\\" test: end").first else {
       throw NoBlock(name: block)
@@ -28,14 +28,14 @@ public struct ManualPage {
 }
 
 /// The shells of this machine in which somebody may paste a manual's commands.
-public let shells: [[String]] = [
+package let shells: [[String]] = [
   ["/bin/sh"], ["/bin/dash"], ["/bin/bash"], ["/bin/bash", "--posix"], ["/bin/busybox", "sh"],
   ["/bin/zsh", "-f"],
 ].filter { FileManager.default.isExecutableFile(atPath: $0[0]) }
 
 /// Runs a script to its end, with nothing of this process' environment; standard error is part of the output.
 /// - program: the shell with its options
-public func shell(
+package func shell(
   _ script: String, in directory: String, with program: [String] = ["/bin/sh"]
 ) throws -> (status: Int32, output: String) {
   let process = Process()

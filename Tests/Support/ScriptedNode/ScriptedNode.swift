@@ -5,48 +5,48 @@
 import Control
 import Telemetry
 
-public struct ScriptedNode: Sendable {
-  public private(set) var second: Int64 = 0
-  public var state = ServingState.serving
-  public var whyIdle: String?
-  public var alarms: [String] = []
-  public var modelName: String? = "SmolLM2-135M-Instruct Q4_1"
-  public var hasGPU = true
-  public var hasSensors = true
-  public private(set) var jobs: [Job] = []
-  public private(set) var log: [LogLine] = []
+package struct ScriptedNode: Sendable {
+  package private(set) var second: Int64 = 0
+  package var state = ServingState.serving
+  package var whyIdle: String?
+  package var alarms: [String] = []
+  package var modelName: String? = "SmolLM2-135M-Instruct Q4_1"
+  package var hasGPU = true
+  package var hasSensors = true
+  package private(set) var jobs: [Job] = []
+  package private(set) var log: [LogLine] = []
   /// What was asked of the node, oldest first.
-  public private(set) var commands: [NodeCommand] = []
+  package private(set) var commands: [NodeCommand] = []
   private var sequence: UInt64 = 0
   private var revealed: String?
   private var verified: Set<String> = []
   private var receiptsLogged = 10_482
 
   /// 2026-03-14 11:09:26 UTC.
-  public static let start: Microseconds = 1_773_486_566_000_000
-  public var time: Microseconds { Self.start + second * 1_000_000 }
+  package static let start: Microseconds = 1_773_486_566_000_000
+  package var time: Microseconds { Self.start + second * 1_000_000 }
 
-  public struct Job: Sendable {
-    public var id: String
-    public var state: JobState
-    public var detail: String?
-    public var client: String
-    public var origin = JobOrigin.client
-    public var model = "SmolLM2-135M-Instruct Q4_1"
-    public var priority = 5
-    public var prompt: Int
-    public var promptDone = 0
-    public var output = 0
-    public var limit: Int
-    public var rate: Double
-    public var submitted: Microseconds
-    public var started: Microseconds?
-    public var firstToken: Microseconds?
-    public var ended: Microseconds?
-    public var offered: MicroUnits?
-    public var isKnown = true
+  package struct Job: Sendable {
+    package var id: String
+    package var state: JobState
+    package var detail: String?
+    package var client: String
+    package var origin = JobOrigin.client
+    package var model = "SmolLM2-135M-Instruct Q4_1"
+    package var priority = 5
+    package var prompt: Int
+    package var promptDone = 0
+    package var output = 0
+    package var limit: Int
+    package var rate: Double
+    package var submitted: Microseconds
+    package var started: Microseconds?
+    package var firstToken: Microseconds?
+    package var ended: Microseconds?
+    package var offered: MicroUnits?
+    package var isKnown = true
 
-    public init(
+    package init(
       id: String, state: JobState, client: String, priority: Int = 5, prompt: Int, promptDone: Int = 0,
       output: Int = 0,
       limit: Int, rate: Double, submitted: Microseconds
@@ -64,10 +64,10 @@ public struct ScriptedNode: Sendable {
     }
   }
 
-  public init() {}
+  package init() {}
 
   /// Four running, one held, two waiting, `queued` queued.
-  public static func busy(queued: Int = 11) -> ScriptedNode {
+  package static func busy(queued: Int = 11) -> ScriptedNode {
     var node = ScriptedNode()
     let clients = ["aria-research", "garden-bot", "tomas-lab", "kitchen-display", "nightly-eval"]
     func job(
@@ -130,24 +130,24 @@ public struct ScriptedNode: Sendable {
     return String(repeating: "0", count: max(0, digits - text.count)) + text
   }
 
-  public mutating func note(_ level: LogLevel, _ who: String?, _ text: String) {
+  package mutating func note(_ level: LogLevel, _ who: String?, _ text: String) {
     log.append(LogLine(sequence: UInt64(log.count + 1), time: time, level: level, who: who, text: text))
   }
 
-  public mutating func add(_ job: Job) { jobs.append(job) }
+  package mutating func add(_ job: Job) { jobs.append(job) }
 
   /// Ends a job from outside.
-  public mutating func end(_ id: String, _ state: JobState, _ detail: String?) {
+  package mutating func end(_ id: String, _ state: JobState, _ detail: String?) {
     guard let index = jobs.firstIndex(where: { $0.id.hasPrefix(id) }) else { return }
     jobs[index].state = state
     jobs[index].detail = detail
     jobs[index].ended = time
   }
 
-  public mutating func remove(_ id: String) { jobs.removeAll { $0.id.hasPrefix(id) } }
+  package mutating func remove(_ id: String) { jobs.removeAll { $0.id.hasPrefix(id) } }
 
   /// One second of work.
-  public mutating func advance(seconds: Int = 1) {
+  package mutating func advance(seconds: Int = 1) {
     for _ in 0..<seconds {
       second += 1
       if state == .paused { continue }
@@ -231,7 +231,7 @@ public struct ScriptedNode: Sendable {
     return low + (high - low) * mix
   }
 
-  public mutating func snapshot() -> NodeSnapshot {
+  package mutating func snapshot() -> NodeSnapshot {
     sequence += 1
     let order: [JobState: Int] = [.running: 0, .queued: 1, .held: 2, .pending: 3]
     let sorted = jobs.enumerated().sorted { left, right in
@@ -380,7 +380,7 @@ public struct ScriptedNode: Sendable {
     return top * part * (0.8 + 0.2 * Double((minute * 7919) % 97) / 97)
   }
 
-  public func history(seconds: Int) -> NodeHistory {
+  package func history(seconds: Int) -> NodeHistory {
     var past = self
     var decode: [Double?] = []
     var prefill: [Double?] = []
@@ -405,7 +405,7 @@ public struct ScriptedNode: Sendable {
   // MARK: commands
 
   /// What a node answers; the reply carries the tag.
-  public mutating func apply(_ command: NodeCommand, tag: UInt64) -> [NodeMessage] {
+  package mutating func apply(_ command: NodeCommand, tag: UInt64) -> [NodeMessage] {
     commands.append(command)
     func done(_ text: String) -> NodeMessage { .reply(tag: tag, .done(text)) }
     switch command {

@@ -3,46 +3,46 @@
 // Leaves out everything that our terminfo entries and extras do not send. Start at feed and complaints.
 import Glibc
 
-public struct StrictTerminal {
-  public struct Cell: Equatable {
-    public var text = " "
-    public var rendition = Rendition()
+package struct StrictTerminal {
+  package struct Cell: Equatable {
+    package var text = " "
+    package var rendition = Rendition()
   }
 
-  public struct Rendition: Equatable {
+  package struct Rendition: Equatable {
     /// Parameters as sent: `32`, `38;5;200`, `38;2;1;2;3`; empty is the default.
-    public var foreground = ""
-    public var background = ""
-    public var bold = false
-    public var dim = false
-    public var italic = false
-    public var underline = false
-    public var reverse = false
+    package var foreground = ""
+    package var background = ""
+    package var bold = false
+    package var dim = false
+    package var italic = false
+    package var underline = false
+    package var reverse = false
   }
 
-  public private(set) var width: Int
-  public private(set) var height: Int
-  public private(set) var rows: [[Cell]]
+  package private(set) var width: Int
+  package private(set) var height: Int
+  package private(set) var rows: [[Cell]]
   /// What came that is not ours, in words; empty is the passing result.
-  public private(set) var complaints: [String] = []
-  public private(set) var titles: [String] = []
-  public private(set) var copies: [String] = []
-  public private(set) var bells = 0
-  public private(set) var privateModes: Set<String> = ["?7"]
-  public private(set) var cursor = (x: 0, y: 0)
+  package private(set) var complaints: [String] = []
+  package private(set) var titles: [String] = []
+  package private(set) var copies: [String] = []
+  package private(set) var bells = 0
+  package private(set) var privateModes: Set<String> = ["?7"]
+  package private(set) var cursor = (x: 0, y: 0)
   private var wrapPending = false
   private var rendition = Rendition()
   private var region: ClosedRange<Int>
   private var rest: [UInt8] = []
 
-  public init(width: Int, height: Int) {
+  package init(width: Int, height: Int) {
     self.width = width
     self.height = height
     rows = Array(repeating: Array(repeating: Cell(), count: width), count: height)
     region = 0...(height - 1)
   }
 
-  public mutating func resize(width: Int, height: Int) {
+  package mutating func resize(width: Int, height: Int) {
     self.width = width
     self.height = height
     rows = Array(repeating: Array(repeating: Cell(), count: width), count: height)
@@ -51,7 +51,7 @@ public struct StrictTerminal {
   }
 
   /// The glyphs of a row without blanks at its end.
-  public func text(_ y: Int) -> String {
+  package func text(_ y: Int) -> String {
     var line = rows[y].map(\.text).joined()
     while line.hasSuffix(" ") { line.removeLast() }
     return line
@@ -61,7 +61,7 @@ public struct StrictTerminal {
     if complaints.count < 20 { complaints.append(what) }
   }
 
-  public mutating func feed(_ bytes: some Sequence<UInt8>) {
+  package mutating func feed(_ bytes: some Sequence<UInt8>) {
     let input = rest + Array(bytes)
     rest = []
     var index = 0

@@ -5,27 +5,27 @@ import Foundation
 import Glibc
 
 /// What went wrong on this side of the wire.
-public struct WireError: Error, CustomStringConvertible {
-  public let description: String
+package struct WireError: Error, CustomStringConvertible {
+  package let description: String
 }
 
 /// One answer, read to the end of its connection.
-public struct WireAnswer {
-  public var status = 0
+package struct WireAnswer {
+  package var status = 0
   /// By their names in lower case.
-  public var fields: [String: String] = [:]
-  public var body = ""
+  package var fields: [String: String] = [:]
+  package var body = ""
 
   /// The body's JSON object; nil where it is none.
-  public var object: [String: Any]? {
+  package var object: [String: Any]? {
     (try? JSONSerialization.jsonObject(with: Data(body.utf8))) as? [String: Any]
   }
 
   /// OpenAI's error object, where the body is one.
-  public var error: [String: Any]? { object?["error"] as? [String: Any] }
+  package var error: [String: Any]? { object?["error"] as? [String: Any] }
 
   /// One request on a connection of its own.
-  public static func get(
+  package static func get(
     _ port: UInt16, _ method: String, _ path: String, token: String? = nil, body: String? = nil,
     fields: [String] = []
   ) throws -> WireAnswer {
@@ -33,7 +33,7 @@ public struct WireAnswer {
       port, request(method, path, token: token, body: body, fields: fields + ["Connection: close"]))
   }
 
-  public static func request(
+  package static func request(
     _ method: String, _ path: String, token: String? = nil, body: String? = nil, fields: [String] = []
   ) -> String {
     var lines = ["\(method) \(path) HTTP/1.1", "Host: localhost"] + fields
@@ -43,7 +43,7 @@ public struct WireAnswer {
   }
 
   /// Sends these bytes and reads until the peer closes.
-  public static func exchange(_ port: UInt16, _ request: String) throws -> WireAnswer {
+  package static func exchange(_ port: UInt16, _ request: String) throws -> WireAnswer {
     let stream = try WireStream(port, request)
     while stream.read() {}
     return try stream.answer()
@@ -51,12 +51,12 @@ public struct WireAnswer {
 }
 
 /// An open request whose answer is read piece by piece.
-public final class WireStream {
+package final class WireStream {
   private let descriptor: Int32
   private var isOpen = true
   private var bytes: [UInt8] = []
 
-  public init(_ port: UInt16, _ request: String) throws {
+  package init(_ port: UInt16, _ request: String) throws {
     descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
@@ -77,7 +77,7 @@ public final class WireStream {
   deinit { end() }
 
   /// Waits for the next piece; false at the end.
-  public func read() -> Bool {
+  package func read() -> Bool {
     guard isOpen else { return false }
     var part = [UInt8](repeating: 0, count: 16_384)
     let count = recv(descriptor, &part, part.count, 0)
@@ -87,7 +87,7 @@ public final class WireStream {
   }
 
   /// Waits until the answer so far contains this; false when it ends before.
-  public func read(until wanted: String) -> Bool {
+  package func read(until wanted: String) -> Bool {
     while place(of: wanted) == nil { if !read() { return false } }
     return true
   }
@@ -101,7 +101,7 @@ public final class WireStream {
   }
 
   /// What has been read, taken apart.
-  public func answer() throws -> WireAnswer {
+  package func answer() throws -> WireAnswer {
     guard let end = place(of: "\r\n\r\n") else {
       throw WireError(description: "no head in '\(text)'")
     }
@@ -118,10 +118,10 @@ public final class WireStream {
     return answer
   }
 
-  public var text: String { String(decoding: bytes, as: UTF8.self) }
+  package var text: String { String(decoding: bytes, as: UTF8.self) }
 
   /// Server-sent events with data so far.
-  public var events: Int {
+  package var events: Int {
     var count = 0
     var start = 0
     while let place = place(of: "data: {", from: start) {
@@ -132,7 +132,7 @@ public final class WireStream {
   }
 
   /// Leaves as a program does that was killed: the connection is reset.
-  public func abort() {
+  package func abort() {
     var now = linger(l_onoff: 1, l_linger: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
     end()

@@ -1,8 +1,8 @@
-// Seal.swift: how a journal line ends: with a digest of itself.
+// LineSeal.swift: how a journal line ends: with a digest of itself.
 // Leaves out how the end is written and scanned (Line.swift). Start at check.
 
 /// How a journal line ends.
-struct Seal {
+struct LineSeal {
   /// Bytes before it.
   let body: Int
   /// What `h` says: the first 16 digits of the SHA-256 of the body.

@@ -1,11 +1,11 @@
-// AccountsDoor.swift: whom the commands about clients and money ask: the node that runs on the state directory, or, where
+// BooksAccess.swift: whom the commands about clients and money ask: the node that runs on the state directory, or, where
 // none does, the state directory itself, under its lock. Leaves out what is answered (Node). Start at init.
 
 import Control
 import Foundation
 import Node
 
-final class AccountsDoor {
+final class BooksAccess {
   private enum Behind {
     case node(ControlClient)
     case books(OfflineBooks)
