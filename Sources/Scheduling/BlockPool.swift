@@ -1,4 +1,4 @@
-// BlockPool.swift: KV blocks with reference counts, and what the free ones still know.
+// BlockPool.swift: KV blocks with reference counts, and the content that free ones still hold.
 // Only full blocks are ever shared, so nothing is copied on write. Start at `allocate()`.
 
 /// A KV block's index in the engine's memory, 0 ..< `Limits.blocks`.
@@ -10,15 +10,17 @@ struct ContentKey: Hashable, Sendable {
   let key: BlockKey
 }
 
-/// Blocks are used (one or more references), or free. A free block whose content is known is *cached*: it can be
-/// taken up again by key, and is given away only when no blank one is left, the longest unused first.
+/// A block is used (one or more references) or free. A free block whose content is known is
+/// *cached*: it can be reused by key, and is evicted only when no blank block is left, the least
+/// recently used first.
 struct BlockPool: Sendable {
   let count: Int
   private(set) var references: [Int32]
   private(set) var content: [ContentKey?]
   private(set) var byContent: [ContentKey: BlockID] = [:]
   private(set) var blank: [BlockID]
-  /// The cached blocks as a ring through the sentinel `count`; its successor is the longest unused.
+  /// The cached blocks as a ring through the sentinel `count`; its successor is the least recently
+  /// used.
   private var next: [BlockID]
   private var previous: [BlockID]
   private(set) var cachedCount = 0
@@ -33,7 +35,7 @@ struct BlockPool: Sendable {
     previous = Array(repeating: BlockID(count), count: count + 1)
   }
 
-  /// Blocks that `allocate()` can give.
+  /// Blocks that `allocate()` can hand out.
   var freeCount: Int { blank.count + cachedCount }
 
   mutating func allocate() -> BlockID? {
@@ -65,12 +67,13 @@ struct BlockPool: Sendable {
     if content[Int(block)] == nil { blank.append(block) } else { link(block) }
   }
 
-  /// A sequence's end is less likely to be wanted again than its beginning, so it goes first.
+  /// A sequence's end is less likely to be reused than its beginning, so it is evicted first.
   mutating func release(_ blocks: [BlockID]) {
     for block in blocks.reversed() { release(block) }
   }
 
-  /// Makes a full block's content known. Of two blocks with one content, the first stays the known one.
+  /// Makes a full block's content known. If two blocks have the same content, the first stays the
+  /// known one.
   mutating func publish(_ block: BlockID, as key: ContentKey) {
     guard content[Int(block)] == nil, byContent[key] == nil else { return }
     content[Int(block)] = key
@@ -94,7 +97,7 @@ struct BlockPool: Sendable {
     cachedCount -= 1
   }
 
-  /// The cached blocks, the longest unused first.
+  /// The cached blocks, the least recently used first.
   var cached: [BlockID] {
     var all: [BlockID] = []
     var block = next[count]

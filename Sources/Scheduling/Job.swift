@@ -1,10 +1,12 @@
-// Job.swift: what is asked of the node, in the scheduler's terms: counts, never content.
-// Leaves out prompts, prices' meaning and wall-clock time: Node keeps those. Start at `Job`.
+// Job.swift: a request to the node in the scheduler's terms: counts, never content.
+// Not here: prompts, the meaning of prices, and wall-clock time (all in Node). Start at `Job`.
 
-/// A span or an instant of a monotonic clock, in microseconds. The scheduler compares instants only with each other.
+/// A span or an instant of a monotonic clock, in microseconds. The scheduler compares instants only
+/// with each other.
 public typealias Microseconds = Int64
 
-/// A job's number, opaque to the scheduler. Node never gives one number to two jobs that are alive together.
+/// A job's number, opaque to the scheduler. Node never gives one number to two jobs that are alive
+/// together.
 public struct JobID: RawRepresentable, Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
   public let rawValue: UInt64
 
@@ -15,7 +17,8 @@ public struct JobID: RawRepresentable, Hashable, Comparable, Codable, Sendable, 
   public var description: String { String(rawValue) }
 }
 
-/// Who asks. Shares, limits and cached prefixes are kept per client and never cross.
+/// The client that a job belongs to. Shares, limits and cached prefixes are kept per client and are
+/// never shared between clients.
 public struct ClientID: RawRepresentable, Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
   public let rawValue: String
 
@@ -27,8 +30,9 @@ public struct ClientID: RawRepresentable, Hashable, Comparable, Codable, Sendabl
 }
 
 /// Names the content of one full KV block: a hash chained over every token up to the block's end.
-/// Node makes it and mixes in client and model; 128 bits, so that two contents never share one by accident.
-/// The scheduler looks a key up under its client only, so that even an equal key of another client is not found.
+/// Node computes it and includes the client and the model in the hash. It has 128 bits, so that two
+/// contents never collide by accident. The scheduler looks a key up under its client only, so an
+/// equal key of another client is never found.
 public struct BlockKey: Hashable, Codable, Sendable {
   public let high: UInt64
   public let low: UInt64
@@ -45,12 +49,12 @@ public enum Origin: String, Codable, Sendable, CaseIterable {
   case network
   /// The operator's own chat.
   case `operator`
-  /// A re-execution of an old receipt: runs only while nothing else is queued or running.
+  /// A re-execution of an old receipt: it runs only while nothing else is queued or running.
   case audit
 }
 
-/// Whose places a job waits in. No pool takes a place of another's: names are free to make up, so that what strangers
-/// may have is bounded for all of them together.
+/// The pool whose places a job waits in. No pool uses another pool's places. Anybody can make up
+/// names, so strangers are bounded all together.
 public enum Pool: Int, Codable, Sendable, CaseIterable {
   /// The node's own: the operator's jobs, audits.
   case own
@@ -65,7 +69,8 @@ public struct Job: Hashable, Codable, Sendable {
   public var client: ClientID
   public var model: String
   public var origin: Origin
-  /// The client has made its name up: its jobs wait and run within the strangers' share (`Limits`).
+  /// The client is a stranger (it made up its name): its jobs wait and run within the strangers'
+  /// share (`Limits`).
   public var isStranger: Bool
   /// Tokens of the rendered prompt, 1 or more.
   public var promptTokens: Int
@@ -73,11 +78,14 @@ public struct Job: Hashable, Codable, Sendable {
   public var maxOutputTokens: Int
   /// 0 (last) to 9 (first).
   public var priority: Int
-  /// How long after its submission the answer is still wanted; it expires then, in whatever state. nil: for ever.
+  /// How long after submission the answer is still wanted. The job then expires, whatever its
+  /// state. nil: never.
   public var timeLimit: Microseconds?
-  /// What the client offers, in the unit of the policy's price rules. The scheduler only shows it.
+  /// The price that the client offers, in the unit of the policy's price rules. The scheduler only
+  /// displays it.
   public var price: Int64?
-  /// Keys of the prompt's full blocks in order: `promptTokens / 16` of them, or fewer if the rest is not to be shared.
+  /// Keys of the prompt's full blocks in order: `promptTokens / 16` of them, or fewer if the rest
+  /// must not be shared.
   public var prefix: [BlockKey]
 
   public init(
@@ -103,14 +111,15 @@ extension Job {
   public var pool: Pool { origin != .network ? .own : isStranger ? .strangers : .clients }
 }
 
-/// The states of a job, by the names that every interface uses. The scheduler holds jobs in the first four;
-/// a job reaches one of the others by an `Effect.ended` and is then forgotten here.
+/// The states of a job, by the names that every interface uses. The scheduler holds jobs in the
+/// first four; an `Effect.ended` moves a job to one of the others, and the scheduler then forgets
+/// it.
 public enum JobState: String, Codable, Sendable, CaseIterable {
   case pending, queued, running, held
   case done, rejected, cancelled, expired, failed, interrupted
 }
 
-/// Why a generation ended well.
+/// Why a generation finished normally.
 public enum FinishReason: String, Codable, Sendable {
   /// A stop token or a stop string.
   case stop
@@ -120,16 +129,16 @@ public enum FinishReason: String, Codable, Sendable {
 
 /// Who ended a job early.
 public enum Canceller: String, Codable, Sendable {
-  /// The client went away or asked for it.
+  /// The client disconnected or cancelled.
   case client
   case `operator`
-  /// The node stops: the job counts as interrupted, not as cancelled.
+  /// The node is stopping: the job counts as interrupted, not as cancelled.
   case shutdown
 }
 
 /// What ran out when a job expired.
 public enum Expiry: String, Codable, Sendable {
-  /// Nobody decided about a pending job in time.
+  /// The operator did not decide about a pending job in time.
   case approval
   /// The job's own `timeLimit`.
   case timeLimit
@@ -162,7 +171,7 @@ public struct Ended: Hashable, Codable, Sendable {
   public let outcome: Outcome
   /// Prompt positions that hold results: computed for it, or found in the cache.
   public let prefilledTokens: Int
-  /// Of those, the ones found in the cache when it first started.
+  /// How many of those were found in the cache when it first started.
   public let cachedTokens: Int
   public let generatedTokens: Int
   /// From submission to its first start, or to its end if it never ran.
@@ -171,17 +180,17 @@ public struct Ended: Hashable, Codable, Sendable {
   public let ran: Microseconds
 }
 
-/// How a sequence that had to leave the batch keeps its KV blocks.
+/// What happens to the KV blocks of a sequence that has to leave the batch.
 public enum Preemption: String, Codable, Sendable, CaseIterable {
   /// They stay where they are.
   case keep
   /// They are copied to host memory.
   case swap
-  /// They are given up, and computed again later to the same bits.
+  /// They are freed, and recomputed later to the same bits.
   case recompute
 }
 
-/// What an event did to a job, for the log, the client's connection, the journal and the ledger.
+/// What happened to a job; read by the log, the client's connection, the journal and the ledger.
 public enum Effect: Hashable, Codable, Sendable {
   /// A pending job was approved.
   case approved(JobID)
@@ -191,7 +200,7 @@ public enum Effect: Hashable, Codable, Sendable {
   case resumed(JobID)
   /// It left the batch and waits in the queue.
   case preempted(JobID, Preemption)
-  /// A job that is held or queued lost its place in device memory to one that runs.
+  /// A held or queued job lost its device memory to a running one.
   case evicted(JobID, Preemption)
   case held(JobID)
   case released(JobID)

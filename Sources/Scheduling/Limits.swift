@@ -1,8 +1,7 @@
-// Limits.swift: every bound of the scheduler, with its unit, and the refusal of bounds that make no
-// sense.
-// Start at `Limits`.
+// Limits.swift: every bound of the scheduler, with its unit, and the check that
+// refuses bounds that make no sense. Start at `Limits`.
 
-/// The node's bounds. What is counted in tokens or blocks is about one engine's one KV memory.
+/// The node's bounds. Bounds in tokens or blocks refer to the one KV memory of one engine.
 public struct Limits: Hashable, Codable, Sendable {
   /// Positions in one KV block.
   public static let blockSize = 16
@@ -14,31 +13,32 @@ public struct Limits: Hashable, Codable, Sendable {
   public var blocks: Int
   /// KV blocks of host memory to swap to; 0: never swap.
   public var hostBlocks = 0
-  /// Windows that some of the model's layers attend in, with blocks of their own. `blocks` are
-  /// those of the layers that attend to all positions.
+  /// Attention windows that some of the model's layers use, each with its own blocks. `blocks`
+  /// counts those of the layers that attend to all positions.
   public var windows: [Window] = []
   /// Positions that one sequence may have, prompt and output together.
   public var contextLength: Int
   /// Sequences in the batch.
   public var maxRunning = 8
-  /// Sequences in the batch that are still in their prompt, while one step's prefill is used up by
-  /// them.
+  /// Sequences in the batch that are still prefilling, as long as they use up one step's prefill
+  /// budget.
   public var maxPrefilling = 4
   /// Tokens in one step, decodes and prefill together.
   public var maxStepTokens = 512
 
-  /// Jobs of known clients that are queued or held; and as many of the node's own.
+  /// Jobs of known clients that are queued or held; the same bound applies separately to the node's
+  /// own jobs.
   public var maxWaitingJobs = 1_000
-  /// The prompts of all that wait, in tokens, of each of the two.
+  /// Total prompt tokens of all waiting jobs, for each of those two pools.
   public var maxWaitingTokens = 2_000_000
   /// Jobs of one client that are pending, queued or held.
   public var maxWaitingJobsPerClient = 500
-  /// Jobs of known clients that are pending: a share of their own, so that what waits for a person
-  /// keeps nothing out.
+  /// Jobs of known clients that are pending. They have a separate share, so that jobs waiting for a
+  /// person keep no other job out.
   public var maxPendingJobs = 1_000
-  /// Jobs of strangers that are pending, queued or held, of all of them together.
+  /// Jobs of all strangers together that are pending, queued or held.
   public var maxStrangerJobs = 1_000
-  /// Their prompts together, in tokens.
+  /// The total of those jobs' prompts, in tokens.
   public var maxStrangerTokens = 2_000_000
   /// Jobs of one stranger that are pending, queued or held.
   public var maxJobsPerStranger = 500
@@ -49,12 +49,13 @@ public struct Limits: Hashable, Codable, Sendable {
 
   /// The target for the time between two tokens of a stream while prompts are being prefilled.
   public var tokenInterval: Microseconds = 200_000
-  /// The same as a multiple of a step without prefill; the smaller of the two counts.
+  /// The same, as a multiple of the time of a step without prefill; the smaller of the two applies.
   public var stallRatio = 2.25
-  /// The target for a step that only prefills: bounds how soon a cancel or an urgent job is seen.
+  /// The target for a step that only prefills: it bounds how long a cancel or an urgent job waits
+  /// to be noticed.
   public var prefillInterval: Microseconds = 250_000
 
-  /// Serving time without a start after which a priority counts one higher.
+  /// Serving time without a start after which a priority is raised by one.
   public var ageing: Microseconds = 60_000_000
   /// Within one client and priority, a job with a nearer time limit overtakes by at most this much.
   public var patience: Microseconds = 600_000_000
@@ -66,10 +67,10 @@ public struct Limits: Hashable, Codable, Sendable {
     self.contextLength = contextLength
   }
 
-  /// A window, and the blocks that there are for the layers with it: a sequence gives up those that
-  /// lie behind it.
+  /// An attention window, and the number of blocks for the layers that use it. A sequence frees
+  /// blocks that have fallen out of the window.
   public struct Window: Hashable, Codable, Sendable {
-    /// Last positions that a token sees, its own included.
+    /// How many of the last positions a token sees, its own included.
     public var positions: Int
     public var blocks: Int
     public var hostBlocks: Int
@@ -80,14 +81,14 @@ public struct Limits: Hashable, Codable, Sendable {
       self.hostBlocks = hostBlocks
     }
 
-    /// The index of the first block that the next token sees, of a sequence with so many positions
-    /// computed.
+    /// The index of the first block that the next token sees, for a sequence with this many
+    /// positions computed.
     func first(computed: Int) -> Int { max(0, computed + 1 - positions) / Limits.blockSize }
 
-    /// Blocks that a sequence has at most, where it computes up to 16 tokens a step.
+    /// The most blocks that a sequence has if it computes up to 16 tokens a step.
     var span: Int { Self.span(of: positions) }
 
-    /// Of a window so long; no pool may have fewer.
+    /// The same for a window this long; no pool may have fewer blocks.
     public static func span(of positions: Int) -> Int { Limits.blocks(for: positions) + 2 }
   }
 
@@ -100,7 +101,7 @@ public struct Limits: Hashable, Codable, Sendable {
     try want("hostBlocks", Int64(hostBlocks), in: 0...Int64(Int32.max - 1))
     for window in windows {
       try want("windows.positions", Int64(window.positions), in: 1...(1 << 30))
-      // Fewer, and a sequence that is alone could not go on.
+      // With fewer, even a sequence alone in the batch could not continue.
       try want("windows.blocks", Int64(window.blocks), in: Int64(window.span)...Int64(Int32.max - 1))
       try want("windows.hostBlocks", Int64(window.hostBlocks), in: 0...Int64(Int32.max - 1))
     }

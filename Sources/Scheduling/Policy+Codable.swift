@@ -1,5 +1,6 @@
-// Policy+Codable.swift: a policy as a list of objects, as `Policy` describes. Whatever is wrong is named by rule and field;
-// a field that nobody knows is an error, since a misspelt condition would match every job.
+// Policy+Codable.swift: a policy as a list of objects, as `Policy` describes. An error names the
+// rule and the field. An unknown field is an error, because a rule with a misspelt condition would
+// match every job.
 
 extension Policy: Codable {
   public init(from decoder: any Decoder) throws {

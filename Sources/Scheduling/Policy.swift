@@ -1,8 +1,8 @@
-// Policy.swift: which jobs are taken on without asking, which are turned away, and which wait for the operator.
-// A list of rules that a person can read; the first that matches decides. Leaves out where it's kept: Node parses it.
-// Start at `Policy.decide`.
+// Policy.swift: which jobs are admitted without asking, which are refused, and which wait for the
+// operator. It is a list of rules that a person can read; the first match decides. Not here:
+// reading it from the configuration (Node). Start at `Policy.decide`.
 
-/// What happens to a job that comes in.
+/// What happens to a submitted job.
 public enum Verdict: Hashable, Codable, Sendable {
   case admit
   case reject(reason: String)
@@ -24,7 +24,8 @@ public struct Decision: Hashable, Codable, Sendable {
   }
 }
 
-/// Ordered rules. In a config they read as (JSON5; a rule matches if all that it names does):
+/// Ordered rules. In a configuration they look like this (JSON5; a rule matches if all its
+/// conditions match):
 /// ```
 /// [
 ///   { client: "me", action: "admit" },
@@ -41,10 +42,10 @@ public struct Policy: Hashable, Sendable {
 
   public init(rules: [Rule]) { self.rules = rules }
 
-  /// Known clients are admitted, others wait.
+  /// Admits known clients; others wait.
   public static let standard = Policy(rules: [Rule(client: .known, action: .admit)])
 
-  /// What a policy may look at.
+  /// The facts that a policy may examine.
   public struct Request: Hashable, Codable, Sendable {
     public var client: ClientID
     /// Whether the operator has given this client a token.
@@ -52,7 +53,7 @@ public struct Policy: Hashable, Sendable {
     public var model: String
     public var promptTokens: Int
     public var maxOutputTokens: Int
-    /// What it offers; nil: nothing said, which is below every price.
+    /// The price it offers; nil: no offer, which is below every price.
     public var price: Int64?
     /// Jobs that this one would have to wait for (`Scheduler.queue(before:)`).
     public var queued: Int
@@ -73,7 +74,7 @@ public struct Policy: Hashable, Sendable {
       self.hour = hour
     }
 
-    /// The tokens asked: the prompt and the most that may be generated.
+    /// The tokens requested: the prompt and the most that may be generated.
     public var tokens: Int {
       let (sum, overflow) = promptTokens.addingReportingOverflow(maxOutputTokens)
       return overflow ? .max : sum
@@ -83,7 +84,7 @@ public struct Policy: Hashable, Sendable {
   public enum ClientPattern: Hashable, Sendable {
     /// Any client that has a token.
     case known
-    /// Any that has none.
+    /// Any client that has none.
     case unknown
     /// By name; `*` stands for any characters, `?` for one.
     case named(String)
@@ -91,23 +92,24 @@ public struct Policy: Hashable, Sendable {
 
   public enum Action: Hashable, Sendable {
     case admit
-    /// The client reads the reason.
+    /// The reason is shown to the client.
     case reject(reason: String)
     case ask
   }
 
-  /// One rule. What is nil matches anything.
+  /// One rule. A condition that is nil matches anything.
   public struct Rule: Hashable, Sendable {
     public var client: ClientPattern?
     /// `*` stands for any characters, `?` for one.
     public var model: String?
-    /// Matches if more tokens are asked.
+    /// Matches if the job requests more tokens than this.
     public var tokensAbove: Int?
-    /// Matches if less is offered, or nothing.
+    /// Matches if the offer is lower than this, or there is none.
     public var priceBelow: Int64?
-    /// Matches if it would have to wait for more jobs.
+    /// Matches if the job would have to wait for more jobs than this.
     public var queueAbove: Int?
-    /// Matches from the first hour up to, not including, the second; over midnight if the second is smaller.
+    /// Matches from the first hour up to, not including, the second; across midnight if the second
+    /// is smaller.
     public var hours: Hours?
     public var action: Action
 
@@ -140,7 +142,7 @@ public struct Policy: Hashable, Sendable {
   }
 
   /// What the policy says about a job, and why.
-  /// - price: a price in words; here it is a number only
+  /// - price: formats a price, which is only a number here
   public func decide(_ request: Request, price: (Int64) -> String = { "\($0)" }) -> Decision {
     for (index, rule) in rules.enumerated() {
       guard let reasons = rule.matches(request, price) else { continue }
@@ -158,19 +160,20 @@ public struct Policy: Hashable, Sendable {
     return Decision(verdict: .ask, rule: nil, why: "no rule matches, so you are asked")
   }
 
-  /// Whether one of the rules that were tried for a decision by rule `number` (from 1) is about what is offered.
+  /// Whether any rule up to the deciding rule `number` (from 1) has a condition on the price
+  /// offered.
   public func looksAtPrices(upTo number: Int?) -> Bool {
     rules.prefix(number ?? rules.count).contains { $0.priceBelow != nil }
   }
 
-  /// The first thing in a rule that can't be meant.
+  /// The first thing in a rule that cannot be intended.
   public func check() throws(PolicyError) {
     for (index, rule) in rules.enumerated() { try rule.check(number: index + 1) }
   }
 }
 
 extension Policy.Rule {
-  /// What of the request the rule names, in words; nil if something does not match.
+  /// The conditions of the rule that this request meets, in words; nil if one does not match.
   func matches(_ request: Policy.Request, _ words: (Int64) -> String) -> [String]? {
     var reasons: [String] = []
     switch client {
@@ -270,7 +273,7 @@ func glob(_ pattern: String, matches text: String) -> Bool {
       p += 1
       t += 1
     } else if let last = star {
-      // The last star takes one character more.
+      // Let the last star match one more character.
       star = (last.pattern, last.text + 1)
       p = last.pattern + 1
       t = last.text + 1

@@ -1,4 +1,4 @@
-// Record.swift: what the scheduler knows of one job, one client and one line.
+// Record.swift: what the scheduler knows about one job, one client and one line.
 // Start at `Record`.
 
 /// A line: the jobs of one client that wait with one priority. Lines compete; within a line, jobs
@@ -9,18 +9,18 @@ struct LineKey: Hashable, Sendable {
   let audit: Bool
 }
 
-/// A job's place: which line, and where in it. Moving a job gives it a place next to another's,
-/// line and all, and makes the two a group: when the first of a group starts, the others are next.
-/// So a moved job is served when the other would have been; its tokens still count for its own
-/// client.
+/// A job's place: which line, and where in it. Moving a job puts it next to another one, in the
+/// other's line, and makes the two a group: when the first of a group starts, the others are next.
+/// So a moved job is served when the other would have been, but its tokens are still charged to its
+/// own client.
 struct Standing: Hashable, Sendable {
   var line: LineKey
-  /// A sequence that has run before stands before those that have not.
+  /// Sequences that have already run come before those that have not.
   var fresh: Bool
-  /// Its time limit, or its queueing plus `patience`, whichever comes first: so nothing is
-  /// overtaken for ever.
+  /// Its time limit, or the time it was queued plus `patience`, whichever comes first, so that no
+  /// job is overtaken forever.
   var due: Microseconds
-  /// Unique; in order of queueing until moved.
+  /// Unique; in the order of queueing until the job is moved.
   var place: Int64
   /// Jobs that were moved next to one another; 0: none.
   var group: Int64 = 0
@@ -38,29 +38,29 @@ struct Line: Sendable {
   var jobs: [Int]
 }
 
-/// All lines of one priority. They age together, so that ageing lets a priority through and leaves
-/// the turns within it alone.
+/// All lines of one priority. They age together: ageing lets a priority through without changing
+/// the turns within it.
 struct Level: Sendable {
   var lines = 0
-  /// Serving time of its last start, or since it has lines.
+  /// Serving time when it last started a job, or when it first had lines.
   var since: Microseconds = 0
-  /// The tokens charged to everybody when it was first seen fully aged.
+  /// Tokens charged to all clients by the time it was first seen fully aged.
   var chargedWhenAged: Int64?
 }
 
-/// What waits in one pool.
+/// Counts of the waiting jobs in one pool.
 struct Waiting: Hashable, Sendable {
   /// Pending, queued or held.
   var jobs = 0
   var tokens = 0
-  /// Of the jobs, those that wait for the operator.
+  /// How many of the jobs wait for the operator.
   var pending = 0
 }
 
 struct Client: Sendable {
   let id: ClientID
   let isStranger: Bool
-  /// Never used twice, unlike the index: what is cached for a forgotten client is never found
+  /// Never reused, unlike the index, so that blocks cached for a forgotten client are never found
   /// again.
   let serial: UInt64
   /// Weighted tokens (Sheng et al. 2024, "virtual token counter").
@@ -73,8 +73,8 @@ struct Client: Sendable {
   var waiting: Int
 }
 
-/// The blocks that a sequence has of one window: those from `first` on. Blocks before it are given
-/// up, or were never needed.
+/// The blocks that a sequence has for one window, from `first` on. Earlier blocks have been freed,
+/// or were never needed.
 struct WindowTable: Hashable, Sendable {
   var first = 0
   var blocks: [BlockID] = []
@@ -82,31 +82,32 @@ struct WindowTable: Hashable, Sendable {
   var host: [BlockID] = []
   var hostFirst = 0
 
-  /// The block at that place of the sequence.
+  /// The block at that index in the sequence.
   func block(_ at: Int) -> BlockID? { at >= first && at - first < blocks.count ? blocks[at - first] : nil }
 }
 
 /// One job that is alive.
 struct Record: Sendable {
   let job: Job
-  /// Never used twice, unlike the record's index and perhaps the job's number.
+  /// Never reused, unlike the record's index and perhaps the job's number.
   let serial: UInt64
   let client: Int
   var alive = true
   var state: JobState
   var priority: Int
   var standing: Standing
-  /// Where it would stand if nobody had moved it.
+  /// Its place if nobody had moved it.
   var own: Standing
 
   let submittedAt: Microseconds
   let deadline: Microseconds
   var approvalDeadline: Microseconds
   var startedAt: Microseconds?
-  /// The class and order in which it joined the batch: who goes first, and who leaves last.
+  /// The class and order in which it joined the batch. It decides who gets memory first and who is
+  /// preempted last.
   var startClass = 0
   var startOrder: Int64 = 0
-  /// Its prompt has been counted for its client.
+  /// Whether its prompt has been charged to its client.
   var charged = false
 
   var generated = 0
@@ -118,9 +119,9 @@ struct Record: Sendable {
   var keys: [BlockKey]
   var blocks: [BlockID] = []
   var host: [BlockID] = []
-  /// By window of the limits.
+  /// Indexed by window of the limits.
   var windows: [WindowTable] = []
-  /// Leading blocks whose content was made known.
+  /// Leading blocks whose content has been registered in the pool.
   var published = 0
 
   /// Positions whose tokens are known.

@@ -1,6 +1,6 @@
-// Scheduler+Acts.swift: what an operator (or a client that goes away) does to a job, and to the node.
-// Each act gives what it did, or says why not; nothing is half done. They may come while a step is under way.
-// Start at `approve(_:at:)`.
+// Scheduler+Acts.swift: what an operator (or a client that disconnects) does to a job, and to the
+// node. Each act returns its effects or throws the reason why not, and then has changed nothing.
+// Acts may come while a step is in progress. Start at `approve(_:at:)`.
 
 extension Scheduler {
   /// A pending job joins the queue.
@@ -17,14 +17,15 @@ extension Scheduler {
     return [.approved(id)]
   }
 
-  /// A pending job is turned away; the client reads `reason`.
+  /// A pending job is refused; the client is shown `reason`.
   public mutating func reject(_ id: JobID, reason: String, at now: Microseconds) throws(ActError) -> [Effect]
   {
     let index = try find(id, in: [.pending], act: "reject", at: now)
     return [end(index, .rejected(reason: reason))]
   }
 
-  /// Ends a job in any state. In a step under way its entry is computed for nothing.
+  /// Ends a job in any state. If a step is in progress, the job's entry is still computed, and its
+  /// result is discarded.
   public mutating func cancel(
     _ id: JobID, by canceller: Canceller, at now: Microseconds
   ) throws(ActError) -> [Effect] {
@@ -32,8 +33,8 @@ extension Scheduler {
     return [end(index, .cancelled(canceller))]
   }
 
-  /// Takes a queued or running job aside until it is released. Its place in the batch is free for another at once; its
-  /// blocks stay until another needs them. Its time limit goes on.
+  /// Holds a queued or running job until it is released. Its place in the batch is free at once;
+  /// its blocks stay until another job needs them. Its time limit keeps running.
   public mutating func hold(_ id: JobID, at now: Microseconds) throws(ActError) -> [Effect] {
     let index = try find(id, in: [.queued, .running], act: "hold", at: now)
     if records[index].state == .running {
@@ -50,7 +51,7 @@ extension Scheduler {
     return [.held(id)]
   }
 
-  /// A held job queues again, where it stood.
+  /// A held job returns to the queue, at its old place.
   public mutating func release(_ id: JobID, at now: Microseconds) throws(ActError) -> [Effect] {
     let index = try find(id, in: [.held], act: "release", at: now)
     heldJobs -= 1
@@ -59,8 +60,8 @@ extension Scheduler {
     return [.released(id)]
   }
 
-  /// Gives a job another priority, 0 to 9; a place it was moved to is given up. A running job takes on the new rank
-  /// at once.
+  /// Gives a job another priority, 0 to 9; it loses a place that it was moved to. A running job
+  /// takes the new rank at once.
   public mutating func setPriority(
     _ id: JobID, to priority: Int, at now: Microseconds
   ) throws(ActError) -> [Effect] {
@@ -84,7 +85,7 @@ extension Scheduler {
     return [.reprioritized(id, priority: priority)]
   }
 
-  /// Where a queued job is to stand.
+  /// Where to move a queued job.
   public enum Place: Hashable, Codable, Sendable {
     /// One earlier or later, in the order that `jobs` shows.
     case up
@@ -95,8 +96,9 @@ extension Scheduler {
     case after(JobID)
   }
 
-  /// Moves a queued job next to another. It is served right before or after the other, whatever its own client has had;
-  /// its tokens count for its own client. Already first (or last) is no error, and no effect.
+  /// Moves a queued job next to another. It is served right before or after the other, whatever its
+  /// own client has been charged; its tokens are charged to its own client. Moving a job that is
+  /// already first (or last) is no error and has no effect.
   public mutating func move(_ id: JobID, to place: Place, at now: Microseconds) throws(ActError) -> [Effect] {
     let index = try find(id, in: [.queued], act: "move", at: now)
     let anchor: Int
@@ -136,7 +138,8 @@ extension Scheduler {
 
   // MARK: The node
 
-  /// Nothing is computed until `resume`. A step under way still ends. Jobs come, wait and expire as before.
+  /// Nothing is computed until `resume`. A step in progress finishes. Jobs are still admitted,
+  /// queued and expired.
   public mutating func pause(at now: Microseconds) -> [Effect] {
     advance(to: now)
     if isPaused { return [] }
@@ -152,8 +155,9 @@ extension Scheduler {
     return [.nodeResumed]
   }
 
-  /// Takes nothing new on: submissions are refused and pending jobs can't be approved. What is queued or running is
-  /// finished; then `isDrained`. Pending and held jobs stay, for Node to interrupt.
+  /// Admits nothing new: submissions are refused and pending jobs can't be approved. Queued and
+  /// running jobs are finished; then `isDrained` is true. Pending and held jobs stay, for Node to
+  /// interrupt.
   public mutating func drain(at now: Microseconds) -> [Effect] {
     advance(to: now)
     if isDraining { return [] }
@@ -181,16 +185,16 @@ extension Scheduler {
   }
 }
 
-/// Why an act was not done. Nothing was changed.
+/// Why an act was refused. Nothing was changed.
 public enum ActError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// It never was, or has ended.
+  /// The job never existed, or has ended.
   case noSuchJob(JobID)
   case wrongState(JobID, found: JobState, wanted: [JobState], act: String)
   case draining(JobID)
   case priorityOutOfRange(JobID, found: Int)
   case auditsRunApart(JobID, JobID)
 
-  /// Says `it` of the job: whoever shows this names it as its reader does.
+  /// Calls the job `it`: the caller names the job in its reader's terms.
   public var description: String {
     switch self {
     case .noSuchJob: return "it is neither waiting nor running here"

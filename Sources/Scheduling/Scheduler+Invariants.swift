@@ -1,15 +1,15 @@
-// Scheduler+Invariants.swift: what is always true between two calls, checked from nothing but the
-// state itself. For tests and simulations: it looks at every block and every job.
+// Scheduler+Invariants.swift: what is always true between two calls, checked from the state
+// alone. For tests and simulations: it visits every block and every job.
 
 extension Scheduler {
-  /// A sentence for each thing that is wrong; empty if all is well.
+  /// A sentence for each violated invariant; empty if there is none.
   package func checkInvariants() -> [String] {
     var wrong: [String] = []
     func want(_ holds: Bool, _ otherwise: @autoclosure () -> String) {
       if !holds { wrong.append(otherwise()) }
     }
 
-    // Every job is in exactly the one place that its state says.
+    // Every job is in exactly one place, the one that its state requires.
     var alive = 0
     var places = [Int](repeating: 0, count: records.count)
     var inLines = places
@@ -95,7 +95,7 @@ extension Scheduler {
     want(
       tokens == waiting.reduce(0) { $0 + $1.tokens }, "waiting tokens are counted wrongly, \(tokens) found")
 
-    // Nothing submitted is lost.
+    // No submitted job is lost.
     let ended =
       counters.done + counters.rejected + counters.cancelled + counters.expired + counters.failed
       + counters.interrupted
@@ -103,7 +103,8 @@ extension Scheduler {
       counters.submitted == counters.refused + ended + Int64(alive),
       "\(counters.submitted) submitted, \(counters.refused) refused, \(ended) ended, \(alive) alive")
 
-    // Blocks: as many references as there are tables with them, each free block in one free list.
+    // Blocks: a block's references equal the tables that contain it; each free block is in one free
+    // list.
     var references = [Int32](repeating: 0, count: pool.count)
     for record in records where record.alive { for block in record.blocks { references[Int(block)] += 1 } }
     want(references == pool.references, "reference counts differ from the block tables")
@@ -125,7 +126,7 @@ extension Scheduler {
 
     for kind in windowPools.indices { wrong += windowInvariants(kind) }
 
-    // A block two jobs have is full, known, and of one client.
+    // A block that two jobs share is full, known, and belongs to one client.
     var owner = [UInt64?](repeating: nil, count: pool.count)
     for record in records where record.alive {
       for (at, block) in record.blocks.enumerated() {
@@ -143,7 +144,7 @@ extension Scheduler {
     for record in records where record.alive { for block in record.host { host[Int(block)] += 1 } }
     want(host.allSatisfy { $0 == 1 }, "a host block is free or used more or less than once")
 
-    // Clients: found, counted, and no line waits beyond its bound.
+    // Clients: they can be found, their counts agree, and no line waits beyond its bound.
     var own = [Int](repeating: 0, count: clients.count)
     var waits = own
     var stands = own
@@ -178,7 +179,7 @@ extension Scheduler {
 }
 
 extension Scheduler {
-  /// What is wrong with the blocks of one window.
+  /// The violated invariants of one window's blocks.
   private func windowInvariants(_ kind: Int) -> [String] {
     var wrong: [String] = []
     func want(_ holds: Bool, _ otherwise: @autoclosure () -> String) {

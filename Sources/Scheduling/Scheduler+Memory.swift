@@ -1,11 +1,12 @@
-// Scheduler+Memory.swift: who has KV blocks, who gets them, who gives them up. Blocks are allocated
-// only while a step is planned, and no step is planned while one is under way, so blocks given up
-// in between (by a cancel, say) are not written by two. Start at `makeRoom(for:)`.
+// Scheduler+Memory.swift: which jobs have KV blocks, get them, and give them up. Blocks are
+// allocated only while a step is planned, and no step is planned while another is in progress. So
+// blocks freed in between (by a cancel, say) are never written by two jobs. Start at
+// `makeRoom(for:)`.
 
 extension Scheduler {
-  /// Finds the leading blocks of a sequence that the cache already has, and takes them. The last
-  /// known token is always computed, since its logits are wanted. A prefix counts as far as every
-  /// window still has what its next token sees.
+  /// Finds the leading blocks of a sequence that are already cached, and takes them. The last known
+  /// token is always computed, because its logits are needed. A prefix is usable only as far as
+  /// every window still has the blocks that its next token sees.
   mutating func matchPrefix(_ index: Int) {
     let serial = clients[records[index].client].serial
     let at = records[index].computed / Limits.blockSize
@@ -27,8 +28,8 @@ extension Scheduler {
     for kind in windowPools.indices { takeWindow(index, kind, to: end, serial) }
   }
 
-  /// Whether a sequence that is computed up to block `end` would find in every window what its next
-  /// token sees.
+  /// Whether every window has the blocks that the next token sees, for a sequence computed up to
+  /// block `end`.
   private func windowsHold(_ index: Int, to end: Int, _ serial: UInt64) -> Bool {
     limits.windows.indices.allSatisfy { kind in
       let first = limits.windows[kind].first(computed: end * Limits.blockSize)
@@ -59,7 +60,7 @@ extension Scheduler {
     records[index].windows[kind] = table
   }
 
-  /// Gives up what no token to come sees.
+  /// Frees the blocks that no later token sees.
   mutating func giveUpBehindWindows(_ index: Int) {
     for kind in windowPools.indices {
       let first = limits.windows[kind].first(computed: records[index].computed)
@@ -70,7 +71,7 @@ extension Scheduler {
     }
   }
 
-  /// Gives up all blocks of windows on the device.
+  /// Frees all device blocks of windows.
   private mutating func releaseWindows(_ index: Int) {
     for kind in windowPools.indices {
       windowPools[kind].release(records[index].windows[kind].blocks)
@@ -79,7 +80,7 @@ extension Scheduler {
     }
   }
 
-  /// Takes what others have computed meanwhile of a prompt that both have.
+  /// Takes the blocks of a shared prompt that other sequences have computed in the meantime.
   mutating func matchFurther(_ index: Int) {
     let before = records[index].computed
     matchPrefix(index)
@@ -88,7 +89,7 @@ extension Scheduler {
     if records[index].generated == 0 { records[index].cached += found }
   }
 
-  /// Makes the content of computed blocks known, as far as keys were given.
+  /// Registers the content of computed blocks in the pool, as far as their keys were given.
   mutating func publish(_ index: Int) {
     let full = min(records[index].keys.count, records[index].computed / Limits.blockSize)
     let serial = clients[records[index].client].serial
@@ -103,8 +104,8 @@ extension Scheduler {
     }
   }
 
-  /// Gets blocks so that a sequence has `wanted`, from what is free. False: there were too few, and
-  /// it has more than before.
+  /// Allocates free blocks until a sequence has `wanted`. False: there were too few, and it keeps
+  /// those that it got.
   mutating func allocate(_ index: Int, upTo wanted: Int) -> Bool {
     while records[index].blocks.count < wanted {
       let at = records[index].blocks.count
@@ -122,8 +123,8 @@ extension Scheduler {
     return true
   }
 
-  /// Gives up all that a job has on the device and the host. What was computed and has a key stays
-  /// cached until the blocks are needed.
+  /// Frees all blocks of a job on the device and the host. Computed blocks that have a key stay
+  /// cached until they are needed.
   mutating func dropBlocks(_ index: Int) {
     pool.release(records[index].blocks)
     hostFree.append(contentsOf: records[index].host.reversed())
@@ -145,7 +146,7 @@ extension Scheduler {
     records[index].published = 0
   }
 
-  /// The cheaper way to get a sequence's blocks back later.
+  /// The cheaper way to restore a sequence's blocks later.
   func cheaperEviction(_ index: Int) -> Preemption {
     let blocks = records[index].blocks.count
     guard blocks > 0, blocks <= hostFree.count,
@@ -156,7 +157,7 @@ extension Scheduler {
     return swap < token * Double(records[index].computed) ? .swap : .recompute
   }
 
-  /// Takes a sequence's device blocks, by copying or by giving up.
+  /// Takes a sequence's device blocks: copies them to the host, or frees them.
   mutating func evict(_ index: Int, _ how: Preemption, _ draft: inout Draft) {
     switch how {
     case .keep: break
@@ -225,9 +226,9 @@ extension Scheduler {
     draft.effects.append(.preempted(records[index].job.id, how))
   }
 
-  /// Sees to it that a queued job could be computed up to its next token, besides what the prompts
-  /// in the batch still need and a block for each sequence that grows. Takes blocks from jobs
-  /// outside the batch, never from those in it.
+  /// Makes sure that a queued job can be computed up to its next token, in addition to what the
+  /// prompts in the batch still need and one block for each sequence that grows. Takes blocks from
+  /// jobs outside the batch, never from those in it.
   mutating func makeRoom(for index: Int, _ draft: inout Draft) -> Bool {
     let id = records[index].job.id
     if let blocked = blockedHead, blocked.job == id, pool.freeCount <= blocked.free, parked.isEmpty,
@@ -274,8 +275,8 @@ extension Scheduler {
     zip(windowPools, needed).allSatisfy { $0.freeCount >= $1 }
   }
 
-  /// What a queued job and the batch still take of a window: each as much as it sees, or as little
-  /// as its text has.
+  /// How many blocks of a window a queued job and the batch still need: for each sequence what it
+  /// sees, or all its positions if it is shorter.
   private func neededOfWindow(_ index: Int, _ kind: Int, wanted: Int) -> Int {
     let span = limits.windows[kind].span
     func more(_ index: Int, upTo wanted: Int) -> Int {
@@ -289,7 +290,7 @@ extension Scheduler {
 
   private mutating func swapIn(_ index: Int, from first: Int, _ draft: inout Draft) {
     let host = records[index].host
-    // More may be cached by now than was swapped out: then the cache is ahead.
+    // More may be cached by now than was swapped out; then use the cache.
     if first >= host.count {
       records[index].computed = max(records[index].computed, first * Limits.blockSize)
     } else {
@@ -308,8 +309,8 @@ extension Scheduler {
 }
 
 extension Scheduler {
-  /// Before blocks are allocated for a sequence that was swapped out: what it had given up before
-  /// is not needed again.
+  /// Called before blocks are allocated for a sequence that was swapped out: blocks that it had
+  /// freed before are not needed again.
   private mutating func raise(_ index: Int, _ kind: Int) {
     let table = records[index].windows[kind]
     guard table.hostFirst > table.first else { return }
@@ -335,12 +336,12 @@ extension Scheduler {
   }
 }
 
-/// What a step is made of while it's planned.
+/// A step while it is being planned.
 struct Draft {
   var operations: [KVOperation] = []
   var entries: [StepEntry] = []
   var effects: [Effect] = []
-  /// For each entry, the record and the job it was.
+  /// For each entry, its record and job.
   var work: [StepWork] = []
 }
 
@@ -352,13 +353,13 @@ struct StepWork: Hashable, Sendable {
   let emits: Bool
 }
 
-/// A step under way.
+/// A step in progress.
 struct StepInFlight: Sendable {
   let number: UInt64
   let work: [StepWork]
   let decodes: StepModel.Decodes
   let prefillTokens: Int
-  /// The prompt tokens' mean position.
+  /// The mean position of the prompt tokens.
   let depth: Int
   let swaps: Bool
 }

@@ -1,18 +1,19 @@
-// Scheduler+Order.swift: who is next.
-// Lines compete by class (priority plus ageing), then by their client's counter, so that within a class the client that
-// has had the least goes first (virtual token counter, Sheng et al. 2024). Start at `bestLine(among:)`.
+// Scheduler+Order.swift: which job is next. Lines compete by class (priority plus ageing), then by
+// their client's counter, so that within a class the client that was charged least goes first
+// (virtual token counter, Sheng et al. 2024). Start at `bestLine(among:)`.
 
 extension Scheduler {
-  /// The most by which two clients' charges may differ: twice the larger of a longest prompt and a full KV memory,
-  /// both weighted (Sheng et al. 2024, theorem 4.4).
+  /// The most by which two clients' charges may differ: twice the larger of a longest prompt and a
+  /// full KV memory, both weighted (Sheng et al. 2024, theorem 4.4).
   public var fairnessBound: Int64 { 2 * largestCharge }
 
   /// The weighted tokens that may be charged while a fully aged priority waits for its next start.
   ///
-  /// Every client that goes first has a counter no higher than that of the client who is next at this priority. No counter counts for less than
-  /// `virtualTime - fairnessBound`, and none is above `virtualTime` by more than one prompt and what it has in the batch,
-  /// so each client may be charged that gap, and one overshoot. That client itself may first be
-  /// served at the other nine priorities, and each of those moves the goal by one overshoot more.
+  /// Every client served earlier has a counter no higher than that of the client that is next at
+  /// this priority. No counter counts for less than `virtualTime - fairnessBound`, and none exceeds
+  /// `virtualTime` by more than one prompt and what it has in the batch. So each client may be
+  /// charged that gap and one overshoot. The waiting client itself may first be served at the other
+  /// nine priorities, and each of those adds one more overshoot.
   public var agedBound: Int64 {
     Int64(max(clients.count, 1) + 1) * (fairnessBound + 12 * 2 * largestCharge)
   }
@@ -23,7 +24,8 @@ extension Scheduler {
     return max(prompt, batch)
   }
 
-  /// A counter that lags far behind, because its client asked at low priority only, does not save up without bound.
+  /// A counter that lags far behind, because its client submitted only at low priority, does not
+  /// accumulate unbounded credit.
   func counter(of client: Int) -> Int64 { max(clients[client].counter, virtualTime - fairnessBound) }
 
   mutating func charge(_ client: Int, _ tokens: Int) {
@@ -54,9 +56,10 @@ extension Scheduler {
 
   enum Kind { case clientJobs, audits }
 
-  /// The line whose first job is next. A scan: its order is total, so it does not matter how `lines` lie.
-  /// An operator's group that has begun goes before all.
-  /// - strangers: false passes over those whose first job is a stranger's; so does a batch with all that it may have.
+  /// The line whose first job is next. It scans all lines; the order is total, so the order of
+  /// `lines` does not matter. A group made by the operator that has begun precedes all others.
+  /// - strangers: false skips lines whose first job is a stranger's; so does a batch that has all
+  ///   the strangers it may have.
   func bestLine(among kind: Kind, strangers: Bool = true) -> Int? {
     var best: Int?
     let strangersMayStart = strangers && runningStrangers < limits.maxRunningStrangers
@@ -81,8 +84,9 @@ extension Scheduler {
       line: line, fresh: true, due: min(deadline, clock.plus(limits.patience)), place: nextPlace)
   }
 
-  /// Puts a queued job into its line. A client that had nothing queued starts at the level of those who have, so that
-  /// it can't use up at once what it did not ask for before (Sheng et al. 2024, algorithm 2).
+  /// Puts a queued job into its line. A client that had nothing queued is lifted to the counters of
+  /// those that have, so that it can't save up service while idle and use it all at once (Sheng et
+  /// al. 2024, algorithm 2).
   mutating func enqueue(_ index: Int) {
     blockedHead = nil
     let standing = records[index].standing
@@ -141,7 +145,7 @@ extension Scheduler {
     }
   }
 
-  /// Where a sequence stands that left the batch: its own line, before those that have not run.
+  /// The place of a sequence that left the batch: in its own line, before those that have not run.
   mutating func setAside(_ index: Int) {
     var standing = records[index].own
     standing.fresh = false
@@ -155,7 +159,7 @@ extension Scheduler {
     records[index].standing = standing
   }
 
-  /// A place between those of two neighbours, after making room if there is none left.
+  /// A place between two neighbours; if none is left between them, all are renumbered first.
   mutating func place(_ side: Side, _ other: Int) -> Int64 {
     for _ in 0..<2 {
       let anchor = records[other].standing.place
@@ -188,7 +192,7 @@ extension Scheduler {
 
   enum Side { case before, after }
 
-  /// Gives all places new numbers, in the same order, wide apart.
+  /// Renumbers all places in the same order, with wide gaps.
   private mutating func respace() {
     let taken = records.filter(\.alive).flatMap { [$0.standing.place, $0.own.place] }.sorted()
     var renamed: [Int64: Int64] = [:]
@@ -204,8 +208,8 @@ extension Scheduler {
     }
   }
 
-  /// All queued jobs in the order in which they would start if nothing else came: lines are taken one job at a time,
-  /// each charging its client, as `plan` would do. Audits come last.
+  /// All queued jobs in the order in which they would start if nothing else were submitted. Lines
+  /// are served one job at a time and their clients charged, as `plan` would do. Audits come last.
   func queueOrder() -> [Int] {
     var order: [Int] = []
     for kind in [Kind.clientJobs, .audits] { merge(kind, into: &order) }
@@ -232,7 +236,7 @@ extension Scheduler {
       guard taken[line] < lines[line].jobs.count else { return nil }
       let client = lines[line].key.client
       let place = records[lines[line].jobs[taken[line]]].standing.place
-      // A priority that has started one is as young as can be.
+      // Starting a job resets its priority's age.
       let priority = lines[line].key.priority
       let old = !started[priority]
       return Head(
@@ -261,7 +265,8 @@ extension Scheduler {
       if let head = head(line) { heap.push(head) }
     }
     while let top = heap.pop() {
-      // Its client was charged or its priority had a start since this was pushed: look again where it stands now.
+      // Since this was pushed, its client was charged or its priority started a job: look up its
+      // place again.
       if let now = head(top.line),
         now.counter != top.counter || now.rank != top.rank || now.since != top.since
       {
@@ -272,7 +277,7 @@ extension Scheduler {
       taken[top.line] += 1
       started[lines[top.line].key.priority] = true
       take(index)
-      // Then those that were moved next to it.
+      // Next come the jobs that were moved next to it.
       let group = records[index].standing.group
       while group != 0, taken[top.line] < lines[top.line].jobs.count {
         let other = lines[top.line].jobs[taken[top.line]]

@@ -1,10 +1,11 @@
 // Scheduler+Plan.swift: from the queue to one step, and from a step's results to what they did.
-// One token budget a step: all decodes, then as much prefill as keeps the time between tokens under its target.
-// Start at `plan(at:)`.
+// Each step has one token budget: all decodes, then as much prefill as keeps the time between
+// tokens below its target. Start at `plan(at:)`.
 
 extension Scheduler {
-  /// The next step. Empty if there is nothing to do, the node is paused, or a step is under way already; its `effects`
-  /// count all the same. After one that isn't empty, `stepped` must be called before the next.
+  /// The next step. It is empty if there is nothing to do, the node is paused, or a step is already
+  /// in progress; its `effects` apply even then. After a step that isn't empty, `stepped` must be
+  /// called before the next.
   public mutating func plan(at now: Microseconds) -> StepPlan {
     var draft = Draft(effects: tick(at: now))
     guard inFlight == nil, !isPaused else {
@@ -34,7 +35,8 @@ extension Scheduler {
       number: stepNumber, operations: draft.operations, entries: draft.entries, effects: draft.effects)
   }
 
-  /// The longest time between two plans that ages the queue: a clock that jumps does not turn the order over.
+  /// The longest time between two plans that ages the queue: a clock that jumps must not reverse
+  /// the order.
   static let longestStep: Microseconds = 5_000_000
 
   private mutating func age() {
@@ -44,7 +46,7 @@ extension Scheduler {
     where levels[priority].lines > 0 && levels[priority].chargedWhenAged == nil && levelClass(priority) == 9 {
       levels[priority].chargedWhenAged = counters.charged
     }
-    // What known clients leave is the strangers': their lines are promised no turn.
+    // Strangers get only what known clients leave: no turn is promised to their lines.
     for line in lines {
       if let head = line.jobs.first, records[head].isStranger {
         levels[line.key.priority].chargedWhenAged = nil
@@ -54,7 +56,8 @@ extension Scheduler {
 
   // MARK: The batch
 
-  /// Audits leave the batch as soon as anything else wants to run. Their blocks stay until they are needed.
+  /// Audits leave the batch as soon as any other job can run. Their blocks stay until others need
+  /// them.
   private mutating func suspendAudits(_ draft: inout Draft) {
     guard running.contains(where: { records[$0].isAudit }) else { return }
     guard bestLine(among: .clientJobs) != nil || running.contains(where: { !records[$0].isAudit }) else {
@@ -63,7 +66,8 @@ extension Scheduler {
     for index in running.reversed() where records[index].isAudit { preempt(index, .keep, &draft) }
   }
 
-  /// What the batch still has to read of prompts, and what may be done about it in this step.
+  /// The prompt tokens that the batch still has to prefill, and how many may be computed in this
+  /// step.
   fileprivate struct Starting {
     var backlog = 0
     var prefilling = 0
@@ -71,7 +75,7 @@ extension Scheduler {
   }
 
   private mutating func startWaiting(_ draft: inout Draft) {
-    // Prompts of strangers hold up none of the others: those come before them in a step too.
+    // Strangers' prompts delay nobody else: other prompts come before them within a step too.
     var all = Starting()
     var others = Starting()
     for index in running where records[index].remaining > 1 {
@@ -80,14 +84,15 @@ extension Scheduler {
     }
     while let line = nextLine(), let index = lines[line].jobs.first {
       if startHead(of: line, index, &all, &others, &draft) { continue }
-      // Nobody is passed over: a head that has to wait keeps the others waiting too; a stranger only strangers.
+      // Nobody is overtaken: a head that has to wait makes the others wait too; a stranger makes
+      // only strangers wait.
       guard records[index].isStranger, let known = bestLine(among: .clientJobs, strangers: false),
         let first = lines[known].jobs.first, startHead(of: known, first, &all, &others, &draft)
       else { return }
     }
   }
 
-  /// False: the first job of a line has to wait.
+  /// False: the line's first job has to wait.
   private mutating func startHead(
     of line: Int, _ index: Int, _ all: inout Starting, _ others: inout Starting, _ draft: inout Draft
   ) -> Bool {
@@ -104,7 +109,7 @@ extension Scheduler {
       leaver = last
     }
     while !makeRoom(for: index, &draft) {
-      // Memory that strangers hold is no reason for a known client to wait.
+      // A known client never waits for memory that strangers hold.
       guard !isStranger, !records[index].isAudit,
         let stranger = running.last(where: {
           records[$0].isStranger && records[$0].startClass < records[index].priority
@@ -146,7 +151,7 @@ extension Scheduler {
       lastStarted = client
     }
     records[index].state = .running
-    // Ageing lets a stranger start, and does not keep a known client's job from taking the place.
+    // Ageing lets a stranger start, but a known client's job can still take its place.
     records[index].startClass =
       records[index].isStranger ? min(startClass, records[index].priority) : startClass
     if records[index].isStranger { runningStrangers += 1 }
@@ -168,7 +173,7 @@ extension Scheduler {
     }
   }
 
-  /// Puts a sequence into the batch behind those of its class that came before it.
+  /// Adds a sequence to the batch behind earlier ones of its class.
   mutating func rank(_ index: Int) {
     func key(_ index: Int) -> (Int, Int, Int64) {
       (records[index].isAudit ? 1 : 0, -records[index].startClass, records[index].startOrder)
@@ -179,8 +184,9 @@ extension Scheduler {
 
   // MARK: The step
 
-  /// One token for each sequence that has only its newest token to compute. Memory goes by rank: whoever lacks a block
-  /// takes it from jobs outside the batch, else from the batch's last, which may be itself.
+  /// One token for each sequence that has only its newest token to compute. Memory is given by
+  /// rank: a sequence that lacks a block takes one from jobs outside the batch, otherwise from the
+  /// batch's last, which may be the sequence itself.
   private mutating func decode(_ draft: inout Draft) {
     var position = 0
     while position < running.count {
@@ -202,8 +208,8 @@ extension Scheduler {
     }
   }
 
-  /// Half of the budget for the prompt that is first by rank, so that it gets done; the rest for those with the least
-  /// left, so that a short prompt does not wait for a long one.
+  /// Half of the budget goes to the prompt that is first by rank, so that it finishes; the rest to
+  /// those with the fewest tokens left, so that a short prompt does not wait for a long one.
   private mutating func prefill(beside decodes: StepModel.Decodes, _ draft: inout Draft) {
     var prompts: [Int] = []
     for index in running where records[index].remaining > 1 {
@@ -226,7 +232,7 @@ extension Scheduler {
     let taken = budget / 2 - left
     let firstShare = min(budget - taken, records[first].remaining)
     left = budget - taken - firstShare
-    // What the first does not need goes to the others.
+    // Budget that the first does not need goes to the others.
     for place in shares.indices where left > 0 {
       let more = min(left, records[shares[place].index].remaining - shares[place].count)
       shares[place].count += more
@@ -234,14 +240,16 @@ extension Scheduler {
     }
     chunk(first, firstShare, &draft)
     for share in shares { chunk(share.index, share.count, &draft) }
-    // Nothing moves for want of memory: the last in the batch gives its up until the first can go on.
+    // No sequence can advance for lack of memory: preempt from the end of the batch until the first
+    // can.
     while draft.entries.isEmpty, let last = running.last, last != first {
       preempt(last, cheaperEviction(last), &draft)
       chunk(first, firstShare, &draft)
     }
   }
 
-  /// A prompt whose next block is about to be computed for an earlier one in the batch, and can then be shared.
+  /// A prompt whose next block is about to be computed for an earlier one in the batch, and can
+  /// then be shared.
   private func waitsForPrefix(_ index: Int, of earlier: [Int]) -> Bool {
     let at = records[index].computed / Limits.blockSize
     guard at < records[index].keys.count, at == records[index].blocks.count else { return false }
@@ -272,18 +280,20 @@ extension Scheduler {
         index: index, job: records[index].job.id, serial: records[index].serial, count: count, emits: emits))
   }
 
-  /// For the engine: as long as the table of all positions, -1 for what is given up.
+  /// A window's table for the engine: as long as the table of all positions, with -1 for freed
+  /// blocks.
   private func windowTables(_ index: Int) -> [[BlockID]]? {
     if windowPools.isEmpty { return nil }
     let count = records[index].blocks.count
     return records[index].windows.map { table in (0..<count).map { table.block($0) ?? -1 } }
   }
 
-  // MARK: What came of it
+  // MARK: Results
 
-  /// Takes in a step's results. Jobs that were cancelled meanwhile are passed over; those held meanwhile keep what the
-  /// step gave them. `took` is what the engine measured, and teaches how much to put into a step.
-  /// Results for jobs that are not in the step are ignored; an entry that should emit and has no result failed.
+  /// Applies a step's results. Jobs cancelled in the meantime are skipped; jobs held in the
+  /// meantime keep their results. `took` is the time that the engine measured; the step model
+  /// learns from it how much fits into a step. Results for jobs that are not in the step are
+  /// ignored; an entry that should emit a token but has no result has failed.
   public mutating func stepped(
     _ number: UInt64, _ results: [StepResult], took: Microseconds, at now: Microseconds
   ) throws(StepError) -> [Effect] {
@@ -292,7 +302,7 @@ extension Scheduler {
     }
     inFlight = nil
     advance(to: now)
-    // A copy to or from the host says nothing about computing.
+    // A step with a copy to or from the host teaches nothing about the time of computing.
     if !step.swaps {
       steps.measured(
         step.decodes, prefillTokens: step.prefillTokens, depth: step.depth, took: took)

@@ -1,4 +1,4 @@
-// Scheduler+Views.swift: what screens, scripts and metrics read. Nothing here changes anything.
+// Scheduler+Views.swift: what screens, scripts and metrics read. Nothing here changes the state.
 // Start at `jobs`.
 
 /// One job that is alive, as a row.
@@ -21,12 +21,13 @@ public struct JobView: Hashable, Codable, Sendable {
   public let age: Microseconds
   /// From submission to its first start, or until now.
   public let waited: Microseconds
-  /// Left to the operator to decide; nil unless pending.
+  /// Time left for the operator to decide; nil unless pending.
   public let decideWithin: Microseconds?
-  /// Left of its time limit; nil if it has none.
+  /// Time left before its time limit; nil if it has none.
   public let timeLeft: Microseconds?
-  /// Until its first token is computed and until its last, at the speed measured here and with outputs as long as they have
-  /// been; for a pending job, if it were approved now. nil: nothing measured yet, or held, or the node is paused.
+  /// Estimated time until its first and its last token, at the speed measured here and with outputs
+  /// of typical length; for a pending job, as if it were approved now. nil: nothing measured yet,
+  /// or held, or the node is paused.
   public let startsIn: Microseconds?
   public let finishesIn: Microseconds?
   public let blocks: Int
@@ -39,7 +40,7 @@ public struct Load: Hashable, Codable, Sendable {
   public let queued: Int
   public let running: Int
   public let held: Int
-  /// Prompt tokens of all that are pending, queued or held.
+  /// Prompt tokens of all jobs that are pending, queued or held.
   public let waitingTokens: Int
   public let blocks: Int
   /// Blocks that jobs refer to.
@@ -50,7 +51,8 @@ public struct Load: Hashable, Codable, Sendable {
   public let usedHostBlocks: Int
 }
 
-/// Why no step is planned. Node adds what it alone knows: model missing, over temperature, read-only.
+/// Why no step is planned. Node adds the reasons that only it knows: model missing, over
+/// temperature, read-only.
 public enum WhyIdle: Hashable, Codable, Sendable, CustomStringConvertible {
   case noJobs
   case paused
@@ -72,7 +74,8 @@ public enum WhyIdle: Hashable, Codable, Sendable, CustomStringConvertible {
 }
 
 extension Scheduler {
-  /// All jobs that are alive: the batch by rank, the queue as it would start, then held and pending ones by age.
+  /// All jobs that are alive: the batch by rank, the queue as it would start, then held and pending
+  /// ones by age.
   public var jobs: [JobView] {
     let queue = queueOrder()
     let others = aliveInOrder().compactMap { recordOf[$0] }
@@ -98,8 +101,9 @@ extension Scheduler {
   var pendingJobs: Int { waiting.reduce(0) { $0 + $1.pending } }
   var waitingJobs: Int { waiting.reduce(0) { $0 + $1.jobs } }
 
-  /// The jobs that a new one of that pool has to wait for, as rules count them. Known clients go before strangers, and
-  /// nobody waits for what an operator has not approved; but strangers are all in one boat.
+  /// The jobs that a new one of that pool has to wait for, as rules count them. Known clients go
+  /// before strangers, and nobody waits for jobs that the operator has not approved; a stranger
+  /// waits for all other strangers.
   public func queue(before pool: Pool) -> Int {
     switch pool {
     case .own, .clients:
@@ -115,7 +119,7 @@ extension Scheduler {
     return records.count { $0.alive && $0.state == .held && $0.job.pool != pool }
   }
 
-  /// Why nothing runs; nil: something does, or will in the next step.
+  /// Why nothing runs; nil: something runs, or will in the next step.
   public var whyIdle: WhyIdle? {
     if isPaused { return .paused }
     if !running.isEmpty || !lines.isEmpty { return nil }
@@ -124,13 +128,15 @@ extension Scheduler {
     return heldJobs > 0 ? .held(heldJobs) : .noJobs
   }
 
-  /// A step is under way: `plan` gives nothing until `stepped`.
+  /// A step is in progress: `plan` returns an empty step until `stepped`.
   public var isStepUnderWay: Bool { inFlight != nil }
 
-  /// What a client has been charged, in weighted tokens, relative to nothing but other clients' numbers.
+  /// What a client has been charged, in weighted tokens; only differences between clients mean
+  /// anything.
   public func share(of client: ClientID) -> Int64? { clientOf[client].map { counter(of: $0) } }
 
-  /// What could be added now: how long a job of this size, queued last, would take until its end. nil: not measured yet.
+  /// How long a job of this size would take to finish if it were queued last now. nil: not measured
+  /// yet.
   public func estimate(promptTokens: Int, maxOutputTokens: Int) -> Microseconds? {
     guard !isPaused, var forecast = Forecast(self) else { return nil }
     for index in queueOrder() { _ = forecast.add(records[index], self) }
@@ -140,8 +146,8 @@ extension Scheduler {
     ).finish
   }
 
-  /// When it may be worth asking again: until a place in the batch comes free, at least a second; 5 s if nothing has been
-  /// measured yet.
+  /// How long to wait before trying again: until a place in the batch is free, at least 1 s; 5 s if
+  /// nothing has been measured yet.
   var retryAfter: Microseconds {
     guard let forecast = Forecast(self) else { return 5_000_000 }
     return max(1_000_000, forecast.nextFree)
@@ -185,8 +191,8 @@ extension Scheduler {
   }
 }
 
-/// A rough look ahead: prompts are computed one after the other, outputs side by side in `maxRunning` places at the speed
-/// of a batch as full as it will be. Audits are not counted.
+/// A rough forecast: prompts are computed one after the other, outputs side by side in `maxRunning`
+/// places, at the speed of a batch as full as it will be. Audits are not counted.
 private struct Forecast {
   struct Span {
     let start: Microseconds

@@ -2,35 +2,42 @@
 // A value: no clock, no thread, no model; every decision replays from its inputs.
 // Words follow vLLM: sequence, block, prefill, decode, preempt.
 //
-// A job's way: submit -> (approve) -> plan puts it into a step -> stepped moves it on -> Effect.ended.
-// Start at `submit`, then `plan(at:)` in Scheduler+Plan.swift. Who is next is decided in Scheduler+Order.swift,
-// memory in Scheduler+Memory.swift, what an operator may do in Scheduler+Acts.swift.
+// A job's way: submit -> (approve) -> plan puts it into a step -> stepped moves it on ->
+// Effect.ended. Start at `submit`, then `plan(at:)` in Scheduler+Plan.swift. The order is in
+// Scheduler+Order.swift, memory in Scheduler+Memory.swift, the operator's acts in
+// Scheduler+Acts.swift.
 
 /// The queue, the batch and the KV blocks of one engine.
 ///
-/// Every call that changes something takes the time. A clock that goes back stands still here until it goes on, one
-/// that jumps ahead makes time limits run out, but does not age the queue (that counts serving time).
+/// Every call that changes something takes the time. If the clock moves backwards, time stands
+/// still here until it catches up. If it jumps ahead, time limits run out, but the queue does not
+/// age (ageing counts serving time).
 ///
-/// **No starvation.** A priority counts one higher for each `Limits.ageing` of serving time since one of its jobs last
-/// started, up to 9: then it is fully aged. From there until its next start, all clients together are charged at most
-/// `agedBound` weighted tokens. Within a priority, clients take turns by what they were charged (below). Of one client's
-/// jobs of one priority, one is overtaken only by those queued up to `Limits.patience` after it, by sequences that
-/// already ran, and by what an operator moves.
+/// **No starvation.** A priority is raised by one for each `Limits.ageing` of serving time since
+/// one of its jobs last started, up to 9: then it is fully aged. From then until its next start,
+/// all clients together are charged at most `agedBound` weighted tokens. Within a priority, clients
+/// take turns by what they were charged (below). Among one client's jobs of one priority, a job is
+/// overtaken only by those queued up to `Limits.patience` after it, by sequences that have already
+/// run, and by jobs that an operator moves.
 ///
-/// **Fairness.** While two clients both have jobs queued, all at one priority, and nobody holds, moves or cancels, what
-/// they are charged in any interval differs by at most `fairnessBound` weighted tokens (Sheng et al. 2024, theorem 4.4).
+/// **Fairness.** While two clients both have jobs queued, all at one priority, and nobody holds,
+/// moves or cancels, what they are charged in any interval differs by at most `fairnessBound`
+/// weighted tokens (Sheng et al. 2024, theorem 4.4).
 ///
-/// **Strangers.** What the operator's own jobs, known clients and strangers may have waiting is counted apart (`Pool`), and
-/// of the batch strangers get at most `Limits.maxRunningStrangers` places. Strangers have what known clients leave: the
-/// promise above is not theirs. Ageing does not raise the class at which one runs, so that a known client's job of a higher
-/// priority takes its place and its memory; and one that has to wait keeps nobody else waiting.
+/// **Strangers.** Waiting jobs of the operator, of known clients and of strangers are counted
+/// separately (`Pool`), and strangers get at most `Limits.maxRunningStrangers` places in the batch.
+/// Strangers get what known clients leave; the promises above do not hold for them. Ageing does not
+/// raise the class at which a stranger's job runs, so a known client's job of a higher priority can
+/// take its place and its memory. A stranger's job that has to wait makes only other strangers
+/// wait.
 public struct Scheduler: Sendable {
   public internal(set) var limits: Limits
   public internal(set) var isPaused = false
   public internal(set) var isDraining = false
   public internal(set) var counters = Counters()
 
-  // Time: `clock` is the sum of the forward moves of the caller's clock; `serving` that of its moves between plans.
+  // Time: `clock` is the sum of the forward moves of the caller's clock; `serving` that of its
+  // moves between plans.
   var clock: Microseconds = 0
   var lastTime: Microseconds?
   var serving: Microseconds = 0
@@ -48,9 +55,9 @@ public struct Scheduler: Sendable {
 
   var lines: [Line] = []
   var lineOf: [LineKey: Int] = [:]
-  /// By priority; audits have none.
+  /// Indexed by priority; audits have none.
   var levels = [Level](repeating: Level(), count: 10)
-  /// The highest counter at which anybody was started.
+  /// The highest counter at which any client's job was started.
   var virtualTime: Int64 = 0
   var lastStarted: Int?
   var nextPlace: Int64 = 0
@@ -60,24 +67,26 @@ public struct Scheduler: Sendable {
   var startedGroup: Int64 = 0
   var outputShare = 1.0
 
-  /// The batch in rank order: who gets memory first, and the reverse of who is preempted.
+  /// The batch in rank order: memory is given from the front, preemption starts at the back.
   var running: [Int] = []
-  /// Jobs outside the batch that still have blocks on the device, in the order they came out.
+  /// Jobs outside the batch that still have blocks on the device, in the order in which they left
+  /// it.
   var parked: [Int] = []
-  /// By pool.
+  /// Indexed by pool.
   var waiting = [Waiting](repeating: Waiting(), count: Pool.allCases.count)
   var runningStrangers = 0
   var heldJobs = 0
 
   var pool: BlockPool
   var hostFree: [BlockID]
-  /// By window of the limits.
+  /// Indexed by window of the limits.
   var windowPools: [BlockPool]
   var windowHostFree: [[BlockID]]
   var steps = StepModel()
   var stepNumber: UInt64 = 0
   var inFlight: StepInFlight?
-  /// The job at the head for which there was no memory, and how much was free then: no need to look again before more is.
+  /// The job at the head that found too little memory, and how much was free then: no need to try
+  /// again before more is free.
   var blockedHead: (job: JobID, free: Int, windows: [Int])?
 
   public init(_ limits: Limits) throws(LimitsError) {
@@ -89,8 +98,9 @@ public struct Scheduler: Sendable {
     windowHostFree = limits.windows.map { (0..<BlockID($0.hostBlocks)).reversed() }
   }
 
-  /// Changes bounds while jobs run. What is there stays: a smaller batch shrinks as sequences end.
-  /// The sizes of the memory itself (`blocks`, `hostBlocks`, `windows`, `contextLength`) stay as they were.
+  /// Changes bounds while jobs run. Running jobs are kept; a smaller batch limit takes effect as
+  /// sequences end. The sizes of the memory itself (`blocks`, `hostBlocks`, `windows`,
+  /// `contextLength`) do not change.
   public mutating func setLimits(_ new: Limits) throws(LimitsError) {
     var new = new
     new.blocks = limits.blocks
@@ -103,9 +113,9 @@ public struct Scheduler: Sendable {
 
   // MARK: Submission
 
-  /// Takes a job on, or says why not. `verdict` is the policy's (`Policy.decide`), or `.admit` for the node's own jobs.
-  /// A refused job leaves no trace but in `counters`.
-  /// - isPromised: it was accepted before, by an earlier run: no bound of the queue turns it away.
+  /// Admits a job, or returns why not. `verdict` is the policy's (`Policy.decide`), or `.admit` for
+  /// the node's own jobs. A refused job leaves no trace but in `counters`.
+  /// - isPromised: an earlier run of the node accepted it, so no bound of the queue refuses it.
   public mutating func submit(
     _ job: Job, verdict: Verdict, isPromised: Bool = false, at now: Microseconds
   ) -> Submission {
@@ -140,7 +150,7 @@ public struct Scheduler: Sendable {
     return .queued
   }
 
-  /// Why `submit` would not take a job now; nil where it would.
+  /// Why `submit` would refuse a job now; nil if it would admit it.
   public func refusal(of job: Job, verdict: Verdict, isPromised: Bool = false) -> QueueRefusal? {
     if recordOf[job.id] != nil { return .duplicate(job.id) }
     if job.promptTokens < 1 {
@@ -167,7 +177,7 @@ public struct Scheduler: Sendable {
     return full(job, verdict: verdict)
   }
 
-  /// The place that a job's pool no longer has.
+  /// The refusal if a job's pool has no place left.
   private func full(_ job: Job, verdict: Verdict) -> QueueRefusal? {
     let waits = waiting[job.pool.rawValue]
     let mostTokens: Int
@@ -203,7 +213,8 @@ public struct Scheduler: Sendable {
     return nil
   }
 
-  /// Lets time pass: pending jobs and time limits run out. `plan` does it too; Node calls it when `nextDeadline` comes.
+  /// Lets time pass: pending jobs and time limits expire. `plan` does so too; Node calls this at
+  /// `nextDeadline`.
   public mutating func tick(at now: Microseconds) -> [Effect] {
     advance(to: now)
     guard clock >= nextExpiry else { return [] }
@@ -224,7 +235,7 @@ public struct Scheduler: Sendable {
     return effects
   }
 
-  /// How long from the last given time until something may run out; nil: nothing can.
+  /// How long after the last given time something may expire; nil: nothing can.
   public var nextDeadline: Microseconds? {
     nextExpiry == .max ? nil : max(0, nextExpiry.minus(clock))
   }
@@ -232,7 +243,7 @@ public struct Scheduler: Sendable {
   // MARK: Bookkeeping
 
   mutating func advance(to now: Microseconds) {
-    // Never so far that a job without a time limit would run out.
+    // Never so late that a job without a time limit would expire.
     if let last = lastTime { clock = min(clock.plus(max(0, now.minus(last))), .max / 2) }
     lastTime = now
   }
@@ -263,7 +274,7 @@ public struct Scheduler: Sendable {
     clients[records[index].client].waiting += sign
   }
 
-  /// Takes a job out of whatever it is in and gives back all that it has.
+  /// Removes a job from whatever it is in and frees all that it has.
   mutating func end(_ index: Int, _ outcome: Outcome) -> Effect {
     let record = records[index]
     blockedHead = nil
@@ -301,15 +312,15 @@ public struct Scheduler: Sendable {
         ran: record.startedAt.map { clock.minus($0) } ?? 0))
   }
 
-  /// Takes a sequence out of the batch.
+  /// Removes a sequence from the batch.
   mutating func leaveBatch(_ index: Int) {
     guard let place = running.firstIndex(of: index) else { return }
     running.remove(at: place)
     if records[index].isStranger { runningStrangers -= 1 }
   }
 
-  /// The record of a client; makes one, forgetting the least served of those that have no jobs if there are too many:
-  /// strangers first, for one more of them costs nothing.
+  /// The record of a client, created if needed. If there are too many, it forgets the least served
+  /// client that has no jobs, strangers first, because a new stranger can be made up for free.
   mutating func client(for id: ClientID, isStranger: Bool) -> Int {
     if let known = clientOf[id] { return known }
     let new = Client(
@@ -341,19 +352,19 @@ public struct Scheduler: Sendable {
     return index
   }
 
-  /// Clients whose share is remembered though they have no jobs.
+  /// How many clients without jobs keep their share.
   static let rememberedClients = 4_096
 }
 
-/// What a submission came to.
+/// The outcome of a submission.
 public enum Submission: Hashable, Codable, Sendable {
-  /// An operator has this long to decide.
+  /// The operator has this long to decide.
   case pending(decideWithin: Microseconds)
   case queued
   case refused(QueueRefusal)
 }
 
-/// Why a job was not taken on.
+/// Why a job was not admitted.
 public enum QueueRefusal: Hashable, Codable, Sendable, CustomStringConvertible {
   case policy(reason: String)
   case queueFull(jobs: Int, retryAfter: Microseconds)
@@ -368,7 +379,7 @@ public enum QueueRefusal: Hashable, Codable, Sendable, CustomStringConvertible {
   case duplicate(JobID)
   case invalid(field: String, found: Int64, wanted: String)
 
-  /// How long to wait before it is worth asking again, where that is known.
+  /// How long to wait before trying again, if that is known.
   public var retryAfter: Microseconds? {
     switch self {
     case .queueFull(_, let time), .approvalsFull(_, let time), .strangersFull(_, let time),
@@ -398,7 +409,7 @@ public enum QueueRefusal: Hashable, Codable, Sendable, CustomStringConvertible {
   }
 }
 
-/// What has happened since the scheduler was made. Only grows.
+/// Totals since the scheduler was made. They only grow.
 public struct Counters: Hashable, Codable, Sendable {
   public var submitted: Int64 = 0
   public var refused: Int64 = 0
@@ -409,15 +420,15 @@ public struct Counters: Hashable, Codable, Sendable {
   public var failed: Int64 = 0
   public var interrupted: Int64 = 0
   public var steps: Int64 = 0
-  /// Prompt positions computed, those computed again after a preemption included.
+  /// Prompt positions computed, including those recomputed after a preemption.
   public var prefillTokens: Int64 = 0
-  /// Positions found in the cache instead.
+  /// Positions found in the cache instead of computed.
   public var cachedTokens: Int64 = 0
   public var generatedTokens: Int64 = 0
   public var keptPreemptions: Int64 = 0
   public var swapPreemptions: Int64 = 0
   public var recomputePreemptions: Int64 = 0
-  /// Cached blocks that were given away.
+  /// Cached blocks that were evicted.
   public var evictedBlocks: Int64 = 0
   /// Weighted tokens charged to all clients.
   public var charged: Int64 = 0

@@ -1,9 +1,10 @@
-// StepModel.swift: how long a step takes here, learnt from the steps that were measured.
-// A prompt token beside decodes has no one price: few come nearly free, since the weights are read anyway, and deep ones
-// are dear, since attention reads all before them. So prices are kept by size and by depth, and a size that was never
-// tried is approached in small strides. Start at `prefillBudget(decodes:depth:limits:)`.
+// StepModel.swift: how long a step takes on this machine, learnt from measured steps. A prompt
+// token beside decodes has no single price. A few are nearly free, because the weights are read
+// anyway; tokens at deep positions are expensive, because attention reads all positions before
+// them. So prices are kept by size and by depth, and larger sizes are tried in small increments.
+// Start at `prefillBudget(decodes:depth:limits:)`.
 
-/// All numbers come from `measured` alone, by fixed arithmetic, so that a replay learns the same.
+/// All numbers come from `measured` alone, by fixed arithmetic, so a replay learns the same.
 struct StepModel: Sendable {
   /// A step's decodes: how many, and their mean position.
   struct Decodes: Hashable, Sendable {
@@ -11,41 +12,45 @@ struct StepModel: Sendable {
     var depth = 0
   }
 
-  /// Microseconds of a step that only decodes, by batch size (1 to 16 exactly, then by powers of two) and by depth. 0: not seen.
+  /// Microseconds of a step that only decodes, by batch size (1 to 16 exactly, then by powers of
+  /// two) and by depth. 0: not seen.
   private var decode = [Double](repeating: 0, count: rows * reaches)
   /// Whether a second step has confirmed it.
   private var isConfirmed = [Bool](repeating: false, count: rows * reaches)
-  /// Of the last step that only decoded.
+  /// The decodes of the last step that only decoded.
   private var lastReach = 0
   /// Steps since then that took prompt tokens beside decodes.
   private var mixedSteps = 0
-  /// Microseconds a prompt token adds to a step that decodes, by size and depth. 0: not seen.
+  /// Microseconds that a prompt token adds to a step with decodes, by size and depth. 0: not seen.
   private var mixed = [Double](repeating: 0, count: sizes.count * depths)
-  /// The same of late, whatever its size and depth, and in a step that doesn't decode. 0: not seen.
+  /// The same for recent steps of any size and depth, and for steps without decodes. 0: not seen.
   private var mixedToken = 0.0
   private var aloneToken = 0.0
 
   /// Prompt tokens beside decodes before any were measured.
   static let firstChunk = 8
-  /// The least by which a prompt goes forward: one token where even that is dear, for far into a long prompt a token reads
-  /// as much memory as a decode there.
+  /// The least that a prompt advances: one token where even that is expensive, because far into a
+  /// long prompt a token reads as much memory as a decode there.
   static let leastChunk = 1
   /// Prompt tokens of a step without decodes before any were measured.
   static let firstPrefill = 64
 
-  /// The least of each size, a quarter more than of the one before: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15 and so on.
+  /// The smallest chunk of each size class, a quarter larger than the one before: 1, 2, 3, 4, 5, 6,
+  /// 7, 8, 10, 12, 15 and so on.
   private static let sizes: [Int] = {
     var sizes = [1]
     while let last = sizes.last, last < 1 << 16 { sizes.append(max(last + 1, last * 5 / 4)) }
     return sizes
   }()
   private static let depths = 16
-  /// What a depth that was never tried is taken to cost, of what the next shallower one does: it is at most twice as deep.
+  /// Assumed cost of a depth that was never tried, relative to the next shallower one: it is at
+  /// most twice as deep.
   private static let deeper = 2.0
-  /// Every so many steps with prompt tokens a size more is taken if it fits at the price of the one below, whatever it seemed to take:
-  /// a size that was disturbed once would else never be tried again.
+  /// Once in this many steps with prompt tokens, the next larger size is tried if it fits at the
+  /// price of the smaller one, whatever it seemed to take: otherwise one disturbed measurement
+  /// would rule that size out for good.
   private static let retry = 8
-  /// Steps with prompt tokens after which one without tells anew what they are held against.
+  /// After this many steps with prompt tokens, one decode-only step refreshes the baseline.
   private static let longestMixed = 32
 
   private static let rows = 32
@@ -71,10 +76,11 @@ struct StepModel: Sendable {
     position < 256 ? 0 : min(depths - 1, Int.bitWidth - 8 - position.leadingZeroBitCount)
   }
 
-  /// The time of a step with so many decodes and nothing else, as deep as the last ones were.
+  /// The time of a step with this many decodes and nothing else, at the depth of the last decodes.
   func decodeTime(_ batch: Int) -> Double? { decodeTime(Self.row(batch), lastReach) }
 
-  /// As measured, else at the nearest depth seen, else that of the nearest batch.
+  /// The measured time, otherwise that of the nearest depth seen, otherwise that of the nearest
+  /// batch size.
   private func decodeTime(_ row: Int, _ reach: Int) -> Double? {
     func nearest(_ count: Int, to place: Int, _ found: (Int) -> Double?) -> Double? {
       for distance in 0..<count {
@@ -94,7 +100,7 @@ struct StepModel: Sendable {
   /// The time of one prompt token in a step without decodes.
   var prefillTime: Double? { aloneToken > 0 ? aloneToken : (mixedToken > 0 ? mixedToken : nil) }
 
-  /// One step came to `took`.
+  /// Learns from one step that took `took`.
   /// - depth: the mean position of its prompt tokens
   mutating func measured(_ decodes: Decodes, prefillTokens: Int, depth: Int, took: Microseconds) {
     let time = Double(min(max(took, 1), 60_000_000))
@@ -106,18 +112,18 @@ struct StepModel: Sendable {
       if decode[place] == 0 {
         decode[place] = time
       } else if !isConfirmed[place] {
-        // Of two the one that was disturbed less.
+        // Of two samples, keep the one that was disturbed less.
         decode[place] = min(decode[place], time)
         isConfirmed[place] = true
       } else {
-        // Rare samples count more.
+        // Rare samples weigh more.
         Self.follow(&decode[place], time, by: mixedSteps > 0 ? 1.25 : 1.03)
       }
       mixedSteps = 0
     } else if decodes.count == 0 {
       Self.learn(&aloneToken, time / Double(prefillTokens))
     } else if let base = decodeTime(row, reach) {
-      // A price that seems to be nothing must still be able to rise.
+      // A price that appears to be zero must still be able to rise.
       let token = max((time - base) / Double(prefillTokens), base / 1_024)
       mixedSteps += 1
       Self.learn(&mixedToken, token)
@@ -125,13 +131,14 @@ struct StepModel: Sendable {
     }
   }
 
-  /// Near the median, because "three of their median steps" is what streams are promised, and some steps are always
-  /// disturbed: each sample moves the estimate by the same part, up or down.
+  /// Estimates the median, because streams are promised "three of their median steps" and some
+  /// steps are always disturbed: each sample moves the estimate up or down by the same fraction.
   private static func follow(_ estimate: inout Double, _ sample: Double, by factor: Double) {
     estimate = sample > estimate ? min(sample, estimate * factor) : max(sample, estimate / factor)
   }
 
-  /// Up quickly and down slowly; one disturbed step moves an estimate by a bounded factor only.
+  /// Rises quickly and falls slowly; one disturbed step changes an estimate only by a bounded
+  /// factor.
   private static func learn(_ estimate: inout Double, _ sample: Double) {
     guard estimate > 0 else {
       estimate = max(sample, 0.01)
@@ -141,8 +148,9 @@ struct StepModel: Sendable {
     estimate += (bounded - estimate) * (bounded > estimate ? 0.5 : 0.25)
   }
 
-  /// A prompt token's price at a size that was tried: at this depth, else at the nearest shallower one and more, but no more than
-  /// what the size below takes at this depth; else at the nearest deeper one.
+  /// A prompt token's price at a size that was tried: at this depth; otherwise `deeper` times the
+  /// nearest shallower one's, but no more than the smaller size's at this depth; otherwise the
+  /// nearest deeper one's.
   private func price(_ size: Int, _ depth: Int) -> Double? {
     let prices = mixed[(size * Self.depths)..<((size + 1) * Self.depths)]
     let place = prices.startIndex + depth
@@ -154,8 +162,8 @@ struct StepModel: Sendable {
     return prices[place...].first { $0 > 0 }
   }
 
-  /// Prompt tokens that fit beside decodes in a step of the wanted length. None beside as many and as deep decodes as were never
-  /// measured: two steps without a prompt tell what the others are to be held against.
+  /// Prompt tokens that fit beside decodes in a step of the target length. None if decodes of this
+  /// number and depth were never measured: two steps without a prompt establish the baseline first.
   /// - depth: the position of the first of them
   func prefillBudget(beside decodes: Decodes, depth: Int, limits: Limits) -> Int {
     let room = limits.maxStepTokens - decodes.count
@@ -170,7 +178,8 @@ struct StepModel: Sendable {
     return min(room, max(Self.leastChunk, affordable(step - base, depth: Self.depth(depth))))
   }
 
-  /// The most prompt tokens that are known to take no longer than `time`; of a size that was never tried only its least.
+  /// The most prompt tokens that are known to take no longer than `time`; for a size that was never
+  /// tried, only its smallest chunk.
   private func affordable(_ time: Double, depth: Int) -> Int {
     var larger: Double?
     for size in Self.sizes.indices.reversed() {

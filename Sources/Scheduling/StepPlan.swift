@@ -1,11 +1,11 @@
-// StepPlan.swift: one step's work as the engine gets it, and what the engine says back.
+// StepPlan.swift: one step's work as the engine gets it, and what the engine reports back.
 // Start at `StepPlan`.
 
-/// One step. The engine does `operations` in order, then computes all `entries` as one batch, then
-/// Node calls `Scheduler.stepped`. Until then the scheduler gives out none of the blocks named here
-/// for anything else.
+/// One step. The engine performs `operations` in order and computes all `entries` as one batch;
+/// then Node calls `Scheduler.stepped`. Until then the scheduler hands out none of the blocks named
+/// here.
 public struct StepPlan: Hashable, Codable, Sendable {
-  /// Given back to `stepped`; 0 when there is nothing to do.
+  /// Passed to `stepped`; 0 when there is nothing to do.
   public let number: UInt64
   public let operations: [KVOperation]
   public let entries: [StepEntry]
@@ -17,7 +17,7 @@ public struct StepPlan: Hashable, Codable, Sendable {
   public var tokenCount: Int { entries.reduce(0) { $0 + $1.count } }
 }
 
-/// Some consecutive positions of one sequence.
+/// A range of consecutive positions of one sequence.
 public struct StepEntry: Hashable, Codable, Sendable {
   public let job: JobID
   /// The first position to compute. Position p is prompt token p, or generated token p -
@@ -28,26 +28,27 @@ public struct StepEntry: Hashable, Codable, Sendable {
   /// The sequence's block table: position p lies in `blocks[p / 16]`, row p % 16. Covers start +
   /// count positions.
   public let blocks: [BlockID]
-  /// The same of each of `Limits.windows`, -1 for what lies behind it; nil where there are none.
+  /// The same for each of `Limits.windows`, with -1 for blocks that have fallen out of it; nil if
+  /// there are no windows.
   public let windows: [[BlockID]]?
-  /// Whether the last position's logits give the next token.
+  /// Whether the next token is sampled from the last position's logits.
   public let emits: Bool
   /// How many tokens it has generated so far: the index of the one that this entry emits.
   public let outputIndex: Int
 }
 
 /// Copies between device and host memory, done before the step's entries, in order. Blocks that are
-/// merely given up need no operation, and none are ever copied within the device, since only full
-/// blocks are shared.
+/// merely freed need no operation. None are ever copied within the device, because only full blocks
+/// are shared.
 public enum KVOperation: Hashable, Codable, Sendable {
-  /// Copy each `blocks[i]` of the device to `host[i]`; both are a window's where one is named.
+  /// Copy each `blocks[i]` of the device to `host[i]`; both belong to a window if one is named.
   case swapOut(JobID, blocks: [BlockID], host: [BlockID], window: Int? = nil)
   /// Copy each `host[i]` to `blocks[i]` of the device.
   case swapIn(JobID, host: [BlockID], blocks: [BlockID], window: Int? = nil)
 }
 
-/// What one entry of a step came to. An entry that emits must have one; for one that doesn't,
-/// silence is success.
+/// The result of one entry of a step. An entry that emits must have one; for one that doesn't, no
+/// result means success.
 public struct StepResult: Hashable, Codable, Sendable {
   public enum Kind: Hashable, Codable, Sendable {
     /// One more token; the sequence goes on (until `maxOutputTokens`).
@@ -61,9 +62,9 @@ public struct StepResult: Hashable, Codable, Sendable {
 
   public let job: JobID
   public let kind: Kind
-  /// Keys of blocks whose 16 tokens have become known, following on those given before (the
-  /// prompt's first) without a gap: the n-th key ever given for a job names its n-th block. They
-  /// may come late, or never.
+  /// Keys of blocks whose 16 tokens have become known, continuing those given before (the prompt's
+  /// first) without a gap: the n-th key given for a job names its n-th block. They may come late,
+  /// or never.
   public let keys: [BlockKey]
 
   public init(job: JobID, _ kind: Kind, keys: [BlockKey] = []) {
@@ -73,7 +74,7 @@ public struct StepResult: Hashable, Codable, Sendable {
   }
 }
 
-/// `stepped` was called for a step that is not under way: the caller's fault, and nothing was
+/// `stepped` was called for a step that is not in progress. It is the caller's fault; nothing was
 /// changed.
 public struct StepError: Error, Hashable, Sendable, CustomStringConvertible {
   public let found: UInt64
