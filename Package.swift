@@ -88,7 +88,7 @@ let package = Package(
     tests("JSONTests", ["JSON", "Fuzzing"]),
     tests("JinjaTests", ["Jinja", "JSON", "Fuzzing"]),
     tests(
-      "InferenceTests", ["Inference", "CKernels", "CDigest", "JSON", "Fuzzing", "ManualPages"],
+      "InferenceTests", ["Inference", "CKernels", "CSystem", "CDigest", "JSON", "Fuzzing", "ManualPages"],
       exclude: ["Programs"]),
     tests("SchedulingTests", ["Scheduling"]),
     // The commands of man/, for tests that run them.

@@ -1,9 +1,10 @@
-// self_test.c: does this level give the frozen bits on this machine? Run once at start-up, before its use.
-// A level is compared with numbers that stand here, not with another level: a compiler that breaks the rules
-// of rounding breaks both alike. Start at ck_self_test.
+// self_test.c: does a device give the frozen bits? For a level of the kernels this runs once at start-up, before its use.
+// A device is compared with a number that stands here, not with another device: a compiler that breaks the rules
+// of rounding breaks both alike. Start at ck_self_test_digest_of; the inputs are data, made from seeds.
+#include "include/self_test.h"
 #include "internal.h"
 
-// The digest of every kernel's output on the inputs below. It changes only with the numerics profile, or with the inputs.
+// The digest of every output on the inputs below. It changes only with the numerics profile, or with the inputs.
 #define FROZEN_DIGEST 0xd47c65fec0a43cccull
 
 enum {
@@ -73,10 +74,10 @@ static void draw_weights(stream *s, ck_type type, uint8_t *out) {
   }
 }
 
-static uint64_t test_products(ck_level level, uint64_t hash) {
+// ---------------------------------------------------------------- the vectors
+
+static uint64_t test_products(const ck_tested *device, uint64_t hash) {
   _Alignas(64) uint8_t source[ROWS * COLS * 4];
-  _Alignas(64) uint8_t packed[32 * COLS * 4];
-  _Alignas(64) uint8_t blocks[TOKENS * (COLS / 32 * sizeof(ck_record) + 128)];
   float x[TOKENS * COLS];
   float out[TOKENS * ROWS];
   float bias[ROWS];
@@ -86,27 +87,33 @@ static uint64_t test_products(ck_level level, uint64_t hash) {
   for (int i = 0; i < ROWS; i++) bias[i] = draw_float(&s);
   for (int i = 0; i < TOKENS * ROWS; i++) residual[i] = draw_float(&s);
   for (int profile = CK_A8; profile < CK_PROFILE_COUNT; profile++) {
-    size_t stride = ck_blocks_bytes((ck_profile)profile, COLS);
     for (int t = 0; t < TOKENS; t++) {
-      if (!ck_quantise(level, (ck_profile)profile, x + t * COLS, COLS, blocks + t * stride)) return 0;
+      int16_t v[COLS];
+      float d[COLS / 32];
+      float sum[COLS / 32];
+      if (!device->quantise(device->context, (ck_profile)profile, x + t * COLS, COLS, v, d, sum)) return 0;
       for (uint32_t b = 0; b < COLS / 32; b++) {
-        int16_t v[32];
-        float d;
-        float sum;
-        ck_blocks_read(level, (ck_profile)profile, blocks + t * stride, b, v, &d, &sum);
-        hash = digest(digest(digest(hash, v, 64), &d, 4), &sum, 4);
+        hash = digest(digest(digest(hash, v + b * 32, 64), d + b, 4), sum + b, 4);
       }
     }
-    ck_input input = {x, COLS, blocks, stride, (ck_profile)profile, NULL, 0};
-    ck_output output = {out, ROWS, bias, residual, ROWS};
     for (uint32_t type = 0; type < ck_type_end(); type++) {
       if (!ck_type_supported(type)) continue;
       draw_weights(&s, (ck_type)type, source);
-      ck_pack((ck_type)type, source, ROWS, COLS, 0, 2, packed);
-      ck_matrix matrix = {packed, (ck_type)type, ROWS, COLS};
-      ck_multiply(level, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS, NULL});
+      ck_test_product product = {
+          .type = (ck_type)type,
+          .profile = (ck_profile)profile,
+          .weights = source,
+          .rows = ROWS,
+          .cols = COLS,
+          .x = x,
+          .tokens = TOKENS,
+          .bias = bias,
+          .residual = residual,
+      };
+      if (!device->product(device->context, &product, out)) return 0;
       hash = digest(hash, out, sizeof out);
-      ck_multiply_gated(level, &matrix, &matrix, &input, &output, (ck_range){0, 2, 0, TOKENS, NULL});
+      product.gated = true;
+      if (!device->product(device->context, &product, out)) return 0;
       hash = digest(hash, out, sizeof out);
     }
   }
@@ -114,61 +121,56 @@ static uint64_t test_products(ck_level level, uint64_t hash) {
 }
 
 // The same for more tokens, one product of each block format.
-static uint64_t test_many_tokens(ck_level level, uint64_t hash) {
+static uint64_t test_many_tokens(const ck_tested *device, uint64_t hash) {
   _Alignas(64) uint8_t source[ROWS * COLS * 4];
-  _Alignas(64) uint8_t packed[FEW_ROWS * FEW_COLS * 2];
-  _Alignas(64) uint8_t blocks[MANY_TOKENS * (FEW_COLS / 32 * sizeof(ck_record) + 128)];
-  _Alignas(64) uint8_t groups[(MANY_TOKENS / CK_GROUP + 1) * FEW_COLS / 32 * sizeof(ck_group_block)] = {0};
-  size_t group_stride = ck_group_bytes(level, FEW_COLS);
   float x[MANY_TOKENS * FEW_COLS];
   float out[MANY_TOKENS * FEW_ROWS];
   stream s = {4};
   for (int i = 0; i < MANY_TOKENS * FEW_COLS; i++) x[i] = draw_float(&s);
   for (int profile = CK_A8; profile < CK_PROFILE_COUNT; profile++) {
-    size_t stride = ck_blocks_bytes((ck_profile)profile, FEW_COLS);
-    for (int t = 0; t < MANY_TOKENS; t++) {
-      if (!ck_quantise(level, (ck_profile)profile, x + t * FEW_COLS, FEW_COLS, blocks + t * stride)) return 0;
-      if (group_stride == 0) continue;
-      uint8_t *group = groups + group_stride * (size_t)(t / CK_GROUP);
-      ck_group(level, (ck_profile)profile, blocks + t * stride, FEW_COLS, group, (uint32_t)(t % CK_GROUP));
-    }
-    ck_input input = {
-        x, FEW_COLS, blocks, stride, (ck_profile)profile, group_stride == 0 ? NULL : groups, group_stride};
-    ck_output output = {out, FEW_ROWS, NULL, NULL, 0};
     for (uint32_t type = 0; type < ck_type_end(); type++) {
       if (!ck_type_supported(type) || !ck_type_takes_blocks((ck_type)type)) continue;
       draw_weights(&s, (ck_type)type, source);
-      ck_pack((ck_type)type, source, FEW_ROWS, FEW_COLS, 0, 1, packed);
-      ck_matrix matrix = {packed, (ck_type)type, FEW_ROWS, FEW_COLS};
-      ck_multiply(level, &matrix, &input, &output, (ck_range){0, 1, 0, MANY_TOKENS, NULL});
+      ck_test_product product = {
+          .type = (ck_type)type,
+          .profile = (ck_profile)profile,
+          .weights = source,
+          .rows = FEW_ROWS,
+          .cols = FEW_COLS,
+          .x = x,
+          .tokens = MANY_TOKENS,
+      };
+      if (!device->product(device->context, &product, out)) return 0;
       hash = digest(hash, out, sizeof out);
     }
   }
   return hash;
 }
 
-static uint64_t test_vectors(ck_level level, uint64_t hash) {
+static uint64_t test_vectors(const ck_tested *device, uint64_t hash) {
   float x[WORDS];
   float y[WORDS];
   stream s = {2};
   for (int i = 0; i < WORDS; i++) x[i] = draw_float(&s) * (i % 3 == 0 ? 40.0f : 1.0f);
-  ck_exp(level, x, WORDS, y);
+  if (!device->function(device->context, CK_TEST_EXP, x, WORDS, y)) return 0;
   hash = digest(hash, y, sizeof y);
-  ck_silu(level, x, WORDS - 5, y);
+  if (!device->function(device->context, CK_TEST_SILU, x, WORDS - 5, y)) return 0;
   hash = digest(hash, y, sizeof y);
-  ck_tanh(level, x, WORDS - 9, y);
+  if (!device->function(device->context, CK_TEST_TANH, x, WORDS - 9, y)) return 0;
   hash = digest(hash, y, sizeof y);
-  ck_add(level, x, WORDS - 3, y);
+  if (!device->function(device->context, CK_TEST_ADD, x, WORDS - 3, y)) return 0;
   hash = digest(hash, y, sizeof y);
-  ck_rms_norm(level, x, y, 576, 1e-5f, y);
+  if (!device->norm(device->context, x, y, 576, 1e-5f, y)) return 0;
   hash = digest(hash, y, sizeof y);
   float table[64];
   ck_rope_table(10000, 1, NULL, 32, 1234, 1, table);
   hash = digest(hash, table, sizeof table);
   for (int style = 0; style < 2; style++) {
-    ck_rope(level, (ck_rope_style)style, x, WORDS / 64, 64, 32, table);
+    if (!device->rope(device->context, (ck_rope_style)style, x, WORDS / 64, 64, 32, table)) return 0;
     hash = digest(hash, x, sizeof x);
   }
+  // Whoever chooses tokens of a device's logits.
+  ck_level level = device->selection;
   uint32_t indices[40];
   indices[39] = ck_argmax(level, x, WORDS);
   if (ck_top_k(level, x, WORDS, 39, indices, y) != 39) return 0;
@@ -180,15 +182,13 @@ static uint64_t test_vectors(ck_level level, uint64_t hash) {
   return digest(hash, y, sizeof y);
 }
 
-static uint64_t test_attention(ck_level level, uint64_t hash) {
+static uint64_t test_attention(const ck_tested *device, uint64_t hash) {
   _Alignas(64) uint8_t keys[PAGES * PAGE_BYTES];
   _Alignas(64) uint8_t values[PAGES * PAGE_BYTES];
-  _Alignas(64) uint8_t scratch[64 << 10];
   float queries[4 * GROUP * HEAD];
   float out[4 * GROUP * HEAD];
   int32_t pages[PAGES];
   stream s = {3};
-  if (ck_attention_scratch(POSITIONS, HEAD, GROUP) > sizeof scratch) return 0;
   for (int i = 0; i < 4 * GROUP * HEAD; i++) queries[i] = draw_float(&s);
   for (int p = 0; p < PAGES; p++) pages[p] = p * 7 % PAGES;
   memset(keys, 0, sizeof keys);
@@ -201,7 +201,7 @@ static uint64_t test_attention(ck_level level, uint64_t hash) {
       value[i] = draw_float(&s);
     }
     size_t page = (size_t)pages[p / CK_PAGE] * PAGE_BYTES;
-    ck_store_kv(level, key, value, 1, HEAD, keys + page, values + page, p % CK_PAGE);
+    if (!device->store(device->context, key, value, HEAD, keys + page, values + page, p % CK_PAGE)) return 0;
   }
   hash = digest(digest(hash, keys, sizeof keys), values, sizeof values);
   for (int variant = 0; variant < 2; variant++) {
@@ -222,18 +222,119 @@ static uint64_t test_attention(ck_level level, uint64_t hash) {
         .window = variant == 0 ? 0 : 100,
         .soft_cap = variant == 0 ? 0 : 3,
     };
-    ck_attend(level, &attention, scratch);
+    if (!device->attend(device->context, &attention)) return 0;
     hash = digest(hash, out, sizeof out);
   }
   return hash;
 }
 
-uint64_t ck_self_test_digest(ck_level level) {
+uint64_t ck_self_test_digest_of(const ck_tested *device) {
   uint64_t hash = 0xcbf29ce484222325ull;
-  hash = test_products(level, hash);
-  hash = test_many_tokens(level, hash);
-  hash = test_vectors(level, hash);
-  return test_attention(level, hash);
+  hash = test_products(device, hash);
+  hash = test_many_tokens(device, hash);
+  hash = test_vectors(device, hash);
+  return test_attention(device, hash);
+}
+
+bool ck_self_test_passes(const ck_tested *device) {
+  return ck_self_test_digest_of(device) == FROZEN_DIGEST;
+}
+
+// ---------------------------------------------------------------- a level as a device
+
+static ck_level level_of(const void *context) {
+  return *(const ck_level *)context;
+}
+
+static bool level_quantise(
+    void *context, ck_profile profile, const float *x, uint32_t cols, int16_t *v, float *d, float *s) {
+  _Alignas(64) uint8_t blocks[COLS / 32 * sizeof(ck_record) + 128];
+  if (cols > COLS || !ck_quantise(level_of(context), profile, x, cols, blocks)) return false;
+  for (uint32_t b = 0; b < cols / 32; b++) {
+    ck_blocks_read(level_of(context), profile, blocks, b, v + (size_t)b * 32, d + b, s + b);
+  }
+  return true;
+}
+
+static bool level_product(void *context, const ck_test_product *p, float *out) {
+  ck_level level = level_of(context);
+  _Alignas(64) uint8_t packed[32 * COLS * 4];
+  _Alignas(64) uint8_t blocks[MANY_TOKENS * (FEW_COLS / 32 * sizeof(ck_record) + 128)];
+  _Alignas(64) uint8_t groups[(MANY_TOKENS / CK_GROUP + 1) * FEW_COLS / 32 * sizeof(ck_group_block)] = {0};
+  size_t stride = ck_blocks_bytes(p->profile, p->cols);
+  size_t group_stride = p->tokens < CK_FEWEST_GROUPED ? 0 : ck_group_bytes(level, p->cols);
+  if (ck_packed_bytes(p->type, p->rows, p->cols) > sizeof packed || stride * p->tokens > sizeof blocks) return false;
+  if (group_stride * ((p->tokens + CK_GROUP - 1) / CK_GROUP) > sizeof groups) return false;
+  for (uint32_t t = 0; t < p->tokens; t++) {
+    uint8_t *to = blocks + t * stride;
+    if (!ck_quantise(level, p->profile, p->x + (size_t)t * p->cols, p->cols, to)) return false;
+    if (group_stride == 0) continue;
+    ck_group(level, p->profile, to, p->cols, groups + group_stride * (t / CK_GROUP), t % CK_GROUP);
+  }
+  uint32_t tiles = ck_tile_count(p->rows);
+  ck_pack(p->type, p->weights, p->rows, p->cols, 0, tiles, packed);
+  ck_matrix matrix = {packed, p->type, p->rows, p->cols};
+  ck_input input = {
+      p->x, p->cols, blocks, stride, p->profile, group_stride == 0 ? NULL : groups, group_stride};
+  ck_output output = {out, p->rows, p->bias, p->residual, p->rows};
+  ck_range all = {0, tiles, 0, p->tokens, NULL};
+  if (p->gated) {
+    ck_multiply_gated(level, &matrix, &matrix, &input, &output, all);
+  } else {
+    ck_multiply(level, &matrix, &input, &output, all);
+  }
+  return true;
+}
+
+static bool level_function(void *context, ck_test_function function, const float *x, uint32_t n, float *y) {
+  switch (function) {
+    case CK_TEST_EXP: ck_exp(level_of(context), x, n, y); break;
+    case CK_TEST_SILU: ck_silu(level_of(context), x, n, y); break;
+    case CK_TEST_TANH: ck_tanh(level_of(context), x, n, y); break;
+    case CK_TEST_ADD: ck_add(level_of(context), x, n, y); break;
+  }
+  return true;
+}
+
+static bool level_norm(void *context, const float *x, const float *weight, uint32_t n, float epsilon, float *y) {
+  ck_rms_norm(level_of(context), x, weight, n, epsilon, y);
+  return true;
+}
+
+static bool level_rope(
+    void *context, ck_rope_style style, float *x, uint32_t heads, uint32_t head_size, uint32_t pairs,
+    const float *table) {
+  ck_rope(level_of(context), style, x, heads, head_size, pairs, table);
+  return true;
+}
+
+static bool level_store(
+    void *context, const float *key, const float *value, uint32_t head_size, uint8_t *key_page,
+    uint8_t *value_page, uint32_t slot) {
+  ck_store_kv(level_of(context), key, value, 1, head_size, key_page, value_page, slot);
+  return true;
+}
+
+static bool level_attend(void *context, const ck_attention *attention) {
+  _Alignas(64) uint8_t scratch[64 << 10];
+  if (ck_attention_scratch(POSITIONS, HEAD, GROUP) > sizeof scratch) return false;
+  ck_attend(level_of(context), attention, scratch);
+  return true;
+}
+
+uint64_t ck_self_test_digest(ck_level level) {
+  ck_tested device = {
+      .context = &level,
+      .quantise = level_quantise,
+      .product = level_product,
+      .function = level_function,
+      .norm = level_norm,
+      .rope = level_rope,
+      .store = level_store,
+      .attend = level_attend,
+      .selection = level,
+  };
+  return ck_self_test_digest_of(&device);
 }
 
 bool ck_self_test(ck_level level) {

@@ -1,6 +1,7 @@
 // KernelThreadTests.swift: barriers, gates and counters under real threads, spinning and sleeping.
 
 import CKernels
+import CSystem
 import Foundation
 import Testing
 
@@ -26,8 +27,8 @@ private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) 
 
 @Suite struct KernelThreadTests {
   @Test(arguments: [UInt32(0), 50_000], [1, 2, 5]) func aBarrierSeparatesPhases(spin: UInt32, parties: Int) {
-    let barrier = Shared(ck_barrier())
-    ck_barrier_init(barrier.pointer, UInt32(parties))
+    let barrier = Shared(csystem_barrier())
+    csystem_barrier_init(barrier.pointer, UInt32(parties))
     let rounds = 500
     let wrong = Shared(ck_counter())
     ck_counter_set(wrong.pointer, 0)
@@ -39,52 +40,52 @@ private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) 
       guard let progress = UnsafeMutablePointer<Int>(bitPattern: address) else { return }
       for round in 1...rounds {
         progress[index] = round
-        ck_barrier_wait(barrier.pointer, spin)
+        csystem_barrier_wait(barrier.pointer, spin)
         for other in 0..<parties where progress[other] != round { _ = ck_counter_take(wrong.pointer) }
-        ck_barrier_wait(barrier.pointer, spin)
+        csystem_barrier_wait(barrier.pointer, spin)
       }
     }
     #expect(ck_counter_take(wrong.pointer) == 0)
   }
 
   @Test func aBarrierMeetsWithFewerPartiesAndCountsWhoSlept() {
-    let barrier = Shared(ck_barrier())
-    ck_barrier_init(barrier.pointer, 3)
-    onThreads(3) { _ in ck_barrier_wait(barrier.pointer, 1_000_000) }
-    let before = ck_barrier_sleeps(barrier.pointer)
+    let barrier = Shared(csystem_barrier())
+    csystem_barrier_init(barrier.pointer, 3)
+    onThreads(3) { _ in csystem_barrier_wait(barrier.pointer, 1_000_000) }
+    let before = csystem_barrier_sleeps(barrier.pointer)
     #expect(before <= 2)
-    ck_barrier_set_parties(barrier.pointer, 2)
+    csystem_barrier_set_parties(barrier.pointer, 2)
     onThreads(2) { index in
       if index == 1 {
         // Comes once the other one sleeps.
-        while ck_barrier_sleepers(barrier.pointer) == 0 { sched_yield() }
+        while csystem_barrier_sleepers(barrier.pointer) == 0 { sched_yield() }
       }
-      ck_barrier_wait(barrier.pointer, 0)
+      csystem_barrier_wait(barrier.pointer, 0)
     }
-    #expect(ck_barrier_sleeps(barrier.pointer) == before + 1)
-    ck_barrier_set_parties(barrier.pointer, 1)
-    ck_barrier_wait(barrier.pointer, 0)
-    #expect(ck_barrier_sleeps(barrier.pointer) == before + 1)
+    #expect(csystem_barrier_sleeps(barrier.pointer) == before + 1)
+    csystem_barrier_set_parties(barrier.pointer, 1)
+    csystem_barrier_wait(barrier.pointer, 0)
+    #expect(csystem_barrier_sleeps(barrier.pointer) == before + 1)
   }
 
   @Test(arguments: [UInt32(0), 20_000]) func aGateWakesEveryWaiter(spin: UInt32) {
-    let gate = Shared(ck_gate())
-    let done = Shared(ck_barrier())
-    ck_gate_init(gate.pointer)
-    ck_barrier_init(done.pointer, 4)
+    let gate = Shared(csystem_gate())
+    let done = Shared(csystem_barrier())
+    csystem_gate_init(gate.pointer)
+    csystem_barrier_init(done.pointer, 4)
     let seen = Shared(ck_counter())
     ck_counter_set(seen.pointer, 0)
     onThreads(4) { index in
       for round in UInt32(0)..<300 {
         if index == 0 {
-          ck_gate_advance(gate.pointer)
-        } else if ck_gate_wait(gate.pointer, round, spin) == round + 1 {
+          csystem_gate_advance(gate.pointer)
+        } else if csystem_gate_wait(gate.pointer, round, spin) == round + 1 {
           _ = ck_counter_take(seen.pointer)
         }
-        ck_barrier_wait(done.pointer, spin)
+        csystem_barrier_wait(done.pointer, spin)
       }
     }
-    #expect(ck_gate_value(gate.pointer) == 300)
+    #expect(csystem_gate_value(gate.pointer) == 300)
     #expect(ck_counter_take(seen.pointer) == 900)
   }
 

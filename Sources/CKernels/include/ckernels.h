@@ -39,7 +39,7 @@ bool ck_level_available(ck_level level);
 /// The lower-case name of a level: "scalar", "avx2", "avx512", "amx".
 const char *ck_level_name(ck_level level);
 
-/// Runs every kernel of a level on fixed inputs and compares with frozen digests. A level that fails must not
+/// Runs every kernel of a level on fixed inputs (self_test.h) and compares with frozen digests. A level that fails must not
 /// be used. Needs about 256 KiB of stack and a few milliseconds.
 bool ck_self_test(ck_level level);
 
@@ -388,51 +388,7 @@ float ck_maximum(ck_level level, const float *x, uint32_t n);
 uint32_t ck_top_k(
     ck_level level, const float *x, uint32_t n, uint32_t k, uint32_t *indices, float *values);
 
-// ---------------------------------------------------------------- threads
-
-/// A point where `parties` threads wait for each other, in the caller's memory, any number of times.
-typedef struct ck_barrier {
-  uint32_t parties;
-  uint32_t reserved[15];
-  uint32_t arrived;
-  uint32_t padding[15];
-  uint32_t phase;
-  uint32_t sleepers;
-  uint32_t sleeps;
-  uint32_t rest[13];
-} ck_barrier;
-
-void ck_barrier_init(ck_barrier *barrier, uint32_t parties);
-
-/// From now on so many threads meet; to be called while none is on its way to the barrier.
-void ck_barrier_set_parties(ck_barrier *barrier, uint32_t parties);
-
-/// How many parties sleep now.
-uint32_t ck_barrier_sleepers(const ck_barrier *barrier);
-
-/// How many times a party had to sleep.
-uint32_t ck_barrier_sleeps(const ck_barrier *barrier);
-
-/// Waits for all parties: spins for about `spin_ns` nanoseconds, then sleeps in the kernel. Everything written
-/// before by any party is seen by all after.
-void ck_barrier_wait(ck_barrier *barrier, uint32_t spin_ns);
-
-/// A count that threads wait on: work is posted by advancing it.
-typedef struct ck_gate {
-  uint32_t value;
-  uint32_t sleepers;
-  uint32_t rest[14];
-} ck_gate;
-
-void ck_gate_init(ck_gate *gate);
-
-uint32_t ck_gate_value(const ck_gate *gate);
-
-/// Adds one and wakes every waiter.
-void ck_gate_advance(ck_gate *gate);
-
-/// Waits until the value differs from `seen`, spinning for about `spin_ns` first; returns the new value.
-uint32_t ck_gate_wait(ck_gate *gate, uint32_t seen, uint32_t spin_ns);
+// ---------------------------------------------------------------- work, taken by threads
 
 /// A queue of item numbers that threads take from.
 typedef struct ck_counter {

@@ -1,5 +1,6 @@
 // csystem_stack.h: how much of its stack the calling thread has left, for code that recurses over
 // what strangers wrote. Start at csystem_stack_end.
+// Leaves out how threads meet: csystem_threads.h.
 #ifndef CSYSTEM_STACK_H
 #define CSYSTEM_STACK_H
 

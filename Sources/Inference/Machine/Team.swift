@@ -2,6 +2,7 @@
 // Leaves out what the work is. Start at run(_:).
 
 import CKernels
+import CSystem
 import Glibc
 
 /// Threads that run one body together, the caller's thread among them as worker 0.
@@ -14,15 +15,15 @@ import Glibc
 /// that an idle engine uses no processor and a busy one hardly any system call.
 final class Team: Sendable {
   let count: Int
-  // Unsafe only for the compiler: what is behind the pointers is an atomic of CKernels, or is
+  // Safe, though the compiler can't see it: what is behind the pointers is an atomic, or is
   // written by worker 0 before the gate advances and read by the others after it.
   nonisolated(unsafe) private let shared: UnsafeMutablePointer<Shared>
   nonisolated(unsafe) private let threads: UnsafeMutableBufferPointer<pthread_t>
 
   private struct Shared {
     /// One for each worker, so that those who are not needed sleep on.
-    let gates: UnsafeMutablePointer<ck_gate>
-    let barrier: UnsafeMutablePointer<ck_barrier>
+    let gates: UnsafeMutablePointer<csystem_gate>
+    let barrier: UnsafeMutablePointer<csystem_barrier>
     let spin: UInt32
     var active: Int
     var body: ((Int) -> Void)?
@@ -44,10 +45,10 @@ final class Team: Sendable {
   init(count: Int, processors: Int) throws(EngineError) {
     let count = max(count, 1)
     self.count = count
-    let gates = UnsafeMutablePointer<ck_gate>.alignedToLines(capacity: count)
-    let barrier = UnsafeMutablePointer<ck_barrier>.alignedToLines(capacity: 1)
-    for worker in 0..<count { ck_gate_init(gates + worker) }
-    ck_barrier_init(barrier, UInt32(count))
+    let gates = UnsafeMutablePointer<csystem_gate>.alignedToLines(capacity: count)
+    let barrier = UnsafeMutablePointer<csystem_barrier>.alignedToLines(capacity: 1)
+    for worker in 0..<count { csystem_gate_init(gates + worker) }
+    csystem_barrier_init(barrier, UInt32(count))
     shared = .allocate(capacity: 1)
     let spin: UInt32 = count > processors ? 1_000 : 50_000
     shared.initialize(to: Shared(gates: gates, barrier: barrier, spin: spin, active: count))
@@ -77,7 +78,7 @@ final class Team: Sendable {
 
   private func end(started: Int) {
     shared.pointee.isEnding = true
-    for worker in 1..<max(started, 1) { ck_gate_advance(shared.pointee.gates + worker) }
+    for worker in 1..<max(started, 1) { csystem_gate_advance(shared.pointee.gates + worker) }
     for worker in 1..<max(started, 1) { pthread_join(threads[worker], nil) }
     threads.deallocate()
     shared.pointee.free()
@@ -95,10 +96,10 @@ final class Team: Sendable {
       body(0)
       return
     }
-    ck_barrier_set_parties(shared.pointee.barrier, UInt32(active))
+    csystem_barrier_set_parties(shared.pointee.barrier, UInt32(active))
     withoutActuallyEscaping(body) { body in
       shared.pointee.body = body
-      for worker in 1..<active { ck_gate_advance(shared.pointee.gates + worker) }
+      for worker in 1..<active { csystem_gate_advance(shared.pointee.gates + worker) }
       body(0)
       barrier()
       shared.pointee.body = nil
@@ -109,11 +110,11 @@ final class Team: Sendable {
   var active: Int { shared.pointee.active }
 
   /// How many times a worker waited so long that it went to sleep.
-  var sleeps: UInt32 { ck_barrier_sleeps(shared.pointee.barrier) }
+  var sleeps: UInt32 { csystem_barrier_sleeps(shared.pointee.barrier) }
 
   /// Waits, inside a body, until every worker has come to the same place.
   func barrier() {
-    if active > 1 { ck_barrier_wait(shared.pointee.barrier, shared.pointee.spin) }
+    if active > 1 { csystem_barrier_wait(shared.pointee.barrier, shared.pointee.spin) }
   }
 
   private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
@@ -124,10 +125,10 @@ final class Team: Sendable {
     ck_set_fp_environment()
     var seen: UInt32 = 0
     while true {
-      seen = ck_gate_wait(shared.pointee.gates + start.worker, seen, shared.pointee.spin)
+      seen = csystem_gate_wait(shared.pointee.gates + start.worker, seen, shared.pointee.spin)
       if shared.pointee.isEnding { return nil }
       shared.pointee.body?(start.worker)
-      ck_barrier_wait(shared.pointee.barrier, shared.pointee.spin)
+      csystem_barrier_wait(shared.pointee.barrier, shared.pointee.spin)
     }
   }
 }

@@ -1,23 +1,15 @@
-// threads.c: how worker threads meet: spin for a bounded time, then sleep in the kernel. And the rounding mode.
-// All state is in the caller's memory. Start at ck_barrier_wait.
+// csystem_threads.c: barriers and gates over futexes. Start at wait_change.
 #define _GNU_SOURCE
-#include "internal.h"
+#include "csystem_threads.h"
 
 #include <immintrin.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <stdbool.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-void ck_set_fp_environment(void) {
-  _mm_setcsr(0x1F80);
-}
-
-bool ck_check_fp_environment(void) {
-  // the low six bits are sticky flags, not settings
-  return (_mm_getcsr() & 0xFFC0) == 0x1F80;
-}
 
 static uint64_t now_ns(void) {
   struct timespec time;
@@ -50,12 +42,12 @@ static void change(uint32_t *word, const uint32_t *sleepers) {
   if (load(sleepers) != 0) syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-void ck_barrier_init(ck_barrier *barrier, uint32_t parties) {
+void csystem_barrier_init(csystem_barrier *barrier, uint32_t parties) {
   memset(barrier, 0, sizeof *barrier);
   barrier->parties = parties;
 }
 
-void ck_barrier_wait(ck_barrier *barrier, uint32_t spin_ns) {
+void csystem_barrier_wait(csystem_barrier *barrier, uint32_t spin_ns) {
   uint32_t phase = load(&barrier->phase);
   if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_SEQ_CST) == load(&barrier->parties)) {
     __atomic_store_n(&barrier->arrived, 0, __ATOMIC_SEQ_CST);
@@ -67,56 +59,31 @@ void ck_barrier_wait(ck_barrier *barrier, uint32_t spin_ns) {
   }
 }
 
-void ck_barrier_set_parties(ck_barrier *barrier, uint32_t parties) {
+void csystem_barrier_set_parties(csystem_barrier *barrier, uint32_t parties) {
   __atomic_store_n(&barrier->parties, parties, __ATOMIC_SEQ_CST);
 }
 
-uint32_t ck_barrier_sleepers(const ck_barrier *barrier) {
+uint32_t csystem_barrier_sleepers(const csystem_barrier *barrier) {
   return load(&barrier->sleepers);
 }
 
-uint32_t ck_barrier_sleeps(const ck_barrier *barrier) {
+uint32_t csystem_barrier_sleeps(const csystem_barrier *barrier) {
   return load(&barrier->sleeps);
 }
 
-void ck_gate_init(ck_gate *gate) {
+void csystem_gate_init(csystem_gate *gate) {
   memset(gate, 0, sizeof *gate);
 }
 
-uint32_t ck_gate_value(const ck_gate *gate) {
+uint32_t csystem_gate_value(const csystem_gate *gate) {
   return load(&gate->value);
 }
 
-void ck_gate_advance(ck_gate *gate) {
+void csystem_gate_advance(csystem_gate *gate) {
   change(&gate->value, &gate->sleepers);
 }
 
-uint32_t ck_gate_wait(ck_gate *gate, uint32_t seen, uint32_t spin_ns) {
+uint32_t csystem_gate_wait(csystem_gate *gate, uint32_t seen, uint32_t spin_ns) {
   (void)wait_change(&gate->value, &gate->sleepers, seen, spin_ns);
   return load(&gate->value);
-}
-
-void ck_counter_set(ck_counter *counter, uint32_t value) {
-  __atomic_store_n(&counter->next, value, __ATOMIC_SEQ_CST);
-}
-
-uint32_t ck_counter_take(ck_counter *counter) {
-  return __atomic_fetch_add(&counter->next, 1, __ATOMIC_SEQ_CST);
-}
-
-uint32_t ck_counter_take_run(ck_counter *counter, uint32_t limit, uint32_t most_taken, uint32_t *count) {
-  uint32_t seen = load(&counter->next);
-  if (seen >= limit) return limit;
-  // A quarter of what is left, so that others find something until near the end.
-  uint32_t wanted = most(least((limit - seen) / 4, most_taken), 1);
-  uint32_t taken = __atomic_fetch_add(&counter->next, wanted, __ATOMIC_SEQ_CST);
-  if (taken >= limit) return limit;
-  *count = least(wanted, limit - taken);
-  return taken;
-}
-
-uint32_t ck_counter_take_below(ck_counter *counter, uint32_t limit) {
-  if (load(&counter->next) >= limit) return limit;
-  uint32_t taken = ck_counter_take(counter);
-  return taken < limit ? taken : limit;
 }

@@ -1,0 +1,72 @@
+// self_test.h: the vectors that decide whether a device gives the bits of N1: what is given to the device, and what it gives back, as
+// plain arrays and blocks of the file's layout, so that a device with any layout of its own can run them.
+// Leaves out the inputs, which self_test.c makes from seeds. Start at ck_tested.
+#ifndef CK_SELF_TEST_H
+#define CK_SELF_TEST_H
+
+#include "ckernels.h"
+
+#pragma clang assume_nonnull begin
+
+/// A product (N1 items 2 and 3), by way of the profile's integers where the type has blocks.
+typedef struct ck_test_product {
+  ck_type type;
+  ck_profile profile;
+  /// (rows), each ck_row_bytes(type, cols) as in a file
+  const uint8_t *weights;
+  uint32_t rows;
+  uint32_t cols;
+  /// (tokens, cols)
+  const float *x;
+  uint32_t tokens;
+  /// (rows); added after the product
+  const float *_Nullable bias;
+  /// (tokens, rows); the sum is added to it
+  const float *_Nullable residual;
+  /// silu(product) * product, and neither bias nor residual
+  bool gated;
+} ck_test_product;
+
+/// Of each number by itself (N1 item 8): y = f(x), and for ADD y = x + y.
+typedef enum ck_test_function {
+  CK_TEST_EXP = 0,
+  CK_TEST_SILU = 1,
+  CK_TEST_TANH = 2,
+  CK_TEST_ADD = 3,
+} ck_test_function;
+
+/// A device under test. Each function returns false where the device cannot do it, which fails the test; all run one after another.
+typedef struct ck_tested {
+  void *_Nullable context;
+  /// N1 item 2: v (cols), d and s (cols / 32)
+  bool (*quantise)(
+      void *_Nullable context, ck_profile profile, const float *x, uint32_t cols, int16_t *v, float *d, float *s);
+  /// out: (tokens, rows)
+  bool (*product)(void *_Nullable context, const ck_test_product *product, float *out);
+  bool (*function)(void *_Nullable context, ck_test_function function, const float *x, uint32_t n, float *y);
+  /// As ck_rms_norm; y may be weight.
+  bool (*norm)(
+      void *_Nullable context, const float *x, const float *weight, uint32_t n, float epsilon, float *y);
+  /// As ck_rope.
+  bool (*rope)(
+      void *_Nullable context, ck_rope_style style, float *x, uint32_t heads, uint32_t head_size, uint32_t pairs,
+      const float *table);
+  /// As ck_store_kv for one head, in the pages that ck_page_bytes describes.
+  bool (*store)(
+      void *_Nullable context, const float *key, const float *value, uint32_t head_size, uint8_t *key_page,
+      uint8_t *value_page, uint32_t slot);
+  /// As ck_attend.
+  bool (*attend)(void *_Nullable context, const ck_attention *attention);
+  /// The level that chooses among this device's logits.
+  ck_level selection;
+} ck_tested;
+
+/// Of all outputs, in their order; 0 where a function returned false.
+uint64_t ck_self_test_digest_of(const ck_tested *device);
+
+/// Whether the device gives the frozen digest, so that it may be used.
+bool ck_self_test_passes(const ck_tested *device);
+
+#pragma clang assume_nonnull end
+
+#endif
