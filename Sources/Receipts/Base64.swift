@@ -1,6 +1,7 @@
 // Base64.swift: bytes as text (RFC 4648, 4), each in one spelling only. Start at format and parse.
 
-/// Base64 as in RFC 4648, 4, with padding and without line breaks; parsing accepts the one canonical spelling only.
+/// Base64 as in RFC 4648, 4, with padding and without line breaks; parsing accepts the one
+/// canonical spelling only.
 package enum Base64 {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
   private static let values: [UInt8] = {
@@ -39,14 +40,15 @@ package enum Base64 {
     }
   }
 
-  /// - bytes: room for at least three bytes for every four of the text
-  /// - Returns: how many bytes the text stands for; nil for anything but its only spelling.
+  /// - bytes: room for at least three bytes per four characters of the text
+  /// - Returns: how many bytes the text encodes; nil for anything but the canonical spelling.
   static func parse(_ text: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer) -> Int? {
     guard text.count % 4 == 0, bytes.count >= text.count / 4 * 3 else { return nil }
     return values.withUnsafeBufferPointer { table in
       var i = 0
       var n = 0
-      // Of all but the last four, which may be padded, the fourth byte that is written will be written again.
+      // The fourth byte written is scratch: the next group overwrites it. The last four characters,
+      // which may be padded, are handled separately.
       while i + 4 < text.count {
         let (a, b) = (UInt32(table[Int(text[i])]), UInt32(table[Int(text[i + 1])]))
         let (c, d) = (UInt32(table[Int(text[i + 2])]), UInt32(table[Int(text[i + 3])]))
@@ -63,7 +65,7 @@ package enum Base64 {
         let c = pad == 2 ? 0 : table[Int(text[i + 2])]
         let d = pad >= 1 ? 0 : table[Int(text[i + 3])]
         guard a | b | c | d < 64 else { return nil }
-        // Bits that padding leaves unused must be zero, else one value had two spellings.
+        // The bits that padding leaves unused must be zero, or one value would have two spellings.
         if pad == 2, b & 15 != 0 { return nil }
         if pad == 1, c & 3 != 0 { return nil }
         bytes[n] = a << 2 | b >> 4

@@ -1,7 +1,9 @@
-// Catalog.swift: what a node knows of its log without reading it: the tree, where each receipt lies, sums, audits.
-// A value; the fold of the journal's entries. Leaves out files and signing. Start at add(_:segment:).
+// Catalog.swift: what a node knows of its log without reading it: the tree, each receipt's
+// location, sums, audits.
+// A value: the fold of the journal's entries. Not here: files (Journal.swift), signing
+// (Notary.swift). Start at add(_:segment:).
 
-/// Which receipts to sum up; nil stands for all.
+/// Which receipts to sum up; nil matches all.
 package struct TotalsQuery: Hashable, Sendable {
   /// Days since 1970-01-01, both ends included.
   package var days: ClosedRange<Int32>?
@@ -20,7 +22,7 @@ package struct TotalsQuery: Hashable, Sendable {
   }
 }
 
-/// How far a receipt has come. Never shown as more than was checked.
+/// How far a receipt has got. Never reports more than was checked.
 package struct ReceiptStatus: Hashable, Sendable {
   package enum Seal: Hashable, Sendable, Comparable {
     /// On disk.
@@ -34,14 +36,14 @@ package struct ReceiptStatus: Hashable, Sendable {
     case unaudited
     case identical
     case failed(Audit)
-    /// The newest audit could not be run, and none before it was.
+    /// The newest audit could not be run, and no earlier one was.
     case notRun
   }
   package let seal: Seal
   package let reexecution: Reexecution
 }
 
-/// How many receipts have come how far; each count includes the ones after it in the first row of three.
+/// How many receipts reached each stage; `logged` includes `signed`, which includes `witnessed`.
 package struct LogCounts: Hashable, Sendable {
   package let logged: Int
   package let signed: Int
@@ -56,11 +58,11 @@ package struct LogCounts: Hashable, Sendable {
 
 package struct Catalog: Sendable {
   package private(set) var tree = MerkleTree()
-  /// Segment (20 bits), offset (27), length (17): a receipt's place in 8 bytes.
+  /// A receipt's location in 8 bytes: segment (20 bits), offset (27), length (17).
   private var places: [UInt64] = []
   private var jobs: [UInt64] = []
   private var sums: [TotalsKey: ReceiptTotals] = [:]
-  /// 0 unaudited, 1 identical, 2 failed, 3 an audit that did not run.
+  /// 0 unaudited, 1 identical, 2 failed, 3 the audit did not run.
   private var audits: [UInt8] = []
   private var failures: [Int: Audit] = [:]
   private var auditedCount = 0
@@ -78,16 +80,16 @@ package struct Catalog: Sendable {
     let segment: Int
   }
   private var open: [UInt64: OpenJob] = [:]
-  /// Jobs whose end came before their acceptance did, as in journals of releases that queued the
-  /// two apart.
+  /// Jobs whose end was logged before their acceptance, as in journals of releases that queued the
+  /// two separately.
   private var endedBefore: Set<UInt64> = []
   /// Time of the newest line, microseconds; 0 before the first.
   package private(set) var lastTime: Int64 = 0
 
   init() {}
 
-  /// Jobs that were accepted and have not ended, in the order of their acceptance. One with a
-  /// receipt has ended, whichever of the two lines came first.
+  /// Jobs that were accepted and have not ended, in order of acceptance. A job with a receipt has
+  /// ended, whichever of its two lines came first.
   package var openJobs: [JobAccepted] {
     withoutReceipts(open).values.map(\.entry).sorted { $0.envelope.seq < $1.envelope.seq }.compactMap {
       if case .jobAccepted(let job) = $0.record { job } else { nil }
@@ -97,13 +99,13 @@ package struct Catalog: Sendable {
   /// When each open job was accepted, microseconds.
   package var openTimes: [UInt64: Int64] { withoutReceipts(open).mapValues(\.entry.envelope.time) }
 
-  /// The first segment in which something may be said about these jobs; nil where none of them is
-  /// open.
+  /// The first segment that can mention these jobs; nil if none of them is open.
   func firstSegment(of jobs: Set<UInt64>) -> Int? {
     open.filter { jobs.contains($0.key) }.values.map(\.segment).min()
   }
 
-  /// A question of starts, so that a node with 10^6 receipts keeps no second list of them.
+  /// Decided from the receipts already indexed, so that a node with 10^6 receipts keeps no second
+  /// list of them.
   private func withoutReceipts(_ open: [UInt64: OpenJob]) -> [UInt64: OpenJob] {
     if open.isEmpty { return open }
     var left = open
@@ -164,7 +166,7 @@ package struct Catalog: Sendable {
     UInt64(segment & 0xFFFFF) << 44 | UInt64(offset & 0x7FF_FFFF) << 17 | UInt64(length & 0x1FFFF)
   }
 
-  /// A sealed segment, by its summary.
+  /// Adds a sealed segment from its summary.
   mutating func add(_ summary: SegmentSummary) {
     for row in summary.rows {
       addReceipt(
@@ -174,19 +176,20 @@ package struct Catalog: Sendable {
     take(summary)
   }
 
-  /// All of a sealed segment but its receipts' places.
+  /// Adds everything of a sealed segment except the locations of its receipts.
   private mutating func take(_ summary: SegmentSummary) {
     for (key, totals) in summary.totals { sums[key, default: ReceiptTotals()].add(totals) }
     var early: [UInt64] = []
     for job in summary.closed where open.removeValue(forKey: job) == nil { early.append(job) }
-    // Receipts are known by their rows; what is left ended without one, before its acceptance.
+    // Jobs with receipts are recognised by their rows; the remaining ones ended without a receipt,
+    // before their acceptance was logged.
     if !early.isEmpty, !early.elementsEqual(summary.rows.lazy.map(\.job)) {
       endedBefore.formUnion(Set(early).subtracting(summary.rows.lazy.map(\.job)))
     }
     for entry in summary.carried { keep(entry, segment: summary.number) }
   }
 
-  /// All sealed segments at once: the tree is built level by level.
+  /// Adds all sealed segments at once: the tree is built level by level.
   mutating func start(with summaries: [SegmentSummary]) {
     let count = summaries.reduce(0) { $0 + $1.rows.count }
     var leaves: [SHA256Digest] = []
@@ -210,7 +213,7 @@ package struct Catalog: Sendable {
 
   private mutating func add(_ audit: Audit) {
     guard audits.indices.contains(audit.receipt) else { return }
-    // What an earlier audit found stands.
+    // An audit that could not run does not replace an earlier result.
     if audit.outcome == .notRun, audits[audit.receipt] == 1 || audits[audit.receipt] == 2 { return }
     switch audits[audit.receipt] {
     case 1: auditedCount -= 1
@@ -259,7 +262,8 @@ package struct Catalog: Sendable {
   /// The receipt's id: the first 16 hexadecimal digits of its leaf hash.
   package func id(of index: Int) -> String? { tree.leaf(at: index).map { LineWriter.hex($0.w0) } }
 
-  /// Indexes of receipts whose id begins with these hexadecimal digits (1 to 16), oldest first, at most `limit`.
+  /// Indexes of receipts whose id begins with these hexadecimal digits (1 to 16), oldest first, at
+  /// most `limit`.
   package func indexes(idPrefix: String, limit: Int = 2) -> [Int] {
     guard (1...16).contains(idPrefix.utf8.count), idPrefix.utf8.allSatisfy({ Hex.value($0) != nil }),
       let prefix = UInt64(idPrefix, radix: 16)
@@ -276,7 +280,7 @@ package struct Catalog: Sendable {
   /// The receipt of a job; the newest if there are several.
   package func index(ofJob job: UInt64) -> Int? { jobs.lastIndex(of: job) }
 
-  /// The same for many jobs, in one pass; those without a receipt are left out.
+  /// The same for many jobs, in one pass; jobs without a receipt are absent from the result.
   package func indexes(ofJobs wanted: Set<UInt64>) -> [UInt64: Int] {
     if wanted.isEmpty { return [:] }
     var found: [UInt64: Int] = [:]
@@ -290,7 +294,7 @@ package struct Catalog: Sendable {
     return (Int(place >> 44), Int(place >> 17 & 0x7FF_FFFF), Int(place & 0x1FFFF))
   }
 
-  /// The sums over what the query matches.
+  /// The sums over the receipts that match the query.
   package func totals(_ query: TotalsQuery = TotalsQuery()) -> ReceiptTotals {
     var result = ReceiptTotals()
     for (key, totals) in sums where query.matches(key) { result.add(totals) }

@@ -1,7 +1,7 @@
 // Checkpoint.swift: the signed head of the log, and the proof files that lead to it.
-// Leaves out the tree (MerkleTree.swift) and who signs (Notary.swift). Start at Checkpoint.
+// The tree is in MerkleTree.swift, signing in Notary.swift. Start at Checkpoint.
 
-/// A text that a checkpoint, proof or bundle cannot be.
+/// A text that isn't a valid checkpoint, proof or bundle.
 public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
   public let what: String
   public let line: Int
@@ -16,7 +16,8 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String { "\(what), line \(line): wanted \(wanted)" }
 }
 
-/// The head of the log at one moment, in the layout of C2SP `tlog-checkpoint` with two lines of our own.
+/// The head of the log at one moment, in the layout of C2SP `tlog-checkpoint` with two lines of our
+/// own.
 ///
 /// ```
 /// hotpot/43a7f15b6ab0a3e17ba2c76f04ee28f5b4b3c54a4ed6d1f3a11ba7f3efb0d5c6
@@ -26,10 +27,12 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
 /// prev-checkpoint-sha256 0000000000000000000000000000000000000000000000000000000000000000
 /// ```
 ///
-/// The origin is `hotpot/` and the SHA-256 of the node's public key blob in hexadecimal (what `ssh-keygen -l` shows in
-/// base64). Then the size in decimal, the RFC 6962 root in base64, the time in microseconds since 1970-01-01 00:00 UTC, and the SHA-256
-/// of the text of the checkpoint before this one, zeros for the first. Every line ends with a newline, and there is no other byte.
-/// The signature is a detached SSH signature (`PROTOCOL.sshsig`) over these bytes, namespace `checkpoint@hotpot`.
+/// The origin is `hotpot/` and the SHA-256 of the node's public key blob in hexadecimal (what
+/// `ssh-keygen -l` shows in base64). It is followed by the size in decimal, the RFC 6962 root in
+/// base64, the time in microseconds since 1970-01-01 00:00 UTC, and the SHA-256 of the text of the
+/// previous checkpoint, zeros for the first. Every line ends with a newline, and there is no other
+/// byte. The signature is a detached SSH signature (`PROTOCOL.sshsig`) over these bytes, namespace
+/// `checkpoint@hotpot`.
 public struct Checkpoint: Hashable, Sendable {
   public static let namespace = "checkpoint@hotpot"
 
@@ -90,7 +93,7 @@ extension Int64 {
   fileprivate init(size: Int) { self = Int64(size) }
 }
 
-/// Decimal numbers from 0 to 2^53 - 1 in their only spelling.
+/// Decimal numbers from 0 to 2^53 - 1, in their canonical spelling only.
 enum Decimal64 {
   static func parse(_ text: some StringProtocol) -> Int? {
     let digits = Array(text.utf8)
@@ -101,8 +104,9 @@ enum Decimal64 {
   }
 }
 
-/// That a receipt is in the log, in the layout of C2SP `tlog-proof`: a header, the index, the audit path from the
-/// leaf's sibling to the root's child in base64, an empty line, and the checkpoint.
+/// Proof that a receipt is in the log, in the layout of C2SP `tlog-proof`: a header, the index, the
+/// audit path from the leaf's sibling to the root's child in base64, an empty line, and the
+/// checkpoint.
 ///
 /// ```
 /// c2sp.org/tlog-proof@v1
@@ -112,7 +116,7 @@ enum Decimal64 {
 /// (the checkpoint's lines)
 /// ```
 ///
-/// The checkpoint stands as it was signed; its SSH signature travels beside it, in a file of its own.
+/// The checkpoint is included as it was signed; its SSH signature travels in a separate file.
 public struct InclusionProof: Hashable, Sendable {
   static let header = "c2sp.org/tlog-proof@v1"
 
@@ -163,7 +167,8 @@ public struct InclusionProof: Hashable, Sendable {
   }
 }
 
-/// That one state of the log is a prefix of another (RFC 6962, 2.1.2): a header, both sizes, the hashes in base64.
+/// Proof that one state of the log is a prefix of another (RFC 6962, 2.1.2): a header, both sizes,
+/// the hashes in base64.
 ///
 /// ```
 /// hotpot-consistency 1

@@ -1,8 +1,9 @@
-// FileSystem.swift: the file calls that a journal makes. Two conformers: POSIX here, and a simulated disk with faults and
-// power cuts for tests. Leaves out retries and policy, which are the journal's. Start at FileSystem.
+// FileSystem.swift: the file calls that a journal makes. Two conformers: POSIX here, and a
+// simulated disk with faults and power cuts for tests. Retries and policy are the journal's
+// (Journal.swift). Start at FileSystem.
 import Glibc
 
-/// A file call that failed: which, on what, and why.
+/// A file call that failed: which call, on what path, and why.
 package struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
   package let call: String
   package let path: String
@@ -28,17 +29,17 @@ package struct FileHandleNumber: Hashable, Sendable {
 
 package enum OpenMode: Sendable {
   case read
-  /// An existing file, writes at its end.
+  /// An existing file; writes go to its end.
   case append
-  /// A new file, 0600; fails with EEXIST where there is one. Writes at its end.
+  /// A new file, 0600; fails with EEXIST if the file exists. Writes go to its end.
   case create
-  /// A new file, 0600, or an emptied old one.
+  /// A new file, 0600, or an existing one, emptied.
   case replace
 }
 
 package struct FileStatus: Hashable, Sendable {
   package let size: Int
-  /// Not writable for its owner.
+  /// Its owner has no write permission.
   package let isReadOnly: Bool
 
   package init(size: Int, isReadOnly: Bool) {
@@ -47,10 +48,11 @@ package struct FileStatus: Hashable, Sendable {
   }
 }
 
-/// Each function is one system call (listing apart), may fail with any code, EINTR too, and never retries.
+/// Each function except `list` is one system call. It may fail with any code, EINTR included, and
+/// never retries.
 package protocol FileSystem: Sendable {
   func open(_ path: String, _ mode: OpenMode) throws(FileError) -> FileHandleNumber
-  /// - Returns: how many bytes were taken, which may be fewer than given.
+  /// - Returns: how many bytes were written, possibly fewer than given.
   func write(_ file: FileHandleNumber, _ bytes: UnsafeRawBufferPointer) throws(FileError) -> Int
   /// - Returns: how many bytes were read at `offset`; 0 at the end of the file.
   func read(_ file: FileHandleNumber, at offset: Int, into bytes: UnsafeMutableRawBufferPointer)
@@ -66,13 +68,13 @@ package protocol FileSystem: Sendable {
   func remove(_ path: String) throws(FileError)
   /// Mode 0700; an existing one is left as it is.
   func makeDirectory(_ path: String) throws(FileError)
-  /// Names in it are on the disk when this returns.
+  /// The names in the directory are on the disk when this returns.
   func syncDirectory(_ path: String) throws(FileError)
   /// Names, sorted.
   func list(_ directory: String) throws(FileError) -> [String]
   /// nil when there is no such file.
   func status(_ path: String) throws(FileError) -> FileStatus?
-  /// Bytes that this user may still write beside `path`.
+  /// Bytes that this user can still write on the file system of `path`.
   func freeSpace(_ path: String) throws(FileError) -> Int
 }
 
@@ -183,9 +185,10 @@ package struct POSIXFileSystem: FileSystem {
   }
 }
 
-/// What journal, spool and checkpoints do with files: whole reads and writes, EINTR retried, everything else thrown.
+/// File operations shared by journal, spool and checkpoints: whole reads and writes, EINTR retried,
+/// every other error thrown.
 extension FileSystem {
-  /// How often a call may be interrupted before that counts as a failure.
+  /// How many consecutive interruptions of a call count as a failure.
   static var patience: Int { 100 }
 
   func retrying<T>(_ body: () throws(FileError) -> T) throws(FileError) -> T {
@@ -210,7 +213,7 @@ extension FileSystem {
         }
         return try result.get()
       }
-      // A call that takes nothing and reports nothing would loop for ever.
+      // A call that writes nothing and reports no error would loop for ever.
       guard n > 0 else { throw FileError(call: "write", path: path, code: EIO) }
       done += n
     }
@@ -219,11 +222,11 @@ extension FileSystem {
   /// Closing is never retried: on Linux the descriptor is gone even after EINTR.
   func closeQuietly(_ file: FileHandleNumber) {
     do throws(FileError) { try close(file) } catch {
-      // What mattered was synced before; a descriptor that fails to close cannot be used any more either way.
+      // What matters was synced before; a descriptor that fails to close is unusable either way.
     }
   }
 
-  /// - Throws: `isMissing` where there is no such file, EFBIG above `limit` bytes.
+  /// - Throws: `isMissing` if there is no such file, EFBIG above `limit` bytes.
   package func readAll(_ path: String, limit: Int = .max) throws(FileError) -> [UInt8] {
     let file = try retrying { () throws(FileError) in try open(path, .read) }
     defer { closeQuietly(file) }
@@ -249,7 +252,7 @@ extension FileSystem {
     return bytes
   }
 
-  /// Part of a file; fewer bytes at its end.
+  /// Part of a file; returns fewer bytes at the end of the file.
   func readPart(_ path: String, at offset: Int, count: Int) throws(FileError) -> [UInt8] {
     let file = try retrying { () throws(FileError) in try open(path, .read) }
     defer { closeQuietly(file) }
@@ -274,8 +277,8 @@ extension FileSystem {
     return bytes
   }
 
-  /// Replaces a file so that a reader, or a crash, sees the old bytes or the new ones: temporary name, sync, rename,
-  /// directory sync.
+  /// Replaces a file so that a reader, or a crash, sees the old bytes or the new ones: temporary
+  /// name, sync, rename, directory sync.
   package func replaceFile(_ path: String, with bytes: [UInt8], in directory: String) throws(FileError) {
     let temporary = path + ".tmp"
     let file = try retrying { () throws(FileError) in try open(temporary, .replace) }
@@ -291,7 +294,8 @@ extension FileSystem {
     try retrying { () throws(FileError) in try syncDirectory(directory) }
   }
 
-  /// Makes a directory whose name survives a power cut: a synced file in a lost directory is lost too.
+  /// Makes a directory whose name survives a power cut: a synced file in a lost directory is lost
+  /// too.
   func ensureDirectory(_ path: String) throws(FileError) {
     try retrying { () throws(FileError) in try makeDirectory(path) }
     let parent = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."

@@ -1,6 +1,7 @@
-// Journal.swift: the only truth on disk of a node: jobs, receipts, operators' acts, settlements, as a chain of lines.
-// One writer thread with group commit; the caller never waits unless it asks to. Leaves out signing (Notary.swift) and what
-// the records mean (Node). Start at Journal.open, then append.
+// Journal.swift: a node's only authoritative record on disk: jobs, receipts, operators' acts and
+// settlements as a chain of lines. One writer thread with group commit; the caller never waits
+// unless it asks to. Not here: signing (Notary.swift), what the records mean (Node). Start at
+// Journal.open, then append.
 import Dispatch
 import Glibc
 import Synchronization
@@ -15,14 +16,14 @@ package struct Appended: Hashable, Sendable {
   package var receiptID: String? { leaf.map { LineWriter.hex($0.w0) } }
 }
 
-/// What a journal tells the one who opened it. Called on the journal's queue; must return at once.
+/// What a journal reports to whoever opened it. Called on the journal's queue; must return at once.
 package enum JournalNotice: Sendable, Hashable {
-  /// So many receipts are on the disk now.
+  /// This many receipts are on the disk now.
   case committed(receipts: Int)
   case sealed(segment: Int)
-  /// Space ran low and the ballast was given up, or there is enough again.
+  /// True: space ran low and the ballast was released. False: there is enough space again.
   case lowSpace(Bool)
-  /// Final: nothing is written any more. Stop admitting.
+  /// Final: nothing more is written. Stop admitting jobs.
   case stopped(FileError)
 }
 
@@ -38,14 +39,17 @@ package struct LoggedReceipt: Sendable {
 
 /// The append-only journal of a state directory.
 ///
-/// Lines as in `Entry`, in segments `journal/00000001.jsonl` of 64 MiB or a day; a sealed segment is read-only (0400) and has a
-/// rollup and an index beside it, and a signature once the notary made one. Files are 0600, directories 0700.
+/// Lines as in `Entry`, in segments `journal/00000001.jsonl` of 64 MiB or a day. A sealed segment
+/// is read-only (0400) and has a rollup and an index beside it, and a signature once the notary has
+/// made one. Files are 0600, directories 0700.
 ///
-/// Rule: a record counts once its completion says success, that is after `fdatasync`. Why: anything before can be lost by a
-/// power cut. So: tell clients nothing before. Otherwise a client holds a receipt that the log does not.
+/// Rule: a record counts once its completion reports success, that is after `fdatasync`. Why: a
+/// power cut can lose anything before that. So: tell clients nothing earlier. Otherwise a client
+/// holds a receipt that is not in the log.
 ///
-/// Rule: a failed write or sync is final. Why: after a failed sync the kernel may have dropped the pages, and a second sync
-/// would report success for lost bytes. So: stop admitting, let jobs end, start again. Otherwise acknowledged lines can be missing.
+/// Rule: a failed write or sync is final. Why: after a failed sync the kernel may have dropped the
+/// pages, and a second sync would report success for lost bytes. So: stop admitting, let running
+/// jobs end, restart. Otherwise acknowledged lines can be missing.
 package final class Journal: Sendable {
   package typealias Completion = @Sendable (Result<[Appended], JournalError>) -> Void
 
@@ -65,7 +69,7 @@ package final class Journal: Sendable {
   private let files: any FileSystem
   private let queue = DispatchQueue(label: "hotpot.journal", qos: .userInitiated)
   private let inbox = Mutex(Inbox())
-  /// nil after damage. Touched on `queue` only; the lock is there so that the compiler can see it.
+  /// nil after damage. Used on `queue` only; the lock exists so that the compiler can check that.
   private let writer: Mutex<JournalWriter?>
   private let shared: Mutex<Catalog>
   private let damage: Damage?
@@ -83,11 +87,11 @@ package final class Journal: Sendable {
     self.notice = notice
   }
 
-  /// Opens the journal of a state directory, whatever end the last node came to.
+  /// Opens the journal of a state directory, however the last node ended.
   ///
-  /// - state: the state directory; made (0700) if it is not there. The caller holds its `StateLock`.
-  /// - time: now, in microseconds; for the record of what was moved aside.
-  /// - Returns: the journal, and what was found. With `damage` it can be read and not written.
+  /// - state: the state directory; made (0700) if it is missing. The caller holds its `StateLock`.
+  /// - time: now, in microseconds; recorded with anything that is moved aside.
+  /// - Returns: the journal, and what was found. With `damage` it is read-only.
   /// - Throws: `.file` when the disk cannot be read or written now.
   package static func open(
     state: String, files: any FileSystem = POSIXFileSystem(), options: JournalOptions = JournalOptions(),
@@ -121,9 +125,10 @@ package final class Journal: Sendable {
 
   // MARK: Writing
 
-  /// Queues records and returns at once. `completion` is called once, on the journal's queue: after the sync that covers them,
-  /// or with the reason why not. Records of one call become neighbouring lines of one group; with none, the completion tells
-  /// about what was appended before.
+  /// Queues records and returns at once. `completion` is called once, on the journal's queue: after
+  /// the sync that covers the records, or with the reason for failure. Records of one call become
+  /// adjacent lines of one group. With no records, the completion reports on what was appended
+  /// before.
   package func append(_ records: [Record], at time: Int64, completion: @escaping Completion) {
     enum Next { case schedule, wait, closed }
     let next = inbox.withLock { inbox -> Next in
@@ -159,8 +164,9 @@ package final class Journal: Sendable {
     func get() throws(JournalError) -> [Appended] { try value.withLock { $0 }.get() }
   }
 
-  /// Whatever came while the last sync ran is the next group: under load groups grow, and nothing waits longer than
-  /// one sync for its own to begin. A group is bounded so that its memory is.
+  /// Everything queued during the last sync forms the next group: groups grow under load, and a
+  /// record waits at most one sync before its own begins. The size of a group is bounded, so its
+  /// memory is too.
   private func drain() {
     while true {
       let group = inbox.withLock { inbox -> [Submission] in
@@ -222,9 +228,9 @@ package final class Journal: Sendable {
     }
   }
 
-  /// Looks how much room the disk has, and says so if that changed. To be called every second:
-  /// where nothing is admitted, nothing is appended, and only this finds that there is room again.
-  /// Returns at once.
+  /// Checks the disk's free space and reports a change. Call it every second: while nothing is
+  /// admitted nothing is appended, so only this call notices that there is space again. Returns at
+  /// once.
   package func watchSpace() {
     queue.async {
       let change = self.writer.withLock { writer -> Bool? in
@@ -239,7 +245,7 @@ package final class Journal: Sendable {
     }
   }
 
-  /// Takes nothing more, finishes what was taken, closes the segment. Waits.
+  /// Accepts nothing more, finishes what was queued, closes the segment. Waits.
   package func close() {
     inbox.withLock { $0.isClosed = true }
     queue.sync {
@@ -253,10 +259,11 @@ package final class Journal: Sendable {
   /// The catalog as it is now. Cheap: the arrays are shared until the next append.
   package func catalog() -> Catalog { shared.withLock { $0 } }
 
-  /// Reads the catalog in place, under its lock: for questions that are asked often. Must not block.
+  /// Reads the catalog in place, under its lock: for frequent queries. Must not block.
   package func read<T: Sendable>(_ body: (borrowing Catalog) -> T) -> T { shared.withLock { body($0) } }
 
-  /// A receipt's line from the disk, checked against the log: damage since it was written is found here.
+  /// A receipt's line from the disk, checked against the log: damage that occurred after it was
+  /// written is found here.
   package func receipt(at index: Int) throws(JournalError) -> LoggedReceipt {
     let found = shared.withLock { catalog in
       (catalog.place(of: index), catalog.tree.leaf(at: index), catalog.status(of: index))
@@ -286,22 +293,23 @@ package final class Journal: Sendable {
       receipt: receipt, entry: entry, line: line, id: LineWriter.hex(leaf.w0), status: status)
   }
 
-  /// The proof that receipt `index` is under a checkpoint; nil when it is not, or the log is shorter.
+  /// The proof that receipt `index` is under a checkpoint; nil if it is not, or if the log is
+  /// shorter.
   package func proof(of index: Int, under checkpoint: Checkpoint) -> InclusionProof? {
     shared.withLock { catalog in
       catalog.tree.inclusion(of: index, in: checkpoint.size)
     }.map { InclusionProof(index: index, path: $0, checkpoint: checkpoint) }
   }
 
-  /// The proof that the log at `from` receipts is a prefix of that at `to`; nil past its end.
+  /// The proof that the log at `from` receipts is a prefix of that at `to`; nil past the log's end.
   package func consistency(from: Int, to: Int) -> ConsistencyProof? {
     shared.withLock { $0.tree.consistency(from: from, to: to) }.map {
       ConsistencyProof(from: from, to: to, path: $0)
     }
   }
 
-  /// What operators did to jobs that are open, oldest act first; read from the segments since the
-  /// oldest of them was accepted. For a start: nothing may be appended meanwhile.
+  /// What operators did to open jobs, oldest act first, read from the segments written since the
+  /// oldest of those jobs was accepted. For startup: nothing may be appended meanwhile.
   package func acts(on jobs: Set<UInt64>) throws(JournalError) -> [UInt64: [OperatorAct]] {
     guard let first = shared.withLock({ $0.firstSegment(of: jobs) }) else { return [:] }
     var found: [UInt64: [OperatorAct]] = [:]
@@ -310,7 +318,7 @@ package final class Journal: Sendable {
       for number in names.compactMap(JournalRecovery.number).sorted() where number >= first {
         let bytes = try files.readAll("\(directory)/\(JournalWriter.name(number)).jsonl")
         Self.visitActs(bytes) { act in
-          // Acts on the whole node, and on receipts, name no job.
+          // Acts on the whole node or on receipts name no job.
           guard act.target.utf8.count == 16, let job = UInt64(act.target, radix: 16), jobs.contains(job)
           else {
             return
@@ -329,12 +337,12 @@ package final class Journal: Sendable {
       while start < raw.count {
         let end = raw[start...].firstIndex(of: .newline).map { $0 + 1 } ?? raw.count
         defer { start = end }
-        // Few lines are acts: the others are passed over, not parsed. `seq` and `t`, which come
+        // Few lines are acts, so other lines are skipped without parsing. `seq` and `t`, which come
         // first, are numbers.
         guard let comma = raw[start..<end].firstIndex(of: .comma),
           let second = raw[(comma + 1)..<end].firstIndex(of: .comma), raw[second..<end].starts(with: mark)
         else { continue }
-        // What is damaged was found when the journal was opened.
+        // Damaged lines were reported when the journal was opened.
         guard let entry = try? Entry(parsing: UnsafeRawBufferPointer(rebasing: raw[start..<end])),
           case .operatorAct(let act) = entry.record
         else { continue }
@@ -345,8 +353,9 @@ package final class Journal: Sendable {
 
   // MARK: Checking
 
-  /// Reads every line of every segment again, with its chain and the tree, and compares sealed segments with their
-  /// rollups. On all cores, in memory that does not grow with the journal but for 32 bytes a receipt.
+  /// Rereads every line of every segment, checks the chain and the tree, and compares sealed
+  /// segments with their rollups. Uses all cores, and memory that grows with the journal only by 32
+  /// bytes per receipt.
   /// - Returns: how many lines and receipts were good, and the first damage.
   package static func check(state: String, files: any FileSystem = POSIXFileSystem()) throws(JournalError)
     -> JournalCheck
@@ -358,7 +367,7 @@ package final class Journal: Sendable {
     }
   }
 
-  /// The same, and visits every entry in order: the replay of a whole journal.
+  /// The same, and visits every entry in order, as the replay of a whole journal does.
   package static func check(
     state: String, files: any FileSystem = POSIXFileSystem(), visit: (Entry) -> Void
   ) throws(JournalError) -> JournalCheck {
@@ -377,10 +386,10 @@ package struct JournalCheck: Sendable {
   package private(set) var receipts = 0
   package private(set) var bytes = 0
   package private(set) var root = SHA256.hash([])
-  /// The first damage; an unfinished tail counts, as only opening the journal moves it aside.
+  /// The first damage. An unfinished tail counts, because only opening the journal moves it aside.
   package private(set) var damage: Damage?
 
-  /// - keepsEntries: whether `visit` is to see every entry; without, no line is kept after it was summed up
+  /// - keepsEntries: whether `visit` sees every entry; if not, no line is kept once it is summed up
   init(directory: String, files: any FileSystem, keepsEntries: Bool, visit: (Entry) -> Void) throws(FileError)
   {
     let names = try files.retrying { () throws(FileError) in try files.list(directory) }
@@ -388,7 +397,8 @@ package struct JournalCheck: Sendable {
     func path(_ number: Int) -> String { "\(directory)/\(JournalWriter.name(number)).jsonl" }
     var chain = Chain()
     var leaves: [SHA256Digest] = []
-    // While a segment is put in its place and compared with its rollup, the next one is read.
+    // The next segment is read while this one is linked into the chain and compared with its
+    // rollup.
     var ahead = keepsEntries ? nil : numbers.first.map { Ahead(path($0), number: $0, files) }
     defer { ahead?.wait() }
     for (i, number) in numbers.enumerated() {
@@ -436,17 +446,17 @@ package struct JournalCheck: Sendable {
     root = MerkleTree(leaves: leaves).root
   }
 
-  /// Compares a rollup and its index with what the segment beside them comes to.
+  /// Compares a rollup and its index with those computed from the segment beside them.
   private static func compare(
     _ summary: SegmentSummary, with base: String, _ files: any FileSystem
   ) throws(FileError) -> Damage? {
-    // As `==`, which compares an index of megabytes byte by byte.
+    // Equivalent to `==`, which compares an index of megabytes byte by byte.
     func same(_ a: [UInt8], _ b: [UInt8]) -> Bool {
       a.count == b.count && (a.isEmpty || memcmp(a, b, a.count) == 0)
     }
     let index = try files.readAll(base + ".index")
     let rollup = try files.readAll(base + ".rollup")
-    // What cannot be summed up has no right rollup.
+    // A segment that cannot be summed up has no valid rollup.
     if let made = try? Rollup.format(summary), same(made.rollup, rollup), same(made.index, index) {
       return nil
     }
@@ -456,9 +466,10 @@ package struct JournalCheck: Sendable {
   }
 }
 
-/// A segment that other threads read meanwhile.
+/// A segment that other threads read ahead.
 private final class Ahead: Sendable {
-  /// One of its own: the shared ones have a thread a core, which are wanted for the stretches of the segment.
+  /// A separate queue: the global ones have one thread per core, and those are needed for the
+  /// segment's stretches.
   private static let queue = DispatchQueue(label: "hotpot.journal.ahead")
   private let found = Mutex<Result<SegmentScan.Stretches, FileError>?>(nil)
   private let underWay = DispatchGroup()
@@ -476,7 +487,7 @@ private final class Ahead: Sendable {
 
   func wait() { underWay.wait() }
 
-  /// Waits for the end. There is a result then.
+  /// Waits for the reading to end; there is a result then.
   func result() throws(FileError) -> SegmentScan.Stretches? {
     wait()
     return try found.withLock { $0 }?.get()

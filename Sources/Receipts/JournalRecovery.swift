@@ -1,15 +1,16 @@
-// JournalRecovery.swift: opening a journal after any kind of end: what is read, what is moved aside, what stops it.
-// Leaves out writing (JournalWriter.swift). Start at JournalRecovery.open.
+// JournalRecovery.swift: opening a journal after any kind of end: what is read, what is moved
+// aside, what prevents writing.
+// Writing is in JournalWriter.swift. Start at JournalRecovery.open.
 
 /// What was found when a journal was opened.
 package struct JournalOpening: Sendable {
-  /// An invalid tail that was moved aside, and recorded.
+  /// An invalid tail that was moved aside and recorded in the journal.
   package internal(set) var recovered: Recovered?
   /// Damage that stops all writing.
   package internal(set) var damage: Damage?
   /// Sealed segments that had no intact rollup and were read in full.
   package internal(set) var rebuilt: [Int] = []
-  /// With damage in the segments: where it begins, and so what the intact journal before it comes to.
+  /// With damage in the segments: where it begins, and the sums of the intact journal before it.
   package internal(set) var cut: Cut?
 
   package struct Cut: Hashable, Sendable {
@@ -28,7 +29,7 @@ enum JournalRecovery {
     var segments: [Int] = []
   }
 
-  /// - time: for the record of what was moved aside, microseconds.
+  /// - time: recorded with what was moved aside, microseconds.
   static func open(
     directory: String, files: any FileSystem, options: JournalOptions, checkpoint: Checkpoint?, time: Int64
   )
@@ -107,7 +108,8 @@ enum JournalRecovery {
         result.opening.recovered = try moveAside(open.summary.number, from: offset, directory, files)
       }
       if status?.isReadOnly == true {
-        // Sealed, but the crash came before its rollup or before the next segment.
+        // The segment was full, but the node crashed before writing its rollup or starting the next
+        // segment.
         try JournalWriter.seal(open.summary, files: files, directory: directory)
         result.opening.rebuilt.append(open.summary.number)
         result.writer = try JournalWriter(
@@ -141,7 +143,7 @@ enum JournalRecovery {
     return number
   }
 
-  /// nil when there is no intact one.
+  /// nil if there is no intact one.
   private static func rollup(_ number: Int, _ start: Chain, _ directory: String, _ files: any FileSystem)
     throws(FileError) -> SegmentSummary?
   {
@@ -203,7 +205,8 @@ enum JournalRecovery {
     return nil
   }
 
-  /// Keeps the bytes in a file of their own, then cuts them off. Both steps can be done again after a crash.
+  /// Keeps the bytes in a separate file, then truncates the segment. Both steps can be repeated
+  /// after a crash.
   private static func moveAside(_ number: Int, from offset: Int, _ directory: String, _ files: any FileSystem)
     throws(FileError) -> Recovered
   {
@@ -225,7 +228,8 @@ enum JournalRecovery {
       segment: number, offset: offset, bytes: tail.count, file: name, sha256: SHA256.hash(tail))
   }
 
-  /// Zeros that are given up when the disk is nearly full; made only where there is plenty of space.
+  /// A file of zeros that is released when the disk is nearly full; made only if there is plenty of
+  /// space.
   static func makeBallast(_ directory: String, _ files: any FileSystem, _ options: JournalOptions)
     throws(FileError)
   {

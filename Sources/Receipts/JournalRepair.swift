@@ -1,16 +1,17 @@
-// JournalRepair.swift: what an operator can do about a damaged journal: keep what stands before the damage, move the rest
-// aside, and say so in the journal. Nothing is ever deleted. Leaves out finding the damage (JournalRecovery.swift) and
-// asking the operator. Start at JournalRepair.plan.
+// JournalRepair.swift: what an operator can do about a damaged journal: keep everything before the
+// damage, move the rest aside, and record that in the journal. Nothing is ever deleted. Finding the
+// damage is in JournalRecovery.swift, asking the operator in `hotpot repair`. Start at
+// JournalRepair.plan.
 
 /// What a repair would do; made without changing anything.
 package struct RepairPlan: Sendable {
-  /// A file of the state directory that leaves its place.
+  /// A file of the state directory that is moved.
   package struct Move: Sendable, Hashable {
     /// Relative to the state directory.
     package let file: String
     /// Its bytes now.
     package let bytes: Int
-    /// So many of its first bytes stay in a new file of the same name; 0 moves it whole.
+    /// How many of its first bytes stay, in a new file of the same name; 0 moves the whole file.
     package let keeps: Int
   }
 
@@ -19,17 +20,18 @@ package struct RepairPlan: Sendable {
   package let moves: [Move]
   /// What the journal holds after the repair.
   package let kept: ReceiptTotals
-  /// What can still be read in what is moved: it leaves the log and the books.
+  /// The readable part of what is moved: it leaves the log and the books.
   package let lost: ReceiptTotals
-  /// Receipts that were under a signed checkpoint and leave the log: bundles that clients exported stay valid, and a
-  /// witness who saw that checkpoint refuses the shorter log.
+  /// Receipts that were under a signed checkpoint and leave the log. Bundles that clients exported
+  /// stay valid, and a witness that saw that checkpoint refuses the shorter log.
   package let lostSigned: Int
 }
 
 /// Why a journal cannot be repaired by moving its end aside.
 package enum RepairError: Error, Hashable, Sendable, CustomStringConvertible {
   case journal(JournalError)
-  /// The lines are whole and chained, and are not those that this journal says were signed: somebody rewrote it.
+  /// The lines are complete and chained, but differ from those that this journal says were signed:
+  /// somebody rewrote it.
   case rewritten(Damage)
 
   package var description: String {
@@ -48,11 +50,12 @@ package enum RepairError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 package enum JournalRepair {
-  /// What stands between this journal and a start that may write.
+  /// What has to be repaired before a node may write to this journal.
   ///
   /// - state: the state directory; the caller holds its `StateLock`.
-  /// - time: now, microseconds: an unfinished tail, which needs no decision, is moved aside as at any start.
-  /// - Returns: nil when a node can start on it as it is.
+  /// - time: now, microseconds. An unfinished tail needs no decision: it is moved aside as at any
+  ///   start.
+  /// - Returns: nil if a node can start on the journal as it is.
   package static func plan(state: String, files: any FileSystem = POSIXFileSystem(), time: Int64)
     throws(RepairError) -> RepairPlan?
   {
@@ -103,11 +106,11 @@ package enum JournalRepair {
       lostSigned: max(0, (checkpoint?.size ?? 0) - catalog.tree.size))
   }
 
-  /// nil when there is none, or none that can be read.
+  /// nil if there is none, or none that can be read.
   private static func signed(_ state: String, _ files: any FileSystem) throws(FileError) -> Checkpoint? {
     do throws(FileError) {
       let text = try files.readAll(state + "/checkpoint", limit: 4096)
-      // One that cannot be read is moved aside: what it said is not known.
+      // An unreadable checkpoint is moved aside, because what it said is unknown.
       return try? Checkpoint(parsing: String(decoding: text, as: UTF8.self))
     } catch {
       if error.isMissing { return nil }
@@ -115,10 +118,10 @@ package enum JournalRepair {
     }
   }
 
-  /// Sums up the receipts in lines that are whole.
+  /// Sums up the receipts in complete lines.
   private static func add(_ bytes: [UInt8], from start: Int, to totals: inout ReceiptTotals) {
     for line in bytes.dropFirst(start).split(separator: .newline) where line.count < maximumLineBytes {
-      // What is damaged cannot be counted.
+      // Damaged lines cannot be counted.
       guard let entry = try? Entry(parsing: line + [.newline]), case .receipt(let receipt) = entry.record
       else {
         continue
@@ -127,13 +130,13 @@ package enum JournalRepair {
     }
   }
 
-  /// Moves aside what the plan says, opens the journal again and records it.
+  /// Moves aside what the plan lists, reopens the journal and records the repair.
   ///
-  /// Every step can be made again after a crash: a segment is shortened by putting its first part, synced, in its
-  /// place, after the whole of it is safe in its new one.
+  /// Every step can be repeated after a crash. To shorten a segment, the whole file is first saved
+  /// at its new place; then its first part, synced, replaces it.
   /// - who: the operator, for the journal.
   /// - Returns: the directory with what was moved, relative to the state directory.
-  /// - Throws: also when the journal is still damaged afterwards.
+  /// - Throws: also if the journal is still damaged afterwards.
   package static func perform(
     _ plan: RepairPlan, state: String, who: String, files: any FileSystem = POSIXFileSystem(), time: Int64
   ) throws(RepairError) -> String {

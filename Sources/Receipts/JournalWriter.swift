@@ -1,24 +1,26 @@
-// JournalWriter.swift: the one writer of a journal, without thread or clock: groups of records in, synced lines out.
-// A failed write or sync is final. Leaves out waiting and sharing (Journal.swift) and reading (Segment.swift).
+// JournalWriter.swift: the only writer of a journal, without thread or clock: groups of records in,
+// synced lines out.
+// A failed write or sync is final. Not here: waiting and sharing (Journal.swift), reading
+// (Segment.swift).
 // Start at commit.
 import Glibc
 
-/// What a journal refuses or fails with.
+/// Why a journal refused or failed.
 package enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// Another node holds the state directory (exit 75). The process id is 0 when it did not say.
+  /// Another node holds the state directory (exit 75). The process id is 0 if it is unknown.
   case locked(path: String, process: Int32)
   case file(FileError)
-  /// The state directory, or a file in it, is another user's or may be written by others: what is in it is not to be
-  /// trusted (exit 77). `mend` is what changes that.
+  /// The state directory, or a file in it, belongs to another user or is writable by others, so its
+  /// contents cannot be trusted (exit 77). `mend` is the command that fixes it.
   case unsafe(path: String, why: String, mend: String)
-  /// A record does not fit a line; nothing was written, the journal goes on.
+  /// A record does not fit a line; nothing was written, and the journal stays usable.
   case refused(LineError)
   /// The journal was opened read-only because of damage.
   case readOnly(Damage)
-  /// A write or sync failed before; nothing is written any more.
+  /// An earlier write or sync failed; nothing more is written.
   case stopped(FileError)
   case closed
-  /// What was asked for is not there.
+  /// The requested receipt does not exist.
   case noReceipt(String)
 
   package var description: String {
@@ -49,16 +51,17 @@ package enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Sizes of a journal.
 package struct JournalOptions: Sendable {
-  /// A segment is sealed once it has this many bytes, or when the day (UTC) of its first line is over.
+  /// A segment is sealed once it has this many bytes, or when the day (UTC) of its first line is
+  /// over.
   package var segmentBytes = 64 << 20
-  /// Given up when the disk is nearly full, so that running jobs still get their receipts.
+  /// Released when the disk is nearly full, so that running jobs still get their receipts.
   package var ballastBytes = 16 << 20
   /// Free bytes below which no new job should be admitted.
   package var lowSpace = 64 << 20
 
   package init() {}
 
-  /// The largest segment that a receipt's packed place can address (Catalog), less one group.
+  /// The largest segment that a receipt's packed location can address (Catalog), less one group.
   static let maximumSegmentBytes = 96 << 20
 }
 
@@ -74,12 +77,13 @@ struct JournalWriter {
   private var size: Int
   private(set) var failure: FileError?
   private(set) var isNearlyFull = false
-  /// It was given up, and not made again since.
+  /// The ballast was released and hasn't been restored since.
   private var isBallastGone = false
   /// Segments sealed since the last call of `takeSealed`.
   private var sealed: [Int] = []
 
-  /// Continues an open segment: `summary` sums up its `summary.size` valid bytes, and the file has no others.
+  /// Continues an open segment: `summary` covers its `summary.size` valid bytes, and the file has
+  /// no others.
   init(
     files: any FileSystem, directory: String, options: JournalOptions, continuing summary: SegmentSummary,
     exists: Bool
@@ -114,13 +118,15 @@ struct JournalWriter {
     try files.retrying { () throws(FileError) in try files.syncDirectory(directory) }
   }
 
-  /// One submission's outcome: its lines in their places, or why it was refused.
+  /// One submission's outcome: its lines with their locations, or why it was refused.
   typealias Outcome = Result<[Placed], JournalError>
 
-  /// Writes all submissions as one group and syncs it. When this returns, every `.success` is on the disk.
+  /// Writes all submissions as one group and syncs it. When this returns, every `.success` is on
+  /// the disk.
   ///
-  /// A submission that a line cannot hold is refused and leaves the others alone. After a failed call nothing of the
-  /// group is acknowledged, this writer is finished, and a restart may or may not find the lines.
+  /// A submission that does not fit a line is refused without affecting the others. After a failed
+  /// call nothing of the group is acknowledged and this writer is finished; a restart may or may
+  /// not find the lines.
   mutating func commit(_ submissions: [(records: [Record], time: Int64)]) -> [Outcome] {
     if let failure { return submissions.map { _ in .failure(.stopped(failure)) } }
     do throws(FileError) {
@@ -207,12 +213,13 @@ struct JournalWriter {
     try create(summary.number)
   }
 
-  /// Writes rollup and index, then makes the segment read-only. May be done again after a crash.
+  /// Writes rollup and index, then makes the segment read-only. Can be repeated after a crash.
   static func seal(_ summary: SegmentSummary, files: any FileSystem, directory: String) throws(FileError) {
     let base = "\(directory)/\(name(summary.number))"
     let made: (rollup: [UInt8], index: [UInt8])
     do throws(LineError) { made = try Rollup.format(summary) } catch {
-      // Sums that pass what a line can hold: the segment is then read at every start, which is slow and correct.
+      // The sums exceed what a line can hold, so there is no rollup: the segment is read in full at
+      // every start, which is slow but correct.
       made = ([], [])
     }
     try files.replaceFile(base + ".index", with: made.index, in: directory)
@@ -227,31 +234,32 @@ struct JournalWriter {
 
   // MARK: Space
 
-  /// The ballast goes as soon as space runs low; admission stops until there is twice as much again.
+  /// Releases the ballast as soon as space runs low. Admission stops until there is twice as much
+  /// space again.
   mutating func watchSpace() {
     let free: Int
     do throws(FileError) { free = try files.freeSpace(directory) } catch {
-      // Not knowing is no reason to stop: a write that fails will say so.
+      // Unknown free space is no reason to stop: a write that fails will report it.
       return
     }
     if free < options.lowSpace, !isNearlyFull {
       isNearlyFull = true
       isBallastGone = true
       do throws(FileError) { try files.removeIfPresent(directory + "/ballast") } catch {
-        // It stays for the next time; admission stops either way.
+        // The ballast stays for the next time; admission stops either way.
       }
     } else if isNearlyFull, free / 2 >= options.lowSpace {
       isNearlyFull = false
     }
   }
 
-  /// Once there is room again, so that it is there for the next time. Writes megabytes: not from
+  /// Restores the ballast once there is space again. Writes megabytes, so it must not be called
   /// within a commit.
   mutating func restoreBallast() {
     guard isBallastGone, !isNearlyFull, failure == nil else { return }
     isBallastGone = false
     do throws(FileError) { try JournalRecovery.makeBallast(directory, files, options) } catch {
-      // It was never more than a reserve; the next start tries again.
+      // The ballast is only a reserve; the next start tries again.
     }
   }
 

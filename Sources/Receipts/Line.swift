@@ -5,7 +5,7 @@
 import CDigest
 import Glibc
 
-/// Why a line was refused: what was wanted, and at which byte.
+/// Why a line was refused: what was expected, and at which byte.
 package struct LineError: Error, Hashable, Sendable, CustomStringConvertible {
   package let offset: Int
   package let wanted: String
@@ -18,7 +18,7 @@ package struct LineError: Error, Hashable, Sendable, CustomStringConvertible {
   package var description: String { "byte \(offset): wanted \(wanted)" }
 }
 
-/// The bytes that a line is made of, beside its texts.
+/// The bytes that structure a line, outside its texts.
 extension UInt8 {
   static var newline: UInt8 { 0x0A }
   static var space: UInt8 { 0x20 }
@@ -36,14 +36,15 @@ extension UInt8 {
 /// The longest line, newline included.
 package let maximumLineBytes = 65_536
 
-/// The largest integer that every JSON reader keeps exactly.
+/// The largest integer that every JSON reader represents exactly.
 let largestExactInteger: Int64 = 1 << 53 - 1
 
-/// Visits the fields of a line in their order. Two conformers: `LineWriter` formats the values, `LineScanner` parses
-/// them; as one description serves both, what is written is what is read.
+/// Visits the fields of a line in their order. Two conformers: `LineWriter` formats the values,
+/// `LineScanner` parses them; as one description serves both, what is written is what is read.
 ///
-/// Spelling: integers in decimal without leading zeros, within ±(2^53 - 1); text in UTF-8, with `\"`, `\\` and, for
-/// U+0000 to U+001F and U+007F, `\u00xx` in lower case as the only escapes; digests in lower-case hexadecimal.
+/// Spelling: integers in decimal without leading zeros, within ±(2^53 - 1); text in UTF-8, with
+/// `\"`, `\\` and, for U+0000 to U+001F and U+007F, `\u00xx` in lower case as the only escapes;
+/// digests in lower-case hexadecimal.
 protocol LineCoder {
   mutating func integer(_ key: StaticString, _ value: inout Int64, _ range: ClosedRange<Int64>)
     throws(LineError)
@@ -51,17 +52,17 @@ protocol LineCoder {
   mutating func flag(_ key: StaticString, _ value: inout Bool) throws(LineError)
   /// 16 lower-case hexadecimal digits.
   mutating func id(_ key: StaticString, _ value: inout UInt64) throws(LineError)
-  /// A decimal number as a string, for what may pass 2^53.
+  /// A decimal number as a string, for values that may exceed 2^53.
   mutating func big(_ key: StaticString, _ value: inout UInt64) throws(LineError)
   /// The bits of an IEEE binary32 as 8 lower-case hexadecimal digits: exact, and finite.
   mutating func bits(_ key: StaticString, _ value: inout Float) throws(LineError)
   mutating func digest(_ key: StaticString, _ value: inout SHA256Digest) throws(LineError)
-  /// The digests one after the other, in base64 (RFC 4648, 4).
+  /// The concatenated digests, in base64 (RFC 4648, 4).
   mutating func digests(_ key: StaticString, _ value: inout [SHA256Digest], max: Int) throws(LineError)
   mutating func choice<T: LineChoice>(_ key: StaticString, _ value: inout T) throws(LineError)
-  /// The version of keys that had none at first: 1 is spelled by the key's absence.
+  /// The version, for records that began without one: the absence of the key means 1.
   mutating func version(_ value: inout Int, upTo newest: Int) throws(LineError)
-  /// That something else was wanted here.
+  /// An error that says what was expected here.
   func refusal(_ wanted: String) -> LineError
 }
 
@@ -232,13 +233,14 @@ struct LineWriter: LineCoder {
     bytes.append(.quote)
   }
 
-  /// Ends the object with no seal of its own (transcripts, rollups).
+  /// Ends the object without a seal (transcripts, rollups).
   mutating func close() {
     if bytes.isEmpty { bytes.append(.openBrace) }
     raw("}\n")
   }
 
-  /// Ends a journal line: `,"h":"` and the first 16 hexadecimal digits of the SHA-256 of all bytes before it.
+  /// Ends a journal line: `,"h":"` and the first 16 hexadecimal digits of the SHA-256 of all bytes
+  /// before it.
   /// - Returns: the SHA-256 of the whole line, newline included.
   @discardableResult
   mutating func seal() -> SHA256Digest {
@@ -255,7 +257,8 @@ struct LineWriter: LineCoder {
 
 // MARK: - Scanning
 
-/// Reads the fields of one line in their order and refuses every other spelling. Every access is checked.
+/// Reads the fields of one line in order and refuses every non-canonical spelling. Every access is
+/// checked.
 struct LineScanner: LineCoder {
   let bytes: UnsafeRawBufferPointer
   private(set) var at = 0
@@ -278,7 +281,8 @@ struct LineScanner: LineCoder {
 
   private func peek(_ i: Int) -> UInt8? { i >= 0 && i < bytes.count ? bytes[i] : nil }
 
-  /// Inlined, as the other steps of a field are: its bytes are known then, and compared as words.
+  /// Inlined, like the other steps of a field: its bytes are then known at compile time and
+  /// compared as words.
   @inline(__always)
   func starts(with text: StaticString, at start: Int? = nil) -> Bool {
     let start = start ?? at
@@ -334,7 +338,7 @@ struct LineScanner: LineCoder {
     at = end + 2
   }
 
-  /// What is not as it should be, byte by byte.
+  /// Finds the mismatch byte by byte and reports it.
   @inline(never)
   private mutating func wrongKey(_ key: StaticString) -> LineError {
     do throws(LineError) {
@@ -375,7 +379,7 @@ struct LineScanner: LineCoder {
   mutating func decimal() throws(LineError) -> UInt64 {
     let start = at
     var value: UInt64 = 0
-    // Nearly every number ends within these sixteen.
+    // Nearly every number ends within these sixteen bytes.
     if bytes.count - at >= 16, let base = bytes.baseAddress {
       let number = hp_decimal16(base + at)
       value = number.value
@@ -401,7 +405,8 @@ struct LineScanner: LineCoder {
     try string(into: &value, max: max)
   }
 
-  /// Keeps a text that is the same: a node's fingerprint stands in every receipt, and its memory is asked for once.
+  /// Keeps the old string if the new text is equal: a node's fingerprint is in every receipt, so it
+  /// is allocated only once.
   @inline(never)
   private mutating func string(into value: inout String, max: Int) throws(LineError) {
     guard let plain = plain() else {
@@ -410,7 +415,7 @@ struct LineScanner: LineCoder {
     }
     guard plain.count <= max else { throw LineError(offset: at + 1, wanted: "at most \(max) bytes of text") }
     at += plain.count + 2
-    // Up to 15 bytes a Swift string needs no memory.
+    // A Swift string of up to 15 bytes needs no allocation.
     if plain.count <= 15 || !LineScanner.same(value, plain) { value = String(decoding: plain, as: UTF8.self) }
   }
 
@@ -423,7 +428,7 @@ struct LineScanner: LineCoder {
     } ?? false
   }
 
-  /// What stands between the quotation marks that come next, where that is ASCII without an escape: the common case.
+  /// The next quoted text, if it is ASCII without an escape: the common case.
   private func plain() -> UnsafeRawBufferPointer? {
     guard peek(at) == UInt8.quote, let base = bytes.baseAddress else { return nil }
     let count = hp_plain_bytes(base + at + 1, bytes.count - at - 1)
@@ -551,7 +556,7 @@ struct LineScanner: LineCoder {
         return SHA256Digest(words.w0, words.w1, words.w2, words.w3)
       }
     }
-    // Says which digit is none.
+    // Reports which character isn't a hex digit.
     for _ in 0..<4 { _ = try hexadecimal(digits: 16) }
     throw refusal("64 hexadecimal digits in lower case")
   }
@@ -575,7 +580,7 @@ struct LineScanner: LineCoder {
       guard let count = Base64.parse(text, into: raw), count % 32 == 0, count / 32 <= max else {
         return false
       }
-      // As many as before take the memory of those.
+      // Reuses the old array's memory for as many digests as it had.
       if value.count > count / 32 { value.removeLast(value.count - count / 32) }
       for i in 0..<count / 32 {
         let digest = SHA256Digest(loading: UnsafeRawBufferPointer(rebasing: raw[32 * i..<32 * i + 32]))
@@ -592,7 +597,7 @@ struct LineScanner: LineCoder {
   mutating func choice<T: LineChoice>(_ key: StaticString, _ value: inout T) throws(LineError) {
     try self.key(key)
     let start = at
-    // What the caller expects is found without a search.
+    // The expected value is found without a search.
     if matches(value.rawValue) { return }
     let name = try string(max: 64)
     guard let found = T(rawValue: name) else {
@@ -602,7 +607,7 @@ struct LineScanner: LineCoder {
     value = found
   }
 
-  /// Goes on behind `text` and its quotation marks, where that comes next.
+  /// Advances past `text` and its quotation marks if they come next.
   private mutating func matches(_ text: String) -> Bool {
     var text = text
     let end = text.withUTF8 { text in
@@ -617,7 +622,7 @@ struct LineScanner: LineCoder {
     return true
   }
 
-  /// The end of a line with no seal of its own.
+  /// The end of a line without a seal.
   mutating func close() throws(LineError) {
     if isFirst { try byte(.openBrace) }
     try literal("}\n")

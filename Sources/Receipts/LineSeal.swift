@@ -1,9 +1,9 @@
 // LineSeal.swift: how a journal line ends: with a digest of itself.
-// Leaves out how the end is written and scanned (Line.swift). Start at check.
+// Line.swift writes and scans this end. Start at check.
 
 /// How a journal line ends.
 struct LineSeal {
-  /// Bytes before it.
+  /// How many bytes precede it.
   let body: Int
   /// What `h` says: the first 16 digits of the SHA-256 of the body.
   let claimed: UInt64

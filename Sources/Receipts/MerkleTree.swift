@@ -1,11 +1,13 @@
 // MerkleTree.swift: the Merkle tree of RFC 6962 over receipt lines, with its proofs.
-// Leaves out what a leaf says and who signs the root (Checkpoint.swift). Start at append, root(at:), inclusion.
+// What a leaf says is in Receipt.swift, who signs the root in Checkpoint.swift. Start at append,
+// root(at:), inclusion.
 import Dispatch
 
-/// An append-only Merkle tree (RFC 6962, 2.1): leaf `SHA-256(0x00 || line)`, node `SHA-256(0x01 || left || right)`.
+/// An append-only Merkle tree (RFC 6962, 2.1): leaf `SHA-256(0x00 || line)`, node `SHA-256(0x01 ||
+/// left || right)`.
 ///
-/// Every complete subtree's hash is kept, level by level: 64 bytes a leaf. Appending costs two hashes on average, a
-/// root or a proof of any earlier size O(log^2 size).
+/// Every complete subtree's hash is kept, level by level: 64 bytes per leaf. Appending costs two
+/// hashes on average, a root or a proof of any earlier size O(log^2 size).
 public struct MerkleTree: Sendable {
   /// `levels[k][i]` is the hash of the complete subtree over leaves `i << k` to `(i + 1) << k`.
   private var levels: [[SHA256Digest]] = [[]]
@@ -19,13 +21,13 @@ public struct MerkleTree: Sendable {
     }
   }
 
-  /// Pairs hashed together, on all cores where there are many.
+  /// Hashes pairs, on all cores if there are many.
   private static func parents(of below: [SHA256Digest]) -> [SHA256Digest] {
     let count = below.count / 2
     let share = 16_384
     let pieces = (count + share - 1) / share
     return [SHA256Digest](unsafeUninitializedCapacity: count) { above, made in
-      // Each piece writes its own places, and all have ended when concurrentPerform returns.
+      // Each piece writes its own elements, and all have ended when concurrentPerform returns.
       nonisolated(unsafe) let above = above
       DispatchQueue.concurrentPerform(iterations: pieces) { piece in
         for i in piece * share..<min(count, (piece + 1) * share) {
@@ -63,7 +65,8 @@ public struct MerkleTree: Sendable {
 
   public var root: SHA256Digest { root(at: size) ?? SHA256.hash([]) }
 
-  /// The root of the first `size` leaves; SHA-256 of nothing for none; nil when there are fewer leaves.
+  /// The root of the first `size` leaves; SHA-256 of the empty string for 0; nil if there are fewer
+  /// leaves.
   public func root(at size: Int) -> SHA256Digest? {
     guard size >= 0, size <= self.size else { return nil }
     return size == 0 ? SHA256.hash([]) : hash(0, size)
@@ -74,8 +77,8 @@ public struct MerkleTree: Sendable {
     index >= 0 && index < size ? levels[0][index] : nil
   }
 
-  /// The audit path of leaf `index` in the tree of the first `size` leaves, from the leaf's sibling to the root's
-  /// child (RFC 6962, 2.1.1); nil unless 0 <= index < size <= self.size.
+  /// The audit path of leaf `index` in the tree of the first `size` leaves, from the leaf's sibling
+  /// to the root's child (RFC 6962, 2.1.1); nil unless 0 <= index < size <= self.size.
   public func inclusion(of index: Int, in size: Int) -> [SHA256Digest]? {
     guard index >= 0, index < size, size <= self.size else { return nil }
     var path: [SHA256Digest] = []
@@ -93,8 +96,8 @@ public struct MerkleTree: Sendable {
     return path.reversed()
   }
 
-  /// The proof that the tree of `old` leaves is a prefix of that of `new` (RFC 6962, 2.1.2); empty when they are the
-  /// same or `old` is 0; nil unless 0 <= old <= new <= self.size.
+  /// The proof that the tree of `old` leaves is a prefix of that of `new` (RFC 6962, 2.1.2). Empty
+  /// if they are equal or `old` is 0; nil unless 0 <= old <= new <= self.size.
   public func consistency(from old: Int, to new: Int) -> [SHA256Digest]? {
     guard old >= 0, old <= new, new <= size else { return nil }
     guard old > 0, old < new else { return [] }
@@ -119,7 +122,8 @@ public struct MerkleTree: Sendable {
   /// The largest power of two below `n`, n > 1.
   static func split(_ n: Int) -> Int { 1 << (Int.bitWidth - 1 - (n - 1).leadingZeroBitCount) }
 
-  /// The hash of leaves lo to hi, where lo is a multiple of the least power of two that holds hi - lo.
+  /// The hash of leaves `lo` to `hi`, where `lo` is a multiple of the least power of two that is at
+  /// least `hi - lo`.
   private func hash(_ lo: Int, _ hi: Int) -> SHA256Digest {
     let n = hi - lo
     if n & (n - 1) == 0 { return levels[n.trailingZeroBitCount][lo >> n.trailingZeroBitCount] }
@@ -127,9 +131,10 @@ public struct MerkleTree: Sendable {
     return SHA256.node(hash(lo, lo + k), hash(lo + k, hi))
   }
 
-  // MARK: Checking, for whoever holds only a proof (RFC 9162, 2.1.3.2 and 2.1.4.2)
+  // MARK: Checking, for those who hold only a proof (RFC 9162, 2.1.3.2 and 2.1.4.2)
 
-  /// The root that `path` leads to from the leaf; nil when the path has the wrong length for index and size.
+  /// The root that `path` leads to from the leaf; nil when the path has the wrong length for index
+  /// and size.
   public static func rootFromInclusion(
     leaf: SHA256Digest, index: Int, size: Int, path: [SHA256Digest]
   ) -> SHA256Digest? {

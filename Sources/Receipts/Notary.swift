@@ -1,12 +1,12 @@
-// Notary.swift: signs the log's head every 256 receipts or one second, sealed segments, and keeps witnesses' cosignatures.
-// Runs on a queue of its own and never delays a job: when signing fails, receipts stay logged and the operator is
-// told. Leaves out the log itself (Journal.swift). Start at Notary.init and CheckpointSchedule.
+// Notary.swift: signs the log's head every 256 receipts or one second, signs sealed segments, and
+// keeps witnesses' cosignatures. Runs on its own queue and never delays a job: if signing fails,
+// receipts stay logged and the operator is notified. The log itself is in Journal.swift. Start at
+// Notary.init and CheckpointSchedule.
 import Dispatch
 import Glibc
 import Synchronization
 
-/// When the next checkpoint is due. A value without clock; its times are of one that never goes
-/// back.
+/// When the next checkpoint is due. A value without a clock; its times come from a monotonic one.
 package struct CheckpointSchedule: Sendable, Hashable {
   package enum Due: Sendable, Hashable {
     case now
@@ -15,9 +15,9 @@ package struct CheckpointSchedule: Sendable, Hashable {
     case nothing
   }
 
-  /// Receipts that make a checkpoint due at once.
+  /// How many receipts make a checkpoint due at once.
   package static let batch = 256
-  /// Microseconds that a receipt waits at most.
+  /// How long a receipt waits at most, in microseconds.
   package static let patience: Int64 = 1_000_000
 
   private var signed: Int
@@ -27,7 +27,7 @@ package struct CheckpointSchedule: Sendable, Hashable {
 
   package init(signed: Int) { self.signed = signed }
 
-  /// - receipts: in the log now.
+  /// - receipts: the number in the log now.
   package mutating func due(receipts: Int, at now: Int64) -> Due {
     guard receipts > signed else {
       waitingSince = nil
@@ -75,13 +75,13 @@ package struct Cosignature: Hashable, Sendable {
   package let signature: String
   /// Fingerprint.
   package let witness: String
-  /// This node's own signature over the same text, so that a bundle can show both.
+  /// This node's own signature over the same text, so that a bundle can include both.
   package let signed: SignedCheckpoint
 }
 
 extension Cosignature {
-  /// The file of a witness in `cosignatures` of the state directory: the checkpoint's text, an empty line, this node's
-  /// signature, the witness' signature.
+  /// The file of a witness in `cosignatures` of the state directory: the checkpoint's text, an
+  /// empty line, this node's signature, the witness' signature.
   var fileText: String { checkpoint.text + "\n" + signed.signature + signature }
 
   init(parsing text: String) throws(FormatError) {
@@ -106,11 +106,11 @@ extension Cosignature {
     directory(state) + "/" + SHA256.hash(Array(witness.utf8)).hex
   }
 
-  /// What is kept, by file; one that cannot be read is said to be so.
+  /// All cosignatures, by file; a file that cannot be read is reported as such.
   static func all(
     in state: String, _ files: any FileSystem
   ) -> [(path: String, kept: Result<Cosignature, any Error>)] {
-    let names = (try? files.list(directory(state))) ?? []  // none has ever been brought
+    let names = (try? files.list(directory(state))) ?? []  // no cosignature has ever been added
     return names.filter { $0.utf8.count == 64 }.map { name in
       let path = directory(state) + "/" + name
       return (
@@ -124,7 +124,7 @@ extension Cosignature {
 }
 
 extension String {
-  /// The parts between the places where `separator` stands.
+  /// The parts between occurrences of `separator`.
   fileprivate func components(around separator: String) -> [String] {
     var parts: [[UInt8]] = [[]]
     let (bytes, mark) = (Array(utf8), Array(separator.utf8))
@@ -146,9 +146,9 @@ package enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
   case signature(SignatureError)
   case file(FileError)
   case journal(JournalError)
-  /// The log holds less than, or other than, what was signed: nothing is signed any more.
+  /// The log is shorter than what was signed, or differs from it: nothing more is signed.
   case shrunk(signed: Int, found: Int)
-  /// A cosignature for another text than one of this log's checkpoints.
+  /// A cosignature for a text that isn't one of this log's checkpoints.
   case foreignCheckpoint(String)
 
   package var description: String {
@@ -163,11 +163,11 @@ package enum NotaryError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// What a notary tells. Called on its queue; must return at once.
+/// What a notary reports. Called on its queue; must return at once.
 package enum NotaryNotice: Sendable, Hashable {
   case signed(Checkpoint)
   case sealed(segment: Int)
-  /// Receipts stay logged and unsigned; it is tried again.
+  /// Receipts stay logged and unsigned; signing is retried.
   case failed(NotaryError)
 }
 
@@ -177,10 +177,10 @@ package final class Notary: Sendable {
   private struct State {
     var schedule: CheckpointSchedule
     var current: SignedCheckpoint?
-    /// The newest of each witness, by its key's fingerprint.
+    /// The newest cosignature of each witness, by its key's fingerprint.
     var cosignatures: [String: Cosignature] = [:]
     var isTimerSet = false
-    /// Since the stop was asked for: nothing new is begun after this time.
+    /// Set when a stop is requested: nothing new is begun after this time.
     var stopBy: Int64?
     var isStopped = false
     /// The last attempt was killed at its deadline.
@@ -202,7 +202,8 @@ package final class Notary: Sendable {
   private let shared: Mutex<State>
 
   /// - state: the state directory, for `checkpoint` and `checkpoint.sig`.
-  /// - keyPath: the private key, made by `SSHKeygen.makeKey`, or a `.pub` file whose private half ssh-agent holds.
+  /// - keyPath: the private key, made by `SSHKeygen.makeKey`, or a `.pub` file whose private half
+  ///   ssh-agent holds.
   /// - clock: microseconds since 1970-01-01 00:00 UTC; may jump.
   /// - monotonic: microseconds of a clock that never goes back, for what is due when.
   package init(
@@ -229,7 +230,7 @@ package final class Notary: Sendable {
     return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
   }
 
-  /// Signs the log as it was found, and segments that a crash left unsigned. Returns at once.
+  /// Signs the log as found, and any segments that a crash left unsigned. Returns at once.
   package func start() {
     queue.async {
       self.loadCurrent()
@@ -243,10 +244,10 @@ package final class Notary: Sendable {
     }
   }
 
-  /// To be called on `JournalNotice.committed`. Returns at once.
+  /// Call it on `JournalNotice.committed`. Returns at once.
   package func committed() { queue.async { self.check() } }
 
-  /// To be called on `JournalNotice.sealed`. Returns at once.
+  /// Call it on `JournalNotice.sealed`. Returns at once.
   package func sealed(segment: Int) {
     queue.async {
       guard self.mayBegin else { return }
@@ -258,15 +259,16 @@ package final class Notary: Sendable {
   /// The newest signed checkpoint, or nil before the first.
   package var current: SignedCheckpoint? { shared.withLock { $0.current } }
 
-  /// The newest of each witness: none takes another's place. The largest checkpoint comes first.
+  /// The newest cosignature of each witness, independent of the other witnesses'. The largest
+  /// checkpoint comes first.
   package var cosignatures: [Cosignature] {
     shared.withLock { state in
       state.cosignatures.values.sorted { ($1.checkpoint.size, $0.witness) < ($0.checkpoint.size, $1.witness) }
     }
   }
 
-  /// Signs what is not signed yet and ends. Waits, for `stopTime` and the call under way then,
-  /// which is killed at the deadline of ssh-keygen; where calls hang, for no other.
+  /// Signs what is unsigned, then ends. Waits up to `stopTime`, and then for the call in progress,
+  /// which is killed at ssh-keygen's deadline. If calls hang, it waits for no further one.
   package func stop() {
     let by = monotonic() + Self.stopTime
     shared.withLock { $0.stopBy = min($0.stopBy ?? by, by) }
@@ -276,17 +278,17 @@ package final class Notary: Sendable {
     }
   }
 
-  /// Microseconds for which a notary that is stopped goes on signing what was waiting.
+  /// How many microseconds a stopped notary continues to sign what was waiting.
   static let stopTime: Int64 = 3_000_000
 
-  /// Kills the call under way and begins no other: `stop` returns at once. What is not signed is at
-  /// the next start.
+  /// Kills the call in progress and begins no other, so `stop` returns at once. Whatever is
+  /// unsigned gets signed at the next start.
   package func cancel() {
     shared.withLock { $0.stopBy = .min }
     cancellation.cancel()
   }
 
-  /// Where one call hangs, all do: what waits is left for later then.
+  /// If one call hangs, all do, so the rest is left for later.
   private var mayBegin: Bool {
     let now = monotonic()
     return shared.withLock { !$0.isHanging && now <= $0.stopBy ?? .max }
@@ -299,7 +301,7 @@ package final class Notary: Sendable {
       guard state.stopBy == nil else { return .nothing }
       let due = state.schedule.due(receipts: size, at: now)
       if case .later = due {
-        // One timer at a time: when it fires, this looks again.
+        // One timer at a time: when it fires, this check runs again.
         if state.isTimerSet { return .nothing }
         state.isTimerSet = true
       }
@@ -324,7 +326,7 @@ package final class Notary: Sendable {
       do throws(FormatError) {
         checkpoint = try Checkpoint(parsing: String(decoding: text, as: UTF8.self))
       } catch {
-        // Journal.open has already refused to write in this case.
+        // Journal.open has already made the journal read-only in this case.
         return
       }
       shared.withLock {
@@ -342,7 +344,8 @@ package final class Notary: Sendable {
       do {
         let cosignature = try kept.get()
         let root = journal.read { $0.tree.root(at: cosignature.checkpoint.size) }
-        // After a repair the log may be shorter than what a witness saw, or the key another.
+        // After a repair the log may be shorter than what a witness saw, or the key may have
+        // changed.
         guard cosignature.checkpoint.origin == key.origin, root == cosignature.checkpoint.root else {
           continue
         }
@@ -397,7 +400,8 @@ package final class Notary: Sendable {
     } catch {
       failed(error)
     }
-    // Not from here: an attempt that is due again at once must let the queue's other work by.
+    // Requeued instead of called: an attempt that is due again at once must not starve the queue's
+    // other work.
     queue.async { self.check() }
   }
 
@@ -432,7 +436,7 @@ package final class Notary: Sendable {
         if names.contains(name + ".rollup"), names.contains(JournalWriter.name(number + 1) + ".jsonl"),
           !names.contains(name + ".jsonl.sig")
         {
-          // A week without ssh-keygen leaves many; the next start signs the rest.
+          // A week without ssh-keygen leaves many segments unsigned; the next start signs the rest.
           guard mayBegin else { return }
           signSegment(number)
         }
@@ -442,8 +446,8 @@ package final class Notary: Sendable {
 
   // MARK: Witnesses
 
-  /// The keys whose cosignatures this node keeps, as an allowed_signers text: the file `witnesses` of the state directory,
-  /// which its owner writes, or `accept` with the owner's word.
+  /// The keys whose cosignatures this node keeps, as an allowed_signers text: the file `witnesses`
+  /// of the state directory. Its owner writes it, or `accept` does with the owner's approval.
   package var trustedWitnesses: String {
     get throws(NotaryError) {
       do throws(FileError) {
@@ -453,10 +457,11 @@ package final class Notary: Sendable {
     }
   }
 
-  /// Takes a witness' signature over one of this log's checkpoints, keeps it beside those of others, and records it.
+  /// Verifies a witness' signature over one of this log's checkpoints, keeps it beside those of
+  /// others, and records it.
   /// - text: the checkpoint's text as the witness signed it.
-  /// - ownersWitnesses: the text of an allowed_signers file of keys that the node's owner trusts from now on; nil counts
-  ///   only those that were trusted before.
+  /// - ownersWitnesses: the text of an allowed_signers file of keys that the node's owner trusts
+  ///   from now on; nil accepts only those that were trusted before.
   /// - Returns: what was kept.
   @discardableResult
   package func accept(cosignature signature: String, over text: String, ownersWitnesses: String?)
@@ -482,7 +487,7 @@ package final class Notary: Sendable {
         time: clock())
     } catch { throw .signature(error) }
     guard witness != key else { throw .foreignCheckpoint("it is made with this node's own key") }
-    // Its key alone, whatever else stands in the owner's file: that is what was used.
+    // Adds only the key that was used, whatever else is in the owner's file.
     if !trusted.contains(Base64.format(witness.blob)) {
       let line = "witness namespaces=\"\(Witness.namespace)\" \(witness.text)\n"
       do throws(FileError) {

@@ -1,10 +1,12 @@
-// Receipt.swift: what a receipt says, how tokens are committed to, and how hidden states become window hashes.
-// The doc comment of Receipt is the specification of its line. Leaves out where receipts are kept (Journal.swift) and how they are
-// checked (Verification.swift). Start at Receipt.
+// Receipt.swift: what a receipt says, how tokens are committed to, and how hidden states become
+// window hashes. The doc comment of Receipt is the specification of its line. Not here: where
+// receipts are kept (Journal.swift), how they are checked (Verification.swift). Start at Receipt.
 
-/// One job's receipt: this key ran these weights on this prompt with this sampler and got these tokens, for this price.
+/// One job's receipt: this key ran these weights on this prompt with this sampler and got these
+/// tokens, for this price.
 ///
-/// A receipt is one line of the journal: a JSON object with these keys in this order, no white space, and a newline.
+/// A receipt is one line of the journal: a JSON object with these keys in this order, no white
+/// space, and a newline.
 ///
 /// | key | value |
 /// | --- | --- |
@@ -37,12 +39,15 @@
 /// | `prev` | SHA-256 of the previous line with its newline, zeros for the first |
 /// | `h` | first 16 hexadecimal digits of the SHA-256 of the line up to here, that is of all before `,"h":` |
 ///
-/// A window hash is the SHA-256 of its positions' digests one after the other. A position's digest is the SHA-256 of
-/// the bits of the final hidden state (after the last normalisation, f32, little-endian) from which its token was chosen.
+/// A window hash is the SHA-256 of its positions' digests one after the other. A position's digest
+/// is the SHA-256 of the bits of the final hidden state (after the last normalisation, f32,
+/// little-endian) from which its token was chosen.
 ///
-/// The log's leaf is SHA-256(0x00 || line with its newline). The receipt's id is the first 16 hexadecimal digits of it.
+/// The log's leaf is SHA-256(0x00 || line with its newline). The receipt's id is the first 16
+/// hexadecimal digits of it.
 ///
-/// Example: 3 tokens were generated, and the nonces are 32 bytes of 0x11 and 32 bytes of 0x22 (never use such).
+/// Example: 3 tokens were generated, and the nonces are 32 bytes of 0x11 and 32 bytes of 0x22
+/// (never use such).
 ///
 /// ```
 /// {"seq":0,"t":1790000001000123,"type":"receipt","group":0,"v":2,"index":0,"node":"SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU","job":"000000000000feed","client":"alice","model":"smollm2","model_sha256":"2d6e5b4efedbc3a739d84f09bfd11328b7807c96ba35aeb2643aed289c4b0604","numerics":"N1/A15/KVi16","prompt_commitment":"8b4fe897be8dd15edec4cb7ada69421a23ce278779a737900f33b4181c378c1f","output_commitment":"dd71c22ce950619d88e9829c33a023f53ca083a9c7254491e92da7dc634744fa","prompt_tokens":2,"cached_tokens":0,"completion_tokens":3,"max_tokens":64,"temperature":"3f333333","top_p":"3f733333","min_p":"00000000","repetition_penalty":"3f800000","presence_penalty":"00000000","frequency_penalty":"00000000","top_k":0,"seed":"18446744073709551615","logit_bias":"02d449a31fbb267c8f352e9968a79e3e5fc95c1bbeaa502fd6454ebde5a4bedc","stop_strings":"02d449a31fbb267c8f352e9968a79e3e5fc95c1bbeaa502fd6454ebde5a4bedc","ignore_eos":false,"seed_by":"client","finish":"stop","submitted":1790000000000000,"started":1790000000100000,"first_token":1790000000200000,"ended":1790000001000000,"currency":"EUR","price_prompt":100000,"price_cached":10000,"price_completion":400000,"price_minimum":1,"amount":2,"day":20000,"windows":"qJji3I8lg5Ui5LdCH+sWkyt67OI88OMFmZlIPrN70WU=","prev":"0000000000000000000000000000000000000000000000000000000000000000","h":"9d11d19bf39fe48e"}
@@ -50,22 +55,23 @@
 public struct Receipt: Hashable, Sendable {
   /// How a job ended.
   public enum Finish: String, Sendable, CaseIterable, LineChoice {
-    /// The model gave an end token.
+    /// The model produced an end token.
     case stop
     /// The text reached a stop string.
     case stopString = "stop_string"
-    /// `max_tokens`; in version 1 also the context's end.
+    /// `max_tokens`; in version 1 also the end of the context.
     case length
     /// The client named no `max_tokens`, and the context is full.
     case context
-    /// Version 1: the client left, the operator stopped it or its time ran out; what was generated is receipted.
+    /// Version 1: the client disconnected, the operator stopped it or its time ran out. The receipt
+    /// covers what was generated.
     case cancelled
     case cancelledByClient = "cancelled_by_client"
     case cancelledByOperator = "cancelled_by_operator"
     /// The job's own time limit.
     case expired
 
-    /// Whether a receipt of this version can say it.
+    /// Whether a receipt of this version can have this value.
     func exists(inVersion version: Int) -> Bool {
       switch self {
       case .stop, .stopString, .length: true
@@ -86,7 +92,7 @@ public struct Receipt: Hashable, Sendable {
   /// Who chose the seed.
   public enum Chooser: String, Sendable, CaseIterable, LineChoice { case client, node }
 
-  /// Settings of the sampler, with the meanings that the numerics profile gives them.
+  /// Settings of the sampler, as defined by the numerics profile.
   public struct Sampler: Hashable, Sendable {
     public var temperature: Float = 0
     public var topK: Int = 0
@@ -100,7 +106,7 @@ public struct Receipt: Hashable, Sendable {
     public init() {}
   }
 
-  /// Micro-units of the currency for a million tokens, and the least that a job costs.
+  /// Micro-units of the currency per million tokens, and the least that a job costs.
   public struct Price: Hashable, Sendable {
     public var prompt: Int64 = 0
     public var cached: Int64 = 0
@@ -114,7 +120,8 @@ public struct Receipt: Hashable, Sendable {
       self.minimum = minimum
     }
 
-    /// What the tokens cost: exact sum, rounded up to a micro-unit, at least the minimum; nil past 64 bits.
+    /// What the tokens cost: the exact sum, rounded up to a micro-unit, at least the minimum; nil
+    /// if it exceeds 64 bits.
     public func amount(promptTokens: Int, cachedTokens: Int, completionTokens: Int) -> Int64? {
       let exact =
         (Int128(promptTokens) - Int128(cachedTokens)) * Int128(prompt) + Int128(cachedTokens) * Int128(cached)
@@ -128,12 +135,12 @@ public struct Receipt: Hashable, Sendable {
   public static let maximumWindows = 1_280
   public static let maximumCompletionTokens = maximumWindows * WindowHashes.tokensPerWindow
 
-  /// What this build writes. Receipts of version 1 are read, and written again, byte for byte.
+  /// What this build writes. Receipts of version 1 are read, and rewritten byte for byte.
   public static let newestVersion = 2
 
-  /// Which keys the line has.
+  /// Determines which keys the line has.
   public var version = Receipt.newestVersion
-  /// Number in the log. The journal's writer sets it; what the caller put there is ignored.
+  /// Number in the log. The journal's writer sets it and ignores the caller's value.
   public internal(set) var index: Int = 0
   public var node = ""
   public var job: UInt64 = 0
@@ -149,7 +156,7 @@ public struct Receipt: Hashable, Sendable {
   public var maxTokens = 0
   public var sampler = Sampler()
   public var logitBias = SHA256Digest.zero
-  /// Of version 2, as are the next two: to the strings at which the text ends.
+  /// Version 2, like the next two: the commitment to the strings at which the text ends.
   public var stopStrings = SHA256Digest.zero
   public var ignoresEnd = false
   public var seedBy = Chooser.client
@@ -160,7 +167,7 @@ public struct Receipt: Hashable, Sendable {
   public var firstToken: Int64 = 0
   public var ended: Int64 = 0
   public var currency = ""
-  /// The most that a price or an amount may be, in micro-units: a line holds no larger one.
+  /// The largest price or amount, in micro-units: a line holds no larger number.
   public static let largestAmount = largestExactInteger
 
   public var price = Price()
@@ -168,7 +175,8 @@ public struct Receipt: Hashable, Sendable {
   public var day: Int32 = 0
   public var windows: [SHA256Digest] = []
 
-  /// An empty receipt, to be filled field by field; `Journal.append` refuses what a line cannot hold.
+  /// An empty receipt, to be filled field by field; `Journal.append` refuses values that don't fit
+  /// a line.
   public init() {}
 }
 
@@ -205,7 +213,7 @@ extension Receipt: JournalRecord {
       try line.flag("ignore_eos", &ignoresEnd)
       try line.choice("seed_by", &seedBy)
     } else {
-      // The value may have been another line's.
+      // The reused value may have held another line's.
       (stopStrings, ignoresEnd, seedBy) = (.zero, false, .client)
     }
     try line.choice("finish", &finish)
@@ -237,7 +245,8 @@ extension LineCoder {
   }
 }
 
-/// The two random values that only the client gets: without them a guess would confirm a prompt.
+/// The two random values that only the client gets: they keep everyone else from confirming a
+/// guessed prompt by its commitment.
 ///
 /// Text: 128 lower-case hexadecimal digits, the prompt's nonce first.
 public struct Nonces: Hashable, Sendable {
@@ -279,7 +288,7 @@ public struct Nonces: Hashable, Sendable {
 
 /// Binding and hiding: SHA-256(nonce || data).
 public enum Commitment {
-  /// To token ids, each as a little-endian 32-bit word.
+  /// Commits to token ids, each as a little-endian 32-bit word.
   public static func to(tokens: [UInt32], nonce: SHA256Digest) -> SHA256Digest {
     var hash = SHA256()
     hash.update(nonce)
@@ -287,7 +296,8 @@ public enum Commitment {
     return hash.finish()
   }
 
-  /// To logit biases in ascending order of token: id, then the bits of the bias, both little-endian 32-bit words.
+  /// Commits to logit biases in ascending order of token: id, then the bits of the bias, both
+  /// little-endian 32-bit words.
   public static func to(biases: [(token: UInt32, bias: Float)], nonce: SHA256Digest) -> SHA256Digest {
     var hash = SHA256()
     hash.update(nonce)
@@ -299,7 +309,8 @@ public enum Commitment {
 }
 
 extension Commitment {
-  /// To stop strings as the client gave them: each one's length in bytes as a little-endian 32-bit word, then its UTF-8.
+  /// Commits to stop strings as the client gave them: the length of each in bytes as a
+  /// little-endian 32-bit word, then its UTF-8.
   public static func to(stopStrings: [String], nonce: SHA256Digest) -> SHA256Digest {
     var hash = SHA256()
     hash.update(nonce)
@@ -312,7 +323,7 @@ extension Commitment {
   }
 }
 
-/// Collects one digest a generated token and gives one hash a window of 32.
+/// Collects one digest per generated token and returns one hash per window of 32.
 public struct WindowHashes: Sendable {
   public static let tokensPerWindow = 32
 
@@ -323,7 +334,7 @@ public struct WindowHashes: Sendable {
 
   public init() {}
 
-  /// Windows that `tokens` generated tokens have.
+  /// How many windows `tokens` generated tokens have.
   public static func count(tokens: Int) -> Int {
     tokens / tokensPerWindow + (tokens % tokensPerWindow > 0 ? 1 : 0)
   }
@@ -338,7 +349,7 @@ public struct WindowHashes: Sendable {
     }
   }
 
-  /// All windows so far, the unfinished one too.
+  /// All windows so far, including the unfinished one.
   public var windows: [SHA256Digest] {
     count % WindowHashes.tokensPerWindow == 0 ? complete : complete + [open.finish()]
   }

@@ -1,7 +1,8 @@
-// ReceiptBundle.swift: all that a stranger needs to check one receipt, in one text file; and the client's transcript.
-// Leaves out the checks (Verification.swift). Start at ReceiptBundle.
+// ReceiptBundle.swift: all that a stranger needs to check one receipt, in one text file; and the
+// client's transcript.
+// The checks are in Verification.swift. Start at ReceiptBundle.
 
-/// One receipt with what proves it, as a text of sections.
+/// One receipt with its proofs, as a text of sections.
 ///
 /// ```
 /// hotpot-bundle 1
@@ -20,13 +21,16 @@
 /// hotpot namespaces="checkpoint@hotpot,segment@hotpot" ssh-ed25519 AAAA...
 /// ```
 ///
-/// The first line is the header; a line of `--- ` and a name begins a section, which lasts to the next such line or the end.
-/// Sections come in the order above, then, where there are any, `consistency` (to an earlier checkpoint), `witness.sig` (a cosignature of
-/// the same checkpoint), `cosigned` (one for each other witness: a proof of this receipt for the checkpoint that it saw, an empty line, its
-/// signature of that), and `transcript` (only if the client put it there: it holds prompt and output).
-/// No line of a section begins with `--- `. A section's bytes, taken out, are the file that stock tools check.
+/// The first line is the header. A line of `--- ` and a name begins a section, which lasts to the
+/// next such line or the end. Sections come in the order above. These optional ones follow:
+/// `consistency` (to an earlier checkpoint), `witness.sig` (a cosignature of the same checkpoint),
+/// `cosigned` (one for each other witness: a proof of this receipt for the checkpoint that it saw,
+/// an empty line, its signature of that), and `transcript` (only if the client added it: it holds
+/// prompt and output). No line of a section begins with `--- `. The bytes of a section, extracted,
+/// are the file that stock tools check.
 ///
-/// The key in `allowed_signers` is what the node says about itself: whoever checks compares it with a key that he trusts.
+/// The key in `allowed_signers` is the node's own claim: verifiers compare it with a key that they
+/// trust.
 public struct ReceiptBundle: Hashable, Sendable {
   static let header = "hotpot-bundle 1"
 
@@ -41,7 +45,7 @@ public struct ReceiptBundle: Hashable, Sendable {
     case transcript
   }
 
-  /// Another witness' word for the receipt, under a checkpoint of its own.
+  /// Another witness' signature for the receipt, under a separate checkpoint.
   public struct Cosigned: Hashable, Sendable {
     public var proof: InclusionProof
     /// Armored.
@@ -65,7 +69,7 @@ public struct ReceiptBundle: Hashable, Sendable {
     }
   }
 
-  /// The most that are read: each costs two processes to check.
+  /// The most that are read: each takes two processes to check.
   public static let maximumCosigned = 16
 
   /// The receipt's line with its newline.
@@ -93,7 +97,8 @@ public struct ReceiptBundle: Hashable, Sendable {
     self.transcript = transcript
   }
 
-  /// A bundle for a logged receipt under a signed checkpoint; nil when the checkpoint does not cover it.
+  /// A bundle for a logged receipt under a signed checkpoint; nil if the checkpoint does not cover
+  /// it.
   package init?(
     _ logged: LoggedReceipt, journal: Journal, under signed: SignedCheckpoint, key: SSHPublicKey,
     consistency: ConsistencyProof? = nil
@@ -198,14 +203,16 @@ public struct ReceiptBundle: Hashable, Sendable {
   }
 }
 
-/// What only the client holds: the nonces and the tokens. One line of canonical JSON.
+/// What only the client holds: the nonces and the tokens, as one line of canonical JSON.
 ///
 /// ```
-/// {"nonce":"<128 hexadecimal digits>","prompt":[1,2],"output":[3],"logit_bias":[[50256,"c2c80000"]],"stop":["END"]}
+/// {"nonce":"<128 hexadecimal
+/// digits>","prompt":[1,2],"output":[3],"logit_bias":[[50256,"c2c80000"]],"stop":["END"]}
 /// ```
 ///
-/// Token ids are integers below 2^32. A bias is a token id and the bits of its 32-bit float in hexadecimal, in ascending order of id.
-/// `stop` holds the stop strings as the client gave them; the key is absent where there are none.
+/// Token ids are integers below 2^32. A bias is a token id and the bits of its 32-bit float in
+/// hexadecimal, in ascending order of id. `stop` holds the stop strings as the client gave them;
+/// the key is absent if there are none.
 public struct Transcript: Hashable, Sendable {
   public struct Bias: Hashable, Sendable {
     public let token: UInt32

@@ -1,4 +1,5 @@
-// Record+Books.swift: payments, corrections and electricity; what jobs owe stands in their receipts. Start at Settlement.
+// Record+Books.swift: payments, corrections and electricity; what jobs cost is in their receipts.
+// Start at Settlement.
 
 /// A client paid.
 package struct Settlement: JournalRecord {
@@ -28,7 +29,7 @@ package struct Settlement: JournalRecord {
   }
 }
 
-/// What a client owes was corrected; negative gives back.
+/// A client's debt was corrected; a negative amount is a credit.
 package struct Correction: JournalRecord {
   static let word = "correction"
   static let keeping = Keeping.standing
@@ -52,7 +53,7 @@ package struct Correction: JournalRecord {
   }
 }
 
-/// A reservation was given back.
+/// A reservation was released.
 package struct TransferVoided: JournalRecord {
   static let word = "transfer_voided"
   static let keeping = Keeping.nothing
@@ -75,16 +76,17 @@ package struct TransferVoided: JournalRecord {
   }
 }
 
-/// Electricity that the machine used in an hour of a day, or in a part of it: where a node stops, its hour ends.
+/// Electricity that the machine used in an hour of a day, or in part of it: when a node stops, its
+/// hour ends.
 package struct EnergyUsed: JournalRecord {
   static let word = "energy"
   static let keeping = Keeping.standing
   /// Days since 1970-01-01 in the node's time zone.
   package var day: Int32 = 0
-  /// Of that day, 0 to 23.
+  /// Hour of that day, 0 to 23.
   package var hour = 0
   package var millijoules = 0
-  /// Whether a price of electricity was known; `cost` is 0 where not.
+  /// Whether a price of electricity was known; if not, `cost` is 0.
   package var isPriced = false
   /// Micro-units, by the tariff that held in that hour.
   package var cost: Int64 = 0

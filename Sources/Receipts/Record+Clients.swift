@@ -1,11 +1,12 @@
-// Record+Clients.swift: who may ask, within which limits, and what they promised. Start at ClientAdded.
+// Record+Clients.swift: who may send requests, within which limits, and what they promised. Start
+// at ClientAdded.
 
-/// A client may ask from now on.
+/// A client may send requests from now on.
 package struct ClientAdded: JournalRecord {
   static let word = "client_added"
   static let keeping = Keeping.standing
   package var client = ""
-  /// SHA-256 of its bearer token, which is random; the token itself is nowhere.
+  /// SHA-256 of its bearer token, which is random; the token itself is stored nowhere.
   package var tokenSHA256 = SHA256Digest.zero
 
   init() {}
@@ -19,7 +20,7 @@ package struct ClientAdded: JournalRecord {
   }
 }
 
-/// A client may not ask any longer.
+/// A client may no longer send requests.
 package struct ClientRevoked: JournalRecord {
   static let word = "client_revoked"
   static let keeping = Keeping.standing
@@ -58,18 +59,19 @@ package struct BudgetChanged: JournalRecord {
   }
 }
 
-/// All limits of a client, in place of those that were. `BudgetChanged` is its older form, for the budget alone.
+/// All limits of a client, replacing the previous ones. `BudgetChanged` is its older form, for the
+/// budget alone.
 package struct ClientLimitsChanged: JournalRecord {
   static let word = "client_limits"
   static let keeping = Keeping.standing
   package var client = ""
-  /// Names with a newline between two; empty allows every model.
+  /// Names separated by newlines; empty allows every model.
   package var models = ""
-  /// 0 is no limit, in all three.
+  /// 0 means no limit, in all three.
   package var tokensPerJob = 0
   package var jobs = 0
   package var tokensPerDay = 0
-  /// Whether there is a budget; `budget` is 0 where there is none.
+  /// Whether there is a budget; if not, `budget` is 0.
   package var hasBudget = false
   /// Micro-units.
   package var budget: Int64 = 0
@@ -100,7 +102,7 @@ package struct ClientKeyChanged: JournalRecord {
   static let word = "client_key"
   static let keeping = Keeping.standing
   package var client = ""
-  /// `type base64`, as in a `.pub` file, without its comment; empty takes the key away.
+  /// `type base64`, as in a `.pub` file, without its comment; empty removes the key.
   package var key = ""
 
   init() {}
@@ -112,7 +114,7 @@ package struct ClientKeyChanged: JournalRecord {
   }
 }
 
-/// A client's signed promise to pay, as it came: with the key it is proof of debt.
+/// A client's signed promise to pay, as received: together with the key it proves the debt.
 package struct VoucherAccepted: JournalRecord {
   static let word = "voucher"
   static let keeping = Keeping.standing
@@ -121,7 +123,7 @@ package struct VoucherAccepted: JournalRecord {
   package var text = ""
   /// The detached signature, armored.
   package var signature = ""
-  /// The key it holds for, `type base64`.
+  /// The key that it verifies with, `type base64`.
   package var key = ""
 
   init() {}

@@ -1,4 +1,5 @@
-// Record+Life.swift: what the journal holds of the node itself, of jobs without a receipt and of operators' acts.
+// Record+Life.swift: what the journal holds about the node itself, about jobs without a receipt and
+// about operators' acts.
 // Start at NodeStarted.
 
 /// A node began to write this journal.
@@ -24,7 +25,7 @@ package struct NodeStarted: JournalRecord {
   }
 }
 
-/// A node stopped in order.
+/// A node shut down in order.
 package struct NodeStopped: JournalRecord {
   static let word = "node_stopped"
   static let keeping = Keeping.nothing
@@ -46,7 +47,7 @@ package struct Recovered: JournalRecord {
   /// Where in the segment the tail began.
   package var offset = 0
   package var bytes = 0
-  /// The file, beside the segments, that keeps the bytes.
+  /// The file beside the segments that keeps the bytes.
   package var file = ""
   package var sha256 = SHA256Digest.zero
 
@@ -75,7 +76,8 @@ package struct JobAccepted: JournalRecord {
   package var maxTokens = 0
   /// Worst-case price, micro-units.
   package var reserved: Int64 = 0
-  /// Its request lies in the spool: after a crash it runs again. Otherwise it is interrupted.
+  /// Its request is in the spool, so it runs again after a crash. Otherwise it counts as
+  /// interrupted.
   package var isSpooled = false
 
   init() {}
@@ -157,7 +159,7 @@ package struct PolicyChanged: JournalRecord {
   static let word = "policy_changed"
   static let keeping = Keeping.standing
   package var who = ""
-  /// Of the bytes of the policy that holds from now on.
+  /// SHA-256 of the bytes of the policy that is valid from now on.
   package var sha256 = SHA256Digest.zero
   package var summary = ""
 

@@ -1,4 +1,5 @@
-// Record+Log.swift: what became of the log: signed, witnessed, run again. Start at CheckpointSigned.
+// Record+Log.swift: what happened to the log: signed, witnessed, re-executed. Start at
+// CheckpointSigned.
 
 /// The node's key signed a checkpoint over the first `size` receipts.
 package struct CheckpointSigned: JournalRecord {
@@ -6,7 +7,7 @@ package struct CheckpointSigned: JournalRecord {
   static let keeping = Keeping.checkpoints
   package var size = 0
   package var root = SHA256Digest.zero
-  /// Of the checkpoint's text.
+  /// SHA-256 of the checkpoint's text.
   package var sha256 = SHA256Digest.zero
 
   init() {}
@@ -42,15 +43,16 @@ package struct CheckpointWitnessed: JournalRecord {
   }
 }
 
-/// An own receipt was re-executed.
+/// One of the node's own receipts was re-executed.
 package struct Audit: JournalRecord {
   static let word = "audit"
   static let keeping = Keeping.audits
   package enum Outcome: String, Sendable, CaseIterable, LineChoice {
     case identical
-    /// What differs first; `position` says where for window (its first token) and token.
+    /// What differs first; for `window` and `token`, `position` says where (the window's first
+    /// token, the token).
     case model, numerics, window, token, finish, counts
-    /// It could not be run: nothing is said about the receipt.
+    /// It could not be run: this says nothing about the receipt.
     case notRun = "not_run"
   }
   /// The receipt's number in the log.

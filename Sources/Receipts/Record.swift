@@ -1,9 +1,9 @@
-// Record.swift: everything that a journal can hold, as one closed enumeration, and the line that each
-// becomes.
-// No prompt, answer, token, nonce or key has a place in any of them. A new record is a struct in a
-// file, and here a case, its payload and its row. Leaves out what each kind holds (Record+Life.swift,
-// Record+Clients.swift, Record+Books.swift, Record+Log.swift, Receipt.swift) and files
-// (Journal.swift). Start at Record.
+// Record.swift: everything that a journal can hold, as one closed enumeration, and the line of each
+// kind of record.
+// None of them has a field for a prompt, answer, token, nonce or key. A new record is a struct in
+// one of the files below, and here a case, its payload and its row. The kinds are in
+// Record+Life.swift, Record+Clients.swift, Record+Books.swift, Record+Log.swift and Receipt.swift,
+// the files in Journal.swift. Start at Record.
 
 /// One fact of the journal.
 package enum Record: Hashable, Sendable {
@@ -61,7 +61,7 @@ package enum Record: Hashable, Sendable {
     return Kind(type(of: payload))
   }
 
-  /// A type of record, by the word under `type` in its line.
+  /// A type of record, named by the word under `type` in its line.
   package struct Kind: LineChoice, Hashable {
     package let rawValue: String
     let keeping: Keeping
@@ -113,8 +113,8 @@ private let table: [RecordRow] = [
   RecordRow(Audit.self) { .audit($0) },
 ]
 
-/// What a journal's record is made of: the fields of its line, the word under `type`, and what a start
-/// needs of it.
+/// What a record of the journal consists of: the fields of its line, the word under `type`, and
+/// what a start needs of it.
 protocol JournalRecord: LineFields, Hashable, Sendable {
   static var word: String { get }
   static var keeping: Keeping { get }
@@ -127,12 +127,12 @@ extension JournalRecord {
   }
 }
 
-/// What a start needs of a record. The rollup beside a sealed segment has it, so that the segment need
-/// not be read.
+/// What a start needs of a record. The rollup beside a sealed segment holds it, so that the segment
+/// need not be read.
 enum Keeping: Sendable {
-  /// Nothing: it tells what happened.
+  /// Nothing: it only reports an event.
   case nothing
-  /// Its line: it holds until a later one says otherwise (`Catalog.standing`).
+  /// Its line, which is valid until a later one replaces it (`Catalog.standing`).
   case standing
   /// Its line, to tell which receipts were audited.
   case audits
@@ -140,18 +140,19 @@ enum Keeping: Sendable {
   case checkpoints
   /// Which jobs are open, with the lines that accepted them.
   case jobs
-  /// Its row in the index, and its part of the sums.
+  /// Its row in the index, and its contribution to the sums.
   case receipts
 }
 
-/// Where a line stands in the journal.
+/// A line's position in the journal.
 package struct Envelope: Hashable, Sendable {
   /// Number of the line, from 0.
   package var seq: Int = 0
   /// Microseconds since 1970-01-01 00:00 UTC.
   package var time: Int64 = 0
-  /// `seq` of the first line of the group that was synced together. A power cut can damage only the last group, and
-  /// nothing of that was acknowledged; damage before it is something else, and stops the node.
+  /// `seq` of the first line of the group that was synced together. A power cut can damage only the
+  /// last group, of which nothing was acknowledged. Damage before it has another cause, and stops
+  /// the node.
   package var group: Int = 0
   /// SHA-256 of the previous line with its newline.
   package var previous = SHA256Digest.zero
@@ -161,7 +162,7 @@ package struct Envelope: Hashable, Sendable {
   }
 }
 
-/// A record with its place.
+/// A record with its position.
 package struct Entry: Hashable, Sendable {
   package var envelope: Envelope
   package var record: Record
@@ -171,7 +172,7 @@ package struct Entry: Hashable, Sendable {
     self.record = record
   }
 
-  /// The line, newline included. Refuses what a line cannot hold.
+  /// The line, newline included. Throws if a value does not fit a line.
   package func line() throws(LineError) -> [UInt8] { try sealedLine().bytes }
 
   /// The line and its SHA-256.
@@ -203,14 +204,14 @@ package struct Entry: Hashable, Sendable {
     self = try Entry.parse(line).entry
   }
 
-  /// Parses one line; gives its SHA-256 too, which the check of `h` computes anyway.
+  /// Parses one line; also returns its SHA-256, which the check of `h` computes anyway.
   static func parse(_ line: UnsafeRawBufferPointer) throws(LineError) -> (entry: Entry, digest: SHA256Digest)
   {
     var receipt = Receipt()
     return try parse(line, reusing: &receipt)
   }
 
-  /// - receipt: of an earlier line; what is the same in this one needs no memory of its own
+  /// - receipt: from an earlier line; values that are equal in this one share its memory
   static func parse(
     _ line: UnsafeRawBufferPointer, reusing receipt: inout Receipt
   ) throws(LineError) -> (entry: Entry, digest: SHA256Digest) {
@@ -220,8 +221,8 @@ package struct Entry: Hashable, Sendable {
     return (Entry(envelope: envelope, record: other ?? .receipt(receipt)), try seal.check(line))
   }
 
-  /// The same in place, and without the check of `h`.
-  /// - other: the record, where it is no receipt; nil for one that is, which `receipt` becomes then
+  /// The same in place, and without checking `h`.
+  /// - other: the record, unless it is a receipt; then it is nil and `receipt` is set
   static func parseUnchecked(
     _ line: UnsafeRawBufferPointer, _ e: inout Envelope, _ receipt: inout Receipt, _ other: inout Record?
   ) throws(LineError) -> LineSeal {

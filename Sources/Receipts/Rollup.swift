@@ -1,16 +1,19 @@
 // Rollup.swift: the two files beside a sealed segment that let a node start without reading it.
-// `00000042.index`: 48 bytes a receipt. `00000042.rollup`: lines. Both can be made again from the segment.
-// Leaves out when they are written (JournalWriter.swift). Start at Rollup.format.
+// `00000042.index`: 48 bytes per receipt. `00000042.rollup`: lines. Both can be made again from the
+// segment.
+// When they are written is in JournalWriter.swift. Start at Rollup.format.
 
 /// The rollup of a sealed segment, as lines of canonical JSON:
-/// 1. the header: which bytes and which part of the chain it sums up, and the SHA-256 of the index file;
+/// 1. the header: which bytes and which part of the chain it sums up, and the SHA-256 of the index
+///    file;
 /// 2. one line a day, client and model with the sums over its receipts, sorted;
 /// 3. one line with the ids of jobs that ended here and were accepted in an earlier segment;
-/// 4. verbatim journal lines that a start needs: clients, budgets, payments, corrections, policies, audits, jobs
-///    still open at the seal, the last checkpoint signed and witnessed;
+/// 4. verbatim journal lines that a start needs: clients, budgets, payments, corrections, policies,
+///    audits, jobs still open at the seal, the last checkpoint signed and witnessed;
 /// 5. last, the SHA-256 of all lines before, in hexadecimal.
 ///
-/// The index has 48 bytes a receipt, little-endian: leaf hash (32), offset (4), length (4), job (8).
+/// The index has 48 bytes a receipt, little-endian: leaf hash (32), offset (4), length (4), job
+/// (8).
 enum Rollup {
   private struct Header: LineFields {
     var version = 1
@@ -62,7 +65,8 @@ enum Rollup {
 
   static func format(_ summary: SegmentSummary) throws(LineError) -> (rollup: [UInt8], index: [UInt8]) {
     let size = summary.rows.count * IndexRow.bytes
-    // Without rows there is nothing to fill: the empty array is one for all threads, and its count would be written.
+    // The empty array is a global shared by all threads, and filling it would write its count; so
+    // it is not filled.
     let index =
       size == 0
       ? []
@@ -120,7 +124,8 @@ enum Rollup {
     return (text, index)
   }
 
-  /// nil for anything but an intact pair that sums up segment `number` from `start` on: then the segment is read.
+  /// nil for anything but an intact pair that summarises segment `number` from `start` on; on nil
+  /// the segment is read.
   static func parse(rollup: [UInt8], index: [UInt8], number: Int, start: Chain) -> SegmentSummary? {
     guard rollup.count > 65, rollup.last == .newline else { return nil }
     let body = rollup[..<(rollup.count - 65)]

@@ -1,5 +1,5 @@
 // SHA256.swift: SHA-256 digests as Swift values, over the C implementation in CDigest.
-// Leaves out every other hash. Start at SHA256.hash(_:).
+// No other hash is used. Start at SHA256.hash(_:).
 import CDigest
 
 /// A SHA-256 digest: 32 bytes, kept as four big-endian words so that it needs no heap memory.
@@ -9,7 +9,7 @@ public struct SHA256Digest: Hashable, Sendable, Comparable, CustomStringConverti
   /// The 32 bytes as big-endian words: `w0` holds bytes 0 to 7.
   let w0: UInt64, w1: UInt64, w2: UInt64, w3: UInt64
 
-  /// 32 zero bytes: what stands for "no digest before this one" in a chain.
+  /// 32 zero bytes: in a chain, they mean "no digest before this one".
   public static let zero = SHA256Digest(0, 0, 0, 0)
 
   init(_ w0: UInt64, _ w1: UInt64, _ w2: UInt64, _ w3: UInt64) {
@@ -75,7 +75,7 @@ public struct SHA256: Sendable {
 
   public mutating func update(_ digest: SHA256Digest) { digest.withBytes { update($0) } }
 
-  /// The digest of what was given so far; the hash itself may go on.
+  /// The digest of the input so far; hashing can continue afterwards.
   public func finish() -> SHA256Digest {
     var copy = context
     return SHA256.collect { hp_sha256_final(&copy, $0) }
@@ -126,13 +126,14 @@ public struct SHA256: Sendable {
   }
 }
 
-/// Lines that end in a seal over what precedes it, and their digests: computed side by side where the machine can.
+/// Lines that end in a seal over what precedes it, and their digests, computed side by side if the
+/// machine can.
 struct SealedLines {
   private var all: [hp_sha256_line] = []
 
   mutating func removeAll() { all.removeAll(keepingCapacity: true) }
 
-  /// - line: stays where it is until `hash` returns
+  /// - line: must stay at its address until `hash` returns
   /// - body: how many of its bytes precede the seal
   mutating func append(_ line: UnsafeRawBufferPointer, body: Int) {
     var one = hp_sha256_line()
@@ -144,18 +145,18 @@ struct SealedLines {
 
   mutating func hash() { hp_sha256_lines(&all, all.count) }
 
-  /// Of the bytes before the seal of line `i`.
+  /// The digest of the bytes before the seal of line `i`.
   func body(_ i: Int) -> SHA256Digest {
     withUnsafeBytes(of: all[i].body_digest) { SHA256Digest(loading: $0) }
   }
 
   func whole(_ i: Int) -> SHA256Digest { withUnsafeBytes(of: all[i].digest) { SHA256Digest(loading: $0) } }
 
-  /// As in RFC 6962, 2.1.
+  /// The leaf hash of line `i` (RFC 6962, 2.1).
   func leaf(_ i: Int) -> SHA256Digest { withUnsafeBytes(of: all[i].leaf) { SHA256Digest(loading: $0) } }
 }
 
-/// Lower-case hexadecimal, the only spelling that our files use.
+/// Lower-case hexadecimal, the only spelling in our files.
 enum Hex {
   static let digits: [UInt8] = Array("0123456789abcdef".utf8)
 
@@ -176,12 +177,13 @@ enum Hex {
     }
   }
 
-  /// Eight digits at once, the first in the lowest byte, as a load of a little-endian machine gives them.
-  /// - Returns: their 32 bits; nil when one of them is no digit.
+  /// Eight digits at once, the first in the lowest byte, as a little-endian load gives them.
+  /// - Returns: their 32 bits; nil if one of them isn't a digit.
   static func value(ofEight text: UInt64) -> UInt64? {
     let each: UInt64 = 0x0101_0101_0101_0101
     let low = text & (each &* 0x0F)
-    // Bit 6 tells the letters from the digits; then both have one high half, and a range of low halves.
+    // Bit 6 distinguishes letters from digits; each kind then has one high half and a range of low
+    // halves.
     let letters = text >> 6 & each
     let high = each &* 0x30 &+ letters &* 0x30
     let isAbove = (low &+ each &* 6 &+ letters &* 3) & (each &* 0x10)

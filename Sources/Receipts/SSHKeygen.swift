@@ -1,5 +1,6 @@
-// SSHKeygen.swift: signing and verifying by the stock ssh-keygen, as a process with a deadline.
-// We write no cryptography. Leaves out what is signed (Checkpoint.swift) and when (Notary.swift). Start at SSHKeygen.
+// SSHKeygen.swift: signing and verifying with the stock ssh-keygen, as a process with a deadline.
+// We write no cryptography. Not here: what is signed (Checkpoint.swift), and when (Notary.swift).
+// Start at SSHKeygen.
 import CSystem
 import Foundation
 import Glibc
@@ -9,14 +10,14 @@ import Synchronization
 package enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible {
   case missing(program: String)
   case hung(program: String, seconds: Double)
-  /// It was killed because nobody waits for it any more.
+  /// It was killed because its result is no longer needed.
   case cancelled(program: String)
-  /// It ended with another status; its last line says why.
+  /// It exited with another status; its last line says why.
   case failed(program: String, status: Int32, message: String)
   case file(FileError)
   case badKey(path: String)
-  /// The public key beside a private one is another's: what names it would name a node that does
-  /// not exist.
+  /// The public key beside a private one belongs to a different pair: records that name it would
+  /// name a node that does not exist.
   case foreignKey(path: String, found: String, wanted: String)
   case format(FormatError)
   case wrongNamespace(found: String, wanted: String)
@@ -68,7 +69,7 @@ extension SignatureError {
   }
 }
 
-/// Ends calls of ssh-keygen that are under way.
+/// Ends calls of ssh-keygen that are in progress.
 package final class Cancellation: Sendable {
   private let flag = Atomic<Bool>(false)
 
@@ -78,13 +79,14 @@ package final class Cancellation: Sendable {
   package var isCancelled: Bool { flag.load(ordering: .acquiring) }
 }
 
-/// The stock `ssh-keygen`. Each call is a process of its own: no terminal, no prompt, killed at the deadline.
+/// The stock `ssh-keygen`. Each call is a separate process: no terminal, no prompt, killed at the
+/// deadline.
 public struct SSHKeygen: Sendable {
-  /// Found along `PATH` unless it has a slash.
+  /// Searched for in `PATH` unless it has a slash.
   package let program: String
   /// Seconds.
   package let deadline: Double
-  /// The socket of an ssh-agent; nil takes the one in the environment, if any.
+  /// The socket of an ssh-agent; nil uses the one in the environment, if any.
   package let agent: String?
   private var cancellation: Cancellation?
 
@@ -94,7 +96,7 @@ public struct SSHKeygen: Sendable {
     self.agent = agent
   }
 
-  /// The same, ended by `cancellation` at any moment.
+  /// A copy whose calls `cancellation` can end at any moment.
   func cancelled(by cancellation: Cancellation) -> SSHKeygen {
     var copy = self
     copy.cancellation = cancellation
@@ -113,7 +115,8 @@ public struct SSHKeygen: Sendable {
     let message: String
   }
 
-  /// Makes an ed25519 key pair without passphrase at `path` and `path.pub` (0600); keeps one that is there.
+  /// Makes an ed25519 key pair without passphrase at `path` and `path.pub` (0600); an existing one
+  /// is kept.
   /// - Returns: the public key.
   package func makeKey(at path: String) throws(SignatureError) -> SSHPublicKey {
     if access(path, F_OK) != 0 {
@@ -127,11 +130,11 @@ public struct SSHKeygen: Sendable {
     return try publicKey(at: path + ".pub")
   }
 
-  /// Checks that `path.pub` is the public half of `path`. A private key with a passphrase, or one
-  /// that an agent holds, cannot be asked that way: a signature tells, which names the key that
-  /// made it.
-  /// - Throws: `.foreignKey` where they do not belong together; anything else where that could not
-  ///   be found out.
+  /// Checks that `path.pub` is the public half of `path`. This is impossible for a private key that
+  /// has a passphrase or is held by an agent; for those a signature tells, because it names the key
+  /// that made it.
+  /// - Throws: `.foreignKey` if they do not belong together; any other error if that could not be
+  ///   determined.
   package func checkKey(at path: String) throws(SignatureError) {
     let listed = try publicKey(at: path + ".pub")
     let derived = try run(["-y", "-P", "", "-f", path], .none)
@@ -182,7 +185,7 @@ public struct SSHKeygen: Sendable {
   /// Checks a detached signature against a list of allowed signers.
   /// - allowedSigners: the text of such a file (`ssh-keygen(1)`, ALLOWED SIGNERS).
   /// - revoked: a file of revoked keys, or nil.
-  /// - time: when it was signed, microseconds: keys with a validity are judged by it.
+  /// - time: when it was signed, microseconds; keys with a validity period are judged at this time.
   /// - Returns: the signer's key.
   @discardableResult
   package func verify(
@@ -236,7 +239,8 @@ public struct SSHKeygen: Sendable {
     if let revoked { arguments += ["-r", revoked] }
     let verified = try run(arguments, input)
     guard verified.status == 0 else {
-      // A revoked key and a wrong signature get the same words: only the second fails without the list too.
+      // ssh-keygen says the same for a revoked key and a wrong signature, but only a wrong
+      // signature fails without the list too.
       if revoked != nil, try run(withoutRevocations, input).status == 0 {
         throw .notAllowed(fingerprint: fingerprint, message: "it is in the list of revoked keys")
       }
@@ -251,7 +255,7 @@ public struct SSHKeygen: Sendable {
     return parsed.key
   }
 
-  /// `YYYYMMDDHHMMSS` in UTC, which the process' time zone is set to.
+  /// `YYYYMMDDHHMMSS` in UTC, to which the process' time zone is set.
   static func moment(_ microseconds: Int64) -> String {
     var seconds = time_t(microseconds / 1_000_000)
     var parts = tm()
@@ -318,7 +322,8 @@ public struct SSHKeygen: Sendable {
       status: status, output: streams.output, message: String((lines.last ?? "no message").prefix(300)))
   }
 
-  /// A child in a session of its own: it has no terminal to prompt on, and dies with all its children.
+  /// A child in a session of its own: it has no terminal to prompt on, and dies with all its
+  /// children.
   private final class Child {
     private let process: pid_t
     private let input: Int32
@@ -331,7 +336,8 @@ public struct SSHKeygen: Sendable {
         for fd in ends { _ = Glibc.close(fd) }
         return FileError(call: call, path: program, code: code)
       }
-      // Sockets and not pipes: they can be made close-on-exec in one step, so that no other child inherits them.
+      // Sockets instead of pipes: they can be made close-on-exec in one step, so no other child
+      // inherits them.
       func pair() throws(FileError) -> (ours: Int32, theirs: Int32) {
         var two: [Int32] = [0, 0]
         let type = Int32(SOCK_STREAM.rawValue) | Int32(bitPattern: SOCK_CLOEXEC.rawValue)
@@ -375,7 +381,7 @@ public struct SSHKeygen: Sendable {
       var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
       defer { for p in argv + envp { free(p) } }
       var pid: pid_t = 0
-      // Never one that lies in the working directory, whatever PATH says.
+      // Never a program in the working directory, whatever PATH says.
       var found = [CChar](repeating: 0, count: 4096)
       var code = csystem_find_program(program, &found, found.count)
       if code == 0 { code = posix_spawn(&pid, found, &actions, &attributes, &argv, &envp) }
@@ -395,7 +401,8 @@ public struct SSHKeygen: Sendable {
       return Int32(clamping: seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
     }
 
-    /// Feeds the input and collects both outputs, until both end or time is up. Outputs are capped at 1 MiB.
+    /// Writes the input and collects both outputs, until both end or time is up. Outputs are capped
+    /// at 1 MiB.
     func exchange(
       _ bytes: [UInt8], until end: ContinuousClock.Instant, _ cancellation: Cancellation?
     ) -> (output: [UInt8], error: [UInt8]) {
@@ -423,7 +430,7 @@ public struct SSHKeygen: Sendable {
           pollfd(fd: isOpen.output ? output : -1, events: Int16(POLLIN), revents: 0),
           pollfd(fd: isOpen.error ? error : -1, events: Int16(POLLIN), revents: 0),
         ]
-        // In short waits, so that a cancellation is seen.
+        // Waits in short intervals, so that a cancellation is noticed.
         guard poll(&polled, 3, min(left, 50)) > 0 else { continue }
         if polled[0].revents != 0 {
           let n = bytes.withUnsafeBytes { raw in
@@ -437,7 +444,8 @@ public struct SSHKeygen: Sendable {
       return collected
     }
 
-    /// The exit status (128 and the signal's number after one), or nil when it had to be killed.
+    /// The exit status (128 plus the signal's number after a signal), or nil if it had to be
+    /// killed.
     func wait(until end: ContinuousClock.Instant, _ cancellation: Cancellation?) -> Int32? {
       var status: Int32 = 0
       while true {
@@ -445,7 +453,7 @@ public struct SSHKeygen: Sendable {
         if n == process { return status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + status & 0x7F }
         if n < 0, errno != EINTR { return 127 }
         if milliseconds(until: end) <= 0 || cancellation?.isCancelled ?? false { break }
-        // Both outputs are closed, so it is about to end: one that is not is asked every millisecond.
+        // Both outputs are closed, so it is about to end; poll it every millisecond.
         _ = poll(nil, 0, 1)
       }
       _ = kill(-process, SIGKILL)

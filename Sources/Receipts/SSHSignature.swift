@@ -1,5 +1,7 @@
-// SSHSignature.swift: what an SSH public key and a detached SSH signature say, read without verifying anything.
-// Verifying is ssh-keygen's (SSHKeygen.swift); this only names reasons. Start at SSHSignature.
+// SSHSignature.swift: what an SSH public key and a detached SSH signature contain, read without
+// verifying anything.
+// ssh-keygen does the verifying (SSHKeygen.swift); this only explains failures. Start at
+// SSHSignature.
 
 /// A public key as in a `.pub` file: type, base64 blob, comment.
 public struct SSHPublicKey: Hashable, Sendable {
@@ -42,7 +44,8 @@ public struct SSHPublicKey: Hashable, Sendable {
   }
 }
 
-/// A detached signature (`PROTOCOL.sshsig`): which key, for which namespace. Whether it holds is not known from this.
+/// A detached signature (`PROTOCOL.sshsig`): which key, for which namespace. Parsing it does not
+/// verify it.
 public struct SSHSignature: Hashable, Sendable {
   public let key: SSHPublicKey
   public let namespace: String

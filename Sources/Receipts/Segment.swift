@@ -1,10 +1,11 @@
-// Segment.swift: one file of the journal: how it is scanned, how damage is told from an unfinished write, and what a
-// sealed segment is summed up to. Leaves out writing (JournalWriter.swift). Start at SegmentScan.run.
+// Segment.swift: one file of the journal: how it is scanned, how damage is told from an unfinished
+// write, and how a sealed segment is summarised. Writing is in JournalWriter.swift. Start at
+// SegmentScan.run.
 import Dispatch
 import Glibc
 import Synchronization
 
-/// Where a chain of lines stands: what the next line must continue.
+/// The end of a chain of lines: what the next line must continue.
 struct Chain: Hashable, Sendable {
   var seq = 0
   /// SHA-256 of the last line; zeros before the first.
@@ -15,21 +16,20 @@ struct Chain: Hashable, Sendable {
 
 /// Damage that no crash explains: the node starts read-only until an operator decides.
 package struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
-  /// What it is, for whoever decides by it; `found` is for people.
+  /// The kind of damage, for code that branches on it; `found` is for people.
   package enum Kind: Hashable, Sendable {
-    /// The end of the open segment is no whole line: what a power cut leaves. A start moves it
-    /// aside and goes on.
+    /// The end of the open segment isn't a complete line, as after a power cut. A start moves it
+    /// aside and continues.
     case tail
-    /// A line is wrong, or not the one that was written.
+    /// A line is invalid, or differs from the one that was written.
     case line
-    /// A segment is not there.
+    /// A segment is missing.
     case missing
     /// A sealed segment and its rollup differ.
     case rollup
     /// The checkpoint file cannot be read, or was signed over another log.
     case checkpoint
-    /// Whole and chained lines under a record of this journal that contradicts them: somebody
-    /// rewrote it.
+    /// Complete, chained lines that contradict a record of this journal: somebody rewrote it.
     case rewritten
   }
 
@@ -50,7 +50,7 @@ package struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
   package var description: String { "journal: '\(file)', byte \(offset): \(found)" }
 }
 
-/// A line in its place.
+/// A line with its location.
 struct Placed: Sendable {
   let entry: Entry
   let digest: SHA256Digest
@@ -68,10 +68,11 @@ enum SegmentScan {
     case damaged(Damage)
   }
 
-  /// Visits every line of `bytes` that continues `chain`, in order, and says how the segment ends.
+  /// Visits every line of `bytes` that continues `chain`, in order, and reports how the segment
+  /// ends.
   ///
-  /// A line is parsed and hashed without knowing what precedes it, so large segments are read in pieces on all cores;
-  /// only the comparison of the chain is sequential.
+  /// A line can be parsed and hashed without knowing what precedes it, so large segments are read
+  /// in pieces on all cores; only the comparison of the chain is sequential.
   static func run(
     _ bytes: UnsafeRawBufferPointer, file: String, chain: inout Chain, visit: (Placed) -> Void
   ) -> End {
@@ -90,7 +91,7 @@ enum SegmentScan {
     return .complete
   }
 
-  /// Lines one after the other, up to the first that is not valid.
+  /// Consecutive lines, up to the first invalid one.
   private struct Piece: Sendable {
     var lines: [Placed] = []
     var stop: (offset: Int, error: LineError?)?
@@ -102,12 +103,13 @@ enum SegmentScan {
   private static func pieces(_ bytes: UnsafeRawBufferPointer) -> [Piece] {
     let count = min(bytes.count / pieceBytes, 64)
     guard count > 1 else { return [piece(bytes, from: 0, to: bytes.count)] }
-    // Every piece begins after a newline. Where there is none within a line's length, the piece before ends in an
-    // error, and what is found behind that does not matter.
+    // Every piece begins after a newline. If there is none within the length of a line, the
+    // previous piece ends in an error, and what is found after that does not matter.
     let starts =
       [0] + (1..<count).map { lineEnd(bytes, from: bytes.count / count * $0) ?? bytes.count } + [bytes.count]
     let found = Mutex([Piece?](repeating: nil, count: count))
-    // The buffer outlives the call: concurrentPerform returns after its last piece. It is only read.
+    // The buffer outlives the call, because concurrentPerform returns after its last piece. It is
+    // only read.
     nonisolated(unsafe) let shared = bytes
     DispatchQueue.concurrentPerform(iterations: count) { i in
       let piece = piece(shared, from: starts[i], to: starts[i + 1])
@@ -152,8 +154,9 @@ enum SegmentScan {
 
   /// Reads a whole segment without knowing what precedes it.
   ///
-  /// The segment is never in memory as a whole: each core reads stretches of it and sums them up, without keeping a
-  /// line. What a stretch expects before its first line is compared when the sums are put together.
+  /// The segment is never in memory as a whole: each core reads stretches of it and sums them up,
+  /// without keeping a line. What a stretch expects before its first line is compared when the sums
+  /// are combined.
   /// - size: bytes of the file
   static func stretches(
     _ path: String, size: Int, number: Int, files: any FileSystem
@@ -170,15 +173,15 @@ enum SegmentScan {
     return Stretches(number: number, size: size, all: found.withLock { $0 })
   }
 
-  /// A segment, read but not yet put in its place.
+  /// A segment that has been read but not yet linked into the chain.
   struct Stretches: Sendable {
     let number: Int
     /// Bytes of the file.
     let size: Int
     fileprivate let all: [Stretch?]
 
-    /// What the segment comes to when every line of it is right and continues `chain`; nil when one is not, and
-    /// `SegmentScan.run` then says which.
+    /// The segment's summary if every line is valid and continues `chain`; otherwise nil, and
+    /// `SegmentScan.run` reports which line isn't.
     func sum(continuing chain: inout Chain) -> SegmentSummary? {
       var summary = SegmentSummary(number: number, start: chain)
       for stretch in all {
@@ -194,7 +197,8 @@ enum SegmentScan {
     }
   }
 
-  /// What one thread reads at a time: it stays in a core's cache while it is parsed and hashed twice.
+  /// What one thread reads at a time: it stays in a core's cache while it is parsed and hashed
+  /// twice.
   private static let stretchBytes = 512 << 10
 
   /// The lines that begin within a range of a segment.
@@ -205,7 +209,7 @@ enum SegmentScan {
     var firstReceipt: Int?
     var summary: SegmentSummary
 
-    /// Sums up the lines that follow. False when one is not right.
+    /// Sums up the lines that follow. False if one is invalid.
     fileprivate mutating func add(_ lines: UnsafeBufferPointer<UncheckedLine>, _ hashes: inout SealedLines)
       -> Bool
     {
@@ -231,7 +235,7 @@ enum SegmentScan {
         }
         let place = lines[i].offset..<lines[i].offset + lines[i].bytes.count
         if lines[i].other == nil {
-          // Only what is summed up is copied.
+          // Only entries that are summed up are copied.
           summary.add(
             job: lines[i].receipt.job, lines[i].receipt.totalsKey, lines[i].receipt.totals,
             lines[i].envelope.time, hashes.whole(i), leaf: hashes.leaf(i), place)
@@ -243,11 +247,12 @@ enum SegmentScan {
     }
   }
 
-  /// nil when a line is not right, or cannot be read.
+  /// nil if a line is invalid or cannot be read.
   private static func stretch(
     _ file: FileHandleNumber, _ range: Range<Int>, _ size: Int, _ number: Int, _ files: any FileSystem
   ) -> Stretch? {
-    // A line that begins here ends at most a line's length behind; the byte before tells whether one begins at once.
+    // A line that begins here ends at most a line's length past the range. The byte before the
+    // range tells whether a line begins at its start.
     let from = max(0, range.lowerBound - 1)
     let to = min(size, range.upperBound + maximumLineBytes)
     return withUnsafeTemporaryAllocation(byteCount: max(1, to - from), alignment: 64) { buffer -> Stretch? in
@@ -255,7 +260,8 @@ enum SegmentScan {
       var done = 0
       while done < bytes.count {
         let start = done
-        // The reason of a failed read is found again, and told, by whoever reads the segment from its beginning.
+        // The reading from the segment's beginning hits the failed read again and reports its
+        // reason.
         guard
           let n = try? files.retrying({ () throws(FileError) in
             try files.read(
@@ -268,26 +274,27 @@ enum SegmentScan {
     }
   }
 
-  /// - bytes: the segment's, from the byte `from` on
+  /// - bytes: the segment's, starting at byte `from`
   private static func stretch(
     _ bytes: UnsafeRawBufferPointer, from: Int, _ range: Range<Int>, _ number: Int
   ) -> Stretch? {
     var stretch = Stretch(summary: SegmentSummary(number: number, start: Chain()))
-    // A receipt has more than a thousand bytes, so these hold them all.
+    // A receipt is longer than a thousand bytes, so this reserves enough for all of them.
     stretch.summary.reserveCapacity(receipts: range.count >> 10)
     var at = 0
     if range.lowerBound > 0 {
       guard let next = lineEnd(bytes, from: 0) else { return nil }
       at = next
     }
-    // Parsed into the same places again and again: what is the same as 16 lines before needs no memory of its own.
+    // Lines are parsed into the same 16 slots again and again, so values equal to those 16 lines
+    // earlier need no new memory.
     var together = [UncheckedLine](repeating: UncheckedLine(), count: linesTogether)
     var hashes = SealedLines()
     return together.withUnsafeMutableBufferPointer { lines -> Stretch? in
       var count = 0
       while from + at < range.upperBound {
         guard let next = lineEnd(bytes, from: at) else { return nil }
-        // Which line is wrong, and why, is told by `run`.
+        // `run` reports which line is invalid, and why.
         guard lines[count].parse(UnsafeRawBufferPointer(rebasing: bytes[at..<next]), at: from + at) else {
           return nil
         }
@@ -302,17 +309,17 @@ enum SegmentScan {
     }
   }
 
-  /// A line whose seal is still to be checked.
+  /// A line whose seal has not been checked yet.
   fileprivate struct UncheckedLine {
     var envelope = Envelope()
-    /// Of this line where `other` is nil, and of an earlier one else.
+    /// The line's own receipt or, if `other` is set, an earlier line's.
     var receipt = Receipt()
     var other: Record?
     var seal = LineSeal(body: 0, claimed: 0)
     var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
     var offset = 0
 
-    /// False for a line that is not right.
+    /// False if the line is invalid.
     mutating func parse(_ line: UnsafeRawBufferPointer, at offset: Int) -> Bool {
       do throws(LineError) {
         seal = try Entry.parseUnchecked(line, &envelope, &receipt, &other)
@@ -324,7 +331,7 @@ enum SegmentScan {
     var entry: Entry { Entry(envelope: envelope, record: other ?? .receipt(receipt)) }
   }
 
-  /// As many as are hashed side by side.
+  /// How many lines are hashed side by side.
   private static let linesTogether = 16
 
   private static func misplaced(_ entry: Entry, _ chain: Chain) -> String? {
@@ -333,7 +340,7 @@ enum SegmentScan {
     return misplaced(entry.envelope, receipt: index, chain)
   }
 
-  /// - receipt: the index of the receipt that the line is, if it is one
+  /// - receipt: the index of the receipt, if the line is one
   private static func misplaced(_ e: Envelope, receipt: Int?, _ chain: Chain) -> String? {
     if e.seq != chain.seq { return "a valid line with seq \(e.seq), wanted \(chain.seq)" }
     if e.previous != chain.previous {
@@ -346,9 +353,9 @@ enum SegmentScan {
     return nil
   }
 
-  /// Nothing valid continues at `at`. An unfinished write is the last group: what follows may hold valid lines of
-  /// that group only (a power cut keeps any subset of its sectors). A later group means that this one had been
-  /// synced, so it was damaged afterwards.
+  /// Nothing valid continues at `at`. An unfinished write is the last group: what follows may hold
+  /// valid lines of that group only (a power cut keeps any subset of its sectors). A later group
+  /// means that this one had already been synced, so it was damaged afterwards.
   private static func tail(
     _ bytes: UnsafeRawBufferPointer, file: String, at: Int, chain: Chain, _ error: LineError?
   ) -> End {
@@ -377,7 +384,8 @@ enum SegmentScan {
     return .unfinished(offset: at)
   }
 
-  /// A valid line that ends these bytes, also behind other bytes: a lost sector takes a newline with it.
+  /// A valid line at the end of these bytes, even with other bytes before it: a lost sector takes a
+  /// newline with it.
   private static func valid(_ bytes: UnsafeRawBufferPointer) -> Entry? {
     let opening: [UInt8] = Array("{\"seq\":".utf8)
     var start = 0
@@ -386,7 +394,7 @@ enum SegmentScan {
         do throws(LineError) {
           return try Entry(parsing: UnsafeRawBufferPointer(rebasing: bytes[start...]))
         } catch {
-          // Not valid from here; a later opening may be.
+          // Not valid from here; a later opening brace may be.
         }
       }
       start += 1
@@ -406,7 +414,8 @@ package struct ReceiptTotals: Hashable, Sendable {
 
   package init() {}
 
-  /// Sums saturate: a total never wraps. One line is bounded by 2^53, so that takes a thousand largest amounts.
+  /// Sums saturate: a total never wraps. One line is bounded by 2^53, so saturation takes a
+  /// thousand of the largest amounts.
   mutating func add(_ other: ReceiptTotals) {
     func sum<T: FixedWidthInteger>(_ a: T, _ b: T) -> T {
       let (value, overflow) = a.addingReportingOverflow(b)
@@ -421,7 +430,7 @@ package struct ReceiptTotals: Hashable, Sendable {
 }
 
 extension Receipt {
-  /// What it adds, to the totals of which key.
+  /// What the receipt adds to the totals of its `totalsKey`.
   @inline(__always)
   var totals: ReceiptTotals {
     var totals = ReceiptTotals()
@@ -437,7 +446,7 @@ extension Receipt {
   var totalsKey: TotalsKey { TotalsKey(day: day, client: client, model: model) }
 }
 
-/// What totals are kept by.
+/// The key of the totals.
 package struct TotalsKey: Hashable, Sendable, Comparable {
   /// Days since 1970-01-01 in the node's time zone.
   package var day: Int32
@@ -470,7 +479,7 @@ struct IndexRow: Hashable, Sendable {
   static let bytes = 48
 }
 
-/// What a segment comes to: enough to start without reading it.
+/// A segment's summary: enough to start without reading it.
 struct SegmentSummary: Sendable {
   var number = 0
   var start = Chain()
@@ -487,7 +496,7 @@ struct SegmentSummary: Sendable {
   var opened: [UInt64: Entry] = [:]
   /// Jobs ended here that were accepted in an earlier segment.
   var closed: [UInt64] = []
-  /// Of the last checkpoint that was signed or witnessed here, as entries.
+  /// The last checkpoint that was signed or witnessed here, as entries.
   var lastSigned: Entry?
   var lastWitnessed: Entry?
 
@@ -514,7 +523,7 @@ struct SegmentSummary: Sendable {
     }
   }
 
-  /// A receipt.
+  /// Adds a receipt.
   /// - time, digest, leaf, place: of its line
   mutating func add(
     job: UInt64, _ key: TotalsKey, _ sums: ReceiptTotals, _ time: Int64, _ digest: SHA256Digest,
@@ -531,13 +540,13 @@ struct SegmentSummary: Sendable {
     close(job)
   }
 
-  /// - entry: no receipt
+  /// - entry: not a receipt
   mutating func add(_ entry: Entry, _ digest: SHA256Digest, _ place: Range<Int>) {
     add(entry.envelope.time, digest, place)
     if case .jobEnded(let job) = entry.record { close(job.job) } else { keep(entry) }
   }
 
-  /// What a start needs of an entry; of a job's end nothing is kept but that it came.
+  /// Keeps what a start needs of an entry; of a job's end, only the fact that it ended.
   mutating func keep(_ entry: Entry) {
     switch entry.record.kind.keeping {
     case .standing, .audits: kept.append(entry)
@@ -554,7 +563,7 @@ struct SegmentSummary: Sendable {
     size = place.upperBound
   }
 
-  /// The sums over the lines that follow directly.
+  /// Adds the sums over the lines that follow directly.
   mutating func add(_ next: SegmentSummary) {
     firstTime = firstTime ?? next.firstTime
     end.seq = next.end.seq

@@ -1,24 +1,25 @@
-// SignatureCheck.swift: every signature that a state directory holds, checked: of the checkpoint, of sealed segments and of
-// witnesses. Leaves out the chain of the journal itself (Journal.check). Start at SignatureCheck.init.
+// SignatureCheck.swift: checks every signature in a state directory: of the checkpoint, of sealed
+// segments and of witnesses. The journal's own chain is checked by Journal.check. Start at
+// SignatureCheck.init.
 
-/// Which signatures of a state directory hold.
+/// Which signatures of a state directory are valid.
 package struct SignatureCheck: Sendable {
-  /// Of the newest checkpoint; nil where none was signed yet.
+  /// Size of the newest checkpoint; nil if none was signed yet.
   package private(set) var checkpointSize: Int?
-  /// Sealed segments whose signature holds.
+  /// How many sealed segments have a valid signature.
   package private(set) var segments = 0
-  /// Of those, by an earlier key of this node, as the journal names them.
+  /// How many of those were signed by an earlier key of this node, as named in the journal.
   package private(set) var byEarlierKeys = 0
   /// Numbers of sealed segments without a signature.
   package private(set) var unsigned: [Int] = []
-  /// Cosignatures of witnesses that hold.
+  /// How many cosignatures of witnesses are valid.
   package private(set) var cosignatures = 0
-  /// What does not hold, in words.
+  /// What is invalid, in words.
   package private(set) var faults: [String] = []
 
-  /// - keys: fingerprints that the journal's records of starts name.
+  /// - keys: fingerprints named in the journal's records of starts.
   /// - check: what the journal's own check found.
-  /// - now: microseconds since 1970, which ssh-keygen wants to be told.
+  /// - now: microseconds since 1970, which ssh-keygen needs.
   package init(
     state: String, keys: Set<String>, check: JournalCheck, at now: Int64, keygen: SSHKeygen = SSHKeygen()
   ) throws(NotaryError) {
@@ -34,7 +35,7 @@ package struct SignatureCheck: Sendable {
       throw .signature(error)
     }
 
-    /// Whether it holds, and by whose key.
+    /// Whether the signature is valid, and by whose key.
     func holds(_ bytes: [UInt8], _ signature: String, _ namespace: String, _ what: String) -> SSHPublicKey? {
       do {
         let key = try SSHSignature(parsing: signature).key

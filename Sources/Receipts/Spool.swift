@@ -1,13 +1,13 @@
 // Spool.swift: what a node keeps of asynchronous jobs beside the journal, one 0600 file each: their
-// requests until they end, and their answers until they are fetched. The only places on disk where
-// a prompt or an answer may lie. Leaves out what the bytes mean and how long answers stay (Node).
+// requests until they end, and their answers until they are fetched. Prompts and answers are stored
+// nowhere else on disk. What the bytes mean and how long answers stay is Node's.
 // Start at Spool; SealedFiles is how both are written.
 import Glibc
 
 /// Why a kept file cannot be used.
 package enum SpoolError: Error, Hashable, Sendable, CustomStringConvertible {
   case file(FileError)
-  /// The bytes are not those that were written.
+  /// The bytes differ from those that were written.
   case damaged(path: String, found: String)
 
   package var description: String {
@@ -22,14 +22,15 @@ package enum SpoolError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// A directory of files named by jobs' ids, each replaced as a whole, with a first line that seals
-/// the rest:
+/// A directory of files named by their jobs' ids. Each file is replaced as a whole, and its first
+/// line seals the rest:
 ///
 ///     hotpot1 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
 ///     hello
 ///
-/// The second word is the SHA-256 of everything behind the first newline (here `hello` and a
-/// newline, 6 bytes). So one wrong bit is found before a request runs that nobody sent.
+/// The second word is the SHA-256 of everything after the first newline (here `hello` and a
+/// newline, 6 bytes). So a single wrong bit is detected before the node runs a request that nobody
+/// sent.
 struct SealedFiles: Sendable {
   let files: any FileSystem
   let directory: String
@@ -56,13 +57,13 @@ struct SealedFiles: Sendable {
     do throws(FileError) {
       try files.replaceFile(path(job), with: Self.seal(bytes), in: directory)
     } catch {
-      // Half a file is nothing, and takes room where there is none.
+      // Half a file is useless, and takes space when there is none.
       try? files.removeIfPresent(path(job) + ".tmp")  // The first error says more.
       throw error
     }
   }
 
-  /// - unsealed: whether a file without a first line of ours is what an earlier release wrote
+  /// - unsealed: whether a file without our first line is one that an earlier release wrote
   func get(job: UInt64, limit: Int, unsealed isOld: ([UInt8]) -> Bool = { _ in false }) throws(SpoolError)
     -> [UInt8]
   {
@@ -84,7 +85,7 @@ struct SealedFiles: Sendable {
 
   func remove(job: UInt64) throws(FileError) { try files.removeIfPresent(path(job)) }
 
-  /// Jobs that have a file now, and what an interrupted write left.
+  /// Jobs that have a file now, and the leftovers of interrupted writes.
   func list() throws(FileError) -> (jobs: [UInt64], others: [String]) {
     let names = try files.retrying { () throws(FileError) in try files.list(directory) }
     var jobs: [UInt64] = []
@@ -110,10 +111,10 @@ struct SealedFiles: Sendable {
 /// The spool of a state directory: `spool/` (0700), the request of every accepted asynchronous job
 /// until its end is in the journal.
 ///
-/// Rule: a file goes only when its job's end is on the disk, or when it was there before anything
-/// could be accepted and its job is not open. Why: what is accepted has promised to run, whatever
-/// happens to this process. So: no list of files to keep. Otherwise one that is made after the list
-/// is lost with the next crash.
+/// Rule: a file is removed only once its job's end is on the disk, or at startup if its job is not
+/// open and nothing can have been accepted yet. Why: an accepted job is a promise to run, whatever
+/// happens to this process. So: there is no list of files to keep. Otherwise a file that is made
+/// after the list would be lost at the next crash.
 package struct Spool: Sendable {
   private let files: SealedFiles
 
@@ -131,15 +132,15 @@ package struct Spool: Sendable {
 
   /// - Throws: `isMissing` when there is none.
   package func get(job: UInt64) throws(SpoolError) -> [UInt8] {
-    // Releases before the seal wrote the request as it is, which began with a brace.
+    // Releases before the seal wrote the request unchanged, beginning with a brace.
     try files.get(job: job, limit: Spool.maximumBytes, unsealed: { $0.first == .openBrace })
   }
 
-  /// After the job's end is in the journal. A crash between the two leaves a file that
+  /// Call it after the job's end is in the journal. A crash between the two leaves a file that
   /// `removeAll(beforeStartBut:)` finds.
   package func remove(job: UInt64) throws(FileError) { try files.remove(job: job) }
 
-  /// Removes the files of jobs that are not open. Only before anything new can be accepted.
+  /// Removes the files of jobs that are not open. Call it only before anything new can be accepted.
   package func removeAll(beforeStartBut open: Set<UInt64>) throws(FileError) {
     let found = try files.list()
     for job in found.jobs where !open.contains(job) { try files.remove(job: job) }
@@ -147,7 +148,7 @@ package struct Spool: Sendable {
   }
 }
 
-/// The answers of ended asynchronous jobs: `answers/` (0700), beside the spool and as private.
+/// The answers of ended asynchronous jobs: `answers/` (0700), beside the spool and just as private.
 package struct AnswerFiles: Sendable {
   private let files: SealedFiles
 
@@ -172,14 +173,14 @@ package struct AnswerFiles: Sendable {
     try files.remove(other: mark(job))
   }
 
-  /// Whoever it is for has had it: an empty file beside it says so to the next start. Not synced: a
-  /// mark that is lost means an answer that stays longer.
+  /// Records for the next start that the client has fetched the answer, by an empty file beside it.
+  /// Not synced: if the mark is lost, the answer only stays longer.
   package func mark(fetched job: UInt64) throws(FileError) { try files.touch(other: mark(job)) }
 
   private func mark(_ job: UInt64) -> String { LineWriter.hex(job) + ".fetched" }
 
-  /// Jobs with an answer, and whether it was fetched; at start. What an interrupted write left is
-  /// removed.
+  /// Jobs with an answer, and whether it was fetched; for startup. Leftovers of interrupted writes
+  /// are removed.
   package func list() throws(FileError) -> [(job: UInt64, isFetched: Bool)] {
     let found = try files.list()
     let others = Set(found.others)

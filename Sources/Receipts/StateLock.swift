@@ -1,19 +1,20 @@
-// StateLock.swift: one node to a state directory, and one that this user alone can have written. Leaves out attaching to
-// the one that runs. Start at StateLock.
+// StateLock.swift: ensures that a state directory has one node, and that only this user can have
+// written to it. Attaching to the running node is in `hotpot`. Start at StateLock.
 import Glibc
 
 /// Holds a state directory until it is released or the process ends, however it ends.
 ///
-/// Rule: the directory itself is locked, and the file `lock` in it too. Why: a file can be deleted while it is locked, and
-/// the next process then locks another one of that name; two would write one journal. So the lock that counts is on what
-/// cannot be made anew under the same journal. The file says who holds it, and stands in where a file system locks no
-/// directories, as NFS.
+/// Rule: the directory itself is locked, and the file `lock` in it too. Why: a file can be deleted
+/// while it is locked, and the next process would lock another file of that name; then two would
+/// write one journal. So the lock that counts is on the directory, which cannot be recreated under
+/// the same journal. The file names the holder, and replaces the directory's lock on file systems
+/// that don't lock directories, such as NFS.
 package final class StateLock: Sendable {
   private let directory: Int32
   private let descriptor: Int32
 
-  /// - Throws: `.locked` when another process holds it, `.unsafe` when others may have written it, `.file` when it cannot
-  ///   be made.
+  /// - Throws: `.locked` when another process holds it, `.unsafe` when others may have written to
+  ///   it, `.file` when it cannot be made.
   package init(state: String) throws(JournalError) {
     let path = state + "/lock"
     guard mkdir(state, 0o700) == 0 || errno == EEXIST else {
@@ -34,7 +35,7 @@ package final class StateLock: Sendable {
         guard code == EWOULDBLOCK else { throw .file(FileError(call: "flock", path: path, code: code)) }
         throw .locked(path: path, process: Self.holder(path))
       }
-      // Who holds it is written for the message only: the lock itself is the kernel's.
+      // The holder's process id is stored only for the error message; the kernel does the locking.
       let text = Array("\(getpid())\n".utf8)
       if ftruncate(fd, 0) != 0 || pwrite(fd, text, text.count, 0) != text.count {
         throw .file(FileError(call: "write", path: path, code: errno))
@@ -48,8 +49,9 @@ package final class StateLock: Sendable {
     directory = opened
   }
 
-  /// Why a state directory is not to be trusted, in the manner of sshd's StrictModes: it and what it holds must be this
-  /// user's, and nobody else may write there. Nil for one that is not there.
+  /// Why a state directory cannot be trusted, in the manner of sshd's StrictModes: it and its
+  /// contents must belong to this user, and nobody else may have write access. Nil if it does not
+  /// exist.
   package static func problem(in state: String) -> JournalError? {
     func word(_ path: String) -> String {
       "'" + path.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
@@ -99,7 +101,8 @@ package final class StateLock: Sendable {
   }
 
   deinit {
-    // Not left to the close: a child that is about to become another program has the lock open for that moment too.
+    // Unlocked explicitly, not by closing: a child between fork and exec still has the lock open
+    // too.
     for held in [descriptor, directory] {
       _ = flock(held, LOCK_UN)
       _ = close(held)

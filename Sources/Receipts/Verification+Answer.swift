@@ -1,9 +1,10 @@
-// Verification+Answer.swift: what a person reads, held against the receipt: the answer's members, its text, and how it ended.
-// Leaves out reading an answer's bytes and decoding tokens (Node: SavedAnswer, Reexecutor). Start at Verification.Answer.
+// Verification+Answer.swift: compares what a person reads with the receipt: the answer's members,
+// its text, and how it ended. Reading an answer's bytes and decoding tokens is in Node:
+// SavedAnswer, Reexecutor. Start at Verification.Answer.
 import Glibc
 
 extension Verification {
-  /// What a node's answer says, beside nonces and tokens. What it does not say is nil.
+  /// What a node's answer says, beside nonces and tokens. Members that it lacks are nil.
   public struct Answer: Hashable, Sendable {
     public struct Usage: Hashable, Sendable {
       public var prompt: Int?
@@ -21,14 +22,15 @@ extension Verification {
     public var model: String?
     public var seed: UInt64?
     public var amount: Int64?
-    /// All of it, the pieces of a stream put together.
+    /// All of it, the pieces of a stream joined.
     public var text: String?
     public var finishReason: String?
     /// The code of the error that ended it.
     public var errorCode: String?
     public var usage = Usage()
     public var ignoresEnd: Bool?
-    /// Generated after the receipt's last token and before the client heard of the end; not charged.
+    /// Generated after the receipt's last token and before the client heard of the end; not
+    /// charged.
     public var unreceipted: [UInt32] = []
     /// Paths of members that neither the receipt nor the tokens determine.
     public var undetermined: [String] = []
@@ -36,15 +38,15 @@ extension Verification {
     public init() {}
   }
 
-  /// What the model's vocabulary says of an output.
+  /// What the model's vocabulary says about an output.
   public struct DecodedOutput: Hashable, Sendable {
     /// The text that the node makes of the receipt's tokens and of those after them.
     public var text: String
     /// Position of the first end token in the receipt's output.
     public var firstEnd: Int?
-    /// Position of the token with which a stop string of the transcript is complete.
+    /// Position of the token that completes a stop string of the transcript.
     public var firstStop: Int?
-    /// The model's own.
+    /// The model's own context length.
     public var contextLength: Int
 
     public init(text: String, firstEnd: Int?, firstStop: Int?, contextLength: Int) {
@@ -55,13 +57,13 @@ extension Verification {
     }
   }
 
-  /// The outcome of decoding, or why it was not done.
+  /// The result of decoding, or why it was not done.
   public enum Decoding: Hashable, Sendable {
     case notDone(why: String)
     case decoded(DecodedOutput)
   }
 
-  /// The outcome of comparing the client's own request, or why it was not compared.
+  /// The result of comparing the client's own request, or why it was not compared.
   public enum RequestComparison: Hashable, Sendable {
     case notDone(why: String)
     case same(String)
@@ -121,7 +123,7 @@ extension Verification {
     return .ok(compared.joined(separator: ", "))
   }
 
-  /// What an answer says for an end: OpenAI's `finish_reason`, or the code of an error.
+  /// How an answer reports an end: OpenAI's `finish_reason`, or the code of an error.
   private static func words(for finish: Receipt.Finish) -> (reason: String?, code: String?) {
     switch finish {
     case .stop, .stopString: ("stop", nil)
@@ -136,10 +138,11 @@ extension Verification {
     switch decoding {
     case .notDone(let why): return .notChecked(why)
     case .decoded(let decoded):
-      // As bytes: Unicode holds texts for equal that are not the same.
+      // Compared as bytes: Swift treats canonically equivalent Unicode texts as equal.
       let (a, b) = (Array(found.utf8), Array(decoded.text.utf8))
       if a == b { return .ok("\(a.count) bytes, those of the token ids") }
-      // Version 1 does not commit to stop strings, and streams that were cut have no receipt of their own.
+      // Version 1 does not commit to stop strings, and streams that were cut have no receipt of
+      // their own.
       if receipt.version == 1, receipt.finish == .stopString || receipt.finish.isCut, b.starts(with: a) {
         return .ok(
           "\(a.count) bytes, those of the token ids; that it ends \(b.count - a.count) bytes before them was not checked: this receipt's version does not say where"
@@ -151,7 +154,7 @@ extension Verification {
     }
   }
 
-  /// A few characters from a byte on, with nothing in them that a terminal would obey.
+  /// A few characters starting at a byte, without any that a terminal would interpret.
   private static func excerpt(_ bytes: [UInt8], _ at: Int) -> String {
     guard at < bytes.count else { return "its end" }
     return shown(String(decoding: bytes[at...].prefix(24), as: UTF8.self))
@@ -240,7 +243,7 @@ extension Verification {
 
   // MARK: what no check says
 
-  /// In words that nobody can take for a proof.
+  /// In words that nobody can mistake for a proof.
   static func unproved(
     _ receipt: Receipt, _ transcript: Transcript?, _ evidence: Evidence
   ) -> [String] {

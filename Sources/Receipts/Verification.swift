@@ -1,19 +1,22 @@
-// Verification.swift: checks a receipt offline, each check by its name, and names the first difference.
-// What was not checked is "not checked", never passed. Leaves out running the model (the caller gives its results as a
-// Reexecution) and what an answer says (Verification+Answer.swift). Start at Verification.init.
+// Verification.swift: checks a receipt offline, each check by its name, and names the first
+// difference.
+// What was not checked is "not checked", never passed. Not here: running the model (the caller
+// passes its results as a Reexecution), what an answer says (Verification+Answer.swift). Start at
+// Verification.init.
 
-/// What a re-execution found: one teacher-forced prefill over prompt and output, and the sampler replayed over it.
+/// What a re-execution found: one teacher-forced prefill over prompt and output, and the sampler
+/// replayed over it.
 public struct Reexecution: Hashable, Sendable {
   /// SHA-256 of the GGUF file that was run.
   public var model: SHA256Digest
   /// Profile of the arithmetic that was run.
   public var numerics: String
-  /// The window hashes that came out (`WindowHashes`).
+  /// The resulting window hashes (`WindowHashes`).
   public var windows: [SHA256Digest]
-  /// What the sampler gives at each position of the output, with the output before it forced.
+  /// What the sampler gives at each position of the output, given the receipt's output before it.
   public var tokens: [UInt32]
-  /// Of a receipt of version 1: how the job would have ended after the transcript's last token, as far as the replay can
-  /// tell. Later versions say more, which `Verification.Name.ending` checks.
+  /// For a receipt of version 1: how the job would have ended after the transcript's last token, as
+  /// far as the replay can tell. Later versions say more, which `Verification.Name.ending` checks.
   public var finish: Receipt.Finish?
 
   public init(
@@ -52,7 +55,7 @@ public struct Reexecution: Hashable, Sendable {
       }
     }
 
-    /// The same as a journal record says it: no token in it.
+    /// The same as a journal record, without any token.
     package func audit(of receipt: Int) -> Audit {
       switch self {
       case .model: Audit(receipt: receipt, outcome: .model)
@@ -65,8 +68,9 @@ public struct Reexecution: Hashable, Sendable {
     }
   }
 
-  /// The first difference between what was found and a receipt with its output, or nil: bit for bit the same.
-  /// A wrong token comes before the window it lies in: it says more.
+  /// The first difference between the re-execution and a receipt with its output; nil if they are
+  /// bit for bit the same. A wrong token is reported before the window that contains it, because it
+  /// says more.
   public func firstDifference(from receipt: Receipt, output: [UInt32]) -> Difference? {
     if model != receipt.modelSHA256 { return .model(found: model, receipt: receipt.modelSHA256) }
     if numerics != receipt.numerics { return .numerics(found: numerics, receipt: receipt.numerics) }
@@ -82,7 +86,8 @@ public struct Reexecution: Hashable, Sendable {
     if let window {
       return .window(from: window * size, to: max(window * size, min((window + 1) * size, output.count) - 1))
     }
-    // A client that left, or an operator, ends a job at any token: no replay can confirm or deny that.
+    // A client that disconnects, or an operator, ends a job at any token: no replay can confirm or
+    // deny that.
     if let finish, !receipt.finish.isCut, finish != receipt.finish {
       return .finish(found: finish, receipt: receipt.finish)
     }
@@ -93,13 +98,14 @@ public struct Reexecution: Hashable, Sendable {
 /// The checks of one bundle, each with its result.
 public struct Verification: Hashable, Sendable {
   public enum Name: String, Sendable, CaseIterable {
-    /// The line is a receipt in its only spelling, and its own digest holds.
+    /// The line is a receipt in canonical spelling, and its own digest is right.
     case receipt
-    /// The checkpoint is signed by an allowed key, whose log it is and whom the receipt names.
+    /// The checkpoint is signed by an allowed key, which is the key of this log and the one that
+    /// the receipt names.
     case signature
     /// The receipt is in the log under the checkpoint.
     case inclusion
-    /// The log continues a checkpoint that the verifier holds from before.
+    /// The log continues a checkpoint that the verifier already holds.
     case consistency
     /// Someone else's key saw the same log.
     case witness
@@ -109,13 +115,13 @@ public struct Verification: Hashable, Sendable {
     case counts
     /// The amount follows from counts and price.
     case amount
-    /// The answer's own words are those of the receipt: ids, model, seed, usage, amount, finish reason.
+    /// The answer's members match the receipt: ids, model, seed, usage, amount, finish reason.
     case answer
-    /// The text that a person reads is the one of the token ids.
+    /// The text that a person reads is the decoded token ids.
     case text
-    /// Nothing was generated past an end, and generation ended where the receipt says.
+    /// Nothing was generated past an end, and generation ended the way the receipt says.
     case ending
-    /// The same model gives the same bits.
+    /// The same model produces the same bits.
     case reexecution = "re-execution"
     /// The client's own request, rendered and tokenised, is the prompt.
     case request
@@ -139,31 +145,34 @@ public struct Verification: Hashable, Sendable {
   public struct Check: Hashable, Sendable {
     public let name: Name
     public let result: Result
-    /// What was found, and for a failure what was wanted.
+    /// What was found and, for a failure, what was expected.
     public let detail: String
   }
 
-  /// What the verifiers bring themselves. Everything may be missing; then the checks that need it are not made.
+  /// What verifiers bring themselves. Everything is optional; checks whose input is missing are not
+  /// made.
   public struct Evidence: Sendable {
     /// Replaces the bundle's transcript.
     public var transcript: Transcript?
     /// What the node's answer says.
     public var answer: Answer?
-    /// What the model's vocabulary says of the transcript's output, with the answer's tokens after it.
+    /// What the model's vocabulary says about the transcript's output, followed by the answer's
+    /// tokens.
     public var decoding = Decoding.notDone(why: "no model was given, whose vocabulary decodes the token ids")
     public var request = RequestComparison.notDone(
       why: "no request was given: the prompt is the one that the node says it got")
-    /// The text of an allowed_signers file of keys that they trust. Without it the bundle's own key is used, and the detail says so.
+    /// The text of an allowed_signers file of keys that they trust. Without it the bundle's own key
+    /// is used, and the detail says so.
     public var allowedSigners: String?
     /// A file of revoked keys.
     public var revoked: String?
-    /// A checkpoint of the same log from before, or later.
+    /// An earlier or later checkpoint of the same log.
     public var earlier: Checkpoint?
     /// Replaces the bundle's consistency proof.
     public var consistency: ConsistencyProof?
     /// An allowed_signers text of witnesses that they trust.
     public var witnesses: String?
-    /// The outcome of running the model, or why it was not run.
+    /// The result of running the model, or why it was not run.
     public var reexecution: Result
 
     public enum Result: Sendable {
@@ -176,20 +185,20 @@ public struct Verification: Hashable, Sendable {
   }
 
   public let checks: [Check]
-  /// What no check says, in words.
+  /// What no check covers, in words.
   public let unproved: [String]
   /// The receipt, if the line could be read.
   public let receipt: Receipt?
 
-  /// No check failed. Whether all that were wanted were made, `passes(asking:)` says.
+  /// No check failed. `passes(asking:)` says whether all the required ones were made.
   public var isUnbroken: Bool { !checks.contains { $0.result == .failed } }
 
-  /// No check failed, and every one of these was made: exit status 0.
+  /// No check failed, and all of these were made: exit status 0.
   public func passes(asking names: Set<Name>) -> Bool {
     isUnbroken && checks.allSatisfy { !names.contains($0.name) || $0.result == .ok }
   }
 
-  /// Makes every check for which there is something to check.
+  /// Makes every check for which the input is available.
   public init(_ bundle: ReceiptBundle, evidence: Evidence = Evidence(), keygen: SSHKeygen = SSHKeygen()) {
     var checks: [Check] = []
     func add(_ name: Name, _ outcome: Outcome) {
@@ -340,7 +349,8 @@ public struct Verification: Hashable, Sendable {
     return .ok("the log of \(receiptCount(new.size)) continues the one of \(old.size)")
   }
 
-  /// Each cosignature for itself: one that is not trusted neither counts nor takes anything from one that is.
+  /// Each cosignature is checked separately: an untrusted one neither counts nor affects the
+  /// trusted ones.
   private static func witness(
     _ bundle: ReceiptBundle, _ checkpoint: Checkpoint, _ evidence: Evidence, _ line: [UInt8],
     _ keygen: SSHKeygen
@@ -429,7 +439,8 @@ public struct Verification: Hashable, Sendable {
     return .ok("\(receipt.promptTokens) prompt, \(receipt.completionTokens) generated")
   }
 
-  /// Millionths as an amount is written: at least two digits after the point, and no more than it has.
+  /// Millionths in the spelling of amounts: at least two digits after the point, and only as many
+  /// more as needed.
   package static func decimal(micro: Int64) -> String {
     let (whole, rest) = micro.magnitude.quotientAndRemainder(dividingBy: 1_000_000)
     var fraction = String(rest)

@@ -1,5 +1,6 @@
-// Witness.swift: someone else's key over a checkpoint, given only if the log continues what that witness saw before.
-// Leaves out how checkpoint and proof travel. Start at WitnessMemory.cosign.
+// Witness.swift: someone else's signature over a checkpoint, given only if the log continues what
+// that witness saw before.
+// How checkpoint and proof travel is the caller's. Start at WitnessMemory.cosign.
 import Glibc
 
 /// Why a witness refused.
@@ -9,13 +10,13 @@ package enum WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
   case wrongOrigin(found: String, wanted: String)
   /// The log is smaller than the one cosigned before.
   case older(seen: Int, found: Int)
-  /// Same size, other root: the log shows different faces.
+  /// Same size, different root: the log is forked.
   case fork(size: Int)
   case noProof(from: Int, to: Int)
   case inconsistent(from: Int, to: Int)
-  /// What was seen before cannot be read or kept.
+  /// What was seen before cannot be read or saved.
   case file(FileError)
-  /// Another process cosigns with this memory, and does not end.
+  /// Another process is cosigning with this memory and does not end.
   case busy(path: String)
 
   package var description: String {
@@ -91,28 +92,32 @@ package enum Witness {
 
 /// A witness: a directory that remembers the last checkpoint of each log that it cosigned.
 ///
-/// Rule: reading what was seen, checking, writing what is seen now and signing happen under one lock of the directory, in
-/// this order. Why: two processes that both read before either writes would each cosign a fork, and a signature that is
-/// made before the memory is on the disk may outlive it. So: whoever cosigns comes through `cosign`. Otherwise: a log
-/// with two faces gets this witness' word for both.
+/// Rule: reading what was seen, checking, writing what is seen now and signing happen in this
+/// order, under one lock of the directory. Why: two processes that both read before either writes
+/// would each cosign a fork, and a signature made before the memory is on the disk may outlive it.
+/// So: all cosigning goes through `cosign`. Otherwise: a forked log gets this witness' signature on
+/// both branches.
 package struct WitnessMemory: Sendable {
   private let directory: String
   private let patience: Double
   private let files = POSIXFileSystem()
 
-  /// - directory: made if it is not there (0700), with what it lies in.
+  /// - directory: made (0700), with its parents, if it does not exist.
   /// - patience: seconds to wait for another process.
   package init(directory: String, patience: Double = 20) {
     self.directory = directory
     self.patience = patience
   }
 
-  /// Checks the log's signature and that it continues what was seen, remembers it, then signs the same text.
+  /// Checks the log's signature and that it continues what was seen, remembers it, then signs the
+  /// same text.
   ///
-  /// Where signing fails the checkpoint stays remembered: it was true, and it is cosigned when asked for again.
-  /// - proof: from the last checkpoint seen to this one; needed when both sizes differ and the last is not empty.
+  /// If signing fails the checkpoint stays remembered: it was valid, and it is cosigned at the next
+  /// request.
+  /// - proof: from the last checkpoint seen to this one; needed if the sizes differ and the last is
+  ///   not empty.
   /// - allowedSigners: the log's key as an allowed_signers text.
-  /// - key: the witness' own; nil takes the directory's, made where there is none.
+  /// - key: the witness' own; nil uses the directory's, which is made if there is none.
   /// - Returns: with `seen` the size that was cosigned last, nil for the first time.
   package func cosign(
     text: String, signature: String, proof: ConsistencyProof?, allowedSigners: String, key: String?,
@@ -120,7 +125,7 @@ package struct WitnessMemory: Sendable {
   ) throws(WitnessError) -> (checkpoint: Checkpoint, seen: Int?, cosignature: String) {
     let lock = try lock()
     defer {
-      // Not left to the close: a child that is about to become another program has it open for that moment too.
+      // Unlocked explicitly, not by closing: a child between fork and exec has it open too.
       _ = flock(lock, LOCK_UN)
       _ = close(lock)
     }
@@ -150,7 +155,7 @@ package struct WitnessMemory: Sendable {
       if error.code == ENOENT { return nil }
       throw .file(error)
     }
-    // Damage is no reason to begin anew: that would be a way to both faces.
+    // Damage must not restart the memory: that would allow cosigning a fork.
     do throws(FormatError) { return try Checkpoint(parsing: String(decoding: bytes, as: UTF8.self)) } catch {
       throw .format(FormatError(what: memory, line: error.line, wanted: error.wanted))
     }
@@ -181,5 +186,5 @@ package struct WitnessMemory: Sendable {
   }
 }
 
-/// A number of receipts in a message.
+/// A number of receipts, for a message.
 func receiptCount(_ count: some BinaryInteger) -> String { count == 1 ? "1 receipt" : "\(count) receipts" }
