@@ -1,6 +1,6 @@
 // Action.swift: everything an operator can do, each with its name, its words and its keys.
-// The palette, the key line, the keymap file and the manual are all made from this table. Leaves out
-// the panes that keys go to (Panes/). Start at Action.table.
+// The palette, the key line, the keymap file and the manual are all made from this table. Leaves
+// out the panes that keys go to (Panes/). Start at Action.table.
 import Terminal
 
 package enum Action: String, CaseIterable, Hashable, Sendable {
@@ -135,7 +135,8 @@ extension Action {
     KeyEntry(.leave, ["q"], "leave; the node serves on"),
   ]
 
-  /// Acts on jobs, receipts or the node: ignored for a moment after the row under the cursor changed.
+  /// Acts on jobs, receipts or the node: ignored for a moment after the row under the cursor
+  /// changed.
   var isAct: Bool {
     switch self {
     case .approve, .reject, .approveAll, .rejectAll, .hold, .pause, .raise, .lower, .earlier, .later, .cancel,

@@ -1,5 +1,6 @@
 // Canvas+Detail.swift: all about one job or one receipt, over the whole screen.
-// Prompt and answer stay hidden until the operator asks; what he sees then is in the log. Start at drawDetail.
+// Prompt and answer stay hidden until the operator asks; each look is in the log. Start at
+// drawDetail.
 import Control
 import Terminal
 
@@ -38,7 +39,7 @@ extension Canvas {
       rect, number: nil, title: "job \(displaySafe(id.prefix(40)))", isFocused: true, note: note)
     let area = inner.inset(1, 0)
     guard area.width > 4, area.height > 0 else { return }
-    // Two columns where there is room; else one after the other.
+    // Two columns where there is room, otherwise one after the other.
     let isWide = area.width >= 76
     var lines: [Line] = []
     if let row { lines += facts(row, snapshot, model.approval(id), model) }

@@ -1,10 +1,12 @@
-// Canvas+Graph.swift: the past as a picture: braille, blocks of eighths, shades or ASCII, by what the terminal has.
+// Canvas+Graph.swift: the past as a picture: braille, blocks of eighths, shades or ASCII, depending
+// on the terminal.
 // Leaves out the samples (GraphHistory.swift). Start at graph.
 import Control
 import Terminal
 
 extension Canvas {
-  /// Draws the newest buckets into `rect`, bottom up. A bucket without a value leaves a gap, which is not a zero:
+  /// Draws the newest buckets into `rect`, bottom up. A bucket without a value leaves a gap, which
+  /// is not a zero:
   /// zeros have a line at the bottom.
   mutating func graph(
     _ series: GraphHistory.Series, closed: Int, _ rect: Rect, top: Double, gradient: Theme.Gradient,
@@ -23,7 +25,8 @@ extension Canvas {
   ) {
     guard rect.width > 0, rect.height > 0 else { return }
     let count = rect.width * (glyphs.level == .unicode ? 2 : 1)
-    // Minutes a column; columns begin at multiples of it, so that they do not change while they move along.
+    // Minutes a column; columns begin at multiples of it, so that they do not change while they
+    // move along.
     let group = (1440 + count - 1) / count
     var values = [Double?](repeating: nil, count: count)
     let oldest = minutes - series.buckets.count
@@ -38,7 +41,7 @@ extension Canvas {
     plot(values, rect, top: top, gradient: gradient)
   }
 
-  /// One value a column: two columns a cell in braille, else one.
+  /// One value a column: two columns a cell in braille, otherwise one.
   private mutating func plot(_ values: [Double?], _ rect: Rect, top: Double, gradient: Theme.Gradient) {
     let scale = top > 0 && top.isFinite ? top : 1
     let floor = self.style(
@@ -86,9 +89,9 @@ extension Canvas {
 
   /// The values of `count` columns, oldest at the left.
   ///
-  /// A graph that moves a column with every sample changes all its cells every time, and every cell costs bytes. So
-  /// `scroll` turns pages: the newest value is added at the right of the last one, and when there is no room left the
-  /// picture moves by an eighth of its width.
+  /// A graph that moves a column with every sample changes all its cells every time, and every cell
+  /// costs bytes. So `scroll` turns pages: the newest value is added at the right of the last one,
+  /// and when there is no room left the picture moves by an eighth of its width.
   private func columnsOf(
     _ series: GraphHistory.Series, closed: Int, count: Int, style: GraphStyle, perCell: Int
   ) -> [Double?] {
@@ -149,7 +152,8 @@ extension Canvas {
     return steps[min(4, filled)]
   }
 
-  /// The smallest of 1, 2, 5, 10, ... that the newest `count` values stay under: a scale that seldom changes.
+  /// The smallest of 1, 2, 5, 10, ... that the newest `count` values stay under: a scale that
+  /// seldom changes.
   func niceTop(_ series: GraphHistory.Series, width: Int, now: Double?) -> Double {
     let count = glyphs.level == .unicode ? width * 2 : width
     let most = max(

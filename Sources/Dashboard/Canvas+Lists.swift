@@ -1,4 +1,5 @@
-// Canvas+Lists.swift: what lists of panes have in common: the sign of a job's state, headings, notes.
+// Canvas+Lists.swift: what lists of panes have in common: the sign of a job's state, headings,
+// notes.
 // Leaves out their rows (Panes/). Start at heading.
 import Control
 import Terminal

@@ -1,5 +1,7 @@
-// Canvas+Overlays.swift: what is open over the panes: the palette, the reasons, the first screen, the debug figures.
-// The palette is kept small: it must be there within 100 ms on a line of 9,600 bytes a second. Start at drawOverlay.
+// Canvas+Overlays.swift: what is open over the panes: the palette, the reasons, the first screen,
+// the debug figures.
+// The palette is kept small: it must be there within 100 ms on a line of 9,600 bytes a second.
+// Start at drawOverlay.
 import Control
 import Terminal
 

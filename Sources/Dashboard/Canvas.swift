@@ -23,7 +23,7 @@ struct Canvas {
 
   var text: Style { style(theme.foreground) }
   var strong: Style { style(theme.title, .bold) }
-  /// Labels, and what is not there. Without a colour of its own it is dim.
+  /// Labels and missing values. Without a separate colour it is dim.
   var faint: Style { style(theme.inactive, theme.inactive == theme.foreground ? .dim : []) }
   var label: Style { style(theme.graphText == theme.foreground ? theme.inactive : theme.graphText) }
   var key: Style { style(theme.highlight, theme.highlight == theme.foreground ? .bold : []) }
@@ -85,7 +85,8 @@ struct Canvas {
       rect, number: pane.number, title: pane.name, isFocused: model.focus == pane, note: note, foot: foot)
   }
 
-  /// A frame with its number and name, and a note at the right of its upper edge. Returns its inside.
+  /// A frame with its number and name, and a note at the right of its upper edge. Returns its
+  /// inside.
   mutating func frame(
     _ rect: Rect, number: Int?, title: String, isFocused: Bool, note: [(String, Style)] = [],
     foot: String = ""
@@ -123,7 +124,8 @@ struct Canvas {
 
   // MARK: bars
 
-  /// A bar of `width` columns, `share` of it full; anything above 0 has one, and only a whole has all.
+  /// A bar of `width` columns, `share` of it full; anything above 0 has one, and only a whole has
+  /// all.
   mutating func bar(
     _ share: Double, _ x: Int, _ y: Int, width: Int, _ full: Style, isSelected: Bool = false
   ) {

@@ -2,7 +2,8 @@
 // what the model wants done is done.
 //
 // Rule: nothing here waits for the node, and nothing of the node waits for this thread. Why: the
-// engine must lose nothing to a slow screen, and keys must be answered while the engine is busy. So:
+// engine must lose nothing to a slow screen, and keys must be answered while the engine is busy.
+// So:
 // the node delivers into an inbox; commands are sent without waiting. Otherwise a stopped terminal
 // would stop paying jobs.
 //
@@ -34,11 +35,12 @@ package enum DashboardExit: Equatable, Sendable {
 package struct DashboardPlace: Sendable {
   /// Names as in the process's environment: TERM, COLORTERM, NO_COLOR, LANG, HOME.
   package var environment: [String: String]
-  /// Gets what the process writes to its standard streams meanwhile; nil keeps it in the log pane only.
+  /// Gets what the process writes to its standard streams meanwhile; nil keeps it in the log pane
+  /// only.
   package var streamLog: String?
   /// Where `:save-screen` and `:save-chat` write when no path is given.
   package var saveDirectory: String
-  /// A terminal that takes nothing for so long is given up, in seconds.
+  /// A terminal that accepts nothing for this many seconds is given up.
   package var frozenLimit: Double
 
   package init(environment: [String: String], streamLog: String?, saveDirectory: String) {
@@ -79,8 +81,8 @@ package final class DashboardApp {
     if options.mouse { screen.send(.mouse(true)) }
   }
 
-  /// Runs until the operator leaves, the terminal or the node is gone, or a signal ends it. The terminal is given
-  /// back before this returns.
+  /// Runs until the operator leaves, the terminal or the node is gone, or a signal ends it. The
+  /// terminal is given back before this returns.
   package func run() -> DashboardExit {
     let inbox = self.inbox
     connection.start { inbox.put($0) }

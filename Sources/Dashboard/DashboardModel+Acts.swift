@@ -35,7 +35,7 @@ extension DashboardModel {
         say("the selected row was off the screen: here it is")
         return []
       }
-      // Whom an act was for keeps the cursor.
+      // The row that an act was for keeps the cursor.
       if detail == nil && action != .pause { lists[focus]?.touch() }
     }
     if !action.isRelative { streak = nil }
@@ -165,7 +165,8 @@ extension DashboardModel {
     return commands
   }
 
-  /// Who comes back to the queue after the job under the cursor has ended begins at its top.
+  /// An operator who returns to the queue after the job under the cursor has ended starts at its
+  /// top.
   private mutating func restartSelection() {
     guard let list = lists[.jobs], list.tags.isEmpty, let id = list.selected, job(id)?.state.hasEnded == true
     else { return }

@@ -1,7 +1,7 @@
 // DashboardModel+CommandLine.swift: the command line, and the palette that finds everything by its
 // words.
-// A command is a row of LineCommand.all and what it runs; every action runs by its name too. Start at
-// LineCommand.all and run.
+// A command is a row of LineCommand.all and what it runs; every action runs by its name too. Start
+// at LineCommand.all and run.
 import Control
 import Terminal
 
@@ -147,7 +147,7 @@ extension DashboardModel {
     return []
   }
 
-  /// Who may not stop the node hears so before the questions.
+  /// An operator who may not stop the node is refused before the questions.
   fileprivate mutating func askToStop() -> [Effect] {
     if options.isReadOnly || refusal(of: .shutdown(drain: true)) != nil {
       return act(.shutdown(drain: true), saying: nil)

@@ -1,4 +1,4 @@
-// DashboardModel+Keys.swift: what is typed, pasted and clicked, by what is open at the moment.
+// DashboardModel+Keys.swift: keys, pastes and clicks, depending on what is open at the moment.
 // A text field takes all printable keys; a paste is text or nothing, never keys. Start at take.
 import Control
 import Terminal

@@ -1,4 +1,5 @@
-// DashboardModel+Lists.swift: the lists of all panes: their order, what is on the screen, their filter.
+// DashboardModel+Lists.swift: the lists of all panes: their order, what is on the screen, their
+// filter.
 // Leaves out what their rows are (Panes/) and one list by itself (ListState.swift). Start at
 // arrangeLists.
 import Control

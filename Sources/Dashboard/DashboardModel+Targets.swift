@@ -1,10 +1,11 @@
 // DashboardModel+Targets.swift: acts on jobs, receipts and the node: whom they are for, and what is
 // asked before.
-// An act binds to the ids that were shown when its key was pressed. It is for the tagged rows that
-// are on the list and can take it, else for the row under the cursor; the tags are gone after it.
-// What destroys asks first.
-// What a second key of the same kind asks follows from what the first asked, not from a screen that
-// is late.
+// An act binds to the ids that were shown when its key was pressed. It applies to the tagged rows
+// that are on the list and can take it, otherwise to the row under the cursor; the tags are gone
+// after it.
+// A destructive act asks first.
+// A second key of the same kind continues from what the first one asked for, not from a screen that
+// lags behind.
 // Start at targets and act.
 import Control
 import Terminal
@@ -25,7 +26,7 @@ extension Action {
 }
 
 extension DashboardModel {
-  /// Sends an act, unless there is nobody to hear it. The tags that it is for are used up.
+  /// Sends an act, unless the node cannot be reached. The tags that it applies to are used up.
   mutating func act(_ command: NodeCommand, saying text: String?, tags: TagUse? = nil) -> [Effect] {
     if options.isReadOnly {
       say("read-only: this dashboard only looks", isError: true)
@@ -53,7 +54,7 @@ extension DashboardModel {
     return [send(command)]
   }
 
-  /// Why the node would not do it for who is here.
+  /// Why the node would refuse it to this operator.
   func refusal(of command: NodeCommand) -> String? {
     guard let role, command.leastRole > role else { return nil }
     return Role.refusal(role, wants: command.leastRole)
@@ -61,7 +62,7 @@ extension DashboardModel {
 
   // MARK: what was asked last
 
-  /// The next of the same kind begins where this ends.
+  /// Remembers a command's effect, so that the next of its kind continues from there.
   private mutating func remember(_ command: NodeCommand) {
     let until = now.steady &+ 10_000_000
     func note(_ ids: [String], _ change: (inout Asked) -> Void) {
@@ -96,7 +97,7 @@ extension DashboardModel {
     askedPause = nil
   }
 
-  /// What a snapshot shows is not remembered any more.
+  /// Forgets what the snapshot shows.
   mutating func settleAsked(_ snapshot: NodeSnapshot) {
     if let pause = askedPause,
       pause.until <= now.steady || pause.isPaused == (snapshot.node.state == .paused)
@@ -210,8 +211,8 @@ extension DashboardModel {
     return shown.joined(separator: ", ") + (ids.count > 3 ? " and \(ids.count - 3) more" : "")
   }
 
-  /// Nobody can take the act: what was found, what was wanted, and, where it is so, that the tags
-  /// are the cause.
+  /// No row can take the act: says what was found, what was expected and, where they are the cause,
+  /// that the tags are.
   mutating func refuse(_ targets: Targets, _ verb: String, _ wanted: String) -> [Effect] {
     let untag = options.keyMap.hint(.untagAll) ?? ":untag-all"
     if let tags = targets.tags {

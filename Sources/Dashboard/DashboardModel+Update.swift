@@ -1,4 +1,5 @@
-// DashboardModel+Update.swift: one message at a time, to a new state and what is to be done about it.
+// DashboardModel+Update.swift: one message at a time, to a new state and what is to be done about
+// it.
 // Leaves out keys (DashboardModel+Keys.swift). Start at update.
 import Control
 import Terminal
@@ -41,7 +42,7 @@ extension DashboardModel {
   private mutating func take(_ message: NodeMessage) -> [Effect] {
     switch message {
     case .welcome(let welcome):
-      // The node refuses a viewer's acts in any case; here they are not even offered.
+      // The node refuses a viewer's acts anyway; here they are not even offered.
       options.isReadOnly = options.isReadOnly || welcome.role < .operator
       (operatorName, role) = (welcome.name, welcome.role)
       if let absence = welcome.absence { welcomeBack(absence) }
@@ -150,7 +151,8 @@ extension DashboardModel {
     return commands
   }
 
-  /// Figures that nobody follows by the second change every five, all at once, and when something has happened.
+  /// Figures that nobody follows by the second change every five, all at once, and when something
+  /// has happened.
   private mutating func takeCalmly(_ new: NodeSnapshot) {
     let hasHappened =
       calm?.node.state != new.node.state || calm?.receipts.failed != new.receipts.failed
@@ -212,7 +214,7 @@ func digitsToTellApart(_ ids: [String]) -> Int {
   return unique.isEmpty ? 4 : 16
 }
 
-/// What the node is doing, in one word; an idle node that could serve is `idle`.
+/// What the node is doing, in one word; a node that could serve but does not is `idle`.
 func stateWord(_ node: NodeSummary) -> String {
   switch node.state {
   case .noModel: "no model"

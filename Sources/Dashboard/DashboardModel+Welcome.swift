@@ -1,4 +1,4 @@
-// DashboardModel+Welcome.swift: what an operator who comes back is told. Start at welcomeBack.
+// DashboardModel+Welcome.swift: the line that an operator who returns reads. Start at welcomeBack.
 import Control
 import Terminal
 

@@ -1,6 +1,9 @@
-// DashboardModel.swift: everything the dashboard knows, as a value: what the node showed, and what the operator does.
-// No clock, no file, no terminal: `update` changes it by messages and answers with effects, `view` draws it.
-// Leaves out how (DashboardModel+Update.swift, +Keys, +Acts, +CommandLine). Start at DashboardModel and Message.
+// DashboardModel.swift: everything the dashboard knows, as a value: what the node showed, and what
+// the operator does.
+// No clock, no file, no terminal: `update` changes it by messages and answers with effects, `view`
+// draws it.
+// Leaves out how (DashboardModel+Update.swift, +Keys, +Acts, +CommandLine). Start at DashboardModel
+// and Message.
 import Control
 import Terminal
 
@@ -105,14 +108,15 @@ enum Mode: Equatable, Sendable {
   case chat
 }
 
-/// An act that waits for `y`. It holds the ids as they were shown: what arrives later is not in it.
+/// An act that waits for `y`. It holds the ids as they were shown; jobs that arrive later are not
+/// in it.
 struct Confirmation: Equatable, Sendable {
   let question: String
   let command: NodeCommand
   var tags: TagUse?
 }
 
-/// What an act is for, and what it leaves out.
+/// The rows an act applies to, and those it leaves out.
 struct Targets: Equatable, Sendable {
   var ids: [String]
   /// Nil where it is for the row under the cursor, or for an open detail.
@@ -127,18 +131,18 @@ struct TagUse: Equatable, Sendable {
   let leftOut: String
 }
 
-/// What was last asked of a job or of the node, until a snapshot shows it: what is asked next
-/// begins there, and not at a screen that is late.
+/// What was last asked of a job or of the node, until a snapshot shows it: the next request
+/// continues from there, not from a screen that lags behind.
 struct Asked: Equatable, Sendable {
   var priority: Int?
   var isHeld: Bool?
   /// Of the last command; its refusal takes this back.
   var tag: UInt64
-  /// A node that shows something else by then was asked by somebody else as well.
+  /// A node that shows another value by then was changed by somebody else as well.
   var until: Microseconds
 }
 
-/// Acts that are for whom the one before was, as long as no other key comes between: `] ] ]`.
+/// Acts for the same jobs as the act before them, as long as no other key comes between: `] ] ]`.
 struct ActStreak: Equatable, Sendable {
   let targets: Targets
   let until: Microseconds
@@ -235,9 +239,9 @@ package struct DashboardModel: Sendable {
   var asked: [String: Asked] = [:]
   var askedPause: (isPaused: Bool, tag: UInt64, until: Microseconds)?
   var streak: ActStreak?
-  /// What is said after the reply to a command, by its tag.
+  /// Words to add to the reply to a command, by its tag.
   var replyNotes: [UInt64: String] = [:]
-  /// Who is here, and as what; nil before the node has said so.
+  /// The operator's name and role; nil until the node has sent them.
   var operatorName = ""
   var role: Role?
   var chat: ChatState

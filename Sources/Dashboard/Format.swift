@@ -58,14 +58,16 @@ package func percent(_ share: Double) -> String {
   return integer(max(-9.99, min(9.99, share)) * 100)
 }
 
-/// Money: two decimals from 100 on, three from 1 on, else four; `0.000012` for what would else be 0.
+/// Money: two decimals from 100 on, three from 1 on, otherwise four; `0.000012` for what would
+/// otherwise be 0.
 package func money(_ amount: MicroUnits) -> String {
   let value = Double(amount) / 1e6
   if amount != 0 && amount.magnitude < 50 { return decimal(value, 6) }
   return decimal(value, amount.magnitude >= 100_000_000 ? 2 : amount.magnitude >= 1_000_000 ? 3 : 4)
 }
 
-/// Money in a column: always six decimals below ten, so that points stand under each other and nothing is rounded.
+/// Money in a column: always six decimals below ten, so that points stand under each other and
+/// nothing is rounded.
 package func exactMoney(_ amount: MicroUnits) -> String {
   decimal(Double(amount) / 1e6, amount.magnitude < 10_000_000 ? 6 : amount.magnitude < 1_000_000_000 ? 4 : 2)
 }
@@ -109,8 +111,8 @@ package func elapsed(_ start: Microseconds, _ end: Microseconds) -> Microseconds
   return max(0, difference)
 }
 
-/// An age in a list: seconds to 10, then in fives to a minute, then minutes, hours, days. Coarse on purpose: a
-/// column of ages that all change every second is noise, and bytes.
+/// An age in a list: seconds to 10, then in fives to a minute, then minutes, hours, days. Coarse on
+/// purpose: a column of ages that all change every second is noise, and bytes.
 package func age(_ span: Microseconds) -> String {
   let seconds = max(0, span) / 1_000_000
   switch seconds {
@@ -169,7 +171,8 @@ package func milliseconds(_ value: Double) -> String {
   return abs(value) < 9.95 ? decimal(value, 1) : compact(value)
 }
 
-/// Two latencies in one unit, milliseconds below ten seconds: `84/310` and `ms`, `28.4/58.1` and `s`.
+/// Two latencies in one unit, milliseconds below ten seconds: `84/310` and `ms`, `28.4/58.1` and
+/// `s`.
 package func latencyPair(_ first: Double, _ second: Double?) -> (words: String, unit: String) {
   let isLong = [first, second ?? 0].contains { $0.isFinite && $0 >= 9_950 }
   func word(_ value: Double) -> String { isLong ? rate(value / 1000) : milliseconds(value) }

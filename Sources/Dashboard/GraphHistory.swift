@@ -1,6 +1,8 @@
-// GraphHistory.swift: the past that graphs show: one sample a second, in buckets of three; a day by minutes.
-// Buckets end at multiples of three seconds, so that a graph moves every three seconds and never wobbles; the number
-// beside it is of now. Leaves out drawing (Canvas+Graph.swift). Start at append.
+// GraphHistory.swift: the past that graphs show: one sample a second, in buckets of three seconds,
+// and a day by minutes.
+// Buckets end at multiples of three seconds, so that a graph moves every three seconds and never
+// wobbles; the number beside it is of now. Leaves out drawing (Canvas+Graph.swift). Start at
+// append.
 import Control
 
 struct GraphHistory: Equatable, Sendable {

@@ -1,6 +1,7 @@
 // KeyMap.swift: which key does what: the defaults, changed by the operator's keymap file.
-// A line of the file is an action and its keys, `cancel = D F9`; it replaces the action's keys, `cancel =` unbinds it;
-// `#` starts a comment. Leaves out keys of text fields, which are fixed. Start at KeyMap.init(file:).
+// A line of the file is an action and its keys, `cancel = D F9`; it replaces the action's keys,
+// `cancel =` unbinds it; `#` starts a comment. Leaves out keys of text fields, which are fixed.
+// Start at KeyMap.init(file:).
 import Terminal
 
 package struct KeyMap: Sendable {

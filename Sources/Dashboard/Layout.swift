@@ -1,6 +1,6 @@
 // Layout.swift: where the panes stand, by the size of the screen and what is zoomed.
-// Three shapes: one pane at a time (small), a stack of rows (80x24), two columns (wide). A pane that a shape leaves
-// out is shown alone while it is in focus. Start at layout.
+// Three shapes: one pane at a time (small), a stack of rows (80x24), two columns (wide). A pane
+// that a shape leaves out is shown alone while it is in focus. Start at layout.
 import Terminal
 
 struct Layout: Equatable, Sendable {

@@ -55,11 +55,11 @@ enum ListRest: Sendable {
 /// One line of a list as it is drawn.
 enum ListLine: Equatable, Sendable {
   case row(String)
-  /// Where the first of the queue stood: the others stay where they are for a while.
+  /// An empty line at the head of the queue: the rows below it keep their places for a while.
   case gap
-  /// Jobs that are listed elsewhere, and wait for the operator.
+  /// Jobs that wait for the operator and are listed in another pane; their number.
   case waiting(Int)
-  /// What is below has ended: so many rows.
+  /// The rows below have ended; their number.
   case ended(Int)
 }
 
@@ -90,7 +90,7 @@ struct ListState: Equatable, Sendable {
   var followsUntil: Microseconds = 0
   /// Sorting rests until then, because the operator moves.
   var restUntil: Microseconds = 0
-  /// When the order was last made anew; 0 asks for it at once.
+  /// When the order was last computed; 0 asks for it at once.
   var arrangedAt: Microseconds = 0
   /// Jobs that wait for the operator and are shown nowhere else; a line tells their number.
   var waitingElsewhere = 0
@@ -154,7 +154,7 @@ struct ListState: Equatable, Sendable {
     let here = Set(ids)
     let old = order.filter { sections[$0] == section }
     let stayed = old.filter { here.contains($0) }
-    // Where a row comes the others move in any case: then they stand as they will run.
+    // When a row arrives the others move anyway, so the queue takes the order in which it will run.
     if rest == .calm && section == .open && stayed.count != ids.count { return ids }
     let known = Set(stayed)
     // What starts takes the row of what stopped: one row changes, and not all that run.

@@ -1,6 +1,6 @@
-// NodeInbox.swift: what the node says, on its way from the node's threads to the dashboard's.
-// One lock and a pipe: the pipe wakes the poll. Of snapshots only the newest is kept, so that a slow screen never makes
-// a queue; text that streams is joined. Start at put and takeAll.
+// NodeInbox.swift: the node's messages, on their way from its threads to the dashboard's.
+// One lock and a pipe that wakes the poll. Only the newest snapshot is kept, so that a slow screen
+// never builds a queue; streamed text is joined. Start at put and takeAll.
 import Control
 import Foundation
 import Synchronization

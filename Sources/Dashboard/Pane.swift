@@ -50,7 +50,7 @@ package final class Pane: Sendable {
 
   private var index: Int { Pane.all.firstIndex(of: self) ?? 0 }
 
-  /// The pane so many places further on, around the end.
+  /// The pane that many places further on, wrapping around the end.
   func neighbour(_ step: Int) -> Pane {
     let count = Pane.all.count
     return Pane.all[((index + step) % count + count) % count]

@@ -1,5 +1,6 @@
-// PlainDashboard.swift: `--plain`: the node as lines that are only ever appended, for screen readers, pipes and dumb
-// terminals. What changed is told once; choices are numbered; questions are answered in words.
+// PlainDashboard.swift: `--plain`: the node as lines that are only ever appended, for screen
+// readers, pipes and dumb terminals. A change is reported once; choices are numbered; questions are
+// answered in words.
 // Leaves out everything drawn. Start at PlainModel.update.
 import Control
 import Foundation

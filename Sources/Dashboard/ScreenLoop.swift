@@ -1,7 +1,7 @@
-// ScreenLoop.swift: the one thread of a program that has the terminal: it waits for keys, signals, a
-// terminal that takes bytes again and what its owner waits for, and it paints.
-// Leaves out what events mean and what is drawn (DashboardApp.swift, Fleet/FleetApp.swift). Start at
-// wait and paint.
+// ScreenLoop.swift: the one thread of a program that has the terminal: it waits for keys, signals,
+// a terminal that takes bytes again and what its owner waits for, and it paints.
+// Leaves out what events mean and what is drawn (DashboardApp.swift, Fleet/FleetApp.swift). Start
+// at wait and paint.
 import Control
 import Foundation
 import Terminal
@@ -34,7 +34,7 @@ final class ScreenLoop {
 
   /// Takes the terminal. Call it and everything else on one thread.
   /// - frameInterval: what is not urgent is painted at most this often, in microseconds
-  /// - frozenLimit: a terminal that takes nothing for so many seconds is given up
+  /// - frozenLimit: a terminal that accepts nothing for this many seconds is given up
   init(
     environment: [String: String], frameInterval: Microseconds, frozenLimit: Double = .infinity
   ) throws(ScreenError) {
@@ -121,7 +121,7 @@ final class ScreenLoop {
 
   // MARK: painting
 
-  /// What is shown is not what should be.
+  /// The screen is out of date.
   /// - isUrgent: paint at once, as for a key
   func invalidate(isUrgent: Bool) {
     needsPaint = true

@@ -1,5 +1,6 @@
-// StandardStreams.swift: standard output and error while the dashboard has the terminal: they go to its log and to a
-// file, never to the screen. Engine libraries and child processes write there when they like.
+// StandardStreams.swift: standard output and error while the dashboard has the terminal: they go to
+// its log and to a file, never to the screen. Engine libraries and child processes write there when
+// they like.
 // Start at StandardStreams.init.
 import Foundation
 import Terminal
@@ -11,7 +12,8 @@ final class StandardStreams {
   private var rest: [UInt8] = []
   private let log: Int32
 
-  /// Redirects descriptors 1 and 2 into a pipe that never blocks its writers: what the pipe cannot hold is lost.
+  /// Redirects descriptors 1 and 2 into a pipe that never blocks its writers: what the pipe cannot
+  /// hold is lost.
   /// - logPath: appended to; nil keeps no file.
   init?(logPath: String?) {
     var ends: [Int32] = [-1, -1]
@@ -50,7 +52,8 @@ final class StandardStreams {
     return result
   }
 
-  /// Gives the streams back, or leaves them in the log file (or nowhere) when their terminal is gone.
+  /// Gives the streams back, or leaves them in the log file (or nowhere) when their terminal is
+  /// gone.
   func close(terminalIsGone: Bool) {
     for (stream, old) in zip([Int32(1), 2], saved) {
       if terminalIsGone {

@@ -167,7 +167,7 @@ extension Canvas {
         0, y, limit: width)
     case .reason(_, let what, _, _): field("reject \(what): ", model.field, y, hint: "", width)
     case .shutdownHow:
-      // With their numbers: who ends with the node, and who is waited for.
+      // With numbers: how many jobs end with the node, and how many it waits for.
       let jobs = model.snapshot?.jobs ?? []
       let finish = jobs.count { $0.state == .running || $0.state == .queued }
       let end = jobs.count { $0.state == .pending || $0.state == .held }
@@ -230,7 +230,7 @@ extension Canvas {
         x, y, limit: width)
       return
     }
-    // Who only looks is offered no act.
+    // A read-only operator is offered no act.
     for (action, words) in hints(model)
     where !model.options.isReadOnly || !(action.isAct || action == .talk) {
       hint(action, words)

@@ -13,7 +13,8 @@ package final class FleetApp {
   private let loop: ScreenLoop
   private var model: FleetModel
 
-  /// Gives the terminal to another program: starts it and returns its process, or why it cannot be started.
+  /// Gives the terminal to another program: starts it and returns its process, or why it cannot be
+  /// started.
   package typealias Attach = (_ host: String) -> Result<pid_t, LinkError>
 
   /// Takes the terminal. Call it and `run` on one thread.

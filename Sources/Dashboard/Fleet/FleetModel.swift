@@ -1,6 +1,7 @@
-// FleetModel.swift: many nodes at once, as a value: a table of nodes, and one list of all that wait for approval.
-// Messages in, effects out; no clock, no socket, no terminal. Leaves out drawing (FleetView.swift) and connections
-// (FleetApp.swift). Start at FleetModel.update.
+// FleetModel.swift: many nodes at once, as a value: a table of nodes, and one list of all that wait
+// for approval.
+// Messages in, effects out; no clock, no socket, no terminal. Leaves out drawing (FleetView.swift)
+// and connections (FleetApp.swift). Start at FleetModel.update.
 import Control
 import Terminal
 

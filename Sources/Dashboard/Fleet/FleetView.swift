@@ -17,7 +17,7 @@ package func view(_ model: FleetModel) -> Grid {
   return canvas.grid
 }
 
-/// What is known of a node, in a word and a sign.
+/// A node's state in a word and a sign.
 enum FleetState: Equatable {
   case connecting
   case live(ServingState, isIdle: Bool)

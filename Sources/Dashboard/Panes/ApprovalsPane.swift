@@ -123,7 +123,8 @@ extension Canvas {
     let earns = row.asked == nil && row.offered == nil ? "free" : brief(row.wouldEarn) { "+" + money($0) }.0
     let under = style(self.style(theme.warn))
     if columns.earnsEnd > 0 {
-      // What it offers for a million tokens, what it would bring here, and how long that would take.
+      // What it offers for a million tokens, what it would bring here, and how long that would
+      // take.
       let asks = isUnder ? "\(offer) of \(price(row.asked ?? 0))" : row.offered == nil ? "-" : offer
       putRight(asks, columns.offerEnd, y, isUnder ? under : plain)
       putRight(earns + takes, columns.earnsEnd, y, plain)
@@ -150,7 +151,8 @@ private struct ApprovalColumns {
   var limitEnd = 0
   var offerEnd = 0
   var offerWidth = 0
-  /// 0: the offer's column says what is wrong with it, or else what the job would bring.
+  /// 0: the offer's column says what is wrong with the offer, or otherwise what the job would
+  /// bring.
   var earnsEnd = 0
   var policy = 0
   var policyWidth = 0

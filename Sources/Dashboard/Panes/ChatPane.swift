@@ -17,7 +17,7 @@ extension Pane {
 }
 
 extension DashboardModel {
-  /// The answer that is being written, or else the last one.
+  /// Copies the answer that is being written, or otherwise the last one.
   fileprivate mutating func copyAnswer() -> [Effect] {
     let answer =
       chat.answer.isEmpty ? chat.messages.last { $0.role == .assistant }?.content ?? "" : chat.answer

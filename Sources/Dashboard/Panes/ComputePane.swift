@@ -1,6 +1,6 @@
 // ComputePane.swift: what the machine does: processors, memory, GPUs, what waits, disk and network.
-// A small pane answers in three lines; a large one adds cores, the day, pressure and totals. Missing
-// values say why. Start at Pane.compute.
+// A small pane answers in three lines; a large one adds cores, the day, pressure and totals.
+// Missing values say why. Start at Pane.compute.
 import Control
 import Terminal
 

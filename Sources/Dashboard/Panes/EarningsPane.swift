@@ -47,7 +47,8 @@ private func plainEarnings(_ snapshot: NodeSnapshot?) -> PlainWords {
   }
 }
 
-/// A client's row is known by its name, and by which of that name it is, should a node send two.
+/// A client's row is identified by its name and by its place among rows of that name, in case a
+/// node sends two.
 private func earningsRows(_ earnings: EarningsSnapshot) -> [(id: String, client: ClientEarnings)] {
   var seen: [String: Int] = [:]
   return earnings.clients.map { row in
