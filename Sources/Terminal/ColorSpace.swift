@@ -1,6 +1,7 @@
-// ColorSpace.swift: which colours a terminal has, and the nearest one it has to one that it has not.
-// Nearest is the smallest Euclidean distance in CIELAB (CIE 1976), where distance is close to what eyes see;
-// in RGB a dark blue maps to black and a grey to a green. Start at Color.limited(to:).
+// ColorSpace.swift: which colours a terminal has, and the nearest one it has to one that it has
+// not.
+// Nearest is the smallest Euclidean distance in CIELAB (CIE 1976), where distance is close to what
+// eyes see; in RGB a dark blue maps to black and a grey to a green. Start at Color.limited(to:).
 import Foundation
 
 package enum ColorLevel: String, CaseIterable, Comparable, Sendable {
@@ -20,8 +21,8 @@ package enum ColorLevel: String, CaseIterable, Comparable, Sendable {
 }
 
 extension Color {
-  /// The nearest colour of that level. Palette entries 0 to 15 belong to the user and are never chosen for an RGB
-  /// colour where the cube of 256 is there.
+  /// The nearest colour of that level. Palette entries 0 to 15 belong to the user and are never
+  /// chosen for an RGB colour where the cube of 256 is there.
   package func limited(to level: ColorLevel) -> Color {
     switch kind {
     case .terminal: return self
@@ -49,7 +50,8 @@ extension Color {
 
 package typealias RGB = (red: UInt8, green: UInt8, blue: UInt8)
 
-/// CIELAB under D65, from sRGB. Source: IEC 61966-2-1 and CIE 15; checked against ThemeTests.labOfKnownColours.
+/// CIELAB under D65, from sRGB. Source: IEC 61966-2-1 and CIE 15; checked against
+/// ThemeTests.labOfKnownColours.
 package func lab(_ color: RGB) -> (lightness: Double, a: Double, b: Double) {
   func linear(_ channel: UInt8) -> Double {
     let value = Double(channel) / 255

@@ -1,7 +1,9 @@
-// CursesScreen.swift: a terminal driven by ncurses, which finds the shortest way from one screen to the next.
-// curses writes into a file in memory, never to the terminal itself: a terminal that takes nothing (XOFF, a dead link)
-// would hold `doupdate`, and with it the thread. What is in the file is sent as far as the terminal takes it; while
-// some is left, newer frames wait, and only the newest is painted then.
+// CursesScreen.swift: a terminal driven by ncurses, which finds the shortest way from one screen to
+// the next.
+// curses writes into a file in memory, never to the terminal itself: a terminal that takes nothing
+// (XOFF, a dead link) would hold `doupdate`, and with it the thread. What is in the file is sent as
+// far as the terminal takes it; while some is left, newer frames wait, and only the newest is
+// painted then.
 // Leaves out keys (KeyDecoder.swift) and crashes (TerminalModes.swift). Start at open and present.
 import CNCurses
 import Foundation
@@ -36,8 +38,8 @@ package enum ScreenError: Error, Hashable, CustomStringConvertible {
 /// What a screen holds of the system and of curses, as far as it has come: all of it is given back
 /// by `close`, at the end and where a step of opening fails.
 private struct Opened {
-  /// curses keeps its state in globals, so one screen a process: a second `open` waits for the first
-  /// `close`.
+  /// curses keeps its state in globals, so one screen a process: a second `open` waits for the
+  /// first `close`.
   private static let turn = OneAtATime()
 
   /// The terminal, where it was opened for this screen.
@@ -71,8 +73,8 @@ private struct Opened {
 }
 
 /// A terminal of one thread: every call is made on the thread that opened it. `present` shows the
-/// grid as the terminal can, or nothing at all while an older frame is still on its way; `read` never
-/// blocks; whatever is sent is displaySafe.
+/// grid as the terminal can, or nothing at all while an older frame is still on its way; `read`
+/// never blocks; whatever is sent is displaySafe.
 package final class CursesScreen {
   package private(set) var size: Size
   package var capabilities: Capabilities {
@@ -100,8 +102,8 @@ package final class CursesScreen {
   private var wantsMouse = false
   private var title = ""
 
-  /// Takes the terminal of this process: opens it anew (so that non-blocking mode stays ours), raw, on its
-  /// alternate screen, with bracketed paste.
+  /// Takes the terminal of this process: opens it again (so that non-blocking mode is this
+  /// process's alone), raw, on its alternate screen, with bracketed paste.
   package convenience init(environment: [String: String]) throws(ScreenError) {
     var descriptor = Glibc.open("/dev/tty", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
     if descriptor < 0, isatty(0) == 1, let name = ttyname(0) {
@@ -198,7 +200,8 @@ package final class CursesScreen {
     return body()
   }
 
-  /// curses would end the process at SIGINT and SIGTERM, and stop it at SIGTSTP, with handlers of its own.
+  /// curses would end the process at SIGINT and SIGTERM, and stop it at SIGTSTP, with its own
+  /// handlers.
   private static func keepingSignals<Result>(_ body: () -> Result) -> Result {
     let signals = [SIGINT, SIGTERM, SIGTSTP, SIGWINCH]
     var before = signals.map { _ in sigaction() }
@@ -249,7 +252,7 @@ package final class CursesScreen {
     invalidate()
   }
 
-  /// The next `present` paints everything anew.
+  /// The next `present` repaints everything.
   package func invalidate() {
     shown = nil
     clearok(window, true)
@@ -321,7 +324,8 @@ package final class CursesScreen {
     var scalar = cell.scalar
     let width = x + 1 < size.width && scalar > 0x7E && isWide(scalar) ? 2 : 1
     var isReplaced = false
-    // Where the C library knows a glyph by another width than we do, curses would lose count of the columns.
+    // Where the C library knows a glyph by another width than we do, curses would lose count of the
+    // columns.
     if scalar > 0x7E && cn_wcwidth(scalar) != Int32(width) {
       scalar = hasUTF8 ? replacementCharacter.value : 0x3F
       isReplaced = true
@@ -352,7 +356,8 @@ package final class CursesScreen {
     return result
   }
 
-  /// Our own bookkeeping of pairs: `alloc_pair` of ncurses 6.4 crashes on terminals without colours.
+  /// Our own bookkeeping of pairs: `alloc_pair` of ncurses 6.4 crashes on terminals without
+  /// colours.
   private func pair(_ style: Style) -> Int32 {
     let foreground = number(style.foreground)
     let background = number(style.background)
@@ -360,7 +365,8 @@ package final class CursesScreen {
     let key = UInt64(UInt32(bitPattern: foreground)) << 32 | UInt64(UInt32(bitPattern: background))
     if let known = pairs[key] { return known }
     if nextPair >= min(cn_color_pairs(), 32_000) {
-      // All are taken: begin anew. What is on the screen with an old pair is painted again with the next frame.
+      // All are in use: start again. Cells on the screen with an old pair are repainted with the
+      // next frame.
       pairs = [:]
       nextPair = 1
       invalidate()
@@ -478,7 +484,7 @@ package final class CursesScreen {
     isClosed = true
     endwin()
     let farewell = mergedRenditions(takeCursesOutput())
-    // A stalled frame would come after the farewell: it is dropped whole or was sent whole but for its rest.
+    // The rest of a stalled frame is sent first; the farewell follows it.
     pending +=
       Array((takesExtras ? "\u{1B}[?1006l\u{1B}[?1000l\u{1B}[?2004l\u{1B}[23;2t" : "").utf8) + farewell
     var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)

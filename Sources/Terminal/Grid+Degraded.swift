@@ -13,8 +13,9 @@ package struct Capabilities: Hashable, Sendable {
 }
 
 extension Grid {
-  /// Colours mapped to the nearest there are; without colours, a background of its own becomes reverse video, so
-  /// that a selection stays visible. At the ASCII level every scalar beyond seven bits is folded, column for column.
+  /// Colours mapped to the nearest there are; without colours, a separate background becomes
+  /// reverse video, so that a selection stays visible. At the ASCII level every scalar beyond seven
+  /// bits is folded, column for column.
   package func degraded(to capabilities: Capabilities) -> Grid {
     var limiter = ColorLimiter(capabilities.colors)
     return degraded(to: capabilities, limiter: &limiter)

@@ -1,4 +1,5 @@
-// Grid+Text.swift: a grid printed as text: golden files of the tests and the user's :save-screen alike.
+// Grid+Text.swift: a grid printed as text: golden files of the tests and the user's :save-screen
+// alike.
 // So a user's bug report is a test case. Start at text and styledText.
 
 extension Grid {

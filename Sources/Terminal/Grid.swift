@@ -1,6 +1,8 @@
 // Grid.swift: a screen as a value: rows of cells, each one glyph and its style.
-// `put` is the only way text gets in, and it applies displaySafe's rules, so a grid never holds a control.
-// Leaves out colours a terminal lacks (Grid+Degraded.swift) and its text form (Grid+Text.swift). Start at put.
+// `put` is the only way text gets in, and it applies displaySafe's rules, so a grid never holds a
+// control.
+// Leaves out colours a terminal lacks (Grid+Degraded.swift) and its text form (Grid+Text.swift).
+// Start at put.
 
 /// One column of one row. A wide glyph takes two cells: itself, and a `continuation` to its right.
 package struct Cell: Hashable, Sendable {
@@ -78,8 +80,8 @@ package struct Grid: Hashable, Sendable {
     return cells[y * size.width + x]
   }
 
-  /// Writes untrusted text from (x, y) to the right and cuts at `limit` columns and at the grid's edge; a wide
-  /// glyph that does not fit whole is left out. Returns the column after the text.
+  /// Writes untrusted text from (x, y) to the right and cuts at `limit` columns and at the grid's
+  /// edge; a wide glyph that does not fit whole is left out. Returns the column after the text.
   @discardableResult
   package mutating func put(
     _ text: some StringProtocol, x: Int, y: Int, style: Style, limit: Int = .max
@@ -124,7 +126,7 @@ package struct Grid: Hashable, Sendable {
     }
   }
 
-  /// Repeats a sign over a rectangle; what lies outside the grid is cut.
+  /// Repeats a sign over a rectangle; the part outside the grid is cut.
   package mutating func fill(_ rect: Rect, _ sign: Unicode.Scalar = " ", style: Style) {
     for y in max(0, rect.y)..<max(max(0, rect.y), min(size.height, rect.bottom)) {
       for x in max(0, rect.x)..<max(max(0, rect.x), min(size.width, rect.right)) {

@@ -1,6 +1,8 @@
-// KeyDecoder.swift: bytes of a terminal to keys, as a value: no clock of its own, no file; the caller says when bytes came.
-// An escape sequence is read whole and, when it is not one of ours, swallowed whole: its letters are never keys, also
-// when a slow line brings it in pieces. What stands between the marks of a bracketed paste is text, never keys.
+// KeyDecoder.swift: bytes of a terminal to keys, as a value: no clock, no file; the caller says
+// when bytes arrived.
+// An escape sequence is read whole and, when it is not one of ours, swallowed whole: its letters
+// are never keys, also when a slow line brings it in pieces. What stands between the marks of a
+// bracketed paste is text, never keys.
 // Why the times are as they are: Decisions/0003. Start at feed and expire.
 
 package struct KeyDecoder: Sendable {
@@ -8,12 +10,14 @@ package struct KeyDecoder: Sendable {
   package static let pasteLimit = 1 << 20
   /// A lone ESC is the key Esc after so long, in microseconds.
   package static let escapeTime: Int64 = 100_000
-  /// The rest of a sequence that comes within this time after its last byte belongs to it. A `[` or an `O` this soon after
-  /// a lone ESC begins the late rest of a sequence, which is swallowed.
+  /// The rest of a sequence that comes within this time after its last byte belongs to it. A `[` or
+  /// an `O` this soon after a lone ESC begins the late rest of a sequence, which is swallowed.
   package static let patience: Int64 = 2_000_000
-  /// The rest that comes later than `patience` but within this time is swallowed; after that bytes are new keys.
+  /// The rest that comes later than `patience` but within this time is swallowed; after that bytes
+  /// are new keys.
   package static let lateness: Int64 = 5_000_000
-  /// A paste whose end mark does not come within this time after its last byte is over: keys must work again.
+  /// A paste whose end mark does not come within this time after its last byte is over: keys must
+  /// work again.
   package static let pasteSilence: Int64 = 60_000_000
   /// Bytes of one OSC, DCS or APC that are swallowed at most.
   static let stringLimit = 1 << 16
@@ -22,7 +26,8 @@ package struct KeyDecoder: Sendable {
     case ground
     /// So many ESC, 1 or 2.
     case escape(count: Int)
-    /// After a lone ESC that was taken for Esc: perhaps the begin of a string. It is a key if its rest does not come at once.
+    /// After a lone ESC that was taken for Esc: perhaps the begin of a string. It is a key if its
+    /// rest does not come at once.
     case held(UInt8)
     /// After `ESC [`; parameters and intermediates so far.
     case sequence([UInt8])
@@ -60,7 +65,8 @@ package struct KeyDecoder: Sendable {
   }
 
   /// No byte came until now: what was waiting for its rest only for a short time is a key.
-  /// - time: of a steady clock, in microseconds, like that of `feed`. Read what there is to read first.
+  /// - time: of a steady clock, in microseconds, like that of `feed`. Read what there is to read
+  ///   first.
   package mutating func expire(at time: Int64) -> [Input] {
     guard let due, time >= due else { return [] }
     switch state {
@@ -148,7 +154,8 @@ package struct KeyDecoder: Sendable {
 
   private mutating func step(_ byte: UInt8) -> Input? {
     if byte == 0x1B {
-      // ESC begins anew whatever came before it; in a paste it is text, in a string perhaps its end.
+      // ESC starts a new sequence whatever came before it; in a paste it is text, in a string
+      // possibly its end.
       switch state {
       case .sequence, .console, .single, .scalar, .oldMouse: reset()
       case .ground, .escape, .held, .string, .paste: break

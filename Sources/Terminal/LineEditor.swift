@@ -30,7 +30,7 @@ package struct LineEditor: Equatable, Sendable {
     historyIndex = nil
   }
 
-  /// Typed or pasted; newlines stay where `isMultiline`, else they become blanks.
+  /// Typed or pasted; newlines are kept if `isMultiline`, otherwise they become blanks.
   package mutating func insert(_ text: String, isMultiline: Bool) {
     let cleaned = text.replacingNewlines(isMultiline ? "\n" : " ")
     let before = String(characters[..<cursor]) + cleaned

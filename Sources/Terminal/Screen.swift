@@ -38,7 +38,8 @@ extension ScreenSignal {
   }
 }
 
-/// Lines stay lines in a clipboard; every other control becomes its picture, so that pasting it into a shell is tame.
+/// Lines stay lines in a clipboard; every other control becomes its picture, so that pasting it
+/// into a shell is tame.
 package func clipboardSafe(_ text: String) -> String {
   let lines = displaySafeLines(text).joined(separator: "\n")
   if lines.utf8.count <= ScreenSignal.copyLimit { return lines }

@@ -1,9 +1,11 @@
 // Style.swift: what a cell looks like: two colours and a few attributes.
-// Leaves out which colours a terminal has (ColorSpace.swift) and what they mean (Theme.swift). Start at Style.
+// Leaves out which colours a terminal has (ColorSpace.swift) and what they mean (Theme.swift).
+// Start at Style.
 
 /// A colour as a program asks for it; four bytes.
 ///
-/// The upper byte says which kind it is: the terminal's own default, an entry of its palette, or 24 bits RGB.
+/// The upper byte says which kind it is: the terminal's own default, an entry of its palette, or 24
+/// bits RGB.
 package struct Color: Hashable, Sendable {
   package let bits: UInt32
 
@@ -12,7 +14,8 @@ package struct Color: Hashable, Sendable {
   /// The terminal's default foreground or background.
   package static let terminal = Color(bits: 0)
 
-  /// - index: 0 to 15 the palette that the user's terminal defines, 16 to 255 xterm's cube and greys.
+  /// - index: 0 to 15 the palette that the user's terminal defines, 16 to 255 xterm's cube and
+  ///   greys.
   package static func palette(_ index: UInt8) -> Color { Color(bits: 1 << 24 | UInt32(index)) }
 
   package static func rgb(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> Color {

@@ -1,5 +1,7 @@
-// TerminalAbility.swift: whether a terminal obeys escape sequences at all. Where it does not, only words are sent to it.
-// Judged by the environment and the terminfo database; nothing is asked of the terminal. Start at refusal.
+// TerminalAbility.swift: whether a terminal obeys escape sequences at all. Where it does not, only
+// words are sent to it.
+// Judged by the environment and the terminfo database; nothing is asked of the terminal. Start at
+// refusal.
 import CNCurses
 import Glibc
 import Synchronization
@@ -23,7 +25,8 @@ package enum TerminalAbility {
   /// Whether TERM names a terminal that moves its cursor, and so obeys escape sequences.
   package static func movesCursor(_ environment: [String: String]) -> Bool { refusal(environment) == nil }
 
-  /// What the system's entry says; nil where there is none, or only a generic one such as `unknown`.
+  /// What the system's entry says; nil where there is none, or only a generic one such as
+  /// `unknown`.
   private static func entryMovesCursor(_ term: String) -> Bool? {
     guard term.utf8.count < 128, !term.utf8.contains(where: { $0 <= 0x20 || $0 == 0x2F }) else { return nil }
     return lock.withLock { _ in
@@ -37,7 +40,8 @@ package enum TerminalAbility {
     }
   }
 
-  /// Families that obey the common sequences, also on a machine whose database lacks the one at hand.
+  /// Families that obey the common sequences, also on a machine whose database lacks the one at
+  /// hand.
   private static func isFamiliar(_ term: String) -> Bool {
     [
       "tmux", "screen", "rxvt", "linux", "vt1", "vt2", "vt3", "vt4", "vt5", "ansi", "Eterm", "eterm", "st",

@@ -1,8 +1,11 @@
 // TerminalModes.swift: the terminal is given back as it was found, however the program ends.
-// `q`, a signal and a crash all lead here; a crash also prints where. Leaves out painting (CursesScreen.swift).
+// `q`, a signal and a crash all lead here; a crash also prints where. Leaves out painting
+// (CursesScreen.swift).
 //
-// Rule: what the signal handler touches is allocated and filled before the handler is installed, and never freed.
-// Why: a handler may only read memory and make system calls. So: change it through `arm` and `disarm`.
+// Rule: what the signal handler touches is allocated and filled before the handler is installed,
+// and never freed.
+// Why: a handler may only read memory and make system calls. So: change it through `arm` and
+// `disarm`.
 // Otherwise a crash in the middle of malloc would hang the node instead of ending it.
 import CNCurses
 import Glibc
@@ -39,7 +42,8 @@ package enum TerminalModes {
     return mode
   }
 
-  /// From now on a crash restores `saved` on `descriptor`, writes `bytes` to it, and then ends as it would have.
+  /// From now on a crash restores `saved` on `descriptor`, writes `bytes` to it, and then ends as
+  /// it would have.
   package static func arm(descriptor: Int32, saved: termios, bytes: [UInt8]) {
     let state = crashState
     state.pointee.isArmed = 0
@@ -87,7 +91,8 @@ package final class SignalPipe: Sendable {
   private let writer: Int32
   private let signals: [Int32]
 
-  /// Installs handlers; each signal then arrives as its number from `next`. Nil if the system has no pipe left.
+  /// Installs handlers; each signal then arrives as its number from `next`. Nil if the system has
+  /// no pipe left.
   package init?(_ signals: [Int32]) {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return nil }
@@ -117,8 +122,9 @@ package final class SignalPipe: Sendable {
     return count > 0 ? bytes.prefix(count).map { Int32($0) } : []
   }
 
-  /// Back to what the signals do by default; but a hang-up, and a pipe that nobody reads, stay without effect. The
-  /// terminal is gone or given back: what it says now must not end a node that serves on without it.
+  /// Back to what the signals do by default; but a hang-up, and a pipe that nobody reads, stay
+  /// without effect. The terminal is gone or given back: what it says now must not end a node that
+  /// serves on without it.
   /// - Returns: the signals that came and that `next` did not give.
   @discardableResult
   package func close() -> [Int32] {

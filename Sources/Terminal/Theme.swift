@@ -1,10 +1,12 @@
 // Theme.swift: what colours mean, and btop's theme files, which load unchanged.
-// A file is lines of `theme[key]="value"`; a value is `#rrggbb`, `#gg` (a grey), `r g b` in decimal, empty (none), or,
-// ours, `default` and `colorN`. Our extra keys (ok, warn, error, pending) are derived where a file has none.
+// A file is lines of `theme[key]="value"`; a value is `#rrggbb`, `#gg` (a grey), `r g b` in
+// decimal, empty (none), or, ours, `default` and `colorN`. Our extra keys (ok, warn, error,
+// pending) are derived where a file has none.
 // Leaves out where files lie (the dashboard's options). Start at Theme.init(name:file:).
 
 package struct Theme: Hashable, Sendable {
-  /// A colour for a share of 0 to 1: a sequence of 101 as btop makes it, or three steps of a palette.
+  /// A colour for a share of 0 to 1: a sequence of 101 as btop makes it, or three steps of a
+  /// palette.
   package struct Gradient: Hashable, Sendable {
     package let steps: [Color]
 
@@ -22,9 +24,11 @@ package struct Theme: Hashable, Sendable {
   /// Text that matters less, and what is not there.
   package let inactive: Color
   package let graphText, meterBackground, box, divider: Color
-  /// All is well; look here; broken; waits for someone. Never the only sign: a glyph or a word stands beside.
+  /// All is well; look here; broken; waits for someone. Never the only sign: a glyph or a word
+  /// stands beside.
   package let ok, warn, error, pending: Color
-  /// Bars of a job whose prompt is read, whose answer is written: one colour each, as they change every second.
+  /// Bars of a job whose prompt is read, whose answer is written: one colour each, as they change
+  /// every second.
   package let reading, writing: Color
   package let load, temperature, memory, decode, prefill: Gradient
   private let values: [String: Color]
@@ -73,8 +77,9 @@ extension Theme {
     self.init(name: name, values: values)
   }
 
-  /// The theme on a terminal with so many colours. One that is made of the sixteen that the user chose may have richer
-  /// gradients for graphs (`theme[cpu_start_rich]`, ours), which a terminal of 256 colours or more shows.
+  /// The theme on a terminal with this many colours. One that is made of the sixteen that the user
+  /// chose may have richer gradients for graphs (`theme[cpu_start_rich]`, ours), which a terminal
+  /// of 256 colours or more shows.
   package func adapted(to level: ColorLevel) -> Theme {
     switch level {
     case .truecolor, .indexed:
@@ -159,8 +164,9 @@ extension Theme.Gradient {
 }
 
 extension Color {
-  /// Itself where its CIELAB lightness is at least 33 from the background's (some 3 to 1 in contrast), else `share` of
-  /// the foreground on the background. Palette colours are the user's own and stay.
+  /// Itself where its CIELAB lightness is at least 33 from the background's (some 3 to 1 in
+  /// contrast), otherwise `share` of the foreground on the background. Palette colours are the
+  /// user's own and stay.
   fileprivate func legible(on background: Color, from foreground: Color, share: Double) -> Color {
     guard case .rgb(let r, let g, let b) = kind, case .rgb(let r0, let g0, let b0) = background.kind,
       case .rgb(let r1, let g1, let b1) = foreground.kind

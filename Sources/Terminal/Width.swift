@@ -1,7 +1,7 @@
 // Width.swift: how many columns text takes on a terminal.
-// Follows Unicode's East Asian Width (UAX #11): wide and fullwidth take two columns, marks none, the rest one;
-// ambiguous ones one, as terminals outside East Asian locales do. Leaves out what is shown at all
-// (DisplaySafe.swift). Start at displayWidth.
+// Follows Unicode's East Asian Width (UAX #11): wide and fullwidth take two columns, marks none,
+// the rest one; ambiguous ones one, as terminals outside East Asian locales do. Leaves out what is
+// shown at all (DisplaySafe.swift). Start at displayWidth.
 
 /// Columns that `text` takes once it is `displaySafe`.
 package func displayWidth(_ text: some StringProtocol) -> Int {
@@ -17,7 +17,8 @@ package func displayWidth(_ text: some StringProtocol) -> Int {
   return width
 }
 
-/// The longest start of `text` that fits into `columns`, with `ellipsis` at its end when something was cut.
+/// The longest start of `text` that fits into `columns`, with `ellipsis` at its end if anything was
+/// cut.
 /// The ellipsis must be one column wide.
 package func fitted(_ text: String, columns: Int, ellipsis: Character = "…") -> String {
   if columns <= 0 { return "" }
@@ -41,7 +42,8 @@ package func fitted(_ text: String, columns: Int, ellipsis: Character = "…") -
   return String(result) + String(ellipsis)
 }
 
-/// Wide and fullwidth, from UAX #11 (data of Unicode 14), gaps of unassigned scalars closed, planes 2 and 3 whole.
+/// Wide and fullwidth, from UAX #11 (data of Unicode 14), gaps of unassigned scalars closed, planes
+/// 2 and 3 whole.
 package func isWide(_ value: UInt32) -> Bool {
   if value < 0x1100 { return false }
   var low = 0
