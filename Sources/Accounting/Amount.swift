@@ -44,7 +44,8 @@ package enum AccountingError: Error, Sendable, Equatable, CustomStringConvertibl
 
 /// An amount of the node's currency in micro-units (millionths), negative only in corrections.
 ///
-/// Its text has a point and 2 to 6 digits after it, trailing zeros beyond the second left out: `1.284`, `0.0214`, `3.00`.
+/// Its text has a point and 2 to 6 digits after it, trailing zeros beyond the second left out:
+/// `1.284`, `0.0214`, `3.00`.
 package struct Amount: Hashable, Sendable, Comparable, CustomStringConvertible {
   package let micro: Int64
 

@@ -1,9 +1,10 @@
-// Energy.swift: the electricity that a node used, by day, and what it cost by the tariff of its hours.
-// A value without clock. Leaves out where readings come from (Telemetry), whose work it was (EnergySplit.swift), and
-// where hours are kept (the journal). Start at EnergyBook.add.
+// Energy.swift: the electricity that a node used, by day, and what it cost by the tariff of its
+// hours.
+// A value without clock. Leaves out where readings come from (Telemetry), whose work it was
+// (EnergySplit.swift), and where hours are kept (the journal). Start at EnergyBook.add.
 
-/// Energy as a whole number of microjoules, never negative: the unit in which processors count it. Sums are exact and
-/// stop at the largest number.
+/// Energy as a whole number of microjoules, never negative: the unit in which processors count it.
+/// Sums are exact and stop at the largest number.
 package struct Energy: Hashable, Sendable, Comparable {
   package let microjoules: Int64
 
@@ -31,8 +32,9 @@ package struct Energy: Hashable, Sendable, Comparable {
 
 /// Energy and its cost, day by day.
 ///
-/// Readings add up within the hour under way; an hour that is over is handed out once, for the journal, and the cost is
-/// that of the hour's energy as a whole: a price of a single second would be lost in rounding.
+/// Readings add up within the hour under way; an hour that is over is handed out once, for the
+/// journal, and the cost is that of the hour's energy as a whole: a price of a single second would
+/// be lost in rounding.
 package struct EnergyBook: Sendable, Equatable {
   /// What was used in one hour of a day, or in the part of it that the node was there.
   package struct Hour: Sendable, Equatable {
@@ -121,7 +123,8 @@ package struct EnergyBook: Sendable, Equatable {
   package var recordedDays: [Day] { Set(days.keys).union(open.map { [$0.day] } ?? []).sorted() }
 
   private static func hour(_ open: Open) -> Hour {
-    // A millijoule is a millionth of what a lamp uses in a quarter of an hour; 2^53 of them are 2,500 MWh.
+    // A millijoule is a millionth of what a lamp uses in a quarter of an hour; 2^53 of them are
+    // 2,500 MWh.
     let (whole, rest) = open.energy.microjoules.quotientAndRemainder(dividingBy: 1_000)
     return Hour(
       day: open.day, hour: open.hour, millijoules: min(whole + (rest >= 500 ? 1 : 0), 1 << 53 - 1),

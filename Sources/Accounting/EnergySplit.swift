@@ -1,8 +1,10 @@
-// EnergySplit.swift: whose work the electricity was: the energy of an interval over the jobs that computed in it.
-// A value without clock. Leaves out the sums by hour and day (Energy.swift) and who the jobs are. Start at EnergySplit.
+// EnergySplit.swift: whose work the electricity was: the energy of an interval over the jobs that
+// computed in it.
+// A value without clock. Leaves out the sums by hour and day (Energy.swift) and who the jobs are.
+// Start at EnergySplit.
 
-/// What some energy cost, exactly: rounded only when it is told, so that the costs of jobs and of idling add up to that
-/// of all, however many seconds they are made of.
+/// What some energy cost, exactly: rounded only when reported, so that the costs of jobs and of
+/// idling add up to that of all, however many seconds they are made of.
 package struct EnergyCost: Sendable, Equatable {
   /// Microjoules times micro-units for a kilowatt-hour; stops at the largest number.
   private var exact: Int128 = 0
@@ -44,9 +46,10 @@ package struct EnergyShare: Sendable, Equatable {
 
 /// Energy by the tokens that were computed while it was used.
 ///
-/// A meter says what a whole interval used; who computed in it is counted in tokens, of prompts and answers alike. An
-/// interval's energy is divided in proportion to them, to the microjoule: the parts always add up to the whole, and what
-/// was used while nobody computed is nobody's. Jobs are numbers here, as in the ledger.
+/// A meter says what a whole interval used; who computed in it is counted in tokens, of prompts and
+/// answers alike. An interval's energy is divided in proportion to them, to the microjoule: the
+/// parts always add up to the whole, and what was used while nobody computed is nobody's. Jobs are
+/// numbers here, as in the ledger.
 ///
 /// With 10 J, and 30 tokens of job 1 and 10 of job 2, job 1 used 7.5 J and job 2 used 2.5 J.
 package struct EnergySplit: Sendable, Equatable {
@@ -64,7 +67,8 @@ package struct EnergySplit: Sendable, Equatable {
     done[job] = min(1 << 40, done[job, default: 0] + min(1 << 40, tokens))
   }
 
-  /// The jobs that computed in this interval, which nobody measured: their tokens count for no other one.
+  /// The jobs that computed in this interval, which nobody measured: their tokens count for no
+  /// other one.
   package mutating func skip() -> [UInt64] {
     defer { done = [:] }
     return done.keys.sorted()
@@ -82,7 +86,8 @@ package struct EnergySplit: Sendable, Equatable {
       idle.add(energy, perKilowattHour: price)
       return []
     }
-    // Up to and with each job, rounded down: the parts are the differences, and nothing is lost between them.
+    // Up to and with each job, rounded down: the parts are the differences, and nothing is lost
+    // between them.
     var (counted, given): (Int128, Int64) = (0, 0)
     let parts = work.map { job, tokens in
       counted += Int128(tokens)

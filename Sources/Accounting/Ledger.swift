@@ -1,6 +1,7 @@
 // Ledger.swift: who owes the node what, in double entry, as a fold over what the journal holds.
-// A value: no clock, no file. Transfers are immutable; corrections are transfers. Leaves out prices (Price.swift) and
-// what a client may do (Limits.swift). Start at reserve, post, void; read with total(_:).
+// A value: no clock, no file. Transfers are immutable; corrections are transfers. Leaves out prices
+// (Price.swift) and what a client may do (Limits.swift). Start at reserve, post, void; read with
+// total(_:).
 
 /// A posted amount exists only for a receipt: this is where in the log it stands.
 package struct ReceiptIndex: Hashable, Sendable, Comparable {
@@ -12,7 +13,8 @@ package struct ReceiptIndex: Hashable, Sendable, Comparable {
 /// Days since 1970-01-01 in the node's own time zone.
 package typealias Day = Int32
 
-/// One immutable movement between two accounts. Reservations live in memory only: after a crash none is open.
+/// One immutable movement between two accounts. Reservations live in memory only: after a crash
+/// none is open.
 package enum Transfer: Sendable, Equatable {
   /// From `owed by client` to `earned`, for one receipt.
   case posted(Posting)
@@ -147,7 +149,8 @@ package struct Ledger: Sendable {
 
   private var accounts: [String: Account] = [:]
   private var reservations: [UInt64: Reservation] = [:]
-  /// Each posting is summed four times, so that any question is a look-up for each day that it asks for.
+  /// Each posting is summed four times, so that any question is a look-up for each day that it asks
+  /// for.
   private var sums: [Place: Sums] = [:]
   private var references: Set<String> = []
   private var payments: [Transfer] = []
@@ -281,8 +284,10 @@ package struct Ledger: Sendable {
     }
   }
 
-  /// Sums of earlier receipts at once, as a rollup of the journal holds them; all receipts below `next`.
-  /// - unsigned: those of them that no signed checkpoint covers yet, in the order of their receipts.
+  /// Sums of earlier receipts at once, as a rollup of the journal holds them; all receipts below
+  /// `next`.
+  /// - unsigned: those of them that no signed checkpoint covers yet, in the order of their
+  ///   receipts.
   /// - failed: what receipts came to that are signed and that an audit found wrong.
   package mutating func open(
     _ cells: [Cell], next: ReceiptIndex, unsigned: [(receipt: ReceiptIndex, amount: Amount)] = [],

@@ -6,7 +6,7 @@ package struct ClientLimits: Sendable, Equatable {
   package var tokensPerJob: Int?
   package var jobsAtOnce: Int?
   package var tokensPerDay: Int?
-  /// The most he may spend, counted from what had been posted when it was set.
+  /// The most the client may spend, counted from what had been posted when the limit was set.
   package var budget: Amount?
   package var budgetBase = Amount.zero
 

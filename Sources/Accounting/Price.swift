@@ -1,4 +1,5 @@
-// Price.swift: what a node asks for tokens, by model, client and hour, and what electricity costs it.
+// Price.swift: what a node asks for tokens, by model, client and hour, and what electricity costs
+// it.
 // Leaves out who owes what (Ledger). Start at PriceList.price(model:client:hour:).
 
 /// Hours of the day, local time, `from` included and `to` excluded; 22 to 6 passes midnight.
@@ -48,15 +49,17 @@ package struct Price: Hashable, Sendable {
       prompt: promptPerMillion, cached: cachedPerMillion, completion: completionPerMillion, minimum: minimum)
   }
 
-  /// This price for a client who offered so much for a million completion tokens: never more than this price, and no
-  /// token dearer than the offer. Under it there is no minimum either, which would make a short answer dearer.
+  /// This price for a client who offered so much for a million completion tokens: never more than
+  /// this price, and no token dearer than the offer. Under it there is no minimum either, which
+  /// would make a short answer dearer.
   package func under(offer: Amount) -> Price {
     guard offer < completion else { return self }
     return Price(
       prompt: Swift.min(prompt, offer), cached: Swift.min(cached, offer), completion: offer, minimum: .zero)
   }
 
-  /// What the usage costs: the sum in exact arithmetic, rounded up to a whole micro-unit, at least the minimum.
+  /// What the usage costs: the sum in exact arithmetic, rounded up to a whole micro-unit, at least
+  /// the minimum.
   package func amount(for usage: Usage) throws(AccountingError) -> Amount {
     let exact =
       Int128(usage.prompt - usage.cached) * Int128(prompt.micro)

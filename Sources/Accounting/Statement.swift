@@ -62,7 +62,8 @@ package struct Statement: Sendable, Equatable {
     return postings + moved
   }
 
-  /// The text that is signed: a heading, one line a row with tabs between the fields, and what is left to pay.
+  /// The text that is signed: a heading, one line a row with tabs between the fields, and what is
+  /// left to pay.
   package var text: String {
     var lines = [
       "hotpot statement v1", "node \(node)", "client \(client)", "currency \(currency)",
@@ -98,7 +99,8 @@ package struct Statement: Sendable, Equatable {
     String(text.map { $0.isNewline || $0 == "\t" ? " " : $0 })
   }
 
-  /// Quoted where needed; a cell that a spreadsheet would take for a formula is quoted with an apostrophe before it.
+  /// Quoted where needed; a cell that a spreadsheet would take for a formula is quoted with an
+  /// apostrophe before it.
   private static func quoted(_ text: String) -> String {
     var cell = plain(text)
     if let first = cell.first, "=+-@".contains(first) { cell = "'" + cell }
@@ -107,7 +109,8 @@ package struct Statement: Sendable, Equatable {
       + "\""
   }
 
-  /// `2026-11-23` for a day since 1970-01-01. Source: Hinnant, "chrono-compatible low-level date algorithms".
+  /// `2026-11-23` for a day since 1970-01-01. Source: Hinnant, "chrono-compatible low-level date
+  /// algorithms".
   package static func date(_ day: Day) -> String {
     let shifted = Int(day) + 719_468
     let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097

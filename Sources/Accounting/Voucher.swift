@@ -1,5 +1,6 @@
 // Voucher.swift: a client's cumulative promise to pay, as text that it signs with its SSH key.
-// Leaves out the signature itself (stock ssh-keygen, namespace voucher@hotpot, run by others). Start at Voucher.
+// Leaves out the signature itself (stock ssh-keygen, namespace voucher@hotpot, run by others).
+// Start at Voucher.
 
 /// "I owe node N up to X": cumulative, so that the highest one is all that is needed.
 ///
@@ -75,8 +76,9 @@ package struct VoucherBook: Sendable {
 
   package func voucher(of client: String) -> Voucher? { best[client] }
 
-  /// Takes a voucher whose signature the caller has checked against the client's key. Refuses one for another node or
-  /// client, in another currency, not above the last one, or of a time before it.
+  /// Takes a voucher whose signature the caller has checked against the client's key. Refuses one
+  /// for another node or client, in another currency, not above the last one, or of a time before
+  /// it.
   package mutating func accept(
     _ voucher: Voucher, node: String, client: String, currency: String
   ) throws(AccountingError) {
