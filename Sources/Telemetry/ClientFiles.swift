@@ -1,8 +1,9 @@
-// ClientFiles.swift: which processes use a GPU of amdgpu, i915 or xe, and how much: from the kernel's own account of
-// every open device, in /proc/PID/fdinfo.
-// A process that this user may not look at is not seen. All descriptors of all processes are looked through every 10
-// samples; between them only those that were found.
-// Source: Linux, Documentation/gpu/drm-usage-stats.rst. Leaves out the card itself (DeviceFiles). Start at read.
+// ClientFiles.swift: which processes use a GPU of amdgpu, i915 or xe, and how much: from the
+// kernel's own account of every open device, in /proc/PID/fdinfo.
+// A process that this user may not look at is not seen. All descriptors of all processes are looked
+// through every 10 samples; between them only those that were found.
+// Source: Linux, Documentation/gpu/drm-usage-stats.rst. Leaves out the card itself (DeviceFiles).
+// Start at read.
 import Glibc
 
 struct ClientFiles {
@@ -14,7 +15,8 @@ struct ClientFiles {
     var slot: String
     var id: UInt64
     var memory: Int64?
-    /// By the engine's name: busy so far, and of how much (nanoseconds of nothing, or cycles of cycles).
+    /// By the engine's name: busy so far, and of how much (nanoseconds of nothing, or cycles of
+    /// cycles).
     var engines: [String: (busy: UInt64, total: UInt64?)] = [:]
     var capacity: [String: UInt64] = [:]
   }
@@ -143,7 +145,8 @@ struct ClientFiles {
     return isOurs ? client : nil
   }
 
-  /// What lies on the card: `vram`, `vram0`, `local0`. amdgpu calls it memory, the others resident.
+  /// What is stored on the card: `vram`, `vram0`, `local0`. amdgpu calls it memory, the others
+  /// resident.
   private static func isDeviceMemory(_ name: Substring) -> Bool {
     for prefix in ["memory-", "resident-"] where name.hasPrefix(prefix) {
       let region = name.dropFirst(prefix.count)

@@ -1,5 +1,6 @@
 // DeviceFiles.swift: GPUs of amdgpu, i915 and xe, from the files that these drivers keep in /sys.
-// Leaves out their processes (ClientFiles), NVIDIA (NVIDIALibrary) and threads (GPUWatch). Start at DeviceFiles.read, then Layout.
+// Leaves out their processes (ClientFiles), NVIDIA (NVIDIALibrary) and threads (GPUWatch). Start at
+// DeviceFiles.read, then Layout.
 import Glibc
 
 /// The GPUs of one driver. Cards that come and go are found at the next look, every 10 samples.
@@ -115,8 +116,8 @@ private struct Layout {
     let hwmon = device + "/hwmon/" + (entries(device + "/hwmon").first ?? "hwmon0")
     switch driver {
     case .amdgpu:
-      // Source: Linux, Documentation/gpu/amdgpu/thermal.rst and driver-misc.rst. pcie_bw is left alone: to read it
-      // takes a second.
+      // Source: Linux, Documentation/gpu/amdgpu/thermal.rst and driver-misc.rst. pcie_bw is left
+      // alone: to read it takes a second.
       busy = NumberCell(device + "/gpu_busy_percent")
       memoryUsed = NumberCell(device + "/mem_info_vram_used")
       memoryTotal = NumberCell(device + "/mem_info_vram_total")
@@ -130,7 +131,8 @@ private struct Layout {
       let counts = device + "/ras/umc_err_count"
       errors = access(counts, F_OK) == 0 ? counts : nil
     case .i915:
-      // Source: Linux, Documentation/ABI/testing/sysfs-driver-intel-i915-hwmon, drivers/gpu/drm/i915/gt/intel_gt_sysfs_pm.c.
+      // Source: Linux, Documentation/ABI/testing/sysfs-driver-intel-i915-hwmon,
+      // drivers/gpu/drm/i915/gt/intel_gt_sysfs_pm.c.
       idle = .first(card + "/gt/gt0/rc6_residency_ms", card + "/power/rc6_residency_ms")
       temperature = .first(hwmon + "/temp1_input")
       powerLimit = .first(hwmon + "/power1_max")
@@ -138,8 +140,9 @@ private struct Layout {
       clock = .first(card + "/gt/gt0/rps_act_freq_mhz", card + "/gt_act_freq_mhz")
       throttle = Self.reasons(card + "/gt/gt0", "throttle_reason_")
     case .xe:
-      // Source: Linux, Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon, drivers/gpu/drm/xe/xe_gt_freq.c,
-      // xe_gt_idle.c, xe_gt_throttle.c. In hwmon 1 is the card and 2 the package on it.
+      // Source: Linux, Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon,
+      // drivers/gpu/drm/xe/xe_gt_freq.c, xe_gt_idle.c, xe_gt_throttle.c. In hwmon 1 is the card and
+      // 2 the package on it.
       let gt = device + "/tile0/gt0"
       idle = .first(gt + "/gtidle/idle_residency_ms")
       memoryTotal = .first(device + "/tile0/physical_vram_size_bytes")
@@ -234,7 +237,7 @@ private final class DeviceCard {
     return reading
   }
 
-  /// What a counter rose by since the last sample; one that went back began anew.
+  /// A counter's increase since the last sample; one that went backwards restarted from zero.
   private static func passed(_ now: Reading<Double>, _ before: Double?) -> Reading<Double> {
     guard let value = now.current else { return now }
     guard let before, value >= before else { return .warmingUp }

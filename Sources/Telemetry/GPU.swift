@@ -1,10 +1,12 @@
-// GPU.swift: what a GPU does, whoever made it. Leaves out how it is asked: NVIDIALibrary (NVML) and DeviceFiles
-// (amdgpu, i915 and xe in /sys). Start at GPUReading.
+// GPU.swift: what a GPU does, whoever made it. Leaves out how it is asked: NVIDIALibrary (NVML) and
+// DeviceFiles (amdgpu, i915 and xe in /sys). Start at GPUReading.
 
-/// One GPU. Each figure has its own status: one that a driver does not tell is unavailable, the others stay.
+/// One GPU. Each figure has its own status: one that a driver does not tell is unavailable, the
+/// others stay.
 package struct GPUReading: Sendable, Equatable, Codable {
   package var name: String
-  /// Share of the time since the last sample (NVIDIA: of the driver's own period) in which it computed, 0 to 1.
+  /// Share of the time since the last sample (NVIDIA: of the driver's own period) in which it
+  /// computed, 0 to 1.
   /// Intel's drivers tell how long it was awake, which is more than that.
   package var utilization: Reading<Double>
   /// Bytes.
@@ -61,8 +63,8 @@ package struct GPUProcess: Sendable, Equatable, Codable {
   package let pid: Int32
   /// Bytes of the GPU's memory; nil where the driver does not tell.
   package let memory: Int64?
-  /// Of the time since the last sample in which its busiest engine worked for it, 0 to 1; nil where the driver does not
-  /// tell (NVIDIA's), and in the first sample.
+  /// Of the time since the last sample in which its busiest engine worked for it, 0 to 1; nil where
+  /// the driver does not tell (NVIDIA's), and in the first sample.
   package let share: Double?
 
   package init(pid: Int32, memory: Int64?, share: Double? = nil) {

@@ -1,6 +1,7 @@
-// GPUWatch.swift: all GPUs of the machine, each driver asked on a thread of its own.
-// A call of a driver may never return. Then its thread waits, its GPUs become unavailable with the reason, and everyone
-// else goes on; when the call does return, they are back. Nothing here waits for a driver.
+// GPUWatch.swift: all GPUs of the machine, each driver queried on a separate thread.
+// A call of a driver may never return. Then its thread waits, its GPUs become unavailable with the
+// reason, and everyone else goes on; when the call does return, they are back. Nothing here waits
+// for a driver.
 // Leaves out what is asked (NVIDIALibrary, DeviceFiles). Start at GPUWatch.sample.
 import Dispatch
 import Foundation
@@ -77,8 +78,9 @@ package final class GPUWatch: Sendable {
   }
 }
 
-/// One driver and the thread that asks it. The rule: the source lives on that thread alone, everything shared is under
-/// the lock, and the lock is never held over a call of the driver. Else a hung driver would hang those who look.
+/// One driver and the thread that asks it. The rule: the source lives on that thread alone,
+/// everything shared is under the lock, and the lock is never held over a call of the driver. Else
+/// a hung driver would hang those who look.
 final class DriverThread: Sendable {
   private struct State {
     var answer: DriverAnswer?
@@ -129,7 +131,8 @@ final class DriverThread: Sendable {
     work.signal()
   }
 
-  /// The newest answer, nil before the first, and the joules since the last call; puts the next question.
+  /// The newest answer, nil before the first, and the joules since the last call; puts the next
+  /// question.
   func take(at time: Int64) -> (DriverAnswer?, Double) {
     let (answer, joules, isNew) = state.withLock { state -> (DriverAnswer?, Double, Bool) in
       let joules = state.joules
@@ -140,7 +143,8 @@ final class DriverThread: Sendable {
         return (state.answer, joules, true)
       }
       state.looks += 1
-      // After the machine slept, or this process was stopped, the first look is no sign of anything.
+      // After the machine slept, or this process was stopped, the first look is no sign of
+      // anything.
       guard time - asked > GPUWatch.patience, state.looks > 1 else { return (state.answer, joules, false) }
       let reason = "\(name) does not answer for \((time - asked) / 1_000_000) s"
       guard case .gpus(let gpus)? = state.answer else { return (.failed(reason), joules, false) }

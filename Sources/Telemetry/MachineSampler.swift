@@ -1,4 +1,5 @@
-// MachineSampler.swift: one sample of the machine, all sources together. Never on the engine's or a screen's thread.
+// MachineSampler.swift: one sample of the machine, all sources together. Never on the engine's or a
+// screen's thread.
 // Leaves out when it is taken (Node) and what is done about it. Start at MachineSampler.sample.
 
 /// What the machine does, at one moment.
@@ -12,7 +13,8 @@ package struct MachineSample: Sendable, Equatable {
   package let container: ContainerLimits
 }
 
-/// Reads all sources. One owner at a time; a source that fails makes its own reading unavailable and nothing else.
+/// Reads all sources. One owner at a time; a source that fails makes its own reading unavailable
+/// and nothing else.
 package struct MachineSampler: ~Copyable {
   private var processor: ProcessorSource
   private var memory: MemorySource

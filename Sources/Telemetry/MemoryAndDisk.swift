@@ -1,4 +1,5 @@
-// MemoryAndDisk.swift: memory, pressure, this process, the container's limits, and the disk where the state lives.
+// MemoryAndDisk.swift: memory, pressure, this process, the container's limits, and the disk where
+// the state lives.
 // Start at MemorySource.read, PressureSource.read, ContainerLimits and DiskSource.
 import Glibc
 
@@ -131,8 +132,8 @@ struct PressureSource: ~Copyable {
   }
 }
 
-/// What the container allows; nil is no limit. Control groups of version 2 and 1: the lowest of the group and those
-/// around it.
+/// What the container allows; nil is no limit. Control groups of version 2 and 1: the lowest of the
+/// group and those around it.
 package struct ContainerLimits: Sendable, Equatable {
   package var processors: Double?
   package var memory: Int64?
@@ -148,7 +149,8 @@ package struct ContainerLimits: Sendable, Equatable {
       var path = String(fields[2])
       while true {
         if fields[0] == "0" { unified(root + "/sys/fs/cgroup" + path) }
-        // The folder may name its controllers in another order; a link of one name leads there then.
+        // The folder may name its controllers in another order; a link of one name leads there
+        // then.
         if controllers.contains("cpu") {
           oldProcessors(root + "/sys/fs/cgroup/\(fields[1])" + path)
           oldProcessors(root + "/sys/fs/cgroup/cpu" + path)
@@ -243,7 +245,8 @@ struct DiskSource: ~Copyable {
       let now = try sectors(&buffer)
       defer { before = now }
       guard let before, let seconds, seconds > 0 else { return reading }
-      // Sectors are 512 bytes, whatever the device's are (Linux, Documentation/admin-guide/iostats.rst).
+      // Sectors are 512 bytes, whatever the device's are (Linux,
+      // Documentation/admin-guide/iostats.rst).
       reading.read = .value(Double(now.read &- before.read) * 512 / seconds)
       reading.written = .value(Double(now.written &- before.written) * 512 / seconds)
     } catch {

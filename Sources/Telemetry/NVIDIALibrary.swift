@@ -1,6 +1,7 @@
 // NVIDIALibrary.swift: NVIDIA's GPUs through libnvidia-ml.so.1, which is looked for at run time.
-// A driver that is loaded again, a GPU that falls off the bus and a library that lacks a function each make the
-// readings concerned unavailable, and are tried again. Leaves out threads (GPUWatch). Start at NVIDIALibrary.read.
+// A driver that is loaded again, a GPU that falls off the bus and a library that lacks a function
+// each make the readings concerned unavailable, and are tried again. Leaves out threads (GPUWatch).
+// Start at NVIDIALibrary.read.
 import CSystem
 
 /// Source: NVML API reference, version 13.
@@ -106,7 +107,7 @@ package struct NVIDIALibrary: GPUSource {
     return .success(entry)
   }
 
-  /// Ends this use of the library, so that the next starts anew.
+  /// Ends this use of the library, so that the next one starts from scratch.
   private mutating func close() {
     if isInitialised, let shutdown = nvml.shutdown { _ = shutdown() }
     isInitialised = false
@@ -212,7 +213,7 @@ package struct NVIDIALibrary: GPUSource {
       processes: readProcesses(handle), parts: Self.parts(nvml, handle))
   }
 
-  /// From the driver's own counter, else from the power.
+  /// From the driver's own counter, otherwise from the power.
   private func joules(_ device: inout Device, _ power: Reading<Double>, _ time: Int64) -> Reading<Double> {
     let (handle, before, since) = (device.handle, device.energy, device.time)
     let counter = Self.ask(nvml.energy, "nvmlDeviceGetTotalEnergyConsumption", UInt64(0), { $0(handle, &$1) })

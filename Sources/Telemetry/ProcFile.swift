@@ -1,4 +1,5 @@
-// ProcFile.swift: small files of /proc and /sys, read again and again without allocating, and the words in them.
+// ProcFile.swift: small files of /proc and /sys, read again and again without allocating, and the
+// words in them.
 // Leaves out what they mean. Start at ProcFile.read.
 import Glibc
 
@@ -16,8 +17,8 @@ package struct SourceError: Error, Sendable, Equatable, CustomStringConvertible 
   }
 }
 
-/// One file that is read from its start at every sample. The descriptor stays open while it works; one that fails
-/// is opened again the next time, so that a source that was gone comes back.
+/// One file that is read from its start at every sample. The descriptor stays open while it works;
+/// one that fails is opened again the next time, so that a source that was gone comes back.
 struct ProcFile: ~Copyable {
   let path: String
   private var descriptor: Int32 = -1
@@ -66,7 +67,8 @@ struct WordScanner {
     while position < bytes.count, bytes[position] == 0x20 || bytes[position] == 0x09 { position += 1 }
   }
 
-  /// The next decimal number of this line; nil if something else comes. A number too large is the largest.
+  /// The next decimal number of this line; nil if something else comes. A number that is too large
+  /// becomes the largest.
   mutating func number() -> UInt64? {
     skipBlanks()
     var value: UInt64 = 0

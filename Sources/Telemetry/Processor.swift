@@ -1,4 +1,5 @@
-// Processor.swift: what the processors do: use by kind and by core, load, pressure, frequency, temperature, power.
+// Processor.swift: what the processors do: use by kind and by core, load, pressure, frequency,
+// temperature, power.
 // Leaves out memory and GPUs. Start at ProcessorSource.read.
 import Glibc
 
@@ -220,7 +221,7 @@ struct NumberFiles: ~Copyable {
   }
 }
 
-/// The package's temperature: hwmon of the processor, else a thermal zone of it.
+/// The package's temperature: from the processor's hwmon, otherwise from a thermal zone.
 private struct TemperatureSource: ~Copyable {
   private var sensor: NumberFile
   private let isThere: Bool

@@ -3,11 +3,13 @@
 
 /// One measured value with its status. A missing value is never shown as 0.
 ///
-/// JSON: `{"value":1.5}`, `{"value":1.5,"staleSince":T}`, `{"warmingUp":true}`, `{"unavailable":"reason"}`, where T is in
-/// microseconds since 1970; a coder that converts keys writes them in snake case.
+/// JSON: `{"value":1.5}`, `{"value":1.5,"staleSince":T}`, `{"warmingUp":true}`,
+/// `{"unavailable":"reason"}`, where T is in microseconds since 1970; a coder that converts keys
+/// writes them in snake case.
 package enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable {
   case value(Value)
-  /// The last value seen, which could not be renewed since the given time (microseconds since 1970).
+  /// The last value seen, which could not be renewed since the given time (microseconds since
+  /// 1970).
   case stale(Value, since: Int64)
   /// The source exists but needs another sample (a rate needs two).
   case warmingUp
