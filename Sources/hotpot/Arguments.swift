@@ -1,6 +1,6 @@
-// Arguments.swift: the words of a command line to options and operands, in GNU's manner: `--name=value`,
-// `--name value`, `-n value`, `-nvalue`, `--` ends the options, `-` is an operand. Unknown options are refused with
-// the nearest known one.
+// Arguments.swift: the words of a command line to options and operands, in GNU's manner:
+// `--name=value`, `--name value`, `-n value`, `-nvalue`, `--` ends the options, `-` is an operand.
+// Unknown options are refused with the nearest known one.
 
 /// The parsed words of one command.
 struct Arguments: Sendable {

@@ -1,5 +1,6 @@
-// BooksAccess.swift: whom the commands about clients and money ask: the node that runs on the state directory, or, where
-// none does, the state directory itself, under its lock. Leaves out what is answered (Node). Start at init.
+// BooksAccess.swift: whom the commands about clients and money ask: the node that runs on the state
+// directory, or, where none does, the state directory itself, under its lock. Leaves out what is
+// answered (Node). Start at init.
 
 import Control
 import Foundation

@@ -1,5 +1,6 @@
-// Command.swift: what a command is, and the options it takes. Each command is one file in Commands/ that adds a
-// `static let` to Command; Commands.swift lists them. Help texts are made from this description.
+// Command.swift: what a command is, and the options it takes. Each command is one file in Commands/
+// that adds a `static let` to Command; Commands.swift lists them. Help texts are made from this
+// description.
 
 /// One command of the program.
 struct Command: Sendable {
@@ -21,7 +22,8 @@ struct Option: Sendable {
   /// What stands for the value in the help; nil for a switch.
   var value: String?
   let help: String
-  /// Whether an empty value means something: a text may be empty; a name, a path and a number may not.
+  /// Whether an empty value means something: a text may be empty; a name, a path and a number may
+  /// not.
   let mayBeEmpty: Bool
 
   init(

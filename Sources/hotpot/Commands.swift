@@ -1,5 +1,5 @@
-// Commands.swift: the table of commands, in the order of the help. To add one, write Commands/NAME.swift with a
-// `static let` in an extension of Command, and name it here.
+// Commands.swift: the table of commands, in the order of the help. To add one, write
+// Commands/NAME.swift with a `static let` in an extension of Command, and name it here.
 
 enum Commands {
   static let version = "0.1.0"

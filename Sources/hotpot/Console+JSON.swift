@@ -11,7 +11,8 @@ extension Console {
     print(jsonText: String(decoding: try encoder.encode(value), as: UTF8.self))
   }
 
-  /// JSON that is text already. What a terminal could obey or hide is written as JSON's escapes: the same value.
+  /// JSON that is text already. What a terminal could obey or hide is written as JSON's escapes:
+  /// the same value.
   static func print(jsonText text: String) {
     var result = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {

@@ -1,11 +1,12 @@
-// Console.swift: standard input, output and error as plain descriptors: bytes out, and a closed pipe ends the program
-// as it ends any Unix filter. The only place that writes to the terminal.
+// Console.swift: standard input, output and error as plain descriptors: bytes out, and a closed
+// pipe ends the program as it ends any Unix filter. The only place that writes to the terminal.
 //
-// Rule: text is either words or content, and neither can speak with a terminal. Why: names, answers and messages come from
-// strangers, and a terminal obeys whatever it reads. So: words (`print`, `write`, `note`, `say`) are displaySafe wherever they
-// go; content (`pour`), such as an answer, a bundle or a script, keeps its bytes in a pipe and is made safe on a terminal;
-// escape sequences are ours alone, go through `control` and `say`, and only to a terminal that obeys them. Otherwise a
-// client's name could clear the operator's screen.
+// Rule: text is either words or content, and neither can speak with a terminal. Why: names, answers
+// and messages come from strangers, and a terminal obeys whatever it reads. So: words (`print`,
+// `write`, `note`, `say`) are displaySafe wherever they go; content (`pour`), such as an answer, a
+// bundle or a script, keeps its bytes in a pipe and is made safe on a terminal; escape sequences
+// are ours alone, go through `control` and `say`, and only to a terminal that obeys them. Otherwise
+// a client's name could clear the operator's screen.
 
 import Foundation
 import Terminal
@@ -79,12 +80,14 @@ enum Console {
 
   // MARK: Terminals
 
-  /// An escape sequence of ours, or a carriage return, for a terminal that obeys it; nothing anywhere else.
+  /// An escape sequence of ours, or a carriage return, for a terminal that obeys it; nothing
+  /// anywhere else.
   static func control(_ sequence: String, to descriptor: Int32) {
     if obeys(descriptor) { write(Array(sequence.utf8), to: descriptor) }
   }
 
-  /// A line on standard error that the next one writes over; nil takes it away. Where that cannot be done, nothing is said.
+  /// A line on standard error that the next one writes over; nil takes it away. Where that cannot
+  /// be done, nothing is said.
   static func progress(_ line: String?) {
     guard obeys(STDERR_FILENO) else { return }
     control("\r\u{1B}[K", to: STDERR_FILENO)
@@ -133,8 +136,8 @@ enum Console {
     exit(128 + SIGPIPE)
   }
 
-  /// From now on the program ends when the reader of standard output goes, also while it has nothing to write: a job that
-  /// waits for somebody who hung up would be done for nobody.
+  /// From now on the program ends when the reader of standard output goes, also while it has
+  /// nothing to write: a job that waits for somebody who hung up would be done for nobody.
   static func endWhenNobodyReads() {
     let thread = Thread {
       var wait = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)

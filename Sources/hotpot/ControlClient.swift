@@ -1,4 +1,5 @@
-// ControlClient.swift: a command's line to the node that runs on a state directory. Blocking: ask, read, end.
+// ControlClient.swift: a command's line to the node that runs on a state directory. Blocking: ask,
+// read, end.
 
 import Control
 import Foundation

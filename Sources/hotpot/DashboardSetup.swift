@@ -1,5 +1,5 @@
-// DashboardSetup.swift: how a dashboard starts, over a node of this process or over a line to one, and
-// how it ends. Leaves out the commands (Commands/Dashboard.swift) and the guard of the terminal
+// DashboardSetup.swift: how a dashboard starts, over a node of this process or over a line to one,
+// and how it ends. Leaves out the commands (Commands/Dashboard.swift) and the guard of the terminal
 // (TerminalSession.swift). Start at serve and attach.
 
 import CSystem
@@ -56,7 +56,8 @@ enum DashboardSetup {
     }
   }
 
-  /// Lines may go anywhere; a screen wants a terminal that moves its cursor, which is said before anything is started.
+  /// Lines can go anywhere; a screen needs a terminal that moves its cursor, which is checked
+  /// before anything starts.
   static func wantsTerminal() throws {
     if isPlain { return }
     guard Console.isTerminal(STDIN_FILENO), Console.isTerminal(STDOUT_FILENO) else {

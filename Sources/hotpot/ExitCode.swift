@@ -1,4 +1,5 @@
-// ExitCode.swift: how the program ends, in the numbers of sysexits.h, and the failure that carries one.
+// ExitCode.swift: how the program ends, in the numbers of sysexits.h, and the failure that carries
+// one.
 
 /// Exit codes; the names follow sysexits.h.
 enum ExitCode: Int32 {

@@ -1,5 +1,5 @@
-// Failure+Describing.swift: the errors of the rooms as exit codes and words. A room's error that is not named here
-// ends as an internal error, with its own description.
+// Failure+Describing.swift: the errors of the rooms as exit codes and words. A room's error that is
+// not named here ends as an internal error, with its own description.
 
 import Dashboard
 import Foundation
@@ -68,7 +68,8 @@ extension Failure {
     }
   }
 
-  /// Foundation says what it did in words of its own; the system call's are the ones that people know.
+  /// Foundation says what it did in words of its own; the system call's are the ones that people
+  /// know.
   private init(foundation error: CocoaError) {
     let number =
       (error.underlying as? POSIXError)?.code.rawValue

@@ -22,7 +22,8 @@ enum Hotpot {
     exit(code.rawValue)
   }
 
-  /// The words after the program's name, as they were given: Foundation would repair what is no UTF-8.
+  /// The words after the program's name, as they were given: Foundation would repair what is no
+  /// UTF-8.
   private static func words() throws -> [String] {
     try (1..<max(1, Int(CommandLine.argc))).compactMap { place in
       guard let word = CommandLine.unsafeArgv[place] else { return nil }

@@ -1,5 +1,5 @@
-// LocalModel.swift: a model, its tokenizer and its chat template, ready to answer in this process; and the options
-// that the commands which run one have in common.
+// LocalModel.swift: a model, its tokenizer and its chat template, ready to answer in this process;
+// and the options that the commands which run one have in common.
 
 import Foundation
 import Inference

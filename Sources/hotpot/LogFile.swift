@@ -1,5 +1,5 @@
-// LogFile.swift: a line of the log as text, and the file that a node beside its dashboard keeps in its
-// state directory. Start at LogLine.printed.
+// LogFile.swift: a line of the log as text, and the file that a node beside its dashboard keeps in
+// its state directory. Start at LogLine.printed.
 
 import Control
 import Foundation

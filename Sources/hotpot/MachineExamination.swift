@@ -1,5 +1,5 @@
-// MachineExamination.swift: what `hotpot doctor` says of the machine: processors, memory, disk, pressure,
-// temperature, power and GPUs. Changes nothing. Start at all.
+// MachineExamination.swift: what `hotpot doctor` says of the machine: processors, memory, disk,
+// pressure, temperature, power and GPUs. Changes nothing. Start at all.
 
 import Foundation
 import Inference
@@ -40,8 +40,8 @@ struct MachineExamination {
   func findings() -> [Finding] { MachineExamination.all.flatMap { $0(self) } }
 
   private func processors() -> Finding {
-    // As the engine counts them: affinity and a control group's quota are less than the machine's own
-    // number.
+    // As the engine counts them: affinity and a control group's quota are less than the machine's
+    // own number.
     let cores = Processors.allowed()
     let online = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     let limits = sample.container.words(cores: online, memoryTotal: sample.memory.total.current)

@@ -1,4 +1,5 @@
-// ModelChoice.swift: which model a command means: --model FILE|NAME, else HOTPOT_MODEL, else the only sensible one.
+// ModelChoice.swift: which model a command means: --model FILE|NAME, else HOTPOT_MODEL, else the
+// only sensible one.
 
 import Foundation
 import Inference
@@ -7,7 +8,8 @@ enum ModelChoice {
   /// The file that the command's `--model` names.
   static func path(_ arguments: Arguments) throws -> String { try path(wanted: arguments.string("model")) }
 
-  /// The file of a model that is named, by a command or a configuration; nil takes what the environment or the disk says.
+  /// The file of a model that is named, by a command or a configuration; nil takes what the
+  /// environment or the disk says.
   static func path(wanted: String?) throws -> String {
     let environment = ProcessInfo.processInfo.environment
     let store = ModelStore(environment: environment)
@@ -52,7 +54,8 @@ enum ModelChoice {
         .noInput, "model '\(name)' is a directory",
         hint: "name the .gguf file in it, or a model that 'hotpot models list' shows")
     }
-    // In our own directory and no model, such as a part of one: what it is, is said when it is opened.
+    // In our own directory and no model, such as a part of one: what it is, is said when it is
+    // opened.
     for file in [name, name + ".gguf"] where !name.contains("/") && !store.directory.isEmpty {
       let path = store.directory + "/" + file
       if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG { return path }

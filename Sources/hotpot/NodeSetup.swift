@@ -1,5 +1,5 @@
-// NodeSetup.swift: what the commands that make a node, or speak with one, have in common: where its state is, what the
-// configuration says, and which model it means. Start at options(_:).
+// NodeSetup.swift: what the commands that make a node, or speak with one, have in common: where its
+// state is, what the configuration says, and which model it means. Start at options(_:).
 
 import Foundation
 import Inference
@@ -53,8 +53,8 @@ enum NodeSetup {
   /// Where a system's own node has its control socket, if its configuration says so.
   static let systemRun = "/run/hotpot"
 
-  /// The directory of the control socket of the node that is meant: the one named, else the user's own, else the
-  /// system's.
+  /// The directory of the control socket of the node that is meant: the one named, else the user's
+  /// own, else the system's.
   static func controlDirectory(_ arguments: Arguments) throws -> String {
     // Without a home there may still be the system's node.
     let isThere = FileManager.default.fileExists(atPath: systemRun + "/control.sock")
@@ -90,7 +90,8 @@ enum NodeSetup {
       guard let decoded = String(validating: bytes, as: UTF8.self) else {
         throw Failure(.badData, "\(path): it is not UTF-8 text", hint: "save the file as UTF-8")
       }
-      // /dev/null says nothing, and so does an empty pipe; a file that is empty was lost, and is refused.
+      // /dev/null says nothing, and so does an empty pipe; a file that is empty was lost, and is
+      // refused.
       let isSpecial = try path == "-" || UserFile.isSpecial(UserFile.path(path))
       text = bytes.isEmpty && isSpecial ? nil : decoded
     }
@@ -121,7 +122,8 @@ enum NodeSetup {
         throw Failure(.usage, "option '--listen': \(error)", hint: error.hint)
       }
     }
-    // A model that was named here and now is looked at here and now; one of the configuration may come later.
+    // A model that was named here and now is looked at here and now; one of the configuration may
+    // come later.
     if arguments.has("model") { _ = try GGUFFile(path: ModelChoice.path(arguments)) }
     let state = try stateDirectory(arguments)
     let socket = state + "/control.sock"

@@ -1,6 +1,6 @@
-// PullDisplay.swift: a pull's progress on standard error: a bar that redraws itself on a terminal, a line per tenth
-// elsewhere. Ctrl-C and other requests to end stop python3 first, and then the program; a pull of an address goes on from
-// there the next time.
+// PullDisplay.swift: a pull's progress on standard error: a bar that redraws itself on a terminal,
+// a line per tenth elsewhere. Ctrl-C and other requests to end stop python3 first, and then the
+// program; a pull of an address goes on from there the next time.
 
 import Foundation
 import Inference
@@ -35,7 +35,8 @@ enum PullDisplay {
     do {
       return try await work.value
     } catch {
-      // The child is gone: now the signal does what it does by default, so that shells see the usual status.
+      // The child is gone: now the signal does what it does by default, so that shells see the
+      // usual status.
       if let signal = taken.withLock({ $0 }) {
         Glibc.signal(signal, SIG_DFL)
         // To the process: this thread of the pool has all signals blocked.

@@ -1,4 +1,5 @@
-// SSHHost.swift: a node behind ssh: `ssh HOST hotpot link`, with the user's own ssh configuration. One connection each.
+// SSHHost.swift: a node behind ssh: `ssh HOST hotpot link`, with the user's own ssh configuration.
+// One connection each.
 // Leaves out what goes over it (SocketConnection). Start at SSHHost.
 
 import CSystem
@@ -48,8 +49,8 @@ struct SSHHost: Sendable {
     return words
   }
 
-  /// Opens the first line in the terminal, where ssh may ask for a password, and greets, so that whatever is wrong is
-  /// said before a screen opens.
+  /// Opens the first line in the terminal, where ssh may ask for a password, and greets, so that
+  /// whatever is wrong is said before a screen opens.
   /// - Returns: a descriptor to read and write.
   func openFirst(isReadOnly: Bool) throws -> Int32 {
     var ends: [Int32] = [-1, -1]
@@ -104,7 +105,8 @@ struct SSHHost: Sendable {
     throw problem
   }
 
-  /// Makes lines: first the one that is open already, then new ones, for which nobody is asked anything.
+  /// Makes lines: first the one that is open already, then new ones, for which nobody is asked
+  /// anything.
   func opener(first: Int32?) -> @Sendable () throws(LinkError) -> LinkDescriptors {
     let given = FirstLine(first)
     let words = words(isUnattended: true)
@@ -172,7 +174,8 @@ private final class FirstLine: Sendable {
   }
 }
 
-/// Shows what a program writes to its standard error, as words: ssh hands on whatever the other side says.
+/// Shows what a program writes to its standard error, as words: ssh hands on whatever the other
+/// side says.
 private final class ErrorRelay: Sendable {
   private let isHushed = Mutex(false)
   private let ended = DispatchSemaphore(value: 0)
@@ -201,7 +204,8 @@ private final class ErrorRelay: Sendable {
   /// From now on a screen is drawn.
   func hush() { isHushed.withLock { $0 = true } }
 
-  /// Until the program has ended, but for a second at most: what it started may hold its standard error open.
+  /// Until the program has ended, but for a second at most: what it started may hold its standard
+  /// error open.
   func wait() { _ = ended.wait(timeout: .now() + 1) }
 
   private func show(_ bytes: ArraySlice<UInt8>) {
@@ -210,7 +214,8 @@ private final class ErrorRelay: Sendable {
     }
   }
 
-  /// How many bytes at the end wait for the next: of a character in pieces, and a carriage return before its new line.
+  /// How many bytes at the end wait for the next: of a character in pieces, and a carriage return
+  /// before its new line.
   private static func unfinished(_ bytes: [UInt8]) -> Int {
     if bytes.last == 0x0D { return 1 }
     guard let start = bytes.suffix(3).lastIndex(where: { $0 >= 0xC0 }) else { return 0 }

@@ -1,6 +1,8 @@
-// SSHPeer.swift: for whom sshd runs this program: `hotpot link` for operators and viewers, `hotpot submit` for clients.
-// What it says comes from the forced command or from sshd's own word on the key, never from the other side; and the node
-// only ever takes rights away for it. Start at init(link:) and init(client:).
+// SSHPeer.swift: for whom sshd runs this program: `hotpot link` for operators and viewers, `hotpot
+// submit` for clients.
+// What it says comes from the forced command or from sshd's own word on the key, never from the
+// other side; and the node only ever takes rights away for it. Start at init(link:) and
+// init(client:).
 
 import Control
 import Foundation
@@ -47,8 +49,9 @@ struct SSHPeer: Sendable {
       }
       return
     }
-    // A forced command without a name would let whoever has the key send jobs for nothing. sshd does not tell such a one
-    // from what the owner types in his own session, so behind ssh he says that he means it.
+    // A forced command without a name would let whoever has the key send jobs for nothing. sshd
+    // does not tell such a one from what the owner types in his own session, so behind ssh he says
+    // that he means it.
     guard arguments.has("as-operator") || !Self.isBehindSSH else {
       throw Failure(
         .usage, "this came over ssh and names no client",
@@ -57,8 +60,8 @@ struct SSHPeer: Sendable {
     return nil
   }
 
-  /// sshd started this, or what started it. Of a session it says so in the environment, whether a command was given or not;
-  /// sudo takes that away, and then the processes above tell.
+  /// sshd started this, or what started it. Of a session it says so in the environment, whether a
+  /// command was given or not; sudo takes that away, and then the processes above tell.
   private static var isBehindSSH: Bool {
     let environment = ProcessInfo.processInfo.environment
     if ["SSH_CONNECTION", "SSH_CLIENT", "SSH_ORIGINAL_COMMAND", "SSH_USER_AUTH"].contains(where: {
@@ -104,8 +107,8 @@ struct SSHPeer: Sendable {
     return found.fingerprint
   }
 
-  /// What the other side asked for, which a forced command ignores but for `--json`; anything else is refused, so that
-  /// nobody takes an answer for the result of his command.
+  /// What the other side asked for, which a forced command ignores but for `--json`; anything else
+  /// is refused, so that nobody takes an answer for the result of his command.
   static func wantsJSON() throws -> Bool {
     guard let text = ProcessInfo.processInfo.environment["SSH_ORIGINAL_COMMAND"] else { return false }
     var words = text.split(separator: " ").map(String.init)

@@ -1,5 +1,6 @@
-// ServiceManager.swift: what a node tells the service manager that started it: that it is ready, what it does, that it
-// still lives, that it stops. Source: sd_notify(3), the protocol alone; no library. Silent where nobody listens.
+// ServiceManager.swift: what a node tells the service manager that started it: that it is ready,
+// what it does, that it still lives, that it stops. Source: sd_notify(3), the protocol alone; no
+// library. Silent where nobody listens.
 // Start at init and watch.
 
 import CSystem
@@ -34,8 +35,9 @@ final class ServiceManager: Sendable {
 
   /// The sockets are open: says that it is ready, and from now on what it does and that it lives.
   ///
-  /// A sign of life is sent only after the node has made a snapshot: that takes the lock that every decision takes, and
-  /// the beat that publishes it. A node that hangs there is silent, and is started anew.
+  /// A sign of life is sent only after the node has made a snapshot: that takes the lock that every
+  /// decision takes, and the beat that publishes it. A node that hangs there is silent, and is
+  /// started anew.
   func watch(_ node: NodeService) {
     tell("READY=1", "STATUS=\(Self.status(node.snapshot().node))", "MAINPID=\(getpid())")
     let thread = Thread { [self, weak node] in

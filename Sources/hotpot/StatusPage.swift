@@ -115,7 +115,8 @@ enum StatusPage {
 
   enum EarningsGroup: String, CaseIterable { case day, client, model }
 
-  /// Sums over the rows by one of their names, in its order, and the sum of all. Days have their electricity too.
+  /// Sums over the rows by one of their names, in its order, and the sum of all. Days have their
+  /// electricity too.
   static func earnings(_ earned: EarningsTable, by group: EarningsGroup) -> String {
     if earned.isDemo { return "this is a demo: nothing is earned\n" }
     let sums = sums(earned, by: group)

@@ -6,7 +6,8 @@ import Terminal
 
 /// How a node is told to end.
 enum StopSignals {
-  /// From now on signals that would end a process that does not know them, and that mean nothing to a node, do nothing:
+  /// From now on signals that would end a process that does not know them, and that mean nothing to
+  /// a node, do nothing:
   /// only requests to end end it, after its jobs. Programs that it starts have the defaults.
   static func ignoreOthers() {
     // 34 to 64 are the real-time signals that glibc leaves to programs.
@@ -15,8 +16,9 @@ enum StopSignals {
     for number in stray { signal(number, SIG_IGN) }
   }
 
-  /// From now on SIGTERM and SIGINT end the node after its jobs, a second one at once; SIGHUP is survived. Until the
-  /// process ends; one that has no descriptor left for this is ended by them as by default.
+  /// From now on SIGTERM and SIGINT end the node after its jobs, a second one at once; SIGHUP is
+  /// survived. Until the process ends; one that has no descriptor left for this is ended by them as
+  /// by default.
   /// - stopping: called once, with the first of them
   static func take(for node: NodeService, stopping: @escaping @Sendable () -> Void = {}) {
     guard let signals = SignalPipe([SIGTERM, SIGINT, SIGHUP, SIGPWR]) else { return }

@@ -1,12 +1,14 @@
-// TerminalSession.swift: the process that the shell waits for, while another one holds node and dashboard.
+// TerminalSession.swift: the process that the shell waits for, while another one holds node and
+// dashboard.
 //
-// Rule: the dashboard never runs in the process that the shell started. Why: a hang-up, Ctrl-C, a closed terminal or
-// `q` must end the screen and not the node, and a killed dashboard must leave a sane terminal. So: the shell's process
-// only guards the terminal and waits; its child, in a session of its own, draws and serves. Otherwise closing a window
-// would kill paying jobs.
+// Rule: the dashboard never runs in the process that the shell started. Why: a hang-up, Ctrl-C, a
+// closed terminal or `q` must end the screen and not the node, and a killed dashboard must leave a
+// sane terminal. So: the shell's process only guards the terminal and waits; its child, in a
+// session of its own, draws and serves. Otherwise closing a window would kill paying jobs.
 //
-// The two share a socket. The child sends one line when it leaves the terminal: `left CODE` and then the words that the
-// shell's user should read. The guard closing its end (killed, hung up) tells the child that the terminal is gone.
+// The two share a socket. The child sends one line when it leaves the terminal: `left CODE` and
+// then the words that the shell's user should read. The guard closing its end (killed, hung up)
+// tells the child that the terminal is gone.
 // Leaves out what the child does. Start at TerminalSession.guardTerminal.
 import CSystem
 import Foundation
@@ -32,12 +34,13 @@ enum TerminalSession {
 
   static var isChild: Bool { ProcessInfo.processInfo.environment[variable] == "1" }
 
-  /// Undoes whatever a killed program may have left on: alternate screen, hidden cursor, colours, mouse, paste, keypad.
+  /// Undoes whatever a killed program may have left on: alternate screen, hidden cursor, colours,
+  /// mouse, paste, keypad.
   private static let reset =
     "\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1006l\u{1B}[?2004l\u{1B}[?1049l\u{1B}[?25h\u{1B}[0m\u{1B}[?1l\u{1B}>\u{1B}(B\r\n"
 
-  /// Runs this program again with the same arguments in a session of its own, waits until it leaves the terminal or
-  /// ends, and makes the terminal sane if it could not.
+  /// Runs this program again with the same arguments in a session of its own, waits until it leaves
+  /// the terminal or ends, and makes the terminal sane if it could not.
   /// - line: an open line to a node, for the child
   /// - Returns: the exit code for the shell.
   static func guardTerminal(line: Int32? = nil) -> Int32 {
@@ -77,13 +80,15 @@ enum TerminalSession {
     return (status >> 8) & 0xFF
   }
 
-  /// A changed window size is for the child, who is in no terminal's foreground. A request to end reaches him through
-  /// the closed socket; the key combinations that end programs come to him as keys.
+  /// A changed window size is for the child, who is in no terminal's foreground. A request to end
+  /// reaches him through the closed socket; the key combinations that end programs come to him as
+  /// keys.
   private static func forward(to child: pid_t) {
     Glibc.signal(SIGINT, SIG_IGN)
     Glibc.signal(SIGQUIT, SIG_IGN)
     drawing = child
-    // A handler, because it is the process's: a signal that one thread blocks and waits for reaches another one first.
+    // A handler, because it is the process's: a signal that one thread blocks and waits for reaches
+    // another one first.
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { signal in
       let saved = errno
@@ -125,7 +130,8 @@ enum TerminalSession {
     return ExitCode.failed.rawValue
   }
 
-  /// Child: gives the terminal back to the shell, with words for its user. Calls after the first do nothing.
+  /// Child: gives the terminal back to the shell, with words for its user. Calls after the first do
+  /// nothing.
   static func leave(code: Int32, words: String) {
     guard isChild else { return }
     let bytes = Array("left \(code)\n\(words)".utf8) + [0]

@@ -1,6 +1,7 @@
-// UserFile.swift: the one place where files are opened that a user names, to be read or to be written. Regular files,
-// /dev/null, pipes and a shell's `<(...)` are read to a bound; everything else is said by what it is. Leaves out what
-// files mean, and the node's own files. Start at read and write.
+// UserFile.swift: the one place where files are opened that a user names, to be read or to be
+// written. Regular files, /dev/null, pipes and a shell's `<(...)` are read to a bound; everything
+// else is said by what it is. Leaves out what files mean, and the node's own files. Start at read
+// and write.
 
 import Foundation
 import Inference
@@ -9,7 +10,8 @@ enum UserFile {
   /// Bytes of what is read whole, where nothing else is said.
   static let most = 64 << 20
 
-  /// A path as it was meant: `~` and `~/...` are the home, also where the shell left them (`--state=~/x`).
+  /// A path as it was meant: `~` and `~/...` are the home, also where the shell left them
+  /// (`--state=~/x`).
   /// - Throws: exit 64 for an empty one; nothing is ever taken for the working directory.
   static func path(_ text: String) throws -> String {
     guard !text.isEmpty else {
@@ -119,7 +121,8 @@ enum UserFile {
 
   // MARK: Writing
 
-  /// Opens a file to be written from its start. What is no regular file, a device or a pipe, is written into as it is.
+  /// Opens a file to be written from its start. What is no regular file, a device or a pipe, is
+  /// written into as it is.
   /// - isNew: a regular file must not be there yet
   static func openToWrite(_ text: String, isNew: Bool = false) throws -> Int32 {
     let path = try path(text)
@@ -134,7 +137,8 @@ enum UserFile {
     return descriptor
   }
 
-  /// Writes a file whole: a reader sees the old bytes or the new ones. A device or a pipe gets the bytes.
+  /// Writes a file whole: a reader sees the old bytes or the new ones. A device or a pipe gets the
+  /// bytes.
   static func write(_ bytes: [UInt8], to text: String) throws {
     let path = try path(text)
     if isSpecial(path) {

@@ -1,4 +1,5 @@
-// Bench.swift: `hotpot bench`: tokens a second of a model on this machine, as Inference.Bench measures them.
+// Bench.swift: `hotpot bench`: tokens a second of a model on this machine, as Inference.Bench
+// measures them.
 
 import Foundation
 import Inference

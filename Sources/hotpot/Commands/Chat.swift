@@ -1,5 +1,5 @@
-// Chat.swift: `hotpot chat`: a conversation in a plain terminal or a pipe. Each line is a message; what was computed
-// for earlier turns is kept. Ctrl-C ends an answer, at the prompt it leaves.
+// Chat.swift: `hotpot chat`: a conversation in a plain terminal or a pipe. Each line is a message;
+// what was computed for earlier turns is kept. Ctrl-C ends an answer, at the prompt it leaves.
 
 import Foundation
 import Inference

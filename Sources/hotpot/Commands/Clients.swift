@@ -1,6 +1,6 @@
-// Clients.swift: who may ask the node, what they owe and what they paid: `hotpot clients`, `hotpot earnings`,
-// `hotpot settle`. They ask the node that runs, or else the state directory itself (BooksAccess). Leaves out the deciding
-// (the node). Start at the commands.
+// Clients.swift: who may ask the node, what they owe and what they paid: `hotpot clients`, `hotpot
+// earnings`, `hotpot settle`. They ask the node that runs, or else the state directory itself
+// (BooksAccess). Leaves out the deciding (the node). Start at the commands.
 
 import Accounting
 import Control

@@ -1,5 +1,5 @@
-// Completions.swift: `hotpot completions bash|zsh|fish`: completions made from the table of commands, so that they never
-// lag behind it. Start at CompletionScript.
+// Completions.swift: `hotpot completions bash|zsh|fish`: completions made from the table of
+// commands, so that they never lag behind it. Start at CompletionScript.
 
 extension Command {
   static let completions = Command(

@@ -1,7 +1,7 @@
-// Dashboard.swift: `hotpot` alone, the node and its dashboard in this terminal, and `hotpot attach`, the dashboard of a
-// node that runs already, here or behind ssh. The shell waits for a guard of the terminal (TerminalSession), the work is
-// done in its child: so the node outlives its screen. Leaves out what the
-// two have in common (DashboardSetup.swift). Start at the two commands.
+// Dashboard.swift: `hotpot` alone, the node and its dashboard in this terminal, and `hotpot
+// attach`, the dashboard of a node that runs already, here or behind ssh. The shell waits for a
+// guard of the terminal (TerminalSession), the work is done in its child: so the node outlives its
+// screen. Leaves out what the two have in common (DashboardSetup.swift). Start at the two commands.
 
 import Control
 import Dashboard

@@ -1,6 +1,7 @@
-// Demo.swift: `hotpot demo`: a throw-away node, fed by four clients with real jobs at a human pace. The engine, the
-// queue, the receipts and every number are real; only the clients are made up, and all they do is marked as demo and
-// earns nothing. Start at Command.demo; what the clients ask is in DemoClients.
+// Demo.swift: `hotpot demo`: a throw-away node, fed by four clients with real jobs at a human pace.
+// The engine, the queue, the receipts and every number are real; only the clients are made up, and
+// all they do is marked as demo and earns nothing. Start at Command.demo; what the clients ask is
+// in DemoClients.
 
 import CSystem
 import Dashboard
@@ -130,7 +131,8 @@ enum Demo {
   }
 }
 
-/// Four clients, each a thread that asks, waits for its answer, and pauses as people and scripts do.
+/// Four clients, each a thread that asks, waits for its answer, and pauses as people and scripts
+/// do.
 final class DemoClients: Sendable {
   private struct Client: Sendable {
     let name: String
@@ -150,7 +152,8 @@ final class DemoClients: Sendable {
   private let seed: UInt64
   private let isStopped = Atomic<Bool>(false)
 
-  /// Registers three of the four; the last comes as a stranger does, with a token of its own making.
+  /// Registers three of the four; the last comes as a stranger does, with a token of its own
+  /// making.
   init(port: UInt16, state: String, model: String, seed: UInt64) throws {
     self.port = port
     self.model = model
@@ -232,7 +235,8 @@ final class DemoClients: Sendable {
     }
   }
 
-  /// One request over a connection of its own, read to its end. What it is refused for is on the node's screen.
+  /// One request over a connection of its own, read to its end. What it is refused for is on the
+  /// node's screen.
   private func ask(_ fields: [String: Any], token: String) {
     // Fields of texts and numbers always make JSON.
     guard let body = try? JSONSerialization.data(withJSONObject: fields) else { return }

@@ -1,4 +1,5 @@
-// Doctor.swift: `hotpot doctor`: what this machine has and lacks, each with a hint that works. Changes nothing.
+// Doctor.swift: `hotpot doctor`: what this machine has and lacks, each with a hint that works.
+// Changes nothing.
 // Leaves out the machine (MachineExamination.swift) and the tests of the engine itself
 // (KernelLevel.available runs its own). Start at Examination.all.
 
@@ -114,7 +115,8 @@ private struct Examination {
     }
   }
 
-  /// The operations that the model is computed by; nothing where there is no such file, which `models` says.
+  /// The operations that the model is computed by; nothing where there is no such file, which
+  /// `models` says.
   private func program(_ configuration: NodeConfiguration?) -> [Finding] {
     guard let path = try? ModelChoice.path(wanted: configuration?.model) else { return [] }
     do throws(ModelError) {
@@ -242,7 +244,8 @@ private struct Examination {
           "\(counted(check.lines, "line")), \(counted(check.receipts, "receipt")), \(check.bytes) bytes, all chained"
         )
       }
-      // What a power cut leaves: a last line that is not whole. The next start moves it aside and goes on.
+      // What a power cut leaves: a last line that is not whole. The next start moves it aside and
+      // goes on.
       if damage.kind == .tail {
         return Finding(
           "journal", .warn, "\(check.lines) good lines, then an unfinished one (\(damage.file))",

@@ -1,5 +1,6 @@
-// Fleet.swift: `hotpot fleet [HOST...]`: many nodes in one table, each over one ssh of its own. A host that does not
-// answer costs one line of it, and one attempt now and then. Start at Command.fleet.
+// Fleet.swift: `hotpot fleet [HOST...]`: many nodes in one table, each over one ssh of its own. A
+// host that does not answer costs one line of it, and one attempt now and then. Start at
+// Command.fleet.
 
 import Control
 import Dashboard

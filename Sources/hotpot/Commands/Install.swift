@@ -1,5 +1,6 @@
-// Install.swift: `hotpot install --prefix P`: this program, its manuals, themes, completions and units to where a system
-// looks for them. One file brings all of it along. Start at Installation.files.
+// Install.swift: `hotpot install --prefix P`: this program, its manuals, themes, completions and
+// units to where a system looks for them. One file brings all of it along. Start at
+// Installation.files.
 
 import CManuals
 import Foundation
@@ -87,7 +88,8 @@ struct Installation {
     add("share/bash-completion/completions/hotpot", CompletionScript.bash(Commands.all))
     add("share/zsh/site-functions/_hotpot", CompletionScript.zsh(Commands.all))
     add("share/fish/vendor_completions.d/hotpot.fish", CompletionScript.fish(Commands.all))
-    // Systemd looks for units of the system in lib of /usr and /usr/local only, for users' also in share.
+    // Systemd looks for units of the system in lib of /usr and /usr/local only, for users' also in
+    // share.
     add("lib/systemd/system/hotpot.service", SystemdUnit.system(program))
     add("lib/sysusers.d/hotpot.conf", SystemdUnit.account)
     add("share/systemd/user/hotpot.service", SystemdUnit.user(program))

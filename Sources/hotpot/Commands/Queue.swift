@@ -129,7 +129,8 @@ extension Command {
     }
   }
 
-  /// An act on jobs. Of several each is told on a line of its own, and the exit status says whether all were done.
+  /// An act on jobs. Of several each is told on a line of its own, and the exit status says whether
+  /// all were done.
   private static func perform(
     _ done: String, _ arguments: Arguments, _ make: ([String]) -> NodeCommand
   ) throws -> ExitCode {

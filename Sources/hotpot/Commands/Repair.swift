@@ -1,5 +1,6 @@
-// Repair.swift: `hotpot receipts check` and `hotpot receipts repair`: a journal read from its first line to its last, and
-// what an operator decides about a damaged one. Works on a state directory that no node uses.
+// Repair.swift: `hotpot receipts check` and `hotpot receipts repair`: a journal read from its first
+// line to its last, and what an operator decides about a damaged one. Works on a state directory
+// that no node uses.
 
 import Accounting
 import Foundation

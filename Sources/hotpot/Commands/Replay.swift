@@ -1,4 +1,5 @@
-// Replay.swift: `hotpot replay FILE`: a trace that `--trace FILE` wrote, through the node's state machine again.
+// Replay.swift: `hotpot replay FILE`: a trace that `--trace FILE` wrote, through the node's state
+// machine again.
 
 import Foundation
 import Node

@@ -1,4 +1,5 @@
-// Serve.swift: `hotpot serve`: the node without a dashboard, in the foreground, logging to standard error.
+// Serve.swift: `hotpot serve`: the node without a dashboard, in the foreground, logging to standard
+// error.
 
 import Foundation
 import Node

@@ -1,4 +1,5 @@
-// Witness.swift: `hotpot witness`: someone else's key says that it saw the same log, and that the log only grew.
+// Witness.swift: `hotpot witness`: someone else's key says that it saw the same log, and that the
+// log only grew.
 
 import Foundation
 import Receipts
