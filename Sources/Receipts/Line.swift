@@ -1,7 +1,7 @@
 // Line.swift: canonical JSON lines, written and scanned by one description of their fields.
-// One object a line, keys in a fixed order, no white space, no floats, one spelling for each value: the bytes of a
-// line can therefore be hashed and signed. Leaves out which records exist (Record.swift), how a line is
-// sealed (LineSeal.swift) and base64 (Base64.swift). Start at LineCoder.
+// One object per line, keys in a fixed order, no white space, no floats, one spelling for each
+// value: the bytes of a line can therefore be hashed and signed. Not here: which records exist
+// (Record.swift), how a line is sealed (LineSeal.swift), base64 (Base64.swift). Start at LineCoder.
 import CDigest
 import Glibc
 

@@ -13,7 +13,7 @@ extension Capabilities {
     let upper = locale.uppercased()
     var glyphs: GlyphLevel = upper.contains("UTF-8") || upper.contains("UTF8") ? .unicode : .ascii
     if glyphs == .unicode && term == "linux" { glyphs = .console }
-    // An override cannot make a locale of seven bits carry more.
+    // An override cannot make a seven-bit locale carry more.
     if glyphs != .ascii, let wanted = environment["HOTPOT_GLYPHS"].flatMap(GlyphLevel.init(rawValue:)) {
       glyphs = wanted
     }
@@ -29,7 +29,7 @@ extension Capabilities {
     {
       return .mono
     }
-    // Screen passes COLORTERM on from outside but cannot do it itself.
+    // Screen passes COLORTERM on from outside but does not support such colours itself.
     if term.hasPrefix("screen") { return term.contains("256color") ? .indexed : .eight }
     if colorterm == "truecolor" || colorterm == "24bit" || term.hasSuffix("-direct") { return .truecolor }
     let modern = ["kitty", "ghostty", "foot", "alacritty", "wezterm", "contour", "rio", "konsole"]

@@ -65,7 +65,7 @@ package func lab(_ color: RGB) -> (lightness: Double, a: Double, b: Double) {
   return (116 * y - 16, 500 * (x - y), 200 * (y - z))
 }
 
-/// Entry of xterm's palette of 256.
+/// Entry of xterm's palette of 256 colours.
 package func xtermColor(_ index: Int) -> RGB {
   switch index {
   case 0..<16:
@@ -104,7 +104,7 @@ private func nearest(_ color: RGB, among candidates: Range<Int>) -> Color {
   return .palette(UInt8(best))
 }
 
-/// Remembers what `limited` found: a screen has thousands of cells and a few dozen colours.
+/// Caches the results of `limited`: a screen has thousands of cells and a few dozen colours.
 package struct ColorLimiter {
   package let level: ColorLevel
   private var known: [Color: Color] = [:]

@@ -35,16 +35,16 @@ package enum ScreenError: Error, Hashable, CustomStringConvertible {
   }
 }
 
-/// What a screen holds of the system and of curses, as far as it has come: all of it is given back
-/// by `close`, at the end and where a step of opening fails.
+/// What a screen has acquired from the system and from curses, complete or not. `close` releases
+/// all of it, both at the end and when a step of opening fails.
 private struct Opened {
   /// curses keeps its state in globals, so one screen a process: a second `open` waits for the
   /// first `close`.
   private static let turn = OneAtATime()
 
-  /// The terminal, where it was opened for this screen.
+  /// The terminal, if it was opened for this screen.
   let descriptor: Int32?
-  /// In memory: what curses writes.
+  /// The file in memory that curses writes to.
   let file: Int32
   let output: UnsafeMutablePointer<FILE>?
   let input: UnsafeMutablePointer<FILE>?
@@ -80,7 +80,7 @@ package final class CursesScreen {
   package var capabilities: Capabilities {
     didSet { if capabilities != oldValue { prepare() } }
   }
-  /// Bytes written to the terminal so far, and those of the last frame.
+  /// Bytes written to the terminal in total, and for the last frame.
   package private(set) var bytesWritten: (total: Int, frame: Int) = (0, 0)
   /// Poll it for input, and for output while `isStalled`.
   package let descriptor: Int32
@@ -113,7 +113,7 @@ package final class CursesScreen {
     try self.init(descriptor: descriptor, environment: environment, size: nil, owns: true)
   }
 
-  /// For tests: paints into any non-blocking descriptor, of a size it does not have itself.
+  /// For tests: paints into any non-blocking descriptor, with a given size.
   package convenience init(
     descriptor: Int32, environment: [String: String], size: Size
   ) throws(ScreenError) {
@@ -228,7 +228,7 @@ package final class CursesScreen {
     return Size(Int(window.ws_col), Int(window.ws_row))
   }
 
-  /// After SIGWINCH: asks the terminal for its size. Returns whether it changed.
+  /// After SIGWINCH: queries the terminal's size. Returns whether it changed.
   package func refreshSize() -> Bool {
     guard let now = Self.size(of: descriptor), now != size else { return false }
     resize(to: now)
@@ -241,7 +241,7 @@ package final class CursesScreen {
     invalidate()
   }
 
-  /// After SIGCONT: someone else had the terminal.
+  /// After SIGCONT: another process had the terminal.
   package func retake() {
     if let savedMode {
       var raw = TerminalModes.raw(from: savedMode)
@@ -264,7 +264,7 @@ package final class CursesScreen {
     invalidate()
   }
 
-  /// Whether bytes wait for the terminal.
+  /// Whether bytes are waiting for the terminal.
   package var isStalled: Bool { !pending.isEmpty }
 
   package func present(_ grid: Grid) -> Presented {
@@ -306,7 +306,7 @@ package final class CursesScreen {
       if let shown, shown.size == next.size {
         while from < to && shown[from, y] == next[from, y] { from += 1 }
         while to > from && shown[to - 1, y] == next[to - 1, y] { to -= 1 }
-        // A wide glyph is written whole.
+        // A wide glyph is written as a whole.
         while from > 0 && from < to && (next[from, y].isContinuation || shown[from, y].isContinuation) {
           from -= 1
         }
@@ -339,7 +339,7 @@ package final class CursesScreen {
     text.append(0)
     let attributes = cursesAttributes(cell.style.attributes)
     let pair = pair(cell.style)
-    // ERR at the last column of the last row: curses cannot step on, but it has written.
+    // ERR at the last column of the last row: curses cannot advance, but it has written.
     _ = cn_add_cell(window, Int32(y), Int32(x), text, attributes, pair)
     if isReplaced && width == 2 {
       _ = cn_add_cell(window, Int32(y), Int32(x + 1), [0x20, 0], attributes, pair)
@@ -383,7 +383,7 @@ package final class CursesScreen {
     case .terminal: -1
     case .palette(let index): Int32(index) < cn_colors() ? Int32(index) : -1
     case .rgb(let red, let green, let blue):
-      // Below 256 the direct entry means the palette: the darkest blues get one step of green.
+      // Below 256 the direct entry means the palette, so the darkest blues get one step of green.
       cn_colors() > 256 ? Int32(red) << 16 | max(Int32(green), red == 0 ? 1 : 0) << 8 | Int32(blue) : -1
     }
   }
@@ -400,7 +400,7 @@ package final class CursesScreen {
     return got == count ? bytes : Array(bytes.prefix(max(0, got)))
   }
 
-  /// Sends what waits, as far as the terminal takes it.
+  /// Sends pending bytes, as far as the terminal accepts them.
   @discardableResult
   package func flush() -> Presented {
     if isGone { return .hangup }
@@ -430,7 +430,7 @@ package final class CursesScreen {
     switch signal.safe {
     case .bell: pending.append(0x07)
     case .title(let text):
-      // No title for terminals that would print it.
+      // No title on terminals that would print it.
       if !takesExtras || text == title { return }
       title = text
       pending += Array("\u{1B}]2;".utf8) + Array(text.utf8) + [0x07]
@@ -467,18 +467,19 @@ package final class CursesScreen {
     }
   }
 
-  /// When a lone ESC becomes a key, if nothing comes before: read once more then, and call
+  /// When a lone ESC becomes a key if nothing else arrives: read once more at that time, then call
   /// `expireInput`.
   package var inputDue: Int64? { decoder.due }
   package func expireInput(at time: Int64) -> [Input] { decoder.expire(at: time) }
 
-  /// What puts the terminal back, beside its saved mode.
+  /// What restores the terminal, in addition to its saved mode.
   private var restoreBytes: [UInt8] {
     let extras = takesExtras ? "\u{1B}[?1006l\u{1B}[?1000l\u{1B}[?2004l\u{1B}[23;2t" : ""
     return Array((extras + "\u{1B}[m\u{1B}[?25h\u{1B}[?1049l").utf8)
   }
 
-  /// Gives the terminal back as it was. A terminal that takes nothing is waited for at most 200 ms.
+  /// Restores the terminal to its original state. Waits at most 200 ms for a terminal that accepts
+  /// nothing.
   package func close() {
     if isClosed { return }
     isClosed = true

@@ -5,13 +5,13 @@
 // cell by cell, so a grid cannot hold what is not safe. Leaves out how wide things are drawn
 // (Width.swift). Start at displaySafe.
 
-/// What one scalar becomes on a screen.
+/// What one scalar turns into on a screen.
 package enum DisplayForm: Equatable, Sendable {
   /// Drawn as it is, in this many columns (1 or 2).
   case glyph(width: Int)
-  /// Drawn on the cell before it.
+  /// Drawn in the preceding cell.
   case mark
-  /// Not drawn: invisible, and harmless without.
+  /// Not drawn: it is invisible, and dropping it is harmless.
   case nothing
   /// Drawn as this scalar, one column wide.
   case replacement(Unicode.Scalar)
@@ -46,7 +46,8 @@ extension DisplayForm {
       self = .replacement(replacementCharacter)
     case 0x20E3, 0xFE00...0xFE0F, 0x1F3FB...0x1F3FF, 0xE0000...0xE0FFF: self = .nothing
     case 0x1160...0x11FF, 0xD7B0...0xD7FF: self = .mark
-    // A flag is two letters whose joint width terminals disagree on: the letters themselves.
+    // A flag is two letters whose joint width terminals disagree on, so the letters themselves are
+    // drawn.
     case 0x1F1E6...0x1F1FF:
       self = .replacement(Unicode.Scalar(0x41 + value - 0x1F1E6) ?? replacementCharacter)
     default: self = DisplayForm(byCategoryOf: scalar)
@@ -73,7 +74,7 @@ extension DisplayForm {
 /// needs two.
 package let marksPerCell = 2
 
-/// Walks scalars in order and says what each becomes, in its context.
+/// Walks scalars in order and says what each turns into, in its context.
 package struct DisplayScanner {
   private var isJoined = false
 
@@ -152,7 +153,7 @@ private func isUnassigned(_ scalar: Unicode.Scalar) -> Bool {
   scalar.properties.generalCategory == .unassigned
 }
 
-/// Seven bits of a text that is displaySafe, for terminals whose locale has no more.
+/// A displaySafe text in seven bits, for terminals whose locale has no more.
 package func displayASCII(_ text: some StringProtocol) -> String {
   var result = String.UnicodeScalarView()
   for scalar in text.unicodeScalars {

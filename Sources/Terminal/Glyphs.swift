@@ -1,8 +1,8 @@
 // Glyphs.swift: what a terminal can draw, and our own signs in each of those alphabets.
-// Leaves out text of others, which Grid.degraded folds. Start at GlyphLevel and its signs.
+// Text from elsewhere is folded by Grid.degraded. Start at GlyphLevel and its signs.
 import Foundation
 
-/// Which alphabet a terminal draws, best first.
+/// Which alphabet a terminal can draw, best first.
 package enum GlyphLevel: String, CaseIterable, Sendable {
   /// UTF-8, with braille for graphs and rounded boxes.
   case unicode
@@ -19,11 +19,11 @@ package struct Glyphs: Sendable {
   package let level: GlyphLevel
   package let horizontal, vertical: Unicode.Scalar
   package let topLeft, topRight, bottomLeft, bottomRight: Unicode.Scalar
-  /// States: each differs in shape, so that none needs its colour.
+  /// States: each has a different shape, so that none depends on its colour.
   package let running, queued, held, pending, done, failed, stopped: Unicode.Scalar
   package let serving, idle, attention: Unicode.Scalar
   package let tag, cursor, ellipsis, separator, atMost, degree, arrow, up, down: Unicode.Scalar
-  /// A bar is made of squares with air between them: rows of bars do not grow together.
+  /// A bar is made of squares with gaps between them, so that rows of bars do not visually merge.
   package let track: Unicode.Scalar
   package let full: Unicode.Scalar
 
@@ -68,7 +68,7 @@ package struct Glyphs: Sendable {
   }
 }
 
-/// ASCII for one scalar of a text or a drawing; `?` where there is none.
+/// ASCII for one scalar of a text or a drawing; `?` if there is none.
 package func asciiFold(_ value: UInt32) -> Unicode.Scalar {
   if let known = foldedSigns[value] { return known }
   if (0xC0...0x24F).contains(value) || (0x1E00...0x1EFF).contains(value), let scalar = Unicode.Scalar(value) {

@@ -1,5 +1,5 @@
-// Grid+Degraded.swift: a grid as a lesser terminal can show it.
-// Both back ends apply it to what they are given. Start at degraded.
+// Grid+Degraded.swift: a grid as a less capable terminal can show it.
+// Both back ends apply it to the grids they get. Start at degraded.
 
 /// What a terminal can show.
 package struct Capabilities: Hashable, Sendable {
@@ -33,7 +33,8 @@ extension Grid {
       if isMono {
         if style.background != base && style.background != .terminal { style.attributes.formUnion(.reverse) }
       } else if isEight, case .palette(let index) = style.foreground.kind, (9..<16).contains(index) {
-        // Eight colours have bold for their bright twins; bright black would be black on black.
+        // With eight colours, bold stands for the bright variants; bright black would be black on
+        // black.
         style.attributes.formUnion(.bold)
       } else if isEight, style.foreground == .palette(8) {
         style.foreground = .terminal

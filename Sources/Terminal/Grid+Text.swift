@@ -3,14 +3,14 @@
 // So a user's bug report is a test case. Start at text and styledText.
 
 extension Grid {
-  /// One line a row, without blanks at their ends.
+  /// One line per row, without trailing blanks.
   package var text: String {
     var lines: [String] = []
     for y in 0..<height { lines.append(rowText(y)) }
     return lines.joined(separator: "\n") + "\n"
   }
 
-  /// The text of one row without blanks at its end.
+  /// The text of one row without trailing blanks.
   package func rowText(_ y: Int) -> String {
     var line = String.UnicodeScalarView()
     var end = width
@@ -25,7 +25,7 @@ extension Grid {
     return String(line)
   }
 
-  /// The text, then one letter a cell for its style, then what each letter means:
+  /// The text, then one letter per cell for its style, then what each letter means:
   ///
   ///     8x1 cursor 3,0
   ///     |hot|

@@ -6,7 +6,7 @@
 
 /// One column of one row. A wide glyph takes two cells: itself, and a `continuation` to its right.
 package struct Cell: Hashable, Sendable {
-  /// 0 in a continuation, 0x20 in a blank.
+  /// 0 in a continuation, 0x20 in a blank cell.
   package var scalar: UInt32
   package var firstMark: UInt32
   package var secondMark: UInt32
@@ -28,7 +28,7 @@ package struct Size: Hashable, Sendable {
   package let width: Int
   package let height: Int
 
-  /// Bounded to 1...1000 columns and 1...500 rows, whatever a terminal claims.
+  /// Bounded to 1...1000 columns and 1...500 rows, whatever size a terminal claims.
   package init(_ width: Int, _ height: Int) {
     self.width = min(1000, max(1, width))
     self.height = min(500, max(1, height))
@@ -107,7 +107,7 @@ package struct Grid: Hashable, Sendable {
           column += 1
         }
       case .mark:
-        // A mark at the start has no glyph of this text to stand on.
+        // A mark at the start has no glyph of this text to attach to.
         if column > x { addMark(scalar.value, before: column, y: y) }
       case .nothing: break
       }

@@ -1,9 +1,9 @@
 // Key.swift: one key as a name that people write: `a`, `C-l`, `M-Enter`, `S-Tab`, `F9`, `PgUp`.
-// Leaves out the bytes that terminals send for them (KeyDecoder.swift). Start at Key.init(name:).
+// The bytes that terminals send for keys are in KeyDecoder.swift. Start at Key.init(name:).
 
 package struct Key: Hashable, Sendable {
   package enum Code: Hashable, Sendable {
-    /// A printable scalar, shifted as typed.
+    /// A printable scalar, with shift already applied.
     case character(Unicode.Scalar)
     case enter, escape, tab, backspace, delete, insert
     case up, down, left, right, home, end, pageUp, pageDown
@@ -54,7 +54,7 @@ extension Key: CustomStringConvertible {
     }
   }
 
-  /// The key of a name; nil when there is no such key.
+  /// The key with this name; nil if there is none.
   package init?(name: String) {
     var rest = Substring(name)
     var modifiers: Modifiers = []
@@ -95,7 +95,7 @@ package enum Input: Hashable, Sendable {
 package struct Mouse: Hashable, Sendable {
   package enum Event: Hashable, Sendable { case press, release, wheelUp, wheelDown }
   package let event: Event
-  /// From 0, 0 at the top left.
+  /// Counted from 0, 0 at the top left.
   package let x, y: Int
 
   package init(_ event: Event, x: Int, y: Int) {

@@ -6,9 +6,9 @@
 // Why the times are as they are: Decisions/0003. Start at feed and expire.
 
 package struct KeyDecoder: Sendable {
-  /// Bytes of one paste that are kept; the rest is dropped.
+  /// How many bytes of one paste are kept; the rest is dropped.
   package static let pasteLimit = 1 << 20
-  /// A lone ESC is the key Esc after so long, in microseconds.
+  /// A lone ESC becomes the key Esc after this many microseconds.
   package static let escapeTime: Int64 = 100_000
   /// The rest of a sequence that comes within this time after its last byte belongs to it. A `[` or
   /// an `O` this soon after a lone ESC begins the late rest of a sequence, which is swallowed.
@@ -19,44 +19,44 @@ package struct KeyDecoder: Sendable {
   /// A paste whose end mark does not come within this time after its last byte is over: keys must
   /// work again.
   package static let pasteSilence: Int64 = 60_000_000
-  /// Bytes of one OSC, DCS or APC that are swallowed at most.
+  /// How many bytes of one OSC, DCS or APC are dropped at most.
   static let stringLimit = 1 << 16
 
   private enum State: Equatable, Sendable {
     case ground
-    /// So many ESC, 1 or 2.
+    /// This many ESC bytes, 1 or 2.
     case escape(count: Int)
     /// After a lone ESC that was taken for Esc: perhaps the begin of a string. It is a key if its
     /// rest does not come at once.
     case held(UInt8)
-    /// After `ESC [`; parameters and intermediates so far.
+    /// After `ESC [`: the parameters and intermediates so far.
     case sequence([UInt8])
     /// `ESC [ [`, the Linux console's function keys: one more byte.
     case console
-    /// After `ESC O`; a modifier digit may come.
+    /// After `ESC O`; a modifier digit may follow.
     case single([UInt8])
-    /// OSC, DCS, APC, PM or SOS: to BEL or `ESC \`.
+    /// OSC, DCS, APC, PM or SOS, which lasts to BEL or `ESC \`.
     case string(sawEscape: Bool, length: Int)
     case paste
     /// The rest of a UTF-8 scalar.
     case scalar([UInt8], needed: Int)
-    /// X10 mouse reports: three bytes, swallowed.
+    /// X10 mouse reports: three bytes, dropped.
     case oldMouse(left: Int)
   }
 
   private var state = State.ground
   private var isMeta = false
-  /// The sequence that is being read came too late to be obeyed.
+  /// The sequence being read arrived too late to have an effect.
   private var isLate = false
   /// Until then the rest of a sequence may follow an ESC that was taken for the key Esc.
   private var lateUntil: Int64?
-  /// When the last byte came.
+  /// When the last byte arrived.
   private var last: Int64 = 0
   private var pasted: [UInt8] = []
 
   package init() {}
 
-  /// When `expire` has something to give if no bytes come before: a lone ESC becomes a key.
+  /// When `expire` will return something if no bytes arrive before: a lone ESC then becomes a key.
   package var due: Int64? {
     switch state {
     case .escape, .held: last &+ KeyDecoder.escapeTime
@@ -81,7 +81,7 @@ package struct KeyDecoder: Sendable {
     }
   }
 
-  /// - time: when these bytes came, in microseconds of a steady clock
+  /// - time: when these bytes arrived, in microseconds of a monotonic clock
   package mutating func feed(_ bytes: some Sequence<UInt8>, at time: Int64) -> [Input] {
     var result: [Input] = []
     for byte in bytes {
@@ -92,13 +92,14 @@ package struct KeyDecoder: Sendable {
     return result
   }
 
-  /// What has waited too long is late, and then over.
+  /// A state that has waited too long is first late, then over.
   private mutating func age(_ time: Int64) -> Input? {
     let silence = time &- last
     if let until = lateUntil, time > until { lateUntil = nil }
     switch state {
     case .string(sawEscape: true, _) where silence > KeyDecoder.escapeTime:
-      // Its end in two pieces, or Esc pressed to get out of it: over in both cases.
+      // Its end arrived in two pieces, or Esc was pressed to get out of it: the paste is over in
+      // both cases.
       reset()
       if silence <= KeyDecoder.lateness { state = .held(0x1B) }
       return nil
@@ -110,7 +111,7 @@ package struct KeyDecoder: Sendable {
       }
       return nil
     case .paste: return silence > KeyDecoder.pasteSilence ? endPaste(dropping: 0) : nil
-    // The bytes of a scalar fit nothing else: they wait as long as they like.
+    // The bytes of a scalar fit nothing else, so they may wait indefinitely.
     case .ground, .escape, .held, .scalar: return nil
     }
   }
@@ -124,7 +125,7 @@ package struct KeyDecoder: Sendable {
   private mutating func step(_ byte: UInt8, _ result: inout [Input]) {
     switch state {
     case .held(0x1B):
-      // After an ESC inside a string: `\` ends it, and the rest of a sequence is no key.
+      // After an ESC inside a string: `\` ends it, and the rest of a sequence isn't a key.
       reset()
       lateUntil = last &+ KeyDecoder.patience
       if byte != 0x5C { step(byte, &result) }
@@ -179,7 +180,7 @@ package struct KeyDecoder: Sendable {
       pasted.append(byte)
       let mark: [UInt8] = [0x1B, 0x5B, 0x32, 0x30, 0x31, 0x7E]
       if pasted.suffix(mark.count).elementsEqual(mark) { return endPaste(dropping: mark.count) }
-      // Far beyond the limit only the tail is kept, to find the end.
+      // Far beyond the limit only the tail is kept, to find the end mark.
       if pasted.count > Self.pasteLimit + 4096 { pasted.removeSubrange(Self.pasteLimit..<(pasted.count - 8)) }
       return nil
     case .scalar(let start, let needed):
@@ -205,7 +206,7 @@ package struct KeyDecoder: Sendable {
     }
   }
 
-  /// A sequence has ended: what it is, or nothing when it came too late.
+  /// Ends a sequence: returns its input, or nothing if it arrived too late.
   private mutating func end(_ input: Input?) -> Input? {
     defer { reset() }
     return isLate ? nil : input
@@ -229,7 +230,7 @@ package struct KeyDecoder: Sendable {
 
   private mutating func string(_ byte: UInt8, _ sawEscape: Bool, _ length: Int) -> Input? {
     if sawEscape && byte != 0x5C {
-      // ESC cancels a string, and begins something new.
+      // ESC cancels a string and begins something new.
       reset()
       return escape(byte, 1)
     }
@@ -277,7 +278,7 @@ package struct KeyDecoder: Sendable {
   }
 
   private mutating func escape(_ byte: UInt8, _ count: Int) -> Input? {
-    // Two in a row are the meta of a sequence: rxvt sends ESC ESC [ A for M-Up.
+    // Two in a row mean meta with a sequence: rxvt sends ESC ESC [ A for M-Up.
     isMeta = count > 1
     switch byte {
     case 0x5B: state = .sequence([])
@@ -298,7 +299,7 @@ package struct KeyDecoder: Sendable {
       state = .console
       return nil
     case 0x20...0x3F:
-      // Longer than any sequence there is: still swallowed to its end, but no longer kept.
+      // Longer than any known sequence: it is still read to its end, but no longer kept.
       state = .sequence(parameters.count < 32 ? parameters + [byte] : parameters)
       return nil
     case 0x40...0x7E: return final(byte, parameters)
@@ -315,7 +316,7 @@ package struct KeyDecoder: Sendable {
       return nil
     }
     if byte == 0x7E && parameters == Array("200".utf8) {
-      // However late: what follows is text that somebody pasted.
+      // However late, what follows is pasted text.
       reset()
       state = .paste
       pasted = []
@@ -329,7 +330,8 @@ package struct KeyDecoder: Sendable {
     if parameters.contains(where: { !(0x30...0x39).contains($0) && $0 != 0x3B }) { return nil }
     let numbers = parameters.split(separator: 0x3B, omittingEmptySubsequences: false).map { decimal($0) }
     let modifier = numbers.count > 1 ? numbers[1] : 1
-    // More is a report of the terminal that ends as a key does, such as that of the cursor's place.
+    // More parameters mean a report from the terminal that ends like a key, such as the cursor
+    // position's.
     guard numbers.count <= 2, modifier <= 16 else { return nil }
     let modifiers = modifiers(ofParameter: modifier)
     if byte != 0x7E {
@@ -369,7 +371,7 @@ package struct KeyDecoder: Sendable {
     case 0x50...0x53: return finish(.function(Int(byte) - 0x4F), modifiers)
     case 0x4D where isFunctionOnly: return finish(.enter, modifiers)
     default:
-      // Among them focus in and out, `CSI I` and `CSI O`.
+      // Includes focus in and out, `CSI I` and `CSI O`.
       isMeta = false
       return nil
     }
@@ -396,7 +398,8 @@ package struct KeyDecoder: Sendable {
     }
   }
 
-  /// xterm's: 1 plus 1 for shift, 2 for Alt, 4 for control, 8 for Meta where a keyboard has both.
+  /// xterm's encoding: 1 plus 1 for shift, 2 for Alt, 4 for control, 8 for Meta on keyboards that
+  /// have both.
   private func modifiers(ofParameter parameter: Int) -> Key.Modifiers {
     let bits = max(0, parameter - 1)
     let known = Key.Modifiers(rawValue: UInt8(bits & 7))

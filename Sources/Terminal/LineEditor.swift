@@ -1,11 +1,12 @@
 // LineEditor.swift: text being typed: one line or several, with a cursor and a history.
-// The cursor is between grapheme clusters, so that one Backspace deletes one character as a person
-// counts them. Leaves out drawing, and bytes to keys (KeyDecoder.swift). Start at insert and key.
+// The cursor is between grapheme clusters, so that one Backspace deletes what a person sees as one
+// character. Drawing is the caller's; bytes become keys in KeyDecoder.swift. Start at insert and
+// key.
 
 package struct LineEditor: Equatable, Sendable {
   /// Longest text, in characters.
   private let limit: Int
-  /// Entries of the history that are kept.
+  /// How many history entries are kept.
   private let memory: Int
   private var characters: [Character] = []
   private var cursor = 0
@@ -24,7 +25,7 @@ package struct LineEditor: Equatable, Sendable {
     cursor = characters.count
   }
 
-  /// Empties the field and remembers nothing of it.
+  /// Empties the field without adding it to the history.
   package mutating func clear() {
     set("")
     historyIndex = nil
@@ -42,7 +43,7 @@ package struct LineEditor: Equatable, Sendable {
     historyIndex = nil
   }
 
-  /// Takes what is typed, empties the field and remembers it.
+  /// Returns the text, empties the field and adds the text to the history.
   package mutating func take() -> String {
     let result = text
     if !result.isEmpty && history.last != result { history.append(result) }
@@ -70,7 +71,7 @@ package struct LineEditor: Equatable, Sendable {
     }
   }
 
-  /// Keys every field knows; false when the key is not one of them.
+  /// Handles the keys that every field knows; false if the key isn't one of them.
   package mutating func key(_ key: Key) -> Bool {
     if key.modifiers == .control, case .character(let letter) = key.code {
       switch letter {
@@ -110,7 +111,7 @@ package struct LineEditor: Equatable, Sendable {
     cursor = start
   }
 
-  /// As much around the cursor as fits into `columns`, and the cursor's column in it.
+  /// As much of the text around the cursor as fits into `columns`, and the cursor's column in it.
   package func window(columns: Int) -> (text: String, cursor: Int) {
     var start = cursor
     var left = 0

@@ -1,5 +1,5 @@
-// Screen.swift: what goes to a screen beside its grid, and what comes back.
-// Leaves out the screen itself (CursesScreen.swift). Start at ScreenSignal.
+// Screen.swift: what is sent to a screen besides its grid, and what it reports back.
+// The screen itself is in CursesScreen.swift. Start at ScreenSignal.
 
 package enum ScreenSignal: Hashable, Sendable {
   case bell
@@ -13,20 +13,20 @@ package enum ScreenSignal: Hashable, Sendable {
 
 package enum ScreenRead: Equatable, Sendable {
   case inputs([Input])
-  /// The terminal is gone; nothing will come any more.
+  /// The terminal is gone; no more input will arrive.
   case hangup
 }
 
 package enum Presented: Equatable, Sendable {
   case shown
-  /// The terminal has not taken the last frame yet; present the newest one once it has.
+  /// The terminal has not accepted the last frame yet; present the newest one once it has.
   case stalled
   /// The terminal is gone.
   case hangup
 }
 
 extension ScreenSignal {
-  /// OSC 52's payload that xterm still takes.
+  /// The largest OSC 52 payload that xterm accepts.
   package static let copyLimit = 74_994
 
   var safe: ScreenSignal {

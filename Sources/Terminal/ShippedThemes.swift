@@ -1,4 +1,4 @@
-// ShippedThemes.swift: the files of Themes/, in the program, so that it needs none to run.
+// ShippedThemes.swift: the files of Themes/, built into the program, so that it runs without them.
 // The files are the source: ThemeTests compares each with its copy here. Start at shipped.
 
 extension Theme {

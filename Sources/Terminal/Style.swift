@@ -2,7 +2,7 @@
 // Leaves out which colours a terminal has (ColorSpace.swift) and what they mean (Theme.swift).
 // Start at Style.
 
-/// A colour as a program asks for it; four bytes.
+/// A colour as a program requests it; four bytes.
 ///
 /// The upper byte says which kind it is: the terminal's own default, an entry of its palette, or 24
 /// bits RGB.

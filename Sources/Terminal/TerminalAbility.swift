@@ -7,7 +7,7 @@ import Glibc
 import Synchronization
 
 package enum TerminalAbility {
-  /// Why no screen can be drawn on the terminal that TERM names; nil where one can.
+  /// Why no screen can be drawn on the terminal that TERM names; nil if one can.
   package static func refusal(_ environment: [String: String]) -> ScreenError? {
     let term = environment["TERM"] ?? ""
     if term.isEmpty || term == "dumb" { return .dumb(term) }
@@ -22,7 +22,7 @@ package enum TerminalAbility {
     }
   }
 
-  /// Whether TERM names a terminal that moves its cursor, and so obeys escape sequences.
+  /// Whether TERM names a terminal that moves its cursor, and so interprets escape sequences.
   package static func movesCursor(_ environment: [String: String]) -> Bool { refusal(environment) == nil }
 
   /// What the system's entry says; nil where there is none, or only a generic one such as
@@ -32,7 +32,7 @@ package enum TerminalAbility {
     return lock.withLock { _ in
       let before = set_curterm(nil)
       defer { set_curterm(before) }
-      // 1 with an error: there is an entry, of a hardcopy terminal.
+      // 1 with an error: there is an entry, for a hardcopy terminal.
       var found: Int32 = 0
       guard setupterm(term, STDERR_FILENO, &found) == OK else { return found == 1 ? false : nil }
       defer { if let entry = set_curterm(nil) { del_curterm(entry) } }
@@ -50,6 +50,6 @@ package enum TerminalAbility {
     ].contains { term.hasPrefix($0) }
   }
 
-  /// curses keeps the entry at hand in a global.
+  /// curses keeps the current entry in a global.
   private static let lock = Mutex(())
 }

@@ -35,7 +35,7 @@ nonisolated(unsafe) private let crashState: UnsafeMutablePointer<CrashState> = {
 private let crashSignals = [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE]
 
 package enum TerminalModes {
-  /// Raw: every key comes at once and as it is, and no byte of ours is changed on its way.
+  /// Raw: every key arrives at once and unchanged, and none of our bytes is altered on its way.
   package static func raw(from saved: termios) -> termios {
     var mode = saved
     cfmakeraw(&mode)
@@ -51,12 +51,13 @@ package enum TerminalModes {
     state.pointee.saved = saved
     state.pointee.count = min(bytes.count, crashCapacity)
     for (index, byte) in bytes.prefix(crashCapacity).enumerated() { state.pointee.bytes[index] = byte }
-    // The first call loads what unwinding needs; in the handler it would be too late.
+    // The first call loads what unwinding needs; in the handler that would be too late.
     _ = cn_backtrace(state.pointee.frames, Int32(crashFrames))
     state.pointee.isArmed = 1
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { signal in crashed(signal) }
-    // Once, then the default: the signal is raised again at the end.
+    // The handler runs once; then the default applies, because the signal is raised again at the
+    // end.
     action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND) | UInt32(SA_ONSTACK) | UInt32(SA_NODEFER))
     for signal in crashSignals { sigaction(signal, &action, nil) }
   }
@@ -83,7 +84,7 @@ private func crashed(_ signal: Int32) {
   raise(signal)
 }
 
-/// Signals as bytes in a pipe, so that one `poll` waits for them and for keys alike.
+/// Delivers signals as bytes in a pipe, so that one `poll` waits for them and for keys alike.
 ///
 /// One per process: signal handlers belong to the process.
 package final class SignalPipe: Sendable {

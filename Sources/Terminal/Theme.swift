@@ -21,7 +21,7 @@ package struct Theme: Hashable, Sendable {
   package let name: String
   package let background, foreground, title, highlight: Color
   package let selectedBackground, selectedForeground: Color
-  /// Text that matters less, and what is not there.
+  /// Less important text, and things that are absent.
   package let inactive: Color
   package let graphText, meterBackground, box, divider: Color
   /// All is well; look here; broken; waits for someone. Never the only sign: a glyph or a word
@@ -61,7 +61,7 @@ extension Theme {
           line: index + 1, found: "'\(displaySafe(text.prefix(40)))'", wanted: "theme[key]=\"value\"")
       }
       value = value.dropFirst().trimmed
-      // As btop: quoted, or bare to a comment. The first quote inside ends it.
+      // As btop: quoted, or bare up to a comment. The first inner quote ends the value.
       if value.hasPrefix("\"") {
         value = value.dropFirst()
         if let quote = value.firstIndex(of: "\"") { value = value[..<quote] }
@@ -95,7 +95,7 @@ extension Theme {
     }
   }
 
-  /// - isIndexed: gradients keep to the palette of 256, whose colours cost half the bytes
+  /// - isIndexed: gradients use only the palette of 256, whose colours cost half the bytes
   init(name: String, values: [String: Color], isIndexed: Bool = false) {
     self.name = name
     self.values = values
@@ -113,7 +113,7 @@ extension Theme {
     selectedBackground = values["selected_bg"] ?? .palette(4)
     selectedForeground = values["selected_fg"] ?? .palette(15)
     inactive = (values["inactive_fg"] ?? .palette(8)).legible(on: background, from: foreground, share: 0.5)
-    // btop prints little in these two; here they are the labels, and must be read.
+    // btop prints little in these two; here they are the labels, so they must be legible.
     graphText = (values["graph_text"] ?? inactive).legible(on: background, from: foreground, share: 0.62)
     meterBackground = values["meter_bg"] ?? values["inactive_fg"] ?? .palette(8)
     box = values["proc_box"] ?? values["cpu_box"] ?? .palette(8)
@@ -141,7 +141,7 @@ extension Theme.Gradient {
       return
     }
     guard case .rgb(let r0, let g0, let b0) = start.kind, case .rgb(let r2, let g2, let b2) = end.kind else {
-      // A palette has nothing between its entries: the middle from half way, the end from 85 %.
+      // A palette has nothing between its entries: the middle starts half way, the end at 85 %.
       steps = (0...100).map { $0 < 50 ? start : $0 < 85 ? middle ?? start : end }
       return
     }
@@ -178,7 +178,7 @@ extension Color {
     return .rgb(mix(r0, r1), mix(g0, g1), mix(b0, b1))
   }
 
-  /// A value of a theme file; nil if it is none.
+  /// A value of a theme file; nil if it isn't a colour.
   init?(themeValue value: Substring) {
     if value == "default" {
       self = .terminal

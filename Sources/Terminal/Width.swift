@@ -22,7 +22,7 @@ package func displayWidth(_ text: some StringProtocol) -> Int {
 /// The ellipsis must be one column wide.
 package func fitted(_ text: String, columns: Int, ellipsis: Character = "…") -> String {
   if columns <= 0 { return "" }
-  // Every column takes at least one byte: short text needs no measuring.
+  // Every column takes at least one byte, so short text need not be measured.
   if text.utf8.count <= columns && text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
   let safe = displaySafe(text)
   if displayWidth(safe) <= columns { return safe }
