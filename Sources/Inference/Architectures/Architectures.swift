@@ -7,8 +7,10 @@
 // 2. Add its row below. Sizes, packing, phases, barriers, prefetching, fusion and counts follow
 //    from the list.
 // 3. In ProgramTests add its golden text, in ConformanceTests its digest, in GoldenTests its
-//    reference logits. An operation that does not exist yet is a file in Operations/ and a case of
-//    Operation; hotpot-numerics(7) gets its formula.
+//    reference logits; DeviceTests compares it with ReferenceDevice, which is the page in Swift.
+//
+// An operation that does not exist yet is a file in Operations/ and a case of Operation;
+// hotpot-numerics(7) gets its formula, and ReferenceDevice the same in a few lines.
 
 extension Architecture {
   package static let all: [Architecture] = [.llama, .qwen2, .qwen3]

@@ -13,6 +13,9 @@ import Synchronization
 public final class Model: Sendable {
   public let file: GGUFFile
   package let program: Program
+  /// The lengths of windows that layers attend in, each once: a sequence has a table of blocks for
+  /// each.
+  public let windows: [Int]
   /// Bytes of packed weights that one token's forward pass reads, the head included and the
   /// embedding not.
   public let bytesPerToken: Int
@@ -31,17 +34,6 @@ public final class Model: Sendable {
   /// The same of the layers that keep it in such places.
   public func bytesPerPosition(_ kind: StateKind) -> Int {
     program.states.reduce(0) { $0 + ($1.kind == kind ? $1.bytesPerPosition : 0) }
-  }
-
-  /// The lengths of windows that layers attend in, each once: a sequence has a table of blocks for
-  /// each.
-  public var windows: [Int] {
-    program.kinds.compactMap { kind in
-      switch kind {
-      case .all: nil
-      case .window(let length): length
-      }
-    }
   }
 
   /// The operations that a file's model is computed by, as text, one a line; weights are not
@@ -93,6 +85,12 @@ public final class Model: Sendable {
     operationsPerToken = program.operationsPerToken
     self.file = file
     self.program = program
+    windows = program.kinds.compactMap { kind in
+      switch kind {
+      case .all: nil
+      case .window(let length): length
+      }
+    }
     self.region = region
   }
 

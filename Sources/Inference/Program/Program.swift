@@ -15,6 +15,11 @@ package struct Program: Sendable {
   package let packedByteCount: Int
   /// The widest use of each row, by `Row.rawValue`; 0: not used.
   package let widths: [Int]
+  /// What a sequence keeps, one entry for each operation that keeps something, in their order.
+  package let states: [SequenceState]
+  /// The kinds of place that a sequence has, each once: `all` first, which is there in any case and
+  /// counts a sequence's positions.
+  package let kinds: [StateKind]
 
   /// - architectures: those to choose from; the file names one.
   package init(_ file: GGUFFile, among architectures: [Architecture]) throws(ModelError) {
@@ -35,6 +40,10 @@ package struct Program: Sendable {
     reader.enter(layer: nil)
     head = try architecture.head(reader)
     try reader.refuseUnread()
+    states = (embedding + layers.joined() + head).compactMap(\.contents.state)
+    var kinds = [StateKind.all]
+    for state in states where !kinds.contains(state.kind) { kinds.append(state.kind) }
+    self.kinds = kinds
     tensors = reader.tensors
     packedByteCount = reader.byteCount
     do throws(ListError) {
@@ -62,16 +71,6 @@ package struct Program: Sendable {
     operations.reduce(0) { sum, operation in
       sum + (operation.contents.matrix.map { 2 * $0.rows * $0.columns } ?? 0)
     }
-  }
-
-  /// What a sequence keeps, one entry for each operation that keeps something, in their order.
-  package var states: [SequenceState] { operations.compactMap(\.contents.state) }
-
-  /// The kinds of place that a sequence has, each once: `all` first, which is there in any case and counts a sequence's positions.
-  package var kinds: [StateKind] {
-    var kinds = [StateKind.all]
-    for state in states where !kinds.contains(state.kind) { kinds.append(state.kind) }
-    return kinds
   }
 
   // MARK: - Checks
