@@ -1,11 +1,11 @@
-// Capabilities+Environment.swift: what a terminal can show, judged by the environment alone;
-// nothing is asked of it, since a query costs a round trip and its late answer looks like keys.
+// Capabilities+Environment.swift: what a terminal can show, judged by the environment alone. The
+// terminal is never queried: that costs a round trip, and a late answer looks like keys.
 // Start at Capabilities.init(environment:).
 
 extension Capabilities {
-  /// Glyphs by the locale (LC_ALL, LC_CTYPE, LANG) and the Linux console's small font; colours by
-  /// NO_COLOR, COLORTERM and TERM. `HOTPOT_GLYPHS` and `HOTPOT_COLORS` name a level and win over
-  /// all but NO_COLOR.
+  /// Glyphs follow the locale (LC_ALL, LC_CTYPE, LANG) and the Linux console's small font; colours
+  /// follow NO_COLOR, COLORTERM and TERM. `HOTPOT_GLYPHS` and `HOTPOT_COLORS` name a level and
+  /// override everything but NO_COLOR.
   package init(environment: [String: String]) {
     let term = environment["TERM"] ?? ""
     let locale =
@@ -50,9 +50,9 @@ package enum TerminfoChoice: Equatable, Sendable {
   case system(String)
 
   package init(term: String, colors: ColorLevel) {
-    // xterm and what calls itself after it or follows it. Our entry is shorter on the wire than the
-    // system's, and it is there on machines whose database lacks kitty, ghostty, foot or direct
-    // colours.
+    // xterm, and terminals that are named after it or imitate it. Our entry is shorter on the wire
+    // than the system's, and it exists even on machines whose database lacks kitty, ghostty, foot
+    // or direct colours.
     let followers = [
       "xterm", "kitty", "ghostty", "foot", "alacritty", "wezterm", "contour", "rio", "konsole", "vte",
       "gnome",

@@ -1,7 +1,7 @@
-// ColorSpace.swift: which colours a terminal has, and the nearest one it has to one that it has
-// not.
-// Nearest is the smallest Euclidean distance in CIELAB (CIE 1976), where distance is close to what
-// eyes see; in RGB a dark blue maps to black and a grey to a green. Start at Color.limited(to:).
+// ColorSpace.swift: which colours a terminal has, and the nearest of them to any other colour.
+// Nearest means the smallest Euclidean distance in CIELAB (CIE 1976), which is close to perceived
+// distance; in RGB a dark blue would map to black and a grey to a green. Start at
+// Color.limited(to:).
 import Foundation
 
 package enum ColorLevel: String, CaseIterable, Comparable, Sendable {
@@ -21,8 +21,8 @@ package enum ColorLevel: String, CaseIterable, Comparable, Sendable {
 }
 
 extension Color {
-  /// The nearest colour of that level. Palette entries 0 to 15 belong to the user and are never
-  /// chosen for an RGB colour where the cube of 256 is there.
+  /// The nearest colour of that level. Palette entries 0 to 15 are the user's own: an RGB colour is
+  /// never mapped to them if the 256-colour cube is available.
   package func limited(to level: ColorLevel) -> Color {
     switch kind {
     case .terminal: return self

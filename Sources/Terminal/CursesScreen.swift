@@ -1,10 +1,9 @@
-// CursesScreen.swift: a terminal driven by ncurses, which finds the shortest way from one screen to
-// the next.
-// curses writes into a file in memory, never to the terminal itself: a terminal that takes nothing
-// (XOFF, a dead link) would hold `doupdate`, and with it the thread. What is in the file is sent as
-// far as the terminal takes it; while some is left, newer frames wait, and only the newest is
-// painted then.
-// Leaves out keys (KeyDecoder.swift) and crashes (TerminalModes.swift). Start at open and present.
+// CursesScreen.swift: a terminal driven by ncurses, which finds the shortest update from one screen
+// to the next. curses writes into a file in memory, never to the terminal itself: a terminal that
+// accepts no bytes (XOFF, a dead link) would block `doupdate`, and with it the thread. The file's
+// content is sent as far as the terminal accepts it. While some of it remains, newer frames wait,
+// and then only the newest is painted. Keys are in KeyDecoder.swift, crashes in
+// TerminalModes.swift. Start at open and present.
 import CNCurses
 import Foundation
 import Glibc
@@ -38,8 +37,8 @@ package enum ScreenError: Error, Hashable, CustomStringConvertible {
 /// What a screen has acquired from the system and from curses, complete or not. `close` releases
 /// all of it, both at the end and when a step of opening fails.
 private struct Opened {
-  /// curses keeps its state in globals, so one screen a process: a second `open` waits for the
-  /// first `close`.
+  /// curses keeps its state in globals, so a process can have only one screen: a second `open`
+  /// waits for the first `close`.
   private static let turn = OneAtATime()
 
   /// The terminal, if it was opened for this screen.
@@ -72,9 +71,9 @@ private struct Opened {
   }
 }
 
-/// A terminal of one thread: every call is made on the thread that opened it. `present` shows the
-/// grid as the terminal can, or nothing at all while an older frame is still on its way; `read`
-/// never blocks; whatever is sent is displaySafe.
+/// A terminal used by one thread: every call must come from the thread that opened it. `present`
+/// shows the grid as well as the terminal can, or not at all while an older frame is still being
+/// sent. `read` never blocks. Everything sent is displaySafe.
 package final class CursesScreen {
   package private(set) var size: Size
   package var capabilities: Capabilities {
@@ -324,7 +323,7 @@ package final class CursesScreen {
     var scalar = cell.scalar
     let width = x + 1 < size.width && scalar > 0x7E && isWide(scalar) ? 2 : 1
     var isReplaced = false
-    // Where the C library knows a glyph by another width than we do, curses would lose count of the
+    // If the C library's width for a glyph differs from ours, curses would lose track of the
     // columns.
     if scalar > 0x7E && cn_wcwidth(scalar) != Int32(width) {
       scalar = hasUTF8 ? replacementCharacter.value : 0x3F
@@ -356,8 +355,7 @@ package final class CursesScreen {
     return result
   }
 
-  /// Our own bookkeeping of pairs: `alloc_pair` of ncurses 6.4 crashes on terminals without
-  /// colours.
+  /// We manage pairs ourselves: `alloc_pair` of ncurses 6.4 crashes on terminals without colours.
   private func pair(_ style: Style) -> Int32 {
     let foreground = number(style.foreground)
     let background = number(style.background)

@@ -1,9 +1,8 @@
 // DisplaySafe.swift: the one path from untrusted text to a screen, a log, a title, a clipboard or a
-// pipe.
-// Client names, model names, prompts and answers are written by strangers: nothing in them may move
-// the cursor, reorder the line, hide text or speak with the terminal. Grid.put uses the same rules
-// cell by cell, so a grid cannot hold what is not safe. Leaves out how wide things are drawn
-// (Width.swift). Start at displaySafe.
+// pipe. Client names, model names, prompts and answers are written by strangers: nothing in them
+// may move the cursor, reorder the line, hide text or send commands to the terminal. Grid.put uses
+// the same rules cell by cell, so a grid cannot hold anything unsafe. Widths are in Width.swift.
+// Start at displaySafe.
 
 /// What one scalar turns into on a screen.
 package enum DisplayForm: Equatable, Sendable {
@@ -23,10 +22,10 @@ package let replacementCharacter: Unicode.Scalar = "\u{FFFD}"
 extension DisplayForm {
   /// The rule for each scalar:
   /// - C0 and DEL become their control picture (U+2400 ...), C1 become U+FFFD;
-  /// - bidirectional controls become U+FFFD: they reorder what stands beside them;
-  /// - other format characters, variation selectors and skin tones vanish: terminals disagree on
-  ///   their width;
-  /// - an emoji after a zero width joiner vanishes with it, so that a family is drawn as its first
+  /// - bidirectional controls become U+FFFD: they reorder the text around them;
+  /// - other format characters, variation selectors and skin tones are dropped: terminals disagree
+  ///   on their width;
+  /// - an emoji after a zero width joiner is dropped with it, so a family is drawn as its first
   ///   member;
   /// - spaces of any kind become blanks; unassigned scalars become U+FFFD.
   package init(of scalar: Unicode.Scalar) {
@@ -70,8 +69,7 @@ extension DisplayForm {
   }
 }
 
-/// Marks beyond this many on one cell are dropped: a cell of curses holds four, and honest text
-/// needs two.
+/// Further marks on a cell are dropped: a cell of curses holds four, and legitimate text needs two.
 package let marksPerCell = 2
 
 /// Walks scalars in order and says what each turns into, in its context.
@@ -89,9 +87,8 @@ package struct DisplayScanner {
   }
 }
 
-/// One line of text that can do no harm where it is shown: see `DisplayForm` for the rule of each
-/// scalar.
-/// Newlines and tabs are controls too; callers that want lines use `displaySafeLines`.
+/// One line of text that is harmless wherever it is displayed; `DisplayForm` has the rule for each
+/// scalar. Newlines and tabs count as controls too; callers that want lines use `displaySafeLines`.
 ///
 ///     displaySafe("bad\u{1B}[2Jname")  == "bad␛[2Jname"
 ///     displaySafe("a\u{202E}b")        == "a\u{FFFD}b"
@@ -119,10 +116,10 @@ package func displaySafe(_ text: some StringProtocol) -> String {
   return String(result)
 }
 
-/// Running text for a terminal, such as an answer as it comes: new lines and tabs stay, `\r\n` is a
-/// new line, and what would speak with the terminal, reorder a line or hide in it is shown or
-/// dropped as `DisplayForm` says. Unlike `displaySafe` it keeps joiners, variation selectors and
-/// any number of marks: no column depends on them, and scripts need them.
+/// Running text for a terminal, such as an answer while it is generated. Newlines and tabs stay,
+/// and `\r\n` becomes a newline. Anything that would send commands to the terminal, reorder a line
+/// or hide in it is shown or dropped as `DisplayForm` says. Unlike `displaySafe` it keeps joiners,
+/// variation selectors and any number of marks: no column depends on them, and scripts need them.
 ///
 ///     displaySafeText("one\r\ntwo\u{1B}[2J\u{9B}2J") == "one\ntwo␛[2J\u{FFFD}2J"
 package func displaySafeText(_ text: some StringProtocol) -> String {
@@ -166,8 +163,8 @@ package func displayASCII(_ text: some StringProtocol) -> String {
   return String(result)
 }
 
-/// Text in lines, each safe to show; `\n`, `\r\n` and `\r` end a line, a tab is blanks to the next
-/// fourth column.
+/// Splits text into lines, each safe to show; `\n`, `\r\n` and `\r` end a line, a tab becomes
+/// blanks up to the next multiple of four columns.
 package func displaySafeLines(_ text: some StringProtocol) -> [String] {
   var lines: [String] = []
   var line = String.UnicodeScalarView()

@@ -1,9 +1,9 @@
 // EmbeddedTerminfo.swift: two terminfo entries of our own for xterm-like terminals, compiled.
-// ncurses reads a compiled entry from the variable TERMINFO (`b64:`, ncurses 6.1). Ours leave out
-// what the system's xterm entries carry for history (character sets, title stacks, REP, which some
-// terminals lack), so that a change of colour costs 3 to 5 bytes less, and the direct one has
-// palette and 24-bit colours side by side.
-// Leaves out who uses them (Capabilities+Environment.swift). Made from this source by
+// ncurses reads a compiled entry from the variable TERMINFO (`b64:`, ncurses 6.1). Ours omit what
+// the system's xterm entries carry for historical reasons (character sets, title stacks, REP, which
+// some terminals lack), so a change of colour costs 3 to 5 bytes less. The direct entry has palette
+// and 24-bit colours side by side. Who uses them is in Capabilities+Environment.swift. Made from
+// this source by
 // `tic -x -o DIR FILE` and `TERMINFO=DIR infocmp -0 -x -Q2 -q NAME`:
 //
 //     hotpot+base|what every xterm-like terminal does,

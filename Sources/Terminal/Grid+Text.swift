@@ -1,5 +1,5 @@
-// Grid+Text.swift: a grid printed as text: golden files of the tests and the user's :save-screen
-// alike.
+// Grid+Text.swift: a grid printed as text, both for the tests' golden files and for the user's
+// :save-screen.
 // So a user's bug report is a test case. Start at text and styledText.
 
 extension Grid {

@@ -1,8 +1,7 @@
 // Grid.swift: a screen as a value: rows of cells, each one glyph and its style.
-// `put` is the only way text gets in, and it applies displaySafe's rules, so a grid never holds a
-// control.
-// Leaves out colours a terminal lacks (Grid+Degraded.swift) and its text form (Grid+Text.swift).
-// Start at put.
+// Text is added only through `put`, which applies displaySafe's rules, so a grid never holds a
+// control. Not here: colours that a terminal lacks (Grid+Degraded.swift), the text form
+// (Grid+Text.swift). Start at put.
 
 /// One column of one row. A wide glyph takes two cells: itself, and a `continuation` to its right.
 package struct Cell: Hashable, Sendable {
@@ -80,8 +79,8 @@ package struct Grid: Hashable, Sendable {
     return cells[y * size.width + x]
   }
 
-  /// Writes untrusted text from (x, y) to the right and cuts at `limit` columns and at the grid's
-  /// edge; a wide glyph that does not fit whole is left out. Returns the column after the text.
+  /// Writes untrusted text from (x, y) to the right, cut at `limit` columns and at the grid's edge;
+  /// a wide glyph that does not fit completely is omitted. Returns the column after the text.
   @discardableResult
   package mutating func put(
     _ text: some StringProtocol, x: Int, y: Int, style: Style, limit: Int = .max

@@ -1,23 +1,22 @@
-// KeyDecoder.swift: bytes of a terminal to keys, as a value: no clock, no file; the caller says
-// when bytes arrived.
-// An escape sequence is read whole and, when it is not one of ours, swallowed whole: its letters
-// are never keys, also when a slow line brings it in pieces. What stands between the marks of a
-// bracketed paste is text, never keys.
-// Why the times are as they are: Decisions/0003. Start at feed and expire.
+// KeyDecoder.swift: turns a terminal's bytes into keys. A value: it has no clock and no file; the
+// caller says when bytes arrived. An escape sequence is read as a whole and, if it isn't one of
+// ours, dropped as a whole: its letters never become keys, even if a slow line delivers it in
+// pieces. Text between the marks of a bracketed paste is text, never keys. The reasons for the
+// times are in Decisions/0003. Start at feed and expire.
 
 package struct KeyDecoder: Sendable {
   /// How many bytes of one paste are kept; the rest is dropped.
   package static let pasteLimit = 1 << 20
   /// A lone ESC becomes the key Esc after this many microseconds.
   package static let escapeTime: Int64 = 100_000
-  /// The rest of a sequence that comes within this time after its last byte belongs to it. A `[` or
-  /// an `O` this soon after a lone ESC begins the late rest of a sequence, which is swallowed.
+  /// The rest of a sequence belongs to it if it arrives within this time after the last byte. A `[`
+  /// or an `O` this soon after a lone ESC begins the late rest of a sequence, which is dropped.
   package static let patience: Int64 = 2_000_000
-  /// The rest that comes later than `patience` but within this time is swallowed; after that bytes
+  /// A rest that arrives later than `patience` but within this time is dropped; after that, bytes
   /// are new keys.
   package static let lateness: Int64 = 5_000_000
-  /// A paste whose end mark does not come within this time after its last byte is over: keys must
-  /// work again.
+  /// A paste whose end mark does not arrive within this time after its last byte is over: otherwise
+  /// keys would never work again.
   package static let pasteSilence: Int64 = 60_000_000
   /// How many bytes of one OSC, DCS or APC are dropped at most.
   static let stringLimit = 1 << 16
@@ -26,8 +25,8 @@ package struct KeyDecoder: Sendable {
     case ground
     /// This many ESC bytes, 1 or 2.
     case escape(count: Int)
-    /// After a lone ESC that was taken for Esc: perhaps the begin of a string. It is a key if its
-    /// rest does not come at once.
+    /// After a lone ESC that was taken for Esc: this byte may begin a string. It is a key if the
+    /// rest does not follow at once.
     case held(UInt8)
     /// After `ESC [`: the parameters and intermediates so far.
     case sequence([UInt8])
@@ -64,8 +63,9 @@ package struct KeyDecoder: Sendable {
     }
   }
 
-  /// No byte came until now: what was waiting for its rest only for a short time is a key.
-  /// - time: of a steady clock, in microseconds, like that of `feed`. Read what there is to read
+  /// Reports that no byte arrived until now: bytes that wait only briefly for their rest become
+  /// keys.
+  /// - time: of a monotonic clock, in microseconds, like that of `feed`. Read all available input
   ///   first.
   package mutating func expire(at time: Int64) -> [Input] {
     guard let due, time >= due else { return [] }

@@ -1,11 +1,10 @@
-// RenditionMerger.swift: makes the colour changes that curses writes shorter, without changing what
-// they do.
-// curses sends `ESC [ 39;49 m`, `ESC [ m`, `ESC [ 1 m`, `ESC [ 32 m` one after the other; one `ESC
-// [ 0;1;32 m` does it.
-// Only sequences that stand directly side by side are merged. Start at mergedRenditions.
+// RenditionMerger.swift: shortens the colour changes that curses writes, without changing their
+// effect.
+// curses sends `ESC [ 39;49 m`, `ESC [ m`, `ESC [ 1 m`, `ESC [ 32 m` in a row; one `ESC [ 0;1;32 m`
+// does the same. Only directly adjacent sequences are merged. Start at mergedRenditions.
 
-/// `bytes` with neighbouring SGR sequences joined: what a reset undoes is dropped, of two
-/// foregrounds the last stays.
+/// `bytes` with adjacent SGR sequences joined: what a reset undoes is dropped, and of two
+/// foregrounds the last is kept.
 package func mergedRenditions(_ bytes: [UInt8]) -> [UInt8] {
   var result: [UInt8] = []
   result.reserveCapacity(bytes.count)

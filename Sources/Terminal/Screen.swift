@@ -38,8 +38,8 @@ extension ScreenSignal {
   }
 }
 
-/// Lines stay lines in a clipboard; every other control becomes its picture, so that pasting it
-/// into a shell is tame.
+/// A clipboard keeps line breaks; every other control becomes its picture, so that pasting into a
+/// shell is harmless.
 package func clipboardSafe(_ text: String) -> String {
   let lines = displaySafeLines(text).joined(separator: "\n")
   if lines.utf8.count <= ScreenSignal.copyLimit { return lines }

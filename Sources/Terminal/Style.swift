@@ -1,6 +1,6 @@
 // Style.swift: what a cell looks like: two colours and a few attributes.
-// Leaves out which colours a terminal has (ColorSpace.swift) and what they mean (Theme.swift).
-// Start at Style.
+// Which colours a terminal has is in ColorSpace.swift, what they mean in Theme.swift. Start at
+// Style.
 
 /// A colour as a program requests it; four bytes.
 ///

@@ -1,7 +1,6 @@
-// TerminalAbility.swift: whether a terminal obeys escape sequences at all. Where it does not, only
-// words are sent to it.
-// Judged by the environment and the terminfo database; nothing is asked of the terminal. Start at
-// refusal.
+// TerminalAbility.swift: whether a terminal interprets escape sequences at all. A terminal that
+// doesn't gets only words. Judged by the environment and the terminfo database; the terminal is
+// never queried. Start at refusal.
 import CNCurses
 import Glibc
 import Synchronization
@@ -25,8 +24,7 @@ package enum TerminalAbility {
   /// Whether TERM names a terminal that moves its cursor, and so interprets escape sequences.
   package static func movesCursor(_ environment: [String: String]) -> Bool { refusal(environment) == nil }
 
-  /// What the system's entry says; nil where there is none, or only a generic one such as
-  /// `unknown`.
+  /// What the system's entry says; nil if there is none, or only a generic one such as `unknown`.
   private static func entryMovesCursor(_ term: String) -> Bool? {
     guard term.utf8.count < 128, !term.utf8.contains(where: { $0 <= 0x20 || $0 == 0x2F }) else { return nil }
     return lock.withLock { _ in
@@ -40,8 +38,8 @@ package enum TerminalAbility {
     }
   }
 
-  /// Families that obey the common sequences, also on a machine whose database lacks the one at
-  /// hand.
+  /// Families that interpret the common sequences, even on a machine whose database lacks this
+  /// terminal.
   private static func isFamiliar(_ term: String) -> Bool {
     [
       "tmux", "screen", "rxvt", "linux", "vt1", "vt2", "vt3", "vt4", "vt5", "ansi", "Eterm", "eterm", "st",

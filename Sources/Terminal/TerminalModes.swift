@@ -1,12 +1,10 @@
-// TerminalModes.swift: the terminal is given back as it was found, however the program ends.
-// `q`, a signal and a crash all lead here; a crash also prints where. Leaves out painting
-// (CursesScreen.swift).
+// TerminalModes.swift: restores the terminal to its original state, however the program ends. `q`,
+// a signal and a crash all lead here; a crash also prints where. Painting is in CursesScreen.swift.
 //
 // Rule: what the signal handler touches is allocated and filled before the handler is installed,
-// and never freed.
-// Why: a handler may only read memory and make system calls. So: change it through `arm` and
-// `disarm`.
-// Otherwise a crash in the middle of malloc would hang the node instead of ending it.
+// and never freed. Why: a handler may only read memory and make system calls. So: change it through
+// `arm` and `disarm`. Otherwise a crash in the middle of malloc would hang the node instead of
+// ending it.
 import CNCurses
 import Glibc
 
@@ -42,8 +40,8 @@ package enum TerminalModes {
     return mode
   }
 
-  /// From now on a crash restores `saved` on `descriptor`, writes `bytes` to it, and then ends as
-  /// it would have.
+  /// After this call a crash restores `saved` on `descriptor`, writes `bytes` to it, and then ends
+  /// the process as it would have.
   package static func arm(descriptor: Int32, saved: termios, bytes: [UInt8]) {
     let state = crashState
     state.pointee.isArmed = 0
@@ -92,7 +90,7 @@ package final class SignalPipe: Sendable {
   private let writer: Int32
   private let signals: [Int32]
 
-  /// Installs handlers; each signal then arrives as its number from `next`. Nil if the system has
+  /// Installs handlers; afterwards each signal's number arrives from `next`. Nil if the system has
   /// no pipe left.
   package init?(_ signals: [Int32]) {
     var ends: [Int32] = [-1, -1]
@@ -123,10 +121,9 @@ package final class SignalPipe: Sendable {
     return count > 0 ? bytes.prefix(count).map { Int32($0) } : []
   }
 
-  /// Back to what the signals do by default; but a hang-up, and a pipe that nobody reads, stay
-  /// without effect. The terminal is gone or given back: what it says now must not end a node that
-  /// serves on without it.
-  /// - Returns: the signals that came and that `next` did not give.
+  /// Restores the signals' default actions, but SIGHUP and SIGPIPE are ignored. The terminal is
+  /// gone or released, so signals about it must not end a node that keeps serving without it.
+  /// - Returns: the signals that arrived and that `next` did not return.
   @discardableResult
   package func close() -> [Int32] {
     var action = sigaction()

@@ -1,11 +1,11 @@
 // Theme.swift: what colours mean, and btop's theme files, which load unchanged.
-// A file is lines of `theme[key]="value"`; a value is `#rrggbb`, `#gg` (a grey), `r g b` in
-// decimal, empty (none), or, ours, `default` and `colorN`. Our extra keys (ok, warn, error,
-// pending) are derived where a file has none.
-// Leaves out where files lie (the dashboard's options). Start at Theme.init(name:file:).
+// A file consists of lines of `theme[key]="value"`; a value is `#rrggbb`, `#gg` (a grey), `r g b`
+// in decimal, empty (none) or, ours, `default` and `colorN`. Our extra keys (ok, warn, error,
+// pending) are derived if a file lacks them. Where the files are is one of the dashboard's options.
+// Start at Theme.init(name:file:).
 
 package struct Theme: Hashable, Sendable {
-  /// A colour for a share of 0 to 1: a sequence of 101 as btop makes it, or three steps of a
+  /// A colour for a share of 0 to 1: 101 steps computed the way btop does, or three steps of a
   /// palette.
   package struct Gradient: Hashable, Sendable {
     package let steps: [Color]
@@ -24,11 +24,11 @@ package struct Theme: Hashable, Sendable {
   /// Less important text, and things that are absent.
   package let inactive: Color
   package let graphText, meterBackground, box, divider: Color
-  /// All is well; look here; broken; waits for someone. Never the only sign: a glyph or a word
-  /// stands beside.
+  /// All is well; look here; broken; waiting for someone. Never the only sign: a glyph or a word
+  /// accompanies it.
   package let ok, warn, error, pending: Color
-  /// Bars of a job whose prompt is read, whose answer is written: one colour each, as they change
-  /// every second.
+  /// Bars of a job whose prompt is being read, or whose answer is being written. One colour each,
+  /// because they change every second.
   package let reading, writing: Color
   package let load, temperature, memory, decode, prefill: Gradient
   private let values: [String: Color]

@@ -1,7 +1,7 @@
 // Width.swift: how many columns text takes on a terminal.
 // Follows Unicode's East Asian Width (UAX #11): wide and fullwidth take two columns, marks none,
-// the rest one; ambiguous ones one, as terminals outside East Asian locales do. Leaves out what is
-// shown at all (DisplaySafe.swift). Start at displayWidth.
+// the rest one. Ambiguous ones take one, as on terminals outside East Asian locales. What is shown
+// at all is in DisplaySafe.swift. Start at displayWidth.
 
 /// Columns that `text` takes once it is `displaySafe`.
 package func displayWidth(_ text: some StringProtocol) -> Int {
