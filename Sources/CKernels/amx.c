@@ -1,5 +1,6 @@
-// amx.c: the level with AMX: prefill on its tile registers (amx.h), all else as with AVX-512. Here is only what the unit itself
-// does: its instructions, and the kernel's permission to use them. Start at amx.h.
+// amx.c: the level with AMX: prefill on tile registers (amx.h), everything else as with AVX-512.
+// This file has only the unit's instructions and the request for the system's permission to use
+// them. Start at amx.h.
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -12,12 +13,12 @@
     __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi"))), \
     apply_to = function)
 
-// The unit keeps its registers itself.
+// Empty: the registers are in the unit itself.
 typedef struct unit {
   char nothing;
 } unit;
 
-// What LDTILECFG reads: palette 1, bytes in a row and rows of each tile.
+// The operand of LDTILECFG: palette 1, bytes per row and rows of each tile.
 typedef struct tile_shapes {
   uint8_t palette;
   uint8_t start_row;
@@ -42,7 +43,8 @@ static const tile_shapes shapes_16 = {1, 0, {0}, {64, 64, 32, 32, 64}, {16, 16, 
 
 #pragma clang attribute pop
 
-// Linux gives the registers' state to a process that asks: once, before threads that use them are started.
+// Linux lets a process use the tile registers only after it has asked, once, before it starts
+// threads that use them.
 static bool is_permitted(void) {
   enum { ARCH_GET_XCOMP_PERM = 0x1022, ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
   unsigned long granted = 0;

@@ -1,15 +1,20 @@
-// amx.h: products of 16 weight rows with 16 tokens on tile registers: one algorithm, compiled twice. amx.c gives it the AMX unit;
-// amx_emulated.c a model of the unit in C, with which tests prove the algorithm's bits on machines that have none.
-// A file defines the operations on tiles, named here, then includes this one:
-//   unit (type of the state)   TILE_BEGIN(u, width) TILE_END(u)   TILE_ZERO(u, n) TILE_LOAD(u, n, p, stride)
-//   TILE_STORE(u, n, p, stride)   TILE_DOT(u, c, a, b): c += a * b, pairs of bf16, sums in f32
+// amx.h: products of 16 weight rows with 16 tokens on tile registers: one algorithm, compiled
+// twice. amx.c supplies the AMX unit; amx_emulated.c a model of the unit in C, with which tests
+// prove the algorithm's bits on machines without one. A file defines the operations on tiles, named
+// here, then includes this one:
+//   unit (type of the state)   TILE_BEGIN(u, width) TILE_END(u)
+//   TILE_ZERO(u, n)            TILE_LOAD(u, n, p, stride) TILE_STORE(u, n, p, stride)
+//   TILE_DOT(u, c, a, b): c += a * b, on pairs of bf16, with sums in f32
 //
-// Integers are computed in bf16 and f32, exactly: a digit of an activation and a weight have at most 8 bits, and no sum of 32 products
-// reaches 2^24. So high digits, times their weight, and low ones add up in one tile, which comes out as the float that N1 item 3
-// scales: a tile's way to memory and back takes as long as a product, and integers would need two and be put together afterwards.
-// Only 8 bit weights with A15 exceed 2^24; their digits are summed apart, and the addition of both rounds as a conversion would.
+// Integers are computed exactly in bf16 and f32: digits (byte limbs) of activations and weights
+// have at most 8 bits, and no sum of 32 products reaches 2^24. So high digits, times their place
+// value, and low ones are summed in one tile, which then holds the float that N1 item 3 scales.
+// Storing and reloading a tile costs as much as a product; with integer tiles we would need two of
+// them and would have to combine them afterwards. Only 8-bit weights with A15 exceed 2^24; their
+// digits are summed separately, and adding the two sums rounds as a conversion would.
 //
-// Left out: groups with few tokens, float weights and all other kernels, which are the AVX-512 level's. Start at products.
+// Not here: groups with few tokens, float weights and all other kernels (avx512.c). Start at
+// products.
 #include "internal.h"
 
 #include <immintrin.h>
@@ -17,19 +22,20 @@
 #include "unpack.h"
 
 enum {
-  // the tiles: sums (16 tokens, 16 rows), digits (16 tokens, columns), weights (columns / 2, 16 rows of 2)
+  // the tiles: sums (16 tokens, 16 rows), digits (16 tokens, columns), weights (columns / 2, 16
+  // rows of 2)
   SUMS = 0,
   MORE_SUMS = 1,
   HIGH_DIGITS = 2,
   LOW_DIGITS = 3,
   WEIGHTS = 4,
-  // Blocks of 32 columns that are widened at once, of CK_MAX_TILES tiles. With the digits of one group they fit into the first level
-  // cache, so that digits come from the second one once for all tiles.
+  // How many blocks of 32 columns are widened at once, for CK_MAX_TILES tiles. Together with the
+  // digits of one group they fit into the L1 cache, so digits are read from L2 once for all tiles.
   RUN = 4,
-  // products on their way through the unit while older ones are scaled
+  // products in flight in the unit while older ones are scaled
   LAG = 3,
   RING = 4,
-  // with fewer tokens of a group the AVX-512 level is faster
+  // with fewer tokens in a group the AVX-512 level is faster
   FEW_TOKENS = 12,
 };
 
@@ -39,7 +45,7 @@ typedef struct wide_block {
   uint16_t w[16][32];
   float dw[16];
   float mw[16];
-  // scales and minimums of columns 0 ..< 16 and 16 ..< 32, where they have their own
+  // scales and minimums of columns 0 ..< 16 and 16 ..< 32, if each half has its own
   int8_t sc[2][16];
   uint8_t mn[2][16];
 } wide_block;
@@ -56,7 +62,8 @@ CK_INLINE __m512i unsigned_ints(const uint8_t *p) {
   return _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
 }
 
-// The upper halves of f32 values that bf16 has too, of 32 lanes in the order of `index`.
+// The bf16 form (upper half) of f32 values that bf16 represents exactly; 32 lanes in the order of
+// `index`.
 CK_INLINE __m512i brains(__m512i index, __m512i low, __m512i high) {
   return _mm512_permutex2var_epi16(
       _mm512_castps_si512(_mm512_cvtepi32_ps(low)), index, _mm512_castps_si512(_mm512_cvtepi32_ps(high)));
@@ -65,7 +72,7 @@ CK_INLINE __m512i brains(__m512i index, __m512i low, __m512i high) {
 // ---------------------------------------------------------------- activations
 
 static void group_blocks(ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot) {
-  // columns of each four in the order 0, 2, 1, 3; of an f32 its upper half
+  // the columns of each four in the order 0, 2, 1, 3; the upper half of each f32
   static const uint16_t order[32] = {1,  5,  3,  7,  9,  13, 11, 15, 17, 21, 19, 23, 25, 29, 27, 31,
                                      33, 37, 35, 39, 41, 45, 43, 47, 49, 53, 51, 55, 57, 61, 59, 63};
   const __m512i index = _mm512_loadu_si512(order);
@@ -91,7 +98,7 @@ static void group_blocks(ck_profile profile, const void *blocks, uint32_t cols, 
 
 // ---------------------------------------------------------------- weights
 
-// The weights of stored integers of up to 6 bits, in bf16.
+// The weights, in bf16, of stored integers of up to 6 bits.
 typedef struct meanings {
   __m512i low;
   __m512i high;
@@ -105,7 +112,7 @@ CK_INLINE meanings meanings_of(const ck_shape s) {
   return (meanings){_mm512_loadu_si512(brain), _mm512_loadu_si512(brain + 32)};
 }
 
-// The weights of the stored integers in the low bytes of 32 times 16 bits; high bytes are not read.
+// The weights of the stored integers in the low bytes of 32 16-bit lanes; high bytes are not read.
 CK_INLINE __m512i weights_of_stored(const ck_shape s, const meanings m, __m512i stored) {
   const int bits = s.low_bits + s.high_bits;
   if (bits <= 5) return _mm512_permutexvar_epi16(stored, m.low);
@@ -163,17 +170,17 @@ CK_INLINE void widen(
 
 // ---------------------------------------------------------------- products
 
-// How a block becomes an addition to the chain of N1 item 3.
+// How a block is added to the accumulation chain of N1 item 3.
 typedef enum chain {
   PLAIN,
-  // sums of the high and the low digits apart
+  // high and low digits are summed separately
   APART,
   MINIMUM,
   HALVES,
   HALVES_MINIMUM,
 } chain;
 
-// The products of a block in SUMS, and in MORE_SUMS where parts are apart.
+// Computes the products of a block in SUMS, and also in MORE_SUMS if it has two parts.
 CK_INLINE void multiply_block(
     unit *u, const chain kind, const uint32_t digits, const wide_block *wide, const ck_group_block *x) {
   const bool halves = kind == HALVES || kind == HALVES_MINIMUM;
@@ -233,7 +240,7 @@ CK_INLINE void scale_block(
   }
 }
 
-// What is multiplied: some tiles of 16 rows with some groups of 16 tokens.
+// A product of some tiles of 16 rows with some groups of 16 tokens.
 typedef struct job {
   const ck_matrix *matrix;
   uint32_t tile;
@@ -245,10 +252,10 @@ typedef struct job {
   size_t stride;
   uint32_t first_group;
   uint32_t end_group;
-  // the tokens that are wanted, of those of the groups
+  // the tokens of these groups that are wanted
   uint32_t token;
   uint32_t end_token;
-  // of tile 0 and `token`, (tokens, 16 rows); tiles are `tile_step` on
+  // the result for tile 0 and `token`, (tokens, 16 rows); the next tile's is `tile_step` further
   float *dst;
   size_t tile_step;
 } job;
@@ -257,7 +264,8 @@ CK_INLINE bool is_wanted(const job *j, uint32_t token) {
   return token >= j->token && token < j->end_token;
 }
 
-// The chains of N1 item 3 of a group and a tile, between two runs of blocks: zero before the first.
+// The accumulation chains (N1 item 3) of a group and a tile, kept between two runs of blocks; zero
+// before the first.
 CK_INLINE void load_chains(const job *j, uint32_t group, uint32_t tile, bool zero, __m512 acc[CK_GROUP]) {
   const uint32_t first = group * CK_GROUP;
   const float *from = j->dst + j->tile_step * tile + ((ptrdiff_t)first - j->token) * 16;
@@ -287,18 +295,19 @@ CK_INLINE void store_chains(const job *j, uint32_t group, uint32_t tile, const _
 CK_INLINE void run(
     unit *u, const chain kind, const uint32_t digits, const job *j, wide_block wide[][RUN], uint32_t start,
     uint32_t count) {
-  // one line more than needed: a load must not look like one of what is being stored 4,096 bytes away
+  // one cache line more than needed: otherwise a load would alias a store in flight 4,096 bytes
+  // away
   _Alignas(64) float sums[RING][(kind == PLAIN || kind == MINIMUM ? 256 : 512) + 16];
   __m512 acc[CK_GROUP];
   const uint32_t total = count * j->tiles * (j->end_group - j->first_group);
-  // the block that goes in, and the one that comes out
+  // the block that enters the unit, and the one that leaves it
   const ck_group_block *in = j->x + j->stride * j->first_group + start;
   const ck_group_block *out = in;
   uint32_t b = 0, tile = 0;
   uint32_t done = 0, done_tile = 0, group = j->first_group;
   for (uint32_t i = 0; i < total + LAG; i++) {
     if (i < total) multiply_block(u, kind, digits, &wide[tile][b], in + b);
-    // Older sums are scaled while the unit is at work.
+    // Older sums are scaled while the unit is busy.
     if (i >= LAG) {
       if (done == 0) load_chains(j, group, done_tile, start == 0, acc);
       scale_block(kind, &wide[done_tile][done], out + done, sums[(i - LAG) % RING], acc);
@@ -396,7 +405,7 @@ CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
 
 CK_BLOCK_TYPES(TYPE)
 
-// float types have kernels of their own
+// float types have separate kernels
 #define NO_KERNEL(type, ...) \
   case CK_##type: break;
 
@@ -407,7 +416,7 @@ static void products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
     const uint8_t *ahead, float *dst) {
   const ck_traits *traits = ck_traits_of(matrix->type);
-  // Tokens of the first and the last group may be few: then the other level is faster.
+  // If the first or the last group has few tokens, the other level is faster for them.
   uint32_t end = token + tokens;
   uint32_t first = token / CK_GROUP;
   uint32_t last = (end + CK_GROUP - 1) / CK_GROUP;

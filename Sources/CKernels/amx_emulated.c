@@ -1,7 +1,7 @@
-// amx_emulated.c: the algorithm of the AMX level over a model of the unit in C, for tests on machines without one.
-// Needs AVX-512. The model follows the operations of LDTILECFG, TILEZERO, TILELOADD, TILESTORED and TDPBF16PS in Intel's manual
-// (volume 2): rows and bytes outside of a tile's shape become zero, subnormal
-// numbers are zeros, shapes that do not fit are faults.
+// amx_emulated.c: the algorithm of the AMX level on a model of the unit in C, for tests on machines
+// without one. Needs AVX-512. The model follows the operations of LDTILECFG, TILEZERO, TILELOADD,
+// TILESTORED and TDPBF16PS in Intel's manual (volume 2): rows and bytes outside a tile's shape
+// become zero, subnormal numbers are treated as zero, and shapes that do not fit are faults.
 #include "internal.h"
 
 #include <immintrin.h>

@@ -1,5 +1,6 @@
-// attention.c: softmax attention of one KV head's group over a paged cache (N1 items 6 and 7): how queries are
-// cut into sub-tiles and keys into pages. The arithmetic is each level's. Start at ck_attend.
+// attention.c: softmax attention of one KV head's group over a paged cache (N1 items 6 and 7): how
+// queries are cut into sub-tiles and keys into pages. The arithmetic is each level's. Start at
+// ck_attend.
 #include "internal.h"
 
 enum {
@@ -7,10 +8,10 @@ enum {
   MAX_ROWS = 24,
   MAX_GROUP = 64,
   MOST_ROWS = MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS,
-  // scores kept at once, unless one token's group needs more: they should stay in the L2 cache
+  // scores kept at once, unless one token's group needs more; they should stay in the L2 cache
   SCORES = 1 << 17,
   MAX_HEAD_SIZE = 512,
-  // positions whose products form one chain
+  // positions whose products form one accumulation chain
   CHAIN_PAGES = CK_CHAIN / CK_PAGE,
 };
 
@@ -38,7 +39,7 @@ size_t ck_page_bytes(uint32_t kv_heads, uint32_t head_size) {
   return kv_heads * head_bytes(head_size);
 }
 
-// The digits of `rows` queries, and their factors.
+// Computes the digits of `rows` queries, and their factors.
 static size_t digits_bytes(uint32_t rows, uint32_t head_size) {
   return round64((size_t)rows * 2 * head_size * sizeof(int16_t));
 }
@@ -84,7 +85,7 @@ static void digits_of(const ck_kernels *kernels, const ck_attention *a, const fl
   }
 }
 
-// Positions that the row does not see, of those from `first` on, weigh nothing.
+// Masks positions outside the row's causal window, starting at `first`.
 static void mask(float *row, uint32_t first, uint32_t count, uint32_t low, uint32_t high) {
   float lowest = ck_bits_float(0xff800000);
   for (uint32_t p = first; p < low && p < first + count; p++) row[p - first] = lowest;
@@ -168,7 +169,7 @@ void ck_attend(ck_level level, const ck_attention *attention, void *scratch) {
 
 // ---------------------------------------------------------------- one token in parts
 
-// The rows of one KV head over a chain, and what is read after them.
+// The rows of one KV head over one chain, and what is read next.
 typedef struct part {
   ck_attention attention;
   ck_rows rows;
@@ -177,7 +178,7 @@ typedef struct part {
   uint32_t high[MAX_GROUP];
 } part;
 
-// false where the chain has no positions
+// false if the chain has no positions
 static bool begin(part *p, const ck_attention *a, uint32_t chain, float *scores, size_t stride) {
   uint32_t end = a->first_position + 1;
   uint32_t end_page = padded(end) / CK_PAGE;
@@ -202,7 +203,8 @@ static bool begin(part *p, const ck_attention *a, uint32_t chain, float *scores,
   return true;
 }
 
-// Turns to KV head `head`; after it come `pages` of the next head of the chain, or `next` of the next chain's first.
+// Switches to KV head `head`. `pages` of the chain's next head are read afterwards, or `next` of
+// the next chain's first head.
 static void turn(
     part *p, const ck_attention *a, uint32_t head, uint32_t kv_heads, const uint8_t *pages, uint32_t next_chain,
     const uint8_t *next) {

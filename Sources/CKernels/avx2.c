@@ -1,6 +1,6 @@
-// avx2.c: the level with AVX2, FMA and F16C. A tile's rows are the lanes, 8 at a time. Weights become 16 bit
-// pairs of columns (0, 2) and (1, 3) of a group, activations are stored in that order, vpmaddwd multiplies.
-// Start at half_products.
+// avx2.c: the level with AVX2, FMA and F16C. A tile's rows are the lanes, 8 at a time. Weights are
+// widened to 16-bit pairs of columns (0, 2) and (1, 3) of a group; activations are stored in that
+// order; vpmaddwd multiplies them. Start at half_products.
 #include "internal.h"
 
 #include <immintrin.h>
@@ -112,7 +112,7 @@ CK_INLINE words w_dot(words sum, words x, words y) {
 }
 CK_INLINE lanes w_float(words x) { return BOTH(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
 
-// 16 registers of 8: up to 6 sums of 16
+// 16 registers of 8 lanes: up to 6 sums of 16 lanes
 #define SCORE_PAGES_FEW 2
 #define SCORE_PAGES_SOME 1
 #define SCORE_PAGES_MANY 1
@@ -153,7 +153,7 @@ static bool quantise(ck_profile profile, const float *x, uint32_t cols, void *ou
       record->sum[h] = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
     }
     record->s = record->d * (float)(record->sum[0] + record->sum[1]);
-    // 0 1 2 3 of each group to 0 2 1 3
+    // columns 0 1 2 3 of each group to 0 2 1 3
     const __m128i order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
     for (int i = 0; i < 4; i++) {
       __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v[i]), _mm256_extracti128_si256(v[i], 1));
@@ -186,7 +186,8 @@ CK_INLINE __m256i moved(__m256i v, int shift, int to, int mask) {
   return _mm256_and_si256(at, _mm256_set1_epi8((char)mask));
 }
 
-// Group g of 8 rows as unsigned bytes; `quants` already points at the rows' half of the first vector.
+// Group g of 8 rows as unsigned bytes; `quants` already points at the rows' half of the first
+// vector.
 CK_INLINE __m256i unpack(const ck_shape s, const uint8_t *quants, int g) {
   const uint8_t *high = quants + s.low_bits * 64;
   __m256i w;
@@ -226,7 +227,8 @@ CK_INLINE __m256 unsigned_bytes(const uint8_t *p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p)));
 }
 
-// Eight rows of a tile against T tokens. `scales` and `quants` point at the first block; `half` is 0 or 1.
+// Eight rows of a tile against T tokens. `scales` and `quants` point at the first block; `half` is
+// 0 or 1.
 CK_INLINE void half_products(
     const ck_shape s, const uint32_t T, const uint8_t *scales, const uint8_t *quants, uint32_t half,
     ck_ahead ahead, uint32_t blocks, const ck_record *records, size_t stride, float *dst) {
@@ -289,7 +291,7 @@ CK_INLINE void half_products(
           break;
         case CK_SCALES_NONE: break;
       }
-      // the tiles after these, into the second level cache; the second half finds its own in the first
+      // prefetches the following tiles into the L2 cache; the second half finds its own in L1
       if (half == 0) {
         _mm_prefetch((const char *)(scales + ahead.scales), _MM_HINT_T1);
         for (int line = 0; line < s.low_bits + s.high_bits; line++) {
@@ -472,7 +474,7 @@ static void float_products(
   }
 }
 
-// float types have kernels of their own
+// float types have separate kernels
 #define NO_KERNEL(type, ...) \
   case CK_##type: break;
 

@@ -1,6 +1,7 @@
-// avx512.c: the level with AVX-512 and VNNI. A tile's 16 rows are the lanes; four columns of activations are
-// broadcast from memory into vpdpbusd. Digits of an activation v: A8 has v itself, A12 hi = (v + 8) >> 4 and
-// lo = v - 16 hi, A15 hi = (v + 128) >> 8 and lo = v - 256 hi, all in -128 ... 127. Start at tile_products.
+// avx512.c: the level with AVX-512 and VNNI. A tile's 16 rows are the lanes; four columns of
+// activations are broadcast from memory into vpdpbusd. Digits (byte limbs) of an activation v: A8
+// has v itself; A12 hi = (v + 8) >> 4 and lo = v - 16 hi; A15 hi = (v + 128) >> 8 and lo = v - 256
+// hi; all in -128 ... 127. Start at tile_products.
 #include "internal.h"
 
 #include <immintrin.h>
@@ -67,7 +68,7 @@ CK_INLINE words w_pair(const int16_t *x) {
   return _mm512_set1_epi32(pair);
 }
 CK_INLINE words w_dot(words sum, words x, words y) {
-  // The compiler would make two instructions of the intrinsic.
+  // The compiler would emit two instructions for the intrinsic.
   __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
   return sum;
 }
@@ -88,12 +89,13 @@ CK_INLINE size_t record_bytes(ck_profile profile) {
   return profile == CK_A8 ? 48 : 80;
 }
 
-// Bits of the low digit, where there are two.
+// Bits of the low digit, if there are two digits.
 CK_INLINE unsigned low_bits_of(ck_profile profile) {
   return profile == CK_A15 ? 8 : 4;
 }
 
-// The digits of a block's integers, as its record has them: low and high half, and again for the low digits.
+// The digits of a block's integers as its record stores them: low and high half, then both again
+// for the low digits.
 CK_INLINE void store_digits(ck_profile profile, __m512i v0, __m512i v1, uint8_t *to) {
   if (profile == CK_A8) {
     _mm_storeu_si128((void *)to, _mm512_cvtepi32_epi8(v0));
@@ -106,7 +108,8 @@ CK_INLINE void store_digits(ck_profile profile, __m512i v0, __m512i v1, uint8_t 
   __m512i high1 = _mm512_srai_epi32(_mm512_add_epi32(v1, half), bits);
   __m512i low0 = _mm512_sub_epi32(v0, _mm512_slli_epi32(high0, bits));
   __m512i low1 = _mm512_sub_epi32(v1, _mm512_slli_epi32(high1, bits));
-  // Each quarter has four bytes of each of the four; digits have 8 bits, so nothing saturates.
+  // Each quarter has four bytes of each of the four vectors; digits have 8 bits, so nothing
+  // saturates.
   __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(high0, high1), _mm512_packs_epi32(low0, low1));
   const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
   _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, bytes));
@@ -118,11 +121,11 @@ CK_INLINE __m512i reduced(const reduction kind, __m512i a, __m512i b) {
   return kind == LARGEST ? _mm512_max_epu32(a, b) : _mm512_add_epi32(a, b);
 }
 
-// What the lanes of each of four vectors come to, in as many steps as one vector takes.
+// Reduces the lanes of each of four vectors in as many steps as one vector takes.
 CK_INLINE __m128i reduce_4(const reduction kind, __m512i a, __m512i b, __m512i c, __m512i d) {
   __m512i ab = reduced(kind, _mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
   __m512i cd = reduced(kind, _mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-  // In each quarter, a lane of each vector.
+  // Each quarter now holds one lane of each vector.
   __m512i all = reduced(kind, _mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
   all = reduced(kind, all, _mm512_shuffle_i32x4(all, all, 0x4e));
   all = reduced(kind, all, _mm512_shuffle_i32x4(all, all, 0xb1));
@@ -173,7 +176,8 @@ CK_INLINE bool quantise_4_blocks(ck_profile profile, float most, const float *x,
 
 CK_INLINE bool quantise_as(const ck_profile profile, const float *x, uint32_t cols, uint8_t *to) {
   const float top = ck_profile_top(profile);
-  // What other threads have computed is in their caches: asked for all at once, it takes one way instead of many.
+  // The input may still be in other cores' caches: prefetching all of it at once overlaps those
+  // transfers.
   for (uint32_t i = 0; i < cols; i += 16) _mm_prefetch((const char *)(x + i), _MM_HINT_T0);
   const size_t bytes = record_bytes(profile);
   uint32_t blocks = cols / 32;
@@ -315,7 +319,8 @@ CK_INLINE void tile_products(
         case CK_SCALES_NONE: break;
       }
       unpack(s, quants, w);
-      // With few tokens a tile's arithmetic takes less time than its memory, and leaves too few loads in flight to hide it.
+      // With few tokens a tile is memory-bound, and its own loads are too few to hide the latency:
+      // prefetch.
       _mm_prefetch((const char *)(scales + ahead.scales), _MM_HINT_T1);
       for (int line = 0; line < s.low_bits + s.high_bits; line++) {
         _mm_prefetch((const char *)(quants + ahead.quants + 64 * line), _MM_HINT_T1);
@@ -487,7 +492,7 @@ static void float_products(
   float_job j = {
       .tile = matrix->data + tile_bytes * tile,
       .tile_bytes = tile_bytes,
-      // four big tiles side by side ask for themselves
+      // four big tiles side by side prefetch within themselves
       .ahead = tile_bytes > 2 * CK_BIG_TILE ? CK_AHEAD / 4
                                             : distance_to(ahead, matrix->data + tile_bytes * tile),
       .cols = matrix->cols,
@@ -508,7 +513,7 @@ static void float_products(
    : input->profile == CK_A12 ? name##_a12(&j) \
                               : name##_a8(&j))
 
-// float types have kernels of their own
+// float types have separate kernels
 #define NO_KERNEL(type, ...) \
   case CK_##type: break;
 

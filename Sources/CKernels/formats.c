@@ -1,6 +1,6 @@
 // formats.c: the block formats of GGUF files, and their packed form (internal.h).
-// Source of the layouts: the GGUF and ggml quantisation formats as files have them.
-// Left out: quantising weights. Start at ck_block_file.
+// Source of the layouts: the GGUF and ggml quantisation formats as stored in files.
+// Not here: quantising weights (this program never does). Start at ck_block_file.
 #include "internal.h"
 
 const int8_t ck_codebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
@@ -19,7 +19,7 @@ bool ck_type_supported(uint32_t type) {
 }
 
 const ck_traits *ck_traits_of(ck_type type) {
-  // of no type: a row without a name
+  // no type: a row without a name
   static const ck_traits none = {.block_values = 1};
   return ck_type_supported(type) ? &traits_table[type] : &none;
 }
@@ -194,7 +194,8 @@ size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols) {
 
 size_t ck_tile_bytes(ck_type type, uint32_t cols) {
   const ck_traits *traits = ck_traits_of(type);
-  // Asked for with every few tiles: a block's values are a power of two, so no division.
+  // Called for every few tiles. A block's number of values is a power of two, so it needs no
+  // division.
   if (traits->name == NULL || (cols & (traits->block_values - 1u)) != 0) return 0;
   if (traits->scales == CK_SCALES_NONE) {
     return ((size_t)cols * 16 * traits->block_bytes + 63) & ~(size_t)63;
@@ -254,7 +255,7 @@ static void put_block(
   }
   uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
   uint8_t *high = low + traits->low_bits * 64;
-  // four columns at a time: what is kept of each byte stays inside it when shifted
+  // four columns at a time: the bits kept of each byte stay inside it when shifted
   uint32_t low_mask = ((1u << traits->low_bits) - 1) * 0x01010101u;
   uint32_t high_mask = ((1u << traits->high_bits) - 1) * 0x01010101u;
   for (uint32_t group = 0; group < 8; group++) {
@@ -326,7 +327,8 @@ void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t o
   }
 }
 
-// The 32 values. A scale times its integer is exact, so the product is rounded once, the minimum a second time.
+// The 32 values. A scale times its integer is exact, so each value is rounded once by the product,
+// and again by the minimum.
 static void block_floats(const ck_traits *traits, const ck_block *block, float *out) {
   int16_t w[32];
   ck_block_integers(traits, block, w);

@@ -1,14 +1,18 @@
-// internal.h: what the levels share: the table of kernels, the packed layout, exact scalar conversions.
+// internal.h: what the levels share: the table of kernels, the packed layout, exact scalar
+// conversions.
 //
-// The packed layout is one for all levels. A matrix is a row of tiles, a tile 16 rows over all columns:
-// first the scales section, then the quants section, each padded to 64 bytes.
+// All levels use the same packed layout. A matrix is a sequence of tiles; a tile is 16 rows over
+// all columns: first the scales section, then the quants section, each padded to 64 bytes.
 //   scales, types with blocks of 32: per block f16 d[16], then f16 m[16] where the type has minimums.
-//   scales, types with blocks of 256: per 256 columns f16 d[16], f16 dmin[16] (with minimums), then per 32 columns
-//     Q4_K, Q5_K: sc[16], mn[16]; IQ4_XS: signed sc[16]; Q3_K, Q6_K: signed sc[2][16]; Q2_K: (sc | mn << 4)[2][16].
+//   scales, types with blocks of 256: per 256 columns f16 d[16], f16 dmin[16] (with minimums), then
+//     per 32 columns Q4_K, Q5_K: sc[16], mn[16]; IQ4_XS: signed sc[16];
+//     Q3_K, Q6_K: signed sc[2][16]; Q2_K: (sc | mn << 4)[2][16].
 //   quants: 32 columns are 8 groups of 4; byte j of a group's 64 is row j / 4, column 4 group + j % 4.
-//     8 bit: the groups in order. 4 bit: vector p of 4 holds group p in the low nibble, p + 4 in the high.
+//     8 bit: the groups in order.
+//     4 bit: vector p of 4 holds group p in the low nibble, p + 4 in the high.
 //     2 bit: vector h of 2 holds group 4h + i in bits 2i. 1 bit: one vector, group g in bit g.
-//     5 and 6 bit types are a 4 bit plane, then a 1 or 2 bit plane; 3 bit a 2 bit plane, then a 1 bit plane.
+//     5 and 6 bit types are a 4 bit plane, then a 1 or 2 bit plane;
+//     3 bit a 2 bit plane, then a 1 bit plane.
 //   float types: per column 16 values, no scales.
 #ifndef CKERNELS_INTERNAL_H
 #define CKERNELS_INTERNAL_H
@@ -40,7 +44,7 @@ typedef struct ck_traits {
   uint8_t bias;
   uint16_t block_values;
   uint16_t block_bytes;
-  // where a block of the file has its f16 scales; -1 for none
+  // offset of the f16 scales in a block of the file; -1 for none
   int16_t d_at;
   int16_t m_at;
   ck_scales scales;
@@ -48,7 +52,7 @@ typedef struct ck_traits {
 
 const ck_traits *ck_traits_of(ck_type type);
 
-// What of ck_traits a kernel is compiled for.
+// The part of ck_traits that a kernel is compiled for.
 typedef struct ck_shape {
   int low_bits;
   int high_bits;
@@ -75,7 +79,7 @@ void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t o
 size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols);
 size_t ck_quants_bytes(const ck_traits *traits);
 
-// Bytes of the header of 256 columns' scales, and of a block's own behind it.
+// Bytes of the header of 256 columns' scales, and of each block's scales behind it.
 CK_INLINE uint32_t ck_super_header(const ck_traits *traits) {
   return traits->scales == CK_SCALES_SUPER_MIN || traits->scales == CK_SCALES_HALVES_MIN ? 64 : 32;
 }
@@ -84,7 +88,7 @@ CK_INLINE uint32_t ck_super_per_block(const ck_traits *traits) {
   return traits->scales == CK_SCALES_SUPER ? 16 : 32;
 }
 
-// The scales of a block; `header` becomes that of its 256 columns, where the type has one.
+// The scales of a block; sets `header` to that of its 256 columns, if the type has one.
 CK_INLINE const uint8_t *ck_scales_at(
     const ck_traits *traits, const uint8_t *tile, uint32_t block, const uint8_t **header) {
   switch (traits->scales) {
@@ -98,7 +102,8 @@ CK_INLINE const uint8_t *ck_scales_at(
   }
 }
 
-// Where plane `bits` keeps the bits of a group: which vector of 64 bytes, shifted how far.
+// Where plane `bits` stores the bits of a group: the index of the 64-byte vector, and the shift in
+// it.
 CK_INLINE uint32_t ck_plane_vector(uint32_t bits, uint32_t group) {
   return bits == 8 ? group : bits == 4 ? group % 4 : bits == 2 ? group / 4 : 0;
 }
@@ -109,7 +114,8 @@ CK_INLINE uint32_t ck_plane_shift(uint32_t bits, uint32_t group) {
 
 extern const int8_t ck_codebook[16];
 
-// Activations of one block of 32: digits as the level likes them, 64 bytes.
+// Activations of one block of 32: 64 bytes of digits (byte limbs) in the order that the level
+// needs.
 typedef struct ck_record {
   float d;
   float s;
@@ -125,9 +131,10 @@ enum {
   CK_GROUP = 16,
 };
 
-// Activations of one block of 32 of 16 tokens, as the tile unit takes them.
+// Activations of one block of 32 for 16 tokens, in the form that the tile unit needs.
 typedef struct ck_group_block {
-  // bf16 digits: high ones times their weight, and low ones, which A8 has none of; columns of each four in the order 0, 2, 1, 3
+  // bf16 digits: high ones times their place value, then low ones (none for A8); the columns of
+  // each four in the order 0, 2, 1, 3
   uint16_t digits[2][CK_GROUP][32];
   float d[CK_GROUP];
   float s[CK_GROUP];
@@ -137,17 +144,17 @@ typedef struct ck_group_block {
 _Static_assert(sizeof(ck_group_block) % 64 == 0, "tiles are lines");
 
 enum {
-  // tokens that `products` may be asked for at once, and tiles; of a single token, that many tiles
+  // the most tokens, and tiles, of one call of `products`; for a single token, CK_MAX_TOKENS tiles
   CK_MAX_TOKENS = 64,
   CK_MAX_TILES = 4,
 };
 
 enum {
-  // The largest integers of keys and values, and of queries: with digits of at most 8 bits, 512 products of a query's digit and a
-  // key stay below 2^31.
+  // The largest integers of keys and values, and of queries: with digits of at most 8 bits, the sum
+  // of 512 products of a query's digit and a key stays below 2^31.
   CK_KV_TOP = 32767,
   CK_QUERY_TOP = 32639,
-  // bytes of the scales that a head of a page begins with
+  // bytes of the scales at the start of each head in a page
   CK_PAGE_SCALES = CK_PAGE * sizeof(float),
 };
 
@@ -156,7 +163,7 @@ typedef struct ck_rows {
   const ck_attention *attention;
   // queries as integers 256 hi + lo, digits in -128 ... 127: (count, 2, head_size), hi first
   const int16_t *digits;
-  // (count): a query's scale times that of all scores
+  // (count): a query's scale times the scale of all scores
   const float *factors;
   // (count, stride): scores, then weights, of positions 16 first_page ...
   float *scores;
@@ -164,7 +171,8 @@ typedef struct ck_rows {
   uint32_t count;
   uint32_t first_page;
   uint32_t end_page;
-  // what is read after end_page, to be asked for: pages next_page ..< next_end of KV head next_head, keys or values; none where equal
+  // what to prefetch, because it is read after end_page: pages next_page ..< next_end of KV head
+  // next_head, keys or values; nothing if the two are equal
   const uint8_t *next;
   uint32_t next_head;
   uint32_t next_page;
@@ -193,11 +201,11 @@ CK_INLINE const int16_t *ck_page_integers(const uint8_t *head) {
 
 typedef struct ck_kernels {
   bool (*quantise)(ck_profile, const float *, uint32_t, void *);
-  // NULL where the level takes no groups
+  // NULL if the level uses no groups
   void (*group)(ck_profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
   void (*blocks_read)(ck_profile, const void *, uint32_t, int16_t *, float *, float *);
-  // dst[(tile * tokens + token) * 16 + row], tiles and tokens counted from the first. `ahead` is asked for, as much as
-  // the tiles' own memory, and never read
+  // dst[(tile * tokens + token) * 16 + row], tiles and tokens counted from the first. `ahead` is
+  // prefetched, as much as the tiles' own memory, and never read
   void (*products)(
       const ck_matrix *, const ck_input *, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
       const uint8_t *ahead, float *dst);
@@ -208,29 +216,32 @@ typedef struct ck_kernels {
   // y = silu(y) * x
   void (*gate)(const float *, uint32_t, float *);
   void (*add)(const float *, uint32_t, float *);
-  // N1 item 2 of a whole vector, n a multiple of 16: the integers of up to `top`; returns their scale, NaN where a value is not finite
+  // N1 item 2 for a whole vector, n a multiple of 16: integers of magnitude up to `top`; returns
+  // their scale, NaN if a value is not finite
   float (*integers)(const float *, uint32_t n, float top, int16_t *);
   bool (*all_finite)(const float *, uint32_t);
   void (*rope)(ck_rope_style, float *, uint32_t, uint32_t, uint32_t, const float *);
   // scores of all rows over the pages, scaled and capped
   void (*scores)(const ck_rows *);
-  // scores to weights exp(s - largest); n is a multiple of 16, and for `sum` too
+  // scores to weights exp(s - largest); n is a multiple of 16, also for `sum`
   void (*weights)(float *, uint32_t n, float largest);
   // lane l += x[16i + l], i ascending
   void (*sum)(const float *, uint32_t n, float lanes[16]);
   // the tree of N1 item 4
   float (*tree)(const float lanes[16]);
-  // adds the weighted values of pages first ..< end, inside one block of 256 positions, to `partial`
+  // adds the weighted values of pages first ..< end, inside one block of 256 positions, to
+  // `partial`
   void (*mix)(const ck_rows *, uint32_t first, uint32_t end);
   float (*maximum)(const float *, uint32_t);
-  // the first index >= from whose value is greater than the bound (or equal, for at_least); n where none
+  // the first index >= from whose value is greater than the bound (or equal, for at_least); n if
+  // none is
   uint32_t (*find_above)(const float *, uint32_t from, uint32_t n, float bound, bool at_least);
 } ck_kernels;
 
 extern const ck_kernels ck_kernels_scalar;
 extern const ck_kernels ck_kernels_avx2;
 extern const ck_kernels ck_kernels_avx512;
-// all but `products` and `group` is the AVX-512 level's
+// all but `products` and `group` are the AVX-512 level's
 extern const ck_kernels ck_kernels_amx;
 extern const ck_kernels ck_kernels_amx_emulated;
 
@@ -244,32 +255,35 @@ void ck_amx_emulated_products(
 void ck_amx_group(ck_profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
 void ck_amx_emulated_group(ck_profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
 
-// Whether the processor has the unit, the system saves its state (XCR0), and this process may use it: asks for that.
+// Whether the processor has the unit, the system saves its state (XCR0), and this process may use
+// it, which this call requests.
 bool ck_amx_available(uint64_t enabled_state);
 
-// The way from one address to another, which need not be of one object.
+// Distance in bytes between two addresses that may belong to different objects.
 CK_INLINE ptrdiff_t distance_to(const uint8_t *to, const uint8_t *from) {
   return (ptrdiff_t)((intptr_t)to - (intptr_t)from);
 }
 
-// Where a tile's memory to ask for lies, from its scales and from its quants.
+// Offsets of what to prefetch for a tile, from its scales and from its quants.
 typedef struct ck_ahead {
   ptrdiff_t scales;
   ptrdiff_t quants;
-  // from the quants to those that are to come from the second level cache into the first
+  // from the quants to those that move from the L2 cache into L1
   ptrdiff_t near;
 } ck_ahead;
 
 enum {
-  // Memory that is asked for so many bytes ahead is there in time, and does not yet push out what is needed before it.
+  // Prefetching this many bytes ahead is early enough, and does not yet evict what is needed
+  // sooner.
   CK_AHEAD = 16 << 10,
   CK_BIG_TILE = 16 << 10,
   CK_NEAR = 1536,
   CK_NEAR_IN_BIG_TILE = 3072,
 };
 
-// Small tiles ask for the tiles to come, `distance` on. A big one asks for itself and runs over into the next tile, whose scales lie
-// there first; what its quants leave out by that is asked for by its scales.
+// Small tiles prefetch the tile `distance` further on. A big tile prefetches within itself and runs
+// over into the next tile, which begins with its scales; the part that its quants skip by that is
+// prefetched from its scales.
 CK_INLINE ck_ahead ck_ahead_of(size_t tile_bytes, ptrdiff_t distance) {
   if (tile_bytes <= CK_BIG_TILE) return (ck_ahead){distance, distance, CK_NEAR};
   return (ck_ahead){(ptrdiff_t)tile_bytes + CK_AHEAD, CK_AHEAD, CK_NEAR_IN_BIG_TILE};
@@ -302,7 +316,7 @@ CK_INLINE float ck_half_float(uint16_t half) {
   uint32_t exponent = half >> 10 & 31;
   uint32_t mantissa = half & 1023;
   if (exponent == 31) {
-    // a signalling NaN becomes quiet, as the instruction does it
+    // a signalling NaN becomes quiet, as with the instruction
     return ck_bits_float(sign | 0x7f800000 | mantissa << 13 | (mantissa != 0 ? 0x400000u : 0));
   }
   if (exponent == 0) {

@@ -1,11 +1,15 @@
-// lanes.h: the kernels that need no more than 16 lanes of f32, written once for the AVX2 and AVX-512 levels.
-// A level defines `lanes` (16 floats) and its operations, named here, then includes this file:
-//   l_zero l_set1 l_load l_store l_add l_sub l_mul l_div l_fma l_negate l_max (x > y ? x : y) l_min l_pow2 (adds the low bits of n to p's exponent) l_zero_below l_keep_nan l_sum (the tree of N1 item 4)
+// lanes.h: the kernels that need no more than 16 lanes of f32, written once for the AVX2 and
+// AVX-512 levels. A level defines `lanes` (16 floats) and its operations, named here, then includes
+// this file:
+//   l_zero l_set1 l_load l_store l_add l_sub l_mul l_div l_fma l_negate
+//   l_max (x > y ? x : y) l_min l_pow2 (adds the low bits of n to p's exponent)
+//   l_zero_below l_keep_nan l_sum (the tree of N1 item 4)
 //   l_largest l_finite l_above (bits of lanes greater, or at least equal) l_magnitude
 //   l_short (from i16) l_store_short (rounded to nearest even, to i16 in range)
-// and `words` (16 i32, or 16 pairs of i16) with theirs: w_zero w_load w_pair (one pair in all) w_dot (adds the products of pairs)
-//   w_float
-// Left out: integer products and quantising, which each level does its own way. Start at scores.
+// and `words` (16 i32, or 16 pairs of i16) with theirs: w_zero w_load w_pair (one pair in all
+// lanes), w_dot (adds the products of pairs), w_float.
+// Not here: integer products and quantising, which differ by level (avx2.c, avx512.c). Start at
+// scores.
 
 CK_INLINE lanes l_partial(const float *x, uint32_t count) {
   float padded[16] = {0};
@@ -21,7 +25,7 @@ CK_INLINE void l_store_partial(float *y, lanes v, uint32_t count) {
 
 CK_INLINE lanes l_exp(lanes x) {
   lanes magic = l_set1(12582912.0f);
-  // in this order a NaN stays until the end
+  // with operands in this order a NaN propagates to the end
   lanes bounded = l_min(l_set1(88.0f), x);
   lanes n = l_fma(bounded, l_set1(0x1.715476p+0f), magic);
   lanes f = l_sub(n, magic);
@@ -129,7 +133,7 @@ static uint32_t find_above(const float *x, uint32_t from, uint32_t n, float boun
 // ---------------------------------------------------------------- attention
 
 enum {
-  // memory that is asked for so many pages ahead is there when it is needed
+  // prefetching this many pages ahead covers the memory's latency
   PAGES_AHEAD = 8,
   MAX_SCORES = 12,
 };
@@ -152,7 +156,8 @@ static float integers(const float *x, uint32_t n, float top, int16_t *v) {
   return !finite ? ck_bits_float(0x7fc00000) : nothing ? 0 : amax / top;
 }
 
-// Head of page `page` of those before `end`, or what is read after them; `here` where nothing is.
+// The head in page `page` if that is before `end`, otherwise what is read afterwards; `here` if
+// nothing follows.
 CK_INLINE const uint8_t *head_ahead(
     const ck_rows *in, const uint8_t *pages, uint32_t page, uint32_t end, const uint8_t *here) {
   if (page < end) return ck_head_of(in->attention, pages, page, in->attention->kv_head);
@@ -167,7 +172,8 @@ static __attribute__((noinline)) void cap_scores(float *scores, uint32_t n, floa
   }
 }
 
-// Scores of `rows` query rows at 16 positions of each of `pages` pages: two sums each, of the queries' digits.
+// Scores of `rows` query rows at 16 positions of each of `pages` pages: two sums each, for the
+// queries' high and low digits.
 CK_INLINE void score_tile(
     const ck_rows *in, uint32_t row, const uint32_t rows, uint32_t page, const uint32_t pages) {
   const ck_attention *a = in->attention;
@@ -178,7 +184,7 @@ CK_INLINE void score_tile(
   for (uint32_t p = 0; p < pages; p++) heads[p] = ck_head_of(a, a->keys, page + p, a->kv_head);
 #pragma clang loop unroll(full)
   for (uint32_t i = 0; i < rows * pages; i++) high[i] = low[i] = w_zero();
-  // pages that come later, asked for while these are worked on
+  // later pages, prefetched while these are processed
   const uint8_t *ahead[4];
   for (uint32_t p = 0; p < pages; p++) {
     ahead[p] = head_ahead(in, a->keys, page + PAGES_AHEAD + p, in->end_page, heads[p]);
@@ -200,7 +206,7 @@ CK_INLINE void score_tile(
     }
   }
   float *to = in->scores + in->stride * row + (size_t)(page - in->first_page) * CK_PAGE;
-  // Unrolled, or the sums would go through memory.
+  // Unrolled; otherwise the sums would be spilled to memory.
 #pragma clang loop unroll(full)
   for (uint32_t r = 0; r < rows; r++) {
 #pragma clang loop unroll(full)
@@ -275,7 +281,8 @@ static float tree_of(const float sums[16]) {
   return l_sum(l_load(sums));
 }
 
-// Adds pages first ..< end to `rows` rows and 16 * vectors dimensions of `partial`.
+// Adds the weighted values of pages first ..< end to `rows` rows and 16 * vectors dimensions of
+// `partial`.
 CK_INLINE void mix_tile(
     const ck_rows *in, uint32_t first, uint32_t end, uint32_t row, const uint32_t rows, uint32_t dimension,
     const uint32_t vectors) {

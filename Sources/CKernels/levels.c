@@ -1,5 +1,5 @@
 // levels.c: which instruction sets the machine offers, and the table of kernels of each.
-// Start at ck_kernels_at; which levels there are is asked by ck_level_available.
+// Start at ck_kernels_at; ck_level_available says which levels this machine has.
 #include "internal.h"
 
 #include <cpuid.h>

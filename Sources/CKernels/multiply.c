@@ -1,10 +1,10 @@
-// multiply.c: the public matrix products: the walk over tiles and tokens, and what is done with a product.
-// The products themselves are each level's; see internal.h. Start at ck_multiply.
+// multiply.c: the public matrix products: the loop over tiles and tokens, and the output of a
+// product. The products themselves are each level's (internal.h). Start at ck_multiply.
 #include "internal.h"
 
 size_t ck_blocks_bytes(ck_profile profile, uint32_t cols) {
   (void)profile;
-  // 64 more, so that tokens do not fall into the same cache sets where cols is a power of two
+  // 64 more, so that tokens do not fall into the same cache sets if cols is a power of two
   return (((size_t)(cols / 32) * sizeof(ck_record) + 63) & ~(size_t)63) + 64;
 }
 
@@ -34,14 +34,15 @@ void ck_blocks_read(
   ck_kernels_at(level)->blocks_read(profile, blocks, block, v, d, s);
 }
 
-// Tiles that one call of `products` takes, and how many further on is what it asks for.
+// How many tiles one call of `products` takes, and how many tiles ahead it prefetches.
 typedef struct stride {
   uint32_t tiles;
   uint32_t ahead;
 } stride;
 
-// Few tokens: several tiles at once keep more loads and chains in flight; of one token all but the last few, whose following is
-// elsewhere. A tile unit takes the digits of activations once for all.
+// With few tokens, several tiles at once keep more loads and accumulation chains in flight. For a
+// single token a call takes all tiles but the last few, because what follows those is in another
+// matrix. A tile unit loads the digits of activations once for all tiles.
 static stride stride_for(const ck_kernels *kernels, uint32_t tokens, uint32_t tiles_left, uint32_t most_tiles) {
   if (tokens > CK_MAX_TOKENS / CK_MAX_TILES && kernels->group == NULL) most_tiles = 1;
   uint32_t ahead = least(CK_MAX_TILES, most_tiles);
@@ -50,18 +51,19 @@ static stride stride_for(const ck_kernels *kernels, uint32_t tokens, uint32_t ti
   return (stride){tiles, tiles};
 }
 
-// What the tiles of one call read next: those behind them, or what the caller goes on with.
+// What is read after the tiles of one call: the following tiles, or what the caller reads next.
 static const uint8_t *after(
     const ck_matrix *matrix, size_t tile_bytes, uint32_t tile, uint32_t end_tile, const uint8_t *next) {
   return tile < end_tile || next == NULL ? matrix->data + tile_bytes * tile : next;
 }
 
 enum {
-  // from so many on, what `emit` writes no longer lies in the first level cache
+  // from this many on, what `emit` writes is no longer in the L1 cache
   MANY_TOKENS = 32,
 };
 
-// Asks for the memory that `emit` will write, one place for each token, while the products are computed.
+// Prefetches the memory that `emit` will write, one place per token, while the products are
+// computed.
 static void expect(const ck_output *output, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens) {
   for (uint32_t t = 0; t < tokens; t++) {
     const float *to = output->values + output->stride * (token + t) + (size_t)tile * CK_TILE_ROWS;
@@ -100,8 +102,8 @@ static void emit(
   }
 }
 
-// Arguments are apart, not in structures written just before: a load that spans several fresh stores waits until all stores are done,
-// those to lines that another thread has among them.
+// The arguments are separate, not in a structure written just before: a load that spans several
+// recent stores waits until all stores are done, including those to lines that another thread owns.
 static void multiply(
     const ck_kernels *kernels, const ck_matrix *matrix, const ck_input *input, const ck_output *output,
     uint32_t first_tile, uint32_t end_tile, uint32_t most_tiles, uint32_t first_token, uint32_t end_token,
@@ -177,20 +179,21 @@ uint32_t ck_division_units(const ck_division *d, uint32_t tiles) {
   return (tiles + d->tiles_at_once - 1) / d->tiles_at_once * token_units(d);
 }
 
-// The units of one worker: `step` workers on from itself whose part is being taken.
+// One worker's way through the units: it is taking from the part of the worker `step` places after
+// itself.
 typedef struct taker {
   uint32_t units;
-  // units that are taken together, one behind the other
+  // consecutive units claimed in one go
   uint32_t run;
   uint32_t step;
   uint32_t unit;
   uint32_t count;
-  // no more units of the own part follow
+  // no more units of its own part follow
   bool last;
 } taker;
 
 enum {
-  // units of one group of tokens that a worker takes together of its own part
+  // units of one group of tokens that a worker claims in one go from its own part
   LONGEST_RUN = 8,
 };
 
@@ -263,7 +266,7 @@ uint64_t ck_read_memory(const void *bytes, size_t count) {
   const uint8_t *at = bytes;
   uint64_t sum[8] = {0};
   for (size_t i = 0; i + 64 <= count; i += 64) {
-    // as far ahead as the kernels ask
+    // as far ahead as the kernels prefetch
     __builtin_prefetch(at + i + (12 << 10), 0, 2);
     uint64_t line[8];
     memcpy(line, at + i, sizeof line);

@@ -1,6 +1,6 @@
-// rope_table.c: angles of rotary position embedding, in double arithmetic of + - * / alone, so that every
-// machine has the same table. No libm: its results differ by version and processor.
-// Left out: scalings of the context other than a linear one and per-pair factors. Start at ck_rope_table.
+// rope_table.c: angles of rotary position embedding, in double arithmetic of + - * / alone, so that
+// every machine has the same table. No libm: its results differ by version and processor. Not
+// supported: context scalings other than a linear one and per-pair factors. Start at ck_rope_table.
 #include "internal.h"
 
 // log2(x) for finite x > 0: x = m 2^e with m near 1, ln m = 2 atanh((m - 1) / (m + 1)).
@@ -22,7 +22,7 @@ static double log2_of(double x) {
   }
   double z = (m - 1) / (m + 1);
   double square = z * z;
-  // |z| <= 0.1716: the terms fall by 34 each
+  // |z| <= 0.1716: each term is 34 times smaller than the one before
   double sum = 0;
   for (int n = 27; n >= 1; n -= 2) sum = sum * square + 1.0 / n;
   double ln = 2 * z * sum;
@@ -44,7 +44,8 @@ static double exp2_of(double x) {
 
 // Cosine and sine of x, |x| below 2^30.
 static void cos_sin(double x, double *cosine, double *sine) {
-  // pi / 2 in three parts; the first two have 33 bits, so that their products with a quadrant are exact
+  // pi / 2 in three parts; the first two have 33 bits, so that their products with a quadrant are
+  // exact
   double quadrant = (x * 0x1.45f306dc9c883p-1 + 0x1.8p52) - 0x1.8p52;
   double r = x - quadrant * 0x1.921fb544p+0;
   r = r - quadrant * 0x1.0b4611a6p-34;

@@ -2,15 +2,15 @@
 // The only concern here is the order and the rounding of N1. Start at products.
 #include "internal.h"
 
-// a * b + c rounded once. The product is exact in double; the sum is rounded to odd, so that the second
-// rounding, to float, is the only one that counts (Boldo and Melquiond 2008).
+// a * b + c rounded once. The product is exact in double; the sum is rounded to odd, so that the
+// second rounding, to float, is the only one that counts (Boldo and Melquiond 2008).
 CK_INLINE float fused(float a, float b, float c) {
   double product = (double)a * (double)b;
   double addend = (double)c;
   double sum = product + addend;
   double back = sum - product;
   double error = (product - (sum - back)) + (addend - back);
-  // also false where the sum is not finite: the error is NaN then
+  // also false if the sum is not finite, because the error is then NaN
   if (error > 0 || error < 0) {
     uint64_t bits;
     memcpy(&bits, &sum, 8);

@@ -1,17 +1,19 @@
-// self_test.c: does a device give the frozen bits? For a level of the kernels this runs once at start-up, before its use.
-// A device is compared with a number that stands here, not with another device: a compiler that breaks the rules
-// of rounding breaks both alike. Start at ck_self_test_digest_of; the inputs are data, made from seeds.
+// self_test.c: does a device give the frozen bits? For a level of the kernels this runs once at
+// start-up, before its use. A device is compared with a frozen number, not with another device,
+// because a compiler that breaks the rules of rounding breaks both alike. Start at
+// ck_self_test_digest_of; the inputs are data, made from seeds.
 #include "include/self_test.h"
 #include "internal.h"
 
-// The digest of every output on the inputs below. It changes only with the numerics profile, or with the inputs.
+// The digest of every output on the inputs below. It changes only with the numerics profile or the
+// inputs.
 #define FROZEN_DIGEST 0xd47c65fec0a43cccull
 
 enum {
   ROWS = 20,
   COLS = 512,
   TOKENS = 5,
-  // so many that a level may take some of them together, and one
+  // enough that a level may group some of them, and one more
   MANY_TOKENS = 29,
   FEW_ROWS = 16,
   FEW_COLS = 256,
@@ -169,7 +171,7 @@ static uint64_t test_vectors(const ck_tested *device, uint64_t hash) {
     if (!device->rope(device->context, (ck_rope_style)style, x, WORDS / 64, 64, 32, table)) return 0;
     hash = digest(hash, x, sizeof x);
   }
-  // Whoever chooses tokens of a device's logits.
+  // The level that chooses tokens from a device's logits.
   ck_level level = device->selection;
   uint32_t indices[40];
   indices[39] = ck_argmax(level, x, WORDS);

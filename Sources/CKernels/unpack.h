@@ -1,9 +1,10 @@
-// unpack.h: stored weights as bytes, for the levels with AVX-512. Is included where the functions may use it. Start at unpack.
+// unpack.h: stored weights as bytes, for the levels with AVX-512. Include it only in files compiled
+// for AVX-512. Start at unpack.
 #include "internal.h"
 
 #include <immintrin.h>
 
-// Bits `shift` ... of every byte moved to bit `to`, where `mask` keeps them.
+// Moves bits `shift` and up of every byte to bit `to`; `mask` selects those that stay.
 CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
   __m512i at = shift > to ? _mm512_srli_epi16(v, (unsigned)(shift - to))
       : shift < to        ? _mm512_slli_epi16(v, (unsigned)(to - shift))
@@ -11,7 +12,7 @@ CK_INLINE __m512i moved(__m512i v, int shift, int to, int mask) {
   return _mm512_and_si512(at, _mm512_set1_epi8((char)mask));
 }
 
-// The eight groups of 4 columns as unsigned bytes: the weights plus their bias.
+// Unpacks the eight groups of 4 columns as unsigned bytes: the weights plus their bias.
 CK_INLINE void unpack(const ck_shape s, const uint8_t *quants, __m512i w[8]) {
   const uint8_t *high = quants + s.low_bits * 64;
   for (int g = 0; g < 8; g++) {

@@ -1,5 +1,6 @@
 // vectors.c: the public names of the vector kernels, and selection among logits.
-// Start at ck_rms_norm: it hands on to the level, as the others do; ck_top_k has no kernel of its own.
+// Start at ck_rms_norm: like the others it calls the level's kernel; ck_top_k has no separate
+// kernel.
 #include "internal.h"
 
 void ck_rms_norm(ck_level level, const float *x, const float *weight, uint32_t n, float epsilon, float *y) {
@@ -43,7 +44,7 @@ float ck_maximum(ck_level level, const float *x, uint32_t n) {
 uint32_t ck_argmax(ck_level level, const float *x, uint32_t n) {
   const ck_kernels *kernels = ck_kernels_at(level);
   uint32_t index = kernels->find_above(x, 0, n, kernels->maximum(x, n), true);
-  // n where every value is NaN
+  // n if every value is NaN
   return index < n ? index : 0;
 }
 
@@ -81,7 +82,8 @@ uint32_t ck_top_k(
     values[i] = x[i];
   }
   for (uint32_t i = k / 2; i-- > 0;) sift(indices, values, k, i);
-  // an equal value of a higher index comes after all kept, so only greater ones enter
+  // an equal value of a higher index comes after all that are kept, so only greater ones are
+  // inserted
   for (uint32_t i = kernels->find_above(x, k, n, values[0], false); i < n;) {
     indices[0] = i;
     values[0] = x[i];

@@ -1,5 +1,6 @@
-// workers.c: what the threads of one computation need of the kernels: the rounding mode, and counters that they take work from.
-// Leaves out how they wait for each other (CSystem). Start at ck_counter_take.
+// workers.c: what the threads of one computation need from the kernels: the rounding mode, and
+// counters that they take work from. Not here: how they wait for each other (CSystem's
+// csystem_threads.c). Start at ck_counter_take.
 #include "internal.h"
 
 #include <immintrin.h>
@@ -28,7 +29,7 @@ uint32_t ck_counter_take(ck_counter *counter) {
 uint32_t ck_counter_take_run(ck_counter *counter, uint32_t limit, uint32_t most_taken, uint32_t *count) {
   uint32_t seen = load(&counter->next);
   if (seen >= limit) return limit;
-  // A quarter of what is left, so that others find something until near the end.
+  // A quarter of what is left, so that other workers find some until near the end.
   uint32_t wanted = most(least((limit - seen) / 4, most_taken), 1);
   uint32_t taken = __atomic_fetch_add(&counter->next, wanted, __ATOMIC_SEQ_CST);
   if (taken >= limit) return limit;

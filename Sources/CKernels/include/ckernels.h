@@ -1,9 +1,11 @@
-// ckernels.h: the arithmetic of the numerics profile N1, at every level a machine can have.
-// Each kernel has a scalar twin that gives the same bits. Nothing here allocates, does I/O or keeps state:
-// the caller owns all memory, splits the work among its threads, and passes the level with every call.
-// Left out: the file format, the forward pass, sampling beyond ordering.
+// ckernels.h: the arithmetic of the numerics profile N1, at every level a machine can have. Each
+// kernel has a scalar twin that gives the same bits. Nothing here allocates, does I/O or keeps
+// state: the caller owns all memory, splits the work among its threads, and passes the level with
+// every call. Not here: the file format, the forward pass, sampling beyond ordering (all in
+// Inference).
 //
-// Start at ck_level_available, then ck_pack (weights, once), ck_quantise (activations), ck_multiply.
+// Start at ck_level_available, then ck_pack (weights, once), ck_quantise (activations),
+// ck_multiply.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -25,22 +27,24 @@ typedef enum ck_level {
   CK_AVX512 = 2,
   /// AVX-512 as above, and AMX-TILE and AMX-INT8 for the products of 16 tokens and more
   CK_AMX = 3,
-  /// for tests on machines that have AVX-512 but no AMX: its algorithm, with the unit modelled in C
+  /// for tests on machines with AVX-512 but without AMX: the same algorithm, with the unit modelled
+  /// in C
   CK_AMX_EMULATED = 4,
 } ck_level;
 
 /// Levels to choose from; CK_AMX_EMULATED is none of them.
 enum { CK_LEVEL_COUNT = 4 };
 
-/// Whether the processor and the operating system offer the level. For CK_AMX this asks the system to let the process use the
-/// unit, so the first call is to come before the threads that compute are started.
+/// Whether the processor and the operating system offer the level. For CK_AMX this asks the system
+/// to let the process use the unit, so the first call must come before the computing threads are
+/// started.
 bool ck_level_available(ck_level level);
 
 /// The lower-case name of a level: "scalar", "avx2", "avx512", "amx".
 const char *ck_level_name(ck_level level);
 
-/// Runs every kernel of a level on fixed inputs (self_test.h) and compares with frozen digests. A level that fails must not
-/// be used. Needs about 256 KiB of stack and a few milliseconds.
+/// Runs every kernel of a level on fixed inputs (self_test.h) and compares with frozen digests. A
+/// level that fails must not be used. Needs about 256 KiB of stack and a few milliseconds.
 bool ck_self_test(ck_level level);
 
 /// What ck_self_test compares: a level that is available, in the right floating-point environment.
@@ -52,15 +56,17 @@ ck_level ck_best_level(void);
 /// Sets MXCSR to 0x1F80 on this thread: round to nearest even, no flush to zero, exceptions masked.
 void ck_set_fp_environment(void);
 
-/// Whether this thread's MXCSR control bits are those that N1 asks for.
+/// Whether this thread's MXCSR control bits are those that N1 requires.
 bool ck_check_fp_environment(void);
 
 // ---------------------------------------------------------------- weights
 
-// Every type of weights is one row here: the enum, the table of traits, the kernels of each level, the self-test's list and the
-// list that Swift reads are made from it. To add one, add its row, and to ck_block_file in formats.c how a block's integers
-// and scales are read. X(name, its kernels, number in files (ggml_type), values and bytes of a block, where a block has its f16
-// scale and minimum (-1: none), then what a kernel is compiled for (ck_shape): low bits, high bits, bias, code book, scales).
+// Each type of weights is one row here. The enum, the table of traits, the kernels of each level,
+// the self-test's list and the list that Swift reads are generated from it. To add a type, add its
+// row, and teach ck_block_file (formats.c) to read a block's integers and scales. X(name, its
+// kernels, number in files (ggml_type), values and bytes of a block, offsets of a block's f16 scale
+// and minimum (-1: none), then what a kernel is compiled for (ck_shape): low bits, high bits, bias,
+// code book, scales).
 
 /// Types whose values are floats.
 #define CK_FLOAT_TYPES(X)                                        \
@@ -85,48 +91,51 @@ bool ck_check_fp_environment(void);
 
 #define CK_TYPE_CONSTANT(name, kernels, number, ...) CK_##name = number,
 
-/// Numbers are those of GGUF's ggml_type.
+/// The numbers are those of GGUF's ggml_type.
 typedef enum ck_type { CK_FLOAT_TYPES(CK_TYPE_CONSTANT) CK_BLOCK_TYPES(CK_TYPE_CONSTANT) } ck_type;
 
-/// Rows of a packed matrix are worked on in tiles of this many.
+/// Rows of a packed matrix are processed in tiles of this many.
 enum { CK_TILE_ROWS = 16 };
 
 /// Whether a ggml_type number is one of ck_type.
 bool ck_type_supported(uint32_t type);
 
-/// One more than the highest number of a type.
+/// One more than the highest type number.
 uint32_t ck_type_end(void);
 
-/// As ggml names it, "Q4_1".
+/// ggml's name for it, such as "Q4_1".
 const char *ck_type_name(ck_type type);
 
-/// Whether the type multiplies quantised activations (ck_input.blocks) and not floats (ck_input.values).
+/// Whether the type multiplies quantised activations (ck_input.blocks) and not floats
+/// (ck_input.values).
 bool ck_type_takes_blocks(ck_type type);
 
-/// Values per block in the file: `cols` must be a multiple. 1 for the float types, 32 or 256 otherwise.
+/// Values per block in the file: `cols` must be a multiple. 1 for the float types, 32 or 256
+/// otherwise.
 uint32_t ck_type_block_values(ck_type type);
 
 /// Bytes per block in the file.
 uint32_t ck_type_block_bytes(ck_type type);
 
-/// Bytes of one row in the file; 0 where `cols` is 0 or not a multiple of the block.
+/// Bytes of one row in the file; 0 if `cols` is 0 or not a multiple of the block.
 size_t ck_row_bytes(ck_type type, uint32_t cols);
 
-/// One row of the file's layout to f32, each value rounded at most once per operation of its formula.
+/// Converts one row of the file's layout to f32, each value rounded at most once per operation of
+/// its formula.
 /// - source: ck_row_bytes(type, cols) bytes, any alignment
 void ck_dequantise(ck_type type, const void *source, uint32_t cols, float *out);
 
 /// Bytes of a tile of 16 rows in the packed layout, a multiple of 64.
 size_t ck_tile_bytes(ck_type type, uint32_t cols);
 
-/// Bytes of a packed matrix: ck_tile_bytes times the tiles. 0 where the row size is not valid.
+/// Bytes of a packed matrix: ck_tile_bytes times the tiles. 0 if the row size is not valid.
 size_t ck_packed_bytes(ck_type type, uint32_t rows, uint32_t cols);
 
 /// Tiles of a matrix: rows / 16, rounded up.
 uint32_t ck_tile_count(uint32_t rows);
 
-/// Rearranges rows of the file's layout into packed tiles; loses nothing, pads the last tile with zeros.
-/// Threads may pack different ranges of tiles of one matrix.
+/// Rearranges rows of the file's layout into packed tiles; loses nothing, pads the last tile with
+/// zeros. Threads may pack different ranges of tiles of one matrix.
 /// - source: the first row of the whole matrix, rows * ck_row_bytes bytes, any alignment
 /// - packed: ck_packed_bytes(type, rows, cols) bytes for the whole matrix, aligned to 64
 void ck_pack(
@@ -142,7 +151,8 @@ typedef struct ck_matrix {
   uint32_t cols;
 } ck_matrix;
 
-/// One row of a packed matrix to f32, the same bits as ck_dequantise of that row: for token embeddings.
+/// Converts one row of a packed matrix to f32, for token embeddings; the same bits as ck_dequantise
+/// of that row.
 void ck_matrix_row(const ck_matrix *matrix, uint32_t row, float *out);
 
 // ---------------------------------------------------------------- activations
@@ -156,36 +166,39 @@ typedef enum ck_profile {
 
 enum { CK_PROFILE_COUNT = 3 };
 
-/// V of N1 item 2, the largest integer of a profile: 127, 2,032 or 16,383. With 16,383 a block's sum of products still
-/// fits int32 for every type: 32 columns * 32 (Q6_K's weight) * 128 (its scale) * V < 2^31.
+/// V of N1 item 2, the largest integer of a profile: 127, 2,032 or 16,383. With 16,383 a block's
+/// sum of products still fits int32 for every type: 32 columns * 32 (Q6_K's weight) * 128 (its
+/// scale) * V < 2^31.
 float ck_profile_top(ck_profile profile);
 
 /// Bytes of one token's quantised activations, a multiple of 64. `cols` must be a multiple of 32.
 size_t ck_blocks_bytes(ck_profile profile, uint32_t cols);
 
-/// Quantises one token's activations per block of 32 (N1 item 2). A block whose largest magnitude is 0, or so
-/// small that V / amax is not finite, becomes zeros.
-/// - out: ck_blocks_bytes(profile, cols) bytes, aligned to 64; to be read by kernels of the same level only
-/// Returns false where a value is not finite; then `out` must not be used.
+/// Quantises one token's activations per block of 32 (N1 item 2). A block whose largest magnitude
+/// is 0, or so small that V / amax is not finite, becomes zeros.
+/// - out: ck_blocks_bytes(profile, cols) bytes, aligned to 64; read only by kernels of the same
+/// level Returns false if a value is not finite; then `out` must not be used.
 bool ck_quantise(ck_level level, ck_profile profile, const float *x, uint32_t cols, void *out);
 
-/// What a level stored for block `block`: the 32 integers, d and s. For tests.
+/// Reads what a level stored for block `block`: the 32 integers, d and s. For tests.
 void ck_blocks_read(
     ck_level level, ck_profile profile, const void *blocks, uint32_t block, int16_t *v, float *d, float *s);
 
-/// With fewer tokens than these groups are not read.
+/// With fewer tokens than this, groups are not read.
 enum { CK_FEWEST_GROUPED = 28 };
 
-/// Bytes of the activations of 16 tokens, in the form in which a level with a tile unit takes them besides the blocks; a multiple of
-/// 64. 0 where the level has none.
+/// Bytes of the activations of 16 tokens in the additional form that a level with a tile unit
+/// needs; a multiple of 64. 0 if the level has no tile unit.
 size_t ck_group_bytes(ck_level level, uint32_t cols);
 
-/// Writes a token's blocks into its group of 16. What other tokens have there stays, and must be something: zeros at first.
+/// Writes a token's blocks into its group of 16. Other tokens' parts are kept and must be
+/// initialised: zeros at first.
 /// - group: ck_group_bytes, not 0, aligned to 64
 /// - slot: token mod 16
 void ck_group(ck_level level, ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
 
-/// The activations of a batch of tokens. Matrices of quantised types read `blocks`, float types read `values`.
+/// The activations of a batch of tokens. Matrices of quantised types read `blocks`; float types
+/// read `values`.
 typedef struct ck_input {
   /// (tokens, cols), row stride `value_stride` floats
   const float *_Nullable values;
@@ -194,12 +207,14 @@ typedef struct ck_input {
   const uint8_t *_Nullable blocks;
   size_t block_stride;
   ck_profile profile;
-  /// The same blocks once more, 16 tokens together as ck_group writes them, stride `group_stride` bytes; NULL where there are none.
+  /// The same blocks again, 16 tokens together as ck_group writes them, stride `group_stride`
+  /// bytes; NULL if there are none.
   const uint8_t *_Nullable groups;
   size_t group_stride;
 } ck_input;
 
-/// Where products go. Every addition is separately rounded: r = product; r = r + bias; r = residual + r.
+/// Where products are written. Every addition is rounded separately: r = product; r = r + bias; r =
+/// residual + r.
 typedef struct ck_output {
   /// (tokens, rows), row stride `stride` floats
   float *values;
@@ -217,7 +232,8 @@ typedef struct ck_range {
   uint32_t tiles;
   uint32_t first_token;
   uint32_t tokens;
-  /// Weights that the caller reads after these: the second half of the work asks for their memory. May be NULL.
+  /// Weights that the caller reads after these; they are prefetched during the second half of the
+  /// work. May be NULL.
   const uint8_t *_Nullable next;
 } ck_range;
 
@@ -225,8 +241,8 @@ typedef struct ck_range {
 void ck_multiply(
     ck_level level, const ck_matrix *matrix, const ck_input *input, const ck_output *output, ck_range range);
 
-/// out[token][row] = silu(gate[row] . x) * (up[row] . x). Both matrices have the same rows and cols; their types
-/// may differ. `bias` and `residual` of the output are not read.
+/// out[token][row] = silu(gate[row] . x) * (up[row] . x). Both matrices have the same rows and
+/// cols; their types may differ. `bias` and `residual` of the output are not read.
 void ck_multiply_gated(
     ck_level level, const ck_matrix *gate, const ck_matrix *up, const ck_input *input, const ck_output *output,
     ck_range range);
@@ -237,13 +253,14 @@ void ck_multiply_gated(
 void ck_rms_norm(
     ck_level level, const float *x, const float *weight, uint32_t n, float epsilon, float *y);
 
-/// y = exp(x), N1 item 8. Above 88 as at 88, below -87 zero, NaN stays NaN. y may be x.
+/// y = exp(x), N1 item 8. Inputs above 88 count as 88, below -87 the result is zero, NaN stays NaN.
+/// y may be x.
 void ck_exp(ck_level level, const float *x, uint32_t n, float *y);
 
 /// y = x / (1 + exp(-x)). y may be x.
 void ck_silu(ck_level level, const float *x, uint32_t n, float *y);
 
-/// y = silu(y) * x, each operation rounded: what ck_multiply_gated does to its two products.
+/// y = silu(y) * x, each operation rounded, as ck_multiply_gated does with its two products.
 void ck_silu_times(ck_level level, const float *x, uint32_t n, float *y);
 
 /// y = 1 - 2 / (1 + exp(2x)). y may be x.
@@ -258,8 +275,8 @@ bool ck_all_finite(ck_level level, const float *x, uint32_t n);
 // ---------------------------------------------------------------- positions
 
 /// Fills the RoPE table of positions first ..< first + count: out[position][pair] = (cos, sin) of
-/// position * scale * base^(-2 pair / (2 pairs)) / factors[pair], in double arithmetic of its own, rounded to f32.
-/// The same bits on every machine.
+/// position * scale * base^(-2 pair / (2 pairs)) / factors[pair], in its own double arithmetic,
+/// rounded to f32. The same bits on every machine.
 /// - factors: (pairs), or NULL for all 1
 /// - out: count * pairs * 2 floats
 void ck_rope_table(
@@ -273,7 +290,7 @@ typedef enum ck_rope_style {
   CK_ROPE_HALVES = 1,
 } ck_rope_style;
 
-/// Turns the first 2 * pairs values of each head in place; the rest of the head stays.
+/// Rotates the first 2 * pairs values of each head in place; the rest of the head is unchanged.
 /// - x: (heads, head_size)
 /// - table: (pairs, 2), one position of ck_rope_table
 void ck_rope(
@@ -285,12 +302,13 @@ void ck_rope(
 /// Positions in a page of the KV cache.
 enum { CK_PAGE = 16 };
 
-/// Bytes of one page of keys, or of values, a multiple of 64. Each head, by itself, has what a page of one head has.
-/// Keys are (kv_heads) of f32 scales (16), then i16 (head_size / 2, 16, 2); values of f32 scales (16), then i16 (16, head_size).
+/// Bytes of one page of keys, or of values, a multiple of 64. Each head's part is laid out like a
+/// page with one head. Keys are (kv_heads) of f32 scales (16), then i16 (head_size / 2, 16, 2);
+/// values of f32 scales (16), then i16 (16, head_size).
 size_t ck_page_bytes(uint32_t kv_heads, uint32_t head_size);
 
-/// Stores the key and value of one position, all KV heads, each quantised to 16 bits with a scale of its own (N1 item 6). A vector
-/// that is not finite makes the attention that sees it NaN.
+/// Stores the key and value of one position, all KV heads, each quantised to 16 bits with its own
+/// scale (N1 item 6). A vector that is not finite makes every attention that sees it NaN.
 /// - key, value: (kv_heads, head_size)
 /// - key_page, value_page: ck_page_bytes(kv_heads, head_size), aligned to 64
 /// - slot: position mod 16
@@ -300,7 +318,8 @@ void ck_store_kv(
 
 /// One KV head's group of query heads, over consecutive query tokens of one sequence.
 typedef struct ck_attention {
-  /// page 0 of this layer's keys and values; page p starts p * page_stride bytes later; aligned to 64
+  /// page 0 of this layer's keys and values; page p starts p * page_stride bytes later; aligned to
+  /// 64
   const uint8_t *keys;
   const uint8_t *values;
   size_t page_stride;
@@ -323,45 +342,50 @@ typedef struct ck_attention {
   uint32_t tokens;
   /// multiplies the scores
   float scale;
-  /// 0, or how many last positions a token sees, its own included
+  /// 0, or the number of last positions that a token sees, its own included
   uint32_t window;
   /// 0, or c in c * tanh(score / c)
   float soft_cap;
 } ck_attention;
 
-/// Bytes of scratch that ck_attend needs for sequences of up to `positions` positions, a multiple of 64.
+/// Bytes of scratch that ck_attend needs for sequences of up to `positions` positions, a multiple
+/// of 64.
 size_t ck_attention_scratch(uint32_t positions, uint32_t head_size, uint32_t group);
 
 /// N1 item 7. Any split of the tokens over calls gives the same bits.
 /// - scratch: ck_attention_scratch bytes, aligned to 64
 void ck_attend(ck_level level, const ck_attention *attention, void *scratch);
 
-/// Positions whose products form one chain of additions (N1 item 7).
+/// Positions whose products form one accumulation chain (N1 item 7).
 enum { CK_CHAIN = 256 };
 
-// The same attention for one token (`tokens` is 1) and all KV heads, in parts that threads share when few sequences are long: all
-// chains' scores, then all chains' mixtures, then their addition. Same bits as ck_attend; no window. `kv_head` is 0; the
-// queries and results of head h are h * head_size floats on. Whoever scores a chain best mixes it too: its scores are in that
-// thread's cache. `next_chain` is what the caller goes on with, whose memory is asked for; the count of chains where nothing.
+// The same attention for one token (`tokens` is 1) and all KV heads, in parts that threads share
+// when few sequences are long: the scores of all chains, then each chain's weighted sum of values,
+// then the addition of those sums. Same bits as ck_attend; no window. `kv_head` is 0; the queries
+// and results of head h are h * head_size floats further on. The thread that scores a chain should
+// also compute its weighted sum, because the scores are in its cache. `next_chain` is the chain
+// that the caller continues with, which is prefetched; the number of chains if there is none.
 
-/// Scores of positions 256 chain ..< 256 chain + 256, as far as the token sees. A `next_chain` that is not behind `chain` is one that
-/// the caller goes on to mix.
-/// - scores: (kv_heads * group, stride), all chains; stride at least the positions, rounded up to 16
+/// Scores of positions 256 chain ..< 256 chain + 256, as far as the token sees. A `next_chain` that
+/// is not after `chain` is one whose values the caller sums next.
+/// - scores: (kv_heads * group, stride), all chains; stride at least the positions, rounded up to
+///   16
 /// - largest: (kv_heads * group), of this chain
 /// - scratch: ck_attention_scratch bytes of any number of positions, aligned to 64
 void ck_attend_scores(
     ck_level level, const ck_attention *attention, uint32_t kv_heads, uint32_t chain, uint32_t next_chain,
     float *scores, size_t stride, float *largest, void *scratch);
 
-/// Turns the chain's scores into weights, in place, and mixes its values with them.
+/// Turns the chain's scores into weights, in place, and computes the weighted sum of its values.
 /// - largest: (chains, kv_heads * group)
 /// - partial: (kv_heads * group, head_size)
 void ck_attend_mix(
     ck_level level, const ck_attention *attention, uint32_t kv_heads, uint32_t chain, uint32_t next_chain,
     const float *largest, float *scores, size_t stride, float *partial);
 
-/// Adds the weights and the mixtures of chains first_chain ..< end_chain to `sums` and `totals`, which are zeros before the first
-/// chain; chains must come in ascending order. A thread that owns the first chains can begin while others still mix.
+/// Adds the weights and the weighted sums of values of chains first_chain ..< end_chain to `sums`
+/// and `totals`, which are zeros before the first chain; chains must come in ascending order. A
+/// thread that owns the first chains can begin while others still compute theirs.
 /// - partials: (chains, heads, head_size), row stride `partial_stride` floats
 /// - sums: (heads, 16)
 /// - totals: (heads, head_size)
@@ -377,14 +401,15 @@ void ck_attend_finish(
 
 // ---------------------------------------------------------------- selection
 
-/// The index of the largest value, the lowest of equals; n > 0.
+/// The index of the largest value, the lowest index among equals; n > 0.
 uint32_t ck_argmax(ck_level level, const float *x, uint32_t n);
 
-/// The largest value and +-0 as +0; n > 0.
+/// The largest value, with +-0 as +0; n > 0.
 float ck_maximum(ck_level level, const float *x, uint32_t n);
 
-/// The k largest in the order of N1 item 10: value descending, index ascending. Returns how many: min(k, n).
-/// - indices, values: room for k
+/// The k largest in the order of N1 item 10: value descending, index ascending. Returns their
+/// number, min(k, n).
+/// - indices, values: space for k each
 uint32_t ck_top_k(
     ck_level level, const float *x, uint32_t n, uint32_t k, uint32_t *indices, float *values);
 
@@ -401,28 +426,31 @@ void ck_counter_set(ck_counter *counter, uint32_t value);
 /// Takes the next number: every number is taken once.
 uint32_t ck_counter_take(ck_counter *counter);
 
-/// The same below `limit`; `limit` where all are taken, found out without disturbing whoever takes.
+/// The same below `limit`. Returns `limit` if all are taken, without disturbing the threads that
+/// still take.
 uint32_t ck_counter_take_below(ck_counter *counter, uint32_t limit);
 
 // ---------------------------------------------------------------- products, divided among threads
 
-/// Takes some numbers below `limit` at once, at most `most_taken`, and fewer as they run out: the first of them, and how many in
-/// `count`; the limit, and no count, where none is left.
+/// Takes several numbers below `limit` at once, at most `most_taken`, and fewer as they run out.
+/// Returns the first of them, and their number in `count`; if none is left, returns `limit` and
+/// leaves `count` unchanged.
 uint32_t ck_counter_take_run(ck_counter *counter, uint32_t limit, uint32_t most_taken, uint32_t *count);
 
-/// How threads divide the products of one input: into units of some tiles and tokens. The first `workers` parts of them, one behind
-/// the other, belong to a worker each, who takes its own in order, so that memory can be asked for ahead, and then what others have
-/// not come to. Every worker calls with the same division but for `worker` and `next`.
+/// How threads divide the products of one input: into units of some tiles and tokens. The units are
+/// split into `workers` consecutive parts, one per worker. A worker takes its own units in order,
+/// so that memory can be prefetched; then it steals units that others have not reached. Every
+/// worker calls with the same division except for `worker` and `next`.
 typedef struct ck_division {
   uint32_t tokens;
   uint32_t tokens_at_once;
-  /// Of a unit; with few tokens memory is asked for so many tiles ahead.
+  /// Tiles of a unit; with few tokens this is also how many tiles ahead memory is prefetched.
   uint32_t tiles_at_once;
   uint32_t worker;
   uint32_t workers;
   /// (workers), zero at first
   ck_counter *counters;
-  /// Weights that this worker goes on with afterwards. May be NULL.
+  /// Weights that this worker reads afterwards. May be NULL.
   const uint8_t *_Nullable next;
 } ck_division;
 
@@ -431,10 +459,11 @@ typedef struct ck_product {
   ck_output output;
 } ck_product;
 
-/// How many units that makes of `tiles` tiles.
+/// The number of units for `tiles` tiles.
 uint32_t ck_division_units(const ck_division *division, uint32_t tiles);
 
-/// This worker's units of the products, as ck_multiply computes them; tiles are counted through all of the products.
+/// This worker's units of the products, as ck_multiply computes them; tiles are numbered
+/// consecutively across all products.
 void ck_multiply_part(
     ck_level level, const ck_product *products, uint32_t count, const ck_input *input,
     const ck_division *division);
@@ -444,7 +473,8 @@ void ck_multiply_gated_part(
     ck_level level, const ck_matrix *gate, const ck_matrix *up, const ck_input *input, const ck_output *output,
     const ck_division *division);
 
-/// Reads memory as fast as one thread can: for measuring. Returns a sum, so that nothing is left out.
+/// Reads memory as fast as one thread can, for measuring. Returns a sum, so that no read is
+/// optimised away.
 uint64_t ck_read_memory(const void *bytes, size_t count);
 
 #pragma clang assume_nonnull end

@@ -1,6 +1,6 @@
-// self_test.h: the vectors that decide whether a device gives the bits of N1: what is given to the device, and what it gives back, as
-// plain arrays and blocks of the file's layout, so that a device with any layout of its own can run them.
-// Leaves out the inputs, which self_test.c makes from seeds. Start at ck_tested.
+// self_test.h: the vectors that decide whether a device gives the bits of N1. Inputs and outputs
+// are plain arrays and blocks of the file's layout, so that a device with any internal layout can
+// run them. The inputs are made from seeds in self_test.c. Start at ck_tested.
 #ifndef CK_SELF_TEST_H
 #define CK_SELF_TEST_H
 
@@ -8,7 +8,7 @@
 
 #pragma clang assume_nonnull begin
 
-/// A product (N1 items 2 and 3), by way of the profile's integers where the type has blocks.
+/// A product (N1 items 2 and 3), computed on the profile's integers if the type has blocks.
 typedef struct ck_test_product {
   ck_type type;
   ck_profile profile;
@@ -23,11 +23,11 @@ typedef struct ck_test_product {
   const float *_Nullable bias;
   /// (tokens, rows); the sum is added to it
   const float *_Nullable residual;
-  /// silu(product) * product, and neither bias nor residual
+  /// silu(product) * product, with neither bias nor residual
   bool gated;
 } ck_test_product;
 
-/// Of each number by itself (N1 item 8): y = f(x), and for ADD y = x + y.
+/// A function of each number by itself (N1 item 8): y = f(x), and for ADD y = x + y.
 typedef enum ck_test_function {
   CK_TEST_EXP = 0,
   CK_TEST_SILU = 1,
@@ -35,7 +35,8 @@ typedef enum ck_test_function {
   CK_TEST_ADD = 3,
 } ck_test_function;
 
-/// A device under test. Each function returns false where the device cannot do it, which fails the test; all run one after another.
+/// A device under test. Each function returns false if the device cannot do it, which fails the
+/// test. They run one after another.
 typedef struct ck_tested {
   void *_Nullable context;
   /// N1 item 2: v (cols), d and s (cols / 32)
@@ -61,7 +62,7 @@ typedef struct ck_tested {
   ck_level selection;
 } ck_tested;
 
-/// Of all outputs, in their order; 0 where a function returned false.
+/// The digest of all outputs, in their order; 0 if a function returned false.
 uint64_t ck_self_test_digest_of(const ck_tested *device);
 
 /// Whether the device gives the frozen digest, so that it may be used.
