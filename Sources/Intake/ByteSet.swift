@@ -27,7 +27,7 @@ struct ByteSet: Sendable {
   static let pathAndQuery = ByteSet(alphanumeric + "-._~!$&'()*+,;=:@/?%")
   /// RFC 3986: reg-name.
   static let registeredName = ByteSet(alphanumeric + "-._~!$&'()*+,;=%")
-  /// RFC 3986: what stands inside the brackets of an IPv6 literal; zones and future versions are
+  /// RFC 3986: the bytes inside the brackets of an IPv6 literal; zones and future versions are
   /// refused.
   static let addressLiteral = ByteSet("0123456789abcdefABCDEF:.")
 }

@@ -1,11 +1,11 @@
 // Connection.swift: what HTTP and line connections share: a descriptor, output, interest, a
-// deadline. A class, because the loop's tables and lists name the same connection. Only the loop's
-// thread touches it.
+// deadline. A class, because the loop's tables and lists refer to the same connection. Only the
+// loop's thread touches it.
 
 import CSystem
 
 class Connection {
-  /// A connection's place in its loop.
+  /// A connection's slot in its loop.
   struct Seat {
     let descriptor: Int32
     let id: UInt64
@@ -27,7 +27,7 @@ class Connection {
   private(set) var isOpen = true
   var isTouched = false
   var isReady = false
-  /// The peer has closed its sending side; polling for that again would spin.
+  /// The peer has closed its sending side; polling for that event again would spin.
   private var peerHasClosed = false
 
   static let readable = UInt32(CSYSTEM_READABLE)
@@ -44,14 +44,15 @@ class Connection {
     lastWrite = seat.loop.now
   }
 
-  // What a kind of connection says of itself.
+  // What each kind of connection overrides.
 
   var wantsInput: Bool { true }
   var inputLimit: Int { 16384 }
-  /// Lower goes first when room is needed; nil stays.
+  /// Connections of lower rank are closed first when a new one needs space; nil: never closed for
+  /// that.
   var evictionRank: Int? { nil }
   var isStrangersUpload: Bool { false }
-  /// Ends what it is about, to make room for another.
+  /// Ends its current work, to make space for another connection.
   func giveUp() { close(.disconnected) }
   var currentDeadline: Int64 { .max }
   func opened() {}
@@ -69,7 +70,7 @@ class Connection {
   func perform(line: [UInt8]) {}
   func performClose(_ reason: Gone?) {}
 
-  // What the loop asks of it.
+  // What the loop calls.
 
   final func handle(bits: UInt32) {
     if bits & Self.readable != 0, wantsInput {

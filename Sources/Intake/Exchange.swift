@@ -1,5 +1,6 @@
-// Exchange.swift: one request waiting for its answer, as the handler holds it. Thread-safe and
-// cheap: every method leaves a command for the loop and returns. Start at respond and startStream.
+// Exchange.swift: one request waiting for its answer, as the handler holds it. It is thread-safe
+// and cheap: every method posts a command to the loop and returns. Start at respond and
+// startStream.
 
 import Synchronization
 
@@ -17,7 +18,7 @@ public enum Gone: Sendable, Equatable {
   case aborted
 }
 
-/// What the handler's threads and the loop both know of one exchange.
+/// The state of one exchange that the handler's threads and the loop share.
 final class ExchangeState: Sendable {
   enum Phase {
     case waiting
@@ -28,7 +29,7 @@ final class ExchangeState: Sendable {
 
   struct Inner {
     var phase = Phase.waiting
-    /// Bytes handed over and not yet moved to the connection's buffer.
+    /// Bytes sent by the handler but not yet moved to the connection's buffer.
     var posted = 0
     /// Bytes in the connection's buffer.
     var buffered = 0
@@ -48,7 +49,7 @@ final class ExchangeState: Sendable {
     self.bufferLimit = bufferLimit
   }
 
-  /// The connection is lost: tells the owner, once, on this thread.
+  /// The connection is lost: notifies the owner, once, on this thread.
   func lose(_ reason: Gone) {
     let callback = inner.withLock { inner -> (@Sendable (Gone) -> Void)? in
       switch inner.phase {
@@ -70,11 +71,12 @@ final class ExchangeState: Sendable {
   }
 }
 
-/// One request's way back to its client. Every method may be called from any thread and never
-/// blocks.
+/// The handle through which one request is answered. Every method may be called from any thread and
+/// never blocks.
 ///
 /// Answer exactly once: `respond`, or `startStream`/`startEvents`, any number of `send`s and then
-/// `finish`. An exchange that is dropped without an answer gives 500, or breaks its stream off.
+/// `finish`. If an exchange is dropped without an answer, the client gets a 500, or its stream is
+/// broken off.
 public final class Exchange: Sendable {
   let state: ExchangeState
 
@@ -84,7 +86,7 @@ public final class Exchange: Sendable {
 
   private enum Unfinished { case waiting, streaming }
 
-  /// Ends an unfinished exchange with the action for its phase.
+  /// Ends an unfinished exchange as its phase requires.
   private func leave(_ action: (Unfinished) -> ExchangeAction) {
     state.inner.withLock { inner in
       switch inner.phase {
@@ -103,7 +105,7 @@ public final class Exchange: Sendable {
     state.mailbox.post(.exchange(connection: state.connection, serial: state.serial, action))
   }
 
-  /// Answers in full. False when the client is gone or an answer was begun before.
+  /// Answers in full. False if the client is gone or an answer was already begun.
   @discardableResult
   public func respond(_ response: Response) -> Bool {
     state.inner.withLock { inner in
@@ -116,14 +118,15 @@ public final class Exchange: Sendable {
   }
 
   /// Begins a body whose length is not known yet: chunked, or until the close for an HTTP/1.0
-  /// client. False when the client is gone or an answer was begun before.
+  /// client. False if the client is gone or an answer was already begun.
   @discardableResult
   public func startStream(status: Int, fields: [(name: String, value: String)]) -> Bool {
     start(status: status, fields: fields, heartbeat: nil)
   }
 
-  /// Begins a stream of server-sent events. With `heartbeat`, a comment line goes out whenever
-  /// nothing else has for that long, which keeps proxies open and finds clients that are gone.
+  /// Begins a stream of server-sent events. With `heartbeat`, a comment line is sent whenever
+  /// nothing else was sent for that long, which keeps proxies open and detects clients that are
+  /// gone.
   @discardableResult
   public func startEvents(
     status: Int = 200, fields: [(name: String, value: String)] = [], heartbeat: Duration? = .seconds(15)
@@ -144,9 +147,9 @@ public final class Exchange: Sendable {
     }
   }
 
-  /// Sends a part of the body. False when the stream isn't open: not begun, finished, or its client
-  /// gone. When more than the configured bytes wait for a slow reader, the stream is dropped and
-  /// `onGone` told.
+  /// Sends a part of the body. False if the stream isn't open: not begun, finished, or its client
+  /// gone. If more than the configured bytes wait for a slow reader, the stream is dropped and
+  /// `onGone` is called.
   @discardableResult
   public func send(_ bytes: [UInt8]) -> Bool {
     enum Outcome {
@@ -200,7 +203,7 @@ public final class Exchange: Sendable {
     send(commentBytes(comment))
   }
 
-  /// Ends a stream properly. False when none is open.
+  /// Ends a stream properly. False if none is open.
   @discardableResult
   public func finish() -> Bool {
     state.inner.withLock { inner in
@@ -212,7 +215,7 @@ public final class Exchange: Sendable {
     }
   }
 
-  /// Breaks the connection off, so that the client sees that the answer is not whole.
+  /// Breaks the connection off, so that the client sees that the answer is incomplete.
   public func abort() {
     leave { _ in .abort }
   }
@@ -225,9 +228,9 @@ public final class Exchange: Sendable {
     }
   }
 
-  /// Calls back once when the client goes before the answer is finished: on the loop's thread, or
-  /// at once on this one when it's gone already. It must not block. A later callback replaces an
-  /// earlier one; after the exchange is finished there is none.
+  /// Calls `callback` once if the client disconnects before the answer is finished: on the loop's
+  /// thread, or at once on this thread if it is already gone. It must not block. A later callback
+  /// replaces an earlier one; after the exchange is finished none is called.
   public func onGone(_ callback: @escaping @Sendable (Gone) -> Void) {
     let gone = state.inner.withLock { inner -> Gone? in
       switch inner.phase {

@@ -1,6 +1,6 @@
 // HTTPConnection.swift: the life of one HTTP connection, request after request. One exchange at a
 // time: a pipelined request waits in `held` until the answer before it has been written. Start at
-// received; the phases are in Phase. What a connection may have depends on who its request is from.
+// received; the phases are in Phase. Its bounds depend on whether its request's sender is known.
 
 import CSystem
 
@@ -15,8 +15,8 @@ final class HTTPConnection: Connection {
     case streaming
     /// The answer is complete and being written.
     case flushing
-    /// Written and shut down; reads and drops what the peer still sends, so that it gets the
-    /// answer.
+    /// The answer is written and the sending side shut down. What the peer still sends is read and
+    /// dropped, so that it receives the answer.
     case lingering
   }
 
@@ -26,9 +26,10 @@ final class HTTPConnection: Connection {
   private var phaseBegan: Int64
   private var requestBegan: Int64
   private var head: RequestHead?
-  /// Who the request, or the one before it, is from; nil until a head has said so.
+  /// Whether the sender of this request, or of the one before it, is known; nil until a head was
+  /// read.
   private var standing: Server.Standing?
-  /// It is one of the strangers that are sending a body.
+  /// Whether it counts among the strangers that are sending a body.
   private var isUpload = false
   private var body: [UInt8] = []
   /// Bytes read beyond the current request.
@@ -65,12 +66,12 @@ final class HTTPConnection: Connection {
   }
 
   override var inputLimit: Int {
-    // Beyond the body that is due, only a little of a next request is read ahead.
+    // Beyond the expected body, only a little of the next request is read ahead.
     8192 + min(57344, parser.bodyBytesExpected)
   }
 
-  /// What has just come may be a known sender's next request: it goes after all that strangers keep
-  /// waiting.
+  /// How long a connection or a request counts as new. A new one may be a known sender's, so it is
+  /// closed only after all those on which strangers keep us waiting.
   private static let newcomer: Int64 = 2_000_000_000
 
   override var evictionRank: Int? {
@@ -92,7 +93,7 @@ final class HTTPConnection: Connection {
     }
   }
 
-  /// Whether it is a stranger's body that another stranger's may take the place of.
+  /// Whether it is receiving a stranger's body, which another stranger's may displace.
   override var isStrangersUpload: Bool { isUpload }
 
   override func giveUp() {
@@ -113,7 +114,8 @@ final class HTTPConnection: Connection {
     service.bodies.strangerUploads -= 1
   }
 
-  /// Until when a body has to be here, or have brought enough since its head.
+  /// The time by which the body must be complete, or must have kept up its required rate since the
+  /// head.
   private var bodyDeadline: Int64 {
     let latest = phaseBegan.clampedSum(service.times.body)
     let rate = service.configuration.strangers.uploadRate
@@ -142,7 +144,7 @@ final class HTTPConnection: Connection {
   override func deadlinePassed() {
     switch phase {
     case .idle, .lingering: close(.disconnected)
-    // A client that sent an empty line and nothing more has asked nothing.
+    // A client that sent only an empty line has sent no request.
     case .head: if parser.isBetweenRequests { close(.disconnected) } else { refuse(.headTimeout) }
     case .body: refuse(.bodyTimeout)
     case .waiting: break
@@ -207,7 +209,7 @@ final class HTTPConnection: Connection {
     enter(.body)
     if let refusal = service.check(head, peer) { return refuse(refusal) }
     if let early = service.configuration.headCheck?(head, peer) {
-      // Without its body read, the next request can't be found.
+      // Unless its body is read, the next request can't be found.
       if head.framing != .none { keepsAlive = false }
       loop.statistics.requests += 1
       return answer(early)
@@ -249,7 +251,7 @@ final class HTTPConnection: Connection {
   override func peerLeft() {
     switch phase {
     case .waiting, .streaming: close(.disconnected)
-    // The whole request is here, and the peer may still read.
+    // The request is complete, and the peer may still read.
     case .flushing: break
     case .idle where !held.isEmpty: break
     case .idle, .head, .body, .lingering: close(.disconnected)
@@ -368,7 +370,7 @@ final class HTTPConnection: Connection {
 }
 
 extension Int64 {
-  /// The sum, held at Int64.max: a deadline that far away is none.
+  /// The sum, clamped to Int64.max: a deadline that far away means none.
   func clampedSum(_ other: Int64) -> Int64 {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? .max : sum

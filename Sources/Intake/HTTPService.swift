@@ -3,8 +3,9 @@
 
 import Glibc
 
-/// Memory for request bodies being received, shared by the addresses of one server: apart for
-/// strangers, so that theirs keep nobody else's out. Counts their connections that send one, too.
+/// Memory for request bodies being received, shared by the addresses of one server. Strangers'
+/// bodies are counted separately, so that they keep nobody else's out; so are strangers'
+/// connections that are sending one.
 final class BodyBudget {
   private struct Part {
     let limit: Int
@@ -93,13 +94,14 @@ final class HTTPService: Service {
     return HTTPConnection(seat, service: self)
   }
 
-  /// What is wrong with the head for this server, beyond its grammar.
+  /// Why this server refuses the head, beyond its grammar.
   func check(_ head: RequestHead, _ peer: Peer) -> RequestRefusal? {
     if head.fields.count(of: "origin") > 0 { return .originRefused }
     switch peer {
     case .local: return nil
     case .tcp:
-      // Browsers always send Host, so an HTTP/1.0 request without one is no rebound page.
+      // Browsers always send Host, so an HTTP/1.0 request without one does not come from a page
+      // that rebinds DNS.
       guard let authority = head.authority else { return nil }
       let asked = Host(authority)
       let isServed = hosts.contains { $0.name == asked.name && ($0.port == nil || $0.port == asked.port) }

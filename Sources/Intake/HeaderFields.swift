@@ -1,7 +1,7 @@
 // HeaderFields.swift: the fields of one message, in order, in one allocation. Names are kept in
-// lower case; values are kept as bytes, because RFC 9110 allows bytes that are no UTF-8.
+// lower case; values are kept as bytes, because RFC 9110 allows bytes that are not UTF-8.
 
-/// Header fields in the order in which they came. Names compare without regard to case.
+/// Header fields in the order received. Names are compared case-insensitively.
 public struct HeaderFields: Sendable, Equatable {
   struct Entry: Sendable, Equatable {
     var nameStart: UInt32
@@ -27,7 +27,7 @@ public struct HeaderFields: Sendable, Equatable {
       Entry(nameStart: nameStart, valueStart: valueStart, valueEnd: UInt32(clamping: bytes.count)))
   }
 
-  /// The field at `index`, which must be in `0..<count`. A value that is no UTF-8 is read as
+  /// The field at `index`, which must be in `0..<count`. A value that is not UTF-8 is read as
   /// Latin-1.
   public subscript(index: Int) -> (name: String, value: String) {
     let entry = entries[index]
@@ -35,7 +35,7 @@ public struct HeaderFields: Sendable, Equatable {
     return (String(decoding: name, as: UTF8.self), text(valueBytes(entry)))
   }
 
-  /// The value of the first field of that name, or nil. A value that is no UTF-8 is read as
+  /// The value of the first field of that name, or nil. A value that is not UTF-8 is read as
   /// Latin-1.
   public func first(_ name: String) -> String? {
     for entry in entries where matches(entry, name) { return text(valueBytes(entry)) }
@@ -84,7 +84,7 @@ public struct HeaderFields: Sendable, Equatable {
   }
 }
 
-/// Whether two runs of ASCII bytes are the same when case is ignored.
+/// Whether two ASCII strings are equal, ignoring case.
 func equalIgnoringCase(_ one: some Collection<UInt8>, _ other: some Collection<UInt8>) -> Bool {
   guard one.count == other.count else { return false }
   return zip(one, other).allSatisfy { lowered($0) == lowered($1) }

@@ -1,4 +1,4 @@
-// LineClient.swift: a small blocking client of a LineServer, for commands that ask, read and end.
+// LineClient.swift: a small blocking client of a LineServer, for commands that send, read and exit.
 
 import CSystem
 import Glibc
@@ -10,8 +10,8 @@ public final class LineClient {
   private var held: [UInt8] = []
   private var searched = 0
 
-  /// Connects to the socket at `path`. Each send and receive waits at most `timeout`; nil waits for
-  /// ever.
+  /// Connects to the socket at `path`. Each send and receive waits at most `timeout`; nil waits
+  /// forever.
   public init(path: String, timeout: Duration? = .seconds(10), lineBytes: Int = 64 << 20) throws(ServerError)
   {
     let descriptor = csystem_connect_unix(path)
@@ -36,7 +36,7 @@ public final class LineClient {
 
   deinit { _ = csystem_close(descriptor) }
 
-  /// The user who serves, as the kernel saw it when the server began to listen.
+  /// The user that the server runs as, as the kernel recorded it when the server began to listen.
   public func serverUser() throws(ServerError) -> UInt32 {
     var found = csystem_credentials()
     let result = csystem_credentials_of(descriptor, &found)
@@ -58,7 +58,7 @@ public final class LineClient {
     }
   }
 
-  /// The next line without its LF; nil when the server closed the connection after its last line.
+  /// The next line without its LF; nil if the server closed the connection after its last line.
   public func receive() throws(ServerError) -> [UInt8]? {
     var buffer = [UInt8](repeating: 0, count: 65536)
     while true {
@@ -73,8 +73,8 @@ public final class LineClient {
       let count = buffer.withUnsafeMutableBytes {
         csystem_receive_blocking(descriptor, $0.baseAddress, $0.count)
       }
-      // A server that closes before it has read all that was sent to it ends the connection with a
-      // reset, after its lines.
+      // If a server closes before it has read everything sent to it, the connection ends with a
+      // reset, after the server's lines.
       if count == 0 || count == -Int(ECONNRESET) {
         guard held.isEmpty else { throw .connectionClosed }
         return nil

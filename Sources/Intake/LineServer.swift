@@ -1,10 +1,10 @@
 // LineServer.swift: lines of bytes over a Unix socket, for processes of this machine. Start at
-// LineServer.init. It knows nothing of what a line says. Every line ends in LF, which is neither
-// given nor taken.
+// LineServer.init. It does not interpret lines. Every line ends in LF, which callers neither
+// receive nor pass.
 
 import Synchronization
 
-/// A server of lines on a Unix socket (mode 0600), on a thread of its own.
+/// A server of lines on a Unix socket (mode 0600), on its own thread.
 ///
 /// Its callbacks are called on that thread, in order for each peer, and must not block.
 public final class LineServer: Sendable {
@@ -12,18 +12,18 @@ public final class LineServer: Sendable {
     public var path: String
     /// Who may connect besides root.
     public var users: [UInt32]
-    /// Asked about everybody else; called on the server's thread.
+    /// Decides about all other users; called on the server's thread.
     public var accepts: @Sendable (PeerCredentials) -> Bool = { _ in false }
-    /// Over it the peer is closed.
+    /// A peer above this number is disconnected.
     public var maximumConnections = 64
-    /// What a peer is told for whom there is no room, or no descriptor: a line, without its LF;
-    /// empty says nothing.
+    /// The line, without its LF, that a peer gets if the limit of peers or of descriptors is
+    /// reached; empty sends nothing.
     public var refusal: [UInt8] = []
-    /// Without the LF; a longer line closes its peer.
+    /// Bytes without the LF; a peer that sends a longer line is disconnected.
     public var lineBytes = 1 << 20
-    /// What may wait for a slow peer; over it the peer is closed.
+    /// Bytes that may wait for a slow peer; a peer that exceeds it is disconnected.
     public var bufferBytes = 4 << 20
-    /// How long a peer may read nothing of what is ready for it.
+    /// How long a peer may leave waiting output unread.
     public var writeStallTimeout = Duration.seconds(20)
 
     public init(path: String, users: [UInt32]) {
@@ -35,7 +35,7 @@ public final class LineServer: Sendable {
   public struct Callbacks: Sendable {
     public var onOpen: @Sendable (LinePeer) -> Void
     public var onLine: @Sendable (LinePeer, [UInt8]) -> Void
-    /// Called once for each peer that was opened, whoever closed it.
+    /// Called once for each peer that was opened, whichever side closed it.
     public var onClose: @Sendable (LinePeer, Gone) -> Void
 
     public init(
@@ -65,7 +65,7 @@ public final class LineServer: Sendable {
 
   public var statistics: LoopStatistics { running.current }
 
-  /// Stops accepting, writes what is waiting for at most `grace`, and closes all peers.
+  /// Stops accepting, spends at most `grace` writing what is waiting, and closes all peers.
   public func stop(grace: Duration) { running.stop(grace: grace) }
 
   /// Waits until the server has stopped. It blocks the calling thread.
@@ -87,7 +87,8 @@ public final class LinePeer: Sendable {
     self.limit = limit
   }
 
-  /// Sends a line; the LF is added. False when the peer is gone, or so slow that it's closed now.
+  /// Sends a line; the LF is added. False if the peer is gone, or so slow that it is now
+  /// disconnected.
   @discardableResult
   public func send(_ line: [UInt8]) -> Bool {
     waiting.withLock { waiting in
@@ -116,7 +117,7 @@ public final class LinePeer: Sendable {
     }
   }
 
-  /// False once it was closed from here: what it has sent after that is nobody's.
+  /// False once this side has closed the peer: what it sent after that is ignored.
   var isOpen: Bool { waiting.withLock { $0.isOpen } }
 
   func written(_ count: Int) { waiting.withLock { $0.bytes = max(0, $0.bytes - count) } }
@@ -135,7 +136,7 @@ final class LineService: Service {
     self.callbacks = callbacks
   }
 
-  /// What the word means is the configuration's to say.
+  /// The configuration decides what the word means.
   var refusal: [UInt8] { configuration.refusal.isEmpty ? [] : configuration.refusal + [0x0A] }
 
   func connect(_ seat: Connection.Seat) -> Connection? {
@@ -180,7 +181,7 @@ final class LineConnection: Connection {
       guard line.count <= service.configuration.lineBytes else { return close(.aborted) }
       let whole = line
       line = []
-      // A line that came in one piece with another is not read once that one had the peer closed.
+      // If a line made us close the peer, later lines received with it are not read.
       guard linePeer.isOpen else { return }
       service.callbacks.onLine(linePeer, whole)
       guard isOpen else { return }

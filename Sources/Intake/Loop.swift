@@ -1,6 +1,7 @@
-// Loop.swift: one thread, one epoll, all connections of one server. It knows descriptors, readiness
-// and deadlines, and nothing of HTTP or lines: a Service makes the connections and a Connection
-// speaks. Time comes from a closure, so tests turn the loop by hand. Start at turn.
+// Loop.swift: one thread, one epoll, all connections of one server. It handles descriptors,
+// readiness and deadlines, not HTTP or lines: a Service makes the connections and a Connection
+// implements the protocol. Time comes from a closure, so tests step the loop by hand. Start at
+// turn.
 
 import CSystem
 import Glibc
@@ -8,11 +9,11 @@ import Glibc
 /// A system call of the loop that a test can make fail.
 package enum Syscall: Sendable { case accept, receive, send }
 
-/// What listens on a loop: makes connections of its kind.
+/// A listener on a loop: makes connections of its kind.
 protocol Service: AnyObject {
   /// nil refuses the peer; the loop closes the descriptor.
   func connect(_ seat: Connection.Seat) -> Connection?
-  /// What a connection over the limit is told before it's closed.
+  /// What is sent to a connection above the limit before it is closed.
   var refusal: [UInt8] { get }
 }
 
@@ -20,12 +21,12 @@ protocol Service: AnyObject {
 public struct LoopStatistics: Sendable, Equatable {
   public var openConnections = 0
   public var acceptedConnections = 0
-  /// Turned away because as many as allowed were open, or no descriptor was left.
+  /// Refused because the limit was reached or no descriptor was left.
   public var refusedConnections = 0
-  /// Idle or half-sent connections closed to make room for new ones.
+  /// Idle connections, or those with a half-sent request, closed in favour of new ones.
   public var evictedConnections = 0
   public var requests = 0
-  /// Requests that were refused before a handler saw them.
+  /// Requests refused before they reached a handler.
   public var refusedRequests = 0
   /// Streams dropped because their readers were slow or gone.
   public var droppedStreams = 0
@@ -69,7 +70,7 @@ final class Loop {
   private(set) var now: Int64
   private(set) var isStopped = false
   var statistics = LoopStatistics()
-  /// Answers an errno to make a call fail with, or 0.
+  /// Returns an errno to make a call fail with, or 0.
   var fault: ((Syscall) -> Int32)?
 
   init(mailbox: Mailbox, maximumConnections: Int, clock: @escaping () -> Int64) throws(ServerError) {
@@ -104,13 +105,13 @@ final class Loop {
     if added < 0 { throw .system("epoll_ctl", errno: -added) }
   }
 
-  /// Gives the listening sockets up without closing them, for a start that failed.
+  /// Releases the listening sockets without closing them, after a failed start.
   func forgetListeners() { listeners = [] }
 
   // MARK: One turn
 
-  /// Does what is due, waits at most `wait` nanoseconds (nil: until something happens) for what
-  /// comes, and does that as well.
+  /// Does all work that is due, waits at most `wait` nanoseconds (nil: until something happens) for
+  /// events, and handles them as well.
   func turn(wait: Int64?) {
     now = clock()
     settle()
@@ -120,7 +121,7 @@ final class Loop {
       if let limit { nanoseconds = min(nanoseconds ?? limit, limit) }
     }
     if !ready.isEmpty || !touched.isEmpty || !mailbox.goToSleep() { nanoseconds = 0 }
-    // Rounded up: a wake-up before the deadline would spin until it comes.
+    // Rounded up: waking before the deadline would spin until it is reached.
     let milliseconds = nanoseconds.map { Int32(clamping: max(0, $0).clampedSum(999_999) / 1_000_000) } ?? -1
     let count = csystem_epoll_wait(poller, &events, Int32(events.count), milliseconds)
     mailbox.wakeUp()
@@ -139,8 +140,8 @@ final class Loop {
     return isStopped
   }
 
-  /// Performs commands, lets connections with input go on, and writes, until nothing of that is
-  /// left to do or every connection had its share.
+  /// Performs commands, lets connections process their input, and writes, until none of that is
+  /// left to do or every connection has had its share.
   private func settle() {
     var rounds = 0
     repeat {
@@ -204,7 +205,7 @@ final class Loop {
   private func accept(_ index: Int) {
     guard listeners.indices.contains(index) else { return }
     let listener = listeners[index]
-    // A share: a flood of connections must not starve those that are open.
+    // Bounded per turn: a flood of connections must not starve those that are open.
     for _ in 0..<64 {
       var peer = csystem_peer()
       let injected = fault?(.accept) ?? 0
@@ -213,8 +214,8 @@ final class Loop {
         if -descriptor == EAGAIN { return }
         // The peer left between its arrival and now.
         if -descriptor == ECONNABORTED || -descriptor == EPROTO { continue }
-        // Descriptors of others are gone too: what strangers hold is given up before anybody is
-        // turned away.
+        // The process is out of descriptors: connections that strangers hold are given up before
+        // any peer is refused.
         if -descriptor == EMFILE || -descriptor == ENFILE, evict() { continue }
         if -descriptor == EMFILE || -descriptor == ENFILE, spare >= 0, shed(listener) { continue }
         pauseAccepting()
@@ -225,8 +226,8 @@ final class Loop {
     }
   }
 
-  /// With no descriptor left, gives up the spare one to accept, tell and close one peer, and takes
-  /// it back. Without this the peer would wait for ever, and a level-triggered poll would spin.
+  /// If no descriptor is left, frees the spare one to accept, notify and close one peer, then
+  /// reopens it. Otherwise the peer would wait forever, and a level-triggered poll would spin.
   private func shed(_ listener: Listener) -> Bool {
     _ = csystem_close(spare)
     var peer = csystem_peer()
@@ -241,7 +242,7 @@ final class Loop {
   }
 
   private func tell(_ bytes: [UInt8], _ descriptor: Int32) {
-    // Best effort: the peer is turned away either way.
+    // Best effort: the peer is refused either way.
     _ = bytes.withUnsafeBytes { csystem_send(descriptor, $0.baseAddress, $0.count) }
     _ = csystem_shutdown_writing(descriptor)
   }
@@ -275,7 +276,7 @@ final class Loop {
   }
 
   /// Takes one end of a socket pair as if it had been accepted. The loop owns the descriptor from
-  /// here on.
+  /// now on.
   func adopt(_ descriptor: Int32, _ service: any Service, as peer: Peer?) {
     now = clock()
     statistics.acceptedConnections += 1
@@ -309,12 +310,12 @@ final class Loop {
     touch(connection)
   }
 
-  /// Connections with at most this rank are closed several at a time: a flood of new ones would
-  /// look through all that are open once for each of its own.
+  /// Connections of at most this rank are closed several at a time; otherwise a flood of new ones
+  /// would cause a scan of all open connections for each of its own.
   private static let lastOfMany = 3
 
-  /// Makes room: closes the connection of the lowest rank, and of those the one without a byte for
-  /// longest.
+  /// Makes space: closes the connection of the lowest rank, and among those the one that has been
+  /// silent longest.
   private func evict() -> Bool {
     var candidates: [(rank: Int, since: Int64, connection: Connection)] = []
     for slot in slots {
@@ -336,7 +337,7 @@ final class Loop {
     return true
   }
 
-  /// Ends the stranger's body that has brought nothing for longest.
+  /// Ends the stranger's upload that has sent nothing for longest.
   func giveUpStrangersUpload() {
     var victim: Connection?
     for slot in slots {
@@ -363,14 +364,14 @@ final class Loop {
     for slot in slots { if let connection = slot.connection { body(connection) } }
   }
 
-  /// Asks that the connection writes and updates its interest and deadline before the loop sleeps.
+  /// Schedules the connection to write and update its interest and deadline before the loop sleeps.
   func touch(_ connection: Connection) {
     guard connection.isOpen, !connection.isTouched else { return }
     connection.isTouched = true
     touched.append(connection)
   }
 
-  /// Asks that the connection goes on with the input it holds.
+  /// Schedules the connection to process the input it holds.
   func makeReady(_ connection: Connection) {
     guard connection.isOpen, !connection.isReady else { return }
     connection.isReady = true
@@ -393,7 +394,7 @@ final class Loop {
   }
 
   private func expire(_ entry: TimerWheel.Entry) {
-    // An entry that an earlier one replaced is stale.
+    // An entry that another has replaced is stale.
     guard let connection = find(entry.id), connection.wheelTick == entry.tick else { return }
     connection.wheelTick = .max
     if connection.deadline <= now {
@@ -413,10 +414,10 @@ final class Loop {
     _ = csystem_close(connection.descriptor)
   }
 
-  /// Reads once, at most `limit` bytes, and hands them over. 0 bytes are the end of the peer's
+  /// Reads once, at most `limit` bytes, and passes them on. 0 bytes mean the end of the peer's
   /// data.
   func receive(_ connection: Connection, limit: Int) {
-    // Taken out for the call: what is being read must not be written by what reads it.
+    // Moved out for the call, so that the code that reads the buffer cannot write to it.
     var buffer = scratch
     scratch = []
     defer { scratch = buffer }
@@ -438,7 +439,7 @@ final class Loop {
     }
   }
 
-  /// Writes what the socket takes. False when the connection broke.
+  /// Writes as much as the socket accepts. False if the connection broke.
   func send(_ connection: Connection) -> Bool {
     while !connection.output.isEmpty {
       let waiting = connection.output.waiting

@@ -1,6 +1,6 @@
-// Mailbox.swift: how other threads speak to the loop's thread. Rule: only the loop's thread touches
-// a connection. Other threads leave a command here; the eventfd wakes the loop, and only when it
-// sleeps. Otherwise a token written from the engine would race the loop's own write.
+// Mailbox.swift: how other threads talk to the loop's thread. Rule: only the loop's thread touches
+// a connection. Reason: a token written from the engine's thread would race the loop's own write.
+// So other threads post a command here; an eventfd wakes the loop, and only if it sleeps.
 
 import CSystem
 import Synchronization
@@ -16,9 +16,9 @@ enum ExchangeAction: Sendable {
 enum Command: Sendable {
   case exchange(connection: UInt64, serial: UInt64, ExchangeAction)
   case line(connection: UInt64, [UInt8])
-  /// Close now for that reason, or with nil after what is waiting has been written.
+  /// Close now for that reason, or, if nil, after what is waiting has been written.
   case closeLine(connection: UInt64, Gone?)
-  /// Stop accepting, finish what runs, and end at that time at the latest.
+  /// Stop accepting, finish running exchanges, and end at that time at the latest.
   case stop(deadlineNanoseconds: Int64)
 }
 
@@ -26,7 +26,7 @@ final class Mailbox: Sendable {
   private struct State {
     var commands: [Command] = []
     var loopSleeps = false
-    /// Threads that are about to leave more.
+    /// Threads that are about to post more.
     var corks = 0
     var isClosed = false
   }
@@ -41,7 +41,7 @@ final class Mailbox: Sendable {
 
   deinit { _ = csystem_close(descriptor) }
 
-  /// Leaves a command; one that comes after the loop ended is dropped.
+  /// Posts a command; one posted after the loop ended is dropped.
   func post(_ command: Command) {
     let mustWake = state.withLock { state in
       guard !state.isClosed else { return false }
@@ -50,11 +50,11 @@ final class Mailbox: Sendable {
       defer { state.loopSleeps = false }
       return state.loopSleeps
     }
-    // A wake cannot fail on an open eventfd, and this one is open as long as the mailbox is.
+    // Writing to an open eventfd cannot fail, and this one is open as long as the mailbox exists.
     if mustWake { _ = csystem_wake(descriptor) }
   }
 
-  /// Leaves what `body` leaves with one wake at its end.
+  /// Posts all that `body` posts with a single wake at its end.
   func corked(_ body: () -> Void) {
     state.withLock { $0.corks += 1 }
     body()
@@ -75,7 +75,7 @@ final class Mailbox: Sendable {
     }
   }
 
-  /// True when there is nothing to do, so that the next post wakes the loop.
+  /// True if there is nothing to do, so that the next post wakes the loop.
   func goToSleep() -> Bool {
     state.withLock { state in
       state.loopSleeps = state.commands.isEmpty

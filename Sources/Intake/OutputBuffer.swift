@@ -1,20 +1,20 @@
 // OutputBuffer.swift: bytes waiting to be written to one connection.
 
-/// A queue of bytes. Empty, it owns no memory, so that idle connections cost none.
+/// A queue of bytes. An empty one owns no memory, so that idle connections cost none.
 struct OutputBuffer {
   private(set) var bytes: [UInt8] = []
   private var start = 0
 
   var count: Int { bytes.count - start }
   var isEmpty: Bool { start == bytes.count }
-  /// What is waiting, as a part of `bytes`.
+  /// The part of `bytes` that is waiting.
   var waiting: Range<Int> { start..<bytes.count }
 
   mutating func append(_ more: [UInt8]) {
     if bytes.isEmpty { bytes = more } else { bytes.append(contentsOf: more) }
   }
 
-  /// Takes off the first `count` bytes, which have been written.
+  /// Removes the first `count` bytes, which have been written.
   mutating func drop(_ count: Int) {
     start += min(count, self.count)
     if start == bytes.count {

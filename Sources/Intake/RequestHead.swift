@@ -1,6 +1,6 @@
-// RequestHead.swift: what a request line and its fields say, once they've been checked.
+// RequestHead.swift: a request line and its fields, after they were checked.
 
-/// The methods that this server knows. Others are refused with 501.
+/// The methods that this server implements. Others are refused with 501.
 public enum Method: String, Sendable, CaseIterable {
   case get = "GET"
   case head = "HEAD"
@@ -11,7 +11,7 @@ public enum Method: String, Sendable, CaseIterable {
   case options = "OPTIONS"
 }
 
-/// How the end of a request body is found.
+/// How the length of a request body is determined.
 public enum BodyFraming: Sendable, Equatable {
   case none
   case length(Int)
@@ -23,16 +23,16 @@ public struct RequestHead: Sendable, Equatable {
   public let method: Method
   /// The path as sent, percent-encoding included; it begins with "/", or is "*" for `OPTIONS *`.
   public let path: String
-  /// What follows the first "?", as sent; nil when there is none.
+  /// The part after the first "?", as sent; nil if there is none.
   public let query: String?
-  /// The host and port that the request names: of an absolute-form target, or else of the Host
-  /// field. nil only for an HTTP/1.0 request without a Host field.
+  /// The host and port that the request names, from an absolute-form target or otherwise from the
+  /// Host field. nil only for an HTTP/1.0 request without a Host field.
   public let authority: String?
   /// The minor version: 0 or 1.
   public let minorVersion: Int
   public let fields: HeaderFields
   public let framing: BodyFraming
-  /// Whether the client lets the connection be used again.
+  /// Whether the client allows the connection to be reused.
   public let keepsAlive: Bool
   /// Whether the client waits for `100 Continue` before it sends the body.
   public let expectsContinue: Bool
@@ -41,7 +41,7 @@ public struct RequestHead: Sendable, Equatable {
 /// A complete request.
 public struct Request: Sendable {
   public let head: RequestHead
-  /// The body with its chunked framing taken off; empty when there is none.
+  /// The body without its chunked framing; empty if there is none.
   public let body: [UInt8]
   public let peer: Peer
 
@@ -76,11 +76,11 @@ extension RequestHead {
 /// Who is at the other end of a connection.
 public enum Peer: Sendable, Equatable {
   case tcp(address: String, port: UInt16)
-  /// A process on this machine, as the kernel saw it when it connected.
+  /// A process on this machine, as the kernel recorded it when it connected.
   case local(PeerCredentials)
 }
 
-/// Who connected to a Unix socket, as the kernel saw it at that moment (SO_PEERCRED).
+/// Who connected to a Unix socket, as the kernel recorded it at that moment (SO_PEERCRED).
 public struct PeerCredentials: Sendable, Equatable {
   public let uid: UInt32
   public let gid: UInt32

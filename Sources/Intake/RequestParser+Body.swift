@@ -1,7 +1,7 @@
 // RequestParser+Body.swift: the line before each chunk of a chunked body.
 
 extension RequestParser {
-  /// Reads the gathered line as `size [extensions]` and counts both against their limits.
+  /// Parses the collected line as `size [extensions]` and counts both against their limits.
   /// Source: RFC 9112, 7.1 and 7.1.1; extensions are checked, bounded and ignored.
   mutating func takeChunkSize() throws(RequestRefusal) -> Int {
     var size = 0
@@ -9,7 +9,7 @@ extension RequestParser {
     for byte in line {
       guard let value = hexValue(byte) else { break }
       digits += 1
-      // Far beyond any limit, and far below overflow.
+      // Far above any limit, and far below overflow.
       guard size <= 1 << 48 else { throw .bodyTooLarge(limits.bodyBytes) }
       size = size << 4 | Int(value)
     }

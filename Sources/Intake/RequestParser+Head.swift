@@ -5,7 +5,7 @@ struct RequestLine: Sendable {
   let method: Method
   let path: String
   let query: String?
-  /// Of an absolute-form target; it replaces the Host field (RFC 9112, 3.2.2).
+  /// The host of an absolute-form target; it replaces the Host field (RFC 9112, 3.2.2).
   let authority: String?
   let minorVersion: Int
 
@@ -57,7 +57,7 @@ struct RequestLine: Sendable {
     guard version[5] == UInt8(ascii: "1") else {
       throw .version(String(decoding: version.dropFirst(5), as: UTF8.self))
     }
-    // RFC 9110, 2.5: a higher minor version is read as the highest that we know.
+    // RFC 9110, 2.5: a higher minor version is treated as the highest that we know.
     return version[7] == UInt8(ascii: "0") ? 0 : 1
   }
 
@@ -97,7 +97,7 @@ func isAuthority(_ bytes: ArraySlice<UInt8>) -> Bool {
   return (decimal(port) ?? 0) <= 65535
 }
 
-/// The value of a run of decimal digits; nil when it's empty, has another byte, or exceeds Int.
+/// The value of a string of decimal digits; nil if it is empty, has another byte, or exceeds Int.
 func decimal(_ bytes: ArraySlice<UInt8>) -> Int? {
   guard !bytes.isEmpty else { return nil }
   var value = 0
@@ -117,7 +117,7 @@ extension RequestParser {
     guard let first = line.first, first != 0x20, first != 0x09 else { throw .foldedField }
     guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { throw .fieldWithoutColon }
     let name = line[..<colon]
-    // RFC 9112, 5.1: whitespace here MUST be refused; it's how fields are smuggled past other
+    // RFC 9112, 5.1: whitespace here MUST be refused; it is a way to smuggle fields past other
     // servers.
     guard name.last != 0x20, name.last != 0x09 else { throw .spaceBeforeColon }
     guard !name.isEmpty, name.allSatisfy(ByteSet.token.contains) else { throw .fieldName }
@@ -165,7 +165,7 @@ extension RequestParser {
     return requestLine.authority ?? String(decoding: host, as: UTF8.self)
   }
 
-  /// RFC 9112, 6.1 to 6.3, always the stricter reading.
+  /// RFC 9112, 6.1 to 6.3, always in the stricter reading.
   private func framing(isOld: Bool) throws(RequestRefusal) -> BodyFraming {
     let lengths = fields.count(of: "content-length")
     let encodings = fields.count(of: "transfer-encoding")
@@ -185,7 +185,7 @@ extension RequestParser {
     guard lengths > 0 else { return .none }
     guard lengths == 1, let value = fields.firstBytes("content-length") else { throw .lengthRepeated }
     guard !value.isEmpty, value.allSatisfy(isDigit) else { throw .lengthInvalid }
-    // A number too large for Int is a number too large for us: RFC 9110, 8.6 warns of the overflow.
+    // A number too large for Int is refused: RFC 9110, 8.6 warns of the overflow.
     guard let length = decimal(value[...]), length <= limits.bodyBytes else {
       throw .bodyTooLarge(limits.bodyBytes)
     }

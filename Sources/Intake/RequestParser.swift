@@ -1,39 +1,40 @@
-// RequestParser.swift: bytes of a connection to request heads, body ranges and ends, by RFC 9112. A
-// value: no descriptor, no clock. Every decision falls at one byte, so it's the same for every
-// split of the input. The grammar of lines is in RequestParser+Head.swift and
+// RequestParser.swift: parses a connection's bytes into request heads, body ranges and ends, by RFC
+// 9112. A value: no descriptor, no clock. Every decision is made at a fixed byte, so it is the same
+// for every split of the input. The grammar of lines is in RequestParser+Head.swift and
 // RequestParser+Body.swift. Start at next.
 
 /// An incremental, strict parser of HTTP/1.0 and HTTP/1.1 requests on one connection, one after
 /// another.
 ///
-/// Call `next` with the bytes at hand and a cursor until it answers `.needsMore`; bytes before the
-/// cursor are used up and need not be kept. Where RFC 9112 lets a server be lenient (bare LF,
-/// folded fields, repeated equal Content-Length), it refuses. After a refusal the parser answers
-/// the same refusal for ever.
+/// Call `next` with the available bytes and a cursor until it returns `.needsMore`; bytes before
+/// the cursor are consumed and need not be kept. Where RFC 9112 lets a server be lenient (bare LF,
+/// folded fields, repeated equal Content-Length), it refuses. After a refusal the parser always
+/// returns the same refusal.
 public struct RequestParser: Sendable {
   /// What one request may cost.
   public struct Limits: Sendable, Equatable {
-    /// Bytes of the request line, without its CRLF: over it 414.
+    /// Bytes of the request line, without its CRLF; more gives 414.
     public var requestLineBytes = 8192
-    /// Header fields, and again trailer fields: over it 431.
+    /// Number of header fields, and separately of trailer fields; more gives 431.
     public var fieldCount = 100
-    /// Bytes of all header field lines with their CRLFs, and again of the trailers: over it 431.
+    /// Bytes of all header field lines with their CRLFs, and separately of the trailers; more gives
+    /// 431.
     public var fieldBytes = 32768
-    /// Bytes of a body without its chunked framing: over it 413.
+    /// Bytes of a body without its chunked framing; more gives 413.
     public var bodyBytes = 8 << 20
-    /// Bytes of all chunk extensions of one body: over it 400.
+    /// Bytes of all chunk extensions of one body; more gives 400.
     public var chunkExtensionBytes = 4096
 
     public init() {}
   }
 
   public enum Event: Sendable, Equatable {
-    /// All the input is used up; more is needed.
+    /// All the input is consumed; more is needed.
     case needsMore
     case head(RequestHead)
     /// This part of the input, which ends at the cursor, is body.
     case body(Range<Int>)
-    /// The request is complete. What follows is the next request.
+    /// The request is complete. The next bytes begin the next request.
     case end
   }
 
@@ -63,7 +64,7 @@ public struct RequestParser: Sendable {
 
   public init(limits: Limits = Limits()) { self.limits = limits }
 
-  /// Whether no byte of a next request has been seen, but perhaps an empty line.
+  /// Whether no byte of a next request has been seen, except perhaps an empty line.
   public var isBetweenRequests: Bool {
     if case .start = state { return line.isEmpty && !sawCarriageReturn }
     return false
@@ -77,7 +78,7 @@ public struct RequestParser: Sendable {
     }
   }
 
-  /// The next event in `input` from `cursor` on; moves the cursor past the bytes that it used.
+  /// The next event in `input` from `cursor` on; moves the cursor past the consumed bytes.
   public mutating func next(_ input: Span<UInt8>, cursor: inout Int) throws(RequestRefusal) -> Event {
     do {
       return try step(input, &cursor)
@@ -98,7 +99,7 @@ public struct RequestParser: Sendable {
         }
         if line.isEmpty {
           // RFC 9112, 2.2: at least one empty line before a request line is ignored. Old clients
-          // end a body with one of their own, so two may meet.
+          // end a body with an extra one, so two may follow each other.
           guard emptyLines < 2 else { throw .requestLine("more than two empty lines") }
           state = .start(emptyLines: emptyLines + 1)
         } else {
@@ -128,7 +129,7 @@ public struct RequestParser: Sendable {
         state = .lengthBody(remaining: remaining - range.count)
         return .body(range)
       case .chunkSize:
-        // Room for the size's own digits beside what is left for extensions.
+        // Space for the digits of the size, in addition to what is left for extensions.
         let room = limits.chunkExtensionBytes - chunkExtensionBytes + 16
         guard try takeLine(input, &cursor, limit: room, over: chunkLineOver) else { return .needsMore }
         let size = try takeChunkSize()
@@ -156,8 +157,8 @@ public struct RequestParser: Sendable {
         fieldBytes += line.count + 2
         trailerCount += 1
         guard trailerCount <= limits.fieldCount else { throw .tooManyFields(limits.fieldCount) }
-        // Trailers are checked and dropped: nothing here reads one, and merging them is how fields
-        // are forged.
+        // Trailers are checked and dropped: nothing here reads one, and merging them into the head
+        // would let fields be forged.
         _ = try parseField(line)
         clearLine()
       case .end:
@@ -169,8 +170,8 @@ public struct RequestParser: Sendable {
     }
   }
 
-  /// Gathers a line up to its CRLF, which is used up and not kept. False when the input ended
-  /// before.
+  /// Collects a line up to its CRLF, which is consumed and not kept. False if the input ended
+  /// before it.
   private mutating func takeLine(
     _ input: Span<UInt8>, _ cursor: inout Int, limit: Int, over: (Int) -> RequestRefusal
   ) throws(RequestRefusal) -> Bool {

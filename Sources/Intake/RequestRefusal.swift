@@ -1,13 +1,12 @@
-// RequestRefusal.swift: why a request was not taken, as a status, a stable code and a sentence. It
-// leaves out how the refusal is written down: Server turns it into a response. Start at the
-// factories.
+// RequestRefusal.swift: why a request was refused, as a status, a stable code and a sentence. Not
+// here: how the refusal is written as a response (Server.swift). Start at the factories.
 
-/// A request that this server does not take, and the HTTP status that says so.
+/// A request that this server refuses, and the HTTP status of the refusal.
 ///
 /// `code` is stable and meant for programs; `message` is for people: lower case, what was found and
-/// what was wanted. After a refusal the connection is answered and closed: the framing of what
-/// follows is not trusted. Source: RFC 9112 for 400, 408, 414, 431, 501 and 505; RFC 9110 for 413,
-/// 417, 421 and 503.
+/// what was wanted. After a refusal the connection is answered and closed, because the framing of
+/// what follows can't be trusted. Source: RFC 9112 for 400, 408, 414, 431, 501 and 505; RFC 9110
+/// for 413, 417, 421 and 503.
 public struct RequestRefusal: Error, Sendable, Equatable {
   public let status: Int
   public let code: String

@@ -1,12 +1,12 @@
-// Response.swift: what a handler answers, and its bytes on the wire. The loop decides Connection,
-// Content-Length, Transfer-Encoding and Date: a handler that names one is ignored.
+// Response.swift: a handler's answer, and its bytes on the wire. The loop decides Connection,
+// Content-Length, Transfer-Encoding and Date: a handler's own values are ignored.
 
-/// A status, fields and a body that is known in full.
+/// A status, fields and a complete body.
 public struct Response: Sendable {
   public var status: Int
   public private(set) var fields: [(name: String, value: String)]
   public var body: [UInt8]
-  /// Whether the connection ends after this response, whatever the client asked for.
+  /// Whether the connection is closed after this response, whatever the client requested.
   public var closes = false
 
   public init(status: Int, contentType: String? = nil, body: [UInt8] = []) {
@@ -23,8 +23,8 @@ public struct Response: Sendable {
     Response(status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
   }
 
-  /// Adds a field. Control bytes in the value become spaces, so that no text can add a field of its
-  /// own.
+  /// Adds a field. Control bytes in the value become spaces, so that no text can inject another
+  /// field.
   public func with(_ name: String, _ value: String) -> Response {
     var copy = self
     copy.fields.append((name, value))
@@ -48,7 +48,7 @@ struct ResponseHead {
   var keepsAlive: Bool
   var date: String
 
-  /// Ours to decide; RFC 9112 makes wrong ones request smuggling in the other direction.
+  /// Decided by the loop, because by RFC 9112 wrong values would allow response smuggling.
   private static let reserved = ["connection", "content-length", "date", "keep-alive", "transfer-encoding"]
 
   func write(to output: inout OutputBuffer) {

@@ -60,13 +60,13 @@ struct BoundAddresses: Sendable {
     sockets.append(Socket(descriptor: descriptor, users: users, file: (path, device, inode)))
   }
 
-  /// Gives everything back, when no loop took it over.
+  /// Releases everything if no loop took it over.
   func close() {
     for socket in sockets { _ = csystem_close(socket.descriptor) }
     unlink()
   }
 
-  /// Removes the socket files, unless others have taken their places.
+  /// Removes the socket files, unless other files have replaced them.
   func unlink() {
     for case let file? in sockets.map(\.file) {
       _ = csystem_unlink_unix(file.path, file.device, file.inode)
@@ -74,7 +74,7 @@ struct BoundAddresses: Sendable {
   }
 }
 
-/// A thread that turns a loop until it's stopped.
+/// A thread that runs a loop until it is stopped.
 final class RunningLoop: Sendable {
   private let mailbox: Mailbox
   let ended = DispatchGroup()
@@ -136,7 +136,7 @@ final class RunningLoop: Sendable {
     _ mailbox: Mailbox, _ maximumConnections: Int, _ bound: BoundAddresses, _ bodies: BodyBudget,
     _ service: ([UInt32], BodyBudget) -> any Service
   ) throws(ServerError) -> Loop {
-    // Some descriptors stay for the journal, models and pipes.
+    // Some descriptors are reserved for the journal, models and pipes.
     let descriptors = Int(max(csystem_raise_file_limit(0), 256))
     let loop = try Loop(
       mailbox: mailbox, maximumConnections: min(maximumConnections, descriptors - 128),
@@ -163,7 +163,7 @@ final class RunningLoop: Sendable {
 }
 
 /// Raises the process's soft limit of open files towards `wanted`, at most to its hard limit, and
-/// answers the limit that holds now. Servers take their connection limit from it, so call this
-/// before making one.
+/// returns the limit in effect. Servers derive their connection limit from it, so call this before
+/// creating one.
 @discardableResult
 public func raiseFileLimit(to wanted: Int) -> Int { Int(csystem_raise_file_limit(wanted)) }

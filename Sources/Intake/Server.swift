@@ -1,12 +1,12 @@
-// Server.swift: an HTTP/1.1 server on a thread of its own. Start at Server.init and
-// Server.Configuration. It leaves out TLS (ssh and reverse proxies do that), compression, files and
+// Server.swift: an HTTP/1.1 server on its own thread. Start at Server.init and
+// Server.Configuration. Not here: TLS (left to ssh and reverse proxies), compression, files and
 // routing.
 
 import JSON
 
 /// Where a server listens.
 public enum ListenAddress: Sendable, Equatable {
-  /// A numeric IPv4 or IPv6 address of this machine; port 0 takes a free one.
+  /// A numeric IPv4 or IPv6 address of this machine; port 0 picks a free one.
   case tcp(host: String, port: UInt16)
   /// A socket file, created with mode 0600. Only these users may connect; root always may.
   case unix(path: String, users: [UInt32])
@@ -14,8 +14,8 @@ public enum ListenAddress: Sendable, Equatable {
 
 /// An HTTP server: one thread, one epoll, any number of connections up to its limit.
 ///
-/// The handler is called on the server's thread with a complete request, and must not block: it
-/// answers through the `Exchange` then or later, from any thread.
+/// The handler is called on the server's thread with a complete request and must not block: it
+/// answers through the `Exchange`, at once or later, from any thread.
 public final class Server: Sendable {
   public typealias Handler = @Sendable (Request, Exchange) -> Void
 
@@ -23,34 +23,35 @@ public final class Server: Sendable {
     public var addresses: [ListenAddress] = [.tcp(host: "127.0.0.1", port: 8114)]
     public var limits = RequestParser.Limits()
     /// The hosts that a request over TCP may name. `name` allows every port, `name:port` that one.
-    /// This is what keeps a web page that rebinds its DNS name to 127.0.0.1 out; a request over a
-    /// Unix socket is not checked.
+    /// This keeps out web pages that rebind their DNS name to 127.0.0.1; requests over a Unix
+    /// socket are not checked.
     public var hosts = ["localhost", "127.0.0.1", "[::1]"]
-    /// Open connections. Over it room is made, in this order: for what has long been idle or about
-    /// its head, for strangers that read or send slowly, for what is new; then new ones get 503. A
-    /// request of a known sender is never broken off for that.
+    /// Open connections. Above the limit others are closed in this order: those that have long been
+    /// idle or in their head, strangers that read or send slowly, new ones; after that new
+    /// connections get 503. A known sender's request is never broken off for this.
     public var maximumConnections = 4096
-    /// From the first byte of a request to the end of its head: over it 408.
+    /// From the first byte of a request to the end of its head; longer gives 408.
     public var headTimeout = Duration.seconds(10)
-    /// From the end of the head to the end of the body: over it 408.
+    /// From the end of the head to the end of the body; longer gives 408.
     public var bodyTimeout = Duration.seconds(60)
-    /// Between requests: over it the connection is closed.
+    /// Between requests; after that the connection is closed.
     public var idleTimeout = Duration.seconds(30)
-    /// How long a peer may read nothing of what is ready for it.
+    /// How long a peer may leave waiting output unread.
     public var writeStallTimeout = Duration.seconds(20)
     /// How long a closed connection is still read, so that the peer gets its last answer.
     public var lingerTimeout = Duration.seconds(2)
-    /// What may wait for a slow reader of one stream; over it the stream is dropped.
+    /// Bytes that may wait for a slow reader of one stream; above that the stream is dropped.
     public var streamBufferBytes = 1 << 20
-    /// Request bodies being received, of all connections together: over it 503.
+    /// Bytes of request bodies being received, of all connections together; more gives 503.
     public var receivedBodyBytes = 256 << 20
-    /// Looks at a head before its body is read, on the server's thread: an answer ends the request
-    /// there. For refusals that need no body, such as a wrong token or path.
+    /// Looks at a head before its body is read, on the server's thread: a response ends the request
+    /// at once. For refusals that need no body, such as a wrong token or path.
     public var headCheck: (@Sendable (RequestHead, Peer) -> Response?)?
-    /// Who sends it, asked when `headCheck` has let it pass. Without it everybody is known.
+    /// Whether the sender is known, asked after `headCheck` has let the head pass. Without it every
+    /// sender is known.
     public var standing: (@Sendable (RequestHead, Peer) -> Standing)?
     public var strangers = Strangers()
-    /// How a refusal is written down.
+    /// How a refusal is written as a response.
     public var refusal: @Sendable (RequestRefusal) -> Response = { refusalResponse($0) }
 
     public init() {}
@@ -59,16 +60,17 @@ public final class Server: Sendable {
   /// Whether the sender of a request is one that the server's owner knows.
   public enum Standing: Sendable { case known, stranger }
 
-  /// What strangers may have, all of them together: one more name costs them nothing.
+  /// Bounds for all strangers together, because they can make up another name for free.
   public struct Strangers: Sendable {
-    /// Connections that are sending a body; one more ends the one that has brought nothing for
+    /// Connections that are sending a body; one more ends the one that has sent nothing for
     /// longest.
     public var uploads = 256
-    /// Bytes of bodies being received; they take nothing of `receivedBodyBytes`.
+    /// Bytes of bodies being received; they don't count towards the server's `receivedBodyBytes`.
     public var receivedBodyBytes = 64 << 20
-    /// Bytes a second that each body must bring, on the average since the end of its head; 0: any.
+    /// The average rate in bytes per second that each body must keep since the end of its head; 0:
+    /// any.
     public var uploadRate = 1_024
-    /// From then on.
+    /// How far a body may fall behind that rate.
     public var uploadGrace = Duration.seconds(10)
 
     public init() {}
@@ -96,11 +98,11 @@ public final class Server: Sendable {
 
   public var statistics: LoopStatistics { running.current }
 
-  /// What `body` sends on this server's exchanges goes out together: the loop is woken once, at the
-  /// end. For a thread that has something for many streams at the same time.
+  /// All that `body` sends on this server's exchanges is sent together: the loop is woken once, at
+  /// the end. For a thread that has data for many streams at the same time.
   public func together(_ body: () -> Void) { running.corked(body) }
 
-  /// Stops accepting, lets exchanges that run finish for at most `grace`, then closes what is left.
+  /// Stops accepting, gives running exchanges at most `grace` to finish, then closes the rest.
   public func stop(grace: Duration) { running.stop(grace: grace) }
 
   /// Waits until the server has stopped. It blocks the calling thread.

@@ -1,14 +1,14 @@
-// ServerError.swift: why a server, or a client of a line server, could not start or go on.
+// ServerError.swift: why a server, or a client of a line server, could not start or continue.
 
 import Glibc
 
 public enum ServerError: Error, Sendable, Equatable {
-  /// A system call failed for no reason that we know better.
+  /// A system call failed, and we know no better reason.
   case system(String, errno: Int32)
   case addressInUse(String)
   case addressInvalid(String)
   case pathTooLong(String, limit: Int)
-  /// Something that is no socket has the socket's path.
+  /// The socket's path is taken by something that is not a socket.
   case notASocket(String)
   case noServer(String)
   case connectionClosed

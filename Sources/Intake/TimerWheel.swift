@@ -1,8 +1,8 @@
-// TimerWheel.swift: which connections may be due, for the price of an array append each. It knows
-// no clock; the loop feeds it the time. Early wake-ups are allowed (the owner checks), late ones
-// aren't.
+// TimerWheel.swift: which connections may be due; adding one costs an array append. It has no
+// clock; the loop passes the time. Early wake-ups are allowed (the owner checks), late ones aren't.
 
-/// A wheel of 2,048 slots of 50 ms. Deadlines beyond its 102 s stay in their slot for another turn.
+/// A wheel of 2,048 slots of 50 ms. Deadlines beyond its 102 s stay in their slot for another
+/// round.
 struct TimerWheel {
   struct Entry {
     var id: UInt64
@@ -32,12 +32,12 @@ struct TimerWheel {
   mutating func insert(_ id: UInt64, tick wanted: Int64) {
     let tick = max(wanted, position + 1)
     slots[Int(tick % Self.slotCount)].append(Entry(id: id, tick: wanted))
-    // A deadline beyond the wheel is looked at once a turn.
+    // A deadline beyond the wheel is examined once per round.
     earliest = min(earliest, tick, position + Self.slotCount)
     count += 1
   }
 
-  /// Takes out all entries that are due at that time.
+  /// Removes all entries that are due at that time.
   mutating func expire(nowNanoseconds: Int64) -> [Entry] {
     let now = nowNanoseconds / Self.tickNanoseconds
     guard now >= earliest, now > position else {
@@ -45,7 +45,7 @@ struct TimerWheel {
       return []
     }
     var due: [Entry] = []
-    // After a jump of more than one turn, each slot is visited once.
+    // After a jump of more than one round, each slot is visited once.
     var tick = max(max(position + 1, earliest), now - Self.slotCount + 1)
     while tick <= now {
       let slot = Int(tick % Self.slotCount)
@@ -71,7 +71,7 @@ struct TimerWheel {
     }
   }
 
-  /// How long the loop may sleep: nil for ever, at least 0.
+  /// How long the loop may sleep: nil: forever; at least 0.
   func nanosecondsToNext(nowNanoseconds: Int64) -> Int64? {
     guard count > 0 else { return nil }
     return max(0, earliest * Self.tickNanoseconds - nowNanoseconds)
