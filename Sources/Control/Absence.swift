@@ -1,5 +1,5 @@
-// Absence.swift: what happened while an operator was away, in words for the moment of coming back.
-// Leaves out the counters that it is the difference of (Node). Start at AbsenceSummary.
+// Absence.swift: what happened while an operator was away, in words for when they return. The
+// counters that it is computed from are Node's. Start at AbsenceSummary.
 import Accounting
 
 /// What a node did between an operator's last look and this one.
@@ -8,13 +8,14 @@ package struct AbsenceSummary: Codable, Sendable, Equatable {
   package let since: Microseconds
   package let now: Microseconds
   package let done: Int
-  /// Rejected, expired, or turned away at once.
+  /// Rejected, expired, or refused at once.
   package let refused: Int
   package let failed: Int
   package let earned: MicroUnits
   package let currency: String
   package let tokens: Int
-  /// What was wrong meanwhile, newest last, at most 8 and each once; also what is over by now.
+  /// What was wrong meanwhile, newest last, at most 8 without repeats; includes what is over by
+  /// now.
   package let alarms: [String]
 
   package init(
@@ -48,11 +49,11 @@ package struct AbsenceSummary: Codable, Sendable, Equatable {
   }
 }
 
-/// Who is welcomed, in what role, and with what news.
+/// Who is connected, in which role, and what happened meanwhile.
 package struct Welcome: Codable, Sendable, Equatable {
   package let name: String
   package let role: Role
-  /// nil for somebody who was never here, or left a moment ago.
+  /// nil for someone who was never here before, or left only a moment ago.
   package let absence: AbsenceSummary?
 
   package init(name: String, role: Role, absence: AbsenceSummary?) {

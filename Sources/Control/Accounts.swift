@@ -1,5 +1,5 @@
-// Accounts.swift: what the books say of clients and days, as rows, and how limits are changed.
-// Leaves out the books (Accounting, Node) and the lines that carry these (ControlProtocol.swift).
+// Accounts.swift: what the books say about clients and days, as rows, and how limits are changed.
+// Not here: the books (Accounting, Node), the lines that carry these rows (ControlProtocol.swift).
 // Start at ClientRow and EarningsTable.
 
 /// One client as `hotpot clients` lists it.
@@ -20,7 +20,7 @@ package struct ClientRow: Codable, Sendable, Equatable {
   package let tokensPerDay: Int?
   /// Fingerprint of the SSH key that it signs vouchers with.
   package let key: String?
-  /// What it promised to pay, in all.
+  /// How much it promised to pay, in total.
   package let voucher: MicroUnits?
 
   package init(
@@ -46,7 +46,7 @@ package struct ClientRow: Codable, Sendable, Equatable {
   }
 }
 
-/// What a day's jobs of one client with one model came to.
+/// The sums over a day's jobs of one client with one model.
 package struct EarningsRow: Codable, Sendable, Equatable {
   /// `2026-11-23`, in the node's time zone.
   package let date: String
@@ -78,12 +78,12 @@ package struct EarningsDay: Codable, Sendable, Equatable {
   /// `2026-11-23`, in the node's time zone.
   package let date: String
   package let amount: MicroUnits
-  /// Joules that the machine used while the node ran; nil where no power was read.
+  /// Joules that the machine used while the node ran; nil if no power was measured.
   package let joules: Double?
-  /// What they cost; nil where a part of them had no price.
+  /// What they cost; nil if part of them had no price.
   package let cost: MicroUnits?
 
-  /// nil where the cost is not known.
+  /// nil if the cost is unknown.
   package var net: MicroUnits? { cost.map { amount - $0 } }
 
   package init(date: String, amount: MicroUnits, joules: Double?, cost: MicroUnits?) {
@@ -93,7 +93,7 @@ package struct EarningsDay: Codable, Sendable, Equatable {
 
 package struct EarningsTable: Codable, Sendable, Equatable {
   package let currency: String
-  /// Jobs of a demo are never counted: its table is empty.
+  /// Jobs of a demo are never counted, so its table is empty.
   package let isDemo: Bool
   /// By day, client and model.
   package let rows: [EarningsRow]
@@ -108,19 +108,19 @@ package struct EarningsTable: Codable, Sendable, Equatable {
   }
 }
 
-/// How a statement is wanted.
+/// The format of a statement.
 package enum StatementForm: String, Codable, Sendable, CaseIterable {
-  /// What is signed.
+  /// The text that is signed.
   case text
   /// For spreadsheets (RFC 4180), unsigned.
   case csv
-  /// For programs: the same rows, with the text and its signature beside them.
+  /// For programs: the same rows, with the text and its signature.
   case json
 }
 
-/// Changes of a client's limits, as texts: `none` takes a limit away, nil leaves it as it is.
+/// Changes of a client's limits, as texts: `none` removes a limit, nil leaves it unchanged.
 package struct LimitChanges: Codable, Sendable, Equatable {
-  /// Names with commas between them.
+  /// Names separated by commas.
   package var models: String?
   package var tokensPerJob: String?
   package var jobs: String?

@@ -1,55 +1,56 @@
-// Connection.swift: how a dashboard or a script speaks with a node: commands in, messages out.
-// Two conformers: the node in this process, and its control socket (here or through ssh).
-// Leaves out what a snapshot holds (Snapshot.swift). Start at NodeConnection.
+// Connection.swift: how a dashboard or a script talks to a node: commands in, messages out.
+// Two conformers: the node in this process, and its control socket (local or through ssh). What a
+// snapshot holds is in Snapshot.swift. Start at NodeConnection.
 
-/// What an operator does to a node. Job ids are full ids as the snapshot showed them, or, from scripts, unique prefixes.
+/// A command from an operator to a node. Job ids are full ids as the snapshot showed them or, from
+/// scripts, unique prefixes.
 package enum NodeCommand: Codable, Sendable, Equatable {
   case approve(jobs: [String])
   /// The client gets 403 with this reason.
   case reject(jobs: [String], reason: String)
   case hold(jobs: [String])
   case release(jobs: [String])
-  /// With `by`, a step from whatever priority each has when the node takes the command, kept within
-  /// 0 to 9: two quick steps are two, however late the screen is. `priority` is then what a node
-  /// sets that knows no steps.
+  /// `by` is a step relative to each job's priority at the time when the node executes the command,
+  /// clamped to 0 to 9: two quick steps count as two, however late the screen is. `priority` is for
+  /// nodes that do not know `by`, which set it instead.
   case setPriority(jobs: [String], priority: Int, by: Int? = nil)
-  /// Places in the queue, negative is earlier.
+  /// A number of positions in the queue; negative is earlier.
   case move(job: String, by: Int)
   case cancel(jobs: [String])
   case pause
   case resume
-  /// Finish what runs, admit nothing.
+  /// Finish running jobs, admit nothing.
   case drain
   /// Admit again.
   case undrain
-  /// Stop the node. With drain, after what is admitted has finished.
+  /// Stop the node; with drain, after all admitted jobs have finished.
   case shutdown(drain: Bool)
   /// Details of a job, without prompt and answer. Answered by `NodeMessage.job`.
   case inspect(job: String)
-  /// Prompt and answer too; the look is written to the log. Text that comes later arrives as `NodeMessage.text`
-  /// until `conceal`. Answered by `NodeMessage.job`.
+  /// Prompt and answer too; that they were viewed is written to the log. Later text arrives as
+  /// `NodeMessage.text` until `conceal`. Answered by `NodeMessage.job`.
   case reveal(job: String)
   case conceal(job: String)
   /// Answered by `NodeMessage.receipt`.
   case receipt(id: String)
   /// Re-execute a receipt now; the result shows in later snapshots.
   case verify(receipt: String)
-  /// Answered by `NodeMessage.chat` events. One answer at a time.
+  /// Answered by `NodeMessage.chat` events. Only one answer is generated at a time.
   case chat(ChatRequest)
   case stopChat
   /// Fetch a model by name and load it; progress arrives as `NodeMessage.pull`.
   case pull(model: String)
   case cancelPull
-  /// The graphs' past. Answered by `NodeMessage.history`.
+  /// Past values for the graphs. Answered by `NodeMessage.history`.
   case history
 }
 
 extension NodeCommand {
-  /// It changes nothing at the node.
+  /// It changes nothing on the node.
   package var onlyLooks: Bool {
     switch self {
     case .inspect, .receipt, .history: true
-    // Content of clients is the operator's to see, and the look is an act.
+    // Clients' content is visible to the operator, but viewing it is an act.
     case .reveal, .conceal: false
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
       .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull:
@@ -57,7 +58,7 @@ extension NodeCommand {
     }
   }
 
-  /// What is decided about a job holds also after a restart.
+  /// A decision about a job, which stays valid after a restart.
   package var isPromise: Bool {
     switch self {
     case .approve, .reject, .hold, .release, .setPriority, .cancel: true
@@ -68,7 +69,7 @@ extension NodeCommand {
   }
 }
 
-/// The whole conversation so far and how to answer it.
+/// The whole conversation so far, and the settings for the answer.
 package struct ChatRequest: Codable, Sendable, Equatable {
   package struct Message: Codable, Sendable, Equatable {
     package enum Role: String, Codable, Sendable { case system, user, assistant }
@@ -112,7 +113,7 @@ package struct PullProgress: Codable, Sendable, Equatable {
   package let bytes: Int64
   /// nil while unknown.
   package let total: Int64?
-  /// What went wrong, or what is being done.
+  /// What went wrong, or what is in progress.
   package let detail: String?
 
   package init(model: String, phase: Phase, bytes: Int64, total: Int64?, detail: String?) {
@@ -124,26 +125,27 @@ package struct PullProgress: Codable, Sendable, Equatable {
   }
 }
 
-/// What became of a command. A refusal says what was found and what to do.
+/// The result of a command. A refusal says what was found and what to do.
 package enum CommandReply: Codable, Sendable, Equatable {
   /// Done; in words for the status line, for example `approved 2 jobs`.
   case done(String)
   case refused(String)
 }
 
-/// The state of the line to the node.
+/// The state of the connection to the node.
 package enum LinkState: Codable, Sendable, Equatable {
   case connecting
   case connected
-  /// Lost since, and why; it is tried again.
+  /// Lost since then, and why; it keeps trying to reconnect.
   case lost(since: Microseconds, reason: String)
-  /// Ended for good: the node stopped, or spoke another version.
+  /// Ended for good: the node stopped, or uses another protocol version.
   case ended(reason: String)
 }
 
-/// What comes from a node.
+/// A message from a node.
 package enum NodeMessage: Codable, Sendable, Equatable {
-  /// Before the first snapshot of a line: who is here, as what, and what happened since they left.
+  /// Sent before a connection's first snapshot: who is connected, in which role, and what happened
+  /// since they left.
   case welcome(Welcome)
   case snapshot(NodeSnapshot)
   case history(NodeHistory)
@@ -160,14 +162,14 @@ package enum NodeMessage: Codable, Sendable, Equatable {
 
 /// A node as seen by a dashboard.
 ///
-/// Rule: `deliver` is called on any thread, in order, and must return at once (put the message in a mailbox; of
-/// snapshots only the newest matters). Why: it is called from the node's own threads. So: no work in it; otherwise
-/// a slow screen would slow the engine.
+/// Rule: `deliver` is called on any thread, in order, and must return at once (put the message in a
+/// mailbox; of snapshots only the newest matters). Why: it is called from the node's own threads.
+/// So: do no work in it. Otherwise a slow screen would slow the engine.
 package protocol NodeConnection: Sendable {
   /// Starts delivery; the first messages are a link state and, once connected, a snapshot.
   func start(deliver: @escaping @Sendable (NodeMessage) -> Void)
   /// Sends a command; its `reply` carries the tag. Never blocks.
   func send(_ command: NodeCommand, tag: UInt64)
-  /// Ends delivery; the node serves on.
+  /// Ends delivery; the node keeps serving.
   func close()
 }

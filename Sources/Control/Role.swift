@@ -1,17 +1,18 @@
-// Role.swift: who may do what over the control socket. One table, asked by the node before anything is done: a client
-// program that hides a button guards nothing.
-// Leaves out how a peer is told apart (ControlAccess in Node). Start at Role and ControlRequest.leastRole.
+// Role.swift: who may do what over the control socket. There is one table, which the node checks
+// before doing anything: a client program that hides a button protects nothing. How peers are
+// identified is in Node (ControlAccess). Start at Role and ControlRequest.leastRole.
 
-/// What somebody on the control socket is. A viewer may do less than an operator, who may do less than the owner; a
-/// client may do something else than all three.
+/// The role of a peer on the control socket. A viewer may do less than an operator, who may do less
+/// than the owner; a client's rights are separate from all three.
 package enum Role: String, Codable, Sendable, CaseIterable, Comparable {
-  /// Sends jobs of their own, and nothing else: no state, no other client's job.
+  /// Submits its own jobs and nothing else: it sees no state and no other client's job.
   case client
-  /// Looks: queue, figures, receipts. No content of anybody's job, and no act.
+  /// Watches: queue, figures, receipts. Sees no content of anybody's job, and cannot act.
   case viewer
-  /// Acts on jobs and on the node's flow.
+  /// Acts on jobs and on the node's admission.
   case `operator`
-  /// Also clients, money, models, and the end of the node: the user whose process it is, and root.
+  /// In addition manages clients, money and models, and can stop the node: the user who runs the
+  /// process, and root.
   case owner
 
   private var rank: Int {
@@ -27,7 +28,7 @@ package enum Role: String, Codable, Sendable, CaseIterable, Comparable {
 }
 
 extension Role {
-  /// What somebody reads who may not.
+  /// The message for a peer that lacks the role.
   package static func refusal(_ role: Role, wants least: Role) -> String {
     "you are \(role.withArticle) here, and this is for \(least.withArticle)"
   }
@@ -51,7 +52,7 @@ extension Role {
 }
 
 extension NodeCommand {
-  /// The least that may command it.
+  /// The lowest role that may send it.
   package var leastRole: Role {
     switch self {
     case .inspect, .receipt, .history: .viewer
@@ -64,7 +65,7 @@ extension NodeCommand {
 }
 
 extension ControlRequest {
-  /// What a client asks for: without snapshots a greeting shows no more than the node's name.
+  /// What a client may request: without snapshots a greeting shows no more than the node's name.
   package var isForClients: Bool {
     switch self {
     case .hello(_, let every, _): every == 0
@@ -76,16 +77,17 @@ extension ControlRequest {
     }
   }
 
-  /// The least that may ask for it, of those who are no clients.
+  /// The lowest role, clients aside, that may request it.
   package var leastRole: Role {
     switch self {
-    // A peer says who it is; this only ever takes rights away.
+    // A peer says who it is; this can only take rights away.
     case .restrict, .hello: .viewer
-    // The node's own work, for nothing.
+    // The node does the work, for free.
     case .submit: .operator
     case .seen, .snapshot, .clients, .earnings, .exportReceipt, .exportVoucher: .viewer
     case .command(_, let command): command.leastRole
-    // It counts by a key that the owner has trusted; whose word trusts a new one, the node looks at itself.
+    // The cosignature counts by keys that the owner has trusted already; whether the peer may add
+    // keys, the node checks itself.
     case .cosign: .operator
     case .addClient, .revokeClient, .limitClient, .settle, .correct, .statement, .setLimits, .setKey,
       .voucher:
@@ -93,7 +95,7 @@ extension ControlRequest {
     }
   }
 
-  /// It takes rights or means away: nothing of it may be passed over.
+  /// It takes rights or means away, so no key of it may be ignored.
   package var limitsRights: Bool {
     switch self {
     case .restrict, .hello, .limitClient, .setLimits: true
@@ -113,7 +115,7 @@ extension ControlRequest {
     }
   }
 
-  /// What it is called when it is refused.
+  /// The tag under which it is refused.
   package var tag: UInt64 {
     switch self {
     case .hello, .restrict, .seen: 0

@@ -1,7 +1,7 @@
 // Snapshot+Books.swift: receipts and earnings. Start at ReceiptsSnapshot.
 import Telemetry
 
-/// States of a receipt as an operator sees them; never one that was not checked.
+/// States of a receipt as an operator sees them; never shows more than was checked.
 package enum ReceiptState: String, Codable, Sendable, Equatable, CaseIterable {
   case logged, signed, witnessed
 }
@@ -13,13 +13,13 @@ package enum AuditState: Codable, Sendable, Equatable {
   case audited
   /// Re-executed here: where it first differs.
   case failed(String)
-  /// It was to be re-executed and could not be: why. Says nothing about the receipt.
+  /// It should have been re-executed but could not be, and why. Says nothing about the receipt.
   case notRun(String)
 }
 
 package struct ReceiptRow: Codable, Sendable, Equatable, Identifiable {
   package let id: String
-  /// Place in the log, from 0.
+  /// Position in the log, from 0.
   package let index: UInt64
   package let job: String
   package let client: String
@@ -60,7 +60,7 @@ package struct ReceiptsSnapshot: Codable, Sendable, Equatable {
   package let auditsNotRun: Int
   /// Time of the last signed checkpoint.
   package let lastCheckpoint: Reading<Microseconds>
-  /// Receipts a minute over the last five minutes.
+  /// Receipts per minute over the last five minutes.
   package let perMinute: Reading<Double>
   /// Fingerprint of the node's key, for example `SHA256:…`.
   package let keyFingerprint: Reading<String>
@@ -94,7 +94,7 @@ package struct EarningsSnapshot: Codable, Sendable, Equatable {
   package let perHour: Reading<MicroUnits>
   /// Projection of the day at that rate; a projection, not earnings.
   package let projectedDay: Reading<MicroUnits>
-  /// Posted a day, oldest first, today last; 30 entries when known.
+  /// Posted per day, oldest first, today last; 30 entries when known.
   package let days: [MicroUnits]
   /// Posted and not yet settled, over all clients.
   package let unsettled: Reading<MicroUnits>
@@ -103,13 +103,13 @@ package struct EarningsSnapshot: Codable, Sendable, Equatable {
   /// Energy used by the node today, in joules.
   package let energyToday: Reading<Double>
   package let clients: [ClientEarnings]
-  /// Electricity of today.
+  /// Cost of today's electricity.
   package let costToday: Reading<MicroUnits>
-  /// Electricity of each of `days`; nil where no power was read or no price was known.
+  /// Cost of electricity for each of `days`; nil if no power was measured or no price was known.
   package let costs: [MicroUnits?]
-  /// `perHour` less an hour's electricity at the power and price of now.
+  /// `perHour` less an hour's electricity at the current power and price.
   package let netPerHour: Reading<MicroUnits>
-  /// Today's net for a million tokens, prompts and answers together.
+  /// Today's net per million tokens, prompts and answers together.
   package let netPerMillion: Reading<MicroUnits>
 
   package init(

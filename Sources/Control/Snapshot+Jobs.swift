@@ -1,4 +1,5 @@
-// Snapshot+Jobs.swift: jobs as rows, those that wait for the operator, and all about one. Start at JobRow.
+// Snapshot+Jobs.swift: jobs as rows, jobs that wait for the operator, and the details of one job.
+// Start at JobRow.
 import Scheduling
 import Telemetry
 
@@ -15,7 +16,7 @@ extension JobState {
   }
 }
 
-/// Who asked: earnings count only clients.
+/// Where a job came from: only those of clients count as earnings.
 package enum JobOrigin: String, Codable, Sendable, Equatable, CaseIterable {
   /// A client over the network.
   case client
@@ -23,15 +24,17 @@ package enum JobOrigin: String, Codable, Sendable, Equatable, CaseIterable {
   case chat
   /// A demo client of `hotpot demo`.
   case demo
-  /// Re-execution of an own receipt.
+  /// Re-execution of one of the node's own receipts.
   case audit
 }
 
-/// One job as a row. Ids are 16 lower-case hex digits; screens show the shortest unique prefix of at least 4.
+/// One job as a row. Ids are 16 lower-case hex digits; screens show the shortest unique prefix of
+/// at least 4.
 package struct JobRow: Codable, Sendable, Equatable, Identifiable {
   package let id: String
   package let state: JobState
-  /// What it waits for, or why it ended so: for example `paused`, `prefill`, `rejected: too long`.
+  /// What it is waiting for, or why it ended: for example `paused`, `prefill`, `rejected: too
+  /// long`.
   package let stateDetail: String?
   package let client: String
   package let origin: JobOrigin
@@ -41,28 +44,30 @@ package struct JobRow: Codable, Sendable, Equatable, Identifiable {
   package let promptTokens: Int
   /// Prompt tokens whose KV is computed or was cached.
   package let promptDone: Int
-  /// Of those, found in the prefix cache.
+  /// How many of those were found in the prefix cache.
   package let cachedTokens: Int
   package let outputTokens: Int
   /// The most it may generate.
   package let outputLimit: Int
-  /// Decode rate over the last second, tokens/s; nil when it does not decode.
+  /// Decode rate over the last second, tokens/s; nil while it does not decode.
   package let tokensPerSecond: Double?
   package let submitted: Microseconds
-  /// When it was taken on, by the policy or the operator; nil before that, and from a node of an earlier release.
+  /// When the policy or the operator admitted it; nil before that, and from a node of an earlier
+  /// release.
   package let admitted: Microseconds?
   package let started: Microseconds?
   package let firstToken: Microseconds?
   package let ended: Microseconds?
-  /// What it owes so far, or at most, as `priceIsBound` says; nil when nothing is charged.
+  /// What it costs so far, or at most, as `priceIsBound` says; nil when nothing is charged.
   package let price: MicroUnits?
   package let priceIsBound: Bool
   /// The receipt's id once there is one.
   package let receipt: String?
-  /// Joules of processor and GPUs, divided by tokens among the jobs that computed at the same time; an ended job's is
-  /// whole a second after its end. nil for a job that has not been in the batch, and from a node of an earlier release.
+  /// Joules of processor and GPUs, divided by tokens among the jobs that computed at the same time.
+  /// The value is final one second after the job's end. nil for a job that has not been in the
+  /// batch, and from a node of an earlier release.
   package let energy: Reading<Double>?
-  /// What they cost; nil where they are not known.
+  /// What they cost; nil if unknown.
   package let energyCost: Reading<MicroUnits>?
 
   package init(
@@ -107,14 +112,14 @@ package struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
   package let model: String
   package let promptTokens: Int
   package let outputLimit: Int
-  /// What the client offers for a million completion tokens; nil when it offers nothing.
+  /// What the client offers per million completion tokens; nil if it offers nothing.
   package let offered: MicroUnits?
-  /// What the node asks for a million completion tokens; nil when the node has no price.
+  /// What the node asks per million completion tokens; nil if the node has no price.
   package let asked: MicroUnits?
-  /// What it will be charged for a million completion tokens if it is approved: the lower of the two. nil when it is free,
-  /// and from a node of an earlier release.
+  /// What it will be charged per million completion tokens if approved: the lower of the two. nil
+  /// if it is free, and from a node of an earlier release.
   package let charged: MicroUnits?
-  /// When it expires undecided.
+  /// When it expires if nobody decides.
   package let deadline: Microseconds
   package let submitted: Microseconds
   /// What the policy says and why, for example `rule 3 asks: unknown client`.
@@ -150,7 +155,7 @@ package struct ApprovalRow: Codable, Sendable, Equatable, Identifiable {
   }
 }
 
-/// All about one job. The prompt is there only after `NodeCommand.reveal`, and that look is in the log.
+/// All about one job. The prompt is included only after `NodeCommand.reveal`, which is logged.
 package struct JobDetail: Codable, Sendable, Equatable {
   package struct Moment: Codable, Sendable, Equatable {
     package let time: Microseconds

@@ -1,10 +1,11 @@
 // Snapshot+Machine.swift: what the machine and the engine do. Start at ComputeSnapshot.
 import Telemetry
 
-/// What the machine does. Shares are 0 to 1, sizes bytes, temperatures Celsius, power watts, rates bytes/s.
+/// What the machine does. Shares are 0 to 1, sizes bytes, temperatures Celsius, power watts, rates
+/// bytes/s.
 package struct ComputeSnapshot: Codable, Sendable, Equatable {
   package let cpu: Reading<Double>
-  /// One share a core, in the order of their numbers.
+  /// One share per core, in the order of their numbers.
   package let cores: Reading<[Double]>
   package let cpuTemperature: Reading<Double>
   package let cpuPower: Reading<Double>
@@ -22,18 +23,18 @@ package struct ComputeSnapshot: Codable, Sendable, Equatable {
   package let diskFree: Reading<Int64>
   package let networkIn: Reading<Double>
   package let networkOut: Reading<Double>
-  /// One entry a GPU; unavailable says why there are none.
+  /// One entry per GPU; unavailable says why there are none.
   package let gpus: Reading<[GPUSnapshot]>
-  /// Limits of the container, in words, for example `2 of 64 cores, 8 GiB`; nil without any.
+  /// Limits of the container, in words, for example `2 of 64 cores, 8 GiB`; nil if there are none.
   package let container: String?
   /// Mean clock of the cores in MHz.
   package let cpuClock: Reading<Double>
-  /// Of all processors' time: waiting for the disk, and taken by the hypervisor for others.
+  /// Shares of all processors' time: waiting for the disk, and taken by the hypervisor for others.
   package let cpuWait: Reading<Double>
   package let cpuSteal: Reading<Double>
-  /// Of `residentMemory`, pages of mapped files: the model.
+  /// The part of `residentMemory` in pages of mapped files: the model.
   package let mappedMemory: Reading<Int64>
-  /// Of the device under the state.
+  /// Of the device that holds the state directory.
   package let diskRead: Reading<Double>
   package let diskWritten: Reading<Double>
 
@@ -87,10 +88,10 @@ package struct GPUSnapshot: Codable, Sendable, Equatable {
   package let powerLimit: Reading<Double>
   /// Core clock in MHz.
   package let clock: Reading<Double>
-  /// Why it runs slower than it could, in words; nil when nothing holds it back.
+  /// Why it runs below its possible speed, in words; nil if nothing limits it.
   package let throttle: String?
   package let processes: Reading<[String]>
-  /// Where the driver begins to slow it down.
+  /// The temperature at which the driver begins to slow it down.
   package let slowdownTemperature: Reading<Double>
   /// MHz.
   package let memoryClock: Reading<Double>
@@ -131,7 +132,8 @@ package struct GPUSnapshot: Codable, Sendable, Equatable {
   }
 }
 
-/// How fast the engine is. Rates are tokens/s over the last second, latencies milliseconds over the last 5 minutes.
+/// How fast the engine is. Rates are tokens/s over the last second, latencies milliseconds over the
+/// last 5 minutes.
 package struct ThroughputSnapshot: Codable, Sendable, Equatable {
   package let decode: Reading<Double>
   package let prefill: Reading<Double>
@@ -141,7 +143,7 @@ package struct ThroughputSnapshot: Codable, Sendable, Equatable {
   package let betweenTokensP99: Reading<Double>
   /// Share of KV blocks in use by jobs, 0 to 1.
   package let kvInUse: Reading<Double>
-  /// Share of KV blocks that hold reusable prefixes of nobody's running job, 0 to 1.
+  /// Share of KV blocks that hold reusable prefixes used by no running job, 0 to 1.
   package let kvCached: Reading<Double>
   package let batchSize: Int
   /// Share of prompt tokens found in the prefix cache since the start, 0 to 1.

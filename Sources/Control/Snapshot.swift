@@ -1,7 +1,8 @@
 // Snapshot.swift: everything a screen or a script shows of a node, at one moment.
-// Values only, in the screen's own terms: rows sorted, rates computed, missing values with their reason.
-// Leaves out how they come about (NodeState) and how they travel (Connection). Start at NodeSnapshot; its parts are in
-// Snapshot+Jobs.swift, Snapshot+Machine.swift and Snapshot+Books.swift.
+// Values only, ready for display: rows sorted, rates computed, missing values with their reason.
+// How they are computed is in Node (NodeState), how they travel in Connection.swift. Start at
+// NodeSnapshot; its parts are in Snapshot+Jobs.swift, Snapshot+Machine.swift and
+// Snapshot+Books.swift.
 import Telemetry
 
 /// A value with its status: current, stale, warming up, or unavailable with the reason.
@@ -21,9 +22,9 @@ package struct NodeSnapshot: Codable, Sendable, Equatable {
   package let node: NodeSummary
   /// Display order: running, queued in the order they would run, held, pending, then ended, newest
   /// first.
-  /// Pending jobs are in `approvals` and here, with the state `pending`.
+  /// Pending jobs are both in `approvals` and here, with the state `pending`.
   package let jobs: [JobRow]
-  /// Jobs that wait for the operator, the one that expires first on top.
+  /// Jobs that wait for the operator; the one that expires first is on top.
   package let approvals: [ApprovalRow]
   package let compute: ComputeSnapshot
   package let throughput: ThroughputSnapshot
@@ -68,7 +69,7 @@ package struct NodeSummary: Codable, Sendable, Equatable {
   package let state: ServingState
   /// The one reason why nothing runs; nil while something does.
   package let whyIdle: String?
-  /// What is wrong and wants the operator, worst first; empty when all is well.
+  /// Problems that need the operator, worst first; empty when all is well.
   package let alarms: [String]
   /// For example `SmolLM2-135M-Instruct Q4_1`; nil without a model.
   package let model: String?
@@ -135,8 +136,8 @@ package struct LogLine: Codable, Sendable, Equatable {
   }
 }
 
-/// Samples at 1 s for graphs, oldest first, the newest at the time of the snapshot that comes with it.
-/// A dashboard asks once, when it attaches, and goes on from snapshots.
+/// Samples at 1 s for graphs, oldest first; the newest is from the time of the accompanying
+/// snapshot. A dashboard requests it once, when it attaches, and continues from snapshots.
 package struct NodeHistory: Codable, Sendable, Equatable {
   package let time: Microseconds
   package let decode: [Double?]
@@ -145,9 +146,9 @@ package struct NodeHistory: Codable, Sendable, Equatable {
   package let memory: [Double?]
   package let kvInUse: [Double?]
   package let batchSize: [Double?]
-  /// One array a GPU.
+  /// One array per GPU.
   package let gpu: [[Double?]]
-  /// Means of whole minutes, at most a day of them, the newest ended last.
+  /// Means of whole minutes, at most a day of them; the last one ended most recently.
   package let decodeDay: [Double?]
   package let cpuDay: [Double?]
 

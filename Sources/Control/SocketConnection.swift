@@ -1,8 +1,8 @@
-// SocketConnection.swift: a node in another process, here or behind ssh, as a dashboard sees it.
-// Speaks the control protocol over a pair of descriptors; when the line breaks it says so, and tries again.
-// Lines go out on a queue of their own: a link that takes nothing (a stalled ssh) must not stop the
-// thread that draws.
-// Leaves out what the descriptors are (LinkDescriptors, and who makes them). Start at SocketConnection.
+// SocketConnection.swift: a node in another process, local or behind ssh, as a dashboard sees it.
+// Speaks the control protocol over a pair of descriptors; if the connection breaks, it reports that
+// and reconnects. Lines are sent on a separate queue: a link that accepts nothing (a stalled ssh)
+// must not stop the thread that draws. What the descriptors are is up to those who make
+// LinkDescriptors. Start at SocketConnection.
 import Foundation
 import Synchronization
 
@@ -10,9 +10,10 @@ import Synchronization
 package struct LinkDescriptors: Sendable {
   package let read: Int32
   package let write: Int32
-  /// Closes both, and whatever stands behind them. Called once.
+  /// Closes both, and whatever is behind them. Called once.
   package let close: @Sendable () -> Void
-  /// After the line has ended: what the program behind it said about that, if anything. May wait a moment.
+  /// Called after the connection has ended: what the program behind it said about that, if
+  /// anything. May wait a moment.
   package let explain: @Sendable () -> String?
 
   package init(
@@ -26,10 +27,10 @@ package struct LinkDescriptors: Sendable {
   }
 }
 
-/// Why a line to a node could not be opened, in words.
+/// Why a connection to a node could not be opened, in words.
 package struct LinkError: Error, Sendable, CustomStringConvertible {
   package let description: String
-  /// Trying again cannot help.
+  /// Retrying cannot help.
   package let isFinal: Bool
 
   package init(_ description: String, isFinal: Bool) {
@@ -48,23 +49,23 @@ package final class SocketConnection: NodeConnection {
   private let longestWait: Double
   private let inner = Mutex(Inner())
 
-  /// What goes out, in order: one line is never written into another.
+  /// Sends lines in order, so that none is written into another.
   private let outgoing = DispatchQueue(label: "hotpot.link", qos: .userInitiated)
 
   private struct Inner {
     var link: LinkDescriptors?
-    /// Counts the links: what was meant for one that broke does not go to the next.
+    /// Counts the links, so that what was meant for a broken one is not sent over the next.
     var generation = 0
     var isClosed = false
   }
 
-  /// How long `close` waits for what was sent before it, in seconds.
+  /// How long `close` waits for lines that were sent before it, in seconds.
   private static let lastWords = 1.0
 
-  /// Longest line that is taken, in bytes; a snapshot with full history has far less.
+  /// The longest line that is accepted, in bytes; a snapshot with full history is far shorter.
   static let longestLine = 64 << 20
 
-  /// - open: makes a line; called again after it broke. May block.
+  /// - open: makes a connection; called again after it breaks. May block.
   /// - interval: milliseconds between snapshots
   /// - longestWait: seconds between two attempts to connect, at most
   package init(
@@ -85,7 +86,7 @@ package final class SocketConnection: NodeConnection {
   }
 
   package func send(_ command: NodeCommand, tag: UInt64) {
-    // Without a line the command is lost, and the screen says that there is none.
+    // Without a connection the command is lost, and the screen shows that there is none.
     guard let generation = inner.withLock({ $0.link == nil ? nil : $0.generation }) else { return }
     post(.command(tag: tag, command: command), generation)
   }
@@ -122,7 +123,7 @@ package final class SocketConnection: NodeConnection {
           guard !inner.isClosed else { return nil }
           inner.link = link
           inner.generation += 1
-          // Under the lock, so that it goes before any command.
+          // Under the lock, so that it is sent before any command.
           post(
             .hello(version: ControlProtocol.version, every: interval, readOnly: isReadOnly), inner.generation)
           return inner.generation
@@ -153,7 +154,7 @@ package final class SocketConnection: NodeConnection {
     }
   }
 
-  /// Reads lines until the line breaks.
+  /// Reads lines until the connection breaks.
   private func read(
     _ link: LinkDescriptors, _ generation: Int, _ deliver: (NodeMessage) -> Void, connected: () -> Void
   ) -> (words: String, final: String?) {
@@ -202,7 +203,7 @@ package final class SocketConnection: NodeConnection {
     "\(node) runs hotpot \(software), which speaks control protocol \(version); this one speaks \(ControlProtocol.version)"
   }
 
-  /// The beginning of a line that is not ours, for a message: printable ASCII only.
+  /// The beginning of a line that isn't ours, for a message: printable ASCII only.
   private static func shown(_ line: [UInt8]) -> String {
     String(decoding: line.prefix(80).map { (0x20...0x7E).contains($0) ? $0 : 0x3F }, as: UTF8.self)
   }
@@ -211,19 +212,19 @@ package final class SocketConnection: NodeConnection {
     case bytes(Int), full, gone
   }
 
-  /// On the queue only. Ends early where the link has gone meanwhile; a broken one is found by its
-  /// reader.
+  /// On the queue only. Returns early if the link is gone meanwhile; its reader detects a broken
+  /// one.
   private func write(_ bytes: [UInt8], _ generation: Int) {
     var rest = bytes[...]
     while !rest.isEmpty {
-      // The lock is held while a descriptor is used, so that it is this link's, and never for
-      // longer than that.
+      // The lock is held exactly while a descriptor is used, so that the descriptor is certainly
+      // this link's.
       let written = inner.withLock { inner -> Written in
         guard inner.generation == generation, let link = inner.link else { return .gone }
         var wait = pollfd(fd: link.write, events: Int16(POLLOUT), revents: 0)
         let ready = poll(&wait, 1, 0)
         if ready == 0 || ready < 0 && errno == EINTR { return .full }
-        // What has room has it for a page: this does not wait.
+        // A descriptor that is writable has space for a page, so this does not wait.
         let count = rest.prefix(4_096).withUnsafeBytes {
           Foundation.write(link.write, $0.baseAddress, $0.count)
         }
