@@ -1,14 +1,14 @@
 // BigInteger.swift: whole numbers beyond 64 bits, which Python has and tools' schemas use
-// (18446744073709551615). Schoolbook arithmetic on small sizes: a template's numbers have at most
-// as many digits as Python prints. Start at init(_:radix:) and divided(by:).
+// (18446744073709551615). Schoolbook arithmetic suffices: a template's numbers have at most as many
+// digits as Python prints. Start at init(_:radix:) and divided(by:).
 
 /// A whole number of any size, as sign and magnitude.
 package struct BigInteger: Sendable, Hashable {
   let isNegative: Bool
-  /// Base 2^32, the lowest first, no zero at the end; zero has none.
+  /// Limbs in base 2^32, the lowest first, without trailing zeros; zero has none.
   let limbs: [UInt32]
 
-  /// Bits that a number may have: Python refuses to print what has more than 4300 digits.
+  /// The most bits that a number may have: Python refuses to print more than 4300 digits.
   static let mostBits = 14_284
 
   init(isNegative: Bool, limbs: [UInt32]) {
@@ -25,7 +25,7 @@ package struct BigInteger: Sendable, Hashable {
       limbs: [UInt32(truncatingIfNeeded: magnitude), UInt32(truncatingIfNeeded: magnitude >> 32)])
   }
 
-  /// Digits of base 2 to 36, at most as many as a number may have; nil for anything else.
+  /// Reads digits of base 2 to 36, at most as many as a number may have; nil for anything else.
   init?(_ digits: some Sequence<UInt8>, radix: Int = 10, isNegative: Bool = false) {
     var limbs: [UInt32] = []
     var count = 0
@@ -72,7 +72,7 @@ package struct BigInteger: Sendable, Hashable {
     if carry > 0 { limbs.append(UInt32(carry)) }
   }
 
-  /// Divides in place and gives the rest.
+  /// Divides in place and returns the remainder.
   private static func divide(_ limbs: inout [UInt32], by divisor: UInt32) -> UInt32 {
     var rest: UInt64 = 0
     for place in limbs.indices.reversed() {
@@ -88,7 +88,7 @@ package struct BigInteger: Sendable, Hashable {
   var isEven: Bool { (limbs.first ?? 0) & 1 == 0 }
   var bitCount: Int { limbs.last.map { limbs.count * 32 - $0.leadingZeroBitCount } ?? 0 }
 
-  /// Where it fits.
+  /// The value, if it fits.
   var int: Int? {
     guard limbs.count <= 2 else { return nil }
     let magnitude = UInt64(limbs.first ?? 0) | UInt64(limbs.count > 1 ? limbs[1] : 0) << 32
@@ -96,10 +96,10 @@ package struct BigInteger: Sendable, Hashable {
     return Int(exactly: magnitude)
   }
 
-  /// The nearest double, ties to even; nil where there is none so large.
+  /// The nearest double, ties to even; nil if the number is too large.
   var double: Double? { Self.double(limbs, isNegative: isNegative, exponent: 0, hasRest: false) }
 
-  /// `limbs` times 2^exponent, and a bit more if there is a rest.
+  /// `limbs` times 2^exponent, plus a little if there is a remainder.
   private static func double(_ limbs: [UInt32], isNegative: Bool, exponent: Int, hasRest: Bool) -> Double? {
     let whole = BigInteger(isNegative: false, limbs: limbs)
     let drop = max(whole.bitCount - 64, 0)
@@ -109,8 +109,8 @@ package struct BigInteger: Sendable, Hashable {
       let bit = whole.limbs[place >> 5] >> UInt32(place & 31) & 1
       if place >= drop { top = top << 1 | UInt64(bit) } else if bit == 1 { rest = true }
     }
-    // With 64 bits kept a rest only matters where they end in exactly half of the last place of a
-    // double.
+    // With 64 bits kept, a remainder matters only if they end in exactly half of a double's last
+    // place.
     if rest, top.leadingZeroBitCount == 0 { top |= 1 }
     let value = Double(sign: .plus, exponent: drop + exponent, significand: Double(top))
     guard value.isFinite else { return nil }
@@ -176,7 +176,7 @@ extension BigInteger {
     return (quotient, rest)
   }
 
-  /// Python's `/`, rounded once; nil where it is too large. The divisor is not zero.
+  /// Python's `/`, rounded once; nil if the result is too large. The divisor is not zero.
   func ratio(by divisor: BigInteger) -> Double? {
     let shift = max(0, 66 - (bitCount - divisor.bitCount))
     let (quotient, rest) = shifted(by: shift).magnitudes(by: divisor)

@@ -1,5 +1,4 @@
-// Filters+Numbers.swift: the filters that make numbers, and Python's ways to read and to
-// round them.
+// Filters+Numbers.swift: the filters that return numbers, and how Python parses and rounds numbers.
 
 import Foundation
 
@@ -29,8 +28,8 @@ extension Interpreter {
     return .whole(whole.isNegative ? -whole : whole)
   }
 
-  /// Python's `int(value, base)`; where that fails `int(float(value))`, so that "42.23" is 42; else
-  /// the default.
+  /// Python's `int(value, base)`; if that fails, `int(float(value))`, so that "42.23" is 42;
+  /// otherwise the default.
   func int(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     try requireDefined(value, "int")
     let fallback = arguments.value(0, "default") ?? .int(0)
@@ -50,7 +49,7 @@ extension Interpreter {
     }
   }
 
-  /// Python's `round(value, precision)`, or `math.ceil` and `math.floor` at that place.
+  /// Python's `round(value, precision)`, or `math.ceil` and `math.floor` at that decimal place.
   func round(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     try requireDefined(value, "round")
     let method = try arguments.text(1, "method", self) ?? Text("common")
@@ -96,10 +95,10 @@ extension Interpreter {
     return try apply(.divide, whole, scale)
   }
 
-  /// A whole number to tens, hundreds ...; halves go to the even one.
+  /// Rounds a whole number to tens, hundreds and so on; halves to even.
   private func rounded(_ value: BigInteger, places: Int) throws(TemplateError) -> BigInteger {
     guard places < 0 else { return value }
-    // More places than there are digits leave nothing.
+    // Rounding away more places than there are digits leaves 0.
     guard -places <= value.bitCount / 3 + 2 else { return BigInteger(0) }
     guard
       let unit = BigInteger([0x31] + [UInt8](repeating: 0x30, count: -places))
@@ -140,10 +139,10 @@ extension Interpreter {
   }
 }
 
-/// Numbers as Python reads them.
+/// Numbers as Python parses them.
 extension PythonNumber {
-  /// The text without white space around it, all its digits ASCII; nil when it has other characters
-  /// than numbers do.
+  /// The text without white space around it, all its digits ASCII; nil if it has characters that
+  /// numbers cannot have.
   private static func plain(_ text: Text) -> [UInt8]? {
     var bytes: [UInt8] = []
     for unit in text.stripped(leading: true, trailing: true).units {
@@ -159,8 +158,7 @@ extension PythonNumber {
     return bytes
   }
 
-  /// Digits with single underscores between them, which go; nil where an underscore stands
-  /// elsewhere.
+  /// Removes single underscores between digits; nil if an underscore is anywhere else.
   private static func withoutUnderscores(_ bytes: some Collection<UInt8>) -> [UInt8]? {
     var plain: [UInt8] = []
     var wasDigit = false
@@ -194,7 +192,7 @@ extension PythonNumber {
     }
     if base == 0 {
       base = 10
-      // A number that is not 0 begins with no 0.
+      // A number other than 0 must not begin with 0.
       if bytes.first == 0x30, bytes.contains(where: { $0 != 0x30 && $0 != 0x5F }) { return nil }
     }
     guard let digits = withoutUnderscores(bytes), digits.count <= 4300 || base & (base - 1) == 0 else {

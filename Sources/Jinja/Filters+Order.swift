@@ -89,7 +89,7 @@ extension Interpreter {
     return try makeList(groups)
   }
 
-  /// What items are ordered by; texts without their case unless `exact`.
+  /// The key that items are ordered by; strings ignore case unless `exact`.
   private func sortKeys(_ items: [Value], attribute: Value?, exact: Bool) throws(TemplateError) -> [Value] {
     let keys = try projected(items, attribute: attribute)
     return exact ? keys : try keys.map(withoutCase)
@@ -101,7 +101,7 @@ extension Interpreter {
     return .text(text.lowercased())
   }
 
-  /// The places of `keys` in order: a stable merge sort, whose comparisons may throw.
+  /// The indices of `keys` in sorted order, by a stable merge sort whose comparisons may throw.
   func places(of keys: [Value], descending: Bool) throws(TemplateError) -> [Int] {
     var places = Array(keys.indices)
     var width = 1

@@ -1,14 +1,15 @@
 // Filters.swift: the filters of a template, `value | name(arguments)`: the rows of this table and
-// no other. Each gives what Jinja 3.1's gives, whatever it is handed; those without a place in a
-// prompt are refused by name. A new filter is one row and one method. Tests (`is`), numbers and
-// orders are in files of those names. Start at Filter.table.
+// no others. Each returns what Jinja 3.1's returns, whatever its input; filters that have no use in
+// a prompt are refused by name. A new filter is one row and one method. Not here: tests
+// (Tests.swift), numbers (Filters+Numbers.swift), orders (Filters+Order.swift). Start at
+// Filter.table.
 
 import Foundation
 import JSON
 
 /// The parameters of a filter, test, method or function.
 struct Signature {
-  /// Names in order; one that begins with `/` cannot be given by name.
+  /// Names in order; a parameter whose name begins with `/` is positional only.
   let names: [String]
   let required: Int
   init(_ names: [String], required: Int = 0) {
@@ -18,13 +19,13 @@ struct Signature {
   static let none = Signature([])
 }
 
-/// What a filter or a method does: takes what it works on, and the arguments.
+/// The body of a filter or method: it takes the value it is applied to, and the arguments.
 typealias Work<Receiver> =
   @Sendable (Interpreter) -> (_ receiver: Receiver, _ arguments: Arguments) throws(TemplateError) -> Value
 
 /// One filter.
 struct Filter: Sendable {
-  /// nil for a filter that takes what comes and looks at it itself.
+  /// nil for a filter that accepts any arguments and checks them itself.
   let signature: Signature?
   let work: Work<Value>
 
@@ -41,8 +42,8 @@ struct Filter: Sendable {
     self.init(Signature(names, required: required), work)
   }
 
-  /// In Jinja, and not here: they need chance, HTML's tables, or lay out text for people who read
-  /// code.
+  /// Filters of Jinja that are refused here: they need randomness or HTML's tables, or lay out text
+  /// for readers of code.
   static let refused: Set<String> = ["pprint", "random", "striptags", "urlize", "wordwrap"]
 
   static let table: [String: Filter] = [
@@ -106,7 +107,7 @@ struct Filter: Sendable {
 }
 
 extension Interpreter {
-  /// Refuses arguments that the parameters have no place for, and missing ones.
+  /// Refuses surplus and missing arguments.
   func check(
     _ arguments: Arguments, _ signature: Signature, of name: String
   ) throws(TemplateError) {
@@ -195,14 +196,14 @@ extension Interpreter {
 
   // MARK: Texts
 
-  /// The text that a filter of texts works on.
+  /// The string that a string filter is applied to.
   fileprivate func subject(_ value: Value) throws(TemplateError) -> Text {
     let text = try text(of: value)
     try spend(text.count)
     return text
   }
 
-  /// A filter that does what the method of that name does.
+  /// A filter that does the same as the method of that name.
   fileprivate static func method(_ name: String) -> Work<Value> {
     { run in
       { (value, arguments) throws(TemplateError) in
@@ -291,7 +292,7 @@ extension Interpreter {
     return .text(try printf(text, .dictionary(mapping)))
   }
 
-  /// Safe for HTML: what is so already stays.
+  /// Escapes for HTML; text already marked as safe is unchanged.
   func escaped(_ text: Text) throws(TemplateError) -> Text {
     guard !text.isMarkup else { return text }
     var units: [UInt32] = []
@@ -313,7 +314,7 @@ extension Interpreter {
     return Text(units: units).asMarkup
   }
 
-  /// Jinja's `indent(width, first, blank)`; the width may be a text.
+  /// Jinja's `indent(width, first, blank)`; the width may be a string.
   fileprivate func indented(
     _ text: Text, _ arguments: Arguments
   ) throws(TemplateError) -> Text {
@@ -361,7 +362,7 @@ extension Interpreter {
     return try apply(.add, .text(part), .text(end))
   }
 
-  /// Percent signs for all but letters, digits and `_.-~`; pairs of a mapping as a query.
+  /// Percent-encodes all but letters, digits and `_.-~`; a mapping becomes a query string.
   fileprivate func urlEncoded(_ value: Value) throws(TemplateError) -> Text {
     func quoted(_ text: Text, isQuery: Bool) throws(TemplateError) -> [UInt32] {
       var units: [UInt32] = []
@@ -478,7 +479,7 @@ extension Interpreter {
     }
   }
 
-  /// The first element; an iterator keeps the others.
+  /// The first element; an iterator keeps its remaining ones.
   fileprivate func first(of value: Value) throws(TemplateError) -> Value? {
     if case .list(let list) = value, list.kind == .iterator {
       return list.items.isEmpty ? nil : list.items.removeFirst()
@@ -488,7 +489,7 @@ extension Interpreter {
 
   fileprivate func batch(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     let items = try elements(of: value, doing: "batch")
-    // As Python compares it: a size that no list has puts all into one.
+    // As Python compares it: a size that no list can have puts all items into one batch.
     guard let size = number(arguments.value(0, "linecount") ?? .none) else {
       guard items.isEmpty else { return try makeList([try makeList(items)], .iterator) }
       return try makeList([], .iterator)
@@ -536,7 +537,7 @@ extension Interpreter {
     return try makeList(parts, .iterator)
   }
 
-  // MARK: Filters that are given names of others
+  // MARK: Filters that take the names of others
 
   fileprivate func map(_ value: Value, _ arguments: Arguments) throws(TemplateError) -> Value {
     guard value.isTrue else { return try makeList([], .iterator) }
@@ -605,8 +606,8 @@ extension Interpreter {
 
   // MARK: Members by path
 
-  /// A member of a member by a path such as `function.name` or `0`.
-  /// - Parameter fallback: Stands in for a member that is not there, on the way as well.
+  /// A nested member, by a path such as `function.name` or `0`.
+  /// - Parameter fallback: Replaces a missing member, also an intermediate one.
   func member(_ path: Value, of value: Value, default fallback: Value? = nil) throws(TemplateError) -> Value {
     var value = value
     let parts: [Value]

@@ -1,17 +1,17 @@
-// Format.swift: Python's two languages of formats: `'%5.2f' % x` and
-// `'{:>8,.2f}'.format(x)`. Members of a field ('{0.name}', '{0[key]}') are looked up as everywhere
-// in a template: fixed methods and keys. Source: Python 3 library reference, "printf-style String
-// Formatting" and "Format Specification Mini-Language".
+// Format.swift: Python's two formatting languages: `'%5.2f' % x` and `'{:>8,.2f}'.format(x)`.
+// Members of a field ('{0.name}', '{0[key]}') are looked up as everywhere else in a template: only
+// fixed methods and keys. Source: Python 3 library reference, "printf-style String Formatting" and
+// "Format Specification Mini-Language".
 
 import Foundation
 
 extension Interpreter {
-  /// More columns or digits than any prompt needs.
+  /// The most columns or digits; more than any prompt needs.
   private static let widest = 100_000
 
   // MARK: Pieces
 
-  /// A walk over the characters of a format.
+  /// A cursor over the characters of a format.
   private struct FormatReader {
     let units: [UInt32]
     let plain: [UInt32]
@@ -31,7 +31,7 @@ extension Interpreter {
       return true
     }
 
-    /// Decimal digits; nil where there are none.
+    /// Reads decimal digits; nil if there are none.
     mutating func number() -> Int? {
       let start = at
       var value = 0
@@ -43,7 +43,7 @@ extension Interpreter {
     }
   }
 
-  /// What a format says of one value.
+  /// The format of one value.
   private struct FormatStyle {
     var fill = Text(" ")
     var align: Unicode.Scalar?
@@ -78,8 +78,8 @@ extension Interpreter {
     return blanks(left) + text + blanks(padding - left)
   }
 
-  /// Sign, prefix and digits with groups and fill: what follows the digits of the whole part is
-  /// `rest`.
+  /// Sign, prefix and digits with grouping and fill; `rest` is what follows the digits of the whole
+  /// part.
   private func number(
     isNegative: Bool, prefix: String, digits: String, rest: String, _ style: FormatStyle, group: Int
   ) throws(TemplateError) -> Text {
@@ -88,7 +88,7 @@ extension Interpreter {
     var digits = Array(digits.utf8)
     let separator = style.grouping.map { UInt8(truncatingIfNeeded: $0.value) }
     if style.align == "=", style.fill == Text("0"), separator != nil {
-      // Zeros take part in the groups, and a group never begins with its separator.
+      // Fill zeros are grouped too, and a group never begins with its separator.
       while true {
         let separators = (digits.count - 1) / group
         guard head.utf8.count + digits.count + separators + rest.utf8.count < style.width else { break }
@@ -123,7 +123,7 @@ extension Interpreter {
 
   // MARK: %
 
-  /// Python's `%` with a text on the left.
+  /// Python's `%` with a string on the left.
   func printf(_ format: Text, _ value: Value) throws(TemplateError) -> Text {
     var values: [Value]
     var isUsed = false
@@ -204,7 +204,7 @@ extension Interpreter {
       units += part.units
     }
     if !isUsed, !values.isEmpty {
-      // Whatever can be indexed may be given to a format that reads none of it.
+      // A format that uses no value still accepts any indexable value.
       switch value {
       case .dictionary, .undefined: break
       case .list(let list) where !list.isTuple && list.isIndexed: break
@@ -217,7 +217,7 @@ extension Interpreter {
     return text
   }
 
-  /// One value by one conversion of `%`.
+  /// Formats one value by one conversion of `%`.
   private func printed(
     _ value: Value, _ kind: Unicode.Scalar, _ given: FormatStyle
   ) throws(TemplateError) -> Text {
@@ -333,7 +333,7 @@ extension Interpreter {
     return Text(units: units)
   }
 
-  /// A replacement field, from behind its `{` to behind its `}`.
+  /// Reads a replacement field, from after its `{` to after its `}`.
   private func field(
     _ reader: inout FormatReader, _ arguments: Arguments, _ automatic: inout Int, depth: Int
   ) throws(TemplateError) -> Text {
@@ -459,7 +459,7 @@ extension Interpreter {
     }
     style.hasNoNegativeZero = reader.skip("z")
     style.isAlternate = reader.skip("#")
-    // A zero before the width fills, unless a character to fill with is given.
+    // A zero before the width means zero fill, unless a fill character is given.
     if !hasFill, reader.skip("0") {
       style.align = style.align ?? "0"
       style.fill = Text("0")
@@ -560,7 +560,7 @@ extension Interpreter {
     if style.hasNoNegativeZero, !digits.utf8.contains(where: { $0 >= 0x31 && $0 <= 0x39 }), value.isFinite {
       isNegative = false
     }
-    // What follows the whole part takes no part in the groups.
+    // Digits after the whole part are not grouped.
     let whole = digits.prefix { $0.isNumber || $0.isLetter && $0 != "e" && $0 != "E" }
     var rest = String(digits.dropFirst(whole.count))
     if style.kind == "%" { rest += "%" }
@@ -568,7 +568,7 @@ extension Interpreter {
       isNegative: isNegative, prefix: "", digits: String(whole), rest: rest, style, group: 3)
   }
 
-  /// The format of a float that names no kind: as `g`, but with a digit behind the point.
+  /// A float without a type: as `g`, but with at least one digit after the point.
   private static func general(_ value: Double, _ precision: Int, isAlternate: Bool) -> String {
     guard value.isFinite else { return digits(value, "g", precision, isAlternate: false) }
     let scientific = String(format: "%.\(precision - 1)e", abs(value))

@@ -1,11 +1,11 @@
-// Interpreter.swift: runs the tree of a template against the values of one conversation.
+// Interpreter.swift: evaluates the syntax tree of a template with the values of one conversation.
 //
-// Safe by construction: a name is looked up in the values given and in the functions of Function,
-// nothing else; a member in the keys of a dictionary and the methods of Methods.swift; every node
-// costs a step and every made character is counted, so hostile templates end with an error instead
-// of the memory or the day. Scopes are Jinja's: for bodies, macros and captured blocks have their
-// own names, if blocks do not. Start at run(_:). Operators are in Operators.swift, filters and
-// tests in files of those names.
+// Safe by construction: a name is looked up only in the given values and the functions of Function;
+// a member only in the keys of a dictionary and the methods of Methods.swift. Every node costs a
+// step and every character produced is counted, so a hostile template ends with an error before it
+// uses up memory or time. Scopes are Jinja's: bodies of for, macros and captured blocks have their
+// own names, if blocks do not. Start at run(_:). Operators are in Operators.swift, filters in
+// Filters.swift, tests in Tests.swift.
 
 import Foundation
 
@@ -21,12 +21,12 @@ final class Interpreter {
   private var charactersLeft: Int
   private var depth = 0
   private let stack = StackBound()
-  /// The line of the node at work, for messages.
+  /// The line of the node being evaluated, for messages.
   var line = 1
-  /// Captured texts; the last one receives output.
+  /// Captured output; the last one is written to.
   private var buffers: [[UInt32]] = [[]]
-  /// Containers and scopes that may be part of a cycle; emptied at the end, so that none leaks and
-  /// none is freed by a recursion without bound.
+  /// Containers and scopes that may be part of a cycle. They are emptied at the end, so that none
+  /// leaks and freeing them never recurses without bound.
   private var changedLists: [List] = []
   private var changedDictionaries: [Mapping] = []
   private var closedScopes: [Scope] = []
@@ -62,7 +62,7 @@ final class Interpreter {
     }
   }
 
-  /// Pays for `count` characters about to be made, and for the walk over them.
+  /// Charges for `count` characters about to be produced, and for walking over them.
   func spend(_ count: Int) throws(TemplateError) {
     guard count <= charactersLeft else {
       throw .tooLarge(line: line, "the template makes more than \(limits.characters) characters of text")
@@ -106,7 +106,7 @@ final class Interpreter {
     dictionary.set(plain, key, value)
   }
 
-  /// Adds to a list that a template holds.
+  /// Appends to a list that a template holds.
   func insert(_ value: Value, into list: List, at place: Int) throws(TemplateError) {
     try spend(8)
     try step(list.items.count >> 6)
@@ -128,11 +128,11 @@ final class Interpreter {
 
   func emit(_ text: Text) throws(TemplateError) {
     try spend(text.count)
-    // The last buffer is there as long as the template runs: every capture pops only its own.
+    // The last buffer exists as long as the template runs: every capture pops only its own.
     buffers[buffers.count - 1] += text.units
   }
 
-  /// What `work` prints.
+  /// Captures what `work` prints.
   func capture(_ work: () throws(TemplateError) -> Void) throws(TemplateError) -> Text {
     let height = buffers.count
     buffers.append([])
@@ -220,7 +220,7 @@ final class Interpreter {
     return try deeper { () throws(TemplateError) in try execute(otherwise, scope) }
   }
 
-  /// A block with names of its own.
+  /// A block with its own scope.
   private func block(_ body: [Statement], _ scope: Scope) throws(TemplateError) {
     _ = try deeper { () throws(TemplateError) in try execute(body, Scope(parent: scope)) }
   }
@@ -244,7 +244,7 @@ final class Interpreter {
     let state = Loop(
       items: items, depth: depth, rank: try rank(above: items),
       recursion: loop.isRecursive ? (loop, scope) : nil)
-    // As Jinja has it: the else block runs unless some iteration came to the end of the body.
+    // As in Jinja: the else block runs unless some iteration reached the end of the body.
     var hasCompleted = false
     for (place, item) in items.enumerated() {
       try step()
@@ -294,8 +294,7 @@ final class Interpreter {
     return .undefined(name)
   }
 
-  /// - Parameter piped: what the innermost filter of a filter block or captured assignment works
-  ///   on.
+  /// - Parameter piped: the input of the innermost filter of a filter block or captured assignment.
   func evaluate(
     _ expression: Expression, _ scope: Scope, piped: Value? = nil
   ) throws(TemplateError) -> Value {
@@ -493,7 +492,7 @@ final class Interpreter {
     }
   }
 
-  /// As Jinja's Macro: values without a parameter are refused, unless the body reads `varargs` or
+  /// As in Jinja's Macro: surplus arguments are refused, unless the body reads `varargs` or
   /// `kwargs`.
   private func call(
     _ macro: BoundMacro, _ arguments: Arguments, caller: Value?
@@ -602,7 +601,8 @@ final class Interpreter {
     return .list(List(items, .range(from: start, to: end, by: by)))
   }
 
-  /// The time by a C format, in the machine's zone. Bounded: formats of 256 bytes, results of 1024.
+  /// The time in a C format, in the machine's time zone. Bounded: formats of 256 bytes, results of
+  /// 1024.
   private func formatted(_ date: Date, _ format: String) throws(TemplateError) -> String {
     guard format.utf8.count <= 256, !format.utf8.contains(0) else {
       throw failure("'strftime_now' wants a format of at most 256 bytes")
@@ -618,19 +618,19 @@ final class Interpreter {
   }
 }
 
-/// The values of a call.
+/// The arguments of a call.
 struct Arguments {
   var positional: [Value] = []
   var named: [(String, Value)] = []
-  /// Names that a user wrote: the keys of a mapping spread by `**`.
+  /// Names that a user wrote: the keys of a mapping expanded by `**`.
   var usersNames: Set<String> = []
 
-  /// A name as a text, which stays a user's.
+  /// A name as a string, which keeps the mark of a user's text.
   func text(ofName name: String) -> Text {
     usersNames.contains(name) ? Text(user: name) : Text(name)
   }
 
-  /// The argument at a place or of a name.
+  /// The argument at an index or of a name.
   func value(_ place: Int, _ name: String) -> Value? {
     place < positional.count ? positional[place] : named.last { $0.0 == name }?.1
   }
@@ -643,7 +643,7 @@ struct Arguments {
     return positional[0]
   }
 
-  /// A text; nil where it is not given or none.
+  /// A string; nil if it is not given or none.
   func text(_ place: Int, _ name: String, _ interpreter: Interpreter) throws(TemplateError)
     -> Text?
   {
@@ -654,13 +654,13 @@ struct Arguments {
     }
   }
 
-  /// A whole number; nil where it is not given or none.
+  /// A whole number; nil if it is not given or none.
   func int(_ place: Int, _ name: String, _ interpreter: Interpreter) throws(TemplateError) -> Int? {
     if value(place, name)?.isNone ?? true { return nil }
     return try whole(place, name, interpreter)
   }
 
-  /// A whole number; nil where it is not given.
+  /// A whole number; nil if it is not given.
   func whole(_ place: Int, _ name: String, _ interpreter: Interpreter) throws(TemplateError) -> Int? {
     guard let value = value(place, name) else { return nil }
     guard let number = interpreter.wholeNumber(value) else {
@@ -669,7 +669,7 @@ struct Arguments {
     return number
   }
 
-  /// A bound of a part, as in a slice; nil where it is not given or none.
+  /// A bound of a range, as in a slice; nil if it is not given or none.
   func bound(_ place: Int, _ interpreter: Interpreter) throws(TemplateError) -> Int? {
     switch value(place, "/") {
     case nil, .some(.none): return nil

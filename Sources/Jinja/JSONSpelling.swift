@@ -1,13 +1,14 @@
-// JSONSpelling.swift: JSON in and out of templates. What comes in keeps the order of its keys,
-// because `tojson` prints tools in the order in which they came; what goes out is spelled as
-// Python's json.dumps does, for that is what the models were trained on.
+// JSONSpelling.swift: JSON as input and output of templates. Input keeps the order of its keys,
+// because `tojson` prints tools in their given order. Output is spelled as by Python's json.dumps,
+// because models were trained on that.
 
 import Foundation
 import JSON
 
 extension Interpreter {
-  /// A value that a caller gave, for a template to read.
-  /// - Parameter isUsers: Texts and keys are a user's: none of them can become a special token.
+  /// Converts a caller's value for use in a template.
+  /// - Parameter isUsers: Whether strings and keys are a user's, so that none of them can become a
+  ///   special token.
   func value(of json: JSONValue, isUsers: Bool) throws(TemplateError) -> Value {
     switch json {
     case .null: return .none

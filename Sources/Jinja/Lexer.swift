@@ -1,8 +1,8 @@
-// Lexer.swift: a template's text to tokens, with Jinja's control of white space.
+// Lexer.swift: splits a template's text into tokens, with Jinja's white space control.
 //
-// trim_blocks and lstrip_blocks are on, as every runtime of chat templates has them: one line end
-// after a block or comment goes, and so does the indentation before one that starts its line; `-`
-// strips all white space on its side, `+` keeps what would go. Source: Jinja 3.1, lexer.py.
+// trim_blocks and lstrip_blocks are on, as in every runtime of chat templates: one line end after a
+// block or comment is removed, and so is the indentation before one that starts its line. `-`
+// strips all white space on its side, `+` keeps what would be removed. Source: Jinja 3.1, lexer.py.
 
 struct Token {
   enum Kind: Equatable {
@@ -18,7 +18,7 @@ struct Token {
   let kind: Kind
   let line: Int
 
-  /// As an error message names it.
+  /// Its name in error messages.
   var description: String {
     switch kind {
     case .data: "text"
@@ -40,7 +40,7 @@ struct Lexer {
   private var at = 0
   private var line = 1
   private var tokens: [Token] = []
-  /// The character before the current text was a line end, or the template starts here.
+  /// Whether the character before the current text was a line end, or the template starts here.
   private var startsLine = true
 
   /// All tokens of `source`, closed by `.end`.
@@ -54,7 +54,8 @@ struct Lexer {
     self.units = units
   }
 
-  /// Line ends become `\n`, and one at the end goes.
+  /// Line ends become `
+  /// `, and one at the end is removed.
   private static func normalised(_ source: String, limit: Int) throws(TemplateError) -> [UInt32] {
     var units: [UInt32] = []
     var afterReturn = false
@@ -138,7 +139,8 @@ struct Lexer {
     return nil
   }
 
-  /// lstrip_blocks: only white space between the start of the line and the tag goes.
+  /// lstrip_blocks: removes white space between the start of the line and the tag, if there is
+  /// nothing else.
   private func withoutIndentation(_ text: ArraySlice<UInt32>) -> ArraySlice<UInt32> {
     let lineStart = text.lastIndex(of: 0x0A).map { $0 + 1 }
     guard lineStart != nil || startsLine else { return text }
@@ -179,11 +181,11 @@ struct Lexer {
   private mutating func skipComment() throws(TemplateError) {
     let opened = line
     let start = at
-    // Jinja asks for no end where nothing follows.
+    // Jinja requires no closing delimiter if nothing follows.
     if at == units.count { return }
     while at + 1 < units.count {
       if units[at] == Self.hash, units[at + 1] == Self.closingBrace {
-        // The sign before it belongs to it, if it is not the opening's own.
+        // A sign before it belongs to it, unless it belongs to the opening delimiter.
         let sign = at > start ? unit(at - 1) : 0
         at += 2
         return finishTag(sign: sign)
@@ -227,7 +229,7 @@ struct Lexer {
   private mutating func scanRaw(from body: Int) throws(TemplateError) {
     let opened = line
     line += units[at..<body].count { $0 == 0x0A }
-    // Jinja asks for no end where nothing follows.
+    // Jinja requires no closing delimiter if nothing follows.
     if body == units.count {
       at = body
       return

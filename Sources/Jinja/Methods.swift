@@ -1,12 +1,12 @@
-// Methods.swift: the methods of texts, lists, mappings and numbers that a template may call: the
-// rows of these tables and no other. Each gives what Python's gives. A new method is one row and
-// one function. Start at Methods.ofTexts.
+// Methods.swift: the methods of strings, lists, mappings and numbers that a template may call: the
+// rows of these tables and no others. Each returns what Python's returns. A new method is one row
+// and one function. Start at Methods.ofTexts.
 
 import Foundation
 
-/// One method of a kind of value.
+/// One method of one type of value.
 struct Method<Receiver>: Sendable {
-  /// nil for a method that takes what comes.
+  /// nil for a method that accepts any arguments.
   let signature: Signature?
   let work: Work<Receiver>
 
@@ -25,12 +25,12 @@ struct Method<Receiver>: Sendable {
 }
 
 extension Method where Receiver == Text {
-  /// A method without arguments that makes another text.
+  /// A method without arguments that returns another string.
   fileprivate static func maps(_ change: @escaping @Sendable (Text) -> Text) -> Method {
     Method { _ in { (text, _) throws(TemplateError) in .text(change(text)) } }
   }
 
-  /// A method without arguments that asks something of a text.
+  /// A method without arguments that tests a string.
   fileprivate static func asks(_ holds: @escaping @Sendable (Text) -> Bool) -> Method {
     Method { _ in { (text, _) throws(TemplateError) in .bool(holds(text)) } }
   }
@@ -124,7 +124,7 @@ enum Methods {
     "reverse": Method(Interpreter.reverse),
   ]
 
-  /// What cannot change: tuples and ranges.
+  /// Methods of immutable sequences: tuples and ranges.
   static let ofTuples: [String: Method<List>] = ofLists.filter { ["count", "index"].contains($0.key) }
 
   static let ofMappings: [String: Method<Mapping>] = [
@@ -216,7 +216,7 @@ extension Interpreter {
     return try method.work(self)(receiver, arguments)
   }
 
-  /// What a method of marked-up text gives is marked up.
+  /// A method of Markup returns Markup.
   private static func markedUp(_ value: Value) -> Value {
     switch value {
     case .text(let text): return .text(text.asMarkup)
@@ -313,7 +313,7 @@ extension Interpreter {
         limit: try arguments.whole(2, "count", self) ?? -1))
   }
 
-  /// What is searched for, and the part of the text that is searched; nil where the part is none.
+  /// What is searched for, and the range of the text that is searched; nil if the range is invalid.
   private func searched(
     _ name: String, _ text: Text, _ arguments: Arguments
   ) throws(TemplateError) -> (needle: Text, part: (text: Text, start: Int)?) {
@@ -394,7 +394,7 @@ extension Interpreter {
     return .text(try formatted(text, named))
   }
 
-  /// The part of a text between the second and third argument, and where it starts; nil where there
+  /// The part of a string between the second and third argument, and where it starts; nil if there
   /// is none.
   private func part(
     of text: Text, _ arguments: Arguments
@@ -433,7 +433,7 @@ extension Interpreter {
     switch name {
     case "ljust": left = 0
     case "rjust": left = padding
-    // Python puts the odd blank on the left when the width is odd too.
+    // Python puts the odd blank on the left if the width is odd too.
     default: left = padding / 2 + (padding & width & 1)
     }
     func blanks(_ count: Int) -> [UInt32] { Array(repeating: fill.units[0], count: count) }
@@ -472,7 +472,7 @@ extension Interpreter {
     return text
   }
 
-  /// One text, or a tuple of alternatives.
+  /// One string, or a tuple of alternatives.
   private func affixes(_ name: String, _ arguments: Arguments) throws(TemplateError) -> [Text] {
     guard case .list(let list)? = arguments.positional.first, list.isTuple else {
       return [try affix(name, arguments)]
@@ -518,7 +518,7 @@ extension Interpreter {
     return text.replacing(old, with: new, limit: limit)
   }
 
-  /// The texts of the items with `separator` between.
+  /// Joins the items' strings with `separator`.
   func joined(_ items: [Value], by separator: Text) throws(TemplateError) -> Text {
     var units: [UInt32] = []
     for (place, item) in items.enumerated() {
@@ -678,8 +678,8 @@ extension Interpreter {
 }
 
 extension Interpreter {
-  /// What `dict(...)`, `namespace(...)` and `update(...)` are given: a mapping or pairs, and named
-  /// values.
+  /// The arguments of `dict(...)`, `namespace(...)` and `update(...)`: a mapping or pairs, and
+  /// named values.
   func fill(_ dictionary: Mapping, from arguments: Arguments) throws(TemplateError) {
     guard arguments.positional.count < 2 else { throw failure("a mapping is made of one other at most") }
     if case .dictionary(let other)? = arguments.positional.first {
@@ -710,7 +710,7 @@ extension Text {
     }
   }
 
-  /// Python's `istitle`: capitals begin runs of cased characters, and only they.
+  /// Python's `istitle`: every run of cased characters begins with a capital, and has no others.
   var isTitle: Bool {
     var found = false
     var wasCased = false

@@ -1,6 +1,6 @@
-// Operators.swift: what the operators of a template do, as in Python: texts and lists add
-// and repeat, numbers of both kinds mix, indices may count from the end, a missing member is
-// undefined and not an error. Formats (`%`) are in Format.swift.
+// Operators.swift: the operators of a template, as in Python: strings and lists can be added and
+// repeated, integers and floats can be mixed, indices may count from the end, and a missing member
+// is undefined instead of an error. Formats (`%`) are in Format.swift.
 
 import Foundation
 
@@ -21,12 +21,12 @@ extension Interpreter {
     case .loop(let loop): Text("<LoopContext \(loop.place + 1)/\(loop.items.count)>")
     case .macro(let macro):
       Text(macro.definition.name.map { "<Macro '\($0)'>" } ?? "<Macro anonymous>")
-    // Python prints these with an address in memory: nothing that belongs into a prompt.
+    // Python prints these with their memory address, which does not belong in a prompt.
     case .turns, .function, .method: throw failure("\(value.kind) cannot be printed")
     }
   }
 
-  /// The value where it becomes a plain text: marked-up text loses its mark.
+  /// The value as a plain string: Markup loses its mark.
   func plainText(of value: Value) throws(TemplateError) -> Text {
     var text = try text(of: value)
     text.isMarkup = false
@@ -38,7 +38,7 @@ extension Interpreter {
     return Text(value.text())
   }
 
-  /// The value as Python's `repr` spells it, as inside a printed list.
+  /// The value as Python's `repr` prints it, such as inside a printed list.
   func representation(of value: Value) throws(TemplateError) -> Text {
     try step()
     switch value {
@@ -125,7 +125,7 @@ extension Interpreter {
 
   // MARK: Elements and members
 
-  /// What a loop over the value would see. An iterator has given its elements then.
+  /// The elements that a loop over the value sees. This uses up an iterator.
   func elements(of value: Value, doing what: String) throws(TemplateError) -> [Value] {
     switch value {
     case .list(let list):
@@ -150,7 +150,7 @@ extension Interpreter {
     return .undefined(name)
   }
 
-  /// An attribute without a look at the keys of a mapping; nil when there is none.
+  /// An attribute, ignoring the keys of a mapping; nil if there is none.
   func ownAttribute(_ name: String, of value: Value) throws(TemplateError) -> Value? {
     switch value {
     case .undefined(let missing):
@@ -272,7 +272,7 @@ extension Interpreter {
     }
   }
 
-  /// A slice of a range is a range again, with bounds of its own.
+  /// A slice of a range is another range.
   private static func sliced(
     _ kind: List.Kind, _ places: [Int], _ list: List, _ from: Int?, _ to: Int?, _ step: Int
   ) -> List.Kind {
@@ -318,7 +318,7 @@ extension Interpreter {
     }
   }
 
-  /// As a double; nil for what is no number, and for what is too large.
+  /// As a double; nil for anything that is not a number or is too large.
   func number(_ value: Value) -> Double? {
     switch value {
     case .int(let value): Double(value)
@@ -370,7 +370,7 @@ extension Interpreter {
       guard let times = wholeNumber(times) else { break }
       let (total, overflow) = text.count.multipliedReportingOverflow(by: max(times, 0))
       try spend(overflow ? .max : total)
-      // Nothing repeated costs nothing, and must not be counted out.
+      // Repeating an empty value costs nothing, so it must not loop `count` times.
       if !text.isEmpty { text.units = Array(repeatElement(text.units, count: max(times, 0)).joined()) }
       return .text(text)
     case (.multiply, .list(let list), let times), (.multiply, let times, .list(let list)):
@@ -396,7 +396,7 @@ extension Interpreter {
     throw failure("'\(operation.rawValue)' cannot join \(left.kind) and \(right.kind)")
   }
 
-  /// What needs no more than 64 bits; nil where it does.
+  /// The result if it needs no more than 64 bits, otherwise nil.
   private func small(_ operation: Syntax.Operator, _ a: Int, _ b: Int) -> Value? {
     let result: (partialValue: Int, overflow: Bool)
     switch operation {
@@ -581,8 +581,7 @@ extension Interpreter {
 
   private enum Order { case less, same, greater, none }
 
-  /// How two numbers stand to each other, exactly: a double is not rounded to a whole number's
-  /// neighbour.
+  /// Compares two numbers exactly: neither is rounded to the other's type.
   private func order(_ left: Value, _ right: Value) -> Order {
     if let a = integer(left), let b = integer(right) { return a == b ? .same : a < b ? .less : .greater }
     switch (left, right) {
@@ -651,14 +650,14 @@ extension Interpreter {
     }
   }
 
-  /// A search costs by the lengths of both texts: its worst case is their product.
+  /// A search is charged by the lengths of both strings: its worst case is their product.
   func payForSearch(of needle: Text, in text: Text) throws(TemplateError) {
     let (product, overflow) = text.count.multipliedReportingOverflow(by: max(needle.count >> 4, 1))
     try step(overflow ? limits.steps + 1 : product >> 4)
   }
 }
 
-/// Numbers as Python spells them.
+/// Numbers as Python prints them.
 enum PythonNumber {
   /// Python's `repr` of a float: the shortest digits that read back, an exponent below 1e-4 and
   /// from 1e16.

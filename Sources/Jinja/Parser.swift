@@ -1,8 +1,8 @@
-// Parser.swift: tokens to a tree, by Jinja's grammar and precedence (Jinja 3.1, parser.py):
-// conditional, or, and, not, comparison, + -, ~, * / // %, **, unary, postfix, filters and tests.
-// Statements: if, for, set, macro, call, filter, with, do, break, continue, raw (in the lexer) and
-// generation, whose body is kept. What would reach other files or templates (include, import,
-// extends, block) is refused by name.
+// Parser.swift: builds a syntax tree from tokens, by Jinja's grammar and precedence (Jinja 3.1,
+// parser.py): conditional, or, and, not, comparison, + -, ~, * / // %, **, unary, postfix, filters
+// and tests. Statements: if, for, set, macro, call, filter, with, do, break, continue, raw (in the
+// lexer) and generation, whose body is kept. Statements that would reach other files or templates
+// (include, import, extends, block) are refused by name.
 
 struct Parser {
   typealias Expression = Syntax.Expression
@@ -31,7 +31,7 @@ struct Parser {
   // MARK: Tokens
 
   private var current: Token {
-    // The lexer closes with `.end`, which is never passed.
+    // The lexer's last token is `.end`, which is never consumed.
     at < tokens.count ? tokens[at] : Token(kind: .end, line: tokens.last?.line ?? 1)
   }
   private var next: Token.Kind { at + 1 < tokens.count ? tokens[at + 1].kind : .end }
@@ -87,7 +87,8 @@ struct Parser {
 
   // MARK: Statements
 
-  /// Statements up to a block that starts with one of `ends`, whose name is the current token then.
+  /// Parses statements up to a block that starts with one of `ends`; its name is then the current
+  /// token.
   private mutating func statements(until ends: Set<String>, opened: String?) throws(TemplateError)
     -> [Statement]
   {
@@ -178,14 +179,14 @@ struct Parser {
     return try work(&self)
   }
 
-  /// The body of a macro, and which of the values that are handed to macros it reads.
+  /// The body of a macro, and which of the implicit values of macros it reads.
   private mutating func macro(
     _ name: String?, _ parameters: [Syntax.Parameter], _ word: String, until end: String
   ) throws(TemplateError) -> Syntax.Macro {
     reads.append([])
     let body = try withoutLoop { (p) throws(TemplateError) in try p.block(word, until: end) }
     let names = reads.popLast() ?? []
-    // A macro around this one closes over what this one reads.
+    // An enclosing macro closes over what this one reads.
     if let outer = reads.indices.last { reads[outer].formUnion(names) }
     return Syntax.Macro(name: name, parameters: parameters, body: body, reads: names)
   }
@@ -626,8 +627,8 @@ struct Parser {
     }
   }
 
-  /// `| name(arguments)` once or more; `first` when the bar before the first name is missing, as in
-  /// a filter block.
+  /// `| name(arguments)` once or more; `first` if the bar before the first name is missing, as in a
+  /// filter block.
   private mutating func filters(of start: Expression?, first: Bool) throws(TemplateError) -> Expression {
     var value = start
     var expectsName = first

@@ -1,12 +1,12 @@
-// StackBound.swift: how deep a template may go on the thread that reads or renders it.
+// StackBound.swift: how deeply a template may nest on the thread that parses or renders it.
 
 import CSystem
 
-/// The end of this thread's stack. The bounds of nesting below fit a thread of 8 MB; a thread with
-/// less must not be overrun, so every level of nesting asks here as well.
+/// The end of this thread's stack. The bounds of nesting fit a stack of 8 MB. A thread may have
+/// less, so every level of nesting also checks here.
 struct StackBound {
   private let end = csystem_stack_end()
-  /// What is left for the work between two levels: comparing, sorting and writing of nested values.
+  /// Bytes reserved for the work between two checks: comparing, sorting and printing nested values.
   private static let reserve: UInt = 160 << 10
 
   func check(line: Int) throws(TemplateError) {

@@ -1,5 +1,5 @@
-// Syntax.swift: the tree of a template. Every expression knows its height, so that neither the
-// evaluator nor the release of the tree recurses deeper than the parser allowed.
+// Syntax.swift: the syntax tree of a template. Every expression stores its height, so that neither
+// evaluating nor freeing the tree recurses deeper than the parser allowed.
 
 enum Syntax {
   final class Expression: Sendable {
@@ -83,7 +83,8 @@ enum Syntax {
     let name: String?
     let parameters: [Parameter]
     let body: [Statement]
-    /// The body reads `varargs`, `kwargs`, `caller`: a macro that does not is given no such values.
+    /// Whether the body reads `varargs`, `kwargs`, `caller`: a macro that does not gets no such
+    /// values.
     let readsVarargs: Bool
     let readsKwargs: Bool
     let readsCaller: Bool

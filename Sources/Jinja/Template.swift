@@ -1,12 +1,11 @@
 // Template.swift: a Jinja template, parsed, to be rendered with values.
 //
-// Templates come from strangers: they are interpreted with no access to anything but the values
-// given, and with bounds (Interpreter). Every character of what is printed is known to be the
-// template's own or a user's, so that a user who writes <|im_start|> gets its letters and not the
-// token. What is printed is what Python's jinja2 prints (TemplateDifferenceTests). Left out, and
-// refused by name: include, import, inheritance, and filters that need chance, tables of HTML or a
-// layout for readers of code. Left out as well: what a conversation is (the chat format). Start at
-// Template.render.
+// Templates come from strangers: they are interpreted with access only to the given values, and
+// within bounds (Interpreter). Every printed character is known to be the template's or a user's,
+// so a user who writes <|im_start|> gets its letters and not the token. The output is what Python's
+// jinja2 prints (TemplateDifferenceTests). Refused by name: include, import, inheritance, and
+// filters that need randomness, HTML's tables or a layout for readers of code. Not here: what a
+// conversation is (Inference's ChatFormat.swift). Start at Template.render.
 
 import Foundation
 import JSON
@@ -16,7 +15,7 @@ package struct Template: Sendable {
   /// A run of characters from one source.
   package struct Segment: Sendable, Equatable {
     package let text: String
-    /// True of the words of the template's author, false of a user's.
+    /// True for text of the template's author, false for a user's.
     package let isTrusted: Bool
 
     package init(text: String, isTrusted: Bool) {
@@ -35,19 +34,19 @@ package struct Template: Sendable {
     self.limits = limits
   }
 
-  /// The same template with less, or more, to spend.
+  /// The same template with other limits.
   package func limited(to limits: TemplateLimits) -> Template {
     var copy = self
     copy.limits = limits
     return copy
   }
 
-  /// What the template prints, in segments: none empty, neighbours of different trust.
+  /// The template's output in segments; none is empty, and neighbours differ in trust.
   /// - Parameters:
-  ///   - values: Values by name that users had a hand in: none of their characters is trusted. Of
-  ///     two of one name the last counts.
+  ///   - values: Values by name that users influenced: none of their characters is trusted. If two
+  ///     have the same name, the last counts.
   ///   - own: Values by name that the caller vouches for; they win over `values`.
-  ///   - now: What `strftime_now` tells, in the time zone of this machine.
+  ///   - now: The time of `strftime_now`, in the time zone of this machine.
   /// - Throws: `.evaluation`, `.refused` (the template's own `raise_exception`), `.unsupported` or
   ///   `.tooLarge`.
   package func render(

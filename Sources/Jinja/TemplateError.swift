@@ -1,11 +1,11 @@
-// TemplateError.swift: why a chat template was refused or gave up. The line counts from 1 in the
+// TemplateError.swift: why a chat template was refused or stopped. The line counts from 1 in the
 // template's text.
 
 /// A chat template could not be read or rendered.
 public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The text is not a template: what was found and what was wanted.
   case syntax(line: Int, String)
-  /// Jinja has it and this interpreter refuses it, by name.
+  /// A feature of Jinja that this interpreter refuses by name.
   case unsupported(line: Int, String)
   /// An operation that cannot be done on these values, such as adding a number to a text.
   case evaluation(line: Int, String)
@@ -36,15 +36,14 @@ public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 }
 
-/// What a template may spend on one prompt. The defaults hold a conversation of some hundred
+/// What a template may spend on one prompt. The defaults suffice for a conversation of some hundred
 /// thousand tokens.
 package struct TemplateLimits: Sendable {
   /// Characters of template text.
   package var source = 1 << 20
-  /// Evaluated nodes, plus one for every few characters that a filter or a comparison walks over.
+  /// Evaluated nodes, plus one for every few characters that a filter or a comparison scans.
   package var steps = 5_000_000
-  /// Characters of all texts made on the way, output included; an element of a list counts as
-  /// eight.
+  /// Characters of all intermediate strings and the output; an element of a list counts as eight.
   package var characters = 1 << 25
   /// Nested evaluations: blocks, expressions and macro calls together.
   package var depth = 400

@@ -1,5 +1,5 @@
 // Tests.swift: the tests of a template, `value is name(argument)`: the rows of this table, which
-// are all of Jinja 3.1's, and no other. A new test is one row. Start at Test.table.
+// are all of Jinja 3.1's, and no others. A new test is one row. Start at Test.table.
 
 /// One test.
 struct Test: Sendable {
@@ -7,7 +7,7 @@ struct Test: Sendable {
   typealias Relation = @Sendable (Interpreter) -> (Value, Value) throws(TemplateError) -> Bool
 
   enum Work {
-    /// Asks what kind of value it is: takes no argument and cannot fail.
+    /// Tests the type of a value: takes no argument and cannot fail.
     case kind(@Sendable (Value) -> Bool)
     case asks(Question)
     case relates(parameter: String, Relation)
@@ -29,7 +29,7 @@ struct Test: Sendable {
     }
   }
 
-  /// Whether what is left of a division by two is this.
+  /// Whether the remainder of a division by two is this.
   private static func leaves(_ rest: Int) -> Test {
     asks { run in
       { (value) throws(TemplateError) in
@@ -98,7 +98,8 @@ struct Test: Sendable {
   private static func isCallable(_ value: Value) -> Bool {
     switch value {
     case .macro, .function, .method, .loop: true
-    // Python asks the object, and an undefined one has a way to be called: one that fails.
+    // As in Python, where an undefined object counts as callable because it defines a call, one
+    // that fails.
     case .undefined: true
     case .turns(let turns): turns.isJoiner
     default: false
@@ -136,8 +137,8 @@ extension Interpreter {
     try name(value, of: "test").map { Test.table[$0] != nil } ?? false
   }
 
-  /// The name that a value is; nil for what is none. What cannot be a key cannot be looked up
-  /// either.
+  /// The value as a name to look up; nil if it is not a string. A value that cannot be a key cannot
+  /// be looked up either.
   fileprivate func name(_ value: Value, of kind: String) throws(TemplateError) -> String? {
     switch value {
     case .text(let text): return text.string
@@ -156,7 +157,8 @@ extension Interpreter {
     try contains(other, value)
   }
 
-  /// Python's `is`, as far as values show it: one list is not another one with equal elements.
+  /// Python's `is`, as far as it can be told from values: a list is not another list with equal
+  /// elements.
   fileprivate func isSame(_ left: Value, _ right: Value) throws(TemplateError) -> Bool {
     switch (left, right) {
     case (.none, .none): true

@@ -1,29 +1,29 @@
-// Text.swift: a text in which every character remembers where it came from.
+// Text.swift: a string in which every character remembers where it came from.
 //
-// A prompt mixes words of the template's author, which may spell special tokens such as
-// <|im_start|>, with words of a user, which never may. So each character is one UInt32: a Unicode
-// scalar in the low 21 bits, and the top bit set when a user wrote it. Slices, strips, joins and
-// replacements move characters and hence the marks; comparisons and look-ups ignore them. Indices
-// and lengths count code points, as Python's do.
+// A prompt mixes text of the template's author, which may spell special tokens such as
+// <|im_start|>, with text of a user, which never may. So each character is one UInt32: a Unicode
+// scalar in the low 21 bits, and the top bit set if a user wrote it. Slices, strips, joins and
+// replacements move characters together with their marks; comparisons and look-ups ignore the
+// marks. Indices and lengths count code points, as Python's do.
 
 struct Text {
   static let userMark: UInt32 = 1 << 31
 
   /// Characters with their marks.
   var units: [UInt32]
-  /// Made by `escape` or `safe`: Python's Markup, which escapes what is added to it.
+  /// Whether it was made by `escape` or `safe`: Python's Markup, which escapes strings added to it.
   var isMarkup = false
 
   init(units: [UInt32] = []) {
     self.units = units
   }
 
-  /// A text of the template's author.
+  /// A string of the template's author.
   init(_ string: String) {
     units = string.unicodeScalars.map(\.value)
   }
 
-  /// A text that a user wrote.
+  /// A string that a user wrote.
   init(user string: String) {
     units = string.unicodeScalars.map { $0.value | Self.userMark }
   }
@@ -31,19 +31,19 @@ struct Text {
   var count: Int { units.count }
   var isEmpty: Bool { units.isEmpty }
 
-  /// The text without its marks.
+  /// The string without its marks.
   var string: String { Self.string(units[...]) }
 
   static func string(_ units: ArraySlice<UInt32>) -> String {
     var scalars = String.UnicodeScalarView()
     for unit in units {
-      // Every unit was made from a scalar; the replacement character stands for what cannot be.
+      // Every unit was made from a scalar, so the replacement character never appears.
       scalars.append(Unicode.Scalar(unit & ~userMark) ?? "\u{FFFD}")
     }
     return String(scalars)
   }
 
-  /// Runs of one source each.
+  /// Maximal runs of characters of one source.
   var segments: [Template.Segment] {
     var segments: [Template.Segment] = []
     var start = 0
@@ -57,7 +57,7 @@ struct Text {
     return segments
   }
 
-  /// True when any character is a user's.
+  /// True if any character is a user's.
   var hasUserMark: Bool { units.contains { $0 & Self.userMark != 0 } }
 
   /// The characters without marks, as a key of a dictionary.
@@ -78,7 +78,7 @@ extension Text: Equatable {
     return left.count < right.count
   }
 
-  /// Equal to a word of the interpreter's own.
+  /// Whether it equals one of the interpreter's own words.
   func spells(_ word: StaticString) -> Bool {
     word.withUTF8Buffer { bytes in
       count == bytes.count && zip(units, bytes).allSatisfy { $0 & ~Self.userMark == UInt32($1) }
@@ -115,7 +115,7 @@ extension Text {
     Text(units: left.units + right.units)
   }
 
-  /// The first place of `needle` at or after `start`; an empty needle is found at once.
+  /// The first index of `needle` at or after `start`; an empty needle is found at once.
   func firstIndex(of needle: Text, from start: Int = 0) -> Int? {
     let size = needle.count
     guard start >= 0, start <= count, size <= count - start else { return nil }
@@ -134,7 +134,7 @@ extension Text {
     }
   }
 
-  /// The last place of `needle`.
+  /// The last index of `needle`.
   func lastIndex(of needle: Text) -> Int? {
     let size = needle.count
     guard size <= count else { return nil }
@@ -198,7 +198,7 @@ extension Text {
     return parts.reversed()
   }
 
-  /// Python's `split()`: runs of white space separate, none leads or trails.
+  /// Python's `split()`: splits at runs of white space, ignoring leading and trailing ones.
   func splitOnSpace(limit: Int) -> [Text] {
     var parts: [Text] = []
     var at = 0
@@ -245,7 +245,7 @@ extension Text {
     return total
   }
 
-  /// Runs of `\w`, as Python's regular expressions have it: letters, numbers and `_`.
+  /// Runs of `\w` as in Python's regular expressions: letters, numbers and `_`.
   var words: Int {
     var total = 0
     var wasWord = false
@@ -279,7 +279,7 @@ extension Text {
     return parts
   }
 
-  /// Every `old` becomes `new`, at most `limit` times when that is not negative.
+  /// Replaces every `old` by `new`, at most `limit` times if that is not negative.
   func replacing(_ old: Text, with new: Text, limit: Int) -> Text {
     var result: [UInt32] = []
     if old.isEmpty {
@@ -318,8 +318,7 @@ extension Text {
     return total
   }
 
-  /// Each character through a Unicode case mapping, which may give more than one; the mark goes
-  /// along.
+  /// Applies a Unicode case mapping to each character, which may give several; they keep the mark.
   func mapped(_ mapping: (Unicode.Scalar.Properties, Int) -> String) -> Text {
     var result: [UInt32] = []
     result.reserveCapacity(count)
@@ -336,7 +335,7 @@ extension Text {
     Unicode.Scalar(units[place] & ~Self.userMark)?.properties
   }
 
-  /// The small letter of a character; a sigma that ends a word is a final one, as in Python.
+  /// The lower case of a character; a sigma that ends a word becomes a final sigma, as in Python.
   private func lowercase(_ properties: Unicode.Scalar.Properties, _ place: Int) -> String {
     guard units[place] & ~Self.userMark == 0x3A3 else { return properties.lowercaseMapping }
     var before = place - 1
@@ -360,7 +359,7 @@ extension Text {
       return insideWord ? lowercase(properties, place) : properties.titlecaseMapping
     }
   }
-  /// Jinja's filter `title`, which knows only some borders of words: `[-\s({\[<]+`.
+  /// Jinja's filter `title`, which recognises only some word boundaries: `[-\s({\[<]+`.
   func titledByBorders() -> Text {
     var parts: [UInt32] = []
     var start = 0
@@ -379,14 +378,14 @@ extension Text {
     default: isSpace(unit)
     }
   }
-  /// Python's `casefold`: the full folding of Unicode, which is the small letters of the capitals
-  /// but for a few.
+  /// Python's `casefold`: the full case folding of Unicode, which is the lower case of the upper
+  /// case except for a few characters.
   func caseFolded() -> Text {
     mapped { properties, place in
       switch units[place] & ~Self.userMark {
       case 0x131: "\u{131}"
       case 0x1E9E: "ss"
-      // Cherokee folds to its capitals, which are the older ones.
+      // Cherokee folds to upper case, because its capitals were encoded first.
       case 0x13A0...0x13FF, 0xAB70...0xABBF: properties.uppercaseMapping
       default: properties.uppercaseMapping.unicodeScalars.map(\.properties.lowercaseMapping).joined()
       }
@@ -400,19 +399,19 @@ extension Text {
     }
   }
 
-  /// True when there is a character and all of them have the property.
+  /// True if there is at least one character and all of them have the property.
   func all(_ holds: (Unicode.Scalar.Properties) -> Bool) -> Bool {
     !isEmpty && units.allSatisfy { Unicode.Scalar($0 & ~Self.userMark).map { holds($0.properties) } ?? false }
   }
 }
 
 extension Unicode.Scalar.Properties {
-  /// The character itself, for a mapping that leaves it.
+  /// The character itself, for a mapping that leaves it unchanged.
   fileprivate func plain(_ unit: UInt32) -> Character {
     Character(Unicode.Scalar(unit & ~Text.userMark) ?? "\u{FFFD}")
   }
 
-  /// Python's `str.isalpha`: letters by category, not what else Unicode calls alphabetic.
+  /// Python's `str.isalpha`: letters by general category, not all that Unicode calls alphabetic.
   var isPythonAlphabetic: Bool {
     switch generalCategory {
     case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: true

@@ -1,10 +1,10 @@
-// Value.swift: what a template works with while it runs: Python's values, as far as templates have
-// them. What a caller hands over is JSON (JSONSpelling.swift). Start at Value.
+// Value.swift: the values of a running template: Python's, as far as templates need them. A
+// caller's values are JSON (JSONSpelling.swift). Start at Value.
 
-/// A list or another thing that can be looped over; a reference, as in Python, so that `append` is
-/// seen by all who hold it.
+/// A list or another iterable. It is a reference, as in Python, so that every holder sees an
+/// `append`.
 final class List {
-  /// What Python would call it; they print, compare and index differently.
+  /// Its Python type; these types print, compare and index differently.
   enum Kind: Equatable {
     case list, tuple
     /// A pair of `groupby`, with the names `grouper` and `list`.
@@ -12,14 +12,15 @@ final class List {
     case range(from: Int, to: Int, by: Int)
     /// Views of a dictionary.
     case keys, values, items
-    /// What filters such as `map` give: it is read once, and has neither length nor places.
+    /// The result of filters such as `map`: it can be read once, and has neither length nor
+    /// indices.
     case iterator
   }
 
   var items: [Value]
   let kind: Kind
-  /// Levels of containers below this one when it was made; bounds the recursion of whoever walks or
-  /// frees it.
+  /// Levels of containers below this one when it was made; bounds the recursion of walking or
+  /// freeing it.
   var rank: Int
   /// Already noted by the interpreter as a possible part of a cycle.
   var isNoted = false
@@ -30,7 +31,7 @@ final class List {
   }
 
   var isTuple: Bool { kind == .tuple || kind == .group }
-  /// True of what has places: `value[0]`.
+  /// Whether it can be indexed: `value[0]`.
   var isIndexed: Bool {
     switch kind {
     case .list, .tuple, .group, .range: true
@@ -61,7 +62,7 @@ enum Key: Hashable {
   case undefined
   case tuple([Key])
   case range([Int])
-  /// What is equal to nothing but itself.
+  /// A value that is equal only to itself.
   case object(ObjectIdentifier)
 }
 
@@ -80,7 +81,7 @@ final class Mapping {
     places[key].map { values[$0] }
   }
 
-  /// Replaces the value of a known key (whose first spelling stays) or adds one at the end.
+  /// Replaces the value of a known key (which keeps its first spelling) or appends a new one.
   func set(_ key: Key, _ spelling: Value, _ value: Value) {
     if let place = places[key] {
       values[place] = value
@@ -116,7 +117,7 @@ final class BoundMacro {
   }
 }
 
-/// What `cycler(...)` and `joiner(...)` give: the values, and how many were taken.
+/// The result of `cycler(...)` and `joiner(...)`: the values, and how many were taken.
 final class Turns {
   let values: [Value]
   let isJoiner: Bool
@@ -147,7 +148,7 @@ final class Loop {
   }
 }
 
-/// Names of one block; a for body, a macro call and a captured block have their own.
+/// The names of one scope; a for body, a macro call and a captured block each have their own.
 final class Scope {
   var names: [String: Value] = [:]
   let parent: Scope?
@@ -156,7 +157,7 @@ final class Scope {
   }
 }
 
-/// The functions that a template may call: all there are.
+/// All functions that a template may call.
 enum Function: String, CaseIterable {
   case range, namespace, dict, cycler, joiner
   case raiseException = "raise_exception"
@@ -165,7 +166,7 @@ enum Function: String, CaseIterable {
 
 /// A value while a template runs.
 enum Value {
-  /// A name or member that is not there; reads as empty, refuses to be used further.
+  /// A missing name or member; it reads as empty, and any further use is refused.
   case undefined(String)
   case none
   case bool(Bool)
@@ -181,11 +182,11 @@ enum Value {
   case macro(BoundMacro)
   case turns(Turns)
   case function(Function)
-  /// A method of a value, not called yet. Only names of the fixed lists in Methods.swift come to
-  /// be.
+  /// A method of a value, not called yet. Its name is always one of the fixed lists in
+  /// Methods.swift.
   indirect case method(Value, String)
 
-  /// The kind as a template's author would call it.
+  /// The type as a template's author would call it.
   var kind: String {
     switch self {
     case .undefined: "an undefined value"
@@ -230,7 +231,7 @@ enum Value {
     }
   }
 
-  /// As a key of a dictionary; nil for what cannot be one.
+  /// As a key of a dictionary; nil for a value that cannot be one.
   var key: Key? {
     switch self {
     case .text(let text): return .text(text.plain)
@@ -265,6 +266,6 @@ enum Value {
     }
   }
 
-  /// A whole number as it is held: small where it fits.
+  /// A whole number as it is stored: small if it fits.
   static func whole(_ value: BigInteger) -> Value { value.int.map { .int($0) } ?? .big(value) }
 }
