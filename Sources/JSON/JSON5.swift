@@ -1,13 +1,12 @@
-// JSON5.swift: JSON5 (json5.org) to a JSON document, with the place of every value, for files that
-// people write by hand: an error names the line that has to be mended.
-// Left out: escapes in keys without quotes, and numbers that are not finite. Start at
-// JSON5.init(_:).
+// JSON5.swift: parses JSON5 (json5.org) into a JSON document with the position of every value, for
+// files that people write by hand: an error names the line to correct. Not supported: escapes in
+// keys without quotes, and numbers that are not finite. Start at JSON5.init(_:).
 
 import Foundation
 
-/// Why a text is no JSON5, and where.
+/// Why a text is not JSON5, and where.
 package struct JSON5Error: Error, Sendable, Equatable {
-  /// Where in the text, both from 1. Columns count characters as Unicode scalars.
+  /// The position in the text, both from 1. Columns count Unicode scalars.
   package struct Place: Sendable, Equatable {
     package var line: Int
     package var column: Int
@@ -19,26 +18,25 @@ package struct JSON5Error: Error, Sendable, Equatable {
   }
 
   package let place: Place
-  /// What was found and what was wanted, without the place.
+  /// What was found and what was wanted, without the position.
   package let words: String
 }
 
-/// A JSON5 document: its value, and where its values stand.
+/// A JSON5 document: its value, and the positions of its values.
 package struct JSON5: Sendable {
   package let value: JSONValue
   private let places: [[String]: JSON5Error.Place]
 
-  /// Reads a whole text. An object that has a key twice is refused: only one of the two would
-  /// count, and a reader could not tell which.
+  /// Reads a whole text. An object with a repeated key is refused: only one of the two would count,
+  /// and a reader could not tell which.
   package init(_ text: String) throws(JSON5Error) {
     var reader = JSON5Reader(text)
     value = try reader.read()
     places = reader.places
   }
 
-  /// Where the value of a path stands: keys, and places in lists from 1. For a path that is
-  /// missing, the place of the innermost object or list on the way to it; nil where that is the
-  /// whole text.
+  /// The position of the value at a path of keys and list indices (from 1). For a missing path, the
+  /// position of the innermost object or list on the way to it; nil if that is the whole text.
   package func place(of path: [String]) -> JSON5Error.Place? {
     for length in stride(from: path.count, to: 0, by: -1) {
       if let place = places[Array(path.prefix(length))] { return place }
@@ -53,10 +51,10 @@ private struct JSON5Reader {
   private let scalars: [Unicode.Scalar]
   private var position = 0
   private var here = Place(line: 1, column: 1)
-  /// Keys, and places in lists from 1, from the top to the value that is read now.
+  /// Keys, and list indices from 1, from the top to the value being read.
   private var path: [String] = []
   private(set) var places: [[String]: Place] = [:]
-  /// Levels of objects and lists: bounds the recursion.
+  /// Nesting of objects and lists; it bounds the recursion.
   private static let deepest = 64
 
   init(_ text: String) { scalars = Array(text.unicodeScalars) }
@@ -179,7 +177,7 @@ private struct JSON5Reader {
     return try value(depth: depth + 1)
   }
 
-  /// Whether a comma stood here, so that more may follow.
+  /// Whether there was a comma here, so that more may follow.
   private mutating func skipComma(before close: Unicode.Scalar) throws(JSON5Error) -> Bool {
     try skipBlanks()
     if next == close { return false }
@@ -231,8 +229,8 @@ private struct JSON5Reader {
     }
   }
 
-  /// A number by JSON5's grammar: JSON's, and a sign `+`, a point at either end, hexadecimal
-  /// integers.
+  /// A number by JSON5's grammar: as in JSON, and also a `+` sign, a point at either end,
+  /// hexadecimal integers.
   private static func number(_ word: String) -> JSONValue? {
     let isNegative = word.hasPrefix("-")
     let digits = word.drop { "+-".contains($0) }
@@ -253,7 +251,7 @@ private struct JSON5Reader {
       if let value = Int64(whole) { return .int(value) }
       if let value = UInt64(whole) { return .unsigned(value) }
     }
-    // Double's own reader takes what is left, but for a point with nothing behind it.
+    // Double's own parser accepts the rest, except for a trailing point.
     var spelling = (parts[0].isEmpty ? "0" : parts[0]) + ""
     if parts.count == 2, !parts[1].isEmpty { spelling += "." + parts[1] }
     spelling += digits[mantissa.endIndex...]
@@ -269,7 +267,7 @@ private struct JSON5Reader {
     var text = String.UnicodeScalarView()
     advance()
     while let scalar = next, scalar != quote {
-      // The separators U+2028 and U+2029 may stand in a string, other ends of lines may not.
+      // The separators U+2028 and U+2029 may occur in a string, other line ends may not.
       guard scalar != "\n", scalar != "\r" else { break }
       if scalar == "\\" {
         try escape(into: &text)
@@ -306,7 +304,7 @@ private struct JSON5Reader {
         throw JSON5Error(place: place, words: "an escape of half a surrogate pair")
       }
     case "\r":
-      // The string goes on with the next line.
+      // The string continues on the next line.
       advance(self.scalar(1) == "\n" ? 2 : 1)
     case "\n", "\u{2028}", "\u{2029}": advance()
     case "1"..."9":
@@ -326,7 +324,7 @@ private struct JSON5Reader {
     }
   }
 
-  /// Exactly so many hexadecimal digits, at most four.
+  /// Exactly `count` hexadecimal digits, at most four.
   private mutating func hexadecimal(_ count: Int, _ place: Place) throws(JSON5Error) -> UInt32 {
     var value: UInt32 = 0
     for _ in 0..<count {

@@ -1,7 +1,7 @@
-// JSONFields.swift: reads a request's JSON object field by field, every number under a range.
-// A field that is null counts as absent, because that is what OpenAI's clients mean by it.
+// JSONFields.swift: reads a request's JSON object field by field, each number within a range. A
+// null field counts as absent, because that is what OpenAI's clients mean by it.
 
-/// A field whose value is not what a request may say.
+/// A field whose value a request may not have.
 package struct JSONFieldError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The field with its path, such as "messages[2].content".
   package let field: String
@@ -11,9 +11,9 @@ package struct JSONFieldError: Error, Sendable, Equatable, CustomStringConvertib
   package let kind: Kind
 
   package enum Kind: Sendable, Equatable {
-    /// The field is known, its value is not what it may be; or it is missing.
+    /// The field is known, but its value is not allowed; or it is missing.
     case invalid
-    /// The field, or what it asks for, is not offered here.
+    /// The field, or what it requests, is not supported here.
     case unsupported
   }
 
@@ -30,15 +30,15 @@ package struct JSONFieldError: Error, Sendable, Equatable, CustomStringConvertib
   package var description: String { message }
 }
 
-/// The members of one JSON object, read by name. It notes which were asked for, so that `unread`
-/// names the rest.
+/// The members of one JSON object, read by name. It records which were read, so that `unread` can
+/// name the rest.
 package struct JSONFields: Sendable {
-  /// Where the object stands in the request: empty for the outermost.
+  /// The object's path in the request: empty for the outermost.
   package let path: String
   private let members: [JSONValue.Member]
   private var isRead: [Bool]
 
-  /// Fails, naming `path`, when the value is no object.
+  /// Throws, naming `path`, if the value is not an object.
   package init(_ value: JSONValue, path: String = "") throws(JSONFieldError) {
     guard case .object(let members) = value else {
       let name = path.isEmpty ? "the request" : "'\(path)'"
@@ -49,7 +49,7 @@ package struct JSONFields: Sendable {
     isRead = Array(repeating: false, count: members.count)
   }
 
-  /// The paths of the fields that nobody asked for and that are not null, in order.
+  /// The paths of the fields that were never read and are not null, in order.
   package var unread: [String] {
     zip(members, isRead).compactMap { member, isRead in
       if case .null = member.value { return nil }
@@ -60,7 +60,7 @@ package struct JSONFields: Sendable {
   /// The field's path from the outermost object.
   package func fullName(_ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
 
-  /// The field as it is; nil when absent or null.
+  /// The field's value; nil if absent or null.
   package mutating func value(_ name: String) -> JSONValue? {
     guard let index = members.firstIndex(where: { $0.key == name }) else { return nil }
     isRead[index] = true
@@ -68,7 +68,7 @@ package struct JSONFields: Sendable {
     return members[index].value
   }
 
-  /// What a `nil` from another accessor becomes when the field is required.
+  /// Returns what another accessor found; throws if it was nil, because the field is required.
   package func require<Value>(_ name: String, _ found: Value?) throws(JSONFieldError) -> Value {
     guard let found else {
       throw JSONFieldError(field: fullName(name), message: "'\(fullName(name))' is missing")
@@ -141,7 +141,7 @@ package struct JSONFields: Sendable {
     return try JSONFields(value, path: fullName(name))
   }
 
-  /// The error that a field's value is not what was wanted.
+  /// The error for a field whose value is not what was wanted.
   package func wrong(_ name: String, _ value: JSONValue, _ wanted: String) -> JSONFieldError {
     JSONFieldError(
       field: fullName(name), message: "'\(fullName(name))' is \(Self.show(value)), wanted \(wanted)")

@@ -1,5 +1,5 @@
-// JSONReader.swift: the one pass over a JSON text. Open containers are frames on a stack of our
-// own, so a hostile nesting costs a comparison and not the thread's stack.
+// JSONReader.swift: the single pass over a JSON text. Open containers are frames on an explicit
+// stack, so hostile nesting costs a comparison and not the thread's stack.
 
 struct JSONReader {
   private struct Frame {
@@ -42,9 +42,9 @@ struct JSONReader {
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { throw error(.byteOrderMark, 0) }
     skipSpace()
     while true {
-      // A value begins here, or a container opens and its first value does.
+      // A value begins here, or a container opens and its first value follows.
       guard var value = try begin() else { continue }
-      // Hand the value to the container that is open, which may thereby be complete itself.
+      // Add the value to the open container, which may then be complete itself.
       while true {
         guard let isObject = stack.last?.isObject else {
           skipSpace()
@@ -121,7 +121,7 @@ struct JSONReader {
     guard first == UInt8(ascii: "\"") else { throw error(.unexpected(first, wanted: "a key in quotes"), at) }
     let token = try readString()
     if limits.duplicateKeys == .refused {
-      // The standard hasher is seeded for each process, so nobody outside can aim at collisions.
+      // The standard hasher is seeded for each process, so no outsider can provoke collisions.
       var hasher = Hasher()
       if token.hasEscapes {
         unescaped(token).withUnsafeBytes { hasher.combine(bytes: $0) }
@@ -232,7 +232,7 @@ struct JSONReader {
     return unit
   }
 
-  /// The bytes that a token, already checked, stands for.
+  /// The bytes that a checked token stands for.
   private func unescaped(_ token: Token) -> [UInt8] {
     guard token.hasEscapes else { return Array(bytes[token.start..<token.end]) }
     var out: [UInt8] = []
@@ -296,7 +296,7 @@ struct JSONReader {
     guard at - start <= limits.numberLength else {
       throw error(.numberTooLong(limit: limits.numberLength), start)
     }
-    // Up to 18 digits fit whatever they are. "-0" has a sign that no integer keeps.
+    // Any 18 digits fit. "-0" has a sign that an integer can't keep.
     if isWhole, at - firstDigit <= 18 {
       let value = bytes[firstDigit..<at].reduce(Int64(0)) { $0 &* 10 &+ Int64($1 &- 0x30) }
       if value > 0 || firstDigit == start { return .int(firstDigit == start ? value : -value) }

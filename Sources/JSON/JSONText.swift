@@ -1,9 +1,9 @@
-// JSONText.swift: bytes to a checked JSON document, by RFC 8259 and nothing more lenient. JSON5,
-// which operators write by hand, is in JSON5.swift. Written because Foundation's reader takes
-// trailing commas, repeated keys and UTF-16, and turns 8 MB into 260. Linear in the bytes, no
+// JSONText.swift: parses bytes into a checked JSON document, strictly by RFC 8259. JSON5, which
+// operators write by hand, is in JSON5.swift. Written because Foundation's reader accepts trailing
+// commas, repeated keys and UTF-16, and needs 260 MB for 8 MB of text. Linear in the bytes, no
 // recursion, memory bounded by Limits. Start at JSONReader.read.
 
-/// Why a text is no JSON that we take, and where.
+/// Why a text is refused as JSON, and where.
 package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
   package enum Reason: Sendable, Equatable {
     case tooLong(limit: Int)
@@ -16,7 +16,7 @@ package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     case invalidUTF8
     case controlInString(UInt8)
     case invalidEscape
-    /// A \u escape of half a surrogate pair: it stands for no character, and UTF-8 cannot hold it.
+    /// A \u escape of half a surrogate pair: it is no character, and UTF-8 cannot encode it.
     case loneSurrogate
     case invalidNumber
     case numberTooLong(limit: Int)
@@ -77,8 +77,8 @@ package enum JSONText {
   package struct Limits: Sendable {
     package var bytes = 8 << 20
     package var depth = 64
-    /// All values, keys not counted: what bounds the memory of the tree, at some 100 bytes each at
-    /// worst.
+    /// The number of values, not counting keys. It bounds the memory of the tree, at about 100
+    /// bytes each at worst.
     package var values = 262_144
     package var duplicateKeys = DuplicateKeys.refused
     package var integers = Integers.rounded
@@ -87,8 +87,8 @@ package enum JSONText {
 
     package init() {}
 
-    /// What Python's `json.loads` takes, but for half surrogate pairs: exact integers of up to
-    /// 4,300 digits, keys that come twice (the last one counts), any length. Nesting is bounded.
+    /// What Python's `json.loads` accepts, except for half surrogate pairs: exact integers of up to
+    /// 4,300 digits, repeated keys (the last one counts), any length. Nesting is bounded.
     package static var python: Limits {
       var limits = Limits()
       limits.bytes = .max
@@ -101,14 +101,14 @@ package enum JSONText {
     }
   }
 
-  /// Throws what is wrong with the text, and builds nothing. Memory: 24 bytes for each key of the
-  /// open objects.
+  /// Checks the text without building a value; throws what is wrong. Memory: 24 bytes for each key
+  /// of the open objects.
   package static func validate(_ bytes: [UInt8], limits: Limits = Limits()) throws(JSONError) {
     var reader = JSONReader(bytes, limits: limits, builds: false)
     _ = try reader.read()
   }
 
-  /// The value of the text, or what is wrong with it.
+  /// Parses the text into a value, or throws what is wrong with it.
   package static func parse(_ bytes: [UInt8], limits: Limits = Limits()) throws(JSONError) -> JSONValue {
     var reader = JSONReader(bytes, limits: limits, builds: true)
     return try reader.read()

@@ -1,5 +1,5 @@
 // JSONValue.swift: a JSON document as a tree that keeps order and exact integers. JSONText parses
-// it, JSONWriter prints it, JSONFields reads numbers and names out of it under their ranges.
+// it, JSONWriter prints it, JSONFields reads fields from it within their ranges.
 
 /// One JSON value. Integers that fit are exact; every other number is a finite Double.
 package enum JSONValue: Sendable {
@@ -52,8 +52,8 @@ extension JSONValue {
     }
   }
 
-  /// The member of that name; nil when there is none, or when this is no object.
-  /// Where the key stands twice, which only a reader that allows it lets in, the last one counts.
+  /// The member of that name; nil if there is none, or if this is not an object. If the key is
+  /// repeated, which only a reader that allows it lets through, the last one counts.
   package subscript(key: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members.last { $0.key == key }?.value

@@ -1,7 +1,7 @@
 // JSONWriter.swift: JSON values to bytes, in the order given.
 
 /// Writes JSON. Strings are escaped as RFC 8259 requires and no further; doubles are the shortest
-/// text that reads back the same; a Double that is no number is written as null.
+/// text that reads back the same; a Double that is not finite is written as null.
 package enum JSONWriter {
   /// On one line, without spaces.
   package static func bytes(_ value: JSONValue) -> [UInt8] {
