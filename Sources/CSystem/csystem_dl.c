@@ -15,8 +15,8 @@ int csystem_nvml_open(const char *path, csystem_nvml *nvml, char *error, size_t 
   if (!library) {
     const char *words = dlerror();
     snprintf(error, error_size, "%s", words ? words : "it cannot be loaded");
-    // The loader tells a missing file by its words only, which begin with the name of what is
-    // missing: the library itself, and not another one that it needs.
+    // The loader reports a missing file only by its message, which begins with the name of the
+    // missing file. It must be the library itself, not another one that it needs.
     return strncmp(error, path, strlen(path)) == 0 && strstr(error, "No such file or directory") ? 0 : -1;
   }
   nvml->library = library;
@@ -38,7 +38,7 @@ int csystem_nvml_open(const char *path, csystem_nvml *nvml, char *error, size_t 
       library, "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons");
   *(void **)&nvml->ecc_errors = find(library, "nvmlDeviceGetTotalEccErrors", NULL);
   *(void **)&nvml->pcie_throughput = find(library, "nvmlDeviceGetPcieThroughput", NULL);
-  // Version 2 had the same layout for the time it existed.
+  // Version 2 had the same layout as long as it existed.
   *(void **)&nvml->processes = find(
       library, "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2");
   *(void **)&nvml->mig_mode = find(library, "nvmlDeviceGetMigMode", NULL);

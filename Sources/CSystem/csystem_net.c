@@ -164,7 +164,8 @@ int csystem_listen_unix(const char *path, int backlog) {
   struct stat found;
   if (lstat(path, &found) == 0) {
     if (!S_ISSOCK(found.st_mode)) return -EEXIST;
-    // Not blocking: a live server whose backlog is full answers EAGAIN, and is in use.
+    // Non-blocking: if a live server's backlog is full, connect returns EAGAIN, and the socket is
+    // in use.
     int probe = connect_to(&where, SOCK_NONBLOCK);
     if (probe >= 0) return fail_closing(probe, EADDRINUSE);
     if (probe == -EAGAIN) return -EADDRINUSE;
@@ -220,8 +221,8 @@ int csystem_accept(int listener, struct csystem_peer *peer) {
     peer->is_unix = 1;
     return descriptor;
   }
-  // A peer whose machine vanished is noticed after 30 s + 3 probes of 10 s. Failures here cost only
-  // that.
+  // A peer whose machine vanished is noticed after 30 s plus 3 probes of 10 s. If this fails, only
+  // that is lost.
   int on = 1, idle = 30, interval = 10, probes = 3;
   setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -267,7 +268,7 @@ int csystem_notify(const char *address, const char *message) {
   struct sockaddr_un where = {.sun_family = AF_UNIX};
   size_t length = strlen(address);
   if (length == 0 || (address[0] != '/' && address[0] != '@')) return -EINVAL;
-  // An abstract name is as long as it says, without a final NUL; a path has one.
+  // The length of an abstract name does not include a final NUL; that of a path does.
   if (length > sizeof where.sun_path - (address[0] == '/')) return -ENAMETOOLONG;
   memcpy(where.sun_path, address, length);
   if (address[0] == '@') where.sun_path[0] = 0;

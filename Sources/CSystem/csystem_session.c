@@ -13,14 +13,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// What a child gets as a descriptor of its own. A descriptor that is duplicated onto itself keeps
-// its close-on-exec flag only before glibc 2.29.
+// A descriptor that a child inherits under another number. A descriptor that is duplicated onto
+// itself keeps its close-on-exec flag only before glibc 2.29.
 typedef struct gift {
   int from;
   int to;
 } gift;
 
-// Starts a program with no signal blocked and none ignored. A gift from below 0 is none.
+// Starts a program with no signal blocked and none ignored. A gift whose `from` is negative is
+// skipped.
 static int spawn(const char *path, char *const argv[], char *const environment[], const char *directory,
                  const gift *gifts, size_t count, short flags, pid_t *pid) {
   posix_spawn_file_actions_t actions;
@@ -97,6 +98,6 @@ int csystem_spawn_piped(char *const argv[], int link, int errors, pid_t *pid) {
 int csystem_forbid_dumps(void) {
   const struct rlimit none = {0, 0};
   if (setrlimit(RLIMIT_CORE, &none)) return errno;
-  // A core that is piped to a program does not ask for the limit; it asks for this.
+  // Cores piped to a program ignore the limit; they honour this flag.
   return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ? errno : 0;
 }

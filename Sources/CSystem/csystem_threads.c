@@ -21,7 +21,7 @@ static uint32_t load(const uint32_t *word) {
   return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }
 
-// Waits until *word differs from `seen`; false where it had to sleep.
+// Waits until *word differs from `seen`; returns false if it had to sleep.
 static bool wait_change(uint32_t *word, uint32_t *sleepers, uint32_t seen, uint32_t spin_ns) {
   if (load(word) != seen) return true;
   uint64_t start = now_ns();

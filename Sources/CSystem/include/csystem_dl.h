@@ -1,6 +1,7 @@
 // csystem_dl.h: the part of NVIDIA's management library (NVML) that is read, opened at run time,
 // never linked. Names, layouts and numbers are the library's published ABI (nvml.h, API version
-// 13). Leaves out what the figures mean. Start at csystem_nvml_open.
+// 13). Not here: what the figures mean (Telemetry's NVIDIALibrary.swift). Start at
+// csystem_nvml_open.
 #ifndef CSYSTEM_DL_H
 #define CSYSTEM_DL_H
 
@@ -13,7 +14,7 @@ typedef struct {
 } csystem_nvml_utilization;
 
 typedef struct {
-  unsigned long long total, free, used;  // bytes; `used` holds what the driver keeps for itself
+  unsigned long long total, free, used;  // bytes; `used` includes what the driver reserves
 } csystem_nvml_memory;
 
 typedef struct {
@@ -23,7 +24,7 @@ typedef struct {
 
 typedef struct {
   unsigned pid;
-  unsigned long long used;  // bytes; all ones where it is not known
+  unsigned long long used;  // bytes; all ones if unknown
   unsigned gpu_instance, compute_instance;
 } csystem_nvml_process;
 
@@ -49,8 +50,9 @@ static const int CSYSTEM_NVML_MEMORY = 20;
 static const int CSYSTEM_NVML_NO_DATA = 21;
 static const int CSYSTEM_NVML_UNKNOWN = 999;
 
-// What they are asked for: nvmlClockType_t, nvmlTemperatureSensors_t, nvmlTemperatureThresholds_t,
-// nvmlMemoryErrorType_t, nvmlEccCounterType_t, nvmlPcieUtilCounter_t, and MIG's modes.
+// The values of their arguments: nvmlClockType_t, nvmlTemperatureSensors_t,
+// nvmlTemperatureThresholds_t, nvmlMemoryErrorType_t, nvmlEccCounterType_t, nvmlPcieUtilCounter_t,
+// and MIG's modes.
 static const int CSYSTEM_NVML_CLOCK_GRAPHICS = 0;
 static const int CSYSTEM_NVML_CLOCK_MEMORY = 2;
 static const int CSYSTEM_NVML_TEMPERATURE_GPU = 0;
@@ -64,7 +66,7 @@ static const int CSYSTEM_NVML_MIG_DISABLED = 0;
 
 static const unsigned CSYSTEM_NVML_MEMORY_V2 = sizeof(csystem_nvml_memory_v2) | (2u << 24);
 
-// The functions, each NULL where the library has none of that name. All return one of the results
+// The functions; NULL if the library has none of that name. All return one of the results
 // above.
 typedef struct {
   void *library;
@@ -91,8 +93,8 @@ typedef struct {
   int (*mig_handle)(csystem_nvml_device device, unsigned index, csystem_nvml_device *part);
 } csystem_nvml;
 
-// Opens the library and looks its functions up. Returns 1; 0 when there is no such library; -1 when
-// there is one that cannot be loaded, with the loader's words in `error`.
+// Opens the library and looks its functions up. Returns 1; 0 if there is no such library; -1 if it
+// cannot be loaded, with the loader's message in `error`.
 int csystem_nvml_open(const char *path, csystem_nvml *nvml, char *error, size_t error_size);
 
 void csystem_nvml_close(csystem_nvml *nvml);

@@ -1,6 +1,6 @@
-// csystem_session.h: a child in a session of its own, so that closing its terminal does not end it.
-// Leaves out what the two say to each other. Glibc hides POSIX_SPAWN_SETSID from Swift.
-// And what keeps this process's memory to itself.
+// csystem_session.h: starting children, one of them in its own session so that closing its terminal
+// does not end it (Glibc hides POSIX_SPAWN_SETSID from Swift), and keeping this process's memory
+// private. Not here: what is said to the children.
 #ifndef CSYSTEM_SESSION_H
 #define CSYSTEM_SESSION_H
 
@@ -13,15 +13,15 @@
 // the defaults. Both must be above 4 here. Returns 0 and the child's pid, or an errno.
 int csystem_spawn_session(const char *path, char *const argv[], int link, int line, pid_t *pid);
 
-// Where the program `name` lies: `name` itself if it has a slash, else the first executable file of
-// that name in the absolute folders of PATH. Empty and relative entries of PATH are passed over:
-// what lies in the working directory is nobody's choice of a program. Writes the path into `path`
-// of `size` bytes. Returns 0 or an errno.
+// Finds the program `name`: `name` itself if it has a slash, otherwise the first executable file of
+// that name in the absolute folders of PATH. Empty and relative entries of PATH are skipped, so
+// that a file in the working directory is never run by accident. Writes the path into `path` of
+// `size` bytes. Returns 0 or an errno.
 int csystem_find_program(const char *name, char *path, size_t size);
 
 // Starts the program at `path` with exactly `environment`, in the directory `directory`, with
 // `input` as its standard input and `output` as its standard output and error. Signal dispositions
-// and masks are the defaults; it stays in this process's group, so that Ctrl-C ends both. Returns 0
+// and masks are the defaults; it stays in this process's group, so Ctrl-C ends both. Returns 0
 // and the child's pid, or an errno.
 int csystem_spawn_tool(const char *path, char *const argv[], char *const environment[], const char *directory,
                        int input, int output, pid_t *pid);
@@ -31,9 +31,10 @@ int csystem_spawn_tool(const char *path, char *const argv[], char *const environ
 // process. Returns 0 and the child's pid, or an errno.
 int csystem_spawn_piped(char *const argv[], int link, int errors, pid_t *pid);
 
-// From now on a crash of this process leaves no core and no register dump, also where cores go to a
-// program, and no process of the same user may attach to it: prompts, answers and nonces stay in
-// it. Programs that it starts inherit the limit of cores and nothing else. Returns 0 or an errno.
+// From now on a crash of this process leaves no core and no register dump, even where cores are
+// piped to a program, and no process of the same user may attach to it: prompts, answers and nonces
+// stay in this process. Programs that it starts inherit only the limit on cores. Returns 0 or an
+// errno.
 int csystem_forbid_dumps(void);
 
 #endif
