@@ -1,6 +1,6 @@
-// sha256.c: SHA-256 (FIPS 180-4), portable, with the SHA extensions of x86, and of 16 messages at
-// once with AVX-512, chosen at run time. Leaves out every other hash. Start at compress_portable,
-// which follows section 6.2.2 word for word.
+// sha256.c: SHA-256 (FIPS 180-4): portable, with the SHA extensions of x86, and for 16 messages at
+// once with AVX-512; chosen at run time. No other hash is here. Start at compress_portable, which
+// follows section 6.2.2 word for word.
 #include "sha256.h"
 
 #include <stdbool.h>
@@ -77,13 +77,13 @@ static void compress_portable(uint32_t state[8], const uint8_t *blocks, size_t c
 
 #if defined(__x86_64__)
 enum {
-  // messages that are hashed side by side
+  // messages that are hashed in parallel
   LANES = 16,
 };
 
 #define WIDE __attribute__((target("avx512f,avx512bw")))
 
-// Words of 16 blocks, one block a register, to one register for each word.
+// Transposes the words of 16 blocks, from one register per block to one per word.
 WIDE static inline __attribute__((always_inline)) void transpose(__m512i w[16]) {
   __m512i a[16];
 #pragma clang loop unroll(full)
@@ -172,7 +172,7 @@ WIDE static void compress_lanes(uint32_t state[8][LANES], const uint8_t *const f
 
 static int has_lanes(void) { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
 
-// Four rounds a step. The instructions keep the state as (A,B,E,F) and (C,D,G,H); the message
+// Four rounds per step. The instructions keep the state as (A,B,E,F) and (C,D,G,H); the message
 // schedule runs in a ring of four vectors: w[t] = msg2(msg1(w[t-16], w[t-12]) + w[t-7], w[t-4]).
 __attribute__((target("sha,sse4.1,ssse3"))) static void compress_sha_ni(
     uint32_t state[8], const uint8_t *blocks, size_t count) {
@@ -347,8 +347,8 @@ static void lines_apart(hp_sha256_line *lines, size_t count) {
 }
 
 #if defined(__x86_64__)
-// The last bytes of a message of `size` bytes, those from `start` on, with their padding. Returns
-// how many blocks they are.
+// Writes the last bytes of a message of `size` bytes, those from `start` on, with their padding.
+// Returns the number of blocks.
 // - size - start: at most 127
 static size_t pad(const uint8_t *data, size_t start, size_t size, uint8_t prefix_bytes, uint8_t out[192]) {
   size_t rest = size - start;
@@ -372,7 +372,7 @@ static void take_lane(uint32_t state[8][LANES], size_t lane, uint8_t out[32]) {
   for (int i = 0; i < 8; i++) store_be32(out + 4 * i, state[i][lane]);
 }
 
-// At most LANES lines, all with a body of 64 bytes at least and a seal of at most HP_SHA256_SEAL.
+// At most LANES lines, each with a body of at least 64 bytes and a seal of at most HP_SHA256_SEAL.
 static void lines_together(hp_sha256_line *lines, size_t count) {
   _Alignas(64) uint32_t state[8][LANES], sealed[8][LANES];
   uint8_t ends[2][LANES][192];

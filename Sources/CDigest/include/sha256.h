@@ -1,6 +1,7 @@
-// sha256.h: SHA-256 as in FIPS 180-4, the only cryptography that Hotpot writes itself. Leaves out
-// keys, signatures and other lengths of SHA-2. Start at hp_sha256 (one call) or at hp_sha256_init /
-// _update / _final (a stream, on the caller's memory). Nothing here allocates or fails.
+// sha256.h: SHA-256 as in FIPS 180-4, the only cryptography that Hotpot implements itself. Not
+// here: keys, signatures and other lengths of SHA-2. Start at hp_sha256 (one call) or at
+// hp_sha256_init / _update / _final (a stream, on the caller's memory). Nothing here allocates or
+// fails.
 #ifndef HP_SHA256_H
 #define HP_SHA256_H
 
@@ -45,11 +46,11 @@ typedef struct {
 
 enum { HP_SHA256_SEAL = 64 };
 
-// Fills in the digests of `count` lines: many at a time where the machine has AVX-512, which takes
+// Fills in the digests of `count` lines: many at a time if the machine has AVX-512, which takes
 // half as long as one after another.
 void hp_sha256_lines(hp_sha256_line *lines, size_t count);
 
-// 1 where the SHA extensions of x86 are used, 0 where the portable code is.
+// 1 if the SHA extensions of x86 are used, 0 if the portable code is.
 int hp_sha256_accelerated(void);
 // The portable twin of hp_sha256, so that tests can compare both on one machine.
 void hp_sha256_portable(const void *data, size_t size, uint8_t out[32]);

@@ -1,6 +1,6 @@
 // text.h: the spellings of canonical lines, many bytes at once: hexadecimal, decimal, plain text.
-// In the header, since a field is shorter than a call. Leaves out which fields a line has. Start at
-// hp_hex64.
+// The code is inline in this header, because a field takes less time than a call. Not here: which
+// fields a line has (Receipts). Start at hp_hex64.
 #ifndef HP_TEXT_H
 #define HP_TEXT_H
 
@@ -15,21 +15,21 @@
 
 // ---------------------------------------------------------------- hexadecimal
 
-// 32 bytes as big-endian words, the first byte in the highest of w0; `is_valid` is false where a
-// digit was none.
+// 32 bytes as big-endian words, the first byte in the highest of w0; `is_valid` is false if a
+// character was not a digit.
 typedef struct {
   uint64_t w0, w1, w2, w3;
   bool is_valid;
 } hp_hex_words;
 
-// The value of a digit in lower case, 16 for any other byte.
+// The value of a lower-case digit; 16 for any other byte.
 static inline uint8_t hp_hex_digit(uint8_t c) {
   if (c >= '0' && c <= '9') return (uint8_t)(c - '0');
   return c >= 'a' && c <= 'f' ? (uint8_t)(c - 'a' + 10) : 16;
 }
 
 #if defined(__SSE2__)
-// The values of 16 digits; bytes of `bad` become 255 where there is none.
+// The values of 16 digits; a byte of `bad` becomes 255 if its character is not a digit.
 static inline __m128i hp_hex_digits(__m128i text, __m128i *bad) {
   const __m128i digit = _mm_sub_epi8(text, _mm_set1_epi8('0')), letter = _mm_sub_epi8(text, _mm_set1_epi8('a'));
   const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
@@ -39,7 +39,7 @@ static inline __m128i hp_hex_digits(__m128i text, __m128i *bad) {
       _mm_and_si128(digit, is_digit), _mm_and_si128(_mm_add_epi8(letter, _mm_set1_epi8(10)), is_letter));
 }
 
-// 32 digits as 16 bytes.
+// Converts 32 digits to 16 bytes.
 static inline __m128i hp_hex_bytes(const uint8_t *text, __m128i *bad) {
   __m128i pairs[2];
   for (int i = 0; i < 2; i++) {
@@ -51,7 +51,7 @@ static inline __m128i hp_hex_bytes(const uint8_t *text, __m128i *bad) {
 }
 #endif
 
-// 64 digits in lower case.
+// Writes 64 digits in lower case.
 static inline hp_hex_words hp_hex64(const void *digits) {
   const uint8_t *text = digits;
   hp_hex_words out = {0};
@@ -84,23 +84,23 @@ static inline hp_hex_words hp_hex64(const void *digits) {
 
 // ---------------------------------------------------------------- decimal
 
-// The digits that a text begins with, 16 at the most.
+// The digits that a text begins with, at most 16.
 typedef struct {
   uint64_t value;
   size_t digits;
 } hp_decimal;
 
-// Of 8 bytes, the first in the lowest of `text`.
+// The same for 8 bytes; the first is the lowest byte of `text`.
 static inline hp_decimal hp_decimal8(uint64_t text) {
   const uint64_t each = 0x0101010101010101u;
   uint64_t digits = text ^ (each * 0x30);
-  // A digit is below 10: neither it nor it and 6 reach 16.
+  // A digit is below 10: neither the digit nor the digit plus 6 reaches 16.
   const uint64_t others = (digits | ((digits & (each * 0x0f)) + each * 6)) & (each * 0xf0);
   const size_t count = others == 0 ? 8 : (size_t)__builtin_ctzll(others) / 8;
   if (count == 0) return (hp_decimal){0, 0};
-  // Zeros in front, and what is no digit out.
+  // Shift out what is not a digit; zeros come in front.
   digits <<= 64 - 8 * count;
-  // Pairs, then fours, then eight: each step puts two neighbours together.
+  // Pairs, then fours, then eight: each step combines two neighbours.
   digits = (digits * 10 + (digits >> 8)) & 0x00ff00ff00ff00ffu;
   digits = (digits * 100 + (digits >> 16)) & 0x0000ffff0000ffffu;
   return (hp_decimal){(digits * 10000 + (digits >> 32)) & 0xffffffffu, count};
@@ -125,9 +125,9 @@ static inline hp_decimal hp_decimal16(const void *text) {
 
 // ---------------------------------------------------------------- text
 
-// How many bytes at `text` come before the first one, of `size` at the most, that is no ASCII
-// character which a string of JSON holds as it is: a quotation mark, a backslash, a control
-// character or a byte above 0x7E.
+// How many bytes at `text`, of at most `size`, precede the first one that a JSON string cannot
+// contain unescaped as ASCII: a quotation mark, a backslash, a control character or a byte above
+// 0x7E.
 static inline size_t hp_plain_bytes(const void *text, size_t size) {
   const uint8_t *bytes = text;
   size_t at = 0;
