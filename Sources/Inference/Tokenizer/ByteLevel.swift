@@ -1,8 +1,8 @@
-// ByteLevel.swift: the alphabet in which byte-level vocabularies are written, where each byte is one printable
-// character ("Ġ" is a space). Source: bytes_to_unicode in GPT-2's encoder.py.
+// ByteLevel.swift: the alphabet of byte-level vocabularies, in which each byte is written as one
+// printable character ("Ġ" is a space). Source: bytes_to_unicode in GPT-2's encoder.py.
 
 enum ByteLevel {
-  /// Bytes that stand for themselves: printable and neither space nor soft hyphen.
+  /// Bytes that are written as themselves: printable, and neither space nor soft hyphen.
   private static func isPlain(_ byte: UInt32) -> Bool {
     (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte)
   }
@@ -10,8 +10,8 @@ enum ByteLevel {
   /// The bytes written as U+0100, U+0101 ...
   private static let shifted: [UInt8] = (0..<256).filter { !isPlain($0) }.map { UInt8($0) }
 
-  /// Appends the bytes that `text` (UTF-8) stands for; where it holds a character outside the alphabet, appends
-  /// nothing and returns false.
+  /// Appends the bytes that `text` (UTF-8) stands for. If it holds a character outside the
+  /// alphabet, appends nothing and returns false.
   static func decode(_ text: UnsafeRawBufferPointer, into output: inout [UInt8]) -> Bool {
     let start = output.count
     var index = 0

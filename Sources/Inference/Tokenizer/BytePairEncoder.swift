@@ -1,13 +1,14 @@
-// BytePairEncoder.swift: byte-level byte-pair encoding of one word: start from its bytes, merge the adjacent pair of
-// the lowest rank (the leftmost of equals) until none is left.
-// Leaves out the cutting of text into words: PreTokenizer.swift. Start at encode(_:into:scratch:).
-// Source: Sennrich et al. 2016, 3.2; ranks as in GPT-2's encoder.py. Checked against vectors of llama.cpp.
+// BytePairEncoder.swift: byte-level byte-pair encoding of one word: start from its bytes and merge
+// the adjacent pair of the lowest rank (the leftmost of equals) until none is left. Splitting text
+// into words is in PreTokenizer.swift. Start at encode(_:into:scratch:). Source: Sennrich et al.
+// 2016, 3.2; ranks as in GPT-2's encoder.py. Checked against vectors of llama.cpp.
 
-/// The merges of a vocabulary: a pair of symbols to its rank and to the symbol it becomes.
+/// The merges of a vocabulary: maps a pair of symbols to its rank and to the symbol it becomes.
 ///
-/// A symbol is a token, or, above the tokens, an intermediate string of some merge that is no token itself.
+/// A symbol is a token, or, numbered above the tokens, an intermediate string of some merge that is
+/// not a token.
 struct MergeTable: Sendable {
-  /// 21 bits of each symbol and of the rank share a slot of 64 bits; the top bit says used.
+  /// 21 bits of each symbol and of the rank share a slot of 64 bits; the top bit marks a used slot.
   static let symbolLimit = 1 << 21
   static let rankLimit = 1 << 21
   static let noRank = UInt32.max
@@ -23,7 +24,7 @@ struct MergeTable: Sendable {
     results = [UInt32](repeating: 0, count: count)
   }
 
-  /// The first of two merges of the same pair wins.
+  /// If two merges have the same pair, the first wins.
   mutating func insert(left: Int, right: Int, rank: Int, result: Int) {
     let key = UInt64(left) << 21 | UInt64(right)
     let wanted = 1 << 42 | key
@@ -62,14 +63,14 @@ struct BytePairEncoder: Sendable {
   let byteSymbols: [UInt32]
   /// A word that is a token as a whole is not merged (`ignore_merges` of Llama 3).
   let wholeWordsFirst: Bool
-  /// What bounds the tokens of a word from below; nil where the vocabulary lacks tokens of single bytes, so that text may
-  /// leave none.
+  /// The data for a lower bound on a word's tokens; nil if the vocabulary lacks tokens of single
+  /// bytes, so that text may produce no tokens.
   private let longest: Longest?
 
   private struct Longest {
     /// Bytes of the longest token.
     var any = 1
-    /// Of those of letters alone, with a space before them or not.
+    /// Bytes of the longest token of letters only, with or without a space before them.
     var ofLetters = 1
   }
 
@@ -95,20 +96,21 @@ struct BytePairEncoder: Sendable {
     self.longest = longest
   }
 
-  /// Letters of ASCII and bytes of other characters, perhaps with a space before them.
+  /// Whether these are ASCII letters and bytes of other characters, with or without a space before
+  /// them.
   private static func areLetters(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
     let rest = bytes.first == 0x20 ? bytes.dropFirst() : bytes[...]
     return rest.allSatisfy { $0 >= 0x80 || (0x41...0x5A).contains($0 & 0xDF) }
   }
 
-  /// No word of these bytes has fewer tokens.
+  /// A lower bound on the tokens of a word with these bytes.
   func fewestTokens(_ word: UnsafeBufferPointer<UInt8>) -> Int {
     guard let longest, word.count > longest.ofLetters else { return longest == nil ? 0 : 1 }
     let most = Self.areLetters(word) ? longest.ofLetters : longest.any
     return (word.count + most - 1) / most
   }
 
-  /// Working memory, kept from word to word.
+  /// Scratch memory, reused from word to word.
   struct Scratch {
     var symbols: [UInt32] = []
     var ranks: [UInt32] = []
@@ -117,7 +119,7 @@ struct BytePairEncoder: Sendable {
     var heap = MinimumHeap()
   }
 
-  /// Up to this many symbols, finding the best pair by looking at all of them is faster than a heap.
+  /// Up to this many symbols, a scan for the best pair is faster than a heap.
   package static let scanLimit = 48
 
   func encode(_ word: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch) {
@@ -184,7 +186,7 @@ struct BytePairEncoder: Sendable {
     scratch.symbols = word.map { byteSymbols[Int($0)] }
     scratch.next = (0..<count).map { $0 + 1 < count ? UInt32($0 + 1) : none }
     scratch.previous = (0..<count).map { $0 > 0 ? UInt32($0 - 1) : none }
-    // The rank of the pair that starts here, by which a queued pair is seen to be out of date.
+    // The rank of the pair that starts here; a queued pair with another rank is out of date.
     scratch.ranks = [UInt32](repeating: MergeTable.noRank, count: count)
     func look(at left: Int) {
       let right = scratch.next[left]
@@ -226,11 +228,12 @@ struct BytePairEncoder: Sendable {
     }
   }
 
-  /// An intermediate string that no merge took further: its bytes one by one.
+  /// An intermediate string that no further merge used: emit its bytes one by one.
   private func emitBytes(of symbol: UInt32, into output: inout [Int32]) {
     for byte in table.bytes(of: Int(symbol)) {
       let single = byteSymbols[Int(byte)]
-      // A byte without a token is left out, as llama.cpp does it; the tokenizer warned of such vocabularies.
+      // A byte without a token is skipped, as in llama.cpp; the tokenizer has warned about such
+      // vocabularies.
       if Int(single) < tokenCount { output.append(Int32(single)) }
     }
   }

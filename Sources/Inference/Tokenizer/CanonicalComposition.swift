@@ -1,14 +1,13 @@
-// CanonicalComposition.swift: Unicode's Normalization Form C, which Qwen's tokenizers put text into first.
-// Its own and not Foundation's, whose Hangul is wrong on Linux (U+1113 U+1161 becomes U+D7A4) and whose
-// tables change with the system, while the ids of a text must not. The mappings are in
-// CanonicalMappings.swift. Start at compose(_:into:).
-// Source: Unicode Standard Annex #15; Hangul by chapter 3.12 of the standard. Checked against Python's
-// unicodedata and Hugging Face's tokenizers.
+// CanonicalComposition.swift: Unicode's Normalization Form C, to which Qwen's tokenizers convert
+// text first. Not Foundation's, whose Hangul is wrong on Linux (U+1113 U+1161 becomes U+D7A4) and
+// whose tables change with the system, while the ids of a text must not change. The mappings are in
+// CanonicalMappings.swift. Start at compose(_:into:). Source: Unicode Standard Annex #15; Hangul by
+// chapter 3.12 of the standard. Checked against Python's unicodedata and Hugging Face's tokenizers.
 
 /// Normalization Form C.
 package enum CanonicalComposition {
-  /// Combining marks that are younger than this Unicode version (2016) keep their place, as they do in
-  /// Hugging Face's tokenizers, whose tables are of that time: models were trained on such ids.
+  /// Combining marks newer than this Unicode version (2016) are not reordered, as in Hugging Face's
+  /// tokenizers, whose tables have that version: models were trained on such ids.
   private static let lastAge: Unicode.Version = (major: 9, minor: 0)
 
   private static let hangulFirst: UInt32 = 0xAC00
@@ -22,17 +21,17 @@ package enum CanonicalComposition {
     let combiningClass: UInt8
   }
 
-  /// Appends `text`, which is UTF-8 as Swift strings are, in Normalization Form C.
-  /// Time is that of a sort of each run of combining marks: n log n, whatever the text.
+  /// Appends `text`, which must be valid UTF-8 as in Swift strings, in Normalization Form C. Each
+  /// run of combining marks is sorted, so the time is n log n for any text.
   static func compose(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
-    // Nothing below U+0300 is changed, and their lead bytes are below 0xCC.
+    // Characters below U+0300 never change, and their lead bytes are below 0xCC.
     guard text.contains(where: { $0 >= 0xCC }) else {
       output.append(contentsOf: text)
       return
     }
     var run: [Mark] = []
     for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
-      // Such a character composes with nothing before it.
+      // Such a character never composes with what precedes it.
       if scalar.value < 0x300 { flush(&run, into: &output) }
       decompose(scalar.value, into: &run)
     }
@@ -80,7 +79,8 @@ package enum CanonicalComposition {
     var starter: Int?
     var lastClass: UInt8 = 0
     for mark in run {
-      // Blocked by what stands between, unless that is of a lower class; the starter itself blocks nothing.
+      // Blocked by a character in between, unless that has a lower class; the starter itself blocks
+      // nothing.
       if let starter, lastClass < mark.combiningClass || starter == composed.count - 1,
         let joined = join(composed[starter], mark.scalar)
       {
@@ -97,7 +97,7 @@ package enum CanonicalComposition {
     run.removeAll(keepingCapacity: true)
   }
 
-  /// Sorts each run of marks by class, equals staying as they are.
+  /// Sorts each run of marks by class; the sort is stable.
   private static func order(_ run: inout [Mark]) {
     var start = 0
     while start < run.count {

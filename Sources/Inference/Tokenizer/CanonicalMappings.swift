@@ -1,16 +1,16 @@
-// CanonicalMappings.swift: the canonical mappings of Unicode's UnicodeData.txt, Hangul left out since it follows a
-// rule. Leaves out what is done with them: CanonicalComposition.swift.
+// CanonicalMappings.swift: the canonical mappings of Unicode's UnicodeData.txt, without Hangul,
+// which follows a rule. Their use is in CanonicalComposition.swift.
 //
-// One word a character, in hexadecimal: `C0:41+300` is U+00C0, made of U+0041 and U+0300, and made of them again
-// when text is composed; `958!915+93C` is taken apart and never put together (CompositionExclusions.txt);
-// `212A=4B` is another character's twin. As of Unicode 9, see `CanonicalComposition.lastAge`; up to 15.1
-// there is one more (U+11938).
+// One word per character, in hexadecimal: `C0:41+300` is U+00C0, which decomposes into U+0041 and
+// U+0300, and is composed from them again; `958!915+93C` is decomposed and never composed
+// (CompositionExclusions.txt); `212A=4B` is replaced by another character. As of Unicode 9, see
+// `CanonicalComposition.lastAge`; up to 15.1 there is one more (U+11938).
 
-/// Which characters are made of which.
+/// The decompositions and compositions.
 struct CanonicalMappings: Sendable {
-  /// One step: the first of a mapping may have a mapping itself.
+  /// One step: the first character of a mapping may have a mapping itself.
   private(set) var decompositions: [UInt32: (first: UInt32, second: UInt32?)] = [:]
-  /// Both characters of a pair, the first in the high half, and what they compose to.
+  /// Maps a pair, with the first character in the high half, to what the two compose to.
   private(set) var compositions: [UInt64: UInt32] = [:]
 
   static let shared = CanonicalMappings()

@@ -1,6 +1,6 @@
 // MinimumHeap.swift: the queue of candidate merges, smallest key first.
 
-/// A binary heap of (key, payload); ties in the key come out in any order, so keys are made unique.
+/// A binary heap of (key, payload); equal keys come out in any order, so callers make keys unique.
 struct MinimumHeap {
   struct Item {
     let key: UInt64

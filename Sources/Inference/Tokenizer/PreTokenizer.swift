@@ -1,6 +1,6 @@
-// PreTokenizer.swift: cuts text into the words inside which byte pairs may merge.
-// The patterns are regular expressions in the models' files; here each is a scanner over UTF-8, written from the
-// pattern above it. Leaves out merging: BytePairEncoder.swift. Start at PreTokenizer.named(_:).
+// PreTokenizer.swift: splits text into the words within which byte pairs may merge. The patterns
+// are regular expressions in the models' files; here each is a scanner over UTF-8, written from the
+// pattern above it. Merging is in BytePairEncoder.swift. Start at PreTokenizer.named(_:).
 
 /// Unicode classes of a character, as bits.
 struct CharacterClass: OptionSet, Sendable {
@@ -11,9 +11,10 @@ struct CharacterClass: OptionSet, Sendable {
   static let mark = CharacterClass(rawValue: 8)  // \p{M}
   static let punctuation = CharacterClass(rawValue: 16)  // \p{P}
 
-  /// The classes of a character by Unicode's general category and White_Space, as of Unicode 15.1: characters that
-  /// came later count as unassigned. So the ids of a text depend neither on the Swift that built this nor differ
-  /// from llama.cpp's, whose tables are of that version (compared for all code points, November 2026).
+  /// The classes of a character by Unicode's general category and White_Space, as of Unicode 15.1:
+  /// later characters count as unassigned. So the ids of a text don't depend on the Swift version
+  /// that built this, and equal those of llama.cpp, whose tables have that version (compared for
+  /// all code points, November 2026).
   init(_ scalar: Unicode.Scalar) {
     let properties = scalar.properties
     guard let age = properties.age, age.major < 15 || age.major == 15 && age.minor <= 1 else {
@@ -37,12 +38,14 @@ struct CharacterClass: OptionSet, Sendable {
   static let ascii: [CharacterClass] = (0..<128).map { CharacterClass(Unicode.Scalar(UInt8($0))) }
 }
 
-/// One pattern; a pre-tokenizer applies several in turn, each to every piece that the one before left.
+/// One pattern; a pre-tokenizer applies several in turn, each to all pieces that the previous one
+/// produced.
 package enum PreTokenizerPass: Sendable, Equatable {
   /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
   case gpt2
-  /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|
-  /// \s+(?!\S)|\s+`; with `marks`, `[\p{L}\p{M}]` stands for each `\p{L}`
+  /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,digits}|
+  /// ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+| \s+(?!\S)|\s+`; with `marks`, `[\p{L}\p{M}]` stands for
+  /// each `\p{L}`
   case tiktoken(digits: Int, marks: Bool)
   /// `\p{N}`: each number character alone
   case singleNumbers
@@ -54,14 +57,15 @@ package enum PreTokenizerPass: Sendable, Equatable {
   case punctuationRuns(backtick: Bool)
 }
 
-/// How a model cuts text before merging.
+/// How a model splits text before merging.
 package struct PreTokenizer: Sendable, Equatable {
   package let passes: [PreTokenizerPass]
   /// A word that is a token as a whole is not merged.
   package let wholeWordsFirst: Bool
-  /// Whether prompts start with BOS where the metadata doesn't say.
+  /// Whether prompts start with BOS if the metadata doesn't say.
   package let addsBOS: Bool
-  /// Text is put into Normalization Form C first. GGUF files do not say so: it goes with the name.
+  /// Text is first converted to Normalization Form C. GGUF files do not say so; it follows from the
+  /// name.
   package let composesText: Bool
 
   init(
@@ -74,17 +78,17 @@ package struct PreTokenizer: Sendable, Equatable {
     self.composesText = composesText
   }
 
-  /// What files without a name were converted with, more often than not.
+  /// What most files without a name were converted with.
   static let unnamed = PreTokenizer([
     .punctuationRuns(backtick: false), .gpt2, .numberRuns, .threeDigits,
   ])
 
-  /// For names that are not known: the pattern most models of today use, in one form or another.
+  /// For unknown names: the pattern that most of today's models use, in one form or another.
   static let guess = PreTokenizer([.tiktoken(digits: 3, marks: false)])
 
-  /// The pre-tokenizer of a `tokenizer.ggml.pre`; nil where the name is not known.
-  /// Source of the aliases: llama.cpp's llama-vocab.cpp, where each name stands for the same pattern; of
-  /// `composesText`, which llama.cpp leaves out: the `normalizer` of each family's own tokenizer.json.
+  /// The pre-tokenizer of a `tokenizer.ggml.pre`; nil if the name is unknown. Source of the
+  /// aliases: llama.cpp's llama-vocab.cpp, where each name stands for the same pattern; source of
+  /// `composesText`, which llama.cpp lacks: the `normalizer` in each family's tokenizer.json.
   package static func named(_ name: String) -> PreTokenizer? {
     switch name {
     case "default":
@@ -92,7 +96,7 @@ package struct PreTokenizer: Sendable, Equatable {
     case "gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum",
       "jina-v1-en", "jina-v2-code", "roberta-bpe", "jais", "trillion", "granite-docling", "exaone4":
       PreTokenizer([.gpt2])
-    // GPT-NeoX's tokenizer and what was made from it.
+    // GPT-NeoX's tokenizer and its derivatives.
     case "olmo", "mpt", "modern-bert":
       PreTokenizer([.gpt2], composesText: true)
     case "smollm", "starcoder", "refact", "codeshell", "exaone", "minerva-7b", "mellum2":
@@ -119,8 +123,8 @@ package struct PreTokenizer: Sendable, Equatable {
     }
   }
 
-  /// Calls `body` with the bounds of each word of `text`, in order, until it says no; together they are the whole text.
-  /// The text is UTF-8 as Swift strings are.
+  /// Calls `body` with the bounds of each word of `text`, in order, until it returns false;
+  /// together they cover the whole text. The text must be valid UTF-8, as in Swift strings.
   func forEachWord(in text: UnsafeBufferPointer<UInt8>, _ body: (Int, Int) -> Bool) {
     _ = TextScanner(text).split(from: 0, to: text.count, passes: passes[...], body)
   }
@@ -160,7 +164,8 @@ private struct TextScanner {
     return true
   }
 
-  /// The class of the character at `position` and the position after it. Past `end` there is no class.
+  /// The class of the character at `position` and the position after it. Past `end` there is no
+  /// class.
   @inline(__always)
   private func character(at position: Int, to end: Int) -> (class: CharacterClass, after: Int) {
     guard position < end else { return ([], position) }
@@ -237,7 +242,7 @@ private struct TextScanner {
     }
   }
 
-  /// Where `match` matches at `start`, its end; otherwise the position of its next match, or `end`.
+  /// If `match` matches at `start`, its end; otherwise the position of its next match, or `end`.
   private func endOfMatchOrGap(from start: Int, to end: Int, _ match: (Int) -> Int?) -> Int {
     if let matched = match(start) { return matched }
     var position = character(at: start, to: end).after
@@ -311,7 +316,8 @@ private struct TextScanner {
     return endOfSpaces(from: start, to: end, newlinesEndWords: true)
   }
 
-  /// `\s*[\r\n]+` (where asked for), `\s+(?!\S)`, `\s+`.
+  /// `\s*[\r
+  /// ]+` (if requested), `\s+(?!\S)`, `\s+`.
   private func endOfSpaces(from start: Int, to end: Int, newlinesEndWords: Bool) -> Int {
     var position = start
     var last = start
@@ -324,7 +330,8 @@ private struct TextScanner {
       position = after
     }
     if newlinesEndWords, afterNewline > start { return afterNewline }
-    // The last space belongs to the word that follows, where one follows and other spaces stand before it.
+    // The last space belongs to the following word, if there is one and other spaces precede that
+    // space.
     return position < end && last > start ? last : position
   }
 }

@@ -1,14 +1,14 @@
 // PromptSegment.swift: a piece of a prompt and whether its author may write special tokens.
 
-/// A piece of a prompt. A prompt is a list of pieces in order; their texts joined are what the model sees.
+/// A piece of a prompt. A prompt is a list of pieces; the model sees their texts joined.
 ///
 /// The rule: special tokens (`<|im_end|>`, `</s>` ...) are recognised only inside trusted text.
-/// Why: text of a user that turned into a turn's end could speak in another's name.
-/// What to do: whatever renders a chat template marks its own literals as trusted and every character that came
-/// from a message, a tool or a name as not trusted. Trusted pieces that touch are joined first, so a special token
-/// may be spread over several literals, but never over a border to user text.
-/// Otherwise the text stays what it is: characters, tokenized together with the text around it, so that marking
-/// changes no token of a prompt in which users write no special token's name.
+/// Why: if a user's text could become an end of turn, it could speak in another's name. What to do:
+/// code that renders a chat template marks the template's literals as trusted and every character
+/// from a message, a tool or a name as untrusted. Adjacent trusted pieces are joined first, so a
+/// special token may span several literals, but never a border to user text. What happens
+/// otherwise: untrusted text remains plain characters, tokenized together with the text around it,
+/// so marking changes no token of a prompt in which users write no special token's name.
 public struct PromptSegment: Sendable, Equatable {
   public let text: String
   public let isTrusted: Bool

@@ -1,21 +1,22 @@
-// SentencePieceEncoder.swift: SentencePiece BPE: start from characters, merge the adjacent pair that makes the token
-// of the highest score (the leftmost of equals); what is no token in the end is written byte by byte.
-// Spaces stand as spaces here; the files write them as U+2581.
+// SentencePieceEncoder.swift: SentencePiece BPE: start from characters and merge the adjacent pair
+// that makes the token of the highest score (the leftmost of equals); what is not a token in the
+// end is encoded byte by byte. Spaces are plain spaces here; the files write them as U+2581.
 // Source: sentencepiece's bpe_model.cc. Checked against vectors of llama.cpp.
 
 struct SentencePieceEncoder: Sendable {
   let table: ByteStringTable
-  /// Of each token: the score as a number that sorts the best first.
+  /// For each token: its score as a number that sorts the best first.
   let order: [UInt32]
-  /// The token of each byte, -1 where there is none.
+  /// The token of each byte, -1 if there is none.
   let byteTokens: [Int32]
   let unknown: Int32?
   let longestToken: Int
-  /// True where spaces stand only at the front of tokens, so that no merge reaches over the border between a
-  /// character and the space after it, and each word can be encoded alone.
+  /// Whether spaces occur only at the front of tokens. Then no merge crosses the border between a
+  /// character and a following space, and each word can be encoded alone.
   let wordsAreApart: Bool
 
-  /// No text of these bytes has fewer tokens: none is longer than the longest, or than one character.
+  /// A lower bound on the tokens of a text with these bytes: no token is longer than the longest
+  /// one, or than one character.
   func fewestTokens(_ text: UnsafeBufferPointer<UInt8>) -> Int {
     guard unknown != nil || byteTokens.allSatisfy({ $0 >= 0 }) else { return 0 }
     let most = max(longestToken, 4)
@@ -42,7 +43,7 @@ struct SentencePieceEncoder: Sendable {
     return bits >> 31 == 1 ? bits : ~(bits | 1 << 31)
   }
 
-  /// Before each word `goesOn` is asked, with the fewest tokens that it will have.
+  /// Before each word, `goesOn` is called with a lower bound on the word's tokens.
   func encode(
     _ text: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch,
     goesOn: (Int, Int) -> Bool
@@ -67,7 +68,8 @@ struct SentencePieceEncoder: Sendable {
   private func encodeWord(
     _ text: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch
   ) {
-    // Positions are 32-bit; parts of a longer text (no request is allowed 4 GB) are encoded one by one.
+    // Positions are 32-bit; parts of a longer text (no request is allowed 4 GB) are encoded one by
+    // one.
     let limit = Int(UInt32.max) - 1
     guard text.count <= limit else {
       encodeWord(UnsafeBufferPointer(rebasing: text[..<limit]), into: &output, scratch: &scratch)
@@ -107,7 +109,8 @@ struct SentencePieceEncoder: Sendable {
     for left in 0..<count { look(at: left) }
     while let item = scratch.heap.removeMinimum() {
       let left = Int(item.key & 0xFFFF_FFFF)
-      // A merged-away symbol has length 0; a pair that has changed since has another length.
+      // A symbol that was merged away has length 0; a pair that has changed since it was queued has
+      // another length.
       let right = scratch.next[left]
       guard right != none, scratch.lengths[left] > 0,
         scratch.lengths[left] + scratch.lengths[Int(right)] == item.payload

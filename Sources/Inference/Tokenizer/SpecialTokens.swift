@@ -1,15 +1,17 @@
-// SpecialTokens.swift: finds the names of special tokens in trusted text, and knows which end a generation.
+// SpecialTokens.swift: finds the names of special tokens in trusted text, and lists those that end
+// a generation.
 
-/// A set of token names, searched leftmost and longest first.
+/// A set of token names, matched leftmost and longest first.
 ///
-/// The names are sorted, so those that begin with the bytes read so far are one range, which each further byte
-/// narrows by bisection.
+/// The names are sorted, so those that begin with the bytes read so far form one range, which each
+/// further byte narrows by bisection.
 struct TokenMatcher: Sendable {
   private let names: [(bytes: [UInt8], token: Int32)]
   private var startsName = [Bool](repeating: false, count: 256)
 
   init(_ names: [(bytes: [UInt8], token: Int32)]) {
-    // Of equal names the one with the highest id comes last and wins, as in a table that is overwritten.
+    // Among equal names the one with the highest id comes last and wins, as if each overwrote the
+    // one before.
     self.names = names.filter { !$0.bytes.isEmpty }.sorted {
       $0.bytes == $1.bytes ? $0.token < $1.token : $0.bytes.lexicographicallyPrecedes($1.bytes)
     }
@@ -18,7 +20,7 @@ struct TokenMatcher: Sendable {
 
   var isEmpty: Bool { names.isEmpty }
 
-  /// The longest name that stands at `position`, ending at `end` or before.
+  /// The longest name at `position` that ends at or before `end`.
   func match(_ text: UnsafeBufferPointer<UInt8>, at position: Int, to end: Int) -> (token: Int32, end: Int)? {
     guard position < end, startsName[Int(text[position])] else { return nil }
     var low = 0
@@ -31,7 +33,7 @@ struct TokenMatcher: Sendable {
       high = bisect(low, high, depth) { $0 <= byte }
       if low == high { break }
       depth += 1
-      // Among names with this beginning, the one that is nothing but it sorts first (and its equals next to it).
+      // Among names with this prefix, the one equal to it sorts first (with its duplicates).
       var index = low
       while index < high, names[index].bytes.count == depth {
         found = (names[index].token, position + depth)
@@ -41,8 +43,8 @@ struct TokenMatcher: Sendable {
     return found
   }
 
-  /// The first index in low..<high whose name has no byte at `depth` for which `isBefore` holds. Names that end
-  /// before `depth` count as before.
+  /// The first index in low..<high whose name has no byte at `depth` for which `isBefore` holds.
+  /// Names that end before `depth` count as before.
   private func bisect(_ low: Int, _ high: Int, _ depth: Int, _ isBefore: (UInt8) -> Bool) -> Int {
     var low = low
     var high = high
@@ -60,15 +62,16 @@ struct TokenMatcher: Sendable {
 }
 
 enum SpecialTokenNames {
-  /// Ends of a turn, most usual first: the first that a vocabulary has is its end-of-turn token where the
-  /// metadata names none.
+  /// Names that end a turn, the most common first. If the metadata names no end-of-turn token, it
+  /// is the first of these in the vocabulary.
   static let endOfTurn = [
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>",
     "_<EOT>",
     "[EOT]", "<｜end▁of▁sentence｜>", "<end_of_utterance>",
   ]
 
-  /// Names after which generation is over. Source: llama.cpp's llama-vocab.cpp, where each has its model.
+  /// Names after which generation is over. Source: llama.cpp's llama-vocab.cpp, which names the
+  /// model of each.
   static let endOfGeneration =
     endOfTurn + [
       "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "</s>", "<|eom_id|>", "[EOS]", "<eos>", "<turn|>",
@@ -76,8 +79,9 @@ enum SpecialTokenNames {
       "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>",
     ]
 
-  /// True of names in brackets, which chat templates use as marks (`<think>`, `[INST]`); a user who writes one
-  /// must not get the token, whatever its kind. Runs of spaces, tabs and such are not.
+  /// True for names in brackets, which chat templates use as marks (`<think>`, `[INST]`); a user
+  /// who writes one must not get the token, whatever its kind. False for runs of spaces, tabs and
+  /// such.
   static func looksLikeMark(_ bytes: some BidirectionalCollection<UInt8>) -> Bool {
     guard bytes.count >= 3, let first = bytes.first, let last = bytes.last else { return false }
     return first == UInt8(ascii: "<") && last == UInt8(ascii: ">")

@@ -1,18 +1,20 @@
-// StreamingDetokenizer.swift: token ids to text as they come, never half a character.
+// StreamingDetokenizer.swift: turns token ids into text as they arrive, never half a character.
 
-/// Turns tokens into text one at a time. Bytes that may still become a character wait; what cannot become one is
-/// U+FFFD, one per maximal wrong part (Unicode 16, 3.9), exactly as if all bytes had been decoded at once.
+/// Turns tokens into text one at a time. Bytes that may still become a character are held back;
+/// bytes that cannot become one give U+FFFD, one per maximal invalid part (Unicode 16, 3.9),
+/// exactly as if all bytes had been decoded at once.
 public struct StreamingDetokenizer: Sendable {
   private let tokenizer: Tokenizer
   private let special: SpecialTokenRendering
   private var dropsSpace: Bool
   /// At most three bytes that begin a character.
   private var pending: [UInt8] = []
-  /// Code points given out so far.
+  /// Code points returned so far.
   public private(set) var count = 0
 
-  /// - dropsSpacePrefix: takes away one space at the very start, if there is one; for text that `encode` made with
-  ///   a SentencePiece vocabulary. An answer that follows a prompt has nothing to drop.
+  /// - dropsSpacePrefix: removes one space at the very start, if there is one; for text that
+  ///   `encode` tokenized with a SentencePiece vocabulary. An answer that follows a prompt has no
+  ///   such space.
   public init(
     _ tokenizer: Tokenizer, special: SpecialTokenRendering = .hidden, dropsSpacePrefix: Bool = false
   ) {
@@ -25,7 +27,7 @@ public struct StreamingDetokenizer: Sendable {
   public mutating func append(_ id: Int32) -> String {
     if tokenizer.isSpecial(id) {
       switch special {
-      // A special token leaves the space prefix to the text after it.
+      // After a special token the space prefix is still to be dropped from the text that follows.
       case .hidden: return ""
       case .shown: dropsSpace = tokenizer.addsSpacePrefix && dropsSpace
       }
@@ -43,8 +45,8 @@ public struct StreamingDetokenizer: Sendable {
     return text
   }
 
-  /// Where the text of a token begins that comes next, in code points of the whole text. Of a token that goes on with a
-  /// character that another began, it is the place of this character.
+  /// Where the text of the next token would begin, in code points of the whole text. If it
+  /// continues a character that another token began, this is that character's offset.
   public func offset(of id: Int32) -> Int {
     if pending.isEmpty || (special == .hidden && tokenizer.isSpecial(id)) { return count }
     guard let first = tokenizer.bytes(of: id).first else { return count }
@@ -52,11 +54,11 @@ public struct StreamingDetokenizer: Sendable {
     let goesOn =
       first & 0xC0 == 0x80
       && (Self.unfinishedCount(joined) == joined.count || String(validating: joined, as: UTF8.self) != nil)
-    // What was begun is one wrong part then, and one character.
+    // Then the unfinished bytes are one invalid part, and so one character.
     return goesOn ? count : count + 1
   }
 
-  /// What is left when no token follows: U+FFFD where a character was begun, else nothing.
+  /// The remaining text when no token follows: U+FFFD if a character was begun, otherwise empty.
   public mutating func finish() -> String {
     let text = String(decoding: pending, as: UTF8.self)
     pending.removeAll()
@@ -64,7 +66,7 @@ public struct StreamingDetokenizer: Sendable {
     return text
   }
 
-  /// How many bytes at the end may be the beginning of a character.
+  /// How many bytes at the end may begin a character.
   static func unfinishedCount(_ bytes: [UInt8]) -> Int {
     for back in 1...3 where back <= bytes.count {
       let byte = bytes[bytes.count - back]
@@ -74,7 +76,8 @@ public struct StreamingDetokenizer: Sendable {
         ? 4 : byte >= 0xE0 && byte < 0xF0 ? 3 : byte >= 0xC2 && byte < 0xE0 ? 2 : 1
       guard back < length else { return 0 }
       if back >= 2 {
-        // Overlong forms, surrogates and what lies past U+10FFFF are wrong from their second byte on.
+        // Overlong forms, surrogates and values above U+10FFFF are invalid from their second byte
+        // on.
         let second = bytes[bytes.count - back + 1]
         switch byte {
         case 0xE0: if second < 0xA0 { return 0 }

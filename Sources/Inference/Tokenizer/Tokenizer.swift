@@ -1,35 +1,37 @@
-// Tokenizer.swift: text to token ids and back, as the metadata of a GGUF file says; a vocabulary-only file will do.
-// Leaves out where the pieces of a prompt come from (chat templates). Start at encode(segments:addBOS:).
-// Two algorithms: byte-level BPE (`tokenizer.ggml.model` gpt2) and SentencePiece BPE (llama).
+// Tokenizer.swift: text to token ids and back, as the metadata of a GGUF file specifies; a
+// vocabulary-only file suffices. Not here: where the pieces of a prompt come from
+// (ChatFormat.swift). Start at encode(segments:addBOS:). Two algorithms: byte-level BPE
+// (`tokenizer.ggml.model` gpt2) and SentencePiece BPE (llama).
 
-/// A model's tokenizer. Immutable; any number of threads may use it at once.
+/// A model's tokenizer. Immutable; any number of threads may use it concurrently.
 ///
-/// Special tokens are found only in trusted text, see ``PromptSegment``. Two of a vocabulary's ways to smuggle
-/// them in are closed as well: no merge of ordinary text ever ends in a control token, and names in brackets that
-/// a vocabulary calls user-defined (`<think>`) count as special here, while runs of spaces and the like are found
-/// in any text, as their models expect.
+/// Special tokens are found only in trusted text, see ``PromptSegment``. Two other ways to smuggle
+/// them in through the vocabulary are closed as well: no merge of ordinary text ever produces a
+/// control token, and names in brackets that a vocabulary calls user-defined (`<think>`) count as
+/// special here. Runs of spaces and the like are found in any text, as their models expect.
 public final class Tokenizer: Sendable {
-  /// What was odd about the vocabulary and what was done about it; to be shown where a model is loaded.
+  /// Oddities of the vocabulary and what was done about them; show them when a model is loaded.
   public let warnings: [String]
   /// The number of tokens; ids are 0 to this minus one.
   public let vocabularySize: Int
   public let bosToken: Int32?
   public let eosToken: Int32?
-  /// The end of a turn (`<|im_end|>`), where it has a token of its own.
+  /// The end of a turn (`<|im_end|>`), if it has a separate token.
   public let eotToken: Int32?
   public let unknownToken: Int32?
   public let paddingToken: Int32?
   /// Every token after which generation is over, ascending.
   public let endOfGenerationTokens: [Int32]
-  /// Whether prompts of this model start with BOS, end with EOS.
+  /// Whether prompts of this model start with BOS or end with EOS.
   public let addsBOS: Bool
   public let addsEOS: Bool
-  /// Whether a space is put before text at the start and after special tokens (SentencePiece only).
+  /// Whether a space is inserted before text at the start and after special tokens (SentencePiece
+  /// only).
   public let addsSpacePrefix: Bool
-  /// The name of the model's way to cut words (`tokenizer.ggml.pre`), "default" where it has none.
+  /// The name of the model's pre-tokenizer (`tokenizer.ggml.pre`), "default" if it has none.
   public let preTokenizerName: String
-  /// Whether text is put into Normalization Form C first, as the models of some families (Qwen) expect: two
-  /// spellings of one text have the same ids, and decoding gives the composed one.
+  /// Whether text is first converted to Normalization Form C, as some model families (Qwen) expect:
+  /// two spellings of one text have the same ids, and decoding gives the composed spelling.
   public let composesText: Bool
 
   private let kinds: [TokenKind]
@@ -96,23 +98,23 @@ extension Tokenizer {
   /// The tokens of one text.
   ///
   /// - parseSpecial: the text is trusted: names of special tokens in it become these tokens.
-  /// Bytes for which a byte-level vocabulary has no token leave none.
+  /// Bytes for which a byte-level vocabulary has no token are skipped.
   ///
-  /// - addBOS: puts BOS in front where the model asks for it (`addsBOS`) and the text does not already begin so.
-  /// Source of the vectors: llama.cpp. Checked against TokenizerTests.
+  /// - addBOS: prepends BOS if the model wants it (`addsBOS`) and the text does not already begin
+  /// with it. Source of the vectors: llama.cpp. Checked against TokenizerTests.
   public func encode(_ text: String, parseSpecial: Bool = false, addBOS: Bool = false) -> [Int32] {
     encode(segments: [PromptSegment(text: text, isTrusted: parseSpecial)], addBOS: addBOS)
   }
 
-  /// The tokens of a prompt. Special tokens are found in trusted text alone; all text between two of them is
-  /// tokenized as one, across the borders of segments.
+  /// The tokens of a prompt. Special tokens are found only in trusted text; all text between two of
+  /// them is tokenized as a whole, across the borders of segments.
   public func encode(segments: [PromptSegment], addBOS: Bool = false) -> [Int32] {
     encode(segments: segments, addBOS: addBOS, within: EncodingBudget(most: .max) { true })
   }
 
-  /// The same for a prompt that a stranger wrote: it ends as soon as there are more than `most` tokens, and judges a word
-  /// of megabytes by its length alone. So no text costs more than one of as many tokens. It ends too when `isWanted` says
-  /// no, which is asked now and then.
+  /// The same for a stranger's prompt: it stops as soon as there are more than `most` tokens, and
+  /// judges a word of megabytes by its length alone, so no text costs more than one of `most`
+  /// tokens. It also stops when `isWanted`, which is called now and then, returns false.
   public func encode(
     segments: [PromptSegment], addBOS: Bool, atMost most: Int, isWanted: @escaping () -> Bool
   ) -> BoundedEncoding {
@@ -165,7 +167,7 @@ extension Tokenizer {
     fragments.encode(text, pending..<text.count, into: &output)
   }
 
-  /// Encodes the text between special tokens, keeping the working memory from one to the next.
+  /// Encodes the text between special tokens, reusing the scratch memory.
   private struct FragmentEncoder {
     let tokenizer: Tokenizer
     let budget: EncodingBudget
@@ -180,7 +182,8 @@ extension Tokenizer {
       let fragment = UnsafeBufferPointer(rebasing: text[range])
       switch tokenizer.algorithm {
       case .byteLevel(let preTokenizer, let encoder) where preTokenizer.composesText:
-        // Composing takes away two bytes of three at most: three letters of Hangul become one syllable.
+        // Composing leaves at least a third of the bytes: three letters of Hangul become one
+        // syllable.
         guard budget.allows(encoder.fewestTokens(fragment) / 3, after: output.count) else { return }
         var prepared: [UInt8] = []
         prepared.reserveCapacity(fragment.count)
@@ -214,15 +217,15 @@ extension Tokenizer {
   }
 }
 
-/// What became of a prompt that was to be within a number of tokens.
+/// The result of encoding a prompt with a bound on its tokens.
 public enum BoundedEncoding: Sendable, Equatable {
   case tokens([Int32])
   case tooMany
-  /// Nobody waits for it any more.
+  /// `isWanted` returned false: the result is no longer needed.
   case notWanted
 }
 
-/// How far an encoding goes. A class: the parts of one encoding share it.
+/// The bound of one encoding. A class, because the parts of an encoding share it.
 private final class EncodingBudget {
   private let most: Int
   private let isWanted: () -> Bool
@@ -238,7 +241,7 @@ private final class EncodingBudget {
   /// Whether at least `fewest` more tokens may follow `count`.
   func allows(_ fewest: Int, after count: Int) -> Bool {
     if isOver || isAbandoned { return false }
-    // Words take microseconds; a long one counts for its length.
+    // Words take microseconds; a long one counts by its length.
     asked += 1 + fewest / 64
     if asked >= 1_024 {
       asked = 0
@@ -251,17 +254,18 @@ private final class EncodingBudget {
 
 // MARK: - Decoding and look-up
 
-/// What becomes of special tokens when ids are turned into text.
+/// What happens to special tokens when ids are turned into text.
 public enum SpecialTokenRendering: Sendable {
-  /// They leave nothing.
+  /// They are omitted.
   case hidden
   /// Their names are written out.
   case shown
 }
 
 extension Tokenizer {
-  /// The text of ids. Bytes that are not UTF-8 become U+FFFD. Ids outside the vocabulary leave nothing. The one space that encoding puts before a
-  /// text (`addsSpacePrefix`) is taken away, so that this is the inverse of `encode`.
+  /// The text of ids. Bytes that are not UTF-8 become U+FFFD. Ids outside the vocabulary are
+  /// omitted. The one space that encoding inserts before a text (`addsSpacePrefix`) is removed, so
+  /// that this is the inverse of `encode`.
   public func decode(_ ids: [Int32], special: SpecialTokenRendering = .shown) -> String {
     var detokenizer = StreamingDetokenizer(self, special: special, dropsSpacePrefix: addsSpacePrefix)
     var text = ""
@@ -269,14 +273,15 @@ extension Tokenizer {
     return text + detokenizer.finish()
   }
 
-  /// The bytes of a token: of special tokens their names, of `<0x0A>` one byte; empty outside the vocabulary.
+  /// The bytes of a token: for special tokens their names, for `<0x0A>` one byte; empty outside the
+  /// vocabulary.
   public func bytes(of id: Int32) -> [UInt8] {
     contains(id) ? Array(table.bytes(of: Int(id))) : []
   }
 
   public func contains(_ id: Int32) -> Bool { id >= 0 && Int(id) < vocabularySize }
 
-  /// True of tokens that are no text: control tokens and the unknown token.
+  /// True for tokens that are not text: control tokens and the unknown token.
   public func isSpecial(_ id: Int32) -> Bool { contains(id) && kinds[Int(id)].isSpecial }
 
   public func isEndOfGeneration(_ id: Int32) -> Bool {

@@ -1,4 +1,5 @@
-// TokenizerError.swift: why a vocabulary was refused. What can be lived with is a warning instead (Tokenizer.swift).
+// TokenizerError.swift: why a vocabulary was refused. Tolerable faults are warnings instead
+// (Tokenizer.swift).
 
 /// Why no tokenizer could be made from a file's metadata.
 public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -10,7 +11,7 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
     /// A key has the wrong type or value.
     case metadata(GGUFError.Problem)
     case missingKey(String)
-    /// `tokenizer.ggml.model` names an algorithm that is not here.
+    /// `tokenizer.ggml.model` names an algorithm that is not implemented.
     case unsupportedModel(String)
     case tooMany(item: String, found: Int, limit: Int)
     case countMismatch(key: String, found: Int, wanted: Int)

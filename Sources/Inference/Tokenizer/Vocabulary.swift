@@ -1,5 +1,7 @@
-// Vocabulary.swift: the bytes, kinds and scores of all tokens in a few flat arrays, and a hash table from bytes to
-// token. Leaves out how text is cut and merged. Its memory is a copy: the file's mapping may go.
+// Vocabulary.swift: the bytes, kinds and scores of all tokens in a few flat arrays, and a hash
+// table from bytes to token. Not here: splitting text (PreTokenizer.swift) and merging
+// (BytePairEncoder.swift, SentencePieceEncoder.swift). Everything is copied, so the file's mapping
+// may be released.
 
 import Foundation
 
@@ -12,12 +14,12 @@ enum TokenKind: UInt8, Sendable {
   case unused = 5
   case byte = 6
 
-  /// True of tokens that stand for something else than text.
+  /// True for tokens that stand for something other than text.
   var isSpecial: Bool { self == .control || self == .unknown }
 }
 
-/// A hash of bytes and pairs with a random key of the process, so that no file can be made to collide.
-/// Order and layout of the tables depend on it, results never do.
+/// A hash of bytes and pairs with a random key per process, so that no file can be crafted to
+/// collide. The tables' order and layout depend on it, results never do.
 struct TableHash: Sendable {
   private let first: UInt64
   private let second: UInt64
@@ -57,18 +59,18 @@ struct TableHash: Sendable {
   }
 }
 
-/// Byte strings with an index each, and look-up of the index by bytes.
+/// Byte strings, each with an index, and look-up of the index by bytes.
 struct ByteStringTable: Sendable {
   private var arena: [UInt8] = []
   /// Where string i starts; one more entry than strings.
   private var offsets: [UInt32] = [0]
-  /// A piece of the hash (high half) and index + 1 (low half); 0 is free.
+  /// A part of the hash (high half) and index + 1 (low half); 0 marks a free slot.
   private var slots: [UInt64]
   private var used = 0
   private let hash = TableHash()
 
-  /// More bytes than this are refused before they are stored: offsets have 32 bits, and no real vocabulary has a
-  /// tenth of it.
+  /// More bytes than this are refused before they are stored: offsets have 32 bits, and no real
+  /// vocabulary has a tenth of that.
   static let maximumByteCount = 64 << 20
 
   init(minimumCapacity: Int, byteCapacity: Int) {
@@ -130,8 +132,8 @@ struct ByteStringTable: Sendable {
     }
   }
 
-  /// Makes string `index` findable. Where the same bytes are findable already, the later index takes their place
-  /// if `replacing`. Empty strings stay hidden.
+  /// Makes string `index` findable. If the same bytes are already findable, the later index
+  /// replaces the earlier one if `replacing`. Empty strings stay hidden.
   mutating func publish(_ index: Int, replacing: Bool) {
     guard !range(index).isEmpty else { return }
     if (used + 1) * 4 > slots.count * 3 { grow() }

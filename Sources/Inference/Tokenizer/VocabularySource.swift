@@ -1,5 +1,5 @@
-// VocabularySource.swift: from a file's metadata to the tables of a tokenizer. Start at load().
-// What cannot be used is an error; what can be lived with is a warning that says what is done about it.
+// VocabularySource.swift: builds the tables of a tokenizer from a file's metadata. Start at load().
+// Unusable data is an error; tolerable faults are warnings that say what is done about them.
 
 struct VocabularySource {
   struct SpecialIds {
@@ -26,12 +26,12 @@ struct VocabularySource {
   private(set) var addsSpacePrefix = false
   private(set) var preTokenizerName = "default"
   private(set) var algorithm = Algorithm.sentencePiece(order: [], byteTokens: [])
-  /// Names that become their tokens in trusted text, and those that do so in any text.
+  /// Names that become their tokens only in trusted text, and those that do so in any text.
   private(set) var specialNames: [(bytes: [UInt8], token: Int32)] = []
   private(set) var plainNames: [(bytes: [UInt8], token: Int32)] = []
 
-  /// The token that stands for what cannot be written otherwise; only one that is made for it, since a file may
-  /// name the end of text as its unknown token, which no user must be able to write.
+  /// The token for text that cannot be encoded otherwise. Only a token of kind "unknown" is used: a
+  /// file may name the end of text as its unknown token, and no user must be able to write that.
   var unknownPiece: Int32? { special.unknown.flatMap { kinds[Int($0)] == .unknown ? $0 : nil } }
 
   init(_ file: GGUFFile) { self.file = file }
@@ -122,7 +122,7 @@ struct VocabularySource {
         break
       }
     }
-    // A byte token may be missing where the character is a token itself.
+    // A byte token may be missing if the character is itself a token.
     warn(
       ofMissing: (UInt8.min...UInt8.max).filter { byte in
         byteTokens[Int(byte)] < 0
@@ -159,7 +159,7 @@ struct VocabularySource {
     table = ByteStringTable(minimumCapacity: tokens.count, byteCapacity: byteCount)
     let ending = Set(SpecialTokenNames.endOfGeneration)
     tokens.forEachString { index, text in
-      // Only what looks like a mark is worth making a string of.
+      // Make a string only of names that look like marks.
       if let first = text.first,
         first == UInt8(ascii: "<") || first == UInt8(ascii: "[") || first == UInt8(ascii: "_")
       {
@@ -178,7 +178,7 @@ struct VocabularySource {
     }
   }
 
-  /// The kinds that the file gives; nil where it gives none.
+  /// The kinds in the file; nil if it has none.
   private mutating func loadKinds(count: Int) throws(TokenizerError) -> [TokenKind]? {
     let metadata = file.metadata
     let key = "tokenizer.ggml.token_type"
@@ -212,7 +212,7 @@ struct VocabularySource {
 
   // MARK: - Merges
 
-  /// The index of bytes in the table, which takes them in if they are new.
+  /// The index of these bytes in the table; adds them if they are new.
   private mutating func symbol(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
     if let known = table.find(bytes) { return known }
     table.append { $0.append(contentsOf: bytes) }
@@ -243,7 +243,7 @@ struct VocabularySource {
     var overflows = false
     var expected = 0
     array.forEachString { rank, text in
-      // The space that parts the two; a symbol itself has none in this alphabet.
+      // The space between the two; symbols have no space in this alphabet.
       guard let space = text.dropFirst().firstIndex(of: 0x20) else {
         malformed += 1
         return
@@ -269,7 +269,7 @@ struct VocabularySource {
       scratch.withUnsafeBufferPointer { joined in
         let left = symbol(UnsafeBufferPointer(rebasing: joined[..<border]))
         let right = symbol(UnsafeBufferPointer(rebasing: joined[border...]))
-        // Merges usually stand in the order of the tokens they make, which spares most look-ups.
+        // Merges are usually in the order of the tokens they produce, which saves most look-ups.
         var result = expected
         if result >= kinds.count || !isOrdinary(result) || !table.equals(result, joined) {
           result = symbol(joined)
@@ -286,7 +286,7 @@ struct VocabularySource {
     return (merges, byteSymbols)
   }
 
-  /// True of tokens that merging may end in.
+  /// True for tokens that merging may produce.
   private func isOrdinary(_ id: Int) -> Bool {
     kinds[id] == .normal || kinds[id] == .unused
   }
@@ -307,7 +307,8 @@ struct VocabularySource {
     }
     if special.eot == nil { special.eot = SpecialTokenNames.endOfTurn.lazy.compactMap { byName[$0] }.first }
     special.endOfGeneration = Set(SpecialTokenNames.endOfGeneration.compactMap { byName[$0] })
-    // In these families the name has another use: "<|end|>" closes a message before a tool call, "</s>" is markup.
+    // In these families the name has another use: "<|end|>" closes a message before a tool call,
+    // "</s>" is markup.
     let closesMessages =
       byName["<|call|>"] != nil && byName["<|return|>"] != nil
       || byName["<|flush|>"] != nil && (byName["<|call|>"] ?? byName["<|calls|>"]) != nil
@@ -318,7 +319,8 @@ struct VocabularySource {
     for id in [special.eos, special.eot, endOfMessage] {
       if let id { special.endOfGeneration.insert(id) }
     }
-    // A token that the metadata singles out is no text, whatever its type says; a user must not be able to write it.
+    // A token that the metadata names as special is not text, whatever its type says; a user must
+    // not be able to write it.
     for id in special.endOfGeneration.union([special.bos, special.eos].compactMap(\.self))
     where kinds[Int(id)] == .normal || kinds[Int(id)] == .userDefined {
       kinds[Int(id)] = .control
@@ -339,7 +341,7 @@ struct VocabularySource {
     let key = "tokenizer.ggml.\(name)_token_id"
     guard let value = metadata[key] else { return nil }
     guard let id = value.integer else {
-      // Past 63 bits: "none" in 64 bits, or nonsense.
+      // Above 63 bits: "none" in 64 bits, or nonsense.
       guard case .uint64(let large) = value else {
         _ = try read { () throws(GGUFError) in try metadata.integer(key, in: Int.min...Int.max) }
         return nil
@@ -348,7 +350,8 @@ struct VocabularySource {
       return nil
     }
     guard kinds.indices.contains(id) else {
-      // Converters write -1 for "none", in whatever type they keep the key in; anything else is worth a word.
+      // Converters write -1 for "none", in whatever type they store the key; anything else deserves
+      // a warning.
       if !value.isAllOnes { warn(outsideVocabulary: key, "\(id)") }
       return nil
     }
@@ -373,7 +376,8 @@ struct VocabularySource {
 
   // MARK: - Small parts
 
-  /// Many vocabularies lack some control characters and the bytes of unassigned planes; nobody misses those.
+  /// Many vocabularies lack some control characters and the bytes of unassigned planes, which text
+  /// does not need.
   private mutating func warn(ofMissing bytes: [UInt8]) {
     let usual: [ClosedRange<UInt8>] = [9...10, 13...13, 0x20...0x7E, 0x80...0xBF, 0xC2...0xF0]
     let missing = bytes.count { byte in usual.contains { $0.contains(byte) } }
