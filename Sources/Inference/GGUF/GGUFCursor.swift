@@ -1,5 +1,5 @@
-// GGUFCursor.swift: reads a GGUF header from front to back, checking every length against what is left.
-// Leaves out the meaning of what is read: GGUFFile.swift.
+// GGUFCursor.swift: reads a GGUF header from front to back, checking every length against the
+// remaining bytes. The meaning of what is read is in GGUFFile.swift.
 
 /// A position in a mapping. Every read either advances inside the bytes or throws.
 struct GGUFCursor {
@@ -30,7 +30,7 @@ struct GGUFCursor {
     return value
   }
 
-  /// The range of the next `count` bytes, skipped.
+  /// Skips the next `count` bytes and returns their range.
   mutating func skip(_ count: UInt64, _ item: @autoclosure () -> String) throws(GGUFError) -> Range<Int> {
     guard let length = Int(exactly: count), length <= remaining else {
       throw failure(.truncated(item: item(), offset: position, wanted: count, available: remaining))
@@ -58,7 +58,7 @@ struct GGUFCursor {
     guard
       let name = String(validating: mapping.bytes(at: range.lowerBound, count: range.count), as: UTF8.self)
     else { throw failure(.invalidUTF8(item: "the name of \(item())")) }
-    // A NUL would end the name early wherever it meets C.
+    // A NUL would end the name early in C functions.
     guard !name.utf8.contains(0) else {
       throw failure(.badName(item: item(), reason: "has a NUL in its name"))
     }

@@ -1,7 +1,7 @@
-// GGUFError.swift: what can be wrong with a GGUF file, each with its words.
+// GGUFError.swift: what can be wrong with a GGUF file, each with its message.
 
-/// Why a GGUF file was refused. The description reads `model 'NAME': what was found, what was wanted`; lower
-/// case, no full stop, for a line `hotpot: error: ...`.
+/// Why a GGUF file was refused. The description reads `model 'NAME': what was found, what was
+/// wanted`; lower case, no full stop, for a line `hotpot: error: ...`.
 public struct GGUFError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The file's path as the caller gave it.
   public let file: String
@@ -13,19 +13,19 @@ public struct GGUFError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   public enum Problem: Sendable, Equatable {
-    /// A system call failed: its name and the words of its errno.
+    /// A system call failed: its name and the message of its errno.
     case system(call: String, errno: Int32, message: String)
     case isDirectory
     case notARegularFile
     case empty
-    /// One of several files that a model was cut into.
+    /// One of several files that a model was split into.
     case partOfSplit(number: Int, count: Int)
     case notGGUF(magic: String)
     case bigEndian
     case unsupportedVersion(UInt32)
     /// The file ends inside `item`, which starts at byte `offset`.
     case truncated(item: String, offset: Int, wanted: UInt64, available: Int)
-    /// A count that is larger than any real file has, or than the rest of the file can hold.
+    /// A count that is larger than in any real file, or than the rest of the file can hold.
     case tooMany(item: String, found: UInt64, limit: Int)
     case badName(item: String, reason: String)
     case duplicateKey(String)
@@ -49,7 +49,7 @@ public struct GGUFError: Error, Sendable, Equatable, CustomStringConvertible {
 
   public var description: String { "model '\(file)': \(problem)" }
 
-  /// What the user can do about it, where something can be done.
+  /// What the user can do about it, if anything.
   public var hint: String? {
     switch problem {
     case .truncated, .tensorOutOfRange, .empty:

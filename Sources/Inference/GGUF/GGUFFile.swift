@@ -1,28 +1,31 @@
-// GGUFFile.swift: a GGUF file, versions 2 and 3, little-endian, memory-mapped and checked whole before anything of
-// it is used. Leaves out what the tensors and keys mean to a model. Start at init(path:).
+// GGUFFile.swift: a GGUF file, versions 2 and 3, little-endian, memory-mapped and checked
+// completely before any of it is used. Not here: what the tensors and keys mean to a model
+// (Program/). Start at init(path:).
 //
 // Layout, all numbers little-endian:
 //   "GGUF", version u32, tensor count u64, key count u64
 //   key count times: key string, value type u32, value
-//   tensor count times: name string, dimension count u32, extents u64 (row length first), type u32, offset u64
+//   tensor count times: name string, dimension count u32, extents u64 (row length
+//     first), type u32, offset u64
 //   padding to `general.alignment` (32 where absent), then the data that offsets count from
-// A string is a u64 length and its bytes; an array is an element type u32, a u64 count and the elements.
-// Source: ggml's docs/gguf.md. Stricter than it where files lie: names are bounded, nothing overlaps, arrays of
-// arrays (which no known model has) are refused.
+// A string is a u64 length and its bytes; an array is an element type u32, a u64 count and the
+// elements. Source: ggml's docs/gguf.md. Stricter than that source where files may lie: names are
+// bounded, nothing overlaps, arrays of arrays (which no known model has) are refused.
 
-/// One tensor of a file: where its bytes are and what shape they have.
+/// One tensor of a file: the location and shape of its data.
 public struct GGUFTensor: Sendable, Equatable {
   public let name: String
   public let type: GGUFTensorType
   /// Extents, the row length first (ggml's `ne`), 1 to 4 of them, each at least 1.
   public let dimensions: [Int]
-  /// First byte, from the start of the file; a multiple of the file's alignment from the start of the data.
+  /// Offset of the first byte from the start of the file; from the start of the data it is a
+  /// multiple of the file's alignment.
   public let byteOffset: Int
   /// Bytes of all rows, without padding.
   public let byteCount: Int
 
-  /// Extents without the trailing ones of 1, which mean nothing, but at least `count` where there are as many;
-  /// missing ones are 1.
+  /// Extents without trailing 1s, which mean nothing, but at least `count` of them; missing ones
+  /// are 1.
   public func extents(atLeast count: Int) -> [Int] {
     var extents = dimensions
     while extents.count > count, extents.last == 1 { extents.removeLast() }
@@ -34,16 +37,16 @@ public struct GGUFTensor: Sendable, Equatable {
   public var rowLength: Int { dimensions[0] }
   /// Bytes of one row; rows follow each other without gaps.
   public var rowByteCount: Int { rowLength / type.blockSize * type.blockByteCount }
-  /// Rows in all: the product of the extents after the first.
+  /// The number of rows: the product of the extents after the first.
   public var rowCount: Int { byteCount / rowByteCount }
 }
 
 /// A GGUF file: metadata and tensors, every name, length, offset and extent checked.
 ///
-/// Nothing is allocated from a size that the file declares: lists grow as entries are really read, and at most
-/// 65,536 keys and as many tensors are accepted. Big values stay in the mapping.
+/// No allocation trusts a size that the file declares: lists grow as entries are actually read, and
+/// at most 65,536 keys and 65,536 tensors are accepted. Big values stay in the mapping.
 public final class GGUFFile: Sendable {
-  /// As the caller gave it.
+  /// The path as the caller gave it.
   public let path: String
   public let version: UInt32
   public let byteCount: Int
@@ -65,7 +68,7 @@ public final class GGUFFile: Sendable {
     try self.init(mapping: GGUFMapping(path: path), path: path)
   }
 
-  /// Checks a file that is in memory; the bytes are copied. `name` stands for the path in messages.
+  /// Checks a file that is in memory; the bytes are copied. `name` replaces the path in messages.
   public convenience init(bytes: [UInt8], name: String) throws(GGUFError) {
     try self.init(mapping: bytes.withUnsafeBytes { GGUFMapping(copying: $0) }, path: name)
   }
@@ -73,7 +76,8 @@ public final class GGUFFile: Sendable {
   private init(mapping: GGUFMapping, path: String) throws(GGUFError) {
     var cursor = GGUFCursor(mapping: mapping, file: path)
     let version = try Self.readMagicAndVersion(&cursor)
-    // Each tensor takes at least 33 bytes and each key 14, so a lying count is refused before the loop.
+    // Each tensor takes at least 33 bytes and each key 14, so a lying count is refused before the
+    // loop.
     let tensorCount = try Self.readCount(
       &cursor, item: "tensors", limit: Self.maximumTensorCount, smallest: 33)
     let keyCount = try Self.readCount(
@@ -124,18 +128,18 @@ public final class GGUFFile: Sendable {
     mapping.bytes(at: offset, count: count)
   }
 
-  /// Gives the whole pages of a range back to the system.
+  /// Returns the whole pages of a range to the system.
   func dropPages(at offset: Int, count: Int) {
     mapping.dropPages(at: offset, count: count)
   }
 
-  /// Gives the pages of one tensor back to the system, once its weights are repacked. They are read again from
-  /// the file when touched.
+  /// Returns the pages of one tensor to the system after its weights are repacked. They are read
+  /// from the file again when touched.
   public func dropPages(of tensor: GGUFTensor) {
     mapping.dropPages(at: tensor.byteOffset, count: tensor.byteCount)
   }
 
-  /// Gives all mapped pages back to the system.
+  /// Returns all mapped pages to the system.
   public func dropPages() {
     mapping.dropPages(at: 0, count: mapping.count)
   }
@@ -184,8 +188,9 @@ extension GGUFFile {
 // MARK: - Metadata
 
 extension GGUFFile {
-  /// Which part of how many the file is, from 1; nil for one that is a whole model.
-  /// Source: llama.cpp, tools/gguf-split: `split.no` counts from 0, `split.count` is 0 or missing in whole files.
+  /// Which part the file is, from 1, and of how many; nil if it is a whole model. Source:
+  /// llama.cpp, tools/gguf-split: `split.no` counts from 0, `split.count` is 0 or missing in whole
+  /// files.
   private static func part(_ metadata: GGUFMetadata) throws(GGUFError) -> (number: Int, count: Int)? {
     guard let count = try metadata.integer("split.count", in: 0...Int(Int32.max)), count > 1 else {
       return nil
@@ -194,8 +199,8 @@ extension GGUFFile {
     return (number + 1, count)
   }
 
-  /// Whether the file is one part of several. One that cannot be read is none: what is wrong with it is said when it is
-  /// opened.
+  /// Whether the file is one part of several. A file that cannot be read counts as whole: opening
+  /// it reports what is wrong.
   static func isPart(path: String) -> Bool {
     do throws(GGUFError) {
       var cursor = GGUFCursor(mapping: try GGUFMapping(path: path), file: path)
@@ -339,7 +344,8 @@ extension GGUFFile {
       guard !overflow else { throw cursor.failure(.tensorTooLarge(tensor: name)) }
       byteCount = product
     }
-    // The element count must fit too; only blocks of less than a byte an element could tell the difference.
+    // The element count must fit too; this matters only for blocks with less than a byte per
+    // element.
     var elementCount = 1
     for extent in dimensions {
       let (product, overflow) = elementCount.multipliedReportingOverflow(by: extent)
@@ -352,7 +358,7 @@ extension GGUFFile {
     return TensorEntry(name: name, type: type, dimensions: dimensions, byteCount: byteCount, offset: offset)
   }
 
-  /// Turns data offsets into file offsets, refusing what leaves the file or overlaps.
+  /// Turns data offsets into file offsets, refusing tensors that leave the file or overlap.
   private static func place(
     _ entries: [TensorEntry], dataFrom headerEnd: Int, alignment: Int, _ cursor: GGUFCursor
   ) throws(GGUFError) -> [GGUFTensor] {

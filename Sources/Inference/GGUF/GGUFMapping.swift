@@ -1,22 +1,23 @@
-// GGUFMapping.swift: the bytes of a file, mapped read-only, unmapped when the last user lets go.
-// Leaves out all meaning of the bytes. Every access is checked against the length.
+// GGUFMapping.swift: the bytes of a file, mapped read-only and unmapped when the last reference
+// goes. Every access is checked against the length. The meaning of the bytes is in GGUFFile.swift.
 
 import Foundation
 
 /// Owns a read-only mapping (or, for bytes made in memory, an allocation).
 ///
-/// Whoever truncates a file in place while it is mapped makes its readers die of SIGBUS; that is how the system
-/// is. Files under their final name are replaced by rename, never rewritten, and what a process goes on needing
-/// after the load is copied or repacked.
+/// If a file is truncated in place while it is mapped, its readers are killed by SIGBUS; the system
+/// offers no protection. So files under their final name are replaced by rename, never rewritten,
+/// and data that a process needs after the load is copied or repacked.
 final class GGUFMapping: Sendable {
-  // Unsafe only for the compiler: the pointer never changes and nothing ever writes through it.
+  // Safe, though the compiler can't see it: the pointer never changes and nothing ever writes
+  // through it.
   nonisolated(unsafe) let base: UnsafeRawPointer
   let count: Int
   private let isMapped: Bool
 
   /// Maps the whole file.
   init(path: String) throws(GGUFError) {
-    // O_NONBLOCK so that a FIFO under a model's name is refused instead of waited for.
+    // O_NONBLOCK, so that opening a FIFO under a model's name doesn't block and it is refused.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw Self.systemError("open", path) }
     defer { close(descriptor) }
@@ -36,7 +37,8 @@ final class GGUFMapping: Sendable {
     isMapped = true
   }
 
-  /// Copies bytes into an allocation of exactly their length, so that a sanitizer sees a read past the end.
+  /// Copies bytes into an allocation of exactly their length, so that a sanitizer sees a read past
+  /// the end.
   init(copying bytes: UnsafeRawBufferPointer) {
     let copy = UnsafeMutableRawPointer.allocate(byteCount: max(bytes.count, 1), alignment: 64)
     UnsafeMutableRawBufferPointer(start: copy, count: bytes.count).copyMemory(from: bytes)
@@ -53,13 +55,15 @@ final class GGUFMapping: Sendable {
     }
   }
 
-  /// The bytes of a range that was validated when the file was opened; a trap otherwise, since that is our bug.
+  /// The bytes of a range that was validated when the file was opened; a trap otherwise, since that
+  /// is our bug.
   func bytes(at offset: Int, count length: Int) -> UnsafeRawBufferPointer {
     precondition(offset >= 0 && length >= 0 && offset <= count && length <= count - offset)
     return UnsafeRawBufferPointer(start: base + offset, count: length)
   }
 
-  /// Gives the whole pages inside a range back to the system; they are read from the file again when touched.
+  /// Returns the whole pages inside a range to the system; they are read from the file again when
+  /// touched.
   func dropPages(at offset: Int, count length: Int) {
     guard isMapped, offset >= 0, length > 0, offset <= count, length <= count - offset else { return }
     let page = max(Int(sysconf(Int32(_SC_PAGESIZE))), 1)

@@ -1,5 +1,5 @@
-// GGUFMetadata.swift: the key-value pairs of a file and typed access to them.
-// A missing key is nil, since most have defaults; a key of the wrong type is an error that names it.
+// GGUFMetadata.swift: the key-value pairs of a file and typed access to them. A missing key is nil,
+// since most have defaults; a key of the wrong type is an error that names it.
 
 /// The metadata of a GGUF file, in file order.
 public struct GGUFMetadata: Sendable {
@@ -13,7 +13,7 @@ public struct GGUFMetadata: Sendable {
 
   public subscript(key: String) -> GGUFValue? { values[key] }
 
-  /// False where the key was already there; nothing changes then.
+  /// Returns false, and changes nothing, if the key already exists.
   mutating func insert(_ value: GGUFValue, for key: String) -> Bool {
     guard values.updateValue(value, forKey: key) == nil else { return false }
     keys.append(key)
@@ -70,7 +70,7 @@ public struct GGUFMetadata: Sendable {
     return number
   }
 
-  /// An array of whatever element type.
+  /// An array of any element type.
   public func array(_ key: String) throws(GGUFError) -> GGUFArray? {
     guard let value = values[key] else { return nil }
     guard case .array(let array) = value else { throw wrongType(key, value, wanted: "an array") }

@@ -1,7 +1,7 @@
 // GGUFTensorType.swift: the storage types of tensors that Hotpot computes with, and the names of
 // the others.
-// Leaves out what the bytes of a block mean, and the list itself: that is CK_FLOAT_TYPES and
-// CK_BLOCK_TYPES in ckernels.h.
+// Not here: what the bytes of a block mean, and the list of types (CK_FLOAT_TYPES and
+// CK_BLOCK_TYPES in ckernels.h).
 
 import CKernels
 
@@ -10,7 +10,7 @@ import CKernels
 public struct GGUFTensorType: RawRepresentable, Sendable, Hashable, CaseIterable, BitwiseCopyable {
   public let rawValue: UInt32
 
-  /// nil: the kernels have no such type.
+  /// nil if the kernels have no such type.
   public init?(rawValue: UInt32) {
     guard ck_type_supported(rawValue) else { return nil }
     self.rawValue = rawValue
@@ -37,7 +37,7 @@ public struct GGUFTensorType: RawRepresentable, Sendable, Hashable, CaseIterable
     allCases.map(\.name).joined(separator: ", ")
   }
 
-  /// The name of any type number that ggml has given out, supported here or not; `type N` for
+  /// The name of any type number that ggml has assigned, supported here or not; `type N` for
   /// others.
   static func describe(_ raw: UInt32) -> String {
     if let known = GGUFTensorType(rawValue: raw) { return known.name }

@@ -1,5 +1,5 @@
-// GGUFValue.swift: metadata values. Strings and arrays are views over the file, made into Swift values on demand,
-// so that a vocabulary of 150,000 tokens costs nothing until somebody reads it.
+// GGUFValue.swift: metadata values. Strings and arrays are views over the file, converted to Swift
+// values on demand, so that a vocabulary of 150,000 tokens costs nothing until it is read.
 
 /// The type number of a metadata value. Source: `gguf_type` in ggml's gguf.h.
 public enum GGUFValueType: UInt32, Sendable, Hashable, CaseIterable {
@@ -65,7 +65,7 @@ public enum GGUFValue: Sendable {
     }
   }
 
-  /// The value of any integer type, where it fits `Int`; nil for other types and for larger ones.
+  /// The value of any integer type, if it fits `Int`; nil for other types and for larger values.
   public var integer: Int? {
     switch self {
     case .uint8(let value): Int(value)
@@ -80,7 +80,8 @@ public enum GGUFValue: Sendable {
     }
   }
 
-  /// True of -1 and of the largest value of an unsigned type, which is how converters write "none".
+  /// True for -1 and for the largest value of an unsigned type, which is how converters write
+  /// "none".
   public var isAllOnes: Bool {
     switch self {
     case .uint8(let value): value == .max
@@ -96,7 +97,8 @@ public enum GGUFValue: Sendable {
   }
 }
 
-/// A string of the file, checked to be UTF-8 when the file was opened. A view: `text` makes the copy.
+/// A string of the file, checked to be UTF-8 when the file was opened. A view: `text` makes the
+/// copy.
 public struct GGUFString: Sendable {
   let mapping: GGUFMapping
   let range: Range<Int>
@@ -107,9 +109,9 @@ public struct GGUFString: Sendable {
   }
 }
 
-/// An array of the file: of numbers, booleans or strings, never of arrays. A view over the bytes, which keeps the
-/// mapping alive. Its extent (for strings: the extent of each) was checked when the file was opened; its strings
-/// were not checked to be UTF-8.
+/// An array of the file: of numbers, booleans or strings, never of arrays. A view over the bytes,
+/// which keeps the mapping alive. Its extent (for strings: the extent of each) was checked when the
+/// file was opened; its strings were not checked to be UTF-8.
 public struct GGUFArray: Sendable {
   public let elementType: GGUFValueType
   public let count: Int
@@ -117,7 +119,7 @@ public struct GGUFArray: Sendable {
   let range: Range<Int>
 
   /// Calls `body` with the index and bytes of each string; the bytes are valid during the call.
-  /// Does nothing where the elements are not strings.
+  /// Does nothing if the elements are not strings.
   public func forEachString(_ body: (Int, UnsafeRawBufferPointer) -> Void) {
     guard elementType == .string else { return }
     var offset = range.lowerBound
@@ -129,7 +131,7 @@ public struct GGUFArray: Sendable {
     }
   }
 
-  /// The strings, invalid bytes replaced by U+FFFD; nil where the elements are not strings.
+  /// The strings, with invalid bytes replaced by U+FFFD; nil if the elements are not strings.
   public var strings: [String]? {
     guard elementType == .string else { return nil }
     var result: [String] = []
@@ -138,7 +140,7 @@ public struct GGUFArray: Sendable {
     return result
   }
 
-  /// The elements of an integer or boolean array where all fit `Int`; nil otherwise.
+  /// The elements of an integer or boolean array if all fit `Int`; nil otherwise.
   public var integers: [Int]? {
     func load<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type) -> [Int]? {
       var result: [Int] = []
