@@ -1,9 +1,9 @@
 // LocalConnection.swift: a dashboard in the node's own process. Start at LocalConnection.
 //
 // Rule: a command is performed on the session's own queue, one after the other, never on the
-// caller's thread. Why: it takes the node's lock, reads receipts from the disk, and tokenises what
-// is asked in the chat; the caller is the thread that draws. So: `send` only puts it into the
-// queue; otherwise keys would wait for the node.
+// caller's thread. Why: it takes the node's lock, reads receipts from the disk, and tokenises chat
+// messages; the caller is the thread that draws. So: `send` only enqueues it. Otherwise keys would
+// wait for the node.
 import Control
 import Dispatch
 import Synchronization
@@ -42,7 +42,7 @@ package final class LocalConnection: NodeConnection {
     queue.async { session.perform(command, tag: tag) }
   }
 
-  /// What was sent before is still performed; nothing is delivered any more.
+  /// Commands sent before are still performed, but nothing more is delivered.
   package func close() {
     let session = inner.withLock { inner -> OperatorSession? in
       inner.isClosed = true

@@ -1,4 +1,5 @@
-// NodeOptions.swift: what a node is started with, and why it does not start. Start at NodeOptions.
+// NodeOptions.swift: the options a node is started with, and why a start can fail. Start at
+// NodeOptions.
 import Control
 import Glibc
 import Intake
@@ -7,16 +8,16 @@ import Receipts
 /// What a node is started with.
 package struct NodeOptions: Sendable {
   package var configuration: NodeConfiguration
-  /// Made if it is not there, 0700.
+  /// Made (0700) if it does not exist.
   package var stateDirectory: String
   package var version: String
   package var isDemo = false
-  /// Finds the file of a model by name or path, nil being the configuration's or the only one.
-  /// Throws in words for the operator.
+  /// Finds the file of a model by name or path; nil means the configured one or the only one.
+  /// Throws words for the operator.
   package var findModel: @Sendable (String?) throws(ServingError) -> ModelFile
-  /// Gets all that happens to the state machine.
+  /// Receives everything that happens to the state machine.
   package var trace: TraceRecorder?
-  /// Lines of the log, as they come. Must not block.
+  /// Receives lines of the log. Must not block.
   package var log: @Sendable (LogLine) -> Void = { _ in }
 
   package init(
@@ -32,13 +33,13 @@ package struct NodeOptions: Sendable {
 
 /// Why a node did not start.
 package enum NodeStartError: Error, Sendable, CustomStringConvertible {
-  /// The state directory is another node's.
+  /// Another node holds the state directory.
   case inUse(String, hint: String?)
   case journal(JournalError)
   case listen(ServerError)
   /// `key` and `key.pub` do not belong together: receipts would name a node that does not exist.
   case key(SignatureError)
-  /// The configuration names another currency than the one that the journal's receipts are in.
+  /// The configured currency differs from that of the journal's receipts.
   case currency(found: String, books: String)
 
   package var description: String {

@@ -1,9 +1,10 @@
-// NodeService.swift: one running node: made of its parts, started and stopped. Composes, and does nothing else.
+// NodeService.swift: one running node: made of its parts, started and stopped. It composes them and
+// does nothing else.
 //
-// Threads: the engine's own, the journal's and the notary's queues, one loop for HTTP and one for the control socket,
-// some for tokenising (Preparation), a timer. Leaves out what the parts do: deciding (NodeState), the lock and effects
-// (Runtime), models (ServedModel), requests into jobs (Admission), receipts and accounts (ReceiptLog, Accounts),
-// sockets (HTTPEndpoint, ControlServer).
+// Threads: the engine's own, the journal's and the notary's queues, one loop for HTTP and one for
+// the control socket, some for tokenising (Preparation), a timer. Not here: deciding (NodeState),
+// the lock and effects (Runtime), models (ServedModel), turning requests into jobs (Admission),
+// receipts and accounts (ReceiptLog, Accounts), sockets (HTTPEndpoint, ControlServer).
 // Start at init and start.
 import Accounting
 import Control
@@ -33,10 +34,10 @@ package final class NodeService: Sendable {
   private let seconds = EverySecond()
   private let running = Mutex(Running())
   private let ended = DispatchSemaphore(value: 0)
-  /// Damage that the journal was opened with; the node is read-only then.
+  /// Damage found when the journal was opened; the node is read-only then.
   package let damage: Damage?
 
-  /// What a start makes.
+  /// The parts that a start creates.
   private struct Running {
     var server: Server?
     var control: ControlServer?
@@ -46,7 +47,7 @@ package final class NodeService: Sendable {
     var isStopped = false
   }
 
-  /// Opens state directory and journal; serves nothing yet.
+  /// Opens the state directory and the journal; serves nothing yet.
   package init(_ options: NodeOptions) throws(NodeStartError) {
     self.options = options
     let (configuration, directory) = (options.configuration, options.stateDirectory)
@@ -55,7 +56,8 @@ package final class NodeService: Sendable {
     let journal: Journal
     do throws(JournalError) {
       lock = try StateLock(state: directory)
-      // A node that does not lock the directory may serve it: one of an earlier release, or over a network file system.
+      // A node that does not lock the directory may be serving it: one of an earlier release, or
+      // one over a network file system.
       if Self.isServed(directory) {
         throw .locked(path: directory + "/control.sock", process: 0)
       }
@@ -112,7 +114,7 @@ package final class NodeService: Sendable {
     if let damage { runtime.note(.error, "the journal is damaged: \(damage)") }
   }
 
-  /// What the control socket and screens may use.
+  /// The parts that the control socket and screens may use.
   var handle: NodeHandle {
     NodeHandle(
       runtime: runtime, admission: admission, model: model, transcripts: transcripts, archive: archive,
@@ -123,9 +125,10 @@ package final class NodeService: Sendable {
 
   package func snapshot() -> NodeSnapshot { runtime.snapshot() }
 
-  // MARK: the parts, wired
+  // MARK: wiring the parts
 
-  /// The node for its own parts, which are made before it is. What is said to it earlier is dropped.
+  /// Refers to the node for its own parts, which are made before it is. Earlier messages are
+  /// dropped.
   private final class Reference: Sendable {
     private struct Inner { weak var service: NodeService? }
     private let inner = Mutex(Inner())
@@ -170,26 +173,26 @@ package final class NodeService: Sendable {
       held: { node.service?.asynchronous.answers.held($0, at: NodeClock.now()) })
   }
 
-  // MARK: the state as the journal left it
+  // MARK: restoring the state from the journal
 
-  /// Whether somebody answers on the control socket.
+  /// Whether someone answers on the control socket.
   private static func isServed(_ state: String) -> Bool {
     do throws(ServerError) {
       _ = try LineClient(path: state + "/control.sock", timeout: .seconds(1))
       return true
     } catch {
-      // Whatever else is wrong with the place is said when the node binds it.
+      // Any other problem with the socket is reported when the node binds it.
       return false
     }
   }
 
-  /// - Returns: what did not fit, in words.
+  /// - Returns: what was inconsistent, in words.
   private static func restore(
     _ state: inout NodeState, from journal: Journal, at now: Moment
   ) throws(NodeStartError) -> [String] {
     let recent = recent(journal)
     let currency = state.configuration.currency
-    // Amounts of two currencies cannot stand in one book.
+    // The books cannot mix amounts of two currencies.
     if let other = recent.last(where: { $0.receipt.currency != currency }) {
       throw .currency(found: currency, books: other.receipt.currency)
     }
@@ -202,23 +205,26 @@ package final class NodeService: Sendable {
     let size = journal.read { $0.counts.logged }
     var found: [LoggedReceipt] = []
     for index in max(0, size - ReceiptBook.rememberedRows)..<size {
-      // A line that cannot be read is damage that opening the journal has reported.
+      // Opening the journal has reported unreadable lines as damage.
       if let receipt = try? journal.receipt(at: index) { found.append(receipt) }
     }
     return found
   }
 
-  /// The most unsigned receipts that a start reads one by one: a second's worth. Where more are unsigned, as where
-  /// ssh-keygen was missing for weeks, the older ones count as not verified until the next start.
+  /// The largest number of unsigned receipts that a start reads one by one: a second's worth. If
+  /// more are unsigned, for example because ssh-keygen was missing for weeks, the older ones count
+  /// as not verified until the next start.
+  /// until the next start.
   private static let mostUnsigned = 20_000
 
-  /// Receipts that do not count as verified: those above the last signed checkpoint, and those that failed an audit.
+  /// Receipts that do not count as verified: those above the last signed checkpoint, and those that
+  /// failed an audit.
   private static func unverified(_ journal: Journal) -> (
     unsigned: [NodeState.UnsignedReceipt], failed: [Receipts.Receipt]
   ) {
     let counts = journal.read { $0.counts }
     let wrong = Set(journal.read { $0.failedReceipts })
-    // A line that cannot be read is damage that opening the journal has reported.
+    // Opening the journal has reported unreadable lines as damage.
     func receipt(_ index: Int) -> Receipts.Receipt? { (try? journal.receipt(at: index))?.receipt }
     let unsigned = (counts.signed..<max(counts.signed, counts.logged)).suffix(mostUnsigned)
       .compactMap { index in
@@ -231,7 +237,8 @@ package final class NodeService: Sendable {
 
   /// Begins to serve: sockets first, then the model, in the background.
   ///
-  /// Nothing is written to the journal before the sockets are bound: a node that cannot serve leaves no trace in it.
+  /// Nothing is written to the journal before the sockets are bound: a node that cannot serve
+  /// leaves no trace in it.
   package func start() throws(NodeStartError) {
     try makeKey()
     if let damage { runtime.send(.journalFailed("\(damage)")) }
@@ -262,12 +269,12 @@ package final class NodeService: Sendable {
     model.load(named: options.configuration.model)
   }
 
-  /// The key, made if there is none; it signs nothing yet.
+  /// Loads the key, or makes one; it signs nothing yet.
   func makeKey() throws(NodeStartError) {
     do throws(SignatureError) { try signing.makeKey() } catch { throw .key(error) }
   }
 
-  /// Four times a second: time passes, screens that are due get the newest snapshot.
+  /// Four times a second: advances time, and sends the newest snapshot to screens that are due.
   private func beat() {
     let now = NodeClock.now()
     runtime.send(.tick)
@@ -279,16 +286,17 @@ package final class NodeService: Sendable {
     screens.publish(at: now)
   }
 
-  /// Bytes of the HTTP sockets so far.
+  /// Bytes over the HTTP sockets so far.
   private var traffic: (received: UInt64, sent: UInt64)? {
     running.withLock { $0.server }.map { ($0.statistics.receivedBytes, $0.statistics.sentBytes) }
   }
 
-  /// TCP ports that HTTP is served on.
+  /// TCP ports of the HTTP server.
   package var ports: [UInt16] { running.withLock { $0.server?.ports } ?? [] }
 
-  /// Ends: finishes what runs if `drain`, then stops all threads. Returns at once; `waitUntilStopped` waits.
-  /// Told a second time, it waits for nobody: no last signature, no client that still reads.
+  /// Stops the node: with `drain`, finishes running jobs first; then stops all threads. Returns at
+  /// once; `waitUntilStopped` waits. A second call waits for nothing: no last signature, no client
+  /// that is still reading.
   package func stop(drain: Bool, by who: String) {
     _ = runtime.act(.shutdown(drain: drain), by: Operator(who))
     let wasTold = running.withLock { running -> Bool in
@@ -319,7 +327,7 @@ package final class NodeService: Sendable {
       model.stop()
       running.server?.stop(grace: .seconds(2))
       running.server?.waitUntilStopped()
-      // Answers on their way to the disk reach it, and their ends the journal.
+      // Lets answers being written reach the disk, and their ends the journal.
       asynchronous.answers.queue.sync {}
       let done = DispatchSemaphore(value: 0)
       runtime.journal.append(

@@ -1,26 +1,28 @@
-// OfflineBooks.swift: clients and books of a state directory that no node uses: the same acts, with the same records in
-// the same journal, under the same lock. Leaves out all that wants an engine or a socket. Start at init and answer.
+// OfflineBooks.swift: clients and books of a state directory that no node is using: the same acts,
+// with the same records in the same journal, under the same lock. Whatever needs an engine or a
+// socket is in NodeService. Start at init and answer.
 import Control
 import Foundation
 import Receipts
 
-/// A node that serves nobody. Made for one command, and closed after it.
+/// A node that serves nobody. Made for one command, and closed afterwards.
 package final class OfflineBooks: Sendable {
   private let node: NodeService
 
-  /// Takes the state directory's lock and opens its journal, which begins with the first record.
-  /// - Throws: as a node's start does; a damaged journal is opened by no command.
+  /// Takes the state directory's lock and opens its journal, to which nothing is written before the
+  /// first record.
+  /// - Throws: like a node's start; no command opens a damaged journal.
   package init(_ options: NodeOptions) throws(NodeStartError) {
     node = try NodeService(options)
     if let damage = node.damage { throw .journal(.readOnly(damage)) }
   }
 
-  /// Ends the use of the journal; the lock goes with this value.
+  /// Closes the journal; the lock is released with this value.
   package func close() { node.runtime.journal.close() }
 
   package func snapshot() -> NodeSnapshot { node.snapshot() }
 
-  /// What a node would answer its owner.
+  /// The answer that a node would give its owner.
   package func answer(_ request: ControlRequest, by name: String) -> ControlReply {
     let who = Operator(name)
     func reply<Value>(

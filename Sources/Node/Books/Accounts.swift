@@ -1,6 +1,6 @@
-// Accounts.swift: what operators and clients ask of the books: clients, limits, keys, earnings, statements, payments,
-// vouchers. Signing and verifying is stock ssh-keygen's, outside any lock. Leaves out the deciding (NodeState,
-// Accounting) and the lines (Control). Start at clientRows and earningsTable.
+// Accounts.swift: what operators and clients request of the books: clients, limits, keys, earnings,
+// statements, payments, vouchers. Stock ssh-keygen signs and verifies, outside any lock. Not here:
+// the deciding (NodeState, Accounting), the lines (Control). Start at clientRows and earningsTable.
 import Accounting
 import Control
 import Foundation
@@ -41,7 +41,7 @@ package final class Accounts: Sendable {
     }
   }
 
-  /// - Returns: the token, which is shown once and kept as its SHA-256 only.
+  /// - Returns: the token, which is shown once; only its SHA-256 is kept.
   package func addClient(_ name: String, by who: Operator) -> Result<String, AdministrationError> {
     guard ClientDirectory.isValid(name: name) else {
       return .failure(
@@ -74,7 +74,7 @@ package final class Accounts: Sendable {
     return .success(())
   }
 
-  /// The older request, of the budget alone; an empty text lifts it.
+  /// The older request, for the budget alone; an empty text lifts it.
   func limitClient(_ name: String, budget: String?, by who: Operator) -> Result<String, AdministrationError> {
     setLimits(name, LimitChanges(budget: budget?.isEmpty == true ? "none" : budget), by: who)
   }
@@ -89,7 +89,7 @@ package final class Accounts: Sendable {
     }
   }
 
-  /// - amount: what the client owes more; negative gives back
+  /// - amount: how much more the client owes; a negative amount is a credit
   package func correct(
     _ client: String, _ amount: String, _ reason: String, by who: Operator
   ) -> Result<String, AdministrationError> {
@@ -100,7 +100,7 @@ package final class Accounts: Sendable {
     }
   }
 
-  /// The amount of a transfer, if it is one and its words are a line of at most so many bytes.
+  /// The amount of a transfer, if it is valid and its text is one line of at most that many bytes.
   private func checked(
     _ amount: String, _ words: String, upTo bytes: Int, _ wanted: String
   ) -> Result<Amount, AdministrationError> {
@@ -112,14 +112,14 @@ package final class Accounts: Sendable {
     }
   }
 
-  /// A transfer by an operator: said to be done when it is on the disk.
-  /// - event: the same for the trace
+  /// A transfer by an operator; reported as done once it is on the disk.
+  /// - event: the same transfer, for the trace
   private func book(
     _ event: NodeEvent, _ act: (inout NodeState, Moment, inout [NodeEffect]) -> CommandReply
   ) -> Result<String, AdministrationError> {
     let reply = runtime.decide(as: event, act)
     do throws(JournalError) {
-      // Tells when all that was queued before is on the disk, or why it is not.
+      // Reports when everything queued before is on the disk, or why it is not.
       try runtime.journal.append([], at: NodeClock.now().wall)
     } catch {
       runtime.send(.journalFailed("\(error)"))
@@ -150,8 +150,8 @@ package final class Accounts: Sendable {
     }
   }
 
-  /// - Returns: text and signature by the node's key; of CSV, which is for spreadsheets, and of JSON, which holds both, the
-  ///   text alone.
+  /// - Returns: the text and its signature by the node's key. CSV, which is for spreadsheets, and
+  ///   JSON, which contains both, come without a separate signature.
   package func statement(
     of client: String, since: String?, until: String? = nil, form: StatementForm, by who: Operator
   ) -> Result<(text: String, signature: String?), AdministrationError> {
@@ -206,7 +206,7 @@ package final class Accounts: Sendable {
     return .success(words)
   }
 
-  /// - key: the text of a `.pub` file; empty takes the key away.
+  /// - key: the text of a `.pub` file; empty removes the key.
   package func setKey(_ name: String, _ key: String, by who: Operator) -> Result<String, AdministrationError>
   {
     guard runtime.state.withLock({ $0.clients.isActive(name) }) else {
@@ -235,7 +235,8 @@ package final class Accounts: Sendable {
 
   // MARK: vouchers
 
-  /// A signed promise to pay. Runs ssh-keygen: not for a thread that others wait on.
+  /// Accepts a signed promise to pay. Runs ssh-keygen, so it is not for a thread that others wait
+  /// on.
   package func takeVoucher(
     _ text: String, signature: String, from client: String
   ) -> Result<Voucher, AdministrationError> {
@@ -255,7 +256,7 @@ package final class Accounts: Sendable {
     let voucher: Voucher
     do throws(AccountingError) {
       voucher = try Voucher(parsing: text)
-      // What would be refused anyway costs no process.
+      // A voucher that would be refused anyway is not worth starting a process.
       var book = known.2
       try book.accept(voucher, node: node, client: client, currency: currency)
     } catch {
@@ -285,7 +286,7 @@ package final class Accounts: Sendable {
     }
   }
 
-  /// The best voucher of a client, as it came: proof of its debt.
+  /// The highest voucher of a client, as received: proof of its debt.
   package func voucherProof(of client: String) -> Result<VoucherAccepted, AdministrationError> {
     guard let proof = runtime.state.withLock({ $0.voucherProofs[client] }) else {
       return .failure(AdministrationError("there is no voucher of '\(client.prefix(80))'"))

@@ -1,4 +1,4 @@
-// AdministrationError.swift: what an operator asked for that cannot be done, in words.
+// AdministrationError.swift: why a request of an operator cannot be carried out, in words.
 
 package struct AdministrationError: Error, Sendable, CustomStringConvertible {
   package let description: String

@@ -3,7 +3,7 @@ import Accounting
 
 /// Days as people write them.
 package enum CalendarDay {
-  /// `2026-11-23` as days since 1970-01-01; nil for anything else, also for the 30th of February.
+  /// `2026-11-23` as days since 1970-01-01; nil for anything else, including 30 February.
   /// Source: Hinnant, "chrono-compatible low-level date algorithms".
   package static func parse(_ text: String) -> Day? {
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)

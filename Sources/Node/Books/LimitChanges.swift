@@ -1,4 +1,5 @@
-// LimitChanges.swift: changes of a client's limits, as texts, applied to the limits it has. Start at applied.
+// LimitChanges.swift: changes of a client's limits, as texts, applied to its current limits. Start
+// at applied.
 import Accounting
 import Control
 
@@ -15,7 +16,7 @@ extension LimitChanges {
       do throws(AccountingError) {
         limits.budget = budget == "none" ? nil : try Amount(parsing: budget)
         if let amount = limits.budget, amount < .zero { throw .negative("the budget") }
-        // What a line of the journal holds exactly.
+        // The largest amount that a line of the journal represents exactly.
         if let amount = limits.budget, amount > NodeConfiguration.largestAmount {
           throw .overflow("the budget")
         }

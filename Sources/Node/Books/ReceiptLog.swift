@@ -1,5 +1,6 @@
-// ReceiptLog.swift: receipts into the journal, what the journal says, receipts run again, and receipts shown.
-// Leaves out checkpoints (Signing) and what the receipt of a content says (Transcript). Start at seal.
+// ReceiptLog.swift: adds receipts to the journal, reacts to the journal's notices, re-executes
+// receipts and shows them. Not here: checkpoints (Signing), what the receipt of a content says
+// (Transcript). Start at seal.
 import Accounting
 import Control
 import Receipts
@@ -7,14 +8,14 @@ import Scheduling
 import Synchronization
 
 final class ReceiptLog: Sendable {
-  /// Jobs whose answers are kept on the disk before their receipts are logged.
+  /// Jobs whose answers are on the disk before their receipts are logged.
   struct Keeping: Sendable {
     let isKept: @Sendable (JobID) -> Bool
-    /// Puts the answer on the disk, then calls `append`.
+    /// Writes the answer to the disk, then calls `append`.
     let keep: @Sendable (JobID, _ append: @escaping @Sendable () -> Void) -> Void
-    /// The receipt is on the disk too.
+    /// Called when the receipt is on the disk too.
     let ended: @Sendable (JobID) -> Void
-    /// The journal refused the receipt.
+    /// Called when the journal refused the receipt.
     let held: @Sendable (JobID) -> Void
   }
 
@@ -99,7 +100,7 @@ final class ReceiptLog: Sendable {
     ])
   }
 
-  /// Throws the dice for what was receipted since, where nothing else runs.
+  /// Draws audits among the receipts since the last draw, if nothing else runs.
   func startAudit(at now: Moment) {
     archive.expire(at: now.monotonic)
     guard configuration.audits.share > 0, runtime.state.withLock({ $0.isIdle }) else { return }
@@ -109,7 +110,7 @@ final class ReceiptLog: Sendable {
     }
   }
 
-  /// Re-executes a receipt now, or when the engine is idle.
+  /// Re-executes a receipt, now or when the engine is idle.
   func verify(receipt: String) -> CommandReply {
     guard let kept = archive.find(receipt) else {
       return .refused(
@@ -133,7 +134,7 @@ final class ReceiptLog: Sendable {
     else {
       return .refused("receipt \(kept.id.prefix(8)) has no output to check")
     }
-    // What refuses it says so before this returns.
+    // A refusal has been reported by the time this returns.
     _ = admission.submit(prepared)
     if let reason = refusal.withLock({ $0 }) {
       return .refused("receipt \(kept.id.prefix(8)) cannot be verified now: \(reason)")
@@ -179,11 +180,13 @@ final class ReceiptLog: Sendable {
     return index
   }
 
-  /// A bundle that verifies anywhere.
-  /// - earlier: the size of a checkpoint that its reader holds; the proof that the log continues it comes along
+  /// A bundle that can be verified anywhere.
+  /// - earlier: the size of a checkpoint that the reader holds; the bundle then includes the proof
+  ///   that the log continues it
   func bundle(_ id: String, earlier: Int? = nil) throws(JournalError) -> ReceiptBundle {
     let logged = try runtime.journal.receipt(at: try index(ofReceipt: id))
-    // A checkpoint that a witness cosigned says more than a newer one. Every other witness' word comes beside it.
+    // A checkpoint that a witness cosigned is worth more than a newer one. The signatures of all
+    // other witnesses are included beside it.
     let cosigned = (signing.notary?.cosignatures ?? []).filter { $0.checkpoint.size > logged.receipt.index }
     guard let notary = signing.notary, let signed = cosigned.first?.signed ?? notary.current,
       var bundle = ReceiptBundle(logged, journal: runtime.journal, under: signed, key: notary.key)

@@ -1,5 +1,5 @@
-// Signing.swift: the node's key and who signs with it: checkpoints, and witnesses' signatures over them.
-// Leaves out the log (ReceiptLog) and statements (Accounts). Start at makeKey.
+// Signing.swift: the node's key and what it signs: checkpoints, and witnesses' signatures over
+// them. Not here: the log (ReceiptLog), statements (Accounts). Start at makeKey.
 import Control
 import Receipts
 import Scheduling
@@ -18,8 +18,8 @@ final class Signing: Sendable {
   var notary: Notary? { inner.withLock { $0 } }
   var keyPath: String { stateDirectory + "/key" }
 
-  /// The key, made if there is none, and who signs with it; it signs nothing yet.
-  /// - Throws: only where everything that this node signs and says would bear a name that is nobody's.
+  /// Loads the key, or makes one, and the notary that signs with it; nothing is signed yet.
+  /// - Throws: only if everything that this node signs would bear a name that belongs to nobody.
   func makeKey() throws(SignatureError) {
     let keygen = SSHKeygen()
     do throws(SignatureError) {
@@ -57,8 +57,9 @@ final class Signing: Sendable {
     }
   }
 
-  /// Takes a witness' signature over a checkpoint of this log, by a key that its owner trusts.
-  /// - ownersWitnesses: keys that the owner trusts from now on; nil from anybody else
+  /// Accepts a witness' signature over a checkpoint of this log, by a key that the node's owner
+  /// trusts.
+  /// - ownersWitnesses: keys that the owner trusts from now on; nil from anyone else
   func cosign(
     _ text: String, _ signature: String, _ ownersWitnesses: String?, by who: Operator
   ) -> Result<String, AdministrationError> {

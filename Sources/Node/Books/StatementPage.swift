@@ -1,4 +1,5 @@
-// StatementPage.swift: a statement for programs, as JSON. Leaves out what it says (Accounting). Start at init.
+// StatementPage.swift: a statement for programs, as JSON. Its content is Accounting's. Start at
+// init.
 import Accounting
 
 /// A statement for programs. Amounts are decimal texts, exact.

@@ -1,41 +1,42 @@
-// Configuration.swift: what config.json5 may say, with its defaults. All of it is optional.
-// Reading and errors are ConfigurationReader's. Leaves out what acts on it. Start at NodeConfiguration.
+// Configuration.swift: the keys of config.json5, with their defaults. All of them are optional.
+// Reading and errors are ConfigurationReader's. Start at NodeConfiguration.
 import Accounting
 import Foundation
 import Receipts
 import Scheduling
 
-/// The settings of a node. `man hotpot-config` lists them; each key's name here is its name there.
+/// The settings of a node. `man hotpot-config` lists them; each key has the same name there.
 package struct NodeConfiguration: Sendable, Equatable {
   /// Shown to operators and clients; the host's name by default.
   package var name: String
-  /// A file, or a name that `hotpot models list` shows; nil takes the default model.
+  /// A file, or a name from `hotpot models list`; nil selects the default model.
   package var model: String?
   package var threads: Int?
   /// `a15`, `a12` or `a8`: bits of the activations, part of the numerics profile.
   package var profile = Profile.a15
-  /// Positions of the KV cache, over all jobs.
+  /// Positions of the KV cache, for all jobs together.
   package var kvTokens: Int?
   package var http = HTTP()
   package var queue = Queue()
   package var strangers = Strangers()
-  /// Who is admitted, rejected or asked about; the first rule that matches.
+  /// Which jobs are admitted, rejected or left to the operator; the first matching rule decides.
   package var policy = Policy.standard
-  /// Time between tokens that prefill of other jobs may not push running streams over, in milliseconds.
+  /// The longest time between tokens, in milliseconds, that the prefill of other jobs may cause for
+  /// running streams.
   package var tokenTarget = 100
   package var currency = "EUR"
   package var prices = PriceList(rules: [])
   package var tariff: Tariff?
-  /// Whether work for money needs a client's signed promise to pay.
+  /// Whether paid work needs a client's signed promise to pay.
   package var vouchers = Vouchers.optional
   package var limits = Limits()
   package var audits = Audits()
   package var answers = Answers()
-  /// Who else may look at the node and act on it.
+  /// Who besides the owner may watch the node and act on it.
   package var control = ControlAccess()
-  /// The text that it was read from; nil for the defaults.
+  /// The text that it was parsed from; nil for the defaults.
   package private(set) var source: String?
-  /// Hosts that `hotpot fleet` shows, as ssh knows them.
+  /// Hosts that `hotpot fleet` shows, by their ssh names.
   package var fleet: [String] = []
 
   package enum Profile: String, Sendable, Equatable, CaseIterable { case a15, a12, a8 }
@@ -43,11 +44,11 @@ package struct NodeConfiguration: Sendable, Equatable {
   package enum Vouchers: String, Sendable, Equatable, CaseIterable { case optional, required }
 
   package struct HTTP: Sendable, Equatable {
-    /// Address and port; nil listens on no TCP port.
+    /// Address and port; with nil it listens on no TCP port.
     package var listen: String? = "127.0.0.1:8114"
-    /// A Unix socket beside it.
+    /// An additional Unix socket.
     package var socket: String?
-    /// Host headers that are answered, beside the address itself and loopback names.
+    /// Host headers that are accepted, besides the address itself and loopback names.
     package var hosts: [String] = []
     package var connections = 4096
     /// Largest body in bytes.
@@ -55,57 +56,59 @@ package struct NodeConfiguration: Sendable, Equatable {
   }
 
   package struct Queue: Sendable, Equatable {
-    /// Jobs of known clients that may wait their turn; and as many of the node's own.
+    /// How many jobs of known clients may be queued; the node's own jobs have the same limit
+    /// separately.
     package var jobs = 256
-    /// Jobs of known clients that may wait for the operator.
+    /// How many jobs of known clients may wait for the operator.
     package var approvals = 64
     package var promptTokens = 1_000_000
     /// Seconds until a job that waits for the operator expires.
     package var decideWithin = 600
-    /// Jobs that run at once.
+    /// How many jobs run at once.
     package var running = 32
-    /// The highest priority that a known client may ask for.
+    /// The highest priority that a known client may request.
     package var priority = 5
   }
 
-  /// What clients without a token of this node may have. Their names are free to make up, so all bounds but
-  /// `jobsEach` are for all of them together.
+  /// Limits for clients without a token of this node. Their names are free to make up, so all
+  /// limits except `jobsEach` are for all of them together.
   package struct Strangers: Sendable, Equatable {
-    /// Jobs that may wait, for the operator or their turn.
+    /// How many jobs may wait, for the operator or in the queue.
     package var jobs = 64
-    /// Of one of them.
+    /// The same for one of them.
     package var jobsEach = 16
     package var promptTokens = 250_000
-    /// Jobs that run at once; nil: half of `queue.running`.
+    /// How many jobs run at once; nil means half of `queue.running`.
     package var running: Int?
-    /// The highest priority that one may ask for.
+    /// The highest priority that they may request.
     package var priority = 4
-    /// Requests that wait to be read and tokenised.
+    /// How many requests may wait to be read and tokenised.
     package var requests = 64
-    /// Bytes of requests that are being received, and as many of those that wait to be read.
+    /// Bytes of requests being received; requests that wait to be read have the same limit
+    /// separately.
     package var requestBytes = 64 << 20
-    /// Connections that are sending a body.
+    /// How many connections may be sending a body.
     package var uploads = 256
-    /// Bytes a second that such a connection must bring, after its first ten seconds.
+    /// How many bytes per second such a connection must send, after its first ten seconds.
     package var uploadRate = 1_024
-    /// Bytes on disk of requests whose answer will be fetched later.
+    /// Bytes on disk of requests whose answers will be fetched later.
     package var spoolBytes = 64 << 20
   }
 
-  /// Limits that act: over one of them the node admits nothing until it is under it again.
+  /// Limits with an effect: while one is exceeded, the node admits nothing.
   package struct Limits: Sendable, Equatable {
     /// Celsius.
     package var temperature: Double?
     /// Bytes of memory that must stay available.
     package var memoryAvailable: Int64?
-    /// Bytes of disk that must stay free where the state lives.
+    /// Bytes of disk that must stay free on the file system of the state directory.
     package var diskFree: Int64? = 256 << 20
   }
 
   package struct Audits: Sendable, Equatable {
-    /// Share of own receipts that are re-executed when the engine is idle, 0 to 1.
+    /// Share of the node's own receipts that are re-executed when the engine is idle, 0 to 1.
     package var share = 0.02
-    /// Seconds for which transcripts stay in memory, so that they can be audited.
+    /// How many seconds transcripts stay in memory, so that they can be audited.
     package var keepTranscripts = 900
     /// A failed audit stops admission.
     package var stopOnFailure = true
@@ -113,15 +116,15 @@ package struct NodeConfiguration: Sendable, Equatable {
 
   /// How long answers of asynchronous jobs are kept, and how many of each client.
   package struct Answers: Sendable, Equatable {
-    /// Seconds until an answer that nobody fetched goes.
+    /// Seconds after which an unfetched answer is deleted.
     package var keepFor = 604_800
-    /// Seconds for which it can be fetched again.
+    /// Seconds during which a fetched answer can be fetched again.
     package var graceFor = 3_600
-    /// Asynchronous jobs of one client that have not ended, or whose answers were not fetched.
+    /// Asynchronous jobs of one client that have not ended, or whose answers have not been fetched.
     package var perClient = 1_000
     /// Bytes of their requests and answers.
     package var clientBytes = 128 << 20
-    /// The same of all clients together that are not in the node's list.
+    /// The same for all clients together that are not in the node's list.
     package var strangers = 64
     package var strangersBytes = 64 << 20
 
@@ -131,13 +134,13 @@ package struct NodeConfiguration: Sendable, Equatable {
 
   package init(name: String) { self.name = name }
 
-  /// The host's name, for nodes without one of their own.
+  /// The host's name, for nodes without a configured name.
   package static var hostName: String {
     let name = ProcessInfo.processInfo.hostName
     return String(name.prefix { $0 != "." }.prefix(32))
   }
 
-  /// Reads a file's text; nil is a file that is not there.
+  /// Reads a file's text; nil means that there is no file.
   package init(file: String, text: String?) throws(ConfigurationError) {
     self.init(name: Self.hostName)
     guard let text else { return }
@@ -205,7 +208,8 @@ package struct NodeConfiguration: Sendable, Equatable {
     return entries
   }
 
-  /// The path of a socket that the node makes: whole, as it is not said from which directory a node starts.
+  /// The path of a socket that the node makes. It must be absolute, because a node's working
+  /// directory is not defined.
   private static func path(
     _ section: inout ConfigurationReader, _ key: String
   ) throws(ConfigurationError) -> String? {
@@ -223,7 +227,7 @@ package struct NodeConfiguration: Sendable, Equatable {
     return path
   }
 
-  /// Bytes of a Unix socket's path. Source: unix(7), sun_path without its NUL.
+  /// Longest path of a Unix socket in bytes. Source: unix(7), sun_path without its NUL.
   package static let longestSocketPath = 107
 
   private mutating func readHTTP(_ section: inout ConfigurationReader) throws(ConfigurationError) {
@@ -293,10 +297,10 @@ package struct NodeConfiguration: Sendable, Equatable {
     try section.finish()
   }
 
-  /// The most that a line of the journal says, and so the most that may be asked.
+  /// The largest amount that a line of the journal represents, and so the largest price.
   static let largestAmount = Amount(micro: Receipts.Receipt.largestAmount)
 
-  /// A text such as "0.25" or a number: money is read as text so that 0.1 is exactly 0.1.
+  /// A text such as "0.25" or a number: money is parsed as text so that 0.1 is exactly 0.1.
   private static func amount(
     _ reader: inout ConfigurationReader, _ key: String
   ) throws(ConfigurationError) -> Amount? {
@@ -308,7 +312,7 @@ package struct NodeConfiguration: Sendable, Equatable {
     } catch {
       throw reader.problem(key, "is refused: \(error)", hint: "write amounts as texts, for example \"0.25\"")
     }
-    // A job that nobody could write a receipt for would be served for nothing.
+    // A job for which no receipt can be written would be done for free.
     guard amount <= Self.largestAmount else {
       throw reader.problem(
         key,

@@ -1,12 +1,13 @@
-// ConfigurationReader.swift: typed, strict reading of config.json5, with errors that name file, line, key and fix.
-// JSON5 reads the text; this file only walks the tree. Leaves out what the keys mean (Configuration.swift).
+// ConfigurationReader.swift: typed, strict reading of config.json5, with errors that name file,
+// line, key and fix. JSON5 parses the text; this file only walks the tree. What the keys mean is in
+// Configuration.swift.
 import Foundation
 import JSON
 
 /// What is wrong with a configuration file, in words an operator can act on.
 package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
   package let file: String
-  /// From 1; nil where the place is not known.
+  /// Counted from 1; nil if the position is unknown.
   package let line: Int?
   package let problem: String
   package let hint: String?
@@ -16,7 +17,7 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
   }
 }
 
-/// One object of the file, read key by key. Keys that nobody read are refused by `finish`.
+/// One object of the file, read key by key. `finish` refuses keys that were not read.
 struct ConfigurationReader {
   let file: String
   /// Keys from the root to this object.
@@ -47,7 +48,7 @@ struct ConfigurationReader {
     self.members = Self.byKey(members)
   }
 
-  /// JSON5 has refused keys that come twice.
+  /// JSON5 has already refused duplicate keys.
   private static func byKey(_ members: [JSONValue.Member]) -> [String: JSONValue] {
     Dictionary(members.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
   }
@@ -142,7 +143,7 @@ struct ConfigurationReader {
     return ConfigurationReader(parent: self, key: key, members: members)
   }
 
-  /// The objects of a list, each with its place (from 1) in its path.
+  /// The objects of a list, each with its position (from 1) in its path.
   mutating func objects(_ key: String) throws(ConfigurationError) -> [ConfigurationReader]? {
     guard let value = take(key) else { return nil }
     guard case .array(let items) = value else { throw mismatch(key, value, wanted: "a list of objects") }
@@ -169,7 +170,7 @@ struct ConfigurationReader {
     return readers
   }
 
-  /// Refuses keys that nobody asked for, naming the nearest that is known.
+  /// Refuses unknown keys, naming the nearest known one.
   func finish() throws(ConfigurationError) {
     guard let stray = members.keys.filter({ !seen.contains($0) }).min() else { return }
     let known = seen.sorted().joined(separator: ", ")

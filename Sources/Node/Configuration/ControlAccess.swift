@@ -1,17 +1,18 @@
-// ControlAccess.swift: who somebody on the control socket is: by the kernel's word for users of this machine, and by an
-// SSH key's fingerprint for those whom sshd let in under the owner's account with a forced command.
-// A value; the databases of users and groups are asked through `Directory`. Start at ControlAccess.identify.
+// ControlAccess.swift: identifies a peer on the control socket: users of this machine by their uid
+// from the kernel, and by an SSH key's fingerprint those whom sshd let in under the owner's account
+// with a forced command. A value; the databases of users and groups are queried through
+// `Directory`. Start at ControlAccess.identify.
 import Control
 import Foundation
 
-/// Who may reach the control socket beside the owner: `control` in the configuration.
+/// Who besides the owner may use the control socket: `control` in the configuration.
 package struct ControlAccess: Sendable, Equatable {
   /// One name in `operators` or `viewers`.
   package enum Entry: Sendable, Equatable {
     case user(String)
     case uid(UInt32)
     case group(String)
-    /// `SHA256:...` as `ssh-keygen -l` prints it, and what its holder is called in the log.
+    /// `SHA256:...` as `ssh-keygen -l` prints it, and its holder's name in the log.
     case key(String, name: String?)
 
     /// `anna`, `1001`, `group:staff`, or `SHA256:...` with a name after a blank.
@@ -46,7 +47,8 @@ package struct ControlAccess: Sendable, Equatable {
         }
     }
 
-    /// 1 to 64 of letters, digits, `.`, `_`, `-`, `@`, `+`: what fits a line of the log and the journal.
+    /// 1 to 64 letters, digits, `.`, `_`, `-`, `@`, `+`: a name that fits a line of the log and the
+    /// journal.
     static func isName(_ text: String) -> Bool {
       (1...64).contains(text.utf8.count) && !text.hasPrefix("-")
         && text.unicodeScalars.allSatisfy { scalar in
@@ -59,7 +61,8 @@ package struct ControlAccess: Sendable, Equatable {
 
   package var operators: [Entry] = []
   package var viewers: [Entry] = []
-  /// A second socket that other users of this machine can reach; the one in the state directory is the owner's alone.
+  /// A second socket that other users of this machine can reach; the one in the state directory is
+  /// the owner's alone.
   package var socket: String?
 
   package init() {}
@@ -73,11 +76,12 @@ package struct ControlAccess: Sendable, Equatable {
 
   struct Person: Sendable, Equatable {
     var role: Role
-    /// As the log shows it.
+    /// The name in the log.
     var name: String
   }
 
-  /// Who a process of this machine is, by the uid that the kernel gives; nil may not come in.
+  /// Identifies a process of this machine by its uid from the kernel; nil means that it has no
+  /// access.
   func identify(uid: UInt32, owner: UInt32, _ directory: Directory) -> Person? {
     let name = directory.userName(uid) ?? "uid \(uid)"
     if uid == owner || uid == 0 { return Person(role: .owner, name: name) }
@@ -98,7 +102,8 @@ package struct ControlAccess: Sendable, Equatable {
     return nil
   }
 
-  /// Who the holder of an SSH key is, by its fingerprint; nil: the configuration does not name it.
+  /// Identifies the holder of an SSH key by its fingerprint; nil if the configuration does not list
+  /// it.
   func identify(key fingerprint: String) -> Person? {
     func find(_ entries: [Entry], _ role: Role) -> Person? {
       for case .key(let key, let name) in entries where key == fingerprint {
@@ -118,7 +123,7 @@ extension ControlAccess.Directory {
       guard let entry = entry(uid) else { return [] }
       var ids = [gid_t](repeating: 0, count: 256)
       var count = Int32(ids.count)
-      // More than 256 groups: the first 256 count.
+      // With more than 256 groups, the first 256 count.
       _ = getgrouplist(entry.name, entry.gid, &ids, &count)
       return ids.prefix(Int(max(0, min(count, 256)))).compactMap { groupName($0) }
     })

@@ -1,5 +1,5 @@
-// ListenAddress.swift: `http.listen` and `--listen` as text: an address and a port. Leaves out binding (Intake.Server).
-// Start at HTTP.address.
+// ListenAddress.swift: parses `http.listen` and `--listen`: an address and a port. Binding is
+// Intake's (Server). Start at HTTP.address.
 import Glibc
 
 /// What is wrong with an address to listen on, in words.
@@ -9,8 +9,9 @@ package struct ListenProblem: Error, Sendable, Equatable, CustomStringConvertibl
 }
 
 extension NodeConfiguration.HTTP {
-  /// `127.0.0.1:8114`, `[::1]:8114`, `8114` (this machine alone), `*:8114` (all addresses), `localhost:8114`. Port 0 takes
-  /// a free one. Names of other machines and interfaces are none: an address is where a node really listens.
+  /// `127.0.0.1:8114`, `[::1]:8114`, `8114` (this machine only), `*:8114` (all addresses),
+  /// `localhost:8114`. Port 0 picks a free port. Names of other machines and interfaces are
+  /// refused: an address says where a node really listens.
   package static func address(_ text: String) throws(ListenProblem) -> (host: String, port: UInt16) {
     let shown = "'\(text.prefix(80))'"
     func isNumeric(_ family: Int32, _ host: String) -> Bool {

@@ -1,12 +1,12 @@
-// Admission.swift: the one way from a request to a job, for whoever asks: HTTP, the spool, the control socket, the
-// operator's chat, audits. In this order: identify, limits, prepare, policy, submit.
-// Leaves out the deciding (NodeState), the words of an answer (dialects) and what is kept of a job whose client comes
-// back for it (AsynchronousAnswers). Start at admit.
+// Admission.swift: the single path from a request to a job, for every source: HTTP, the spool, the
+// control socket, the operator's chat, audits. The steps are: identify, limits, prepare, policy,
+// submit. Not here: deciding (NodeState), wording an answer (dialects), what is kept of a job whose
+// client comes back for it (AsynchronousAnswers). Start at admit.
 import Control
 import Scheduling
 
 struct Admission: Sendable {
-  /// Who asks, and as what.
+  /// Who sends a request, and in which capacity.
   struct Caller: Sendable {
     let identity: Identity
     let origin: JobOrigin
@@ -14,7 +14,7 @@ struct Admission: Sendable {
     /// The node's operator: free, and never counted as earnings.
     static let `operator` = Caller(identity: .known("operator"), origin: .chat)
 
-    /// Whose turn its requests are read in.
+    /// The party in whose turn its requests are read.
     var party: Preparation.Party {
       switch (origin, identity) {
       case (.chat, _), (.audit, _): .own
@@ -26,16 +26,17 @@ struct Admission: Sendable {
 
   /// How the client gets its answer.
   enum Course {
-    /// It waits on its connection. What the policy says is decided with the submission.
+    /// The client waits on its connection. The policy decides at submission.
     case attended
-    /// It comes back for it: the request and what it is taken for are kept before the job is submitted.
+    /// The client comes back for the answer: the request and its terms are kept before the job is
+    /// submitted.
     case kept(Keeping)
     /// An earlier run of the node accepted it.
     case resumed(JobTerms?, RestoredJob)
   }
 
   struct Keeping {
-    /// Whether there is room for one more of this client's.
+    /// Throws if there is no space for another job of this client.
     let limits: () throws(Refusal) -> Void
     let keep: (JobTerms) throws(Refusal) -> Void
   }
@@ -45,7 +46,7 @@ struct Admission: Sendable {
   let transcripts: Transcripts
   let preparation: Preparation
 
-  /// Who brings this token.
+  /// Identifies the bearer of this token.
   func identify(token: String?) throws(Refusal) -> Identity {
     do throws(ClientDirectory.Refusal) {
       return try runtime.state.withLock { state throws(ClientDirectory.Refusal) in
@@ -56,7 +57,8 @@ struct Admission: Sendable {
     }
   }
 
-  /// Does what takes a while, such as reading a request, in its caller's turn and within the bounds on what waits.
+  /// Does slow work, such as reading a request, in its caller's turn and within the bounds on
+  /// waiting work.
   func inTurn(
     _ caller: Caller, bytes: Int, isWanted: @escaping @Sendable () -> Bool = { true },
     _ body: @escaping @Sendable () -> Void
@@ -68,10 +70,10 @@ struct Admission: Sendable {
     }
   }
 
-  /// Takes a request on, in its caller's turn. What is refused before it is submitted is thrown; afterwards the sink
-  /// hears of it.
-  /// - answer: where the answer goes, made from the prompt's tokens
-  /// - Returns: the job's state in the books; nil where it was refused as it was submitted.
+  /// Admits a request, in its caller's turn. A refusal before submission is thrown; later ones go
+  /// to the sink.
+  /// - answer: the answer's destination, made from the prompt's tokens
+  /// - Returns: the job's state in the books; nil if it was refused at submission.
   func admit(
     _ request: GenerationRequest, id: JobID, from caller: Caller, course: Course = .attended,
     isWanted: @escaping () -> Bool = { true }, answer: (_ prompt: [Int32]) -> AnswerSink
@@ -105,15 +107,16 @@ struct Admission: Sendable {
     return submit(prepared)
   }
 
-  /// The last step alone, for what was never a request.
-  /// - Returns: the job's state in the books; nil where it is not in them. Its sink has heard why by then.
+  /// The last step alone, for jobs that were never a request.
+  /// - Returns: the job's state in the books; nil if it is not in them. Its sink has received the
+  ///   reason by then.
   func submit(_ prepared: Serving.Prepared) -> JobState? {
     transcripts.add(prepared.transcript)
     runtime.send(.submitted(prepared.job))
     return runtime.state.withLock { $0.jobs[prepared.job.id]?.state }
   }
 
-  /// A fresh id: random, so that no client guesses another's.
+  /// A new id: random, so that no client can guess another's.
   static func makeJobID() -> JobID {
     var generator = SystemRandomNumberGenerator()
     return JobID(generator.next())

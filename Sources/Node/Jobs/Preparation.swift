@@ -1,11 +1,14 @@
-// Preparation.swift: whose request is read, rendered and tokenised next, on threads of its own.
+// Preparation.swift: decides whose request is read, rendered and tokenised next, on separate
+// threads.
 //
-// Rule: nobody's work waits behind a stranger's, and no client's behind all that another one sent. Why: a prompt of
-// megabytes takes a second, and a name costs nothing. So: the operator first, then known clients in turn, each with one
-// request at a time; strangers in turn too, one of all of theirs at a time, on a thread that the machine runs last.
-// Otherwise one stranger with four connections makes every client wait for half a minute.
+// Rule: no work waits behind a stranger's, and no client's behind everything that another client
+// sent. Why: a prompt of megabytes takes a second, and a name costs nothing. So: the operator
+// first, then known clients in turn, each with one request at a time. Strangers take turns too,
+// with one request of theirs at a time, on a thread of the lowest priority. Otherwise one stranger
+// with four connections makes every client wait for half a minute.
 //
-// What waits is bounded, in requests and in bytes. Leaves out what is done with a request (Routes). Start at add.
+// Waiting work is bounded, in requests and in bytes. What is done with a request is up to the
+// caller (Routes). Start at add.
 import Foundation
 import Synchronization
 
@@ -19,11 +22,12 @@ package final class Preparation: Sendable {
   }
 
   package struct Bounds: Sendable {
-    /// Requests that are worked on at once; the operator's get one more.
+    /// How many requests are processed at once; the operator's get one more.
     package var workers = 3
-    /// Bytes of requests of known clients that wait or are worked on, of one client at most half.
+    /// Bytes of known clients' requests that wait or are being processed; one client may have at
+    /// most half of them.
     package var clientBytes = 512 << 20
-    /// Requests of strangers that wait.
+    /// How many requests of strangers may wait.
     package var strangers = 64
     package var strangerBytes = 64 << 20
 
@@ -33,12 +37,12 @@ package final class Preparation: Sendable {
   private struct Work: Sendable {
     let party: Party
     let bytes: Int
-    /// False once nobody waits for it.
+    /// False once nobody is waiting for it.
     let isWanted: @Sendable () -> Bool
     let run: @Sendable () -> Void
   }
 
-  /// What waits of one kind of party: names in the order of their turns.
+  /// The waiting work of one kind of party: names in the order of their turns.
   private struct Lines: Sendable {
     private(set) var count = 0
     private var turns: [Party] = []
@@ -50,7 +54,7 @@ package final class Preparation: Sendable {
       count += 1
     }
 
-    /// The first of the next name in turn that is not busy; the name goes last.
+    /// The first request of the next name in turn that is not busy; the name moves to the end.
     mutating func next(besides busy: Set<Party>) -> Work? {
       guard let turn = turns.firstIndex(where: { !busy.contains($0) }) else { return nil }
       let party = turns.remove(at: turn)
@@ -62,7 +66,7 @@ package final class Preparation: Sendable {
       return work
     }
 
-    /// Takes out what nobody waits for any more.
+    /// Removes requests that nobody is waiting for any more.
     mutating func dropUnwanted() -> [Work] {
       var dropped: [Work] = []
       for party in turns {
@@ -83,10 +87,10 @@ package final class Preparation: Sendable {
     var clients = Lines()
     var strangers = Lines()
     var busy: Set<Party> = []
-    /// Threads at work, strangers' apart.
+    /// Working threads, except the strangers'.
     var workers = 0
     var strangersAreServed = false
-    /// Bytes that wait or are worked on.
+    /// Bytes that wait or are being processed.
     var clientBytes = 0
     var bytesOf: [Party: Int] = [:]
     var strangerBytes = 0
@@ -98,13 +102,14 @@ package final class Preparation: Sendable {
 
   package init(_ bounds: Bounds) { self.bounds = bounds }
 
-  /// Takes on a request. `run` is called once, on another thread, unless `isWanted` says no by then.
+  /// Accepts a request. `run` is called once, on another thread, unless `isWanted` is false by
+  /// then.
   package func add(
     _ party: Party, bytes: Int, isWanted: @escaping @Sendable () -> Bool = { true },
     _ run: @escaping @Sendable () -> Void
   ) throws(Refusal.Unread) {
     let work = Work(party: party, bytes: bytes, isWanted: isWanted, run: run)
-    // What is dropped goes after the lock: its end may call anybody.
+    // Dropped work is released after the lock: its end may call anything.
     var dropped: [Work] = []
     let result = inner.withLock { inner -> Result<Start, Refusal.Unread> in
       if case .stranger = party, isFull(inner, bytes) {
@@ -126,7 +131,7 @@ package final class Preparation: Sendable {
         return .success(.strangersThread)
       }
       let most = party == .own ? bounds.workers + 1 : bounds.workers
-      // Strangers at work leave one thread fewer to the others, and never the last.
+      // Strangers' work takes one thread from the others, but never the last one.
       guard inner.workers < most - 1 else { return .success(.nothing) }
       inner.workers += 1
       return .success(.worker)
@@ -154,7 +159,7 @@ package final class Preparation: Sendable {
     case .own: return nil
     case .client:
       let own = inner.bytesOf[work.party] ?? 0
-      // One request is always taken, however large.
+      // One request is always accepted, however large.
       if own > 0, own + work.bytes > bounds.clientBytes / 2 { return .tooMuch(bytes: own) }
       if own > 0, inner.clientBytes + work.bytes > bounds.clientBytes {
         return .tooMuch(bytes: inner.clientBytes)
@@ -192,7 +197,8 @@ package final class Preparation: Sendable {
   }
 
   private func serveStrangers() {
-    // Linux gives each thread a niceness of its own. If it does not, strangers compete like everybody.
+    // On Linux each thread has its own nice value. If setting it fails, strangers compete with
+    // everyone else.
     _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
     while true {
       let work = inner.withLock { inner -> Work? in

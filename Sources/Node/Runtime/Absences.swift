@@ -1,19 +1,19 @@
 // Absences.swift: when each operator was last here, so that they can be told what happened since.
-// Keeps one small value for each operator: counters that only grow, of which the difference is told.
-// Leaves out the words (Control) and the counting (NodeState+Life.swift). Start at Absences.
+// Keeps one small value per operator: counters that only grow, whose difference is reported. The
+// words are in Control, the counting in NodeState+Life.swift. Start at Absences.
 import Control
 import Synchronization
 
 /// When each operator was last here.
 final class Absences: Sendable {
   private let left = Mutex<[String: (counts: LifeCounts, screens: Int)]>([:])
-  /// Shorter absences are not worth a word.
+  /// Shorter absences are not reported.
   static let shortest: Microseconds = 20_000_000
-  /// Names that are remembered; the one that left first is forgotten.
+  /// How many names are remembered; the one that left first is forgotten.
   private static let capacity = 256
 
   /// A screen of this operator opens.
-  /// - Returns: the counters of that time, where they were away.
+  /// - Returns: the counters at the time of leaving, if they were away.
   func arrive(_ name: String, at now: Microseconds) -> LifeCounts? {
     left.withLock { left in
       guard let last = left[name] else {

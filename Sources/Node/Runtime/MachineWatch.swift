@@ -1,7 +1,7 @@
-// MachineWatch.swift: samples of the machine once a second, on a thread of their own, in the snapshot's terms.
-// A source that hangs stops this thread and nothing else: the last sample is then shown as stale. GPUs have threads of
-// their own in Telemetry, so that a hung driver does not even do that.
-// Leaves out what limits do about it (NodeState). Start at start().
+// MachineWatch.swift: samples of the machine once a second, on a separate thread, in the snapshot's
+// terms. A source that hangs stops only this thread: the last sample is then shown as stale. GPUs
+// have threads of their own in Telemetry, so a hung driver does not even stop this one. What limits
+// do with the samples is in NodeState. Start at start().
 import Control
 import Foundation
 import Synchronization
@@ -81,7 +81,7 @@ extension ComputeSnapshot {
 extension GPUSnapshot {
   init(_ gpu: GPUReading) {
     let reasons = gpu.throttle.current ?? []
-    // A divided GPU is one entry; what uses its parts is among the processes.
+    // A divided GPU is one entry; whatever uses its parts is listed among the processes.
     let parts = gpu.parts.current ?? []
     self.init(
       name: parts.isEmpty ? gpu.name : "\(gpu.name), \(parts.count) parts", utilization: gpu.utilization,

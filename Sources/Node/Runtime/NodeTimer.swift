@@ -1,4 +1,4 @@
-// NodeTimer.swift: the clocks of a node, and its beat. Start at NodeClock.now.
+// NodeTimer.swift: the clocks of a node, and its timer. Start at NodeClock.now.
 import Control
 import Foundation
 import Synchronization
@@ -20,7 +20,7 @@ enum NodeClock {
   }
 }
 
-/// Tells a beat once a second.
+/// Selects one beat per second.
 final class EverySecond: Sendable {
   private let last = Mutex<Microseconds>(.min / 2)
 
@@ -33,7 +33,7 @@ final class EverySecond: Sendable {
   }
 }
 
-/// Calls back four times a second on a thread of its own.
+/// Calls back four times a second on a separate thread.
 final class NodeTimer: Sendable {
   private let beat: @Sendable () -> Void
   private let isStopped = Atomic<Bool>(false)

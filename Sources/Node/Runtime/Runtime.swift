@@ -1,17 +1,17 @@
-// Runtime.swift: the state machine under its lock: events in, effects out to whoever performs them.
+// Runtime.swift: the state machine under its lock: events in, effects out to their performers.
 //
-// Rule: decisions are made under the lock, and done outside it. Why: a write, a socket or a model must never hold up
-// the engine or a screen. So: `send` applies an event, then performs its effects. Otherwise one slow disk would freeze
-// every stream.
+// Rule: decisions are made under the lock, and carried out outside it. Why: a write, a socket or a
+// model must never block the engine or a screen. So: `send` applies an event, then performs its
+// effects. Otherwise one slow disk would freeze every stream.
 //
-// Leaves out deciding (NodeState) and what the performers do. Start at send.
+// Not here: deciding (NodeState), what the performers do. Start at send.
 import Control
 import Receipts
 import Scheduling
 import Synchronization
 
 final class Runtime: Sendable {
-  /// Who does what the state machine wants done. Called outside the lock.
+  /// Carries out what the state machine decides. Called outside the lock.
   struct Performer: Sendable {
     let answer: @Sendable (JobID, AnswerEvent) -> Void
     let forget: @Sendable (JobID) -> Void
@@ -36,12 +36,12 @@ final class Runtime: Sendable {
     self.performer = performer
   }
 
-  /// Something that is decided under the lock, and done outside it.
+  /// Decides something under the lock, and carries it out outside it.
   ///
-  /// Rule: records join the journal's queue under the lock. Why: what the lock makes visible
-  /// another thread acts on at once, and its record must not stand before the one that made it. So:
-  /// a job's acceptance is queued before the engine can know the job. Otherwise a receipt precedes
-  /// its acceptance, and a restart runs the job again.
+  /// Rule: records join the journal's queue under the lock. Why: as soon as the lock makes a change
+  /// visible another thread may act on it, and its record must not precede the one of that change.
+  /// So: a job's acceptance is queued before the engine can know the job. Otherwise a receipt
+  /// precedes its acceptance, and a restart runs the job again.
   func decide<Value: Sendable>(_ body: (inout NodeState, Moment, inout [NodeEffect]) -> Value) -> Value {
     let (value, effects) = state.withLock { state -> (Value, [NodeEffect]) in
       var effects: [NodeEffect] = []
@@ -63,7 +63,7 @@ final class Runtime: Sendable {
     }
   }
 
-  /// A decision that is no event of its own, recorded as one.
+  /// A decision that isn't an event itself, recorded as one.
   func decide<Value: Sendable>(
     as event: NodeEvent, _ body: (inout NodeState, Moment, inout [NodeEffect]) -> Value
   ) -> Value {
@@ -95,7 +95,7 @@ final class Runtime: Sendable {
 
   func snapshot() -> NodeSnapshot { state.withLock { $0.snapshot(at: NodeClock.now()) } }
 
-  /// All but the records, which have been queued.
+  /// Everything except the records, which have been queued.
   private func perform(_ effects: [NodeEffect]) {
     var isOver = false
     for effect in effects {
@@ -111,7 +111,7 @@ final class Runtime: Sendable {
       case .stop: isOver = true
       }
     }
-    // Its last records are queued before the journal's end.
+    // The last records are queued before the journal is closed.
     if isOver { performer.stop() }
   }
 
@@ -125,7 +125,7 @@ final class Runtime: Sendable {
     }
   }
 
-  /// One record, on the disk when this returns; nil where it is.
+  /// Writes one record, which is on the disk when this returns; nil means success.
   func write(_ record: Record) -> JournalError? {
     do throws(JournalError) {
       _ = try journal.append([record], at: NodeClock.now().wall)
@@ -135,7 +135,8 @@ final class Runtime: Sendable {
     }
   }
 
-  /// Calls `body` on the journal's queue, once all that was recorded before is on the disk, or with the reason why not.
+  /// Calls `body` on the journal's queue once everything recorded before is on the disk, or with
+  /// the reason for failure.
   func whenRecorded(_ body: @escaping @Sendable (JournalError?) -> Void) {
     journal.append([], at: NodeClock.now().wall) { result in
       if case .failure(let error) = result { body(error) } else { body(nil) }

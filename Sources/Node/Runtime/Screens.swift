@@ -1,4 +1,5 @@
-// Screens.swift: screens that want to know, and operators who come back. Start at subscribe.
+// Screens.swift: screens that subscribe to snapshots, and operators who come back. Start at
+// subscribe.
 import Control
 import Synchronization
 
@@ -14,14 +15,14 @@ final class Screens: Sendable {
 
   private struct Subscriber: Sendable {
     let deliver: @Sendable (NodeMessage) -> Void
-    /// Least microseconds between snapshots.
+    /// Minimum number of microseconds between snapshots.
     let interval: Microseconds
     var last: Microseconds = .min / 2
   }
 
   init(_ runtime: Runtime) { self.runtime = runtime }
 
-  /// Adds a screen: it gets a snapshot at once, and then at most one each interval.
+  /// Adds a screen: it gets a snapshot at once, and then at most one per interval.
   func subscribe(every interval: Microseconds, _ deliver: @escaping @Sendable (NodeMessage) -> Void) -> UInt64
   {
     let id = inner.withLock { inner -> UInt64 in
@@ -44,7 +45,7 @@ final class Screens: Sendable {
   /// Screens see an act's result at once, not at the next beat.
   func publishNow() { publish(at: NodeClock.now(), force: true) }
 
-  /// The newest snapshot to all that are due.
+  /// Sends the newest snapshot to all screens that are due.
   func publish(at now: Moment, force: Bool = false) {
     let due = inner.withLock { inner -> [@Sendable (NodeMessage) -> Void] in
       var due: [@Sendable (NodeMessage) -> Void] = []

@@ -1,5 +1,6 @@
-// AnswerText.swift: tokens to the text that a client gets, and where it ends: one rule for the node that answers and for
-// whoever checks an answer. Leaves out the stop strings' search (StopMatcher) and half characters (StreamingDetokenizer).
+// AnswerText.swift: turns tokens into the text that a client gets, and decides where it ends: one
+// rule for the node that answers and for everyone who checks an answer. Not here: the search for
+// stop strings (StopMatcher), partial characters (StreamingDetokenizer).
 // Start at append.
 import Inference
 
@@ -15,7 +16,7 @@ struct AnswerText: Sendable {
   private var detokenizer: StreamingDetokenizer
   private var stop: StopMatcher
   private var count = 0
-  /// Why nothing follows; nil while more may.
+  /// Why nothing follows; nil while more may follow.
   private(set) var end: End?
 
   /// - limit: tokens after which the answer ends
@@ -27,11 +28,12 @@ struct AnswerText: Sendable {
     stop = stops
   }
 
-  /// Where the text of the token that comes next begins, in code points of all text.
+  /// Where the text of the next token begins, in code points of the whole text.
   func offset(of token: Int32) -> Int { detokenizer.offset(of: token) }
 
-  /// The text that this token brings: of an end token none, and before one that may begin a stop string or a character
-  /// less than its own. With the last token comes what was withheld, but never a stop string.
+  /// The text that this token adds. An end token adds none. A token that may begin a stop string or
+  /// a character adds less than its own text. The last token also adds what was withheld, but never
+  /// a stop string.
   mutating func append(_ token: Int32) -> String {
     guard end == nil else { return "" }
     count += 1

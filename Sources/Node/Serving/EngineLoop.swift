@@ -1,5 +1,5 @@
-// EngineLoop.swift: the thread that steps the engine, at its own pace. It asks for the next step,
-// runs it, grows the transcripts, and reports. Decides nothing. Start at run().
+// EngineLoop.swift: the thread that steps the engine, at its own pace. It requests the next step,
+// runs it, extends the transcripts, and reports. Decides nothing. Start at run().
 import Foundation
 import Inference
 import Receipts
@@ -8,16 +8,16 @@ import Synchronization
 
 /// Steps one engine until it is stopped.
 final class EngineLoop: Sendable {
-  /// How the loop speaks with the state machine.
+  /// The loop's interface to the state machine.
   struct Node: Sendable {
     let nextStep: @Sendable () -> StepPlan?
     let report:
       @Sendable (_ number: UInt64, _ results: [Scheduling.StepResult], _ duration: Microseconds) -> Void
-    /// Microseconds until time alone may bring work.
+    /// Microseconds until the passing of time alone may bring work.
     let nextDeadline: @Sendable () -> Microseconds?
     let failed: @Sendable (String) -> Void
     let audited: @Sendable (Transcript) -> Void
-    /// What the body sends to clients goes out together.
+    /// Whatever the body sends to clients is sent in one batch.
     let together: @Sendable (() -> Void) -> Void
   }
 
@@ -41,10 +41,10 @@ final class EngineLoop: Sendable {
     thread.start()
   }
 
-  /// There may be work.
+  /// Signals that there may be work.
   func signal() { wake.signal() }
 
-  /// Ends the step under way between two layers, and then the thread.
+  /// Ends the current step between two layers, and then the thread.
   func stop() {
     isStopping.store(true, ordering: .releasing)
     wake.signal()
@@ -53,14 +53,14 @@ final class EngineLoop: Sendable {
 
   private func run() {
     Thread.current.name = "engine"
-    // Swapped-out blocks; only this thread sees them.
+    // Swapped-out blocks; used by this thread only.
     var host: [HostPlace: [UInt8]] = [:]
     defer { hasEnded.signal() }
     while !isStopping.load(ordering: .acquiring) {
       guard let plan = node.nextStep(), !plan.isEmpty else {
         let limit = node.nextDeadline().map { DispatchTime.now() + .microseconds(Int(clamping: $0)) }
         _ = wake.wait(timeout: limit ?? .distantFuture)
-        // Several signals while a step ran are one.
+        // Several signals during a step count as one.
         while wake.wait(timeout: .now()) == .success {}
         continue
       }
@@ -126,14 +126,15 @@ final class EngineLoop: Sendable {
     node.report(plan.number, results, Microseconds(clamping: duration / 1_000))
   }
 
-  /// What is wanted of an entry. An audit replays the sampler from the last token of the original
-  /// prompt on: of a chunk that ends before that token nothing is wanted but its keys and values.
+  /// Which outputs an entry needs. An audit replays the sampler from the last token of the original
+  /// prompt on; a chunk that ends before that token needs no output, only its keys and values.
   private static func output(of entry: StepEntry, _ transcript: Transcript) -> StepItem.Output {
     guard let audit = transcript.audit else { return entry.emits ? .last(transcript.context()) : .none }
     return entry.start + entry.count >= audit.promptCount ? .replay(transcript.context()) : .none
   }
 
-  /// Runs the items; one that the engine refuses fails alone, and the others go on without it.
+  /// Runs the items. An item that the engine refuses fails alone, and the others continue without
+  /// it.
   private func compute(_ items: [StepItem]) throws(EngineError) -> [Result<Inference.StepResult, EngineError>]
   {
     var kept = Array(items.indices)

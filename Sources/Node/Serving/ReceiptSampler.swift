@@ -1,10 +1,11 @@
-// ReceiptSampler.swift: sampling settings as a receipt says them, and back: whoever answers and whoever checks an answer
-// have one mapping. Leaves out the sampler (Inference). Start at Receipt.Sampler.init.
+// ReceiptSampler.swift: converts sampling settings to a receipt's and back, so that those who
+// answer and those who check an answer use one mapping. The sampler is Inference's. Start at
+// Receipt.Sampler.init.
 import Inference
 import Receipts
 
 extension Receipts.Receipt.Sampler {
-  /// Without logit biases, to which a receipt only commits.
+  /// Without logit biases: a receipt only commits to them.
   init(_ sampling: SamplingRequest) {
     self.init()
     temperature = sampling.temperature
@@ -19,7 +20,7 @@ extension Receipts.Receipt.Sampler {
 }
 
 extension SamplingRequest {
-  /// - biases: of the transcript that opens the receipt
+  /// - biases: from the transcript that opens the receipt
   init(_ sampler: Receipts.Receipt.Sampler, biases: [Receipts.Transcript.Bias]) {
     self.init(
       temperature: sampler.temperature, topK: sampler.topK, topP: sampler.topP, minP: sampler.minP,

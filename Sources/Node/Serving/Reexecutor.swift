@@ -1,11 +1,12 @@
-// Reexecutor.swift: runs a receipt's transcript again: one teacher-forced prefill, the sampler replayed over it.
-// Any machine with the model's file can do it; the bits are the same everywhere. Leaves out comparing (Receipts.Reexecution).
+// Reexecutor.swift: re-executes a receipt's transcript: one teacher-forced prefill, with the
+// sampler replayed over it. Any machine with the model's file can do it; the bits are the same
+// everywhere. Comparing is in Receipts.Reexecution.
 // Start at Reexecutor.run.
 import Foundation
 import Inference
 import Receipts
 
-/// A model that is ready to run transcripts again.
+/// A model that is ready to re-execute transcripts.
 package final class Reexecutor: Sendable {
   /// Tokens of one prefill chunk.
   static let chunk = 512
@@ -14,14 +15,14 @@ package final class Reexecutor: Sendable {
   let tokenizer: Tokenizer
   let digest: SHA256Digest
   var contextLength: Int { model.hyperparameters.contextLength }
-  /// As a node has it.
+  /// The same as on a node.
   let chat: Result<ChatFormat, ChatFormatError>
   private let threads: Int?
   private let level: KernelLevel?
 
   /// - path: the model's file
-  /// - level: of the kernels; nil takes the best, or what `HOTPOT_ISA` names
-  /// - Throws: words, when it is no model that can be run.
+  /// - level: of the kernels; nil selects the best, or the one that `HOTPOT_ISA` names
+  /// - Throws: words, if it isn't a model that can be run.
   package init(path: String, threads: Int? = nil, level: KernelLevel? = nil) throws(ServingError) {
     self.threads = threads
     self.level = level
@@ -41,7 +42,7 @@ package final class Reexecutor: Sendable {
     } catch { chat = .failure(error) }
   }
 
-  /// What the model at `path` makes of one transcript.
+  /// Re-executes one transcript with the model at `path`.
   package static func run(
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, path: String, threads: Int?,
     progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
@@ -49,10 +50,10 @@ package final class Reexecutor: Sendable {
     try Reexecutor(path: path, threads: threads).run(receipt, transcript, progress: progress)
   }
 
-  /// What the model makes of a transcript under the receipt's sampler and numerics.
+  /// Re-executes a transcript under the receipt's sampler and numerics.
   ///
   /// Blocks for as long as the prefill takes. Memory: the KV cache of the transcript.
-  /// - Throws: words, when the model cannot run it at all.
+  /// - Throws: words, if the model cannot run it at all.
   package func run(
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript,
     progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
@@ -63,7 +64,7 @@ package final class Reexecutor: Sendable {
     let profile = Engine.Profile(numericsVersion: receipt.numerics) ?? .standard
     var result = Reexecution(
       model: digest, numerics: profile.numericsVersion, windows: [], tokens: [], finish: nil)
-    // Another model's bits say nothing, and its vocabulary may not even hold these tokens.
+    // Another model's bits say nothing, and its vocabulary may not even contain these tokens.
     guard digest == receipt.modelSHA256, profile.numericsVersion == receipt.numerics else { return result }
     let vocabulary = model.hyperparameters.vocabularySize
     guard (prompt + output).allSatisfy({ $0 >= 0 && Int($0) < vocabulary }) else {
@@ -95,7 +96,7 @@ package final class Reexecutor: Sendable {
     var position = 0
     while position < fed.count {
       let end = min(fed.count, position + Self.chunk)
-      // Nothing is wanted of a chunk that ends before the output begins.
+      // A chunk that ends before the output begins needs no output.
       let item = StepItem(
         tokens: Array(fed[position..<end]), position: position, blocks: table,
         output: end >= prompt.count ? .replay(context) : .none, digests: true)
@@ -117,7 +118,8 @@ package final class Reexecutor: Sendable {
     return result
   }
 
-  /// The text of a receipt's tokens and of what came after them, by the rule that the node answers by, and where it ends.
+  /// The text of a receipt's tokens and of those after them, by the rule that the node answers by,
+  /// and where it ends.
   package func decode(
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, then unreceipted: [UInt32]
   ) -> Verification.Decoding {
@@ -133,7 +135,7 @@ package final class Reexecutor: Sendable {
     do throws(SamplingError) { stops = try StopMatcher(transcript.stops) } catch {
       return .notDone(why: "the transcript's stop strings are none: \(error)")
     }
-    // Version 1 does not say whether end tokens were ignored; where it ended by one they were not.
+    // Version 1 does not say whether end tokens were ignored; if one ended the job, they were not.
     let ignoresEnd = receipt.version == 1 ? receipt.finish != .stop : receipt.ignoresEnd
     var answer = AnswerText(
       tokenizer: tokenizer, stops: stops, ignoresEnd: ignoresEnd, limit: receipt.maxTokens)
@@ -156,8 +158,8 @@ package final class Reexecutor: Sendable {
         firstStop: firstStop, contextLength: model.hyperparameters.contextLength))
   }
 
-  /// Version 1: how the job would have ended after these tokens. A stop string is the client's own knowledge: an answer that ends
-  /// neither with an end token nor at its limit is not contradicted.
+  /// Version 1: how the job would have ended after these tokens. Stop strings are known only to the
+  /// client, so an answer that ends neither with an end token nor at its limit is not contradicted.
   private static func finish(
     _ receipt: Receipts.Receipt, _ output: [Int32], _ tokenizer: Tokenizer
   ) -> Receipts.Receipt.Finish? {

@@ -1,18 +1,19 @@
-// ServedModel.swift: the model that is served now: loaded at a start or fetched at an operator's word, in place of the
-// one before. Leaves out what a loaded model is (Serving) and the thread that steps it (EngineLoop). Start at load.
+// ServedModel.swift: the model that is currently served: loaded at startup or fetched at an
+// operator's request, replacing the previous one. Not here: what a loaded model is (Serving), the
+// thread that steps it (EngineLoop). Start at load.
 import Control
 import Foundation
 import Inference
 import Synchronization
 
 final class ServedModel: Sendable {
-  /// Who hears of it.
+  /// Receives notices about the model.
   struct Listener: Sendable {
-    /// A receipt has been run again.
+    /// A receipt has been re-executed.
     let audited: @Sendable (Transcript) -> Void
-    /// What the body sends to clients goes out together.
+    /// Whatever the body sends to clients is sent in one batch.
     let together: @Sendable (() -> Void) -> Void
-    /// A model takes jobs from now on.
+    /// A model accepts jobs from now on.
     let isReady: @Sendable () -> Void
     let pulls: @Sendable (Control.PullProgress) -> Void
   }
@@ -30,7 +31,7 @@ final class ServedModel: Sendable {
     var pull: Task<Void, Never>?
   }
 
-  /// - find: the file of a model by name or path, nil being the configuration's or the only one
+  /// - find: the file of a model by name or path; nil means the configured one or the only one
   init(
     _ runtime: Runtime, transcripts: Transcripts, configuration: NodeConfiguration, listener: Listener,
     find: @escaping @Sendable (String?) throws(ServingError) -> ModelFile
@@ -61,10 +62,10 @@ final class ServedModel: Sendable {
 
   // MARK: loading
 
-  /// Loads a model on a thread of its own, in place of what is there.
+  /// Loads a model on a separate thread, replacing the current one.
   func load(named name: String?) {
     let thread = Thread { [self] in
-      // The engine's own threads are made by this one, and take over its name.
+      // The engine's own threads are created by this one and inherit its name.
       Thread.current.name = "engine-worker"
       runtime.send(.loading(fraction: nil))
       let serving: Serving
@@ -72,7 +73,7 @@ final class ServedModel: Sendable {
         serving = try Serving.load(try find(name), configuration: configuration)
       } catch {
         let words = "\(error)\(error.hint.map { "; \($0)" } ?? "")"
-        // Serving goes on without it, so this must be seen where nobody looks at the state.
+        // Serving continues without it, so this must be visible even if nobody looks at the state.
         runtime.note(.error, "no model is loaded: \(words)")
         runtime.send(.noModel(words))
         return

@@ -1,5 +1,6 @@
-// Serving.swift: a model that is loaded and ready: weights, engine, tokenizer and template, and requests made into jobs.
-// Leaves out deciding and the thread that steps it (EngineLoop). Start at Serving.load and prepare.
+// Serving.swift: a loaded model that is ready: weights, engine, tokenizer and template; and it
+// turns requests into jobs. Not here: deciding (NodeState), the thread that steps it (EngineLoop).
+// Start at Serving.load and prepare.
 import Control
 import Foundation
 import Inference
@@ -45,13 +46,14 @@ final class Serving: Sendable {
   let tokenizer: Tokenizer
   let facts: EngineFacts
   private let chat: Result<ChatFormat, ChatFormatError>
-  /// Whether the template writes another prompt for another effort, so that ignoring one would change the answer.
+  /// Whether the template writes different prompts for different efforts, so that ignoring an
+  /// effort would change the answer.
   private let readsEffort: Bool
   private let secret: SHA256Digest
 
-  /// The most tokens that an answer gets when the request names no limit.
+  /// The most tokens of an answer if the request names no limit.
   static let defaultOutput = 4_096
-  /// Memory for keys and values when the configuration says nothing.
+  /// Memory for keys and values if the configuration does not say.
   static let defaultKVBytes = 512 << 20
 
   private init(
@@ -64,12 +66,13 @@ final class Serving: Sendable {
     self.facts = facts
     self.chat = chat
     self.readsEffort = readsEffort
-    // Names of cached blocks must mean nothing to anyone else, in this run or another.
+    // The names of cached blocks must mean nothing to anyone else, in this run or another.
     var generator = SystemRandomNumberGenerator()
     secret = SHA256.hash((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
   }
 
-  /// Maps, repacks and starts a model. Takes as long as it takes; not for a thread that others wait for.
+  /// Maps, repacks and starts a model. This is slow, so it is not for a thread that others wait
+  /// for.
   static func load(_ file: ModelFile, configuration: NodeConfiguration) throws(ServingError) -> Serving {
     let model: Model
     do throws(ModelError) {
@@ -89,9 +92,10 @@ final class Serving: Sendable {
     let blocks = max(16, (tokens + Engine.blockSize - 1) / Engine.blockSize)
     var settings = Engine.Configuration(
       threads: configuration.threads, profile: configuration.profile.engine, kvBlocks: blocks)
-    // A step holds one token of each running job and the prefill beside them.
+    // A step contains one token of each running job and the prefill beside them.
     settings.maximumStepTokens = 512 + configuration.queue.running + 16
-    // What the batch sees and one step adds, and as much again for what may be wanted once more.
+    // What the batch attends to plus what one step adds, and the same again for blocks that may be
+    // reused.
     let windows = model.windows.map { positions in
       let span = Scheduling.Limits.Window.span(of: positions)
       let used = configuration.queue.running * span + settings.maximumStepTokens / Engine.blockSize
@@ -126,12 +130,13 @@ final class Serving: Sendable {
   }
 
   private static func readsEffort(_ file: GGUFFile) -> Bool {
-    // A template that cannot be read is none, and the loader has said so.
+    // A template that cannot be read counts as absent; the loader has reported it.
     guard let source = try? file.metadata.string("tokenizer.chat_template") else { return false }
     return ["reasoning_effort", "enable_thinking", "thinking_budget"].contains { source.contains($0) }
   }
 
-  /// What a log should say about chats with this model: why there are none, or whose messages are refused.
+  /// What a log should say about chats with this model: why it cannot chat, or whose messages it
+  /// refuses.
   var chatWarnings: [String] {
     switch chat {
     case .failure(let problem): ["chat will not work: \(problem); /v1/completions does"]
@@ -142,14 +147,15 @@ final class Serving: Sendable {
     }
   }
 
-  /// A request as tokens, within the context; and the job that asks for them.
+  /// A request as tokens, within the context, and its job.
   struct Prepared {
     let transcript: Transcript
     var job: JobRequest
   }
 
-  /// Renders, tokenises and bounds a request. A prompt that is longer than the context costs no more than one that is
-  /// as long; and no more than the start of one when `isWanted` says that nobody waits for it.
+  /// Renders, tokenises and bounds a request. A prompt longer than the context costs no more than
+  /// one that fills it, and only its start is processed once `isWanted` says that nobody is
+  /// waiting.
   /// - sink: made from the prompt's tokens
   func prepare(
     _ request: GenerationRequest, id: JobID, identity: Identity, origin: JobOrigin, isAsynchronous: Bool,
@@ -205,14 +211,15 @@ final class Serving: Sendable {
       chain: BlockKeyChain(secret: secret, client: "audit-\(id.hex)", modelDigest: facts.modelDigest),
       audit: .init(id: kept.id, receipt: kept.receipt, promptCount: kept.prompt.count, output: kept.output),
       sink: sink)
-    // No prefix: an audit computes everything again.
+    // No prefix: an audit recomputes everything.
     let job = JobRequest(
       id: id, identity: .known("audit"), origin: .audit, model: name, promptTokens: fed.count, outputLimit: 1,
       priority: 0, audits: kept.id)
     return Prepared(transcript: transcript, job: job)
   }
 
-  /// The tokens of a prompt that was encoded only as far as the context goes, or why there are none.
+  /// The tokens of a prompt that was encoded only up to the context's length, or why there are
+  /// none.
   private static func taken(_ encoding: BoundedEncoding, context: Int) throws(Refusal) -> [Int32] {
     switch encoding {
     case .tokens(let tokens): return tokens
@@ -229,7 +236,7 @@ final class Serving: Sendable {
       isWanted: isWanted)
   }
 
-  /// The one way from a request to a prompt, for who answers it and for who checks the answer.
+  /// The single path from a request to a prompt, both for answering it and for checking the answer.
   static func tokens(
     of prompt: GenerationRequest.Prompt, chat: Result<ChatFormat, ChatFormatError>, tokenizer: Tokenizer,
     context: Int, now: Date, isWanted: @escaping () -> Bool

@@ -1,13 +1,15 @@
-// Transcript.swift: the content of one job: its prompt, the tokens so far, the text they make, and where it goes.
-// The only place in Node that holds what a client wrote. Leaves out deciding (NodeState). Start at take(_:).
+// Transcript.swift: the content of one job: its prompt, the tokens so far, their text, and its
+// destination. The only place in Node that holds what a client wrote. Deciding is in NodeState.
+// Start at take(_:).
 import Accounting
 import Inference
 import Receipts
 import Scheduling
 import Synchronization
 
-/// Chains the names of KV blocks over a prompt: SHA-256 over the name before and the block's 16 tokens, cut to 128 bits.
-/// The chain begins with a secret of this process, the client and the model, so no client can name another's blocks.
+/// Chains the names of KV blocks over a prompt: SHA-256 over the previous name and the block's 16
+/// tokens, cut to 128 bits. The chain begins with a secret of this process, the client and the
+/// model, so no client can name another's blocks.
 struct BlockKeyChain: Sendable {
   private var last: SHA256Digest
 
@@ -33,32 +35,33 @@ struct BlockKeyChain: Sendable {
   }
 }
 
-/// What one emitted token came to.
+/// The result of one emitted token.
 struct TakenToken: Sendable {
   let kind: Scheduling.StepResult.Kind
   let keys: [BlockKey]
 }
 
-/// The content of one job. Mutated by the engine's thread only; looked at by others under its lock.
+/// The content of one job. Mutated by the engine's thread only; others read it under its lock.
 final class Transcript: Sendable {
   let id: JobID
   let client: String
   let prompt: [Int32]
-  /// The prompt as rendered, for an operator who asks to see it.
+  /// The rendered prompt, for an operator who wants to see it.
   let promptText: String
   let sampling: SamplingRequest
   let outputLimit: Int
-  /// What of the request only the receipt needs.
+  /// What only the receipt needs of the request.
   let terms: Terms
-  /// Set for audits: what the receipt's tokens and windows are, to be found again.
+  /// Set for audits: the receipt's tokens and windows, which must be reproduced.
   let audit: AuditTarget?
   private let tokenizer: Tokenizer
   private let inner: Mutex<Inner>
   private let sink: AnswerSink
   private let outbox = Mutex(Outbox())
 
-  /// Events on their way to the sink, which may itself bring the job's end: it is called without a lock, by one thread at
-  /// a time, and what comes meanwhile waits for that thread.
+  /// Events on their way to the sink, which may itself cause the job's end. So the sink is called
+  /// without a lock, by one thread at a time, and events that arrive meanwhile wait for that
+  /// thread.
   private struct Outbox {
     var waiting: [AnswerEvent] = []
     var isDelivering = false
@@ -69,7 +72,7 @@ final class Transcript: Sendable {
   struct Terms: Sendable {
     var stops: [String] = []
     var ignoresEnd = false
-    /// The client named no limit, and the context leaves this one.
+    /// The client named no limit; this one is what the context leaves.
     var isContextBound = false
     var seedBy = Receipts.Receipt.Chooser.node
   }
@@ -80,7 +83,8 @@ final class Transcript: Sendable {
   struct AuditTarget: Sendable {
     let id: String
     let receipt: Receipts.Receipt
-    /// Tokens of the original prompt; `prompt` holds prompt and output but for the last token.
+    /// Number of tokens of the original prompt; `prompt` holds prompt and output except the last
+    /// token.
     let promptCount: Int
     let output: [Int32]
   }
@@ -88,17 +92,18 @@ final class Transcript: Sendable {
   private struct Inner {
     var output: [Int32] = []
     var text: AnswerText
-    /// One for each token of the output.
+    /// One per token of the output.
     var digests: [SHA256Digest] = []
     var chain: BlockKeyChain
-    /// Blocks that have a key.
+    /// How many blocks have a key.
     var keyed = 0
     var answer = ""
-    /// Code points of `answer`.
+    /// Number of code points of `answer`.
     var answered = 0
     var unsent: [TextLogprob] = []
     var watcher: (@Sendable (String) -> Void)?
-    /// Of an audit: what the sampler gives, and the hidden state it gave it from, by place in the output.
+    /// For an audit: the sampler's choice, and the hidden state it was made from, by position in
+    /// the output.
     var replayed: [(token: UInt32, digest: SHA256Digest?)] = []
   }
 
@@ -135,7 +140,7 @@ final class Transcript: Sendable {
     }
   }
 
-  /// The tokens at some positions: of the prompt, then of the output.
+  /// The tokens at some positions: first of the prompt, then of the output.
   func tokens(_ positions: Range<Int>) -> [Int32] {
     if positions.upperBound <= prompt.count { return Array(prompt[positions]) }
     return inner.withLock { content in
@@ -154,9 +159,10 @@ final class Transcript: Sendable {
       transcript: sampling.usesHistory ? prompt + audit.output.suffix(1) : [])
   }
 
-  /// Takes a chosen token: grows the text, looks for its end, and sends what is ready to the client.
+  /// Takes a chosen token: extends the text, checks for its end, and sends what is ready to the
+  /// client.
   func take(_ sampled: SampledToken, digest: SHA256Digest?) -> TakenToken {
-    // One after the other with the end: what the client hears as the output is then all the text that it gets.
+    // Ordered with the end: the output that the client gets then matches the text that it gets.
     let (taken, text, watcher) = outbox.withLock { outbox in
       let (taken, text, logprobs, watcher) = grow(sampled, digest)
       if !outbox.hasEnded, !text.isEmpty || !logprobs.isEmpty { outbox.waiting.append(.text(text, logprobs)) }
@@ -173,7 +179,7 @@ final class Transcript: Sendable {
     deliver()
   }
 
-  /// The last event, made of all tokens whose text the client gets.
+  /// The last event, made from all tokens whose text the client gets.
   func end(_ event: (_ output: [Int32]) -> AnswerEvent) {
     outbox.withLock { outbox in
       outbox.hasEnded = true
@@ -222,14 +228,15 @@ final class Transcript: Sendable {
     }
   }
 
-  /// The log-probabilities that go out now: of tokens whose text has begun to go out, and with the last all others.
+  /// The log-probabilities to send now: of tokens whose text has begun to be sent, and with the
+  /// last event all the others.
   private static func ready(_ content: inout Inner, isLast: Bool, endsWithNoText: Bool) -> [TextLogprob] {
     guard isLast else {
       let count = content.unsent.firstIndex { $0.offset >= content.answered } ?? content.unsent.count
       defer { content.unsent.removeFirst(count) }
       return Array(content.unsent.prefix(count))
     }
-    // An end token comes behind what was begun before it and is no character.
+    // An end token follows whatever began before it and isn't a character.
     if endsWithNoText, let last = content.unsent.indices.last {
       content.unsent[last].offset = content.answered
     }
@@ -271,9 +278,10 @@ final class Transcript: Sendable {
     return hashes.windows
   }
 
-  /// Of an audit: takes a part of the re-execution. Parts come in order; after a preemption by recompute they begin anew,
-  /// and what was found before is found again.
-  /// - firstPosition: the position of the first result; position p chooses token p + 1 - promptCount of the output
+  /// For an audit: takes a part of the re-execution. Parts arrive in order; after a preemption by
+  /// recompute they start over, and earlier results are reproduced.
+  /// - firstPosition: the position of the first result; position p chooses token p + 1 -
+  ///   promptCount of the output
   func replay(_ choices: [SampledToken], _ digests: [SHA256Digest], firstPosition: Int) {
     guard let audit else { return }
     inner.withLock { content in
@@ -287,7 +295,7 @@ final class Transcript: Sendable {
     }
   }
 
-  /// Of an audit: where it first differs from its receipt; nil when it is the same to the bit.
+  /// For an audit: where it first differs from its receipt; nil if it is identical to the bit.
   func difference(facts: EngineFacts) -> Reexecution.Difference? {
     guard let audit else { return nil }
     let found = inner.withLock { content in
@@ -300,9 +308,10 @@ final class Transcript: Sendable {
       from: audit.receipt, output: audit.output.map { UInt32(bitPattern: $0) })
   }
 
-  /// The receipt of this content with the facts of its end.
+  /// The receipt of this content, with the facts of its end.
   func receipt(_ seal: Seal, facts: EngineFacts, node: String, currency: String) -> Receipts.Receipt {
-    // A job that was cancelled during a step has one token more than it is charged for: the receipt ends before it.
+    // A job that was cancelled during a step has one more token than it is charged for: the receipt
+    // ends before it.
     let (output, windows, end) = inner.withLock { content in
       (
         Array(content.output.prefix(seal.completionTokens)),
@@ -316,7 +325,8 @@ final class Transcript: Sendable {
     receipt.model = facts.model
     receipt.modelSHA256 = facts.modelDigest
     receipt.numerics = facts.profile
-    // A job that was cancelled while its prompt was read commits to what was read, and charged.
+    // A job that was cancelled during prefill commits to, and is charged for, the tokens that were
+    // read.
     receipt.promptCommitment = Commitment.to(
       tokens: prompt.prefix(seal.promptTokens).map { UInt32(bitPattern: $0) }, nonce: nonces.prompt)
     receipt.outputCommitment = Commitment.to(
@@ -368,18 +378,18 @@ final class Transcript: Sendable {
   var answer: String { inner.withLock { $0.answer } }
   var outputAndAnswer: ([Int32], String) { inner.withLock { ($0.output, $0.answer) } }
 
-  /// Text that comes from now on also goes to an operator's screen; nil ends that.
+  /// From now on text is also sent to an operator's screen; nil ends that.
   func watch(_ watcher: (@Sendable (String) -> Void)?) { inner.withLock { $0.watcher = watcher } }
 }
 
-/// The contents of all jobs that are alive.
+/// The contents of all jobs that have not been forgotten.
 final class Transcripts: Sendable {
   private let byJob = Mutex<[JobID: Transcript]>([:])
 
   func add(_ transcript: Transcript) { byJob.withLock { $0[transcript.id] = transcript } }
   func find(_ id: JobID) -> Transcript? { byJob.withLock { $0[id] } }
 
-  /// An event of a job, with what its content adds to the last one.
+  /// Sends an event of a job; its content completes the last one.
   func answer(_ id: JobID, _ event: AnswerEvent) {
     guard let transcript = find(id) else { return }
     switch event {

@@ -1,5 +1,5 @@
-// TranscriptArchive.swift: contents of ended jobs, in memory for a while, for audits and for an operator's look.
-// Never on disk. Leaves out running audits. Start at keep.
+// TranscriptArchive.swift: contents of ended jobs, in memory for a while, for audits and for
+// operators to view. Never on disk. Running audits is in ReceiptLog. Start at keep.
 import Inference
 import Receipts
 import Scheduling
@@ -12,7 +12,7 @@ struct KeptTranscript: Sendable {
   let receipt: Receipts.Receipt
   let prompt: [Int32]
   let output: [Int32]
-  /// Tokens of the answer's text that the receipt does not hold.
+  /// Tokens of the answer's text that the receipt does not include.
   var unreceipted: [Int32] = []
   var terms = Transcript.Terms()
   let promptText: String
@@ -22,19 +22,19 @@ struct KeptTranscript: Sendable {
   let until: Microseconds
 }
 
-/// A bounded number of them, the oldest forgotten first.
+/// Keeps a bounded number of them and forgets the oldest first.
 final class TranscriptArchive: Sendable {
   private struct Inner {
     var kept: [KeptTranscript] = []
-    /// Receipts that wait for the dice of `nextToAudit`.
+    /// Receipts among which `nextToAudit` has yet to draw.
     var fresh: [String] = []
     var tokens = 0
   }
   private let inner = Mutex(Inner())
-  /// Tokens of all that is kept: 16 MB of ids.
+  /// Bound on the tokens of all kept transcripts: 16 MB of ids.
   static let mostTokens = 4 << 20
 
-  /// - seconds: for which it is kept; 0 keeps nothing.
+  /// - seconds: how long it is kept; 0 keeps nothing.
   func keep(
     _ transcript: Transcript, receipt: Receipts.Receipt, id: String, for seconds: Int, at now: Microseconds
   ) {
@@ -48,7 +48,7 @@ final class TranscriptArchive: Sendable {
       nonces: transcript.nonces, until: now + Microseconds(seconds) * 1_000_000)
     inner.withLock { inner in
       inner.kept.append(entry)
-      // Without an output there is nothing to run again.
+      // Without an output there is nothing to re-execute.
       if !entry.output.isEmpty { inner.fresh.append(id) }
       inner.tokens += entry.prompt.count + entry.output.count
       while inner.tokens > Self.mostTokens { Self.dropOldest(&inner) }
@@ -76,10 +76,10 @@ final class TranscriptArchive: Sendable {
 
   func find(job: JobID) -> KeptTranscript? { inner.withLock { $0.kept.last { $0.job == job } } }
 
-  /// It was looked at: the dice do not choose it again.
+  /// It has been audited: `nextToAudit` will not choose it again.
   func audited(_ id: String) { inner.withLock { $0.fresh.removeAll { $0 == id } } }
 
-  /// Throws the dice for each receipt once, oldest first, until one is chosen.
+  /// Draws for each receipt once, oldest first, until one is chosen.
   func nextToAudit(share: Double) -> String? {
     inner.withLock { inner in
       while let id = inner.fresh.first {

@@ -1,6 +1,6 @@
-// Clients.swift: who may ask, and how a bearer token names him.
-// A value. Tokens are shown once and kept as SHA-256 only. Leaves out limits and money (Accounting) and where the
-// list is kept (the journal). Start at ClientDirectory.identify.
+// Clients.swift: who may send requests, and how a bearer token identifies them. A value. Tokens are
+// shown once, and only their SHA-256 is kept. Limits and money are in Accounting; the list itself
+// is kept in the journal. Start at ClientDirectory.identify.
 import Control
 import Receipts
 
@@ -8,7 +8,7 @@ import Receipts
 package enum Identity: Codable, Sendable, Equatable {
   /// A client in the node's list.
   case known(String)
-  /// Someone who brought a token of his own making: the fingerprint stands for him.
+  /// Someone with a self-made token, identified by its fingerprint.
   case unknown(String)
 
   /// The name that rows, receipts and policies use.
@@ -26,8 +26,9 @@ package enum Identity: Codable, Sendable, Equatable {
 
 /// The node's list of clients: names and the SHA-256 of their tokens.
 ///
-/// A token that this node made begins with `hotpot_`; one that does and is not in the list is wrong or revoked, and
-/// is refused. Any other token is a name that its bearer chose: he is unknown, and the policy decides.
+/// A token that this node made begins with `hotpot_`; a token that begins like that and is not in
+/// the list is wrong or revoked, and is refused. Any other token is a name that its bearer chose:
+/// they are unknown, and the policy decides.
 package struct ClientDirectory: Sendable, Equatable {
   package struct Entry: Sendable, Equatable {
     package let name: String
@@ -43,9 +44,9 @@ package struct ClientDirectory: Sendable, Equatable {
   }
 
   package static let tokenPrefix = "hotpot_"
-  /// Whose jobs are the node's own: never charged, and no earnings.
+  /// Names of the node's own jobs, which are never charged and are no earnings.
   static let ownNames: Set<String> = ["operator", "node", "audit"]
-  /// Longest token that is looked at, in bytes.
+  /// The longest token that is considered, in bytes.
   static let longestToken = 512
 
   package private(set) var entries: [Entry] = []
@@ -53,8 +54,8 @@ package struct ClientDirectory: Sendable, Equatable {
 
   package init() {}
 
-  /// A client's name: 1 to 64 of letters, digits, `.`, `_`, `-`, `@`, beginning with a letter or digit, and not
-  /// one that this node uses itself.
+  /// A client's name: 1 to 64 letters, digits, `.`, `_`, `-`, `@`, beginning with a letter or
+  /// digit, and not a name that this node uses itself.
   package static func isValid(name: String) -> Bool {
     let bytes = name.utf8
     guard (1...64).contains(bytes.count), let first = bytes.first, isAlphanumeric(first) else { return false }
@@ -81,7 +82,7 @@ package struct ClientDirectory: Sendable, Equatable {
 
   package func entry(named name: String) -> Entry? { entries.last { $0.name == name } }
 
-  /// True while a client of this name may ask.
+  /// Whether a client of this name may send requests.
   package func isActive(_ name: String) -> Bool { entry(named: name).map { $0.revoked == nil } ?? false }
 
   package mutating func add(name: String, tokenDigest: SHA256Digest, at time: Microseconds) {
@@ -96,7 +97,8 @@ package struct ClientDirectory: Sendable, Equatable {
     }
   }
 
-  /// Who a bearer token names. Tokens are compared by their SHA-256, so the time says nothing of the token.
+  /// Identifies the bearer of a token. Tokens are compared by their SHA-256, so the timing reveals
+  /// nothing about the token.
   package func identify(token: String?) throws(Refusal) -> Identity {
     guard let token, !token.isEmpty, token.utf8.count <= Self.longestToken else { throw .missingToken }
     let digest = Self.digest(of: token)

@@ -1,6 +1,6 @@
-// GenerationRequest.swift: what somebody wants generated, whatever they said it in: prompt, sampling, limits, terms.
-// Leaves out how it is spelt (Endpoints/HTTP/Dialects) and how the answer is to look (AnswerForm there); what it comes
-// to as a job is JobRequest. Start at GenerationRequest.
+// GenerationRequest.swift: a request for generated text, independent of its dialect: prompt,
+// sampling, limits, terms. Not here: its spelling and the form of the answer
+// (Endpoints/HTTP/Dialects), the resulting job (JobRequest). Start at GenerationRequest.
 import Accounting
 import Control
 import Inference
@@ -13,23 +13,23 @@ struct GenerationRequest: Sendable {
   }
 
   var prompt: Prompt
-  /// nil takes whatever model is served.
+  /// nil accepts whichever model is served.
   var model: String?
   var sampling = SamplingRequest(temperature: 1)
-  /// nil takes what the context leaves, up to a default.
+  /// nil means what the context leaves, up to a default.
   var outputLimit: Int?
   var stops: [String] = []
   var ignoresEnd = false
-  /// The seed was given; otherwise the node draws one and says which.
+  /// The seed was given; otherwise the node draws one and reports it.
   var hasSeed = false
-  /// Taken where the model's template asks for none: then it changes nothing.
+  /// Accepted if the model's template does not use it: then it changes nothing.
   var reasoningEffort: String?
   var priority = 5
   /// The priority was given.
   var hasPriority = false
   /// Microseconds.
   var timeLimit: Microseconds?
-  /// For a million completion tokens.
+  /// Per million completion tokens.
   var offered: Amount?
 
   init(_ prompt: Prompt) { self.prompt = prompt }

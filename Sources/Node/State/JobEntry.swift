@@ -1,5 +1,5 @@
-// JobEntry.swift: one job as the node's books know it, beside what the scheduler counts.
-// Leaves out its content (Transcript). Start at JobEntry.
+// JobEntry.swift: one job in the node's books, in addition to what the scheduler tracks. Its
+// content is in Transcript. Start at JobEntry.
 import Accounting
 import Control
 import Scheduling
@@ -7,16 +7,16 @@ import Scheduling
 struct JobEntry: Sendable {
   let request: JobRequest
   let submitted: Moment
-  /// What the policy said, in words.
+  /// The policy's verdict, in words.
   let policy: String
-  /// Fixed at admission: what the node asks, or less where the client offered less.
+  /// Fixed at admission: the node's price, or less if the client offered less.
   let price: Price
-  /// What the node asks for such a job.
+  /// The node's price for such a job.
   let asked: Price
   /// The most it can cost.
   let worst: Amount
   var state: JobState
-  /// When it was taken on: by the policy at once, or by the operator.
+  /// When it was admitted: by the policy at once, or by the operator.
   var admitted: Moment?
   var detail: String?
   /// Who ended it early.
@@ -31,23 +31,23 @@ struct JobEntry: Sendable {
   var generated = 0
   var amount: Amount?
   var receipt: String?
-  /// Its receipt is on its way to the disk; the client hears of the end when it is there.
+  /// Its receipt is being written to the disk; the client is told of the end once it is there.
   var sealing: Receipt?
   /// How the answer ended, in the client's terms.
   var finishReason: String?
   var rate: RateMeter
   var timeline: [JobDetail.Moment]
-  /// Its part of the electricity, in the intervals that were measured.
+  /// Its share of the electricity, over the measured intervals.
   var energy = EnergyShare()
   private(set) var metering = Metering.notYet
 
-  /// Whether power was read while it computed.
+  /// Whether power was measured while it computed.
   enum Metering: Sendable {
     case notYet, always, partly
     case never(String)
   }
 
-  /// What the receipt says; the books say the same, also when it reaches the disk after midnight.
+  /// What the receipt says; the books agree, even if it reaches the disk after midnight.
   struct Receipt: Sendable {
     let outcome: Outcome
     let usage: Usage
@@ -74,19 +74,20 @@ struct JobEntry: Sendable {
     timeline = [.init(time: self.submitted.wall, what: "submitted")]
   }
 
-  /// The time of day at which something happens to this job. All its times come from one look at
-  /// the clock and what has passed since: a clock that is set back puts no end before its
+  /// The time of day at which something happens to this job. All its times derive from one reading
+  /// of the clock and the time elapsed since: a clock that is set back puts no end before its
   /// beginning.
   func wall(at now: Moment) -> Microseconds {
     submitted.wall + max(0, now.monotonic - submitted.monotonic)
   }
 
   enum Taken {
-    /// Its end came first.
+    /// The job had already ended.
     case ended
-    /// Microseconds since its admission: what it waited for the operator is no speed of the node's.
+    /// Microseconds since its admission: waiting for the operator says nothing about the node's
+    /// speed.
     case first(Microseconds)
-    /// Microseconds since the token before.
+    /// Microseconds since the previous token.
     case next(Microseconds)
   }
 
@@ -103,7 +104,7 @@ struct JobEntry: Sendable {
     return .first(now.monotonic - (admitted ?? submitted).monotonic)
   }
 
-  /// One more interval in which it computed, and what it used.
+  /// Adds an interval in which it computed, and what it used.
   mutating func take(_ part: Energy, perKilowattHour price: Amount?) {
     energy.add(part, perKilowattHour: price)
     metering =
@@ -113,7 +114,7 @@ struct JobEntry: Sendable {
       }
   }
 
-  /// One more interval in which it computed, and why nobody knows what it used.
+  /// Adds an interval in which it computed, and why its use is unknown.
   mutating func miss(_ reason: String) {
     metering =
       switch metering {
@@ -123,7 +124,7 @@ struct JobEntry: Sendable {
   }
 
   mutating func mark(_ what: String, at now: Moment) {
-    // A job that is held and released all day must not grow without end.
+    // A job that is held and released all day must not grow without bound.
     if timeline.count < 64 { timeline.append(.init(time: wall(at: now), what: what)) }
   }
 }

@@ -1,13 +1,13 @@
-// Measures.swift: rates, latency percentiles and the graphs' past, from events with times.
-// Values without a clock. Leaves out what is measured (NodeState). Start at RateMeter.
+// Measures.swift: rates, latency percentiles and past values for graphs, from events with times.
+// Values without a clock. What is measured is up to NodeState. Start at RateMeter.
 import Control
 
-/// Counts a second, over a sliding window of whole slots.
+/// Events per second, over a sliding window of whole slots.
 struct RateMeter: Sendable {
   /// Length of a slot in microseconds.
   private let slot: Microseconds
   private var counts: [Int]
-  /// Number of the slot that `counts[newest]` belongs to, from time 0.
+  /// Number of the slot that `counts[newest]` belongs to, counted from time 0.
   private var newestSlot: Int64
   private let began: Microseconds
 
@@ -33,11 +33,12 @@ struct RateMeter: Sendable {
     advance(to: now)
     let slot = Int(newestSlot % Int64(counts.count))
     let (sum, overflow) = counts[slot].addingReportingOverflow(count)
-    // Money passes here too: a rate that is too large to tell stays so.
+    // Money is counted here too, so a rate that is too large saturates.
     counts[slot] = overflow ? .max : sum
   }
 
-  /// The rate over the whole slots of the window and the part of the newest; `warmingUp` before the first is over.
+  /// The rate over the whole slots of the window and the elapsed part of the newest; `warmingUp`
+  /// until the first slot is over.
   mutating func rate(at now: Microseconds) -> Reading<Double> {
     advance(to: now)
     let span = min(Int64(counts.count - 1) * slot + now % slot, now - began)
@@ -67,7 +68,8 @@ struct LatencyWindow: Sendable {
     }
   }
 
-  /// The values at the given shares (0 to 1) in one sort; `warmingUp` without a sample in the window.
+  /// The values at the given shares (0 to 1) with a single sort; `warmingUp` if the window has no
+  /// sample.
   func percentiles(_ shares: [Double], at now: Microseconds) -> [Reading<Double>] {
     let recent = samples.filter { now - $0.time <= window }.map(\.value).sorted()
     guard !recent.isEmpty else { return shares.map { _ in .warmingUp } }
@@ -117,7 +119,7 @@ struct SampleRing: Sendable {
   var ordered: [Double?] { Array(values[next...] + values[..<next]) }
 }
 
-/// Means of whole minutes. A minute in which nothing was known is nil.
+/// Means of whole minutes. A minute without any known value is nil.
 struct MinuteRing: Sendable {
   private var ring: SampleRing
   private var minute: Int64?
@@ -130,7 +132,8 @@ struct MinuteRing: Sendable {
     self.capacity = Int64(capacity)
   }
 
-  /// - minute: since 1970, by the wall; one that is earlier (a clock set back) counts to the one before
+  /// - minute: since 1970, by the wall clock; an earlier one (after the clock was set back) counts
+  ///   towards the previous minute
   mutating func add(_ value: Double?, minute now: Int64) {
     if let minute, now > minute {
       ring.add(count > 0 ? sum / Double(count) : nil)
@@ -146,6 +149,6 @@ struct MinuteRing: Sendable {
     }
   }
 
-  /// Oldest first; the minute that runs is not in it.
+  /// Oldest first, without the current minute.
   var ordered: [Double?] { ring.ordered }
 }

@@ -1,6 +1,6 @@
-// NodeEvent.swift: everything that can happen to a node, and everything it then wants done.
-// Both are closed: a new kind of event is a case here, and the compiler finds who must know it.
-// Leaves out the deciding (NodeState) and the doing (NodeService). Start at NodeEvent.
+// NodeEvent.swift: everything that can happen to a node, and every effect it can then request. Both
+// are closed: a new kind of event is a case here, and the compiler finds the code that must handle
+// it. Deciding is in NodeState, performing in NodeService. Start at NodeEvent.
 import Accounting
 import Control
 import Receipts
@@ -37,13 +37,13 @@ package struct Moment: Sendable, Equatable {
   package var secondsLeft: Int { 86_400 - Int(localSeconds - Int64(day) * 86_400) }
 }
 
-/// Who acts: an operator's name as the log shows it.
+/// Who acts: an operator's name as shown in the log.
 package struct Operator: Codable, Sendable, Equatable {
   package let name: String
   package init(_ name: String) { self.name = name }
 }
 
-/// A job as it is asked for: counts and settings, no text and no token.
+/// A requested job: counts and settings, no text and no token.
 package struct JobRequest: Codable, Sendable {
   package let id: JobID
   package let identity: Identity
@@ -52,22 +52,22 @@ package struct JobRequest: Codable, Sendable {
   package let promptTokens: Int
   package let outputLimit: Int
   package let priority: Int
-  /// The client named that priority itself.
+  /// The client requested that priority explicitly.
   package let asksPriority: Bool
-  /// Microseconds after which nobody wants the answer any more.
+  /// Microseconds after which nobody needs the answer any more.
   package let timeLimit: Microseconds?
-  /// For a million completion tokens.
+  /// Per million completion tokens.
   package let offered: Amount?
   package let prefix: [BlockKey]
   /// Sampler settings and limits, name and value, for the detail view.
   package let settings: [[String]]
   /// The client does not wait on its connection: the job outlives it, and a restart.
   package let isAsynchronous: Bool
-  /// Of an audit: the id of the receipt that is run again.
+  /// For an audit: the id of the receipt that is re-executed.
   package let audits: String?
-  /// Agreed before it was submitted, as its request was kept on the disk with them.
+  /// Terms agreed before submission, stored on the disk with its request.
   package var terms: JobTerms?
-  /// It was accepted by an earlier run of this node: nothing is decided anew.
+  /// An earlier run of this node accepted it: nothing is decided again.
   package var restored: RestoredJob?
 
   package init(
@@ -92,17 +92,17 @@ package struct JobRequest: Codable, Sendable {
   }
 }
 
-/// What was agreed when an asynchronous job was taken. Holds over a restart, whatever the
+/// What was agreed when an asynchronous job was accepted. Stays valid over a restart, whatever the
 /// configuration says by then.
 package struct JobTerms: Codable, Sendable, Equatable {
-  /// For a million tokens, and the least for the job.
+  /// Per million tokens, and the least for the job.
   package let prompt: Amount
   package let cached: Amount
   package let completion: Amount
   package let minimum: Amount
-  /// The policy admitted it; otherwise the operator is asked.
+  /// The policy admitted it; otherwise the operator decides.
   package let isAdmitted: Bool
-  /// What the policy said, in words.
+  /// The policy's verdict, in words.
   package let policy: String
 
   package init(price: Price, isAdmitted: Bool, policy: String) {
@@ -111,14 +111,14 @@ package struct JobTerms: Codable, Sendable, Equatable {
     self.policy = policy
   }
 
-  /// nil where an amount is negative, as no price that was agreed.
+  /// nil if an amount is negative, which cannot have been agreed.
   var price: Price? {
     try? Price(
       promptPerMillion: prompt, cachedPerMillion: cached, completionPerMillion: completion, minimum: minimum)
   }
 }
 
-/// Where an accepted job stood when the node stopped, as the journal tells.
+/// The state of an accepted job when the node stopped, from the journal.
 package struct RestoredJob: Codable, Sendable, Equatable {
   /// When it was accepted.
   package var submitted: Microseconds
@@ -130,7 +130,7 @@ package struct RestoredJob: Codable, Sendable, Equatable {
   package init(submitted: Microseconds) { self.submitted = submitted }
 }
 
-/// What the engine is, once it is ready.
+/// Facts about the engine, once it is ready.
 package struct EngineFacts: Codable, Sendable, Equatable {
   /// Name in receipts, on screens and in `GET /v1/models`.
   package let model: String
@@ -139,7 +139,8 @@ package struct EngineFacts: Codable, Sendable, Equatable {
   package let isa: String
   package let contextLength: Int
   package let kvBlocks: Int
-  /// The windows that some layers attend in, and their blocks; nil where all attend to all positions.
+  /// The windows of layers with windowed attention, and their blocks; nil if all layers attend to
+  /// all positions.
   package let windows: [Scheduling.Limits.Window]?
 
   package init(
@@ -156,7 +157,7 @@ package struct EngineFacts: Codable, Sendable, Equatable {
   }
 }
 
-/// The facts of an ended job that its receipt needs beside its content.
+/// The facts about an ended job that its receipt needs besides its content.
 package struct Seal: Sendable, Equatable {
   package let job: JobID
   package let client: String
@@ -186,17 +187,17 @@ package enum NodeEvent: Codable, Sendable {
   case cancelledByClient(JobID)
   case act(NodeCommand, by: Operator)
   case stepped(number: UInt64, results: [StepResult], duration: Microseconds)
-  /// A receipt is on disk: its place in the log and its id.
+  /// A receipt is on disk: its position in the log and its id.
   case receiptLogged(JobID, index: UInt64, id: String)
-  /// The journal did not take this job's receipt.
+  /// The journal refused this job's receipt.
   case receiptRefused(JobID)
-  /// The disk is nearly full, or no longer.
+  /// The disk is nearly full, or no longer is.
   case lowSpace(Bool)
-  /// The journal takes no more: nothing is admitted from now on.
+  /// The journal accepts no more records: nothing is admitted from now on.
   case journalFailed(String)
-  /// The log up to this size stands under a signed checkpoint of that time.
+  /// The log up to this size is under a signed checkpoint of that time.
   case checkpointSigned(size: UInt64, time: Microseconds)
-  /// Signing does not work: receipts stay logged.
+  /// Signing fails: receipts stay logged.
   case signingFailed(String)
   case witnessed(size: UInt64)
   case audited(receipt: String, AuditState)
@@ -204,29 +205,30 @@ package enum NodeEvent: Codable, Sendable {
   case clientAdded(name: String, digest: SHA256Digest)
   case clientRevoked(name: String)
   case limitsSet(client: String, ClientLimits)
-  /// `type base64`; nil takes it away.
+  /// `type base64`; nil removes it.
   case clientKeySet(client: String, key: String?)
   case settled(client: String, amount: Amount, reference: String, by: Operator)
   case corrected(client: String, amount: Amount, reason: String, by: Operator)
   case note(LogLevel, who: String?, String)
-  /// Time passes: once a second, and when `NodeState.nextDeadline` comes.
+  /// Time passes: once a second, and when `NodeState.nextDeadline` is reached.
   case tick
 }
 
 package enum NodeEffect: Sendable {
-  /// To the client of this job.
+  /// Send this to the job's client.
   case answer(JobID, AnswerEvent)
-  /// The job's content is needed no more.
+  /// The job's content is no longer needed.
   case forget(JobID)
-  /// What the client of an asynchronous job gets once its end is in the journal. Comes right before
-  /// the `seal` or the `end`; a receipt that is not nil stands for the one to come. On the disk
-  /// before the end is.
+  /// What the client of an asynchronous job gets once its end is in the journal. Precedes the
+  /// `seal` or the `end` immediately; a non-nil receipt is a placeholder for the coming one. It is
+  /// on the disk before the end is.
   case prepare(JobID, AnswerEvent)
-  /// An asynchronous job ends without a receipt: for the journal, after the answer is on the disk.
+  /// An asynchronous job ends without a receipt: write this to the journal after the answer is on
+  /// the disk.
   case end(JobEnded)
-  /// Make the receipt of this job and put it into the journal; `receiptLogged` is expected.
+  /// Make the receipt of this job and append it to the journal; `receiptLogged` is expected.
   case seal(Seal)
-  /// Something for the journal that nobody waits for.
+  /// A record for the journal that nobody waits for.
   case record(Record)
   case log(LogLine)
   /// There may be work for the engine.

@@ -1,5 +1,6 @@
-// NodeState+Acts.swift: what operators do, and what they are told. Every act is in the log with who did it.
-// Acts that need content, files or the engine (chat, reveal, pull, verify) are the runtime's. Start at act.
+// NodeState+Acts.swift: what operators do, and the replies they get. Every act is logged with its
+// author. Acts that need content, files or the engine (chat, reveal, pull, verify) are the
+// runtime's. Start at act.
 import Control
 import Receipts
 import Scheduling
@@ -132,7 +133,7 @@ extension NodeState {
     init(_ description: String) { self.description = description }
   }
 
-  /// Why an act was not done, with the ids that operators know.
+  /// Why an act was not performed, with the ids that operators know.
   static func words(_ error: ActError) -> String {
     switch error {
     case .noSuchJob(let id): return "job \(id.short) has ended"
@@ -147,7 +148,7 @@ extension NodeState {
     }
   }
 
-  /// What was done, around what it was done to: `set 2 jobs to priority 6`.
+  /// The words around the object of an act: `set 2 jobs to priority 6`.
   private struct Verb {
     let before: String
     var after: String?
@@ -204,13 +205,14 @@ extension NodeState {
       effects.append(.wakeEngine)
     }
     if problems.isEmpty { return .done(verb(counted(done.count, "job"))) }
-    // One line of a screen; who wants to know of each asks for each.
+    // Fits one line of a screen; for details about each job, an operator can address each one
+    // separately.
     let rest = problems.count > 3 ? "; and \(problems.count - 3) more" : ""
     let failed = problems.prefix(3).joined(separator: "; ") + rest
     return .refused(done.isEmpty ? failed : "\(verb("\(done.count) of \(texts.count)")): \(failed)")
   }
 
-  /// Each job's priority by a step from what it has now.
+  /// Changes each job's priority by a step from its current one.
   private mutating func shift(
     _ texts: [String], by step: Int, by who: Operator, at now: Moment, _ effects: inout [NodeEffect]
   ) -> CommandReply {
@@ -220,7 +222,7 @@ extension NodeState {
     var groups: [Int: [String]] = [:]
     var atEnd: [String] = []
     for text in texts {
-      // What cannot be found is named with the others of its group.
+      // Jobs that cannot be found are reported with the others of their group.
       let priority = if case .success(let id) = resolve(text) { jobs[id]?.priority } else { Int?.none }
       let next = min(9, max(0, (priority ?? 0) + step))
       if next == priority { atEnd.append(text) } else { groups[next, default: []].append(text) }

@@ -1,16 +1,18 @@
-// NodeState+Energy.swift: the electricity that the machine used: by hour for the journal, by job for screens, and what
-// it costs. Leaves out where readings come from (MachineWatch) and the sums (Accounting). Start at take.
+// NodeState+Energy.swift: the electricity that the machine used: by hour for the journal, by job
+// for screens, and its cost. Not here: where readings come from (MachineWatch), the sums
+// (Accounting). Start at take.
 import Accounting
 import Control
 import Receipts
 import Scheduling
 
 extension NodeState {
-  /// What processors and GPUs used since the last sample goes to the jobs that computed since then, by their tokens.
-  /// A job that has ended gets its part of the last interval after its end.
+  /// Divides what processors and GPUs used since the last sample among the jobs that computed since
+  /// then, by their tokens. A job that has ended gets its share of the last interval after its end.
   mutating func take(_ used: Energy, at now: Moment, _ effects: inout [NodeEffect]) {
     record(energy.add(used, day: now.day, hour: now.hour, tariff: configuration.tariff), &effects)
-    // The step under way computes in this interval too: one that takes seconds must not look like idling.
+    // The current step computes in this interval too: a step that takes seconds must not look like
+    // idling.
     for (job, tokens) in stepUnderWay { energySplit.computed(tokens, for: job.rawValue) }
     guard used > .zero || watts != nil else {
       let reason = noPower
@@ -23,13 +25,13 @@ extension NodeState {
     }
   }
 
-  /// The engine has computed its step.
+  /// The engine has finished its step.
   mutating func endStep() {
     for (job, tokens) in stepUnderWay { energySplit.computed(tokens, for: job.rawValue) }
     stepUnderWay = []
   }
 
-  /// An hour of electricity that is over, for the journal.
+  /// Records an hour of electricity that is over.
   func record(_ hour: EnergyBook.Hour?, _ effects: inout [NodeEffect]) {
     guard let hour else { return }
     effects.append(
@@ -39,14 +41,14 @@ extension NodeState {
             day: hour.day, hour: hour.hour, millijoules: Int(hour.millijoules), cost: hour.cost?.micro))))
   }
 
-  /// Power of processor and GPUs together, where any of it is known.
+  /// Power of processor and GPUs together, as far as known.
   private var watts: Double? {
     let parts = [compute?.cpuPower.current] + (compute?.gpus.current ?? []).map(\.power.current)
     let known = parts.compactMap { $0 }
     return known.isEmpty ? nil : known.reduce(0, +)
   }
 
-  /// Why no power is known.
+  /// Why power is unknown.
   private var noPower: String {
     if case .unavailable(let reason)? = compute?.cpuPower { return reason }
     return "no power reading"
@@ -64,7 +66,7 @@ extension NodeState {
     }
   }
 
-  /// nil for an energy that is not known: a reason is told once.
+  /// nil if the energy is unknown: one reason is enough.
   func energyCost(_ entry: JobEntry) -> Reading<MicroUnits>? {
     guard case .value = energyUsed(entry) else { return nil }
     return entry.energy.cost.map { .value($0.amount.micro) }
@@ -82,14 +84,14 @@ extension NodeState {
     return .value(tariff.cost(of: Energy(joules: watts * Double(time) / 1_000_000), hour: now.hour).micro)
   }
 
-  /// What a day's electricity came to so far.
+  /// The cost of a day's electricity so far.
   func energyCost(on day: Day) -> Reading<MicroUnits> {
     guard configuration.tariff != nil else { return .unavailable("no price of electricity in the config") }
     guard let used = energy.used(on: day) else { return .unavailable("no power reading") }
     return used.cost.map { .value($0.micro) } ?? .unavailable("a part of the day had no price of electricity")
   }
 
-  /// An hour at the power and price of now.
+  /// The cost of an hour at the current power and price.
   func electricityPerHour(at now: Moment) -> Reading<MicroUnits> {
     guard let tariff = configuration.tariff else {
       return .unavailable("no price of electricity in the config")

@@ -1,5 +1,5 @@
-// NodeState+Jobs.swift: the life of a job, from its request to its receipt.
-// Start at submit; then follow, which tells what the scheduler did.
+// NodeState+Jobs.swift: the life of a job, from its request to its receipt. Start at submit; then
+// follow, which reports what the scheduler did.
 import Accounting
 import Control
 import Receipts
@@ -19,7 +19,8 @@ extension NodeState {
     let client = request.identity.name
     let (price, worst, explanation) = (judged.price, judged.worst, judged.explanation)
     let job = job(request, at: now)
-    // In place, here and below: a copy of the scheduler would copy every table that is then changed.
+    // In place, here and below: a copy of the scheduler would copy every table that is then
+    // changed.
     let submission = scheduler?.submit(
       job, verdict: judged.verdict, isPromised: request.restored != nil, at: now.monotonic)
     switch submission {
@@ -51,7 +52,7 @@ extension NodeState {
     jobs[request.id] = entry
     if let receipt = request.audits { receipts.audit(receipt, .running) }
     counts.prompts += request.promptTokens
-    // One of an earlier run is in the journal already.
+    // A job of an earlier run is in the journal already.
     if request.origin != .audit, request.restored == nil {
       effects.append(
         .record(
@@ -69,10 +70,10 @@ extension NodeState {
     effects.append(.wakeEngine)
   }
 
-  /// What a job is taken for.
+  /// The terms of a job.
   private struct Judgement {
     let price: Price
-    /// What the node asks of whoever offers nothing.
+    /// The node's price for clients that offer nothing.
     let asked: Price
     /// The most that it can cost.
     let worst: Amount
@@ -80,8 +81,8 @@ extension NodeState {
     let explanation: String
   }
 
-  /// Price and verdict for a job, or why it is not taken. One that was accepted before is bound to
-  /// what was agreed then: limits, vouchers, policies and a full disk are for new ones.
+  /// Price and verdict for a job, or why it is refused. A job that was accepted earlier keeps its
+  /// agreed terms: limits, vouchers, policies and a full disk apply to new ones only.
   private func judge(_ request: JobRequest, at now: Moment) throws(Refusal) -> Judgement {
     let isNew = request.restored == nil
     if let error = isNew ? unavailable(request) : stopped { throw error }
@@ -100,7 +101,7 @@ extension NodeState {
     } catch {
       throw .unpriced(error)
     }
-    // What no receipt can say is not sold.
+    // A job whose amount no receipt can state is refused.
     guard worst <= NodeConfiguration.largestAmount else {
       throw .tooExpensive(worst, most: NodeConfiguration.largestAmount, currency: configuration.currency)
     }
@@ -118,15 +119,15 @@ extension NodeState {
     if request.restored?.isApproved ?? false { return (.admit, "approved by the operator") }
     if let terms = request.terms { return (terms.isAdmitted ? .admit : .ask, terms.policy) }
     let decided = decide(request, asked: asked, price: price, at: now)
-    // Kept by a release that wrote down no terms: it was accepted, so no policy rejected it.
+    // A release without terms kept it: it was accepted, so no policy rejected it.
     if request.restored != nil, case .reject = decided.0 {
       return (.admit, "accepted before the node's stop")
     }
     return decided
   }
 
-  /// What a job would be taken for now, before its request is kept on the disk: what is refused
-  /// leaves nothing there.
+  /// The terms of a job, before its request is kept on the disk: a refused request leaves nothing
+  /// there.
   mutating func terms(for request: JobRequest, at now: Moment) throws(Refusal) -> JobTerms {
     do throws(Refusal) {
       let judged = try judge(request, at: now)
@@ -142,7 +143,7 @@ extension NodeState {
   }
 
   private func job(_ request: JobRequest, at now: Moment) -> Job {
-    // The job's own time goes on while the node is stopped.
+    // The job's own time limit keeps running while the node is stopped.
     let passed = request.restored.map { max(0, now.wall - $0.submitted) } ?? 0
     return Job(
       id: request.id, client: ClientID(request.identity.name), model: request.model,
@@ -160,10 +161,10 @@ extension NodeState {
       wall: earlier, monotonic: now.monotonic - (now.wall - earlier), utcOffset: now.utcOffset)
   }
 
-  /// Why nothing is taken now, whoever asks; nil while new jobs are taken.
+  /// Why no job is accepted now, from anyone; nil while new jobs are accepted.
   var closed: Refusal? { stopped ?? full }
 
-  /// Why no model takes a request; the loading of one ends soon.
+  /// Why no model accepts a request; loading one takes only a short time.
   var modelRefusal: Refusal {
     if case .noModel(let reason) = engine { .noModel(reason) } else { .loading }
   }
@@ -184,7 +185,7 @@ extension NodeState {
     return journalFailure.map { .journalFailed($0) }
   }
 
-  /// Why what runs goes on, and no more is taken.
+  /// Why running jobs continue but no more are accepted.
   private var full: Refusal? {
     if isSpaceLow { return .diskFull }
     if let overLimit { return .overLimit(overLimit.words) }
@@ -192,7 +193,8 @@ extension NodeState {
     return nil
   }
 
-  /// The highest priority that somebody may ask for; what they do not ask for is lowered without a word.
+  /// The highest priority that a client may request; a default priority above it is lowered
+  /// silently.
   private func mostPriority(_ request: JobRequest) -> Int {
     switch request.origin {
     case .chat, .audit: 9
@@ -207,7 +209,8 @@ extension NodeState {
     return .priorityForbidden(asked: request.priority, most: most)
   }
 
-  /// What the policy says. Under the node's price nobody is admitted unseen unless a rule looks at offers.
+  /// The policy's verdict. Below the node's price no job is admitted without the operator, unless a
+  /// rule considers offers.
   private func decide(
     _ request: JobRequest, asked: Price, price: Price, at now: Moment
   ) -> (Verdict, String) {
@@ -253,7 +256,7 @@ extension NodeState {
   mutating func cancel(
     _ id: JobID, by canceller: Canceller, at now: Moment, _ effects: inout [NodeEffect]
   ) {
-    // A job that has just ended is no longer there to cancel: its end is on its way.
+    // A job that has just ended cannot be cancelled any more: its end is on its way.
     guard let happened = try? scheduler?.cancel(id, by: canceller, at: now.monotonic) else { return }
     follow(happened, at: now, &effects)
   }
@@ -306,7 +309,7 @@ extension NodeState {
   }
 
   private mutating func tokenArrived(_ id: JobID, at now: Moment) {
-    // In place: this is done for every token of every stream.
+    // In place: this runs for every token of every stream.
     guard let taken = jobs[id]?.takeToken(at: now) else { return }
     switch taken {
     case .ended: return
@@ -319,7 +322,7 @@ extension NodeState {
     }
     counts.generated += 1
     decodeRate.add(1, at: now.monotonic)
-    // Only known clients have limits; names of strangers have no end.
+    // Only known clients have limits; the names of strangers are unbounded.
     if case .known(let name) = jobs[id]?.request.identity {
       tokensUsed[now.day, default: [:]][name, default: 0] += 1
     }
@@ -426,7 +429,7 @@ extension NodeState {
       void(entry.id)
       let answer = answer(for: ended.outcome, entry)
       if entry.request.isAsynchronous, case .cancelled(.shutdown) = ended.outcome {
-        // Accepted, so it outlives the node: its request stays, and the next start goes on with it.
+        // An accepted job outlives the node: its request stays, and the next start continues it.
         entry.detail = "runs again when the node starts"
         jobs[entry.id] = entry
         return retire(entry.id, &effects)
@@ -452,7 +455,8 @@ extension NodeState {
     }
   }
 
-  /// An audit that ran has told its result already; one that did not must not look as if it ran still.
+  /// An audit that ran has already reported its result; one that did not run must not appear to be
+  /// running.
   private mutating func endAudit(
     _ request: JobRequest, _ outcome: Outcome, at now: Moment, _ effects: inout [NodeEffect]
   ) {
@@ -460,12 +464,12 @@ extension NodeState {
     case .done: break
     case .failed(let reason), .rejected(let reason): auditNotRun(request, reason, at: now, &effects)
     case .expired: auditNotRun(request, "its time limit passed", at: now, &effects)
-    // Nothing is wrong where somebody ended it: the receipt is as it was.
+    // Nothing is wrong if someone cancelled it: the receipt is as before.
     case .cancelled: if let receipt = request.audits { receipts.audit(receipt, .unaudited) }
     }
   }
 
-  /// The audit of a receipt could not be done: the receipt says so, a counter and the log.
+  /// The audit of a receipt could not be run: recorded at the receipt, in a counter and in the log.
   private mutating func auditNotRun(
     _ request: JobRequest, _ reason: String, at now: Moment, _ effects: inout [NodeEffect]
   ) {
@@ -480,7 +484,7 @@ extension NodeState {
     case .expired: .expired
     case .failed: .failed
     case .interrupted: .interrupted
-    // A finished job without a receipt: the journal could not take one.
+    // A finished job without a receipt: the journal refused it.
     case .pending, .queued, .running, .held, .done: nil
     }
   }
@@ -489,12 +493,13 @@ extension NodeState {
     _ entry: inout JobEntry, _ ended: Ended, _ finish: Receipts.Receipt.Finish, at now: Moment,
     _ effects: inout [NodeEffect]
   ) {
-    // A job that ended before all of its prompt was read owes for what was read; its receipt commits to that part.
+    // A job that ended during prefill owes for the tokens that were read; its receipt commits to
+    // that part.
     let read =
       ended.generatedTokens > 0
       ? entry.request.promptTokens : min(ended.prefilledTokens, entry.request.promptTokens)
     let usage = Usage(prompt: read, cached: ended.cachedTokens, completion: ended.generatedTokens)
-    // The worst case was computed without overflow, and usage is within it.
+    // The worst case was computed without overflow, and usage does not exceed it.
     let exact = (try? entry.price.amount(for: usage)) ?? entry.worst
     let amount = min(exact, entry.worst)
     entry.amount = amount
@@ -533,7 +538,7 @@ extension NodeState {
       receipt: receipt, nonce: nil, amount: entry.amount?.micro)
   }
 
-  /// As its receipt says: of a job that was cut while its prompt was read, what was read.
+  /// As its receipt says: if a job was cut during prefill, the tokens that were read.
   private func cut(_ entry: JobEntry, _ usage: Usage, receipt: String) -> AnswerEnd {
     AnswerEnd(
       finishReason: nil,
@@ -542,7 +547,7 @@ extension NodeState {
   }
 
   private mutating func void(_ id: JobID) {
-    // Jobs that were refused at once have nothing reserved.
+    // Jobs that were refused at once have no reservation.
     if ledger.reservation(of: id.rawValue) != nil { try? ledger.void(job: id.rawValue) }
   }
 
@@ -579,7 +584,8 @@ extension NodeState {
     answerSealed(entry, sealing, receipt: receipt, &effects)
   }
 
-  /// The journal failed while this receipt was under way: the client gets its answer, and no receipt.
+  /// The journal failed while this receipt was being written: the client gets its answer without a
+  /// receipt.
   mutating func finishWithoutReceipt(_ id: JobID, at now: Moment, _ effects: inout [NodeEffect]) {
     guard var entry = jobs[id], let sealing = entry.sealing else { return }
     entry.sealing = nil
@@ -593,8 +599,8 @@ extension NodeState {
   private mutating func answerSealed(
     _ entry: JobEntry, _ sealing: JobEntry.Receipt, receipt: String?, _ effects: inout [NodeEffect]
   ) {
-    // An asynchronous job's answer was prepared, and is on the disk: the receipt makes it the
-    // client's.
+    // An asynchronous job's answer was prepared, and is on the disk: with the receipt it belongs to
+    // the client.
     if !entry.request.isAsynchronous || receipt == nil {
       effects.append(.answer(entry.id, sealedAnswer(entry, sealing, receipt: receipt)))
     }
@@ -610,7 +616,7 @@ extension NodeState {
     return .cut(cut(entry, sealing.usage, receipt: receipt), error)
   }
 
-  /// The job's content goes; its row stays for a while.
+  /// Releases the job's content; its row stays for a while.
   private mutating func retire(_ id: JobID, _ effects: inout [NodeEffect]) {
     effects.append(.forget(id))
     effects.append(.wakeEngine)

@@ -1,8 +1,9 @@
-// NodeState+Life.swift: counters for somebody who comes back and asks what happened. Start at lifeCounts.
+// NodeState+Life.swift: counters for operators who come back and want to know what happened. Start
+// at lifeCounts.
 import Accounting
 import Control
 
-/// Counters of the node's life so far; only grow.
+/// Counters over the node's life so far; they only grow.
 struct LifeCounts: Sendable, Equatable {
   var time: Microseconds = 0
   var done = 0
@@ -13,15 +14,16 @@ struct LifeCounts: Sendable, Equatable {
   var alarms = 0
 }
 
-/// A limit of the configuration that is passed, and the words with its figure of now.
+/// A configured limit that is exceeded, and the words with its current figure.
 struct OverLimit: Sendable, Equatable {
   enum Kind: Sendable { case temperature, memory, disk }
   let kind: Kind
   let words: String
 }
 
-/// What the log says of limits: that one is passed, with its figure of then, and that none is any longer. Not how the figure
-/// moves, and of a figure that plays about its limit at most one alarm in a minute.
+/// What the log says about limits: that one is exceeded, with its figure at that moment, and that
+/// none is any longer. It does not follow the figure, and a figure that oscillates around its limit
+/// causes at most one alarm per minute.
 struct LimitLog: Sendable {
   enum Line: Sendable, Equatable {
     case nothing
@@ -31,9 +33,9 @@ struct LimitLog: Sendable {
 
   static let quiet: Microseconds = 60_000_000
   private var current: OverLimit.Kind?
-  /// The log has the beginning of the current one.
+  /// The current alarm's beginning has been logged.
   private var isTold = false
-  /// When the last end was told.
+  /// When the last end was logged.
   private var lastEnd: [OverLimit.Kind: Microseconds] = [:]
 
   mutating func see(_ over: OverLimit?, at now: Microseconds) -> Line {
@@ -48,26 +50,27 @@ struct LimitLog: Sendable {
     if over.kind == current, isTold { return .nothing }
     let wasTold = isTold
     current = over.kind
-    // One alarm goes over into another: its end is told all the same.
+    // One alarm replaces another: if that one was logged, the end is logged too.
     isTold = wasTold || lastEnd[over.kind].map { now - $0 >= Self.quiet } ?? true
     return isTold ? .begins(over.words) : .nothing
   }
 }
 
 extension String {
-  /// What is left of words when their figures move: by this, two of them are the same alarm.
+  /// The words without their figures, by which two messages count as the same alarm.
   var withoutFigures: String {
     String(String.UnicodeScalarView(unicodeScalars.filter { !("0"..."9").contains($0) && $0 != "." }))
   }
 }
 
-/// Alarms since the start, each with its number; the newest only.
+/// Alarms since the start, numbered; only the newest are kept.
 struct AlarmHistory: Sendable {
   private(set) var count = 0
   private var recent: [(number: Int, kind: String, text: String)] = []
   private var current: Set<String> = []
 
-  /// What is wrong now; what was not wrong a moment ago is new. One whose figure moves is the same.
+  /// Records current problems; one that was not present a moment ago is new. A problem whose figure
+  /// changes is the same.
   mutating func see(_ alarms: [String]) {
     if alarms.isEmpty && current.isEmpty { return }
     var kinds: Set<String> = []
@@ -82,7 +85,7 @@ struct AlarmHistory: Sendable {
     current = kinds
   }
 
-  /// Each once, newest last, at most 8; what was wrong before and still is comes too.
+  /// Each once, newest last, at most 8; includes problems that began earlier and persist.
   func since(_ number: Int) -> [String] {
     var found: [(kind: String, text: String)] = []
     for entry in recent where entry.number > number || current.contains(entry.kind) {
@@ -100,7 +103,7 @@ extension NodeState {
       earned: ledger.total(LedgerQuery()).amount.micro, alarms: alarmHistory.count)
   }
 
-  /// What became of the node since `before`.
+  /// What happened at the node since `before`.
   func absence(since before: LifeCounts, at now: Moment) -> AbsenceSummary {
     let after = lifeCounts(at: now)
     return AbsenceSummary(
@@ -110,7 +113,7 @@ extension NodeState {
       tokens: after.tokens - before.tokens, alarms: alarmHistory.since(before.alarms))
   }
 
-  /// One more job of somebody else's has ended, or was turned away.
+  /// Another client's job has ended, or was refused.
   mutating func countLife(_ state: JobState) {
     switch state {
     case .done: life.done += 1

@@ -1,4 +1,5 @@
-// NodeState+Restore.swift: the state as the journal left it: clients, books, receipts. Start at restore.
+// NodeState+Restore.swift: restores the state from the journal: clients, books, receipts. Start at
+// restore.
 import Accounting
 import Control
 import Receipts
@@ -8,7 +9,7 @@ extension NodeState {
   /// A receipt that no signed checkpoint covers.
   package struct UnsignedReceipt: Sendable {
     let receipt: Receipts.Receipt
-    /// Whether its amount is still to be verified by a signature; one that failed an audit is
+    /// Whether its amount still awaits verification by a signature; one that failed an audit is
     /// counted as failed instead.
     let counts: Bool
 
@@ -18,11 +19,11 @@ extension NodeState {
     }
   }
 
-  /// Takes over what earlier runs wrote. Called once, before the first event.
+  /// Restores what earlier runs wrote. Called once, before the first event.
   /// - recent: the newest receipts, oldest first.
   /// - unsigned: receipts that no signed checkpoint covers, oldest first.
-  /// - failed: receipts that are signed and that an audit found wrong.
-  /// - Returns: what did not fit, in words; empty when all is well.
+  /// - failed: receipts that are signed and failed an audit.
+  /// - Returns: what was inconsistent, in words; empty when all is well.
   package mutating func restore(
     from catalog: Catalog, recent: [LoggedReceipt], unsigned: [UnsignedReceipt] = [],
     failed: [Receipts.Receipt] = [], at now: Moment
@@ -32,7 +33,7 @@ extension NodeState {
       do throws(AccountingError) { try body() } catch { problems.append("the books: \(error)") }
     }
     let counts = catalog.counts
-    // What the operator's own jobs used is no earning.
+    // The operator's own jobs earn nothing.
     let cells = catalog.rows().filter { !Self.isOwn($0.key.client) }
       .map {
         Ledger.Cell(
@@ -53,7 +54,7 @@ extension NodeState {
         },
         failed: Amount(micro: failed.reduce(0) { $0 &+ (Self.isOwn($1.client) ? 0 : $1.amount) }))
     }
-    // Limits a day hold over a restart.
+    // Daily limits stay valid over a restart.
     for cell in cells where abs(Int(cell.day) - Int(now.day)) <= 1 {
       tokensUsed[cell.day, default: [:]][cell.client, default: 0] +=
         cell.totals.promptTokens + cell.totals.completionTokens
@@ -112,7 +113,7 @@ extension NodeState {
     return problems
   }
 
-  /// A name that the node gives its own jobs, and no client.
+  /// Whether the name is one that the node gives its own jobs, not a client's.
   private static func isOwn(_ name: String) -> Bool { ClientDirectory.ownNames.contains(name) }
 
   static func state(_ seal: ReceiptStatus.Seal) -> ReceiptState {

@@ -1,10 +1,10 @@
-// NodeState+Snapshot.swift: the state in the screen's own terms. Start at snapshot(at:).
+// NodeState+Snapshot.swift: the state, ready for display. Start at snapshot(at:).
 import Accounting
 import Control
 import Scheduling
 
-/// One hour of samples at 1 s, and of two of them a day at 1 min. Fixed memory: 16 bytes a sample, with 8 GPUs
-/// (14 * 3,600 + 2 * 1,440) * 16 = 852 kB.
+/// One hour of samples at 1 s and, for two of them, a day at 1 min. Fixed memory: 16 bytes per
+/// sample, with 8 GPUs (14 * 3,600 + 2 * 1,440) * 16 = 852 kB.
 struct Histories: Sendable {
   static let seconds = 3_600
   static let minutes = 1_440
@@ -105,7 +105,7 @@ extension NodeState {
     let sealing = jobs.values.filter { $0.sealing != nil }.sorted {
       ($1.ended ?? .max, $0.id) < ($0.ended ?? .max, $1.id)
     }.map(\.id)
-    // Those that wait for their receipt have just ended.
+    // Jobs that wait for their receipt have just ended.
     let rows = Self.ordered(
       (views.map(\.id) + sealing + endedJobs.reversed()).compactMap { row($0, at: now) })
     let pending = rows.count { $0.state == .pending }
@@ -117,7 +117,7 @@ extension NodeState {
       log: Array(log.suffix(Self.rememberedLines)))
   }
 
-  /// What ended stands below all that lives, whatever else there is to say about it.
+  /// Ended jobs are below all others, whatever else their state says.
   private static func ordered(_ rows: [JobRow]) -> [JobRow] {
     func live(_ wanted: JobState) -> [JobRow] { rows.filter { $0.state == wanted } }
     return live(.running) + live(.queued) + live(.held) + live(.pending) + rows.filter(\.state.hasEnded)
@@ -152,7 +152,7 @@ extension NodeState {
       energyCost: energyCost(entry))
   }
 
-  /// What a job owes by now; nil before it has started.
+  /// What a job owes so far; nil before it has started.
   private func owed(_ entry: JobEntry) -> Amount? {
     if let amount = entry.amount { return amount }
     guard entry.started != nil else { return nil }
@@ -268,7 +268,7 @@ extension NodeState {
 }
 
 extension MicroUnits {
-  /// The nearest amount; what is no number is nothing.
+  /// The nearest amount; NaN counts as 0.
   fileprivate init(nearest value: Double) {
     self = Int64(exactly: value.rounded()) ?? (value > 0 ? .max : value < 0 ? .min : 0)
   }

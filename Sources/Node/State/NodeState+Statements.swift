@@ -1,9 +1,10 @@
-// NodeState+Statements.swift: what the books say of days and of one client. Start at earningsTable.
+// NodeState+Statements.swift: what the books say about days and about one client. Start at
+// earningsTable.
 import Accounting
 import Control
 
 extension NodeState {
-  /// What was posted, by day, client and model, from a day on.
+  /// What was posted since a day, by day, client and model.
   package func earningsTable(since: Day?) -> EarningsTable {
     let cells = ledger.cells(LedgerQuery(days: since.map { $0...Day.max }))
     let days = Set(cells.map(\.day)).union(energy.recordedDays.filter { $0 >= since ?? Day.min }).sorted()
@@ -23,7 +24,7 @@ extension NodeState {
       })
   }
 
-  /// The statement of a client for some days, until today if nothing else is said; nil for one that nothing is known of.
+  /// The statement of a client for some days, by default until today; nil for an unknown client.
   /// - node: the fingerprint of this node's key.
   package func statement(
     of client: String, since: Day?, until: Day? = nil, node: String, at now: Moment

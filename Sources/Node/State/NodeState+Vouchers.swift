@@ -1,13 +1,13 @@
-// NodeState+Vouchers.swift: signed promises to pay: which is taken, and what work they cover.
-// Signatures were checked before (Accounts.swift). Start at accept.
+// NodeState+Vouchers.swift: signed promises to pay: which are accepted, and what work they cover.
+// Signatures have been checked before (Accounts.swift). Start at accept.
 import Accounting
 import Receipts
 import Scheduling
 
 extension NodeState {
-  /// Takes a voucher whose signature holds for the client's key.
+  /// Accepts a voucher whose signature is valid for the client's key.
   /// - node: the fingerprint of this node's key.
-  /// - Returns: the words for who brought it, and what belongs into the journal.
+  /// - Returns: the words for the one who delivered it, and the record for the journal.
   package mutating func accept(
     _ voucher: Voucher, signature: String, key: String, node: String, from client: String, at now: Moment,
     _ effects: inout [NodeEffect]
@@ -19,7 +19,8 @@ extension NodeState {
     return proof
   }
 
-  /// A voucher of an earlier run. It was accepted then, so its node is not asked again: the key may have changed.
+  /// Restores a voucher of an earlier run. It was accepted then, so its node is not checked again:
+  /// the key may have changed.
   mutating func reopen(_ accepted: VoucherAccepted) throws(AccountingError) {
     let voucher = try Voucher(parsing: accepted.text)
     try vouchers.accept(
@@ -27,7 +28,7 @@ extension NodeState {
     voucherProofs[accepted.client] = accepted
   }
 
-  /// Why a job is refused where vouchers are required: it would pass what the client promised.
+  /// Why a job is refused if vouchers are required: it would exceed what the client promised.
   func voucherRefusal(_ request: JobRequest, worst: Amount) -> Refusal? {
     guard configuration.vouchers == .required, request.origin == .client, worst > .zero else { return nil }
     let client = request.identity.name
@@ -35,7 +36,7 @@ extension NodeState {
     guard !vouchers.covers(worst, account: account, client: client) else { return nil }
     return .voucherRequired(
       worst: worst, promised: vouchers.voucher(of: client)?.amount ?? .zero,
-      // An overflow cannot be promised at all.
+      // An amount that overflows cannot be promised at all.
       wanted: try? account.posted.adding(account.reserved).adding(worst), currency: configuration.currency)
   }
 }

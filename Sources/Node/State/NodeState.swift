@@ -1,8 +1,9 @@
-// NodeState.swift: what a node decides, as a value: events in, effects out.
-// No clock, no thread, no I/O, no text of any client. Ordering and memory are the scheduler's, money the ledger's; here
-// they are put together, and every job's life is told. Leaves out content (Transcript) and the doing (NodeService).
-// Start at apply(_:at:); jobs are in NodeState+Jobs.swift, operators' acts in NodeState+Acts.swift, electricity in
-// NodeState+Energy.swift, what screens see in NodeState+Snapshot.swift.
+// NodeState.swift: what a node decides, as a value: events in, effects out. No clock, no thread, no
+// I/O, no text of any client. Ordering and memory are the scheduler's, money is the ledger's; this
+// combines them and tracks every job's life. Not here: content (Transcript), performing effects
+// (NodeService). Start at apply(_:at:); jobs are in NodeState+Jobs.swift, operators' acts in
+// NodeState+Acts.swift, electricity in NodeState+Energy.swift, what screens see in
+// NodeState+Snapshot.swift.
 import Accounting
 import Control
 import Receipts
@@ -17,7 +18,7 @@ package struct NodeState: Sendable {
   let started: Moment
   let policy: Policy
 
-  /// Where the engine stands; jobs are taken only when it is ready.
+  /// The engine's state; jobs are accepted only when it is ready.
   enum Engine: Sendable {
     case noModel(String)
     case loading(Double?)
@@ -30,7 +31,7 @@ package struct NodeState: Sendable {
   var isStopping = false
 
   var jobs: [JobID: JobEntry] = [:]
-  /// Ended jobs that screens still show, oldest first.
+  /// Ended jobs that are still shown on screens, oldest first.
   var endedJobs: [JobID] = []
   static let rememberedJobs = 200
 
@@ -39,10 +40,11 @@ package struct NodeState: Sendable {
   /// SSH keys that clients sign their vouchers with, `type base64`.
   var clientKeys: [String: String] = [:]
   var vouchers = VoucherBook()
-  /// What vouchers were signed as: text, signature and key of the best one of each client.
+  /// The signed form of the vouchers: text, signature and key of each client's highest one.
   var voucherProofs: [String: VoucherAccepted] = [:]
   package internal(set) var ledger = Ledger()
-  /// Tokens of each client by day, for daily limits: of today and its neighbours, as a clock may be set back over midnight.
+  /// Tokens of each client by day, for daily limits: of today and the adjacent days, because a
+  /// clock may be set back over midnight.
   var tokensUsed: [Day: [String: Int]] = [:]
 
   var journalFailure: String?
@@ -51,7 +53,7 @@ package struct NodeState: Sendable {
   var limitLog = LimitLog()
   var isSpaceLow = false
   var auditFailure: String?
-  /// Why audits cannot be run; nil once one ran.
+  /// Why audits cannot be run; nil once one has run.
   var auditTrouble: String?
 
   var log: [LogLine] = []
@@ -62,7 +64,7 @@ package struct NodeState: Sendable {
   var compute: ComputeSnapshot?
   var energy = EnergyBook()
   package internal(set) var energySplit = EnergySplit()
-  /// Tokens of the step that the engine computes now.
+  /// Tokens of the step that the engine is computing.
   var stepUnderWay: [(job: JobID, tokens: Int)] = []
   /// Micro-units posted, over the last hour.
   var earnedRate: RateMeter
@@ -73,13 +75,13 @@ package struct NodeState: Sendable {
   var betweenTokens = LatencyWindow()
   var batchSize = 0
   var counts = Counts()
-  /// Jobs of others that ended, by how; see NodeState+Life.swift.
+  /// Jobs of clients that ended, by how; see NodeState+Life.swift.
   var life = LifeCounts()
   var alarmHistory = AlarmHistory()
   var firstTokenSeconds = Histogram(bounds: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60])
   /// From its admission to its start.
   var queueSeconds = Histogram(bounds: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600])
-  /// That jobs waited for the operator's word, of those that were admitted.
+  /// How long jobs waited for the operator's decision, for those that were admitted.
   var approvalSeconds = Histogram(bounds: [1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600])
   var tokenSeconds = Histogram(bounds: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
   var jobSeconds = Histogram(bounds: [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600])
@@ -87,17 +89,17 @@ package struct NodeState: Sendable {
   var receipts = ReceiptBook()
   var history = Histories()
 
-  /// What has happened since the start; only grows.
+  /// Counts since the start, which only grow.
   struct Counts: Sendable {
     var generated = 0
     var prefilled = 0
     var cached = 0
     var prompts = 0
     var done = 0
-    /// Of those, the ones that ended at their limit.
+    /// How many of those ended at their limit.
     var atLimit = 0
     var preemptions = 0
-    /// That the engine took over its steps.
+    /// Time that the engine spent on its steps.
     var engineTime: Microseconds = 0
   }
 
@@ -120,7 +122,7 @@ package struct NodeState: Sendable {
     if case .ready(let facts) = engine { facts } else { nil }
   }
 
-  /// One event. Nothing is half-changed when it returns.
+  /// Applies one event completely.
   package mutating func apply(_ event: NodeEvent, at now: Moment) -> [NodeEffect] {
     var effects: [NodeEffect] = []
     switch event {
@@ -131,7 +133,7 @@ package struct NodeState: Sendable {
       engine = .failed(reason)
       note(.error, "the engine stopped: \(reason)", at: now, &effects)
       endAll(.shutdown, at: now, &effects)
-      // Its step never ends; nothing is planned any more.
+      // The engine's step never ends; nothing more is planned.
       scheduler = nil
       stepUnderWay = []
     case .submitted(let request): submit(request, at: now, &effects)
@@ -184,12 +186,12 @@ package struct NodeState: Sendable {
     return effects
   }
 
-  /// Microseconds from `now` until time itself changes something; nil: nothing waits for time.
+  /// Microseconds from `now` until time alone changes something; nil if nothing waits for time.
   package var nextDeadline: Microseconds? { scheduler?.nextDeadline }
 
   private mutating func becomeReady(_ facts: EngineFacts, at now: Moment, _ effects: inout [NodeEffect]) {
     var limits = Scheduling.Limits(blocks: facts.kvBlocks, contextLength: facts.contextLength)
-    // Half as much host memory again, for sequences that have to leave the device.
+    // Half as much host memory again, for sequences that are swapped out of the device.
     limits.hostBlocks = facts.kvBlocks / 2
     limits.windows = (facts.windows ?? []).map { window in
       var window = window
@@ -209,7 +211,7 @@ package struct NodeState: Sendable {
       strangers.running ?? max(1, configuration.queue.running / 2), configuration.queue.running)
     limits.approvalTime = Microseconds(configuration.queue.decideWithin) * 1_000_000
     limits.tokenInterval = Microseconds(configuration.tokenTarget) * 1_000
-    // Another model takes the place of one that served: what it was at ends, and its step never comes back.
+    // The new model replaces one that served: its jobs end, and its step never returns.
     endAll(.shutdown, at: now, &effects)
     stepUnderWay = []
     do throws(LimitsError) {
@@ -273,7 +275,8 @@ package struct NodeState: Sendable {
     }
   }
 
-  /// At once: no more requests, and what the client has here ends; work that was done is receipted and owed.
+  /// Takes effect at once: no more requests, and the client's jobs here end; finished work is
+  /// receipted and owed.
   private mutating func revoke(_ name: String, at now: Moment, _ effects: inout [NodeEffect]) {
     clients.revoke(name: name, at: now.wall)
     for id in jobs.keys.sorted() {
@@ -285,7 +288,7 @@ package struct NodeState: Sendable {
     }
   }
 
-  /// The limit of the configuration that a sample is over, in words.
+  /// The configured limit that a sample exceeds, in words.
   private func exceeded(_ sample: ComputeSnapshot) -> OverLimit? {
     let limits = configuration.limits
     if let limit = limits.temperature {
@@ -319,7 +322,8 @@ package struct NodeState: Sendable {
       auditTrouble = nil
       return
     case .notRun(let reason):
-      // The alarm stands until an audit runs; each receipt says its own reason, and the log says it once.
+      // The alarm stays until an audit runs; each receipt has its own reason, and the log says it
+      // once.
       let words = "audits do not run: \(reason)"
       let isKnown = auditTrouble.map { $0.withoutFigures == words.withoutFigures } ?? false
       auditTrouble = words
@@ -365,7 +369,7 @@ package struct NodeState: Sendable {
     return .done("settled \(amount) \(configuration.currency) with \(client)")
   }
 
-  /// Changes what a client owes, by a transfer of its own: nothing that was posted is altered.
+  /// Changes what a client owes, by a separate transfer: earlier postings are not altered.
   package mutating func correct(
     _ client: String, _ amount: Amount, _ reason: String, by who: Operator, at now: Moment,
     _ effects: inout [NodeEffect]

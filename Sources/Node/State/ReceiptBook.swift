@@ -8,7 +8,7 @@ struct ReceiptBook: Sendable {
   private(set) var audited = 0
   private(set) var failed = 0
   private(set) var auditsNotRun = 0
-  /// What was known of the receipts that are being re-executed now: it stands again where that cannot be done.
+  /// The earlier state of receipts that are being re-executed, restored if that cannot be done.
   private var before: [String: AuditState] = [:]
   private(set) var lastCheckpoint: Microseconds?
   var keyFingerprint: String?
@@ -62,8 +62,9 @@ struct ReceiptBook: Sendable {
     }
   }
 
-  /// A receipt's audit begins, or came to something. Counted are receipts, not audits: one that is looked at again counts
-  /// once, and by its newest result. That an audit could not run takes nothing from what an earlier one found.
+  /// The audit of a receipt begins or has a result. Receipts are counted, not audits: a receipt
+  /// that is audited again counts once, by its newest result. An audit that could not run does not
+  /// replace an earlier result.
   mutating func audit(_ id: String, _ result: AuditState) {
     let index = rows.lastIndex { $0.id == id }
     let shown = index.map { rows[$0].audit } ?? .unaudited
@@ -93,7 +94,7 @@ struct ReceiptBook: Sendable {
     }
   }
 
-  /// By its id, or a unique beginning of one.
+  /// Finds a row by its id, or by a unique prefix of one.
   func row(_ id: String) -> ReceiptRow? { rows.last { $0.id == id } }
 
   mutating func snapshot(at now: Microseconds) -> ReceiptsSnapshot {

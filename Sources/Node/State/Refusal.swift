@@ -1,15 +1,15 @@
-// Refusal.swift: why a request is not taken, or a job ends without its answer: closed, with what was found.
-// Knows no protocol. Its words are for logs and people; each dialect gives it a status and a code of its own, in one
-// table (OpenAI's is APIError.swift). Start at Refusal.
+// Refusal.swift: why a request is refused, or a job ends without its answer: a closed set, with
+// what was found. Independent of any protocol. Its words are for logs and people; each dialect maps
+// it to a status and a code in one table (OpenAI's is APIError.swift). Start at Refusal.
 import Accounting
 import Inference
 import Scheduling
 
 package enum Refusal: Error, Sendable, Equatable {
-  // Who asks is not known.
+  // The client could not be identified.
   case unidentified(ClientDirectory.Refusal)
 
-  // The request asks for something that cannot be done.
+  // The request asks for something impossible.
   case request(RequestFault, field: String?, words: String)
   case modelNotServed(String, served: String)
   case reasoningEffort(String)
@@ -21,7 +21,7 @@ package enum Refusal: Error, Sendable, Equatable {
   case templateRefused(String)
   case sampling(SamplingError)
 
-  // The node takes nothing now, whoever asks.
+  // The node accepts nothing now, from anyone.
   case noModel(String)
   case loading
   case engineFailed(String)
@@ -31,53 +31,53 @@ package enum Refusal: Error, Sendable, Equatable {
   case overLimit(String)
   case auditFailed(String)
 
-  // Too much waits already.
+  // Too much is waiting already.
   case unread(Unread)
   case answersFull(AnswersOwner, jobs: Int, bytes: Int)
   case spoolFull(bytes: Int)
   case spoolFailed(String)
   case queue(QueueRefusal)
 
-  // Not for this client, or not at this price.
+  // Not permitted for this client, or not at this price.
   case priorityForbidden(asked: Int, most: Int)
   case clientLimit(ClientLimits.Refusal)
   case voucherRequired(worst: Amount, promised: Amount, wanted: Amount?, currency: String)
   case unpriced(AccountingError)
   case tooExpensive(Amount, most: Amount, currency: String)
   case unreserved(AccountingError)
-  /// It was submitted and is not in the books, for a reason that nobody was told.
+  /// It was submitted and is not in the books, for a reason that was not reported.
   case notTaken
 
-  // The job was there, and ended without its answer.
+  // The job existed, and ended without its answer.
   case rejected(String)
-  /// Nobody decided about it within so many seconds.
+  /// Nobody decided about it within this many seconds.
   case undecided(seconds: Int)
   case timeLimit
   case cancelled(by: Canceller)
   case failed(String)
   /// An earlier run of the node accepted it, and it cannot run again.
   case interrupted(String)
-  /// Its answer was kept, and cannot be read.
+  /// Its answer was kept, but cannot be read.
   case answerLost(String)
 }
 
 extension Refusal {
   /// What is wrong with a request's text.
   package enum RequestFault: Sendable, Equatable {
-    /// It is no JSON.
+    /// It isn't JSON.
     case syntax
     case value
-    /// It asks for something that is not done here.
+    /// It asks for something that isn't supported here.
     case unsupported
   }
 
   package enum PromptLength: Sendable, Equatable {
     case tokens(Int)
-    /// Counting ended there.
+    /// Counting stopped there.
     case moreThan(Int)
   }
 
-  /// Why a request was not taken on.
+  /// Why a request was not queued for reading.
   package enum Unread: Error, Sendable, Equatable, CustomStringConvertible {
     case tooMany(requests: Int)
     case tooMuch(bytes: Int)
@@ -95,7 +95,7 @@ extension Refusal {
     case client, strangers
   }
 
-  /// The node cannot do it now, whatever was asked: another start of it may.
+  /// The node cannot do it now, whatever the request: after a restart it might.
   var isOfTheNode: Bool {
     switch self {
     case .noModel, .loading, .engineFailed, .stopping, .journalFailed, .diskFull, .overLimit, .auditFailed,
@@ -111,7 +111,7 @@ extension Refusal {
 }
 
 extension Refusal: CustomStringConvertible {
-  /// Lower case, no full stop: what was found and what was wanted. A trace holds these words.
+  /// Lower case, no full stop: what was found and what was expected. A trace contains these words.
   package var description: String {
     switch self {
     case .unidentified(.missingToken): "no bearer token: send 'Authorization: Bearer TOKEN'"

@@ -1,33 +1,34 @@
-// Trace.swift: what happened to a node's state machine, line by line, so that it can happen again: `--trace FILE` writes
-// it, `hotpot replay FILE` applies it. JSON lines: a head, then one step each with its moment and a digest of what the
-// node wanted done. No prompt and no answer is in it: the state machine has none. Start at TraceReplay.
+// Trace.swift: everything that happened to a node's state machine, line by line, so that it can be
+// replayed: `--trace FILE` writes it, `hotpot replay FILE` applies it. JSON lines: a head, then one
+// step each with its moment and a digest of the effects that the node requested. It contains no
+// prompt and no answer, because the state machine has none. Start at TraceReplay.
 import Accounting
 import Control
 import Foundation
 import Receipts
 import Synchronization
 
-/// The first line: what the state machine was made of.
+/// The first line: the inputs from which the state machine was made.
 package struct TraceHead: Codable, Sendable {
-  /// Of this format.
+  /// Version of this format.
   package var trace = 1
   package let software: String
   package let name: String
-  /// The configuration as it was read; nil: the defaults.
+  /// The configuration as read; nil: the defaults.
   package let configuration: String?
   package let isDemo: Bool
   package let address: String?
   package let wall: Microseconds
   package let monotonic: Microseconds
   package let utcOffset: Int
-  /// Receipts that the journal held before: their amounts are not in the trace.
+  /// Number of receipts in the journal before: their amounts are not in the trace.
   package let receipts: Int
 }
 
 package enum TraceStep: Codable, Sendable {
   case event(NodeEvent)
   case act(NodeCommand, by: Operator)
-  /// A step of the engine was planned.
+  /// A step was planned for the engine.
   case plan
 }
 
@@ -52,12 +53,13 @@ enum Trace {
   }
 }
 
-/// Writes a trace. Called under the state's lock, so it only hands on: encoding and writing are its queue's.
+/// Writes a trace. Called under the state's lock, so it only enqueues: its queue encodes and
+/// writes.
 package final class TraceRecorder: Sendable {
   private let queue = DispatchQueue(label: "hotpot-trace")
   private let write: @Sendable (Data) -> Void
 
-  /// - write: takes whole lines, on the recorder's own queue
+  /// - write: receives whole lines, on the recorder's own queue
   package init(write: @escaping @Sendable (Data) -> Void) { self.write = write }
 
   func begin(_ head: TraceHead) { put(head) }
@@ -96,9 +98,9 @@ package struct TraceError: Error, Sendable, CustomStringConvertible {
 package struct TraceReplay: Sendable {
   package private(set) var steps = 0
   package private(set) var effects = 0
-  /// Lines whose effects were others than those recorded, the first few.
+  /// The first few lines whose effects differed from those recorded.
   package private(set) var differences: [Int] = []
-  /// What was wrong with the state after some line, the first few.
+  /// The first few violations of the state's invariants after a line.
   package private(set) var violations: [String] = []
   package let head: TraceHead
   private var state: NodeState
@@ -127,7 +129,7 @@ package struct TraceReplay: Sendable {
     let decoder = JSONDecoder()
     decoder.nonConformingFloatDecodingStrategy = .convertFromString(
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-    // What cannot be read is named by its line.
+    // An unreadable line is reported by its number.
     return try? decoder.decode(type, from: data)
   }
 
@@ -151,15 +153,15 @@ package struct TraceReplay: Sendable {
     }
   }
 
-  /// The node as it would be shown now.
+  /// The node as it would be displayed now.
   package mutating func snapshot() -> NodeSnapshot {
     state.snapshot(at: Moment(wall: head.wall, monotonic: head.monotonic, utcOffset: head.utcOffset))
   }
 }
 
 extension TraceRecorder {
-  /// The trace begins: its head, and the clients that the journal brought.
-  /// - receipts: that the journal holds
+  /// Begins the trace: its head, and the clients restored from the journal.
+  /// - receipts: number in the journal
   func begin(_ state: NodeState, receipts: Int, at now: Moment) {
     begin(
       TraceHead(
@@ -179,9 +181,10 @@ extension TraceRecorder {
   }
 }
 
-// MARK: values of other rooms, as a trace writes them
+// MARK: values of other targets, as a trace writes them
 
-// Recorded digests are of effects in words, and these words name the target that the types were in then.
+// Recorded digests are of effects in words, and these words name the target that the types were in
+// at that time.
 extension LogLine: CustomDebugStringConvertible {
   public var debugDescription: String {
     let who = who.map { "Optional(\($0.debugDescription))" } ?? "nil"

@@ -1,7 +1,8 @@
-// ControlServer.swift: the node's side of the control socket: dashboards and scripts, here and behind ssh.
-// The socket in the state directory is 0600; a second one, if the configuration names it, is for other users of the
-// machine. Who a peer is comes from the kernel (ControlAccess), what they may do from one table (Role), and both are asked
-// here before anything is done. Leaves out what commands do (OperatorSession). Start at init.
+// ControlServer.swift: the node's side of the control socket: dashboards and scripts, local and
+// behind ssh. The socket in the state directory is 0600; a second one, if configured, is for other
+// users of the machine. The kernel says who a peer is (ControlAccess), one table says what they may
+// do (Role), and both are checked here before anything is done. What commands do is in
+// OperatorSession. Start at init.
 import Accounting
 import Control
 import Foundation
@@ -13,7 +14,7 @@ import Synchronization
 final class ControlServer: Sendable {
   private let servers: [LineServer]
 
-  /// The peers of one socket by their numbers there.
+  /// The peers of one socket by their number on it.
   private final class Sessions: Sendable {
     let byPeer = Mutex<[UInt64: ControlSession]>([:])
   }
@@ -22,7 +23,7 @@ final class ControlServer: Sendable {
     var servers = [try Self.listen(node.stateDirectory + "/control.sock", node)]
     if let path = node.configuration.control.socket {
       servers.append(try Self.listen(path, node))
-      // Whoever connects is asked for by the kernel's word, so that the file itself may be open to all.
+      // The kernel identifies every peer, so the file itself may be open to all.
       guard chmod(path, 0o666) == 0 else { throw .system("chmod '\(path)'", errno: errno) }
     }
     self.servers = servers
@@ -35,10 +36,10 @@ final class ControlServer: Sendable {
     let owner = geteuid()
     var settings = LineServer.Configuration(path: path, users: [owner])
     settings.accepts = { access.identify(uid: $0.uid, owner: owner, .system) != nil }
-    // A submitted job's body comes in one line.
+    // The body of a submitted job is part of one line.
     settings.lineBytes = node.configuration.http.bodyLimit * 2
     settings.bufferBytes = 16 << 20
-    // Without a word its client could not tell this from being a stranger.
+    // Without a message its client could not tell this from a refused user.
     settings.refusal = ControlProtocol.line(
       ControlReply.refused(tag: 0, reason: "the node has no room for one more connection; try again"))
     return try LineServer(
@@ -63,7 +64,7 @@ final class ControlServer: Sendable {
   }
 }
 
-/// The newest snapshot as a line: encoded once, however many screens get it.
+/// The newest snapshot as a line, encoded only once for all screens.
 private final class SnapshotLines: Sendable {
   private let newest = Mutex<(sequence: UInt64, line: [UInt8])>((0, []))
 
@@ -89,23 +90,23 @@ private final class ControlSession: Sendable {
   private struct Inner {
     var role: Role
     var who: Operator
-    /// Whose jobs this peer sends; nil: its own as an operator.
+    /// Whose jobs this peer submits; nil: its own as an operator.
     var client: Identity?
     /// The peer has sent a request, so whom it is for can no longer be said.
     var hasBegun = false
-    /// Closed from here: what still comes is not read.
+    /// The session was closed by the node: further input is not read.
     var hasEnded = false
     var hasBeenDenied = false
     var operatorSession: OperatorSession?
     /// Jobs that end with the connection.
     var jobs: Set<JobID> = []
-    /// Snapshots sent and not yet seen.
+    /// How many snapshots were sent and not yet acknowledged.
     var unseen = 0
-    /// The newest snapshot that waits until an older one has been seen.
+    /// The newest snapshot, which waits until an older one is acknowledged.
     var waiting: [UInt8]?
   }
 
-  /// Snapshots that may be under way to a peer at once.
+  /// How many snapshots may be in transit to a peer at once.
   private static let underWay = 2
 
   init(node: NodeHandle, peer: LinePeer, identity: ControlAccess.Person, lines: SnapshotLines) {
@@ -131,7 +132,7 @@ private final class ControlSession: Sendable {
     for job in jobs.sorted() { node.runtime.send(.clientGone(job)) }
   }
 
-  /// The session that commands go to; made with the first word that needs it.
+  /// The session that executes commands; made for the first one that needs it.
   private func session() -> OperatorSession {
     inner.withLock { inner in
       if let session = inner.operatorSession { return session }
@@ -177,7 +178,7 @@ private final class ControlSession: Sendable {
     guard let request = ControlProtocol.parse(ControlRequest.self, line) else {
       let reason =
         "this node (hotpot \(node.version), control protocol \(ControlProtocol.version)) cannot read that line; use the same release of hotpot here and there"
-      // It may have been to take rights away: then nothing that follows may have them.
+      // The line may have been meant to take rights away, so nothing that follows may have them.
       let mayHaveRestricted = inner.withLock { !$0.hasBegun } || ControlProtocol.concernsRights(line)
       send(.refused(tag: 0, reason: reason))
       guard mayHaveRestricted else { return }
@@ -272,7 +273,7 @@ private final class ControlSession: Sendable {
         software: node.version))
   }
 
-  /// The one place where rights are asked for.
+  /// The only place where rights are checked.
   private func mayAsk(_ request: ControlRequest) -> Bool {
     let least = request.leastRole
     let (role, isAllowed, isFirst) = inner.withLock { inner in
@@ -282,7 +283,7 @@ private final class ControlSession: Sendable {
       return (inner.role, isAllowed, !isAllowed && !inner.hasBeenDenied)
     }
     guard !isAllowed else { return true }
-    // Once a connection: a script that tries for ever fills no log.
+    // Once per connection, so that a script that retries for ever does not fill the log.
     if isFirst {
       node.runtime.note(.warning, who: who.name, "was refused: \(role.rawValue), wanted \(least.rawValue)")
     }
@@ -292,7 +293,7 @@ private final class ControlSession: Sendable {
 
   // MARK: who it is
 
-  /// Takes rights away from this connection, and gives it the name of the one it is for.
+  /// Takes rights away from this connection, and gives it the name of the person it is for.
   private func restrict(_ role: Role?, _ name: String?, _ key: String?) {
     if let problem = restricted(role, name, key) {
       node.runtime.note(.warning, who: who.name, "was refused: \(problem)")
@@ -301,13 +302,13 @@ private final class ControlSession: Sendable {
     }
   }
 
-  /// Nothing more is taken, nor what has come already.
+  /// Reads nothing more, and ignores what has already arrived.
   private func end() {
     inner.withLock { $0.hasEnded = true }
     peer.close()
   }
 
-  /// - Returns: why not, in words.
+  /// - Returns: why it was refused, in words.
   private func restricted(_ role: Role?, _ name: String?, _ key: String?) -> String? {
     let before = inner.withLock { ($0.role, $0.who, $0.hasBegun) }
     guard !before.2 else { return "who a connection is for must be said first" }
@@ -338,7 +339,8 @@ private final class ControlSession: Sendable {
       }
       now.name = name ?? found?.name ?? String(key.prefix(19))
     }
-    // Only the owner's account may speak in another's name; of anybody else's it is told whose account it was.
+    // Only the owner's account may speak in another's name; for everyone else the account is logged
+    // too.
     let shown = now.name.map { before.0 == .owner ? $0 : "\(before.1.name)/\($0)" } ?? before.1.name
     inner.withLock { inner in
       inner.hasBegun = true
@@ -349,7 +351,7 @@ private final class ControlSession: Sendable {
     return nil
   }
 
-  /// The client with that name, or whose key that is; a key that nobody has told is a stranger's.
+  /// The client with that name, or with that key; a key without a client belongs to a stranger.
   private func clientIdentity(_ name: String?, _ key: String?) -> Result<Identity, AdministrationError> {
     if let name {
       guard node.runtime.state.withLock({ $0.clients.isActive(name) }) else {
@@ -377,7 +379,7 @@ private final class ControlSession: Sendable {
     }
   }
 
-  /// Does what takes a while, in the turn of whose connection it is.
+  /// Does slow work, in the turn of the connection's owner.
   private func prepare(_ tag: UInt64, bytes: Int, _ body: @escaping @Sendable () -> Void) {
     do throws(Refusal) {
       try node.admission.inTurn(caller, bytes: bytes, body)
@@ -386,7 +388,7 @@ private final class ControlSession: Sendable {
     }
   }
 
-  /// As whom this peer's jobs are asked for.
+  /// As whom this peer's jobs are submitted.
   private var caller: Admission.Caller {
     inner.withLock { $0.client }.map { Admission.Caller(identity: $0, origin: node.origin) } ?? .operator
   }
@@ -421,7 +423,7 @@ private final class ControlSession: Sendable {
     send(.ended(tag: tag, status: response.status))
   }
 
-  /// A peer reads events and then a status: 200 after a stream.
+  /// A peer gets events and then a status: 200 after a stream.
   private func send(_ piece: AnswerPiece, _ tag: UInt64, of job: JobID) {
     switch piece {
     case .begin, .comment: break

@@ -1,5 +1,6 @@
-// NodeHandle.swift: what the control socket, and a screen in the node's own process, may use of a node.
-// Leaves out who may (Role) and what is done with it (OperatorSession, ControlServer).
+// NodeHandle.swift: the parts of a node that the control socket, and a screen in the node's own
+// process, may use. Who may use them is in Role, what is done with them in OperatorSession and
+// ControlServer.
 import Control
 import Scheduling
 
@@ -16,6 +17,6 @@ struct NodeHandle: Sendable {
   let configuration: NodeConfiguration
   let stateDirectory: String
   let version: String
-  /// Of the jobs of clients.
+  /// The origin of clients' jobs.
   let origin: JobOrigin
 }

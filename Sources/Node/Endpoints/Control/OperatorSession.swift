@@ -1,6 +1,6 @@
-// OperatorSession.swift: one operator's screen or script at a node, wherever it is.
-// Commands of the scheduler go to the state machine; chat, content, receipts and pulls are done here.
-// Leaves out how messages travel. Start at perform.
+// OperatorSession.swift: one operator's screen or script at a node, local or remote. Commands for
+// the scheduler go to the state machine; chat, content, receipts and pulls are handled here. How
+// messages travel is the caller's. Start at perform.
 import Accounting
 import Control
 import Foundation
@@ -32,7 +32,7 @@ final class OperatorSession: Sendable {
     self.deliver = deliver
   }
 
-  /// Snapshots from now on.
+  /// Starts sending snapshots.
   func subscribe(every interval: Microseconds) {
     deliver(.welcome(node.screens.welcome(who, role)))
     let id = node.screens.subscribe(every: interval, deliver)
@@ -59,12 +59,12 @@ final class OperatorSession: Sendable {
     if let chat = inner.chat { node.runtime.send(.clientGone(chat)) }
   }
 
-  /// Performs a command and tells what became of it.
+  /// Performs a command and replies with the result.
   func perform(_ command: NodeCommand, tag: UInt64) {
     let reply = run(command)
     if command.isPromise {
-      // Said to be done once it outlives a crash. Where it could not be written the log says so,
-      // and the node stops.
+      // Reported as done once it survives a crash. If it cannot be written, the log says so and the
+      // node stops.
       node.runtime.whenRecorded { [weak self] _ in self?.deliver(.reply(tag: tag, reply)) }
     } else {
       deliver(.reply(tag: tag, reply))
@@ -112,7 +112,7 @@ final class OperatorSession: Sendable {
     var prompt: String?
     var answer: String?
     if reveals {
-      // The look is written down before it is taken.
+      // That content was viewed is logged before it is shown.
       node.runtime.note(.act, who: who.name, "looked into the content of job \(id.short)")
       node.runtime.record([
         .operatorAct(OperatorAct(act: .reveal, who: who.name, target: id.hex, reason: ""))
@@ -200,7 +200,7 @@ final class OperatorSession: Sendable {
 }
 
 extension GenerationRequest {
-  /// The operator's own conversation, with whatever model is served.
+  /// The operator's own conversation, with whichever model is served.
   fileprivate init(_ chat: ChatRequest) {
     self.init(.messages(chat.messages.map { ChatMessage(role: $0.role.rawValue, content: $0.content) }))
     sampling.temperature = Float(min(max(chat.temperature, 0), 2))

@@ -1,7 +1,8 @@
 // AsynchronousAnswers.swift: asynchronous jobs from their acceptance until their answer has been
-// fetched or is too old. Answers lie on the disk (Receipts/Spool.swift), here is only what is known
-// of each. Leaves out when a job ends (NodeState) and what goes into the journal (AsynchronousJobs.swift).
-// Start at begin; find is what GET /v1/jobs/ID asks.
+// fetched or has expired. Answers are stored on disk (Receipts/Spool.swift); this keeps only what
+// is known about each. Not here: when a job ends (NodeState), what is written to the journal
+// (AsynchronousJobs.swift).
+// Start at begin; find serves GET /v1/jobs/ID.
 import Dispatch
 import Foundation
 import Intake
@@ -10,31 +11,31 @@ import Receipts
 import Scheduling
 import Synchronization
 
-/// Every asynchronous job that has a claim here.
+/// Every asynchronous job with an entry here.
 ///
-/// Rule: an answer is on the disk before its job's end is in the journal. Why: a charge that is
-/// seen and an answer that is gone is money for nothing. So: file, sync, then the receipt; what is
-/// found at a start without its end in the journal is thrown away, and the job runs again.
-/// Otherwise a crash between the two sells nothing.
+/// Rule: an answer is on the disk before its job's end is in the journal. Why: a client must not be
+/// charged for an answer that is lost. So: file, sync, then the receipt; an answer found at startup
+/// without its end in the journal is discarded, and the job runs again. Otherwise a crash between
+/// the two charges for nothing.
 ///
-/// Rule: nobody's answer gives way to another client's. Why: whoever makes up tokens would throw
-/// out what others paid for. So: each client has a share, strangers one together, and who has used
-/// it up is refused before their job is taken.
+/// Rule: no client's answer is evicted for another client's. Why: anyone who makes up tokens could
+/// evict what others paid for. So: each client has a share, strangers have one together, and a
+/// client whose share is full is refused before the job is accepted.
 final class AsynchronousAnswers: Sendable {
   typealias Settings = NodeConfiguration.Answers
 
   enum Found {
-    /// It has not ended.
+    /// The job has not ended.
     case accepted
     /// Its answer is on the disk: `read`.
     case kept
-    /// Its answer is in memory only: the journal did not take its end.
+    /// Its answer is in memory only: the journal did not accept its end.
     case held(Response)
   }
 
   private enum State {
     case accepted
-    /// Its end is on the way to the disk.
+    /// Its end is being written to the disk.
     case ending
     case kept
     case held(Response)
@@ -44,12 +45,12 @@ final class AsynchronousAnswers: Sendable {
     let client: String
     let isKnown: Bool
     var state = State.accepted
-    /// Of its request, then of its answer.
+    /// Size of its request, then of its answer.
     var bytes: Int
-    /// The answer as it will be, with `mark` in place of the receipt's id.
+    /// The final answer, with `mark` in place of the receipt's id.
     var prepared: Response?
     var mark: String?
-    /// When it goes; microseconds of the monotonic clock.
+    /// When it expires; microseconds of the monotonic clock.
     var goes = Microseconds.max
     var isFetched = false
 
@@ -71,7 +72,7 @@ final class AsynchronousAnswers: Sendable {
     var tallies: [String: Tally] = [:]
     var strangers = Tally()
 
-    /// Every change goes through here, so that the tallies are right.
+    /// Every change goes through here, so that the tallies stay right.
     mutating func set(_ id: JobID, _ new: Entry?) {
       if let old = entries[id] { count(old, -1) }
       if let new { count(new, 1) }
@@ -79,7 +80,7 @@ final class AsynchronousAnswers: Sendable {
     }
 
     private mutating func count(_ entry: Entry, _ sign: Int) {
-      // What has been fetched is kept for a while, and holds up nobody.
+      // A fetched answer is kept for a while, but doesn't count against the share.
       if entry.isFetched { return }
       if !entry.isKnown {
         strangers.jobs += sign
@@ -95,8 +96,8 @@ final class AsynchronousAnswers: Sendable {
   private let inner = Mutex(Inner())
   private let files: AnswerFiles
   private let settings: Settings
-  /// Files are written and read here, in order, and never on a thread that a client or the engine
-  /// waits for.
+  /// Files are written and read on this queue, in order, and never on a thread that a client or the
+  /// engine waits for.
   let queue = DispatchQueue(label: "hotpot.answers", qos: .userInitiated)
 
   init(_ files: AnswerFiles, _ settings: Settings) {
@@ -104,12 +105,12 @@ final class AsynchronousAnswers: Sendable {
     self.settings = settings
   }
 
-  // MARK: a job's way
+  // MARK: the life of a job
 
-  /// Why another job of this client is not taken now; nil where there is room for it.
+  /// Why another job of this client is refused now; nil if its share has space.
   func refusal(of identity: Identity, bytes: Int) -> Refusal? {
     let (own, strangers) = inner.withLock { ($0.tallies[identity.name] ?? Tally(), $0.strangers) }
-    // The first is taken whatever its size is: the endpoint has a limit for bodies.
+    // The first job is accepted whatever its size: the endpoint limits bodies.
     func isFull(_ tally: Tally, _ jobs: Int, _ room: Int) -> Bool {
       tally.jobs >= jobs || (tally.jobs > 0 && tally.bytes + bytes > room)
     }
@@ -117,7 +118,7 @@ final class AsynchronousAnswers: Sendable {
       return isFull(own, settings.perClient, settings.clientBytes)
         ? .answersFull(.client, jobs: own.jobs, bytes: own.bytes) : nil
     }
-    // One stranger leaves room for others.
+    // One stranger must leave space for others.
     return isFull(own, max(1, settings.strangers / 4), settings.strangersBytes)
       || isFull(strangers, settings.strangers, settings.strangersBytes)
       ? .answersFull(.strangers, jobs: strangers.jobs, bytes: strangers.bytes) : nil
@@ -127,15 +128,15 @@ final class AsynchronousAnswers: Sendable {
     inner.withLock { $0.set(id, Entry(client: client, isKnown: isKnown, bytes: bytes)) }
   }
 
-  /// It was not taken after all.
+  /// The job was refused after all.
   func drop(_ id: JobID) { inner.withLock { $0.set(id, nil) } }
 
-  /// The answer as it is now; the last one before the end counts.
+  /// The current answer; the last one before the end counts.
   func prepared(_ id: JobID, _ response: Response) { inner.withLock { $0.entries[id]?.prepared = response } }
 
-  /// Its end is on the way. What comes in place of the receipt's id until there is one.
+  /// The job's end is being written. Returns the placeholder for the receipt's id.
   func ending(_ id: JobID) -> String {
-    // A client's text cannot hold it: it is drawn now.
+    // Random, so that a client's text cannot contain it.
     let mark = "receipt-\(UInt64.random(in: .min ... .max))-\(UInt64.random(in: .min ... .max))"
     inner.withLock { inner in
       inner.entries[id]?.state = .ending
@@ -146,8 +147,8 @@ final class AsynchronousAnswers: Sendable {
 
   func isAlive(_ id: JobID) -> Bool { inner.withLock { $0.entries[id].map { !$0.hasEnded } ?? false } }
 
-  /// Puts the prepared answer on the disk, then calls `body`, both on `queue`: with the reason,
-  /// where it could not be.
+  /// Writes the prepared answer to the disk, then calls `body`, both on `queue`. If writing failed,
+  /// `body` gets the reason.
   func keep(_ id: JobID, hasReceipt: Bool, at now: Moment, then body: @escaping @Sendable (String?) -> Void) {
     queue.async { [self] in
       guard let entry = inner.withLock({ $0.entries[id] }), let response = entry.prepared else {
@@ -170,7 +171,7 @@ final class AsynchronousAnswers: Sendable {
     }
   }
 
-  /// Its end is in the journal, so the answer on the disk is the client's.
+  /// Its end is in the journal, so the client may have the answer on the disk.
   func kept(_ id: JobID, at now: Moment) {
     inner.withLock { inner in
       inner.entries[id]?.state = .kept
@@ -180,7 +181,7 @@ final class AsynchronousAnswers: Sendable {
   }
 
   /// Its end is not in the journal: the client may have the answer while this process lives, and
-  /// the job runs again.
+  /// the job will run again.
   func held(_ id: JobID, at now: Moment) {
     inner.withLock { inner in
       guard let response = inner.entries[id]?.prepared else {
@@ -192,8 +193,8 @@ final class AsynchronousAnswers: Sendable {
     }
   }
 
-  /// Its content goes. Where an answer came and nothing of it is on the way to the disk, it stays
-  /// in memory.
+  /// The job's content is released. If an answer was prepared and is not being written to the disk,
+  /// it stays in memory.
   func forgotten(_ id: JobID, at now: Moment) {
     let isWithout = inner.withLock { inner in
       guard let entry = inner.entries[id], case .accepted = entry.state else { return false }
@@ -204,7 +205,7 @@ final class AsynchronousAnswers: Sendable {
 
   // MARK: fetching
 
-  /// What there is for this client; nil where it has no such job here.
+  /// The state of this client's job; nil if it has no such job here.
   func find(_ id: JobID, client: String) -> Found? {
     inner.withLock { inner in
       guard let entry = inner.entries[id], entry.client == client else { return nil }
@@ -216,8 +217,8 @@ final class AsynchronousAnswers: Sendable {
     }
   }
 
-  /// The answer from the disk. On `queue`.
-  /// - receipt: the receipt's id of a job
+  /// Reads the answer from the disk. On `queue`.
+  /// - receipt: the id of a job's receipt
   func read(_ id: JobID, receipt: (UInt64) -> String?) -> Response {
     func lost(_ words: String) -> Response { APIError(.answerLost(words)).response }
     let bytes: [UInt8]
@@ -230,7 +231,7 @@ final class AsynchronousAnswers: Sendable {
       ?? lost("its receipt is not in the journal")
   }
 
-  /// It has been sent to its client, who may ask again for a while.
+  /// The answer was sent to its client, who may fetch it again for a while.
   func fetched(_ id: JobID, at now: Moment) {
     let isFirst = inner.withLock { inner in
       guard var entry = inner.entries[id], entry.hasEnded, !entry.isFetched else { return false }
@@ -239,11 +240,11 @@ final class AsynchronousAnswers: Sendable {
       inner.set(id, entry)
       return true
     }
-    // After a crash it would only stay longer.
+    // If a crash loses this mark, the answer only stays longer.
     if isFirst { queue.async { [self] in try? files.mark(fetched: id.rawValue) } }
   }
 
-  /// Removes what has been fetched or is too old.
+  /// Removes answers that were fetched or have expired.
   func expire(at now: Moment) {
     let gone = inner.withLock { inner in
       let gone = inner.entries.filter { $0.value.goes <= now.monotonic }.keys
@@ -252,16 +253,16 @@ final class AsynchronousAnswers: Sendable {
     }
     guard !gone.isEmpty else { return }
     queue.async { [self] in
-      // One that stays is found and removed by age at the next start.
+      // A file that cannot be removed is found and removed by age at the next start.
       for id in gone { try? files.remove(job: id.rawValue) }
     }
   }
 
-  // MARK: a start
+  // MARK: startup
 
   /// Takes over the answers that earlier runs kept, before anything can be accepted.
-  /// - open: jobs that have not ended: what was prepared for them is void, they run again
-  /// - receipts: of the jobs asked for, those that have one
+  /// - open: jobs that have not ended: answers prepared for them are void, because they run again
+  /// - receipts: of the given jobs, those that have one
   /// - Returns: what could not be read, in words
   func load(
     open: Set<UInt64>, receipts: (Set<UInt64>) -> [UInt64: Int], client: (Int) -> String?, at now: Moment
@@ -282,7 +283,7 @@ final class AsynchronousAnswers: Sendable {
         }
       } catch {
         problems.append("the answer of job \(JobID(job).hex) cannot be read: \(error)")
-        // Whoever paid for it is told so.
+        // The client that paid for it is told.
         if let name = charged[job].flatMap(client) {
           owner = (name, !name.hasPrefix("unknown-"), now.wall, 0)
         }
@@ -302,13 +303,13 @@ final class AsynchronousAnswers: Sendable {
   }
 }
 
-/// An answer as its file holds it: a line about it, then the body.
+/// An answer as stored in its file: a line about it, then the body.
 ///
 ///     {"client":"aria","known":true,"kept":"17","status":200,"fields":[],"receipt":"receipt-7-9"}
 ///     {"id":"chatcmpl-9ad1...","hotpot":{"receipt":"receipt-7-9",...},...}
 ///
-/// Where `receipt` is not null, the body has that text in place of the receipt's id: the id is the
-/// hash of a line that is not written yet when the answer is. It is put in when the answer is read.
+/// If `receipt` is not null, the body contains that text in place of the receipt's id: the id is
+/// the hash of a line that is written after the answer. It is filled in when the answer is read.
 struct KeptAnswer: Sendable {
   let client: String
   let isKnown: Bool
@@ -317,7 +318,7 @@ struct KeptAnswer: Sendable {
   let mark: String?
   let response: Response
 
-  /// nil for what no node wrote.
+  /// nil for a text that no node wrote.
   init?(_ bytes: [UInt8]) {
     guard let newline = bytes.firstIndex(of: 0x0A),
       let head = try? JSONText.parse(Array(bytes[..<newline])), let client = head["client"]?.string,
@@ -355,7 +356,7 @@ extension AsynchronousAnswers {
 }
 
 extension Response {
-  /// The receipt's id in the place that was left for it.
+  /// Replaces the placeholder by the receipt's id.
   func with(receipt id: String, inPlaceOf mark: String) -> Response {
     var copy = self
     var body = Data(copy.body)

@@ -1,8 +1,8 @@
-// AsynchronousJobs.swift: asynchronous jobs: 202 with an address, the request in the spool until the job's
-// end is in the journal, the answer on the disk before that, and what becomes of all three after a
-// stop. Leaves out the files (Receipts/Spool.swift), which answers are kept how long
-// (AsynchronousAnswers.swift) and other routes (Routes.swift). Start at accept; recover and
-// runSpooled are the start of a node.
+// AsynchronousJobs.swift: asynchronous jobs: 202 with an address, the request in the spool until
+// the job's end is in the journal, the answer on the disk before that, and what happens to all
+// three after a stop. Not here: the files (Receipts/Spool.swift), how long answers are kept
+// (AsynchronousAnswers.swift), other routes (Routes.swift). Start at accept; recover and runSpooled
+// are the startup of a node.
 import Accounting
 import Control
 import Intake
@@ -27,13 +27,13 @@ final class AsynchronousJobs: Sendable {
   private let screens: Screens
   let answers: AsynchronousAnswers
   private let spool: Spool
-  /// What strangers keep in the spool.
+  /// The spool space that strangers use.
   private let strangersSpool: SpoolShare
   private let stateDirectory: String
   private let bodyLimit: Int
-  /// Of whoever comes over HTTP.
+  /// The origin of jobs that arrive over HTTP.
   private let origin: JobOrigin
-  /// Accepted by earlier runs, and not yet running: their model is not there.
+  /// Accepted by earlier runs, but not running yet because their model is not loaded.
   private let waiting = Mutex<[SpooledJob]>([])
 
   init(
@@ -54,11 +54,11 @@ final class AsynchronousJobs: Sendable {
     strangersSpool = SpoolShare(limit: configuration.strangers.spoolBytes)
   }
 
-  /// The client comes back for the answer: 202 with its address.
+  /// The client will come back for the answer: responds 202 with its address.
   ///
-  /// In this order: what it is taken for, the request with that on the disk, then the job. So what
-  /// is refused leaves nothing behind, and what is accepted is found by the next start as it was
-  /// agreed.
+  /// The order is: agree on the terms, write the request with them to the disk, then submit the
+  /// job. So a refused request leaves nothing behind, and the next start finds an accepted one with
+  /// its terms.
   func accept(
     _ asked: AskedAnswer, _ dialect: Dialect, body: [UInt8], from caller: Admission.Caller,
     isWanted: @escaping () -> Bool = { true }
@@ -74,7 +74,7 @@ final class AsynchronousJobs: Sendable {
       })
     let refusal = RefusalBox()
     let state = try admit(asked, dialect, id, caller, .kept(keeping), refusal, isWanted: isWanted)
-    // What was taken is in the books, also when it has ended meanwhile.
+    // An accepted job is in the books, even if it has already ended.
     guard state != nil else {
       answers.drop(id)
       removeSpooled(id)
@@ -99,7 +99,7 @@ final class AsynchronousJobs: Sendable {
     }
   }
 
-  /// A job whose answer goes to the store: whole, and with all ids.
+  /// Admits a job whose answer goes to the store: in one piece, and with all ids.
   private func admit(
     _ asked: AskedAnswer, _ dialect: Dialect, _ id: JobID, _ caller: Admission.Caller,
     _ course: Admission.Course, _ refusal: RefusalBox, isWanted: @escaping () -> Bool = { true }
@@ -120,7 +120,7 @@ final class AsynchronousJobs: Sendable {
     }
   }
 
-  /// Come back for it.
+  /// 202 Accepted: the client polls for the answer.
   static func accepted(_ id: JobID) -> Response {
     let address = "/v1/jobs/\(id.hex)"
     return Response.json(
@@ -131,7 +131,7 @@ final class AsynchronousJobs: Sendable {
     ).with("Location", address)
   }
 
-  // MARK: ends
+  // MARK: ends of jobs
 
   /// What the client of an asynchronous job gets once its end is in the journal.
   func prepareAnswer(_ id: JobID, _ event: AnswerEvent) {
@@ -141,12 +141,12 @@ final class AsynchronousJobs: Sendable {
     transcripts.answer(id, .finished(end))
   }
 
-  /// The answer to the disk, then the job's receipt to the journal: `append` does that.
+  /// Writes the answer to the disk, then the job's receipt to the journal, which `append` does.
   func keepAnswer(of job: JobID, then append: @escaping @Sendable () -> Void) {
     answers.keep(job, hasReceipt: true, at: NodeClock.now()) { [weak self] problem in
       guard let self else { return }
       guard let problem else { return append() }
-      // Not charged without an answer: the job stays open, and runs again at the next start.
+      // Not charged without an answer: the job stays open and runs again at the next start.
       runtime.note(
         .error,
         "the answer of job \(job.hex.prefix(8)) cannot be kept, so it is not charged and runs again at the next start: \(problem)"
@@ -162,7 +162,7 @@ final class AsynchronousJobs: Sendable {
     answers.keep(id, hasReceipt: false, at: NodeClock.now()) { [weak self] problem in
       guard let self else { return }
       if let problem {
-        // Its end counts all the same: a client that asks after a restart finds no such job.
+        // Its end counts all the same: after a restart the client will find no such job.
         runtime.note(
           .warning, "the end of job \(id.hex.prefix(8)) is told only until the node stops: \(problem)")
       }
@@ -177,14 +177,14 @@ final class AsynchronousJobs: Sendable {
     }
   }
 
-  /// The end of an asynchronous job is in the journal: its request has no use any more, its answer
-  /// is the client's.
+  /// The end of an asynchronous job is in the journal: its request is no longer needed, and its
+  /// answer belongs to the client.
   func ended(_ id: JobID, isKept: Bool = true) {
     if isKept { answers.kept(id, at: NodeClock.now()) } else { answers.held(id, at: NodeClock.now()) }
     removeSpooled(id)
   }
 
-  /// Only for a job whose end is on the disk, or that was never taken.
+  /// Only for a job whose end is on the disk, or that was never accepted.
   private func removeSpooled(_ id: JobID) {
     answers.queue.async { [weak self] in
       guard let self else { return }
@@ -199,7 +199,7 @@ final class AsynchronousJobs: Sendable {
 
   // MARK: the spool
 
-  /// First line: what, whose and as what it was taken; then the body as it came.
+  /// First line: which endpoint, whose, and on which terms; then the body as received.
   private static func spooled(
     dialect: Dialect, identity: Identity, terms: JobTerms?, body: [UInt8]
   ) -> [UInt8] {
@@ -224,11 +224,11 @@ final class AsynchronousJobs: Sendable {
   private struct KeptRequest {
     let dialect: Dialect
     let identity: Identity
-    /// nil for what a release without terms kept.
+    /// nil for a request kept by a release without terms.
     let terms: JobTerms?
     let body: [UInt8]
 
-    /// nil for what no node wrote.
+    /// nil for a text that no node wrote.
     init?(_ bytes: [UInt8]) {
       guard let newline = bytes.firstIndex(of: 0x0A),
         let head = try? JSONText.parse(Array(bytes[..<newline])), let chat = head["chat"]?.bool,
@@ -265,12 +265,13 @@ final class AsynchronousJobs: Sendable {
     return request
   }
 
-  // MARK: a start
+  // MARK: startup
 
-  /// What earlier runs left, sorted out before anything can be accepted: kept answers are there
-  /// again, jobs without a request are interrupted, once, and all others wait for their model.
+  /// Sorts out what earlier runs left, before anything can be accepted: kept answers are available
+  /// again, jobs without a request are marked as interrupted, once, and all others wait for their
+  /// model.
   func recover(isDamaged: Bool) {
-    // A journal that is damaged does not tell what is open: nothing is thrown away by it.
+    // A damaged journal does not tell which jobs are open, so nothing is deleted.
     guard !isDamaged else { return }
     let now = NodeClock.now()
     let (open, times) = runtime.journal.read { ($0.openJobs, $0.openTimes) }
@@ -311,7 +312,7 @@ final class AsynchronousJobs: Sendable {
           SpooledJob(id: JobID(job.job), client: job.client, model: job.model, restored: restored))
         continue
       }
-      // What was decided and had not reached the journal as an end is decided.
+      // An end that was decided but did not reach the journal is final.
       conclude(JobID(job.job), client: job.client, end.outcome, end.refusal)
     }
     if !interrupted.isEmpty {
@@ -336,7 +337,7 @@ final class AsynchronousJobs: Sendable {
     conclude(JobID(job.job), client: job.client, .interrupted, .interrupted(reason))
   }
 
-  /// Ends a job of an earlier run that does not run again.
+  /// Ends a job of an earlier run that will not run again.
   private func conclude(
     _ id: JobID, client: String, _ outcome: JobEnded.Outcome, _ refusal: Refusal, in dialect: Dialect? = nil
   ) {
@@ -347,8 +348,8 @@ final class AsynchronousJobs: Sendable {
         job: id.rawValue, client: client, outcome: outcome, reason: String("\(refusal)".prefix(200))))
   }
 
-  /// The accepted jobs of earlier runs, once their model is there. One of another model waits for
-  /// its own.
+  /// Runs the accepted jobs of earlier runs, once their model is loaded. A job for another model
+  /// keeps waiting.
   func runSpooled() {
     guard let serving = model.serving else { return }
     let jobs = waiting.withLock { waiting -> [SpooledJob] in
@@ -378,7 +379,7 @@ final class AsynchronousJobs: Sendable {
     do throws(Refusal) {
       let asked = try request.dialect.read(
         request.body, atMost: bodyLimit)
-      // It was accepted: what it takes counts, and does not turn it away.
+      // It was accepted: its size counts, but does not cause a refusal.
       if !request.identity.isKnown { _ = strangersSpool.reserve(job.id, bytes: request.body.count) }
       let state = try admit(
         asked, request.dialect, job.id, Admission.Caller(identity: request.identity, origin: origin),
@@ -387,7 +388,7 @@ final class AsynchronousJobs: Sendable {
       runtime.note(.info, "job \(job.id.short) of \(job.client) runs again after the node's stop")
     } catch {
       if error.isOfTheNode {
-        // The node stops, or cannot write: it is for the next start.
+        // The node is stopping, or cannot write: the job is left for the next start.
         waiting.withLock { $0.append(job) }
         return runtime.note(.warning, "job \(job.id.short) of \(job.client) waits: \(error)")
       }
@@ -396,7 +397,7 @@ final class AsynchronousJobs: Sendable {
     }
   }
 
-  /// A job of an earlier run that waits for its model; taken out, so that it never runs.
+  /// Takes out a job of an earlier run that waits for its model, so that it never runs.
   func takeWaiting(_ id: JobID, client: String) -> Bool {
     waiting.withLock { waiting in
       guard let index = waiting.firstIndex(where: { $0.id == id && $0.client == client }) else {
@@ -407,15 +408,15 @@ final class AsynchronousJobs: Sendable {
     }
   }
 
-  /// Ends such a job at its client's wish.
+  /// Ends such a job at its client's request.
   func cancelWaiting(_ id: JobID, client: String) {
     conclude(id, client: client, .cancelled, .cancelled(by: .client))
   }
 }
 
 extension RestoredJob {
-  /// What operators did to the job, oldest act first.
-  /// - Returns: its end, where they decided that.
+  /// Applies what operators did to the job, oldest act first.
+  /// - Returns: its end, if they decided on one.
   mutating func take(_ acts: [OperatorAct]) -> (outcome: JobEnded.Outcome, refusal: Refusal)? {
     for act in acts {
       switch act.act {
@@ -433,7 +434,7 @@ extension RestoredJob {
   }
 }
 
-/// Bytes of the requests that strangers have in the spool, all of them together.
+/// Bytes of all strangers' requests in the spool together.
 final class SpoolShare: Sendable {
   let limit: Int
   private let inner = Mutex<(used: Int, jobs: [JobID: Int])>((0, [:]))
@@ -453,7 +454,7 @@ final class SpoolShare: Sendable {
   }
 }
 
-/// Remembers an answer that came at once: a refusal goes to the client, not to the store alone.
+/// Remembers an immediate answer: a refusal goes to the client, not only to the store.
 private final class RefusalBox: Sendable {
   private let inner = Mutex<Response?>(nil)
   func note(_ response: Response) { inner.withLock { $0 = response } }

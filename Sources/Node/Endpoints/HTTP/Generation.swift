@@ -1,5 +1,6 @@
-// Generation.swift: requests for tokens, in whatever dialect: answered on their connection, or kept and answered later.
-// Leaves out reading and writing them (Dialect), taking them on (Admission) and what is kept (AsynchronousJobs).
+// Generation.swift: requests for tokens, in any dialect: answered on their connection, or kept and
+// answered later. Not here: reading and writing them (Dialect), admitting them (Admission), what is
+// kept (AsynchronousJobs).
 // Start at generate.
 import Control
 import Intake
@@ -23,7 +24,7 @@ extension HTTPEndpoint {
           exchange.respond(response)
           return
         }
-        // A promise: the client may leave now, so the job must outlive this process.
+        // A promise: the client may disconnect now, so the job must outlive this process.
         runtime.whenRecorded { error in
           let refused = error.map {
             APIError.unavailable("read_only", "the job cannot be kept: \($0)", retryAfter: nil)

@@ -1,5 +1,6 @@
-// HTTPEndpoint.swift: the node over HTTP: its server, and who may ask for what before a body is read.
-// Leaves out parsing HTTP (Intake), the table of paths (Routes.swift) and what their handlers do (the files beside it).
+// HTTPEndpoint.swift: the node over HTTP: its server, and who may request what before a body is
+// read. Not here: parsing HTTP (Intake), the table of paths (Routes.swift), the handlers (the files
+// beside it).
 // Start at makeServer and handle.
 import Control
 import Foundation
@@ -20,7 +21,7 @@ final class HTTPEndpoint: Sendable {
   let configuration: NodeConfiguration
   let version: String
   let isDemo: Bool
-  /// Of whoever comes over HTTP.
+  /// The origin of jobs that arrive over HTTP.
   let origin: JobOrigin
 
   init(
@@ -79,7 +80,7 @@ final class HTTPEndpoint: Sendable {
     }
   }
 
-  // MARK: who may ask
+  // MARK: who may send what
 
   /// Refusals that need no body, before one is read.
   private func check(_ head: RequestHead) -> Response? {
@@ -128,7 +129,7 @@ final class HTTPEndpoint: Sendable {
     }
   }
 
-  /// Does something with a request that takes a while, in its client's turn.
+  /// Does slow work on a request, in its client's turn.
   func inTurn(
     _ caller: Admission.Caller, _ call: Call, _ body: @escaping @Sendable () -> Void
   ) {

@@ -1,5 +1,5 @@
-// JobRoutes.swift: a client's job: how far it is, its answer if it comes back for it, and its end at the client's wish.
-// Leaves out what is kept of it (AsynchronousJobs). Start at job.
+// JobRoutes.swift: a client's job: its progress, its answer if it comes back for it, and its
+// cancellation by the client. What is kept of it is in AsynchronousJobs. Start at job.
 import Control
 import Intake
 import JSON
@@ -7,8 +7,8 @@ import Receipts
 import Scheduling
 
 extension HTTPEndpoint {
-  /// A job of this client; another's is as if it were not there.
-  /// Who got it with its body has the answer then, and may ask again for a while.
+  /// A job of this client; another client's job gets the same response as a missing one. After
+  /// sending the answer's body it counts as fetched, and can be fetched again for a while.
   func job(_ call: Call, _ identity: Identity) {
     let (text, exchange) = (call.name, call.exchange)
     let isFetched = call.request.head.method == .get
@@ -18,7 +18,7 @@ extension HTTPEndpoint {
     }
     switch asynchronous.answers.find(id, client: identity.name) {
     case .kept:
-      // From the disk: never on the server's thread.
+      // Read from the disk, so never on the server's thread.
       asynchronous.answers.queue.async { [self] in
         exchange.respond(
           asynchronous.answers.read(id) { job in
@@ -39,8 +39,8 @@ extension HTTPEndpoint {
     APIError.notFound("no job of yours has the id '\(job.prefix(40))'").response
   }
 
-  /// How far a job is; nil where this run of the node does not know it.
-  /// - isAwaited: its answer is still to come, though it may have ended: its end is written first
+  /// A job's progress; nil if this run of the node does not know it.
+  /// - isAwaited: its answer is not available yet, even if it has ended: its end is written first
   private func status(of id: JobID, _ identity: Identity, isAwaited: Bool) -> Response? {
     guard let row = runtime.state.withLock({ $0.row(id, at: NodeClock.now()) }), row.client == identity.name
     else {
@@ -55,8 +55,8 @@ extension HTTPEndpoint {
     ]
     if let detail = row.stateDetail { members.append((key: "detail", value: .string(detail))) }
     if let receipt = row.receipt { members.append((key: "receipt", value: .string(receipt))) }
-    // Whoever was not there to hear the end, and is charged, gets what they paid for and what opens the receipt, as long as
-    // transcripts are kept.
+    // A client that missed the end and is charged gets what it paid for, and what opens the
+    // receipt, as long as transcripts are kept.
     if let kept = archive.find(job: id) { members += ReceiptMembers.all(kept) }
     return .json(JSONWriter.bytes(.object(members)), status: row.state.hasEnded && !isAwaited ? 200 : 202)
   }
@@ -82,8 +82,8 @@ extension HTTPEndpoint {
       exchange.respond(absent(text))
       return
     }
-    // A promise: said once it outlives a crash. Ends of asynchronous jobs pass this queue on their
-    // way to the journal.
+    // A promise: sent once it survives a crash. Ends of asynchronous jobs pass through this queue
+    // on their way to the journal.
     asynchronous.answers.queue.async { [self] in
       runtime.whenRecorded { error in
         let refused = error.map {

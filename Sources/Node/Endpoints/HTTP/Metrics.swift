@@ -1,4 +1,5 @@
-// Metrics.swift: the node's figures for Prometheus, with vLLM's names where vLLM has one, under `hotpot:`.
+// Metrics.swift: the node's figures for Prometheus, with vLLM's names where vLLM has one, under
+// `hotpot:`.
 // Source: Prometheus text exposition format 0.0.4; vLLM, "Production Metrics". Start at metrics.
 import Accounting
 import Intake
@@ -117,7 +118,7 @@ extension NodeState {
   }
 }
 
-/// Lines of the exposition format; a figure that is not known has no line.
+/// Lines of the exposition format; an unknown figure has no line.
 private struct MetricsPage {
   private(set) var text = ""
   private var described: Set<String> = []

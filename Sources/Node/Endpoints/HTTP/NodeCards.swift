@@ -1,4 +1,4 @@
-// NodeCards.swift: what anyone may know of the node, and clients of its model. Start at nodeCard.
+// NodeCards.swift: what everyone may know of the node, and clients of its model. Start at nodeCard.
 import Control
 import Intake
 import JSON
@@ -43,7 +43,7 @@ extension HTTPEndpoint {
     return .json(JSONWriter.bytes(.object(members)), status: isUp ? 200 : 503)
   }
 
-  /// What anyone may know of this node: `GET /v1/node`.
+  /// What everyone may know of this node: `GET /v1/node`.
   func nodeCard() -> Response {
     let (serving, facts) = runtime.state.withLock { ($0.servingState, $0.facts) }
     let prices = configuration.prices.rules.map { rule -> JSONValue in
@@ -60,7 +60,7 @@ extension HTTPEndpoint {
       ]
       return .object(members)
     }
-    // Prices made for one client are nobody else's business.
+    // Prices for one particular client are not shown to others.
     let open = zip(configuration.prices.rules, prices).filter { $0.0.client == nil }.map(\.1)
     let card: JSONValue = [
       "object": "node", "name": .string(configuration.name), "version": .string(version),

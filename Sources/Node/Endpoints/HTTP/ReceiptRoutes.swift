@@ -1,4 +1,5 @@
-// ReceiptRoutes.swift: a client's receipts with their proofs, and the log's checkpoints for everyone. Start at receipt.
+// ReceiptRoutes.swift: a client's receipts with their proofs, and the log's checkpoints for
+// everyone. Start at receipt.
 import Intake
 import Receipts
 
@@ -27,8 +28,8 @@ extension HTTPEndpoint {
     }
   }
 
-  /// The newest signed checkpoint; with `from=SIZE` the proof that its log continues the one of that size, and with
-  /// `to=SIZE` the same for an earlier state of it.
+  /// The newest signed checkpoint. With `from=SIZE` it is the proof that its log continues the one
+  /// of that size; with `to=SIZE` too, the same proof for an earlier state of it.
   func checkpoint(_ query: String?) -> Response {
     guard let current = signing.notary?.current else {
       return APIError.unavailable("unsigned", "no checkpoint has been signed yet", retryAfter: 2).response

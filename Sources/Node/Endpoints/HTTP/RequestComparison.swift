@@ -1,5 +1,6 @@
-// RequestComparison.swift: a client's own request held against a receipt: rendered and tokenised by the function that serves
-// requests, and every setting that the receipt names. Start at Reexecutor.compare.
+// RequestComparison.swift: compares a client's own request with a receipt: rendered and tokenised
+// by the function that serves requests, with every setting that the receipt names. Start at
+// Reexecutor.compare.
 import Foundation
 import Inference
 import JSON
@@ -20,7 +21,8 @@ extension Reexecutor {
       let value = try JSONText.parse(bytes)
       let dialect = value["messages"] != nil ? Dialect.openAIChat : .openAICompletions
       request = try dialect.read(value).request
-      // A template may print the date: the day on which the node says that it rendered it.
+      // A template may print the date, so this uses the day on which the node claims to have
+      // rendered it.
       let now = Date(timeIntervalSince1970: Double(receipt.submitted) / 1e6)
       prompt = try Serving.tokens(
         of: request.prompt, chat: chat, tokenizer: tokenizer, context: contextLength, now: now,
@@ -28,7 +30,7 @@ extension Reexecutor {
       ).tokens.map { UInt32(bitPattern: $0) }
     } catch { return .notDone(why: "the request cannot be read: \(error)") }
 
-    // A job that was cut while its prompt was read commits to what was read.
+    // If a job was cut during prefill, its receipt commits to the tokens that were read.
     let read = receipt.finish.isCut ? Array(prompt.prefix(transcript.prompt.count)) : prompt
     if read != transcript.prompt {
       let place = zip(read, transcript.prompt).enumerated().first { $0.element.0 != $0.element.1 }?.offset

@@ -1,6 +1,6 @@
-// Routes.swift: the table of the HTTP interface: path, method, right, handler, one row each. Names are OpenAI's where
-// OpenAI has one. Rows of dialects are made from theirs (Dialect.all).
-// Leaves out what handlers do (the files beside it). Start at Route.all.
+// Routes.swift: the table of the HTTP interface: path, method, right, handler, one row each. Names
+// are OpenAI's where OpenAI has one. Rows of dialects are made from theirs (Dialect.all). What
+// handlers do is in the files beside it. Start at Route.all.
 import Intake
 import Receipts
 
@@ -8,7 +8,7 @@ import Receipts
 struct Call: Sendable {
   let request: Request
   let exchange: Exchange
-  /// What stood in the path's places for names.
+  /// The parts of the path that matched its placeholders.
   let names: [String]
 
   var name: String { names.first ?? "" }
@@ -19,13 +19,13 @@ struct Route: Sendable {
   enum Part: Sendable {
     case word(String)
     case name
-    /// A name that may hold slashes; decoded.
+    /// A name that may contain slashes; decoded.
     case rest
   }
 
-  /// Who may ask, and what is done then.
+  /// Who may use it, and what is done then.
   enum Handler: Sendable {
-    /// Whoever reaches the address: the answer names no client and no content.
+    /// Everyone: the answer names no client and no content.
     case anyone(@Sendable (HTTPEndpoint, Call) -> Void)
     case client(@Sendable (HTTPEndpoint, Call, Identity) -> Void)
   }
@@ -34,7 +34,7 @@ struct Route: Sendable {
   let methods: [Intake.Method]
   let handler: Handler
 
-  /// - path: words, `{}` for a name and `{...}` for one that may hold slashes
+  /// - path: words, `{}` for a name and `{...}` for one that may contain slashes
   init(_ method: Intake.Method, _ path: String, _ handler: Handler) {
     self.path = path.split(separator: "/").map { part in
       switch part {
@@ -43,7 +43,7 @@ struct Route: Sendable {
       default: .word(String(part))
       }
     }
-    // Whatever can be got can be asked for without its body.
+    // Whatever supports GET supports HEAD.
     methods = method == .get ? [.get, .head] : [method]
     self.handler = handler
   }
@@ -67,7 +67,7 @@ struct Route: Sendable {
       Route(.get, "/metrics", .anyone { $1.respond($0.metrics()) }),
     ]
 
-  /// The rows of a path, one for each method or two, and the names in it.
+  /// The rows of a path, one for each method or pair of methods, and the names in it.
   static func at(_ path: String) -> [(route: Route, names: [String])] {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map(String.init)
     return all.compactMap { route in route.names(in: parts).map { (route, $0) } }

@@ -1,11 +1,12 @@
-// SavedAnswer.swift: a node's answer as a client saved it, read back for a check: whole, a stream, or one that was cut.
-// The other end of the dialects' writers. Leaves out every check (Receipts.Verification). Start at SavedAnswer.init.
+// SavedAnswer.swift: a node's answer as a client saved it, read back for verification: in one
+// piece, a stream, or one that was cut. The counterpart of the dialects' writers. Checks are in
+// Receipts (Verification). Start at SavedAnswer.init.
 import Foundation
 import Intake
 import JSON
 import Receipts
 
-/// Why a file is no answer that can be checked.
+/// Why a file isn't an answer that can be checked.
 package struct SavedAnswerError: Error, Sendable, CustomStringConvertible {
   package let description: String
   package let hint: String?
@@ -16,16 +17,17 @@ package struct SavedAnswerError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// What opens the receipt, and what the answer says beside it.
+/// What opens the receipt, and what the answer says besides.
 package struct SavedAnswer: Sendable {
   package let transcript: Receipts.Transcript
   package let answer: Verification.Answer
 
-  /// The longest that is read: an answer of 10^6 tokens with its log-probabilities fits.
+  /// The longest answer that is read: one of 10^6 tokens with log-probabilities fits.
   package static let maximumBytes = 256 << 20
 
-  /// From the JSON of an answer, of an error that ended one or of `GET /v1/jobs/ID`; from server-sent events as curl saves
-  /// them; or from one JSON object a line, as `hotpot submit --json` prints them.
+  /// Reads the JSON of an answer, of an error that ended one or of `GET /v1/jobs/ID`; or
+  /// server-sent events as curl saves them; or one JSON object per line, as `hotpot submit --json`
+  /// prints them.
   package init(_ bytes: [UInt8]) throws(SavedAnswerError) {
     var reader = Reader()
     let objects = try Self.objects(bytes)
@@ -54,7 +56,7 @@ package struct SavedAnswer: Sendable {
     answer = reader.answer
   }
 
-  /// Whether these bytes are no transcript file, whose first key is its nonce.
+  /// Whether these bytes aren't a transcript file, whose first key is its nonce.
   package static func isLikely(_ bytes: [UInt8]) -> Bool { !bytes.starts(with: Array("{\"nonce\":".utf8)) }
 
   private static func objects(_ bytes: [UInt8]) throws(SavedAnswerError) -> [JSONValue] {
@@ -62,7 +64,7 @@ package struct SavedAnswer: Sendable {
     limits.bytes = maximumBytes
     limits.values = 1 << 24
     do throws(JSONError) { return [try JSONText.parse(bytes, limits: limits)] } catch {
-      // A stream, perhaps.
+      // Possibly a stream.
       let lines = bytes.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D })
       let data = Array("data:".utf8)
       var events = lines.filter { $0.starts(with: data) }.map { $0.dropFirst(data.count).drop { $0 == 0x20 } }
@@ -80,7 +82,7 @@ package struct SavedAnswer: Sendable {
     }
   }
 
-  /// Puts objects together: one, or the chunks of a stream.
+  /// Combines objects: a single one, or the chunks of a stream.
   private struct Reader {
     var answer = Verification.Answer()
     var hasOwn = false
@@ -206,7 +208,7 @@ package struct SavedAnswer: Sendable {
       }
     }
 
-    /// All chunks of a stream say the same.
+    /// All chunks of a stream must agree.
     private func same(_ old: String?, _ new: String?, _ name: String) throws(JSONFieldError) -> String? {
       guard let old, let new else { return old ?? new }
       guard old == new else {

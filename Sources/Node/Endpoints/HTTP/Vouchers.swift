@@ -1,5 +1,6 @@
-// Vouchers.swift: `POST /v1/vouchers`, a client's signed promise to pay, and `GET /v1/vouchers`, its account.
-// Leaves out what a voucher is (Accounting) and which is taken (NodeState+Vouchers). Start at takeVoucher.
+// Vouchers.swift: `POST /v1/vouchers`, a client's signed promise to pay, and `GET /v1/vouchers`,
+// its account. Not here: what a voucher is (Accounting), which are accepted (NodeState+Vouchers).
+// Start at takeVoucher.
 import Accounting
 import Intake
 import JSON
@@ -7,7 +8,7 @@ import JSON
 extension HTTPEndpoint {
   /// The body: `{"text": "hotpot voucher v1\n...", "signature": "-----BEGIN SSH SIGNATURE-----\n..."}`.
   func takeVoucher(_ call: Call, _ identity: Identity) {
-    // Verifying is a process: never on the server's thread.
+    // Verifying starts a process, so never on the server's thread.
     inTurn(caller(identity), call) { [self] in
       call.respond(takeVoucher(call.request.body, identity))
     }

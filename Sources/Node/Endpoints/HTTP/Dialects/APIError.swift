@@ -1,23 +1,23 @@
-// APIError.swift: OpenAI's error object, and the one table from a refusal to it.
-// Leaves out why something is refused (Refusal). Start at init(_:in:).
+// APIError.swift: OpenAI's error object, and the one table that maps refusals to it.
+// Why something is refused is in Refusal. Start at init(_:in:).
 // Source: OpenAI API reference, error codes.
 import Accounting
 import Intake
 import JSON
 import Scheduling
 
-/// A request that is not answered, in OpenAI's terms.
+/// A request that is refused, in OpenAI's terms.
 package struct APIError: Error, Sendable, Equatable, CustomStringConvertible {
   package var status: Int
   /// OpenAI's `type`.
   package var type: Kind
   /// Stable, for programs.
   package var code: String
-  /// Lower case, no full stop: what was found and what was wanted.
+  /// Lower case, no full stop: what was found and what was expected.
   package var message: String
   /// The field at fault.
   package var parameter: String?
-  /// Seconds after which it is worth asking again.
+  /// Seconds after which a retry is worthwhile.
   package var retryAfter: Int?
 
   package enum Kind: String, Sendable {
@@ -45,7 +45,7 @@ package struct APIError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 extension APIError {
-  /// What an endpoint calls the two fields that a refusal may be about.
+  /// An endpoint's names for the two fields that a refusal may be about.
   package struct FieldNames: Sendable {
     package let prompt: String
     package let outputLimit: String
@@ -114,12 +114,13 @@ extension APIError {
       }
   }
 
-  /// Where no dialect is spoken yet: of what a request has no prompt and no limit.
+  /// For requests without a dialect yet, which have neither a prompt nor a limit.
   package init(_ refusal: Refusal) {
     self.init(refusal, in: FieldNames(prompt: "prompt", outputLimit: "max_tokens"))
   }
 
-  /// OpenAI's error object; `status` stands in it too, because a stream's status line has gone out before.
+  /// OpenAI's error object; it includes `status`, because a stream's status line has already been
+  /// sent.
   var json: JSONValue {
     [
       "error": [
@@ -131,7 +132,7 @@ extension APIError {
 
   var response: Response {
     var response = Response.json(JSONWriter.bytes(json), status: status)
-    // RFC 9110, 15.5.2: a 401 names the scheme that is wanted.
+    // RFC 9110, 15.5.2: a 401 names the required scheme.
     if status == 401 { response = response.with("WWW-Authenticate", "Bearer realm=\"hotpot\"") }
     return retryAfter.map { response.with("Retry-After", String($0)) } ?? response
   }

@@ -1,20 +1,20 @@
-// Dialect.swift: a dialect of HTTP in which tokens are asked for: request bytes to a GenerationRequest, and the events
-// of its answer to bytes. Pure: knows no job, no connection and no node.
-// To add one: a file with its row beside this one, and the row's name in `all`. What a refusal is called in a dialect
-// is one table in each. Leaves out paths and rights (Routes). Start at Dialect.
+// Dialect.swift: an HTTP dialect for requesting tokens: turns request bytes into a
+// GenerationRequest, and the events of its answer into bytes. Pure: knows no job, no connection and
+// no node. To add one: a file with its row beside this one, and the row's name in `all`. Each
+// dialect has its own table of refusals. Paths and rights are in Routes. Start at Dialect.
 import Inference
 import Intake
 import JSON
 import Scheduling
 
 struct Dialect: Sendable {
-  /// Names it in the spool, so it never changes.
+  /// Its name in the spool, so it never changes.
   let name: Name
-  /// Where its requests are posted.
+  /// The path to which its requests are posted.
   let path: String
   let read: @Sendable (JSONValue) throws(Refusal) -> AskedAnswer
   let writer: @Sendable (AnswerShape) -> any AnswerWriter
-  /// The response in place of an answer.
+  /// The response that replaces an answer.
   let refuse: @Sendable (Refusal) -> Response
 
   enum Name: String, Sendable, CaseIterable {
@@ -30,7 +30,7 @@ struct Dialect: Sendable {
     }
   }
 
-  /// A request's body, with a seed where its client gave none.
+  /// Reads a request's body; draws a seed if the client gave none.
   func read(_ body: [UInt8], atMost bytes: Int) throws(Refusal) -> AskedAnswer {
     var limits = JSONText.Limits()
     limits.bytes = bytes
@@ -44,7 +44,7 @@ struct Dialect: Sendable {
   }
 }
 
-/// What was asked for, and how its answer is to look.
+/// What was requested, and the form of its answer.
 struct AskedAnswer: Sendable {
   var request: GenerationRequest
   var form: AnswerForm
@@ -53,11 +53,11 @@ struct AskedAnswer: Sendable {
 struct AnswerForm: Sendable {
   var isStreamed = false
   var includesUsage = false
-  /// With the ids of all tokens, which open the receipt.
+  /// Whether the answer includes the ids of all tokens, which open the receipt.
   var returnsTokens = false
 }
 
-/// What an answer says of its request.
+/// What an answer repeats from its request.
 struct AnswerShape: Sendable {
   let job: JobID
   /// As the request named it.
@@ -80,7 +80,7 @@ struct AnswerShape: Sendable {
   }
 }
 
-/// A piece of an answer, in the order in which it goes out.
+/// A piece of an answer, in the order of sending.
 enum AnswerPiece: Sendable {
   /// A stream begins: only events, comments and the end follow.
   case begin
@@ -92,9 +92,9 @@ enum AnswerPiece: Sendable {
   case whole(Response)
 }
 
-/// One answer as its events come.
+/// Writes one answer, event by event.
 protocol AnswerWriter: Sendable {
   mutating func take(_ event: AnswerEvent) -> [AnswerPiece]
-  /// The job waits for the operator: a stream begins, so that comment lines keep it open.
+  /// The job waits for the operator: a stream begins now, so that comment lines keep it open.
   mutating func wait() -> [AnswerPiece]
 }

@@ -1,9 +1,11 @@
-// NeutralFields.swift: fields that clients send though they ask for nothing here, each with the values that change nothing.
-// Any other value would change the answer, and is refused by name. Null counts as absent, everywhere.
-// Source: OpenAI API reference; vLLM's and llama.cpp's names; requests recorded from 28 clients. Start at the tables.
+// NeutralFields.swift: fields that clients send although they have no effect here, each with the
+// values that change nothing. Any other value would change the answer, and is refused by name. Null
+// counts as absent, everywhere.
+// Source: OpenAI API reference; vLLM's and llama.cpp's names; requests recorded from 28 clients.
+// Start at the tables.
 import JSON
 
-/// A field, what of it is taken, and why that changes nothing.
+/// A field, its accepted values, and why they change nothing.
 struct NeutralField: Sendable {
   enum Accepted: Sendable {
     /// An empty list, an empty object or an empty text.
@@ -11,7 +13,7 @@ struct NeutralField: Sendable {
     /// One of these values.
     case oneOf([JSONValue])
     case anyBool
-    /// A text of at most so many bytes.
+    /// A text of at most this many bytes.
     case text(Int)
     /// An object of texts.
     case labels
@@ -113,7 +115,7 @@ struct NeutralField: Sendable {
     }
   }
 
-  /// What is taken, in words.
+  /// The accepted values, in words.
   var wanted: String {
     switch accepts {
     case .nothing: "only an empty one is taken"
@@ -130,7 +132,7 @@ struct NeutralField: Sendable {
 }
 
 extension JSONFields {
-  /// Reads fields that ask for nothing, and refuses those that do, and those that nobody knows.
+  /// Reads fields without effect, and refuses values that would have one, and unknown fields.
   mutating func finish(_ tables: [NeutralField]...) throws(JSONFieldError) {
     for field in tables.joined() {
       guard let value = value(field.name), !field.takes(value) else { continue }

@@ -1,6 +1,6 @@
-// OpenAIAnswer.swift: what answers to chats and to completions have in common, streamed or whole.
-// Leaves out the form of one choice (OpenAIChat.swift, OpenAICompletions.swift) and requests. Start at
-// OpenAIAnswerWriter.take.
+// OpenAIAnswer.swift: what answers to chats and to completions have in common, streamed or in one
+// piece. Not here: the form of one choice (OpenAIChat.swift, OpenAICompletions.swift), requests
+// (OpenAIRequest.swift). Start at OpenAIAnswerWriter.take.
 import Intake
 import JSON
 
@@ -8,10 +8,11 @@ import JSON
 struct OpenAIAnswer: Sendable {
   let shape: AnswerShape
   var hasBegun = false
-  /// Of an answer that is not streamed.
+  /// The text of an answer that is not streamed.
   var text = ""
   var logprobs: [TextLogprob] = []
-  /// What stands around the text of a chunk that has nothing else, by far the most of them: made once.
+  /// The JSON around the text of a chunk that has nothing else, by far the most common kind; made
+  /// once.
   var textFrame: (head: [UInt8], tail: [UInt8])?
 
   init(_ shape: AnswerShape) { self.shape = shape }
@@ -23,9 +24,9 @@ protocol OpenAIAnswerWriter: AnswerWriter {
   static var chunkObject: String { get }
   static var fieldNames: APIError.FieldNames { get }
   var answer: OpenAIAnswer { get set }
-  /// The choice of a stream's first chunk, if it has one of its own.
+  /// The choice of a stream's first chunk, if it has a separate one.
   var opening: JSONValue? { get }
-  /// The choice of a chunk, and of a whole answer.
+  /// The choice of a chunk, and that of an answer in one piece.
   func chunk(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue
   func whole(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue
 }
@@ -90,7 +91,7 @@ extension OpenAIAnswerWriter {
   }
 
   private func makeTextFrame() -> (head: [UInt8], tail: [UInt8]) {
-    // JSON escapes this text, and nothing else of a chunk has it.
+    // Text that JSON escapes and that occurs nowhere else in a chunk.
     let mark = "\u{0}text"
     let bytes = JSONWriter.bytes(frame([chunk(text: mark, logprobs: [], finish: nil)]))
     var quoted: [UInt8] = []
@@ -99,7 +100,8 @@ extension OpenAIAnswerWriter {
     return (Array(bytes[..<place]), Array(bytes[place...].dropFirst(quoted.count)))
   }
 
-  /// The error, and what the client needs to check what it owes; whole answers bring the text so far along.
+  /// The error, and what the client needs to check what it owes; answers in one piece include the
+  /// text so far.
   private func cut(_ end: AnswerEnd, _ error: APIError) -> [AnswerPiece] {
     guard case .object(var members) = error.json else { return [] }
     if shape.form.isStreamed, answer.hasBegun {
@@ -151,7 +153,7 @@ extension OpenAIAnswerWriter {
 }
 
 extension JSONValue {
-  /// An object with one more member at its end.
+  /// The object with one more member at its end.
   fileprivate func adding(_ key: String, _ value: JSONValue) -> JSONValue {
     guard case .object(let members) = self else { return self }
     return .object(members + [(key: key, value: value)])

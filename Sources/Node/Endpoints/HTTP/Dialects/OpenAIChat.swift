@@ -1,5 +1,6 @@
 // OpenAIChat.swift: `POST /v1/chat/completions`: its row, its requests and its answers.
-// Leaves out what completions have too (OpenAIRequest.swift, OpenAIAnswer.swift). Start at Dialect.openAIChat.
+// What it shares with completions is in OpenAIRequest.swift and OpenAIAnswer.swift. Start at
+// Dialect.openAIChat.
 // Source: OpenAI API reference, "Create chat completion".
 import Inference
 import JSON
@@ -41,7 +42,7 @@ struct OpenAIChat: OpenAIAnswerWriter {
     ]
   }
 
-  /// A list of objects, one a token.
+  /// A list of objects, one per token.
   private func list(_ logprobs: [TextLogprob]) -> JSONValue {
     guard answer.shape.wantsLogprobs, !logprobs.isEmpty else { return .null }
     return [
@@ -119,7 +120,7 @@ struct OpenAIChat: OpenAIAnswerWriter {
       }
       message = ChatMessage(role: message.role, parts: texts)
     case .some(let other): throw fields.wrong("content", other, "a text or a list of text parts")
-    // An assistant that said nothing, as clients send it back.
+    // An assistant message without content, as clients send it back.
     case nil where message.role == "assistant": break
     case nil:
       throw JSONFieldError(

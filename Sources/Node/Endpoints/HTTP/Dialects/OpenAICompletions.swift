@@ -1,5 +1,6 @@
 // OpenAICompletions.swift: `POST /v1/completions`: its row, its requests and its answers.
-// Leaves out what chats have too (OpenAIRequest.swift, OpenAIAnswer.swift) and names of tokens (OpenAILogprobs.swift).
+// What it shares with chats is in OpenAIRequest.swift and OpenAIAnswer.swift, names of tokens are
+// in OpenAILogprobs.swift.
 // Start at Dialect.openAICompletions.
 // Source: OpenAI API reference, "Create completion".
 import Inference
@@ -58,11 +59,11 @@ struct OpenAICompletions: OpenAIAnswerWriter {
       switch fields.value("prompt") {
       case .string(let text): prompt = .text(text)
       case .array(let items):
-        // One text in a list, as some clients send it, or token ids.
+        // A list with one text, as some clients send it, or token ids.
         if items.count == 1, case .string(let text) = items[0] {
           prompt = .text(text)
         } else {
-          // A list of one list of ids is one prompt too.
+          // A list with one list of ids is one prompt too.
           var items = items
           if items.count == 1, case .array(let ids) = items[0] { items = ids }
           var tokens: [Int32] = []

@@ -1,13 +1,16 @@
-// OpenAILogprobs.swift: tokens with their log-probabilities, in OpenAI's two forms. Start at CompletionLogprobs.
+// OpenAILogprobs.swift: tokens with their log-probabilities, in OpenAI's two forms. Start at
+// CompletionLogprobs.
 import JSON
 
-/// One token in the form of completions, where names stand for tokens: every token has a name of its own, and
-/// the chosen one is among the likeliest, as one more where it is not one of them.
+/// One token in the form of completions, where names stand for tokens: every token has a unique
+/// name, and the chosen one is listed with the likeliest, as an additional entry if it isn't among
+/// them.
 ///
-/// - The name is the token's text. That of a token which is no text of its own, such as a part of a character, is
-///   `bytes:` and its bytes, each as `\xe6`, as OpenAI names it; so is that of a text which looks like such a name.
-/// - Two tokens may have one text. The chosen one keeps it, else the likelier; the other is `token_id:` and its id, vLLM's
-///   name for it.
+/// - A token's name is its text. A token that isn't valid text by itself, such as part of a
+///   character, is named `bytes:` and its bytes, each as `\xe6`, like OpenAI's names; so is a text
+///   that looks like such a name.
+/// - Two tokens may have the same text. The chosen one keeps it, otherwise the likelier one; the
+///   other is named `token_id:` and its id, as in vLLM.
 ///
 /// Source: OpenAI API reference, completions: "there may be up to `logprobs+1` elements".
 struct CompletionLogprobs: Sendable {
@@ -17,7 +20,8 @@ struct CompletionLogprobs: Sendable {
 
   init(_ token: TextLogprob) {
     let chosen = token.chosen.name
-    // Two spellings of one character are two names to every reader of JSON.
+    // Two spellings of one character are different names for every JSON reader, so names are
+    // compared as bytes.
     var taken: Set<[UInt8]> = [Array(chosen.utf8)]
     var top: [(name: String, logprob: Float)] = []
     for entry in token.top {
@@ -37,7 +41,7 @@ struct CompletionLogprobs: Sendable {
 }
 
 extension TextLogprob.Entry {
-  /// Its text; nil where its bytes are none.
+  /// Its text; nil if its bytes aren't valid text.
   private var text: String? { String(validating: bytes, as: UTF8.self) }
 
   private var escaped: String {
@@ -52,11 +56,12 @@ extension TextLogprob.Entry {
     return ["bytes:", "token_id:"].contains(where: text.hasPrefix) ? "bytes:" + escaped : text
   }
 
-  /// Chat's form. What is no text of its own is written as its bytes, `\xe6`; they stand beside it as numbers too.
+  /// Chat's form. Bytes that aren't valid text are written as `\xe6`, and are listed as numbers
+  /// too.
   var json: JSONValue {
     [
       "token": .string(text ?? escaped), "logprob": .double(Double(logprob)),
-      // A special token is a name, and no bytes of any text.
+      // A special token is a name, not bytes of a text.
       "bytes": isSpecial ? .null : .array(bytes.map { JSONValue($0) }),
     ]
   }

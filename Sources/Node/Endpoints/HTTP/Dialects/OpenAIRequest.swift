@@ -1,7 +1,8 @@
-// OpenAIRequest.swift: what requests for chats and for completions have in common: every field checked and none ignored.
-// Leaves out what only one of them has (OpenAIChat.swift, OpenAICompletions.swift) and fields that change nothing
-// (NeutralFields.swift). Start at readCommon.
-// Source: OpenAI API reference, "Create chat completion" and "Create completion"; vLLM's names for what goes beyond it.
+// OpenAIRequest.swift: what requests for chats and for completions have in common: every field is
+// checked and none ignored. Not here: fields of only one of them (OpenAIChat.swift,
+// OpenAICompletions.swift), fields that change nothing (NeutralFields.swift). Start at readCommon.
+// Source: OpenAI API reference, "Create chat completion" and "Create completion"; vLLM's names for
+// extensions.
 import Accounting
 import Control
 import Inference
@@ -13,7 +14,7 @@ enum OpenAIRequest {
   /// Source: OpenAI API reference.
   static let reasoningEfforts: Set<String> = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
-  /// Reads one request, and says in a refusal's terms which field is wrong.
+  /// Reads one request; a refusal says which field is wrong.
   static func read(
     _ value: JSONValue, _ body: (inout JSONFields) throws(JSONFieldError) -> AskedAnswer
   ) throws(Refusal) -> AskedAnswer {
@@ -126,7 +127,7 @@ extension AskedAnswer {
   }
 }
 
-/// Whether a body would be taken, for tests and tools that have no model.
+/// Whether a body would be accepted, for tests and tools that have no model.
 package enum RequestCheck {
   package static func chat(_ value: JSONValue) -> APIError? { refusal(of: value, .openAIChat) }
 

@@ -1,11 +1,12 @@
-// ReceiptMembers.swift: what opens a receipt, as every dialect's answers carry it under the key `hotpot`.
-// Leaves out the rest of an answer (the dialects) and reading it back (SavedAnswer.swift). Start at own.
+// ReceiptMembers.swift: what opens a receipt, as all dialects' answers contain it under the key
+// `hotpot`. Not here: the rest of an answer (the dialects), reading it back (SavedAnswer.swift).
+// Start at own.
 import Control
 import Inference
 import JSON
 
 enum ReceiptMembers {
-  /// The text and what opens the receipt, of a job whose answer nobody took.
+  /// The text and what opens the receipt, for a job whose client did not receive the answer.
   static func all(_ kept: KeptTranscript) -> [JSONValue.Member] {
     let receipt = kept.receipt
     let reason: JSONValue =
@@ -31,7 +32,7 @@ enum ReceiptMembers {
   }
 
   /// What opens the receipt, under the key `hotpot`.
-  /// - prompt: its ids, where the client asked for ids
+  /// - prompt: its ids, if the client requested ids
   static func own(_ end: AnswerEnd, job: String, seed: UInt64, prompt: [Int32]?) -> JSONValue {
     var own: [JSONValue.Member] = [(key: "job", value: .string(job))]
     if let receipt = end.receipt { own.append((key: "receipt", value: .string(receipt))) }
@@ -39,7 +40,8 @@ enum ReceiptMembers {
     own.append((key: "seed", value: JSONValue(seed)))
     if let amount = end.amount { own.append((key: "amount_micro", value: JSONValue(amount))) }
     if let tokens = prompt {
-      // Of a job that was cut while its prompt was read, what was read: that is what the receipt commits to.
+      // If a job was cut during prefill, these are the tokens that were read: the receipt commits
+      // to them.
       let prompt = end.finishReason == nil ? tokens.prefix(end.usage.prompt) : tokens[...]
       own.append((key: "prompt_token_ids", value: .array(prompt.map { JSONValue($0) })))
       own.append((key: "token_ids", value: .array((end.tokens ?? []).map { JSONValue($0) })))
@@ -47,7 +49,7 @@ enum ReceiptMembers {
         own.append((key: "unreceipted_token_ids", value: .array(end.unreceipted.map { JSONValue($0) })))
       }
       if !end.biases.isEmpty {
-        // As a transcript spells them: the bits, which no reader of numbers rounds.
+        // As a transcript spells them: the bits, which no number parser rounds.
         let pairs = end.biases.map { bias -> JSONValue in
           [JSONValue(bias.token), .string(hexadecimal(bias.bias.bitPattern))]
         }

@@ -1,5 +1,5 @@
-// Responder.swift: the events of one job through the writer of its dialect, to wherever the answer goes.
-// Leaves out what the pieces hold (Dialect). Start at take.
+// Responder.swift: passes the events of one job through the writer of its dialect to the answer's
+// destination. What the pieces contain is in Dialect. Start at take.
 import Intake
 import Synchronization
 
@@ -15,7 +15,7 @@ final class Responder: Sendable {
 
   /// One event of the job. Called in order.
   func take(_ event: AnswerEvent) {
-    // Outside the lock: who gets a piece may bring the job's end.
+    // Outside the lock: the receiver of a piece may cause the job's end.
     for piece in writer.withLock({ $0.take(event) }) { output(piece) }
   }
 
