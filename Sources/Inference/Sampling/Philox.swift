@@ -1,9 +1,10 @@
-// Philox.swift: Philox4x32-10, the counter-based generator: a draw is a function of (key, counter) and of nothing else.
-// Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"; checked against the Random123 known answers.
+// Philox.swift: Philox4x32-10, the counter-based generator: a draw depends only on (key, counter).
+// Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"; checked against the
+// Random123 known answers.
 
 /// Philox4x32 with ten rounds.
 public enum Philox {
-  /// Four 32-bit words for one counter under one key.
+  /// The four 32-bit words for one counter under one key.
   public static func words(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
     var c = counter
     var k = key
@@ -21,8 +22,9 @@ public enum Philox {
     return c
   }
 
-  /// 24 uniform bits for the token at `index` of the output under `seed`: the upper bits of the first word, with
-  /// key = (low, high half of the seed) and counter = (low, high half of the index, 0, 0).
+  /// 24 uniform bits for the token at `index` of the output under `seed`: the upper bits of the
+  /// first word, with key = (low, high half of the seed) and counter = (low, high half of the
+  /// index, 0, 0).
   public static func bits24(seed: UInt64, index: Int) -> UInt32 {
     let i = UInt64(bitPattern: Int64(index))
     let key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed &>> 32))

@@ -1,9 +1,10 @@
-// Sampler.swift: from one row of logits to one token, without sorting what need not be sorted.
-// The meaning of every step is in SamplingRequest's comment; this file leaves out validation (SamplingRequest.swift)
-// and knows no engine. Start at choose(from:context:position:).
+// Sampler.swift: from one row of logits to one token, without sorting more than needed. The meaning
+// of every step, and validation, are in SamplingRequest.swift. This file knows nothing about the
+// engine. Start at choose(from:context:position:).
 //
-// Weights are integers, so sums do not depend on order. The row is therefore divided into 256 buckets by distance from the maximum
-// (a monotone function of the logit): whole buckets are taken or left by their sums, and only the bucket that a limit falls into is sorted.
+// Weights are integers, so sums do not depend on order. So the row is divided into 256 buckets by
+// distance from the maximum (a monotone function of the logit). Whole buckets are kept or dropped
+// by their sums, and only the bucket that contains a limit is sorted.
 import CKernels
 
 /// A request together with the tokens it refers to.
@@ -12,8 +13,8 @@ public struct SamplingContext: Sendable, Equatable {
   /// The first `promptCount` tokens of the sequence are the prompt; the token at absolute position
   /// `promptCount + i` is output i, and its draw uses the counter i.
   public var promptCount: Int
-  /// The sequence so far, prompt first. Read only when `request.usesHistory`; may then not be shorter than
-  /// the positions that precede the token to choose, and may be longer.
+  /// The sequence so far, prompt first. Read only if `request.usesHistory`; it must then cover all
+  /// positions before the token to choose, and may be longer.
   public var transcript: [Int32]
 
   public init(_ request: SamplingRequest, promptCount: Int, transcript: [Int32] = []) {
@@ -23,7 +24,7 @@ public struct SamplingContext: Sendable, Equatable {
   }
 }
 
-/// A token with its log-probability under the model's own logits.
+/// A token with its log-probability under the model's unmodified logits.
 public struct TokenLogprob: Sendable, Equatable, Codable {
   public var token: Int32
   public var logprob: Float
@@ -37,19 +38,21 @@ public struct TokenLogprob: Sendable, Equatable, Codable {
 /// The sampler's choice for one position.
 public struct SampledToken: Sendable, Equatable {
   public var token: Int32
-  /// Of the chosen token; nil unless `topLogprobs` was asked.
+  /// The log-probability of the chosen token; nil unless `topLogprobs` was requested.
   public var logprob: Float?
-  /// Likeliest first, ties by ascending id.
+  /// The likeliest first, ties by ascending id.
   public var top: [TokenLogprob]
 }
 
-/// Draws tokens. Holds scratch memory of a few words per token of the vocabulary; one owner at a time.
+/// Draws tokens. Holds scratch memory of a few words per token of the vocabulary; one owner at a
+/// time.
 public final class Sampler {
   public let vocabularySize: Int
   private let level: ck_level
   private let weights: UnsafeMutablePointer<Float>
   private let buckets: UnsafeMutablePointer<UInt8>
-  /// Occurrences in the output, and 2^31 for "occurs in the prompt"; all zero between calls.
+  /// Occurrences in the output, plus 2^31 if the token occurs in the prompt; all zero between
+  /// calls.
   private let occurrences: UnsafeMutablePointer<UInt32>
   private var candidates: [Int32] = []
 
@@ -74,8 +77,9 @@ public final class Sampler {
     occurrences.deallocate()
   }
 
-  /// Chooses the token at absolute position `position` from the logits of the position before it. Changes `logits` (bias and penalties).
-  /// nil when a logit is not finite, or 2^96 or more. The request must be valid.
+  /// Chooses the token at absolute position `position` from the logits of the position before it.
+  /// Changes `logits` (bias and penalties). Returns nil if a logit is not finite, or 2^96 or more.
+  /// The request must be valid.
   /// - logits: (vocabularySize)
   public func choose(
     from logits: UnsafeMutablePointer<Float>, context: SamplingContext, position: Int
@@ -114,10 +118,12 @@ public final class Sampler {
     return SampledToken(token: token, logprob: chosen, top: top)
   }
 
-  /// The largest logit and the lowest id that has it; nil when any is not finite or is 2^96 or more.
+  /// The largest logit and the lowest id that has it; nil if any logit is not finite, or 2^96 or
+  /// more.
   static func maximum(_ logits: UnsafePointer<Float>, _ count: Int) -> (value: Float, token: Int32)? {
     var lanes = SIMD16<Float>(repeating: -.infinity)
-    // y - y is 0 for a finite y and NaN for any other; y = 2^32 x leaves room for a division by the temperature.
+    // y - y is 0 for a finite y and NaN for any other; scaling by 2^32 leaves headroom for a
+    // division by the temperature.
     var trouble = SIMD16<Float>(repeating: 0)
     var i = 0
     while i + 16 <= count {
@@ -141,7 +147,7 @@ public final class Sampler {
     return id < count ? (value, Int32(id)) : nil
   }
 
-  /// log of the sum of exp(l - maximum), over all logits.
+  /// The log of the sum of exp(l - maximum) over all logits.
   private func logSum(_ logits: UnsafePointer<Float>, maximum: Float) -> Double {
     for i in 0..<vocabularySize { weights[i] = logits[i] - maximum }
     ck_exp(level, weights, UInt32(vocabularySize), weights)
@@ -150,8 +156,9 @@ public final class Sampler {
     return Sampler.log(Double(total) * 0x1p-32)
   }
 
-  /// Natural logarithm of a finite x >= 1, from arithmetic alone: libm's differs between versions.
-  /// With x = m * 2^e, m in [2^-1/2, 2^1/2): log m = 2 artanh((m - 1) / (m + 1)) by its series to the 21st power (error below 1e-16).
+  /// Natural logarithm of a finite x >= 1, computed by plain arithmetic, because libm's result
+  /// differs between versions. With x = m * 2^e, m in [2^-1/2, 2^1/2): log m = 2 artanh((m - 1) /
+  /// (m + 1)) by its series to the 21st power (error below 1e-16).
   static func log(_ x: Double) -> Double {
     var exponent = Double(x.exponent)
     var m = x.significand
@@ -216,7 +223,8 @@ public final class Sampler {
     }
   }
 
-  /// Where the order ends: all of the buckets before `bucket`, and the first `count` of that bucket.
+  /// Where the kept part of the order ends: all buckets before `bucket`, and the first `count` of
+  /// that bucket.
   private struct Limit {
     var bucket = 256
     var count = 0
@@ -273,12 +281,14 @@ public final class Sampler {
     let u = UInt128(Philox.bits24(seed: request.seed, index: index))
     let wanted = u * UInt128(limit.mass)
     let chosen = cut(limit, mass: mass, logits: logits) { UInt128($0) << 24 > wanted }
-    // The running sum ends at limit.mass, which exceeds u / 2^24 of itself: the first token alone weighs 2^32.
+    // The running sum ends at limit.mass, which always exceeds u / 2^24 of itself, because the
+    // first token alone weighs 2^32.
     guard let chosen, chosen.count > 0, chosen.count <= candidates.count else { return best.token }
     return candidates[chosen.count - 1]
   }
 
-  /// The shortest beginning of the order, inside `limit`, whose running sum satisfies `enough`. Leaves the sorted bucket in `candidates`.
+  /// The shortest prefix of the order, within `limit`, whose running sum satisfies `enough`. Leaves
+  /// the sorted bucket in `candidates`.
   private func cut(
     _ limit: Limit, mass: [UInt64], logits: UnsafePointer<Float>, enough: (UInt64) -> Bool
   ) -> Limit? {

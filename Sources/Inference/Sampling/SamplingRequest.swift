@@ -1,20 +1,27 @@
-// SamplingRequest.swift: what a client may ask of the sampler, with its bounds.
-// Leaves out the drawing itself (Sampler.swift) and stop strings (StopMatcher.swift). Start at validate(vocabularySize:).
+// SamplingRequest.swift: the sampling parameters that a client may set, with their bounds. Not
+// here: the drawing itself (Sampler.swift) and stop strings (StopMatcher.swift). Start at
+// validate(vocabularySize:).
 
-/// How the next token is chosen from a row of logits. A value: equal requests over equal logits, history and
-/// output index give equal tokens on every machine.
+/// How the next token is chosen from a row of logits. A value: equal requests over equal logits,
+/// history and output index give equal tokens on every machine.
 ///
-/// What happens, in this order (all in f32 unless said otherwise; words and meanings follow vLLM and OpenAI):
+/// The steps, in this order (all in f32 unless stated otherwise; names and meanings follow vLLM and
+/// OpenAI):
 /// 1. `logitBias`: `l += bias` for every token named.
-/// 2. `repetitionPenalty` r, for every id that occurs in the prompt or in the output so far: `l = l > 0 ? l / r : l * r`.
-/// 3. `frequencyPenalty` f and `presencePenalty` p, for every id that occurs c > 0 times in the output so far:
-///    `l = l - f * Float(c)`, then `l = l - p`.
-/// 4. Order: logit descending, id ascending. `temperature` 0 takes the first of the order (greedy) and stops here.
-/// 5. `z_i = l_i / temperature` (one between 0 and 0.01 counts as 0.01), `w_i = floor(2^32 * exp(z_i - z_0))` as an integer, so that every sum below is exact.
-/// 6. `minP` keeps the w_i of at least `floor(2^32 * minP)`. `topK` then keeps the first k of the order, and `topP` the
-///    shortest beginning of it whose sum of w reaches `topP` of what is left. The first of the order always stays.
-/// 7. u = the upper 24 bits of the first word of Philox4x32-10 (key = seed, counter = output index); the token is the first in the
-///    order whose running sum of w exceeds `u / 2^24` of the total that is left.
+/// 2. `repetitionPenalty` r, for every id that occurs in the prompt or in the output so far:
+///    `l = l > 0 ? l / r : l * r`.
+/// 3. `frequencyPenalty` f and `presencePenalty` p, for every id that occurs c > 0 times in the
+///    output so far: `l = l - f * Float(c)`, then `l = l - p`.
+/// 4. Order: logit descending, id ascending. `temperature` 0 takes the first of the order (greedy)
+///    and stops here.
+/// 5. `z_i = l_i / temperature` (a temperature between 0 and 0.01 counts as 0.01),
+///    `w_i = floor(2^32 * exp(z_i - z_0))` as an integer, so that every sum below is exact.
+/// 6. `minP` keeps the w_i of at least `floor(2^32 * minP)`. `topK` then keeps the first k of the
+///    order, and `topP` the shortest prefix of it whose sum of w reaches `topP` of what is left. The
+///    first of the order is always kept.
+/// 7. u = the upper 24 bits of the first word of Philox4x32-10 (key = seed, counter = output
+///    index); the token is the first in the order whose running sum of w exceeds `u / 2^24` of the
+///    total that is left.
 public struct SamplingRequest: Sendable, Equatable, Codable {
   /// 0 is greedy; at most 100.
   public var temperature: Float
@@ -33,8 +40,9 @@ public struct SamplingRequest: Sendable, Equatable, Codable {
   /// At most 1,024 entries in ascending order of token, biases in [-100, 100].
   public var logitBias: [TokenBias]
   public var seed: UInt64
-  /// How many of the likeliest tokens to report beside the chosen one: nil reports nothing, 0 the chosen one
-  /// only, at most 20. Log-probabilities are of the model's own logits, before any of the steps above.
+  /// How many of the likeliest tokens to report beside the chosen one: nil reports nothing, 0 the
+  /// chosen one only, at most 20. Log-probabilities are of the model's own logits, before any of
+  /// the steps above.
   public var topLogprobs: Int?
 
   public struct TokenBias: Sendable, Equatable, Codable {
@@ -47,7 +55,7 @@ public struct SamplingRequest: Sendable, Equatable, Codable {
     }
   }
 
-  /// Lower temperatures above 0 are taken as this one.
+  /// Lower temperatures above 0 count as this one.
   public static let lowestTemperature: Float = 0.01
   public static let maximumTopLogprobs = 20
   public static let maximumBiases = 1_024
@@ -71,12 +79,13 @@ public struct SamplingRequest: Sendable, Equatable, Codable {
 
   public static let greedy = SamplingRequest()
 
-  /// Whether the tokens so far change the choice, so that a transcript must come with the request.
+  /// Whether the choice depends on the tokens so far, so that the request needs a transcript.
   public var usesHistory: Bool {
     repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
   }
 
-  /// Refuses every value outside the bounds that the properties state; `vocabularySize` bounds the biased tokens.
+  /// Refuses every value outside the bounds that the properties state; `vocabularySize` bounds the
+  /// biased tokens.
   public func validate(vocabularySize: Int) throws(SamplingError) {
     try SamplingRequest.check("temperature", temperature, 0...100)
     guard topK >= 0, topK <= Int(Int32.max) else {

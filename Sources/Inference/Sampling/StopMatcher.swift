@@ -1,10 +1,12 @@
-// StopMatcher.swift: stop strings over streamed text, across the borders of tokens.
-// Works on UTF-8 bytes, so that no Unicode equivalence can make two different texts match. Start at append(_:).
+// StopMatcher.swift: finds stop strings in streamed text, across token borders. Works on UTF-8
+// bytes, so that no Unicode equivalence can make two different texts match. Start at append(_:).
 
-/// Finds the first stop string in a stream of text and withholds what might be the beginning of one.
+/// Finds the first stop string in a stream of text and withholds what might be the beginning of
+/// one.
 ///
-/// The stream ends at the first byte at which some stop string is complete; of those that end there the longest wins. The result is
-/// therefore the same however the text was cut into pieces. The stop string itself is never given out.
+/// The stream ends at the first byte at which some stop string is complete; if several end there,
+/// the longest wins. The result is therefore the same however the text was split into pieces. The
+/// stop string itself is never output.
 public struct StopMatcher: Sendable {
   private let stops: [[UInt8]]
   private var held: [UInt8] = []
@@ -27,11 +29,12 @@ public struct StopMatcher: Sendable {
           wanted: "1 to \(StopMatcher.maximumStopBytes) bytes")
       }
     }
-    // Longest first: the first that matches at a byte is the one that began earliest.
+    // Longest first: the first one that matches at a byte is the one that began earliest.
     self.stops = stops.map { Array($0.utf8) }.sorted { $0.count > $1.count }
   }
 
-  /// Takes the next piece of text and gives out what can no longer belong to a stop string. After a match, nothing.
+  /// Takes the next piece of text and returns the text that can no longer belong to a stop string;
+  /// after a match, nothing.
   public mutating func append(_ text: String) -> String {
     guard matched == nil else { return "" }
     if stops.isEmpty { return text }
@@ -56,7 +59,7 @@ public struct StopMatcher: Sendable {
     return matched == nil ? String(decoding: held, as: UTF8.self) : ""
   }
 
-  /// How many of the last bytes are the beginning of some stop string.
+  /// How many of the last bytes form the beginning of some stop string.
   private func heldBack() -> Int {
     var longest = 0
     for stop in stops {
