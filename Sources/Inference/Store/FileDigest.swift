@@ -6,7 +6,7 @@ import Foundation
 public enum FileDigest {
   /// 64 hexadecimal digits.
   /// - Parameter progress: Called with the bytes read so far, every few megabytes.
-  /// - Throws: `PullError.system` when the file cannot be read, `.cancelled`.
+  /// - Throws: `PullError.system` if the file cannot be read, or `.cancelled`.
   public static func sha256(
     ofFile path: String, progress: (Int) -> Void = { _ in }
   ) throws(PullError) -> String {
@@ -32,7 +32,7 @@ public enum FileDigest {
     return hexadecimal(digest)
   }
 
-  /// Of a text's bytes.
+  /// The digest of a text's bytes.
   static func sha256(of text: String) -> String {
     var context = hp_sha256_ctx()
     hp_sha256_init(&context)

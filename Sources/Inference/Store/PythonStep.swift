@@ -1,19 +1,21 @@
-// PythonStep.swift: runs python3 as a child, watching the size of what it writes. Its output goes to a file, whose
-// last line tells what went wrong.
+// PythonStep.swift: runs python3 as a child process and watches the size of what it writes. Its
+// output goes to a file, whose last line tells what went wrong.
 //
-// Rule: python3 never looks for code where the user happens to stand. Why: a folder of somebody else's may hold a
-// `json.py`, which would run with this user's rights. So: every start is isolated (-I), in `/`, without PYTHON*
-// variables; only what the machine's administrator, or the virtual environment on PATH, has installed is imported.
+// Rule: python3 never looks for code in the user's working directory. Why: somebody else's folder
+// may hold a `json.py`, which would run with this user's rights. So: every start is isolated (-I),
+// in `/`, without PYTHON* variables; only modules installed by the machine's administrator or in
+// the virtual environment on PATH are imported.
 //
-// Rule: the child ends with this process, however that ends. Why: a download that nobody waits for fills a disk. So:
-// its standard input is a pipe that only this process can write to, and it ends when that pipe does.
+// Rule: the child ends with this process, however that ends. Why: an abandoned download would fill
+// the disk. So: its standard input is a pipe that only this process can write to, and the child
+// exits when the pipe closes.
 
 import CSystem
 import Foundation
 
 /// The interpreter that fetches and unpacks models. Start at PythonStep.run.
 public enum PythonInterpreter {
-  /// The python3 of the search path; relative entries of it are passed over.
+  /// The python3 of the search path; its relative entries are skipped.
   static func find(_ environment: [String: String]) -> String? {
     let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
     for folder in path.split(separator: ":") where folder.hasPrefix("/") {
@@ -23,16 +25,16 @@ public enum PythonInterpreter {
     return nil
   }
 
-  /// What is there for fetching models.
+  /// What is installed for fetching models.
   public enum Found: Sendable, Equatable {
     case none
     case broken(path: String, why: String)
-    /// Models come as packages: without pip it fetches none by name.
+    /// Models come as packages: without pip none can be fetched by name.
     case withoutPip(path: String)
     case whole(path: String)
   }
 
-  /// Asks the interpreter, started as pulls start it.
+  /// Asks the interpreter, started in the same way as for pulls.
   public static func examine(_ environment: [String: String]) -> Found {
     guard let path = find(environment) else { return .none }
     let script = "import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('pip') else 3)"
@@ -70,7 +72,7 @@ public enum PythonInterpreter {
     return child
   }
 
-  /// The exit status; 128 and the signal when one ended it.
+  /// The exit status; 128 plus the signal if one ended it.
   static func wait(for child: pid_t, _ python: String) throws(PullError) -> Int32 {
     var status: Int32 = 0
     while waitpid(child, &status, 0) < 0 {
@@ -86,14 +88,14 @@ public enum PythonInterpreter {
 }
 
 struct PythonStep: Sendable {
-  /// What the step does, for messages.
+  /// What the step does; used in messages.
   let name: String
   let script: String
   let arguments: [String]
   let environment: [String: String]
   let logPath: String
 
-  /// Before each script: it ends when its standard input does.
+  /// Prepended to each script: exits when standard input closes.
   private static let lifeline = """
     import os, sys, threading
     def _lifeline():
@@ -105,14 +107,14 @@ struct PythonStep: Sendable {
     """
 
   /// Runs to the end.
-  /// - tick: called ten times a second while the child works; false ends the child.
-  /// - Returns: the exit status; 128 and the signal when one ended it; nil when `tick` ended it.
+  /// - tick: called ten times a second while the child runs; false ends the child.
+  /// - Returns: the exit status; 128 plus the signal if one ended it; nil if `tick` ended it.
   func run(tick: () -> Bool) async throws(PullError) -> Int32? {
     guard let python = PythonInterpreter.find(environment) else { throw .noPython }
     var ends: [Int32] = [-1, -1]
     let made = csystem_pipe(&ends)
     guard made >= 0 else { throw .system("pipe", python, -made) }
-    // The child's end must wait where there is nothing to read.
+    // The child's end of the pipe must block while there is nothing to read.
     _ = fcntl(ends[0], F_SETFL, 0)
     defer { close(ends[1]) }
     let child = try start(python, input: ends[0])
@@ -124,7 +126,7 @@ struct PythonStep: Sendable {
       do {
         try await Task.sleep(for: .milliseconds(100))
       } catch {
-        // Cancelled: end the child and leave none behind.
+        // Cancelled: end the child, so that none is left behind.
         Self.end(child)
         throw .cancelled
       }
@@ -146,7 +148,7 @@ struct PythonStep: Sendable {
       python, ["-c", Self.lifeline + script] + arguments, environment, input: input, output: log)
   }
 
-  /// A child that does not end when asked to is killed a second later.
+  /// A child that does not exit when asked is killed a second later.
   private static func end(_ child: pid_t) {
     kill(child, SIGTERM)
     var status: Int32 = 0
@@ -159,7 +161,7 @@ struct PythonStep: Sendable {
     while waitpid(child, &status, 0) < 0, errno == EINTR {}
   }
 
-  /// The last line of the output that says something, without control characters.
+  /// The last non-empty line of the output, without control characters.
   func lastLine() -> String {
     let lines = log.split(whereSeparator: \.isNewline).filter { line in
       line.contains { !$0.isWhitespace } && !line.hasPrefix("[notice]")
@@ -172,7 +174,7 @@ struct PythonStep: Sendable {
     let descriptor = open(logPath, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return "" }
     defer { close(descriptor) }
-    // The end says why; a long log is not read whole.
+    // The end of the log gives the reason, so a long log is not read in full.
     let size = Int(lseek(descriptor, 0, SEEK_END))
     lseek(descriptor, off_t(max(size - 1 << 16, 0)), SEEK_SET)
     var bytes = [UInt8](repeating: 0, count: 1 << 16)
