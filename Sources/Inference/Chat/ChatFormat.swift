@@ -1,12 +1,12 @@
-// ChatFormat.swift: how a model wants conversations: its template, the texts of its special tokens,
-// and the form in which the template reads contents. One answer for all who make prompts (run,
-// chat, render, serve, verify), so that one conversation is one prompt. Start at
-// ChatFormat.init(file:tokenizer:) and prompt(_:).
+// ChatFormat.swift: the form in which a model reads conversations: its template, the texts of its
+// special tokens, and the form in which the template reads contents. All commands that make prompts
+// (run, chat, render, serve, verify) use it, so that a conversation always gives the same prompt.
+// Start at ChatFormat.init(file:tokenizer:) and prompt(_:).
 //
-// Some templates print a message's content as a text, others loop over it as a list of parts. Which
-// one a template is cannot be seen from outside: a text handed to a loop over parts prints nothing
-// at all. So a conversation with marks in it is rendered once when the template is read, and what
-// comes through decides.
+// Some templates print a message's content as a string, others loop over it as a list of parts.
+// This can't be seen from outside: a string given to a loop over parts prints nothing at all. So a
+// conversation with marks in it is rendered once when the template is read, and the marks that
+// appear in the output decide.
 
 import Foundation
 import JSON
@@ -17,9 +17,9 @@ public enum ChatFormatError: Error, Sendable, Equatable, CustomStringConvertible
   case noTemplate(file: String)
   case metadata(GGUFError)
   case template(TemplateError)
-  /// No way of handing over a user's text brings it into the prompt.
+  /// In no form does a user's text appear in the prompt.
   case leavesOutUsers
-  /// The template has no place for the messages of this role: their text would not be in the prompt.
+  /// The template omits messages of this role: their text would not be in the prompt.
   case leftOut(role: String)
 
   public var description: String {
@@ -43,16 +43,17 @@ public enum ChatFormatError: Error, Sendable, Equatable, CustomStringConvertible
   }
 }
 
-/// A template with what it is given besides the messages. A value: many threads may use it at once.
+/// A template, with the values that it gets besides the messages. A value: many threads may use it
+/// at once.
 public struct ChatFormat: Sendable {
   private let template: Template
-  /// `bos_token`, `eos_token`, `unk_token` and `pad_token` as the vocabulary spells them; those
-  /// that there are.
+  /// `bos_token`, `eos_token`, `unk_token` and `pad_token` as the vocabulary spells them, as far as
+  /// they exist.
   public let specials: [String: String]
   private let tokenizer: Tokenizer?
   private let forms: [String: ContentForm]
 
-  /// By the model's own template.
+  /// With the model's own template.
   public init(file: GGUFFile, tokenizer: Tokenizer) throws(ChatFormatError) {
     let source: String?
     do throws(GGUFError) {
@@ -64,10 +65,11 @@ public struct ChatFormat: Sendable {
     try self.init(source, tokenizer: tokenizer)
   }
 
-  /// By a template from elsewhere.
+  /// With a template from elsewhere.
   /// - Parameters:
-  ///   - tokenizer: Of the model that the prompt is for; without one there are no special tokens.
-  ///   - specials: Texts that stand in for the vocabulary's.
+  ///   - tokenizer: The tokenizer of the model that the prompt is for; without one there are no
+  ///     special tokens.
+  ///   - specials: Texts that replace the vocabulary's.
   public init(
     _ source: String, tokenizer: Tokenizer?, specials given: [String: String] = [:]
   ) throws(ChatFormatError) {
@@ -82,9 +84,9 @@ public struct ChatFormat: Sendable {
     forms = ContentProbe(template: template, specials: specials, source: source).forms()
   }
 
-  /// The texts of special tokens that templates name. What the file does not say is the tokenizer's
-  /// to fill in, as SentencePiece's usual ids; a token that is not there has no text, and its name
-  /// is undefined as in transformers.
+  /// The texts of special tokens that templates name. What the file does not specify, the tokenizer
+  /// fills in (for example SentencePiece's usual ids). A missing token has no text, and its name is
+  /// undefined, as in transformers.
   static func specials(of tokenizer: Tokenizer) -> [String: String] {
     var specials: [String: String] = [:]
     for (name, id) in [
@@ -105,9 +107,8 @@ public struct ChatFormat: Sendable {
   }
 
   /// The prompt for a conversation that ends with a user's message.
-  /// - Throws: `.leftOut` where the template has no place for what a message says, `.template` where
-  ///   rendering fails.
-  /// - now: what a template that prints the date is told
+  /// - Throws: `.leftOut` if the template omits a message's text, `.template` if rendering fails.
+  /// - now: the time for templates that print the date
   public func prompt(_ messages: [ChatMessage], now: Date = Date()) throws(ChatFormatError) -> Prompt {
     let values = messages.map(\.value)
     if let role = leftOut(of: values).first { throw .leftOut(role: role) }
@@ -115,7 +116,8 @@ public struct ChatFormat: Sendable {
     return Prompt(text: segments.map(\.text).joined(), tokens: tokens(of: segments))
   }
 
-  /// The same as far as a bound goes, as `Tokenizer.encode(segments:addBOS:atMost:isWanted:)` does it.
+  /// The same with a bound on the tokens, as in
+  /// `Tokenizer.encode(segments:addBOS:atMost:isWanted:)`.
   public func prompt(
     _ messages: [ChatMessage], now: Date = Date(), atMost most: Int, isWanted: @escaping () -> Bool
   ) throws(ChatFormatError) -> (text: String, encoding: BoundedEncoding) {
@@ -127,13 +129,13 @@ public struct ChatFormat: Sendable {
     return (segments.map(\.text).joined(), encoding)
   }
 
-  /// The tokens of rendered segments. BOS comes first where the model wants one and the template
-  /// has not written it.
+  /// The tokens of rendered segments. BOS comes first if the model wants one and the template has
+  /// not written it.
   public func tokens(of segments: [PromptSegment]) -> [Int32] {
     tokenizer?.encode(segments: segments, addBOS: true) ?? []
   }
 
-  /// What the template makes of messages, their contents in the form that it reads.
+  /// Renders messages, with their contents in the form that the template reads.
   package func segments(
     _ messages: [JSONValue], addGenerationPrompt: Bool = true, variables: [JSONValue.Member] = [],
     now: Date = Date()
@@ -149,20 +151,20 @@ public struct ChatFormat: Sendable {
 
   // MARK: Forms of contents
 
-  /// Why no conversation gets through; nil where they do.
+  /// Why no conversation can be rendered; nil if they can.
   public var problem: ChatFormatError? { leavesOut("user") ? .leavesOutUsers : nil }
 
-  /// Roles whose messages the template passes over without a word.
+  /// Roles whose messages the template silently omits.
   public var rolesLeftOut: [String] { ContentProbe.roles.filter(leavesOut) }
 
-  /// Roles whose contents the template reads only as lists of parts.
+  /// Roles whose contents the template reads only as a list of parts.
   public var rolesOfParts: [String] {
     ContentProbe.roles.filter { role in forms[role].map { !$0.takesText && $0.parts != .none } ?? false }
   }
 
   private func leavesOut(_ role: String) -> Bool { forms[role].map { $0 == ContentForm.leftOut } ?? false }
 
-  /// The roles of those messages that say something which would not be in the prompt.
+  /// The roles of those messages whose text would not be in the prompt.
   package func leftOut(of messages: [JSONValue]) -> [String] {
     var found: [String] = []
     for message in messages {
@@ -178,8 +180,8 @@ public struct ChatFormat: Sendable {
     return found
   }
 
-  /// The message with its content in a form that the template reads. What is in such a form already
-  /// stays as it is.
+  /// The message with its content in a form that the template reads; content already in such a form
+  /// is unchanged.
   private func handed(_ message: JSONValue) -> JSONValue {
     guard case .object(var members) = message, let content = message["content"] else { return message }
     var form = forms["user"]
@@ -201,7 +203,7 @@ public struct ChatFormat: Sendable {
     return .object(members)
   }
 
-  /// The texts of parts that are nothing else; nil when one of them is an image or the like.
+  /// The texts of the parts, if all are texts; nil if one of them is an image or the like.
   private static func texts(of parts: [JSONValue]) -> [String]? {
     var texts: [String] = []
     for part in parts {
@@ -214,32 +216,32 @@ public struct ChatFormat: Sendable {
   }
 }
 
-/// The forms of a content that come through a template.
+/// The forms of content that a template renders.
 struct ContentForm: Equatable, Sendable {
   enum Parts: Sendable { case none, one, many }
   var takesText: Bool
   var parts: Parts
 
-  /// Neither a text nor parts come through, though the template renders.
+  /// The template renders, but neither a string nor parts appear in its output.
   static let leftOut = ContentForm(takesText: false, parts: .none)
-  /// The template would not say: contents are handed over as they come, and its errors speak for
-  /// themselves.
+  /// The probe failed: contents are passed unchanged, and the template's own errors are reported.
   static let unknown = ContentForm(takesText: true, parts: .many)
 }
 
-/// Renders conversations with marks in them to see what a template does with contents.
+/// Renders conversations with marks in them to find out what a template does with contents.
 private struct ContentProbe {
   static let roles = ["user", "system", "assistant"]
 
   let template: Template
   let specials: [String: String]
-  /// Two texts that stand nowhere in the template. Digits: no filter for letters changes them.
+  /// Two strings that do not occur in the template. They are digits, so that no filter for letters
+  /// changes them.
   let marks: [String]
 
   enum Fate { case came, lost, refused }
 
   init(template: Template, specials: [String: String], source: String) {
-    // A hostile template may not cost more at a start than a conversation's worth.
+    // A hostile template must not cost more at start-up than a conversation would.
     var limits = TemplateLimits.standard
     limits.steps = 50_000
     limits.characters = 1 << 20
@@ -261,8 +263,8 @@ private struct ContentProbe {
   }
 
   private func form(of role: String, known: [String: ContentForm]) -> ContentForm {
-    // Only a template that looks at parts by name tells them from a text that happens to be
-    // printed.
+    // Only a template that reads the members of parts treats them differently from a value that it
+    // merely prints.
     let text = fate(of: role, .string(marks[0]), wanted: [marks[0]], known)
     let many = fate(of: role, .array(marks.map { ChatMessage.part($0) }), wanted: marks, known)
     let one =
@@ -274,7 +276,7 @@ private struct ContentProbe {
     return text == .lost || one == .lost ? .leftOut : .unknown
   }
 
-  /// What becomes of a content, in the first conversation that the template takes.
+  /// What happens to a content in the first conversation that the template accepts.
   private func fate(
     of role: String, _ content: JSONValue, wanted: [String], _ known: [String: ContentForm]
   ) -> Fate {
@@ -283,8 +285,8 @@ private struct ContentProbe {
       do throws(TemplateError) {
         segments = try template.prompt(conversation, specials: specials)
       } catch { continue }
-      // The names of a part's members are a message's words too: where one is printed, so was the
-      // list as a whole.
+      // The member names of a part are untrusted text too: if one is printed, the list was printed
+      // as a whole.
       let words = segments.filter { !$0.isTrusted }.map(\.text)
       let text = words.joined(separator: "\n")
       let isWhole = wanted.allSatisfy(text.contains) && !words.contains { $0.contains("type") }

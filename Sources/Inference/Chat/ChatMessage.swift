@@ -8,7 +8,7 @@ import Jinja
 public struct ChatMessage: Sendable, Equatable {
   public var role: String
   public var content: String
-  /// The texts that the content came in, where it came as a list of parts.
+  /// The texts of the content's parts, if it came as a list of parts.
   public var parts: [String]?
 
   public init(role: String, content: String) {
@@ -22,7 +22,7 @@ public struct ChatMessage: Sendable, Equatable {
     self.parts = parts
   }
 
-  /// As templates read it: `message.role`, `message['content']`.
+  /// The message as templates read it: `message.role`, `message['content']`.
   package var value: JSONValue {
     let content = parts.map { JSONValue.array($0.map { Self.part($0) }) } ?? .string(content)
     return ["role": .string(role), "content": content]
@@ -35,12 +35,12 @@ public struct ChatMessage: Sendable, Equatable {
 extension Template {
   /// The prompt for a conversation, in segments: none empty, neighbours of different trust.
   /// - Parameters:
-  ///   - messages: Objects with `role` and `content`, and whatever else the template knows
+  ///   - messages: Objects with `role` and `content`, and other members that the template knows
   ///     (`tool_calls`, ...).
   ///   - specials: Trusted texts by name: `bos_token`, `eos_token` as the vocabulary spells them.
-  ///   - addGenerationPrompt: Ends with the opening of the assistant's turn.
+  ///   - addGenerationPrompt: Whether the prompt ends with the opening of the assistant's turn.
   ///   - variables: More values by name, such as `tools`; untrusted like the messages.
-  ///   - now: What `strftime_now` tells, in the time zone of this machine.
+  ///   - now: The time of `strftime_now`, in the time zone of this machine.
   package func prompt(
     _ messages: [JSONValue], specials: [String: String] = [:], addGenerationPrompt: Bool = true,
     variables: [JSONValue.Member] = [], now: Date = Date()
