@@ -1,6 +1,6 @@
-// Arena.swift: memory that is taken in parts and given back as a whole.
+// Arena.swift: memory that is allocated in parts and freed as a whole.
 
-/// Parts live as long as the arena, so what is laid out in one has nothing to free. Each part
+/// Parts live as long as the arena, so nothing in it is freed individually. Each part
 /// begins on a cache line.
 final class Arena {
   private var parts: [UnsafeMutableRawPointer] = []

@@ -1,6 +1,6 @@
-// EngineError.swift: why the engine did not start, or did not take a step.
+// EngineError.swift: why the engine did not start, or refused a step.
 
-/// Lower case, no full stop; `hint` where something can be done.
+/// Lower case, no full stop; `hint` if something can be done.
 public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
   /// A configuration value outside its bounds.
   case badConfiguration(field: String, found: String, wanted: String)
@@ -8,14 +8,14 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
   case levelUnavailable(found: String, available: [String])
   case noThread(wanted: Int, message: String)
   case noMemory(bytes: Int, purpose: String)
-  /// A thread does not round as N1 asks.
+  /// A thread does not round as N1 requires.
   case wrongRounding
   /// An item of a step contradicts itself, the model or the configuration; nothing was computed.
   case badItem(index: Int, reason: String)
   case tooManyTokens(found: Int, limit: Int)
-  /// A step was begun while another one ran.
+  /// A step was begun while another was running.
   case busy
-  /// `cancelled` said so; positions of this step hold no usable keys and values.
+  /// `cancelled` returned true; positions of this step hold no usable keys and values.
   case cancelled
   /// An activation or logit of this item is not a finite number.
   case notFinite(position: Int)

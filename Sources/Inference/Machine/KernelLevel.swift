@@ -20,8 +20,8 @@ public enum KernelLevel: Int, Sendable, CaseIterable, Comparable {
 
   private static let tested = Mutex<[KernelLevel: Bool]>([:])
 
-  /// Whether the machine offers the level and it reproduces the frozen digests here; tried once,
-  /// when first asked for.
+  /// Whether the machine offers the level and it reproduces the frozen digests here; tested once,
+  /// on first use.
   public var isAvailable: Bool {
     Self.tested.withLock { tested in
       if let known = tested[self] { return known }
@@ -31,7 +31,7 @@ public enum KernelLevel: Int, Sendable, CaseIterable, Comparable {
     }
   }
 
-  /// Those that are available, lowest first.
+  /// The available levels, lowest first.
   public static var available: [KernelLevel] { allCases.filter(\.isAvailable) }
 
   /// The best available level, or the one that the environment's `HOTPOT_ISA` names.
@@ -42,8 +42,8 @@ public enum KernelLevel: Int, Sendable, CaseIterable, Comparable {
   /// The level of that name, which must be available; the best one for nil or an empty name.
   public static func choose(named name: String?) throws(EngineError) -> KernelLevel {
     let wanted = name.map { $0.lowercased() } ?? ""
-    // The scalar level takes ten times as long to test as the others: it is not tried where a
-    // better one will do.
+    // The scalar level takes ten times as long to test as the others, so it is not tested if a
+    // better one is available.
     let found = allCases.last { (wanted.isEmpty || $0.name == wanted) && $0.isAvailable }
     guard let found else {
       throw .levelUnavailable(found: wanted, available: available.map(\.name))

@@ -8,13 +8,13 @@ public enum NumericsProfile: String, Sendable, CaseIterable {
   case a12 = "A12"
   case a15 = "A15"
 
-  /// What is used where nobody asks for another.
+  /// The default profile.
   public static let standard = NumericsProfile.a15
 
   /// The string that stands in receipts.
   public var numericsVersion: String { "N1/\(rawValue)/KVi16" }
 
-  /// The profile of a receipt's string; nil where this engine has none of that name.
+  /// The profile of a receipt's string; nil if this engine has none of that name.
   public init?(numericsVersion: String) {
     guard let found = NumericsProfile.allCases.first(where: { $0.numericsVersion == numericsVersion }) else {
       return nil

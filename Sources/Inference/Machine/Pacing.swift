@@ -1,21 +1,22 @@
-// Pacing.swift: how many workers a small step is given, beside neighbours that take processors
-// away. A value: no clock and no thread; it is told what steps took. Changes speed, never a bit.
-// Start at workers(tokens:).
+// Pacing.swift: how many workers a small step gets if other programs compete for processors. A
+// value: no clock and no thread; the caller reports how long steps took. It changes speed, never a
+// bit. Start at workers(tokens:).
 
-/// Workers wait for each other some 150 times a token, so one that has to share its processor holds
-/// up all. Then fewer workers are faster: the system gives the neighbour that processor and leaves
-/// the others alone.
+/// Workers wait for each other some 150 times a token, so one worker that has to share its
+/// processor delays all. Then fewer workers are faster: the system gives that processor to the
+/// other program and leaves the rest alone.
 ///
-/// Signs of trouble are steps in which a worker waited so long that it went to sleep. After some of
-/// them one worker fewer is tried for a few steps and kept where that is faster; later one more is
-/// tried in the same way, first soon and then ever more rarely. A neighbour slows steps of all
-/// sizes, so sizes share what was found; times are compared with those of steps of the same size.
+/// The sign of such competition is a step in which a worker waited so long that it went to sleep.
+/// After some of them one worker fewer is tried for a few steps, and kept if that is faster. Later
+/// one more is tried in the same way, at growing intervals. Competition slows steps of all sizes,
+/// so all sizes use the same number of workers; times are compared only between steps of the same
+/// size.
 package struct Pacing {
-  /// Steps of a trial, and over which the mean of a size's times runs.
+  /// Steps of a trial, and the number of steps over which a size's mean time is taken.
   package static let trial = 8
   package static let patience = 64...1_024
-  /// Steps with more tokens compute for long between two meetings: a worker that sleeps there is no
-  /// sign of anything.
+  /// Steps with more tokens compute for long between two barriers: a worker that sleeps there
+  /// indicates nothing.
   static let mostTokens = 32
   private static let tooManyStrikes = 8
 
@@ -24,14 +25,14 @@ package struct Pacing {
   private var candidate: Int?
   private var trialSteps = 0
   private var trialTime = 0.0
-  /// What the trial's steps would have taken with `current` workers.
+  /// The time that the trial's steps would have taken with `current` workers.
   private var trialExpected = 0.0
-  /// Mean time of a step with `current` workers by size, weighted towards the last ones; 0: none
-  /// was seen.
+  /// Mean time of a step with `current` workers by size, weighted towards recent ones; 0: none was
+  /// seen.
   private var means = [Double](repeating: 0, count: mostTokens + 1)
   private var size = 0
   private var strikes = 0
-  /// Steps until another number is tried, and how many it will be after the next trial in vain.
+  /// Steps until another number is tried, and that interval after the next unsuccessful trial.
   private var rest = 0
   private var patience = Pacing.patience.lowerBound
 
@@ -40,15 +41,15 @@ package struct Pacing {
     current = workers
   }
 
-  /// How many are to take the next step.
+  /// The number of workers for the next step.
   package mutating func workers(tokens: Int) -> Int {
     size = min(max(tokens, 0), Pacing.mostTokens)
-    // A size that nothing can be compared with is no trial.
+    // A step of a size without a measured mean can't be part of a trial.
     return means[size] > 0 ? candidate ?? current : current
   }
 
-  /// Tells how long that step took, in any unit, and whether a worker went to sleep while it
-  /// waited.
+  /// Reports how long that step took, in any unit, and whether a worker went to sleep while
+  /// waiting.
   package mutating func stepped(time: Double, slept: Bool) {
     let mean = means[size]
     if let tried = candidate, mean > 0 {

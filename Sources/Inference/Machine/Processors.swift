@@ -2,9 +2,9 @@
 
 import Glibc
 
-/// Start at allowed. A root is "" for this machine; tests give a tree of fixtures.
+/// Start at allowed. The root is "" for this machine; tests pass a tree of fixtures.
 public enum Processors {
-  /// The processors of this thread's affinity mask, or fewer where a control group sets a quota; at
+  /// The processors of this thread's affinity mask, or fewer if a control group sets a quota; at
   /// least 1.
   public static func allowed(root: String = "") -> Int {
     let affine = affinity(root)
@@ -21,14 +21,14 @@ public enum Processors {
     return max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
   }
 
-  /// Set bits of a mask as the kernel writes it: hexadecimal words, commas between them.
+  /// Counts the set bits of a mask as the kernel writes it: hexadecimal words separated by commas.
   static func maskCount(_ text: Substring) -> Int {
     text.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
   }
 
-  /// The lowest quota, in processors, of the control group and of those around it: `0::/a/b` of
-  /// version 2, and `1:cpu,cpuacct:/a/b` of version 1. In a container a path of the host is not
-  /// there; its own group is the root.
+  /// The lowest quota, in processors, of the control group and its ancestors: `0::/a/b` in version
+  /// 2, and `1:cpu,cpuacct:/a/b` in version 1. In a container the host's path does not exist; the
+  /// container's own group is the root.
   static func quota(root: String = "") -> Double? {
     var lowest: Double?
     for line in read(root + "/proc/self/cgroup")?.split(separator: "\n") ?? [] {
@@ -36,7 +36,7 @@ public enum Processors {
       guard fields.count == 3 else { continue }
       let isUnified = fields[0] == "0"
       guard isUnified || fields[1].split(separator: ",").contains("cpu") else { continue }
-      // The folder may name its controllers in another order; a link `cpu` leads there then.
+      // The folder may name its controllers in another order; then a link `cpu` leads there.
       for tree in isUnified ? [""] : ["/\(fields[1])", "/cpu"] {
         var path = fields[2]
         while true {
@@ -54,14 +54,14 @@ public enum Processors {
 
   private static func unifiedQuota(_ group: String) -> Double? { read(group + "/cpu.max").flatMap(parse) }
 
-  /// A quota of -1 is none.
+  /// A quota of -1 means none.
   private static func oldQuota(_ group: String) -> Double? {
     guard let quota = read(group + "/cpu.cfs_quota_us"), let period = read(group + "/cpu.cfs_period_us")
     else { return nil }
     return parse(quota + " " + period)
   }
 
-  /// "max 100000" is no quota; "150000 100000" is one and a half processors.
+  /// "max 100000" means no quota; "150000 100000" is one and a half processors.
   static func parse(_ text: String) -> Double? {
     let words = text.split { $0 == " " || $0 == "\n" }
     guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]), period > 0, quota > 0

@@ -1,15 +1,15 @@
-// Region.swift: big blocks of memory of our own, aligned to pages, given back as a whole.
+// Region.swift: large private blocks of memory, aligned to pages and freed as a whole.
 
 import Glibc
 
-/// An anonymous mapping. Its pages take memory when they are first written.
+/// An anonymous mapping. Its pages are allocated when they are first written.
 final class Region: Sendable {
-  // Unsafe only for the compiler: the pointer never changes; who writes behind it is the owner's
-  // rule.
+  // Safe, though the compiler can't see it: the pointer never changes; the owner decides who writes
+  // through it.
   nonisolated(unsafe) let base: UnsafeMutableRawPointer
   let count: Int
 
-  /// nil where the system refuses. `hugePages` suits what will be used whole.
+  /// nil if the system refuses. Set `hugePages` for memory that will all be used.
   init?(byteCount: Int, hugePages: Bool) {
     let size = max(byteCount, 1)
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE

@@ -34,7 +34,8 @@ extension Team {
     share(worker, counters, count) { index, _ in body(index) }
   }
 
-  /// Rows of activations. Of many, 16 at a time: a row is less work than it takes to claim one.
+  /// Divides rows of activations. Many rows are claimed 16 at a time, because claiming one costs
+  /// more than its work.
   @inline(__always)
   func shareRows(
     _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, _ count: Int, _ body: (Int) -> Void
@@ -47,8 +48,8 @@ extension Team {
 }
 
 extension UnsafeMutablePointer {
-  /// Memory for values as large as a cache line, or several, each in lines of its own: threads that
-  /// use one do not slow down those that use its neighbour.
+  /// Memory for values of one or more whole cache lines, so that threads that use one value do not
+  /// slow down those that use its neighbour (no false sharing).
   static func alignedToLines(capacity: Int) -> UnsafeMutablePointer<Pointee> {
     let bytes = capacity * MemoryLayout<Pointee>.stride
     return UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)

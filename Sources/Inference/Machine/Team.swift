@@ -1,5 +1,5 @@
-// Team.swift: the engine's own threads, which wait for work and do it together.
-// Leaves out what the work is. Start at run(_:).
+// Team.swift: the engine's own threads, which wait for work and do it together. They know nothing
+// about the work. Start at run(_:).
 
 import CKernels
 import CSystem
@@ -40,8 +40,8 @@ final class Team: Sendable {
     let worker: Int
   }
 
-  /// Starts `count - 1` threads. With more threads than processors spinning would take the
-  /// processor from the one that is waited for, so it is cut short.
+  /// Starts `count - 1` threads. If there are more threads than processors, spinning would take the
+  /// processor from the thread that is waited for, so it is cut short.
   init(count: Int, processors: Int) throws(EngineError) {
     let count = max(count, 1)
     self.count = count
@@ -86,8 +86,8 @@ final class Team: Sendable {
     shared.deallocate()
   }
 
-  /// Calls `body` once on each of the first `workers` workers (all, where nil), with its number,
-  /// and returns when all have returned.
+  /// Calls `body` once on each of the first `workers` workers (nil: all), with its number, and
+  /// returns when all have returned.
   func run(workers: Int? = nil, _ body: (Int) -> Void) {
     ck_set_fp_environment()
     let active = min(max(workers ?? count, 1), count)
@@ -106,13 +106,13 @@ final class Team: Sendable {
     }
   }
 
-  /// How many workers take part in the present run, or took part in the last one.
+  /// How many workers take part in the current run, or took part in the last one.
   var active: Int { shared.pointee.active }
 
   /// How many times a worker waited so long that it went to sleep.
   var sleeps: UInt32 { csystem_barrier_sleeps(shared.pointee.barrier) }
 
-  /// Waits, inside a body, until every worker has come to the same place.
+  /// Waits, inside a body, until every worker has reached the same point.
   func barrier() {
     if active > 1 { csystem_barrier_wait(shared.pointee.barrier, shared.pointee.spin) }
   }
