@@ -1,6 +1,5 @@
-// Model.swift: a GGUF file made ready to compute with: its program, and the weights repacked into
-// the kernels' tiles.
-// Leaves out running it (Devices/). Start at init(file:threads:).
+// Model.swift: a GGUF file prepared for computing: its program, and the weights repacked into the
+// kernels' tiles. Running it is in Devices/. Start at init(file:threads:).
 
 import CDigest
 import CKernels
@@ -8,8 +7,8 @@ import Synchronization
 
 /// The weights of one decoder. Immutable after the load, shared freely between engines.
 ///
-/// The packed copy takes the file's bits per weight; the file's own pages are given back to the
-/// system as soon as each tensor is packed, so a loaded model takes the size of the file once.
+/// The packed copy has the same bits per weight as the file. The file's pages are returned to the
+/// system as soon as each tensor is packed, so a loaded model takes the size of the file only once.
 public final class Model: Sendable {
   public let file: GGUFFile
   package let program: Program
@@ -31,7 +30,7 @@ public final class Model: Sendable {
   /// Bytes of keys and values of one position, over all layers that keep every position.
   public var kvBytesPerPosition: Int { bytesPerPosition(.all) }
 
-  /// The same of the layers that keep it in such places.
+  /// The same for the layers whose keys and values are of that kind.
   public func bytesPerPosition(_ kind: StateKind) -> Int {
     program.states.reduce(0) { $0 + ($1.kind == kind ? $1.bytesPerPosition : 0) }
   }
@@ -48,7 +47,7 @@ public final class Model: Sendable {
     }
   }
 
-  /// `general.name` of the file; nil where it has none.
+  /// `general.name` of the file; nil if it has none.
   public var name: String? {
     guard case .string(let name) = file.metadata["general.name"] else { return nil }
     return name.text
@@ -64,7 +63,7 @@ public final class Model: Sendable {
     try self.init(file: file, threads: threads, among: Architecture.all)
   }
 
-  /// - architectures: those to choose from, for tests of made-up ones.
+  /// - architectures: those to choose from; tests pass made-up ones.
   package init(file: GGUFFile, threads: Int? = nil, among architectures: [Architecture]) throws(ModelError) {
     let program = try Program(file, among: architectures)
     guard let region = Region(byteCount: program.packedByteCount, hugePages: true) else {
@@ -111,7 +110,7 @@ public final class Model: Sendable {
 
 extension GGUFFile {
   /// SHA-256 of all bytes of the file, through the mapping that the weights came from. Pages are
-  /// given back on the way.
+  /// returned to the system on the way.
   func sha256() -> [UInt8] {
     var context = hp_sha256_ctx()
     hp_sha256_init(&context)

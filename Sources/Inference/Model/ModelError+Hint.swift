@@ -1,7 +1,7 @@
 // ModelError+Hint.swift: what a user can do about a model that cannot be run.
 
 extension ModelError {
-  /// What the user can do about it, where something can be done.
+  /// What the user can do about it, if anything.
   public var hint: String? {
     switch problem {
     case .file(let problem):

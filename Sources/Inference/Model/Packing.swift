@@ -1,5 +1,6 @@
-// Packing.swift: every tensor of a program into the kernels' tiles, tile by tile on all workers.
-// Leaves out where each tensor is put (TensorReader.swift). Start at pack(_:into:team:).
+// Packing.swift: packs every tensor of a program into the kernels' tiles, tile by tile on all
+// workers. Where each tensor is placed is decided in TensorReader.swift. Start at
+// pack(_:into:team:).
 
 import CKernels
 
@@ -46,8 +47,8 @@ extension Program {
             if first >= Int(tiles) { break }
             ck_pack(
               type, source, rows, columns, UInt32(first), min(chunk, tiles - UInt32(first)), destination)
-            // A big tensor isn't kept whole in memory twice, not even now. A worker that still
-            // needs these pages faults them in again; slices are large, so that is rare.
+            // A big tensor is never entirely in memory twice, not even while packing. A worker that
+            // still needs these pages faults them in again; slices are large, so that is rare.
             let rowBytes = entry.tensor.rowByteCount
             let end = first + min(Int(chunk), Int(tiles) - first)
             let slice = 4 << 20
