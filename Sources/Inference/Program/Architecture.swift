@@ -1,6 +1,6 @@
-// Architecture.swift: what one architecture says: which files are its own, and the operations that
-// they hold.
-// Leaves out the architectures themselves (Architectures/). Start at Architecture.
+// Architecture.swift: the description of one architecture: its name in files, and the operations
+// that its models consist of. The architectures themselves are in Architectures/. Start at
+// Architecture.
 
 /// An architecture as data: functions from a file to its lists of operations.
 package struct Architecture: Sendable {
@@ -13,11 +13,11 @@ package struct Architecture: Sendable {
   let layer: @Sendable (_ index: Int, TensorReader) throws(ModelError) -> [Operation]
   let head: List
 
-  /// - shape: reads the metadata, and refuses what the lists do not compute.
+  /// - shape: reads the metadata, and refuses features that the lists do not compute.
   /// - embedding: makes `stream`.
   /// - layer: the operations of one layer.
-  /// - head: from `stream` to `logits`, which its last operation makes. What that multiplies is the
-  ///   final hidden state.
+  /// - head: from `stream` to `logits`, which its last operation computes; that operation's input
+  ///   is the final hidden state.
   package init(
     name: String,
     shape: @escaping @Sendable (MetadataReader) throws(ModelError) -> Hyperparameters = Architecture.dense,
@@ -42,13 +42,13 @@ package struct Architecture: Sendable {
     return shape
   }
 
-  /// A row of the embedding, as it is.
+  /// A row of the embedding, unchanged.
   package static let embedding: List = { t throws(ModelError) in
     let table = try t.matrix("token_embd.weight", t.shape.embeddingLength, t.shape.vocabularySize)
     return [.embed(table, into: .stream)]
   }
 
-  /// A norm and the head, which is the embedding where the file has none of its own (tied).
+  /// A norm and the head, which is the embedding if the file has no separate one (tied).
   package static let head: List = { t throws(ModelError) in
     let (e, v) = (t.shape.embeddingLength, t.shape.vocabularySize)
     let norm = try t.norm(.stream, "output_norm", into: .normed)

@@ -1,6 +1,6 @@
 // Hyperparameters.swift: the numbers of a dense decoder, each with its bounds. Every architecture
-// has these; what only one of them has its own file reads (Architectures/). Leaves out the weights
-// (TensorReader.swift). Start at init(dense:).
+// has these; those of a single architecture are read in its own file (Architectures/). Not here:
+// the weights (TensorReader.swift). Start at init(dense:).
 
 /// The shape of a decoder. Every value is inside the bounds that `init` states, so products of any
 /// three fit an `Int`.
@@ -17,10 +17,10 @@ public struct Hyperparameters: Sendable, Equatable {
   public let headSize: Int
   public let vocabularySize: Int
   public let normEpsilon: Float
-  /// Elements of a head that are rotated, the first ones.
+  /// How many elements of a head, from the first, are rotated.
   public let rotarySize: Int
   public let rotaryBase: Double
-  /// Positions are divided by this (linear scaling); 1 where the file says nothing.
+  /// Positions are divided by this (linear scaling); 1 if the file doesn't say.
   public let rotaryScale: Double
 
   public var queryLength: Int { headCount * headSize }
@@ -90,8 +90,8 @@ public struct Hyperparameters: Sendable, Equatable {
         .wrongShape(name: embedding.name, found: embedding.dimensions, wanted: [embeddingLength]))
     }
     vocabularySize = extents[1]
-    // A prompt with one of the others would have no row to look up. Fewer tokens than rows are
-    // usual: rows are padded to a round number.
+    // A token without a row could not be looked up. Fewer tokens than rows are usual, because rows
+    // are padded to a round number.
     let tokenCount = try keys.vocabularyCount()
     guard tokenCount <= vocabularySize else {
       throw keys.failure(.moreTokensThanRows(tokens: tokenCount, rows: vocabularySize))

@@ -1,5 +1,5 @@
-// MetadataReader.swift: typed look-ups in a file's metadata, whose errors are the model's.
-// Leaves out which keys there are: Hyperparameters.swift, and each architecture's own file.
+// MetadataReader.swift: typed look-ups in a file's metadata that throw a `ModelError`. The keys are
+// in Hyperparameters.swift and each architecture's own file.
 
 /// The metadata of one file under its architecture's prefix: keys are given without it.
 package struct MetadataReader: Sendable {
@@ -19,7 +19,7 @@ package struct MetadataReader: Sendable {
     architecture = name
   }
 
-  /// The key as the file spells it.
+  /// The full key in the file.
   func full(_ key: String) -> String { "\(architecture).\(key)" }
 
   func failure(_ problem: ModelError.Problem) -> ModelError { ModelError(file: file.path, problem: problem) }
@@ -29,13 +29,13 @@ package struct MetadataReader: Sendable {
     do { return try file.metadata.string(key) } catch { throw failure(.file(error.problem)) }
   }
 
-  /// An integer that must be there: one number, or one for each layer where all are the same.
+  /// A required integer: one number, or one for each layer if all are equal.
   func required(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int {
     guard let value = try integer(full(key), range) else { throw failure(.missingKey(full(key))) }
     return value
   }
 
-  /// An integer that may be left out, also by writing -1, in whatever type, for "none".
+  /// An optional integer; it is also absent if it is -1, in any type, which means "none".
   func optional(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int? {
     let key = full(key)
     if let value = file.metadata[key], value.isAllOnes, !(value.integer.map(range.contains) ?? false) {
@@ -67,7 +67,7 @@ package struct MetadataReader: Sendable {
     do { return try file.metadata.integer(key, in: range) } catch { throw failure(.file(error.problem)) }
   }
 
-  /// How many tokens the vocabulary has; 0 where the file has none.
+  /// How many tokens the vocabulary has; 0 if the file has none.
   func vocabularyCount() throws(ModelError) -> Int {
     do { return try file.metadata.array("tokenizer.ggml.tokens")?.count ?? 0 } catch {
       throw failure(.file(error.problem))
@@ -90,11 +90,11 @@ package struct MetadataReader: Sendable {
     return value
   }
 
-  /// What positions are divided by. As llama.cpp reads it: a factor without a type is a linear one,
-  /// the older key counts where the newer is absent, and 0 means none.
+  /// What positions are divided by. As in llama.cpp: a factor without a type is linear, the older
+  /// key is used if the newer is absent, and 0 means none.
   func rotaryScale() throws(ModelError) -> Double {
-    // Written by few files, for every type of scaling; rotated vectors would have to be multiplied
-    // by it.
+    // Few files have it, with any type of scaling; rotated vectors would have to be multiplied by
+    // it.
     let lengthens = try number("rope.scaling.attn_factor", from: -1e6, to: 1e6) ?? 1
     guard lengthens == 1 || lengthens == 0 else {
       throw failure(.unsupportedFeature("rotated vectors are multiplied by \(lengthens)"))
@@ -115,15 +115,15 @@ package struct MetadataReader: Sendable {
     }
   }
 
-  /// For architectures whose list has no experts.
+  /// Refuses experts, for architectures whose list has none.
   func refuseExperts() throws(ModelError) {
     if let experts = try optional("expert_count", 0...16_384), experts > 0 {
       throw failure(.unsupportedFeature("the model is a mixture of \(experts) experts"))
     }
   }
 
-  /// For architectures whose list attends to all positions. A window of the whole context hides
-  /// nothing.
+  /// Refuses windows, for architectures whose list attends to all positions. A window of the whole
+  /// context is allowed, because it hides nothing.
   func refuseWindow(below contextLength: Int) throws(ModelError) {
     if let window = try optional("attention.sliding_window", 0...Int.max), window > 0, window < contextLength
     {

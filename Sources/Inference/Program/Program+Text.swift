@@ -2,7 +2,7 @@
 // prints it.
 
 extension Program {
-  /// One operation a line. Layers that differ only in their number are one paragraph.
+  /// One operation per line. Layers that differ only in their number share one paragraph.
   package var lines: [String] {
     var lines = [
       "architecture \(shape.architecture): \(shape.layerCount) layers, embedding \(shape.embeddingLength), "
@@ -35,6 +35,6 @@ extension Program {
 }
 
 extension Substring {
-  /// Without `.weight`, which says nothing in a list of weights.
+  /// Without `.weight`, which is redundant in a list of weights.
   fileprivate var trimmingWeight: Substring { hasSuffix(".weight") ? dropLast(".weight".count) : self }
 }

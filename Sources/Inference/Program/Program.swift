@@ -1,27 +1,26 @@
 // Program.swift: a decoder as lists of operations over the tensors of one file, and what follows
-// from the lists: sizes, counts, kinds of state, the printed form. Leaves out running it
-// (Devices/). Start at init(_:among:).
+// from the lists: sizes, counts, kinds of state, the printed form. Running it is in Devices/. Start
+// at init(_:among:).
 
-/// One file's decoder. Everything about it that code used to know by layer is a fold over
-/// `operations`.
+/// One file's decoder. Everything that is derived from its layers is a fold over `operations`.
 package struct Program: Sendable {
   package let shape: Hyperparameters
   package let embedding: [Operation]
   package let layers: [[Operation]]
   package let head: [Operation]
-  /// Every tensor of the file, each once, in the order in which the lists name them.
+  /// Every tensor of the file, each once, in the order in which the lists first name them.
   package let tensors: [PackedTensor]
   /// Bytes of the packed weights.
   package let packedByteCount: Int
-  /// The widest use of each row, by `Row.rawValue`; 0: not used.
+  /// The widest use of each row, indexed by `Row.rawValue`; 0: not used.
   package let widths: [Int]
-  /// What a sequence keeps, one entry for each operation that keeps something, in their order.
+  /// What a sequence keeps: one entry for each operation that keeps something, in their order.
   package let states: [SequenceState]
-  /// The kinds of place that a sequence has, each once: `all` first, which is there in any case and
+  /// The kinds of place that a sequence has, each once. `all` is always present and comes first; it
   /// counts a sequence's positions.
   package let kinds: [StateKind]
 
-  /// - architectures: those to choose from; the file names one.
+  /// - architectures: those to choose from; the file names one of them.
   package init(_ file: GGUFFile, among architectures: [Architecture]) throws(ModelError) {
     let keys = try MetadataReader(file)
     guard let architecture = architectures.first(where: { $0.name == keys.architecture }) else {
@@ -75,11 +74,11 @@ package struct Program: Sendable {
 
   // MARK: - Checks
 
-  /// Why a list cannot be run: the fault of whoever wrote it, or of a file that its checks let
-  /// through.
+  /// Why a list cannot be run: a fault in the list, or in a file that its checks let through.
   struct ListError: Error { let text: String }
 
-  /// Follows every row through the list: what is read was written before, at least as wide.
+  /// Follows every row through the list: each row that is read must have been written before, at
+  /// least as wide.
   static func widths(of operations: [Operation]) throws(ListError) -> [Int] {
     var written = [Int](repeating: 0, count: Row.allCases.count)
     var widths = written
@@ -103,7 +102,7 @@ extension Operation {
   /// The case's name.
   package var kind: String { String("\(self)".prefix { $0 != "(" }) }
 
-  /// What the kernels could not do.
+  /// Why the kernels can't run the operation; nil if they can.
   var fault: String? {
     switch self {
     case .multiply(let product):

@@ -1,10 +1,10 @@
 // TensorReader.swift: the tensors of a file, checked as an architecture's list names them, each
-// given its place in the packed weights. Leaves out packing (Model/Packing.swift) and the lists
+// assigned its place in the packed weights. Not here: packing (Model/Packing.swift) and the lists
 // (Architectures/). Start at multiply(_:_:_:_:bias:into:).
 
 import CKernels
 
-/// A tensor that some operation uses, and where it is put.
+/// A tensor that some operation uses, and its place.
 package struct PackedTensor: Sendable {
   package let tensor: GGUFTensor
   package let offset: Int
@@ -19,7 +19,7 @@ package final class TensorReader {
   private(set) var tensors: [PackedTensor] = []
   private(set) var byteCount = 0
   private var places: [String: Int] = [:]
-  /// What the names of tensors begin with: "blk.3." while layer 3 is read, otherwise nothing.
+  /// The prefix of tensor names: "blk.3." while layer 3 is read, otherwise empty.
   private var prefix = ""
 
   init(keys: MetadataReader, shape: Hyperparameters) {
@@ -27,11 +27,11 @@ package final class TensorReader {
     self.shape = shape
   }
 
-  /// From here on names are those of a layer, or of the whole model for nil.
+  /// From now on names are those of this layer, or, for nil, of the whole model.
   func enter(layer: Int?) { prefix = layer.map { "blk.\($0)." } ?? "" }
 
-  /// A tensor that is not computed with would change the answer of whoever made the file: refuse
-  /// rather than ignore.
+  /// An unused tensor means that the file's author computes something else: refuse it rather than
+  /// ignore it.
   func refuseUnread() throws(ModelError) {
     for tensor in keys.file.tensors where places[tensor.name] == nil {
       throw keys.failure(.unknownTensor(name: tensor.name, architecture: keys.architecture))
@@ -58,7 +58,7 @@ package final class TensorReader {
       into: row)
   }
 
-  /// The product with `name.weight`, plus `name.bias` where that is wanted.
+  /// The product with `name.weight`, plus `name.bias` if wanted.
   package func multiply(
     _ from: Row, _ name: String, _ columns: Int, _ rows: Int, bias: Bias = .none, into: Row
   ) throws(ModelError) -> Operation {
@@ -72,8 +72,8 @@ package final class TensorReader {
     return .multiply(from, by: weights, plus: vector, into: into)
   }
 
-  /// Rotary embedding with the angles that the metadata gives, and the model's own factors where it
-  /// has them.
+  /// Rotary embedding with the angles that the metadata gives, and the model's own factors if it
+  /// has any.
   package func rotate(_ row: Row, heads: Int, _ pairing: Rotate.Pairing) throws(ModelError) -> Operation {
     let pairs = shape.rotarySize / 2
     return .rotate(
@@ -96,9 +96,9 @@ package final class TensorReader {
 
   // MARK: - One tensor
 
-  /// Whose a tensor is.
+  /// Which part of the model a tensor belongs to.
   package enum Owner {
-    /// The layer's that is being read, or the model's outside of layers.
+    /// The layer that is being read, or the model when outside of layers.
     case here
     case model
   }
@@ -110,7 +110,7 @@ package final class TensorReader {
     return found
   }
 
-  /// - columns: as in the file, the length of a row, which is the input's
+  /// - columns: the length of a row in the file, which is the length of the input
   package func optionalMatrix(_ name: String, _ columns: Int, _ rows: Int) throws(ModelError) -> Matrix? {
     let name = prefix + name
     guard let tensor = try find(name, [columns, rows]) else { return nil }
@@ -151,7 +151,7 @@ package final class TensorReader {
     if let known = places[tensor.name] { return known }
     let index = tensors.count
     tensors.append(PackedTensor(tensor: tensor, offset: byteCount, isMatrix: isMatrix))
-    // Each begins on a cache line.
+    // Each tensor begins on a cache line.
     byteCount = (byteCount + size + 63) / 64 * 64
     places[tensor.name] = index
     return index
