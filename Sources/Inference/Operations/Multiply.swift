@@ -1,4 +1,4 @@
-// Multiply.swift: a row times a matrix, plus a bias where there is one (N1 items 2 and 3).
+// Multiply.swift: a row times a matrix, plus a bias if there is one (N1 items 2 and 3).
 
 package struct Multiply: OperationContents {
   package let from: Row

@@ -4,7 +4,8 @@ package struct Norm: OperationContents {
   package let from: Row
   package let into: Row
   package let weight: Vector
-  /// Parts of the row that are normalised each by itself, as long as the weight: 1, or the heads.
+  /// Parts of the row, each as long as the weight, that are normalised separately: 1, or the number
+  /// of heads.
   package let parts: Int
   package let epsilon: Float
 

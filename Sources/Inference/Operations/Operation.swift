@@ -29,17 +29,16 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
   }
 }
 
-/// What every operation says of itself. Sizes, order, counts and the printed list are derived from
-/// this.
+/// What every operation declares. Sizes, order, counts and the printed list are derived from this.
 package protocol OperationContents: Hashable, Sendable, BitwiseCopyable {
-  /// Rows that it reads, and how many numbers of each.
+  /// The rows that it reads, and how many numbers of each.
   var reads: [Access] { get }
   /// The row that it writes; one that it also reads is changed in place.
   var writes: Access { get }
-  /// The matrix that it reads whole for every token.
+  /// The matrix that it reads completely for every token.
   var matrix: Matrix? { get }
-  /// What it keeps of a sequence from one step to the next. Such an operation mixes positions; all
-  /// others work on each row alone.
+  /// What it keeps of a sequence from one step to the next. Such an operation combines positions;
+  /// all others work on each row separately.
   var state: SequenceState? { get }
   /// One line of the printed list. `name` gives a tensor's name.
   func text(_ name: (Int) -> String) -> String

@@ -7,7 +7,7 @@ package struct Rotate: OperationContents {
   package let pairing: Pairing
   package let angles: RotaryAngles
 
-  /// How pairs are made of the elements of a head.
+  /// How the elements of a head form pairs.
   package enum Pairing: Sendable, BitwiseCopyable {
     /// (0, 1), (2, 3), ... as Llama's GGUF files store them.
     case neighbours
@@ -25,7 +25,7 @@ package struct Rotate: OperationContents {
 
 /// The angles of every position: layers with equal angles share one table.
 package struct RotaryAngles: Hashable, Sendable, BitwiseCopyable {
-  /// Pairs of a head that turn, the first ones; the rest of the head stays.
+  /// How many pairs of a head, from the first, are rotated; the rest of the head is unchanged.
   package let pairs: Int
   package let base: Double
   /// Positions are divided by this.

@@ -1,6 +1,6 @@
 // Row.swift: the rows of numbers that operations read and write, and the tensors that they take
 // from the file.
-// Leaves out the memory behind them, which is each device's. Start at Row.
+// The memory behind them is each device's own. Start at Row.
 
 import CKernels
 
@@ -25,10 +25,10 @@ package enum Row: Int, CaseIterable, Sendable, BitwiseCopyable {
   package var name: String { "\(self)" }
 }
 
-/// A matrix of the file, in whatever type. It multiplies a row of `columns` numbers and gives one
+/// A matrix of the file, of any type. It multiplies a row of `columns` numbers and gives one
 /// of `rows`.
 package struct Matrix: Hashable, Sendable, BitwiseCopyable {
-  /// Of `Program.tensors`.
+  /// Index in `Program.tensors`.
   package let tensor: Int
   package let type: GGUFTensorType
   package let rows: Int
@@ -44,7 +44,7 @@ package struct Matrix: Hashable, Sendable, BitwiseCopyable {
 
 /// A vector of the file, as 32-bit floats.
 package struct Vector: Hashable, Sendable, BitwiseCopyable {
-  /// Of `Program.tensors`.
+  /// Index in `Program.tensors`.
   package let tensor: Int
   package let count: Int
   /// Where it begins in the packed weights.
