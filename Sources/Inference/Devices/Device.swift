@@ -1,14 +1,13 @@
-// Device.swift: what runs a program. Leaves out checking items and choosing a device
-// (Engine.swift).
+// Device.swift: what runs a program. Not here: checking items and choosing a device (Engine.swift).
 
 /// Runs whole steps of a whole program: barriers, fusion, prefetching and the order of its queues
-/// are a device's own matter. A device takes weights from the model, in whatever layout it likes,
-/// when it is made.
+/// are up to the device. A device takes weights from the model, in any layout it likes, when it is
+/// created.
 ///
 /// The rule: one call at a time. It exists because a device's memory is shared between steps;
 /// `Engine` keeps it with its flag. Every device gives the bits of hotpot-numerics(7), so a receipt
-/// names the profile and not the device: whether a device does is decided by its own self-test
-/// before it is used, and in tests by `ReferenceDevice`, which is that page in Swift.
+/// names the profile and not the device. Each device's self-test verifies this before it is used,
+/// and so do tests against `ReferenceDevice`, which is that page in Swift.
 package protocol Device: AnyObject {
   /// For people: the instruction set, or the name of a card.
   var name: String { get }
@@ -24,13 +23,13 @@ package protocol Device: AnyObject {
   ///   returned.
   func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]?
 
-  /// What one block holds of every state of its kind, to be kept elsewhere.
+  /// The content of one block, for every state of its kind, to be kept elsewhere.
   func read(_ block: Int, of kind: Int) -> [UInt8]
   /// Puts back what `read` gave, into any block.
   func write(_ bytes: [UInt8], to block: Int, of kind: Int)
   func copy(_ block: Int, to other: Int, of kind: Int)
 
-  /// Bytes a second at which the device reads the weights and does nothing else: the best of some
-  /// rounds.
+  /// Bytes per second at which the device reads the weights while doing nothing else: the best of
+  /// some rounds.
   func weightBandwidth(rounds: Int) -> Double
 }

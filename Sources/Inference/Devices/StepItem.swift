@@ -1,4 +1,4 @@
-// StepItem.swift: what a step is asked for one sequence, and what it gives back. Words follow vLLM.
+// StepItem.swift: the input and the result of a step for one sequence. Words follow vLLM.
 
 /// Some consecutive tokens of one sequence: a chunk of a prompt, one token to decode, or a text to
 /// verify.
@@ -16,7 +16,7 @@ public struct StepItem: Sendable {
   /// tokens.count.
   public var blocks: [Int32]
   /// The same for each of the model's windows (`Model.windows`), in their order; an entry whose
-  /// positions no token of the item sees any more may be -1. Empty: `blocks` is the table of each.
+  /// positions no token of the item sees may be -1. Empty: `blocks` is the table of each.
   public var windows: [[Int32]]
   public var output: Output
   /// Whether to hash the final hidden state of every output position.
@@ -26,15 +26,15 @@ public struct StepItem: Sendable {
 
   /// Which positions have an output.
   public enum Output: Sendable {
-    /// None: a chunk of a prompt that goes on.
+    /// None: a chunk of a prompt that continues.
     case none
     /// The last one; the token after it is chosen.
     case last(SamplingContext)
     /// Every one; nothing is chosen.
     case all
     /// Verification: every position from `promptCount - 1` on (where this item has it), and for
-    /// each the token that the sampler chooses after it, given the transcript up to it. The
-    /// transcript of the context must cover the tokens of this item where it is read at all.
+    /// each the token that the sampler chooses after it, given the transcript up to it. If the
+    /// context's transcript is read at all, it must cover the tokens of this item.
     case replay(SamplingContext)
   }
 
@@ -72,8 +72,8 @@ public struct StepItem: Sendable {
   }
 }
 
-/// What a step gives for one item. Lists have one entry per output position, in order, where the
-/// item asked for them.
+/// The result of a step for one item. A list that the item requested has one entry per output
+/// position, in order.
 public struct StepResult: Sendable {
   /// Absolute position of the first output.
   public var firstPosition: Int
@@ -84,7 +84,7 @@ public struct StepResult: Sendable {
   public var digests: [[UInt8]]
   /// (outputs, vocabulary), row after row.
   public var logits: [Float]
-  /// Why this item failed; the lists are then empty. Other items of the step are not touched by it.
+  /// Why this item failed; the lists are then empty. Other items of the step are not affected.
   public var failure: EngineError?
 
   package init(
@@ -96,6 +96,6 @@ public struct StepResult: Sendable {
     self.logits = logits
   }
 
-  /// The token after the last position; nil where none was asked for, or on failure.
+  /// The token after the last position; nil if none was requested, or on failure.
   public var token: Int32? { choices.last?.token }
 }

@@ -1,5 +1,5 @@
-// Activations.swift: the memory that a step computes in. Grows with the largest step, is reused by
-// all.
+// Activations.swift: the memory in which a step computes. It grows with the largest step and is
+// reused by all.
 
 import CKernels
 
@@ -16,8 +16,8 @@ final class Activations {
   let rows: Int
   /// (rows, longest input), quantised
   let blocks: UnsafeMutablePointer<UInt8>
-  /// (rows / 16, longest input): the same, 16 rows together, where the level takes that and rows
-  /// are more than a few
+  /// (rows / 16, longest input): the same, 16 rows together, if the level uses that and there are
+  /// more than a few rows
   let groups: UnsafeMutablePointer<UInt8>?
   /// (workers, rows): whether a worker found something that is not finite
   let failures: UnsafeMutablePointer<Bool>

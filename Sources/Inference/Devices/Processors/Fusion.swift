@@ -1,28 +1,28 @@
 // Fusion.swift: a program's operations joined into phases, which workers do between two barriers.
-// Leaves out how a phase is run (ProcessorDevice.swift) and laid out (Schedule.swift). Start at
+// Not here: how a phase is run (ProcessorDevice.swift) and laid out (Schedule.swift). Start at
 // phases(of:fuses:).
 //
 // Every rule joins neighbours, and none changes a bit: a fused phase does the same roundings in the
 // same order, and only skips writing a row that nobody else reads. Without the rules each operation
-// is a phase of its own, which is their twin in a test.
+// is a separate phase, against which a test compares the fused ones.
 
 /// What workers do between two barriers.
 package enum Phase: Equatable, Sendable {
-  /// Operations on each row alone, one after the other.
+  /// Operations on each row separately, one after the other.
   case rows([Operation])
   /// Products of one input.
   case products(Input, [Product])
   /// The product with one matrix, activated, times that with another.
   case gated(Input, gate: Matrix, up: Matrix, into: Row)
-  /// Attention, after what turns its queries, keys and values head by head.
+  /// Attention, preceded by operations on the heads of its queries, keys and values.
   case attend(Attend, turns: [Operation])
 
-  /// What is quantised for products: a row, normalised first where a norm is given.
+  /// What is quantised for products: a row, normalised first if a norm is given.
   package struct Input: Equatable, Sendable, BitwiseCopyable {
     package let row: Row
     package let norm: Norm?
 
-    /// The row that would hold it.
+    /// The row that would hold the result.
     var name: Row { norm?.into ?? row }
   }
 
@@ -30,14 +30,14 @@ package enum Phase: Equatable, Sendable {
     package let weights: Matrix
     package let bias: Vector?
     package let into: Row
-    /// What the product is added to, which is also where it goes.
+    /// The row that the product is added to, in place.
     package let isAdded: Bool
   }
 }
 
 package enum Fusion {
-  /// A phase, how many of the program's operations are done after it, and the layer that it ends:
-  /// nil for none.
+  /// A phase, how many of the program's operations are done after it, and the layer that it ends
+  /// (nil: none).
   package typealias Step = (phase: Phase, done: Int, endsLayer: Int?)
 
   /// The phases of everything before the head.
@@ -91,8 +91,8 @@ package enum Fusion {
     if case .norm(let norm)? = list.first, norm.parts == 1, norm.from != norm.into,
       let (phase, count) = products(list.dropFirst(), rest, skipped: 1, norm: norm)
     {
-      // While some workers still normalise for themselves, others write products already: not over
-      // what is normalised.
+      // Some workers may already write products while others still normalise their copy of the
+      // input, so the products must not overwrite that input.
       let writes = written(by: phase)
       if !writes.contains(norm.from), !rest.isRead(norm.into, after: 1 + count) { return (phase, 1 + count) }
     }
@@ -109,8 +109,8 @@ package enum Fusion {
     }
   }
 
-  /// Operations that turn or normalise heads of an attention's own rows, then the attention, if
-  /// nothing reads these rows after it.
+  /// Operations that rotate or normalise heads of the attention's own rows, then the attention, if
+  /// no later operation reads these rows.
   private static func attention(_ list: ArraySlice<Operation>, _ rest: Liveness) -> (Phase, Int)? {
     var turns: [Operation] = []
     for operation in list {
@@ -131,8 +131,8 @@ package enum Fusion {
     return nil
   }
 
-  /// Products of the row that the first one reads; or of two such, one activated and times the
-  /// other; or one, added to a row.
+  /// All products of the row that the first one reads; or two of them, one activated and multiplied
+  /// by the other; or one, added to a row.
   private static func products(
     _ list: ArraySlice<Operation>, _ rest: Liveness, skipped: Int, norm: Norm?
   ) -> (Phase, Int)? {
@@ -158,7 +158,7 @@ package enum Fusion {
     return (.products(input, group), group.count)
   }
 
-  /// The two products at the list's beginning, where a gate joins them.
+  /// The two products at the list's beginning, if a gate joins them.
   private static func gated(_ list: ArraySlice<Operation>) -> (gate: Multiply, up: Multiply)? {
     let list = list.prefix(3)
     guard list.count == 3, case .multiply(let gate) = list[list.startIndex],
@@ -171,8 +171,7 @@ package enum Fusion {
   }
 }
 
-/// The operations that are still to come, and whether one of them reads a row before it is written
-/// anew.
+/// The remaining operations, and whether one of them reads a row before it is written again.
 struct Liveness {
   private let operations: [Operation]
   private(set) var at = 0
@@ -195,7 +194,7 @@ struct Liveness {
 }
 
 extension Operation {
-  /// Of an operation on each head of a row by itself.
+  /// The head size of an operation that works on each head of a row separately; nil for others.
   fileprivate var headSize: Int? {
     switch self {
     case .norm(let norm): norm.weight.count

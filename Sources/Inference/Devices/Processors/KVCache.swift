@@ -1,14 +1,14 @@
 // KVCache.swift: the memory of keys and values: blocks of 16 positions, for every attention, as 16
 // bit integers.
-// Leaves out who owns which block: the scheduler's tables say that. Start at subscript.
+// Which sequence owns which block is in the scheduler's tables. Start at subscript.
 //
-// Attention by attention, block by block: the keys of a page as the kernels have it, then its
-// values. The blocks of one attention are stored together because attention walks them together;
-// one block of all is gathered only when it is swapped out.
+// The layout is attention by attention, block by block: the keys of a page in the kernels' layout,
+// then its values. The blocks of one attention are stored together because attention reads them
+// together; the parts of one block are gathered only when it is swapped out.
 
 import CKernels
 
-/// Keys and values. A block's memory is taken from the system when it is first written.
+/// Keys and values. A block's memory is allocated by the system when it is first written.
 final class KVCache {
   static let blockSize = 16
 
@@ -18,14 +18,14 @@ final class KVCache {
     let keys: UnsafeMutablePointer<UInt8>
     /// Bytes of the keys of one block, and of its values.
     let pageBytes: Int
-    /// Of the program's kinds of place: whose blocks these are.
+    /// The program's kind of place that these blocks belong to.
     let kind: Int
 
     /// Bytes from one block to the next.
     var stride: Int { 2 * pageBytes }
   }
 
-  /// By state of the program.
+  /// Indexed by state of the program.
   private let parts: UnsafeBufferPointer<Part>
   private let region: Region
   private let arena = Arena()
@@ -57,7 +57,7 @@ final class KVCache {
       })
   }
 
-  /// The part of that state of the program.
+  /// The part of this state of the program.
   subscript(_ state: Int) -> Part { parts[state] }
 
   /// Bytes of one block of a kind, over all its parts.

@@ -1,5 +1,5 @@
-// ProcessorDevice+Attention.swift: how workers divide attention: by heads and queries, or, where
-// few long sequences are decoded, by positions. Leaves out the arithmetic (CKernels). Start at
+// ProcessorDevice+Attention.swift: how workers divide attention: by heads and queries, or, if few
+// long sequences are decoded, by positions. The arithmetic is in CKernels. Start at
 // attend(_:_:_:_:counters:).
 
 import CKernels
@@ -10,15 +10,16 @@ extension ProcessorDevice {
     let attend: Attend
     let part: KVCache.Part
     let units: UnsafeBufferPointer<StepLayout.AttentionUnit>
-    /// What is done to heads of queries, keys and values before.
+    /// The operations on heads of queries, keys and values before it.
     let turns: UnsafeBufferPointer<Schedule.Turn>
   }
 
-  /// Queries, keys and values turned, keys and values stored, then softmax(q k) v.
+  /// Rotates queries and keys (and applies other operations on heads), stores keys and values, then
+  /// computes softmax(q k) v.
   /// - counters: three of them
   func attend(_ worker: Int, _ layout: StepLayout, _ a: Activations, _ attention: Attention, counters: Int) {
     let attend = attention.attend
-    // The kernels that share positions know no window: one bounds the positions anyway.
+    // The kernels that share positions don't support windows; a window bounds the positions anyway.
     if layout.sharesPositions, attend.window == nil, let shared {
       attendTogether(worker, layout, a, attention, shared, counters: counters)
       return
@@ -82,7 +83,7 @@ extension ProcessorDevice {
     store(row, heads: heads, key: key + first, value: value + first, layout, attention)
   }
 
-  /// Does to some heads of a row what the program does before the attention.
+  /// Applies to some heads of a row the program's operations before the attention.
   private func turn(
     _ vectors: UnsafeMutablePointer<Float>, _ name: Row, heads: Int, _ row: Int, _ layout: StepLayout,
     _ attention: Attention
@@ -115,16 +116,17 @@ extension ProcessorDevice {
 
   // MARK: - Positions
 
-  /// Attention of a few long sequences, one token each: scores and mixtures are divided by chains
-  /// of 256 positions, then the chains are added in order. A worker adds the first chains itself
-  /// where they are its own, so that only their total goes to another one.
+  /// Attention of a few long sequences, one token each: scores and weighted sums of values are
+  /// divided by accumulation chains of 256 positions, then the chains are added in order. If the
+  /// first chains are a worker's own, it adds them itself, so that only their total moves to
+  /// another worker.
   private func attendTogether(
     _ worker: Int, _ layout: StepLayout, _ a: Activations, _ attention: Attention, _ shared: SharedAttention,
     counters: Int
   ) {
     let attend = attention.attend
     let (heads, kvHeads) = (attend.heads, UInt32(attend.kvHeads))
-    // Every worker turns the queries for itself, which is cheaper than a barrier.
+    // Every worker rotates its own copy of the queries, which is cheaper than a barrier.
     let queries = own[worker][attend.query]
     func kernel(_ segment: Int) -> ck_attention {
       self.kernel(
@@ -140,7 +142,7 @@ extension ProcessorDevice {
     team.share(worker, layout.counters(counters + 1), layout.chains.count) { index, isLast in
       let (segment, chain) = (layout.chains[index].segment, layout.chains[index].chain)
       let count = layout.chainCount(segment)
-      // Behind the last one's keys come the first one's values.
+      // After the keys of its last chain, the worker reads the values of its first.
       var next = isLast ? count : chain + 1
       if isLast, part.contains(index), layout.chains[part.lowerBound].segment == segment {
         next = layout.chains[part.lowerBound].chain
@@ -157,7 +159,7 @@ extension ProcessorDevice {
         shared.stride, shared.largest(segment, chain, heads: heads), scratch[worker])
     }
     team.barrier()
-    // From the first of its own part on, this worker has mixed up to here without a gap.
+    // This worker has summed the values of all chains from the start of its own part up to here.
     var mixed = part.lowerBound
     team.share(worker, layout.counters(counters + 2), layout.chains.count) { index, isLast in
       let (segment, chain) = (layout.chains[index].segment, layout.chains[index].chain)
@@ -174,8 +176,8 @@ extension ProcessorDevice {
       shared.added[segment] = count
     }
     team.barrier()
-    // Where there are many workers heads are divided, or else the owner of the last chains has most
-    // at hand.
+    // With many workers the heads are divided; otherwise the owner of the last chains adds them,
+    // because it has most of them in its cache.
     let parts = team.active <= 2 ? 1 : min(team.active, heads)
     for segment in 0..<layout.segmentCount {
       let count = layout.chainCount(segment)

@@ -1,9 +1,8 @@
 // ProcessorDevice.swift: runs a program on processors: tokens to logits to tokens, for all items of
 // a step at once, on all workers.
-// Leaves out the arithmetic (CKernels), what makes a phase (Fusion.swift) and attention
-// (ProcessorDevice+Attention.swift).
-// Start at work(_:_:_:), which every worker runs from top to bottom: it interprets the phases in
-// their order.
+// Not here: the arithmetic (CKernels), what makes a phase (Fusion.swift) and attention
+// (ProcessorDevice+Attention.swift). Start at work(_:_:_:), which every worker runs from top to
+// bottom: it interprets the phases in their order.
 //
 // Each phase is split into units. A worker first takes the units of its own share, in order, so
 // that their weights can be prefetched and its earlier output is still in its cache; then it steals
@@ -18,7 +17,7 @@ import Glibc
 import Synchronization
 
 package final class ProcessorDevice: Device {
-  /// Up to here each worker prepares all inputs for itself.
+  /// Up to this many tokens each worker prepares its own copy of all inputs.
   static let fewTokens = 4
   /// Below this many tokens a product is memory-bound, so weights are prefetched. A unit is this
   /// many bytes: enough to cover the memory's latency.
@@ -36,7 +35,7 @@ package final class ProcessorDevice: Device {
   private let shape: Hyperparameters
   private let profile: ck_profile
   private var activations: Activations
-  /// Of each worker, for few tokens.
+  /// Each worker's own copy of inputs, for few tokens.
   let own: [Activations]
   private(set) var scratch: [UnsafeMutableRawPointer]
   private var scratchReach = 0
@@ -44,7 +43,7 @@ package final class ProcessorDevice: Device {
   private var pacing: Pacing
   private let logits: UnsafeMutablePointer<Float>
   private let samplers: [Sampler]
-  /// By table of angles, 64 positions at a time, made when first needed.
+  /// Indexed by table of angles; computed 64 positions at a time, on first use.
   private var rotations: [[UnsafeMutablePointer<Float>?]]
   private static let rotationChunk = 64
 
@@ -209,7 +208,7 @@ package final class ProcessorDevice: Device {
     finish(worker, run)
   }
 
-  /// One operation on place `i` of the activations, which is that row of the layout.
+  /// One operation on index `i` of the activations, which is row `row` of the layout.
   private func apply(_ turn: Schedule.Turn, _ i: Int, row: Int, _ layout: StepLayout, _ a: Activations) {
     switch turn.operation {
     case .embed(let embed):
@@ -231,7 +230,7 @@ package final class ProcessorDevice: Device {
     }
   }
 
-  /// - parts: those of the row that are normalised; the pointers are to the first of them
+  /// - parts: the parts of the row to normalise; the pointers refer to the first of them
   func norm(
     _ norm: Norm, parts: Range<Int>, _ from: UnsafePointer<Float>, into: UnsafeMutablePointer<Float>
   ) {
@@ -253,8 +252,8 @@ package final class ProcessorDevice: Device {
     ck_rope(level, style, vectors, UInt32(heads), UInt32(rotate.size), UInt32(rotate.angles.pairs), rotation)
   }
 
-  /// The rows that have an output, one behind the other; they move towards the beginning, so in
-  /// their order.
+  /// Moves the rows that have an output together. They move towards the beginning, so copying in
+  /// order overwrites nothing that is still needed.
   private func gatherOutputs(_ layout: StepLayout, _ a: Activations) {
     for (i, output) in layout.outputs.enumerated() where i != output.row {
       for row in schedule.gathered {
@@ -324,8 +323,8 @@ package final class ProcessorDevice: Device {
 
   // MARK: - Inputs of the products
 
-  /// The rows, normalised where a norm is given, and quantised where a matrix takes blocks. Ends,
-  /// for many rows, with a barrier.
+  /// The rows, normalised if a norm is given, and quantised if a matrix takes blocks. For many rows
+  /// it ends with a barrier.
   private func prepare(
     _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, rows n: Int,
     _ source: Phase.Input, _ stream: Schedule.Stream
@@ -359,9 +358,9 @@ package final class ProcessorDevice: Device {
       profile: profile, groups: a.groups.map { UnsafePointer($0) }, group_stride: a.groupStride)
   }
 
-  /// Place `place` of the blocks of `target`.
+  /// Quantises into index `place` of the blocks of `target`.
   /// - together: how many are multiplied together
-  /// - row: whose failure it is, if the values are not finite
+  /// - row: the row that fails if the values are not finite
   private func quantise(
     _ values: UnsafePointer<Float>, _ columns: Int, to place: Int, of target: Activations, together: Int,
     row: Int, _ worker: Int, _ run: Run
@@ -370,7 +369,7 @@ package final class ProcessorDevice: Device {
     let blocks = target.blocks + place * target.blockStride
     if !ck_quantise(level, profile, values, columns, blocks) {
       run.activations.failures[worker * run.activations.rows + row] = true
-      // Zeros are valid blocks: the row goes on, its result is thrown away.
+      // Zeros are valid blocks: the row is still computed, and its result is discarded.
       memset(blocks, 0, ck_blocks_bytes(profile, columns))
     }
     if together >= CK_FEWEST_GROUPED, let groups = target.groups {
@@ -389,8 +388,8 @@ package final class ProcessorDevice: Device {
         residual: product.isAdded ? UnsafePointer(target.base) : nil, residual_stride: target.stride))
   }
 
-  /// How the products of one input are divided: their tiles, counted through, times groups of
-  /// tokens.
+  /// How the products of one input are divided: by their tiles, numbered consecutively, and groups
+  /// of tokens.
   private func division(
     _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, tokens: Int, of stream: Schedule.Stream
   ) -> ck_division {
@@ -399,7 +398,7 @@ package final class ProcessorDevice: Device {
       tiles_at_once: tilesAtOnce(tokens, stream.weights), worker: UInt32(worker),
       workers: UInt32(team.active), counters: counters, next: nil)
     if let next = stream.next, tokens <= ProcessorDevice.streamedTokens {
-      // Matrices of one phase are stored one behind the other.
+      // Matrices of one phase are stored consecutively.
       var upcoming = division
       upcoming.tiles_at_once = tilesAtOnce(tokens, next)
       let units = Int(ck_division_units(&upcoming, next.tiles))
@@ -414,8 +413,8 @@ package final class ProcessorDevice: Device {
       return min(max(weights.tiles / UInt32(team.active * 8), 1), 16)
     }
     let first = weights.first
-    // Without quantised blocks four tiles share the work on an input; big tiles prefetch their own
-    // memory.
+    // Without quantised blocks four tiles share the work of reading an input; big tiles prefetch
+    // within themselves.
     let bytes = ck_tile_bytes(first.type, first.cols)
     if !ck_type_takes_blocks(first.type) || bytes > 4 * ProcessorDevice.streamedBytes / 3 { return 4 }
     return UInt32(min(max(ProcessorDevice.streamedBytes / bytes, 1), 4))
@@ -429,7 +428,8 @@ package final class ProcessorDevice: Device {
         rows: layout.tokenCount, workers: team.count, schedule: schedule, level: level, profile: profile)
     }
     if scratch.isEmpty || scratchReach < layout.reach {
-      // Twice what is needed, so that a growing sequence does not allocate at every step.
+      // Allocate twice what is needed, so that a growing sequence does not reallocate at every
+      // step.
       scratchReach = min(max(2 * layout.reach, 512), max(shape.contextLength, layout.reach))
       let bytes = schedule.attends.reduce(0) {
         max($0, ck_attention_scratch(UInt32(scratchReach), UInt32($1.size), UInt32($1.group)))
@@ -501,7 +501,7 @@ package final class ProcessorDevice: Device {
       team.run { worker in
         var sum: UInt64 = 0
         team.share(worker, counters, count) { index in sum ^= ck_read_memory(base + index * slice, slice) }
-        // Kept, so that no load may be left out.
+        // Kept, so that no load is optimised away.
         sums[worker] = sum
       }
       let time = ContinuousClock.now - start

@@ -1,13 +1,13 @@
 // Schedule.swift: a program's phases laid out for the workers: counters, prefetch targets, places
 // of states, as plain memory.
-// Leaves out which operations make a phase (Fusion.swift) and running them (ProcessorDevice.swift).
+// Not here: which operations make a phase (Fusion.swift) and running them (ProcessorDevice.swift).
 // Start at Schedule.init.
 
 import CKernels
 
 /// Written once, read by all workers: lists without reference counts.
 final class Schedule {
-  /// An operation on one row, and the table of angles that it turns by.
+  /// An operation on one row, and the table of angles that it rotates by.
   struct Turn: BitwiseCopyable {
     let operation: Operation
     let table: Int
@@ -17,20 +17,20 @@ final class Schedule {
     case rows(UnsafeBufferPointer<Turn>)
     case products(Phase.Input, UnsafeBufferPointer<Phase.Product>, Stream)
     case gated(Phase.Input, gate: Matrix, up: Matrix, into: Row, Stream)
-    /// - state: of the program's states
-    /// - units: of the layout's lists of units, which differ by the number of heads
+    /// - state: index in the program's states
+    /// - units: index in the layout's lists of units, one for each number of heads
     case attend(Attend, state: Int, units: Int, UnsafeBufferPointer<Turn>)
   }
 
   /// The weights that a phase reads, and those that come after them.
   struct Stream: BitwiseCopyable {
     let weights: Weights
-    /// nil where nothing is read after them.
+    /// nil if nothing is read after them.
     let next: Weights?
     /// Whether a matrix multiplies quantised blocks.
     let takesBlocks: Bool
 
-    /// Matrices that are read one after the other: the first of them, and the tiles of all.
+    /// Matrices that are read consecutively: the first of them, and the number of tiles of all.
     struct Weights: BitwiseCopyable {
       let first: ck_matrix
       let tiles: UInt32
@@ -39,7 +39,7 @@ final class Schedule {
 
   struct Entry: BitwiseCopyable {
     let work: Work
-    /// The first of its counters' numbers.
+    /// The index of its first counter.
     let counters: Int
     /// -1: none.
     let endsLayer: Int
@@ -49,7 +49,7 @@ final class Schedule {
 
   /// From the embedding to the last layer.
   let entries: UnsafeBufferPointer<Entry>
-  /// What makes the final hidden state of a row, and the head that multiplies it.
+  /// The operations that make the final hidden state of a row, and the head that multiplies it.
   let ending: UnsafeBufferPointer<Turn>
   let head: Multiply
   let headStream: Stream
@@ -58,12 +58,12 @@ final class Schedule {
   static let countersPerRound = 3
   /// Rows that move when rows without an output are dropped.
   let gathered: [Row]
-  /// The widest use of each row that a phase names; the logits have memory of their own.
+  /// The widest use of each row that a phase names; the logits have separate memory.
   let widths: [Int]
   /// Numbers of the longest input of a product.
   let longestInput: Int
   let tables: [RotaryAngles]
-  /// The numbers of key and value heads that occur.
+  /// The different numbers of key and value heads that occur.
   let kvHeads: [Int]
   let attends: [Attend]
   /// Kinds of place.
@@ -123,7 +123,7 @@ final class Schedule {
     headStream = Stream(weights: headWeights, next: nil, takesBlocks: takesBlocks(headPhase))
     ending = turns(program.head.dropLast())
 
-    // From the end, so that each product knows what is read after it.
+    // Built from the end, so that each product knows what is read after it.
     var upcoming = headWeights
     var streams: [Stream?] = []
     for step in steps.reversed() {

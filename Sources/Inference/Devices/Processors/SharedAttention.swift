@@ -1,17 +1,16 @@
-// SharedAttention.swift: the memory in which workers meet when they attend to the same long
-// sequences.
-// Leaves out who computes which part (ProcessorDevice+Attention.swift).
+// SharedAttention.swift: the memory that workers share when they attend to the same long sequences.
+// Which worker computes which part is in ProcessorDevice+Attention.swift.
 
 import CKernels
 
-/// For each row, which is one token of a sequence: scores of all positions, and what each chain of
-/// 256 of them gave.
+/// For each row, which is one token of a sequence: the scores of all positions, and the results of
+/// each chain of 256 of them.
 final class SharedAttention {
   /// Floats from one head's scores to the next one's.
   let stride: Int
-  /// Floats of a chain's mixture: heads * headSize.
+  /// Floats of a chain's weighted sum of values: heads * headSize.
   let perChain: Int
-  /// How many chains of a row are in its sums and totals already.
+  /// How many chains of a row are already in its sums and totals.
   let added: UnsafeMutablePointer<Int>
   private let heads: Int
   private let rows: Int
@@ -21,7 +20,7 @@ final class SharedAttention {
   private let sections: (largest: Int, partials: Int, sums: Int, totals: Int)
   private let perRow: Int
 
-  /// - heads, size: of the attention with the most of each
+  /// - heads, size: the maximum of each over all attentions
   init(rows: Int, positions: Int, heads: Int, size: Int) {
     // Sections begin at multiples of a cache line.
     func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 }
@@ -30,7 +29,7 @@ final class SharedAttention {
     self.heads = heads
     chains = (positions + Int(CK_CHAIN) - 1) / Int(CK_CHAIN)
     perChain = heads * size
-    // One vector more than the positions, so that heads do not share their sets of the cache.
+    // One vector more than the positions, so that heads do not fall into the same cache sets.
     stride = padded(positions) + 16
     let largest = heads * stride
     let partials = largest + padded(chains * heads)

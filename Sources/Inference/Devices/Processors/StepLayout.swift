@@ -1,5 +1,5 @@
 // StepLayout.swift: one step laid out for the workers: which row of the activations belongs to
-// which item, and the units of attention that they take from common counters. Start at init.
+// which item, and the units of attention that workers take from common counters. Start at init.
 
 import CKernels
 
@@ -13,7 +13,7 @@ final class StepLayout {
     let count: Int
     /// Absolute position of the first row.
     let position: Int
-    /// By kind of place: the page of each block.
+    /// For each kind of place, the page of each block.
     let pages: UnsafePointer<UnsafePointer<Int32>>
   }
 
@@ -26,7 +26,7 @@ final class StepLayout {
     let count: Int
   }
 
-  /// A row whose final hidden state is wanted.
+  /// A row whose final hidden state is needed.
   struct OutputRow: BitwiseCopyable {
     let item: Int
     let row: Int
@@ -39,7 +39,7 @@ final class StepLayout {
   /// The token of each row, and its segment.
   let tokens: UnsafeMutablePointer<Int32>
   let segmentOfRow: UnsafeMutablePointer<Int32>
-  /// (tables, rows): where each table of angles has a row's position
+  /// (tables, rows): where a row's position is in each table of angles
   private let rotations: UnsafeMutablePointer<UnsafePointer<Float>>
   /// By number of key and value heads, in the schedule's order: the longest units first.
   private let units: UnsafeMutablePointer<UnsafeBufferPointer<AttentionUnit>>
@@ -49,8 +49,7 @@ final class StepLayout {
   /// 32 bytes each.
   let digests: UnsafeMutablePointer<UInt8>
   let logits: UnsafeMutablePointer<[Float]>
-  /// Numbered as the schedule says, one for each worker, so that none is ever reset while it is in
-  /// use.
+  /// Indexed as in the schedule, one for each worker, so that none is ever reset while in use.
   private let counters: UnsafeMutablePointer<ck_counter>
   private let workers: Int
   /// One for each layer: worker 0 writes before the layer's last barrier, all read after it.
@@ -58,13 +57,13 @@ final class StepLayout {
   /// Whether every item has so few tokens that the unit that attends to a key may also store it,
   /// which saves a barrier.
   let hasFewTokensEach: Bool
-  /// Whether few but long sequences are decoded, so that workers share each one's positions.
+  /// Whether few but long sequences are decoded, so that workers divide each one's positions.
   let sharesPositions: Bool
-  /// Where positions are shared: every segment's chains of 256 positions, and the index of each
+  /// If positions are divided: every segment's chains of 256 positions, and the index of each
   /// segment's first one.
   let chains: UnsafeBufferPointer<Chain>
   let firstChain: UnsafeMutablePointer<Int>
-  /// Positions that the longest segment reaches.
+  /// The number of positions of the longest segment.
   let reach: Int
   private let arena = Arena()
 
@@ -73,7 +72,7 @@ final class StepLayout {
     let chain: Int
   }
 
-  /// - rotation: where a table of angles has a position
+  /// - rotation: gives the place of a position in a table of angles
   init(
     items: [StepItem], schedule: Schedule, layers: Int, workers: Int,
     rotation: (_ table: Int, _ position: Int) -> UnsafePointer<Float>
@@ -89,8 +88,8 @@ final class StepLayout {
     let blockCounts = items.map {
       ($0.position + $0.tokens.count + KVCache.blockSize - 1) / KVCache.blockSize
     }
-    // Worth its barriers from about 512 positions, where whole heads would not divide evenly among
-    // the workers.
+    // Worth its barriers from about 512 positions, if whole heads would not divide evenly among the
+    // workers.
     let mostHeads = schedule.kvHeads.max() ?? 1
     sharesPositions =
       workers > 1 && items.count * mostHeads < 4 * workers && items.count <= ProcessorDevice.fewTokens
@@ -105,7 +104,7 @@ final class StepLayout {
       for kind in 0..<schedule.kindCount {
         let table = item.table(kind)
         let list = arena.take(blockCounts[index], of: Int32.self)
-        // A block that is given up lies before the window: it is named, never read.
+        // A freed block is before the window: its entry exists but is never read.
         for (i, block) in table.prefix(blockCounts[index]).enumerated() { list[i] = max(block, 0) }
         (pages + kind).initialize(to: UnsafePointer(list))
       }
@@ -160,8 +159,8 @@ final class StepLayout {
   ) -> [AttentionUnit] {
     var units: [AttentionUnit] = []
     for (index, item) in items.enumerated() {
-      // A unit of a prefill: enough queries to share the work on a page, few enough to divide
-      // evenly.
+      // A unit of a prefill has enough queries to share the work on a page, and few enough to
+      // divide evenly.
       let evenly = item.tokens.count * kvHeads / (4 * workers)
       let queriesPerUnit = fewEach ? 4 : min(max(evenly, 4), 32)
       for first in stride(from: 0, to: item.tokens.count, by: queriesPerUnit) {
@@ -173,7 +172,7 @@ final class StepLayout {
         }
       }
     }
-    // The longest first: what is left for the end is short, so workers end together.
+    // The longest units first: the last ones are short, so workers finish together.
     func work(_ unit: AttentionUnit) -> Int { (items[unit.segment].position + unit.first) * unit.count }
     units.sort { work($0) > work($1) }
     return units
@@ -186,11 +185,11 @@ final class StepLayout {
   /// A phase's counters, one for each worker.
   func counters(_ phase: Int) -> UnsafeMutablePointer<ck_counter> { counters + phase * workers }
 
-  /// Whether the last layer goes on, behind its attention, with only the rows that have an output:
-  /// one of a whole prompt's.
+  /// Whether the last layer continues after its attention with only the rows that have an output:
+  /// for a whole prompt, one row.
   var gathersOutputs: Bool { outputs.count < tokenCount }
 
-  /// The row at place `i` of `count` that are worked on: all, or those of the outputs.
+  /// The row at index `i` of the `count` rows being computed: all, or those with outputs.
   func row(at i: Int, of count: Int) -> Int { count == tokenCount ? i : outputs[i].row }
 
   func chainCount(_ segment: Int) -> Int { segments[segment].position / Int(CK_CHAIN) + 1 }
