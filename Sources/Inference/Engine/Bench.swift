@@ -1,5 +1,6 @@
-// Bench.swift: how fast a model is here, and how near that is to what the memory allows.
-// Leaves out printing and comparisons with other programs. Start at run(model:plan:onPart:).
+// Bench.swift: how fast a model runs on this machine, and how near that is to the limit of the
+// memory. Printing and comparisons with other programs are elsewhere. Start at
+// run(model:plan:onPart:).
 
 import CKernels
 import Glibc
@@ -38,7 +39,7 @@ public enum Bench {
       self.rounds = rounds
     }
 
-    /// Blocks that the largest of the measurements needs.
+    /// Blocks that the largest measurement needs.
     public var blocks: Int {
       func count(_ positions: Int) -> Int { (positions + Engine.blockSize - 1) / Engine.blockSize }
       return max(
@@ -46,7 +47,7 @@ public enum Bench {
     }
   }
 
-  /// Tokens a second over the rounds.
+  /// Tokens per second over the rounds.
   public struct Rate: Sendable, Equatable {
     public var minimum: Double
     public var median: Double
@@ -61,7 +62,7 @@ public enum Bench {
   }
 
   public struct Result: Sendable {
-    /// What computed, by name.
+    /// The name of the device.
     public var device: String
     public var threads: Int
     public var prefills: [(tokens: Int, rate: Rate)] = []
@@ -69,21 +70,22 @@ public enum Bench {
     /// Packed weights that a step reads once, and the multiplications and additions of one token.
     public var bytesPerStep: Int
     public var operationsPerToken: Int
-    /// Keys and values of one position, which a sequence's every later token reads.
+    /// Bytes of keys and values of one position, which each later token of the sequence reads.
     public var bytesPerPosition: Int
-    /// Bytes a second at which all threads together read the packed weights and do nothing else.
+    /// Bytes per second at which all threads together read the packed weights while doing nothing
+    /// else.
     public var bandwidth: Double
-    /// Resident memory at its highest, in bytes.
+    /// Peak resident memory, in bytes.
     public var peakMemory: Int
 
-    /// The part of `bandwidth` that decoding at this rate uses for weights, keys and values.
+    /// The fraction of `bandwidth` that decoding at this rate uses for weights, keys and values.
     public func share(of decode: Plan.Decode, _ rate: Double) -> Double {
       let bytes = bytesPerStep + decode.batch * decode.depth * bytesPerPosition
       return bandwidth > 0 ? rate / Double(decode.batch) * Double(bytes) / bandwidth : 0
     }
   }
 
-  /// - onPart: told what is measured next, for a progress line.
+  /// - onPart: called with what is measured next, for a progress line.
   public static func run(model: Model, plan: Plan, onPart: (String) -> Void = { _ in }) throws(EngineError)
     -> Result
   {
@@ -171,7 +173,7 @@ public enum Bench {
     return rates
   }
 
-  /// Tokens without meaning; the time does not depend on them.
+  /// Meaningless tokens; the time does not depend on them.
   private static func text(_ engine: Engine, _ length: Int, _ sequence: Int) -> [Int32] {
     let vocabulary = UInt32(engine.model.hyperparameters.vocabularySize)
     return (0..<length).map { i in

@@ -1,7 +1,6 @@
 // Engine.swift: a model, its KV memory and its threads: takes steps for a batch of sequences.
-// Leaves out which sequences and which blocks (the scheduler's matter) and the computing
-// (Devices/).
-// Start at step(_:cancelled:).
+// Not here: choosing sequences and blocks (the scheduler) and the computing (Devices/). Start at
+// step(_:cancelled:).
 
 import CKernels
 import Synchronization
@@ -12,8 +11,8 @@ import Synchronization
 ///
 /// The rule: one step at a time; a second caller gets `.busy`. It exists because the activations'
 /// memory is shared between steps. `step` blocks its caller, which works along as one of the
-/// engine's threads, so call it from a thread of your own and never from the cooperative pool,
-/// where it would starve every task.
+/// engine's threads, so call it from a dedicated thread and never from the cooperative pool, where
+/// it would starve every task.
 public final class Engine: Sendable {
   public static let blockSize = KVCache.blockSize
 
@@ -33,7 +32,7 @@ public final class Engine: Sendable {
     public var kvBlocks: Int
     /// The same of each of the model's windows; empty: as many as `kvBlocks`.
     public var windowBlocks: [Int] = []
-    /// nil: the best available one, or what `HOTPOT_ISA` names.
+    /// nil: the one that `HOTPOT_ISA` names, or the best available one.
     public var level: KernelLevel?
     /// Tokens of all items of a step together, 1 to 65,536. Memory for activations grows with the
     /// largest step taken.
@@ -63,8 +62,8 @@ public final class Engine: Sendable {
     }
   }
 
-  /// - device: makes what computes, after the configuration was checked; `blocks` are those of each
-  ///   kind of place.
+  /// - device: creates the device, after the configuration was checked; `blocks` is the number for
+  ///   each kind of place.
   package init(
     model: Model, configuration: Configuration,
     device: (Model, Configuration, _ blocks: [Int]) throws(EngineError) -> any Device
@@ -89,7 +88,7 @@ public final class Engine: Sendable {
     self.device = try device(model, configuration, blocks)
   }
 
-  /// What computes, for people: the instruction set.
+  /// The device's name, for people: the instruction set.
   public var deviceName: String { device.name }
 
   /// Threads that compute, the caller's included.
@@ -100,8 +99,8 @@ public final class Engine: Sendable {
   ///
   /// - cancelled: asked between layers, on the calling thread; true ends the step with
   ///   `.cancelled`.
-  /// - Throws `.badItem` before anything is computed. What goes wrong within one item fails that
-  ///   item only (`StepResult.failure`).
+  /// - Throws `.badItem` before anything is computed. A fault within one item fails only that item
+  ///   (`StepResult.failure`).
   public func step(_ items: [StepItem], cancelled: () -> Bool = { false }) throws(EngineError) -> [StepResult]
   {
     var tokens = 0
@@ -119,8 +118,8 @@ public final class Engine: Sendable {
     return results
   }
 
-  /// Bytes that `readBlock` returns and `writeBlock` takes. Where `window` names one of the model's
-  /// windows, by index, that window's block; otherwise one of all positions.
+  /// Bytes that `readBlock` returns and `writeBlock` takes. If `window` is the index of one of the
+  /// model's windows, that window's block; otherwise one of all positions.
   public func blockByteCount(window: Int? = nil) -> Int { device.blockByteCount(of: Engine.kind(window)) }
 
   /// The keys and values of one block over all layers, to be swapped out. Not during a step.
@@ -131,7 +130,7 @@ public final class Engine: Sendable {
     return device.read(Int(index), of: Engine.kind(window))
   }
 
-  /// Puts back what `readBlock` gave, into any block. Not during a step.
+  /// Writes what `readBlock` returned into any block. Not during a step.
   public func writeBlock(_ index: Int32, _ bytes: [UInt8], window: Int? = nil) throws(EngineError) {
     try checkBlock(index, window)
     let size = blockByteCount(window: window)
@@ -141,8 +140,8 @@ public final class Engine: Sendable {
     device.write(bytes, to: Int(index), of: Engine.kind(window))
   }
 
-  /// Copies one block to another, for a sequence that goes on writing a block others share. Not
-  /// during a step.
+  /// Copies one block to another, for a sequence that continues writing a block that others share.
+  /// Not during a step.
   public func copyBlock(_ index: Int32, to other: Int32, window: Int? = nil) throws(EngineError) {
     try checkBlock(index, window)
     try checkBlock(other, window)
@@ -154,7 +153,8 @@ public final class Engine: Sendable {
   /// Of the program's kinds of place.
   private static func kind(_ window: Int?) -> Int { window.map { $0 + 1 } ?? 0 }
 
-  /// Bytes a second at which all threads together read the packed weights: the best of some rounds.
+  /// Bytes per second at which all threads together read the packed weights: the best of some
+  /// rounds.
   func weightBandwidth(rounds: Int) throws(EngineError) -> Double {
     try enter()
     defer { leave() }
@@ -181,7 +181,7 @@ public final class Engine: Sendable {
     }
   }
 
-  /// What contradicts the model or the configuration in an item.
+  /// Why an item contradicts the model or the configuration; nil if it doesn't.
   private func problem(of item: StepItem) -> String? {
     let shape = model.hyperparameters
     guard !item.tokens.isEmpty else { return "no tokens" }
@@ -224,7 +224,8 @@ public final class Engine: Sendable {
     return nil
   }
 
-  /// What is wrong with a table of blocks, of which entries before `first` are not read.
+  /// What is wrong with a table of blocks, whose entries before `first` are not read; nil if
+  /// nothing is.
   private static func problem(_ table: [Int32], until end: Int, first: Int, of count: Int) -> String? {
     let needed = (end + blockSize - 1) / blockSize
     guard table.count >= needed else { return "\(table.count) blocks for \(end) positions, wanted \(needed)" }

@@ -1,12 +1,12 @@
-// Generation.swift: one sequence on an engine of its own, for a terminal or a script: prompt tokens
-// in, tokens out. No scheduler, no templates, no text: a node uses Engine.step itself. Start at
+// Generation.swift: one sequence on a dedicated engine, for a terminal or a script: prompt tokens
+// in, tokens out. No scheduler, no templates, no text; a node calls Engine.step itself. Start at
 // run(prompt:options:onToken:).
 
 /// A conversation's worth of keys and values, and the loop that extends it.
 ///
-/// The sequence owns all blocks of the engine, in order, also those of windows, so an engine serves
-/// one `Generation` at a time. What the next prompt has in common with the tokens already computed
-/// is not computed again; under N1 that changes no bit.
+/// The sequence owns all blocks of the engine, in order, including those of windows, so an engine
+/// serves one `Generation` at a time. The prefix that the next prompt shares with the tokens
+/// already computed is not computed again; under N1 that changes no bit.
 public struct Generation: Sendable {
   public let engine: Engine
   /// Tokens whose keys and values are in the cache.
@@ -15,15 +15,15 @@ public struct Generation: Sendable {
 
   public struct Options: Sendable {
     public var sampling: SamplingRequest
-    /// Tokens to generate at most; 0 computes the prompt only.
+    /// The most tokens to generate; 0 computes only the prompt.
     public var maximumTokens: Int
     /// Tokens that end the text; they are not part of the result.
     public var endTokens: Set<Int32>
     /// Tokens of a prompt per step.
     public var chunk: Int
-    /// Whether to hash the final hidden state behind every generated token.
+    /// Whether to hash the final hidden state that every generated token was chosen from.
     public var digests: Bool
-    /// Tokens to guess ahead by looking the last ones up in the text so far; 0 never guesses.
+    /// Tokens to guess ahead by looking up the last ones in the text so far; 0 never guesses.
     /// Changes speed, never a token.
     public var lookahead: Int
 
@@ -41,7 +41,7 @@ public struct Generation: Sendable {
   }
 
   public enum Finish: String, Sendable, Equatable {
-    /// An end token was chosen, or `onToken` said so.
+    /// An end token was chosen, or `onToken` returned false.
     case stop
     /// `maximumTokens` were generated, or the context or the cache is full.
     case length
@@ -55,12 +55,12 @@ public struct Generation: Sendable {
     /// Prompt tokens, and how many of them were in the cache.
     public var promptCount = 0
     public var reusedCount = 0
-    /// SHA-256 of the final hidden state behind each generated token, where asked.
+    /// SHA-256 of the final hidden state that each generated token was chosen from, if requested.
     public var digests: [[UInt8]] = []
     /// From the start to the first token, and from there to the last one.
     public var prefillTime: Duration = .zero
     public var decodeTime: Duration = .zero
-    /// Steps after the first token: fewer than tokens where guesses were right.
+    /// Steps after the first token: fewer than tokens if guesses were right.
     public var decodeSteps = 0
 
     public var prefillRate: Double { Outcome.rate(promptCount - reusedCount, prefillTime) }
@@ -77,7 +77,7 @@ public struct Generation: Sendable {
     blocks = Array(0..<Int32(engine.configuration.kvBlocks))
   }
 
-  /// Positions that the model's context and the cache have room for.
+  /// Positions that fit the model's context and the cache.
   public var capacity: Int {
     min(engine.model.hyperparameters.contextLength, blocks.count * Engine.blockSize)
   }
@@ -86,10 +86,10 @@ public struct Generation: Sendable {
   ///
   /// - prompt: the whole sequence, earlier turns included; 1 to `capacity` tokens.
   /// - isCancelled: asked between layers.
-  /// - onLogits: given (rows, vocabulary) logits of consecutive positions as they are computed, of
-  ///   the prompt from the first position that is not in the cache, and of every generated token
-  ///   (the last one included, which costs one more step).
-  /// - onToken: given each token as soon as it is chosen; false ends the generation.
+  /// - onLogits: called with (rows, vocabulary) logits of consecutive positions as they are
+  ///   computed: of the prompt from the first position that is not in the cache, and of every
+  ///   generated token (including the last one, which costs one more step).
+  /// - onToken: called with each token as soon as it is chosen; false ends the generation.
   public mutating func run(
     prompt: [Int32], options: Options, isCancelled: () -> Bool = { false },
     onLogits: (([Float]) -> Void)? = nil,
@@ -105,7 +105,7 @@ public struct Generation: Sendable {
     var outcome = Outcome()
     outcome.promptCount = prompt.count
     var text = prompt
-    // The last token is always computed: its logits are not kept.
+    // The last token is always computed, because its logits are not kept.
     let common = zip(cached, prompt).prefix { $0 == $1 }.count
     outcome.reusedCount = min(common, prompt.count - 1)
     cached.removeSubrange(outcome.reusedCount...)
@@ -131,7 +131,7 @@ public struct Generation: Sendable {
     return outcome
   }
 
-  /// What a step adds to the text: tokens chosen one after another, each from the text with those
+  /// What a step adds to the text: consecutive tokens, each chosen given the text and the ones
   /// before it.
   private struct Advance {
     var choices: ArraySlice<SampledToken>
@@ -155,7 +155,7 @@ public struct Generation: Sendable {
   private mutating func prefill(
     _ prompt: [Int32], _ options: Options, _ isCancelled: () -> Bool, _ onLogits: (([Float]) -> Void)?
   ) throws(EngineError) -> Advance {
-    // Logits of 32 positions at a time are a bearable amount of memory.
+    // Logits of 32 positions at a time take an acceptable amount of memory.
     let limit = min(engine.configuration.maximumStepTokens, onLogits == nil ? max(options.chunk, 1) : 32)
     while prompt.count - cached.count > (onLogits == nil ? limit : 1) {
       let end = min(cached.count + limit, onLogits == nil ? prompt.count : prompt.count - 1)
@@ -172,7 +172,7 @@ public struct Generation: Sendable {
     return Advance(choices: result.choices[...], digests: result.digests[...])
   }
 
-  /// One token after the text, or more where the guess is what the sampler chooses anyway.
+  /// One token after the text, or more if the sampler's choices equal the guess.
   private mutating func decode(
     _ text: [Int32], _ guess: [Int32], promptCount: Int, _ options: Options, _ isCancelled: () -> Bool,
     _ onLogits: (([Float]) -> Void)?
@@ -185,7 +185,7 @@ public struct Generation: Sendable {
       guessed, to: guessed.count, .replay(context), digests: options.digests, logits: onLogits != nil,
       isCancelled)
     onLogits?(result.logits)
-    // A choice counts as long as the tokens before it are those that were chosen.
+    // A choice is valid as long as the guessed tokens before it equal the chosen ones.
     var valid = 1
     for (chosen, token) in zip(result.choices, guess) {
       if chosen.token != token { break }
@@ -195,7 +195,7 @@ public struct Generation: Sendable {
     return Advance(choices: result.choices.prefix(valid), digests: result.digests.prefix(valid))
   }
 
-  /// Takes what a step chose into the text; false when the generation has ended.
+  /// Appends a step's choices to the text; returns false when the generation has ended.
   private func accept(
     _ advance: Advance, _ outcome: inout Outcome, _ text: inout [Int32], _ options: Options,
     _ onToken: (SampledToken) -> Bool
@@ -220,9 +220,8 @@ public struct Generation: Sendable {
     return true
   }
 
-  /// What followed the last place where the text had its three last tokens, as much as there is
-  /// room for; where the text ends, the guess goes on with itself, as if what repeats will go on
-  /// repeating.
+  /// The tokens that followed the previous occurrence of the text's last three tokens, as many as
+  /// fit. If the text ends, the guess continues with itself, as if the repetition would continue.
   private func lookUp(_ text: [Int32], _ options: Options, _ outcome: Outcome) -> [Int32] {
     let room = min(
       options.lookahead, capacity - text.count, options.maximumTokens - outcome.tokens.count - 1,
