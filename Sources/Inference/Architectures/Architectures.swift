@@ -1,9 +1,9 @@
-// Architectures.swift: the table of what can be run.
+// Architectures.swift: the table of supported architectures.
 //
 // To add an architecture:
 // 1. Write Architectures/NAME.swift: its list of operations in the order of its paper, as
 //    Llama.swift has it. Numbers that only it has are read there too, from `keys`. If the metadata
-//    names something that the list does not compute, refuse it by name.
+//    names a feature that the list does not compute, refuse it by name.
 // 2. Add its row below. Sizes, packing, phases, barriers, prefetching, fusion and counts follow
 //    from the list.
 // 3. In ProgramTests add its golden text, in ConformanceTests its digest, in GoldenTests its
