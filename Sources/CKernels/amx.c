@@ -13,7 +13,7 @@
     __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi"))), \
     apply_to = function)
 
-// Empty: the registers are in the unit itself.
+// Has no state: the registers are in the unit itself.
 typedef struct unit {
   char nothing;
 } unit;

@@ -54,8 +54,7 @@ struct Lexer {
     self.units = units
   }
 
-  /// Line ends become `
-  /// `, and one at the end is removed.
+  /// Line ends become `\n`, and one at the end is removed.
   private static func normalised(_ source: String, limit: Int) throws(TemplateError) -> [UInt32] {
     var units: [UInt32] = []
     var afterReturn = false

@@ -370,7 +370,7 @@ extension Interpreter {
       guard let times = wholeNumber(times) else { break }
       let (total, overflow) = text.count.multipliedReportingOverflow(by: max(times, 0))
       try spend(overflow ? .max : total)
-      // Repeating an empty value costs nothing, so it must not loop `count` times.
+      // Repeating an empty value is charged nothing, so it must not iterate `times` times either.
       if !text.isEmpty { text.units = Array(repeatElement(text.units, count: max(times, 0)).joined()) }
       return .text(text)
     case (.multiply, .list(let list), let times), (.multiply, let times, .list(let list)):

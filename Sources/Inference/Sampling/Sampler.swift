@@ -2,9 +2,9 @@
 // of every step, and validation, are in SamplingRequest.swift. This file knows nothing about the
 // engine. Start at choose(from:context:position:).
 //
-// Weights are integers, so sums do not depend on order. So the row is divided into 256 buckets by
-// distance from the maximum (a monotone function of the logit). Whole buckets are kept or dropped
-// by their sums, and only the bucket that contains a limit is sorted.
+// Weights are integers, so sums do not depend on order. Therefore the row is divided into 256
+// buckets by distance from the maximum (a monotone function of the logit). Whole buckets are kept
+// or dropped by their sums, and only the bucket that contains a limit is sorted.
 import CKernels
 
 /// A request together with the tokens it refers to.

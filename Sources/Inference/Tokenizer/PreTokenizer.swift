@@ -316,8 +316,7 @@ private struct TextScanner {
     return endOfSpaces(from: start, to: end, newlinesEndWords: true)
   }
 
-  /// `\s*[\r
-  /// ]+` (if requested), `\s+(?!\S)`, `\s+`.
+  /// `\s*[\r\n]+` (if requested), `\s+(?!\S)`, `\s+`.
   private func endOfSpaces(from start: Int, to end: Int, newlinesEndWords: Bool) -> Int {
     var position = start
     var last = start
