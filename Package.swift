@@ -122,6 +122,7 @@ let package = Package(
       exclude: ["Screens", "Scenarios"]),
     // The repository itself: comments, circles between folders, the papers.
     tests("TreeTests", []),
-    tests("CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Control", "ScriptedNode"]),
+    tests(
+      "CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Control", "Node", "ScriptedNode"]),
   ]
 )

@@ -4,7 +4,8 @@
 import Foundation
 import JSON
 
-/// Lines from a dashboard or a script to a node.
+/// Lines from a dashboard or a script to a node, except verbs: requests to the books and the log,
+/// each `{"WORD":{"tag":7,...}}`, which are defined in Node (Verb).
 package enum ControlRequest: Codable, Sendable, Equatable {
   /// The protocol version, and the interval between snapshots in milliseconds; 0 for none.
   case hello(version: Int, every: Int, readOnly: Bool)
@@ -21,31 +22,6 @@ package enum ControlRequest: Codable, Sendable, Equatable {
   case snapshot(tag: UInt64)
   /// A request in OpenAI's form, run as the operator's own job. Answered by chunks and an end.
   case submit(tag: UInt64, chat: Bool, body: String)
-  case clients(tag: UInt64)
-  case addClient(tag: UInt64, name: String)
-  case revokeClient(tag: UInt64, name: String)
-  /// Amounts and counts as texts; an empty text removes a limit, nil leaves it unchanged.
-  case limitClient(tag: UInt64, name: String, budget: String?)
-  case settle(tag: UInt64, client: String, amount: String, reference: String)
-  /// A transfer that changes what a client owes; a negative amount is a credit.
-  case correct(tag: UInt64, client: String, amount: String, reason: String)
-  /// A witness' signature over a checkpoint of this log.
-  /// - witnesses: keys that are trusted from now on, if the owner sends them; may be empty
-  case cosign(tag: UInt64, checkpoint: String, signature: String, witnesses: String)
-  /// A bundle of a receipt for offline verification.
-  /// - earlier: size of a checkpoint that the reader holds, for the proof that the log continues it
-  case exportReceipt(tag: UInt64, id: String, earlier: Int?)
-  /// Sums by day, client and model; `since` is a day such as `2026-11-23`.
-  case earnings(tag: UInt64, since: String?)
-  /// What a client owes for the days from `since` to `until`, both included.
-  case statement(tag: UInt64, client: String, since: String?, until: String?, form: StatementForm)
-  case setLimits(tag: UInt64, name: String, changes: LimitChanges)
-  /// The SSH key that a client signs vouchers with, as in a `.pub` file; empty removes it.
-  case setKey(tag: UInt64, name: String, key: String)
-  /// A voucher that a client delivered by other means than HTTP.
-  case voucher(tag: UInt64, client: String, text: String, signature: String)
-  /// The highest voucher of a client, with its proof.
-  case exportVoucher(tag: UInt64, client: String)
 }
 
 /// Lines from a node.
@@ -104,7 +80,7 @@ package enum ControlProtocol {
 
   /// The first key of a line that its decoder ignored. If a newer release adds a condition to a
   /// request that takes rights away, that condition must not be silently dropped.
-  package static func unreadKey(of request: ControlRequest, in line: [UInt8]) -> String? {
+  package static func unreadKey(of request: some Encodable, in line: [UInt8]) -> String? {
     var limits = JSONText.Limits()
     limits.duplicateKeys = .refused
     // Foundation has parsed this line, so the only remaining fault is a duplicate key.

@@ -1,6 +1,7 @@
 // Role.swift: who may do what over the control socket. There is one table, which the node checks
 // before doing anything: a client program that hides a button protects nothing. How peers are
-// identified is in Node (ControlAccess). Start at Role and ControlRequest.leastRole.
+// identified, and who may ask for which verb, is in Node (ControlAccess, Verb). Start at Role and
+// ControlRequest.leastRole.
 
 /// The role of a peer on the control socket. A viewer may do less than an operator, who may do less
 /// than the owner; a client's rights are separate from all three.
@@ -70,10 +71,7 @@ extension ControlRequest {
     switch self {
     case .hello(_, let every, _): every == 0
     case .submit, .restrict: true
-    case .command, .seen, .snapshot, .clients, .addClient, .revokeClient, .limitClient, .settle, .correct,
-      .cosign,
-      .exportReceipt, .earnings, .statement, .setLimits, .setKey, .voucher, .exportVoucher:
-      false
+    case .command, .seen, .snapshot: false
     }
   }
 
@@ -84,34 +82,16 @@ extension ControlRequest {
     case .restrict, .hello: .viewer
     // The node does the work, for free.
     case .submit: .operator
-    case .seen, .snapshot, .clients, .earnings, .exportReceipt, .exportVoucher: .viewer
+    case .seen, .snapshot: .viewer
     case .command(_, let command): command.leastRole
-    // The cosignature counts by keys that the owner has trusted already; whether the peer may add
-    // keys, the node checks itself.
-    case .cosign: .operator
-    case .addClient, .revokeClient, .limitClient, .settle, .correct, .statement, .setLimits, .setKey,
-      .voucher:
-      .owner
     }
   }
 
-  /// It takes rights or means away, so no key of it may be ignored.
-  package var limitsRights: Bool {
-    switch self {
-    case .restrict, .hello, .limitClient, .setLimits: true
-    case .command, .seen, .snapshot, .submit, .clients, .addClient, .revokeClient, .settle, .correct, .cosign,
-      .exportReceipt, .earnings, .statement, .setKey, .voucher, .exportVoucher:
-      false
-    }
-  }
-
-  /// It says what the connection itself may do.
+  /// It sets what the connection itself may do: it takes rights away, so no key of it may be ignored.
   package var concernsConnection: Bool {
     switch self {
     case .restrict, .hello: true
-    case .command, .seen, .snapshot, .submit, .clients, .addClient, .revokeClient, .limitClient, .settle,
-      .correct, .cosign, .exportReceipt, .earnings, .statement, .setLimits, .setKey, .voucher, .exportVoucher:
-      false
+    case .command, .seen, .snapshot, .submit: false
     }
   }
 
@@ -119,13 +99,7 @@ extension ControlRequest {
   package var tag: UInt64 {
     switch self {
     case .hello, .restrict, .seen: 0
-    case .command(let tag, _), .snapshot(let tag), .submit(let tag, _, _), .clients(let tag),
-      .addClient(let tag, _), .revokeClient(let tag, _), .limitClient(let tag, _, _),
-      .settle(let tag, _, _, _), .correct(let tag, _, _, _), .cosign(let tag, _, _, _),
-      .exportReceipt(let tag, _, _), .earnings(let tag, _),
-      .statement(let tag, _, _, _, _), .setLimits(let tag, _, _), .setKey(let tag, _, _),
-      .voucher(let tag, _, _, _), .exportVoucher(let tag, _):
-      tag
+    case .command(let tag, _), .snapshot(let tag), .submit(let tag, _, _): tag
     }
   }
 }

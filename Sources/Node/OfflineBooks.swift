@@ -23,58 +23,17 @@ package final class OfflineBooks: Sendable {
   package func snapshot() -> NodeSnapshot { node.snapshot() }
 
   /// The answer that a node would give its owner.
-  package func answer(_ request: ControlRequest, by name: String) -> ControlReply {
-    let who = Operator(name)
-    func reply<Value>(
-      _ tag: UInt64, _ result: Result<Value, AdministrationError>, _ words: (Value) -> ControlReply
-    ) -> ControlReply {
-      switch result {
-      case .success(let value): words(value)
-      case .failure(let error): .refused(tag: tag, reason: error.description)
-      }
+  package func answer(_ verb: some Verb, by name: String) -> ControlReply {
+    let request = VerbRequest(tag: 1, verb)
+    guard type(of: verb).isOffline else {
+      return .refused(tag: 1, reason: "that wants a node that runs; 'hotpot serve' starts one")
     }
-    func done(_ tag: UInt64) -> (String) -> ControlReply { { .done(tag: tag, words: $0) } }
-    switch request {
-    case .clients(let tag): return .clients(tag: tag, node.accounts.clientRows())
-    case .addClient(let tag, let name):
-      return reply(tag, node.accounts.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
-    case .revokeClient(let tag, let name):
-      return reply(tag, node.accounts.revokeClient(name, by: who)) {
-        .done(tag: tag, words: "revoked \(name)")
-      }
-    case .limitClient(let tag, let name, let budget):
-      return reply(tag, node.accounts.limitClient(name, budget: budget, by: who), done(tag))
-    case .setLimits(let tag, let name, let changes):
-      return reply(tag, node.accounts.setLimits(name, changes, by: who), done(tag))
-    case .setKey(let tag, let name, let key):
-      return reply(tag, node.accounts.setKey(name, key, by: who), done(tag))
-    case .settle(let tag, let client, let amount, let reference):
-      return reply(tag, node.accounts.settle(client, amount, reference, by: who), done(tag))
-    case .correct(let tag, let client, let amount, let reason):
-      return reply(tag, node.accounts.correct(client, amount, reason, by: who), done(tag))
-    case .earnings(let tag, let since):
-      return reply(tag, node.accounts.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
-    case .statement(let tag, let client, let since, let until, let form):
-      do throws(NodeStartError) { try node.makeKey() } catch {
-        return .refused(tag: tag, reason: "\(error)")
-      }
-      return reply(tag, node.accounts.statement(of: client, since: since, until: until, form: form, by: who))
-      {
-        .statement(tag: tag, text: $0.text, signature: $0.signature)
-      }
-    case .voucher(let tag, let client, let text, let signature):
-      do throws(NodeStartError) { try node.makeKey() } catch {
-        return .refused(tag: tag, reason: "\(error)")
-      }
-      return reply(tag, node.accounts.takeVoucher(text, signature: signature, from: client)) {
-        .done(tag: tag, words: "\($0.client) promised \($0.amount) \($0.currency) in all")
-      }
-    case .exportVoucher(let tag, let client):
-      return reply(tag, node.accounts.voucherProof(of: client)) {
-        .voucher(tag: tag, text: $0.text, signature: $0.signature, key: $0.key)
-      }
-    case let other:
-      return .refused(tag: other.tag, reason: "that wants a node that runs; 'hotpot serve' starts one")
+    if type(of: verb).usesKey {
+      do throws(NodeStartError) { try node.makeKey() } catch { return .refused(tag: 1, reason: "\(error)") }
     }
+    return request.answer(
+      VerbDesk(
+        accounts: node.accounts, signing: node.signing, receipts: node.receipts, who: Operator(name),
+        role: .owner))
   }
 }

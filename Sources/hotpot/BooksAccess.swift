@@ -39,11 +39,11 @@ final class BooksAccess {
     if case .books(let books) = behind { books.close() }
   }
 
-  func ask(_ make: (UInt64) -> ControlRequest) throws -> ControlReply {
+  func ask(_ verb: some Verb) throws -> ControlReply {
     switch behind {
-    case .node(let client): return try client.ask(make)
+    case .node(let client): return try client.ask(verb)
     case .books(let books):
-      let reply = books.answer(make(1), by: NodeSetup.operatorName)
+      let reply = books.answer(verb, by: NodeSetup.operatorName)
       if case .refused(_, let reason) = reply { throw Failure(.failed, reason) }
       return reply
     }

@@ -4,6 +4,7 @@
 import Control
 import Foundation
 import Intake
+import Node
 
 /// One connection to a node's control socket.
 final class ControlClient {
@@ -101,9 +102,19 @@ final class ControlClient {
   }
 
   /// Sends one request, and gives the first reply that is not news.
+  func ask(_ verb: some Verb) throws -> ControlReply {
+    tag += 1
+    try line.send(ControlProtocol.line(VerbRequest(tag: tag, verb)))
+    return try answer()
+  }
+
   func ask(_ make: (UInt64) -> ControlRequest) throws -> ControlReply {
     tag += 1
     try send(make(tag))
+    return try answer()
+  }
+
+  private func answer() throws -> ControlReply {
     while true {
       let reply = try next()
       if case .refused(_, let reason) = reply { throw Failure(.failed, reason) }

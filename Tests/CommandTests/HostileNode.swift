@@ -3,6 +3,7 @@
 
 import Control
 import Foundation
+import Node
 import ScriptedNode
 import Synchronization
 import Testing
@@ -85,9 +86,7 @@ final class HostileNode: Sendable {
       while let end = held.firstIndex(of: 0x0A) {
         let line = Array(held[..<end])
         held.removeSubrange(...end)
-        guard let request = ControlProtocol.parse(ControlRequest.self, line) else { continue }
-        asked.withLock { $0.append(request) }
-        for reply in answer(request) {
+        for reply in answer(line) {
           let bytes = Array((reply + "\n").utf8)
           var sent = 0
           while sent < bytes.count {
@@ -107,10 +106,17 @@ final class HostileNode: Sendable {
     String(decoding: ControlProtocol.line(reply), as: UTF8.self)
   }
 
+  private func answer(_ line: [UInt8]) -> [String] {
+    if let request = ControlProtocol.parse(ControlRequest.self, line) {
+      asked.withLock { $0.append(request) }
+      return answer(request)
+    }
+    return ControlProtocol.parse(VerbRequest.self, line).map { answer($0.verb, tag: $0.tag) } ?? []
+  }
+
   private func answer(_ request: ControlRequest) -> [String] {
     let word = hostileWord
     func refused(_ tag: UInt64) -> [String] { [text(.refused(tag: tag, reason: word))] }
-    func done(_ tag: UInt64) -> [String] { [text(.done(tag: tag, words: word))] }
     switch request {
     case .hello(_, let every, _):
       let greeting = text(.hello(version: ControlProtocol.version, node: word, software: word))
@@ -134,17 +140,24 @@ final class HostileNode: Sendable {
         }
       }
       return lines + [text(.ended(tag: tag, status: 200))]
-    case .clients(let tag):
+    }
+  }
+
+  private func answer(_ verb: any Verb, tag: UInt64) -> [String] {
+    let word = hostileWord
+    func refused() -> [String] { [text(.refused(tag: tag, reason: word))] }
+    switch verb {
+    case is ListClients:
       let row: [String: Any] = [
         "name": word, "added": 1, "posted": 1, "reserved": 1, "settled": 1, "jobs": 1, "tokens": 1,
         "models": [word, word],
         "key": word,
       ]
-      guard let data = try? JSONSerialization.data(withJSONObject: [row]) else { return refused(tag) }
+      guard let data = try? JSONSerialization.data(withJSONObject: [row]) else { return refused() }
       return ["{\"clients\":{\"tag\":\(tag),\"_1\":\(String(decoding: data, as: UTF8.self))}}"]
-    case .addClient(let tag, _): return [text(.token(tag: tag, name: word, token: word))]
-    case .exportReceipt(let tag, _, _): return [text(.bundle(tag: tag, text: word))]
-    case .earnings(let tag, _):
+    case is AddClient: return [text(.token(tag: tag, name: word, token: word))]
+    case is ExportReceipt: return [text(.bundle(tag: tag, text: word))]
+    case is ShowEarnings:
       let data = try? JSONSerialization.data(withJSONObject: [
         "currency": word, "is_demo": false, "days": [Any](),
         "rows": [
@@ -155,13 +168,10 @@ final class HostileNode: Sendable {
         ],
       ])
       return ["{\"earnings\":{\"tag\":\(tag),\"table\":\(String(decoding: data ?? Data(), as: UTF8.self))}}"]
-    case .statement(let tag, _, _, _, _): return [text(.statement(tag: tag, text: word, signature: word))]
-    case .exportVoucher(let tag, _): return [text(.voucher(tag: tag, text: word, signature: word, key: word))]
-    case .revokeClient(let tag, _), .settle(let tag, _, _, _), .setKey(let tag, _, _): return done(tag)
-    case .limitClient(let tag, _, _), .correct(let tag, _, _, _), .cosign(let tag, _, _, _),
-      .setLimits(let tag, _, _),
-      .voucher(let tag, _, _, _):
-      return refused(tag)
+    case is MakeStatement: return [text(.statement(tag: tag, text: word, signature: word))]
+    case is ExportVoucher: return [text(.voucher(tag: tag, text: word, signature: word, key: word))]
+    case is RevokeClient, is Settle, is SetKey: return [text(.done(tag: tag, words: word))]
+    default: return refused()
     }
   }
 }

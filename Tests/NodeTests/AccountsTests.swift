@@ -141,17 +141,6 @@ final class ScratchDirectory {
     }
   }
 
-  @Test(arguments: [
-    ControlRequest.earnings(tag: 1, since: "2026-11-23"),
-    .statement(tag: 1, client: "bob", since: nil, until: "2026-11-24", form: .csv),
-    .correct(tag: 1, client: "bob", amount: "-1", reason: "goodwill"),
-    .setLimits(tag: 1, name: "bob", changes: LimitChanges(tokensPerJob: "1", tokensPerDay: "none")),
-    .setKey(tag: 1, name: "bob", key: "ssh-ed25519 AAAA"),
-    .voucher(tag: 1, client: "bob", text: "a\n", signature: "b\n"), .exportVoucher(tag: 1, client: "bob"),
-  ]) func requestsSurviveTheControlSocket(request: ControlRequest) {
-    #expect(ControlProtocol.parse(ControlRequest.self, ControlProtocol.line(request)) == request)
-  }
-
   @Test func earningsAreTheReceiptsByDayClientAndModel() throws {
     let node = try ScriptedNode("{ prices: [{ prompt: '1', completion: '10' }] }")
     _ = node.submit(1)

@@ -50,7 +50,7 @@ private final class Served {
 
   func bundle(_ id: String) throws -> ReceiptBundle {
     for _ in 0..<1_000 {
-      try send(.exportReceipt(tag: next(), id: id, earlier: nil))
+      try line.send(ControlProtocol.line(VerbRequest(tag: next(), ExportReceipt(id: id))))
       while true {
         let reply = try receive()
         if case .bundle(_, let text) = reply { return try ReceiptBundle(parsing: text) }

@@ -5,6 +5,7 @@
 import Accounting
 import Control
 import Foundation
+import Node
 
 extension Command {
   static let clients = Command(
@@ -58,7 +59,7 @@ extension Command {
     switch (words.first ?? "list", words.count) {
     case ("list", 0...1):
       let control = try BooksAccess(arguments)
-      guard case .clients(_, let rows) = try control.ask({ .clients(tag: $0) }) else {
+      guard case .clients(_, let rows) = try control.ask(ListClients()) else {
         throw control.unexpected
       }
       if arguments.has("json") {
@@ -69,7 +70,7 @@ extension Command {
     case ("add", 2), ("add", 3):
       let key = words.count == 3 ? try publicKey(words[2]) : nil
       let control = try BooksAccess(arguments, makesState: true)
-      guard case .token(_, let name, let token) = try control.ask({ .addClient(tag: $0, name: words[1]) })
+      guard case .token(_, let name, let token) = try control.ask(AddClient(name: words[1]))
       else {
         throw control.unexpected
       }
@@ -80,29 +81,28 @@ extension Command {
         Console.note("hotpot: this token of '\(name)' is shown once; the node keeps its SHA-256 only\n")
       }
       // After the token, which is shown once, whatever becomes of the key.
-      if let key { _ = try control.ask { .setKey(tag: $0, name: name, key: key) } }
+      if let key { _ = try control.ask(SetKey(name: name, key: key)) }
     case ("revoke", 2):
-      try finish(BooksAccess(arguments).ask { .revokeClient(tag: $0, name: words[1]) }, arguments)
+      try finish(BooksAccess(arguments).ask(RevokeClient(name: words[1])), arguments)
     case ("limit", 2):
       guard limits != LimitChanges() else {
         throw Failure(.usage, "no limit is named", hint: "'hotpot clients --help' lists them")
       }
       try finish(
-        BooksAccess(arguments).ask { .setLimits(tag: $0, name: words[1], changes: limits) }, arguments)
+        BooksAccess(arguments).ask(SetLimits(name: words[1], changes: limits)), arguments)
     case ("budget", 3):
       let change = LimitChanges(budget: words[2])
       try finish(
-        BooksAccess(arguments).ask { .setLimits(tag: $0, name: words[1], changes: change) }, arguments)
+        BooksAccess(arguments).ask(SetLimits(name: words[1], changes: change)), arguments)
     case ("key", 3):
       let key = words[2] == "none" ? "" : try publicKey(words[2])
-      try finish(BooksAccess(arguments).ask { .setKey(tag: $0, name: words[1], key: key) }, arguments)
+      try finish(BooksAccess(arguments).ask(SetKey(name: words[1], key: key)), arguments)
     case ("voucher", 4):
       let text = try Console.readText(words[2], limit: 4096)
       let signature = try Console.readText(words[3], limit: 32_768)
       try finish(
-        BooksAccess(arguments).ask {
-          .voucher(tag: $0, client: words[1], text: text, signature: signature)
-        }, arguments)
+        BooksAccess(arguments).ask(GiveVoucher(client: words[1], text: text, signature: signature)),
+        arguments)
     case ("voucher", 2): try exportVoucher(words[1], arguments)
     default: throw misunderstood
     }
@@ -121,9 +121,7 @@ extension Command {
   private static func exportVoucher(_ client: String, _ arguments: Arguments) throws {
     let control = try BooksAccess(arguments)
     guard
-      case .voucher(_, let text, let signature, let key) = try control.ask({
-        .exportVoucher(tag: $0, client: client)
-      })
+      case .voucher(_, let text, let signature, let key) = try control.ask(ExportVoucher(client: client))
     else { throw control.unexpected }
     if arguments.has("json") {
       try Console.print(json: ["client": client, "text": text, "signature": signature, "key": key])
@@ -173,7 +171,7 @@ extension Command {
       }
       let control = try BooksAccess(arguments)
       try finish(
-        control.ask { .correct(tag: $0, client: words[0], amount: words[1], reason: reason) }, arguments)
+        control.ask(Correct(client: words[0], amount: words[1], reason: reason)), arguments)
       return .ok
     }
     guard let reference = arguments.string("reference") else {
@@ -181,7 +179,7 @@ extension Command {
     }
     let control = try BooksAccess(arguments)
     try finish(
-      control.ask { .settle(tag: $0, client: words[0], amount: words[1], reference: reference) }, arguments)
+      control.ask(Settle(client: words[0], amount: words[1], reference: reference)), arguments)
     return .ok
   }
 
@@ -191,11 +189,9 @@ extension Command {
     }
     let form: StatementForm = arguments.has("csv") ? .csv : arguments.has("json") ? .json : .text
     let control = try BooksAccess(arguments)
-    let reply = try control.ask {
-      .statement(
-        tag: $0, client: client, since: arguments.string("since"), until: arguments.string("until"),
-        form: form)
-    }
+    let reply = try control.ask(
+      MakeStatement(
+        client: client, since: arguments.string("since"), until: arguments.string("until"), form: form))
     guard case .statement(_, let text, let signature) = reply else { throw control.unexpected }
     if let path = try arguments.string("output").map(UserFile.path) {
       // What is no file has no other beside it: all goes into a pipe as onto the screen.
@@ -243,9 +239,7 @@ extension Command {
       return .ok
     }
     guard
-      case .earnings(_, let earned) = try control.ask({
-        .earnings(tag: $0, since: arguments.string("since"))
-      })
+      case .earnings(_, let earned) = try control.ask(ShowEarnings(since: arguments.string("since")))
     else { throw control.unexpected }
     if arguments.has("csv") {
       Console.pour(group.map { StatusPage.csv(earned, by: $0) } ?? StatusPage.csv(earned))

@@ -160,7 +160,7 @@ final class DemoClients: Sendable {
     self.seed = seed
     let control = try ControlClient(state: state)
     func token(_ name: String) throws -> String {
-      guard case .token(_, _, let token) = try control.ask({ .addClient(tag: $0, name: name) }) else {
+      guard case .token(_, _, let token) = try control.ask(AddClient(name: name)) else {
         throw control.unexpected
       }
       return token

@@ -48,9 +48,7 @@ extension Command {
       let witnesses = try arguments.string("witnesses").map {
         String(decoding: try readFile($0), as: UTF8.self)
       }
-      let reply = try control.ask {
-        .cosign(tag: $0, checkpoint: text, signature: signature, witnesses: witnesses ?? "")
-      }
+      let reply = try control.ask(Cosign(checkpoint: text, signature: signature, witnesses: witnesses ?? ""))
       guard case .done(_, let said) = reply else { throw control.unexpected }
       Console.print(said)
     case "list":
@@ -66,9 +64,7 @@ extension Command {
     case "export" where words.count == 2:
       let earlier = try arguments.string("earlier").map { try checkpoint(readFile($0)).size }
       guard
-        case .bundle(_, let text) = try control.ask({
-          .exportReceipt(tag: $0, id: words[1], earlier: earlier)
-        })
+        case .bundle(_, let text) = try control.ask(ExportReceipt(id: words[1], earlier: earlier))
       else {
         throw control.unexpected
       }

@@ -2,7 +2,7 @@
 // behind ssh. The socket in the state directory is 0600; a second one, if configured, is for other
 // users of the machine. The kernel says who a peer is (ControlAccess), one table says what they may
 // do (Role), and both are checked here before anything is done. What commands do is in
-// OperatorSession. Start at init.
+// OperatorSession, what verbs do in Verb.swift. Start at init.
 import Accounting
 import Control
 import Foundation
@@ -175,20 +175,47 @@ private final class ControlSession: Sendable {
   func take(_ line: [UInt8]) {
     let hasEnded = inner.withLock { $0.hasEnded }
     guard !hasEnded else { return }
-    guard let request = ControlProtocol.parse(ControlRequest.self, line) else {
+    if let request = ControlProtocol.parse(ControlRequest.self, line) {
+      take(request, line)
+    } else if let request = ControlProtocol.parse(VerbRequest.self, line) {
+      take(request, line)
+    } else {
       let reason =
         "this node (hotpot \(node.version), control protocol \(ControlProtocol.version)) cannot read that line; use the same release of hotpot here and there"
       // The line may have been meant to take rights away, so nothing that follows may have them.
       let mayHaveRestricted = inner.withLock { !$0.hasBegun } || ControlProtocol.concernsRights(line)
       send(.refused(tag: 0, reason: reason))
       guard mayHaveRestricted else { return }
-      node.runtime.note(.warning, who: who.name, "was refused: what says who it is for cannot be read")
-      return end()
+      node.runtime.note(
+        .warning, who: who.name, "was refused: what says who it is for cannot be read")
+      end()
     }
-    if request.limitsRights, let stray = ControlProtocol.unreadKey(of: request, in: line) {
-      let reason = "this node does not know '\(stray.prefix(40))', and would let more through than was asked"
+  }
+
+  /// Why a line that takes rights or means away is not taken: a part of it would be passed over.
+  private func unread(_ request: some Encodable, _ line: [UInt8]) -> String? {
+    ControlProtocol.unreadKey(of: request, in: line).map {
+      "this node does not know '\($0.prefix(40))', and would let more through than was asked"
+    }
+  }
+
+  private func take(_ request: VerbRequest, _ line: [UInt8]) {
+    let verb = type(of: request.verb)
+    if verb.limitsRights, let reason = unread(request, line) {
+      return send(.refused(tag: request.tag, reason: reason))
+    }
+    guard mayAsk(request.tag, least: verb.right, { $0 != .client && $0 >= verb.right }) else { return }
+    let desk = inner.withLock {
+      VerbDesk(
+        accounts: node.accounts, signing: node.signing, receipts: node.receipts, who: $0.who, role: $0.role)
+    }
+    guard verb.usesKey else { return send(request.answer(desk)) }
+    prepare(request.tag, bytes: 0) { [self] in send(request.answer(desk)) }
+  }
+
+  private func take(_ request: ControlRequest, _ line: [UInt8]) {
+    if request.concernsConnection, let reason = unread(request, line) {
       send(.refused(tag: request.tag, reason: reason))
-      guard request.concernsConnection else { return }
       node.runtime.note(.warning, who: who.name, "was refused: \(reason)")
       return end()
     }
@@ -202,7 +229,8 @@ private final class ControlSession: Sendable {
         ))
       return end()
     }
-    guard mayAsk(request) else { return }
+    let begins = if case .restrict = request { false } else { true }
+    guard mayAsk(request.tag, least: request.leastRole, begins: begins, { $0.may(request) }) else { return }
     switch request {
     case .restrict(let role, let name, let key): restrict(role, name, key)
     case .hello(_, let every, let readOnly):
@@ -219,50 +247,6 @@ private final class ControlSession: Sendable {
       prepare(tag, bytes: body.utf8.count) { [self] in
         submit(tag, chat ? .openAIChat : .openAICompletions, body: body)
       }
-    case .clients(let tag): send(.clients(tag: tag, node.accounts.clientRows()))
-    case .addClient(let tag, let name):
-      answer(tag, node.accounts.addClient(name, by: who)) { .token(tag: tag, name: name, token: $0) }
-    case .revokeClient(let tag, let name):
-      answer(tag, node.accounts.revokeClient(name, by: who)) { .done(tag: tag, words: "revoked \(name)") }
-    case .limitClient(let tag, let name, let budget):
-      answer(tag, node.accounts.limitClient(name, budget: budget, by: who)) { .done(tag: tag, words: $0) }
-    case .settle(let tag, let client, let amount, let reference):
-      answer(tag, node.accounts.settle(client, amount, reference, by: who)) { .done(tag: tag, words: $0) }
-    case .correct(let tag, let client, let amount, let reason):
-      answer(tag, node.accounts.correct(client, amount, reason, by: who)) { .done(tag: tag, words: $0) }
-    case .cosign(let tag, let checkpoint, let signature, let witnesses):
-      let isOwner = inner.withLock { $0.role == .owner }
-      answer(tag, node.signing.cosign(checkpoint, signature, isOwner ? witnesses : nil, by: who)) {
-        .done(tag: tag, words: $0)
-      }
-    case .earnings(let tag, let since):
-      answer(tag, node.accounts.earningsTable(since: since)) { .earnings(tag: tag, table: $0) }
-    case .statement(let tag, let client, let since, let until, let form):
-      prepare(tag, bytes: 0) { [self] in
-        answer(tag, node.accounts.statement(of: client, since: since, until: until, form: form, by: who)) {
-          .statement(tag: tag, text: $0.text, signature: $0.signature)
-        }
-      }
-    case .setLimits(let tag, let name, let changes):
-      answer(tag, node.accounts.setLimits(name, changes, by: who)) { .done(tag: tag, words: $0) }
-    case .setKey(let tag, let name, let key):
-      answer(tag, node.accounts.setKey(name, key, by: who)) { .done(tag: tag, words: $0) }
-    case .voucher(let tag, let client, let text, let signature):
-      prepare(tag, bytes: 0) { [self] in
-        answer(tag, node.accounts.takeVoucher(text, signature: signature, from: client)) {
-          .done(tag: tag, words: "\($0.client) promised \($0.amount) \($0.currency) in all")
-        }
-      }
-    case .exportVoucher(let tag, let client):
-      answer(tag, node.accounts.voucherProof(of: client)) {
-        .voucher(tag: tag, text: $0.text, signature: $0.signature, key: $0.key)
-      }
-    case .exportReceipt(let tag, let id, let earlier):
-      do throws(JournalError) {
-        send(.bundle(tag: tag, text: try node.receipts.bundle(id, earlier: earlier).text))
-      } catch {
-        send(.refused(tag: tag, reason: "\(error)"))
-      }
     }
   }
 
@@ -274,11 +258,13 @@ private final class ControlSession: Sendable {
   }
 
   /// The only place where rights are checked.
-  private func mayAsk(_ request: ControlRequest) -> Bool {
-    let least = request.leastRole
+  /// - begins: whether from now on whom the connection is for can no longer be said
+  private func mayAsk(
+    _ tag: UInt64, least: Role, begins: Bool = true, _ may: (Role) -> Bool
+  ) -> Bool {
     let (role, isAllowed, isFirst) = inner.withLock { inner in
-      if case .restrict = request {} else { inner.hasBegun = true }
-      let isAllowed = inner.role.may(request)
+      if begins { inner.hasBegun = true }
+      let isAllowed = may(inner.role)
       defer { if !isAllowed { inner.hasBeenDenied = true } }
       return (inner.role, isAllowed, !isAllowed && !inner.hasBeenDenied)
     }
@@ -287,7 +273,7 @@ private final class ControlSession: Sendable {
     if isFirst {
       node.runtime.note(.warning, who: who.name, "was refused: \(role.rawValue), wanted \(least.rawValue)")
     }
-    send(.denied(tag: request.tag, reason: Role.refusal(role, wants: least)))
+    send(.denied(tag: tag, reason: Role.refusal(role, wants: least)))
     return false
   }
 
@@ -368,15 +354,6 @@ private final class ControlSession: Sendable {
       return .success(.known(owner))
     }
     return .success(.unknown(String(SHA256.hash(Array(key.utf8)).hex.prefix(12))))
-  }
-
-  private func answer<Value>(
-    _ tag: UInt64, _ result: Result<Value, AdministrationError>, _ reply: (Value) -> ControlReply
-  ) {
-    switch result {
-    case .success(let value): send(reply(value))
-    case .failure(let error): send(.refused(tag: tag, reason: error.description))
-    }
   }
 
   /// Does slow work, in the turn of the connection's owner.
