@@ -91,7 +91,7 @@ import Testing
       #"{"error":{"message":"cancelled by the operator","type":"permission_error","param":null,"code":"cancelled","status":403}}"#
     let refused = AnswerEvent.refused(.cancelled(by: .operator))
     for dialect in Dialect.all {
-      let body = dialect.name == .openAIChat ? Self.chat : Self.text
+      let body = dialect.name == Dialect.openAIChat.name ? Self.chat : Self.text
       #expect(try lines(dialect, .object(body + Self.streamed), [refused]) == ["403 " + error])
       #expect(try lines(dialect, .object(body), [.started, refused]) == ["403 " + error])
       #expect(
@@ -101,7 +101,6 @@ import Testing
 
   @Test func `each dialect has a name and a path of its own`() {
     #expect(Set(Dialect.all.map(\.path)).count == Dialect.all.count)
-    #expect(Dialect.all.map(\.name) == Dialect.Name.allCases)
-    for name in Dialect.Name.allCases { #expect(Dialect.named(name).name == name) }
+    #expect(Set(Dialect.all.map(\.name)).count == Dialect.all.count)
   }
 }

@@ -13,35 +13,37 @@ extension NodeState {
   ) -> CommandReply {
     switch command {
     case .approve(let ids):
-      return each(ids, .approve, Verb("approved"), by: who, at: now, &effects) { queue, id throws(ActError) in
+      return each(ids, .approve, Phrase("approved"), by: who, at: now, &effects) {
+        queue, id throws(ActError) in
         try queue.approve(id, at: now.monotonic)
       }
     case .reject(let ids, let reason):
       let words = reason.isEmpty ? "rejected by the operator" : reason
-      return each(ids, .reject, Verb("rejected"), by: who, because: words, at: now, &effects) {
+      return each(ids, .reject, Phrase("rejected"), by: who, because: words, at: now, &effects) {
         queue, id throws(ActError) in
         try queue.reject(id, reason: words, at: now.monotonic)
       }
     case .hold(let ids):
-      return each(ids, .hold, Verb("held"), by: who, at: now, &effects) { queue, id throws(ActError) in
+      return each(ids, .hold, Phrase("held"), by: who, at: now, &effects) { queue, id throws(ActError) in
         try queue.hold(id, at: now.monotonic)
       }
     case .release(let ids):
-      return each(ids, .release, Verb("released"), by: who, at: now, &effects) { queue, id throws(ActError) in
+      return each(ids, .release, Phrase("released"), by: who, at: now, &effects) {
+        queue, id throws(ActError) in
         try queue.release(id, at: now.monotonic)
       }
     case .setPriority(let ids, _, let step?): return shift(ids, by: step, by: who, at: now, &effects)
     case .setPriority(let ids, let priority, nil):
       guard (0...9).contains(priority) else { return .refused("priority \(priority), wanted 0 to 9") }
       return each(
-        ids, .priority, Verb("set", "to priority \(priority)"), by: who, recording: "\(priority)", at: now,
+        ids, .priority, Phrase("set", "to priority \(priority)"), by: who, recording: "\(priority)", at: now,
         &effects
       ) {
         queue, id throws(ActError) in
         try queue.setPriority(id, to: priority, at: now.monotonic)
       }
     case .move(let id, let places):
-      return each([id], .move, Verb("moved", places < 0 ? "up" : "down"), by: who, at: now, &effects) {
+      return each([id], .move, Phrase("moved", places < 0 ? "up" : "down"), by: who, at: now, &effects) {
         queue, id throws(ActError) in
         var happened: [Effect] = []
         for _ in 0..<min(1_000, places.magnitude) {
@@ -52,7 +54,8 @@ extension NodeState {
         return happened
       }
     case .cancel(let ids):
-      return each(ids, .cancel, Verb("cancelled"), by: who, at: now, &effects) { queue, id throws(ActError) in
+      return each(ids, .cancel, Phrase("cancelled"), by: who, at: now, &effects) {
+        queue, id throws(ActError) in
         try queue.cancel(id, by: .operator, at: now.monotonic)
       }
     case .pause:
@@ -149,7 +152,7 @@ extension NodeState {
   }
 
   /// The words around the object of an act: `set 2 jobs to priority 6`.
-  private struct Verb {
+  private struct Phrase {
     let before: String
     var after: String?
 
@@ -164,7 +167,7 @@ extension NodeState {
   }
 
   private mutating func each(
-    _ texts: [String], _ kind: OperatorAct.Act, _ verb: Verb, by who: Operator,
+    _ texts: [String], _ kind: OperatorAct.Act, _ verb: Phrase, by who: Operator,
     because reason: String? = nil, recording detail: String = "", at now: Moment,
     _ effects: inout [NodeEffect],
     _ act: (inout Scheduler, JobID) throws(ActError) -> [Effect]

@@ -92,7 +92,7 @@ final class AsynchronousJobs: Sendable {
     }
     do throws(FileError) {
       try spool.put(
-        Self.spooled(dialect: dialect, identity: identity, terms: terms, body: body), job: id.rawValue)
+        KeptRequest(dialect: dialect, identity: identity, terms: terms, body: body).bytes, job: id.rawValue)
     } catch {
       strangersSpool.release(id)
       throw .spoolFailed("\(error)")
@@ -198,61 +198,6 @@ final class AsynchronousJobs: Sendable {
   }
 
   // MARK: the spool
-
-  /// First line: which endpoint, whose, and on which terms; then the body as received.
-  private static func spooled(
-    dialect: Dialect, identity: Identity, terms: JobTerms?, body: [UInt8]
-  ) -> [UInt8] {
-    var members: [JSONValue.Member] = [
-      (key: "chat", value: .bool(dialect.name == .openAIChat)),
-      (key: "client", value: .string(identity.name)),
-      (key: "known", value: .bool(identity.isKnown)),
-    ]
-    if let terms {
-      members += [
-        (key: "admitted", value: .bool(terms.isAdmitted)), (key: "policy", value: .string(terms.policy)),
-        (key: "price_prompt", value: .string("\(terms.prompt.micro)")),
-        (key: "price_cached", value: .string("\(terms.cached.micro)")),
-        (key: "price_completion", value: .string("\(terms.completion.micro)")),
-        (key: "price_minimum", value: .string("\(terms.minimum.micro)")),
-      ]
-    }
-    return JSONWriter.bytes(.object(members)) + [0x0A] + body
-  }
-
-  /// A kept request, as `spooled` wrote it.
-  private struct KeptRequest {
-    let dialect: Dialect
-    let identity: Identity
-    /// nil for a request kept by a release without terms.
-    let terms: JobTerms?
-    let body: [UInt8]
-
-    /// nil for a text that no node wrote.
-    init?(_ bytes: [UInt8]) {
-      guard let newline = bytes.firstIndex(of: 0x0A),
-        let head = try? JSONText.parse(Array(bytes[..<newline])), let chat = head["chat"]?.bool,
-        let client = head["client"]?.string
-      else { return nil }
-      dialect = chat ? .openAIChat : .openAICompletions
-      identity =
-        head["known"]?.bool == true ? .known(client) : .unknown(String(client.dropFirst("unknown-".count)))
-      body = Array(bytes[(newline + 1)...])
-      func amount(_ name: String) -> Amount? {
-        head["price_\(name)"]?.string.flatMap { Int64($0) }.map { Amount(micro: $0) }
-      }
-      guard let isAdmitted = head["admitted"]?.bool, let prompt = amount("prompt"),
-        let cached = amount("cached"), let completion = amount("completion"), let minimum = amount("minimum"),
-        let price = try? Price(
-          promptPerMillion: prompt, cachedPerMillion: cached, completionPerMillion: completion,
-          minimum: minimum)
-      else {
-        terms = nil
-        return
-      }
-      terms = JobTerms(price: price, isAdmitted: isAdmitted, policy: head["policy"]?.string ?? "")
-    }
-  }
 
   private func kept(_ job: UInt64, client: String) throws(SpoolError) -> KeptRequest {
     let path = "\(stateDirectory)/spool/\(JobID(job).hex)"

@@ -9,7 +9,7 @@ import Scheduling
 
 struct Dialect: Sendable {
   /// Its name in the spool, so it never changes.
-  let name: Name
+  let name: String
   /// The path to which its requests are posted.
   let path: String
   let read: @Sendable (JSONValue) throws(Refusal) -> AskedAnswer
@@ -17,18 +17,7 @@ struct Dialect: Sendable {
   /// The response that replaces an answer.
   let refuse: @Sendable (Refusal) -> Response
 
-  enum Name: String, Sendable, CaseIterable {
-    case openAIChat, openAICompletions
-  }
-
   static let all = [openAIChat, openAICompletions]
-
-  static func named(_ name: Name) -> Dialect {
-    switch name {
-    case .openAIChat: openAIChat
-    case .openAICompletions: openAICompletions
-    }
-  }
 
   /// Reads a request's body; draws a seed if the client gave none.
   func read(_ body: [UInt8], atMost bytes: Int) throws(Refusal) -> AskedAnswer {

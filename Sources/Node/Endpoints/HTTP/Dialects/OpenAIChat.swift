@@ -7,7 +7,7 @@ import JSON
 
 extension Dialect {
   static let openAIChat = Dialect(
-    name: .openAIChat, path: "/v1/chat/completions",
+    name: "openai-chat", path: "/v1/chat/completions",
     read: { (value) throws(Refusal) in try OpenAIChat.read(value) },
     writer: { OpenAIChat(answer: OpenAIAnswer($0)) },
     refuse: { APIError($0, in: OpenAIChat.fieldNames).response })

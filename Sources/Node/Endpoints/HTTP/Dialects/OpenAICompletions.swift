@@ -8,7 +8,7 @@ import JSON
 
 extension Dialect {
   static let openAICompletions = Dialect(
-    name: .openAICompletions, path: "/v1/completions",
+    name: "openai-completions", path: "/v1/completions",
     read: { (value) throws(Refusal) in try OpenAICompletions.read(value) },
     writer: { OpenAICompletions(answer: OpenAIAnswer($0)) },
     refuse: { APIError($0, in: OpenAICompletions.fieldNames).response })
