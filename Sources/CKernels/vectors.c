@@ -23,6 +23,25 @@ void ck_tanh(ck_level level, const float *x, uint32_t n, float *y) {
   ck_kernels_at(level)->tanh(x, n, y);
 }
 
+void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y) {
+  // The plain loops have one rounding an operation, whatever the compiler makes of them.
+  float t[256];
+  for (uint32_t first = 0; first < n; first += 256) {
+    const uint32_t count = n - first < 256 ? n - first : 256;
+    float *values = y + first;
+    for (uint32_t i = 0; i < count; i++) {
+      const float v = values[i];
+      t[i] = v * 0x1.988454p-1f * (v * v * 0x1.6e4e26p-5f + 1);
+    }
+    ck_tanh(level, t, count, t);
+    for (uint32_t i = 0; i < count; i++) values[i] = values[i] * (t[i] * 0.5f + 0.5f) * x[first + i];
+  }
+}
+
+void ck_scale(float factor, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] *= factor;
+}
+
 void ck_add(ck_level level, const float *x, uint32_t n, float *y) {
   ck_kernels_at(level)->add(x, n, y);
 }

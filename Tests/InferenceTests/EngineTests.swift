@@ -303,7 +303,8 @@ import Testing
 
   @Test func `absurd hyperparameters are refused with what was found and wanted`() {
     func key(_ name: String) -> String { "llama.\(name)" }
-    check("architecture 'mamba' is not supported, supported are llama, qwen2, qwen3") {
+    let supported = Architecture.all.map(\.name).joined(separator: ", ")
+    check("architecture 'mamba' is not supported, supported are \(supported)") {
       $0.strings["general.architecture"] = "mamba"
     }
     check("metadata key 'llama.block_count' is missing") { $0.without = [key("block_count")] }

@@ -111,6 +111,47 @@ func meanDivergence(_ golden: [Float], _ ours: [Float], vocabulary: Int) -> Doub
     print(table)
   }
 
+  /// Those of `golden/arch` whose architecture is in the table; `.long` and `.8k` hold some rows of a
+  /// long text.
+  @Test(.disabled(if: ReferenceFolder.isAbsent, "the reference folder is not beside the repository"))
+  func `logits of further architectures are close to the exact ones`() throws {
+    let folder = try #require(ReferenceFolder.url).appending(path: "golden/arch")
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    var table = "mean KL(exact || ours)            A15        A12\n"
+    var refused: [String] = []
+    var seen: Set<String> = []
+    for name in names where name.hasSuffix(".gguf") {
+      let stem = String(name.dropLast(".gguf".count))
+      let model: Model
+      do throws(ModelError) {
+        model = try Model(path: folder.appending(path: name).path)
+      } catch {
+        refused.append("\(stem): \(error)")
+        continue
+      }
+      seen.insert(model.hyperparameters.architecture)
+      for (suffix, step) in [("", 1), (".long", 16)] where names.contains("\(stem)\(suffix).logits") {
+        let golden = try GoldenLogits(folder.appending(path: "\(stem)\(suffix).logits"))
+        var line = "\(stem)\(suffix)".padding(toLength: 26, withPad: " ", startingAt: 0)
+        for (profile, limit) in [(Engine.Profile.a15, 2e-5), (.a12, 8e-5)] {
+          let engine = try Engine(model: model, configuration: .init(profile: profile, kvBlocks: 64))
+          let all = try engine.allLogits(golden.tokens)
+          let rows = stride(from: step - 1, to: golden.tokens.count, by: step).map { $0 }.prefix(
+            golden.logits.count / golden.vocabulary)
+          let ours = rows.flatMap { all[($0 * golden.vocabulary)..<(($0 + 1) * golden.vocabulary)] }
+          try #require(ours.count == golden.logits.count)
+          let divergence = meanDivergence(golden.logits, ours, vocabulary: golden.vocabulary)
+          #expect(divergence <= limit, "\(stem)\(suffix) \(profile.rawValue)")
+          line += String(format: "  %9.2e", divergence)
+        }
+        table += line + "\n"
+      }
+    }
+    print(table + "not run:\n" + refused.joined(separator: "\n"))
+    #expect(
+      seen.isSuperset(of: Set(Architecture.all.map(\.name)).subtracting(["qwen2", "qwen3"])), "\(seen)")
+  }
+
   /// One text of smollm2.json.
   private struct Reference: Decodable {
     let tokens: [Int32]

@@ -20,7 +20,26 @@ import Testing
     SyntheticModel(
       architecture: "qwen3", layers: 3, embedding: 64, feedForward: 96, heads: 4, kvHeads: 2, headSize: 16,
       vocabulary: 90, context: 512, isTied: true, types: [.q40, .f16, .q40], seed: 3),
+    small("gemma3", layers: 7, integers: ["gemma3.attention.sliding_window": 20], seed: 4),
+    small("smollm3", layers: 5, seed: 5),
+    small(
+      "granite",
+      numbers: ["embedding_scale": 12, "residual_scale": 0.22, "logit_scale": 8, "attention.scale": 0.2],
+      seed: 6),
+    small("minicpm", numbers: ["logit_scale": 4], seed: 7),
+    small("olmo2", layers: 5, integers: ["olmo2.attention.sliding_window": 20], seed: 8),
+    small("exaone4", seed: 9), small("ernie4_5", seed: 10), small("hunyuan-dense", seed: 11),
   ]
+
+  private static func small(
+    _ architecture: String, layers: Int = 2, integers: [String: UInt32] = [:], numbers: [String: Float] = [:],
+    seed: UInt64
+  ) -> SyntheticModel {
+    SyntheticModel(
+      architecture: architecture, layers: layers, embedding: 64, feedForward: 96, heads: 4, kvHeads: 2,
+      headSize: 16, vocabulary: 90, context: 512, isTied: true, types: [.q41, .q80], seed: seed,
+      integers: integers, numbers: numbers)
+  }
 
   @Test func `every architecture of the table has a golden text`() throws {
     #expect(Self.models.map(\.architecture) == Architecture.all.map(\.name))

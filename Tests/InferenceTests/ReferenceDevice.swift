@@ -164,9 +164,17 @@ final class ReferenceDevice: Device {
         rows[attend.into] = attended(attend, rows, state: state, position, item.table(kinds[state]))
         state += 1
       case .gate(let gate):
-        rows[gate.gate] = zip(rows[gate.gate] ?? [], rows[gate.up] ?? []).map { gate, up in
-          gate / (1 + exponential(-gate)) * up
+        rows[gate.gate] = zip(rows[gate.gate] ?? [], rows[gate.up] ?? []).map { x, up in
+          switch gate.activation {
+          case .silu: return x / (1 + exponential(-x)) * up
+          case .gelu:
+            let t = x * 0x1.988454p-1 * (x * x * 0x1.6e4e26p-5 + 1)
+            let tanh = 1 - 2 / (1 + exponential(2 * t))
+            return x * (tanh * 0.5 + 0.5) * up
+          }
         }
+      case .scale(let scale):
+        rows[scale.row] = (rows[scale.row] ?? []).map { $0 * scale.factor }
       case .add(let add):
         rows[add.to] = zip(rows[add.to] ?? [], rows[add.from] ?? []).map { $0 + $1 }
       }

@@ -37,6 +37,8 @@ struct SyntheticModel {
   var seed: UInt64 = 1
   /// Replaces a metadata value, removes a tensor, or changes extents: for tests of refusals.
   var integers: [String: UInt32] = [:]
+  /// More metadata, by keys without the architecture.
+  var numbers: [String: Float] = [:]
   var strings: [String: String] = [:]
   var without: Set<String> = []
   var extents: [String: [Int]] = [:]
@@ -57,9 +59,10 @@ struct SyntheticModel {
       out += text.utf8
     }
     let tensors = tensors()
-    let numbers: [String: Float] = [
+    var numbers: [String: Float] = [
       "\(architecture).attention.layer_norm_rms_epsilon": 1e-5, "\(architecture).rope.freq_base": 10_000,
     ]
+    for (key, value) in self.numbers { numbers["\(architecture).\(key)"] = value }
     var integers: [String: UInt32] = [
       "\(architecture).block_count": UInt32(layers), "\(architecture).context_length": UInt32(context),
       "\(architecture).embedding_length": UInt32(embedding),
@@ -144,7 +147,8 @@ struct SyntheticModel {
     if hasRotaryFactors { vector("rope_freqs.weight", headSize / 2, around: 4, by: 3) }
     for i in 0..<layers {
       let b = "blk.\(i)"
-      vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3)
+      let normsAfter = ["exaone4", "olmo2"].contains(architecture)
+      if !normsAfter { vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3) }
       matrix("\(b).attn_q.weight", embedding, heads * headSize)
       matrix("\(b).attn_k.weight", embedding, kvHeads * headSize)
       matrix("\(b).attn_v.weight", embedding, kvHeads * headSize)
@@ -153,12 +157,17 @@ struct SyntheticModel {
         vector("\(b).attn_k.bias", kvHeads * headSize, around: 0, by: 0.5)
         vector("\(b).attn_v.bias", kvHeads * headSize, around: 0, by: 0.5)
       }
-      if architecture == "qwen3" {
-        vector("\(b).attn_q_norm.weight", headSize, around: 1, by: 0.3)
-        vector("\(b).attn_k_norm.weight", headSize, around: 1, by: 0.3)
+      if ["qwen3", "gemma3", "exaone4", "hunyuan-dense", "olmo2"].contains(architecture) {
+        let isWhole = architecture == "olmo2"
+        vector("\(b).attn_q_norm.weight", isWhole ? heads * headSize : headSize, around: 1, by: 0.3)
+        vector("\(b).attn_k_norm.weight", isWhole ? kvHeads * headSize : headSize, around: 1, by: 0.3)
+      }
+      if normsAfter || architecture == "gemma3" {
+        vector("\(b).post_attention_norm.weight", embedding, around: 1, by: 0.3)
+        vector("\(b).post_ffw_norm.weight", embedding, around: 1, by: 0.3)
       }
       matrix("\(b).attn_output.weight", heads * headSize, embedding)
-      vector("\(b).ffn_norm.weight", embedding, around: 1, by: 0.3)
+      if !normsAfter { vector("\(b).ffn_norm.weight", embedding, around: 1, by: 0.3) }
       matrix("\(b).ffn_gate.weight", embedding, feedForward)
       matrix("\(b).ffn_up.weight", embedding, feedForward)
       matrix("\(b).ffn_down.weight", feedForward, embedding)

@@ -266,6 +266,12 @@ void ck_silu_times(ck_level level, const float *x, uint32_t n, float *y);
 /// y = 1 - 2 / (1 + exp(2x)). y may be x.
 void ck_tanh(ck_level level, const float *x, uint32_t n, float *y);
 
+/// y = gelu(y) * x, each operation rounded (N1 item 8).
+void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y);
+
+/// y = y * factor, rounded once.
+void ck_scale(float factor, uint32_t n, float *y);
+
 /// y = x + y, rounded once.
 void ck_add(ck_level level, const float *x, uint32_t n, float *y);
 

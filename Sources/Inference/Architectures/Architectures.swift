@@ -13,5 +13,8 @@
 // hotpot-numerics(7) gets its formula, and ReferenceDevice the same in a few lines.
 
 extension Architecture {
-  package static let all: [Architecture] = [.llama, .qwen2, .qwen3]
+  package static let all: [Architecture] = [
+    .llama, .qwen2, .qwen3, .gemma3, .smollm3, .granite, .minicpm, .olmo2, .exaone4, .ernie45,
+    .hunyuanDense,
+  ]
 }

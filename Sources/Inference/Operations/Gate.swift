@@ -10,6 +10,8 @@ package struct Gate: OperationContents {
   package enum Activation: Sendable, BitwiseCopyable {
     /// x / (1 + exp(-x))
     case silu
+    /// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016)
+    case gelu
   }
 
   package var reads: [Access] { [Access(gate, width), Access(up, width)] }

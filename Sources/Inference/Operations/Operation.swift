@@ -15,6 +15,7 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
   case attend(Attend)
   case gate(Gate)
   case add(Add)
+  case scale(Scale)
 
   package var contents: any OperationContents {
     switch self {
@@ -25,6 +26,7 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
     case .attend(let operation): operation
     case .gate(let operation): operation
     case .add(let operation): operation
+    case .scale(let operation): operation
     }
   }
 }

@@ -115,6 +115,31 @@ package struct MetadataReader: Sendable {
     }
   }
 
+  func flag(_ key: String) throws(ModelError) -> Bool? {
+    let key = full(key)
+    do { return try file.metadata.bool(key) } catch { throw failure(.file(error.problem)) }
+  }
+
+  /// How many last positions each layer sees; nil: all.
+  /// - period: every so many layers one has no window, where the file does not say which have one
+  func windows(layers: Int, period: Int) throws(ModelError) -> [Int?] {
+    let none = [Int?](repeating: nil, count: layers)
+    guard let window = try optional("attention.sliding_window", 0...Int.max), window > 0 else { return none }
+    let key = full("attention.sliding_window_pattern")
+    if case .array(let array) = file.metadata[key] {
+      guard let flags = array.integers, flags.count >= layers else {
+        throw failure(
+          .file(
+            .wrongValueType(
+              key: key, found: "an array of \(array.count) of type \(array.elementType.name)",
+              wanted: "a number, or a flag for each of the \(layers) layers")))
+      }
+      return flags.prefix(layers).map { $0 != 0 ? window : nil }
+    }
+    let every = try optional("attention.sliding_window_pattern", 0...layers) ?? period
+    return (0..<layers).map { every == 0 || $0 % every < every - 1 ? window : nil }
+  }
+
   /// Refuses experts, for architectures whose list has none.
   func refuseExperts() throws(ModelError) {
     if let experts = try optional("expert_count", 0...16_384), experts > 0 {

@@ -119,7 +119,7 @@ extension Operation {
       return nil
     case .rotate(let turn):
       return 2 * turn.angles.pairs > turn.size ? "more pairs are rotated than a head has" : nil
-    case .embed, .norm, .gate, .add:
+    case .embed, .norm, .gate, .add, .scale:
       return nil
     }
   }

@@ -83,11 +83,13 @@ package final class TensorReader {
         factors: try optionalVector("rope_freqs.weight", pairs, of: .model)))
   }
 
-  /// Attention over the rows query, key and value, scaled by the root of the head size.
-  package func attend(window: Int? = nil, cap: Float? = nil) -> Operation {
+  /// Attention over the rows query, key and value, scaled by the root of the head size unless a scale
+  /// is given.
+  package func attend(window: Int? = nil, cap: Float? = nil, scale: Double? = nil) -> Operation {
     .attend(
       .query, to: .key, .value, heads: shape.headCount, on: shape.kvHeadCount, of: shape.headSize,
-      scale: Float(1 / Double(shape.headSize).squareRoot()), window: window, cap: cap, into: .attended)
+      scale: Float(scale ?? 1 / Double(shape.headSize).squareRoot()), window: window, cap: cap,
+      into: .attended)
   }
 
   package func add(_ row: Row, to stream: Row) -> Operation {

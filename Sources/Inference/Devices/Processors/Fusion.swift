@@ -77,7 +77,7 @@ package enum Fusion {
     switch operation {
     case .multiply(let product): .products(.init(row: product.from, norm: nil), [plain(product)])
     case .attend(let attend): .attend(attend, turns: [])
-    case .embed, .norm, .rotate, .gate, .add: .rows([operation])
+    case .embed, .norm, .rotate, .gate, .add, .scale: .rows([operation])
     }
   }
 
@@ -125,7 +125,7 @@ package enum Fusion {
           else { return nil }
         }
         return (.attend(attend, turns: turns), turns.count + 1)
-      case .embed, .norm, .multiply, .gate, .add: return nil
+      case .embed, .norm, .multiply, .gate, .add, .scale: return nil
       }
     }
     return nil
@@ -163,7 +163,7 @@ package enum Fusion {
     let list = list.prefix(3)
     guard list.count == 3, case .multiply(let gate) = list[list.startIndex],
       case .multiply(let up) = list[list.startIndex + 1], case .gate(let join) = list[list.startIndex + 2],
-      join.gate == gate.into, join.up == up.into, join.gate != join.up, gate.from == up.from,
+      join.activation == .silu, join.gate == gate.into, join.up == up.into, join.gate != join.up, gate.from == up.from,
       gate.into != gate.from, up.into != gate.from, gate.bias == nil, up.bias == nil,
       join.width == gate.weights.rows, join.width == up.weights.rows
     else { return nil }
@@ -199,7 +199,7 @@ extension Operation {
     switch self {
     case .norm(let norm): norm.weight.count
     case .rotate(let turn): turn.size
-    case .embed, .multiply, .attend, .gate, .add: nil
+    case .embed, .multiply, .attend, .gate, .add, .scale: nil
     }
   }
 }

@@ -222,9 +222,13 @@ package final class ProcessorDevice: Device {
       switch gate.activation {
       case .silu:
         ck_silu_times(level, a[gate.up].row(i), UInt32(gate.width), a[gate.gate].row(i))
+      case .gelu:
+        ck_gelu_times(level, a[gate.up].row(i), UInt32(gate.width), a[gate.gate].row(i))
       }
     case .add(let add):
       ck_add(level, a[add.from].row(i), UInt32(add.width), a[add.to].row(i))
+    case .scale(let scale):
+      ck_scale(scale.factor, UInt32(scale.width), a[scale.row].row(i))
     case .multiply, .attend:
       preconditionFailure("\(turn.operation.kind) is a phase of its own")
     }

@@ -1,0 +1,30 @@
+// Gemma3.swift: Gemma 3 (Gemma team 2025) as text: norms before and behind attention and network,
+// five layers with a window to one without, and a rotary base for each of the two kinds.
+
+extension Architecture {
+  package static let gemma3 = Architecture(
+    name: "gemma3",
+    shape: { keys throws(ModelError) in
+      if let cap = try keys.number("final_logit_softcapping", from: 0, to: 1e6), cap > 0 {
+        throw keys.failure(.unsupportedFeature("logits are capped at \(cap)"))
+      }
+      return try denseWithWindows(keys)
+    },
+    embedding: embedding { t throws(ModelError) in Double(t.shape.embeddingLength).squareRoot() },
+    layer: { index, t throws(ModelError) in
+      let s = t.shape
+      let window = try t.keys.windows(layers: s.layerCount, period: 6)[index]
+      let angles = RotaryAngles(
+        pairs: s.rotarySize / 2,
+        base: window == nil
+          ? s.rotaryBase : try t.keys.number("rope.freq_base_swa", from: 1, to: 1e12) ?? 10_000,
+        scale: window == nil ? s.rotaryScale : 1)
+      // The largest model scales by the width of a head that its queries would have had.
+      let size = s.layerCount == 62 ? s.embeddingLength / s.headCount : s.headSize
+      return try [t.norm(.stream, "attn_norm", into: .normed)] + t.projections(from: .normed)
+        + t.headNorms() + t.rotations(.halves, angles)
+        + [t.attend(window: window, scale: 1 / Double(size).squareRoot()), t.attentionOutput()]
+        + t.addNormed("post_attention_norm") + [t.norm(.stream, "ffn_norm", into: .normed)]
+        + t.network(from: .normed, .gelu) + t.addNormed("post_ffw_norm")
+    })
+}

@@ -1,0 +1,47 @@
+// Granite.swift: the dense Granite 3 (IBM 2024) and MiniCPM (Hu et al. 2024), which are one graph:
+// Llama with factors for the embedding, for what is added to the stream, and for the logits.
+
+extension Architecture {
+  package static let granite = scaled(
+    name: "granite", embedding: nil, residual: { _ in nil },
+    turns: { t throws(ModelError) in
+      // The key says false of models that learn positions from the order of keys alone.
+      try t.keys.flag("rope.scaling.finetuned") ?? true
+    })
+
+  package static let minicpm = scaled(
+    name: "minicpm", embedding: 12, residual: { 1.4 / Double($0).squareRoot() }, turns: { _ in true })
+
+  /// - embedding, residual: what the factors are where the file does not say; nil: none
+  private static func scaled(
+    name: String, embedding: Double?, residual: @escaping @Sendable (_ layers: Int) -> Double?,
+    turns: @escaping @Sendable (TensorReader) throws(ModelError) -> Bool
+  ) -> Architecture {
+    Architecture(
+      name: name,
+      embedding: Self.embedding { t throws(ModelError) in
+        try t.keys.number("embedding_scale", from: 1e-6, to: 1e6) ?? embedding
+      },
+      layer: { _, t throws(ModelError) in
+        let factor =
+          try t.keys.number("residual_scale", from: 1e-6, to: 1e6) ?? residual(t.shape.layerCount)
+        let scaled = factor.map {
+          [Operation.scale(.output, by: $0, width: t.shape.embeddingLength)]
+        }
+        let end = (scaled ?? []) + [t.add(.output, to: .stream)]
+        let scale = try t.keys.number("attention.scale", from: 1e-9, to: 1e3)
+        return try [t.norm(.stream, "attn_norm", into: .normed)]
+          + t.projections(from: .normed, bias: .optional)
+          + (turns(t) ? t.rotations(.neighbours) : [])
+          + [t.attend(scale: scale), t.attentionOutput(bias: .optional)] + end
+          + [t.norm(.stream, "ffn_norm", into: .normed)] + t.network(from: .normed, bias: .optional) + end
+      },
+      // Logits are divided by the factor: the row that the head multiplies may as well be.
+      head: { t throws(ModelError) in
+        let divisor = try t.keys.required("logit_scale", from: 1e-6, to: 1e6)
+        var list = try head(t)
+        list.insert(.scale(.normed, by: 1 / divisor, width: t.shape.embeddingLength), at: list.count - 1)
+        return list
+      })
+  }
+}
