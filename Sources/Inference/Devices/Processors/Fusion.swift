@@ -163,7 +163,8 @@ package enum Fusion {
     let list = list.prefix(3)
     guard list.count == 3, case .multiply(let gate) = list[list.startIndex],
       case .multiply(let up) = list[list.startIndex + 1], case .gate(let join) = list[list.startIndex + 2],
-      join.activation == .silu, join.gate == gate.into, join.up == up.into, join.gate != join.up, gate.from == up.from,
+      join.activation == .silu, join.gate == gate.into, join.up == up.into, join.gate != join.up,
+      gate.from == up.from,
       gate.into != gate.from, up.into != gate.from, gate.bias == nil, up.bias == nil,
       join.width == gate.weights.rows, join.width == up.weights.rows
     else { return nil }
