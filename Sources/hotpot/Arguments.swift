@@ -1,6 +1,6 @@
-// Arguments.swift: the words of a command line to options and operands, in GNU's manner:
-// `--name=value`, `--name value`, `-n value`, `-nvalue`, `--` ends the options, `-` is an operand.
-// Unknown options are refused with the nearest known one.
+// Arguments.swift: parses the words of a command line into options and operands, in GNU's manner:
+// `--name=value`, `--name value`, `-n value`, `-nvalue`; `--` ends the options, and `-` is an
+// operand. Unknown options are refused with the nearest known one.
 
 /// The parsed words of one command.
 struct Arguments: Sendable {
@@ -52,7 +52,8 @@ struct Arguments: Sendable {
         operands.append(word)
       }
     }
-    // Nothing is ever taken for what was meant: an unset variable of a script gives `--state ""`.
+    // An empty value is refused, never replaced by a default: an unset variable of a script gives
+    // `--state ""`.
     for option in options where option.value != nil && !option.mayBeEmpty && values[option.name] == "" {
       throw Failure(
         .usage, "option '--\(option.name)' wants a value, found an empty one", hint: Self.help(command.name))
@@ -103,7 +104,7 @@ struct Arguments: Sendable {
     return number
   }
 
-  /// The operands, when there are as many as wanted.
+  /// The operands, provided that their number is within the range.
   func operands(_ range: ClosedRange<Int>, _ what: String) throws -> [String] {
     guard range.contains(operands.count) else {
       let found =

@@ -1,6 +1,6 @@
-// BooksAccess.swift: whom the commands about clients and money ask: the node that runs on the state
-// directory, or, where none does, the state directory itself, under its lock. Leaves out what is
-// answered (Node). Start at init.
+// BooksAccess.swift: where the commands about clients and money send their requests: to the node
+// that runs on the state directory or, if none does, to the state directory itself, under its lock.
+// The answers are made in Node. Start at init.
 
 import Control
 import Foundation
@@ -14,7 +14,7 @@ final class BooksAccess {
 
   private let behind: Behind
 
-  /// - makesState: a state directory that is not there yet is made
+  /// - makesState: whether to make a state directory that is missing
   init(_ arguments: Arguments, makesState: Bool = false) throws {
     let place = try NodeSetup.controlDirectory(arguments)
     if let client = try ControlClient.ifServed(state: place) {

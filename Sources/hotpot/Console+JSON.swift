@@ -11,8 +11,8 @@ extension Console {
     print(jsonText: String(decoding: try encoder.encode(value), as: UTF8.self))
   }
 
-  /// JSON that is text already. What a terminal could obey or hide is written as JSON's escapes:
-  /// the same value.
+  /// Prints JSON that is text already. Characters that a terminal would obey or hide are written as
+  /// JSON escapes, so the value stays the same.
   static func print(jsonText text: String) {
     var result = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {

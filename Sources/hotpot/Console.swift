@@ -1,12 +1,12 @@
-// Console.swift: standard input, output and error as plain descriptors: bytes out, and a closed
-// pipe ends the program as it ends any Unix filter. The only place that writes to the terminal.
+// Console.swift: standard input, output and error as plain descriptors. It writes bytes, and a
+// closed pipe ends the program as it ends any Unix filter. Nothing else writes to the terminal.
 //
-// Rule: text is either words or content, and neither can speak with a terminal. Why: names, answers
+// Rule: text is either words or content, and neither can command a terminal. Why: names, answers
 // and messages come from strangers, and a terminal obeys whatever it reads. So: words (`print`,
-// `write`, `note`, `say`) are displaySafe wherever they go; content (`pour`), such as an answer, a
-// bundle or a script, keeps its bytes in a pipe and is made safe on a terminal; escape sequences
-// are ours alone, go through `control` and `say`, and only to a terminal that obeys them. Otherwise
-// a client's name could clear the operator's screen.
+// `write`, `note`, `say`) are made displaySafe wherever they go; content (`pour`), such as an
+// answer, a bundle or a script, keeps its bytes in a pipe and is made safe on a terminal; escape
+// sequences come only from this program, through `control` and `say`, and go only to a terminal
+// that obeys them. Otherwise a client's name could clear the operator's screen.
 
 import Foundation
 import Terminal
@@ -14,16 +14,16 @@ import Terminal
 enum Console {
   // MARK: Words
 
-  /// Lines of ours, with names of others in them, on standard output.
+  /// Writes lines of the program's own, which may contain foreign names, to standard output.
   static func write(_ text: String) { write(words(text, STDOUT_FILENO), to: STDOUT_FILENO) }
 
-  /// One line, whatever is in it.
+  /// Writes one line, whatever it contains.
   static func print(_ line: String) { write(oneLine(line) + "\n") }
 
-  /// Lines on standard error; what cannot be said there is not said.
+  /// Writes lines to standard error; a failed write is ignored.
   static func note(_ text: String) { write(words(text, STDERR_FILENO), to: STDERR_FILENO) }
 
-  /// A piece of a line, perhaps in a rendition of the terminal such as `1;31`.
+  /// A piece of a line, with an optional rendition of the terminal such as `1;31`.
   struct Part {
     let text: String
     var rendition: String?
@@ -34,7 +34,7 @@ enum Console {
     }
   }
 
-  /// A line in pieces, with colours where they are wanted.
+  /// Writes a line in pieces, with colours where they are wanted.
   static func say(_ parts: [Part], to descriptor: Int32) {
     let paints = paints(descriptor)
     var bytes: [UInt8] = []
@@ -61,10 +61,10 @@ enum Console {
     note("hotpot: warning: \(oneLine(message))\n")
   }
 
-  /// Names and messages from outside as one line that does no harm.
+  /// Makes one harmless line of a name or message from outside.
   static func oneLine(_ text: String) -> String { displaySafe(text) }
 
-  /// Lines, each displaySafe; on a terminal whose locale has seven bits, in seven bits.
+  /// Makes each line displaySafe; for a terminal with a seven-bit locale, in seven bits.
   private static func words(_ text: String, _ descriptor: Int32) -> [UInt8] {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     let safe = lines.map { displaySafe($0) }.joined(separator: "\n")
@@ -73,21 +73,22 @@ enum Console {
 
   // MARK: Content
 
-  /// Text that somebody else goes on with: as it is in a pipe or a file, harmless on a terminal.
+  /// Writes text that another program may process: unchanged into a pipe or a file, harmless on a
+  /// terminal.
   static func pour(_ text: String) {
     write(Array((isTerminal(STDOUT_FILENO) ? displaySafeText(text) : text).utf8), to: STDOUT_FILENO)
   }
 
   // MARK: Terminals
 
-  /// An escape sequence of ours, or a carriage return, for a terminal that obeys it; nothing
-  /// anywhere else.
+  /// Writes an escape sequence of the program's own, or a carriage return, to a terminal that obeys
+  /// it, and nothing to anything else.
   static func control(_ sequence: String, to descriptor: Int32) {
     if obeys(descriptor) { write(Array(sequence.utf8), to: descriptor) }
   }
 
-  /// A line on standard error that the next one writes over; nil takes it away. Where that cannot
-  /// be done, nothing is said.
+  /// Shows a line on standard error that the next one overwrites; nil removes it. Where lines
+  /// cannot be overwritten, nothing is shown.
   static func progress(_ line: String?) {
     guard obeys(STDERR_FILENO) else { return }
     control("\r\u{1B}[K", to: STDERR_FILENO)
@@ -96,10 +97,10 @@ enum Console {
 
   static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-  /// Whether what reads there is a terminal that obeys escape sequences.
+  /// Whether the descriptor is a terminal that obeys escape sequences.
   static func obeys(_ descriptor: Int32) -> Bool { movesCursor && isTerminal(descriptor) }
 
-  /// Whether colours are wanted there: a terminal that knows them, and no NO_COLOR.
+  /// Whether to use colours: the terminal knows them, and NO_COLOR is not set.
   static func paints(_ descriptor: Int32) -> Bool { wantsColours && obeys(descriptor) }
 
   private static let environment = ProcessInfo.processInfo.environment
@@ -129,15 +130,15 @@ enum Console {
     }
   }
 
-  /// The reader left: end by SIGPIPE as `cat` does, so that shells see the usual status.
+  /// The reader has gone: ends by SIGPIPE as `cat` does, so that shells see the usual status.
   private static func endOnClosedPipe() -> Never {
     signal(SIGPIPE, SIG_DFL)
     raise(SIGPIPE)
     exit(128 + SIGPIPE)
   }
 
-  /// From now on the program ends when the reader of standard output goes, also while it has
-  /// nothing to write: a job that waits for somebody who hung up would be done for nobody.
+  /// From now on the program ends when the reader of standard output goes away, even while there is
+  /// nothing to write: otherwise a job would be computed for a caller that hung up.
   static func endWhenNobodyReads() {
     let thread = Thread {
       var wait = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
@@ -151,7 +152,7 @@ enum Console {
   /// All of standard input, or of a file, up to `limit` bytes.
   static func read(_ path: String, limit: Int) throws -> [UInt8] { try UserFile.read(path, limit: limit) }
 
-  /// What to do about bytes that are no text.
+  /// The hint for bytes that are not text.
   static let encodingHint = "convert it, for example with 'iconv -f ISO-8859-1 -t UTF-8'"
 
   static func readText(_ path: String, limit: Int = 1 << 24) throws -> String {

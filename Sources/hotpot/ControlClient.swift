@@ -1,5 +1,5 @@
-// ControlClient.swift: a command's line to the node that runs on a state directory. Blocking: ask,
-// read, end.
+// ControlClient.swift: a command's connection to the node that runs on a state directory. It
+// blocks: send a request, read the reply, end.
 
 import Control
 import Foundation
@@ -24,7 +24,7 @@ final class ControlClient {
     }
   }
 
-  /// - peer: for whom this connection is, where sshd runs this program in somebody's place
+  /// - peer: the person that this connection acts for, where sshd runs this program on their behalf
   init(state: String, for peer: SSHPeer? = nil) throws {
     let path = state + "/control.sock"
     do throws(ServerError) {
@@ -57,7 +57,7 @@ final class ControlClient {
         if let peer { try send(peer.request) }
         try send(.hello(version: ControlProtocol.version, every: 0, readOnly: false))
       } catch let error as ServerError where error == .connectionClosed {
-        // Turned away before all was said; why stands in what is read next.
+        // The node refused the connection before everything was sent; the reason is read next.
       }
       guard case .hello(let version, let node, let software) = try next() else {
         throw Failure(.unavailable, "what listens on '\(path)' does not speak hotpot's control protocol")
@@ -68,13 +68,13 @@ final class ControlClient {
           hint: "use the same release of hotpot here and there")
       }
     } catch let error as ServerError where error == .connectionClosed {
-      // Its owner and root are let in, so there is another reason.
+      // The owner and root are always admitted, so there is another reason.
       if geteuid() == 0 || (try? line.serverUser()) == geteuid() {
         throw Failure(
           .unavailable, "the node on '\(state)' closed the connection without a word",
           hint: "it may be ending, or have no file descriptors left: its log says so")
       }
-      // The kernel knows who asks; the node says nothing to strangers.
+      // The kernel tells the node who connects; the node says nothing to strangers.
       throw Failure(
         .noPermission, "the node on '\(state)' does not let you in",
         hint: "its owner lets others in with 'control' in the configuration; see hotpot-config(5)")
@@ -101,7 +101,7 @@ final class ControlClient {
     return reply
   }
 
-  /// Sends one request, and gives the first reply that is not news.
+  /// Sends one request and returns the first reply that is not news.
   func ask(_ verb: some Verb) throws -> ControlReply {
     tag += 1
     try line.send(ControlProtocol.line(VerbRequest(tag: tag, verb)))

@@ -1,6 +1,6 @@
-// DashboardSetup.swift: how a dashboard starts, over a node of this process or over a line to one,
-// and how it ends. Leaves out the commands (Commands/Dashboard.swift) and the guard of the terminal
-// (TerminalSession.swift). Start at serve and attach.
+// DashboardSetup.swift: how a dashboard starts, over a node in this process or over a connection to
+// one, and how it ends. The commands are in Commands/Dashboard.swift, the terminal's guard in
+// TerminalSession.swift. Start at serve and attach.
 
 import CSystem
 import Control
@@ -56,8 +56,8 @@ enum DashboardSetup {
     }
   }
 
-  /// Lines can go anywhere; a screen needs a terminal that moves its cursor, which is checked
-  /// before anything starts.
+  /// Lines can be written anywhere; a screen needs a terminal that can move its cursor. This is
+  /// checked before anything starts.
   static func wantsTerminal() throws {
     if isPlain { return }
     guard Console.isTerminal(STDIN_FILENO), Console.isTerminal(STDOUT_FILENO) else {
@@ -72,7 +72,7 @@ enum DashboardSetup {
   }
 
   /// In the shell's process: checks for a terminal, then waits for the child that draws.
-  /// - line: an open line to a node, for the child
+  /// - line: an open connection to a node, for the child
   static func guarded(line: Int32? = nil) throws -> ExitCode {
     try wantsTerminal()
     return ExitCode(rawValue: TerminalSession.guardTerminal(line: line)) ?? .failed
@@ -90,7 +90,7 @@ enum DashboardSetup {
   private static func place(_ state: String) -> DashboardPlace {
     DashboardPlace(
       environment: ProcessInfo.processInfo.environment,
-      // A machine that only looks at others' nodes has no state of its own.
+      // A machine that only shows other machines' nodes has no state of its own.
       streamLog: FileManager.default.isWritableFile(atPath: state) ? state + "/log" : nil,
       saveDirectory: FileManager.default.currentDirectoryPath)
   }
@@ -125,7 +125,7 @@ enum DashboardSetup {
     return .ok
   }
 
-  /// Nothing of the terminal stays open in a node that serves on without it.
+  /// Closes every descriptor of the terminal, for a node that goes on serving without it.
   private static func leaveTerminal() {
     let null = open("/dev/null", O_RDWR | O_CLOEXEC)
     for stream in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] { dup2(null, stream) }
@@ -161,7 +161,7 @@ enum DashboardSetup {
       throw Failure(
         .unavailable, "the screen cannot be used: \(error)", hint: error.hint)
     }
-    // The guard is gone when its terminal is: a hang-up, as the dashboard knows it.
+    // The guard ends with its terminal. The dashboard is told by a hang-up, which it knows.
     TerminalSession.whenTerminalIsGone { kill(getpid(), SIGHUP) }
     return app.run()
   }

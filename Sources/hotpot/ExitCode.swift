@@ -13,16 +13,17 @@ enum ExitCode: Int32 {
   case inputOutput = 74
   case tryAgain = 75
   case noPermission = 77
-  /// Ended by Ctrl-C, as a shell would say it.
+  /// Ended by Ctrl-C, with the code that a shell would give.
   case interrupted = 130
 }
 
-/// What went wrong, as the user sees it: `hotpot: error: ...` and perhaps `hotpot: hint: ...`.
+/// What went wrong, as the user sees it: `hotpot: error: ...`, and a `hotpot: hint: ...` if there
+/// is one.
 struct Failure: Error {
   var code: ExitCode
   var message: String
   var hint: String?
-  /// No node runs there: some commands can do without one.
+  /// No node runs on the state directory; some commands can do without one.
   var isNoNode = false
 
   init(_ code: ExitCode, _ message: String, hint: String? = nil) {

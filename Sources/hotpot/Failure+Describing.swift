@@ -1,5 +1,5 @@
-// Failure+Describing.swift: the errors of the rooms as exit codes and words. A room's error that is
-// not named here ends as an internal error, with its own description.
+// Failure+Describing.swift: turns the errors of the other targets into exit codes and messages. An
+// error that is not named here ends as an internal error, with its own description.
 
 import Dashboard
 import Foundation
@@ -68,8 +68,7 @@ extension Failure {
     }
   }
 
-  /// Foundation says what it did in words of its own; the system call's are the ones that people
-  /// know.
+  /// Foundation describes its errors in its own words; users know those of the system call.
   private init(foundation error: CocoaError) {
     let number =
       (error.underlying as? POSIXError)?.code.rawValue

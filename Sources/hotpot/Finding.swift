@@ -1,5 +1,5 @@
-// Finding.swift: one line of `hotpot doctor`. Leaves out what is examined (Commands/Doctor.swift,
-// MachineExamination.swift). Start at Finding.
+// Finding.swift: one line of `hotpot doctor`. The checks are in Commands/Doctor.swift and
+// MachineExamination.swift. Start at Finding.
 
 import Foundation
 
@@ -7,7 +7,7 @@ struct Finding: Encodable {
   enum Status: String, Encodable {
     case ok, warn, missing, broken
 
-    /// Of the terminal's palette.
+    /// A colour of the terminal's palette.
     var colour: Int {
       switch self {
       case .ok: 32
@@ -21,7 +21,7 @@ struct Finding: Encodable {
   let status: Status
   let found: String
   let hint: String?
-  /// What there is to say at length, below the line.
+  /// Longer explanations, below the line.
   var details: [String]?
 
   init(_ name: String, _ status: Status, _ found: String, hint: String? = nil) {

@@ -1,4 +1,5 @@
-// Hotpot.swift: where the program starts: words to a command, its failure to an exit code.
+// Hotpot.swift: where the program starts: it turns words into a command and the command's failure
+// into an exit code.
 
 import CSystem
 import Foundation
@@ -6,10 +7,11 @@ import Foundation
 @main
 enum Hotpot {
   static func main() async {
-    // A closed pipe and a full quota are answers of `write`, not the end of the process.
+    // A closed pipe and an exceeded file size are reported by `write` and must not end the process.
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
-    // Where the system does not know how, a crash may leave a core: no reason not to run.
+    // On a system that does not support this, a crash may leave a core dump. That is no reason not
+    // to run.
     _ = csystem_forbid_dumps()
     let code: ExitCode
     do {
@@ -22,8 +24,7 @@ enum Hotpot {
     exit(code.rawValue)
   }
 
-  /// The words after the program's name, as they were given: Foundation would repair what is no
-  /// UTF-8.
+  /// The words after the program's name, exactly as given: Foundation would repair invalid UTF-8.
   private static func words() throws -> [String] {
     try (1..<max(1, Int(CommandLine.argc))).compactMap { place in
       guard let word = CommandLine.unsafeArgv[place] else { return nil }

@@ -1,4 +1,4 @@
-// Interrupts.swift: Ctrl-C as a count that loops look at, instead of the end of the process.
+// Interrupts.swift: Ctrl-C as a counter that loops check, instead of the end of the process.
 
 import Foundation
 import Synchronization
@@ -6,9 +6,9 @@ import Synchronization
 enum Interrupts {
   private static let count = Atomic<Int>(0)
 
-  /// From now on Ctrl-C is counted; system calls it meets end with EINTR.
+  /// From now on Ctrl-C is counted; a system call that it interrupts fails with EINTR.
   static func watch() {
-    // Made before the handler may run: a handler must not be the first to touch it.
+    // Initialized before the handler may run: a handler must not be the first to touch it.
     count.store(0, ordering: .relaxed)
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { _ in Interrupts.count.add(1, ordering: .relaxed) }

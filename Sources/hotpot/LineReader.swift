@@ -1,7 +1,6 @@
-// LineReader.swift: one line from a terminal, with the arrows, the keys of Emacs and a history; or
-// plainly from a pipe.
-// Leaves out completion, several lines and right-to-left text; KeyDecoder makes keys of bytes and
-// LineEditor text of keys. Start at readLine.
+// LineReader.swift: reads one line from a terminal, with arrow keys, Emacs keys and a history, or
+// plainly from a pipe. Not here: completion, multi-line input and right-to-left text, which are not
+// supported. KeyDecoder turns bytes into keys and LineEditor keys into text. Start at readLine.
 
 import Foundation
 import Terminal
@@ -17,11 +16,11 @@ struct LineReader {
   private var pending: [UInt8] = []
   private var atEnd = false
   private var decoder = KeyDecoder()
-  /// What was typed and not yet taken: keys may come faster than lines are read.
+  /// Input that was typed but not yet read as a line: keys may come faster than lines are read.
   private var inputs: [Input] = []
   private static let longestLine = 1 << 20
 
-  /// - Parameter edits: Whether standard input and output are one person's terminal.
+  /// - Parameter edits: Whether standard input and output are the same user's terminal.
   mutating func readLine(prompt: String, edits: Bool) throws -> Answer {
     guard edits, Console.obeys(STDOUT_FILENO) else {
       if !prompt.isEmpty { Console.write(prompt) }
@@ -31,7 +30,7 @@ struct LineReader {
     guard tcgetattr(STDIN_FILENO, &saved) == 0 else { return try plainLine() }
     var raw = saved
     cfmakeraw(&raw)
-    // Output keeps its line ends.
+    // Output still translates line ends.
     raw.c_oflag = saved.c_oflag
     tcsetattr(STDIN_FILENO, TCSADRAIN, &raw)
     defer { tcsetattr(STDIN_FILENO, TCSADRAIN, &saved) }
@@ -65,12 +64,12 @@ struct LineReader {
     return text
   }
 
-  /// Reads more bytes; false when Ctrl-C came instead.
+  /// Reads more bytes; false if Ctrl-C came instead.
   private mutating func fill() throws -> Bool {
     var chunk = [UInt8](repeating: 0, count: 4096)
     let count = chunk.withUnsafeMutableBytes { read(STDIN_FILENO, $0.baseAddress, $0.count) }
     if count < 0, errno == EINTR { return !Interrupts.seen }
-    // A terminal that hung up reads as an error.
+    // A read from a terminal that hung up fails.
     if count <= 0 {
       atEnd = true
     } else {
@@ -89,7 +88,7 @@ struct LineReader {
       switch input {
       case .mouse: break
       case .paste(let text):
-        // A line is one line, of what can be seen.
+        // A pasted line stays one line of visible characters.
         let seen = text.unicodeScalars.map { scalar in
           let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
           return isControl ? " " : scalar
@@ -105,12 +104,12 @@ struct LineReader {
       case .key(Key(.character("l"), .control)): Console.control("\u{1B}[H\u{1B}[2J", to: STDOUT_FILENO)
       case .key(let key): take(key)
       }
-      // A paste is drawn once, at its end.
+      // A paste is drawn once, when all of it was read.
       if inputs.isEmpty { draw(prompt) }
     }
   }
 
-  /// The arrows, whatever is held with them, and the keys of Emacs for the same.
+  /// Handles the arrow keys, with or without modifiers, and the Emacs keys for the same movements.
   private mutating func take(_ key: Key) {
     switch (key.code, key.modifiers) {
     case (.left, _), (.character("b"), .control): _ = editor.key(Key(.left))
@@ -125,7 +124,7 @@ struct LineReader {
     }
   }
 
-  /// The next of what was typed; nil at the end, or when Ctrl-C came from outside.
+  /// The next input; nil at the end, or if Ctrl-C came from outside.
   private mutating func nextInput() -> Input? {
     while inputs.isEmpty {
       let wait = decoder.due.map { Int32(clamping: max(0, $0 - Self.now + 999) / 1_000) } ?? -1
@@ -142,7 +141,7 @@ struct LineReader {
       var chunk = [UInt8](repeating: 0, count: 4096)
       let count = chunk.withUnsafeMutableBytes { read(STDIN_FILENO, $0.baseAddress, $0.count) }
       if count < 0, errno == EINTR { continue }
-      // A terminal that hung up reads as an error.
+      // A read from a terminal that hung up fails.
       guard count > 0 else {
         atEnd = true
         return nil
@@ -152,7 +151,7 @@ struct LineReader {
     return inputs.removeFirst()
   }
 
-  /// Microseconds of a steady clock.
+  /// Microseconds on a monotonic clock.
   private static var now: Int64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)

@@ -1,15 +1,15 @@
-// LocalModel.swift: a model, its tokenizer and its chat template, ready to answer in this process;
-// and the options that the commands which run one have in common.
+// LocalModel.swift: a model with its tokenizer and chat template, ready to answer in this process,
+// and the options that the commands which run one share.
 
 import Foundation
 import Inference
 
-/// A loaded model without an engine: engines differ in their room.
+/// A loaded model without an engine, because engines differ in the size of their cache.
 struct LocalModel: Sendable {
   let path: String
   let model: Model
   let tokenizer: Tokenizer
-  /// How it chats, or why it cannot: only who makes a prompt of messages needs to know.
+  /// The chat format, or why there is none: only commands that make a prompt of messages need it.
   private let chat: Result<ChatFormat, ChatFormatError>
   let threads: Int?
   let profile: Engine.Profile
@@ -38,11 +38,11 @@ struct LocalModel: Sendable {
     Option("template", value: "FILE", "another chat template than the model's own"),
   ]
 
-  /// What a command does with the model.
+  /// What a command uses the model for.
   enum Use {
-    /// Answers messages: a model without a template that works is refused.
+    /// To answer messages: a model without a working template is refused.
     case chat
-    /// Reads plain text, or only measures.
+    /// To continue plain text, or only to measure.
     case plain
   }
 
@@ -71,13 +71,13 @@ struct LocalModel: Sendable {
     } catch {
       chat = .failure(error)
     }
-    // What will not chat says so before its weights are read.
+    // A model that cannot chat is refused before its weights are read.
     if use == .chat { _ = try chat.get() }
     model = try Model(file: file, threads: threads)
     for warning in tokenizer.warnings { Console.warn(warning) }
   }
 
-  /// What the options ask of the sampler.
+  /// The sampling settings that the options give.
   static func sampling(_ arguments: Arguments) throws -> SamplingRequest {
     var request = SamplingRequest()
     request.temperature = Float(try arguments.double("temperature", in: 0...100) ?? 0.7)
@@ -96,7 +96,7 @@ struct LocalModel: Sendable {
     try chat.get().prompt(messages).tokens
   }
 
-  /// An engine with room for so many tokens, within the model's context.
+  /// Makes an engine for `room` tokens, or for the model's context if that is shorter.
   func engine(room: Int) throws -> Engine {
     let tokens = min(max(room, 1), model.hyperparameters.contextLength)
     let blocks = (tokens + Engine.blockSize - 1) / Engine.blockSize

@@ -1,11 +1,11 @@
-// LogFile.swift: a line of the log as text, and the file that a node beside its dashboard keeps in
-// its state directory. Start at LogLine.printed.
+// LogFile.swift: formats a line of the log, and keeps the file that a node with a dashboard writes
+// in its state directory. Start at LogLine.printed.
 
 import Control
 import Foundation
 
 extension LogLine {
-  /// As systemd and people like it.
+  /// The line in the form that systemd and people expect.
   var printed: String {
     let stamp = Date(timeIntervalSince1970: Double(time) / 1_000_000).formatted(.iso8601)
     let who = who.map { " \($0)" } ?? ""

@@ -1,27 +1,27 @@
-// MachineExamination.swift: what `hotpot doctor` says of the machine: processors, memory, disk,
-// pressure, temperature, power and GPUs. Changes nothing. Start at all.
+// MachineExamination.swift: what `hotpot doctor` reports about the machine: processors, memory,
+// disk, pressure, temperature, power and GPUs. It changes nothing. Start at all.
 
 import Foundation
 import Inference
 import Node
 import Telemetry
 
-/// One look at the machine, and what there is to say about it.
+/// One reading of the machine, and the findings about it.
 struct MachineExamination {
-  /// In the order in which they are said.
+  /// In the order in which they are printed.
   static let all: [@Sendable (MachineExamination) -> [Finding]] = [
     { [$0.processors()] }, { [$0.memory()] }, { [$0.disk()] }, { [$0.pressure()] }, { [$0.temperature()] },
     { [$0.power()] }, { $0.gpuProblems() }, { $0.gpusFound() },
   ]
 
   private let configuration: NodeConfiguration?
-  /// The nearest directory above the state that is there: what its disk says holds for the state.
+  /// The nearest existing directory at or above the state: its disk is the state's disk.
   private let directory: String
   private let sample: MachineSample
   private let gpus: GPUSample
 
-  /// Takes up to three seconds where a GPU's driver does not answer.
-  /// - state: empty where it is not known
+  /// Takes up to three seconds if a GPU's driver does not answer.
+  /// - state: empty if it is not known
   init(state: String, _ configuration: NodeConfiguration?) {
     self.configuration = configuration
     var directory = state.isEmpty ? "/" : state
@@ -40,8 +40,8 @@ struct MachineExamination {
   func findings() -> [Finding] { MachineExamination.all.flatMap { $0(self) } }
 
   private func processors() -> Finding {
-    // As the engine counts them: affinity and a control group's quota are less than the machine's
-    // own number.
+    // Counted as the engine counts them: affinity and a control group's quota can leave fewer than
+    // the machine has.
     let cores = Processors.allowed()
     let online = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     let limits = sample.container.words(cores: online, memoryTotal: sample.memory.total.current)
@@ -67,7 +67,7 @@ struct MachineExamination {
         "memory", .warn, "\(text), and the node admits nothing below \(wanted >> 20)",
         hint: "end something, or lower 'limits.memory_available' in the configuration")
     }
-    // The smallest model of the catalogue with a modest cache.
+    // Enough for the smallest model of the catalogue with a modest cache.
     guard available >= 512 << 20 else {
       return Finding(
         "memory", .warn, text, hint: "a small model wants 512 MiB: end something that uses memory")

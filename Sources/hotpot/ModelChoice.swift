@@ -1,5 +1,5 @@
-// ModelChoice.swift: which model a command means: --model FILE|NAME, else HOTPOT_MODEL, else the
-// only sensible one.
+// ModelChoice.swift: which model a command uses: --model FILE|NAME, else HOTPOT_MODEL, else the
+// only reasonable one.
 
 import Foundation
 import Inference
@@ -8,8 +8,8 @@ enum ModelChoice {
   /// The file that the command's `--model` names.
   static func path(_ arguments: Arguments) throws -> String { try path(wanted: arguments.string("model")) }
 
-  /// The file of a model that is named, by a command or a configuration; nil takes what the
-  /// environment or the disk says.
+  /// The file of a model that a command or a configuration names; for nil, the one that the
+  /// environment or the disk suggests.
   static func path(wanted: String?) throws -> String {
     let environment = ProcessInfo.processInfo.environment
     let store = ModelStore(environment: environment)
@@ -30,13 +30,13 @@ enum ModelChoice {
     return first.path
   }
 
-  /// A file's name without `.gguf`: what the model is called on screens and in receipts.
+  /// A file's name without `.gguf`: the model's name on screens and in receipts.
   static func name(ofFile path: String) -> String {
     let file = (path as NSString).lastPathComponent
     return ModelName.withoutSuffix(file)
   }
 
-  /// No model is on this machine at all.
+  /// There is no model on this machine.
   static let noModel = Failure(
     .noInput, "there is no model on this machine", hint: "'hotpot models pull smollm2' fetches one (98 MB)")
 
@@ -54,8 +54,8 @@ enum ModelChoice {
         .noInput, "model '\(name)' is a directory",
         hint: "name the .gguf file in it, or a model that 'hotpot models list' shows")
     }
-    // In our own directory and no model, such as a part of one: what it is, is said when it is
-    // opened.
+    // A file in hotpot's own directory may be no model, such as one partly fetched; opening it
+    // reports what it is.
     for file in [name, name + ".gguf"] where !name.contains("/") && !store.directory.isEmpty {
       let path = store.directory + "/" + file
       if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG { return path }

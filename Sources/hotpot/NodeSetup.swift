@@ -1,5 +1,5 @@
-// NodeSetup.swift: what the commands that make a node, or speak with one, have in common: where its
-// state is, what the configuration says, and which model it means. Start at options(_:).
+// NodeSetup.swift: what the commands that start a node, or talk to one, share: where its state is,
+// what the configuration says, and which model it means. Start at options(_:).
 
 import Foundation
 import Inference
@@ -23,7 +23,7 @@ enum NodeSetup {
         "write all that happens to the node's state to a new file, for 'hotpot replay'"),
     ]
 
-  /// A directory of the user's, by the XDG rules.
+  /// A directory of the user, by the XDG rules.
   static func home(_ variable: String, _ fallback: String) throws -> String {
     guard let path = UserDirectories.base(variable, fallback, ProcessInfo.processInfo.environment) else {
       throw Failure.noHome
@@ -38,7 +38,7 @@ enum NodeSetup {
     return try UserFile.absolute(named)
   }
 
-  /// Something is there, and no directory.
+  /// Something exists there that is not a directory.
   static func isOther(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 ? status.st_mode & S_IFMT != S_IFDIR : errno == ENOTDIR
@@ -50,13 +50,13 @@ enum NodeSetup {
       hint: "name a shorter directory with --state DIR")
   }
 
-  /// Where a system's own node has its control socket, if its configuration says so.
+  /// Where the system's own node has its control socket, if its configuration says so.
   static let systemRun = "/run/hotpot"
 
-  /// The directory of the control socket of the node that is meant: the one named, else the user's
-  /// own, else the system's.
+  /// The directory of the control socket of the chosen node: the one named, else the user's own,
+  /// else the system's.
   static func controlDirectory(_ arguments: Arguments) throws -> String {
-    // Without a home there may still be the system's node.
+    // A user without a home can still reach the system's node.
     let isThere = FileManager.default.fileExists(atPath: systemRun + "/control.sock")
     let own: String
     do {
@@ -81,7 +81,7 @@ enum NodeSetup {
     arguments.string("config") ?? configurationDirectory.map { $0 + "/config.json5" }
   }
 
-  /// The configuration file, read; its absence is fine unless it was named.
+  /// Reads the configuration file; it may be missing unless it was named.
   static func configuration(_ arguments: Arguments) throws -> NodeConfiguration {
     let path = configurationFile(arguments) ?? "config.json5"
     var text: String?
@@ -90,8 +90,8 @@ enum NodeSetup {
       guard let decoded = String(validating: bytes, as: UTF8.self) else {
         throw Failure(.badData, "\(path): it is not UTF-8 text", hint: "save the file as UTF-8")
       }
-      // /dev/null says nothing, and so does an empty pipe; a file that is empty was lost, and is
-      // refused.
+      // /dev/null or an empty pipe counts as an empty configuration. An empty regular file was
+      // probably truncated, and is refused.
       let isSpecial = try path == "-" || UserFile.isSpecial(UserFile.path(path))
       text = bytes.isEmpty && isSpecial ? nil : decoded
     }
@@ -103,7 +103,8 @@ enum NodeSetup {
     return configuration
   }
 
-  /// A default file that cannot even be looked for, in somebody else's home, is none.
+  /// A default file that cannot even be looked for, such as one in another user's home, counts as
+  /// missing.
   private static func isThere(_ path: String) -> Bool {
     var status = stat()
     if stat(path, &status) == 0 { return true }
@@ -114,7 +115,7 @@ enum NodeSetup {
   }
 
   /// Everything a node is started with.
-  /// - isServing: the node starts in this process, and not in its child
+  /// - isServing: whether the node starts in this process and not in its child
   static func options(_ arguments: Arguments, isServing: Bool = true) throws -> NodeOptions {
     let configuration = try configuration(arguments)
     if let listen = arguments.string("listen"), listen != "none" {
@@ -122,15 +123,15 @@ enum NodeSetup {
         throw Failure(.usage, "option '--listen': \(error)", hint: error.hint)
       }
     }
-    // A model that was named here and now is looked at here and now; one of the configuration may
-    // come later.
+    // A model that the command line names is checked at once; one that the configuration names may
+    // arrive later.
     if arguments.has("model") { _ = try GGUFFile(path: ModelChoice.path(arguments)) }
     let state = try stateDirectory(arguments)
     let socket = state + "/control.sock"
     guard socket.utf8.count <= NodeConfiguration.longestSocketPath else {
       throw tooLong(socket, NodeConfiguration.longestSocketPath)
     }
-    // The state and what is above it may be missing on a new machine.
+    // On a new machine the state and the directories above it may be missing.
     do {
       try UserFile.makeDirectory(state)
     } catch var failure as Failure {
@@ -142,7 +143,7 @@ enum NodeSetup {
     return options
   }
 
-  /// A node with that configuration and state, on the models of this machine.
+  /// The options of a node with that configuration and state, with the models of this machine.
   static func options(_ configuration: NodeConfiguration, state: String) -> NodeOptions {
     NodeOptions(configuration: configuration, stateDirectory: state, version: Commands.version) {
       (name) throws(ServingError) in
@@ -156,7 +157,7 @@ enum NodeSetup {
     }
   }
 
-  /// The user who sits here, as the log names him.
+  /// The user at this terminal, as the log names them.
   static var operatorName: String {
     let name = NSUserName()
     return name.isEmpty ? "uid \(getuid())" : name

@@ -1,5 +1,5 @@
-// OwnThread.swift: work that computes for seconds runs on a thread of its own, never on the
-// cooperative pool, where it would starve every task.
+// OwnThread.swift: runs work that computes for seconds on a thread of its own. On the cooperative
+// pool it would starve every task.
 
 import Foundation
 

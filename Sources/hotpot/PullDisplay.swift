@@ -1,6 +1,6 @@
-// PullDisplay.swift: a pull's progress on standard error: a bar that redraws itself on a terminal,
-// a line per tenth elsewhere. Ctrl-C and other requests to end stop python3 first, and then the
-// program; a pull of an address goes on from there the next time.
+// PullDisplay.swift: shows a pull's progress on standard error: on a terminal as a bar that redraws
+// itself, elsewhere as a line per tenth. Ctrl-C and other requests to end stop python3 first and
+// then the program. A pull from an address resumes there the next time.
 
 import Foundation
 import Inference
@@ -27,7 +27,7 @@ enum PullDisplay {
           taken.withLock { $0 = first }
           return work.cancel()
         }
-        // An end of the wait is an end of the loop.
+        // A cancelled sleep ends the loop.
         try? await Task.sleep(for: .milliseconds(50))
       }
     }
@@ -35,11 +35,11 @@ enum PullDisplay {
     do {
       return try await work.value
     } catch {
-      // The child is gone: now the signal does what it does by default, so that shells see the
-      // usual status.
+      // The child has ended: now the signal takes its default action, so that shells see the usual
+      // status.
       if let signal = taken.withLock({ $0 }) {
         Glibc.signal(signal, SIG_DFL)
-        // To the process: this thread of the pool has all signals blocked.
+        // Sent to the process: this thread of the pool has all signals blocked.
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, signal)
@@ -51,7 +51,7 @@ enum PullDisplay {
     }
   }
 
-  /// As a shell's background or nohup leaves it.
+  /// Ignored, as a shell's background or nohup leaves it.
   private static func isIgnored(_ signal: Int32) -> Bool {
     var action = sigaction()
     guard sigaction(signal, nil, &action) == 0 else { return false }
@@ -81,7 +81,7 @@ enum PullDisplay {
     }
   }
 
-  /// What is wrong with the file that is here, said once.
+  /// What is wrong with the file on disk, reported once.
   private static func newFlaw(_ progress: PullProgress, _ shown: inout Shown) -> String? {
     guard let flaw = progress.flaw, shown.flaw == nil else { return nil }
     shown.flaw = flaw

@@ -1,6 +1,6 @@
-// SSHHost.swift: a node behind ssh: `ssh HOST hotpot link`, with the user's own ssh configuration.
-// One connection each.
-// Leaves out what goes over it (SocketConnection). Start at SSHHost.
+// SSHHost.swift: a node behind ssh: runs `ssh HOST hotpot link` with the user's own ssh
+// configuration, once for each connection. The protocol over it is SocketConnection. Start at
+// SSHHost.
 
 import CSystem
 import Control
@@ -8,7 +8,7 @@ import Foundation
 import Synchronization
 import Terminal
 
-/// `[user@]host[:/state/directory]`, as ssh knows the host.
+/// `[user@]host[:/state/directory]`, where ssh knows the host.
 struct SSHHost: Sendable {
   let text: String
   private let destination: String
@@ -19,7 +19,7 @@ struct SSHHost: Sendable {
     self.text = text
     var destination = text
     var state: String?
-    // A path begins with a slash, so that addresses of IPv6 stay whole.
+    // A path begins with a slash, so that IPv6 addresses are not split.
     if let colon = text.range(of: ":/") {
       destination = String(text[..<colon.lowerBound])
       state = "/" + text[colon.upperBound...]
@@ -33,11 +33,11 @@ struct SSHHost: Sendable {
     self.remote = remote ?? "hotpot"
   }
 
-  /// - isUnattended: nobody is there to be asked for a password
+  /// - isUnattended: whether nobody can be asked for a password
   private func words(isUnattended: Bool) -> [String] {
     let program = (ProcessInfo.processInfo.environment["HOTPOT_SSH"] ?? "ssh").split(separator: " ").map(
       String.init)
-    // Snapshots are much alike: compression makes them a twentieth.
+    // Successive snapshots are much alike: compression reduces them to a twentieth.
     var words =
       program + [
         "-T", "-o", "Compression=yes", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3", "-o",
@@ -49,8 +49,8 @@ struct SSHHost: Sendable {
     return words
   }
 
-  /// Opens the first line in the terminal, where ssh may ask for a password, and greets, so that
-  /// whatever is wrong is said before a screen opens.
+  /// Opens the first connection in the terminal, where ssh may ask for a password, and sends the
+  /// greeting, so that any failure is reported before a screen opens.
   /// - Returns: a descriptor to read and write.
   func openFirst(isReadOnly: Bool) throws -> Int32 {
     var ends: [Int32] = [-1, -1]
@@ -105,8 +105,8 @@ struct SSHHost: Sendable {
     throw problem
   }
 
-  /// Makes lines: first the one that is open already, then new ones, for which nobody is asked
-  /// anything.
+  /// Makes connections: first the one that is open already, then new ones that never ask the user
+  /// for anything.
   func opener(first: Int32?) -> @Sendable () throws(LinkError) -> LinkDescriptors {
     let given = FirstLine(first)
     let words = words(isUnattended: true)
@@ -156,13 +156,13 @@ struct SSHHost: Sendable {
     return .success((ends[0], child))
   }
 
-  /// One word for a shell on the other side.
+  /// Quotes a word for the shell on the other side.
   private static func quoted(_ word: String) -> String {
     "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
   }
 }
 
-/// A descriptor that is there for the first who asks.
+/// A descriptor that the first caller takes.
 private final class FirstLine: Sendable {
   private let inner: Mutex<Int32?>
   init(_ descriptor: Int32?) { inner = Mutex(descriptor) }
@@ -174,8 +174,8 @@ private final class FirstLine: Sendable {
   }
 }
 
-/// Shows what a program writes to its standard error, as words: ssh hands on whatever the other
-/// side says.
+/// Prints what a program writes to its standard error, as words, because ssh passes on whatever the
+/// other side writes.
 private final class ErrorRelay: Sendable {
   private let isHushed = Mutex(false)
   private let ended = DispatchSemaphore(value: 0)
@@ -201,11 +201,11 @@ private final class ErrorRelay: Sendable {
     thread.start()
   }
 
-  /// From now on a screen is drawn.
+  /// From now on nothing is printed, because a screen is drawn.
   func hush() { isHushed.withLock { $0 = true } }
 
-  /// Until the program has ended, but for a second at most: what it started may hold its standard
-  /// error open.
+  /// Waits until the program has ended, but for a second at most: its own children may keep its
+  /// standard error open.
   func wait() { _ = ended.wait(timeout: .now() + 1) }
 
   private func show(_ bytes: ArraySlice<UInt8>) {
@@ -214,8 +214,8 @@ private final class ErrorRelay: Sendable {
     }
   }
 
-  /// How many bytes at the end wait for the next: of a character in pieces, and a carriage return
-  /// before its new line.
+  /// How many bytes at the end must wait for the next ones: those of an incomplete character, or a
+  /// carriage return before its line feed.
   private static func unfinished(_ bytes: [UInt8]) -> Int {
     if bytes.last == 0x0D { return 1 }
     guard let start = bytes.suffix(3).lastIndex(where: { $0 >= 0xC0 }) else { return 0 }
@@ -224,7 +224,7 @@ private final class ErrorRelay: Sendable {
   }
 }
 
-/// What a program wrote to its standard error last, read until it has ended.
+/// What a program wrote to its standard error last, read until the program ends.
 private final class LastWords: Sendable {
   private let inner = Mutex<[UInt8]>([])
   private let ended = DispatchSemaphore(value: 0)

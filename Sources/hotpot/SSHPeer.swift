@@ -1,8 +1,7 @@
-// SSHPeer.swift: for whom sshd runs this program: `hotpot link` for operators and viewers, `hotpot
-// submit` for clients.
-// What it says comes from the forced command or from sshd's own word on the key, never from the
-// other side; and the node only ever takes rights away for it. Start at init(link:) and
-// init(client:).
+// SSHPeer.swift: the person that sshd runs this program for: `hotpot link` for operators and
+// viewers, `hotpot submit` for clients. The identity comes from the forced command or from sshd's
+// own record of the key, never from the other side, and the node only ever uses it to take rights
+// away. Start at init(link:) and init(client:).
 
 import Control
 import Foundation
@@ -19,7 +18,7 @@ struct SSHPeer: Sendable {
     "key", value: "SHA256:...|auto",
     "whose SSH key it is, by fingerprint; 'auto' asks sshd, which wants 'ExposeAuthInfo yes'")
 
-  /// `hotpot link`: nil for the owner himself.
+  /// For `hotpot link`: nil for the owner.
   init?(link arguments: Arguments) throws {
     name = arguments.string("as")
     key = try Self.key(arguments)
@@ -37,7 +36,7 @@ struct SSHPeer: Sendable {
 
   static let ownerOption = Option("as-operator", "the job is the operator's own, also where ssh led here")
 
-  /// `hotpot submit`: nil for a job of the operator's own.
+  /// For `hotpot submit`: nil for a job of the operator's own.
   init?(client arguments: Arguments) throws {
     role = .client
     name = arguments.string("client")
@@ -49,9 +48,9 @@ struct SSHPeer: Sendable {
       }
       return
     }
-    // A forced command without a name would let whoever has the key send jobs for nothing. sshd
-    // does not tell such a one from what the owner types in his own session, so behind ssh he says
-    // that he means it.
+    // A forced command without a name would let anyone who has the key send jobs without paying.
+    // sshd does not distinguish that case from a command that owners type in their own session, so
+    // behind ssh they must say that they are the operator.
     guard arguments.has("as-operator") || !Self.isBehindSSH else {
       throw Failure(
         .usage, "this came over ssh and names no client",
@@ -60,8 +59,8 @@ struct SSHPeer: Sendable {
     return nil
   }
 
-  /// sshd started this, or what started it. Of a session it says so in the environment, whether a
-  /// command was given or not; sudo takes that away, and then the processes above tell.
+  /// Whether sshd is among this process's ancestors. It marks a session in the environment, with or
+  /// without a command. sudo removes those variables, and then the ancestors are searched.
   private static var isBehindSSH: Bool {
     let environment = ProcessInfo.processInfo.environment
     if ["SSH_CONNECTION", "SSH_CLIENT", "SSH_ORIGINAL_COMMAND", "SSH_USER_AUTH"].contains(where: {
@@ -72,7 +71,7 @@ struct SSHPeer: Sendable {
     guard environment["SUDO_UID"] != nil || environment["DOAS_USER"] != nil else { return false }
     var process = getppid()
     for _ in 0..<64 where process > 1 {
-      // The name stands in brackets and may hold anything; what follows the last one does not.
+      // The name is in brackets and may contain anything; the fields after the last bracket cannot.
       guard let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
         let open = stat.firstIndex(of: "("), let close = stat.lastIndex(of: ")"), open < close
       else { return false }
@@ -96,7 +95,8 @@ struct SSHPeer: Sendable {
         .noPermission, "sshd does not say which key was used",
         hint: "'ExposeAuthInfo yes' in sshd's configuration lets it, or name the key with '--key SHA256:...'")
     }
-    // Lines such as `publickey ssh-ed25519 AAAA...`; of several methods the last key counts.
+    // Lines such as `publickey ssh-ed25519 AAAA...`; if there are several methods, the last key
+    // counts.
     let lines = String(decoding: try Command.readFile(path), as: UTF8.self).split(separator: "\n")
     let keys = lines.filter { $0.hasPrefix("publickey ") }
       .compactMap { SSHPublicKey(parsing: String($0.dropFirst("publickey ".count))) }
@@ -107,8 +107,9 @@ struct SSHPeer: Sendable {
     return found.fingerprint
   }
 
-  /// What the other side asked for, which a forced command ignores but for `--json`; anything else
-  /// is refused, so that nobody takes an answer for the result of his command.
+  /// Whether the other side asked for `--json`. A forced command ignores the rest of the request,
+  /// so anything else is refused: otherwise users could take an answer for the result of their own
+  /// command.
   static func wantsJSON() throws -> Bool {
     guard let text = ProcessInfo.processInfo.environment["SSH_ORIGINAL_COMMAND"] else { return false }
     var words = text.split(separator: " ").map(String.init)

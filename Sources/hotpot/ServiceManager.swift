@@ -1,7 +1,6 @@
-// ServiceManager.swift: what a node tells the service manager that started it: that it is ready,
-// what it does, that it still lives, that it stops. Source: sd_notify(3), the protocol alone; no
-// library. Silent where nobody listens.
-// Start at init and watch.
+// ServiceManager.swift: tells the service manager that started the node when it is ready, what it
+// is doing, that it is alive, and when it stops. It speaks the protocol of sd_notify(3) without the
+// library. Without a service manager it does nothing. Start at init and watch.
 
 import CSystem
 import Control
@@ -11,15 +10,15 @@ import Synchronization
 
 final class ServiceManager: Sendable {
   private let address: String
-  /// Between two signs of life; nil where none are wanted.
+  /// Seconds between two signs of life; nil if none are wanted.
   private let interval: Double?
   private let isStopped = Atomic<Bool>(false)
 
-  /// nil where no service manager waits.
+  /// Nil if there is no service manager.
   init?(_ environment: [String: String] = ProcessInfo.processInfo.environment) {
     guard let address = environment["NOTIFY_SOCKET"], !address.isEmpty else { return nil }
     self.address = address
-    // Meant for this process, if it says for which.
+    // A watchdog that names a process is meant for that process only.
     let isOurs = environment["WATCHDOG_PID"].map { $0 == "\(getpid())" } ?? true
     if isOurs, let text = environment["WATCHDOG_USEC"], let microseconds = UInt64(text), microseconds > 0 {
       interval = Double(microseconds) / 2_000_000
@@ -30,14 +29,15 @@ final class ServiceManager: Sendable {
     for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] { unsetenv(name) }
   }
 
-  /// One message; failing is nobody's business but the manager's, who then misses it.
+  /// Sends one message. A failure is ignored: the manager then misses the message and acts on that.
   private func tell(_ lines: String...) { _ = csystem_notify(address, lines.joined(separator: "\n")) }
 
-  /// The sockets are open: says that it is ready, and from now on what it does and that it lives.
+  /// Called when the sockets are open: reports readiness, and from now on the activity and signs of
+  /// life.
   ///
-  /// A sign of life is sent only after the node has made a snapshot: that takes the lock that every
-  /// decision takes, and the beat that publishes it. A node that hangs there is silent, and is
-  /// started anew.
+  /// A sign of life is sent only after the node has made a snapshot. A snapshot needs the lock that
+  /// every decision needs, and the loop that publishes it. A node that hangs in either sends
+  /// nothing, and is restarted.
   func watch(_ node: NodeService) {
     tell("READY=1", "STATUS=\(Self.status(node.snapshot().node))", "MAINPID=\(getpid())")
     let thread = Thread { [self, weak node] in

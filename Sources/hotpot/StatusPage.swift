@@ -1,5 +1,5 @@
 // StatusPage.swift: snapshots as plain text for `hotpot status`, `jobs`, `clients` and `earnings`.
-// Everything a client chose passes Console.oneLine. Start at text(_:).
+// Every text that a client chose passes Console.oneLine. Start at text(_:).
 
 import Accounting
 import Control
@@ -115,8 +115,8 @@ enum StatusPage {
 
   enum EarningsGroup: String, CaseIterable { case day, client, model }
 
-  /// Sums over the rows by one of their names, in its order, and the sum of all. Days have their
-  /// electricity too.
+  /// Sums of the rows by one of their keys, in its order, and the total. Days include their
+  /// electricity.
   static func earnings(_ earned: EarningsTable, by group: EarningsGroup) -> String {
     if earned.isDemo { return "this is a demo: nothing is earned\n" }
     let sums = sums(earned, by: group)
@@ -145,9 +145,9 @@ enum StatusPage {
     var cached = 0
     var completion = 0
     var amount: MicroUnits = 0
-    /// nil where no power was read.
+    /// Nil if no power was read.
     var joules: Double?
-    /// nil where it is not known.
+    /// Nil if it is not known.
     var cost: MicroUnits?
 
     var net: MicroUnits? { cost.map { amount &- $0 } }
@@ -169,7 +169,7 @@ enum StatusPage {
         case .client: row.client
         case .model: row.model
         }
-      // Parts of sums that the ledger keeps without overflow.
+      // These are parts of sums that the ledger keeps without overflow.
       var sum = sums[name] ?? EarningsSum(name: name)
       sum.jobs += row.jobs
       sum.prompt += row.promptTokens
@@ -181,7 +181,7 @@ enum StatusPage {
     return sums.keys.sorted().compactMap { sums[$0] }
   }
 
-  /// The electricity of all is known only where that of each is.
+  /// The total's electricity is known only if that of every row is.
   private static func all(_ sums: [EarningsSum]) -> EarningsSum {
     var all = EarningsSum(name: "all", joules: sums.isEmpty ? nil : 0, cost: 0)
     for sum in sums {
@@ -196,7 +196,7 @@ enum StatusPage {
     return all
   }
 
-  /// RFC 4180, a row for each sum.
+  /// RFC 4180, one row for each sum.
   static func csv(_ earned: EarningsTable, by group: EarningsGroup) -> String {
     var heading = "\(group.rawValue),jobs,prompt_tokens,cached_tokens,completion_tokens,amount"
     if group == .day { heading += ",joules,cost,net" }
@@ -217,7 +217,7 @@ enum StatusPage {
     return lines.map { $0 + "\r\n" }.joined()
   }
 
-  /// RFC 4180, a row for each day, client and model. Names pass `cell`.
+  /// RFC 4180, one row for each day, client and model. Names pass `cell`.
   static func csv(_ earned: EarningsTable) -> String {
     var lines = ["date,client,model,jobs,prompt_tokens,cached_tokens,completion_tokens,amount,currency"]
     for row in earned.rows {
@@ -231,7 +231,8 @@ enum StatusPage {
     return lines.map { $0 + "\r\n" }.joined()
   }
 
-  /// Quoted where needed; what a spreadsheet would take for a formula gets an apostrophe before it.
+  /// A value, quoted if needed; one that a spreadsheet would read as a formula is preceded by an
+  /// apostrophe.
   private static func cell(_ text: String) -> String {
     var text = Console.oneLine(text)
     if let first = text.first, "=+-@".contains(first) { text = "'" + text }

@@ -1,14 +1,14 @@
-// StopSignals.swift: the signals that a node hears, and those that it survives. Start at take.
+// StopSignals.swift: the signals that end a node, and those that it ignores. Start at take.
 
 import Foundation
 import Node
 import Terminal
 
-/// How a node is told to end.
+/// How a node is asked to end.
 enum StopSignals {
-  /// From now on signals that would end a process that does not know them, and that mean nothing to
-  /// a node, do nothing:
-  /// only requests to end end it, after its jobs. Programs that it starts have the defaults.
+  /// From now on the node ignores signals that mean nothing to it and would end a process by
+  /// default. Only requests to end still end it, after its jobs. Programs that it starts get the
+  /// default actions.
   static func ignoreOthers() {
     // 34 to 64 are the real-time signals that glibc leaves to programs.
     let stray =
@@ -16,10 +16,10 @@ enum StopSignals {
     for number in stray { signal(number, SIG_IGN) }
   }
 
-  /// From now on SIGTERM and SIGINT end the node after its jobs, a second one at once; SIGHUP is
-  /// survived. Until the process ends; one that has no descriptor left for this is ended by them as
-  /// by default.
-  /// - stopping: called once, with the first of them
+  /// From now on the first SIGTERM or SIGINT ends the node after its jobs, and a second one at
+  /// once; SIGHUP is ignored. This holds until the process ends. If there is no descriptor left for
+  /// it, these signals keep their default action.
+  /// - stopping: called once, with the first signal
   static func take(for node: NodeService, stopping: @escaping @Sendable () -> Void = {}) {
     guard let signals = SignalPipe([SIGTERM, SIGINT, SIGHUP, SIGPWR]) else { return }
     let thread = Thread {

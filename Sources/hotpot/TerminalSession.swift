@@ -1,27 +1,27 @@
-// TerminalSession.swift: the process that the shell waits for, while another one holds node and
-// dashboard.
+// TerminalSession.swift: the process that the shell waits for, while another one runs the node and
+// the dashboard.
 //
 // Rule: the dashboard never runs in the process that the shell started. Why: a hang-up, Ctrl-C, a
 // closed terminal or `q` must end the screen and not the node, and a killed dashboard must leave a
 // sane terminal. So: the shell's process only guards the terminal and waits; its child, in a
 // session of its own, draws and serves. Otherwise closing a window would kill paying jobs.
 //
-// The two share a socket. The child sends one line when it leaves the terminal: `left CODE` and
-// then the words that the shell's user should read. The guard closing its end (killed, hung up)
-// tells the child that the terminal is gone.
-// Leaves out what the child does. Start at TerminalSession.guardTerminal.
+// The two share a socket. The child sends one message when it leaves the terminal: `left CODE` and
+// then the words for the shell's user. If the guard's end closes (killed, hung up), the child knows
+// that the terminal is gone. The child's own work is in DashboardSetup.swift. Start at
+// TerminalSession.guardTerminal.
 import CSystem
 import Foundation
 import Glibc
 
 enum TerminalSession {
-  /// The child finds its end of the socket here.
+  /// The child's end of the socket.
   static let link: Int32 = 3
-  /// And a line to a node that was opened before, if `lineVariable` is set, here.
+  /// A connection to a node that was opened before, if `lineVariable` is set.
   static let line: Int32 = 4
   private static let lineVariable = "HOTPOT_TERMINAL_LINE"
 
-  /// Child: the line that the guard opened; once.
+  /// In the child: takes the connection that the guard opened, once.
   static func takeLine() -> Int32? {
     guard isChild, getenv(lineVariable) != nil else { return nil }
     unsetenv(lineVariable)
@@ -29,19 +29,19 @@ enum TerminalSession {
     return line
   }
 
-  /// Set for the child, so that it knows itself.
+  /// Set in the child's environment, so that it knows that it is the child.
   static let variable = "HOTPOT_TERMINAL_SESSION"
 
   static var isChild: Bool { ProcessInfo.processInfo.environment[variable] == "1" }
 
-  /// Undoes whatever a killed program may have left on: alternate screen, hidden cursor, colours,
-  /// mouse, paste, keypad.
+  /// Undoes every mode that a killed program may have left on: alternate screen, hidden cursor,
+  /// colours, mouse, paste, keypad.
   private static let reset =
     "\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1006l\u{1B}[?2004l\u{1B}[?1049l\u{1B}[?25h\u{1B}[0m\u{1B}[?1l\u{1B}>\u{1B}(B\r\n"
 
-  /// Runs this program again with the same arguments in a session of its own, waits until it leaves
-  /// the terminal or ends, and makes the terminal sane if it could not.
-  /// - line: an open line to a node, for the child
+  /// Runs this program again with the same arguments in a session of its own, and waits until it
+  /// leaves the terminal or ends. If it could not restore the terminal, this does.
+  /// - line: an open connection to a node, for the child
   /// - Returns: the exit code for the shell.
   static func guardTerminal(line: Int32? = nil) -> Int32 {
     var ends: [Int32] = [-1, -1]
@@ -65,7 +65,7 @@ enum TerminalSession {
     forward(to: child)
     let said = readAll(ends[0])
     if let words = farewell(said) {
-      // The child lives on, or ends by itself; the terminal is as it was.
+      // The child lives on, or ends by itself; it has restored the terminal.
       Console.write(words.text)
       return words.code
     }
@@ -80,15 +80,15 @@ enum TerminalSession {
     return (status >> 8) & 0xFF
   }
 
-  /// A changed window size is for the child, who is in no terminal's foreground. A request to end
-  /// reaches him through the closed socket; the key combinations that end programs come to him as
-  /// keys.
+  /// Passes a changed window size on to the child, which is in no terminal's foreground. A request
+  /// to end reaches the child through the closed socket, and the key combinations that end programs
+  /// reach it as keys.
   private static func forward(to child: pid_t) {
     Glibc.signal(SIGINT, SIG_IGN)
     Glibc.signal(SIGQUIT, SIG_IGN)
     drawing = child
-    // A handler, because it is the process's: a signal that one thread blocks and waits for reaches
-    // another one first.
+    // A handler, because it belongs to the process: a signal that one thread blocks and waits for
+    // would reach another thread first.
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { signal in
       let saved = errno
@@ -99,7 +99,7 @@ enum TerminalSession {
     sigaction(SIGWINCH, &action, nil)
   }
 
-  /// A copy of a descriptor beyond those that the child finds.
+  /// Duplicates a descriptor above the numbers that the child expects.
   private static func above(_ descriptor: Int32) -> Int32 { fcntl(descriptor, F_DUPFD_CLOEXEC, 10) }
 
   private static func readAll(_ descriptor: Int32) -> [UInt8] {
@@ -110,7 +110,7 @@ enum TerminalSession {
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else { break }
       bytes += buffer[..<count]
-      // The child's end stays open while it serves on: its words end with a zero byte.
+      // The child's end stays open while the child serves on, so its words end with a zero byte.
       if bytes.last == 0 { break }
     }
     return bytes
@@ -130,7 +130,7 @@ enum TerminalSession {
     return ExitCode.failed.rawValue
   }
 
-  /// Child: gives the terminal back to the shell, with words for its user. Calls after the first do
+  /// In the child: gives the terminal back to the shell, with words for its user. Later calls do
   /// nothing.
   static func leave(code: Int32, words: String) {
     guard isChild else { return }
@@ -156,5 +156,6 @@ enum TerminalSession {
   }
 }
 
-/// Whom the handler tells. Set before it is installed, and a child until this process ends.
+/// The process that the handler signals. It is set before the handler is installed, and remains a
+/// child until this process ends.
 nonisolated(unsafe) private var drawing: pid_t = 0

@@ -1,18 +1,18 @@
-// UserFile.swift: the one place where files are opened that a user names, to be read or to be
-// written. Regular files, /dev/null, pipes and a shell's `<(...)` are read to a bound; everything
-// else is said by what it is. Leaves out what files mean, and the node's own files. Start at read
-// and write.
+// UserFile.swift: the one place that opens files which a user names, to read or to write. Regular
+// files, /dev/null, pipes and a shell's `<(...)` are read up to a limit; anything else is refused
+// with what it is. The files' contents are parsed by their callers, and the node opens its own
+// files. Start at read and write.
 
 import Foundation
 import Inference
 
 enum UserFile {
-  /// Bytes of what is read whole, where nothing else is said.
+  /// Bytes that are read of a whole file, unless the caller sets another limit.
   static let most = 64 << 20
 
-  /// A path as it was meant: `~` and `~/...` are the home, also where the shell left them
+  /// Expands a path: `~` and `~/...` are the home, also where the shell did not expand them
   /// (`--state=~/x`).
-  /// - Throws: exit 64 for an empty one; nothing is ever taken for the working directory.
+  /// - Throws: exit 64 for an empty path; no empty path means the working directory.
   static func path(_ text: String) throws -> String {
     guard !text.isEmpty else {
       throw Failure(.usage, "the name of a file is empty", hint: "a variable of the shell may not be set")
@@ -23,7 +23,7 @@ enum UserFile {
     return home + text.dropFirst()
   }
 
-  /// The same, whole from `/` on, and without slashes at its end.
+  /// The same as an absolute path, without slashes at its end.
   static func absolute(_ text: String) throws -> String {
     var path = try path(text)
     if !path.hasPrefix("/") { path = FileManager.default.currentDirectoryPath + "/" + path }
@@ -33,7 +33,7 @@ enum UserFile {
 
   // MARK: Reading
 
-  /// All of it, up to `limit` bytes; `-` is standard input.
+  /// All bytes, up to `limit`; `-` is standard input.
   static func read(_ text: String, limit: Int = most) throws -> [UInt8] {
     if text == "-" { return try read(STDIN_FILENO, "standard input", limit) }
     let path = try path(text)
@@ -73,7 +73,7 @@ enum UserFile {
     return read
   }
 
-  /// The path of a file that another program will read, once it is known that it can be.
+  /// The path of a file that another program will read, after checking that it is readable.
   static func readable(_ text: String) throws -> String {
     let path = try path(text)
     guard !isDirectory(path) else { throw unreadable(path, EISDIR) }
@@ -86,7 +86,7 @@ enum UserFile {
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// Something that is there and is neither a regular file nor a directory: a device, a pipe.
+  /// Something exists that is neither a regular file nor a directory, such as a device or a pipe.
   static func isSpecial(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
@@ -121,9 +121,8 @@ enum UserFile {
 
   // MARK: Writing
 
-  /// Opens a file to be written from its start. What is no regular file, a device or a pipe, is
-  /// written into as it is.
-  /// - isNew: a regular file must not be there yet
+  /// Opens a file to be written from its start. A device or a pipe is written to as it is.
+  /// - isNew: a regular file must not exist yet
   static func openToWrite(_ text: String, isNew: Bool = false) throws -> Int32 {
     let path = try path(text)
     let flags =
@@ -137,8 +136,8 @@ enum UserFile {
     return descriptor
   }
 
-  /// Writes a file whole: a reader sees the old bytes or the new ones. A device or a pipe gets the
-  /// bytes.
+  /// Replaces a file atomically: a reader sees the old bytes or the new ones. A device or a pipe is
+  /// written to directly.
   static func write(_ bytes: [UInt8], to text: String) throws {
     let path = try path(text)
     if isSpecial(path) {
@@ -147,7 +146,7 @@ enum UserFile {
       return try write(bytes, descriptor, path)
     }
     guard !isDirectory(path), !path.hasSuffix("/") else { throw unwritable(path, EISDIR) }
-    // A link stays a link: the file that it names is replaced.
+    // A symbolic link is kept: the file that it names is replaced.
     let target = realpath(path, nil).map { pointer in
       defer { free(pointer) }
       return String(cString: pointer)
@@ -199,7 +198,7 @@ enum UserFile {
 
   // MARK: Directories
 
-  /// Makes a directory and those above it that are missing, for this user alone.
+  /// Makes a directory and the missing ones above it, for this user alone.
   static func makeDirectory(_ path: String, mode: mode_t = 0o700) throws {
     var made = ""
     for part in path.split(separator: "/") {

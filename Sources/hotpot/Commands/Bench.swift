@@ -1,4 +1,4 @@
-// Bench.swift: `hotpot bench`: tokens a second of a model on this machine, as Inference.Bench
+// Bench.swift: `hotpot bench`: tokens per second of a model on this machine, as Inference.Bench
 // measures them.
 
 import Foundation

@@ -1,5 +1,6 @@
-// Chat.swift: `hotpot chat`: a conversation in a plain terminal or a pipe. Each line is a message;
-// what was computed for earlier turns is kept. Ctrl-C ends an answer, at the prompt it leaves.
+// Chat.swift: `hotpot chat`: a conversation in a plain terminal or over a pipe. Each line is a
+// message, and the cache of earlier turns is kept. Ctrl-C ends an answer; at the prompt it ends the
+// program.
 
 import Foundation
 import Inference
@@ -25,7 +26,7 @@ extension Command {
     })
 }
 
-/// The model's file; where there is none and someone sits at a terminal, an offer to fetch one.
+/// The model's file; if there is none and a user is at a terminal, offers to fetch one.
 private func chosenModel(_ arguments: Arguments) async throws -> String {
   do {
     return try ModelChoice.path(arguments)
@@ -95,7 +96,8 @@ private final class Conversation {
     }
   }
 
-  /// The tokens of the conversation; the oldest turns go when they leave no room for an answer.
+  /// The tokens of the conversation; the oldest turns are dropped if they leave no space for an
+  /// answer.
   private func prompt() throws -> [Int32] {
     var dropped = 0
     while true {
@@ -105,7 +107,7 @@ private final class Conversation {
         if dropped > 0 { Console.warn("the context is full: \(dropped) earlier messages are forgotten") }
         return tokens
       }
-      // A turn is a message and its answer; the one just asked stays.
+      // A turn is a message and its answer; the latest message stays.
       guard messages.count - opening.count > 2 else {
         guard tokens.count < generation.capacity else {
           messages.removeLast()
@@ -129,7 +131,7 @@ private final class Conversation {
       Console.show(failure)
       return
     } catch let error as ChatFormatError where isTerminal {
-      // The conversation goes on without what its template refuses.
+      // The message that the template refuses is dropped, and the conversation goes on.
       messages.removeLast()
       Console.show(Failure(describing: error))
       return
@@ -152,7 +154,7 @@ private final class Conversation {
     Console.write("\n")
     messages.append(ChatMessage(role: "assistant", content: text))
     if isVerbose { Console.note(speed(outcome)) }
-    // In a pipe nobody is there to go on: Ctrl-C means the whole.
+    // In a pipe nobody can go on with the conversation: Ctrl-C ends all of it.
     if Interrupts.seen, !isTerminal { throw Failure(.interrupted, "interrupted") }
   }
 }

@@ -1,6 +1,6 @@
-// Clients.swift: who may ask the node, what they owe and what they paid: `hotpot clients`, `hotpot
-// earnings`, `hotpot settle`. They ask the node that runs, or else the state directory itself
-// (BooksAccess). Leaves out the deciding (the node). Start at the commands.
+// Clients.swift: `hotpot clients`, `hotpot earnings` and `hotpot settle`: who may send jobs, what
+// they owe and what they paid. They ask the node that runs, or use the state directory itself
+// (BooksAccess). The decisions are made in Node. Start at the commands.
 
 import Accounting
 import Control
@@ -80,7 +80,8 @@ extension Command {
         Console.pour(token + "\n")
         Console.note("hotpot: this token of '\(name)' is shown once; the node keeps its SHA-256 only\n")
       }
-      // After the token, which is shown once, whatever becomes of the key.
+      // Set after the token was printed: the token is shown only once, and setting the key may
+      // fail.
       if let key { _ = try control.ask(SetKey(name: name, key: key)) }
     case ("revoke", 2):
       try finish(BooksAccess(arguments).ask(RevokeClient(name: words[1])), arguments)
@@ -194,7 +195,7 @@ extension Command {
         client: client, since: arguments.string("since"), until: arguments.string("until"), form: form))
     guard case .statement(_, let text, let signature) = reply else { throw control.unexpected }
     if let path = try arguments.string("output").map(UserFile.path) {
-      // What is no file has no other beside it: all goes into a pipe as onto the screen.
+      // A special file has no file beside it: both parts go into a pipe, as onto the screen.
       let isOne = UserFile.isSpecial(path)
       try UserFile.write(Array((isOne ? text + (signature ?? "") : text).utf8), to: path)
       if let signature, !isOne { try UserFile.write(Array(signature.utf8), to: path + ".sig") }

@@ -1,4 +1,4 @@
-// Completions.swift: `hotpot completions bash|zsh|fish`: completions made from the table of
+// Completions.swift: `hotpot completions bash|zsh|fish`: completions generated from the table of
 // commands, so that they never lag behind it. Start at CompletionScript.
 
 extension Command {
@@ -24,7 +24,7 @@ extension Command {
 enum CompletionScript {
   private static func options(_ command: Command) -> [Option] { command.options + [.help] }
 
-  /// Its value is a file or a directory.
+  /// Whether the option's value is a file or a directory.
   private static func isPath(_ option: Option) -> Bool {
     option.value.map { $0.contains("FILE") || $0.contains("DIR") } ?? false
   }
@@ -76,7 +76,7 @@ enum CompletionScript {
     func quoted(_ text: String) -> String {
       "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
-    // In a description, brackets and colons have a meaning of their own.
+    // In a description, brackets and colons have a special meaning.
     func plain(_ text: String) -> String { String(text.map { "[]:".contains($0) ? " " : $0 }) }
     var list = ""
     var cases = ""

@@ -1,7 +1,7 @@
-// Dashboard.swift: `hotpot` alone, the node and its dashboard in this terminal, and `hotpot
-// attach`, the dashboard of a node that runs already, here or behind ssh. The shell waits for a
-// guard of the terminal (TerminalSession), the work is done in its child: so the node outlives its
-// screen. Leaves out what the two have in common (DashboardSetup.swift). Start at the two commands.
+// Dashboard.swift: `hotpot` alone, which runs the node and its dashboard in this terminal, and
+// `hotpot attach`, the dashboard of a node that runs already, here or behind ssh. The shell waits
+// for a guard of the terminal (TerminalSession), and a child does the work, so the node outlives
+// its screen. What the two commands share is in DashboardSetup.swift. Start at the two commands.
 
 import Control
 import Dashboard
@@ -26,7 +26,7 @@ extension Command {
     options: NodeSetup.servingOptions + screenOptions
   ) { arguments in
     _ = try arguments.operands(0...0, "")
-    // What is wrong with options and files is said on a plain terminal.
+    // Faults of options and files are reported on a plain terminal.
     let options = try NodeSetup.options(arguments, isServing: TerminalSession.isChild)
     let screen = try DashboardSetup.options(arguments)
     guard TerminalSession.isChild else { return try DashboardSetup.guarded() }
@@ -59,7 +59,7 @@ extension Command {
     let host = try words.first.map { try SSHHost($0, remote: arguments.string("remote")) }
     guard TerminalSession.isChild else {
       guard let host else {
-        // Who may not attach, or speaks another version, is told so on a plain terminal.
+        // A user who may not attach, or whose version differs, is told so on a plain terminal.
         _ = try ControlClient(state: state)
         return try DashboardSetup.guarded()
       }

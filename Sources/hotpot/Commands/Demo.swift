@@ -1,7 +1,7 @@
 // Demo.swift: `hotpot demo`: a throw-away node, fed by four clients with real jobs at a human pace.
-// The engine, the queue, the receipts and every number are real; only the clients are made up, and
-// all they do is marked as demo and earns nothing. Start at Command.demo; what the clients ask is
-// in DemoClients.
+// The engine, the queue, the receipts and every number are real. Only the clients are made up;
+// everything they do is marked as demo and earns nothing. The clients' requests are in DemoClients.
+// Start at Command.demo.
 
 import CSystem
 import Dashboard
@@ -31,7 +31,7 @@ extension Command {
     let seed = UInt64(try arguments.int("seed", in: 0...Int.max) ?? 1)
     let threads = try arguments.int("threads", in: 1...1024)
     let model = arguments.string("model")
-    // What is wrong with the model is said before the screen opens.
+    // Faults of the model are reported before the screen opens.
     let path = try ModelChoice.path(wanted: model)
     let isHeadless = arguments.has("headless")
     guard isHeadless || TerminalSession.isChild else { return try DashboardSetup.guarded() }
@@ -117,7 +117,7 @@ enum Demo {
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
-  /// A port that was free a moment ago; the node says so if somebody was quicker.
+  /// A port that was free a moment ago. If another process takes it first, the node reports that.
   private static func freePort() throws -> UInt16 {
     let listener = csystem_listen_tcp("127.0.0.1", 0, 1)
     guard listener >= 0 else {
@@ -131,8 +131,8 @@ enum Demo {
   }
 }
 
-/// Four clients, each a thread that asks, waits for its answer, and pauses as people and scripts
-/// do.
+/// Four clients, each a thread that sends a request, waits for the answer, and pauses as people and
+/// scripts do.
 final class DemoClients: Sendable {
   private struct Client: Sendable {
     let name: String
@@ -142,7 +142,7 @@ final class DemoClients: Sendable {
     let tokens: ClosedRange<Int>
     /// Seconds between two questions.
     let pause: ClosedRange<Double>
-    /// What it offers for a million completion tokens, if anything.
+    /// The offer for a million completion tokens, if there is one.
     let offers: [String?]
   }
 
@@ -152,8 +152,8 @@ final class DemoClients: Sendable {
   private let seed: UInt64
   private let isStopped = Atomic<Bool>(false)
 
-  /// Registers three of the four; the last comes as a stranger does, with a token of its own
-  /// making.
+  /// Registers three of the four clients; the last comes as a stranger, with a token that it made
+  /// itself.
   init(port: UInt16, state: String, model: String, seed: UInt64) throws {
     self.port = port
     self.model = model
@@ -227,7 +227,7 @@ final class DemoClients: Sendable {
     }
   }
 
-  /// Waits in short steps, so that the end of the demo is not held up.
+  /// Waits in short steps, so that the demo can end promptly.
   private func rest(_ seconds: Double) {
     let end = ContinuousClock.now + .milliseconds(Int64(seconds * 1_000))
     while ContinuousClock.now < end, !isStopped.load(ordering: .relaxed) {
@@ -235,15 +235,15 @@ final class DemoClients: Sendable {
     }
   }
 
-  /// One request over a connection of its own, read to its end. What it is refused for is on the
-  /// node's screen.
+  /// Sends one request over a connection of its own and reads the answer to its end. Refusals
+  /// appear on the node's screen.
   private func ask(_ fields: [String: Any], token: String) {
-    // Fields of texts and numbers always make JSON.
+    // Fields of texts and numbers always encode as JSON.
     guard let body = try? JSONSerialization.data(withJSONObject: fields) else { return }
     let socket = csystem_connect_tcp("127.0.0.1", port)
     guard socket >= 0 else { return }
     defer { csystem_close(socket) }
-    // The answer may take minutes; the end of the demo is looked for twice a second.
+    // The answer may take minutes; twice a second the thread checks whether the demo has ended.
     csystem_set_timeouts(socket, 500)
     let head =
       "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer \(token)\r\nContent-Type: application/json\r\nContent-Length: \(body.count)\r\nConnection: close\r\n\r\n"
@@ -259,8 +259,8 @@ final class DemoClients: Sendable {
   }
 }
 
-/// SplitMix64: the same seed asks the same questions in the same order.
-/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+/// SplitMix64: the same seed gives the same requests in the same order. Source: Steele, Lea and
+/// Flood, "Fast splittable pseudorandom number generators", 2014.
 struct DemoGenerator: RandomNumberGenerator {
   private var state: UInt64
 

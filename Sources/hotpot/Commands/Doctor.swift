@@ -1,7 +1,6 @@
-// Doctor.swift: `hotpot doctor`: what this machine has and lacks, each with a hint that works.
-// Changes nothing.
-// Leaves out the machine (MachineExamination.swift) and the tests of the engine itself
-// (KernelLevel.available runs its own). Start at Examination.all.
+// Doctor.swift: `hotpot doctor`: what this machine has and lacks, each with a hint that works. It
+// changes nothing. The machine's readings are in MachineExamination.swift, and the engine tests
+// itself in KernelLevel.available. Start at Examination.all.
 
 import CSystem
 import Control
@@ -37,7 +36,7 @@ extension Command {
 private struct Examination {
   private let arguments: Arguments
   private let environment = ProcessInfo.processInfo.environment
-  /// Empty where it is not known.
+  /// Empty if it is not known.
   private let state: String
   private var homeless: Failure?
 
@@ -115,8 +114,7 @@ private struct Examination {
     }
   }
 
-  /// The operations that the model is computed by; nothing where there is no such file, which
-  /// `models` says.
+  /// The operations that compute the model; nothing if the file is missing, which `models` reports.
   private func program(_ configuration: NodeConfiguration?) -> [Finding] {
     guard let path = try? ModelChoice.path(wanted: configuration?.model) else { return [] }
     do throws(ModelError) {
@@ -133,7 +131,7 @@ private struct Examination {
     }
   }
 
-  /// Whether the model chats, and how it reads what is said.
+  /// Whether the model chats, and how it reads messages.
   private func chat(_ file: GGUFFile, _ found: String) -> Finding {
     do {
       let format = try ChatFormat(file: file, tokenizer: try Tokenizer(file))
@@ -159,10 +157,10 @@ private struct Examination {
     }
   }
 
-  /// For a file that is there and no model.
+  /// The hint for a file that exists and is no model.
   private func modelHint(_ configuration: NodeConfiguration?) -> String? {
     let path: String
-    // What cannot be found has its own hint.
+    // A file that cannot be found has its own hint.
     do { path = try ModelChoice.path(wanted: configuration?.model) } catch { return nil }
     let name = ModelChoice.name(ofFile: path)
     let own = ModelStore(environment: environment).models(of: .own)
@@ -172,7 +170,7 @@ private struct Examination {
     return "'hotpot models pull \(name)' fetches it again"
   }
 
-  /// One word for a shell, within quotes of ours.
+  /// A word for a shell, inside quotes that the caller writes.
   private static func word(_ path: String) -> String {
     let isPlain = path.utf8.allSatisfy {
       (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
@@ -182,7 +180,7 @@ private struct Examination {
     return "\"" + path.map { "\\\"$`".contains($0) ? "\\\($0)" : "\($0)" }.joined() + "\""
   }
 
-  /// How this user gets at a directory that he cannot use.
+  /// How the user gets access to a directory that they cannot use.
   private static func opening(_ directory: String, _ status: stat, _ number: Int32) -> String {
     if number == EROFS { return "its file system is read-only: '--state DIR' names another place" }
     return status.st_uid == getuid()
@@ -233,7 +231,7 @@ private struct Examination {
   private func journal(isRunning: Bool) -> Finding {
     guard access(state + "/journal", F_OK) == 0 else { return Finding("journal", .ok, "none yet") }
     if isRunning {
-      // The node is writing to it: its last line may be half there.
+      // The node is writing to it, so its last line may be incomplete.
       return Finding("journal", .ok, "in use by the node that runs; it was checked when that started")
     }
     do throws(JournalError) {
@@ -244,8 +242,7 @@ private struct Examination {
           "\(counted(check.lines, "line")), \(counted(check.receipts, "receipt")), \(check.bytes) bytes, all chained"
         )
       }
-      // What a power cut leaves: a last line that is not whole. The next start moves it aside and
-      // goes on.
+      // A power cut leaves an incomplete last line. The next start moves it aside and goes on.
       if damage.kind == .tail {
         return Finding(
           "journal", .warn, "\(check.lines) good lines, then an unfinished one (\(damage.file))",
@@ -344,7 +341,7 @@ private struct Examination {
       .map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
   }
 
-  /// Models come as packages: without pip a python3 fetches none by name.
+  /// Models come as packages: without pip, python3 cannot fetch one by name.
   private func python() -> Finding {
     let missing = "'hotpot models pull' cannot fetch"
     switch PythonInterpreter.examine(environment) {

@@ -1,5 +1,5 @@
-// Fleet.swift: `hotpot fleet [HOST...]`: many nodes in one table, each over one ssh of its own. A
-// host that does not answer costs one line of it, and one attempt now and then. Start at
+// Fleet.swift: `hotpot fleet [HOST...]`: many nodes in one table, each over its own ssh. A host
+// that does not answer costs one line of the table and an attempt now and then. Start at
 // Command.fleet.
 
 import Control
@@ -52,10 +52,10 @@ enum Fleet {
     let open: @Sendable () throws(LinkError) -> LinkDescriptors
   }
 
-  /// What a script reads of one node.
+  /// One node's figures, as a script reads them.
   struct Row: Encodable, Sendable {
     let host: String
-    /// Why there are no figures; nil where there are.
+    /// Why there are no figures; nil if there are.
     let error: String?
     var node: NodeSummary?
     var decodeTokensPerSecond: Double?
@@ -89,7 +89,7 @@ enum Fleet {
     }
   }
 
-  /// Names that stand after `Host` without a pattern.
+  /// The names after `Host` that are no patterns.
   private static func sshNames() throws -> [String] {
     guard let home = UserDirectories.home(ProcessInfo.processInfo.environment) else { throw Failure.noHome }
     let path = home + "/.ssh/config"
@@ -129,7 +129,7 @@ enum Fleet {
     return .ok
   }
 
-  /// This program again, with the terminal.
+  /// Starts this program again, with the terminal.
   private static func start(_ words: [String]) -> Result<pid_t, LinkError> {
     unsetenv(TerminalSession.variable)
     defer { setenv(TerminalSession.variable, "1", 1) }
@@ -145,7 +145,7 @@ enum Fleet {
 
   // MARK: once
 
-  /// Asks all nodes at the same time, and waits for the slowest, but not for ever.
+  /// Asks all nodes at the same time, and waits for the slowest until the timeout.
   static func ask(_ members: [Member], timeout: Double) -> [Row] {
     let answers = Answers(count: members.count)
     let connections = members.enumerated().map { index, member in
@@ -162,7 +162,7 @@ enum Fleet {
       return connection
     }
     let found = answers.wait(timeout)
-    // Not waited for: an ssh that hangs must not hold up the answer; it ends with this program.
+    // Not waited for: a hanging ssh must not hold up the answer, and it ends with this program.
     for connection in connections { connection.close() }
     return zip(members, found).map { member, answer in
       switch answer {
@@ -185,7 +185,7 @@ enum Fleet {
 
     init(count: Int) { found = Mutex(Array(repeating: nil, count: count)) }
 
-    /// The first answer of each counts.
+    /// Only the first answer of each node counts.
     func take(_ index: Int, _ answer: Result<NodeSnapshot, LinkError>) {
       found.withLock { if $0[index] == nil { $0[index] = answer } }
       changed.signal()

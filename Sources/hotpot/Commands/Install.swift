@@ -1,6 +1,6 @@
-// Install.swift: `hotpot install --prefix P`: this program, its manuals, themes, completions and
-// units to where a system looks for them. One file brings all of it along. Start at
-// Installation.files.
+// Install.swift: `hotpot install --prefix P`: installs this program, its manuals, themes,
+// completions and units where a system looks for them. The program's one file contains all of them.
+// Start at Installation.files.
 
 import CManuals
 import Foundation
@@ -69,7 +69,7 @@ struct Installation {
     return path
   }
 
-  /// All that belongs to an installation.
+  /// All files of an installation.
   func files() throws -> [File] {
     let program = prefix + "/bin/hotpot"
     var files = [File(path: program, mode: 0o755, bytes: try Self.ownProgram())]
@@ -88,7 +88,7 @@ struct Installation {
     add("share/bash-completion/completions/hotpot", CompletionScript.bash(Commands.all))
     add("share/zsh/site-functions/_hotpot", CompletionScript.zsh(Commands.all))
     add("share/fish/vendor_completions.d/hotpot.fish", CompletionScript.fish(Commands.all))
-    // Systemd looks for units of the system in lib of /usr and /usr/local only, for users' also in
+    // systemd looks for system units only in lib of /usr and /usr/local, for user units also in
     // share.
     add("lib/systemd/system/hotpot.service", SystemdUnit.system(program))
     add("lib/sysusers.d/hotpot.conf", SystemdUnit.account)
@@ -114,7 +114,8 @@ struct Installation {
           failure.code, "cannot make the directory of '\(Console.oneLine(path))': \(failure.message)",
           hint: failure.code == .noPermission ? Self.permissionHint(path) : nil)
       }
-      // Beside it and then in its place: whoever runs or reads the old file keeps it.
+      // Written beside the old file and then renamed over it: a process that runs or reads the old
+      // file keeps it.
       let new = path + ".new"
       let descriptor = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, file.mode)
       guard descriptor >= 0 else { throw Self.failure("write", new) }
@@ -137,12 +138,12 @@ struct Installation {
     }
   }
 
-  /// What is not there is fine.
+  /// Files that are missing are ignored.
   func remove(_ files: [File]) throws {
     for file in files where unlink(root + file.path) != 0 && errno != ENOENT && errno != ENOTDIR {
       throw Self.failure("remove", root + file.path)
     }
-    // Directories of ours alone; one that holds more stays.
+    // Only hotpot's own directories; one that holds other files stays.
     rmdir(root + prefix + "/share/hotpot/themes")
     rmdir(root + prefix + "/share/hotpot")
   }

@@ -1,6 +1,6 @@
-// Link.swift: `hotpot link`: what `attach` and `fleet` run on the other side of ssh: standard input
-// and output joined to a node's control socket, and, as a forced command, in somebody's place with
-// no more rights than he has.
+// Link.swift: `hotpot link`: what `attach` and `fleet` run on the other side of ssh. It joins
+// standard input and output to a node's control socket. As a forced command it acts for another
+// person, with no more rights than theirs.
 
 import CSystem
 import Control
@@ -54,8 +54,8 @@ extension Command {
     }
   }
 
-  /// Copies both ways until either side ends. Small pieces: on a slow line what is under way in
-  /// between would be old by the time it arrives.
+  /// Copies both ways until either side ends. The pieces are small: on a slow connection, data
+  /// buffered in between would be old by the time it arrives.
   private static func join(_ socket: Int32) {
     _ = csystem_set_send_buffer(socket, 16 << 10)
     _ = csystem_set_receive_buffer(socket, 16 << 10)

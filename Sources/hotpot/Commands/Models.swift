@@ -1,4 +1,4 @@
-// Models.swift: `hotpot models`: what is on disk, fetching, checking.
+// Models.swift: `hotpot models`: lists the models on disk, fetches and checks them.
 
 import Foundation
 import Inference

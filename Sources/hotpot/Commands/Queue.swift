@@ -1,4 +1,4 @@
-// Queue.swift: the verbs that look at a running node and act on its jobs, over its control socket:
+// Queue.swift: the commands that show a running node and act on its jobs, over its control socket:
 // status, jobs, approve, reject, cancel, hold, release, priority, pause, resume, drain, submit.
 
 import Accounting
@@ -114,7 +114,7 @@ extension Command {
     let peer = try SSHPeer(client: arguments)
     var isJSON = arguments.has("json")
     if peer != nil { isJSON = try SSHPeer.wantsJSON() || isJSON }
-    // Who may not send is told so before the request is read.
+    // A user who may not send is told so before the request is read.
     let control = try ControlClient(state: NodeSetup.controlDirectory(arguments), for: peer)
     let body = try Console.read(words.first ?? "-", limit: 64 << 20)
     Console.endWhenNobodyReads()
@@ -129,8 +129,8 @@ extension Command {
     }
   }
 
-  /// An act on jobs. Of several each is told on a line of its own, and the exit status says whether
-  /// all were done.
+  /// Acts on jobs. For several jobs it prints a line each, and the exit status says whether all
+  /// succeeded.
   private static func perform(
     _ done: String, _ arguments: Arguments, _ make: ([String]) -> NodeCommand
   ) throws -> ExitCode {
@@ -157,7 +157,7 @@ extension Command {
     return failed == 0 ? .ok : .failed
   }
 
-  /// The beginning of an id is enough; an empty one would be the beginning of each.
+  /// The beginning of an id is enough; an empty one would match every id.
   private static func ids(_ arguments: Arguments) throws -> [String] {
     let ids = try arguments.operands(1...1_000, "a job's id")
     guard !ids.contains("") else { throw Failure(.usage, "a job's id is empty") }
@@ -185,13 +185,13 @@ extension Command {
   }
 }
 
-/// What a script reads of an act.
+/// The result of an act, as a script reads it.
 struct ActResult: Encodable {
   let ok: Bool
   let message: String
 }
 
-/// The same of an act on several jobs.
+/// The result of an act on several jobs.
 private struct ActsResult: Encodable {
   struct Row: Encodable {
     let id: String
@@ -228,7 +228,7 @@ private struct Submission {
   }
 
   func run(_ body: String, _ control: ControlClient) throws -> ExitCode {
-    // JSON that cannot be read is the node's to name.
+    // Invalid JSON is left for the node to report.
     let isChat = (try? JSONDecoder().decode(Head.self, from: Data(body.utf8)))?.prompt == nil
     try control.send(.submit(tag: 1, chat: isChat, body: body))
     var problem: Chunk.Problem?

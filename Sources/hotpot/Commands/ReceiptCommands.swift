@@ -1,5 +1,5 @@
-// ReceiptCommands.swift: the log of receipts, and checking one without believing anyone:
-// `hotpot receipts`, `hotpot verify`, `hotpot witness`.
+// ReceiptCommands.swift: `hotpot receipts` and `hotpot verify`: the log of receipts, and checking
+// one without trusting anyone.
 
 import Accounting
 import Control
@@ -203,7 +203,7 @@ extension Command {
     return passes ? .ok : .failed
   }
 
-  /// A checkpoint's text, or that with its signature as `GET /v1/checkpoint` gives it.
+  /// A checkpoint's text, alone or with its signature as `GET /v1/checkpoint` gives it.
   private static func checkpoint(_ bytes: [UInt8]) throws -> Checkpoint {
     let whole = String(decoding: bytes, as: UTF8.self)
     return try Checkpoint(
@@ -217,7 +217,7 @@ extension Command {
     return receipt
   }
 
-  /// Decodes the transcript's tokens and runs them again, with one model.
+  /// Decodes the transcript's tokens and runs them again with one model.
   private static func runModel(
     _ bundle: ReceiptBundle, _ evidence: inout Verification.Evidence, _ arguments: Arguments
   ) async throws {

@@ -1,4 +1,4 @@
-// Render.swift: `hotpot render`: the prompt that a chat template makes of a list of messages.
+// Render.swift: `hotpot render`: the prompt that a chat template makes from a list of messages.
 
 import Foundation
 import Inference
@@ -70,7 +70,7 @@ private func runRender(_ arguments: Arguments) throws -> ExitCode {
   return .ok
 }
 
-/// The template that is asked for, with the special tokens of the model that is named.
+/// The template that the options choose, with the special tokens of the model that they name.
 private func chatFormat(_ arguments: Arguments) throws -> ChatFormat {
   var specials: [String: String] = [:]
   if let bos = arguments.string("bos") { specials["bos_token"] = bos }

@@ -1,6 +1,6 @@
-// Repair.swift: `hotpot receipts check` and `hotpot receipts repair`: a journal read from its first
-// line to its last, and what an operator decides about a damaged one. Works on a state directory
-// that no node uses.
+// Repair.swift: `hotpot receipts check` and `hotpot receipts repair`: reads a journal from its
+// first line to its last, and applies an operator's decision about a damaged one. It works on a
+// state directory that no node uses.
 
 import Accounting
 import Foundation
@@ -116,7 +116,7 @@ extension Command {
     }
   }
 
-  /// A node starts on it; a sealed segment may still be damaged where its rollup stands in for it.
+  /// A node can start on it; a sealed segment may still be damaged where its rollup replaces it.
   private static func reportWhole(_ state: String) throws -> ExitCode {
     let check: JournalCheck
     do throws(JournalError) { check = try Journal.check(state: state) } catch {

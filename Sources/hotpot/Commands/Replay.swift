@@ -1,5 +1,5 @@
-// Replay.swift: `hotpot replay FILE`: a trace that `--trace FILE` wrote, through the node's state
-// machine again.
+// Replay.swift: `hotpot replay FILE`: runs a trace that `--trace FILE` wrote through the node's
+// state machine again.
 
 import Foundation
 import Node
@@ -90,7 +90,8 @@ extension TraceRecorder {
           Glibc.write(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent)
         }
         if count < 0, errno == EINTR { continue }
-        // A trace that cannot be written must not end the node; it ends where the disk did.
+        // A trace that cannot be written must not end the node; the trace ends where the disk was
+        // full.
         guard count > 0 else { return }
         sent += count
       }

@@ -1,4 +1,4 @@
-// Run.swift: `hotpot run`: one completion to standard output, as it is made.
+// Run.swift: `hotpot run`: writes one completion to standard output while it is generated.
 
 import Foundation
 import Inference

@@ -1,4 +1,4 @@
-// Tokenize.swift: `hotpot tokenize`: a text to token ids. A vocabulary-only GGUF will do.
+// Tokenize.swift: `hotpot tokenize`: turns a text into token ids. A vocabulary-only GGUF is enough.
 
 import Foundation
 import Inference

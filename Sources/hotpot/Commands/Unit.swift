@@ -1,4 +1,4 @@
-// Unit.swift: `hotpot unit [--user]`: a hardened systemd unit for `hotpot serve`. Start at
+// Unit.swift: `hotpot unit [--user]`: prints a hardened systemd unit for `hotpot serve`. Start at
 // SystemdUnit.
 
 import Foundation
@@ -53,13 +53,13 @@ extension Command {
 }
 
 enum SystemdUnit {
-  /// The account of the system's node, for sysusers.d(5). It has a shell, without which sshd runs
-  /// no forced command.
+  /// The account of the system's node, for sysusers.d(5). It has a shell, because without one sshd
+  /// runs no forced command.
   static let account = "u hotpot - \"Hotpot, a node that runs language models\" /var/lib/hotpot /bin/sh\n"
 
-  /// What holds for both: nothing to gain. All of it works without root; a user's manager cannot
-  /// take capabilities out of the bounding set, and a unit that asks for it does not start there
-  /// (status 218). Nor can it mount.
+  /// The hardening of both units: the process can gain no privileges. All of it works without root.
+  /// A user's manager cannot remove capabilities from the bounding set, and a unit that requests it
+  /// does not start there (status 218). Nor can it mount.
   private static let hardening = """
     NoNewPrivileges=yes
     KeyringMode=private

@@ -1,5 +1,5 @@
-// Witness.swift: `hotpot witness`: someone else's key says that it saw the same log, and that the
-// log only grew.
+// Witness.swift: `hotpot witness`: another party's key states that it saw the same log, and that
+// the log only grew.
 
 import Foundation
 import Receipts
@@ -9,9 +9,9 @@ import Scheduling
 private struct Cosigned: Encodable {
   let origin: String
   let size: Int
-  /// Of the log's tree, in hex.
+  /// The root of the log's tree, in hex.
   let root: String
-  /// Size of the log when it was cosigned here last; nil for the first time.
+  /// The size of the log when it was last cosigned here; nil the first time.
   let seen: Int?
   /// Armored.
   let cosignature: String
