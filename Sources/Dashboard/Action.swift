@@ -1,6 +1,6 @@
-// Action.swift: everything an operator can do, each with its name, its words and its keys.
-// The palette, the key line, the keymap file and the manual are all made from this table. Leaves
-// out the panes that keys go to (Panes/). Start at Action.table.
+// Action.swift: everything an operator can do, each with its name, its words and its keys. The
+// palette, the key line, the keymap file and the manual are all made from this table. The panes
+// that keys go to are in Panes/. Start at Action.table.
 import Terminal
 
 package enum Action: String, CaseIterable, Hashable, Sendable {
@@ -42,7 +42,7 @@ package enum KeyTarget: Hashable, Sendable {
   case action(Action)
   case pane(Pane)
 
-  /// As keymaps and the command line name it.
+  /// The name in keymaps and on the command line.
   package var name: String {
     switch self {
     case .action(let action): action.rawValue
@@ -73,7 +73,8 @@ package struct KeyEntry: Sendable {
     (self.target, self.keys, self.words) = (.action(action), keys, words)
   }
 
-  /// The digit of its number; from the tenth on a pane has no key but the keymap's.
+  /// The digit of the pane's number; from the tenth on a pane has no key unless the keymap gives it
+  /// one.
   init(_ pane: Pane) {
     (target, keys, words) = (.pane(pane), pane.number < 10 ? ["\(pane.number)"] : [], pane.words)
   }
@@ -135,8 +136,8 @@ extension Action {
     KeyEntry(.leave, ["q"], "leave; the node serves on"),
   ]
 
-  /// Acts on jobs, receipts or the node: ignored for a moment after the row under the cursor
-  /// changed.
+  /// Whether the action acts on jobs, receipts or the node. Such actions are ignored for a moment
+  /// after the row under the cursor changed.
   var isAct: Bool {
     switch self {
     case .approve, .reject, .approveAll, .rejectAll, .hold, .pause, .raise, .lower, .earlier, .later, .cancel,

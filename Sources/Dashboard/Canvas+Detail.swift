@@ -1,5 +1,5 @@
-// Canvas+Detail.swift: all about one job or one receipt, over the whole screen.
-// Prompt and answer stay hidden until the operator asks; each look is in the log. Start at
+// Canvas+Detail.swift: everything about one job or one receipt, over the whole screen. Prompt and
+// answer stay hidden until the operator reveals them, and each reveal is logged. Start at
 // drawDetail.
 import Control
 import Terminal
@@ -39,7 +39,7 @@ extension Canvas {
       rect, number: nil, title: "job \(displaySafe(id.prefix(40)))", isFocused: true, note: note)
     let area = inner.inset(1, 0)
     guard area.width > 4, area.height > 0 else { return }
-    // Two columns where there is room, otherwise one after the other.
+    // Two columns if they fit, otherwise one after the other.
     let isWide = area.width >= 76
     var lines: [Line] = []
     if let row { lines += facts(row, snapshot, model.approval(id), model) }
@@ -101,7 +101,7 @@ extension Canvas {
     sticksToEnd: Bool = false
   ) {
     let most = max(0, all.count - area.height)
-    // While an answer streams its end is in view, until the operator scrolls.
+    // While an answer streams its end is shown, until the operator scrolls.
     let top = sticksToEnd && model.detailScroll == 0 ? most : min(model.detailScroll, most)
     let half = area.x + area.width / 2
     for (index, line) in all.dropFirst(top).prefix(area.height).enumerated() {
@@ -167,7 +167,7 @@ extension Canvas {
     return lines
   }
 
-  /// What its electricity was and cost; a reason may be longer than its column.
+  /// The job's electricity and its cost; a reason may be longer than its column.
   private func electricity(_ row: JobRow, _ snapshot: NodeSnapshot, width: Int) -> [Line] {
     guard let used = row.energy else { return [] }
     var (value, look) = words(used, at: snapshot.time) { energy($0) }
@@ -191,7 +191,7 @@ extension Canvas {
     let area = inner.inset(1, 0)
     guard area.width > 4, area.height > 0 else { return }
     var lines: [Line] = []
-    // Room for "completion tokens".
+    // Wide enough for "completion tokens".
     let columns = 18
     func add(_ name: String, _ value: String, _ style: Style) {
       let rows = wrapped(value, width: max(8, area.width - columns - 1))

@@ -1,13 +1,11 @@
-// Canvas+Graph.swift: the past as a picture: braille, blocks of eighths, shades or ASCII, depending
-// on the terminal.
-// Leaves out the samples (GraphHistory.swift). Start at graph.
+// Canvas+Graph.swift: draws the past in braille, eighth blocks, shades or ASCII, depending on the
+// terminal. The samples are in GraphHistory.swift. Start at graph.
 import Control
 import Terminal
 
 extension Canvas {
-  /// Draws the newest buckets into `rect`, bottom up. A bucket without a value leaves a gap, which
-  /// is not a zero:
-  /// zeros have a line at the bottom.
+  /// Draws the newest buckets into `rect`, bottom up. A bucket without a value leaves a gap; a zero
+  /// is drawn as a line at the bottom.
   mutating func graph(
     _ series: GraphHistory.Series, closed: Int, _ rect: Rect, top: Double, gradient: Theme.Gradient,
     style: GraphStyle
@@ -19,14 +17,14 @@ extension Canvas {
     plot(values, rect, top: top, gradient: gradient)
   }
 
-  /// The last day, by minutes, over the whole width; the newest at the right.
+  /// The last day by minutes, over the whole width, with the newest at the right.
   mutating func dayGraph(
     _ series: GraphHistory.Series, minutes: Int, _ rect: Rect, top: Double, gradient: Theme.Gradient
   ) {
     guard rect.width > 0, rect.height > 0 else { return }
     let count = rect.width * (glyphs.level == .unicode ? 2 : 1)
-    // Minutes a column; columns begin at multiples of it, so that they do not change while they
-    // move along.
+    // Minutes per column. Columns begin at multiples of it, so that their values do not change
+    // while they move along.
     let group = (1440 + count - 1) / count
     var values = [Double?](repeating: nil, count: count)
     let oldest = minutes - series.buckets.count
@@ -41,7 +39,7 @@ extension Canvas {
     plot(values, rect, top: top, gradient: gradient)
   }
 
-  /// One value a column: two columns a cell in braille, otherwise one.
+  /// One value per column: braille has two columns per cell, the others one.
   private mutating func plot(_ values: [Double?], _ rect: Rect, top: Double, gradient: Theme.Gradient) {
     let scale = top > 0 && top.isFinite ? top : 1
     let floor = self.style(
@@ -49,7 +47,7 @@ extension Canvas {
     func share(_ column: Int) -> Double? { values[column].map { min(1, max(0, $0 / scale)) } }
     for cell in 0..<rect.width {
       for row in 0..<rect.height {
-        // From the bottom.
+        // Counted from the bottom.
         let level = rect.height - 1 - row
         let sign: Unicode.Scalar?
         var strongest = 0.0
@@ -69,13 +67,14 @@ extension Canvas {
           sign = shade(share(cell), level: level, height: rect.height, " .:=#")
         }
         guard let sign, sign != " ", sign != "\u{2800}" else {
-          // Where nothing was measured a dotted floor shows that there could be something.
+          // Where nothing was measured, a dotted floor marks the missing values.
           if level == 0, glyphs.level == .unicode {
             self.sign("\u{2840}", rect.x + cell, rect.y + row, floor)
           }
           continue
         }
-        // Colour by height, so that a row keeps its colour and costs no change of it.
+        // The colour depends on the height, so that a row has one colour and needs no colour
+        // change.
         let height = rect.height == 1 ? strongest : (Double(level) + 0.5) / Double(rect.height)
         self.sign(
           sign, rect.x + cell, rect.y + row,
@@ -91,13 +90,13 @@ extension Canvas {
   ///
   /// A graph that moves a column with every sample changes all its cells every time, and every cell
   /// costs bytes. So `scroll` turns pages: the newest value is added at the right of the last one,
-  /// and when there is no room left the picture moves by an eighth of its width.
+  /// and when the width is used up, the picture moves by an eighth of it.
   private func columnsOf(
     _ series: GraphHistory.Series, closed: Int, count: Int, style: GraphStyle, perCell: Int
   ) -> [Double?] {
     var result = [Double?](repeating: nil, count: count)
     guard count > 0 else { return result }
-    /// Number of the oldest bucket that is kept.
+    /// Number of the oldest stored bucket.
     let oldest = closed - series.buckets.count
     switch style {
     case .scroll:
@@ -110,7 +109,7 @@ extension Canvas {
         let place = closed - 1 - back
         result[((place % count) + count) % count] = value
       }
-      // A gap runs before the newest.
+      // The columns just ahead of the newest value are left empty, as a gap.
       for ahead in 0..<min(count, perCell) { result[((closed + ahead) % count + count) % count] = nil }
     }
     return result
@@ -130,7 +129,7 @@ extension Canvas {
     var dots: UInt32 = 0
     for (value, masks) in [(left, leftDots), (right, rightDots)] {
       guard let value else { continue }
-      // Even a zero has one dot at the bottom: it was measured.
+      // A measured zero still has one dot at the bottom.
       let filled = max(1, Int((value * Double(height * 4)).rounded())) - level * 4
       for dot in 0..<4 where filled > dot { dots |= masks[dot] }
     }
@@ -152,8 +151,8 @@ extension Canvas {
     return steps[min(4, filled)]
   }
 
-  /// The smallest of 1, 2, 5, 10, ... that the newest `count` values stay under: a scale that
-  /// seldom changes.
+  /// The smallest of 1, 2, 5, 10, ... that bounds the newest `count` values: a scale that seldom
+  /// changes.
   func niceTop(_ series: GraphHistory.Series, width: Int, now: Double?) -> Double {
     let count = glyphs.level == .unicode ? width * 2 : width
     let most = max(

@@ -1,12 +1,11 @@
-// Canvas+Lists.swift: what lists of panes have in common: the sign of a job's state, headings,
-// notes.
-// Leaves out their rows (Panes/). Start at heading.
+// Canvas+Lists.swift: what the lists of panes share: the sign of a job's state, headings, notes.
+// The rows are in Panes/. Start at heading.
 import Control
 import Terminal
 
 extension Canvas {
-  /// A column's heading; the one that the list is sorted by has an arrow.
-  /// - column: its name in the pane's list; nil where the list cannot be sorted by it
+  /// A column's heading; the column that the list is sorted by has an arrow.
+  /// - column: its name in the pane's list; nil if the list cannot be sorted by it
   func heading(_ title: String, _ column: String?, _ list: ListState, _ pane: Pane) -> (String, Style) {
     let columns = pane.list?.columns ?? []
     guard let column, columns.firstIndex(of: column) == list.sortColumn else { return (title, faint) }

@@ -1,9 +1,9 @@
-// Canvas+Meter.swift: a figure with its past beside it, in one row.
-// Leaves out graphs (Canvas+Graph.swift) and whose figures they are (Panes/). Start at meter.
+// Canvas+Meter.swift: a figure with its past beside it, in one row. Graphs are in
+// Canvas+Graph.swift, the figures in Panes/. Start at meter.
 import Terminal
 
 extension Canvas {
-  /// A label, a graph, and figures at the right end, all in one row.
+  /// A label, a graph, and right-aligned figures, all in one row.
   mutating func meter(
     _ name: String, _ series: GraphHistory.Series, top: Double, gradient: Theme.Gradient,
     figures: [(String, Style)],

@@ -1,7 +1,6 @@
 // Canvas+Overlays.swift: what is open over the panes: the palette, the reasons, the first screen,
-// the debug figures.
-// The palette is kept small: it must be there within 100 ms on a line of 9,600 bytes a second.
-// Start at drawOverlay.
+// the debug figures. The palette is kept small, so that it appears within 100 ms at 9,600 bytes a
+// second. Start at drawOverlay.
 import Control
 import Terminal
 
@@ -91,7 +90,7 @@ extension Canvas {
 
   // MARK: first run
 
-  /// Returns the row after it.
+  /// Draws the pot, and returns the row below it.
   private mutating func drawPot(_ x: Int, _ y: Int) -> Int {
     let side = String(glyphs.vertical)
     let edge = String(repeating: Character(glyphs.horizontal), count: 11)
@@ -104,7 +103,8 @@ extension Canvas {
     return y + 6
   }
 
-  /// No model on this machine yet: offers to fetch the default one, and shows how far it is.
+  /// There is no model on this machine yet: offers to fetch the default one, and shows the
+  /// progress.
   mutating func drawFirstRun(_ model: DashboardModel, _ layout: Layout) {
     let body = Rect(
       x: 0, y: 1, width: model.size.width, height: max(0, model.size.height - 1 - layout.footer.height))

@@ -1,5 +1,5 @@
-// Canvas.swift: a grid with a theme and an alphabet: frames, columns, bars, readings.
-// Leaves out what is drawn where (View.swift, Panes/) and graphs (Canvas+Graph.swift). Start at
+// Canvas.swift: a grid with a theme and a set of glyphs: frames, columns, bars, readings.
+// View.swift and Panes/ decide what is drawn where; graphs are in Canvas+Graph.swift. Start at
 // frame and run.
 import Control
 import Terminal
@@ -23,7 +23,7 @@ struct Canvas {
 
   var text: Style { style(theme.foreground) }
   var strong: Style { style(theme.title, .bold) }
-  /// Labels and missing values. Without a separate colour it is dim.
+  /// The style of labels and missing values. Without a separate colour it is dim.
   var faint: Style { style(theme.inactive, theme.inactive == theme.foreground ? .dim : []) }
   var label: Style { style(theme.graphText == theme.foreground ? theme.inactive : theme.graphText) }
   var key: Style { style(theme.highlight, theme.highlight == theme.foreground ? .bold : []) }
@@ -45,7 +45,7 @@ struct Canvas {
     grid.put(text, x: x, y: y, style: style, limit: limit)
   }
 
-  /// Cut with an ellipsis where it does not fit.
+  /// Writes text, cut with an ellipsis if it does not fit.
   @discardableResult
   mutating func fit(_ text: String, _ x: Int, _ y: Int, _ style: Style, width: Int) -> Int {
     if width <= 0 { return x }
@@ -54,7 +54,7 @@ struct Canvas {
       limit: width)
   }
 
-  /// Ends at the column before `right`.
+  /// Writes text that ends at the column before `right`.
   mutating func putRight(_ text: String, _ right: Int, _ y: Int, _ style: Style, width: Int = .max) {
     let shown =
       displayWidth(text) > width ? fitted(text, columns: width, ellipsis: Character(glyphs.ellipsis)) : text
@@ -65,7 +65,7 @@ struct Canvas {
     grid.put(sign, x: x, y: y, style: style)
   }
 
-  /// Text in styles, one after the other; returns the column after.
+  /// Writes runs of text in their styles, one after the other; returns the column after them.
   @discardableResult
   mutating func run(_ parts: [(String, Style)], _ x: Int, _ y: Int, limit right: Int) -> Int {
     var column = x
@@ -85,8 +85,8 @@ struct Canvas {
       rect, number: pane.number, title: pane.name, isFocused: model.focus == pane, note: note, foot: foot)
   }
 
-  /// A frame with its number and name, and a note at the right of its upper edge. Returns its
-  /// inside.
+  /// A frame with its number and name, and a note at the right of its upper edge. Returns the
+  /// rectangle inside.
   mutating func frame(
     _ rect: Rect, number: Int?, title: String, isFocused: Bool, note: [(String, Style)] = [],
     foot: String = ""
@@ -124,8 +124,8 @@ struct Canvas {
 
   // MARK: bars
 
-  /// A bar of `width` columns, `share` of it full; anything above 0 has one, and only a whole has
-  /// all.
+  /// A bar of `width` columns, filled to `share`. Any share above 0 fills at least one column, and
+  /// only a full share fills all.
   mutating func bar(
     _ share: Double, _ x: Int, _ y: Int, width: Int, _ full: Style, isSelected: Bool = false
   ) {
@@ -154,7 +154,7 @@ struct Canvas {
     }
   }
 
-  /// A reading where there is room for a number only: `-` stands for what is missing.
+  /// A reading where only a number fits: `-` stands for a missing value.
   func brief<Value>(_ reading: Reading<Value>, _ format: (Value) -> String) -> (String, Style) {
     switch reading {
     case .value(let value): (format(value), text)

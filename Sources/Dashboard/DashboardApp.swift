@@ -1,27 +1,26 @@
-// DashboardApp.swift: the dashboard of one node on a terminal: what happens goes to the model, and
-// what the model wants done is done.
+// DashboardApp.swift: the dashboard of one node on a terminal: it passes events to the model and
+// carries out the model's effects.
 //
 // Rule: nothing here waits for the node, and nothing of the node waits for this thread. Why: the
-// engine must lose nothing to a slow screen, and keys must be answered while the engine is busy.
-// So:
-// the node delivers into an inbox; commands are sent without waiting. Otherwise a stopped terminal
-// would stop paying jobs.
+// engine must not slow down for a slow screen, and keys must be answered while the engine is busy.
+// So: the node delivers into an inbox, and commands are sent without waiting. Otherwise a stopped
+// terminal would stop paying jobs.
 //
-// Leaves out waiting and painting (ScreenLoop.swift), what is drawn (View.swift) and what keys mean
-// (DashboardModel+Keys.swift). Start at run.
+// Waiting and painting are in ScreenLoop.swift, drawing in View.swift, the meaning of keys in
+// DashboardModel+Keys.swift. Start at run.
 import Control
 import Foundation
 import Terminal
 
-/// Why a dashboard ended. The node serves on in every case but those that say otherwise.
+/// Why a dashboard ended. The node goes on serving unless the case says otherwise.
 package enum DashboardExit: Equatable, Sendable {
-  /// The operator left.
+  /// The operator quit the dashboard.
   case left
-  /// The terminal is gone (SSH dropped, window closed), or took nothing for `frozenLimit`.
+  /// The terminal is gone (SSH dropped, window closed), or accepted nothing for `frozenLimit`.
   case hangup
-  /// SIGTERM or SIGINT came from outside: the process should end in good order.
+  /// SIGTERM or SIGINT came from outside: the process should end in an orderly way.
   case terminated(signal: Int32)
-  /// The node ended, and why.
+  /// The node ended, with the reason.
   case nodeEnded(String)
 
   /// Nil for a signal that does not ask the process to end.
@@ -31,16 +30,16 @@ package enum DashboardExit: Equatable, Sendable {
   }
 }
 
-/// What belongs to the place where a dashboard runs, not to its looks.
+/// What depends on where a dashboard runs, and not on how it looks.
 package struct DashboardPlace: Sendable {
   /// Names as in the process's environment: TERM, COLORTERM, NO_COLOR, LANG, HOME.
   package var environment: [String: String]
-  /// Gets what the process writes to its standard streams meanwhile; nil keeps it in the log pane
-  /// only.
+  /// The file that receives what the process writes to its standard streams meanwhile; nil keeps it
+  /// in the log pane only.
   package var streamLog: String?
   /// Where `:save-screen` and `:save-chat` write when no path is given.
   package var saveDirectory: String
-  /// A terminal that accepts nothing for this many seconds is given up.
+  /// A terminal that accepts nothing for this many seconds is abandoned.
   package var frozenLimit: Double
 
   package init(environment: [String: String], streamLog: String?, saveDirectory: String) {
@@ -61,14 +60,14 @@ package final class DashboardApp {
   private var figures = DashboardModel.DebugFigures()
   private var offsetAt: Microseconds = 0
 
-  /// Takes the terminal. Call it, `run` and nothing else on one thread.
+  /// Takes over the terminal. Call it and `run` on one thread, and nothing else on that thread.
   package init(
     connection: any NodeConnection, options: DashboardOptions, place: DashboardPlace
   ) throws(ScreenError) {
     self.connection = connection
     self.place = place
     inbox = try NodeInbox()
-    // Keys repaint at once, data alone five times a second.
+    // Keys repaint at once, data alone at most five times a second.
     loop = try ScreenLoop(
       environment: place.environment, frameInterval: 200_000, frozenLimit: place.frozenLimit)
     let screen = loop.screen
@@ -81,8 +80,8 @@ package final class DashboardApp {
     if options.mouse { screen.send(.mouse(true)) }
   }
 
-  /// Runs until the operator leaves, the terminal or the node is gone, or a signal ends it. The
-  /// terminal is given back before this returns.
+  /// Runs until the operator quits, the terminal or the node is gone, or a signal ends it. The
+  /// terminal is released before this returns.
   package func run() -> DashboardExit {
     let inbox = self.inbox
     connection.start { inbox.put($0) }
@@ -91,7 +90,7 @@ package final class DashboardApp {
     return loop.close { exit in streams?.close(terminalIsGone: exit == .hangup) }
   }
 
-  /// Waits for something, takes it, paints.
+  /// Waits for events, applies them, paints.
   private func turn() {
     let (instant, events) = loop.wait(for: [inbox.descriptor, streams?.descriptor ?? -1])
     for event in events {
@@ -121,7 +120,7 @@ package final class DashboardApp {
   }
 
   private func tick(_ instant: Instant) {
-    // Without a node every second counts; with one its snapshots do.
+    // Without a node the screen changes every second; with one, its snapshots change it.
     take(.tick, instant, isUrgent: false, repaints: model.needsTick(instant))
     if instant.steady - offsetAt > 600_000_000 || offsetAt == 0 {
       offsetAt = instant.steady
@@ -160,7 +159,7 @@ package final class DashboardApp {
     }
   }
 
-  /// A new file; one that exists is never overwritten.
+  /// Writes a new file; an existing file is never overwritten.
   private func save(_ text: String, _ path: String?, _ stem: String, _ instant: Instant) {
     let target = path.map(expanded) ?? "\(place.saveDirectory)/\(stem)-\(instant.wall / 1_000_000).txt"
     let descriptor = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)

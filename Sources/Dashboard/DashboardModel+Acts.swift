@@ -1,5 +1,5 @@
-// DashboardModel+Acts.swift: actions: moving about, opening, copying; which key does what.
-// Leaves out what changes jobs, receipts and the node (DashboardModel+Targets.swift). Start at
+// DashboardModel+Acts.swift: the actions that move about, open and copy, and which key runs which
+// action. Acts on jobs, receipts and the node are in DashboardModel+Targets.swift. Start at
 // perform.
 import Control
 import Terminal
@@ -35,7 +35,7 @@ extension DashboardModel {
         say("the selected row was off the screen: here it is")
         return []
       }
-      // The row that an act was for keeps the cursor.
+      // The cursor stays on the row that the act was for.
       if detail == nil && action != .pause { lists[focus]?.touch() }
     }
     if !action.isRelative { streak = nil }
@@ -105,7 +105,7 @@ extension DashboardModel {
     return []
   }
 
-  /// Whether the pane in focus has room for rows of its list.
+  /// Whether the focused pane is large enough to show rows of its list.
   private var listIsShown: Bool {
     guard let rect = layout.rect(of: focus) else { return false }
     return listArea(focus, rect.inset(1, 1)).height > 0
@@ -193,7 +193,8 @@ extension DashboardModel {
     return [send(.inspect(job: id))]
   }
 
-  /// The detail of the receipt under the cursor; the first time of a pane without room, its list.
+  /// Opens the detail of the receipt under the cursor; in a pane too small for its list, the first
+  /// press opens the list.
   mutating func openReceipt() -> [Effect] {
     if !listIsShown {
       showList()
@@ -209,7 +210,7 @@ extension DashboardModel {
     return [send(.receipt(id: id))]
   }
 
-  /// Esc: one step out, never an act.
+  /// Esc goes one step out and never acts.
   private mutating func back() -> [Effect] {
     if detail != nil { return closeDetail() }
     if showsDebug {
@@ -251,7 +252,7 @@ extension DashboardModel {
     say("\(focus.name) by \(columns[list.sortColumn])\(list.isInverted ? ", inverted" : "")")
     arrangeLists()
     revealSelection()
-    // The operator's own doing is no surprise to them.
+    // The operator caused this change, so acts need no guard.
     guardUntil = 0
   }
 
@@ -292,7 +293,7 @@ extension DashboardModel {
       say("copied the answer")
       return [.copy(answer)]
     }
-    // A copy changes nothing: tags stay for the act that follows.
+    // A copy changes nothing, so the tags stay for the next act.
     let tagged = detail == nil ? lists[focus]?.tagged ?? [] : []
     let rows = tagged.isEmpty ? selected.map { [$0] } ?? [] : tagged
     if rows.isEmpty {

@@ -1,14 +1,13 @@
-// DashboardModel+CommandLine.swift: the command line, and the palette that finds everything by its
-// words.
-// A command is a row of LineCommand.all and what it runs; every action runs by its name too. Start
-// at LineCommand.all and run.
+// DashboardModel+CommandLine.swift: the command line, and the palette that searches everything by
+// words. A command is a row of LineCommand.all together with what it runs; every action can also be
+// run by its name. Start at LineCommand.all and run.
 import Control
 import Terminal
 
-/// A command of the command line that is no action: it takes words, or has no key.
+/// A command of the command line that is not an action: it takes an argument, or has no key.
 package struct LineCommand: Equatable, Sendable {
   package let name: String
-  /// What it does; begins with the name of its words, where it takes any.
+  /// What it does; begins with the name of its argument, if it takes one.
   package let usage: String
   let run: @Sendable (inout DashboardModel, _ words: String) -> [Effect]
 
@@ -21,7 +20,7 @@ package struct LineCommand: Equatable, Sendable {
 
   package static func == (left: LineCommand, right: LineCommand) -> Bool { left.name == right.name }
 
-  /// Whether it cannot run without words.
+  /// Whether it cannot run without an argument.
   var wantsWords: Bool { usage.first?.isUppercase == true || usage.hasPrefix("[") }
 }
 
@@ -70,7 +69,8 @@ struct PaletteEntry: Equatable, Sendable {
 }
 
 extension DashboardModel {
-  /// What matches the query: every word must be in the name, the keys or the explanation.
+  /// The entries that match the query: every word must occur in the name, the keys or the
+  /// explanation.
   func paletteEntries(_ query: String) -> [PaletteEntry] {
     var entries = Action.table.map { entry in
       PaletteEntry(

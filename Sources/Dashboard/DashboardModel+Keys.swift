@@ -1,5 +1,5 @@
-// DashboardModel+Keys.swift: keys, pastes and clicks, depending on what is open at the moment.
-// A text field takes all printable keys; a paste is text or nothing, never keys. Start at take.
+// DashboardModel+Keys.swift: how keys, pastes and clicks are handled, depending on what is open. A
+// text field takes all printable keys; a paste is text or nothing, never keys. Start at take.
 import Control
 import Terminal
 
@@ -52,7 +52,7 @@ extension DashboardModel {
       say("the node serves on: q leaves the dashboard, :shutdown stops the node")
       return []
     }
-    // The first screen offers the default model; nothing else there can be copied.
+    // The first screen offers the default model, and nothing else on it can be copied.
     if isFirstRun, pull == nil, detail == nil, key == Key("y") {
       return act(.pull(model: options.defaultModel), saying: "fetching \(options.defaultModel)")
     }
@@ -281,7 +281,7 @@ extension DashboardModel {
     return []
   }
 
-  /// Sorting rests while the operator moves.
+  /// Suspends sorting while the operator moves.
   mutating func rest() {
     lists[focus]?.restUntil = now.steady &+ 3_000_000
     guardUntil = 0

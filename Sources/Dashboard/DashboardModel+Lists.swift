@@ -1,12 +1,11 @@
-// DashboardModel+Lists.swift: the lists of all panes: their order, what is on the screen, their
-// filter.
-// Leaves out what their rows are (Panes/) and one list by itself (ListState.swift). Start at
+// DashboardModel+Lists.swift: the lists of all panes: their order, their visible rows, their
+// filter. The contents of rows are in Panes/, a single list in ListState.swift. Start at
 // arrangeLists.
 import Control
 import Terminal
 
 extension DashboardModel {
-  /// New rows, or a new filter or order, in every list.
+  /// Applies new rows, or a new filter or order, to every list.
   mutating func arrangeLists() {
     guard let snapshot else { return }
     for pane in Pane.all {
@@ -16,14 +15,14 @@ extension DashboardModel {
       let changed = list.rearrange(rows.rows(self, snapshot, list), rest)
       if rest == .none { list.arrangedAt = now.steady }
       lists[pane] = list
-      // A detail is bound to its own id, whatever the list below it does.
+      // A detail is bound to its own id, so changes of the list below do not affect it.
       if changed && pane == focus && detail == nil { guardActs() }
     }
     showLists()
   }
 
-  /// What each list shows of its rows, after anything that may have changed them or the size of
-  /// their panes.
+  /// Determines the visible rows of each list, after anything that may have changed the rows or the
+  /// size of their panes.
   mutating func showLists() {
     let layout = layout
     for pane in Pane.all {
@@ -38,7 +37,7 @@ extension DashboardModel {
 
   mutating func guardActs() { guardUntil = now.steady &+ 300_000 }
 
-  /// Nil where the pane has nothing to filter.
+  /// Nil if the pane has nothing to filter.
   var filterOfFocus: Filter? { focus.filter.map { self[keyPath: $0] } ?? lists[focus]?.filter }
 
   mutating func setFilterOfFocus(_ text: String) {
@@ -52,7 +51,7 @@ extension DashboardModel {
     }
     arrangeLists()
     revealSelection()
-    // The operator's own doing is no surprise to them.
+    // The operator caused this change, so acts need no guard.
     guardUntil = 0
   }
 

@@ -1,17 +1,14 @@
-// DashboardModel+Targets.swift: acts on jobs, receipts and the node: whom they are for, and what is
-// asked before.
-// An act binds to the ids that were shown when its key was pressed. It applies to the tagged rows
-// that are on the list and can take it, otherwise to the row under the cursor; the tags are gone
-// after it.
-// A destructive act asks first.
-// A second key of the same kind continues from what the first one asked for, not from a screen that
-// lags behind.
-// Start at targets and act.
+// DashboardModel+Targets.swift: acts on jobs, receipts and the node: which rows they apply to, and
+// what they ask first. An act binds to the ids that were shown when its key was pressed. It applies
+// to the tagged rows that are on the list and can take it, otherwise to the row under the cursor,
+// and it clears the tags. A destructive act asks for confirmation. A second key of the same kind
+// continues from the value that the first one requested, not from a screen that lags behind. Start
+// at targets and act.
 import Control
 import Terminal
 
 extension Action {
-  /// It changes what is there by a step: pressed again at once, it goes on with the same jobs.
+  /// Whether the act changes a value by a step: pressed again at once, it applies to the same jobs.
   var isRelative: Bool {
     switch self {
     case .raise, .lower, .earlier, .later: true
@@ -26,7 +23,7 @@ extension Action {
 }
 
 extension DashboardModel {
-  /// Sends an act, unless the node cannot be reached. The tags that it applies to are used up.
+  /// Sends an act, unless the node cannot be reached, and clears the tags that it used.
   mutating func act(_ command: NodeCommand, saying text: String?, tags: TagUse? = nil) -> [Effect] {
     if options.isReadOnly {
       say("read-only: this dashboard only looks", isError: true)
@@ -46,15 +43,14 @@ extension DashboardModel {
       replyNotes[nextTag] = (tags.leftOut.isEmpty ? "" : "; \(tags.leftOut)") + "; the tags are gone"
       lists[tags.pane]?.untagAll()
     }
-    // What the act does to the order is to be seen with the next snapshot, and its row stays in
-    // view.
+    // The next snapshot must show the act's effect on the order, and its row must stay in view.
     lists[.jobs]?.arrangedAt = 0
     lists[.jobs]?.restUntil = 0
     if detail == nil { lists[focus]?.followsUntil = now.steady &+ 3_000_000 }
     return [send(command)]
   }
 
-  /// Why the node would refuse it to this operator.
+  /// Why the node would refuse the command from this operator.
   func refusal(of command: NodeCommand) -> String? {
     guard let role, command.leastRole > role else { return nil }
     return Role.refusal(role, wants: command.leastRole)
@@ -62,7 +58,7 @@ extension DashboardModel {
 
   // MARK: what was asked last
 
-  /// Remembers a command's effect, so that the next of its kind continues from there.
+  /// Remembers a command's effect, so that the next command of its kind continues from there.
   private mutating func remember(_ command: NodeCommand) {
     let until = now.steady &+ 10_000_000
     func note(_ ids: [String], _ change: (inout Asked) -> Void) {
@@ -86,7 +82,7 @@ extension DashboardModel {
     }
   }
 
-  /// A refusal takes back what its command asked.
+  /// Reverts what a refused command had requested.
   mutating func forgetAsked(tag: UInt64) {
     asked = asked.filter { $0.value.tag != tag }
     if askedPause?.tag == tag { askedPause = nil }
@@ -97,7 +93,7 @@ extension DashboardModel {
     askedPause = nil
   }
 
-  /// Forgets what the snapshot shows.
+  /// Forgets the requests that the snapshot already shows.
   mutating func settleAsked(_ snapshot: NodeSnapshot) {
     if let pause = askedPause,
       pause.until <= now.steady || pause.isPaused == (snapshot.node.state == .paused)
@@ -122,7 +118,7 @@ extension DashboardModel {
     }
   }
 
-  /// The newest that is known of a job, also while the view is frozen.
+  /// The newest known row of a job, even while the view is frozen.
   private func newestJob(_ id: String) -> JobRow? { newest?.jobs.first { $0.id == id } ?? job(id) }
 
   private func priorityNow(_ id: String) -> Int? { asked[id]?.priority ?? newestJob(id)?.priority }
@@ -138,7 +134,7 @@ extension DashboardModel {
 
   // MARK: whom an act is for
 
-  /// The jobs an act applies to, by the state that they are in.
+  /// The jobs an act applies to, selected by their state.
   func jobTargets(where isMeant: (JobState) -> Bool) -> Targets {
     targets { id in self.stateNow(id).map(isMeant) ?? false }
   }
@@ -150,8 +146,8 @@ extension DashboardModel {
     }
     guard let list = lists[focus] else { return Targets(ids: []) }
     if list.tags.isEmpty { return Targets(ids: list.selected.map { [$0] }?.filter(canTake) ?? []) }
-    // Of the tagged, those on the screen's list that can take it; the others are named, and never
-    // swallow it.
+    // The tagged rows on the visible list that can take the act. The others are named and never
+    // block it.
     let ids = list.tagged.filter(canTake)
     return Targets(
       ids: ids,
@@ -196,7 +192,7 @@ extension DashboardModel {
     return "of \(ids.count) tagged \(noun)s \(parts)"
   }
 
-  /// Whether the node lists it for this pane, whatever the filter says.
+  /// Whether the node lists the row for this pane, whatever the filter says.
   private func isListed(_ id: String) -> Bool {
     guard let snapshot, let rows = focus.list?.rows(self, snapshot, ListState()) else { return false }
     return rows.contains { $0.id == id }
@@ -211,8 +207,8 @@ extension DashboardModel {
     return shown.joined(separator: ", ") + (ids.count > 3 ? " and \(ids.count - 3) more" : "")
   }
 
-  /// No row can take the act: says what was found, what was expected and, where they are the cause,
-  /// that the tags are.
+  /// Refuses an act that no row can take: says what was found, what was expected and, if the tags
+  /// are the cause, that they are.
   mutating func refuse(_ targets: Targets, _ verb: String, _ wanted: String) -> [Effect] {
     let untag = options.keyMap.hint(.untagAll) ?? ":untag-all"
     if let tags = targets.tags {
@@ -279,7 +275,8 @@ extension DashboardModel {
     return refuse(running, "held", "queued or running")
   }
 
-  /// The step is the node's to apply; the priority beside it is what an earlier release sets.
+  /// The node applies the step; the priority beside it is what an earlier release of the node would
+  /// set.
   mutating func shiftPriority(by step: Int) -> [Effect] {
     let found = relativeTargets { !$0.hasEnded }
     if found.ids.isEmpty { return refuse(found, "reordered", "open") }
@@ -301,14 +298,14 @@ extension DashboardModel {
   mutating func place(by step: Int) -> [Effect] {
     let found = relativeTargets { $0 == .queued }
     if found.ids.isEmpty { return refuse(found, "moved", "queued") }
-    // Downwards the last goes first, so that they keep their order among themselves.
+    // When moving down the last row goes first, so that the rows keep their relative order.
     let ordered = step < 0 ? found.ids : found.ids.reversed()
     let commands = ordered.flatMap { act(.move(job: $0, by: step), saying: nil, tags: found.tags) }
     keepStreak(found, commands)
     return commands
   }
 
-  /// The tags are gone after the first step; the next, pressed at once, is for the same jobs.
+  /// The first step clears the tags; the next one, pressed at once, applies to the same jobs.
   private func relativeTargets(where isMeant: (JobState) -> Bool) -> Targets {
     guard let streak, now.steady < streak.until else { return jobTargets(where: isMeant) }
     return Targets(

@@ -1,11 +1,10 @@
-// DashboardModel+Update.swift: one message at a time, to a new state and what is to be done about
-// it.
-// Leaves out keys (DashboardModel+Keys.swift). Start at update.
+// DashboardModel+Update.swift: applies one message at a time, and returns the effects to carry out.
+// Keys are in DashboardModel+Keys.swift. Start at update.
 import Control
 import Terminal
 
 extension DashboardModel {
-  /// Applies a message; pure but for `self`.
+  /// Applies a message; it has no side effects beyond `self`.
   package mutating func update(_ message: Message, at moment: Instant) -> [Effect] {
     now = moment
     if let status, status.until <= moment.steady { self.status = nil }
@@ -58,7 +57,7 @@ extension DashboardModel {
       }
     case .job(let found):
       if case .job(let id, let old, let answer, let isRevealed) = detail, id == found.row.id {
-        // A reply to `inspect` has no text; what was revealed before stays.
+        // A reply to `inspect` has no text, so text that was revealed before stays.
         let isTold = found.prompt != nil || found.answer != nil
         let merged =
           isTold
@@ -98,7 +97,7 @@ extension DashboardModel {
     let wasConnected = link == .connected
     link = state
     if state != .connected {
-      // What was asked on a line that broke may never have been heard.
+      // The node may never have received what was requested over a broken connection.
       forgetAsked()
       replyNotes = [:]
     }
@@ -139,7 +138,7 @@ extension DashboardModel {
     if case .job(let id, let old?, _, _) = detail, let row = new.jobs.first(where: { $0.id == id }),
       row.state != old.row.state
     {
-      // Its timeline has grown.
+      // The job's timeline has grown.
       commands.append(send(.inspect(job: id)))
     }
     newest = nil
@@ -151,8 +150,7 @@ extension DashboardModel {
     return commands
   }
 
-  /// Figures that nobody follows by the second change every five, all at once, and when something
-  /// has happened.
+  /// Secondary figures change all at once: every five seconds, and when something has happened.
   private mutating func takeCalmly(_ new: NodeSnapshot) {
     let hasHappened =
       calm?.node.state != new.node.state || calm?.receipts.failed != new.receipts.failed
@@ -167,7 +165,7 @@ extension DashboardModel {
 
   private mutating func takeLog(_ lines: [LogLine]) {
     let last = log.last { $0.sequence > 0 }?.sequence ?? 0
-    // A node that was started again counts from the beginning.
+    // A restarted node counts from the beginning.
     let isNewNode = (lines.last?.sequence ?? last) < last
     for line in lines where isNewNode || line.sequence > last { append(line) }
   }
@@ -200,21 +198,21 @@ extension DashboardModel {
     }
   }
 
-  /// Tags of commands grow; their replies carry them.
+  /// Sends a command with a new, larger tag, which its reply carries.
   mutating func send(_ command: NodeCommand) -> Effect {
     defer { nextTag &+= 1 }
     return .send(command, tag: nextTag)
   }
 }
 
-/// At least 4, at most 16: the shortest length at which no two ids begin alike.
+/// The shortest length at which all ids differ, from 4 to 16.
 func digitsToTellApart(_ ids: [String]) -> Int {
   let unique = Set(ids)
   for digits in 4..<16 where Set(unique.map { $0.prefix(digits) }).count == unique.count { return digits }
   return unique.isEmpty ? 4 : 16
 }
 
-/// What the node is doing, in one word; a node that could serve but does not is `idle`.
+/// The node's state in one word; a node that could serve but does not is `idle`.
 func stateWord(_ node: NodeSummary) -> String {
   switch node.state {
   case .noModel: "no model"

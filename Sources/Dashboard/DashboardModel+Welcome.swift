@@ -1,9 +1,9 @@
-// DashboardModel+Welcome.swift: the line that an operator who returns reads. Start at welcomeBack.
+// DashboardModel+Welcome.swift: the line that greets an operator who returns. Start at welcomeBack.
 import Control
 import Terminal
 
 extension DashboardModel {
-  /// One line, long enough on the screen to be read, and the same in the log pane, where it stays.
+  /// Shows one line, long enough to be read, and adds it to the log pane, where it stays.
   mutating func welcomeBack(_ absence: AbsenceSummary) {
     status = StatusLine(
       text: absence.words, isError: !absence.alarms.isEmpty, until: now.steady &+ 30_000_000)

@@ -1,13 +1,11 @@
-// DashboardModel.swift: everything the dashboard knows, as a value: what the node showed, and what
-// the operator does.
-// No clock, no file, no terminal: `update` changes it by messages and answers with effects, `view`
-// draws it.
-// Leaves out how (DashboardModel+Update.swift, +Keys, +Acts, +CommandLine). Start at DashboardModel
-// and Message.
+// DashboardModel.swift: the dashboard's state as a value: what the node sent, and what the operator
+// is doing. It uses no clock, file or terminal: `update` applies messages and returns effects, and
+// `view` draws it. The updates are in DashboardModel+Update.swift, +Keys, +Acts and +CommandLine.
+// Start at DashboardModel and Message.
 import Control
 import Terminal
 
-/// The time of a message: by the wall, and by a clock that never jumps. Both in microseconds.
+/// The time of a message, by the wall clock and by a monotonic clock, both in microseconds.
 package struct Instant: Hashable, Sendable {
   package let wall: Microseconds
   package let steady: Microseconds
@@ -18,20 +16,20 @@ package struct Instant: Hashable, Sendable {
   }
 }
 
-/// What happens to a dashboard.
+/// An event that a dashboard receives.
 package enum Message: Sendable {
   case input(Input)
   case node(NodeMessage)
   case resized(Size)
-  /// Some time passed; sent once a second while no snapshot comes.
+  /// Time passed; sent once a second while no snapshot comes.
   case tick
   /// A line that this process wrote to its standard output or error.
   case captured(String)
-  /// What became of a command that the application carries out, for the status line.
+  /// The result of a command that the application carried out, for the status line.
   case note(String, isError: Bool)
 }
 
-/// What a dashboard wants done.
+/// An action that the application carries out for the dashboard.
 package enum Effect: Equatable, Sendable {
   case send(NodeCommand, tag: UInt64)
   case bell
@@ -39,7 +37,7 @@ package enum Effect: Equatable, Sendable {
   case copy(String)
   case mouse(Bool)
   case repaint
-  /// The screen as text; without a path the application chooses one and says which.
+  /// Save the screen as text; without a path the application chooses one and reports it.
   case saveScreen(path: String?)
   case saveText(path: String?, text: String)
   case leave
@@ -48,19 +46,19 @@ package enum Effect: Equatable, Sendable {
 /// How a dashboard starts.
 package struct DashboardOptions: Sendable {
   package var theme: Theme
-  /// What `T` and `:theme` choose from.
+  /// The themes that `T` and `:theme` choose from.
   package var themes: [Theme]
   package var keyMap: KeyMap
   package var graphs: GraphStyle
   /// Ring when an approval arrives.
   package var bell: Bool
   package var mouse: Bool
-  /// Acts are refused here already.
+  /// Acts are refused before they reach the node.
   package var isReadOnly: Bool
-  /// What the first screen offers to fetch, and how large it is.
+  /// The model that the first screen offers to fetch, and its size.
   package var defaultModel: String
   package var defaultModelWords: String
-  /// Seconds east of Greenwich, for clocks.
+  /// Seconds east of Greenwich, for times of day.
   package var utcOffset: Int
   package var chatSystem: String
   package var chatTemperature: Double
@@ -84,13 +82,13 @@ package struct DashboardOptions: Sendable {
 }
 
 package enum GraphStyle: String, Sendable {
-  /// The newest at the right, everything moves.
+  /// The newest sample is at the right and the whole graph moves.
   case scroll
-  /// The newest overwrites the oldest in place: fewer bytes.
+  /// The newest sample overwrites the oldest in place, which costs fewer bytes.
   case sweep
 }
 
-/// Canned reasons of a rejection; the operator may type another.
+/// Predefined reasons of a rejection; the operator may type another.
 let cannedReasons = [
   "the node is at capacity", "the price is below this node's", "unknown client", "too long for this node",
   "this node does not serve such requests",
@@ -108,41 +106,41 @@ enum Mode: Equatable, Sendable {
   case chat
 }
 
-/// An act that waits for `y`. It holds the ids as they were shown; jobs that arrive later are not
-/// in it.
+/// An act that waits for `y`. It holds the ids as they were shown, and excludes jobs that arrive
+/// later.
 struct Confirmation: Equatable, Sendable {
   let question: String
   let command: NodeCommand
   var tags: TagUse?
 }
 
-/// The rows an act applies to, and those it leaves out.
+/// The rows an act applies to, and those it does not.
 struct Targets: Equatable, Sendable {
   var ids: [String]
-  /// Nil where it is for the row under the cursor, or for an open detail.
+  /// Nil if the act is for the row under the cursor, or for an open detail.
   var tags: TagUse?
 }
 
-/// Tags that an act uses up: they are gone once it is sent.
+/// Tags that an act uses: they are cleared once it is sent.
 struct TagUse: Equatable, Sendable {
   let pane: Pane
-  /// The tagged rows that cannot take the act, with their number, or nothing: `1 tagged job has
-  /// ended`.
+  /// The number of tagged rows that cannot take the act and why, `1 tagged job has ended`, or
+  /// empty.
   let leftOut: String
 }
 
-/// What was last asked of a job or of the node, until a snapshot shows it: the next request
+/// The last request for a job or for the node, until a snapshot shows its effect: the next request
 /// continues from there, not from a screen that lags behind.
 struct Asked: Equatable, Sendable {
   var priority: Int?
   var isHeld: Bool?
-  /// Of the last command; its refusal takes this back.
+  /// The tag of the last command; if the node refuses it, the request is reverted.
   var tag: UInt64
-  /// A node that shows another value by then was changed by somebody else as well.
+  /// If the node still shows another value at this time, somebody else changed it as well.
   var until: Microseconds
 }
 
-/// Acts for the same jobs as the act before them, as long as no other key comes between: `] ] ]`.
+/// Repeated acts that apply to the same jobs as long as no other key comes between: `] ] ]`.
 struct ActStreak: Equatable, Sendable {
   let targets: Targets
   let until: Microseconds
@@ -158,7 +156,7 @@ enum Detail: Equatable, Sendable {
   case job(id: String, detail: JobDetail?, answer: String, isRevealed: Bool)
   case receipt(id: String, detail: ReceiptDetail?)
 
-  /// The pane whose rows it is a detail of.
+  /// The pane that the row of the detail belongs to.
   var pane: Pane {
     switch self {
     case .job: .jobs
@@ -180,7 +178,7 @@ struct ChatState: Equatable, Sendable {
   var editor = LineEditor()
   /// Lines scrolled back from the end.
   var scroll = 0
-  /// Of the last answer.
+  /// Tokens a second of the last answer.
   var rate: Double?
   var tokens = 0
   var note: String?
@@ -199,11 +197,11 @@ package struct DashboardModel: Sendable {
   var hasMouse: Bool
 
   var link = LinkState.connecting
-  /// What the screen shows: the newest, or the one that was frozen.
+  /// The snapshot on the screen: the newest, or the one that was frozen.
   var snapshot: NodeSnapshot?
-  /// The one whose secondary figures are shown: the newest of five seconds.
+  /// The snapshot whose secondary figures are shown; renewed every five seconds.
   var calm: NodeSnapshot?
-  /// The newest while the view is frozen.
+  /// The newest snapshot while the view is frozen.
   var newest: NodeSnapshot?
   var isFrozen = false
   /// When the last snapshot came.
@@ -213,7 +211,7 @@ package struct DashboardModel: Sendable {
   var calmAt: Microseconds = 0
   var jobIndex: [String: Int] = [:]
   var calmJobs: [String: JobRow] = [:]
-  /// Digits that tell the ids on the screen apart.
+  /// How many digits distinguish the ids on the screen.
   var idDigits = 4
   var log: [LogLine] = []
   var pull: PullProgress?
@@ -235,11 +233,11 @@ package struct DashboardModel: Sendable {
   var status: StatusLine?
   /// Acts are ignored until then: the row under the cursor has just changed by itself.
   var guardUntil: Microseconds = 0
-  /// By job; what was asked of the node itself is `askedPause`.
+  /// Requests by job; a request to the node itself is in `askedPause`.
   var asked: [String: Asked] = [:]
   var askedPause: (isPaused: Bool, tag: UInt64, until: Microseconds)?
   var streak: ActStreak?
-  /// Words to add to the reply to a command, by its tag.
+  /// Words to add to the reply to a command, by the command's tag.
   var replyNotes: [UInt64: String] = [:]
   /// The operator's name and role; nil until the node has sent them.
   var operatorName = ""
@@ -262,7 +260,7 @@ package struct DashboardModel: Sendable {
       system: options.chatSystem, temperature: options.chatTemperature, maxTokens: options.chatMaxTokens)
   }
 
-  /// The id of the row under the cursor of the pane in focus, or of the open detail.
+  /// The id of the row under the cursor of the focused pane, or of the open detail.
   package var selected: String? {
     switch detail {
     case .job(let id, _, _, _), .receipt(let id, _): id
@@ -270,7 +268,7 @@ package struct DashboardModel: Sendable {
     }
   }
 
-  /// Shows in the debug overlay; the application measures them.
+  /// Figures of the debug overlay, measured by the application.
   package struct DebugFigures: Equatable, Sendable {
     package var frameMicroseconds = 0
     package var frameBytes = 0
@@ -280,7 +278,7 @@ package struct DashboardModel: Sendable {
     package init() {}
   }
 
-  /// Whether the overlay is shown; figures are worth measuring only then.
+  /// Whether the overlay is shown; the figures are measured only then.
   package var wantsDebug: Bool { showsDebug }
 
   package mutating func setDebug(_ figures: DebugFigures) { debug = figures }
@@ -290,19 +288,19 @@ package struct DashboardModel: Sendable {
     return snapshot.jobs[index]
   }
 
-  /// The job as it was when secondary figures were last taken, where it ran then.
+  /// The job when secondary figures were last updated, if it was running then.
   func calmJob(_ id: String) -> JobRow? { calmJobs[id] }
 
   func approval(_ id: String) -> ApprovalRow? { snapshot?.approvals.first { $0.id == id } }
 
-  /// As many digits as tell all ids apart.
+  /// As many digits of the id as distinguish it from all others.
   func short(_ id: String) -> String { String(id.prefix(idDigits)) }
 
   var isFirstRun: Bool { snapshot?.node.state == .noModel }
 }
 
 extension DashboardModel {
-  /// Whether time alone changes what is shown: a message that fades, a node that is silent.
+  /// Whether the passing of time changes the screen: a message fades, or the node is silent.
   func needsTick(_ moment: Instant) -> Bool {
     if let status, status.until <= moment.steady { return true }
     if link != .connected { return true }

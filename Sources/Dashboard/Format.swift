@@ -1,5 +1,5 @@
-// Format.swift: numbers as an operator reads them: short, right-aligned, stable in width.
-// Every function takes whatever a socket may carry (NaN, extremes) and never traps. Start at any.
+// Format.swift: numbers as an operator reads them: short, right-aligned, stable in width. Every
+// function accepts any value that a socket may carry (NaN, extremes) and never traps. Start at any.
 import Control
 
 /// `1,204`; nothing is rounded.
@@ -58,16 +58,16 @@ package func percent(_ share: Double) -> String {
   return integer(max(-9.99, min(9.99, share)) * 100)
 }
 
-/// Money: two decimals from 100 on, three from 1 on, otherwise four; `0.000012` for what would
-/// otherwise be 0.
+/// Money: two decimals from 100 on, three from 1 on, otherwise four; `0.000012` for an amount that
+/// would otherwise be shown as 0.
 package func money(_ amount: MicroUnits) -> String {
   let value = Double(amount) / 1e6
   if amount != 0 && amount.magnitude < 50 { return decimal(value, 6) }
   return decimal(value, amount.magnitude >= 100_000_000 ? 2 : amount.magnitude >= 1_000_000 ? 3 : 4)
 }
 
-/// Money in a column: always six decimals below ten, so that points stand under each other and
-/// nothing is rounded.
+/// Money in a column: always six decimals below ten, so that the decimal points align and nothing
+/// is rounded.
 package func exactMoney(_ amount: MicroUnits) -> String {
   decimal(Double(amount) / 1e6, amount.magnitude < 10_000_000 ? 6 : amount.magnitude < 1_000_000_000 ? 4 : 2)
 }
@@ -111,8 +111,8 @@ package func elapsed(_ start: Microseconds, _ end: Microseconds) -> Microseconds
   return max(0, difference)
 }
 
-/// An age in a list: seconds to 10, then in fives to a minute, then minutes, hours, days. Coarse on
-/// purpose: a column of ages that all change every second is noise, and bytes.
+/// An age in a list: seconds up to 10, then in fives up to a minute, then minutes, hours, days. It
+/// is coarse on purpose: a column of ages that all change every second is restless and costs bytes.
 package func age(_ span: Microseconds) -> String {
   let seconds = max(0, span) / 1_000_000
   switch seconds {
@@ -143,7 +143,7 @@ package func countdown(_ left: Microseconds) -> String {
   return "\(seconds / 60):\(twoDigits(seconds % 60))"
 }
 
-/// Time to decide: minutes while there is plenty, to the second in the last five.
+/// The time left to decide: in minutes, and to the second in the last five minutes.
 package func patience(_ left: Microseconds) -> String {
   left >= 300_000_000 ? age(left) : countdown(left)
 }
@@ -179,7 +179,7 @@ package func latencyPair(_ first: Double, _ second: Double?) -> (words: String, 
   return (word(first) + (second.map { "/" + word($0) } ?? ""), isLong ? "s" : "ms")
 }
 
-/// `40/s`, `3.4K/s`, `31K/s`: two digits, as it is another number a second later.
+/// `40/s`, `3.4K/s`, `31K/s`: only two digits, because the number changes every second.
 package func byteRate(_ value: Double) -> String {
   guard value.isFinite else { return "-" }
   var size = max(0, min(1e15, value))
@@ -205,7 +205,8 @@ extension String {
     return rest
   }
 
-  /// Blanks before, to `columns`; text that is already as wide is left as it is. ASCII only.
+  /// Pads with blanks on the left to `columns`; text that is already as wide is unchanged. ASCII
+  /// only.
   func right(_ columns: Int) -> String {
     let missing = columns - unicodeScalars.count
     return missing > 0 ? String(repeating: " ", count: missing) + self : self

@@ -1,8 +1,7 @@
 // GraphHistory.swift: the past that graphs show: one sample a second, in buckets of three seconds,
-// and a day by minutes.
-// Buckets end at multiples of three seconds, so that a graph moves every three seconds and never
-// wobbles; the number beside it is of now. Leaves out drawing (Canvas+Graph.swift). Start at
-// append.
+// and a day by minutes. Buckets end at multiples of three seconds, so that a graph moves every
+// three seconds and never wobbles; the number beside it is current. Drawing is in
+// Canvas+Graph.swift. Start at append.
 import Control
 
 struct GraphHistory: Equatable, Sendable {
@@ -37,13 +36,13 @@ struct GraphHistory: Equatable, Sendable {
   private(set) var kvInUse = Series()
   private(set) var batchSize = Series()
   private(set) var gpus: [Series] = []
-  /// Means of whole minutes, a day of them.
+  /// Means of whole minutes, for the last day.
   private(set) var cpuDay = Series()
   private(set) var decodeDay = Series()
   /// Minutes closed since the start.
   private(set) var minutes = 0
   private var minute: Int64?
-  /// Buckets closed since the start: where a sweeping graph stands.
+  /// Buckets closed since the start: the position of a sweeping graph.
   private(set) var closed = 0
   private var bucket: Int64?
 
@@ -63,7 +62,7 @@ struct GraphHistory: Equatable, Sendable {
     for (index, share) in shares.enumerated() { gpus[index].append(share) }
   }
 
-  /// The node's own past replaces what was gathered here.
+  /// Replaces what was gathered here with the node's own past.
   mutating func replace(with history: NodeHistory) {
     let longest =
       ([history.decode, history.prefill, history.cpu, history.memory, history.kvInUse, history.batchSize]
@@ -85,7 +84,7 @@ struct GraphHistory: Equatable, Sendable {
       batchSize.append(sample(history.batchSize, back))
       for index in gpus.indices { gpus[index].append(sample(history.gpu[index], back)) }
     }
-    // Whole minutes, the last of them the one before the minute that runs.
+    // Whole minutes; the last one is the minute before the current one.
     let days = min(1440, max(history.cpuDay.count, history.decodeDay.count))
     for back in stride(from: days, to: 0, by: -1) {
       cpuDay.append(sample(history.cpuDay, back))
@@ -98,7 +97,7 @@ struct GraphHistory: Equatable, Sendable {
   private mutating func stepMinute(to time: Microseconds) {
     let now = time / 60_000_000
     let last = minute ?? now
-    // A clock set back goes on in the minute it had reached.
+    // If the clock was set back, the graph continues at the minute it had reached.
     if now > last { for _ in 0..<min(now - last, 1440) { closeMinute() } }
     minute = max(now, last)
   }
@@ -119,7 +118,7 @@ struct GraphHistory: Equatable, Sendable {
       bucket = now
       return
     }
-    // After a long gap, or a clock set back, the gap is not drawn at full length.
+    // After a long pause, or a clock set back, the gap is not drawn at full length.
     let (distance, overflow) = now.subtractingReportingOverflow(last)
     let steps = overflow || distance < 0 ? 1 : min(distance, 60)
     if steps > 0 || overflow || distance < 0 {

@@ -1,7 +1,7 @@
-// KeyMap.swift: which key does what: the defaults, changed by the operator's keymap file.
-// A line of the file is an action and its keys, `cancel = D F9`; it replaces the action's keys,
-// `cancel =` unbinds it; `#` starts a comment. Leaves out keys of text fields, which are fixed.
-// Start at KeyMap.init(file:).
+// KeyMap.swift: which key runs which action: the defaults, changed by the operator's keymap file. A
+// line of the file is an action and its keys, `cancel = D F9`; it replaces the action's keys,
+// `cancel =` unbinds it; `#` starts a comment. The keys of text fields are fixed. Start at
+// KeyMap.init(file:).
 import Terminal
 
 package struct KeyMap: Sendable {
@@ -16,7 +16,7 @@ package struct KeyMap: Sendable {
     for entry in Action.table { bind(entry.keys.compactMap { Key(name: $0) }, to: entry.target) }
   }
 
-  /// What is wrong in a keymap file, with its line and what to do.
+  /// A fault in a keymap file, with its line and what to do.
   package struct FileError: Error, Hashable, CustomStringConvertible {
     package let line: Int
     package let found: String
@@ -77,7 +77,7 @@ package struct KeyMap: Sendable {
 
   package func keys(of target: KeyTarget) -> [Key] { keys[target] ?? [] }
 
-  /// The key that screens show for an action; nil when it has none.
+  /// The key that screens show for an action; nil if it has none.
   func hint(_ action: Action) -> String? { hint(.action(action)) }
 
   func hint(_ target: KeyTarget) -> String? { keys[target]?.first?.name }

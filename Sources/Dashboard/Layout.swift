@@ -1,6 +1,6 @@
-// Layout.swift: where the panes stand, by the size of the screen and what is zoomed.
-// Three shapes: one pane at a time (small), a stack of rows (80x24), two columns (wide). A pane
-// that a shape leaves out is shown alone while it is in focus. Start at layout.
+// Layout.swift: where the panes are, by the size of the screen and what is zoomed. There are three
+// shapes: one pane at a time (small), a stack of rows (80x24), two columns (wide). A pane that has
+// no place in a shape is shown alone while it is in focus. Start at layout.
 import Terminal
 
 struct Layout: Equatable, Sendable {
@@ -31,7 +31,7 @@ extension DashboardModel {
     return Layout(header: header, footer: footer, panes: panes)
   }
 
-  /// The sketch of 80x24, grown.
+  /// The layout of 80x24, enlarged to the screen.
   private func stack(_ body: Rect) -> [(pane: Pane, rect: Rect)] {
     let spare = body.height - 22
     let meters = spare >= 20 ? 8 : spare >= 8 ? 6 : 5
@@ -64,7 +64,7 @@ extension DashboardModel {
     let left = body.width - right
     var result: [(pane: Pane, rect: Rect)] = []
     func column(_ x: Int, _ width: Int, _ parts: [(Pane, Int)]) {
-      // The first part takes what the others leave.
+      // The first part gets the rows that the others leave.
       let rest = parts.dropFirst().reduce(0) { $0 + $1.1 }
       var y = body.y
       for (index, part) in parts.enumerated() {
@@ -81,17 +81,17 @@ extension DashboardModel {
         (.compute, 0), (.throughput, max(9, tall / 4)), (.earnings, max(9, tall / 6)),
         (.receipts, max(7, tall / 6)), (.chat, max(8, tall / 5)),
       ])
-    // In the order of their numbers, as Tab walks.
+    // In the order of their numbers, which Tab follows.
     return result.sorted { $0.pane.number < $1.pane.number }
   }
 
-  /// The rows of a list inside its pane's frame: below its head and its figures.
+  /// The rows of a list inside its pane's frame: below the heading and the figures.
   func listArea(_ pane: Pane, _ inner: Rect) -> Rect {
     let head = pane.list?.head(inner) ?? 0
     return Rect(x: inner.x, y: inner.y + head, width: inner.width, height: max(0, inner.height - head))
   }
 
-  /// Rows a list has, 1 at least.
+  /// The number of rows of a list, at least 1.
   func listHeight(_ pane: Pane) -> Int {
     guard let rect = layout.rect(of: pane) else { return max(1, size.height - 5) }
     return max(1, listArea(pane, rect.inset(1, 1)).height)

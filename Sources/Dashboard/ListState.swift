@@ -1,12 +1,11 @@
-// ListState.swift: one list of a pane: its filter, its order, its cursor, its view, its tags.
-// Rows stand in sections: what ended never stands above what lives. The cursor is on the first row
-// until the operator moves it; then it is on an id, never on a row number, and goes along with its
-// row.
-// Leaves out what the rows say (DashboardModel+Lists.swift). Start at arrange and show.
+// ListState.swift: one list of a pane: its filter, its order, its cursor, its view, its tags. Rows
+// are in sections: ended jobs are never above live ones. The cursor is on the first row until the
+// operator moves it; then it is bound to an id, never to a row number, and moves along with its
+// row. The contents of rows are made by DashboardModel+Lists.swift. Start at arrange and show.
 import Control
 import Terminal
 
-/// Text that rows must contain, letters of either case; `!` first inverts.
+/// Text that rows must contain, ignoring case; a leading `!` inverts the filter.
 struct Filter: Equatable, Sendable {
   var text = ""
 
@@ -16,13 +15,13 @@ struct Filter: Equatable, Sendable {
     if isEmpty { return true }
     let isInverted = text.hasPrefix("!")
     let needle = (isInverted ? String(text.dropFirst()) : text).lowercased()
-    // Every word must be there.
+    // Every word must occur.
     let found = needle.split(separator: " ").allSatisfy { haystack.contains($0) }
     return found != isInverted
   }
 }
 
-/// What a row sorts by in one column; what is missing comes last.
+/// The value of a row in the column that sorts; a missing value comes last.
 enum SortValue: Equatable, Sendable {
   case number(Double)
   case text(String)
@@ -31,24 +30,23 @@ enum SortValue: Equatable, Sendable {
 
 struct ListRow: Sendable {
   let id: String
-  /// Lower case; empty unless a filter asks for it.
+  /// In lower case; empty unless a filter needs it.
   let haystack: String
   let sortValue: SortValue
   var section = ListSection.open
 }
 
-/// Whether a row is what the machine does now, will do, or has done; in the order they stand in a
-/// list.
+/// Whether a row is running, will run, or has ended; in their order on a list.
 enum ListSection: CaseIterable, Sendable { case running, open, ended }
 
-/// How much of the order stays when new rows come. Rows only ever keep their places within their
+/// How much of the order is kept when new rows come. Rows keep their places only within their
 /// section.
 enum ListRest: Sendable {
-  /// Nothing: the node's order, or that of the chosen column.
+  /// Nothing is kept: the order is the node's, or that of the chosen column.
   case none
-  /// Rows keep their places where none came to the section or left it.
+  /// Rows keep their places if no row entered or left the section.
   case calm
-  /// Rows keep their places: the operator moves among them.
+  /// Rows keep their places, because the operator moves among them.
   case moving
 }
 
@@ -67,11 +65,11 @@ struct ListState: Equatable, Sendable {
   /// Ids in the order they are shown.
   private(set) var order: [String] = []
   private var sections: [String: ListSection] = [:]
-  /// Empty lines between what runs and what is queued.
+  /// Empty lines between the running and the queued rows.
   private var gaps = 0
   private(set) var selected: String?
-  /// The operator has put the cursor on a row, and it stays with that row. Before that, and after
-  /// `g`, it is on whatever is first.
+  /// Whether the operator has put the cursor on a row; then it stays with that row. Before that,
+  /// and after `g`, it is on whatever row is first.
   private(set) var isTouched = false
   private(set) var tags: Set<String> = []
   /// Column 0 is the node's own order.
@@ -80,17 +78,17 @@ struct ListState: Equatable, Sendable {
   var filter = Filter()
   /// First line shown.
   private(set) var top = 0
-  /// The first line shown before the pane changed its size: a pane that is as large again shows the
-  /// same again.
+  /// The first line shown before the pane changed its size: when the pane has its old size again,
+  /// it shows the same lines again.
   private var home = 0
   /// Lines of the pane when it was last shown, and whether the cursor was among them.
   private var height = 0
   private(set) var isCursorShown = false
-  /// The view goes after the cursor until then: the operator's own act moves the row.
+  /// Until then the view follows the cursor, because the operator's own act moves the row.
   var followsUntil: Microseconds = 0
-  /// Sorting rests until then, because the operator moves.
+  /// Until then sorting is suspended, because the operator moves.
   var restUntil: Microseconds = 0
-  /// When the order was last computed; 0 asks for it at once.
+  /// When the order was last computed; 0 recomputes it at once.
   var arrangedAt: Microseconds = 0
   /// Jobs that wait for the operator and are shown nowhere else; a line tells their number.
   var waitingElsewhere = 0
@@ -100,7 +98,8 @@ struct ListState: Equatable, Sendable {
 
   // MARK: order
 
-  /// Takes new rows. Returns whether the row under the cursor changed though nobody moved it.
+  /// Applies new rows. Returns whether the row under the cursor changed although the operator did
+  /// not move it.
   mutating func arrange(_ rows: [ListRow], _ rest: ListRest = .none) -> Bool {
     let before = selected
     let place = selectedIndex ?? 0
@@ -120,7 +119,8 @@ struct ListState: Equatable, Sendable {
     if !isTouched {
       selected = order.first
     } else if selected.map({ sections[$0] == nil }) ?? true {
-      // The row that took its place; of those that live, where the cursor was among them.
+      // The cursor moves to the row that took the ended row's place: a live row, if it was on a
+      // live one.
       let last = (wasLive && liveCount > 0 ? liveCount : order.count) - 1
       selected = order.isEmpty ? nil : order[min(place, last)]
     }
@@ -138,8 +138,9 @@ struct ListState: Equatable, Sendable {
     return sorted.filter { $0.sortValue != .missing }.reversed() + sorted.filter { $0.sortValue == .missing }
   }
 
-  /// A job that starts leaves the head of the queue. If all others moved up by one, every row of a
-  /// tall list would be written again with each start: up to a sixth of the lines stay empty.
+  /// The number of empty lines. A job that starts leaves the head of the queue. If all others moved
+  /// up by one, every start would rewrite every row of a tall list, so up to a sixth of the lines
+  /// stay empty.
   private func gaps(behind old: [String], _ rest: ListRest) -> Int {
     guard rest != .none, sortColumn == 0, !isInverted, runningCount > 0 else { return 0 }
     let new = order[runningCount..<liveCount]
@@ -148,8 +149,8 @@ struct ListState: Equatable, Sendable {
     return height >= 12 && (gaps + gone) * 6 <= height ? gaps + gone : 0
   }
 
-  /// A section that rests: rows keep their places, new ones go behind the row that they follow in
-  /// `ids`.
+  /// A section whose order is kept: rows keep their places, and new ones go behind the row that
+  /// they follow in `ids`.
   private func merged(_ section: ListSection, _ ids: [String], _ rest: ListRest) -> [String] {
     let here = Set(ids)
     let old = order.filter { sections[$0] == section }
@@ -157,7 +158,7 @@ struct ListState: Equatable, Sendable {
     // When a row arrives the others move anyway, so the queue takes the order in which it will run.
     if rest == .calm && section == .open && stayed.count != ids.count { return ids }
     let known = Set(stayed)
-    // What starts takes the row of what stopped: one row changes, and not all that run.
+    // A job that starts takes the row of one that stopped: one row changes instead of all that run.
     var starting = ids.filter { !known.contains($0) }[...]
     if section != .running || sortColumn != 0 || isInverted { starting = [] }
     var placed: [String] = []
@@ -177,7 +178,7 @@ struct ListState: Equatable, Sendable {
     return (behind[nil] ?? []) + placed.flatMap { [$0] + (behind[$0] ?? []) }
   }
 
-  /// Negative when left comes first.
+  /// Negative if `left` comes first.
   private static func compare(_ left: SortValue, _ right: SortValue) -> Int {
     switch (left, right) {
     case (.number(let a), .number(let b)): a < b ? -1 : a > b ? 1 : 0
@@ -192,13 +193,13 @@ struct ListState: Equatable, Sendable {
 
   // MARK: lines
 
-  /// Rows of what has not ended; they come first.
+  /// The number of live rows; they come first.
   var liveCount: Int { order.firstIndex { sections[$0] == .ended } ?? order.count }
 
-  /// Of them, those of what runs.
+  /// The number of running rows among them.
   private var runningCount: Int { order.firstIndex { sections[$0] != .running } ?? order.count }
 
-  /// What stands between the live rows and the ended ones.
+  /// The lines between the live rows and the ended ones.
   private var between: [ListLine] {
     let ended = order.count - liveCount
     return (waitingElsewhere > 0 ? [.waiting(waitingElsewhere)] : []) + (ended > 0 ? [.ended(ended)] : [])
@@ -220,7 +221,7 @@ struct ListState: Equatable, Sendable {
     return all.dropFirst(top).prefix(max(0, height))
   }
 
-  /// Numbers of the first and the last row on the screen, from 1 on; nil when all are there.
+  /// Numbers of the first and the last row on the screen, counted from 1; nil if all are visible.
   func position(height: Int) -> (first: Int, last: Int)? {
     guard lineCount > height else { return nil }
     var shown = lines(height: height).compactMap { if case .row(let id) = $0 { id } else { nil } }[...]
@@ -230,12 +231,12 @@ struct ListState: Equatable, Sendable {
 
   // MARK: cursor
 
-  /// - step: rows, down is positive
+  /// - step: rows; down is positive
   mutating func move(by step: Int) {
     guard !order.isEmpty else { return }
     isTouched = true
     guard isCursorShown || height == 0 else {
-      // From what is on the screen, not from where the row went.
+      // Starts from the visible rows, not from where the cursor's row went.
       enterView(atBottom: step < 0 && step > -2)
       return
     }
@@ -248,7 +249,7 @@ struct ListState: Equatable, Sendable {
     selected = (atBottom ? shown.last : shown.first) ?? order.first
   }
 
-  /// The first row, whichever it is, from now on.
+  /// Selects the first row, whichever it becomes from now on.
   mutating func moveToTop() {
     isTouched = false
     selected = order.first
@@ -259,7 +260,7 @@ struct ListState: Equatable, Sendable {
     selected = order.last
   }
 
-  /// The cursor stays with its row from now on.
+  /// From now on the cursor stays with its row.
   mutating func touch() { if selected != nil { isTouched = true } }
 
   mutating func select(_ id: String) {
@@ -268,7 +269,7 @@ struct ListState: Equatable, Sendable {
     selected = id
   }
 
-  /// - line: of the pane, from 0 on; one without a row selects nothing
+  /// - line: a line of the pane, counted from 0; one without a row selects nothing
   mutating func selectLine(_ line: Int, height: Int) {
     let shown = Array(lines(height: height))
     guard shown.indices.contains(line), case .row(let id) = shown[line] else { return }
@@ -284,14 +285,14 @@ struct ListState: Equatable, Sendable {
 
   mutating func untagAll() { tags = [] }
 
-  /// The tagged rows that are on the list, in its order; those that the filter hides are not.
+  /// The tagged rows on the list, in its order, without those that the filter hides.
   var tagged: [String] { order.filter { tags.contains($0) } }
 
   // MARK: view
 
-  /// The lines that a pane shows now. Called after everything that may have changed them.
-  /// - isFocused: a pane that nobody walks through shows what matters most, its first rows
-  /// - follows: the view goes after the cursor
+  /// Determines the lines that a pane shows. Call it after everything that may have changed them.
+  /// - isFocused: an unfocused pane shows its first rows, which matter most
+  /// - follows: the view follows the cursor
   mutating func show(height: Int, isFocused: Bool, follows: Bool) {
     let rows = max(1, height)
     if !isFocused || !isTouched {
@@ -300,7 +301,7 @@ struct ListState: Equatable, Sendable {
     } else if follows {
       reveal(rows)
     } else if rows != self.height {
-      // A cursor that was on the screen stays there. One that was not is not gone after.
+      // A cursor that was visible stays visible; one that was not is not followed.
       top = home
       if isCursorShown { scrollToCursor(rows) }
     }
@@ -309,7 +310,7 @@ struct ListState: Equatable, Sendable {
     isCursorShown = isFocused && isVisible(rows)
   }
 
-  /// Scrolls as little as it takes to show the cursor.
+  /// Scrolls as little as necessary to show the cursor.
   mutating func reveal(_ height: Int) {
     let rows = max(1, height)
     scrollToCursor(rows)
@@ -319,7 +320,7 @@ struct ListState: Equatable, Sendable {
 
   private mutating func scrollToCursor(_ rows: Int) {
     if let index = selectedIndex, let line = selectedLine {
-      // The last of the live rows brings the lines below it.
+      // The last live row brings the lines below it into view.
       let last = index == liveCount - 1 ? line + between.count : line
       if last >= top + rows { top = last - rows + 1 }
       if line < top { top = line }
@@ -327,7 +328,7 @@ struct ListState: Equatable, Sendable {
     top = max(0, min(top, lineCount - rows))
   }
 
-  /// Takes new rows as `arrange` does; a view that was scrolled keeps the cursor where it was on
+  /// Applies new rows as `arrange` does; a view that was scrolled keeps the cursor at its place on
   /// the screen.
   mutating func rearrange(_ rows: [ListRow], _ rest: ListRest) -> Bool {
     let (id, line, section) = (selected, selectedLine, selected.flatMap { sections[$0] })

@@ -1,13 +1,13 @@
-// NodeInbox.swift: the node's messages, on their way from its threads to the dashboard's.
-// One lock and a pipe that wakes the poll. Only the newest snapshot is kept, so that a slow screen
-// never builds a queue; streamed text is joined. Start at put and takeAll.
+// NodeInbox.swift: carries the node's messages from its threads to the dashboard's. It is one lock
+// and a pipe that wakes the poll. Only the newest snapshot is kept, so that a slow screen never
+// builds a queue; streamed text is joined. Start at put and takeAll.
 import Control
 import Foundation
 import Synchronization
 import Terminal
 
 final class NodeInbox: Sendable {
-  /// Readable while something waits.
+  /// Readable while messages wait.
   let descriptor: Int32
   private let writer: Int32
   private let state = Mutex(State())
@@ -18,7 +18,8 @@ final class NodeInbox: Sendable {
     var isSignalled = false
   }
 
-  /// Messages other than snapshots that wait at most; a stalled terminal must not fill the memory.
+  /// The most messages other than snapshots that may wait; a stalled terminal must not fill the
+  /// memory.
   private static let capacity = 10_000
 
   init() throws(ScreenError) {
@@ -37,7 +38,7 @@ final class NodeInbox: Sendable {
     close(writer)
   }
 
-  /// On any thread; returns at once.
+  /// Callable on any thread; returns at once.
   func put(_ message: NodeMessage) {
     let wakes = state.withLock { state in
       switch message {
@@ -61,7 +62,7 @@ final class NodeInbox: Sendable {
     }
     if wakes {
       var byte: UInt8 = 1
-      // A full pipe already means "something came".
+      // A full pipe already signals that something waits.
       _ = write(writer, &byte, 1)
     }
   }
@@ -70,7 +71,7 @@ final class NodeInbox: Sendable {
     if state.messages.count < NodeInbox.capacity { state.messages.append(message) }
   }
 
-  /// Everything that waits, the snapshot last: replies and text belong before it.
+  /// All waiting messages, the snapshot last, because replies and text belong before it.
   func takeAll() -> [NodeMessage] {
     var bytes = [UInt8](repeating: 0, count: 64)
     while read(descriptor, &bytes, bytes.count) == bytes.count {}

@@ -1,31 +1,30 @@
-// Pane.swift: one pane of the dashboard as a row of a table: its name, its rows, its keys, what it
-// draws and what a plain dashboard says of it.
-// Leaves out the panes themselves (Panes/, one file each, in the order of Panes/Panes.swift) and
-// where they stand (Layout.swift). Start at Pane.
+// Pane.swift: one pane of the dashboard as a row of a table: its name, its rows, its keys, its
+// drawing and its text on a plain dashboard. The panes themselves are in Panes/, one file each, in
+// the order of Panes/Panes.swift; their places are in Layout.swift. Start at Pane.
 import Control
 import Terminal
 
 /// Panes are compared by identity: each is a row of `Pane.all`.
 package final class Pane: Sendable {
-  /// Its title, what a keymap calls the key that goes to it, and its word on a plain dashboard.
+  /// Its title, the name of its key in a keymap, and its word on a plain dashboard.
   package let name: String
-  /// What that key does, for the palette and the manual.
+  /// What its key does, for the palette and the manual.
   let words: String
-  /// Whether going to it opens it as Enter does; otherwise its key pressed again zooms it.
+  /// Whether focusing it also opens it as Enter does; otherwise its key pressed again zooms it.
   let opensAtOnce: Bool
-  /// The keys worth a place in the line at the bottom.
+  /// The actions shown in the key line at the bottom.
   let hints: [(action: Action, words: String)]
   let list: PaneList?
-  /// Of a pane without rows.
+  /// For a pane without rows.
   let scroll: PaneScroll?
-  /// Of a pane without rows; a list has its own.
+  /// For a pane without rows; a list has its own filter.
   let filter: (WritableKeyPath<DashboardModel, Filter> & Sendable)?
   /// What Enter does; nil zooms.
   let open: (@Sendable (inout DashboardModel) -> [Effect])?
   /// What `copy` does; nil copies the rows.
   let copy: (@Sendable (inout DashboardModel) -> [Effect])?
   let draw: @Sendable (inout Canvas, DashboardModel, NodeSnapshot, Rect) -> Void
-  /// Nil where a plain dashboard has no word for it.
+  /// Nil if a plain dashboard has no text for it.
   let plain: (@Sendable (NodeSnapshot?) -> PlainWords)?
 
   init(
@@ -45,12 +44,12 @@ package final class Pane: Sendable {
     (self.open, self.copy, self.plain, self.draw) = (open, copy, plain, draw)
   }
 
-  /// From 1 on, in the order of the table; the digit is its key.
+  /// Counted from 1 in the order of the table; the digit is its key.
   package var number: Int { index + 1 }
 
   private var index: Int { Pane.all.firstIndex(of: self) ?? 0 }
 
-  /// The pane that many places further on, wrapping around the end.
+  /// The pane `step` places further on, wrapping around the end.
   func neighbour(_ step: Int) -> Pane {
     let count = Pane.all.count
     return Pane.all[((index + step) % count + count) % count]
@@ -68,11 +67,10 @@ struct PaneScroll: Sendable {
   let most: @Sendable (DashboardModel) -> Int
 }
 
-/// What a plain dashboard says when it is asked for a pane.
+/// What a plain dashboard prints for a pane.
 struct PlainWords: Sendable {
   var lines: [String]
-  /// The ids of the jobs that were said, by their numbers from 1 on; nil leaves the numbers as they
-  /// were.
+  /// The ids of the printed jobs, by their numbers from 1 on; nil leaves the numbers unchanged.
   var choices: [String]?
 }
 
@@ -89,30 +87,30 @@ struct PaneColumn<Row>: Sendable {
   static func order(_ name: String) -> PaneColumn { PaneColumn(name) { _, _ in .missing } }
 }
 
-/// The list of a pane: which rows it has, what they sort by, and what an act finds in them.
+/// The list of a pane: its rows, the columns that sort them, and what an act finds in them.
 struct PaneList: Sendable {
-  /// What the list sorts by; the first column is the node's own order.
+  /// The columns that sort the list; the first is the node's own order.
   let columns: [String]
-  /// What one row is, for messages.
+  /// What a row is called in messages.
   let noun: String
-  /// How a message says that tagged rows are not there any more, of one and of several.
+  /// How a message says that one or several tagged rows no longer exist.
   let gone: (one: String, many: String)
-  /// Whether rows keep their places for a while: an order that changes with every job that ends is
+  /// Whether rows keep their places for a while: an order that changes with every ended job is
   /// restless, and every row that moves costs bytes.
   let isCalm: Bool
-  /// Rows of the pane's inside that stand above the list.
+  /// The number of rows inside the pane above the list.
   let head: @Sendable (_ inner: Rect) -> Int
   let rows: @Sendable (DashboardModel, NodeSnapshot, ListState) -> [ListRow]
-  /// Rows that wait for the operator and are shown nowhere else; a line tells their number.
+  /// The number of rows that wait for the operator and are shown nowhere else; a line shows it.
   let waitingElsewhere: @Sendable (DashboardModel, Layout) -> Int
-  /// A row as text for a message or a spreadsheet; nil where it is gone.
+  /// A row as text for a message or a spreadsheet; nil if it no longer exists.
   let text: @Sendable (DashboardModel, String) -> String?
-  /// What `copy` takes for the row's id.
+  /// What `copy` copies as the row's id.
   let idText: @Sendable (String) -> String
-  /// The id of the receipt that a row is, or has.
+  /// The id of the receipt that the row is or has.
   let receipt: @Sendable (DashboardModel, String) -> String?
 
-  /// - id, words, section: of a row; a filter looks into `words`
+  /// - id, words, section: of a row; a filter searches `words`
   init<Row>(
     of noun: String, columns: [PaneColumn<Row>], gone: (one: String, many: String) = ("is gone", "are gone"),
     isCalm: Bool = false,

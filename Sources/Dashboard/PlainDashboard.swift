@@ -1,12 +1,11 @@
 // PlainDashboard.swift: `--plain`: the node as lines that are only ever appended, for screen
 // readers, pipes and dumb terminals. A change is reported once; choices are numbered; questions are
-// answered in words.
-// Leaves out everything drawn. Start at PlainModel.update.
+// answered in words. Nothing is drawn. Start at PlainModel.update.
 import Control
 import Foundation
 import Terminal
 
-/// What a plain dashboard knows, as a value: lines in, lines and commands out.
+/// The state of a plain dashboard as a value: lines in, lines and commands out.
 package struct PlainModel: Sendable {
   package enum Output: Equatable, Sendable {
     /// A line to append; already displaySafe.
@@ -19,7 +18,7 @@ package struct PlainModel: Sendable {
   private var states: [String: JobState] = [:]
   private var told: String?
   private var lastLog: UInt64 = 0
-  /// The ids of the list that was printed last, by its numbers.
+  /// The ids of the list that was printed last, by number.
   private var choices: [String] = []
   private var question: (words: String, command: NodeCommand)?
   private var nextTag: UInt64 = 1
@@ -82,7 +81,7 @@ package struct PlainModel: Sendable {
     return words
   }
 
-  /// A line that the operator typed.
+  /// Handles a line that the operator typed.
   package mutating func type(_ line: String) -> [Output] {
     let words = line.split(whereSeparator: \.isWhitespace).map(String.init)
     if let asked = question {
@@ -169,7 +168,7 @@ package struct PlainModel: Sendable {
   }
 }
 
-/// Runs a plain dashboard on standard input and output, which need be no terminal.
+/// Runs a plain dashboard on standard input and output, which need not be a terminal.
 package final class PlainDashboard {
   private let connection: any NodeConnection
   private let inbox: NodeInbox
@@ -183,7 +182,7 @@ package final class PlainDashboard {
     model = PlainModel(isReadOnly: isReadOnly)
   }
 
-  /// Until `quit`, the end of the input, a closed output, or the end of the node.
+  /// Runs until `quit`, the end of the input, a closed output, or the end of the node.
   package func run(input: Int32 = 0, output: Int32 = 1) -> DashboardExit {
     let inbox = self.inbox
     let signals = SignalPipe([SIGHUP, SIGTERM, SIGINT, SIGPIPE])

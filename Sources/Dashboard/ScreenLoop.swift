@@ -1,7 +1,7 @@
-// ScreenLoop.swift: the one thread of a program that has the terminal: it waits for keys, signals,
-// a terminal that takes bytes again and what its owner waits for, and it paints.
-// Leaves out what events mean and what is drawn (DashboardApp.swift, Fleet/FleetApp.swift). Start
-// at wait and paint.
+// ScreenLoop.swift: the one thread of a program that has the terminal. It waits for keys, signals,
+// a terminal that accepts bytes again and its owner's descriptors, and it paints. The events are
+// handled and the screens drawn by DashboardApp.swift and Fleet/FleetApp.swift. Start at wait and
+// paint.
 import Control
 import Foundation
 import Terminal
@@ -10,7 +10,7 @@ final class ScreenLoop {
   enum Event {
     case input(Input)
     case resized(Size)
-    /// Bytes wait at one of the descriptors that `wait` was given: its place among them.
+    /// Bytes wait at one of the descriptors that `wait` was given; the value is its index.
     case readable(Int)
     /// About a second has passed.
     case tick
@@ -26,20 +26,20 @@ final class ScreenLoop {
   private var lastPaint: Microseconds = 0
   private var lastTick: Microseconds = 0
   private var stalledSince: Microseconds?
-  /// Why the loop should end; nil while it goes on. A signal that ends the process is not overruled
-  /// by its terminal's going at the same time.
+  /// Why the loop should end; nil while it goes on. If a signal ends the process while the terminal
+  /// closes, the signal is the reason.
   var exit: DashboardExit? {
     didSet { if case .terminated = oldValue { exit = oldValue } }
   }
 
-  /// Takes the terminal. Call it and everything else on one thread.
-  /// - frameInterval: what is not urgent is painted at most this often, in microseconds
-  /// - frozenLimit: a terminal that accepts nothing for this many seconds is given up
+  /// Takes over the terminal. Call it and everything else on one thread.
+  /// - frameInterval: screens that are not urgent are painted at most this often, in microseconds
+  /// - frozenLimit: a terminal that accepts nothing for this many seconds is abandoned
   init(
     environment: [String: String], frameInterval: Microseconds, frozenLimit: Double = .infinity
   ) throws(ScreenError) {
     (self.environment, self.frameInterval, self.frozenLimit) = (environment, frameInterval, frozenLimit)
-    // Signals first: otherwise curses would install handlers of its own, and SIGTSTP would stop the
+    // Signals first: otherwise curses would install its own handlers, and SIGTSTP would stop the
     // node with its jobs.
     let signals = SignalPipe([SIGWINCH, SIGHUP, SIGTERM, SIGINT, SIGCONT, SIGTSTP, SIGPIPE])
     do throws(ScreenError) {
@@ -53,8 +53,8 @@ final class ScreenLoop {
 
   // MARK: waiting
 
-  /// Waits until something happens. Returns what did, and when: signals first, then keys, then the
-  /// descriptors in their order.
+  /// Waits until something happens, and returns the events and their time: signals first, then
+  /// keys, then the descriptors in their order.
   func wait(for descriptors: [Int32]) -> (instant: Instant, events: [Event]) {
     var waits = [
       pollfd(fd: screen.descriptor, events: Int16(POLLIN | (screen.isStalled ? POLLOUT : 0)), revents: 0),
@@ -72,7 +72,7 @@ final class ScreenLoop {
       case .inputs(let inputs): events += inputs.map { .input($0) }
       }
     }
-    // What has come was read just now.
+    // Waiting bytes were read just now.
     if let due = screen.inputDue, instant.steady >= due {
       events += screen.expireInput(at: instant.steady).map { .input($0) }
     }
@@ -121,14 +121,15 @@ final class ScreenLoop {
 
   // MARK: painting
 
-  /// The screen is out of date.
+  /// Marks the screen as out of date.
   /// - isUrgent: paint at once, as for a key
   func invalidate(isUrgent: Bool) {
     needsPaint = true
     if isUrgent { self.isUrgent = true }
   }
 
-  /// Shows what `draw` returns, if something changed and it is time for it. Returns whether it was.
+  /// Paints what `draw` returns, if something changed and a frame is due. Returns whether it
+  /// painted.
   @discardableResult
   func paint(at instant: Instant, _ draw: () -> Grid) -> Bool {
     guard exit == nil, needsPaint, !screen.isStalled else { return false }
@@ -142,7 +143,7 @@ final class ScreenLoop {
 
   // MARK: giving the terminal away
 
-  /// Gives the terminal to what `body` starts and waits for, and takes it again.
+  /// Lends the terminal to the program that `body` starts and waits for, and takes it over again.
   func lend(_ body: () -> Void) {
     screen.close()
     body()
@@ -154,8 +155,8 @@ final class ScreenLoop {
     invalidate(isUrgent: true)
   }
 
-  /// Gives the terminal back for good.
-  /// - release: gives back the rest, while signals are still caught
+  /// Releases the terminal for good.
+  /// - release: releases everything else, while signals are still caught
   func close(_ release: (DashboardExit?) -> Void = { _ in }) -> DashboardExit {
     screen.close()
     release(exit)

@@ -1,7 +1,6 @@
 // StandardStreams.swift: standard output and error while the dashboard has the terminal: they go to
-// its log and to a file, never to the screen. Engine libraries and child processes write there when
-// they like.
-// Start at StandardStreams.init.
+// its log and to a file, never to the screen. Engine libraries and child processes may write there
+// at any time. Start at StandardStreams.init.
 import Foundation
 import Terminal
 
@@ -12,9 +11,9 @@ final class StandardStreams {
   private var rest: [UInt8] = []
   private let log: Int32
 
-  /// Redirects descriptors 1 and 2 into a pipe that never blocks its writers: what the pipe cannot
-  /// hold is lost.
-  /// - logPath: appended to; nil keeps no file.
+  /// Redirects descriptors 1 and 2 into a pipe that never blocks its writers: bytes that the pipe
+  /// cannot hold are lost.
+  /// - logPath: the file that they are appended to; nil keeps no file
   init?(logPath: String?) {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return nil }
@@ -31,7 +30,7 @@ final class StandardStreams {
     _ = Foundation.close(ends[1])
   }
 
-  /// Whole lines that came; a line without an end is one after 4 KiB.
+  /// The whole lines that arrived; a line without an end is cut at 4 KiB.
   func lines() -> [String] {
     var bytes = [UInt8](repeating: 0, count: 4096)
     var result: [String] = []
@@ -52,8 +51,7 @@ final class StandardStreams {
     return result
   }
 
-  /// Gives the streams back, or leaves them in the log file (or nowhere) when their terminal is
-  /// gone.
+  /// Restores the streams, or leaves them in the log file (or nowhere) if their terminal is gone.
   func close(terminalIsGone: Bool) {
     for (stream, old) in zip([Int32(1), 2], saved) {
       if terminalIsGone {

@@ -1,5 +1,5 @@
-// View.swift: a model as a grid: the header, the panes, the key line, and what is open over them.
-// Pure: the same model and size give the same grid. Start at view.
+// View.swift: draws a model as a grid: the header, the panes, the key line, and what is open over
+// them. It is pure: the same model and size give the same grid. Start at view.
 import Control
 import Terminal
 
@@ -22,7 +22,7 @@ package func view(_ model: DashboardModel) -> Grid {
   return canvas.grid
 }
 
-/// The model at another size, for tests and pictures.
+/// Draws the model at another size, for tests and pictures.
 package func view(_ model: DashboardModel, _ size: Size) -> Grid {
   var resized = model
   _ = resized.update(.resized(size), at: model.now)
@@ -109,7 +109,7 @@ extension Canvas {
     }
   }
 
-  /// The state in a glyph and words; the one reason why nothing runs stands right after it.
+  /// The state as a glyph and words, followed by the one reason why nothing runs.
   private func statePhrase(_ model: DashboardModel, _ node: NodeSummary, _ time: Microseconds) -> [(
     String, Style
   )] {
@@ -135,7 +135,7 @@ extension Canvas {
       let sign =
         node.state == .paused ? glyphs.held : node.state == .draining ? glyphs.down : glyphs.attention
       var parts = [("\(sign) \(word)", warn)]
-      // The first screen says the rest.
+      // The first screen shows the rest.
       if let why = node.whyIdle, why.lowercased() != word, !model.isFirstRun {
         parts.append((": \(why)", text))
       } else if node.state == .draining {
@@ -167,7 +167,7 @@ extension Canvas {
         0, y, limit: width)
     case .reason(_, let what, _, _): field("reject \(what): ", model.field, y, hint: "", width)
     case .shutdownHow:
-      // With numbers: how many jobs end with the node, and how many it waits for.
+      // With numbers: how many jobs would end with the node, and how many it waits for.
       let jobs = model.snapshot?.jobs ?? []
       let finish = jobs.count { $0.state == .running || $0.state == .queued }
       let end = jobs.count { $0.state == .pending || $0.state == .held }
@@ -197,12 +197,12 @@ extension Canvas {
     }
   }
 
-  /// A line being typed, with its cursor; the hint gives way to the text.
+  /// A line being typed, with its cursor; the hint is dropped if the text needs the width.
   private mutating func field(_ prompt: String, _ editor: LineEditor, _ y: Int, hint: String, _ width: Int) {
     var x = put(" ", 0, y, text)
     x = fit(prompt, x, y, key, width: max(1, width * 2 / 3))
     let room = max(1, width - x - 1)
-    // The end of a long text is shown, with its cursor.
+    // A long text shows its end, with the cursor.
     var before = displaySafe(editor.beforeCursor)
     while displayWidth(before) >= room { before.removeFirst() }
     let after = displaySafe(editor.text.dropFirst(editor.beforeCursor.count))
@@ -230,7 +230,7 @@ extension Canvas {
         x, y, limit: width)
       return
     }
-    // A read-only operator is offered no act.
+    // A read-only operator sees no acts.
     for (action, words) in hints(model)
     where !model.options.isReadOnly || !(action.isAct || action == .talk) {
       hint(action, words)

@@ -1,4 +1,4 @@
-// Wrapping.swift: text of strangers in rows of a width. Start at wrapped.
+// Wrapping.swift: wraps text from strangers into rows of a given width. Start at wrapped.
 import Terminal
 
 /// `text` in rows of at most `width` columns, broken at blanks where there are any.

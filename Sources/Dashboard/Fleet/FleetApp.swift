@@ -1,8 +1,7 @@
-// FleetApp.swift: a fleet's screen on a terminal: keys and many nodes go to the model, and the
-// terminal to one node's own dashboard and back.
-// Like DashboardApp it waits for no node: each has an inbox. Leaves out waiting and painting
-// (ScreenLoop.swift), the table (FleetModel.swift, FleetView.swift) and how a node is reached (the
-// connections). Start at run.
+// FleetApp.swift: a fleet's screen on a terminal. It passes keys and the nodes' messages to the
+// model, and lends the terminal to one node's own dashboard. Like DashboardApp it waits for no
+// node: each has an inbox. Waiting and painting are in ScreenLoop.swift, the table in
+// FleetModel.swift and FleetView.swift; the caller makes the connections. Start at run.
 import Control
 import Foundation
 import Terminal
@@ -13,11 +12,11 @@ package final class FleetApp {
   private let loop: ScreenLoop
   private var model: FleetModel
 
-  /// Gives the terminal to another program: starts it and returns its process, or why it cannot be
-  /// started.
+  /// Lends the terminal to another program: starts it and returns its process, or why it could not
+  /// be started.
   package typealias Attach = (_ host: String) -> Result<pid_t, LinkError>
 
-  /// Takes the terminal. Call it and `run` on one thread.
+  /// Takes over the terminal. Call it and `run` on one thread.
   package init(
     nodes: [(host: String, connection: any NodeConnection)], options: DashboardOptions,
     environment: [String: String]
@@ -34,7 +33,7 @@ package final class FleetApp {
       isReadOnly: options.isReadOnly, bell: options.bell)
   }
 
-  /// Runs until the operator leaves or the terminal is gone. All nodes serve on.
+  /// Runs until the operator quits or the terminal is gone. All nodes go on serving.
   package func run(attach: Attach) -> DashboardExit {
     for (connection, inbox) in zip(connections, inboxes) { connection.start { inbox.put($0) } }
     while loop.exit == nil { turn(attach) }
@@ -73,8 +72,8 @@ package final class FleetApp {
 
   // MARK: one node's own dashboard
 
-  /// The terminal is another program's until it ends; what the nodes say meanwhile waits in their
-  /// inboxes.
+  /// Lends the terminal to another program until it ends. Messages of the nodes wait in their
+  /// inboxes meanwhile.
   private func give(_ index: Int, _ attach: Attach) {
     let host = model.nodes[index].host
     loop.lend {
@@ -90,7 +89,7 @@ package final class FleetApp {
     _ = model.update(.resized(loop.screen.size), at: .now)
   }
 
-  /// Hands a changed size and a hang-up on to the program that has the terminal.
+  /// Passes a changed window size and a hang-up on to the program that has the terminal.
   private func wait(for process: pid_t) -> Int32 {
     var status: Int32 = 0
     while true {

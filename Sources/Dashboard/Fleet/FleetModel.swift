@@ -1,11 +1,10 @@
-// FleetModel.swift: many nodes at once, as a value: a table of nodes, and one list of all that wait
-// for approval.
-// Messages in, effects out; no clock, no socket, no terminal. Leaves out drawing (FleetView.swift)
-// and connections (FleetApp.swift). Start at FleetModel.update.
+// FleetModel.swift: many nodes at once, as a value: a table of nodes, and one list of all jobs that
+// wait for approval. Messages in, effects out; no clock, socket or terminal. Drawing is in
+// FleetView.swift, the connections in FleetApp.swift. Start at FleetModel.update.
 import Control
 import Terminal
 
-/// What happens to a fleet's screen. Nodes are numbered in the order of the command line.
+/// An event that a fleet's screen receives. Nodes are numbered in the order of the command line.
 package enum FleetMessage: Sendable {
   case input(Input)
   case node(Int, NodeMessage)
@@ -14,19 +13,19 @@ package enum FleetMessage: Sendable {
   case note(String, isError: Bool)
 }
 
-/// What a fleet's screen wants done.
+/// An action that the application carries out for a fleet's screen.
 package enum FleetEffect: Equatable, Sendable {
   case send(Int, NodeCommand, tag: UInt64)
-  /// Give the screen to that node's own dashboard until its operator leaves it.
+  /// Lend the screen to that node's own dashboard until its operator quits it.
   case attach(Int)
   case bell
   case repaint
   case leave
 }
 
-/// One node of the fleet, as far as it is known.
+/// What is known of one node of the fleet.
 package struct FleetNode: Sendable {
-  /// As the operator named it.
+  /// The host as the operator named it.
   package let host: String
   package internal(set) var link = LinkState.connecting
   package internal(set) var snapshot: NodeSnapshot?
@@ -41,7 +40,7 @@ package struct FleetModel: Sendable {
   /// The two lists; their numbers are their keys.
   enum List: Int, Sendable { case nodes = 1, approvals }
 
-  /// An approval somewhere in the fleet.
+  /// A job in the fleet that waits for approval.
   struct Wait: Equatable, Sendable {
     let node: Int
     let row: ApprovalRow
@@ -50,7 +49,7 @@ package struct FleetModel: Sendable {
   enum Mode: Equatable, Sendable {
     case normal
     case help
-    /// A rejection is being typed; it holds what was under the cursor when it began.
+    /// A rejection is being typed; it holds the job that was under the cursor when it began.
     case reason(node: Int, job: String)
   }
 
@@ -62,11 +61,12 @@ package struct FleetModel: Sendable {
   package internal(set) var nodes: [FleetNode]
   var now = Instant(wall: 0, steady: 0)
   var focus = List.nodes
-  /// Hosts never move, so a place is enough.
+  /// Hosts never move, so an index is enough.
   var selectedNode = 0
   /// The job under the cursor of the approvals.
   var selectedWait: (node: Int, id: String)?
-  /// The cursor was put on it, and stays with it. Before that it is on whatever expires first.
+  /// Whether the operator placed the cursor; then it stays with its job. Before that it is on the
+  /// job that expires first.
   private var isWaitPlaced = false
   var mode = Mode.normal
   var reason = LineEditor()
@@ -86,7 +86,7 @@ package struct FleetModel: Sendable {
     self.bell = bell
   }
 
-  /// All that waits, the one that expires first on top.
+  /// All jobs that wait for approval, the one that expires first on top.
   var waits: [Wait] {
     nodes.indices.flatMap { index -> [Wait] in
       guard nodes[index].link == .connected else { return [] }
@@ -143,7 +143,7 @@ package struct FleetModel: Sendable {
     return []
   }
 
-  /// A cursor that was placed stays on its job; where the row under it is another one, it is
+  /// A cursor that was placed stays on its job. If the row under it becomes another one, acts are
   /// guarded for a moment.
   private mutating func keepSelection() {
     let waits = waits

@@ -6,7 +6,7 @@ import Terminal
 package func view(_ model: FleetModel) -> Grid {
   var canvas = Canvas(size: model.size, theme: model.theme, glyphs: model.glyphs)
   let body = max(2, model.size.height - 2)
-  // The table takes what its nodes need, and leaves the approvals at least a third.
+  // The table gets as many rows as its nodes need, and leaves at least a third to the approvals.
   let table = min(model.nodes.count + 3, max(4, body * 2 / 3))
   canvas.drawFleetHeader(model)
   canvas.drawFleetNodes(model, Rect(x: 0, y: 1, width: model.size.width, height: table))
@@ -21,7 +21,7 @@ package func view(_ model: FleetModel) -> Grid {
 enum FleetState: Equatable {
   case connecting
   case live(ServingState, isIdle: Bool)
-  /// Its last figures are shown, and are old.
+  /// Its last figures are shown, but they are old.
   case stale
   case gone
 
@@ -63,7 +63,7 @@ extension Canvas {
   private func fleetColumns(_ width: Int) -> [(title: String, width: Int)] {
     var chosen = Self.columns
     while chosen.count > 2, 14 + chosen.reduce(0, { $0 + $1.width + 1 }) > width {
-      // The least missed go first: GPU, then CPU, then what it runs.
+      // The least important columns are dropped first: GPU, then CPU, then the running jobs.
       let order = ["GPU", "CPU", "RUN", "TODAY", "QUEUE", "TOK/S"]
       guard let victim = order.first(where: { name in chosen.contains { $0.title == name } }) else { break }
       chosen.removeAll { $0.title == victim }
@@ -154,7 +154,7 @@ extension Canvas {
     }
   }
 
-  /// Why there is no line, since when figures are old, or the first alarm.
+  /// Why there is no connection, how old the figures are, or the first alarm.
   private func fleetNote(_ node: FleetNode, _ state: FleetState, _ now: Instant) -> (String, Style) {
     switch state {
     case .connecting: return ("", faint)

@@ -1,6 +1,5 @@
-// ApprovalsPane.swift: the jobs that wait for the operator: what they offer, what they would bring
-// and how long they wait.
-// Columns appear as the pane grows. Start at Pane.approvals.
+// ApprovalsPane.swift: the jobs that wait for the operator: what they offer, what they would earn
+// and how long they have waited. Columns appear as the pane grows. Start at Pane.approvals.
 import Control
 import Terminal
 
@@ -118,13 +117,12 @@ extension Canvas {
 
     let isUnder = (row.offered ?? 0) < (row.asked ?? 0)
     let offer = row.offered.map(price) ?? "none"
-    // How long it would take is known once something has run here.
+    // The job's duration can be estimated once a job has run here.
     let takes = row.wouldTake.latest.map { " in " + ("~" + age($0)).right(4) } ?? ""
     let earns = row.asked == nil && row.offered == nil ? "free" : brief(row.wouldEarn) { "+" + money($0) }.0
     let under = style(self.style(theme.warn))
     if columns.earnsEnd > 0 {
-      // What it offers for a million tokens, what it would bring here, and how long that would
-      // take.
+      // The offer for a million tokens, what the job would earn here, and how long it would take.
       let asks = isUnder ? "\(offer) of \(price(row.asked ?? 0))" : row.offered == nil ? "-" : offer
       putRight(asks, columns.offerEnd, y, isUnder ? under : plain)
       putRight(earns + takes, columns.earnsEnd, y, plain)
@@ -143,7 +141,7 @@ extension Canvas {
   }
 }
 
-/// Columns of the approvals for a width: where each starts or ends, 0 where it is left out.
+/// Columns of the approvals for a width: where each starts or ends, 0 if it is not shown.
 private struct ApprovalColumns {
   var client = 0
   var clientWidth = 0
@@ -151,14 +149,13 @@ private struct ApprovalColumns {
   var limitEnd = 0
   var offerEnd = 0
   var offerWidth = 0
-  /// 0: the offer's column says what is wrong with the offer, or otherwise what the job would
-  /// bring.
+  /// 0: the offer's column says what is wrong with the offer, or otherwise what the job would earn.
   var earnsEnd = 0
   var policy = 0
   var policyWidth = 0
   var leftEnd = 0
 
-  /// Without a head the figures carry their own words.
+  /// Without a heading the figures carry their own words.
   let hasHead: Bool
 
   init(_ inner: Rect, digits: Int, hasHead: Bool) {
@@ -172,7 +169,7 @@ private struct ApprovalColumns {
     leftEnd = take(hasHead || width < 60 ? 5 : 9)
     client = inner.x + 3 + digits + 2
     if width >= 108 {
-      // Whatever the others do not need is for the reason.
+      // The reason gets the width that the others leave.
       policyWidth = min(70, width - 86 - (width >= 140 ? 6 : 0))
       policy = right - policyWidth
       right = policy - 2

@@ -1,5 +1,5 @@
-// ChatPane.swift: a conversation with the node's own model, wrapped, newest at the bottom.
-// Leaves out its keys (DashboardModel+Keys.swift). Start at Pane.chat.
+// ChatPane.swift: a conversation with the node's own model, wrapped, newest at the bottom. Its keys
+// are in DashboardModel+Keys.swift. Start at Pane.chat.
 import Control
 import Terminal
 
@@ -17,7 +17,7 @@ extension Pane {
 }
 
 extension DashboardModel {
-  /// Copies the answer that is being written, or otherwise the last one.
+  /// Copies the answer that is being written, or else the last one.
   fileprivate mutating func copyAnswer() -> [Effect] {
     let answer =
       chat.answer.isEmpty ? chat.messages.last { $0.role == .assistant }?.content ?? "" : chat.answer
@@ -66,7 +66,7 @@ extension Canvas {
       put(row, area.x + 2, y, text, limit: area.width - 2)
     }
     if isTyping {
-      // The cursor's place: the text before it, wrapped the same way.
+      // The cursor's place is the end of the text before it, wrapped the same way.
       let before = wrapped(chat.editor.beforeCursor, width: area.width - 2)
       let total = wrapped(chat.editor.text, width: area.width - 2).count
       let row = before.count - 1 - (total - inputRows.count)
@@ -77,7 +77,7 @@ extension Canvas {
     }
   }
 
-  /// The last rows of the conversation, at least `enough` of them if there are as many.
+  /// The last rows of the conversation: at least `enough` of them, if there are so many.
   private func chatRows(_ chat: ChatState, width: Int, enough: Int) -> [(String, Style)] {
     var rows: [(String, Style)] = []
     var parts: [(ChatRequest.Message.Role, String)] = chat.messages.map { ($0.role, $0.content) }

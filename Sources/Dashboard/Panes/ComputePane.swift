@@ -1,6 +1,6 @@
-// ComputePane.swift: what the machine does: processors, memory, GPUs, what waits, disk and network.
-// A small pane answers in three lines; a large one adds cores, the day, pressure and totals.
-// Missing values say why. Start at Pane.compute.
+// ComputePane.swift: the machine's load: processors, memory, GPUs, pressure, disk and network. A
+// small pane has three lines; a large one adds cores, the day, pressure and totals. Missing values
+// state the reason. Start at Pane.compute.
 import Control
 import Terminal
 
@@ -106,7 +106,7 @@ extension Canvas {
     run(figures, row.right - width, row.y, limit: row.right)
   }
 
-  /// Why there is no GPU: in a few words, the doctor has more.
+  /// Why there is no GPU, in a few words; `hotpot doctor` tells more.
   private func noGPU(_ compute: ComputeSnapshot, _ time: Microseconds) -> (String, Style) {
     if case .unavailable(let reason) = compute.gpus {
       let words = String(reason.prefix { $0 != "(" }).trimmingSuffix { $0 == " " }
@@ -123,13 +123,13 @@ extension Canvas {
     var y = area.y
     let gpus = compute.gpus.latest ?? []
     let cores = compute.cores.latest ?? []
-    // A few cores stand in the first row, many in one of their own, and with room each has a bar.
+    // A few cores share the first row, many get a row of their own, and each has a bar if it fits.
     let coreColumns = max(1, area.width / 22)
     let barRows = (cores.count + coreColumns - 1) / coreColumns
     let hasBars = area.height >= 20 && barRows > 0 && barRows <= area.height / 2
     let isInline = !hasBars && cores.count <= area.width / 4
     let coreRows = hasBars ? barRows : isInline || cores.isEmpty ? 0 : 1
-    // Memory, one or two rows a GPU, waits, disk.
+    // Memory, one or two rows per GPU, pressure, disk.
     let gpuRows = gpus.isEmpty ? 0 : min(gpus.count * 2, max(1, area.height - 6 - coreRows))
     let isTall = area.height - coreRows - gpuRows >= 22
     let room = max(1, area.height - 4 - coreRows - gpuRows - (isTall ? 4 : 0))
@@ -144,7 +144,7 @@ extension Canvas {
     if let value = compute.cpuPower.latest { head.append(("  " + integer(value) + " W", text)) }
     if let value = compute.cpuClock.latest { head.append(("  " + decimal(value / 1000, 1) + " GHz", label)) }
     for (name, reading) in [("steal", compute.cpuSteal), ("disk wait", compute.cpuWait)] {
-      // What takes time away is worth a word only when it does.
+      // Lost time is shown only when it is large enough to matter.
       if let share = reading.latest, share >= 0.02 {
         head.append(("  \(name) \(percent(share)) %", style(theme.warn)))
       }
@@ -196,7 +196,7 @@ extension Canvas {
     if y < area.bottom { drawTraffic(calm, time, area, y, hasGPU: !gpus.isEmpty) }
   }
 
-  /// Memory over the same time as the processors, and the day.
+  /// Memory over the same period as the processors, and the day.
   private mutating func drawPast(
     _ model: DashboardModel, _ compute: ComputeSnapshot, _ area: Rect, _ top: Int, rows: Int
   ) -> Int {
@@ -287,7 +287,7 @@ extension Canvas {
     var line: [(String, Style)] = [("gpu\(index)  ", label), (fitted(gpu.name, columns: 24), text)]
     line += [("  ", label), words(gpu.utilization, at: time) { percent($0) + " %" }]
     if let value = gpu.temperature.latest {
-      // Near the driver's own limit, where it tells one.
+      // Near the driver's own limit, if the driver reports one.
       let limit = gpu.slowdownTemperature.latest ?? 90
       let look = value >= limit ? error : value >= limit - 8 ? style(theme.warn) : text
       line.append(("  " + degrees(value), look))

@@ -47,8 +47,8 @@ private func plainEarnings(_ snapshot: NodeSnapshot?) -> PlainWords {
   }
 }
 
-/// A client's row is identified by its name and by its place among rows of that name, in case a
-/// node sends two.
+/// A client's row is identified by its name and its index among rows of that name, in case a node
+/// sends two.
 private func earningsRows(_ earnings: EarningsSnapshot) -> [(id: String, client: ClientEarnings)] {
   var seen: [String: Int] = [:]
   return earnings.clients.map { row in
@@ -148,7 +148,7 @@ extension Canvas {
     }
   }
 
-  /// One column a value, the tallest is the greatest.
+  /// One column per value; the greatest value is the tallest.
   private mutating func spark(_ values: [Double], _ x: Int, _ y: Int, limit right: Int) {
     let room = max(0, right - x)
     let shown = values.suffix(room)
@@ -161,7 +161,7 @@ extension Canvas {
       case .console: sign = Array("·░▒▓█".unicodeScalars)[Int(share * 4)]
       case .ascii: sign = Array("_.:=#".unicodeScalars)[Int(share * 4)]
       }
-      // A day without earnings is a floor, not a bar.
+      // A day without earnings is drawn as a floor, not as a bar.
       self.sign(
         sign, x + index, y,
         value > 0

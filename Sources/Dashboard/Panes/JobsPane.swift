@@ -1,6 +1,6 @@
-// JobsPane.swift: the queue as a table.
-// Columns appear as the pane grows; what a column shows never moves. Leaves out jobs that wait for
-// the operator (ApprovalsPane.swift). Start at Pane.jobs.
+// JobsPane.swift: the queue as a table. Columns appear as the pane grows, and the contents of a
+// column never move. Jobs that wait for the operator are in ApprovalsPane.swift. Start at
+// Pane.jobs.
 import Control
 import Terminal
 
@@ -33,8 +33,8 @@ private let jobsList = PaneList(
   of: "job",
   columns: jobsColumns,
   isCalm: true,
-  // A job that waits for the operator stands in approvals, and only there. Should a node send two
-  // rows of one id, the first counts here as everywhere.
+  // A job that waits for the operator is listed in approvals only. If a node sends two rows with
+  // one id, the first counts, here as everywhere.
   rows: { model, snapshot in
     snapshot.jobs.indices.filter {
       snapshot.jobs[$0].state != .pending && model.jobIndex[snapshot.jobs[$0].id] == $0
@@ -51,7 +51,7 @@ private let jobsList = PaneList(
   head: { $0.height >= 3 ? 1 : 0 })
 
 private func plainJobs(_ snapshot: NodeSnapshot?) -> PlainWords {
-  // What waits for the operator is said by approvals, and only there.
+  // Jobs that wait for the operator are reported by approvals only.
   let jobs = snapshot?.jobs.filter { !$0.state.hasEnded && $0.state != .pending } ?? []
   var words = PlainWords(lines: jobs.isEmpty ? ["no jobs"] : [], choices: jobs.map(\.id))
   for (index, job) in jobs.enumerated() {
@@ -66,7 +66,7 @@ private func plainJobs(_ snapshot: NodeSnapshot?) -> PlainWords {
   return words
 }
 
-/// A job as words with blanks between them, for a spreadsheet or a message.
+/// A job as words separated by blanks, for a spreadsheet or a message.
 func jobText(_ row: JobRow) -> String {
   [
     row.id, row.state.rawValue, row.client, row.model, "priority \(row.priority)",
@@ -75,7 +75,7 @@ func jobText(_ row: JobRow) -> String {
   ].joined(separator: "  ")
 }
 
-/// A job as a plain dashboard says it.
+/// A job in a plain dashboard's words.
 func jobSentence(_ job: JobRow) -> String {
   var words =
     "job \(job.id.prefix(8)) of \(job.client): \(job.state == .pending ? "waits for you" : job.state.rawValue)"
@@ -84,7 +84,7 @@ func jobSentence(_ job: JobRow) -> String {
   return words
 }
 
-/// Columns of the jobs table for a width: where each starts, 0 where it is left out.
+/// Columns of the jobs table for a width: where each starts, 0 if it is not shown.
 private struct JobColumns {
   var client = 0
   var clientWidth = 0
@@ -128,7 +128,7 @@ private struct JobColumns {
     } else {
       clientWidth = room
     }
-    // A client's name needs no more; the rest is left between the columns.
+    // A client's name needs no more; the remaining width stays empty between the columns.
     clientWidth = max(0, clientWidth)
   }
 }
@@ -140,7 +140,7 @@ extension Canvas {
     let node = snapshot.node
     var note: [(String, Style)] = filterNote(list.filter, isEditing: model.mode == .filter && isFocused)
     if !list.tags.isEmpty { note.append(("\(glyphs.tag) \(list.tags.count)  ", key)) }
-    // Counted from the rows, so that they agree with them.
+    // Counted from the rows, so that the numbers agree with them.
     let running = snapshot.jobs.count { $0.state == .running }
     let held = snapshot.jobs.count { $0.state == .held }
     note.append(("\(grouped(running)) run", running > 0 ? ok : faint))
@@ -150,7 +150,7 @@ extension Canvas {
     let inner = frame(
       rect, .jobs, model, note: note, foot: position(list, model, .jobs))
     let area = model.listArea(.jobs, inner)
-    // One model for all is in the header already.
+    // If all jobs use one model, it is in the header already.
     let columns = JobColumns(
       inner, digits: model.idDigits, showsModel: snapshot.jobs.contains { $0.model != node.model })
     if area.y > inner.y { drawJobsHead(columns, inner, list, model) }
@@ -182,7 +182,7 @@ extension Canvas {
     }
   }
 
-  /// A rule across the list: what stands below it has ended.
+  /// A rule across the list: the jobs below it have ended.
   private mutating func drawEndedTitle(_ count: Int, _ rect: Rect) {
     grid.fill(
       Rect(x: rect.x + 1, y: rect.y, width: max(0, rect.width - 2), height: 1), glyphs.horizontal,

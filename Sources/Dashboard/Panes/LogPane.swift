@@ -16,7 +16,7 @@ extension Pane {
 }
 
 extension DashboardModel {
-  /// Log lines that the filter lets through, oldest first.
+  /// Log lines that pass the filter, oldest first.
   var visibleLog: [LogLine] {
     if logFilter.isEmpty { return log }
     return log.filter { logFilter.matches("\($0.level.rawValue) \($0.who ?? "") \($0.text)".lowercased()) }

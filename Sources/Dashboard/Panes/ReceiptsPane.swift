@@ -41,8 +41,8 @@ private let receiptsList = PaneList(
   },
   receipt: { _, id in id },
   head: { inner in
-    // Rows of figures before the list, and its head; all rows where no list fits. Wide, the
-    // counts stand in one row.
+    // Rows of figures and the heading before the list, or all rows if no list fits. In a wide pane
+    // the counts share one row.
     let counts = inner.width >= 64 ? 1 : 2
     return inner.height >= counts + 4 ? counts + 2 : inner.height >= 4 ? counts + 1 : inner.height
   })
@@ -165,7 +165,7 @@ extension Canvas {
       right -= 9
     }
     if rect.width >= 76 {
-      // The time of day stands still; an age would be another text every second.
+      // The time of day stays the same; an age would change every second.
       putRight(clock(receipt.time, offset: offset, withSeconds: true), right, y, soft)
       right -= 10
     }

@@ -1,5 +1,5 @@
-// ThroughputPane.swift: how fast the engine is: tokens a second, latencies, the cache and totals.
-// A small pane answers in three lines; a large one has graphs and the day. Missing values say why.
+// ThroughputPane.swift: how fast the engine is: tokens a second, latencies, the cache and totals. A
+// small pane has three lines; a large one has graphs and the day. Missing values state the reason.
 // Start at Pane.throughput.
 import Control
 import Terminal
