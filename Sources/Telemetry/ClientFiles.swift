@@ -1,22 +1,21 @@
-// ClientFiles.swift: which processes use a GPU of amdgpu, i915 or xe, and how much: from the
-// kernel's own account of every open device, in /proc/PID/fdinfo.
-// A process that this user may not look at is not seen. All descriptors of all processes are looked
-// through every 10 samples; between them only those that were found.
-// Source: Linux, Documentation/gpu/drm-usage-stats.rst. Leaves out the card itself (DeviceFiles).
-// Start at read.
+// ClientFiles.swift: which processes use a GPU of amdgpu, i915 or xe, and how much, from the
+// kernel's counters of every open device in /proc/PID/fdinfo. A process that this user may not
+// inspect is not seen. Every 10 samples all descriptors of all processes are searched; between them
+// only the known ones are read. Source: Linux, Documentation/gpu/drm-usage-stats.rst. The card
+// itself is in DeviceFiles.swift. Start at read.
 import Glibc
 
 struct ClientFiles {
   private static let lookPeriod = 10
 
-  /// One open device of one process, as the kernel counts it.
+  /// One open device of one process, with the kernel's counters.
   private struct Client {
     var pid: Int32
     var slot: String
     var id: UInt64
     var memory: Int64?
-    /// By the engine's name: busy so far, and of how much (nanoseconds of nothing, or cycles of
-    /// cycles).
+    /// By engine name: the busy time so far and its total. Nanoseconds have no total; cycles are
+    /// counted out of total cycles.
     var engines: [String: (busy: UInt64, total: UInt64?)] = [:]
     var capacity: [String: UInt64] = [:]
   }
@@ -39,7 +38,7 @@ struct ClientFiles {
     self.driver = driver
   }
 
-  /// The processes by the slot of the card, each slot's in the order of their numbers.
+  /// The processes by the slot of the card, each slot's sorted by process number.
   /// - time: microseconds of a monotonic clock
   mutating func read(at time: Int64) -> [String: [GPUProcess]] {
     if turn % Self.lookPeriod == 0 { look() }
@@ -48,7 +47,7 @@ struct ClientFiles {
     last = time
     var now: [Key: Client] = [:]
     for file in files {
-      // A process that ended meanwhile uses nothing.
+      // A process that has ended uses nothing.
       guard let text = try? smallText(file.path), let client = parse(text, pid: file.pid) else { continue }
       // Descriptors that were duplicated name the same client.
       now[Key(pid: client.pid, slot: client.slot, id: client.id)] = client
@@ -80,7 +79,8 @@ struct ClientFiles {
     return overflow ? .max : sum
   }
 
-  /// Of the busiest engine. Nanoseconds are of the time that passed, cycles of the engine's own.
+  /// The share of the busiest engine: nanoseconds are divided by the elapsed time, cycles by the
+  /// engine's own total.
   private func busyShare(_ now: Client, since old: Client, _ nanoseconds: Double?) -> Double? {
     var most: Double?
     for (name, engine) in now.engines {
@@ -114,7 +114,7 @@ struct ClientFiles {
     }
   }
 
-  /// nil for another driver's device, or a kernel that does not count.
+  /// Nil for another driver's device, or if the kernel does not count.
   private func parse(_ text: String, pid: Int32) -> Client? {
     var client = Client(pid: pid, slot: "", id: 0)
     var isOurs = false
@@ -145,8 +145,8 @@ struct ClientFiles {
     return isOurs ? client : nil
   }
 
-  /// What is stored on the card: `vram`, `vram0`, `local0`. amdgpu calls it memory, the others
-  /// resident.
+  /// Whether the region is memory of the card: `vram`, `vram0`, `local0`. amdgpu calls the figure
+  /// memory, the others resident.
   private static func isDeviceMemory(_ name: Substring) -> Bool {
     for prefix in ["memory-", "resident-"] where name.hasPrefix(prefix) {
       let region = name.dropFirst(prefix.count)

@@ -1,9 +1,10 @@
 // DeviceFiles.swift: GPUs of amdgpu, i915 and xe, from the files that these drivers keep in /sys.
-// Leaves out their processes (ClientFiles), NVIDIA (NVIDIALibrary) and threads (GPUWatch). Start at
-// DeviceFiles.read, then Layout.
+// Their processes are in ClientFiles.swift, NVIDIA's GPUs in NVIDIALibrary.swift, the threads in
+// GPUWatch.swift. Start at DeviceFiles.read, then Layout.
 import Glibc
 
-/// The GPUs of one driver. Cards that come and go are found at the next look, every 10 samples.
+/// The GPUs of one driver. Cards that were added or removed are noticed at the next search, every
+/// 10 samples.
 package struct DeviceFiles: GPUSource {
   package enum Driver: String, Sendable, CaseIterable {
     case amdgpu, i915, xe
@@ -25,7 +26,7 @@ package struct DeviceFiles: GPUSource {
   private var turn = 0
   private var buffer = [UInt8](repeating: 0, count: 4_096)
 
-  /// - root: "" for this machine; tests give a tree of fixtures
+  /// - root: "" for this machine; tests pass a directory of fixtures
   package init(root: String = "", driver: Driver) {
     self.root = root
     self.driver = driver
@@ -51,14 +52,14 @@ package struct DeviceFiles: GPUSource {
     let names = entries(base).filter { $0.hasPrefix("card") && $0.dropFirst(4).allSatisfy(\.isNumber) }
     cards = names.compactMap { name in
       let path = "\(base)/\(name)"
-      // A card without a uevent is none of these drivers'.
+      // A card without a uevent belongs to none of these drivers.
       guard let facts = try? smallText(path + "/device/uevent") else { return nil }
       let lines = facts.split(separator: "\n")
       guard lines.contains("DRIVER=\(driver.rawValue)") else { return nil }
       let slot = lines.first { $0.hasPrefix("PCI_SLOT_NAME=") }.map { String($0.dropFirst(14)) } ?? name
       if let known = cards.first(where: { $0.path == path && $0.slot == slot }) { return known }
       let id = lines.first { $0.hasPrefix("PCI_ID=") }.map { " (\($0.dropFirst(7)))" } ?? ""
-      // Few cards tell what they are sold as.
+      // Few cards report their product name.
       let sold = (try? smallText(path + "/device/product_name")) ?? ""
       let title = sold.isEmpty ? "\(driver.maker) GPU\(id)" : sold
       return DeviceCard(path: path, slot: slot, name: title, driver: driver)
@@ -66,13 +67,13 @@ package struct DeviceFiles: GPUSource {
   }
 }
 
-/// A file of one number that stays open.
+/// A file that holds one number and stays open.
 private final class NumberCell {
   private var file: NumberFile
 
   init(_ path: String) { file = NumberFile(path) }
 
-  /// The first of these that is there; nil if none is.
+  /// The first of these files that exists; nil if none does.
   static func first(_ paths: String...) -> NumberCell? {
     paths.first { access($0, F_OK) == 0 }.map { NumberCell($0) }
   }
@@ -86,7 +87,7 @@ private final class NumberCell {
   }
 }
 
-/// Which file tells what; nil where the driver has none.
+/// Which file holds which figure; nil if the driver has none.
 private struct Layout {
   /// Percent of the time that it computes.
   var busy: NumberCell?
@@ -106,9 +107,9 @@ private struct Layout {
   var memoryClock: NumberCell?
   /// Steps of the clocks in a MHz.
   var clockScale = 1.0
-  /// Each 1 while it holds the clock back.
+  /// Each file holds 1 while its cause slows the clock.
   var throttle: [(word: String, file: NumberCell)] = []
-  /// `ue: 0` and `ce: 0`, one a line.
+  /// A file with lines such as `ue: 0` and `ce: 0`.
   var errors: String?
 
   init(card: String, driver: DeviceFiles.Driver) {
@@ -116,8 +117,8 @@ private struct Layout {
     let hwmon = device + "/hwmon/" + (entries(device + "/hwmon").first ?? "hwmon0")
     switch driver {
     case .amdgpu:
-      // Source: Linux, Documentation/gpu/amdgpu/thermal.rst and driver-misc.rst. pcie_bw is left
-      // alone: to read it takes a second.
+      // Source: Linux, Documentation/gpu/amdgpu/thermal.rst and driver-misc.rst. pcie_bw is not
+      // read, because reading it takes a second.
       busy = NumberCell(device + "/gpu_busy_percent")
       memoryUsed = NumberCell(device + "/mem_info_vram_used")
       memoryTotal = NumberCell(device + "/mem_info_vram_total")
@@ -141,8 +142,8 @@ private struct Layout {
       throttle = Self.reasons(card + "/gt/gt0", "throttle_reason_")
     case .xe:
       // Source: Linux, Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon,
-      // drivers/gpu/drm/xe/xe_gt_freq.c, xe_gt_idle.c, xe_gt_throttle.c. In hwmon 1 is the card and
-      // 2 the package on it.
+      // drivers/gpu/drm/xe/xe_gt_freq.c, xe_gt_idle.c, xe_gt_throttle.c. In hwmon, 1 is the card
+      // and 2 the package on it.
       let gt = device + "/tile0/gt0"
       idle = .first(gt + "/gtidle/idle_residency_ms")
       memoryTotal = .first(device + "/tile0/physical_vram_size_bytes")
@@ -237,7 +238,8 @@ private final class DeviceCard {
     return reading
   }
 
-  /// A counter's increase since the last sample; one that went backwards restarted from zero.
+  /// A counter's increase since the last sample; a counter that went backwards was restarted from
+  /// zero.
   private static func passed(_ now: Reading<Double>, _ before: Double?) -> Reading<Double> {
     guard let value = now.current else { return now }
     guard let before, value >= before else { return .warmingUp }

@@ -1,18 +1,17 @@
-// GPU.swift: what a GPU does, whoever made it. Leaves out how it is asked: NVIDIALibrary (NVML) and
+// GPU.swift: a GPU's figures, for every vendor. They are read by NVIDIALibrary (NVML) and
 // DeviceFiles (amdgpu, i915 and xe in /sys). Start at GPUReading.
 
-/// One GPU. Each figure has its own status: one that a driver does not tell is unavailable, the
-/// others stay.
+/// One GPU. Each figure has its own status: one that the driver does not report is unavailable, and
+/// the others remain.
 package struct GPUReading: Sendable, Equatable, Codable {
   package var name: String
-  /// Share of the time since the last sample (NVIDIA: of the driver's own period) in which it
-  /// computed, 0 to 1.
-  /// Intel's drivers tell how long it was awake, which is more than that.
+  /// The share of the time since the last sample (NVIDIA: of the driver's own period) in which the
+  /// GPU computed, 0 to 1. Intel's drivers report how long it was awake, which is longer.
   package var utilization: Reading<Double>
   /// Bytes.
   package var memoryUsed: Reading<Int64>
   package var memoryTotal: Reading<Int64>
-  /// Celsius, and where the driver begins to slow it down.
+  /// Celsius, and the temperature at which the driver begins to slow the GPU down.
   package var temperature: Reading<Double>
   package var slowdownTemperature: Reading<Double>
   /// Watts.
@@ -23,7 +22,7 @@ package struct GPUReading: Sendable, Equatable, Codable {
   /// MHz, of the cores and of the memory.
   package var clock: Reading<Double>
   package var memoryClock: Reading<Double>
-  /// What holds its clock back, in words; empty when nothing does.
+  /// What slows the clock down, in words; empty if nothing does.
   package var throttle: Reading<[String]>
   /// Memory errors since the driver was loaded.
   package var correctedErrors: Reading<Int64>
@@ -32,10 +31,10 @@ package struct GPUReading: Sendable, Equatable, Codable {
   package var received: Reading<Double>
   package var sent: Reading<Double>
   package var processes: Reading<[GPUProcess]>
-  /// The parts (MIG) it is divided into; empty when it is whole.
+  /// The parts (MIG) that the GPU is divided into; empty if it is whole.
   package var parts: Reading<[GPUPart]>
 
-  /// A GPU of which nothing is known, and why.
+  /// A GPU without any figures, and the reason.
   package init(name: String, unavailable reason: String) {
     self.name = name
     utilization = .unavailable(reason)
@@ -61,10 +60,10 @@ package struct GPUReading: Sendable, Equatable, Codable {
 /// A process that uses a GPU.
 package struct GPUProcess: Sendable, Equatable, Codable {
   package let pid: Int32
-  /// Bytes of the GPU's memory; nil where the driver does not tell.
+  /// Bytes of the GPU's memory; nil if the driver does not report it.
   package let memory: Int64?
-  /// Of the time since the last sample in which its busiest engine worked for it, 0 to 1; nil where
-  /// the driver does not tell (NVIDIA's), and in the first sample.
+  /// The share of the time since the last sample in which its busiest engine worked for it, 0 to 1.
+  /// Nil in the first sample, and if the driver does not report it (NVIDIA's).
   package let share: Double?
 
   package init(pid: Int32, memory: Int64?, share: Double? = nil) {
@@ -74,23 +73,23 @@ package struct GPUProcess: Sendable, Equatable, Codable {
   }
 }
 
-/// A part of a divided GPU. Bytes.
+/// A part of a divided GPU. Memory is in bytes.
 package struct GPUPart: Sendable, Equatable, Codable {
   package let name: String
   package let memoryUsed: Int64?
   package let memoryTotal: Int64?
 }
 
-/// What one driver says.
+/// A driver's answer.
 package enum DriverAnswer: Sendable, Equatable {
-  /// This machine has none of its GPUs: `no NVIDIA library`.
+  /// This machine has none of the driver's GPUs: `no NVIDIA library`.
   case absent(String)
-  /// There is a driver, and it does not work.
+  /// The driver exists but does not work.
   case failed(String)
   case gpus([GPUReading])
 }
 
-/// A way to ask GPUs of one kind. `NVIDIALibrary` and `DeviceFiles`.
+/// A source of readings for GPUs of one kind. `NVIDIALibrary` and `DeviceFiles` implement it.
 package protocol GPUSource {
   /// May block for as long as the driver does.
   /// - time: microseconds of a monotonic clock

@@ -1,29 +1,29 @@
-// GPUWatch.swift: all GPUs of the machine, each driver queried on a separate thread.
-// A call of a driver may never return. Then its thread waits, its GPUs become unavailable with the
-// reason, and everyone else goes on; when the call does return, they are back. Nothing here waits
-// for a driver.
-// Leaves out what is asked (NVIDIALibrary, DeviceFiles). Start at GPUWatch.sample.
+// GPUWatch.swift: all GPUs of the machine, each driver queried on a separate thread. A call into a
+// driver may never return. Then that driver's thread waits, its GPUs become unavailable with the
+// reason, and everything else continues; when the call returns, they are available again. Nothing
+// else here waits for a driver. The queries are in NVIDIALibrary.swift and DeviceFiles.swift. Start
+// at GPUWatch.sample.
 import Dispatch
 import Foundation
 import Synchronization
 
-/// What all GPUs did, at one moment.
+/// The readings of all GPUs at one moment.
 package struct GPUSample: Sendable, Equatable {
-  /// Unavailable, with the reason, where there is none, or while no driver works.
+  /// Unavailable, with the reason, if there is no GPU, or while no driver works.
   package let gpus: Reading<[GPUReading]>
-  /// Drivers that are there and do not work, in words; GPUs of others are in `gpus`.
+  /// Drivers that exist but do not work, in words; the GPUs of the others are in `gpus`.
   package let problems: [String]
-  /// Joules that all GPUs used since the last sample, as far as they tell.
+  /// Joules that all GPUs used since the last sample, as far as they report them.
   package let joules: Double
 }
 
 package final class GPUWatch: Sendable {
   private let drivers: [DriverThread]
-  /// Microseconds that an answer may take. NVML's slowest calls are counted in milliseconds.
+  /// Microseconds that an answer may take. NVML's slowest calls take milliseconds.
   package static let patience: Int64 = 3_000_000
 
-  /// - root: "" for this machine; tests give a tree of fixtures
-  /// - library: NVIDIA's
+  /// - root: "" for this machine; tests pass a directory of fixtures
+  /// - library: the file name of NVIDIA's library
   package init(root: String = "", library: String = "libnvidia-ml.so.1") {
     drivers =
       [DriverThread(name: "NVIDIA's driver") { NVIDIALibrary(path: library) }]
@@ -34,8 +34,8 @@ package final class GPUWatch: Sendable {
 
   deinit { for driver in drivers { driver.stop() } }
 
-  /// The newest answers, and asks for the next ones. Returns at once.
-  /// - time: microseconds of a monotonic clock, not going back
+  /// Returns the newest answers and starts the next queries, without waiting.
+  /// - time: microseconds of a monotonic clock, never decreasing
   package func sample(at time: Int64) -> GPUSample {
     var gpus: [GPUReading] = []
     var absent: [String] = []
@@ -65,7 +65,8 @@ package final class GPUWatch: Sendable {
     return GPUSample(gpus: reading, problems: problems, joules: joules)
   }
 
-  /// Waits until every driver has answered, or for so long: for a command that shows one sample.
+  /// Waits until every driver has answered, for at most so many seconds: for a command that shows
+  /// one sample.
   package func settle(seconds: Double) {
     let end = DispatchTime.now() + seconds
     for driver in drivers where !driver.waitUntilIdle(end) { return }
@@ -78,15 +79,15 @@ package final class GPUWatch: Sendable {
   }
 }
 
-/// One driver and the thread that asks it. The rule: the source lives on that thread alone,
-/// everything shared is under the lock, and the lock is never held over a call of the driver. Else
-/// a hung driver would hang those who look.
+/// One driver and the thread that queries it. Rule: the source is used on that thread alone, all
+/// shared state is under the lock, and the lock is never held during a call into the driver.
+/// Otherwise a hung driver would hang its readers.
 final class DriverThread: Sendable {
   private struct State {
     var answer: DriverAnswer?
-    /// Not taken yet.
+    /// Joules that no caller has collected yet.
     var joules = 0.0
-    /// The question that is being answered: when it was put, and how often someone looked since.
+    /// The pending query: when it was made, and how often a caller has looked since.
     var asked: Int64?
     var looks = 0
     var isStopped = false
@@ -125,14 +126,14 @@ final class DriverThread: Sendable {
     }
   }
 
-  /// A thread that hangs in its driver ends when the driver lets it.
+  /// Stops the thread. A thread that hangs in its driver ends when the call returns.
   func stop() {
     state.withLock { $0.isStopped = true }
     work.signal()
   }
 
-  /// The newest answer, nil before the first, and the joules since the last call; puts the next
-  /// question.
+  /// Returns the newest answer, nil before the first, and the joules since the last call; starts
+  /// the next query.
   func take(at time: Int64) -> (DriverAnswer?, Double) {
     let (answer, joules, isNew) = state.withLock { state -> (DriverAnswer?, Double, Bool) in
       let joules = state.joules
@@ -143,8 +144,7 @@ final class DriverThread: Sendable {
         return (state.answer, joules, true)
       }
       state.looks += 1
-      // After the machine slept, or this process was stopped, the first look is no sign of
-      // anything.
+      // After a sleep of the machine or a stop of this process, the first look proves nothing.
       guard time - asked > GPUWatch.patience, state.looks > 1 else { return (state.answer, joules, false) }
       let reason = "\(name) does not answer for \((time - asked) / 1_000_000) s"
       guard case .gpus(let gpus)? = state.answer else { return (.failed(reason), joules, false) }
@@ -154,7 +154,7 @@ final class DriverThread: Sendable {
     return (answer, joules)
   }
 
-  /// - Returns: false if the time ended first
+  /// - Returns: false if the time ran out first
   func waitUntilIdle(_ end: DispatchTime) -> Bool {
     let waiter = state.withLock { state -> DispatchSemaphore? in
       guard state.asked != nil else { return nil }

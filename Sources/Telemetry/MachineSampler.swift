@@ -1,8 +1,8 @@
-// MachineSampler.swift: one sample of the machine, all sources together. Never on the engine's or a
-// screen's thread.
-// Leaves out when it is taken (Node) and what is done about it. Start at MachineSampler.sample.
+// MachineSampler.swift: one sample of the machine, all sources together. It never runs on the
+// engine's or a screen's thread. Node decides when to sample and how to react. Start at
+// MachineSampler.sample.
 
-/// What the machine does, at one moment.
+/// The state of the machine at one moment.
 package struct MachineSample: Sendable, Equatable {
   /// Microseconds of a monotonic clock.
   package let time: Int64
@@ -13,8 +13,8 @@ package struct MachineSample: Sendable, Equatable {
   package let container: ContainerLimits
 }
 
-/// Reads all sources. One owner at a time; a source that fails makes its own reading unavailable
-/// and nothing else.
+/// Reads all sources. It has one owner at a time; a source that fails makes only its own reading
+/// unavailable.
 package struct MachineSampler: ~Copyable {
   private var processor: ProcessorSource
   private var memory: MemorySource
@@ -22,11 +22,11 @@ package struct MachineSampler: ~Copyable {
   private var disk: DiskSource
   private let container: ContainerLimits
   private var last: Int64?
-  /// `/proc/stat` of 256 cores fits.
+  /// Large enough for `/proc/stat` of 256 cores.
   private var buffer = [UInt8](repeating: 0, count: 64 << 10)
 
-  /// - root: "" for this machine; tests give a tree of fixtures.
-  /// - stateDirectory: whose disk is looked at.
+  /// - root: "" for this machine; tests pass a directory of fixtures.
+  /// - stateDirectory: the directory whose disk is read.
   package init(root: String = "", stateDirectory: String) {
     processor = ProcessorSource(root: root)
     memory = MemorySource(root: root)

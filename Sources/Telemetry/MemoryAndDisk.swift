@@ -1,6 +1,5 @@
-// MemoryAndDisk.swift: memory, pressure, this process, the container's limits, and the disk where
-// the state lives.
-// Start at MemorySource.read, PressureSource.read, ContainerLimits and DiskSource.
+// MemoryAndDisk.swift: memory, pressure, this process, the container's limits, and the disk that
+// holds the state. Start at MemorySource.read, PressureSource.read, ContainerLimits and DiskSource.
 import Glibc
 
 /// Bytes.
@@ -9,7 +8,7 @@ package struct MemoryReading: Sendable, Equatable {
   package var available: Reading<Int64> = .warmingUp
   package var swapTotal: Reading<Int64> = .warmingUp
   package var swapUsed: Reading<Int64> = .warmingUp
-  /// This process: resident, and of that file pages such as a mapped model.
+  /// This process: resident bytes, and those of them that belong to files, such as a mapped model.
   package var resident: Reading<Int64> = .warmingUp
   package var residentFile: Reading<Int64> = .warmingUp
 
@@ -55,7 +54,7 @@ struct MemorySource: ~Copyable {
           scanner.nextLine()
         }
       }
-      // Something else than the kernel's file covers it, as containers do.
+      // Another file is mounted over the kernel's, as containers do.
       let problem = "\(meminfo.path) is not understood"
       if reading.total == .warmingUp { reading.total = .unavailable(problem) }
       if reading.available == .warmingUp { reading.available = .unavailable(problem) }
@@ -90,8 +89,8 @@ struct MemorySource: ~Copyable {
   }
 }
 
-/// Shares of the last 10 s in which some task waited, 0 to 1.
-/// Source: Linux, Documentation/accounting/psi.rst.
+/// Shares of the last 10 s in which at least one task waited, 0 to 1. Source: Linux,
+/// Documentation/accounting/psi.rst.
 package struct PressureReading: Sendable, Equatable {
   package var cpu: Reading<Double> = .warmingUp
   package var memory: Reading<Double> = .warmingUp
@@ -132,15 +131,15 @@ struct PressureSource: ~Copyable {
   }
 }
 
-/// What the container allows; nil is no limit. Control groups of version 2 and 1: the lowest of the
-/// group and those around it.
+/// The container's limits; nil is no limit. For control groups of version 2 and 1: the lowest limit
+/// of the group and of those around it.
 package struct ContainerLimits: Sendable, Equatable {
   package var processors: Double?
   package var memory: Int64?
 
-  /// - root: "" for this machine; tests give a tree of fixtures.
+  /// - root: "" for this machine; tests pass a directory of fixtures.
   package init(root: String = "") {
-    guard let text = try? smallText(root + "/proc/self/cgroup") else { return }  // No /proc: nothing to know.
+    guard let text = try? smallText(root + "/proc/self/cgroup") else { return }  // No /proc, no known limits.
     // `0::/a/b` of version 2; `4:memory:/a/b` and `1:cpu,cpuacct:/a/b` of version 1.
     for line in text.split(separator: "\n") {
       let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
@@ -162,7 +161,7 @@ package struct ContainerLimits: Sendable, Equatable {
     }
   }
 
-  // Below, a file that is not there is no limit: the root group has none.
+  // In the groups below, a missing file means no limit: the root group has none.
 
   private mutating func unified(_ group: String) {
     if let words = (try? smallText(group + "/cpu.max"))?.split(separator: " "), words.count == 2,
@@ -184,14 +183,14 @@ package struct ContainerLimits: Sendable, Equatable {
   }
 
   private mutating func oldMemory(_ group: String) {
-    // No limit is the largest number of pages.
+    // The largest number of pages stands for no limit.
     if let limit = (try? smallText(group + "/memory.limit_in_bytes")).flatMap({ Int64($0) }), limit < 1 << 60
     {
       memory = min(memory ?? .max, limit)
     }
   }
 
-  /// A quota of -1 is none.
+  /// Applies a quota; -1 means none.
   private mutating func allow(_ quota: Double, _ period: Double) {
     if quota > 0, period > 0 { processors = min(processors ?? .infinity, quota / period) }
   }
@@ -212,10 +211,10 @@ package struct ContainerLimits: Sendable, Equatable {
 }
 
 package struct DiskReading: Sendable, Equatable {
-  /// Bytes free to this user, where the state lives.
+  /// Bytes free to this user on the disk that holds the state.
   package var free: Reading<Int64> = .warmingUp
   package var total: Reading<Int64> = .warmingUp
-  /// Bytes/s of the device under it.
+  /// Bytes/s of the device below it.
   package var read: Reading<Double> = .warmingUp
   package var written: Reading<Double> = .warmingUp
 }

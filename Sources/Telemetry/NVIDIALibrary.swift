@@ -1,12 +1,12 @@
-// NVIDIALibrary.swift: NVIDIA's GPUs through libnvidia-ml.so.1, which is looked for at run time.
-// A driver that is loaded again, a GPU that falls off the bus and a library that lacks a function
-// each make the readings concerned unavailable, and are tried again. Leaves out threads (GPUWatch).
-// Start at NVIDIALibrary.read.
+// NVIDIALibrary.swift: NVIDIA's GPUs through libnvidia-ml.so.1, which is loaded at run time. If a
+// driver is reloaded, a GPU falls off the bus or the library lacks a function, only the affected
+// readings become unavailable, and they are tried again. The threads are in GPUWatch.swift. Start
+// at NVIDIALibrary.read.
 import CSystem
 
 /// Source: NVML API reference, version 13.
 package struct NVIDIALibrary: GPUSource {
-  /// What NVML cannot be used without.
+  /// The functions that every use of NVML needs.
   private struct Entry {
     let initialise: @convention(c) () -> Int32
     let count: @convention(c) (UnsafeMutablePointer<UInt32>?) -> Int32
@@ -18,7 +18,7 @@ package struct NVIDIALibrary: GPUSource {
     let name: String
     var energy: UInt64?
     var time: Int64?
-    /// What costs the driver more or changes seldom: the last answers.
+    /// The last answers to queries that cost the driver more or change seldom.
     var slow: Slow?
   }
 
@@ -33,7 +33,7 @@ package struct NVIDIALibrary: GPUSource {
     var parts: Reading<[GPUPart]>
   }
 
-  /// Samples between two looks at what is slow, and between two attempts at what failed.
+  /// Samples between two slow queries, and between two attempts at what failed.
   package static let slowPeriod = 5
   private static let retryPeriod = 10
 
@@ -44,7 +44,7 @@ package struct NVIDIALibrary: GPUSource {
   private var devices: [Device?] = []
   private var turn = 0
   private var failure: (answer: DriverAnswer, turn: Int)?
-  /// Room for the processes of one GPU.
+  /// A buffer for the processes of one GPU.
   private var processes = [csystem_nvml_process](repeating: csystem_nvml_process(), count: 64)
 
   package init(path: String = "libnvidia-ml.so.1") { self.path = path }
@@ -97,7 +97,7 @@ package struct NVIDIALibrary: GPUSource {
     if !isInitialised {
       let result = entry.initialise()
       guard result == CSYSTEM_NVML_SUCCESS else {
-        // The next attempt finds a library that was replaced meanwhile.
+        // If the library was replaced meanwhile, the next attempt loads the new one.
         csystem_nvml_close(&nvml)
         self.entry = nil
         return .failure(Problem(answer: .failed("NVIDIA's driver: \(Self.words(result))")))
@@ -138,7 +138,7 @@ package struct NVIDIALibrary: GPUSource {
       if case .unavailable(Self.lost) = reading.temperature { isLost = true }
       readings.append(reading)
     }
-    // A lost GPU is found again by a fresh start only, which also renews the handles of the others.
+    // Only a fresh start finds a lost GPU again; it also renews the handles of the others.
     if isLost, turn % Self.retryPeriod == 0 { close() }
     return readings
   }
@@ -197,7 +197,7 @@ package struct NVIDIALibrary: GPUSource {
       }
     }
     func rate(_ counter: Int32) -> Reading<Double> {
-      // The header says 1 KB granularity; the driver counts in KiB, as nvidia-smi shows.
+      // The header says 1 KB granularity; the driver counts in KiB, as nvidia-smi does.
       Self.number(nvml.pcie_throughput, "nvmlDeviceGetPcieThroughput") { $0(handle, counter, &$1) }
         .map { $0 * 1_024 }
     }
@@ -213,7 +213,7 @@ package struct NVIDIALibrary: GPUSource {
       processes: readProcesses(handle), parts: Self.parts(nvml, handle))
   }
 
-  /// From the driver's own counter, otherwise from the power.
+  /// Joules from the driver's own counter, otherwise computed from the power.
   private func joules(_ device: inout Device, _ power: Reading<Double>, _ time: Int64) -> Reading<Double> {
     let (handle, before, since) = (device.handle, device.energy, device.time)
     let counter = Self.ask(nvml.energy, "nvmlDeviceGetTotalEnergyConsumption", UInt64(0), { $0(handle, &$1) })
@@ -238,7 +238,7 @@ package struct NVIDIALibrary: GPUSource {
       var count = UInt32(clamping: processes.count)
       let result = processes.withUnsafeMutableBufferPointer { function(handle, &count, $0.baseAddress) }
       if result == CSYSTEM_NVML_INSUFFICIENT_SIZE, processes.count < 1 << 16 {
-        // More than fit, and some may be added before the next call.
+        // There were more processes than fit, and more may start before the next call.
         let wanted = max(processes.count * 2, min(Int(count), 1 << 15) * 2)
         processes = Array(repeating: csystem_nvml_process(), count: wanted)
         continue
@@ -284,7 +284,7 @@ package struct NVIDIALibrary: GPUSource {
       var parts: [GPUPart] = []
       for index in 0..<UInt32(min(most, 64)) {
         var found: csystem_nvml_device?
-        // Indices may have holes, where no part was made.
+        // Indices may have gaps where no part was created.
         guard part(handle, index, &found) == CSYSTEM_NVML_SUCCESS, let found else { continue }
         let memory = memory(nvml, found)
         parts.append(
@@ -352,7 +352,7 @@ package struct NVIDIALibrary: GPUSource {
     }
   }
 
-  /// Source: nvml.h, nvmlClocksEventReason*. Idle is no hindrance.
+  /// Source: nvml.h, nvmlClocksEventReason*. Idle is not reported as a slowdown.
   static func throttleWords(_ reasons: UInt64) -> [String] {
     let known: [(UInt64, String)] = [
       (0x2, "application clocks"), (0x4, "power cap"), (0x8, "hardware slowdown"), (0x10, "sync boost"),

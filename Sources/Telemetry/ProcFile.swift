@@ -1,6 +1,5 @@
-// ProcFile.swift: small files of /proc and /sys, read again and again without allocating, and the
-// words in them.
-// Leaves out what they mean. Start at ProcFile.read.
+// ProcFile.swift: reads small files of /proc and /sys repeatedly without allocating, and scans the
+// words in them. Their meaning is known to the sources that read them. Start at ProcFile.read.
 import Glibc
 
 /// Why a file could not be read, in words an operator can act on.
@@ -17,8 +16,9 @@ package struct SourceError: Error, Sendable, Equatable, CustomStringConvertible 
   }
 }
 
-/// One file that is read from its start at every sample. The descriptor stays open while it works;
-/// one that fails is opened again the next time, so that a source that was gone comes back.
+/// A file that is read from its start at every sample. The descriptor stays open while reading
+/// works. After a failure the file is opened again the next time, so that a source that vanished
+/// can return.
 struct ProcFile: ~Copyable {
   let path: String
   private var descriptor: Int32 = -1
@@ -27,7 +27,7 @@ struct ProcFile: ~Copyable {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
-  /// Reads at most as much as fits the buffer.
+  /// Reads at most as many bytes as fit into the buffer.
   /// - Returns: the bytes, valid until the next use of the buffer.
   mutating func read(into buffer: inout [UInt8]) throws(SourceError) -> Int {
     if descriptor < 0 {
@@ -53,7 +53,7 @@ struct ProcFile: ~Copyable {
   }
 }
 
-/// A walk over the words and numbers of a text, without copies.
+/// Scans the words and numbers of a text without copies.
 struct WordScanner {
   private let bytes: UnsafeBufferPointer<UInt8>
   private(set) var position = 0
@@ -62,13 +62,13 @@ struct WordScanner {
 
   var isAtEnd: Bool { position >= bytes.count }
 
-  /// Goes past blanks, not past the end of the line.
+  /// Skips blanks, but not the end of the line.
   private mutating func skipBlanks() {
     while position < bytes.count, bytes[position] == 0x20 || bytes[position] == 0x09 { position += 1 }
   }
 
   /// The next decimal number of this line; nil if something else comes. A number that is too large
-  /// becomes the largest.
+  /// becomes the largest one.
   mutating func number() -> UInt64? {
     skipBlanks()
     var value: UInt64 = 0
@@ -83,7 +83,7 @@ struct WordScanner {
     return digits > 0 ? value : nil
   }
 
-  /// A number that may have a point: `12.50`.
+  /// A number that may have a decimal point: `12.50`.
   mutating func decimal() -> Double? {
     guard let whole = number() else { return nil }
     guard position < bytes.count, bytes[position] == 0x2E else { return Double(whole) }
@@ -98,7 +98,7 @@ struct WordScanner {
     return Double(whole) + fraction
   }
 
-  /// Goes past this text if it comes next.
+  /// Skips this text if it comes next.
   mutating func take(_ text: StaticString) -> Bool {
     let count = text.utf8CodeUnitCount
     guard position + count <= bytes.count else { return false }
@@ -125,13 +125,13 @@ struct WordScanner {
     skipRestOfWord()
   }
 
-  /// Nothing where a blank comes next.
+  /// Skips to the next blank; does nothing at a blank.
   mutating func skipRestOfWord() {
     while position < bytes.count, bytes[position] > 0x20 { position += 1 }
   }
 }
 
-/// The whole of a small file as text without its last newline; for things that are looked for once.
+/// The whole of a small file as text without its last newline; for files that are read rarely.
 func smallText(_ path: String) throws(SourceError) -> String {
   var file = ProcFile(path)
   var buffer = [UInt8](repeating: 0, count: 4_096)
@@ -141,7 +141,7 @@ func smallText(_ path: String) throws(SourceError) -> String {
   return String(text)
 }
 
-/// Names in a directory, sorted with numbers in their order (`cpu2` before `cpu10`).
+/// The names in a directory, with numbers sorted by value (`cpu2` before `cpu10`).
 func entries(_ path: String) -> [String] {
   guard let directory = opendir(path) else { return [] }
   defer { closedir(directory) }

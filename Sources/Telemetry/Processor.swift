@@ -1,6 +1,5 @@
-// Processor.swift: what the processors do: use by kind and by core, load, pressure, frequency,
-// temperature, power.
-// Leaves out memory and GPUs. Start at ProcessorSource.read.
+// Processor.swift: the processors: use by kind and by core, load, pressure, frequency, temperature,
+// power. Memory is in MemoryAndDisk.swift, GPUs in GPU.swift. Start at ProcessorSource.read.
 import Glibc
 
 /// Shares of one interval, 0 to 1.
@@ -9,7 +8,7 @@ package struct ProcessorUse: Sendable, Equatable, Codable {
   package let user: Double
   package let system: Double
   package let iowait: Double
-  /// Taken by the hypervisor for others.
+  /// Time that the hypervisor gave to other machines.
   package let steal: Double
 
   package init(busy: Double, user: Double, system: Double, iowait: Double, steal: Double) {
@@ -33,10 +32,10 @@ private struct Ticks {
   var softirq: UInt64 = 0
   var steal: UInt64 = 0
 
-  /// nil when nothing has passed, or a counter went back (a processor was taken out and put back).
+  /// Nil if no time has passed, or a counter went back (a processor was removed and added again).
   func use(since old: Ticks) -> ProcessorUse? {
     func passed(_ field: KeyPath<Ticks, UInt64>) -> Double {
-      // iowait and idle may go back a little; that is no time.
+      // iowait and idle may decrease slightly; that counts as no time.
       let (new, before) = (self[keyPath: field], old[keyPath: field])
       return new > before ? Double(new - before) : 0
     }
@@ -52,7 +51,7 @@ private struct Ticks {
   }
 }
 
-/// What the processors did since the last reading.
+/// The processors since the last reading.
 package struct ProcessorReading: Sendable, Equatable {
   package var total: Reading<ProcessorUse> = .warmingUp
   package var cores: Reading<[ProcessorUse]> = .warmingUp
@@ -77,7 +76,7 @@ struct ProcessorSource: ~Copyable {
   private var temperature: TemperatureSource
   private var energy: EnergySource
 
-  /// - root: "" for this machine; tests give a tree of fixtures.
+  /// - root: "" for this machine; tests pass a directory of fixtures.
   init(root: String) {
     stat = ProcFile(root + "/proc/stat")
     loadavg = ProcFile(root + "/proc/loadavg")
@@ -130,7 +129,7 @@ struct ProcessorSource: ~Copyable {
     buffer.withUnsafeBufferPointer { bytes in
       var scanner = WordScanner(UnsafeBufferPointer(rebasing: bytes[..<count]))
       while scanner.take("cpu") {
-        // The number of the core; the line of all of them has none.
+        // The core's number; the line for all cores has none.
         scanner.skipRestOfWord()
         var ticks = Ticks()
         ticks.user = scanner.number() ?? 0
@@ -148,7 +147,7 @@ struct ProcessorSource: ~Copyable {
   }
 }
 
-/// A number in a file, for sources that are one file a value.
+/// A number in a file, for sources that keep one value per file.
 struct NumberFile: ~Copyable {
   var file: ProcFile
 
@@ -187,7 +186,7 @@ private struct FrequencySource: ~Copyable {
   }
 }
 
-/// Several files of one number each; those that cannot be read are left out.
+/// Several files of one number each; unreadable ones are skipped.
 struct NumberFiles: ~Copyable {
   private let paths: [String]
   private var descriptors: [Int32]
@@ -235,7 +234,7 @@ private struct TemperatureSource: ~Copyable {
   private static func find(_ root: String) -> String? {
     let hwmon = root + "/sys/class/hwmon"
     for name in entries(hwmon) {
-      // A sensor without a name is none of ours.
+      // A sensor without a name is not the processor's.
       let driver = (try? smallText("\(hwmon)/\(name)/name")) ?? ""
       guard ["coretemp", "k10temp", "zenpower", "cpu_thermal"].contains(driver) else { continue }
       // `Tctl` of k10temp and `Package id 0` of coretemp are both temp1.
@@ -256,7 +255,7 @@ private struct TemperatureSource: ~Copyable {
     }
     do throws(SourceError) {
       let value = try sensor.read(&buffer) / 1_000
-      // A sensor that is not wired reads 0 or far outside of what silicon survives.
+      // A disconnected sensor reads 0, or a value far outside of what silicon survives.
       return (-40...200).contains(value) && value != 0
         ? .value(value) : .unavailable("the sensor reads \(value) °C")
     } catch {
@@ -265,8 +264,8 @@ private struct TemperatureSource: ~Copyable {
   }
 }
 
-/// Energy of all packages, from RAPL through powercap.
-/// Source: Linux, Documentation/power/powercap/powercap.rst; counters wrap at max_energy_range_uj.
+/// The energy of all packages, from RAPL through powercap. Source: Linux,
+/// Documentation/power/powercap/powercap.rst; counters wrap at max_energy_range_uj.
 private struct EnergySource: ~Copyable {
   private let paths: [String]
   private let ranges: [Double]
@@ -277,7 +276,7 @@ private struct EnergySource: ~Copyable {
     var paths: [String] = []
     var ranges: [Double] = []
     for name in entries(base) where name.contains("-rapl:") && name.split(separator: ":").count == 2 {
-      // `package-0`; the platform domain would count it twice.
+      // Only domains such as `package-0`: the platform domain would count them twice.
       guard let domain = try? smallText("\(base)/\(name)/name"), domain.hasPrefix("package") else { continue }
       paths.append("\(base)/\(name)/energy_uj")
       let range = (try? smallText("\(base)/\(name)/max_energy_range_uj")).flatMap { Double($0) }

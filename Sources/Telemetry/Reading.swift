@@ -1,5 +1,5 @@
-// Reading.swift: a measured value, or why there is none.
-// Leaves out where values come from: each source makes its own. Start at Reading.
+// Reading.swift: a measured value, or why there is none. Each source makes its own readings. Start
+// at Reading.
 
 /// One measured value with its status. A missing value is never shown as 0.
 ///
@@ -8,15 +8,14 @@
 /// writes them in snake case.
 package enum Reading<Value: Codable & Sendable & Equatable>: Sendable, Equatable {
   case value(Value)
-  /// The last value seen, which could not be renewed since the given time (microseconds since
-  /// 1970).
+  /// The last value, which could not be renewed since the given time (microseconds since 1970).
   case stale(Value, since: Int64)
   /// The source exists but needs another sample (a rate needs two).
   case warmingUp
-  /// Why there is none, in words an operator can act on.
+  /// Why there is no value, in words an operator can act on.
   case unavailable(String)
 
-  /// The value where there is a current one.
+  /// The value if it is current.
   package var current: Value? {
     if case .value(let value) = self { value } else { nil }
   }
