@@ -1,7 +1,7 @@
-// Amount.swift: money as a whole number of micro-units, and the tokens it is charged for.
-// Every sum is checked: money that overflows is an error, never another amount. Start at Amount.
+// Amount.swift: money as a whole number of micro-units, and the tokens it is charged for. Every sum
+// is checked: money that overflows is an error and never wraps to another amount. Start at Amount.
 
-/// What bookkeeping refuses.
+/// Errors of bookkeeping.
 package enum AccountingError: Error, Sendable, Equatable, CustomStringConvertible {
   case overflow(String)
   case badAmount(String)
@@ -44,7 +44,7 @@ package enum AccountingError: Error, Sendable, Equatable, CustomStringConvertibl
 
 /// An amount of the node's currency in micro-units (millionths), negative only in corrections.
 ///
-/// Its text has a point and 2 to 6 digits after it, trailing zeros beyond the second left out:
+/// As text it has a point with 2 to 6 digits after it, without trailing zeros beyond the second:
 /// `1.284`, `0.0214`, `3.00`.
 package struct Amount: Hashable, Sendable, Comparable, CustomStringConvertible {
   package let micro: Int64
@@ -54,7 +54,7 @@ package struct Amount: Hashable, Sendable, Comparable, CustomStringConvertible {
 
   package init(micro: Int64) { self.micro = micro }
 
-  /// An amount from its decimal text: digits, and a point with 1 to 6 digits if there is one.
+  /// An amount from its decimal text: digits, optionally followed by a point and 1 to 6 digits.
   package init(parsing text: String) throws(AccountingError) {
     var digits = Substring(text)
     let isNegative = digits.first == "-"

@@ -1,22 +1,22 @@
-// Energy.swift: the electricity that a node used, by day, and what it cost by the tariff of its
-// hours.
-// A value without clock. Leaves out where readings come from (Telemetry), whose work it was
+// Energy.swift: the electricity that a node used, by day, and its cost by the tariff of the hour.
+// It is a value and uses no clock. Readings come from Telemetry, EnergySplit.swift divides them
+// among the jobs, and the journal keeps the hours. Start at EnergyBook.add.
 // (EnergySplit.swift), and where hours are kept (the journal). Start at EnergyBook.add.
 
 /// Energy as a whole number of microjoules, never negative: the unit in which processors count it.
-/// Sums are exact and stop at the largest number.
+/// Sums are exact and saturate at the largest number.
 package struct Energy: Hashable, Sendable, Comparable {
   package let microjoules: Int64
 
   package static let zero = Energy(microjoules: 0)
 
-  /// A negative number counts nothing.
+  /// A negative number counts as zero.
   package init(microjoules: Int64) { self.microjoules = max(0, microjoules) }
 
-  /// The nearest microjoule; what is no number or not positive is nothing.
+  /// Rounds to the nearest microjoule; a number that is not finite or not positive counts as zero.
   package init(joules: Double) {
     let nearest = (joules * 1_000_000).rounded()
-    // Neither is NaN.
+    // Neither condition holds for NaN.
     microjoules = joules.isFinite && nearest > 0 ? Int64(exactly: nearest) ?? .max : 0
   }
 
@@ -32,17 +32,17 @@ package struct Energy: Hashable, Sendable, Comparable {
 
 /// Energy and its cost, day by day.
 ///
-/// Readings add up within the hour under way; an hour that is over is handed out once, for the
-/// journal, and the cost is that of the hour's energy as a whole: a price of a single second would
-/// be lost in rounding.
+/// Readings add up within the current hour. A completed hour is returned once, for the journal. Its
+/// cost is computed for the whole hour, because the price of a single second would be lost in
+/// rounding.
 package struct EnergyBook: Sendable, Equatable {
-  /// What was used in one hour of a day, or in the part of it that the node was there.
+  /// The energy used in one hour of a day, or in the part of it in which the node ran.
   package struct Hour: Sendable, Equatable {
     package let day: Day
     /// 0 to 23.
     package let hour: Int
     package let millijoules: Int64
-    /// nil while no price of electricity is known.
+    /// Nil while no price of electricity is known.
     package let cost: Amount?
 
     package init(day: Day, hour: Int, millijoules: Int64, cost: Amount?) {
@@ -50,11 +50,11 @@ package struct EnergyBook: Sendable, Equatable {
     }
   }
 
-  /// What was used in a day so far.
+  /// The energy used in a day so far.
   package struct Used: Sendable, Equatable {
     /// Joules.
     package let joules: Double
-    /// nil when a part of it has no known price.
+    /// Nil if a part of it has no known price.
     package let cost: Amount?
   }
 
@@ -86,7 +86,7 @@ package struct EnergyBook: Sendable, Equatable {
 
   package init() {}
 
-  /// A reading's energy.
+  /// Adds a reading's energy.
   /// - Returns: the hour that ended, if one did; a clock that was set back ends an hour too.
   package mutating func add(_ energy: Energy, day: Day, hour: Int, tariff: Tariff?) -> Hour? {
     let isSame = open.map { $0.day == day && $0.hour == hour && $0.tariff == tariff } ?? false
@@ -96,7 +96,7 @@ package struct EnergyBook: Sendable, Equatable {
     return ended
   }
 
-  /// Ends the hour under way: the node stops.
+  /// Ends the current hour, because the node stops.
   package mutating func close() -> Hour? {
     guard let last = open else { return nil }
     open = nil
@@ -105,10 +105,10 @@ package struct EnergyBook: Sendable, Equatable {
     return hour
   }
 
-  /// An hour of an earlier run. Sums stop at the largest number.
+  /// Adds an hour of an earlier run. Sums saturate at the largest number.
   package mutating func restore(_ hour: Hour) { days[hour.day, default: Sum()].add(hour) }
 
-  /// nil for a day without any reading.
+  /// Nil for a day without any reading.
   package func used(on day: Day) -> Used? {
     var sum = days[day]
     if let open, open.day == day {

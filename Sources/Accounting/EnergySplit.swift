@@ -1,12 +1,10 @@
-// EnergySplit.swift: whose work the electricity was: the energy of an interval over the jobs that
-// computed in it.
-// A value without clock. Leaves out the sums by hour and day (Energy.swift) and who the jobs are.
-// Start at EnergySplit.
+// EnergySplit.swift: divides the energy of an interval among the jobs that computed in it. It is a
+// value and uses no clock. The sums by hour and day are in Energy.swift. Start at EnergySplit.
 
-/// What some energy cost, exactly: rounded only when reported, so that the costs of jobs and of
-/// idling add up to that of all, however many seconds they are made of.
+/// The exact cost of some energy. It is rounded only when reported, so that the costs of jobs and
+/// of idling add up to the total, over any number of seconds.
 package struct EnergyCost: Sendable, Equatable {
-  /// Microjoules times micro-units for a kilowatt-hour; stops at the largest number.
+  /// Microjoules times micro-units per kilowatt-hour; saturates at the largest number.
   private var exact: Int128 = 0
 
   package static let zero = EnergyCost()
@@ -25,10 +23,10 @@ package struct EnergyCost: Sendable, Equatable {
   }
 }
 
-/// Energy that was used for one thing, and what it cost.
+/// Energy used for one purpose, and its cost.
 package struct EnergyShare: Sendable, Equatable {
   package private(set) var energy = Energy.zero
-  /// nil when a part of it has no known price.
+  /// Nil if a part of it has no known price.
   package private(set) var cost: EnergyCost? = .zero
 
   package init() {}
@@ -44,31 +42,32 @@ package struct EnergyShare: Sendable, Equatable {
   }
 }
 
-/// Energy by the tokens that were computed while it was used.
+/// Energy divided by the tokens that were computed while it was used.
 ///
-/// A meter says what a whole interval used; who computed in it is counted in tokens, of prompts and
-/// answers alike. An interval's energy is divided in proportion to them, to the microjoule: the
-/// parts always add up to the whole, and what was used while nobody computed is nobody's. Jobs are
-/// numbers here, as in the ledger.
+/// A meter reports the energy of a whole interval; the work of each job is counted in tokens, of
+/// prompts and answers alike. An interval's energy is divided in proportion to them, to the
+/// microjoule: the parts always add up to the whole, and energy used while no job computed belongs
+/// to none. Jobs are numbers here, as in the ledger.
 ///
 /// With 10 J, and 30 tokens of job 1 and 10 of job 2, job 1 used 7.5 J and job 2 used 2.5 J.
 package struct EnergySplit: Sendable, Equatable {
-  /// Of all jobs, and of nobody.
+  /// The energy of all jobs, and that of none.
   package private(set) var jobs = EnergyShare()
   package private(set) var idle = EnergyShare()
   private var done: [UInt64: Int] = [:]
 
   package init() {}
 
-  /// Tokens computed for a job since the last interval ended; also for one that has ended since.
+  /// Counts tokens computed for a job since the last interval ended, even if the job has ended
+  /// since.
   package mutating func computed(_ tokens: Int, for job: UInt64) {
     guard tokens > 0 else { return }
-    // No interval has 10^12 tokens of a job; more would not fit the exact division.
+    // No job has 10^12 tokens in an interval; more would not fit the exact division.
     done[job] = min(1 << 40, done[job, default: 0] + min(1 << 40, tokens))
   }
 
-  /// The jobs that computed in this interval, which nobody measured: their tokens count for no
-  /// other one.
+  /// Ends an interval that was not measured: its tokens count for no other interval.
+  /// - Returns: the jobs that computed in it.
   package mutating func skip() -> [UInt64] {
     defer { done = [:] }
     return done.keys.sorted()
@@ -86,7 +85,7 @@ package struct EnergySplit: Sendable, Equatable {
       idle.add(energy, perKilowattHour: price)
       return []
     }
-    // Up to and with each job, rounded down: the parts are the differences, and nothing is lost
+    // Each cumulative sum is rounded down, and the parts are the differences, so nothing is lost
     // between them.
     var (counted, given): (Int128, Int64) = (0, 0)
     let parts = work.map { job, tokens in

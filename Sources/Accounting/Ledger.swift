@@ -1,9 +1,9 @@
-// Ledger.swift: who owes the node what, in double entry, as a fold over what the journal holds.
-// A value: no clock, no file. Transfers are immutable; corrections are transfers. Leaves out prices
-// (Price.swift) and what a client may do (Limits.swift). Start at reserve, post, void; read with
+// Ledger.swift: who owes the node what, in double entry, as a fold over the journal's transfers. It
+// is a value and uses no clock or file. Transfers are immutable; corrections are transfers. Prices
+// are in Price.swift, a client's limits in Limits.swift. Start at reserve, post, void; read with
 // total(_:).
 
-/// A posted amount exists only for a receipt: this is where in the log it stands.
+/// A posted amount exists only for a receipt; this is the receipt's index in the log.
 package struct ReceiptIndex: Hashable, Sendable, Comparable {
   package let value: UInt64
   package init(_ value: UInt64) { self.value = value }
@@ -13,7 +13,7 @@ package struct ReceiptIndex: Hashable, Sendable, Comparable {
 /// Days since 1970-01-01 in the node's own time zone.
 package typealias Day = Int32
 
-/// One immutable movement between two accounts. Reservations live in memory only: after a crash
+/// One immutable movement between two accounts. Reservations are kept in memory only: after a crash
 /// none is open.
 package enum Transfer: Sendable, Equatable {
   /// From `owed by client` to `earned`, for one receipt.
@@ -76,7 +76,7 @@ package struct Totals: Sendable, Equatable {
       amount: try amount.adding(other.amount))
   }
 
-  /// Of parts of a sum that did not overflow.
+  /// Adds parts of a sum that did not overflow.
   fileprivate mutating func add(part other: Totals) {
     jobs += other.jobs
     promptTokens += other.promptTokens
@@ -88,9 +88,9 @@ package struct Totals: Sendable, Equatable {
 
 /// What one client owes and has paid.
 package struct Account: Sendable, Equatable {
-  /// Worst-case prices of jobs that run or wait.
+  /// Worst-case prices of running and waiting jobs.
   package fileprivate(set) var reserved = Amount.zero
-  /// All that was posted and corrected, ever.
+  /// Everything that was ever posted or corrected.
   package fileprivate(set) var posted = Amount.zero
   package fileprivate(set) var settled = Amount.zero
 
@@ -100,7 +100,7 @@ package struct Account: Sendable, Equatable {
   package var unsettled: Amount { Amount(micro: posted.micro - settled.micro) }
 }
 
-/// Days, clients and models to sum over; nil is all.
+/// Days, clients and models to sum over; nil matches all.
 package struct LedgerQuery: Sendable {
   package var days: ClosedRange<Day>?
   package var client: String?
@@ -135,13 +135,13 @@ package struct Ledger: Sendable {
     }
   }
 
-  /// A client, a model, one of both or, with neither, all.
+  /// The key of a sum: a client, a model, both or, with neither, everything.
   private struct Place: Hashable, Sendable {
     let client: String?
     let model: String?
   }
 
-  /// The sums of one place by day, and over all days.
+  /// The sums for one key by day, and over all days.
   private struct Sums: Sendable {
     var days: [Day: Totals] = [:]
     var all = Totals()
@@ -149,8 +149,7 @@ package struct Ledger: Sendable {
 
   private var accounts: [String: Account] = [:]
   private var reservations: [UInt64: Reservation] = [:]
-  /// Each posting is summed four times, so that any question is a look-up for each day that it asks
-  /// for.
+  /// Each posting is summed four times, so that any query is one look-up per day that it covers.
   private var sums: [Place: Sums] = [:]
   private var references: Set<String> = []
   private var payments: [Transfer] = []
@@ -158,7 +157,7 @@ package struct Ledger: Sendable {
   private var unverified: [(receipt: ReceiptIndex, amount: Amount)] = []
   private var nextReceipt = ReceiptIndex(0)
   package var total: Totals { total(LedgerQuery()) }
-  /// Posted under a signed checkpoint, less what an audit found wrong.
+  /// Posted under a signed checkpoint, without what an audit found wrong.
   package private(set) var verified = Amount.zero
 
   package init() {}
@@ -170,7 +169,7 @@ package struct Ledger: Sendable {
   /// Every client with a movement, in the order of their names.
   package var clients: [String] { accounts.keys.sorted() }
 
-  /// Sums over all that matches: a look-up for each day, or one for all days.
+  /// Sums over everything that matches: one look-up per day, or one for all days.
   package func total(_ query: LedgerQuery) -> Totals {
     guard let sums = sums[Place(client: query.client, model: query.model)] else { return Totals() }
     guard let asked = query.days else { return sums.all }
@@ -210,7 +209,7 @@ package struct Ledger: Sendable {
 
   // MARK: jobs
 
-  /// Sets the worst-case price of a job aside.
+  /// Reserves the worst-case price of a job.
   package mutating func reserve(job: UInt64, client: String, amount: Amount) throws(AccountingError) {
     guard amount >= .zero else { throw .negative("a reservation") }
     guard reservations[job] == nil else { throw .reservedTwice(job) }
@@ -222,7 +221,7 @@ package struct Ledger: Sendable {
 
   package func reservation(of job: UInt64) -> Amount? { reservations[job]?.amount }
 
-  /// Gives a reservation back whole.
+  /// Releases the whole of a reservation.
   package mutating func void(job: UInt64) throws(AccountingError) {
     guard let reservation = reservations.removeValue(forKey: job) else { throw .noReservation(job) }
     release(reservation)
@@ -231,12 +230,12 @@ package struct Ledger: Sendable {
   private mutating func release(_ reservation: Reservation) {
     var account = account(of: reservation.client)
     account.reserved = Amount(micro: account.reserved.micro - reservation.amount.micro)
-    // A name that was made up and had nothing done leaves nothing: there is no end of such names.
+    // An invented name without any work is forgotten, because there is no end of such names.
     let isEmpty = account == Account() && sums[Place(client: reservation.client, model: nil)] == nil
     accounts[reservation.client] = isEmpty ? nil : account
   }
 
-  /// Turns a reservation into what the receipt says; the rest of it returns.
+  /// Turns a reservation into the amount on the receipt, and releases the rest.
   package mutating func post(job: UInt64, _ posting: Posting) throws(AccountingError) {
     guard let reservation = reservations[job], reservation.client == posting.client else {
       throw .noReservation(job)
@@ -251,7 +250,7 @@ package struct Ledger: Sendable {
 
   // MARK: the fold
 
-  /// One transfer of the journal. On an error nothing has changed.
+  /// Applies one transfer of the journal. On an error nothing has changed.
   package mutating func apply(_ transfer: Transfer) throws(AccountingError) {
     switch transfer {
     case .posted(let posting):
@@ -284,11 +283,11 @@ package struct Ledger: Sendable {
     }
   }
 
-  /// Sums of earlier receipts at once, as a rollup of the journal holds them; all receipts below
-  /// `next`.
+  /// Adds the sums of earlier receipts at once, as a rollup of the journal holds them; all these
+  /// receipts are below `next`.
   /// - unsigned: those of them that no signed checkpoint covers yet, in the order of their
   ///   receipts.
-  /// - failed: what receipts came to that are signed and that an audit found wrong.
+  /// - failed: the amount of signed receipts that an audit found wrong.
   package mutating func open(
     _ cells: [Cell], next: ReceiptIndex, unsigned: [(receipt: ReceiptIndex, amount: Amount)] = [],
     failed: Amount = .zero
@@ -297,7 +296,7 @@ package struct Ledger: Sendable {
     unverified = unsigned
     var rest = total.amount
     for one in unsigned { rest = try rest.subtracting(one.amount) }
-    // Never more than was checked, whatever the parts say.
+    // Never more than was checked, whatever the parts add up to.
     verified = max(.zero, try rest.subtracting(failed))
     nextReceipt = max(nextReceipt, next)
   }
@@ -326,7 +325,7 @@ package struct Ledger: Sendable {
 
   // MARK: verification
 
-  /// Receipts below `size` stand under a signed checkpoint.
+  /// Receipts below `size` are covered by a signed checkpoint.
   package mutating func markSigned(below size: UInt64) {
     let count = unverified.prefix { $0.receipt.value < size }.count
     for entry in unverified.prefix(count) {
@@ -346,7 +345,7 @@ package struct Ledger: Sendable {
 
   // MARK: invariants
 
-  /// What double entry promises; empty when the books are right.
+  /// The violated rules of double entry; empty if the books are right.
   package func violations() -> [String] {
     var found: [String] = []
     var reservedBy: [String: Int64] = [:]

@@ -1,6 +1,7 @@
-// Limits.swift: what one client may ask for, and spend. A value. Start at ClientLimits.refusal.
+// Limits.swift: what one client may request and spend. It is a value. Start at
+// ClientLimits.refusal.
 
-/// Limits of one client; nil is no limit.
+/// Limits of one client; nil means no limit.
 package struct ClientLimits: Sendable, Equatable {
   package var models: [String]?
   package var tokensPerJob: Int?
@@ -12,7 +13,7 @@ package struct ClientLimits: Sendable, Equatable {
 
   package init() {}
 
-  /// What a client does now.
+  /// A client's current activity.
   package struct Standing: Sendable {
     package let account: Account
     package let jobsNow: Int
@@ -25,7 +26,7 @@ package struct ClientLimits: Sendable, Equatable {
     }
   }
 
-  /// Why a job is refused; nil when it keeps every limit.
+  /// Why a job is refused; nil if it keeps every limit.
   package enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
     case model(String, allowed: [String])
     case tokensPerJob(asked: Int, limit: Int)
@@ -47,7 +48,7 @@ package struct ClientLimits: Sendable, Equatable {
       }
     }
 
-    /// It may be different in a while: the client may try again.
+    /// Whether the reason may pass: the client may try again.
     package var isTemporary: Bool {
       switch self {
       case .jobsAtOnce, .tokensPerDay: true
@@ -56,7 +57,7 @@ package struct ClientLimits: Sendable, Equatable {
     }
   }
 
-  /// What is left of the budget: reservations count as spent. nil without a budget.
+  /// What is left of the budget, with reservations counted as spent; nil without a budget.
   package func left(of account: Account) -> Amount? {
     budget.map {
       Amount(micro: $0.micro - (account.posted.micro - budgetBase.micro) - account.reserved.micro)

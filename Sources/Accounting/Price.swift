@@ -1,13 +1,12 @@
-// Price.swift: what a node asks for tokens, by model, client and hour, and what electricity costs
-// it.
-// Leaves out who owes what (Ledger). Start at PriceList.price(model:client:hour:).
+// Price.swift: what a node charges for tokens, by model, client and hour, and what its electricity
+// costs. The debts are in Ledger.swift. Start at PriceList.price(model:client:hour:).
 
-/// Hours of the day, local time, `from` included and `to` excluded; 22 to 6 passes midnight.
+/// Hours of the day, local time, `from` included and `to` excluded; 22 to 6 spans midnight.
 package struct Hours: Hashable, Sendable {
   package let from: Int
   package let to: Int
 
-  /// nil unless both are 0 to 24 and differ.
+  /// Nil unless both are 0 to 24 and differ.
   package init?(from: Int, to: Int) {
     guard (0...24).contains(from), (0...24).contains(to), from != to else { return nil }
     self.from = from
@@ -49,17 +48,16 @@ package struct Price: Hashable, Sendable {
       prompt: promptPerMillion, cached: cachedPerMillion, completion: completionPerMillion, minimum: minimum)
   }
 
-  /// This price for a client who offered so much for a million completion tokens: never more than
-  /// this price, and no token dearer than the offer. Under it there is no minimum either, which
-  /// would make a short answer dearer.
+  /// This price for a client who offered an amount per million completion tokens: never more than
+  /// this price, and no token costs more than the offered rate. There is no minimum either, because
+  /// it would make a short answer cost more than the offer.
   package func under(offer: Amount) -> Price {
     guard offer < completion else { return self }
     return Price(
       prompt: Swift.min(prompt, offer), cached: Swift.min(cached, offer), completion: offer, minimum: .zero)
   }
 
-  /// What the usage costs: the sum in exact arithmetic, rounded up to a whole micro-unit, at least
-  /// the minimum.
+  /// The price of the usage: the exact sum, rounded up to a whole micro-unit, at least the minimum.
   package func amount(for usage: Usage) throws(AccountingError) -> Amount {
     let exact =
       Int128(usage.prompt - usage.cached) * Int128(prompt.micro)
@@ -70,10 +68,10 @@ package struct Price: Hashable, Sendable {
   }
 }
 
-/// Prices in the order in which they are tried: the first that matches holds.
+/// Prices in the order in which they are tried: the first that matches applies.
 package struct PriceList: Sendable, Equatable {
   package struct Rule: Sendable, Equatable {
-    /// nil matches all; a trailing `*` matches any rest.
+    /// Nil matches all; a trailing `*` matches any rest.
     package let model: String?
     package let client: String?
     package let hours: Hours?
@@ -91,7 +89,7 @@ package struct PriceList: Sendable, Equatable {
 
   package init(rules: [Rule]) { self.rules = rules }
 
-  /// The price of a job admitted in this hour; nil where no rule matches, and nothing is charged.
+  /// The price of a job admitted in this hour; nil if no rule matches, and then nothing is charged.
   package func price(model: String, client: String, hour: Int) -> Price? {
     rules.first {
       Self.matches($0.model, model) && Self.matches($0.client, client) && ($0.hours?.contains(hour) ?? true)
@@ -118,7 +116,7 @@ package struct Tariff: Sendable, Equatable {
   }
 
   package let perKilowattHour: Amount
-  /// Tried in order; outside all of them `perKilowattHour` holds.
+  /// Tried in order; outside all of them `perKilowattHour` applies.
   package let periods: [Period]
 
   package init(perKilowattHour: Amount, periods: [Period] = []) throws(AccountingError) {
@@ -129,14 +127,14 @@ package struct Tariff: Sendable, Equatable {
     self.periods = periods
   }
 
-  /// The cost of an energy used within one hour of the day, to the nearest micro-unit.
+  /// The cost of energy used within one hour of the day, to the nearest micro-unit.
   package func cost(of energy: Energy, hour: Int) -> Amount {
     var cost = EnergyCost.zero
     cost.add(energy, perKilowattHour: price(hour: hour))
     return cost.amount
   }
 
-  /// Of a kilowatt-hour in this hour of the day.
+  /// The price of a kilowatt-hour in this hour of the day.
   package func price(hour: Int) -> Amount {
     periods.first { $0.hours.contains(hour) }?.perKilowattHour ?? perKilowattHour
   }

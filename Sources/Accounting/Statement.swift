@@ -1,5 +1,5 @@
-// Statement.swift: what one client owes for a period, as text to sign, CSV or JSON.
-// Leaves out the signature (stock ssh-keygen, namespace statement@hotpot). Start at Statement.
+// Statement.swift: what one client owes for a period, as text to sign, CSV or JSON. Stock
+// ssh-keygen makes the signature (namespace statement@hotpot). Start at Statement.
 
 /// A client's account over some days: sums by day and model, then payments and corrections.
 package struct Statement: Sendable, Equatable {
@@ -9,7 +9,7 @@ package struct Statement: Sendable, Equatable {
   package let days: ClosedRange<Day>
   package let cells: [Ledger.Cell]
   package let payments: [Transfer]
-  /// At the end of the period: all that was posted and corrected until then, less what was paid.
+  /// At the end of the period: everything posted and corrected until then, less payments.
   package let unsettled: Amount
 
   package static let namespace = "statement@hotpot"
@@ -62,8 +62,8 @@ package struct Statement: Sendable, Equatable {
     return postings + moved
   }
 
-  /// The text that is signed: a heading, one line a row with tabs between the fields, and what is
-  /// left to pay.
+  /// The text that is signed: a heading, one line per row with tabs between the fields, and the
+  /// amount left to pay.
   package var text: String {
     var lines = [
       "hotpot statement v1", "node \(node)", "client \(client)", "currency \(currency)",
@@ -99,7 +99,7 @@ package struct Statement: Sendable, Equatable {
     String(text.map { $0.isNewline || $0 == "\t" ? " " : $0 })
   }
 
-  /// Quoted where needed; a cell that a spreadsheet would take for a formula is quoted with an
+  /// A cell, quoted if needed; one that a spreadsheet would read as a formula is quoted with an
   /// apostrophe before it.
   private static func quoted(_ text: String) -> String {
     var cell = plain(text)

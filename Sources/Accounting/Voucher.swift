@@ -1,8 +1,8 @@
 // Voucher.swift: a client's cumulative promise to pay, as text that it signs with its SSH key.
-// Leaves out the signature itself (stock ssh-keygen, namespace voucher@hotpot, run by others).
-// Start at Voucher.
+// Stock ssh-keygen, which callers run, checks the signature (namespace voucher@hotpot). Start at
+// Voucher.
 
-/// "I owe node N up to X": cumulative, so that the highest one is all that is needed.
+/// "I owe node N up to X". It is cumulative, so only the highest one is needed.
 ///
 /// The text that is signed, five lines each ending in a newline:
 /// ```
@@ -41,7 +41,7 @@ package struct Voucher: Sendable, Equatable {
     """
   }
 
-  /// Exactly what `text` makes, and nothing else.
+  /// Accepts exactly what `text` produces, and nothing else.
   package init(parsing text: String) throws(AccountingError) {
     guard text.utf8.count <= 1024 else { throw .voucher("the voucher is longer than 1,024 bytes") }
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
@@ -76,9 +76,8 @@ package struct VoucherBook: Sendable {
 
   package func voucher(of client: String) -> Voucher? { best[client] }
 
-  /// Takes a voucher whose signature the caller has checked against the client's key. Refuses one
-  /// for another node or client, in another currency, not above the last one, or of a time before
-  /// it.
+  /// Accepts a voucher whose signature the caller has checked against the client's key. Refuses one
+  /// for another node or client, in another currency, not above the last one, or dated before it.
   package mutating func accept(
     _ voucher: Voucher, node: String, client: String, currency: String
   ) throws(AccountingError) {
@@ -102,7 +101,7 @@ package struct VoucherBook: Sendable {
     best[client] = voucher
   }
 
-  /// Whether a client's promise covers what it owes, has reserved, and this job.
+  /// Whether a client's promise covers its debt, its reservations and this job.
   package func covers(_ price: Amount, account: Account, client: String) -> Bool {
     guard let voucher = best[client],
       let owed = try? account.posted.adding(account.reserved).adding(price)  // An overflow is not covered.
