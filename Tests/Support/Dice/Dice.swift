@@ -1,4 +1,4 @@
-// Dice.swift: random numbers that a failure's seed brings back. Start at SeededGenerator.
+// Dice.swift: random numbers that a failure's seed reproduces. Start at SeededGenerator.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
 package struct SeededGenerator: RandomNumberGenerator, Sendable {

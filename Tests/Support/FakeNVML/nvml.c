@@ -1,5 +1,5 @@
-// nvml.c: a library with NVML's names and layouts (nvml.h, API version 13) and GPUs that a test makes up.
-// Compiled by TelemetryTests while they run. Start at fake_set.
+// nvml.c: a library with NVML's names and layouts (nvml.h, API version 13) and GPUs that a test
+// defines. TelemetryTests compiles it at run time. Start at fake_set.
 //   -DWITHOUT_COUNT, -DWITHOUT_POWER, -DWITHOUT_MEMORY_V2  leave a function out
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
-// FuzzTargets.swift: every fuzz target by name. A room adds its own with a file beside this one and a line here;
-// the command (`swift run -c release fuzz NAME`) and the test suite then run it.
+// FuzzTargets.swift: every fuzz target by name. To add targets for a part of the program, put a
+// file beside this one and a line here; the command (`swift run -c release fuzz NAME`) and the test
+// suite then run them.
 
 package enum FuzzTargets {
   package static let all: [FuzzTarget] = [.gguf, .tokenizer, .template, .http, .json]

@@ -1,6 +1,6 @@
 // Fuzzing.swift: a seeded generator, mutations of bytes and text, and the loop that runs a target.
-// A target that finds something stops the process (a trap) or returns a sentence; either way the seed printed with
-// the run's number reproduces it. To add a target, see FuzzTargets.swift.
+// A target reports a finding by stopping the process (a trap) or by returning a sentence; either
+// way the seed printed with the run's number reproduces it. To add a target, see FuzzTargets.swift.
 
 import Foundation
 
@@ -18,7 +18,7 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
     return mixed ^ mixed >> 31
   }
 
-  /// 0 up to `bound`, exclusive; 0 where the bound is 0.
+  /// 0 up to `bound`, exclusive; 0 if the bound is 0.
   package mutating func below(_ bound: Int) -> Int {
     bound > 0 ? Int(next() % UInt64(bound)) : 0
   }

@@ -1,9 +1,9 @@
-// GGUFWriter.swift: writes small GGUF files for tests: good ones, and ones that lie wherever a test wants it.
-// Start at bytes(). Not for real models: everything is held in memory.
+// GGUFWriter.swift: writes small GGUF files for tests, valid or wrong wherever a test wants it.
+// Real models do not fit, because everything is held in memory. Start at bytes().
 
 import Inference
 
-/// A GGUF file in the making.
+/// A GGUF file under construction.
 package struct GGUFWriter: Sendable {
   package enum Value: Sendable {
     case uint8(UInt8)

@@ -1,9 +1,11 @@
-// InferenceTargets.swift: hostile model files, and hostile text for good vocabularies.
+// InferenceTargets.swift: fuzz targets for hostile model files, and for hostile text with valid
+// vocabularies.
 
 import Inference
 
 extension FuzzTarget {
-  /// Files mutated from good ones: each is refused with an error or read whole, and then its tokenizer made and used.
+  /// Files mutated from valid ones: each is refused with an error or read whole, and then its
+  /// tokenizer is made and used.
   package static let gguf = FuzzTarget(
     name: "gguf",
     prepare: {
@@ -83,7 +85,8 @@ extension FuzzTarget {
       return tokenizer.decode(ids + [-1, Int32.max]).utf8.count >= 0 ? nil : "no text"
     })
 
-  /// Any text, trusted or not, in good vocabularies: it comes back, and user text makes no special token.
+  /// Any text, trusted or not, with valid vocabularies: it decodes to itself, and user text makes
+  /// no special token.
   package static let tokenizer = FuzzTarget(
     name: "tokenizer",
     run: { _, generator in

@@ -1,5 +1,5 @@
-// IntakeTargets.swift: fuzz targets for requests and JSON texts. Whatever the input, the answer is the same for every
-// split of it, within the limits, and never a trap.
+// IntakeTargets.swift: fuzz targets for requests and JSON texts. For any input the answer is the
+// same however the input is split; it stays within the limits and never traps.
 
 import Foundation
 import Intake

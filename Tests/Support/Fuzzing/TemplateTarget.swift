@@ -1,12 +1,13 @@
-// TemplateTarget.swift: hostile chat templates: made of the language's own pieces, and mutated from good ones.
+// TemplateTarget.swift: a fuzz target of hostile chat templates, made of the language's own pieces
+// or mutated from valid ones.
 
 import Foundation
 import Inference
 import Jinja
 
 extension FuzzTarget {
-  /// Any template ends with a prompt or an error with words, and no character of a user comes out as
-  /// trusted; what contents it reads is found out as harmlessly.
+  /// Any template ends with a prompt or with an error that has a message, and no character of a
+  /// user's text is marked as trusted. Detecting what contents it reads is as harmless.
   package static let template = FuzzTarget(
     name: "template",
     prepare: {

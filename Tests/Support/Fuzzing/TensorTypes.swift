@@ -1,5 +1,5 @@
-// TensorTypes.swift: names for the tensor types that tests write files of. The types themselves are
-// rows in ckernels.h.
+// TensorTypes.swift: names for the tensor types of the files that tests write. The types themselves
+// are rows in ckernels.h.
 
 import Inference
 

@@ -1,5 +1,5 @@
-// ManualPages.swift: the commands of a manual page, and a shell that runs them with a stock system's programs.
-// Start at ManualPage.commands.
+// ManualPages.swift: the commands of a manual page, and a shell that runs them with a stock
+// system's programs. Start at ManualPage.commands.
 import Foundation
 import TestSettings
 

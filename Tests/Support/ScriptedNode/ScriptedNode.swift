@@ -1,7 +1,8 @@
-// ScriptedNode.swift: a node that is a value: jobs that progress by the second, commands that change them, no engine.
-// For tests and for looking at the dashboard. Every figure follows from the second, so that screens are reproducible.
-// Keeps the contract of a real one: ids stay, sequence numbers grow, every command is answered with its tag.
-// Start at busy, advance and apply.
+// ScriptedNode.swift: a node as a value: jobs that progress by the second and commands that change
+// them, without an engine. It serves tests and the development of the dashboard. Every figure
+// follows from the second, so that screens are reproducible. It keeps the contract of a real node:
+// ids stay, sequence numbers grow, and every command is answered with its tag. Start at busy,
+// advance and apply.
 import Control
 import Telemetry
 
@@ -15,7 +16,7 @@ package struct ScriptedNode: Sendable {
   package var hasSensors = true
   package private(set) var jobs: [Job] = []
   package private(set) var log: [LogLine] = []
-  /// What was asked of the node, oldest first.
+  /// The commands that the node received, oldest first.
   package private(set) var commands: [NodeCommand] = []
   private var sequence: UInt64 = 0
   private var revealed: String?

@@ -1,6 +1,6 @@
-// SimulatedFileSystem.swift: a disk in memory that fails on demand and loses power.
-// Every call can fail at a chosen moment, and after a power cut any subset of what was not synced is
-// there. Leaves out time and other processes. Start at SimulatedFileSystem.Fault and powerCut.
+// SimulatedFileSystem.swift: a disk in memory that fails on demand and loses power. Every call can
+// fail at a chosen moment, and after a power cut any subset of the unsynced data is on disk. Time
+// and other processes are not simulated. Start at SimulatedFileSystem.Fault and afterPowerCut.
 import Dice
 import Glibc
 import Receipts
@@ -90,7 +90,7 @@ package final class SimulatedFileSystem: FileSystem {
 
   package var isKilled: Bool { state.withLock { $0.isKilled } }
 
-  /// Changes a file's bytes behind everyone's back.
+  /// Changes a file's bytes without a call that the simulation counts.
   package func corrupt(_ path: String, _ change: (inout [UInt8]) -> Void) {
     state.withLock { state in
       guard let inode = state.names[path], inode >= 0 else { return }
@@ -115,8 +115,9 @@ package final class SimulatedFileSystem: FileSystem {
     }
   }
 
-  /// What a new process finds after a power cut: of what was not synced any sectors of 512 bytes (others read as they
-  /// were, or as zeros), any size between, and of the names any beginning of their changes.
+  /// What a new process finds after a power cut: any of the unsynced sectors of 512 bytes (the
+  /// others read as before, or as zeros), any size in between, and any prefix of the changes of
+  /// names.
   package func afterPowerCut(using generator: inout SeededGenerator) -> SimulatedFileSystem {
     let (inodes, synced, pending, next, capacity) = state.withLock {
       ($0.inodes, $0.syncedNames, $0.pending, $0.nextInode, $0.capacity)

@@ -1,6 +1,7 @@
-// StrictTerminal.swift: a terminal for tests that knows only the sequences that are ours, and reports every other.
-// It draws what it is sent into rows of cells, so that a test can compare them with the grid that was painted.
-// Leaves out everything that our terminfo entries and extras do not send. Start at feed and complaints.
+// StrictTerminal.swift: a terminal for tests that knows only the escape sequences which the program
+// may send, and reports every other. It draws what it receives into rows of cells, so that a test
+// can compare them with the grid that was painted. Sequences that are not in the program's terminfo
+// entries and extras are not implemented. Start at feed and complaints.
 import Glibc
 
 package struct StrictTerminal {
@@ -23,7 +24,7 @@ package struct StrictTerminal {
   package private(set) var width: Int
   package private(set) var height: Int
   package private(set) var rows: [[Cell]]
-  /// What came that is not ours, in words; empty is the passing result.
+  /// What arrived that the program may not send, in words; empty is the passing result.
   package private(set) var complaints: [String] = []
   package private(set) var titles: [String] = []
   package private(set) var copies: [String] = []

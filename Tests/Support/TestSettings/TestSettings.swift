@@ -1,17 +1,17 @@
-// TestSettings.swift: what the environment says to tests: how long they may run, and where the
-// inputs are that are no part of the repository. Sources/CONTRIBUTING.md lists every variable.
+// TestSettings.swift: what the environment sets for tests: how long they may run, and where the
+// inputs are that are not part of the repository. Sources/CONTRIBUTING.md lists every variable.
 
 import Foundation
 
 /// Whether tests run their long counts (fuzzing, crash points, seeds): `HOTPOT_HEAVY=1`.
 package let isHeavy = ProcessInfo.processInfo.environment["HOTPOT_HEAVY"] == "1"
 
-/// Where Package.swift lies.
+/// The directory of Package.swift.
 package let repository = URL(filePath: #filePath).appending(path: "../../../..").standardized
 
 /// Inputs from outside the repository: `HOTPOT_REFERENCE`, or the folder `shared` beside the package.
 package enum ReferenceFolder {
-  /// nil where the folder is absent: tests that read it are skipped.
+  /// Nil if the folder is absent: tests that read it are skipped.
   package static let url: URL? = {
     if let path = ProcessInfo.processInfo.environment["HOTPOT_REFERENCE"] {
       return existing(URL(filePath: path))
@@ -25,7 +25,7 @@ package enum ReferenceFolder {
 
   package static var isAbsent: Bool { url == nil }
 
-  /// The path of a file or folder in it, such as `cases/x.gguf`; nil where it is absent.
+  /// The path of a file or folder in it, such as `cases/x.gguf`; nil if it is absent.
   package static func path(_ name: String) -> String? {
     guard let path = url?.appending(path: name).path, FileManager.default.fileExists(atPath: path) else {
       return nil

@@ -1,5 +1,6 @@
-// Wire.swift: HTTP as bytes on a loopback socket, for tests that look at a node as its clients do.
-// Knows nothing of our own server, and checks nothing. Start at WireAnswer.get; WireStream reads an answer as it comes.
+// Wire.swift: HTTP as bytes on a loopback socket, for tests that use a node as its clients do. It
+// shares no code with the node's own server, and checks nothing. Start at WireAnswer.get;
+// WireStream reads an answer as it arrives.
 
 import Foundation
 import Glibc
@@ -131,7 +132,7 @@ package final class WireStream {
     return count
   }
 
-  /// Leaves as a program does that was killed: the connection is reset.
+  /// Ends like a program that was killed: the connection is reset.
   package func abort() {
     var now = linger(l_onoff: 1, l_linger: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
