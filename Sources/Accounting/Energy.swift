@@ -1,7 +1,6 @@
 // Energy.swift: the electricity that a node used, by day, and its cost by the tariff of the hour.
 // It is a value and uses no clock. Readings come from Telemetry, EnergySplit.swift divides them
 // among the jobs, and the journal keeps the hours. Start at EnergyBook.add.
-// (EnergySplit.swift), and where hours are kept (the journal). Start at EnergyBook.add.
 
 /// Energy as a whole number of microjoules, never negative: the unit in which processors count it.
 /// Sums are exact and saturate at the largest number.
