@@ -161,7 +161,7 @@ package struct ContainerLimits: Sendable, Equatable {
     }
   }
 
-  // In the groups below, a missing file means no limit: the root group has none.
+  // In the functions below, a missing file means no limit: the root group has none.
 
   private mutating func unified(_ group: String) {
     if let words = (try? smallText(group + "/cpu.max"))?.split(separator: " "), words.count == 2,
