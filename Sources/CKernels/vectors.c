@@ -38,6 +38,12 @@ void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y) {
   }
 }
 
+void ck_cap(ck_level level, float cap, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] /= cap;
+  ck_tanh(level, y, n, y);
+  for (uint32_t i = 0; i < n; i++) y[i] *= cap;
+}
+
 void ck_scale(float factor, uint32_t n, float *y) {
   for (uint32_t i = 0; i < n; i++) y[i] *= factor;
 }

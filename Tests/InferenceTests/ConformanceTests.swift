@@ -206,6 +206,42 @@ struct Route: CustomTestStringConvertible {
     }
   }
 
+  /// Small models of the architectures that are not above (A15).
+  static let further: [String: String] = [
+    "ernie4_5": "2b7452c93e2db2e33b4d988b123b1a6d50f2023654ef576286275afe67b9386f",
+    "exaone4": "3ca9fd4186385d0c2af525251b1db50be7f6d4dc5878690812f99b125eed30f9",
+    "gemma2": "f7cb1bb9d1fb0f031dc563299f430e30706312f21dd21862fec3d7bc52c418a1",
+    "gemma3": "1bb54b7407d0c255dafc3f9994f96f7159c2a07e593acff66da1cd9b2e7667c6",
+    "granite": "372a971a63888a06b44334ba0fcb91a8bcef2d9429cc0cf50eb82f77e00527ff",
+    "hunyuan-dense": "7822105ade3d2add0ffcb03676607a4b66b88b063dacc6d24c15d4769a4ddec0",
+    "minicpm": "d7fc941a78827d2185b91229a5421c85770fa428f8ed7f17cd96382c88570f4c",
+    "olmo2": "7ebf6f1407615d86885272824d40f4e7aa4df44e934c56b635271f18410f7233",
+    "smollm3": "97616c584afa4b0bacbd78dd37d5b4d7671807688eb7ecee4d79301f41ca1fa0",
+  ]
+
+  @Test(arguments: KernelLevel.available)
+  func `every further architecture gives its frozen bits on every route`(_ level: KernelLevel) throws {
+    let models = ProgramTests.models.filter { !["llama", "qwen2", "qwen3"].contains($0.architecture) }
+    #expect(Set(models.map(\.architecture)) == Set(Self.further.keys))
+    for synthetic in models {
+      var synthetic = synthetic
+      synthetic.context = 1_024
+      let model = try synthetic.model()
+      let text = ConformanceText(vocabulary: synthetic.vocabulary, seed: 7)
+      var generated: [Int32] = []
+      // Swapping is by kinds of place, which tests of windows do (DeviceTests).
+      let routes = Self.routes.filter { !$0.isSwapped || model.program.kinds.count == 1 }
+      for route in level == .scalar ? [routes[1], routes[4], routes[5]] : routes {
+        let result = try route.run(model, text, level: level, profile: .a15, forced: generated)
+        if generated.isEmpty { generated = result.generated }
+        #expect(result.generated == generated)
+        let isFrozen = result.digest == Self.further[synthetic.architecture]
+        #expect(
+          isFrozen, "\(synthetic.architecture) at \(level.name), \(route.testDescription): \(result.digest)")
+      }
+    }
+  }
+
   /// SmolLM2-135M-Instruct, Q4_1, as `models pull smollm2` fetches it.
   @Test(.disabled(if: RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
   func `the real model gives the frozen bits on every route`() throws {

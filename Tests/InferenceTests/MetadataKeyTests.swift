@@ -182,7 +182,7 @@ import Testing
   }
 
   @Test func scalingThatIsNotComputedIsRefusedByName() {
-    for type in ["yarn", "longrope", "su", "LINEAR"] {
+    for type in ["longrope", "su", "LINEAR", "YARN"] {
       #expect(
         refusal { $0.values["llama.rope.scaling.type"] = .string(type) }
           == "the rotary embedding is scaled by '\(type)', which is not supported")

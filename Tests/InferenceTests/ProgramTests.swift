@@ -20,6 +20,7 @@ import Testing
     SyntheticModel(
       architecture: "qwen3", layers: 3, embedding: 64, feedForward: 96, heads: 4, kvHeads: 2, headSize: 16,
       vocabulary: 90, context: 512, isTied: true, types: [.q40, .f16, .q40], seed: 3),
+    small("gemma2", layers: 4, integers: ["gemma2.attention.sliding_window": 20], seed: 12),
     small("gemma3", layers: 7, integers: ["gemma3.attention.sliding_window": 20], seed: 4),
     small("smollm3", layers: 5, seed: 5),
     small(

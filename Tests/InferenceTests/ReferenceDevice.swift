@@ -119,7 +119,7 @@ final class ReferenceDevice: Device {
         let rows = run(program.embedding + program.layers.joined(), [:], token, position, item)
         guard item.outputs.contains(index) else { continue }
         let ends = run(program.head, rows, token, position, item)
-        guard case .multiply(let head)? = program.head.last, let state = ends[head.from],
+        guard let head = HeadEnding(program.head)?.product, let state = ends[head.from],
           let logits = ends[.logits]
         else { preconditionFailure("a program ends with logits") }
         if item.digests { result.digests.append(state.withUnsafeBytes { sha256($0) }) }
@@ -172,6 +172,11 @@ final class ReferenceDevice: Device {
             let tanh = 1 - 2 / (1 + exponential(2 * t))
             return x * (tanh * 0.5 + 0.5) * up
           }
+        }
+      case .cap(let cap):
+        rows[cap.row] = (rows[cap.row] ?? []).map { x in
+          let tanh = 1 - 2 / (1 + exponential(2 * (x / cap.bound)))
+          return tanh * cap.bound
         }
       case .scale(let scale):
         rows[scale.row] = (rows[scale.row] ?? []).map { $0 * scale.factor }
@@ -292,11 +297,11 @@ final class ReferenceDevice: Device {
   private func turned(_ x: [Float], _ turn: Rotate, _ position: Int) -> [Float] {
     var x = x
     let n = turn.angles.pairs
-    let factors = turn.angles.factors.map(vector)
+    let divisors = turn.angles.divisors(turn.angles.factors.map(vector))
     for i in 0..<n {
       var frequency =
         power2(-(Double(i) / Double(n)) * logarithm2(turn.angles.base)) * (1 / turn.angles.scale)
-      if let factors { frequency = frequency / Double(factors[i]) }
+      frequency = frequency / Double(divisors[i])
       let (c, s) = cosineAndSine(Double(position) * frequency)
       let (cosine, sine) = (Float(c), Float(s))
       for head in 0..<turn.heads {

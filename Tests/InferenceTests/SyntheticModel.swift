@@ -162,7 +162,7 @@ struct SyntheticModel {
         vector("\(b).attn_q_norm.weight", isWhole ? heads * headSize : headSize, around: 1, by: 0.3)
         vector("\(b).attn_k_norm.weight", isWhole ? kvHeads * headSize : headSize, around: 1, by: 0.3)
       }
-      if normsAfter || architecture == "gemma3" {
+      if normsAfter || ["gemma2", "gemma3"].contains(architecture) {
         vector("\(b).post_attention_norm.weight", embedding, around: 1, by: 0.3)
         vector("\(b).post_ffw_norm.weight", embedding, around: 1, by: 0.3)
       }

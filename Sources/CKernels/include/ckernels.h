@@ -269,6 +269,9 @@ void ck_tanh(ck_level level, const float *x, uint32_t n, float *y);
 /// y = gelu(y) * x, each operation rounded (N1 item 8).
 void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y);
 
+/// y = cap * tanh(y / cap), each operation rounded.
+void ck_cap(ck_level level, float cap, uint32_t n, float *y);
+
 /// y = y * factor, rounded once.
 void ck_scale(float factor, uint32_t n, float *y);
 

@@ -14,7 +14,7 @@
 
 extension Architecture {
   package static let all: [Architecture] = [
-    .llama, .qwen2, .qwen3, .gemma3, .smollm3, .granite, .minicpm, .olmo2, .exaone4, .ernie45,
+    .llama, .qwen2, .qwen3, .gemma2, .gemma3, .smollm3, .granite, .minicpm, .olmo2, .exaone4, .ernie45,
     .hunyuanDense,
   ]
 }

@@ -4,12 +4,7 @@
 extension Architecture {
   package static let gemma3 = Architecture(
     name: "gemma3",
-    shape: { keys throws(ModelError) in
-      if let cap = try keys.number("final_logit_softcapping", from: 0, to: 1e6), cap > 0 {
-        throw keys.failure(.unsupportedFeature("logits are capped at \(cap)"))
-      }
-      return try denseWithWindows(keys)
-    },
+    shape: denseWithWindows,
     embedding: embedding { t throws(ModelError) in Double(t.shape.embeddingLength).squareRoot() },
     layer: { index, t throws(ModelError) in
       let s = t.shape
@@ -18,13 +13,17 @@ extension Architecture {
         pairs: s.rotarySize / 2,
         base: window == nil
           ? s.rotaryBase : try t.keys.number("rope.freq_base_swa", from: 1, to: 1e12) ?? 10_000,
-        scale: window == nil ? s.rotaryScale : 1)
+        scale: window == nil ? s.rotaryScale : 1, yarn: window == nil ? s.yarn : nil)
       // The largest model scales by the width of a head that its queries would have had.
       let size = s.layerCount == 62 ? s.embeddingLength / s.headCount : s.headSize
       return try [t.norm(.stream, "attn_norm", into: .normed)] + t.projections(from: .normed)
         + t.headNorms() + t.rotations(.halves, angles)
-        + [t.attend(window: window, scale: 1 / Double(size).squareRoot()), t.attentionOutput()]
+        + [
+          t.attend(
+            window: window, scale: 1 / Double(size).squareRoot(), turns: window == nil), t.attentionOutput(),
+        ]
         + t.addNormed("post_attention_norm") + [t.norm(.stream, "ffn_norm", into: .normed)]
         + t.network(from: .normed, .gelu) + t.addNormed("post_ffw_norm")
-    })
+    },
+    head: cappedHead(unlessGiven: nil))
 }

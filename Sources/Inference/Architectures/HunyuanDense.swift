@@ -12,7 +12,7 @@ extension Architecture {
       if let alpha = try t.keys.number("rope.scaling.alpha", from: 0, to: 1e6), alpha > 0 {
         base *= pow(alpha, Double(s.headSize) / Double(s.headSize - 2))
       }
-      let angles = RotaryAngles(pairs: s.rotarySize / 2, base: base, scale: s.rotaryScale)
+      let angles = RotaryAngles(pairs: s.rotarySize / 2, base: base, scale: s.rotaryScale, yarn: s.yarn)
       return try [t.norm(.stream, "attn_norm", into: .normed)] + t.projections(from: .normed)
         + t.rotations(.halves, angles) + t.headNorms()
         + [t.attend(), t.attentionOutput(), t.add(.output, to: .stream)]

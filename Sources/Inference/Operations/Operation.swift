@@ -16,6 +16,7 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
   case gate(Gate)
   case add(Add)
   case scale(Scale)
+  case cap(Cap)
 
   package var contents: any OperationContents {
     switch self {
@@ -27,6 +28,7 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
     case .gate(let operation): operation
     case .add(let operation): operation
     case .scale(let operation): operation
+    case .cap(let operation): operation
     }
   }
 }

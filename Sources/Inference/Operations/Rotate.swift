@@ -1,5 +1,7 @@
 // Rotate.swift: rotary position embedding of a row's heads, in place (N1 item 5; Su et al. 2021).
 
+import Foundation
+
 package struct Rotate: OperationContents {
   package let row: Row
   package let heads: Int
@@ -33,17 +35,60 @@ package struct RotaryAngles: Hashable, Sendable, BitwiseCopyable {
   /// What each pair's frequency is divided by; nil: 1.
   package let factors: Vector?
 
-  package init(pairs: Int, base: Double, scale: Double = 1, factors: Vector? = nil) {
+  package let yarn: YaRN?
+
+  package init(
+    pairs: Int, base: Double, scale: Double = 1, factors: Vector? = nil, yarn: YaRN? = nil
+  ) {
     self.pairs = pairs
     self.base = base
     self.scale = scale
     self.factors = factors
+    self.yarn = yarn
+  }
+
+  /// What each pair's frequency is divided by: (pairs), each rounded once to 32 bits.
+  /// - factors: of the file, where it has them
+  package func divisors(_ factors: [Float]?) -> [Float] {
+    guard let yarn else { return factors ?? [Float](repeating: 1, count: pairs) }
+    return (0..<pairs).map { i in Float(Double(factors?[i] ?? 1) * yarn.divisor(of: i)) }
   }
 
   func text(_ name: (Int) -> String) -> String {
     "base \(base)" + (scale == 1 ? "" : ", positions / \(scale)")
-      + (factors.map { ", frequencies / \(name($0.tensor))" } ?? "") + ", \(2 * pairs)"
+      + (factors.map { ", frequencies / \(name($0.tensor))" } ?? "")
+      + (yarn.map { ", YaRN \($0.factor) from \($0.low) to \($0.high)" } ?? "") + ", \(2 * pairs)"
   }
+}
+
+/// YaRN (Peng et al. 2023): pairs that turn often stay as they are, those that turn rarely are
+/// stretched by the factor, those between in proportion.
+package struct YaRN: Hashable, Sendable, BitwiseCopyable {
+  package let factor: Double
+  /// Pairs up to the first stay, those from the second on are stretched.
+  package let low: Double
+  package let high: Double
+
+  /// - original: positions that the model was trained for before it was stretched
+  /// - fast, slow: turns within these from which on a pair stays, and up to which it is stretched
+  package init(
+    factor: Double, original: Int, size: Int, base: Double, fast: Double = 32, slow: Double = 1
+  ) {
+    func pair(turns: Double) -> Double {
+      Double(size) * log(Double(original) / (turns * 2 * Double.pi)) / (2 * log(base))
+    }
+    self.factor = factor
+    low = max(0, pair(turns: fast).rounded(.down))
+    high = min(Double(size - 1), pair(turns: slow).rounded(.up))
+  }
+
+  func divisor(of pair: Int) -> Double {
+    let share = min(max((Double(pair) - low) / max(0.001, high - low), 0), 1)
+    return 1 / (1 - share + share / factor)
+  }
+
+  /// What queries and keys would be multiplied by.
+  package var magnitude: Double { 0.1 * log(factor) + 1 }
 }
 
 extension Operation {

@@ -22,6 +22,8 @@ public struct Hyperparameters: Sendable, Equatable {
   public let rotaryBase: Double
   /// Positions are divided by this (linear scaling); 1 if the file doesn't say.
   public let rotaryScale: Double
+  /// How frequencies are stretched; nil: not at all.
+  package let yarn: YaRN?
 
   public var queryLength: Int { headCount * headSize }
   public var keyLength: Int { kvHeadCount * headSize }
@@ -80,6 +82,12 @@ public struct Hyperparameters: Sendable, Equatable {
     }
     rotaryBase = try keys.number("rope.freq_base", from: 1, to: 1e12) ?? 10_000
     rotaryScale = try keys.rotaryScale()
+    yarn = try keys.yarn(size: rotarySize, base: rotaryBase, contextLength: contextLength)
+    // Queries and keys are not multiplied by YaRN's magnitude, their scores are: what does not turn
+    // would be multiplied too.
+    guard yarn == nil || rotarySize == headSize else {
+      throw keys.failure(.unsupportedFeature("YaRN turns \(rotarySize) elements of a head of \(headSize)"))
+    }
 
     guard let embedding = keys.file.tensor("token_embd.weight") else {
       throw keys.failure(.missingTensor(name: "token_embd.weight", wanted: [embeddingLength]))

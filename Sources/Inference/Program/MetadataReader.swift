@@ -110,6 +110,7 @@ package struct MetadataReader: Sendable {
         throw failure(.badHyperparameter(key: full(key), found: "\(factor)", wanted: "0 or 1e-6 to 1e6"))
       }
       return factor
+    case "yarn": return 1
     case .some(let other):
       throw failure(.unsupportedFeature("the rotary embedding is scaled by '\(other)'"))
     }
@@ -138,6 +139,17 @@ package struct MetadataReader: Sendable {
     }
     let every = try optional("attention.sliding_window_pattern", 0...layers) ?? period
     return (0..<layers).map { every == 0 || $0 % every < every - 1 ? window : nil }
+  }
+
+  /// How positions beyond those of the training are reached; nil: not by YaRN.
+  /// - size: elements of a head that turn
+  func yarn(size: Int, base: Double, contextLength: Int) throws(ModelError) -> YaRN? {
+    guard try string("rope.scaling.type") == "yarn" else { return nil }
+    guard let factor = try number("rope.scaling.factor", from: 0, to: 1e6), factor > 1 else { return nil }
+    return YaRN(
+      factor: factor,
+      original: try optional("rope.scaling.original_context_length", 1...16_777_216) ?? contextLength,
+      size: size, base: base)
   }
 
   /// Refuses experts, for architectures whose list has none.

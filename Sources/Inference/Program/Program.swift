@@ -47,9 +47,9 @@ package struct Program: Sendable {
     packedByteCount = reader.byteCount
     do throws(ListError) {
       widths = try Program.widths(of: embedding + layers.joined() + head)
-      guard case .multiply(let last)? = head.last, last.into == .logits,
-        last.weights.rows == shape.vocabularySize
-      else { throw ListError(text: "the head does not end with a product into logits") }
+      guard let ending = HeadEnding(head), ending.product.weights.rows == shape.vocabularySize else {
+        throw ListError(text: "the head does not end with a product into logits")
+      }
     } catch {
       throw keys.failure(
         .unsupportedFeature("the list of architecture '\(architecture.name)' is wrong: \(error.text),"))
@@ -98,6 +98,33 @@ package struct Program: Sendable {
   }
 }
 
+/// How a head ends: with a product into logits, and perhaps operations on these alone.
+package struct HeadEnding {
+  /// What makes the row that the product multiplies: the final hidden state.
+  package let before: ArraySlice<Operation>
+  package let product: Multiply
+  package let after: ArraySlice<Operation>
+
+  /// nil where the list ends in another way.
+  package init?(_ head: [Operation]) {
+    guard
+      let at = head.lastIndex(where: {
+        if case .multiply(let product) = $0 { product.into == .logits } else { false }
+      }), case .multiply(let product) = head[at]
+    else { return nil }
+    self.product = product
+    before = head[..<at]
+    after = head[(at + 1)...]
+    let isOfLogits = after.allSatisfy { operation in
+      switch operation {
+      case .scale, .cap: operation.contents.writes.row == .logits
+      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add: false
+      }
+    }
+    guard isOfLogits else { return nil }
+  }
+}
+
 extension Operation {
   /// The case's name.
   package var kind: String { String("\(self)".prefix { $0 != "(" }) }
@@ -119,7 +146,7 @@ extension Operation {
       return nil
     case .rotate(let turn):
       return 2 * turn.angles.pairs > turn.size ? "more pairs are rotated than a head has" : nil
-    case .embed, .norm, .gate, .add, .scale:
+    case .embed, .norm, .gate, .add, .scale, .cap:
       return nil
     }
   }

@@ -80,15 +80,24 @@ package final class TensorReader {
       row, heads: heads, of: shape.headSize, pairing,
       RotaryAngles(
         pairs: pairs, base: shape.rotaryBase, scale: shape.rotaryScale,
-        factors: try optionalVector("rope_freqs.weight", pairs, of: .model)))
+        factors: try optionalVector("rope_freqs.weight", pairs, of: .model), yarn: shape.yarn))
   }
 
   /// Attention over the rows query, key and value, scaled by the root of the head size unless a scale
   /// is given.
-  package func attend(window: Int? = nil, cap: Float? = nil, scale: Double? = nil) -> Operation {
+  /// - turns: with the model's own angles; where these are YaRN's, scores grow by its magnitude
+  package func attend(
+    window: Int? = nil, cap: Float? = nil, scale: Double? = nil, turns: Bool = true
+  ) -> Operation {
+    let magnitude = turns ? shape.yarn?.magnitude ?? 1 : 1
+    return attend(window: window, cap: cap, scale: scale, magnitude: magnitude)
+  }
+
+  private func attend(window: Int?, cap: Float?, scale: Double?, magnitude: Double) -> Operation {
     .attend(
       .query, to: .key, .value, heads: shape.headCount, on: shape.kvHeadCount, of: shape.headSize,
-      scale: Float(scale ?? 1 / Double(shape.headSize).squareRoot()), window: window, cap: cap,
+      scale: Float((scale ?? 1 / Double(shape.headSize).squareRoot()) * magnitude * magnitude),
+      window: window, cap: cap,
       into: .attended)
   }
 

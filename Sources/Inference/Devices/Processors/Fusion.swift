@@ -77,7 +77,7 @@ package enum Fusion {
     switch operation {
     case .multiply(let product): .products(.init(row: product.from, norm: nil), [plain(product)])
     case .attend(let attend): .attend(attend, turns: [])
-    case .embed, .norm, .rotate, .gate, .add, .scale: .rows([operation])
+    case .embed, .norm, .rotate, .gate, .add, .scale, .cap: .rows([operation])
     }
   }
 
@@ -125,7 +125,7 @@ package enum Fusion {
           else { return nil }
         }
         return (.attend(attend, turns: turns), turns.count + 1)
-      case .embed, .norm, .multiply, .gate, .add, .scale: return nil
+      case .embed, .norm, .multiply, .gate, .add, .scale, .cap: return nil
       }
     }
     return nil
@@ -200,7 +200,7 @@ extension Operation {
     switch self {
     case .norm(let norm): norm.weight.count
     case .rotate(let turn): turn.size
-    case .embed, .multiply, .attend, .gate, .add, .scale: nil
+    case .embed, .multiply, .attend, .gate, .add, .scale, .cap: nil
     }
   }
 }

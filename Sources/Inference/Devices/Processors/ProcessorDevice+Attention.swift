@@ -94,7 +94,7 @@ extension ProcessorDevice {
         self.norm(norm, parts: 0..<heads, vectors, into: vectors)
       case .rotate(let rotate) where rotate.row == name:
         self.rotate(rotate, heads: heads, vectors, layout.rotation(turn.table, row))
-      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .scale: break
+      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .scale, .cap: break
       }
     }
   }

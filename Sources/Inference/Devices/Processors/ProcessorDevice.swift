@@ -229,6 +229,8 @@ package final class ProcessorDevice: Device {
       ck_add(level, a[add.from].row(i), UInt32(add.width), a[add.to].row(i))
     case .scale(let scale):
       ck_scale(scale.factor, UInt32(scale.width), a[scale.row].row(i))
+    case .cap(let cap):
+      ck_cap(level, cap.bound, UInt32(cap.width), a[cap.row].row(i))
     case .multiply, .attend:
       preconditionFailure("\(turn.operation.kind) is a phase of its own")
     }
@@ -300,6 +302,7 @@ package final class ProcessorDevice: Device {
         ck_multiply_part(level, &product, 1, &input, &part)
         team.barrier()
         team.share(worker, layout.counters(counters + 2), count) { i in
+          close(logits + i * vocabulary)
           choose(base + i, logits + i * vocabulary, worker, run)
         }
       }
@@ -307,6 +310,18 @@ package final class ProcessorDevice: Device {
       team.barrier()
       counters += Schedule.countersPerRound
       done += count
+    }
+  }
+
+  /// What the head does to the logits themselves.
+  private func close(_ logits: UnsafeMutablePointer<Float>) {
+    for turn in schedule.closing {
+      switch turn.operation {
+      case .scale(let scale): ck_scale(scale.factor, UInt32(scale.width), logits)
+      case .cap(let cap): ck_cap(level, cap.bound, UInt32(cap.width), logits)
+      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add:
+        preconditionFailure("HeadEnding lets no \(turn.operation.kind) follow the product")
+      }
     }
   }
 
@@ -457,9 +472,14 @@ package final class ProcessorDevice: Device {
       table = known
     } else {
       table = .allocate(capacity: ProcessorDevice.rotationChunk * angles.pairs * 2)
-      ck_rope_table(
-        angles.base, 1 / angles.scale, angles.factors.map(model.weights.floats), UInt32(angles.pairs),
-        UInt32(chunk * ProcessorDevice.rotationChunk), UInt32(ProcessorDevice.rotationChunk), table)
+      let factors = angles.factors.map {
+        Array(UnsafeBufferPointer(start: model.weights.floats($0), count: $0.count))
+      }
+      angles.divisors(factors).withUnsafeBufferPointer { divisors in
+        ck_rope_table(
+          angles.base, 1 / angles.scale, divisors.baseAddress, UInt32(angles.pairs),
+          UInt32(chunk * ProcessorDevice.rotationChunk), UInt32(ProcessorDevice.rotationChunk), table)
+      }
       rotations[index][chunk] = table
     }
     return UnsafePointer(table + position % ProcessorDevice.rotationChunk * angles.pairs * 2)

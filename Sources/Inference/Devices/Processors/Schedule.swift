@@ -49,8 +49,10 @@ final class Schedule {
 
   /// From the embedding to the last layer.
   let entries: UnsafeBufferPointer<Entry>
-  /// The operations that make the final hidden state of a row, and the head that multiplies it.
+  /// The operations that make the final hidden state of a row.
   let ending: UnsafeBufferPointer<Turn>
+  /// What is done to the logits that the head gives.
+  let closing: UnsafeBufferPointer<Turn>
   let head: Multiply
   let headStream: Stream
   /// Counters that the entries use; a round of the head uses `countersPerRound` more.
@@ -112,16 +114,18 @@ final class Schedule {
       matrices(phase).contains { ck_type_takes_blocks($0.type.kernels) }
     }
 
-    guard case .multiply(let head)? = program.head.last else {
+    guard let end = HeadEnding(program.head) else {
       preconditionFailure("Program.init checks that the head ends with a product")
     }
+    let head = end.product
     let headPhase = Phase.products(
       .init(row: head.from, norm: nil),
       [.init(weights: head.weights, bias: head.bias, into: .logits, isAdded: false)])
     guard let headWeights = stream(headPhase) else { preconditionFailure("a product has a matrix") }
     self.head = head
     headStream = Stream(weights: headWeights, next: nil, takesBlocks: takesBlocks(headPhase))
-    ending = turns(program.head.dropLast())
+    ending = turns(Array(end.before))
+    closing = turns(Array(end.after))
 
     // Built from the end, so that each product knows what is read after it.
     var upcoming = headWeights
@@ -171,7 +175,7 @@ final class Schedule {
     longestInput = operations.reduce(0) { max($0, $1.contents.matrix?.columns ?? 0) }
 
     var used: Set<Row> = [.stream, head.from]
-    for operation in program.head.dropLast() { used.insert(operation.contents.writes.row) }
+    for operation in end.before { used.insert(operation.contents.writes.row) }
     for step in steps {
       switch step.phase {
       case .rows(let operations):
