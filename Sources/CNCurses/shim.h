@@ -1,5 +1,5 @@
 /* shim.h: ncursesw, and what Swift cannot import of it: globals, macros over bits, variadics.
-   Leaves out input: bytes are read and decoded by Terminal itself. Everything here is static inline. */
+   Input is not here: Terminal reads and decodes bytes itself. Everything here is static inline. */
 #ifndef CNCURSES_SHIM_H
 #define CNCURSES_SHIM_H
 #define NCURSES_WIDECHAR 1

@@ -1,5 +1,5 @@
-// manuals.h: the pages of man/, in the program, so that one file brings them along. The files are the source: they are
-// embedded when this is compiled. Leaves out where they go (hotpot install).
+// manuals.h: the pages of man/, embedded in the program when this is compiled, so that one file
+// brings them along. `hotpot install` says where they go.
 #ifndef MANUALS_H
 #define MANUALS_H
 

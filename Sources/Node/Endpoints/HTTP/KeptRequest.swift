@@ -1,10 +1,11 @@
-// KeptRequest.swift: an asynchronous job's request as its file in the spool holds it: a line about whose it is and as what
-// it was taken, then the body as it came.
+// KeptRequest.swift: an asynchronous job's request as its file in the spool holds it: a line that
+// says whose it is and how it was admitted, then the body as it came.
 //
 //     {"chat":true,"dialect":"openai-chat","client":"aria","known":true,"admitted":true,"policy":"...","price_prompt":"1",...}
 //     {"model":"smollm2","messages":[...]}
 //
-// Leaves out the file (Spool) and what becomes of the job (AsynchronousJobs). Start at init and bytes.
+// The file is written in Spool.swift; AsynchronousJobs.swift has what becomes of the job. Start at
+// init and bytes.
 import Accounting
 import JSON
 

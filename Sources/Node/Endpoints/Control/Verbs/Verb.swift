@@ -1,7 +1,7 @@
-// Verb.swift: what operators ask of the books and the log over the control socket, each a file and a row: its word and
-// fields on the wire, who may ask, what is done, and what is answered.
-// To add one: a file beside this one, and its type in `all`. Leaves out the session (ControlServer) and what is recorded
-// (Accounts). Start at Verb.
+// Verb.swift: what an operator can ask of the books and the log over the control socket. Each verb
+// is a file and a row: its word and its fields on the wire, who may ask for it, what is done, and
+// what is answered. To add one, write a file beside this one and put its type into `all`.
+// The session is in ControlServer.swift, what is recorded in Accounts.swift. Start at Verb.
 import Control
 import Foundation
 
@@ -9,13 +9,14 @@ import Foundation
 package protocol Verb: Codable, Equatable, Sendable {
   /// Its name on the wire, where it is spelt in snake case.
   static var word: String { get }
-  /// The least that may ask for it, of those who are no clients.
+  /// The lowest role that may ask for it; clients never may.
   static var right: Role { get }
-  /// It takes rights or means away: nothing of it may be passed over.
+  /// Whether the verb takes rights or means away. Such a verb is read whole or refused.
   static var limitsRights: Bool { get }
-  /// It signs or verifies, which is a process: it wants the node's key, and a thread that nobody waits for.
+  /// Whether the verb signs or verifies. That starts a process, so it needs the node's key and runs on
+  /// a thread of its own.
   static var usesKey: Bool { get }
-  /// The state directory alone can do it, where no node runs.
+  /// Whether the state directory is enough, so that the verb works without a running node.
   static var isOffline: Bool { get }
   /// - Throws: why it was not done, in words; then nothing was.
   func perform(_ desk: VerbDesk, tag: UInt64) throws(AdministrationError) -> ControlReply
