@@ -333,8 +333,8 @@ import Testing
     check("llama.rope.dimension_count is 34, wanted an even number up to the head size 32") {
       $0.integers[key("rope.dimension_count")] = 34
     }
-    check("the rotary embedding is scaled by 'yarn', which is not supported") {
-      $0.strings[key("rope.scaling.type")] = "yarn"
+    check("the rotary embedding is scaled by 'longrope', which is not supported") {
+      $0.strings[key("rope.scaling.type")] = "longrope"
     }
     check("the model is a mixture of 8 experts, which is not supported") {
       $0.integers[key("expert_count")] = 8
