@@ -229,8 +229,8 @@ private struct Submission {
 
   func run(_ body: String, _ control: ControlClient) throws -> ExitCode {
     // Invalid JSON is left for the node to report.
-    let isChat = (try? JSONDecoder().decode(Head.self, from: Data(body.utf8)))?.prompt == nil
-    try control.send(.submit(tag: 1, chat: isChat, body: body))
+    let asksForChat = (try? JSONDecoder().decode(Head.self, from: Data(body.utf8)))?.prompt == nil
+    try control.send(.submit(tag: 1, chat: asksForChat, body: body))
     var problem: Chunk.Problem?
     while let reply = try control.receive() {
       switch reply {
