@@ -172,7 +172,7 @@ final class Loop {
     }
   }
 
-  private func perform(_ command: Command) {
+  private func perform(_ command: LoopCommand) {
     switch command {
     case .exchange(let id, let serial, let action):
       guard let connection = find(id) else { return }

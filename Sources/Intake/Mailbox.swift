@@ -13,7 +13,7 @@ enum ExchangeAction: Sendable {
   case abort
 }
 
-enum Command: Sendable {
+enum LoopCommand: Sendable {
   case exchange(connection: UInt64, serial: UInt64, ExchangeAction)
   case line(connection: UInt64, [UInt8])
   /// Close now for that reason, or, if nil, after what is waiting has been written.
@@ -24,7 +24,7 @@ enum Command: Sendable {
 
 final class Mailbox: Sendable {
   private struct State {
-    var commands: [Command] = []
+    var commands: [LoopCommand] = []
     var loopSleeps = false
     /// Threads that are about to post more.
     var corks = 0
@@ -42,7 +42,7 @@ final class Mailbox: Sendable {
   deinit { _ = csystem_close(descriptor) }
 
   /// Posts a command; one posted after the loop ended is dropped.
-  func post(_ command: Command) {
+  func post(_ command: LoopCommand) {
     let mustWake = state.withLock { state in
       guard !state.isClosed else { return false }
       state.commands.append(command)
@@ -67,7 +67,7 @@ final class Mailbox: Sendable {
     if mustWake { _ = csystem_wake(descriptor) }
   }
 
-  func take() -> [Command] {
+  func take() -> [LoopCommand] {
     state.withLock { state in
       guard !state.commands.isEmpty else { return [] }
       defer { state.commands = [] }

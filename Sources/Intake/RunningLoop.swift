@@ -152,7 +152,7 @@ final class RunningLoop: Sendable {
 
   var current: LoopStatistics { statistics.value.withLock { $0 } }
 
-  func post(_ command: Command) { mailbox.post(command) }
+  func post(_ command: LoopCommand) { mailbox.post(command) }
 
   func corked(_ body: () -> Void) { mailbox.corked(body) }
 
