@@ -10,7 +10,7 @@
 // have at most 8 bits, and no sum of 32 products reaches 2^24. So high digits, times their place
 // value, and low ones are summed in one tile, which then holds the float that N1 item 3 scales.
 // Storing and reloading a tile costs as much as a product; with integer tiles we would need two of
-// them and would have to combine them afterwards. Only 8-bit weights with A15 exceed 2^24; their
+// them and would have to combine them afterwards. Only weights above 32 with A15 exceed 2^24; their
 // digits are summed separately, and adding the two sums rounds as a conversion would.
 //
 // Not here: groups with few tokens, float weights and all other kernels (avx512.c). Start at
@@ -107,7 +107,7 @@ typedef struct meanings {
 CK_INLINE meanings meanings_of(const ck_shape s) {
   uint16_t brain[64] = {0};
   for (int q = 0; s.low_bits < 8 && q < 1 << (s.low_bits + s.high_bits); q++) {
-    brain[q] = (uint16_t)(ck_float_bits(s.codebook ? ck_codebook[q] : (float)(q - s.bias)) >> 16);
+    brain[q] = (uint16_t)(ck_float_bits(s.book == CK_BOOK_NONE ? (float)(q - s.bias) : ck_books[s.book][q]) >> 16);
   }
   return (meanings){_mm512_loadu_si512(brain), _mm512_loadu_si512(brain + 32)};
 }
@@ -126,11 +126,12 @@ CK_INLINE __m512i weights_of_stored(const ck_shape s, const meanings m, __m512i 
 
 CK_INLINE void widen(
     const ck_shape s, const meanings m, const uint8_t *scales, const uint8_t *header, const uint8_t *quants, wide_block *out) {
-  __m512 d = halves_float(header != NULL ? header : scales);
+  __m512 d = s.scales == CK_SCALES_POWER ? powers(scales) : halves_float(header != NULL ? header : scales);
   __m512 min = _mm512_setzero_ps();
   __m512 sign = _mm512_set1_ps(-0.0f);
   switch (s.scales) {
     case CK_SCALES_NONE:
+    case CK_SCALES_POWER:
     case CK_SCALES_D: break;
     case CK_SCALES_DM: min = halves_float(scales + 32); break;
     case CK_SCALES_SUPER: d = _mm512_mul_ps(d, _mm512_cvtepi32_ps(signed_ints(scales))); break;
@@ -379,9 +380,10 @@ CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
     switch (s.scales) {
       case CK_SCALES_NONE: break;
       case CK_SCALES_D:
+      case CK_SCALES_POWER:
       case CK_SCALES_SUPER:
-        // 128 * 16,383 * 32 is more than 2^24
-        if (j->profile == CK_A15 && (s.low_bits == 8 || s.codebook)) {
+        // 32 * 16,383 * 32 is less than 2^24
+        if (j->profile == CK_A15 && ck_largest(s) > 32) {
           run_apart(u, j, wide, start, count);
         } else {
           run_plain(u, j, wide, start, count);

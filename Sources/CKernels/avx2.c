@@ -204,11 +204,10 @@ CK_INLINE __m256i unpack(const ck_shape s, const uint8_t *quants, int g) {
   if (s.high_bits == 2) {
     w = _mm256_or_si256(w, moved(load32(high + 64 * (g / 4)), g % 4 * 2, s.low_bits, 3 << s.low_bits));
   }
-  if (s.codebook) {
-    const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-        1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153, (char)166, (char)181, (char)197,
-        (char)217, (char)241));
-    w = _mm256_shuffle_epi8(table, w);
+  if (s.book != CK_BOOK_NONE) {
+    __m128i values = _mm_loadu_si128((const void *)ck_books[s.book]);
+    values = _mm_add_epi8(values, _mm_set1_epi8((char)s.bias));
+    w = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
   }
   return w;
 }
@@ -227,12 +226,21 @@ CK_INLINE __m256 unsigned_bytes(const uint8_t *p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p)));
 }
 
+// As ck_power_float.
+CK_INLINE __m256 powers(const uint8_t *p) {
+  __m256i exponent = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
+  __m256i one = _mm256_set1_epi32(1);
+  __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(exponent, one), 23);
+  __m256i subnormal = _mm256_slli_epi32(_mm256_add_epi32(exponent, one), 21);
+  return _mm256_castsi256_ps(_mm256_blendv_epi8(subnormal, normal, _mm256_cmpgt_epi32(exponent, one)));
+}
+
 // Eight rows of a tile against T tokens. `scales` and `quants` point at the first block; `half` is
 // 0 or 1.
 CK_INLINE void half_products(
     const ck_shape s, const uint32_t T, const uint8_t *scales, const uint8_t *quants, uint32_t half,
     ck_ahead ahead, uint32_t blocks, const ck_record *records, size_t stride, float *dst) {
-  const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
+  const bool super = ck_is_super(s.scales);
   const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
   const uint32_t run = super ? 8 : 1;
   __m256 sums[4];
@@ -264,6 +272,10 @@ CK_INLINE void half_products(
           dw = half8(scales + 16 * half);
           mw = half8(scales + 32 + 16 * half);
           scales += 64;
+          break;
+        case CK_SCALES_POWER:
+          dw = powers(at);
+          scales += 16;
           break;
         case CK_SCALES_SUPER:
           dw = _mm256_mul_ps(d, signed_bytes(at));

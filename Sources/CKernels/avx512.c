@@ -258,7 +258,7 @@ CK_INLINE __m512 bytes_float(const uint8_t *p) {
 CK_INLINE void tile_products(
     const ck_shape s, const ck_profile profile, const uint32_t T, const uint8_t *scales, const uint8_t *quants,
     ck_ahead ahead, uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
-  const bool super = s.scales != CK_SCALES_D && s.scales != CK_SCALES_DM;
+  const bool super = ck_is_super(s.scales);
   const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
   const uint32_t run = super ? 8 : 1;
   __m512 sums[16];
@@ -290,6 +290,10 @@ CK_INLINE void tile_products(
           dw = l_half((const void *)scales);
           mw = l_half((const void *)(scales + 32));
           scales += 64;
+          break;
+        case CK_SCALES_POWER:
+          dw = powers(scales);
+          scales += 16;
           break;
         case CK_SCALES_SUPER:
           bytes = _mm_loadu_si128((const void *)scales);

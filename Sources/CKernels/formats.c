@@ -3,10 +3,8 @@
 // Not here: quantising weights (this program never does). Start at ck_block_file.
 #include "internal.h"
 
-const int8_t ck_codebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
-#define TRAITS(name, kernels, number, values, bytes, d, m, low, high, bias, codebook, scales) \
-  [number] = {#name, codebook, low, high, bias, values, bytes, d, m, scales},
+#define TRAITS(name, kernels, number, values, bytes, d, m, low, high, bias, book, scales) \
+  [number] = {#name, book, low, high, bias, values, bytes, d, m, scales},
 
 static const ck_traits traits_table[] = {CK_FLOAT_TYPES(TRAITS) CK_BLOCK_TYPES(TRAITS)};
 
@@ -83,6 +81,10 @@ static void ck_block_file(ck_type type, const uint8_t *row, uint32_t block, ck_b
     case CK_IQ4_NL:
       out->d = load16(p);
       low_nibbles(p + 2, out->q);
+      break;
+    case CK_MXFP4:
+      out->d = p[0];
+      low_nibbles(p + 1, out->q);
       break;
     case CK_Q4_1:
       out->d = load16(p);
@@ -187,6 +189,7 @@ size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols) {
     case CK_SCALES_NONE: return 0;
     case CK_SCALES_D: bytes = (size_t)cols; break;
     case CK_SCALES_DM: bytes = (size_t)cols * 2; break;
+    case CK_SCALES_POWER: bytes = (size_t)cols / 2; break;
     default: bytes = (size_t)(cols / 256) * (ck_super_header(traits) + 8 * ck_super_per_block(traits)); break;
   }
   return (bytes + 63) & ~(size_t)63;
@@ -234,6 +237,7 @@ static void put_block(
       store16(scales + row * 2, in->d);
       store16(scales + 32 + row * 2, in->m);
       break;
+    case CK_SCALES_POWER: scales[row] = (uint8_t)in->d; break;
     case CK_SCALES_SUPER: scales[row] = (uint8_t)in->sc[0]; break;
     case CK_SCALES_SUPER_MIN:
       scales[row] = (uint8_t)in->sc[0];
@@ -282,6 +286,7 @@ void ck_block_packed(
       out->d = load16(scales + row * 2);
       out->m = load16(scales + 32 + row * 2);
       break;
+    case CK_SCALES_POWER: out->d = scales[row]; break;
     case CK_SCALES_SUPER: out->sc[0] = (int8_t)scales[row]; break;
     case CK_SCALES_SUPER_MIN:
       out->sc[0] = scales[row];
@@ -323,7 +328,8 @@ void ck_block_packed(
 
 void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t out[32]) {
   for (int i = 0; i < 32; i++) {
-    out[i] = traits->codebook ? ck_codebook[block->q[i]] : (int16_t)(block->q[i] - traits->bias);
+    uint8_t q = block->q[i];
+    out[i] = traits->book == CK_BOOK_NONE ? (int16_t)(q - traits->bias) : ck_books[traits->book][q];
   }
 }
 
@@ -332,12 +338,13 @@ void ck_block_integers(const ck_traits *traits, const ck_block *block, int16_t o
 static void block_floats(const ck_traits *traits, const ck_block *block, float *out) {
   int16_t w[32];
   ck_block_integers(traits, block, w);
-  float d = ck_half_float(block->d);
+  float d = ck_block_scale(traits, block);
   float m = ck_half_float(block->m);
   for (int i = 0; i < 32; i++) {
     int half = i / 16;
     switch (traits->scales) {
       case CK_SCALES_NONE:
+      case CK_SCALES_POWER:
       case CK_SCALES_D: out[i] = d * (float)w[i]; break;
       case CK_SCALES_DM: out[i] = d * (float)w[i] + m; break;
       case CK_SCALES_SUPER: out[i] = d * (float)block->sc[0] * (float)w[i]; break;

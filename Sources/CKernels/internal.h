@@ -3,7 +3,8 @@
 //
 // All levels use the same packed layout. A matrix is a sequence of tiles; a tile is 16 rows over
 // all columns: first the scales section, then the quants section, each padded to 64 bytes.
-//   scales, types with blocks of 32: per block f16 d[16], then f16 m[16] where the type has minimums.
+//   scales, types with blocks of 32: per block f16 d[16], then f16 m[16] where the type has minimums;
+//     MXFP4: the exponents, e[16].
 //   scales, types with blocks of 256: per 256 columns f16 d[16], f16 dmin[16] (with minimums), then
 //     per 32 columns Q4_K, Q5_K: sc[16], mn[16]; IQ4_XS: signed sc[16];
 //     Q3_K, Q6_K: signed sc[2][16]; Q2_K: (sc | mn << 4)[2][16].
@@ -32,15 +33,30 @@ typedef enum ck_scales {
   CK_SCALES_SUPER_MIN,
   CK_SCALES_HALVES,
   CK_SCALES_HALVES_MIN,
+  // a power of two: 2^(e - 128), e a byte
+  CK_SCALES_POWER,
 } ck_scales;
+
+// What stored integers mean, where it is not the integer less a bias.
+typedef enum ck_book {
+  CK_BOOK_NONE,
+  CK_BOOK_IQ4,
+  // the four bits of an E2M1 number, times 2
+  CK_BOOK_E2M1,
+} ck_book;
+
+static const int8_t ck_books[][16] CK_UNUSED = {
+    [CK_BOOK_IQ4] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
+    [CK_BOOK_E2M1] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12},
+};
 
 typedef struct ck_traits {
   // NULL: no such type
   const char *name;
-  bool codebook;
+  ck_book book;
   uint8_t low_bits;
   uint8_t high_bits;
-  // the stored integer is the weight plus this
+  // Kernels multiply bytes that are the weight plus this; without a book they are what is stored.
   uint8_t bias;
   uint16_t block_values;
   uint16_t block_bytes;
@@ -57,13 +73,31 @@ typedef struct ck_shape {
   int low_bits;
   int high_bits;
   int bias;
-  bool codebook;
+  ck_book book;
   ck_scales scales;
 } ck_shape;
+
+// Whether 256 columns have a header with scales of their own.
+CK_INLINE bool ck_is_super(ck_scales scales) {
+  return scales != CK_SCALES_NONE && scales != CK_SCALES_D && scales != CK_SCALES_DM
+      && scales != CK_SCALES_POWER;
+}
+
+// The largest magnitude of a weight's integer.
+CK_INLINE int ck_largest(const ck_shape s) {
+  int largest = 0;
+  for (int q = 0; q < 1 << (s.low_bits + s.high_bits); q++) {
+    int w = s.book == CK_BOOK_NONE ? q - s.bias : ck_books[s.book][q];
+    if (w < 0) w = -w;
+    if (w > largest) largest = w;
+  }
+  return largest;
+}
 
 // One row's 32 columns in the form common to the file's layout and the packed one.
 typedef struct ck_block {
   uint8_t q[32];
+  // f16, or the exponent of CK_SCALES_POWER
   uint16_t d;
   uint16_t m;
   int16_t sc[2];
@@ -94,6 +128,7 @@ CK_INLINE const uint8_t *ck_scales_at(
   switch (traits->scales) {
     case CK_SCALES_D: return tile + (size_t)block * 32;
     case CK_SCALES_DM: return tile + (size_t)block * 64;
+    case CK_SCALES_POWER: return tile + (size_t)block * 16;
     default: {
       size_t per = ck_super_per_block(traits);
       *header = tile + (size_t)(block / 8) * (ck_super_header(traits) + 8 * per);
@@ -111,8 +146,6 @@ CK_INLINE uint32_t ck_plane_vector(uint32_t bits, uint32_t group) {
 CK_INLINE uint32_t ck_plane_shift(uint32_t bits, uint32_t group) {
   return bits == 8 ? 0 : bits == 4 ? group / 4 * 4 : bits == 2 ? group % 4 * 2 : group;
 }
-
-extern const int8_t ck_codebook[16];
 
 // Activations of one block of 32: 64 bytes of digits (byte limbs) in the order that the level
 // needs.
@@ -324,6 +357,16 @@ CK_INLINE float ck_half_float(uint16_t half) {
     return ck_bits_float(ck_float_bits(magnitude) | sign);
   }
   return ck_bits_float(sign | (exponent + 112) << 23 | mantissa << 13);
+}
+
+// 2^(exponent - 128) for 0 ... 255; the two smallest are subnormal.
+CK_INLINE float ck_power_float(uint32_t exponent) {
+  return ck_bits_float(exponent < 2 ? (exponent + 1) << 21 : (exponent - 1) << 23);
+}
+
+// A block's scale.
+CK_INLINE float ck_block_scale(const ck_traits *traits, const ck_block *block) {
+  return traits->scales == CK_SCALES_POWER ? ck_power_float(block->d) : ck_half_float(block->d);
 }
 
 CK_INLINE float ck_bfloat_float(uint16_t half) {

@@ -110,7 +110,7 @@ static void block_products(
       int16_t w[32];
       ck_block_packed(traits, tile, matrix->cols, lane, b, &block);
       ck_block_integers(traits, &block, w);
-      float dw = ck_half_float(block.d);
+      float dw = ck_block_scale(traits, &block);
       float mw = ck_half_float(block.m);
       bool halves = traits->scales == CK_SCALES_HALVES || traits->scales == CK_SCALES_HALVES_MIN;
       if (traits->scales == CK_SCALES_SUPER) dw *= (float)block.sc[0];

@@ -7,7 +7,7 @@
 
 // The digest of every output on the inputs below. It changes only with the numerics profile or the
 // inputs.
-#define FROZEN_DIGEST 0xd47c65fec0a43cccull
+#define FROZEN_DIGEST 0x4bd3fb9d54bdcc08ull
 
 enum {
   ROWS = 20,
@@ -66,6 +66,10 @@ static void draw_weights(stream *s, ck_type type, uint8_t *out) {
     } else {
       for (uint32_t i = 0; i < size; i++) out[i] = (uint8_t)(draw(s) >> 11);
       const ck_traits *traits = ck_traits_of(type);
+      if (traits->scales == CK_SCALES_POWER) {
+        out[0] = (uint8_t)(120 + draw(s) % 8);
+        continue;
+      }
       uint16_t half = draw_half(s);
       memcpy(out + traits->d_at, &half, 2);
       if (traits->m_at >= 0) {

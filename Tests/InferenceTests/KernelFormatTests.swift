@@ -1,11 +1,14 @@
 // KernelFormatTests.swift: the file formats of weights, and that packing keeps every value.
 
 import CKernels
+import Foundation
 import Testing
 
 @Suite struct KernelFormatTests {
-  /// SHA-256 of 2,048 f32 values of each type, from llama.cpp's own dequantisers (b0c1e570, October 2026) on the
-  /// bytes that KernelStream(77 + type) makes.
+  /// SHA-256 of 2,048 f32 values of each type on the bytes that KernelStream(77 + type) makes: up to
+  /// BF16 from llama.cpp's own dequantisers (b0c1e570, October 2026), the rest from those of the
+  /// Python package `gguf` 0.19.0 (`gguf.quants.dequantize`), which gives the same for Q4_0, Q2_K and
+  /// IQ4_XS.
   static let dequantised: [(ck_type, String)] = [
     (CK_F16, "76efe3040fd106f967a0ee74ea268437aa43d77e35ad9a3fc006260791a1b802"),
     (CK_Q4_0, "76125d5965b514adff43a3b223e717b685d34804ee18aa79f4e08e9e7d3f6e6c"),
@@ -21,6 +24,7 @@ import Testing
     (CK_IQ4_NL, "6e5f9bf105eacea36cc527ca5a4471d3640aa929de94fe8a0c3e4afa089da58c"),
     (CK_IQ4_XS, "9b8bef1e73729bf6b512e05b5d9cfd21d37160abc9f4d64a00868a682aee03e8"),
     (CK_BF16, "24c9bbbce208d0fe8455ae75287c5d4a4ecee115b8982c116a9a5320b48d323d"),
+    (CK_MXFP4, "0a15be86dbfc430698aba8368718a3b29e74187371a66965b8b871ea16dc266c"),
   ]
 
   @Test(arguments: dequantised) func rowsDequantiseToTheReferenceBits(type: ck_type, expected: String) {
@@ -29,6 +33,21 @@ import Testing
     var values = [Float](repeating: 0, count: 2048)
     ck_dequantise(type, source, 2048, &values)
     #expect(kernelDigest(values) == expected)
+  }
+
+  /// E8M0 as the `gguf` package reads it: the two smallest scales are subnormal halves, and 255,
+  /// which the OCP's text keeps for NaN, is a power of two like the rest.
+  @Test func everyScaleOfMXFP4IsItsPowerOfTwo() {
+    for exponent in 0...255 {
+      // The integers 12, -12, 2 and -2 in the low nibbles.
+      let source = [UInt8(exponent), 7, 15, 2, 10] + [UInt8](repeating: 0, count: 12)
+      var values = [Float](repeating: .nan, count: 32)
+      ck_dequantise(CK_MXFP4, source, 32, &values)
+      let d = Float(scalbn(1.0, exponent - 128))
+      let expected = [12 * d, -12 * d, 2 * d, -2 * d]
+      #expect(kernelBits(Array(values[0..<4])) == kernelBits(expected), "\(exponent)")
+      #expect(values[4...].allSatisfy { $0 == 0 })
+    }
   }
 
   @Test(arguments: kernelTypes) func packingKeepsEveryValue(type: ck_type) {

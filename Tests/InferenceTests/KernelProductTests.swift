@@ -234,6 +234,10 @@ import Testing
       CK_IQ4_XS, "d5898b2d939eecbbda4214695d51021c72c93d74985481c59ce358404c163b7b",
       "9abf00db2f2341484e51f42a7a8f4460fe97764f888f2a72e8b2f2004021e5e0"
     ),
+    (
+      CK_MXFP4, "6b4ce56a0228c127bfdcd9a0073547c89726f12d03018fc37b069c5852b194c4",
+      "b0e2daac5819334433db04c8ccb573f291e25e3dc07c4d7ee370f9533be56d24"
+    ),
   ]
 
   @Test(arguments: frozen, kernelLevels)

@@ -51,6 +51,10 @@ struct KernelStream: RandomNumberGenerator {
         put(half(), 0)
       default:
         for i in 0..<size { bytes[at + i] = UInt8(truncatingIfNeeded: word() >> 11) }
+        if type == CK_MXFP4 {
+          bytes[at] = 120 + UInt8(word() % 8)
+          continue
+        }
         let offsets = kernelScaleOffsets(type)
         put(half(), offsets.scale)
         if let minimum = offsets.minimum { put(half(), minimum) }
@@ -73,7 +77,7 @@ func kernelScaleOffsets(_ type: ck_type) -> (scale: Int, minimum: Int?) {
 
 let kernelTypes: [ck_type] = [
   CK_F32, CK_F16, CK_BF16, CK_Q8_0, CK_Q4_0, CK_Q4_1, CK_Q5_0, CK_Q5_1, CK_Q2_K, CK_Q3_K, CK_Q4_K, CK_Q5_K,
-  CK_Q6_K, CK_IQ4_NL, CK_IQ4_XS,
+  CK_Q6_K, CK_IQ4_NL, CK_IQ4_XS, CK_MXFP4,
 ]
 
 /// Those that this machine has, and the model of the one that few have.

@@ -1,8 +1,8 @@
 // ReferenceDevice.swift: hotpot-numerics(7) in Swift: a device that interprets a program's list one
 // operation, one token and one number at a time, from the bytes of the file. Slow, and shares no
 // arithmetic with the kernels.
-// Leaves out sampling, which is no device's matter, and block types beyond Q4_0, Q4_1, Q8_0 and the
-// floats. Start at run(_:).
+// Leaves out sampling, which is no device's matter, and the block types Q5_0 to IQ4_XS. Start at
+// run(_:).
 
 import Inference
 
@@ -208,6 +208,11 @@ final class ReferenceDevice: Device {
       case .q41: return Block(integers: nibbles(at + 4), scale: half(at), minimum: half(at + 2))
       case .q80:
         return Block(integers: (0..<32).map { Int32(Int8(bitPattern: bytes[at + 2 + $0])) }, scale: half(at))
+      case .mxfp4:
+        let values: [Int32] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]
+        return Block(
+          integers: nibbles(at + 1).map { values[Int($0)] },
+          scale: Float(sign: .plus, exponent: Int(bytes[at]) - 128, significand: 1))
       case .f16: return Block(value: half(at))
       case .f32: return Block(value: float(bytes, at))
       default: preconditionFailure("the reference has no \(tensor.type.name)")

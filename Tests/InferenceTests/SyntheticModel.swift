@@ -1,6 +1,7 @@
 // SyntheticModel.swift: small models made in memory from a seed, in any mix of quantisation types, as GGUF bytes.
 // They let the conformance digests be tested where no real model is. Start at SyntheticModel.bytes().
 
+import CKernels
 import Fuzzing
 import Inference
 
@@ -34,6 +35,8 @@ struct SyntheticModel {
   var hasRotaryFactors = false
   /// Taken in turn for the matrices.
   var types: [GGUFTensorType] = [.q41]
+  /// Writes the matrices' values as F32.
+  var isDequantised = false
   var seed: UInt64 = 1
   /// Replaces a metadata value, removes a tensor, or changes extents: for tests of refusals.
   var integers: [String: UInt32] = [:]
@@ -131,7 +134,11 @@ struct SyntheticModel {
     func matrix(_ name: String, _ columns: Int, _ rows: Int) {
       let type = types[turn % types.count]
       turn += 1
-      add(name, [columns, rows]) { (type, Self.weights(type, $0.reduce(1, *), columns: columns, &random)) }
+      add(name, [columns, rows]) { extents in
+        let count = extents.reduce(1, *)
+        let bytes = Self.weights(type, count, columns: columns, &random)
+        return isDequantised ? (.f32, Self.dequantised(bytes, type, count)) : (type, bytes)
+      }
     }
     func vector(_ name: String, _ count: Int, around middle: Float, by spread: Float) {
       add(name, [count]) { extents in
@@ -178,6 +185,12 @@ struct SyntheticModel {
 
   private static func raw<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
     withUnsafeBytes(of: value.littleEndian) { Array($0) }
+  }
+
+  private static func dequantised(_ bytes: [UInt8], _ type: GGUFTensorType, _ count: Int) -> [UInt8] {
+    var values = [Float](repeating: 0, count: count)
+    ck_dequantise(ck_type(type.rawValue), bytes, UInt32(count), &values)
+    return values.withUnsafeBytes { Array($0) }
   }
 
   /// Blocks of random integers with scales that give weights a spread of about 1.5 / sqrt(columns).
@@ -241,6 +254,10 @@ struct SyntheticModel {
       case .iq4XS:
         half(scale(1_600))
         bytes(134)
+      case .mxfp4:
+        // The power of two at or below the scale of the other types.
+        out.append(UInt8(clamping: 128 + Int(scale(12).exponent)))
+        bytes(16)
       default: preconditionFailure("no made-up weights of type \(type.name)")
       }
     }

@@ -69,25 +69,26 @@ bool ck_check_fp_environment(void);
 // code book, scales).
 
 /// Types whose values are floats.
-#define CK_FLOAT_TYPES(X)                                        \
-  X(F32, f32, 0, 1, 4, -1, -1, 32, 0, 0, false, CK_SCALES_NONE)  \
-  X(F16, f16, 1, 1, 2, -1, -1, 16, 0, 0, false, CK_SCALES_NONE)  \
-  X(BF16, bf16, 30, 1, 2, -1, -1, 16, 0, 0, false, CK_SCALES_NONE)
+#define CK_FLOAT_TYPES(X)                                               \
+  X(F32, f32, 0, 1, 4, -1, -1, 32, 0, 0, CK_BOOK_NONE, CK_SCALES_NONE)  \
+  X(F16, f16, 1, 1, 2, -1, -1, 16, 0, 0, CK_BOOK_NONE, CK_SCALES_NONE)  \
+  X(BF16, bf16, 30, 1, 2, -1, -1, 16, 0, 0, CK_BOOK_NONE, CK_SCALES_NONE)
 
 /// Types with blocks of integers.
-#define CK_BLOCK_TYPES(X)                                                 \
-  X(Q4_0, q4_0, 2, 32, 18, 0, -1, 4, 0, 8, false, CK_SCALES_D)            \
-  X(Q4_1, q4_1, 3, 32, 20, 0, 2, 4, 0, 0, false, CK_SCALES_DM)            \
-  X(Q5_0, q5_0, 6, 32, 22, 0, -1, 4, 1, 16, false, CK_SCALES_D)           \
-  X(Q5_1, q5_1, 7, 32, 24, 0, 2, 4, 1, 0, false, CK_SCALES_DM)            \
-  X(Q8_0, q8_0, 8, 32, 34, 0, -1, 8, 0, 128, false, CK_SCALES_D)          \
-  X(Q2_K, q2_k, 10, 256, 84, 80, 82, 2, 0, 0, false, CK_SCALES_HALVES_MIN) \
-  X(Q3_K, q3_k, 11, 256, 110, 108, -1, 2, 1, 4, false, CK_SCALES_HALVES)  \
-  X(Q4_K, q4_k, 12, 256, 144, 0, 2, 4, 0, 0, false, CK_SCALES_SUPER_MIN)  \
-  X(Q5_K, q5_k, 13, 256, 176, 0, 2, 4, 1, 0, false, CK_SCALES_SUPER_MIN)  \
-  X(Q6_K, q6_k, 14, 256, 210, 208, -1, 4, 2, 32, false, CK_SCALES_HALVES) \
-  X(IQ4_NL, iq4_nl, 20, 32, 18, 0, -1, 4, 0, 128, true, CK_SCALES_D)      \
-  X(IQ4_XS, iq4_xs, 23, 256, 136, 0, -1, 4, 0, 128, true, CK_SCALES_SUPER)
+#define CK_BLOCK_TYPES(X)                                                          \
+  X(Q4_0, q4_0, 2, 32, 18, 0, -1, 4, 0, 8, CK_BOOK_NONE, CK_SCALES_D)              \
+  X(Q4_1, q4_1, 3, 32, 20, 0, 2, 4, 0, 0, CK_BOOK_NONE, CK_SCALES_DM)              \
+  X(Q5_0, q5_0, 6, 32, 22, 0, -1, 4, 1, 16, CK_BOOK_NONE, CK_SCALES_D)             \
+  X(Q5_1, q5_1, 7, 32, 24, 0, 2, 4, 1, 0, CK_BOOK_NONE, CK_SCALES_DM)              \
+  X(Q8_0, q8_0, 8, 32, 34, 0, -1, 8, 0, 128, CK_BOOK_NONE, CK_SCALES_D)            \
+  X(Q2_K, q2_k, 10, 256, 84, 80, 82, 2, 0, 0, CK_BOOK_NONE, CK_SCALES_HALVES_MIN)  \
+  X(Q3_K, q3_k, 11, 256, 110, 108, -1, 2, 1, 4, CK_BOOK_NONE, CK_SCALES_HALVES)    \
+  X(Q4_K, q4_k, 12, 256, 144, 0, 2, 4, 0, 0, CK_BOOK_NONE, CK_SCALES_SUPER_MIN)    \
+  X(Q5_K, q5_k, 13, 256, 176, 0, 2, 4, 1, 0, CK_BOOK_NONE, CK_SCALES_SUPER_MIN)    \
+  X(Q6_K, q6_k, 14, 256, 210, 208, -1, 4, 2, 32, CK_BOOK_NONE, CK_SCALES_HALVES)   \
+  X(IQ4_NL, iq4_nl, 20, 32, 18, 0, -1, 4, 0, 128, CK_BOOK_IQ4, CK_SCALES_D)        \
+  X(IQ4_XS, iq4_xs, 23, 256, 136, 0, -1, 4, 0, 128, CK_BOOK_IQ4, CK_SCALES_SUPER)  \
+  X(MXFP4, mxfp4, 39, 32, 17, -1, -1, 4, 0, 12, CK_BOOK_E2M1, CK_SCALES_POWER)
 
 #define CK_TYPE_CONSTANT(name, kernels, number, ...) CK_##name = number,
 

@@ -19,6 +19,7 @@ extension GGUFTensorType {
   package static let q6K = named("Q6_K")
   package static let iq4NL = named("IQ4_NL")
   package static let iq4XS = named("IQ4_XS")
+  package static let mxfp4 = named("MXFP4")
 
   private static func named(_ name: String) -> GGUFTensorType {
     guard let found = allCases.first(where: { $0.name == name }) else {
