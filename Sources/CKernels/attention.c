@@ -132,10 +132,18 @@ static void attend_rows(
     float *row = rows.scores + rows.stride * r;
     uint32_t positions = (rows.end_page - rows.first_page) * CK_PAGE;
     mask(row, rows.first_page * CK_PAGE, positions, low[r], high[r]);
-    kernels->weights(row, positions, kernels->maximum(row, positions));
+    float largest = kernels->maximum(row, positions);
+    const float *sink = a->sinks != NULL ? a->sinks + r % a->group : NULL;
+    if (sink != NULL && *sink > largest) largest = *sink;
+    kernels->weights(row, positions, largest);
     float lanes[16] = {0};
     kernels->sum(row, positions, lanes);
     sums[r] = kernels->tree(lanes);
+    if (sink != NULL) {
+      float weight = *sink - largest;
+      kernels->exp(&weight, 1, &weight);
+      sums[r] = sums[r] + weight;
+    }
   }
 
   size_t elements = (size_t)count * a->head_size;

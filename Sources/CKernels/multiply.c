@@ -169,6 +169,40 @@ void ck_multiply_gated(
       range.first_token + range.tokens, range.next);
 }
 
+void ck_multiply_expert(
+    ck_level level, const ck_matrix *matrix, const ck_input *input, const float *bias, const uint32_t *tokens,
+    const float *weights, float *out, size_t stride, ck_range range) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  _Alignas(64) float products[CK_MAX_TILES * CK_MAX_TOKENS * CK_TILE_ROWS];
+  size_t tile_bytes = ck_tile_bytes(matrix->type, matrix->cols);
+  uint32_t end_tile = end_of(range.first_tile, range.tiles, ck_tile_count(matrix->rows));
+  uint32_t end_place = range.first_token + range.tokens;
+  for (uint32_t place = range.first_token; place < end_place; place += CK_MAX_TOKENS) {
+    uint32_t count = least(end_place - place, CK_MAX_TOKENS);
+    uint32_t tiles;
+    for (uint32_t tile = range.first_tile; tile < end_tile; tile += tiles) {
+      struct stride at_once = stride_for(kernels, range.tokens, end_tile - tile, CK_MAX_TILES);
+      tiles = at_once.tiles;
+      const uint8_t *ahead = after(matrix, tile_bytes, tile + at_once.ahead, end_tile, range.next);
+      kernels->products(matrix, input, tile, tiles, place, count, ahead, products);
+      for (uint32_t i = 0; i < tiles; i++) {
+        size_t row = (size_t)(tile + i) * CK_TILE_ROWS;
+        uint32_t lanes = least(CK_TILE_ROWS, (uint32_t)(matrix->rows - row));
+        for (uint32_t t = 0; t < count; t++) {
+          const float *from = products + ((size_t)i * count + t) * CK_TILE_ROWS;
+          float *to = out + stride * tokens[place + t] + row;
+          float weight = weights != NULL ? weights[place + t] : 1.0f;
+          for (uint32_t l = 0; l < lanes; l++) {
+            float sum = bias != NULL ? from[l] + bias[row + l] : from[l];
+            float weighted = weight * sum;
+            to[l] = to[l] + weighted;
+          }
+        }
+      }
+    }
+  }
+}
+
 // ---------------------------------------------------------------- divided among threads
 
 static uint32_t token_units(const ck_division *d) {

@@ -38,6 +38,30 @@ void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y) {
   }
 }
 
+void ck_clamped_swish_times(ck_level level, const float *x, uint32_t n, float *y) {
+  float t[256];
+  for (uint32_t first = 0; first < n; first += 256) {
+    const uint32_t count = n - first < 256 ? n - first : 256;
+    const float *others = x + first;
+    float *values = y + first;
+    for (uint32_t i = 0; i < count; i++) {
+      values[i] = values[i] > 7.0f ? 7.0f : values[i];
+      t[i] = values[i] * -1.702f;
+    }
+    ck_exp(level, t, count, t);
+    for (uint32_t i = 0; i < count; i++) {
+      const float other = others[i] > 7.0f ? 7.0f : others[i] < -7.0f ? -7.0f : others[i];
+      values[i] = values[i] / (1.0f + t[i]) * (other + 1.0f);
+    }
+  }
+}
+
+void ck_weigh(ck_level level, float share, uint32_t n, float *y) {
+  float t = -share;
+  ck_exp(level, &t, 1, &t);
+  ck_scale(1.0f / (1.0f + t), n, y);
+}
+
 void ck_cap(ck_level level, float cap, uint32_t n, float *y) {
   for (uint32_t i = 0; i < n; i++) y[i] /= cap;
   ck_tanh(level, y, n, y);

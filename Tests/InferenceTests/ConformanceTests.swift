@@ -208,14 +208,18 @@ struct Route: CustomTestStringConvertible {
 
   /// Small models of the architectures that are not above (A15).
   static let further: [String: String] = [
+    "ernie4_5-moe": "eea4ac68f92d12f0c4ef17d632159529dab5fe313a8366f56f1948c5611d9847",
     "ernie4_5": "2b7452c93e2db2e33b4d988b123b1a6d50f2023654ef576286275afe67b9386f",
     "exaone4": "3ca9fd4186385d0c2af525251b1db50be7f6d4dc5878690812f99b125eed30f9",
     "gemma2": "f7cb1bb9d1fb0f031dc563299f430e30706312f21dd21862fec3d7bc52c418a1",
     "gemma3": "1bb54b7407d0c255dafc3f9994f96f7159c2a07e593acff66da1cd9b2e7667c6",
+    "granitemoe": "0158ca3674f6d589c72209c6de2bc6fb83856e823ca1fe1e506ec03ddee34614",
     "granite": "372a971a63888a06b44334ba0fcb91a8bcef2d9429cc0cf50eb82f77e00527ff",
     "hunyuan-dense": "7822105ade3d2add0ffcb03676607a4b66b88b063dacc6d24c15d4769a4ddec0",
     "minicpm": "d7fc941a78827d2185b91229a5421c85770fa428f8ed7f17cd96382c88570f4c",
     "olmo2": "7ebf6f1407615d86885272824d40f4e7aa4df44e934c56b635271f18410f7233",
+    "qwen2moe": "616a428a2479ce6a83a69fc3b8b1f5c950e8a93773fbfd77bbf2c8a9166b8715",
+    "qwen3moe": "c60df4793d27638bc43312ac9260653fbed36933ef0f56b6b4a001d19cf5714f",
     "smollm3": "97616c584afa4b0bacbd78dd37d5b4d7671807688eb7ecee4d79301f41ca1fa0",
   ]
 

@@ -336,8 +336,16 @@ import Testing
     check("the rotary embedding is scaled by 'longrope', which is not supported") {
       $0.strings[key("rope.scaling.type")] = "longrope"
     }
-    check("the model is a mixture of 8 experts, which is not supported") {
+    check("metadata key 'llama.expert_used_count' is missing") {
       $0.integers[key("expert_count")] = 8
+    }
+    check("metadata key 'llama.expert_used_count' is 9, wanted 1 to 8") {
+      $0.integers[key("expert_count")] = 8
+      $0.integers[key("expert_used_count")] = 9
+    }
+    check("tensor 'blk.0.ffn_gate_inp.weight' is missing, wanted 64 x 8") {
+      $0.integers[key("expert_count")] = 8
+      $0.integers[key("expert_used_count")] = 2
     }
     check("attention slides over a window of 64 positions, which is not supported") {
       $0.integers[key("attention.sliding_window")] = 64

@@ -30,16 +30,20 @@ import Testing
     small("minicpm", numbers: ["logit_scale": 4], seed: 7),
     small("olmo2", layers: 5, integers: ["olmo2.attention.sliding_window": 20], seed: 8),
     small("exaone4", seed: 9), small("ernie4_5", seed: 10), small("hunyuan-dense", seed: 11),
+    small("qwen3moe", experts: .init(chosen: 3, isMerged: true), seed: 20),
+    small("qwen2moe", experts: .init(sharedWidth: 64), seed: 21),
+    small("granitemoe", numbers: ["logit_scale": 4], experts: .init(width: 96, sharedWidth: 32), seed: 22),
+    small("ernie4_5-moe", layers: 3, experts: .init(first: 1, hasChoiceBias: true), seed: 23),
   ]
 
   private static func small(
     _ architecture: String, layers: Int = 2, integers: [String: UInt32] = [:], numbers: [String: Float] = [:],
-    seed: UInt64
+    strings: [String: String] = [:], experts: SyntheticModel.Experts? = nil, seed: UInt64
   ) -> SyntheticModel {
     SyntheticModel(
       architecture: architecture, layers: layers, embedding: 64, feedForward: 96, heads: 4, kvHeads: 2,
       headSize: 16, vocabulary: 90, context: 512, isTied: true, types: [.q41, .q80], seed: seed,
-      integers: integers, numbers: numbers)
+      experts: experts, integers: integers, numbers: numbers, strings: strings)
   }
 
   @Test func `every architecture of the table has a golden text`() throws {
@@ -91,6 +95,7 @@ import Testing
           + products.map { $0.isAdded ? "\($0.into.name)+" : $0.into.name }.joined(separator: " ") + ")"
       case .gated(let input, _, _, let into): "gated(" + (input.norm == nil ? "" : "norm ") + "\(into.name))"
       case .attend(_, let turns): "attend(" + turns.map(\.kind).joined(separator: " ") + ")"
+      case .experts(let experts, let sum): "experts(" + (sum.map { "\($0.name)+" } ?? experts.into.name) + ")"
       }
     }
   }
@@ -102,6 +107,21 @@ import Testing
     ]
     #expect(try phases(Self.models[0]) == ["rows(embed)"] + layer + layer)
     #expect(try phases(Self.models[2])[2] == "attend(norm norm rotate rotate)")
+  }
+
+  @Test func `a layer with experts is nine phases, ten with a shared expert`() throws {
+    let models = Self.models.filter { ["qwen3moe", "qwen2moe"].contains($0.architecture) }
+    let attention = [
+      "products(norm query key value)", "attend(norm norm rotate rotate)", "products(stream+)",
+    ]
+    #expect(
+      try phases(models[0]).dropFirst().prefix(7)
+        == attention + ["rows(norm)", "products(router)", "rows(route)", "experts(stream+)"])
+    #expect(
+      try phases(models[1]).dropFirst(4).prefix(7) == [
+        "rows(norm)", "products(router share)", "rows(route)", "gated(gate)", "products(output)",
+        "rows(weigh)", "experts(output+)",
+      ])
   }
 
   @Test func `without joining each operation is a phase`() throws {

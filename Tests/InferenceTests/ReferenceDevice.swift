@@ -165,14 +165,15 @@ final class ReferenceDevice: Device {
         state += 1
       case .gate(let gate):
         rows[gate.gate] = zip(rows[gate.gate] ?? [], rows[gate.up] ?? []).map { x, up in
-          switch gate.activation {
-          case .silu: return x / (1 + exponential(-x)) * up
-          case .gelu:
-            let t = x * 0x1.988454p-1 * (x * x * 0x1.6e4e26p-5 + 1)
-            let tanh = 1 - 2 / (1 + exponential(2 * t))
-            return x * (tanh * 0.5 + 0.5) * up
-          }
+          activated(gate.activation, x, up)
         }
+      case .route(let route):
+        rows[route.into] = routed(route, rows[route.logits] ?? [])
+      case .experts(let experts):
+        rows[experts.into] = mixed(experts, rows[experts.from] ?? [], rows[experts.choices] ?? [])
+      case .weigh(let weigh):
+        let share = 1 / (1 + exponential(-(rows[weigh.share] ?? [])[0]))
+        rows[weigh.row] = (rows[weigh.row] ?? []).map { $0 * share }
       case .cap(let cap):
         rows[cap.row] = (rows[cap.row] ?? []).map { x in
           let tanh = 1 - 2 / (1 + exponential(2 * (x / cap.bound)))
@@ -185,6 +186,84 @@ final class ReferenceDevice: Device {
       }
     }
     return rows
+  }
+
+  private func activated(_ activation: Gate.Activation, _ x: Float, _ up: Float) -> Float {
+    switch activation {
+    case .silu: return x / (1 + exponential(-x)) * up
+    case .gelu:
+      let t = x * 0x1.988454p-1 * (x * x * 0x1.6e4e26p-5 + 1)
+      let tanh = 1 - 2 / (1 + exponential(2 * t))
+      return x * (tanh * 0.5 + 0.5) * up
+    case .clampedSwish:
+      let x = min(x, 7)
+      return x / (1 + exponential(x * -1.702)) * (min(max(up, -7), 7) + 1)
+    }
+  }
+
+  // MARK: - Item 12
+
+  /// Numbers of the chosen experts, then their weights.
+  private func routed(_ route: Inference.Route, _ logits: [Float]) -> [Float] {
+    let bias = route.bias.map(vector)
+    var p = logits
+    switch route.gating {
+    case .softmax:
+      let most = logits.max() ?? 0
+      let powers = logits.map { exponential($0 - most) }
+      var lanes = [Float](repeating: 0, count: 16)
+      for (i, power) in powers.enumerated() { lanes[i % 16] = lanes[i % 16] + power }
+      let sum = tree(lanes)
+      p = powers.map { $0 / sum }
+    case .sigmoid: p = logits.map { 1 / (1 + exponential(-$0)) }
+    case .softmaxOfChosen: break
+    }
+    var compared = logits
+    if bias != nil || route.groups != nil { compared = p.enumerated().map { $1 + (bias?[$0] ?? 0) } }
+    func best(_ values: [Float], _ count: Int) -> [Int] {
+      Array(
+        values.indices.sorted { values[$0] > values[$1] || (values[$0] == values[$1] && $0 < $1) }.prefix(
+          count))
+    }
+    if let groups = route.groups {
+      let size = route.experts / groups.count
+      let scores = (0..<groups.count).map { group -> Float in
+        let ordered = compared[(group * size)..<((group + 1) * size)].sorted(by: >)
+        return size > 1 ? ordered[0] + ordered[1] : ordered[0]
+      }
+      let kept = best(scores, groups.chosen)
+      for expert in compared.indices where !kept.contains(expert / size) { compared[expert] = -.infinity }
+    }
+    let chosen = best(compared, route.chosen)
+    var weights = chosen.map { p[$0] }
+    if route.gating == .softmaxOfChosen { weights = chosen.map { exponential(p[$0] - p[chosen[0]]) } }
+    if route.gating == .softmaxOfChosen || route.isNormalised {
+      let sum = max(weights.reduce(0, +), 0x1p-14)
+      weights = weights.map { $0 / sum }
+    }
+    return chosen.map(Float.init) + weights.map { $0 * route.scale }
+  }
+
+  private func mixed(_ experts: Experts, _ x: [Float], _ choices: [Float]) -> [Float] {
+    let chosen = (0..<experts.chosen).map { (Int(choices[$0]), choices[experts.chosen + $0]) }
+    var sum = [Float](repeating: 0, count: experts.down.rows)
+    for (expert, weight) in chosen.sorted(by: { $0.0 < $1.0 }) {
+      func product(_ x: [Float], _ matrices: ExpertMatrices, _ bias: Vector?) -> [Float] {
+        let perExpert = matrices.all.rows / matrices.count
+        let y = multiplied(
+          x, by: matrices.all, first: expert * perExpert + matrices.first, rows: matrices.rows)
+        guard let bias else { return y }
+        return zip(y, vector(bias)[(expert * matrices.rows)...]).map { $0 + $1 }
+      }
+      let input = experts.weighting == .input ? x.map { $0 * weight } : x
+      let gate = product(input, experts.gate, experts.gateBias)
+      let up = product(input, experts.up, experts.upBias)
+      let hidden = zip(gate, up).map { activated(experts.activation, $0, $1) }
+      let y = product(hidden, experts.down, experts.downBias)
+      let weight = experts.weighting == .output ? weight : 1
+      sum = zip(sum, y).map { $0 + weight * $1 }
+    }
+    return sum
   }
 
   // MARK: - Items 1 to 3
@@ -256,18 +335,20 @@ final class ReferenceDevice: Device {
       integers: x.map { Int32(($0 * id).rounded(.toNearestOrEven)) }, scale: amax / top)
   }
 
-  private func multiplied(_ x: [Float], by weights: Matrix) -> [Float] {
+  /// - first, rows: which of the matrix's; nil: all
+  private func multiplied(_ x: [Float], by weights: Matrix, first: Int = 0, rows: Int? = nil) -> [Float] {
     let blocks = matrix(weights)
     let perRow = blocks.count / weights.rows
+    let wanted = first..<first + (rows ?? weights.rows)
     if perRow == weights.columns {
-      return (0..<weights.rows).map { row in
+      return wanted.map { row in
         var sum: Float = 0
         for column in 0..<perRow { sum = sum.addingProduct(blocks[row * perRow + column].value, x[column]) }
         return sum
       }
     }
     let inputs = stride(from: 0, to: x.count, by: 32).map { quantised(x[$0..<($0 + 32)], top: top) }
-    return (0..<weights.rows).map { row in
+    return wanted.map { row in
       var sum: Float = 0
       for (index, input) in inputs.enumerated() {
         let block = blocks[row * perRow + index]
@@ -396,11 +477,12 @@ final class ReferenceDevice: Device {
         guard let cap = attend.cap else { return score }
         return cap * (1 - 2 / (1 + exponential(2 * (score / cap))))
       }
-      let most = scores.max() ?? 0
+      let sink = attend.sinks.map { vector($0)[head] }
+      let most = max(scores.max() ?? 0, sink ?? -.infinity)
       let weights = scores.map { exponential($0 - most) }
       var lanes = [Float](repeating: 0, count: 16)
       for (i, weight) in weights.enumerated() { lanes[(first + i) % 16] = lanes[(first + i) % 16] + weight }
-      let share = 1 / tree(lanes)
+      let share = 1 / (tree(lanes) + (sink.map { exponential($0 - most) } ?? 0))
       return (0..<size).map { d in
         var total: Float = 0
         var chain: Float = 0

@@ -38,6 +38,8 @@ struct SyntheticModel {
   /// Writes the matrices' values as F32.
   var isDequantised = false
   var seed: UInt64 = 1
+  /// nil: every network is dense.
+  var experts: Experts?
   /// Replaces a metadata value, removes a tensor, or changes extents: for tests of refusals.
   var integers: [String: UInt32] = [:]
   /// More metadata, by keys without the architecture.
@@ -46,6 +48,18 @@ struct SyntheticModel {
   var without: Set<String> = []
   var extents: [String: [Int]] = [:]
   var extra: [String: [Int]] = [:]
+
+  /// Mixtures of experts, from a layer on.
+  struct Experts {
+    var count = 6
+    var chosen = 2
+    var width = 32
+    var first = 0
+    var sharedWidth = 0
+    var isMerged = false
+    var hasChoiceBias = false
+    var hasBiases = false
+  }
 
   private struct Tensor {
     let name: String
@@ -75,6 +89,13 @@ struct SyntheticModel {
       "\(architecture).attention.key_length": UInt32(headSize),
       "\(architecture).attention.value_length": UInt32(headSize),
     ]
+    if let experts {
+      integers["\(architecture).expert_count"] = UInt32(experts.count)
+      integers["\(architecture).expert_used_count"] = UInt32(experts.chosen)
+      integers["\(architecture).expert_feed_forward_length"] = UInt32(experts.width)
+      integers["\(architecture).expert_shared_feed_forward_length"] = UInt32(experts.sharedWidth)
+      integers["\(architecture).leading_dense_block_count"] = UInt32(experts.first)
+    }
     integers.merge(self.integers) { $1 }
     integers = integers.filter { !without.contains($0.key) }
     var strings = ["general.architecture": architecture]
@@ -131,10 +152,10 @@ struct SyntheticModel {
         list.append(Tensor(name: name, extents: extents, type: type, bytes: bytes))
       }
     }
-    func matrix(_ name: String, _ columns: Int, _ rows: Int) {
+    func matrix(_ name: String, _ columns: Int, _ rows: Int, experts: Int? = nil) {
       let type = types[turn % types.count]
       turn += 1
-      add(name, [columns, rows]) { extents in
+      add(name, [columns, rows] + (experts.map { [$0] } ?? [])) { extents in
         let count = extents.reduce(1, *)
         let bytes = Self.weights(type, count, columns: columns, &random)
         return isDequantised ? (.f32, Self.dequantised(bytes, type, count)) : (type, bytes)
@@ -159,12 +180,12 @@ struct SyntheticModel {
       matrix("\(b).attn_q.weight", embedding, heads * headSize)
       matrix("\(b).attn_k.weight", embedding, kvHeads * headSize)
       matrix("\(b).attn_v.weight", embedding, kvHeads * headSize)
-      if architecture == "qwen2" {
+      if ["qwen2", "qwen2moe", "gpt-oss"].contains(architecture) {
         vector("\(b).attn_q.bias", heads * headSize, around: 0, by: 0.5)
         vector("\(b).attn_k.bias", kvHeads * headSize, around: 0, by: 0.5)
         vector("\(b).attn_v.bias", kvHeads * headSize, around: 0, by: 0.5)
       }
-      if ["qwen3", "gemma3", "exaone4", "hunyuan-dense", "olmo2"].contains(architecture) {
+      if ["qwen3", "qwen3moe", "gemma3", "exaone4", "hunyuan-dense", "olmo2"].contains(architecture) {
         let isWhole = architecture == "olmo2"
         vector("\(b).attn_q_norm.weight", isWhole ? heads * headSize : headSize, around: 1, by: 0.3)
         vector("\(b).attn_k_norm.weight", isWhole ? kvHeads * headSize : headSize, around: 1, by: 0.3)
@@ -174,10 +195,47 @@ struct SyntheticModel {
         vector("\(b).post_ffw_norm.weight", embedding, around: 1, by: 0.3)
       }
       matrix("\(b).attn_output.weight", heads * headSize, embedding)
-      if !normsAfter { vector("\(b).ffn_norm.weight", embedding, around: 1, by: 0.3) }
-      matrix("\(b).ffn_gate.weight", embedding, feedForward)
-      matrix("\(b).ffn_up.weight", embedding, feedForward)
-      matrix("\(b).ffn_down.weight", feedForward, embedding)
+      if architecture == "gpt-oss" {
+        vector("\(b).attn_output.bias", embedding, around: 0, by: 0.5)
+        vector("\(b).attn_sinks.weight", heads, around: 0, by: 2)
+      }
+      if !normsAfter {
+        let name = architecture == "gpt-oss" ? "post_attention_norm" : "ffn_norm"
+        vector("\(b).\(name).weight", embedding, around: 1, by: 0.3)
+      }
+      guard let experts, i >= experts.first else {
+        matrix("\(b).ffn_gate.weight", embedding, feedForward)
+        matrix("\(b).ffn_up.weight", embedding, feedForward)
+        matrix("\(b).ffn_down.weight", feedForward, embedding)
+        continue
+      }
+      let (count, width) = (experts.count, experts.width)
+      add("\(b).ffn_gate_inp.weight", [embedding, count]) {
+        (.f32, Self.weights(.f32, $0.reduce(1, *), columns: embedding / 4, &random))
+      }
+      if experts.isMerged {
+        matrix("\(b).ffn_gate_up_exps.weight", embedding, 2 * width, experts: count)
+      } else {
+        matrix("\(b).ffn_gate_exps.weight", embedding, width, experts: count)
+        matrix("\(b).ffn_up_exps.weight", embedding, width, experts: count)
+      }
+      matrix("\(b).ffn_down_exps.weight", width, embedding, experts: count)
+      if experts.hasChoiceBias { vector("\(b).exp_probs_b.bias", count, around: 0, by: 0.1) }
+      if experts.hasBiases {
+        vector("\(b).ffn_gate_inp.bias", count, around: 0, by: 0.5)
+        for (name, rows) in [("gate", width), ("up", width), ("down", embedding)] {
+          add("\(b).ffn_\(name)_exps.bias", [rows, count]) {
+            (.f32, Self.weights(.f32, $0.reduce(1, *), columns: 4, &random))
+          }
+        }
+      }
+      guard experts.sharedWidth > 0 else { continue }
+      matrix("\(b).ffn_gate_shexp.weight", embedding, experts.sharedWidth)
+      matrix("\(b).ffn_up_shexp.weight", embedding, experts.sharedWidth)
+      matrix("\(b).ffn_down_shexp.weight", experts.sharedWidth, embedding)
+      if architecture == "qwen2moe" {
+        vector("\(b).ffn_gate_inp_shexp.weight", embedding, around: 0, by: 0.3)
+      }
     }
     for (name, shape) in extra.sorted(by: { $0.key < $1.key }) { vector(name, shape[0], around: 0, by: 1) }
     return list

@@ -270,6 +270,13 @@ void ck_tanh(ck_level level, const float *x, uint32_t n, float *y);
 /// y = gelu(y) * x, each operation rounded (N1 item 8).
 void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y);
 
+/// y = y' / (1 + exp(-1.702 y')) * (x' + 1) with y' at most 7 and x' between -7 and 7, each operation
+/// rounded (N1 item 8).
+void ck_clamped_swish_times(ck_level level, const float *x, uint32_t n, float *y);
+
+/// y = y * (1 / (1 + exp(-share))), each operation rounded.
+void ck_weigh(ck_level level, float share, uint32_t n, float *y);
+
 /// y = cap * tanh(y / cap), each operation rounded.
 void ck_cap(ck_level level, float cap, uint32_t n, float *y);
 
@@ -356,6 +363,8 @@ typedef struct ck_attention {
   uint32_t window;
   /// 0, or c in c * tanh(score / c)
   float soft_cap;
+  /// (group): what a head could attend to beside its positions, without a value; NULL if there are none
+  const float *_Nullable sinks;
 } ck_attention;
 
 /// Bytes of scratch that ck_attend needs for sequences of up to `positions` positions, a multiple
@@ -371,7 +380,7 @@ enum { CK_CHAIN = 256 };
 
 // The same attention for one token (`tokens` is 1) and all KV heads, in parts that threads share
 // when few sequences are long: the scores of all chains, then each chain's weighted sum of values,
-// then the addition of those sums. Same bits as ck_attend; no window. `kv_head` is 0; the queries
+// then the addition of those sums. Same bits as ck_attend; no window and no sinks. `kv_head` is 0; the queries
 // and results of head h are h * head_size floats further on. The thread that scores a chain should
 // also compute its weighted sum, because the scores are in its cache. `next_chain` is the chain
 // that the caller continues with, which is prefetched; the number of chains if there is none.
@@ -422,6 +431,70 @@ float ck_maximum(ck_level level, const float *x, uint32_t n);
 /// - indices, values: space for k each
 uint32_t ck_top_k(
     ck_level level, const float *x, uint32_t n, uint32_t k, uint32_t *indices, float *values);
+
+// ---------------------------------------------------------------- experts
+
+/// The most experts of a layer.
+enum { CK_MAX_EXPERTS = 1024 };
+
+/// How a router's numbers become weights (N1 item 12).
+typedef enum ck_gating {
+  CK_GATING_SOFTMAX = 0,
+  CK_GATING_SIGMOID = 1,
+  /// softmax over the chosen ones alone
+  CK_GATING_SOFTMAX_OF_CHOSEN = 2,
+} ck_gating;
+
+typedef struct ck_router {
+  /// at most CK_MAX_EXPERTS
+  uint32_t experts;
+  /// 1 to `experts`
+  uint32_t chosen;
+  ck_gating gating;
+  /// (experts), added for the choice alone
+  const float *_Nullable bias;
+  /// 0 or 1: none; a divisor of `experts`
+  uint32_t groups;
+  uint32_t groups_chosen;
+  bool normalises;
+  float scale;
+} ck_router;
+
+/// The experts of one token, in the order of the choice. Where a logit is not finite all weights are
+/// NaN.
+/// - logits: (experts)
+/// - choices: (2, chosen): the experts' numbers, then their weights
+void ck_route(ck_level level, const ck_router *router, const float *logits, float *choices);
+
+/// The pairs of a token and one of its experts, in the order of experts, then of tokens: each pair
+/// has a place.
+typedef struct ck_places {
+  /// (experts + 1): the first place of each expert
+  uint32_t *first;
+  /// (experts): those that have places, ascending, and how many they are
+  uint32_t *experts;
+  uint32_t busy;
+  /// (tokens * chosen), by place: token and weight
+  uint32_t *tokens;
+  float *weights;
+  /// (tokens, chosen): the place of each pair
+  uint32_t *of_token;
+} ck_places;
+
+/// - choices: (tokens, 2 * chosen) as ck_route writes them, row stride `stride` floats
+void ck_place_choices(
+    const float *choices, size_t stride, uint32_t tokens, uint32_t chosen, uint32_t experts, ck_places *places);
+
+/// What one expert gives to the tokens of its places `range.first_token` ..< + `range.tokens`:
+/// out[token][row] += weight * (product + bias), each operation rounded. Two experts may not add to
+/// the same rows of the same token at a time.
+/// - input: its rows are places
+/// - bias: (rows)
+/// - tokens, weights: by place; without weights the result is added as it is
+/// - out: (tokens, rows), row stride `stride` floats
+void ck_multiply_expert(
+    ck_level level, const ck_matrix *matrix, const ck_input *input, const float *_Nullable bias,
+    const uint32_t *tokens, const float *_Nullable weights, float *out, size_t stride, ck_range range);
 
 // ---------------------------------------------------------------- work, taken by threads
 

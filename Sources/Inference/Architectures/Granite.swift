@@ -1,5 +1,6 @@
-// Granite.swift: the dense Granite 3 (IBM 2024) and MiniCPM (Hu et al. 2024), which are one graph:
-// Llama with factors for the embedding, for what is added to the stream, and for the logits.
+// Granite.swift: Granite 3 (IBM 2024, https://github.com/ibm-granite/granite-3.0-language-models),
+// with and without experts, and MiniCPM (Hu et al. 2024), which are one graph: Llama with factors
+// for the embedding, for what is added to the stream, and for the logits.
 
 extension Architecture {
   package static let granite = scaled(
@@ -9,16 +10,27 @@ extension Architecture {
       try t.keys.flag("rope.scaling.finetuned") ?? true
     })
 
+  package static let granitemoe = scaled(
+    name: "granitemoe", shape: withExperts, embedding: nil, residual: { _ in nil }, turns: { _ in true },
+    network: { t throws(ModelError) in
+      let shared = try t.keys.width("expert_shared_feed_forward_length") ?? 0
+      return try t.mixture(
+        Mixture(width: t.shape.feedForwardLength, sharedWidth: shared), from: .normed)
+    })
+
   package static let minicpm = scaled(
     name: "minicpm", embedding: 12, residual: { 1.4 / Double($0).squareRoot() }, turns: { _ in true })
 
   /// - embedding, residual: what the factors are where the file does not say; nil: none
   private static func scaled(
-    name: String, embedding: Double?, residual: @escaping @Sendable (_ layers: Int) -> Double?,
-    turns: @escaping @Sendable (TensorReader) throws(ModelError) -> Bool
+    name: String,
+    shape: @escaping @Sendable (MetadataReader) throws(ModelError) -> Hyperparameters = dense,
+    embedding: Double?, residual: @escaping @Sendable (_ layers: Int) -> Double?,
+    turns: @escaping @Sendable (TensorReader) throws(ModelError) -> Bool,
+    network: @escaping List = { t throws(ModelError) in try t.network(from: .normed, bias: .optional) }
   ) -> Architecture {
     Architecture(
-      name: name,
+      name: name, shape: shape,
       embedding: Self.embedding { t throws(ModelError) in
         try t.keys.number("embedding_scale", from: 1e-6, to: 1e6) ?? embedding
       },
@@ -34,7 +46,7 @@ extension Architecture {
           + t.projections(from: .normed, bias: .optional)
           + (turns(t) ? t.rotations(.neighbours) : [])
           + [t.attend(scale: scale), t.attentionOutput(bias: .optional)] + end
-          + [t.norm(.stream, "ffn_norm", into: .normed)] + t.network(from: .normed, bias: .optional) + end
+          + [t.norm(.stream, "ffn_norm", into: .normed)] + network(t) + end
       },
       // Logits are divided by the factor: the row that the head multiplies may as well be.
       head: { t throws(ModelError) in

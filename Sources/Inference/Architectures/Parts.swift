@@ -43,16 +43,79 @@ extension TensorReader {
   }
 
   /// The gated feed-forward network (Shazeer 2020), into `output`.
+  /// - width: nil: that of the model's networks
   func network(
-    from row: Row, _ activation: Gate.Activation = .silu, bias: Bias = .none
+    from row: Row, _ activation: Gate.Activation = .silu, bias: Bias = .none, width: Int? = nil,
+    suffix: String = ""
   ) throws(ModelError) -> [Operation] {
-    let (e, f) = (shape.embeddingLength, shape.feedForwardLength)
+    let (e, f) = (shape.embeddingLength, width ?? shape.feedForwardLength)
     return try [
-      multiply(row, "ffn_gate", e, f, bias: bias, into: .gate),
-      multiply(row, "ffn_up", e, f, bias: bias, into: .up),
+      multiply(row, "ffn_gate\(suffix)", e, f, bias: bias, into: .gate),
+      multiply(row, "ffn_up\(suffix)", e, f, bias: bias, into: .up),
       .gate(.gate, activation, times: .up, width: f),
-      multiply(.gate, "ffn_down", f, e, bias: bias, into: .output),
+      multiply(.gate, "ffn_down\(suffix)", f, e, bias: bias, into: .output),
     ]
+  }
+
+  /// Experts and their router, into `output` (Shazeer et al. 2017).
+  func mixture(_ mixture: Mixture, from row: Row) throws(ModelError) -> [Operation] {
+    let (e, f) = (shape.embeddingLength, mixture.width)
+    let count = try keys.required("expert_count", 1...1_024)
+    let chosen = try keys.required("expert_used_count", 1...count)
+    var list = [
+      try multiply(row, "ffn_gate_inp", e, count, bias: mixture.hasBiases ? .required : .none, into: .router)
+    ]
+    if mixture.sharesByGate {
+      list.append(try multiply(row, "ffn_gate_inp_shexp", e, 1, into: .share))
+    }
+    list.append(
+      .route(
+        .router, experts: count, chosen: chosen, mixture.gating,
+        bias: try optionalVector("exp_probs_b.bias", count), groups: mixture.groups,
+        isNormalised: mixture.isNormalised, scale: mixture.scale, into: .choices))
+    let hasShared = mixture.sharedWidth > 0
+    if hasShared {
+      list += try network(from: row, mixture.activation, width: mixture.sharedWidth, suffix: "_shexp")
+      if mixture.sharesByGate { list.append(.weigh(.output, bySigmoidOf: .share, width: e)) }
+    }
+    let isMerged = has("ffn_gate_up_exps.weight")
+    let gate =
+      isMerged
+      ? try experts("ffn_gate_up_exps.weight", e, 2 * f, count: count, part: 0..<f)
+      : try experts("ffn_gate_exps.weight", e, f, count: count)
+    let up =
+      isMerged
+      ? try experts("ffn_gate_up_exps.weight", e, 2 * f, count: count, part: f..<2 * f)
+      : try experts("ffn_up_exps.weight", e, f, count: count)
+    let down = try experts("ffn_down_exps.weight", f, e, count: count)
+    let biases =
+      mixture.hasBiases
+      ? (
+        gate: try expertVectors("ffn_gate_exps.bias", f, count: count),
+        up: try expertVectors("ffn_up_exps.bias", f, count: count),
+        down: try expertVectors("ffn_down_exps.bias", e, count: count)
+      ) : nil
+    list.append(
+      .experts(
+        .choices, chosen: chosen, on: row, mixture.activation, gate: gate, up: up, down: down,
+        biases: biases, weighting: mixture.weighting, into: hasShared ? .mixed : .output))
+    if hasShared { list.append(add(.mixed, to: .output)) }
+    return list
+  }
+
+  /// A mixture where the metadata counts experts, whose width is then that of a network.
+  func networkOrMixture(from row: Row) throws(ModelError) -> [Operation] {
+    guard let experts = try keys.optional("expert_count", 0...1_024), experts > 0 else {
+      return try network(from: row)
+    }
+    return try mixture(Mixture(width: shape.feedForwardLength), from: row)
+  }
+
+  /// The width of an expert, where the file does not say: a share of what a dense network would
+  /// have.
+  func expertWidth() throws(ModelError) -> Int {
+    let chosen = try keys.required("expert_used_count", 1...1_024)
+    return try keys.width("expert_feed_forward_length") ?? shape.feedForwardLength / chosen
   }
 
   /// A norm of what a part gives, before it is added to the stream.
@@ -66,7 +129,44 @@ extension TensorReader {
   }
 }
 
+/// What distinguishes one mixture of experts from another; how many there are is in the metadata.
+struct Mixture {
+  /// Numbers between an expert's two products.
+  var width: Int
+  var gating: Route.Gating = .softmax
+  var groups: Route.Groups?
+  var isNormalised = true
+  var scale = 1.0
+  var activation: Gate.Activation = .silu
+  var weighting: Experts.Weighting = .output
+  /// Of the router and of the experts.
+  var hasBiases = false
+  /// The width of the expert that every token goes to; 0: there is none.
+  var sharedWidth = 0
+  /// Whether a token takes a share of that expert, which a product of its own gives.
+  var sharesByGate = false
+}
+
+extension MetadataReader {
+  /// The width of a network; nil where the key is absent or 0.
+  func width(_ key: String) throws(ModelError) -> Int? {
+    guard let width = try optional(key, 0...1_048_576), width > 0 else { return nil }
+    guard width % 32 == 0 else {
+      throw failure(.badHyperparameter(key: full(key), found: "\(width)", wanted: "a multiple of 32"))
+    }
+    return width
+  }
+}
+
 extension Architecture {
+  /// As `dense`, for lists with experts.
+  static let withExperts: @Sendable (MetadataReader) throws(ModelError) -> Hyperparameters = {
+    keys throws(ModelError) in
+    let shape = try Hyperparameters(dense: keys)
+    try keys.refuseWindow(below: shape.contextLength)
+    return shape
+  }
+
   /// As `dense`, for lists that say themselves which layers have windows.
   static let denseWithWindows: @Sendable (MetadataReader) throws(ModelError) -> Hyperparameters = {
     keys throws(ModelError) in

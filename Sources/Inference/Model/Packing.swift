@@ -58,7 +58,8 @@ extension Program {
           }
         } else if ck_counter_take(tickets + i) == 0 {
           ck_dequantise(
-            type, source, UInt32(entry.tensor.rowLength), destination.assumingMemoryBound(to: Float.self))
+            type, source, UInt32(entry.tensor.rowLength * entry.tensor.rowCount),
+            destination.assumingMemoryBound(to: Float.self))
         }
         team.barrier()
         if worker == 0 { file.dropPages(of: entry.tensor) }

@@ -16,6 +16,9 @@ package struct Attend: OperationContents {
   package let window: Int?
   /// c in c * tanh(score / c); nil: none.
   package let cap: Float?
+  /// One number for each head that its softmax counts as a score without a value (Xiao et al. 2024,
+  /// "attention sinks").
+  package let sinks: Vector?
 
   package var group: Int { heads / kvHeads }
   package var queryLength: Int { heads * size }
@@ -29,17 +32,18 @@ package struct Attend: OperationContents {
   package func text(_ name: (Int) -> String) -> String {
     "\(into.name) = attend \(query.name) to \(key.name), \(value.name), \(heads) heads on \(kvHeads) of \(size)"
       + ", scale \(scale)" + (window.map { ", window \($0)" } ?? "") + (cap.map { ", cap \($0)" } ?? "")
+      + (sinks.map { ", sinks \(name($0.tensor))" } ?? "")
   }
 }
 
 extension Operation {
   package static func attend(
     _ query: Row, to key: Row, _ value: Row, heads: Int, on kvHeads: Int, of size: Int, scale: Float,
-    window: Int? = nil, cap: Float? = nil, into: Row
+    window: Int? = nil, cap: Float? = nil, sinks: Vector? = nil, into: Row
   ) -> Operation {
     .attend(
       Attend(
         query: query, key: key, value: value, into: into, heads: heads, kvHeads: kvHeads, size: size,
-        scale: scale, window: window, cap: cap))
+        scale: scale, window: window, cap: cap, sinks: sinks))
   }
 }

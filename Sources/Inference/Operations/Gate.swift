@@ -12,6 +12,9 @@ package struct Gate: OperationContents {
     case silu
     /// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016)
     case gelu
+    /// x' / (1 + exp(-1.702 x')) (y' + 1), x' at most 7 and y', which is the other row's number,
+    /// between -7 and 7 (OpenAI 2025, gpt-oss)
+    case clampedSwish
   }
 
   package var reads: [Access] { [Access(gate, width), Access(up, width)] }

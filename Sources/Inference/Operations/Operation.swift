@@ -17,6 +17,9 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
   case add(Add)
   case scale(Scale)
   case cap(Cap)
+  case route(Route)
+  case experts(Experts)
+  case weigh(Weigh)
 
   package var contents: any OperationContents {
     switch self {
@@ -29,6 +32,9 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
     case .add(let operation): operation
     case .scale(let operation): operation
     case .cap(let operation): operation
+    case .route(let operation): operation
+    case .experts(let operation): operation
+    case .weigh(let operation): operation
     }
   }
 }
@@ -41,6 +47,8 @@ package protocol OperationContents: Hashable, Sendable, BitwiseCopyable {
   var writes: Access { get }
   /// The matrix that it reads completely for every token.
   var matrix: Matrix? { get }
+  /// What its products are for one token.
+  var cost: ProductCost { get }
   /// What it keeps of a sequence from one step to the next. Such an operation combines positions;
   /// all others work on each row separately.
   var state: SequenceState? { get }
@@ -59,8 +67,32 @@ package struct Access: Hashable, Sendable {
   }
 }
 
+/// What one token's products read and take.
+package struct ProductCost: Sendable {
+  /// Of packed weights.
+  package let bytes: Int
+  /// Multiplications and additions.
+  package let operations: Int
+  /// Numbers of the longest row that a matrix multiplies.
+  package let longestInput: Int
+
+  init(bytes: Int, operations: Int, longestInput: Int) {
+    self.bytes = bytes
+    self.operations = operations
+    self.longestInput = longestInput
+  }
+
+  /// Of the product with one matrix; nil: none.
+  init(_ matrix: Matrix?) {
+    self.init(
+      bytes: matrix?.packedBytes ?? 0, operations: matrix.map { 2 * $0.rows * $0.columns } ?? 0,
+      longestInput: matrix?.columns ?? 0)
+  }
+}
+
 extension OperationContents {
   package var matrix: Matrix? { nil }
+  package var cost: ProductCost { ProductCost(matrix) }
   package var state: SequenceState? { nil }
 }
 

@@ -70,16 +70,19 @@ package struct YaRN: Hashable, Sendable, BitwiseCopyable {
   package let high: Double
 
   /// - original: positions that the model was trained for before it was stretched
+  /// - rounds: whether these two numbers are whole
   /// - fast, slow: turns within these from which on a pair stays, and up to which it is stretched
   package init(
-    factor: Double, original: Int, size: Int, base: Double, fast: Double = 32, slow: Double = 1
+    factor: Double, original: Int, size: Int, base: Double, fast: Double = 32, slow: Double = 1,
+    rounds: Bool = true
   ) {
     func pair(turns: Double) -> Double {
       Double(size) * log(Double(original) / (turns * 2 * Double.pi)) / (2 * log(base))
     }
     self.factor = factor
-    low = max(0, pair(turns: fast).rounded(.down))
-    high = min(Double(size - 1), pair(turns: slow).rounded(.up))
+    let (first, last) = (pair(turns: fast), pair(turns: slow))
+    low = max(0, rounds ? first.rounded(.down) : first)
+    high = min(Double(size - 1), rounds ? last.rounded(.up) : last)
   }
 
   func divisor(of pair: Int) -> Double {

@@ -19,6 +19,11 @@ package enum Row: Int, CaseIterable, Sendable, BitwiseCopyable {
   case gate, up
   /// What is about to be added to the stream.
   case output
+  /// One number for each expert, and the experts that a token goes to with their weights.
+  case router, choices
+  /// What the experts that a token goes to give, where an expert that all go to writes `output`; and
+  /// one number: how much of the latter.
+  case mixed, share
   /// One number for each token of the vocabulary.
   case logits
 
@@ -40,6 +45,9 @@ package struct Matrix: Hashable, Sendable, BitwiseCopyable {
   package var packedBytes: Int {
     Int(ck_packed_bytes(type.kernels, UInt32(rows), UInt32(columns)))
   }
+
+  /// Bytes of 16 packed rows.
+  package var tileBytes: Int { Int(ck_tile_bytes(type.kernels, UInt32(columns))) }
 }
 
 /// A vector of the file, as 32-bit floats.

@@ -143,13 +143,14 @@ package struct MetadataReader: Sendable {
 
   /// How positions beyond those of the training are reached; nil: not by YaRN.
   /// - size: elements of a head that turn
-  func yarn(size: Int, base: Double, contextLength: Int) throws(ModelError) -> YaRN? {
+  /// - rounds: see `YaRN`
+  func yarn(size: Int, base: Double, contextLength: Int, rounds: Bool = true) throws(ModelError) -> YaRN? {
     guard try string("rope.scaling.type") == "yarn" else { return nil }
     guard let factor = try number("rope.scaling.factor", from: 0, to: 1e6), factor > 1 else { return nil }
     return YaRN(
       factor: factor,
       original: try optional("rope.scaling.original_context_length", 1...16_777_216) ?? contextLength,
-      size: size, base: base)
+      size: size, base: base, rounds: rounds)
   }
 
   /// Refuses experts, for architectures whose list has none.

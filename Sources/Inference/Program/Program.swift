@@ -60,16 +60,14 @@ package struct Program: Sendable {
   package var operations: [Operation] { embedding + layers.joined() + head }
 
   /// Bytes of packed weights that one token's forward pass reads, the head included and the
-  /// embedding not.
+  /// embedding not; of experts only those that one token goes through.
   package var bytesPerToken: Int {
-    operations.reduce(0) { $0 + ($1.contents.matrix?.packedBytes ?? 0) }
+    operations.reduce(0) { $0 + $1.contents.cost.bytes }
   }
 
   /// Multiplications and additions of the products for one token, the head included.
   package var operationsPerToken: Int {
-    operations.reduce(0) { sum, operation in
-      sum + (operation.contents.matrix.map { 2 * $0.rows * $0.columns } ?? 0)
-    }
+    operations.reduce(0) { $0 + $1.contents.cost.operations }
   }
 
   // MARK: - Checks
@@ -118,7 +116,7 @@ package struct HeadEnding {
     let isOfLogits = after.allSatisfy { operation in
       switch operation {
       case .scale, .cap: operation.contents.writes.row == .logits
-      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add: false
+      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .route, .experts, .weigh: false
       }
     }
     guard isOfLogits else { return nil }
@@ -143,10 +141,15 @@ extension Operation {
       if !isWhole { return "\(attend.heads) query heads on \(attend.kvHeads)" }
       if attend.size % 16 != 0 || !(16...512).contains(attend.size) { return "heads of \(attend.size)" }
       if let window = attend.window, window < 1 { return "a window of \(window) positions" }
+      if let sinks = attend.sinks, sinks.count != attend.heads { return "\(sinks.count) sinks" }
       return nil
     case .rotate(let turn):
       return 2 * turn.angles.pairs > turn.size ? "more pairs are rotated than a head has" : nil
-    case .embed, .norm, .gate, .add, .scale, .cap:
+    case .route(let route):
+      return route.fault
+    case .experts(let experts):
+      return experts.fault
+    case .embed, .norm, .gate, .add, .scale, .cap, .weigh:
       return nil
     }
   }

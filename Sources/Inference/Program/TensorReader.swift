@@ -38,6 +38,9 @@ package final class TensorReader {
     }
   }
 
+  /// Whether the file has a tensor of that name.
+  func has(_ name: String) -> Bool { keys.file.tensor(prefix + name) != nil }
+
   // MARK: - Operations as the dense decoders have them
 
   /// Whether a product has a bias.
@@ -87,18 +90,19 @@ package final class TensorReader {
   /// is given.
   /// - turns: with the model's own angles; where these are YaRN's, scores grow by its magnitude
   package func attend(
-    window: Int? = nil, cap: Float? = nil, scale: Double? = nil, turns: Bool = true
+    window: Int? = nil, cap: Float? = nil, scale: Double? = nil, sinks: Vector? = nil, turns: Bool = true
   ) -> Operation {
     let magnitude = turns ? shape.yarn?.magnitude ?? 1 : 1
-    return attend(window: window, cap: cap, scale: scale, magnitude: magnitude)
+    return attend(window: window, cap: cap, scale: scale, sinks: sinks, magnitude: magnitude)
   }
 
-  private func attend(window: Int?, cap: Float?, scale: Double?, magnitude: Double) -> Operation {
+  private func attend(
+    window: Int?, cap: Float?, scale: Double?, sinks: Vector?, magnitude: Double
+  ) -> Operation {
     .attend(
       .query, to: .key, .value, heads: shape.headCount, on: shape.kvHeadCount, of: shape.headSize,
       scale: Float((scale ?? 1 / Double(shape.headSize).squareRoot()) * magnitude * magnitude),
-      window: window, cap: cap,
-      into: .attended)
+      window: window, cap: cap, sinks: sinks, into: .attended)
   }
 
   package func add(_ row: Row, to stream: Row) -> Operation {
@@ -131,6 +135,35 @@ package final class TensorReader {
       tensor: index, type: tensor.type, rows: rows, columns: columns, offset: tensors[index].offset)
   }
 
+  /// One matrix of each expert.
+  /// - part: which rows of each expert's are meant; nil: all
+  package func experts(
+    _ name: String, _ columns: Int, _ rows: Int, count: Int, part: Range<Int>? = nil
+  ) throws(ModelError) -> ExpertMatrices {
+    let name = prefix + name
+    guard let tensor = try find(name, [columns, rows, count]) else {
+      throw keys.failure(.missingTensor(name: name, wanted: [columns, rows, count]))
+    }
+    let part = part ?? 0..<rows
+    // Tiles of 16 rows may not be shared by two experts.
+    guard rows % 16 == 0, part.lowerBound % 16 == 0, part.count % 16 == 0 else {
+      throw keys.failure(.unsupportedFeature("tensor '\(name)' has experts of \(rows) rows"))
+    }
+    let size = ck_packed_bytes(tensor.type.kernels, UInt32(rows * count), UInt32(columns))
+    let index = place(tensor, size: size, isMatrix: true)
+    let all = Matrix(
+      tensor: index, type: tensor.type, rows: rows * count, columns: columns, offset: tensors[index].offset)
+    return ExpertMatrices(all: all, count: count, first: part.lowerBound, rows: part.count)
+  }
+
+  /// One vector of each expert, one after the other.
+  package func expertVectors(_ name: String, _ rows: Int, count: Int) throws(ModelError) -> Vector {
+    guard let found = try vector(prefix + name, shape: [rows, count]) else {
+      throw keys.failure(.missingTensor(name: prefix + name, wanted: [rows, count]))
+    }
+    return found
+  }
+
   package func vector(_ name: String, _ count: Int, of owner: Owner = .here) throws(ModelError) -> Vector {
     guard let found = try optionalVector(name, count, of: owner) else {
       throw keys.failure(.missingTensor(name: (owner == .here ? prefix : "") + name, wanted: [count]))
@@ -141,8 +174,12 @@ package final class TensorReader {
   package func optionalVector(_ name: String, _ count: Int, of owner: Owner = .here) throws(ModelError)
     -> Vector?
   {
-    let name = (owner == .here ? prefix : "") + name
-    guard let tensor = try find(name, [count]) else { return nil }
+    try vector((owner == .here ? prefix : "") + name, shape: [count])
+  }
+
+  private func vector(_ name: String, shape: [Int]) throws(ModelError) -> Vector? {
+    guard let tensor = try find(name, shape) else { return nil }
+    let count = shape.reduce(1, *)
     guard !ck_type_takes_blocks(tensor.type.kernels) else {
       throw keys.failure(.wrongType(name: name, found: tensor.type.name, wanted: "F32, F16, BF16"))
     }

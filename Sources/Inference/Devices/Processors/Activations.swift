@@ -14,15 +14,12 @@ final class Activations {
   }
 
   let rows: Int
-  /// (rows, longest input), quantised
-  let blocks: UnsafeMutablePointer<UInt8>
-  /// (rows / 16, longest input): the same, 16 rows together, if the level uses that and there are
-  /// more than a few rows
-  let groups: UnsafeMutablePointer<UInt8>?
+  /// (rows, longest input)
+  let quantised: QuantisedRows
+  /// What experts need; nil where there are none.
+  let experts: ExpertActivations?
   /// (workers, rows): whether a worker found something that is not finite
   let failures: UnsafeMutablePointer<Bool>
-  let blockStride: Int
-  let groupStride: Int
   private let buffers: UnsafeMutablePointer<Buffer>
   private let arena = Arena()
 
@@ -33,9 +30,38 @@ final class Activations {
       let stride = Activations.stride(schedule.widths[row.rawValue])
       (buffers + row.rawValue).initialize(to: Buffer(base: arena.take(rows * stride), stride: stride))
     }
-    blockStride = ck_blocks_bytes(profile, UInt32(schedule.longestInput))
+    let isGrouped = rows > ProcessorDevice.fewTokens
+    quantised = QuantisedRows(
+      rows: rows, columns: schedule.longestInput, isGrouped: isGrouped, arena, level, profile)
+    experts = ExpertActivations(
+      schedule.experts, rows: rows, workers: workers, isGrouped: isGrouped, arena, level, profile)
+    failures = arena.take(workers * rows)
+  }
+
+  subscript(_ row: Row) -> Buffer { buffers[row.rawValue] }
+
+  /// A multiple of a cache line, but not of a page: rows of one column would share the cache's
+  /// sets.
+  fileprivate static func stride(_ width: Int) -> Int {
+    let lines = (width + 15) / 16 * 16
+    return lines > 0 && lines % 1_024 == 0 ? lines + 16 : lines
+  }
+}
+
+/// Rows of integers with their scales (N1 item 2), as products read them.
+struct QuantisedRows: BitwiseCopyable {
+  let blocks: UnsafeMutablePointer<UInt8>
+  let blockStride: Int
+  /// The same, 16 rows together, if the level uses that and there are more than a few rows.
+  let groups: UnsafeMutablePointer<UInt8>?
+  let groupStride: Int
+
+  init(
+    rows: Int, columns: Int, isGrouped: Bool, _ arena: Arena, _ level: ck_level, _ profile: ck_profile
+  ) {
+    blockStride = ck_blocks_bytes(profile, UInt32(columns))
     blocks = arena.take(rows * blockStride)
-    groupStride = rows > ProcessorDevice.fewTokens ? ck_group_bytes(level, UInt32(schedule.longestInput)) : 0
+    groupStride = isGrouped ? ck_group_bytes(level, UInt32(columns)) : 0
     if groupStride > 0 {
       let bytes = (rows + 15) / 16 * groupStride
       let memory = arena.take(bytes, of: UInt8.self)
@@ -44,15 +70,57 @@ final class Activations {
     } else {
       groups = nil
     }
-    failures = arena.take(workers * rows)
   }
+}
 
-  subscript(_ row: Row) -> Buffer { buffers[row.rawValue] }
+/// The memory of experts: one row for each place, which is a token and one of its experts
+/// (ck_places). All layers with experts use the same.
+struct ExpertActivations: BitwiseCopyable {
+  /// What the experts multiply: as numbers, if one of their matrices does, and quantised.
+  let values: Activations.Buffer
+  let input: QuantisedRows
+  /// What an expert's first two products give.
+  let gate: Activations.Buffer
+  let up: Activations.Buffer
+  /// The activated rows.
+  let hidden: QuantisedRows
+  /// Each worker's own: which place is whose.
+  let places: UnsafeMutablePointer<ck_places>
 
-  /// A multiple of a cache line, but not of a page: rows of one column would share the cache's
-  /// sets.
-  private static func stride(_ width: Int) -> Int {
-    let lines = (width + 15) / 16 * 16
-    return lines > 0 && lines % 1_024 == 0 ? lines + 16 : lines
+  /// nil without experts.
+  init?(
+    _ layers: [Experts], rows: Int, workers: Int, isGrouped: Bool, _ arena: Arena, _ level: ck_level,
+    _ profile: ck_profile
+  ) {
+    guard !layers.isEmpty else { return nil }
+    func most(_ number: (Experts) -> Int) -> Int { layers.reduce(0) { max($0, number($1)) } }
+    let pairs = rows * most(\.chosen)
+    let (columns, width, count) = (most(\.gate.columns), most(\.width), most(\.count))
+    func buffer(_ width: Int) -> Activations.Buffer {
+      let stride = Activations.stride(width)
+      return Activations.Buffer(base: arena.take(pairs * stride), stride: stride)
+    }
+    values = buffer(layers.contains { $0.multipliesNumbers || $0.weighting == .input } ? columns : 0)
+    input = QuantisedRows(rows: pairs, columns: columns, isGrouped: isGrouped, arena, level, profile)
+    gate = buffer(width)
+    up = buffer(width)
+    hidden = QuantisedRows(rows: pairs, columns: width, isGrouped: isGrouped, arena, level, profile)
+    places = arena.take(workers)
+    for worker in 0..<workers {
+      (places + worker).initialize(
+        to: ck_places(
+          first: arena.take(count + 1), experts: arena.take(count), busy: 0, tokens: arena.take(pairs),
+          weights: arena.take(pairs), of_token: arena.take(pairs)))
+    }
   }
+}
+
+extension Experts {
+  /// Whether one of the first two matrices multiplies numbers, and whether one multiplies blocks.
+  var multipliesNumbers: Bool { !gate.takesBlocks || !up.takesBlocks }
+  var multipliesBlocks: Bool { gate.takesBlocks || up.takesBlocks }
+}
+
+extension ExpertMatrices {
+  var takesBlocks: Bool { ck_type_takes_blocks(all.type.kernels) }
 }

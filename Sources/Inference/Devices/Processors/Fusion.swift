@@ -16,6 +16,8 @@ package enum Phase: Equatable, Sendable {
   case gated(Input, gate: Matrix, up: Matrix, into: Row)
   /// Attention, preceded by operations on the heads of its queries, keys and values.
   case attend(Attend, turns: [Operation])
+  /// What experts give, which is also added to a row if one is given.
+  case experts(Experts, addedTo: Row?)
 
   /// What is quantised for products: a row, normalised first if a norm is given.
   package struct Input: Equatable, Sendable, BitwiseCopyable {
@@ -77,7 +79,8 @@ package enum Fusion {
     switch operation {
     case .multiply(let product): .products(.init(row: product.from, norm: nil), [plain(product)])
     case .attend(let attend): .attend(attend, turns: [])
-    case .embed, .norm, .rotate, .gate, .add, .scale, .cap: .rows([operation])
+    case .experts(let experts): .experts(experts, addedTo: nil)
+    case .embed, .norm, .rotate, .gate, .add, .scale, .cap, .route, .weigh: .rows([operation])
     }
   }
 
@@ -88,6 +91,7 @@ package enum Fusion {
   /// The phase that the list begins with, and how many operations it is.
   private static func joined(_ list: ArraySlice<Operation>, _ rest: Liveness) -> (Phase, Int) {
     if let found = attention(list, rest) { return found }
+    if let found = experts(list, rest) { return found }
     if case .norm(let norm)? = list.first, norm.parts == 1, norm.from != norm.into,
       let (phase, count) = products(list.dropFirst(), rest, skipped: 1, norm: norm)
     {
@@ -106,6 +110,7 @@ package enum Fusion {
     case .gated(_, _, _, let into): [into]
     case .rows(let operations): operations.map { $0.contents.writes.row }
     case .attend(let attend, _): [attend.into]
+    case .experts(let experts, let sum): [experts.into] + (sum.map { [$0] } ?? [])
     }
   }
 
@@ -125,10 +130,21 @@ package enum Fusion {
           else { return nil }
         }
         return (.attend(attend, turns: turns), turns.count + 1)
-      case .embed, .norm, .multiply, .gate, .add, .scale, .cap: return nil
+      case .embed, .norm, .multiply, .gate, .add, .scale, .cap, .route, .experts, .weigh: return nil
       }
     }
     return nil
+  }
+
+  /// Experts, and the addition of what they give, if nothing else reads it.
+  private static func experts(_ list: ArraySlice<Operation>, _ rest: Liveness) -> (Phase, Int)? {
+    guard case .experts(let experts)? = list.first else { return nil }
+    if case .add(let add)? = list.dropFirst().first, add.from == experts.into, add.to != experts.into,
+      add.width == experts.down.rows, !rest.isRead(experts.into, after: 2)
+    {
+      return (.experts(experts, addedTo: add.to), 2)
+    }
+    return (.experts(experts, addedTo: nil), 1)
   }
 
   /// All products of the row that the first one reads; or two of them, one activated and multiplied
@@ -200,7 +216,7 @@ extension Operation {
     switch self {
     case .norm(let norm): norm.weight.count
     case .rotate(let turn): turn.size
-    case .embed, .multiply, .attend, .gate, .add, .scale, .cap: nil
+    case .embed, .multiply, .attend, .gate, .add, .scale, .cap, .route, .experts, .weigh: nil
     }
   }
 }

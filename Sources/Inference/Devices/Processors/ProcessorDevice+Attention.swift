@@ -19,8 +19,9 @@ extension ProcessorDevice {
   /// - counters: three of them
   func attend(_ worker: Int, _ layout: StepLayout, _ a: Activations, _ attention: Attention, counters: Int) {
     let attend = attention.attend
-    // The kernels that share positions don't support windows; a window bounds the positions anyway.
-    if layout.sharesPositions, attend.window == nil, let shared {
+    // The kernels that share positions support neither windows, which bound the positions anyway, nor
+    // sinks.
+    if layout.sharesPositions, attend.window == nil, attend.sinks == nil, let shared {
       attendTogether(worker, layout, a, attention, shared, counters: counters)
       return
     }
@@ -44,6 +45,7 @@ extension ProcessorDevice {
         attention, segment, queries: a[attend.query].row(row) + head, queryStride: a[attend.query].stride,
         out: a[attend.into].row(row) + head, outStride: a[attend.into].stride)
       kernel.kv_head = UInt32(unit.kvHead)
+      kernel.sinks = attend.sinks.map { model.weights.floats($0) + unit.kvHead * attend.group }
       kernel.first_position = UInt32(segment.position + unit.first)
       kernel.tokens = UInt32(unit.count)
       ck_attend(level, &kernel, scratch[worker])
@@ -64,7 +66,7 @@ extension ProcessorDevice {
       out: out, out_stride: outStride, kv_head: 0, group: UInt32(attend.group),
       head_size: UInt32(attend.size),
       first_position: UInt32(segment.position), tokens: 1, scale: attend.scale,
-      window: UInt32(attend.window ?? 0), soft_cap: attend.cap ?? 0)
+      window: UInt32(attend.window ?? 0), soft_cap: attend.cap ?? 0, sinks: nil)
   }
 
   // MARK: - Heads
@@ -94,7 +96,8 @@ extension ProcessorDevice {
         self.norm(norm, parts: 0..<heads, vectors, into: vectors)
       case .rotate(let rotate) where rotate.row == name:
         self.rotate(rotate, heads: heads, vectors, layout.rotation(turn.table, row))
-      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .scale, .cap: break
+      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .scale, .cap, .route, .experts, .weigh:
+        break
       }
     }
   }

@@ -22,7 +22,7 @@ package final class ProcessorDevice: Device {
   /// Below this many tokens a product is memory-bound, so weights are prefetched. A unit is this
   /// many bytes: enough to cover the memory's latency.
   private static let streamedTokens = 16
-  private static let streamedBytes = 12 << 10
+  static let streamedBytes = 12 << 10
   /// Rows of logits that are kept at a time, at most 64 and at most 16 MB.
   private let logitRows: Int
 
@@ -33,7 +33,7 @@ package final class ProcessorDevice: Device {
   let schedule: Schedule
   let level: ck_level
   private let shape: Hyperparameters
-  private let profile: ck_profile
+  let profile: ck_profile
   private var activations: Activations
   /// Each worker's own copy of inputs, for few tokens.
   let own: [Activations]
@@ -159,7 +159,9 @@ package final class ProcessorDevice: Device {
           for turn in turns { apply(turn, i, row: layout.row(at: i, of: n), layout, a) }
         }
       case .products(let source, let products, let stream):
-        var input = prepare(worker, run, counters, rows: n, source, stream)
+        var input = prepare(
+          worker, run, counters, rows: n, source, columns: Int(stream.weights.first.cols),
+          takesBlocks: stream.takesBlocks)
         var part = division(worker, following, tokens: n, of: stream)
         withUnsafeTemporaryAllocation(of: ck_product.self, capacity: products.count) { list in
           for (i, product) in products.enumerated() {
@@ -169,7 +171,9 @@ package final class ProcessorDevice: Device {
           ck_multiply_part(level, first, UInt32(products.count), &input, &part)
         }
       case .gated(let source, let gate, let up, let into, let stream):
-        var input = prepare(worker, run, counters, rows: n, source, stream)
+        var input = prepare(
+          worker, run, counters, rows: n, source, columns: Int(stream.weights.first.cols),
+          takesBlocks: stream.takesBlocks)
         var part = division(worker, following, tokens: n, of: stream)
         var (gate, up) = (model.weights.matrix(gate), model.weights.matrix(up))
         var output = ck_output(
@@ -180,6 +184,8 @@ package final class ProcessorDevice: Device {
           worker, layout, a,
           Attention(attend: attend, part: cache[state], units: layout.units(units), turns: turns),
           counters: entry.counters)
+      case .experts(let experts, let sum):
+        self.experts(worker, run, rows: n, experts, addedTo: sum, counters: entry.counters)
       }
       if entry.endsLayer >= 0 {
         if worker == 0 && cancelled() {
@@ -219,20 +225,31 @@ package final class ProcessorDevice: Device {
     case .rotate(let rotate):
       self.rotate(rotate, heads: rotate.heads, a[rotate.row].row(i), layout.rotation(turn.table, row))
     case .gate(let gate):
-      switch gate.activation {
-      case .silu:
-        ck_silu_times(level, a[gate.up].row(i), UInt32(gate.width), a[gate.gate].row(i))
-      case .gelu:
-        ck_gelu_times(level, a[gate.up].row(i), UInt32(gate.width), a[gate.gate].row(i))
-      }
+      activate(gate.activation, a[gate.gate].row(i), times: a[gate.up].row(i), count: gate.width)
     case .add(let add):
       ck_add(level, a[add.from].row(i), UInt32(add.width), a[add.to].row(i))
     case .scale(let scale):
       ck_scale(scale.factor, UInt32(scale.width), a[scale.row].row(i))
     case .cap(let cap):
       ck_cap(level, cap.bound, UInt32(cap.width), a[cap.row].row(i))
-    case .multiply, .attend:
+    case .route(let route):
+      self.route(route, a[route.logits].row(i), into: a[route.into].row(i))
+    case .weigh(let weigh):
+      ck_weigh(level, a[weigh.share].row(i)[0], UInt32(weigh.width), a[weigh.row].row(i))
+    case .multiply, .attend, .experts:
       preconditionFailure("\(turn.operation.kind) is a phase of its own")
+    }
+  }
+
+  /// gate = activation(gate) * up, or as the activation has it.
+  func activate(
+    _ activation: Gate.Activation, _ gate: UnsafeMutablePointer<Float>, times up: UnsafePointer<Float>,
+    count: Int
+  ) {
+    switch activation {
+    case .silu: ck_silu_times(level, up, UInt32(count), gate)
+    case .gelu: ck_gelu_times(level, up, UInt32(count), gate)
+    case .clampedSwish: ck_clamped_swish_times(level, up, UInt32(count), gate)
     }
   }
 
@@ -287,7 +304,8 @@ package final class ProcessorDevice: Device {
         if run.items[output.item].digests {
           hp_sha256(state, head.weights.columns * 4, layout.digests + 32 * (base + i))
         }
-        quantise(state, head.weights.columns, to: i, of: a, together: count, row: output.row, worker, run)
+        quantise(
+          state, head.weights.columns, to: i, of: a.quantised, together: count, row: output.row, worker, run)
       }
       team.barrier()
       var input = input(a, values: a[head.from].row(base), stride: a[head.from].stride)
@@ -319,7 +337,7 @@ package final class ProcessorDevice: Device {
       switch turn.operation {
       case .scale(let scale): ck_scale(scale.factor, UInt32(scale.width), logits)
       case .cap(let cap): ck_cap(level, cap.bound, UInt32(cap.width), logits)
-      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add:
+      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .route, .experts, .weigh:
         preconditionFailure("HeadEnding lets no \(turn.operation.kind) follow the product")
       }
     }
@@ -344,21 +362,21 @@ package final class ProcessorDevice: Device {
 
   /// The rows, normalised if a norm is given, and quantised if a matrix takes blocks. For many rows
   /// it ends with a barrier.
-  private func prepare(
+  func prepare(
     _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, rows n: Int,
-    _ source: Phase.Input, _ stream: Schedule.Stream
+    _ source: Phase.Input, columns: Int, takesBlocks: Bool
   ) -> ck_input {
     let a = run.activations
     let isShared = n > ProcessorDevice.fewTokens
     let target = isShared ? a : own[worker]
-    let columns = Int(stream.weights.first.cols)
     let from = a[source.row]
     let values = source.norm.map { target[$0.into] } ?? from
     func row(_ i: Int) {
       if let norm = source.norm { self.norm(norm, parts: 0..<1, from.row(i), into: values.row(i)) }
-      if stream.takesBlocks {
+      if takesBlocks {
         quantise(
-          values.row(i), columns, to: i, of: target, together: n, row: run.layout.row(at: i, of: n), worker,
+          values.row(i), columns, to: i, of: target.quantised, together: n, row: run.layout.row(at: i, of: n),
+          worker,
           run)
       }
     }
@@ -372,16 +390,21 @@ package final class ProcessorDevice: Device {
   }
 
   private func input(_ a: Activations, values: UnsafePointer<Float>, stride: Int) -> ck_input {
+    input(a.quantised, values: values, stride: stride)
+  }
+
+  func input(_ rows: QuantisedRows, values: UnsafePointer<Float>, stride: Int) -> ck_input {
     ck_input(
-      values: values, value_stride: stride, blocks: UnsafePointer(a.blocks), block_stride: a.blockStride,
-      profile: profile, groups: a.groups.map { UnsafePointer($0) }, group_stride: a.groupStride)
+      values: values, value_stride: stride, blocks: UnsafePointer(rows.blocks),
+      block_stride: rows.blockStride,
+      profile: profile, groups: rows.groups.map { UnsafePointer($0) }, group_stride: rows.groupStride)
   }
 
   /// Quantises into index `place` of the blocks of `target`.
   /// - together: how many are multiplied together
   /// - row: the row that fails if the values are not finite
-  private func quantise(
-    _ values: UnsafePointer<Float>, _ columns: Int, to place: Int, of target: Activations, together: Int,
+  func quantise(
+    _ values: UnsafePointer<Float>, _ columns: Int, to place: Int, of target: QuantisedRows, together: Int,
     row: Int, _ worker: Int, _ run: Run
   ) {
     let columns = UInt32(columns)
@@ -391,8 +414,15 @@ package final class ProcessorDevice: Device {
       // Zeros are valid blocks: the row is still computed, and its result is discarded.
       memset(blocks, 0, ck_blocks_bytes(profile, columns))
     }
+    group(place, Int(columns), of: target, together: together)
+  }
+
+  /// Writes index `place` of the blocks into the form of 16 rows together, where that is read.
+  func group(_ place: Int, _ columns: Int, of target: QuantisedRows, together: Int) {
     if together >= CK_FEWEST_GROUPED, let groups = target.groups {
-      ck_group(level, profile, blocks, columns, groups + place / 16 * target.groupStride, UInt32(place % 16))
+      ck_group(
+        level, profile, target.blocks + place * target.blockStride, UInt32(columns),
+        groups + place / 16 * target.groupStride, UInt32(place % 16))
     }
   }
 

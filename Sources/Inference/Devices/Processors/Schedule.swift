@@ -20,6 +20,7 @@ final class Schedule {
     /// - state: index in the program's states
     /// - units: index in the layout's lists of units, one for each number of heads
     case attend(Attend, state: Int, units: Int, UnsafeBufferPointer<Turn>)
+    case experts(Experts, addedTo: Row?)
   }
 
   /// The weights that a phase reads, and those that come after them.
@@ -68,6 +69,7 @@ final class Schedule {
   /// The different numbers of key and value heads that occur.
   let kvHeads: [Int]
   let attends: [Attend]
+  let experts: [Experts]
   /// Kinds of place.
   let kindCount: Int
   private let arena = Arena()
@@ -81,6 +83,9 @@ final class Schedule {
     }
     var attends: [Attend] = []
     for case .attend(let attend) in operations { attends.append(attend) }
+    var experts: [Experts] = []
+    for case .experts(let found) in operations { experts.append(found) }
+    self.experts = experts
     var kvHeads: [Int] = []
     for attend in attends where !kvHeads.contains(attend.kvHeads) { kvHeads.append(attend.kvHeads) }
     let arena = arena
@@ -94,7 +99,7 @@ final class Schedule {
     }
     func matrices(_ phase: Phase) -> [Matrix] {
       switch phase {
-      case .rows, .attend: []
+      case .rows, .attend, .experts: []
       case .products(_, let products): products.map(\.weights)
       case .gated(_, let gate, let up, _): [gate, up]
       }
@@ -128,11 +133,13 @@ final class Schedule {
     closing = turns(Array(end.after))
 
     // Built from the end, so that each product knows what is read after it.
-    var upcoming = headWeights
+    var upcoming: Stream.Weights? = headWeights
     var streams: [Stream?] = []
     for step in steps.reversed() {
       guard let own = stream(step.phase) else {
         streams.append(nil)
+        // Which experts are read is not known before their router has run.
+        if case .experts = step.phase { upcoming = nil }
         continue
       }
       streams.append(Stream(weights: own, next: upcoming, takesBlocks: takesBlocks(step.phase)))
@@ -158,6 +165,8 @@ final class Schedule {
         let units = kvHeads.firstIndex(of: attend.kvHeads) ?? 0
         (work, taken) = (.attend(attend, state: state, units: units, turns(operations)), 3)
         state += 1
+      case (.experts(let experts, let sum), _):
+        (work, taken) = (.experts(experts, addedTo: sum), 4)
       case (.products, nil), (.gated, nil):
         preconditionFailure("a product has a matrix")
       }
@@ -172,7 +181,7 @@ final class Schedule {
     self.kvHeads = kvHeads
     self.attends = attends
     kindCount = program.kinds.count
-    longestInput = operations.reduce(0) { max($0, $1.contents.matrix?.columns ?? 0) }
+    longestInput = operations.reduce(0) { max($0, $1.contents.cost.longestInput) }
 
     var used: Set<Row> = [.stream, head.from]
     for operation in end.before { used.insert(operation.contents.writes.row) }
@@ -188,6 +197,8 @@ final class Schedule {
         used.formUnion([input.row, input.name, into])
       case .attend(let attend, _):
         used.formUnion([attend.query, attend.key, attend.value, attend.into])
+      case .experts(let experts, let sum):
+        used.formUnion([experts.from, experts.choices, experts.into] + (sum.map { [$0] } ?? []))
       }
     }
     widths = Row.allCases.map { used.contains($0) && $0 != .logits ? program.widths[$0.rawValue] : 0 }
