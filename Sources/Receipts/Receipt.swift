@@ -283,6 +283,9 @@ public struct Nonces: Hashable, Sendable {
     self.output = output
   }
 
+  /// Those of somebody who has none: they open nothing.
+  package static let zero = Nonces(prompt: .zero, output: .zero)
+
   public var hex: String { prompt.hex + output.hex }
 }
 

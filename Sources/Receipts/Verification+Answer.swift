@@ -29,6 +29,10 @@ extension Verification {
     public var errorCode: String?
     public var usage = Usage()
     public var ignoresEnd: Bool?
+    public var hasLogprobs = false
+    /// Members of the message that a client acts on, besides its text, such as `tool_calls`: no
+    /// token of a receipt gives them.
+    public var foreign: [String] = []
     /// Generated after the receipt's last token and before the client heard of the end; not
     /// charged.
     public var unreceipted: [UInt32] = []
@@ -63,8 +67,9 @@ extension Verification {
     case decoded(DecodedOutput)
   }
 
-  /// The result of comparing the client's own request, or why it was not compared.
-  public enum RequestComparison: Hashable, Sendable {
+  /// The result of comparing something of the client's own with the receipt, or why it was not
+  /// compared.
+  public enum Comparison: Hashable, Sendable {
     case notDone(why: String)
     case same(String)
     case differs(String)
@@ -134,6 +139,9 @@ extension Verification {
   }
 
   static func text(_ receipt: Receipt, _ answer: Answer?, _ decoding: Decoding) -> Outcome {
+    if let name = answer?.foreign.first {
+      return .failed("the answer has \(shown(name)), which no token of the receipt gives")
+    }
     guard let found = answer?.text else { return .notChecked("there is no text to compare") }
     switch decoding {
     case .notDone(let why): return .notChecked(why)
@@ -233,7 +241,7 @@ extension Verification {
     }
   }
 
-  static func request(_ comparison: RequestComparison) -> Outcome {
+  static func outcome(_ comparison: Comparison) -> Outcome {
     switch comparison {
     case .notDone(let why): .notChecked(why)
     case .same(let what): .ok(what)
@@ -247,13 +255,23 @@ extension Verification {
   static func unproved(
     _ receipt: Receipt, _ transcript: Transcript?, _ evidence: Evidence
   ) -> [String] {
-    guard transcript != nil else { return ["prompt, answer and text: no transcript was given"] }
+    guard transcript != nil || evidence.answer != nil else {
+      return ["prompt, answer and text: no transcript was given"]
+    }
     var open: [String] = []
+    if transcript == nil {
+      open.append("prompt and answer: the answer holds no token ids, and it was not generated again")
+    }
     if case .notDone = evidence.request {
       open.append(
-        "the prompt is the one that the node says it got; it was not compared with a request of yours, nor were max_tokens, the stop strings and the sampler's settings"
+        "the prompt is the one that the node says it got; it was not compared with a request of yours")
+    }
+    if case .notDone = evidence.settings {
+      open.append(
+        "max_tokens, the stop strings and the sampler's settings are those that the node says it got; they were not compared with a request of yours"
       )
     }
+    if let why = evidence.noNonces { open.append("that the commitments are to these tokens: \(why)") }
     switch evidence.reexecution {
     case .ran: break
     case .notRun, .failed: open.append("that the model gives these tokens: it was not run")
@@ -261,6 +279,12 @@ extension Verification {
     if let answer = evidence.answer {
       if case .notDone = evidence.decoding, answer.text != nil {
         open.append("that the text is the one of the token ids: they were not decoded")
+      }
+      if answer.hasLogprobs, case .notDone(let why) = evidence.logprobs {
+        open.append("the log-probabilities of the answer: \(why)")
+      }
+      if answer.finishReason == nil, answer.errorCode == nil {
+        open.append("why generation ended, as the answer says it: it says nothing of it")
       }
       if !answer.undetermined.isEmpty {
         let names = answer.undetermined.prefix(12).map { shown($0).dropFirst().dropLast() }
@@ -276,13 +300,21 @@ extension Verification {
     } else {
       open.append("the text that somebody read: only tokens were given")
     }
-    open.append(
-      "that the answer was made for this request and not for an earlier one of the same words: the node says that it was submitted at \(utc(receipt.submitted))"
-    )
+    if case .same = evidence.freshness {
+    } else {
+      let seed =
+        receipt.version > 1 && receipt.seedBy == .client
+        ? "; a seed that you chose once, and only once, would say so too" : ""
+      open.append(
+        "that the answer was made for this request and not for an earlier one of the same words: the node says that it was submitted at \(utc(receipt.submitted))\(seed)"
+      )
+    }
     if receipt.version == 1 {
       open.append("how generation ended: a receipt of version 1 does not say enough")
     } else {
-      if receipt.seedBy == .node { open.append("that the node drew the seed once and took what came") }
+      if receipt.seedBy == .node {
+        open.append("seed chosen by the node: that it drew one once and took what came")
+      }
       if receipt.finish.isCut { open.append("that generation was cut by whom and where the receipt says") }
       if receipt.finish == .context, case .decoded(let decoded) = evidence.decoding,
         receipt.promptTokens + receipt.completionTokens != decoded.contextLength

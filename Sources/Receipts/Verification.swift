@@ -119,12 +119,18 @@ public struct Verification: Hashable, Sendable {
     case answer
     /// The text that a person reads is the decoded token ids.
     case text
+    /// The log-probabilities that were answered are the model's.
+    case logprobs
     /// Nothing was generated past an end, and generation ended the way the receipt says.
     case ending
     /// The same model produces the same bits.
     case reexecution = "re-execution"
     /// The client's own request, rendered and tokenised, is the prompt.
     case request
+    /// Model, sampler, seed, biases, stop strings and limits are those of the client's own request.
+    case settings
+    /// The nonce that the client chose is in the commitments, so the receipt is younger than it.
+    case freshness
   }
 
   public enum Result: Hashable, Sendable {
@@ -159,8 +165,17 @@ public struct Verification: Hashable, Sendable {
     /// What the model's vocabulary says about the transcript's output, followed by the answer's
     /// tokens.
     public var decoding = Decoding.notDone(why: "no model was given, whose vocabulary decodes the token ids")
-    public var request = RequestComparison.notDone(
+    public var logprobs = Comparison.notDone(why: "the answer has no log-probabilities")
+    public var request = Comparison.notDone(
       why: "no request was given: the prompt is the one that the node says it got")
+    public var settings = Comparison.notDone(
+      why: "no request was given: the settings are those that the node says it got")
+    public var freshness = Comparison.notDone(why: "no request was given, which may name a nonce")
+    /// Why the transcript's nonces are not those of the receipt; nil where they are.
+    public var noNonces: String?
+    /// The transcript's tokens were generated again from the client's own request, since the answer
+    /// has none.
+    public var isGeneratedAgain = false
     /// The text of an allowed_signers file of keys that they trust. Without it the bundle's own key
     /// is used, and the detail says so.
     public var allowedSigners: String?
@@ -248,18 +263,22 @@ public struct Verification: Hashable, Sendable {
       if let badTranscript {
         add(.commitments, .failed(badTranscript))
       } else {
-        add(.commitments, Self.commitments(receipt, transcript))
+        add(.commitments, Self.commitments(receipt, transcript, evidence))
       }
       add(.counts, Self.counts(receipt, transcript))
       add(.amount, Self.amount(receipt))
       add(.answer, Self.answer(receipt, line, evidence.answer))
       add(.text, Self.text(receipt, evidence.answer, evidence.decoding))
+      add(.logprobs, Self.outcome(evidence.logprobs))
       add(.ending, Self.ending(receipt, transcript, evidence.decoding))
-      add(.reexecution, Self.reexecution(receipt, transcript, evidence.reexecution))
-      add(.request, Self.request(evidence.request))
+      add(.reexecution, Self.reexecution(receipt, transcript, evidence))
+      add(.request, Self.outcome(evidence.request))
+      add(.settings, Self.outcome(evidence.settings))
+      add(.freshness, Self.outcome(evidence.freshness))
       unproved = Self.unproved(receipt, transcript, evidence)
     } else {
-      for name in [Name.commitments, .counts, .amount, .answer, .text, .ending, .reexecution, .request] {
+      let made = Set(checks.map(\.name))
+      for name in Name.allCases where !made.contains(name) {
         add(name, .notChecked("there is no receipt"))
       }
       unproved = ["anything: there is no receipt"]
@@ -394,7 +413,10 @@ public struct Verification: Hashable, Sendable {
       "cosigned by \(trusted.joined(separator: ", "))\(rest > 0 ? "; \(rest) more are not counted" : "")")
   }
 
-  private static func commitments(_ receipt: Receipt, _ transcript: Transcript?) -> Outcome {
+  private static func commitments(
+    _ receipt: Receipt, _ transcript: Transcript?, _ evidence: Evidence
+  ) -> Outcome {
+    if let why = evidence.noNonces { return .notChecked(why) }
     guard let transcript else { return .notChecked("no transcript was given") }
     guard transcript.promptCommitment == receipt.promptCommitment else {
       return .failed("prompt or its nonce: the transcript does not give the receipt's commitment")
@@ -462,10 +484,10 @@ public struct Verification: Hashable, Sendable {
       )
   }
 
-  private static func reexecution(_ receipt: Receipt, _ transcript: Transcript?, _ evidence: Evidence.Result)
+  private static func reexecution(_ receipt: Receipt, _ transcript: Transcript?, _ evidence: Evidence)
     -> Outcome
   {
-    switch evidence {
+    switch evidence.reexecution {
     case .notRun(let why): return .notChecked(why)
     case .failed(let why): return .failed("the model could not be run on this: \(why)")
     case .ran(let found):
@@ -473,7 +495,9 @@ public struct Verification: Hashable, Sendable {
       if let difference = found.firstDifference(from: receipt, output: transcript.output) {
         return .failed(difference.description)
       }
-      return .ok("\(transcript.output.count) tokens, \(receipt.windows.count) window hashes: the same bits")
+      let how = evidence.isGeneratedAgain ? " generated again from your request" : ""
+      return .ok(
+        "\(transcript.output.count) tokens\(how), \(receipt.windows.count) window hashes: the same bits")
     }
   }
 }

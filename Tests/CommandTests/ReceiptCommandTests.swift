@@ -133,7 +133,7 @@ struct ReceiptCommandTests {
     let folder = try Folder()
     let file = try folder.write(Array(answer.utf8), "answer")
     let outcome = try Program.run(
-      ["verify", bundle, "--transcript", file, "--model", model, "--json"] + more)
+      ["verify", bundle, "--answer", file, "--model", model, "--json"] + more)
     guard let page = try? JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any],
       let checks = page["checks"] as? [[String: String]]
     else { return Verdict(status: outcome.status, results: [:], details: ["": outcome.errors], unproved: []) }
@@ -226,14 +226,16 @@ struct ReceiptCommandTests {
     let own = try asked(body)
     #expect(own.status == 0 && own.results["request"] == "ok", "\(own)")
     #expect(!own.unproved.contains { $0.contains("the prompt is the one that the node says") })
-    for (old, new) in [
-      ("three colours", "two colours"), ("\"max_tokens\":20", "\"max_tokens\":21"),
-      ("\"seed\":7", "\"seed\":8"),
-      ("zzz", "zz"), ("-1.5", "-1.25"), ("\"temperature\":0", "\"temperature\":0.1"),
-      ("\"messages\":[", "\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},"),
+    for (check, old, new) in [
+      ("request", "three colours", "two colours"), ("settings", "\"max_tokens\":20", "\"max_tokens\":21"),
+      ("settings", "\"seed\":7", "\"seed\":8"), ("settings", "zzz", "zz"), ("settings", "-1.5", "-1.25"),
+      ("settings", "\"temperature\":0", "\"temperature\":0.1"),
+      (
+        "request", "\"messages\":[", "\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},"
+      ),
     ] {
       let other = try asked(body.replacing(old, with: new))
-      #expect(other.status == 1 && other.results["request"] == "failed", "\(new): \(other)")
+      #expect(other.status == 1 && other.results[check] == "failed", "\(new): \(other)")
     }
     // What nothing determines is named, and does not fail.
     tree["system_fingerprint"] = "fp_1"

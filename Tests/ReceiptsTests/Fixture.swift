@@ -121,7 +121,10 @@ final class Fixture: Sendable {
     evidence.answer = try answer(index)
     evidence.decoding = .decoded(
       .init(text: "caf\u{e9}\n", firstEnd: 39, firstStop: nil, contextLength: 2048))
+    evidence.logprobs = .same("of 40 tokens")
     evidence.request = .same("the prompt")
+    evidence.settings = .same("the settings")
+    evidence.freshness = .same("your nonce")
     return evidence
   }
 

@@ -460,6 +460,14 @@ private let tampers: [Tamper] = {
   add("another request", .request, "the prompt differs") { _, e, _ in
     e.request = .differs("the prompt differs")
   }
+  add("other settings", .settings, "'top_k' is 4") { _, e, _ in e.settings = .differs("'top_k' is 4") }
+  add("other log-probabilities", .logprobs, "token 3") { _, e, _ in e.logprobs = .differs("token 3") }
+  add("an old answer", .freshness, "not yours") { _, e, _ in e.freshness = .differs("not yours") }
+  add("a tool call", .text, "the answer has \"tool_calls\", which no token of the receipt gives") { _, e, f in
+    var answer = try f.answer()
+    answer.foreign = ["tool_calls"]
+    e.answer = answer
+  }
   add("a shorter replay", .reexecution, "has 39 tokens, the transcript 40") { _, e, _ in
     ran(&e) { $0.tokens.removeLast() }
   }
@@ -493,7 +501,10 @@ private let tampers: [Tamper] = {
     #expect(verification.passes(asking: [.signature, .inclusion]))
     let open = verification.checks.filter { $0.result == .notChecked }.map(\.name)
     #expect(
-      open == [.consistency, .witness, .commitments, .answer, .text, .ending, .reexecution, .request])
+      open == [
+        .consistency, .witness, .commitments, .answer, .text, .logprobs, .ending, .reexecution, .request,
+        .settings, .freshness,
+      ])
     #expect(verification.checks[1].detail.contains("as the bundle itself says"))
   }
 
@@ -523,7 +534,10 @@ private let tampers: [Tamper] = {
       // Texts that Unicode holds for equal are a change.
       evidence.answer?.text.map({ Array($0.utf8) }) == (try fixture.answer()).text.map({ Array($0.utf8) }),
       evidence.decoding == (try fixture.evidence().decoding),
-      evidence.request == (try fixture.evidence().request)
+      evidence.request == (try fixture.evidence().request),
+      evidence.settings == (try fixture.evidence().settings),
+      evidence.logprobs == (try fixture.evidence().logprobs),
+      evidence.freshness == (try fixture.evidence().freshness)
     {
       #expect(bundle != before, "the case changes nothing")
     }

@@ -58,6 +58,15 @@ package final class Reexecutor: Sendable {
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript,
     progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
   ) throws(ServingError) -> Reexecution {
+    try replay(receipt, transcript, topLogprobs: nil, progress: progress).reexecution
+  }
+
+  /// The same, with what the sampler chose at each position of the output.
+  /// - topLogprobs: how many of the likeliest tokens to report beside each choice
+  func replay(
+    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, topLogprobs: Int?,
+    progress: (_ done: Int, _ of: Int) -> Void
+  ) throws(ServingError) -> (reexecution: Reexecution, choices: [SampledToken]) {
     let prompt = transcript.prompt.map { Int32(bitPattern: $0) }
     let output = transcript.output.map { Int32(bitPattern: $0) }
     guard !prompt.isEmpty else { throw ServingError("the transcript's prompt is empty", hint: nil) }
@@ -65,33 +74,18 @@ package final class Reexecutor: Sendable {
     var result = Reexecution(
       model: digest, numerics: profile.numericsVersion, windows: [], tokens: [], finish: nil)
     // Another model's bits say nothing, and its vocabulary may not even contain these tokens.
-    guard digest == receipt.modelSHA256, profile.numericsVersion == receipt.numerics else { return result }
-    let vocabulary = model.hyperparameters.vocabularySize
-    guard (prompt + output).allSatisfy({ $0 >= 0 && Int($0) < vocabulary }) else {
-      throw ServingError(
-        "the transcript holds a token that is not in the vocabulary of \(vocabulary)", hint: nil)
+    guard digest == receipt.modelSHA256, profile.numericsVersion == receipt.numerics else {
+      return (result, [])
     }
     // The last token is chosen, not fed.
     let fed = prompt + output.dropLast()
-    guard fed.count <= model.hyperparameters.contextLength else {
-      throw ServingError(
-        "the transcript has \(fed.count) tokens, the model's context is \(model.hyperparameters.contextLength)",
-        hint: nil)
-    }
-    let blocks = (fed.count + Engine.blockSize - 1) / Engine.blockSize
-    let engine: Engine
-    do throws(EngineError) {
-      engine = try Engine(
-        model: model,
-        configuration: Engine.Configuration(
-          threads: threads, profile: profile, kvBlocks: blocks, level: level))
-    } catch {
-      throw ServingError("\(error)", hint: error.hint)
-    }
-    let sampling = SamplingRequest(receipt.sampler, biases: transcript.biases)
+    let engine = try engine(profile, prompt + output, positions: fed.count)
+    let table = (0..<Int32(engine.configuration.kvBlocks)).map { $0 }
+    var sampling = SamplingRequest(receipt.sampler, biases: transcript.biases)
+    sampling.topLogprobs = topLogprobs
+    var choices: [SampledToken] = []
     let context = SamplingContext(
       sampling, promptCount: prompt.count, transcript: sampling.usesHistory ? prompt + output : [])
-    let table = (0..<Int32(blocks)).map { $0 }
     var windows = WindowHashes()
     var position = 0
     while position < fed.count {
@@ -108,6 +102,7 @@ package final class Reexecutor: Sendable {
       if let failure = found.failure { throw ServingError("\(failure)", hint: failure.hint) }
       for (choice, bytes) in zip(found.choices, found.digests) where result.tokens.count < output.count {
         result.tokens.append(UInt32(bitPattern: choice.token))
+        choices.append(choice)
         if let digest = SHA256Digest(bytes: bytes) { windows.append(digest) }
       }
       position = end
@@ -115,7 +110,90 @@ package final class Reexecutor: Sendable {
     }
     result.windows = windows.windows
     if receipt.version == 1 { result.finish = Self.finish(receipt, output, tokenizer) }
-    return result
+    return (result, choices)
+  }
+
+  /// Generates the receipt's tokens again from a prompt, at decoding speed: the same bits as on the
+  /// node, so its windows are those of the receipt if prompt, model and sampler are.
+  /// - Returns: as many tokens as the receipt says, and what they say of it
+  func generate(
+    _ receipt: Receipts.Receipt, prompt: [UInt32], biases: [Receipts.Transcript.Bias], topLogprobs: Int?,
+    progress: (_ done: Int, _ of: Int) -> Void
+  ) throws(ServingError) -> (output: [UInt32], reexecution: Reexecution, choices: [SampledToken]) {
+    let profile = Engine.Profile(numericsVersion: receipt.numerics) ?? .standard
+    var result = Reexecution(
+      model: digest, numerics: profile.numericsVersion, windows: [], tokens: [], finish: nil)
+    guard digest == receipt.modelSHA256, profile.numericsVersion == receipt.numerics,
+      receipt.completionTokens > 0
+    else { return ([], result, []) }
+    let prompt = prompt.map { Int32(bitPattern: $0) }
+    let (positions, overflow) = prompt.count.addingReportingOverflow(receipt.completionTokens - 1)
+    guard !overflow else { throw ServingError("the receipt's counts pass every context", hint: nil) }
+    var generation = Generation(engine: try engine(profile, prompt, positions: positions))
+    var sampling = SamplingRequest(receipt.sampler, biases: biases)
+    sampling.topLogprobs = topLogprobs
+    var done = 0
+    let outcome: Generation.Outcome
+    do throws(EngineError) {
+      outcome = try generation.run(
+        prompt: prompt,
+        options: .init(sampling: sampling, maximumTokens: receipt.completionTokens, digests: true),
+        onToken: { _ in
+          done += 1
+          progress(done, receipt.completionTokens)
+          return true
+        })
+    } catch {
+      throw ServingError("\(error)", hint: error.hint)
+    }
+    var windows = WindowHashes()
+    for digest in outcome.digests.compactMap({ SHA256Digest(bytes: $0) }) { windows.append(digest) }
+    result.windows = windows.windows
+    result.tokens = outcome.tokens.map { UInt32(bitPattern: $0.token) }
+    return (result.tokens, result, outcome.tokens)
+  }
+
+  /// An engine with room for so many positions of one sequence.
+  private func engine(
+    _ profile: Engine.Profile, _ tokens: [Int32], positions: Int
+  ) throws(ServingError) -> Engine {
+    let vocabulary = model.hyperparameters.vocabularySize
+    guard tokens.allSatisfy({ $0 >= 0 && Int($0) < vocabulary }) else {
+      throw ServingError(
+        "the transcript holds a token that is not in the vocabulary of \(vocabulary)", hint: nil)
+    }
+    guard positions <= model.hyperparameters.contextLength else {
+      throw ServingError(
+        "the transcript has \(positions) tokens, the model's context is \(model.hyperparameters.contextLength)",
+        hint: nil)
+    }
+    let blocks = (positions + Engine.blockSize - 1) / Engine.blockSize
+    do throws(EngineError) {
+      return try Engine(
+        model: model,
+        configuration: Engine.Configuration(
+          threads: threads, profile: profile, kvBlocks: blocks, level: level))
+    } catch {
+      throw ServingError("\(error)", hint: error.hint)
+    }
+  }
+
+  /// The log-probabilities of an answer's tokens, in the order and with the offsets that the node
+  /// sends them.
+  func logprobs(
+    _ receipt: Receipts.Receipt, _ stops: [String], _ choices: [SampledToken]
+  ) throws(SamplingError) -> [TextLogprob] {
+    var text = AnswerText(
+      tokenizer: tokenizer, stops: try StopMatcher(stops), ignoresEnd: receipt.ignoresEnd,
+      limit: receipt.maxTokens)
+    var pending = PendingLogprobs()
+    return choices.flatMap { choice in
+      pending.add(TextLogprob(choice, at: text.offset(of: choice.token), tokenizer: tokenizer))
+      let more = text.append(choice.token)
+      return pending.take(
+        text: more, isLast: text.end != nil,
+        endsWithNoText: tokenizer.isEndOfGeneration(choice.token) && !receipt.ignoresEnd)
+    }
   }
 
   /// The text of a receipt's tokens and of those after them, by the rule that the node answers by,

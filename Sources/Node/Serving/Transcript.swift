@@ -98,9 +98,7 @@ final class Transcript: Sendable {
     /// How many blocks have a key.
     var keyed = 0
     var answer = ""
-    /// Number of code points of `answer`.
-    var answered = 0
-    var unsent: [TextLogprob] = []
+    var logprobs = PendingLogprobs()
     var watcher: (@Sendable (String) -> Void)?
     /// For an audit: the sampler's choice, and the hidden state it was made from, by position in
     /// the output.
@@ -210,13 +208,13 @@ final class Transcript: Sendable {
       content.output.append(sampled.token)
       if let digest { content.digests.append(digest) }
       if sampled.logprob != nil {
-        content.unsent.append(logprob(of: sampled, at: content.text.offset(of: sampled.token)))
+        content.logprobs.add(
+          TextLogprob(sampled, at: content.text.offset(of: sampled.token), tokenizer: tokenizer))
       }
       let text = content.text.append(sampled.token)
       content.answer += text
-      content.answered += text.unicodeScalars.count
-      let logprobs = Self.ready(
-        &content, isLast: content.text.end != nil,
+      let logprobs = content.logprobs.take(
+        text: text, isLast: content.text.end != nil,
         endsWithNoText: tokenizer.isEndOfGeneration(sampled.token) && !terms.ignoresEnd)
       let kind: Scheduling.StepResult.Kind =
         switch content.text.end {
@@ -226,37 +224,6 @@ final class Transcript: Sendable {
         }
       return (TakenToken(kind: kind, keys: newKeys(&content)), text, logprobs, content.watcher)
     }
-  }
-
-  /// The log-probabilities to send now: of tokens whose text has begun to be sent, and with the
-  /// last event all the others.
-  private static func ready(_ content: inout Inner, isLast: Bool, endsWithNoText: Bool) -> [TextLogprob] {
-    guard isLast else {
-      let count = content.unsent.firstIndex { $0.offset >= content.answered } ?? content.unsent.count
-      defer { content.unsent.removeFirst(count) }
-      return Array(content.unsent.prefix(count))
-    }
-    // An end token follows whatever began before it and isn't a character.
-    if endsWithNoText, let last = content.unsent.indices.last {
-      content.unsent[last].offset = content.answered
-    }
-    defer { content.unsent = [] }
-    return content.unsent.map { token in
-      var token = token
-      token.offset = min(token.offset, content.answered)
-      return token
-    }
-  }
-
-  private func logprob(of sampled: SampledToken, at offset: Int) -> TextLogprob {
-    func entry(_ token: Int32, _ logprob: Float) -> TextLogprob.Entry {
-      TextLogprob.Entry(
-        token: token, bytes: tokenizer.bytes(of: token), isSpecial: tokenizer.isSpecial(token),
-        logprob: logprob)
-    }
-    return TextLogprob(
-      chosen: entry(sampled.token, sampled.logprob ?? 0),
-      top: sampled.top.map { entry($0.token, $0.logprob) }, offset: offset)
   }
 
   private func newKeys(_ content: inout Inner) -> [BlockKey] {

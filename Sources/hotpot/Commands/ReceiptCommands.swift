@@ -70,7 +70,7 @@ extension Command {
       }
       var bundle = try ReceiptBundle(parsing: text)
       if let path = arguments.string("transcript") {
-        bundle.transcript = try transcript(readFile(path)).transcript.text
+        bundle.transcript = try transcript(readFile(path)).text
       }
       Console.pour(bundle.text)
     default:
@@ -104,20 +104,18 @@ extension Command {
   static let verifyReceipt = Command(
     name: "verify", summary: "check a receipt, with or without running the model again", operands: "BUNDLE",
     details: """
-      Without more, the receipt, its signature and its place in the log are checked. With a transcript, what it commits to and
-      its counts; with the node's answer, whole, as a stream or cut, what it says of itself too. With --model the token ids are
-      decoded and compared with the answer's text, the model runs again and the first difference is named; with --request the
-      prompt and the settings of your own request are compared. What was not
-      checked is said to be "not checked", and what no check can say follows. Exit code 0 only if every check that was asked
-      for holds.
+      Without more, the receipt, its signature and its place in the log are checked. With --answer, the node's answer as it was
+      saved, whole, as a stream or cut: what its receipt commits to, its counts, and what it says of itself. With --request the
+      settings of your own request are compared. With --model the token ids are decoded and compared with the answer's text, its
+      log-probabilities with the model's, your request is rendered and compared with the prompt, and the model runs again: the
+      first difference is named. An answer without token ids is generated again from your request.
+      What was not checked is said to be "not checked", and what no check can say follows. Exit code 0 only if every check that
+      was asked for holds.
       """,
     options: [
-      Option(
-        "transcript", letter: "t", value: "FILE",
-        "what the client holds: the node's answer, or nonces and tokens"),
-      .model,
-      Option(
-        "request", value: "FILE", "the JSON that you sent: with --model its prompt and settings are compared"),
+      Option("answer", letter: "a", value: "FILE", "the node's answer as you saved it"),
+      Option("request", letter: "r", value: "FILE", "the JSON that you sent"), .model,
+      Option("transcript", letter: "t", value: "FILE", "nonces and tokens alone, or an answer"),
       Option("signers", value: "FILE", "allowed_signers of keys that you trust"),
       Option("revoked", value: "FILE", "keys that are revoked"),
       Option(
@@ -128,70 +126,47 @@ extension Command {
     ]
   ) { arguments in
     let path = try arguments.operands(1...1, "a bundle")[0]
-    var bundle = try ReceiptBundle(parsing: String(decoding: readFile(path), as: UTF8.self))
-    var evidence = Verification.Evidence()
-    var asked: Set<Verification.Name> = [.receipt, .signature, .inclusion, .counts, .amount]
-    if let path = arguments.string("transcript") {
-      let (given, answer) = try transcript(readFile(path))
-      evidence.transcript = given
-      evidence.answer = answer
-      if answer != nil { asked.insert(.answer) }
+    let bundle = try ReceiptBundle(parsing: String(decoding: readFile(path), as: UTF8.self))
+    var proof = try receiptProof(
+      bundle, answer: arguments.string("answer") ?? arguments.string("transcript"),
+      request: arguments.string("request"))
+    if arguments.has("answer"), let file = arguments.string("transcript") {
+      proof.evidence.transcript = try transcript(readFile(file))
     }
-    if evidence.transcript == nil, let text = bundle.transcript {
-      evidence.transcript = try Receipts.Transcript(parsing: text)
-    }
-    if evidence.transcript != nil { asked.insert(.commitments) }
+    var asked: Set<Verification.Name> = []
     if let path = arguments.string("signers") {
-      evidence.allowedSigners = String(decoding: try readFile(path), as: UTF8.self)
+      proof.evidence.allowedSigners = String(decoding: try readFile(path), as: UTF8.self)
     }
-    evidence.revoked = try arguments.string("revoked").map(UserFile.readable)
+    proof.evidence.revoked = try arguments.string("revoked").map(UserFile.readable)
     if let path = arguments.string("earlier") {
-      evidence.earlier = try checkpoint(readFile(path))
+      proof.evidence.earlier = try checkpoint(readFile(path))
       asked.insert(.consistency)
     }
     if let path = arguments.string("proof") {
-      evidence.consistency = try ConsistencyProof(parsing: String(decoding: readFile(path), as: UTF8.self))
+      proof.evidence.consistency = try ConsistencyProof(
+        parsing: String(decoding: readFile(path), as: UTF8.self))
     }
     if let path = arguments.string("witnesses") {
-      evidence.witnesses = String(decoding: try readFile(path), as: UTF8.self)
+      proof.evidence.witnesses = String(decoding: try readFile(path), as: UTF8.self)
       asked.insert(.witness)
     }
     if arguments.has("model") {
-      asked.insert(.reexecution)
-      if evidence.answer?.text != nil { asked.insert(.text) }
-      if arguments.has("request") { asked.insert(.request) }
-      if try receipt(of: bundle).map({ $0.version > 1 }) ?? false { asked.insert(.ending) }
-      try await runModel(bundle, &evidence, arguments)
-    } else if arguments.has("request") {
-      throw Failure(
-        .usage, "'--request' wants '--model'",
-        hint: "the model's template and vocabulary make the prompt of it")
-    }
-    let evidenceForChecks = evidence
-    let verification = Verification(bundle, evidence: evidenceForChecks)
-    let passes = verification.passes(asking: asked)
-    if arguments.has("json") {
-      struct Row: Encodable {
-        let name: String
-        let result: String
-        let detail: String
-      }
-      struct Page: Encodable {
-        let ok: Bool
-        let checks: [Row]
-        let notChecked: [String]
-
-        enum CodingKeys: String, CodingKey {
-          case ok, checks
-          case notChecked = "not_checked"
+      let model = try ModelChoice.path(arguments)
+      let threads = try arguments.int("threads", in: 1...1024)
+      let unrun = proof
+      proof = try await OwnThread.run {
+        var proof = unrun
+        proof.run(on: { () throws(ServingError) in try Reexecutor(path: model, threads: threads) }) {
+          done, total in
+          Console.progress(done == total ? nil : "running \(done) of \(total) tokens")
         }
+        return proof
       }
-      try Console.print(
-        json: Page(
-          ok: passes,
-          checks: verification.checks.map {
-            Row(name: $0.name.rawValue, result: $0.result.word, detail: $0.detail)
-          }, notChecked: verification.unproved))
+    }
+    let verification = Verification(proof.bundle, evidence: proof.evidence)
+    let passes = verification.passes(asking: proof.asked.union(asked))
+    if arguments.has("json") {
+      try Console.print(json: VerdictPage(verification, ok: passes))
     } else {
       Console.write(
         StatusPage.table(
@@ -203,6 +178,17 @@ extension Command {
     return passes ? .ok : .failed
   }
 
+  /// A receipt with its client's files.
+  private static func receiptProof(
+    _ bundle: ReceiptBundle, answer: String?, request: String?
+  ) throws -> ReceiptProof {
+    let answer = try answer.map(readFile)
+    let request = try request.map(readFile)
+    do throws(SavedAnswerError) {
+      return try ReceiptProof(bundle, answer: answer, request: request)
+    } catch { throw Failure(.badData, error.description, hint: error.hint) }
+  }
+
   /// A checkpoint's text, alone or with its signature as `GET /v1/checkpoint` gives it.
   private static func checkpoint(_ bytes: [UInt8]) throws -> Checkpoint {
     let whole = String(decoding: bytes, as: UTF8.self)
@@ -210,65 +196,41 @@ extension Command {
       parsing: whole.contains("-----BEGIN SSH SIGNATURE-----") ? split(whole).text : whole)
   }
 
-  private static func receipt(of bundle: ReceiptBundle) throws -> Receipt? {
-    guard case .receipt(let receipt) = try Entry(parsing: Array(bundle.receipt.utf8)).record else {
-      return nil
-    }
-    return receipt
-  }
-
-  /// Decodes the transcript's tokens and runs them again with one model.
-  private static func runModel(
-    _ bundle: ReceiptBundle, _ evidence: inout Verification.Evidence, _ arguments: Arguments
-  ) async throws {
-    let request = try arguments.string("request").map { try readFile($0) }
-    func skip(_ why: String) {
-      if request != nil { evidence.request = .notDone(why: why) }
-      evidence.reexecution = .notRun(why: why)
-      evidence.decoding = .notDone(why: why)
-    }
-    guard let transcript = evidence.transcript else {
-      return skip("there is no transcript; the client's is needed")
-    }
-    guard let receipt = try receipt(of: bundle) else { return skip("the line is no receipt") }
-    // Running a transcript that the receipt does not commit to would say nothing about the receipt.
-    guard transcript.promptCommitment == receipt.promptCommitment,
-      transcript.outputCommitment == receipt.outputCommitment
-    else { return skip("the transcript is not the one that the receipt commits to") }
-    let path = try ModelChoice.path(arguments)
-    let threads = try arguments.int("threads", in: 1...1024)
-    let unreceipted = evidence.answer?.unreceipted ?? []
-    do {
-      let (decoding, comparison, found) = try await OwnThread.run {
-        let machine = try Reexecutor(path: path, threads: threads)
-        let decoding = machine.decode(receipt, transcript, then: unreceipted)
-        let comparison = request.map { machine.compare(request: $0, receipt, transcript) }
-        let found = try machine.run(receipt, transcript) { done, total in
-          Console.progress(done == total ? nil : "re-executing \(done) of \(total) tokens")
-        }
-        return (decoding, comparison, found)
-      }
-      evidence.decoding = decoding
-      if let comparison { evidence.request = comparison }
-      evidence.reexecution = .ran(found)
-    } catch {
-      evidence.reexecution = .failed("\(error)")
-      evidence.decoding = .notDone(why: "the model could not be run on this")
-    }
-  }
-
   /// A transcript file, or the node's own answer with `return_token_ids`.
-  private static func transcript(
-    _ bytes: [UInt8]
-  ) throws -> (transcript: Receipts.Transcript, answer: Verification.Answer?) {
+  private static func transcript(_ bytes: [UInt8]) throws -> Receipts.Transcript {
     guard SavedAnswer.isLikely(bytes) else {
-      return (try Receipts.Transcript(parsing: String(decoding: bytes, as: UTF8.self)), nil)
+      return try Receipts.Transcript(parsing: String(decoding: bytes, as: UTF8.self))
     }
     do throws(SavedAnswerError) {
-      let saved = try SavedAnswer(bytes)
-      return (saved.transcript, saved.answer)
+      return try SavedAnswer(bytes).opening.get()
     } catch { throw Failure(.badData, error.description, hint: error.hint) }
   }
 
   static func readFile(_ path: String) throws -> [UInt8] { try UserFile.read(path) }
+}
+
+/// What `hotpot verify --json` prints.
+private struct VerdictPage: Encodable {
+  struct Row: Encodable {
+    let name: String
+    let result: String
+    let detail: String
+  }
+
+  let ok: Bool
+  let checks: [Row]
+  let notChecked: [String]
+
+  enum CodingKeys: String, CodingKey {
+    case ok, checks
+    case notChecked = "not_checked"
+  }
+
+  init(_ verification: Verification, ok: Bool) {
+    self.ok = ok
+    checks = verification.checks.map {
+      Row(name: $0.name.rawValue, result: $0.result.word, detail: $0.detail)
+    }
+    notChecked = verification.unproved
+  }
 }

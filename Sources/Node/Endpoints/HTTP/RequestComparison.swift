@@ -1,46 +1,33 @@
-// RequestComparison.swift: compares a client's own request with a receipt: rendered and tokenised
-// by the function that serves requests, with every setting that the receipt names. Start at
-// Reexecutor.compare.
+// RequestComparison.swift: a client's own request beside a receipt: rendered and tokenised by the
+// function that serves requests, and every setting that the receipt names. Not here: the order of
+// the checks (ReceiptProof.swift). Start at OwnRequest.
 import Foundation
 import Inference
 import JSON
 import Receipts
 
-extension Reexecutor {
-  /// Whether the receipt is for this request.
-  /// - request: the JSON that the client sent
-  package func compare(
-    request bytes: [UInt8], _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript
-  ) -> Verification.RequestComparison {
-    guard digest == receipt.modelSHA256 else {
-      return .notDone(why: "the model that was given is another, with a template of its own")
-    }
-    let request: GenerationRequest
-    let prompt: [UInt32]
-    do {
-      let value = try JSONText.parse(bytes)
-      let dialect = value["messages"] != nil ? Dialect.openAIChat : .openAICompletions
-      request = try dialect.read(value).request
-      // A template may print the date, so this uses the day on which the node claims to have
-      // rendered it.
-      let now = Date(timeIntervalSince1970: Double(receipt.submitted) / 1e6)
-      prompt = try Serving.tokens(
-        of: request.prompt, chat: chat, tokenizer: tokenizer, context: contextLength, now: now,
-        isWanted: { true }
-      ).tokens.map { UInt32(bitPattern: $0) }
-    } catch { return .notDone(why: "the request cannot be read: \(error)") }
+/// The request that a client sent, read as the node reads it.
+struct OwnRequest: Sendable {
+  let request: GenerationRequest
 
-    // If a job was cut during prefill, its receipt commits to the tokens that were read.
-    let read = receipt.finish.isCut ? Array(prompt.prefix(transcript.prompt.count)) : prompt
-    if read != transcript.prompt {
-      let place = zip(read, transcript.prompt).enumerated().first { $0.element.0 != $0.element.1 }?.offset
-      let at = place ?? min(read.count, transcript.prompt.count)
-      return .differs(
-        "the prompt differs at token \(at): your request gives \(read.count) tokens, the node had \(transcript.prompt.count)"
-      )
+  init(_ bytes: [UInt8]) throws(Refusal) {
+    let value: JSONValue
+    do throws(JSONError) { value = try JSONText.parse(bytes) } catch {
+      throw .request(.syntax, field: nil, words: "it is not the JSON that is wanted: \(error)")
     }
+    let dialect = value["messages"] != nil ? Dialect.openAIChat : .openAICompletions
+    request = try dialect.read(value).request
+  }
+
+  var biases: [Receipts.Transcript.Bias] {
+    request.sampling.logitBias.map { Receipts.Transcript.Bias($0) }
+  }
+
+  /// Whether the receipt names the settings of this request. Needs no model.
+  /// - nonces: of the receipt, which open what it commits to; nil leaves biases and stop strings
+  ///   open.
+  func settings(_ receipt: Receipts.Receipt, _ nonces: Nonces?) -> Verification.Comparison {
     let sampling = request.sampling
-    let biases = sampling.logitBias.map { Receipts.Transcript.Bias($0) }
     let sampler = receipt.sampler
     var differences: [String] = []
     func compare<T: Equatable>(_ name: String, _ asked: T, _ found: T) {
@@ -57,9 +44,16 @@ extension Reexecutor {
     compare("presence_penalty", sampling.presencePenalty, sampler.presencePenalty)
     compare("frequency_penalty", sampling.frequencyPenalty, sampler.frequencyPenalty)
     if request.hasSeed { compare("seed", sampling.seed, sampler.seed) }
-    if biases != transcript.biases { differences.append("'logit_bias' differs") }
+    if let nonces {
+      let committed = Commitment.to(biases: biases.map { ($0.token, $0.bias) }, nonce: nonces.prompt)
+      if committed != receipt.logitBias { differences.append("'logit_bias' differs") }
+    }
     if receipt.version > 1 {
-      if request.stops != transcript.stops { differences.append("'stop' differs") }
+      if let nonces,
+        Commitment.to(stopStrings: request.stops, nonce: nonces.prompt) != receipt.stopStrings
+      {
+        differences.append("'stop' differs")
+      }
       compare("ignore_eos", request.ignoresEnd, receipt.ignoresEnd)
       compare("who chose the seed", request.hasSeed ? .client : .node, receipt.seedBy)
     }
@@ -68,9 +62,51 @@ extension Reexecutor {
     } else if receipt.version > 1, receipt.finish == .length, receipt.maxTokens < Serving.defaultOutput {
       differences.append("your request names no max_tokens, and the receipt ends at \(receipt.maxTokens)")
     }
-    if let first = differences.first { return .differs(first) }
-    return .same(
-      "\(transcript.prompt.count) prompt tokens\(receipt.finish.isCut && read.count < prompt.count ? " of \(prompt.count)" : ""), and the settings"
-    )
+    guard differences.isEmpty else { return .differs(differences.joined(separator: "; ")) }
+    let seed = request.hasSeed ? "seed chosen by you" : "seed chosen by the node"
+    let rest = nonces == nil ? "; not logit_bias and stop, which no nonce opens" : ""
+    return .same("model, sampler, max_tokens and ignore_eos; \(seed)\(rest)")
+  }
+}
+
+extension Reexecutor {
+  /// The prompt that this machine makes of a request, or why there is none.
+  enum Rendered {
+    case prompt([UInt32])
+    case none(why: String)
+  }
+
+  /// Renders and tokenises a request as the receipt's node did.
+  ///
+  /// A template may print the date, and prints it in the time zone of the node, which no receipt
+  /// names. So the clock of the receipt is tried in this machine's zone, a minute before, where the
+  /// job may have been rendered, and in the zones of the earth, until the prompt is the receipt's.
+  /// - isReceipts: whether a prompt is the one that the receipt is about
+  func prompt(
+    of own: OwnRequest, _ receipt: Receipts.Receipt, isReceipts: ([UInt32]) -> Bool
+  ) -> Rendered {
+    guard digest == receipt.modelSHA256 else {
+      return .none(why: "the model that was given is another, with a template of its own")
+    }
+    func tokens(at time: Double) throws(Refusal) -> [UInt32] {
+      try Serving.tokens(
+        of: own.request.prompt, chat: chat, tokenizer: tokenizer, context: contextLength,
+        now: Date(timeIntervalSince1970: time), isWanted: { true }
+      ).tokens.map { UInt32(bitPattern: $0) }
+    }
+    let submitted = Double(receipt.submitted) / 1e6
+    do throws(Refusal) {
+      let first = try tokens(at: submitted)
+      if isReceipts(first) { return .prompt(first) }
+      // Another month, weekday, hour, minute and second: what prints no time gives the same.
+      guard try tokens(at: submitted + 40 * 86_400 + 3_723) != first else { return .prompt(first) }
+      let here = Double(TimeZone.current.secondsFromGMT(for: Date(timeIntervalSince1970: submitted)))
+      let zones = stride(from: -12.0, through: 14, by: 0.25).map { $0 * 3_600 - here }
+      for shift in [-60] + zones + zones.map({ $0 - 60 }) {
+        let found = try tokens(at: submitted + shift)
+        if isReceipts(found) { return .prompt(found) }
+      }
+      return .prompt(first)
+    } catch { return .none(why: "the request cannot be read: \(error)") }
   }
 }

@@ -19,8 +19,13 @@ package struct SavedAnswerError: Error, Sendable, CustomStringConvertible {
 
 /// What opens the receipt, and what the answer says besides.
 package struct SavedAnswer: Sendable {
-  package let transcript: Receipts.Transcript
+  /// What opens the receipt; or why the answer alone does not.
+  package let opening: Result<Receipts.Transcript, SavedAnswerError>
+  /// Present without token ids too.
+  package let nonces: Nonces?
   package let answer: Verification.Answer
+  /// Log-probabilities in the form of the answer's endpoint, the pieces of a stream joined.
+  let logprobs: SavedLogprobs
 
   /// The longest answer that is read: one of 10^6 tokens with log-probabilities fits.
   package static let maximumBytes = 256 << 20
@@ -36,24 +41,18 @@ package struct SavedAnswer: Sendable {
         throw SavedAnswerError("the answer cannot be read: \(error)")
       }
     }
-    guard reader.hasOwn else {
+    guard reader.hasOwn || reader.answer.text != nil else {
       throw SavedAnswerError(
         "found no member 'hotpot', which a node's answer ends with",
         hint: "save the whole answer, of a stream with its last events")
     }
-    guard let nonce = reader.nonce else {
-      throw SavedAnswerError("the answer has no receipt: its member 'hotpot' has no nonce")
-    }
-    guard let nonces = Nonces(hex: nonce) else {
+    nonces = reader.nonce.flatMap { Nonces(hex: $0) }
+    if reader.nonce != nil, nonces == nil {
       throw SavedAnswerError("the answer's 'hotpot.nonce' is not 128 hexadecimal digits")
     }
-    guard let prompt = reader.prompt, let output = reader.output else {
-      throw SavedAnswerError(
-        "the answer holds no token ids", hint: "ask for them with \"return_token_ids\": true")
-    }
-    transcript = Receipts.Transcript(
-      nonces: nonces, prompt: prompt, output: output, biases: reader.biases, stops: reader.stops)
+    opening = reader.opening(nonces)
     answer = reader.answer
+    logprobs = reader.logprobs
   }
 
   /// Whether these bytes aren't a transcript file, whose first key is its nonce.
@@ -91,6 +90,29 @@ package struct SavedAnswer: Sendable {
     var output: [UInt32]?
     var biases: [Receipts.Transcript.Bias] = []
     var stops: [String] = []
+    var logprobs = SavedLogprobs()
+
+    func opening(_ nonces: Nonces?) -> Result<Receipts.Transcript, SavedAnswerError> {
+      guard hasOwn else {
+        return .failure(
+          SavedAnswerError(
+            "found no member 'hotpot', which a node's answer ends with",
+            hint: "save the whole answer, of a stream with its last events"))
+      }
+      guard let nonces else {
+        return .failure(SavedAnswerError("the answer has no receipt: its member 'hotpot' has no nonce"))
+      }
+      guard let prompt, let output else {
+        return .failure(
+          SavedAnswerError(
+            "the answer holds no token ids",
+            hint:
+              "ask for them with \"return_token_ids\": true, or give '--request' and '--model', which generate it again"
+          ))
+      }
+      return .success(
+        Receipts.Transcript(nonces: nonces, prompt: prompt, output: output, biases: biases, stops: stops))
+    }
 
     mutating func take(_ value: JSONValue) throws(JSONFieldError) {
       var fields = try JSONFields(value)
@@ -139,9 +161,18 @@ package struct SavedAnswer: Sendable {
         guard var message = try fields.object(name) else { continue }
         _ = try message.word("role", ["assistant"])
         if let text = try message.string("content") { answer.text = (answer.text ?? "") + text }
-        note(message.unread)
+        // Whoever reads an answer acts on these, and no token of a receipt gives them.
+        for member in message.unread {
+          let key = String(member.dropFirst(message.path.count + 1))
+          guard let value = message.value(key), !Self.isEmpty(value) else { continue }
+          if !answer.foreign.contains(key) { answer.foreign.append(key) }
+        }
       }
       if let text = try fields.string("text") { answer.text = (answer.text ?? "") + text }
+      if let found = fields.value("logprobs") {
+        logprobs.add(found)
+        answer.hasLogprobs = true
+      }
       note(fields.unread)
     }
 
@@ -205,6 +236,15 @@ package struct SavedAnswer: Sendable {
       case .unsigned(let number): number
       case .int(let number): UInt64(exactly: number)
       case .null, .bool, .big, .double, .string, .array, .object: nil
+      }
+    }
+
+    private static func isEmpty(_ value: JSONValue) -> Bool {
+      switch value {
+      case .null, .string(""): true
+      case .array(let items): items.isEmpty
+      case .object(let members): members.isEmpty
+      case .bool, .int, .unsigned, .big, .double, .string: false
       }
     }
 

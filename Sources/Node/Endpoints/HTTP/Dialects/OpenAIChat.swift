@@ -42,10 +42,13 @@ struct OpenAIChat: OpenAIAnswerWriter {
     ]
   }
 
-  /// A list of objects, one per token.
   private func list(_ logprobs: [TextLogprob]) -> JSONValue {
-    guard answer.shape.wantsLogprobs, !logprobs.isEmpty else { return .null }
-    return [
+    answer.shape.wantsLogprobs && !logprobs.isEmpty ? Self.form(logprobs) : .null
+  }
+
+  /// A list of objects, one per token.
+  static func form(_ logprobs: [TextLogprob]) -> JSONValue {
+    [
       "content": .array(
         logprobs.map { token in
           guard case .object(var members) = token.chosen.json else { return .null }

@@ -36,9 +36,12 @@ struct OpenAICompletions: OpenAIAnswerWriter {
     ]
   }
 
-  /// Four parallel lists.
   private func lists(_ logprobs: [TextLogprob]) -> JSONValue {
-    guard answer.shape.wantsLogprobs, !logprobs.isEmpty else { return .null }
+    answer.shape.wantsLogprobs && !logprobs.isEmpty ? Self.form(logprobs) : .null
+  }
+
+  /// Four parallel lists.
+  static func form(_ logprobs: [TextLogprob]) -> JSONValue {
     let named = logprobs.map { CompletionLogprobs($0) }
     return [
       "tokens": .array(named.map { .string($0.chosen) }),

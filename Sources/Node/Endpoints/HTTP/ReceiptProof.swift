@@ -1,0 +1,271 @@
+// ReceiptProof.swift: everything that a client can check of one receipt, in the order in which it
+// is done: its own request, its saved answer, and a model that runs both again. The checks
+// themselves are in Receipts (Verification) and beside this file. Start at ReceiptProof.init.
+import Inference
+import JSON
+import Receipts
+
+/// One receipt with what its client brings.
+///
+/// Without a model, signature, place in the log, amounts and settings are checked. `run` decodes
+/// the answer's tokens, renders the request and runs the model over them; or, if the answer holds no
+/// token ids, generates it again from the request.
+package struct ReceiptProof: Sendable {
+  package let bundle: ReceiptBundle
+  package var evidence = Verification.Evidence()
+  /// The checks that have to hold.
+  package private(set) var asked: Set<Verification.Name> = [
+    .receipt, .signature, .inclusion, .counts, .amount,
+  ]
+  private let receipt: Receipts.Receipt?
+  private let own: OwnRequest?
+  private let saved: SavedAnswer?
+
+  /// - answer: the node's answer as it was saved, or a transcript
+  /// - request: the JSON that the client sent
+  /// - Throws: if the files are not what they are given for; nothing was checked then.
+  package init(
+    _ bundle: ReceiptBundle, answer: [UInt8]? = nil, request: [UInt8]? = nil
+  ) throws(SavedAnswerError) {
+    self.bundle = bundle
+    if case .receipt(let found)? = (try? Entry(parsing: Array(bundle.receipt.utf8)))?.record {
+      receipt = found
+    } else {
+      // The first check says why.
+      receipt = nil
+    }
+    if let request {
+      do throws(Refusal) { own = try OwnRequest(request) } catch {
+        throw SavedAnswerError("the request cannot be read: \(error)")
+      }
+    } else {
+      own = nil
+    }
+    do throws(FormatError) {
+      evidence.transcript = try bundle.transcript.map { text throws(FormatError) in
+        try Receipts.Transcript(parsing: text)
+      }
+      if let answer, !SavedAnswer.isLikely(answer) {
+        evidence.transcript = try Receipts.Transcript(parsing: String(decoding: answer, as: UTF8.self))
+      }
+    } catch { throw SavedAnswerError("\(error)") }
+    if let answer, SavedAnswer.isLikely(answer) {
+      let saved = try SavedAnswer(answer)
+      self.saved = saved
+      try read(saved)
+    } else {
+      saved = nil
+    }
+    if evidence.transcript != nil { asked.insert(.commitments) }
+    compareSettings()
+  }
+
+  private mutating func read(_ saved: SavedAnswer) throws(SavedAnswerError) {
+    evidence.answer = saved.answer
+    if saved.answer.saysSomething { asked.insert(.answer) }
+    switch saved.opening {
+    case .success(let transcript): evidence.transcript = transcript
+    case .failure(let problem):
+      // A bundle's own transcript opens it too; a request generates it again.
+      guard evidence.transcript == nil else { break }
+      guard own != nil else { throw problem }
+      if saved.nonces == nil { evidence.noNonces = "the answer holds no nonce, which opens them" }
+    }
+  }
+
+  private mutating func compareSettings() {
+    guard let own, let receipt else { return }
+    asked.insert(.settings)
+    evidence.settings = own.settings(receipt, evidence.transcript?.nonces ?? saved?.nonces)
+    evidence.request = .notDone(why: "no model was given, whose template and vocabulary make the prompt")
+  }
+
+  /// Runs the model: all that needs its template, its vocabulary or its weights.
+  /// - machine: not called if there is nothing to run
+  package mutating func run(
+    on machine: () throws(ServingError) -> Reexecutor,
+    progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+  ) {
+    asked.insert(.reexecution)
+    if evidence.answer?.text != nil { asked.insert(.text) }
+    if saved?.logprobs.count ?? 0 > 0 { asked.insert(.logprobs) }
+    if own != nil { asked.insert(.request) }
+    guard let receipt else { return skip("the line is no receipt") }
+    if receipt.version > 1 { asked.insert(.ending) }
+    do throws(ServingError) {
+      if let transcript = evidence.transcript {
+        // Running a transcript that the receipt does not commit to would say nothing about the
+        // receipt.
+        guard transcript.promptCommitment == receipt.promptCommitment,
+          transcript.outputCommitment == receipt.outputCommitment
+        else { return skip("the transcript is not the one that the receipt commits to") }
+        replay(transcript, receipt, on: try machine(), progress)
+      } else if let own {
+        if evidence.noNonces == nil { asked.insert(.commitments) }
+        generate(own, receipt, on: try machine(), progress)
+      } else {
+        skip("there is no transcript; the client's is needed")
+      }
+    } catch { fail(error) }
+  }
+
+  private mutating func skip(_ why: String) {
+    if own != nil { evidence.request = .notDone(why: why) }
+    evidence.reexecution = .notRun(why: why)
+    evidence.decoding = .notDone(why: why)
+    if saved?.logprobs.count ?? 0 > 0 { evidence.logprobs = .notDone(why: why) }
+  }
+
+  /// The model could not be run on this, which is a failure of the check.
+  private mutating func fail(_ error: ServingError) {
+    evidence.reexecution = .failed("\(error)")
+    evidence.decoding = .notDone(why: "the model could not be run on this")
+  }
+
+  // MARK: an answer with its token ids
+
+  private mutating func replay(
+    _ transcript: Receipts.Transcript, _ receipt: Receipts.Receipt, on machine: Reexecutor,
+    _ progress: (Int, Int) -> Void
+  ) {
+    evidence.decoding = machine.decode(receipt, transcript, then: evidence.answer?.unreceipted ?? [])
+    if let own {
+      // If a job was cut during prefill, its receipt commits to the tokens that were read.
+      func read(_ prompt: [UInt32]) -> [UInt32] {
+        receipt.finish.isCut ? Array(prompt.prefix(transcript.prompt.count)) : prompt
+      }
+      switch machine.prompt(of: own, receipt, isReceipts: { read($0) == transcript.prompt }) {
+      case .none(let why): evidence.request = .notDone(why: why)
+      case .prompt(let prompt):
+        evidence.request = Self.compare(read(prompt), of: prompt.count, with: transcript.prompt)
+      }
+    }
+    do throws(ServingError) {
+      let (found, choices) = try machine.replay(
+        receipt, transcript, topLogprobs: topLogprobs, progress: progress)
+      evidence.reexecution = .ran(found)
+      compareLogprobs(machine, receipt, transcript.stops, choices)
+    } catch { fail(error) }
+  }
+
+  private static func compare(
+    _ read: [UInt32], of count: Int, with prompt: [UInt32]
+  ) -> Verification.Comparison {
+    guard read != prompt else {
+      return .same("\(prompt.count) prompt tokens\(read.count < count ? " of \(count)" : "")")
+    }
+    let place = zip(read, prompt).enumerated().first { $0.element.0 != $0.element.1 }?.offset
+    return .differs(
+      "the prompt differs at token \(place ?? min(read.count, prompt.count)): your request gives \(read.count) tokens, the node had \(prompt.count)"
+    )
+  }
+
+  // MARK: an answer without them
+
+  private mutating func generate(
+    _ own: OwnRequest, _ receipt: Receipts.Receipt, on machine: Reexecutor, _ progress: (Int, Int) -> Void
+  ) {
+    func read(_ prompt: [UInt32]) -> [UInt32] {
+      receipt.finish.isCut ? Array(prompt.prefix(receipt.promptTokens)) : prompt
+    }
+    let nonces = saved?.nonces
+    func isReceipts(_ prompt: [UInt32]) -> Bool {
+      guard let nonces else { return read(prompt).count == receipt.promptTokens }
+      return Commitment.to(tokens: read(prompt), nonce: nonces.prompt) == receipt.promptCommitment
+    }
+    let prompt: [UInt32]
+    let count: Int
+    switch machine.prompt(of: own, receipt, isReceipts: isReceipts) {
+    case .none(let why): return skip(why)
+    case .prompt(let found): (prompt, count) = (read(found), found.count)
+    }
+    guard isReceipts(prompt) else {
+      evidence.request = .differs(
+        nonces == nil
+          ? "your request gives \(prompt.count) tokens, the receipt says \(receipt.promptTokens)"
+          : "your request gives \(prompt.count) tokens, which are not those that the receipt commits to; it says \(receipt.promptTokens)"
+      )
+      let why = "your request does not give the receipt's prompt"
+      evidence.reexecution = .notRun(why: why)
+      evidence.decoding = .notDone(why: why)
+      return
+    }
+    do throws(ServingError) {
+      let (output, found, choices) = try machine.generate(
+        receipt, prompt: prompt, biases: own.biases, topLogprobs: topLogprobs, progress: progress)
+      // Without a nonce nothing is committed to: the windows prove the tokens, and only they do.
+      let transcript = Receipts.Transcript(
+        nonces: nonces ?? .zero, prompt: prompt, output: output, biases: own.biases,
+        stops: own.request.stops)
+      evidence.transcript = transcript
+      evidence.isGeneratedAgain = true
+      evidence.reexecution = .ran(found)
+      evidence.decoding = machine.decode(receipt, transcript, then: [])
+      let said = "\(prompt.count) prompt tokens\(prompt.count < count ? " of \(count)" : "")"
+      if nonces != nil {
+        evidence.request = .same(said)
+      } else if found.firstDifference(from: receipt, output: output) == nil, !receipt.windows.isEmpty {
+        evidence.request = .same("\(said), by the window hashes of what follows them")
+      } else {
+        evidence.request = .notDone(why: "no nonce opens the prompt's commitment, and no window hash equals")
+      }
+      compareLogprobs(machine, receipt, own.request.stops, choices)
+    } catch { fail(error) }
+  }
+
+  // MARK: log-probabilities
+
+  /// How many alternatives the model has to report, for those of the answer.
+  private var topLogprobs: Int? {
+    guard let saved, saved.logprobs.count > 0 else { return nil }
+    let most = saved.logprobs.candidates(asked: own?.request.sampling.topLogprobs).max() ?? 0
+    return min(max(most, 0), SamplingRequest.maximumTopLogprobs)
+  }
+
+  private mutating func compareLogprobs(
+    _ machine: Reexecutor, _ receipt: Receipts.Receipt, _ stops: [String], _ choices: [SampledToken]
+  ) {
+    let asked = own?.request.sampling.topLogprobs
+    guard let saved, saved.logprobs.count > 0 else {
+      if own != nil, asked != nil, saved != nil, !choices.isEmpty {
+        evidence.logprobs = .differs("your request asked for log-probabilities, and the answer has none")
+        self.asked.insert(.logprobs)
+      }
+      return
+    }
+    if own != nil, asked == nil {
+      evidence.logprobs = .differs("the answer has log-probabilities, for which your request did not ask")
+      return
+    }
+    guard case .ran(let found) = evidence.reexecution, found.model == receipt.modelSHA256,
+      found.numerics == receipt.numerics
+    else {
+      evidence.logprobs = .notDone(why: "the model was not run on this")
+      return
+    }
+    // Tokens after the receipt's are run by nobody.
+    let isPrefix = !saved.answer.unreceipted.isEmpty
+    do throws(SamplingError) {
+      let expected = try machine.logprobs(receipt, stops, choices)
+      let differences = saved.logprobs.candidates(asked: asked).map {
+        saved.logprobs.difference(from: expected, top: $0, isPrefix: isPrefix)
+      }
+      if differences.contains(nil) {
+        let rest = saved.logprobs.count - expected.count
+        evidence.logprobs = .same(
+          "of \(expected.count) tokens, those of the model\(rest > 0 ? "; the last \(rest) were not compared" : "")"
+        )
+      } else {
+        evidence.logprobs = .differs(differences.compactMap { $0 }.first ?? "they are not the model's")
+      }
+    } catch { evidence.logprobs = .notDone(why: "the stop strings are none: \(error)") }
+  }
+}
+
+extension Verification.Answer {
+  /// It says something that a receipt says too.
+  fileprivate var saysSomething: Bool {
+    id != nil || job != nil || receipt != nil || model != nil || seed != nil || amount != nil
+      || finishReason != nil || errorCode != nil || usage != Usage() || ignoresEnd != nil
+  }
+}
