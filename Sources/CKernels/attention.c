@@ -118,6 +118,7 @@ static void attend_rows(
       uint32_t r = t * a->group + h;
       high[r] = position + 1;
       low[r] = a->window != 0 && position + 1 > a->window ? position + 1 - a->window : 0;
+      if (a->chunk != 0) low[r] = most(low[r], position / a->chunk * a->chunk);
       const float *query = a->queries + a->query_stride * (token + t) + (size_t)h * a->head_size;
       digits_of(kernels, a, query, digits + (size_t)r * 2 * a->head_size, &factors[r]);
     }

@@ -213,6 +213,7 @@ struct Route: CustomTestStringConvertible {
     "exaone4": "3ca9fd4186385d0c2af525251b1db50be7f6d4dc5878690812f99b125eed30f9",
     "gemma2": "f7cb1bb9d1fb0f031dc563299f430e30706312f21dd21862fec3d7bc52c418a1",
     "gemma3": "1bb54b7407d0c255dafc3f9994f96f7159c2a07e593acff66da1cd9b2e7667c6",
+    "gpt-oss": "4068cc06799bc4e9b400afc1f7e06cb9a9a53ea8ca3e8e11a1ccbd4157a8f1c4",
     "granitemoe": "0158ca3674f6d589c72209c6de2bc6fb83856e823ca1fe1e506ec03ddee34614",
     "granite": "372a971a63888a06b44334ba0fcb91a8bcef2d9429cc0cf50eb82f77e00527ff",
     "hunyuan-dense": "7822105ade3d2add0ffcb03676607a4b66b88b063dacc6d24c15d4769a4ddec0",

@@ -90,6 +90,7 @@ struct AttentionCase {
               out_stride: stride, kv_head: UInt32(kvHead), group: UInt32(group),
               head_size: UInt32(headSize), first_position: UInt32(positions - tokens + token),
               tokens: UInt32(chunk), scale: 1 / Float(headSize).squareRoot(), window: UInt32(window),
+              chunk: 0,
               soft_cap: softCap, sinks: nil)
             ck_attend(level, &attention, scratch.base)
             token += chunk
@@ -124,7 +125,8 @@ struct AttentionCase {
             query_stride: heads * headSize, out: out, out_stride: heads * headSize, kv_head: 0,
             group: UInt32(group), head_size: UInt32(headSize), first_position: UInt32(positions - 1),
             tokens: 1,
-            scale: 1 / Float(headSize).squareRoot(), window: 0, soft_cap: softCap, sinks: nil)
+            scale: 1 / Float(headSize).squareRoot(), window: 0, chunk: 0,
+            soft_cap: softCap, sinks: nil)
           let kv = UInt32(kvHeads)
           let count = UInt32(chains)
           for chain in (0..<count).reversed() {
@@ -344,7 +346,8 @@ extension Float {
               keys: keys.bound(UInt8.self), values: values.bound(UInt8.self), page_stride: bytes,
               pages: pages,
               queries: query, query_stride: size, out: out, out_stride: size, kv_head: 0, group: 1,
-              head_size: UInt32(size), first_position: 1, tokens: 1, scale: 1 / 512, window: 0, soft_cap: 0,
+              head_size: UInt32(size), first_position: 1, tokens: 1, scale: 1 / 512, window: 0, chunk: 0,
+              soft_cap: 0,
               sinks: nil)
             ck_attend(level, &attention, scratch.base)
           }

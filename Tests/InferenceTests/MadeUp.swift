@@ -1,5 +1,5 @@
 // MadeUp.swift: an architecture that nobody trains, with what the real ones do not have yet:
-// windows in every other layer, capped scores, a norm after each part, attention and network beside
+// windows or chunks in every other layer, capped scores, a norm after each part, attention and network beside
 // one another, and a second rotary base.
 
 import Inference
@@ -30,7 +30,8 @@ enum MadeUp {
         t.multiply(.normed, "attn_v", e, k, into: .value),
         .rotate(.query, heads: s.headCount, of: s.headSize, .neighbours, angles),
         .rotate(.key, heads: s.kvHeadCount, of: s.headSize, .neighbours, angles),
-        t.attend(window: isWindowed ? window : nil, cap: 20),
+        t.attend(
+          window: i % 4 == 0 ? window : nil, chunk: i % 4 == 2 ? window : nil, cap: 20),
         t.multiply(.attended, "attn_output", q, e, into: .output),
         t.norm(.output, "post_attention_norm", into: .output),
         t.add(.output, to: .stream),

@@ -34,6 +34,12 @@ import Testing
     small("qwen2moe", experts: .init(sharedWidth: 64), seed: 21),
     small("granitemoe", numbers: ["logit_scale": 4], experts: .init(width: 96, sharedWidth: 32), seed: 22),
     small("ernie4_5-moe", layers: 3, experts: .init(first: 1, hasChoiceBias: true), seed: 23),
+    small(
+      "gpt-oss",
+      integers: [
+        "gpt-oss.attention.sliding_window": 20, "gpt-oss.rope.scaling.original_context_length": 64,
+      ], numbers: ["rope.scaling.factor": 8], strings: ["gpt-oss.rope.scaling.type": "yarn"],
+      experts: .init(hasBiases: true), seed: 24),
   ]
 
   private static func small(

@@ -463,7 +463,9 @@ final class ReferenceDevice: Device {
     kept[state][place(position)] = Kept(
       keys: heads(attend.key, attend.kvHeads, top: 32_767),
       values: heads(attend.value, attend.kvHeads, top: 32_767))
-    let first = attend.window.map { max(0, position + 1 - $0) } ?? 0
+    let first = max(
+      attend.window.map { max(0, position + 1 - $0) } ?? 0,
+      attend.chunk.map { position / $0 * $0 } ?? 0)
     let seen = (first...position).map { kept[state][place($0)] }
     return heads(attend.query, attend.heads, top: 32_639).enumerated().flatMap { head, query -> [Float] in
       let high = query.integers.map { ($0 + 128) >> 8 }

@@ -361,6 +361,8 @@ typedef struct ck_attention {
   float scale;
   /// 0, or the number of last positions that a token sees, its own included
   uint32_t window;
+  /// 0, or a token sees positions from the last multiple of this on
+  uint32_t chunk;
   /// 0, or c in c * tanh(score / c)
   float soft_cap;
   /// (group): what a head could attend to beside its positions, without a value; NULL if there are none
@@ -380,7 +382,7 @@ enum { CK_CHAIN = 256 };
 
 // The same attention for one token (`tokens` is 1) and all KV heads, in parts that threads share
 // when few sequences are long: the scores of all chains, then each chain's weighted sum of values,
-// then the addition of those sums. Same bits as ck_attend; no window and no sinks. `kv_head` is 0; the queries
+// then the addition of those sums. Same bits as ck_attend; no window, chunk or sinks. `kv_head` is 0; the queries
 // and results of head h are h * head_size floats further on. The thread that scores a chain should
 // also compute its weighted sum, because the scores are in its cache. `next_chain` is the chain
 // that the caller continues with, which is prefetched; the number of chains if there is none.

@@ -16,6 +16,6 @@ extension Architecture {
   package static let all: [Architecture] = [
     .llama, .qwen2, .qwen3, .gemma2, .gemma3, .smollm3, .granite, .minicpm, .olmo2, .exaone4, .ernie45,
     .hunyuanDense,
-    .qwen3moe, .qwen2moe, .granitemoe, .ernie45moe,
+    .qwen3moe, .qwen2moe, .granitemoe, .ernie45moe, .gptOSS,
   ]
 }

@@ -64,8 +64,16 @@ public final class Model: Sendable {
   }
 
   /// - architectures: those to choose from; tests pass made-up ones.
-  package init(file: GGUFFile, threads: Int? = nil, among architectures: [Architecture]) throws(ModelError) {
+  /// - available: bytes of memory that may be used; nil: unknown
+  package init(
+    file: GGUFFile, threads: Int? = nil, among architectures: [Architecture],
+    available: Int? = Memory.available()
+  ) throws(ModelError) {
     let program = try Program(file, among: architectures)
+    if let available, program.packedByteCount > available {
+      throw ModelError(
+        file: file.path, problem: .tooLarge(bytes: program.packedByteCount, available: available))
+    }
     guard let region = Region(byteCount: program.packedByteCount, hugePages: true) else {
       throw ModelError(
         file: file.path, problem: .noMemory(bytes: program.packedByteCount, purpose: "weights"))

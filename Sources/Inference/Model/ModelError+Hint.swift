@@ -12,7 +12,7 @@ extension ModelError {
       "a file with a vocabulary only, or one part of a split model, cannot be run; fetch the whole model"
     case .badWeights, .moreTokensThanRows:
       "the file may be damaged; fetch it again"
-    case .noMemory:
+    case .noMemory, .tooLarge:
       "close other programs or take a smaller model"
     case .badHyperparameter, .wrongShape, .wrongType, .noThreads:
       nil

@@ -14,6 +14,8 @@ package struct Attend: OperationContents {
   package let scale: Float
   /// How many last positions a token sees, its own included; nil: all.
   package let window: Int?
+  /// A token sees positions from the last multiple of this on; nil: all (Meta 2025, Llama 4).
+  package let chunk: Int?
   /// c in c * tanh(score / c); nil: none.
   package let cap: Float?
   /// One number for each head that its softmax counts as a score without a value (Xiao et al. 2024,
@@ -27,11 +29,13 @@ package struct Attend: OperationContents {
     [Access(query, queryLength), Access(key, keyLength), Access(value, keyLength)]
   }
   package var writes: Access { Access(into, queryLength) }
-  package var state: SequenceState? { .keysAndValues(heads: kvHeads, size: size, window: window) }
+  package var state: SequenceState? { .keysAndValues(heads: kvHeads, size: size, window: window ?? chunk) }
 
   package func text(_ name: (Int) -> String) -> String {
     "\(into.name) = attend \(query.name) to \(key.name), \(value.name), \(heads) heads on \(kvHeads) of \(size)"
-      + ", scale \(scale)" + (window.map { ", window \($0)" } ?? "") + (cap.map { ", cap \($0)" } ?? "")
+      + ", scale \(scale)" + (window.map { ", window \($0)" } ?? "")
+      + (chunk.map { ", chunks of \($0)" } ?? "")
+      + (cap.map { ", cap \($0)" } ?? "")
       + (sinks.map { ", sinks \(name($0.tensor))" } ?? "")
   }
 }
@@ -39,11 +43,11 @@ package struct Attend: OperationContents {
 extension Operation {
   package static func attend(
     _ query: Row, to key: Row, _ value: Row, heads: Int, on kvHeads: Int, of size: Int, scale: Float,
-    window: Int? = nil, cap: Float? = nil, sinks: Vector? = nil, into: Row
+    window: Int? = nil, chunk: Int? = nil, cap: Float? = nil, sinks: Vector? = nil, into: Row
   ) -> Operation {
     .attend(
       Attend(
         query: query, key: key, value: value, into: into, heads: heads, kvHeads: kvHeads, size: size,
-        scale: scale, window: window, cap: cap, sinks: sinks))
+        scale: scale, window: window, chunk: chunk, cap: cap, sinks: sinks))
   }
 }

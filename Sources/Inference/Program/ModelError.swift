@@ -25,6 +25,8 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
     case unknownTensor(name: String, architecture: String)
     case badWeights(name: String, reason: String)
     case noMemory(bytes: Int, purpose: String)
+    /// More than may be used.
+    case tooLarge(bytes: Int, available: Int)
     case noThreads(String)
   }
 
@@ -58,6 +60,8 @@ extension ModelError.Problem: CustomStringConvertible {
       "tensor '\(name)' \(reason)"
     case .noMemory(let bytes, let purpose):
       "no memory for \(bytes) bytes of \(purpose)"
+    case .tooLarge(let bytes, let available):
+      "its weights take \(bytes) bytes, and \(available) bytes of memory are available"
     case .noThreads(let reason):
       reason
     }

@@ -141,6 +141,7 @@ extension Operation {
       if !isWhole { return "\(attend.heads) query heads on \(attend.kvHeads)" }
       if attend.size % 16 != 0 || !(16...512).contains(attend.size) { return "heads of \(attend.size)" }
       if let window = attend.window, window < 1 { return "a window of \(window) positions" }
+      if let chunk = attend.chunk, chunk < 1 { return "chunks of \(chunk) positions" }
       if let sinks = attend.sinks, sinks.count != attend.heads { return "\(sinks.count) sinks" }
       return nil
     case .rotate(let turn):

@@ -90,19 +90,20 @@ package final class TensorReader {
   /// is given.
   /// - turns: with the model's own angles; where these are YaRN's, scores grow by its magnitude
   package func attend(
-    window: Int? = nil, cap: Float? = nil, scale: Double? = nil, sinks: Vector? = nil, turns: Bool = true
+    window: Int? = nil, chunk: Int? = nil, cap: Float? = nil, scale: Double? = nil, sinks: Vector? = nil,
+    turns: Bool = true
   ) -> Operation {
     let magnitude = turns ? shape.yarn?.magnitude ?? 1 : 1
-    return attend(window: window, cap: cap, scale: scale, sinks: sinks, magnitude: magnitude)
+    return attend(window: window, chunk: chunk, cap: cap, scale: scale, sinks: sinks, magnitude: magnitude)
   }
 
   private func attend(
-    window: Int?, cap: Float?, scale: Double?, sinks: Vector?, magnitude: Double
+    window: Int?, chunk: Int?, cap: Float?, scale: Double?, sinks: Vector?, magnitude: Double
   ) -> Operation {
     .attend(
       .query, to: .key, .value, heads: shape.headCount, on: shape.kvHeadCount, of: shape.headSize,
       scale: Float((scale ?? 1 / Double(shape.headSize).squareRoot()) * magnitude * magnitude),
-      window: window, cap: cap, sinks: sinks, into: .attended)
+      window: window, chunk: chunk, cap: cap, sinks: sinks, into: .attended)
   }
 
   package func add(_ row: Row, to stream: Row) -> Operation {

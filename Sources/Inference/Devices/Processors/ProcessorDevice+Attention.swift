@@ -19,9 +19,10 @@ extension ProcessorDevice {
   /// - counters: three of them
   func attend(_ worker: Int, _ layout: StepLayout, _ a: Activations, _ attention: Attention, counters: Int) {
     let attend = attention.attend
-    // The kernels that share positions support neither windows, which bound the positions anyway, nor
-    // sinks.
-    if layout.sharesPositions, attend.window == nil, attend.sinks == nil, let shared {
+    // The kernels that share positions support neither windows and chunks, which bound the positions
+    // anyway, nor sinks.
+    let isPlain = attend.window == nil && attend.chunk == nil && attend.sinks == nil
+    if layout.sharesPositions, isPlain, let shared {
       attendTogether(worker, layout, a, attention, shared, counters: counters)
       return
     }
@@ -66,7 +67,8 @@ extension ProcessorDevice {
       out: out, out_stride: outStride, kv_head: 0, group: UInt32(attend.group),
       head_size: UInt32(attend.size),
       first_position: UInt32(segment.position), tokens: 1, scale: attend.scale,
-      window: UInt32(attend.window ?? 0), soft_cap: attend.cap ?? 0, sinks: nil)
+      window: UInt32(attend.window ?? 0), chunk: UInt32(attend.chunk ?? 0), soft_cap: attend.cap ?? 0,
+      sinks: nil)
   }
 
   // MARK: - Heads
