@@ -38,6 +38,7 @@ let package = Package(
 
     room("JSON"),
     room("Jinja", ["JSON", "CSystem"]),
+    room("Tools", ["JSON"]),
     room("Inference", ["CKernels", "CDigest", "CSystem", "JSON", "Jinja"]),
     room("Scheduling"),
     room("Receipts", ["CDigest", "CSystem"]),
@@ -61,7 +62,8 @@ let package = Package(
     .target(name: "TestSettings", path: "Tests/Support/TestSettings", swiftSettings: testSettings),
     // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
     .target(
-      name: "Fuzzing", dependencies: ["Inference", "Intake", "Jinja", "JSON"], path: "Tests/Support/Fuzzing",
+      name: "Fuzzing", dependencies: ["Inference", "Intake", "Jinja", "JSON", "Tools"],
+      path: "Tests/Support/Fuzzing",
       swiftSettings: strict),
     .executableTarget(
       name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Programs/Fuzz", swiftSettings: strict),
@@ -87,6 +89,7 @@ let package = Package(
 
     tests("JSONTests", ["JSON", "Fuzzing"]),
     tests("JinjaTests", ["Jinja", "JSON", "Fuzzing"]),
+    tests("ToolsTests", ["Tools", "JSON"]),
     tests(
       "InferenceTests", ["Inference", "CKernels", "CSystem", "CDigest", "JSON", "Fuzzing", "ManualPages"],
       exclude: ["Programs"]),
