@@ -1,6 +1,6 @@
 // rope_table.c: angles of rotary position embedding, in double arithmetic of + - * / alone, so that
-// every machine has the same table. No libm: its results differ by version and processor. Not
-// supported: context scalings other than a linear one and per-pair factors. Start at ck_rope_table.
+// every machine has the same table. No libm: its results differ by version and processor. Start at
+// ck_rope_table.
 #include "internal.h"
 
 // log2(x) for finite x > 0: x = m 2^e with m near 1, ln m = 2 atanh((m - 1) / (m + 1)).
@@ -29,8 +29,11 @@ static double log2_of(double x) {
   return (double)exponent + ln * 0x1.71547652b82fep+0;
 }
 
-// 2^x for |x| < 1000.
-static double exp2_of(double x) {
+double ck_log(double x) {
+  return log2_of(x) * 0x1.62e42fefa39efp-1;
+}
+
+double ck_exp2(double x) {
   double rounded = (x + 0x1.8p52) - 0x1.8p52;
   double r = (x - rounded) * 0x1.62e42fefa39efp-1;
   // |r| <= 0.3466
@@ -65,19 +68,19 @@ static void cos_sin(double x, double *cosine, double *sine) {
 }
 
 void ck_rope_table(
-    double base, double scale, const float *factors, uint32_t pairs, uint32_t first, uint32_t count,
-    float *out) {
+    double base, double scale, double magnitude, const float *factors, uint32_t pairs, uint32_t first,
+    uint32_t count, float *out) {
   double log_base = log2_of(base);
   for (uint32_t i = 0; i < pairs; i++) {
-    double frequency = exp2_of(-((double)i / (double)pairs) * log_base) * scale;
+    double frequency = ck_exp2(-((double)i / (double)pairs) * log_base) * scale;
     if (factors != NULL) frequency = frequency / (double)factors[i];
     for (uint32_t p = 0; p < count; p++) {
       double cosine;
       double sine;
       cos_sin(((double)first + (double)p) * frequency, &cosine, &sine);
       float *to = out + ((size_t)p * pairs + i) * 2;
-      to[0] = (float)cosine;
-      to[1] = (float)sine;
+      to[0] = (float)(magnitude * cosine);
+      to[1] = (float)(magnitude * sine);
     }
   }
 }

@@ -92,6 +92,7 @@ void ck_route(ck_level level, const ck_router *r, const float *logits, float *ch
   for (uint32_t j = 0; j < r->chosen; j++) {
     choices[j] = (float)indices[j];
     weights[j] = weights[j] * r->scale;
+    if (r->factors != NULL) weights[j] = weights[j] * r->factors[indices[j]];
   }
 }
 

@@ -169,7 +169,7 @@ static uint64_t test_vectors(const ck_tested *device, uint64_t hash) {
   if (!device->norm(device->context, x, y, 576, 1e-5f, y)) return 0;
   hash = digest(hash, y, sizeof y);
   float table[64];
-  ck_rope_table(10000, 1, NULL, 32, 1234, 1, table);
+  ck_rope_table(10000, 1, 1, NULL, 32, 1234, 1, table);
   hash = digest(hash, table, sizeof table);
   for (int style = 0; style < 2; style++) {
     if (!device->rope(device->context, (ck_rope_style)style, x, WORDS / 64, 64, 32, table)) return 0;

@@ -7,6 +7,20 @@ void ck_rms_norm(ck_level level, const float *x, const float *weight, uint32_t n
   ck_kernels_at(level)->rms_norm(x, weight, n, epsilon, y);
 }
 
+void ck_layer_norm(
+    ck_level level, const float *x, const float *weight, const float *bias, uint32_t n, float epsilon,
+    float *y) {
+  const ck_kernels *kernels = ck_kernels_at(level);
+  float sums[16] = {0};
+  const uint32_t whole = n / 16 * 16;
+  kernels->sum(x, whole, sums);
+  for (uint32_t i = whole; i < n; i++) sums[i - whole] += x[i];
+  const float mean = kernels->tree(sums) / (float)n;
+  for (uint32_t i = 0; i < n; i++) y[i] = x[i] - mean;
+  kernels->rms_norm(y, weight, n, epsilon, y);
+  if (bias != NULL) kernels->add(bias, n, y);
+}
+
 void ck_exp(ck_level level, const float *x, uint32_t n, float *y) {
   ck_kernels_at(level)->exp(x, n, y);
 }
@@ -23,7 +37,7 @@ void ck_tanh(ck_level level, const float *x, uint32_t n, float *y) {
   ck_kernels_at(level)->tanh(x, n, y);
 }
 
-void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y) {
+void ck_gelu(ck_level level, uint32_t n, float *y) {
   // The plain loops have one rounding an operation, whatever the compiler makes of them.
   float t[256];
   for (uint32_t first = 0; first < n; first += 256) {
@@ -34,7 +48,20 @@ void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y) {
       t[i] = v * 0x1.988454p-1f * (v * v * 0x1.6e4e26p-5f + 1);
     }
     ck_tanh(level, t, count, t);
-    for (uint32_t i = 0; i < count; i++) values[i] = values[i] * (t[i] * 0.5f + 0.5f) * x[first + i];
+    for (uint32_t i = 0; i < count; i++) values[i] = values[i] * (t[i] * 0.5f + 0.5f);
+  }
+}
+
+void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y) {
+  ck_gelu(level, n, y);
+  for (uint32_t i = 0; i < n; i++) y[i] *= x[i];
+}
+
+void ck_squared_relu(uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) {
+    // NaN is not below 0, so it is kept and found later.
+    const float v = y[i] < 0 ? 0 : y[i];
+    y[i] = v * v;
   }
 }
 

@@ -23,7 +23,7 @@ import Testing
   func `processors give the bits of the numerics page for every architecture`(_ profile: Engine.Profile)
     throws
   {
-    for var synthetic in ProgramTests.models + [MadeUp.model] {
+    for var synthetic in ProgramTests.models + ProgramTests.mixtures + [MadeUp.model] {
       synthetic.types = [.q41, .q80, .q40, .f16]
       let model = try MadeUp.load(synthetic)
       let text = (0..<34).map { Int32($0 * 41 % synthetic.vocabulary) }

@@ -321,7 +321,7 @@ import Testing
     check("llama.attention.head_count_kv is 3, wanted a divisor of the 2 heads") {
       $0.integers[key("attention.head_count_kv")] = 3
     }
-    check("the head size is 24, wanted a multiple of 16 up to 256") {
+    check("the head size is 24, wanted a multiple of 16 up to 512") {
       $0.integers[key("attention.key_length")] = 24
     }
     check("llama.attention.value_length is 16, wanted the key length 32") {
@@ -333,8 +333,8 @@ import Testing
     check("llama.rope.dimension_count is 34, wanted an even number up to the head size 32") {
       $0.integers[key("rope.dimension_count")] = 34
     }
-    check("the rotary embedding is scaled by 'longrope', which is not supported") {
-      $0.strings[key("rope.scaling.type")] = "longrope"
+    check("the rotary embedding is scaled by 'su', which is not supported") {
+      $0.strings[key("rope.scaling.type")] = "su"
     }
     check("metadata key 'llama.expert_used_count' is missing") {
       $0.integers[key("expert_count")] = 8

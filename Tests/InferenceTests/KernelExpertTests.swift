@@ -15,7 +15,7 @@ import Testing
       var router = ck_router(
         experts: UInt32(logits.count), chosen: UInt32(chosen), gating: gating, bias: bias,
         groups: UInt32(groups.count), groups_chosen: UInt32(groups.chosen), normalises: normalises,
-        scale: scale)
+        scale: scale, factors: nil)
       ck_route(level, &router, logits, &choices)
     }
     if let bias { bias.withUnsafeBufferPointer { run($0.baseAddress) } } else { run(nil) }

@@ -60,6 +60,14 @@ import Testing
       ("exp", ck_exp), ("silu", ck_silu), ("tanh", ck_tanh),
       ("add", { level, x, n, y in ck_add(level, x, n, y) }),
       ("rms norm", { level, x, n, y in ck_rms_norm(level, x, x, n, 1e-5, y) }),
+      ("layer norm", { level, x, n, y in ck_layer_norm(level, x, x, x, n, 1e-5, y) }),
+      (
+        "gelu",
+        { level, x, n, y in
+          y.update(from: x, count: Int(n))
+          ck_gelu(level, n, y)
+        }
+      ),
     ]
     for length in Array(1...70) + [576, 2049] {
       let x = (0..<length).map { _ in stream.float() * 12 }
@@ -91,6 +99,41 @@ import Testing
     }
   }
 
+  @Test func layerNormIsCloseToExact() {
+    var stream = KernelStream(4)
+    for n in [16, 64, 100, 576, 4096] {
+      let x = stream.floats(n).map { $0 + 3 }
+      let (weight, bias) = (stream.floats(n), stream.floats(n))
+      let mean = x.map(Double.init).reduce(0, +) / Double(n)
+      let variance = x.map { (Double($0) - mean) * (Double($0) - mean) }.reduce(0, +) / Double(n)
+      for hasBias in [true, false] {
+        var y = [Float](repeating: 0, count: n)
+        ck_layer_norm(CK_SCALAR, x, weight, hasBias ? bias : nil, UInt32(n), 1e-6, &y)
+        for i in 0..<n {
+          let exact =
+            (Double(x[i]) - mean) / (variance + 1e-6).squareRoot() * Double(weight[i])
+            + (hasBias ? Double(bias[i]) : 0)
+          #expect(abs(Double(y[i]) - exact) <= 1e-5)
+        }
+      }
+    }
+  }
+
+  @Test func aSquaredReluKeepsWhatIsNotANumber() {
+    var y: [Float] = [3, -3, 0, .nan, .infinity, -.infinity]
+    ck_squared_relu(6, &y)
+    #expect(y[0] == 9 && y[1] == 0 && y[2] == 0 && y[3].isNaN && y[4] == .infinity && y[5] == 0)
+  }
+
+  @Test func logarithmAndPowerAreCloseToExact() {
+    for x in [1e-300, 0.001, 0.5, 1, 1.5, 2, 10, 1e6, 1e300] {
+      #expect(abs(ck_log(x) - log(x)) <= abs(log(x)) * 2e-15)
+    }
+    for x in [-900, -3.7, -0.5, 0, 0.25, 1, 10.1, 900] {
+      #expect(abs(ck_exp2(x) - exp2(x)) <= exp2(x) * 1e-15)
+    }
+  }
+
   @Test(arguments: kernelLevels) func valuesThatAreNotFiniteAreFound(level: ck_level) {
     for count in [1, 15, 16, 17, 40] {
       var x = [Float](repeating: -Float.greatestFiniteMagnitude, count: count)
@@ -111,7 +154,7 @@ import Testing
     var stream: [UInt8] = []
     var table = [Float](repeating: 0, count: 4096 * 64)
     for first in stride(from: UInt32(0), to: 131_072, by: 4096) {
-      ck_rope_table(10_000, 1, nil, 32, first, 4096, &table)
+      ck_rope_table(10_000, 1, 1, nil, 32, first, 4096, &table)
       var digest = [UInt8](repeating: 0, count: 32)
       table.withUnsafeBytes { hp_sha256($0.baseAddress, $0.count, &digest) }
       stream += digest
@@ -125,8 +168,8 @@ import Testing
     for first in [0, 1, 100, 4_095, 131_000] {
       var plain = [Float](repeating: 0, count: pairs * 2 * 3)
       var factored = plain
-      ck_rope_table(base, scale, nil, UInt32(pairs), UInt32(first), 3, &plain)
-      ck_rope_table(base, scale, factors, UInt32(pairs), UInt32(first), 3, &factored)
+      ck_rope_table(base, scale, 1, nil, UInt32(pairs), UInt32(first), 3, &plain)
+      ck_rope_table(base, scale, 1, factors, UInt32(pairs), UInt32(first), 3, &factored)
       for position in 0..<3 {
         for pair in 0..<pairs {
           let at = (position * pairs + pair) * 2
@@ -148,7 +191,7 @@ import Testing
     let size = pairs * 2 + 8
     let x = stream.floats(heads * size)
     var table = [Float](repeating: 0, count: pairs * 2)
-    ck_rope_table(10_000, 1, nil, UInt32(pairs), 77, 1, &table)
+    ck_rope_table(10_000, 1, 1, nil, UInt32(pairs), 77, 1, &table)
     var expected = x
     for head in 0..<heads {
       for pair in 0..<pairs {

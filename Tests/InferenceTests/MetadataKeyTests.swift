@@ -182,17 +182,40 @@ import Testing
   }
 
   @Test func scalingThatIsNotComputedIsRefusedByName() {
-    for type in ["longrope", "su", "LINEAR", "YARN"] {
+    for type in ["su", "LINEAR", "YARN"] {
       #expect(
         refusal { $0.values["llama.rope.scaling.type"] = .string(type) }
           == "the rotary embedding is scaled by '\(type)', which is not supported")
     }
     #expect(
-      refusal { $0.values["llama.rope.scaling.attn_factor"] = .float32(1.5) }
-        == "rotated vectors are multiplied by 1.5, which is not supported")
+      refusal { $0.values["llama.rope.scaling.attn_factor"] = .float32(-1) }.contains(
+        "llama.rope.scaling.attn_factor is -1.0, wanted 0.0 to 1000.0"))
     #expect(
       refusal { $0.values["llama.rope.scaling.factor"] = .float32(-1) }.contains(
         "llama.rope.scaling.factor is -1.0"))
+  }
+
+  @Test func whatIsRotatedIsMultipliedByTheFilesFactorAndByYaRNs() throws {
+    func magnitude(_ type: String?, _ written: Float?) throws -> Double {
+      try shape {
+        if let type { $0.values["llama.rope.scaling.type"] = .string(type) }
+        if let written { $0.values["llama.rope.scaling.attn_factor"] = .float32(written) }
+        $0.values["llama.rope.scaling.factor"] = .float32(8)
+      }.rotaryMagnitude
+    }
+    for type in [nil, "none", "linear", "longrope"] {
+      #expect(try magnitude(type, nil) == 1)
+      #expect(try magnitude(type, 0) == 1)
+      #expect(try magnitude(type, 1.5) == 1.5)
+    }
+    #expect(abs(try magnitude("yarn", nil) - (1 + 0.1 * log(8))) < 1e-15)
+    #expect(abs(try magnitude("yarn", 1.5) - 1.5 * (1 + 0.1 * log(8))) < 1e-15)
+    #expect(
+      refusal {
+        $0.values["llama.rope.scaling.type"] = .string("yarn")
+        $0.values["llama.rope.scaling.factor"] = .float32(8)
+        $0.values["llama.rope.freq_base"] = .float32(1)
+      } == "llama.rope.freq_base is 1.0, wanted more than 1 for YaRN")
   }
 
   @Test func aWindowOfTheWholeContextHidesNothing() throws {

@@ -30,6 +30,21 @@ import Testing
     small("minicpm", numbers: ["logit_scale": 4], seed: 7),
     small("olmo2", layers: 5, integers: ["olmo2.attention.sliding_window": 20], seed: 8),
     small("exaone4", seed: 9), small("ernie4_5", seed: 10), small("hunyuan-dense", seed: 11),
+    small(
+      "phi3", integers: ["phi3.rope.scaling.original_context_length": 64],
+      numbers: ["rope.scaling.attn_factor": 1.19], rotated: 12, seed: 13),
+    small("glm4", rotated: 8, seed: 14), small("starcoder2", seed: 15),
+    small("nemotron", isTied: false, rotated: 8, seed: 16),
+    small(
+      "cohere2", layers: 5, integers: ["cohere2.attention.sliding_window": 20],
+      numbers: ["logit_scale": 0.25], seed: 17),
+    small(
+      "mistral3", integers: ["mistral3.rope.scaling.original_context_length": 16],
+      numbers: [
+        "rope.scaling.factor": 8, "rope.scaling.yarn_beta_fast": 4, "rope.scaling.yarn_log_multiplier": 1,
+        "attention.temperature_scale": 0.1,
+      ], strings: ["mistral3.rope.scaling.type": "yarn"], seed: 18),
+    gemma4,
     small("qwen3moe", experts: .init(chosen: 3, isMerged: true), seed: 20),
     small("qwen2moe", experts: .init(sharedWidth: 64), seed: 21),
     small("granitemoe", numbers: ["logit_scale": 4], experts: .init(width: 96, sharedWidth: 32), seed: 22),
@@ -42,14 +57,54 @@ import Testing
       experts: .init(hasBiases: true), seed: 24),
   ]
 
+  /// Layers 4 and 5 have no keys and values of their own, layer 1 has no matrix for values.
+  private static let gemma4: SyntheticModel = {
+    var model = small(
+      "gemma4", layers: 6,
+      integers: [
+        "gemma4.attention.sliding_window": 20, "gemma4.attention.key_length": 32,
+        "gemma4.attention.value_length": 32, "gemma4.attention.key_length_swa": 16,
+        "gemma4.attention.value_length_swa": 16, "gemma4.attention.shared_kv_layers": 2,
+        "gemma4.rope.dimension_count_swa": 8, "gemma4.embedding_length_per_layer_input": 32,
+      ], numbers: ["final_logit_softcapping": 9, "rope.freq_base": 1e6, "rope.freq_base_swa": 500], seed: 19)
+    model.headSize = 32
+    model.hasRotaryFactors = true
+    model.lists = [
+      "gemma4.attention.head_count_kv": [2, 1, 2, 1, 2, 1],
+      "gemma4.feed_forward_length": [96, 96, 96, 96, 160, 160],
+    ]
+    model.flags = ["gemma4.attention.sliding_window_pattern": [true, false, true, false, true, false]]
+    let kept = ["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"]
+    model.without = ["blk.1.attn_v.weight"]
+    model.without.formUnion([4, 5].flatMap { i in kept.map { "blk.\(i).\($0)" } })
+    return model
+  }()
+
+  /// Mixtures of architectures that have models without experts too.
+  static let mixtures: [SyntheticModel] = [
+    small("llama", experts: .init(width: 96), seed: 30),
+    small("mistral3", experts: .init(width: 96), seed: 31),
+    {
+      var model = small(
+        "gemma4", layers: 3,
+        integers: [
+          "gemma4.attention.sliding_window": 20, "gemma4.attention.key_length_swa": 16,
+          "gemma4.rope.dimension_count_swa": 8,
+        ], experts: .init(isMerged: true), seed: 32)
+      model.flags = ["gemma4.attention.sliding_window_pattern": [true, true, false]]
+      return model
+    }(),
+  ]
+
   private static func small(
     _ architecture: String, layers: Int = 2, integers: [String: UInt32] = [:], numbers: [String: Float] = [:],
-    strings: [String: String] = [:], experts: SyntheticModel.Experts? = nil, seed: UInt64
+    strings: [String: String] = [:], experts: SyntheticModel.Experts? = nil, isTied: Bool = true,
+    rotated: Int? = nil, seed: UInt64
   ) -> SyntheticModel {
     SyntheticModel(
       architecture: architecture, layers: layers, embedding: 64, feedForward: 96, heads: 4, kvHeads: 2,
-      headSize: 16, vocabulary: 90, context: 512, isTied: true, types: [.q41, .q80], seed: seed,
-      experts: experts, integers: integers, numbers: numbers, strings: strings)
+      headSize: 16, vocabulary: 90, context: 512, isTied: isTied, rotated: rotated, types: [.q41, .q80],
+      seed: seed, experts: experts, integers: integers, numbers: numbers, strings: strings)
   }
 
   @Test func `every architecture of the table has a golden text`() throws {
@@ -66,7 +121,7 @@ import Testing
   }
 
   @Test func `joining operations into phases changes no bit`() throws {
-    for synthetic in Self.models + [MadeUp.model] {
+    for synthetic in Self.models + Self.mixtures + [MadeUp.model] {
       let model = try MadeUp.load(synthetic)
       let text = (0..<40).map { Int32($0 * 37 % synthetic.vocabulary) }
       for level in [KernelLevel.available[0], KernelLevel.available.last ?? .scalar] {

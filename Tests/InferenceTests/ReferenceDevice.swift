@@ -150,9 +150,15 @@ final class ReferenceDevice: Device {
         rows[embed.into] = values(matrix(embed.table), row: Int(token), of: embed.table)
       case .norm(let norm):
         let x = rows[norm.from] ?? []
-        let size = norm.weight.count
+        let size = norm.size
         rows[norm.into] = (0..<norm.parts).flatMap { part in
-          normalised(Array(x[(part * size)..<((part + 1) * size)]), by: vector(norm.weight), norm.epsilon)
+          var x = Array(x[(part * size)..<((part + 1) * size)])
+          if norm.isCentred {
+            let mean = tree(lanes(x) { $0 + $1 }) / Float(size)
+            x = x.map { $0 - mean }
+          }
+          let y = normalised(x, by: norm.weight.map(vector), norm.epsilon)
+          return norm.bias.map { zip(y, vector($0)).map { $0 + $1 } } ?? y
         }
       case .multiply(let product):
         var y = multiplied(rows[product.from] ?? [], by: product.weights)
@@ -161,12 +167,25 @@ final class ReferenceDevice: Device {
       case .rotate(let turn):
         rows[turn.row] = turned(rows[turn.row] ?? [], turn, position)
       case .attend(let attend):
-        rows[attend.into] = attended(attend, rows, state: state, position, item.table(kinds[state]))
-        state += 1
+        let source = attend.source ?? state
+        rows[attend.into] = attended(attend, rows, state: source, position, item.table(kinds[source]))
+        if attend.source == nil { state += 1 }
       case .gate(let gate):
-        rows[gate.gate] = zip(rows[gate.gate] ?? [], rows[gate.up] ?? []).map { x, up in
-          activated(gate.activation, x, up)
+        rows[gate.gate] = zip(rows[gate.gate] ?? [], (rows[gate.up] ?? []).dropFirst(gate.start)).map {
+          x, up in activated(gate.activation, x, up)
         }
+      case .activate(let activate):
+        rows[activate.row] = (rows[activate.row] ?? []).map { x in
+          switch activate.activation {
+          case .gelu: return gelu(x)
+          case .squaredRelu: return x < 0 ? 0 : x * x
+          }
+        }
+      case .temper(let temper):
+        let logarithm =
+          logarithm2(Double(1 + (position + temper.offset) / temper.period)) * 0x1.62e42fefa39efp-1
+        let factor = Float(1 + temper.slope * logarithm)
+        rows[temper.row] = (rows[temper.row] ?? []).map { $0 * factor }
       case .route(let route):
         rows[route.into] = routed(route, rows[route.logits] ?? [])
       case .experts(let experts):
@@ -191,10 +210,7 @@ final class ReferenceDevice: Device {
   private func activated(_ activation: Gate.Activation, _ x: Float, _ up: Float) -> Float {
     switch activation {
     case .silu: return x / (1 + exponential(-x)) * up
-    case .gelu:
-      let t = x * 0x1.988454p-1 * (x * x * 0x1.6e4e26p-5 + 1)
-      let tanh = 1 - 2 / (1 + exponential(2 * t))
-      return x * (tanh * 0.5 + 0.5) * up
+    case .gelu: return gelu(x) * up
     case .clampedSwish:
       let x = min(x, 7)
       return x / (1 + exponential(x * -1.702)) * (min(max(up, -7), 7) + 1)
@@ -241,7 +257,11 @@ final class ReferenceDevice: Device {
       let sum = max(weights.reduce(0, +), 0x1p-14)
       weights = weights.map { $0 / sum }
     }
-    return chosen.map(Float.init) + weights.map { $0 * route.scale }
+    weights = weights.map { $0 * route.scale }
+    if let factors = route.factors.map(vector) {
+      weights = zip(weights, chosen).map { $0 * factors[$1] }
+    }
+    return chosen.map(Float.init) + weights
   }
 
   private func mixed(_ experts: Experts, _ x: [Float], _ choices: [Float]) -> [Float] {
@@ -269,14 +289,17 @@ final class ReferenceDevice: Device {
   // MARK: - Items 1 to 3
 
   private func matrix(_ matrix: Matrix) -> [Block] {
-    if let known = matrices[matrix.tensor] { return known }
+    let perRow = matrix.columns / program.tensors[matrix.tensor].tensor.type.blockSize
+    if let known = matrices[matrix.tensor] {
+      return Array(known[(matrix.firstRow * perRow)..<((matrix.firstRow + matrix.rows) * perRow)])
+    }
     let tensor = program.tensors[matrix.tensor].tensor
     let bytes = file.bytes(of: tensor)
     func half(_ at: Int) -> Float {
       Float(Float16(bitPattern: UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8))
     }
     let size = tensor.type.blockByteCount
-    let count = matrix.rows * matrix.columns / tensor.type.blockSize
+    let count = tensor.rowCount * perRow
     let blocks = (0..<count).map { index -> Block in
       let at = index * size
       func nibbles(_ first: Int) -> [Int32] {
@@ -298,17 +321,18 @@ final class ReferenceDevice: Device {
       }
     }
     matrices[matrix.tensor] = blocks
-    return blocks
+    return self.matrix(matrix)
   }
 
   private func vector(_ vector: Vector) -> [Float] {
-    if let known = vectors[vector.tensor] { return known }
+    if let known = vectors[vector.tensor] {
+      return Array(known[vector.first..<(vector.first + vector.count)])
+    }
     let tensor = program.tensors[vector.tensor].tensor
     precondition(tensor.type == .f32, "the reference's vectors are F32")
     let bytes = file.bytes(of: tensor)
-    let values = (0..<vector.count).map { float(bytes, 4 * $0) }
-    vectors[vector.tensor] = values
-    return values
+    vectors[vector.tensor] = (0..<bytes.count / 4).map { float(bytes, 4 * $0) }
+    return self.vector(vector)
   }
 
   private func float(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Float {
@@ -373,10 +397,17 @@ final class ReferenceDevice: Device {
     return lanes[0]
   }
 
-  private func normalised(_ x: [Float], by weight: [Float], _ epsilon: Float) -> [Float] {
+  /// Element i in lane i mod 16, ascending.
+  private func lanes(_ x: [Float], _ add: (Float, Float) -> Float) -> [Float] {
     var lanes = [Float](repeating: 0, count: 16)
-    for (i, value) in x.enumerated() { lanes[i % 16] = lanes[i % 16].addingProduct(value, value) }
-    let r = 1 / (tree(lanes) / Float(x.count) + epsilon).squareRoot()
+    for (i, value) in x.enumerated() { lanes[i % 16] = add(lanes[i % 16], value) }
+    return lanes
+  }
+
+  private func normalised(_ x: [Float], by weight: [Float]?, _ epsilon: Float) -> [Float] {
+    let squares = tree(lanes(x) { $0.addingProduct($1, $1) })
+    let r = 1 / (squares / Float(x.count) + epsilon).squareRoot()
+    guard let weight else { return x.map { $0 * r } }
     return zip(x, weight).map { $0 * r * $1 }
   }
 
@@ -389,7 +420,7 @@ final class ReferenceDevice: Device {
         power2(-(Double(i) / Double(n)) * logarithm2(turn.angles.base)) * (1 / turn.angles.scale)
       frequency = frequency / Double(divisors[i])
       let (c, s) = cosineAndSine(Double(position) * frequency)
-      let (cosine, sine) = (Float(c), Float(s))
+      let (cosine, sine) = (Float(turn.angles.magnitude * c), Float(turn.angles.magnitude * s))
       for head in 0..<turn.heads {
         let first = head * turn.size
         let (a, b) =
@@ -460,9 +491,11 @@ final class ReferenceDevice: Device {
       }
     }
     func place(_ position: Int) -> Int { Int(blocks[position / 16]) * 16 + position % 16 }
-    kept[state][place(position)] = Kept(
-      keys: heads(attend.key, attend.kvHeads, top: 32_767),
-      values: heads(attend.value, attend.kvHeads, top: 32_767))
+    if attend.source == nil {
+      kept[state][place(position)] = Kept(
+        keys: heads(attend.key, attend.kvHeads, top: 32_767),
+        values: heads(attend.value, attend.kvHeads, top: 32_767))
+    }
     let first = max(
       attend.window.map { max(0, position + 1 - $0) } ?? 0,
       attend.chunk.map { position / $0 * $0 } ?? 0)
@@ -499,6 +532,12 @@ final class ReferenceDevice: Device {
         return (total + chain) * share
       }
     }
+  }
+
+  private func gelu(_ x: Float) -> Float {
+    let t = x * 0x1.988454p-1 * (x * x * 0x1.6e4e26p-5 + 1)
+    let tanh = 1 - 2 / (1 + exponential(2 * t))
+    return x * (tanh * 0.5 + 0.5)
   }
 
   private func exponential(_ x: Float) -> Float {

@@ -33,6 +33,8 @@ struct SyntheticModel {
   var context = 2_048
   var isTied = false
   var hasRotaryFactors = false
+  /// How many elements of a head are rotated; nil: all.
+  var rotated: Int?
   /// Taken in turn for the matrices.
   var types: [GGUFTensorType] = [.q41]
   /// Writes the matrices' values as F32.
@@ -45,9 +47,21 @@ struct SyntheticModel {
   /// More metadata, by keys without the architecture.
   var numbers: [String: Float] = [:]
   var strings: [String: String] = [:]
+  /// Numbers and flags of each layer, by whole keys.
+  var lists: [String: [Int32]] = [:]
+  var flags: [String: [Bool]] = [:]
   var without: Set<String> = []
   var extents: [String: [Int]] = [:]
   var extra: [String: [Int]] = [:]
+  /// Vectors whose numbers are all the same.
+  var constants: [String: Float] = [:]
+
+  private var hasLayerNorm: Bool { ["starcoder2", "nemotron", "cohere2"].contains(architecture) }
+  private var hasLayerEmbeddings: Bool {
+    (integers["\(architecture).embedding_length_per_layer_input"] ?? 0) > 0
+  }
+  /// Gate and network are one matrix, as are query, key and value.
+  private var isFused: Bool { ["phi3", "glm4"].contains(architecture) }
 
   /// Mixtures of experts, from a layer on.
   struct Experts {
@@ -77,7 +91,8 @@ struct SyntheticModel {
     }
     let tensors = tensors()
     var numbers: [String: Float] = [
-      "\(architecture).attention.layer_norm_rms_epsilon": 1e-5, "\(architecture).rope.freq_base": 10_000,
+      "\(architecture).attention.\(hasLayerNorm ? "layer_norm_epsilon" : "layer_norm_rms_epsilon")": 1e-5,
+      "\(architecture).rope.freq_base": 10_000,
     ]
     for (key, value) in self.numbers { numbers["\(architecture).\(key)"] = value }
     var integers: [String: UInt32] = [
@@ -96,14 +111,15 @@ struct SyntheticModel {
       integers["\(architecture).expert_shared_feed_forward_length"] = UInt32(experts.sharedWidth)
       integers["\(architecture).leading_dense_block_count"] = UInt32(experts.first)
     }
+    if let rotated { integers["\(architecture).rope.dimension_count"] = UInt32(rotated) }
     integers.merge(self.integers) { $1 }
-    integers = integers.filter { !without.contains($0.key) }
+    integers = integers.filter { !without.contains($0.key) && lists[$0.key] == nil }
     var strings = ["general.architecture": architecture]
     strings.merge(self.strings) { $1 }
     out += "GGUF".utf8
     put(UInt32(3))
     put(UInt64(tensors.count))
-    put(UInt64(numbers.count + integers.count + strings.count))
+    put(UInt64(numbers.count + integers.count + strings.count + lists.count + flags.count))
     for (key, value) in strings.sorted(by: { $0.key < $1.key }) {
       put(key)
       put(UInt32(8))
@@ -118,6 +134,18 @@ struct SyntheticModel {
       put(key)
       put(UInt32(6))
       put(value.bitPattern)
+    }
+    for (key, values) in lists.sorted(by: { $0.key < $1.key }) {
+      put(key)
+      for number in [9, 5] as [UInt32] { put(number) }
+      put(UInt64(values.count))
+      for value in values { put(value) }
+    }
+    for (key, values) in flags.sorted(by: { $0.key < $1.key }) {
+      put(key)
+      for number in [9, 7] as [UInt32] { put(number) }
+      put(UInt64(values.count))
+      for value in values { put(value ? UInt8(1) : 0) }
     }
     var offset = 0
     for tensor in tensors {
@@ -165,32 +193,67 @@ struct SyntheticModel {
       add(name, [count]) { extents in
         (
           .f32,
-          (0..<extents.reduce(1, *)).flatMap { _ in Self.raw((middle + spread * random.signed()).bitPattern) }
+          (0..<extents.reduce(1, *)).flatMap { _ in
+            let value = middle + spread * random.signed()
+            return Self.raw((constants[name] ?? value).bitPattern)
+          }
         )
       }
     }
     matrix("token_embd.weight", embedding, vocabulary)
     if !isTied { matrix("output.weight", embedding, vocabulary) }
-    vector("output_norm.weight", embedding, around: 1, by: 0.3)
+    func norm(_ name: String) {
+      vector("\(name).weight", embedding, around: 1, by: 0.3)
+      if hasLayerNorm, architecture != "cohere2" { vector("\(name).bias", embedding, around: 0, by: 0.3) }
+    }
+    norm("output_norm")
+    if architecture == "phi3" {
+      for name in ["long", "short"] {
+        vector("rope_factors_\(name).weight", (rotated ?? headSize) / 2, around: 4, by: 3)
+      }
+    }
     if hasRotaryFactors { vector("rope_freqs.weight", headSize / 2, around: 4, by: 3) }
+    if hasLayerEmbeddings {
+      matrix("per_layer_model_proj.weight", embedding, layers * 32)
+      matrix("per_layer_token_embd.weight", layers * 32, vocabulary)
+      vector("per_layer_proj_norm.weight", 32, around: 1, by: 0.3)
+    }
+    func listed(_ key: String, _ layer: Int) -> Int? {
+      let list = lists["\(architecture).\(key)"] ?? []
+      return layer < list.count ? Int(list[layer]) : nil
+    }
     for i in 0..<layers {
       let b = "blk.\(i)"
+      let pattern = flags["\(architecture).attention.sliding_window_pattern"] ?? []
+      let isWindowed = i < pattern.count && pattern[i]
+      let windowed = isWindowed ? integers["\(architecture).attention.key_length_swa"] : nil
+      let headSize = windowed.map(Int.init) ?? headSize
+      let kvHeads = listed("attention.head_count_kv", i) ?? kvHeads
+      let feedForward = listed("feed_forward_length", i) ?? feedForward
       let normsAfter = ["exaone4", "olmo2"].contains(architecture)
-      if !normsAfter { vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3) }
-      matrix("\(b).attn_q.weight", embedding, heads * headSize)
-      matrix("\(b).attn_k.weight", embedding, kvHeads * headSize)
-      matrix("\(b).attn_v.weight", embedding, kvHeads * headSize)
-      if ["qwen2", "qwen2moe", "gpt-oss"].contains(architecture) {
+      if !normsAfter { norm("\(b).attn_norm") }
+      if isFused {
+        matrix("\(b).attn_qkv.weight", embedding, (heads + 2 * kvHeads) * headSize)
+      } else {
+        matrix("\(b).attn_q.weight", embedding, heads * headSize)
+        matrix("\(b).attn_k.weight", embedding, kvHeads * headSize)
+        matrix("\(b).attn_v.weight", embedding, kvHeads * headSize)
+      }
+      if architecture == "glm4" {
+        vector("\(b).attn_qkv.bias", (heads + 2 * kvHeads) * headSize, around: 0, by: 0.5)
+      }
+      if ["qwen2", "qwen2moe", "gpt-oss", "starcoder2"].contains(architecture) {
         vector("\(b).attn_q.bias", heads * headSize, around: 0, by: 0.5)
         vector("\(b).attn_k.bias", kvHeads * headSize, around: 0, by: 0.5)
         vector("\(b).attn_v.bias", kvHeads * headSize, around: 0, by: 0.5)
       }
-      if ["qwen3", "qwen3moe", "gemma3", "exaone4", "hunyuan-dense", "olmo2"].contains(architecture) {
+      if ["qwen3", "qwen3moe", "gemma3", "gemma4", "exaone4", "hunyuan-dense", "olmo2"].contains(architecture)
+      {
         let isWhole = architecture == "olmo2"
         vector("\(b).attn_q_norm.weight", isWhole ? heads * headSize : headSize, around: 1, by: 0.3)
         vector("\(b).attn_k_norm.weight", isWhole ? kvHeads * headSize : headSize, around: 1, by: 0.3)
       }
-      if normsAfter || ["gemma2", "gemma3"].contains(architecture) {
+      if normsAfter || ["gemma2", "gemma3", "gemma4", "glm4"].contains(architecture) {
         vector("\(b).post_attention_norm.weight", embedding, around: 1, by: 0.3)
         vector("\(b).post_ffw_norm.weight", embedding, around: 1, by: 0.3)
       }
@@ -199,15 +262,35 @@ struct SyntheticModel {
         vector("\(b).attn_output.bias", embedding, around: 0, by: 0.5)
         vector("\(b).attn_sinks.weight", heads, around: 0, by: 2)
       }
-      if !normsAfter {
-        let name = architecture == "gpt-oss" ? "post_attention_norm" : "ffn_norm"
-        vector("\(b).\(name).weight", embedding, around: 1, by: 0.3)
+      if !normsAfter, architecture != "cohere2" {
+        norm("\(b).\(architecture == "gpt-oss" ? "post_attention_norm" : "ffn_norm")")
       }
-      guard let experts, i >= experts.first else {
-        matrix("\(b).ffn_gate.weight", embedding, feedForward)
-        matrix("\(b).ffn_up.weight", embedding, feedForward)
+      if hasLayerEmbeddings {
+        matrix("\(b).inp_gate.weight", embedding, 32)
+        matrix("\(b).proj.weight", 32, embedding)
+        vector("\(b).post_norm.weight", embedding, around: 1, by: 0.3)
+        vector("\(b).layer_output_scale.weight", 1, around: 1, by: 0.3)
+      }
+      let isMixture = experts.map { i >= $0.first } ?? false
+      let hasBoth = isMixture && architecture == "gemma4"
+      if !isMixture || hasBoth {
+        let hasGate = !["starcoder2", "nemotron"].contains(architecture)
+        if hasGate, !isFused { matrix("\(b).ffn_gate.weight", embedding, feedForward) }
+        matrix("\(b).ffn_up.weight", embedding, isFused ? 2 * feedForward : feedForward)
         matrix("\(b).ffn_down.weight", feedForward, embedding)
-        continue
+        if architecture == "starcoder2" {
+          vector("\(b).attn_output.bias", embedding, around: 0, by: 0.5)
+          vector("\(b).ffn_up.bias", feedForward, around: 0, by: 0.5)
+          vector("\(b).ffn_down.bias", embedding, around: 0, by: 0.5)
+        }
+      }
+      guard let experts, isMixture else { continue }
+      if hasBoth {
+        for name in ["pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2"] {
+          vector("\(b).\(name).weight", embedding, around: 1, by: 0.3)
+        }
+        vector("\(b).ffn_gate_inp.scale", embedding, around: 1, by: 0.3)
+        vector("\(b).ffn_down_exps.scale", experts.count, around: 1, by: 0.3)
       }
       let (count, width) = (experts.count, experts.width)
       add("\(b).ffn_gate_inp.weight", [embedding, count]) {

@@ -254,6 +254,11 @@ void ck_multiply_gated(
 void ck_rms_norm(
     ck_level level, const float *x, const float *weight, uint32_t n, float epsilon, float *y);
 
+/// As ck_rms_norm, over x minus its mean, then plus `bias` (n numbers) where that is not NULL. y may be x.
+void ck_layer_norm(
+    ck_level level, const float *x, const float *weight, const float *_Nullable bias, uint32_t n,
+    float epsilon, float *y);
+
 /// y = exp(x), N1 item 8. Inputs above 88 count as 88, below -87 the result is zero, NaN stays NaN.
 /// y may be x.
 void ck_exp(ck_level level, const float *x, uint32_t n, float *y);
@@ -266,6 +271,12 @@ void ck_silu_times(ck_level level, const float *x, uint32_t n, float *y);
 
 /// y = 1 - 2 / (1 + exp(2x)). y may be x.
 void ck_tanh(ck_level level, const float *x, uint32_t n, float *y);
+
+/// y = gelu(y), each operation rounded (N1 item 8).
+void ck_gelu(ck_level level, uint32_t n, float *y);
+
+/// y = y * y where y is above 0, otherwise 0; NaN stays NaN.
+void ck_squared_relu(uint32_t n, float *y);
 
 /// y = gelu(y) * x, each operation rounded (N1 item 8).
 void ck_gelu_times(ck_level level, const float *x, uint32_t n, float *y);
@@ -292,13 +303,17 @@ bool ck_all_finite(ck_level level, const float *x, uint32_t n);
 // ---------------------------------------------------------------- positions
 
 /// Fills the RoPE table of positions first ..< first + count: out[position][pair] = (cos, sin) of
-/// position * scale * base^(-2 pair / (2 pairs)) / factors[pair], in its own double arithmetic,
-/// rounded to f32. The same bits on every machine.
+/// position * scale * base^(-2 pair / (2 pairs)) / factors[pair], both times magnitude, in its own
+/// double arithmetic, rounded to f32. The same bits on every machine.
 /// - factors: (pairs), or NULL for all 1
 /// - out: count * pairs * 2 floats
 void ck_rope_table(
-    double base, double scale, const float *_Nullable factors, uint32_t pairs, uint32_t first, uint32_t count,
-    float *out);
+    double base, double scale, double magnitude, const float *_Nullable factors, uint32_t pairs,
+    uint32_t first, uint32_t count, float *out);
+
+/// The natural logarithm of a finite x > 0, and 2^x for |x| < 1000, in the same arithmetic.
+double ck_log(double x);
+double ck_exp2(double x);
 
 typedef enum ck_rope_style {
   /// pairs (2i, 2i + 1), as `llama` files are arranged
@@ -460,6 +475,8 @@ typedef struct ck_router {
   uint32_t groups_chosen;
   bool normalises;
   float scale;
+  /// (experts), each multiplies the weight of its expert at the end
+  const float *_Nullable factors;
 } ck_router;
 
 /// The experts of one token, in the order of the choice. Where a logit is not finite all weights are

@@ -15,7 +15,7 @@
 extension Architecture {
   package static let all: [Architecture] = [
     .llama, .qwen2, .qwen3, .gemma2, .gemma3, .smollm3, .granite, .minicpm, .olmo2, .exaone4, .ernie45,
-    .hunyuanDense,
+    .hunyuanDense, .phi3, .glm4, .starcoder2, .nemotron, .cohere2, .mistral3, .gemma4,
     .qwen3moe, .qwen2moe, .granitemoe, .ernie45moe, .gptOSS,
   ]
 }

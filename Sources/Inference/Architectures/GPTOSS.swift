@@ -11,9 +11,10 @@ extension Architecture {
       layer: { index, t throws(ModelError) in
         let s = t.shape
         let yarn = try t.keys.yarn(
-          size: s.rotarySize, base: s.rotaryBase, contextLength: s.contextLength, rounds: roundsYaRN)
+          size: s.rotarySize, base: s.rotaryBase, original: s.originalContextLength, rounds: roundsYaRN)
         let angles = RotaryAngles(
-          pairs: s.rotarySize / 2, base: s.rotaryBase, scale: s.rotaryScale, yarn: yarn)
+          pairs: s.rotarySize / 2, base: s.rotaryBase, scale: s.rotaryScale, yarn: yarn,
+          magnitude: s.rotaryMagnitude)
         let mixture = Mixture(
           width: try t.expertWidth(), gating: .softmaxOfChosen, activation: .clampedSwish, hasBiases: true)
         return try [t.norm(.stream, "attn_norm", into: .normed)]

@@ -15,8 +15,7 @@ extension Architecture {
       // The largest model scales by the width of a head that its queries would have had.
       let size = s.layerCount == 46 ? s.embeddingLength / s.headCount : s.headSize
       return try [t.norm(.stream, "attn_norm", into: .normed)] + t.projections(from: .normed)
-        + t.rotations(
-          .halves, RotaryAngles(pairs: s.rotarySize / 2, base: base, scale: s.rotaryScale, yarn: s.yarn))
+        + t.rotations(.halves, s.angles(base: base))
         + [
           t.attend(
             window: window, cap: cap > 0 ? Float(cap) : nil, scale: 1 / Double(size).squareRoot()),

@@ -9,18 +9,17 @@ extension Architecture {
     layer: { index, t throws(ModelError) in
       let s = t.shape
       let window = try t.keys.windows(layers: s.layerCount, period: 6)[index]
-      let angles = RotaryAngles(
-        pairs: s.rotarySize / 2,
-        base: window == nil
-          ? s.rotaryBase : try t.keys.number("rope.freq_base_swa", from: 1, to: 1e12) ?? 10_000,
-        scale: window == nil ? s.rotaryScale : 1, yarn: window == nil ? s.yarn : nil)
+      let angles =
+        window == nil
+        ? s.angles()
+        : s.angles(
+          base: try t.keys.number("rope.freq_base_swa", from: 1, to: 1e12) ?? 10_000, isStretched: false)
       // The largest model scales by the width of a head that its queries would have had.
       let size = s.layerCount == 62 ? s.embeddingLength / s.headCount : s.headSize
       return try [t.norm(.stream, "attn_norm", into: .normed)] + t.projections(from: .normed)
         + t.headNorms() + t.rotations(.halves, angles)
         + [
-          t.attend(
-            window: window, scale: 1 / Double(size).squareRoot(), turns: window == nil), t.attentionOutput(),
+          t.attend(window: window, scale: 1 / Double(size).squareRoot()), t.attentionOutput(),
         ]
         + t.addNormed("post_attention_norm") + [t.norm(.stream, "ffn_norm", into: .normed)]
         + t.network(from: .normed, .gelu) + t.addNormed("post_ffw_norm")

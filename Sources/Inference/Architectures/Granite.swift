@@ -48,12 +48,8 @@ extension Architecture {
           + [t.attend(scale: scale), t.attentionOutput(bias: .optional)] + end
           + [t.norm(.stream, "ffn_norm", into: .normed)] + network(t) + end
       },
-      // Logits are divided by the factor: the row that the head multiplies may as well be.
       head: { t throws(ModelError) in
-        let divisor = try t.keys.required("logit_scale", from: 1e-6, to: 1e6)
-        var list = try head(t)
-        list.insert(.scale(.normed, by: 1 / divisor, width: t.shape.embeddingLength), at: list.count - 1)
-        return list
+        try scaledHead(t, by: 1 / t.keys.required("logit_scale", from: 1e-6, to: 1e6))
       })
   }
 }

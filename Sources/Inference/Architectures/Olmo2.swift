@@ -8,16 +8,14 @@ extension Architecture {
       let s = t.shape
       let window = try t.keys.windows(layers: s.layerCount, period: 4)[index]
       // Windows are shorter than what the model was trained for: positions in them are as they are.
-      let angles = RotaryAngles(
-        pairs: s.rotarySize / 2, base: s.rotaryBase, scale: window == nil ? s.rotaryScale : 1,
-        yarn: window == nil ? s.yarn : nil)
+      let angles = s.angles(isStretched: window == nil)
       return try t.projections(from: .stream)
         + [
           .norm(
             .query, by: t.vector("attn_q_norm.weight", s.queryLength), epsilon: s.normEpsilon, into: .query),
           .norm(.key, by: t.vector("attn_k_norm.weight", s.keyLength), epsilon: s.normEpsilon, into: .key),
         ] + t.rotations(.halves, angles)
-        + [t.attend(window: window, turns: window == nil), t.attentionOutput()]
+        + [t.attend(window: window), t.attentionOutput()]
         + t.addNormed("post_attention_norm")
         + t.network(from: .stream) + t.addNormed("post_ffw_norm")
     })

@@ -2,9 +2,17 @@
 // is its own. Start at attention(from:pairing:) and network(from:).
 
 extension TensorReader {
-  /// The products of a row with the query, key and value matrices.
+  /// The products of a row with the query, key and value matrices, which a file may have as one.
   func projections(from row: Row, bias: Bias = .none) throws(ModelError) -> [Operation] {
     let (e, q, k) = (shape.embeddingLength, shape.queryLength, shape.keyLength)
+    if has("attn_qkv.weight") {
+      let total = q + 2 * k
+      return try [
+        multiply(row, "attn_qkv", e, rows: 0..<q, of: total, bias: bias, into: .query),
+        multiply(row, "attn_qkv", e, rows: q..<(q + k), of: total, bias: bias, into: .key),
+        multiply(row, "attn_qkv", e, rows: (q + k)..<total, of: total, bias: bias, into: .value),
+      ]
+    }
     return try [
       multiply(row, "attn_q", e, q, bias: bias, into: .query),
       multiply(row, "attn_k", e, k, bias: bias, into: .key),
@@ -57,27 +65,65 @@ extension TensorReader {
     ]
   }
 
+  /// The same where one matrix has the gate's rows, then the others.
+  func fusedNetwork(from row: Row) throws(ModelError) -> [Operation] {
+    let (e, f) = (shape.embeddingLength, shape.feedForwardLength)
+    return try [
+      multiply(row, "ffn_up", e, rows: 0..<f, of: 2 * f, into: .gate),
+      multiply(row, "ffn_up", e, rows: f..<(2 * f), of: 2 * f, into: .up),
+      .gate(.gate, .silu, times: .up, width: f),
+      multiply(.gate, "ffn_down", f, e, into: .output),
+    ]
+  }
+
+  /// The feed-forward network without a gate, into `output`.
+  func plainNetwork(
+    from row: Row, _ activation: Activate.Activation, bias: Bias
+  ) throws(ModelError) -> [Operation] {
+    let (e, f) = (shape.embeddingLength, shape.feedForwardLength)
+    return try [
+      multiply(row, "ffn_up", e, f, bias: bias, into: .up), .activate(.up, activation, width: f),
+      multiply(.up, "ffn_down", f, e, bias: bias, into: .output),
+    ]
+  }
+
   /// Experts and their router, into `output` (Shazeer et al. 2017).
   func mixture(_ mixture: Mixture, from row: Row) throws(ModelError) -> [Operation] {
-    let (e, f) = (shape.embeddingLength, mixture.width)
+    let e = shape.embeddingLength
     let count = try keys.required("expert_count", 1...1_024)
-    let chosen = try keys.required("expert_used_count", 1...count)
+    let route = try route(mixture)
     var list = [
       try multiply(row, "ffn_gate_inp", e, count, bias: mixture.hasBiases ? .required : .none, into: .router)
     ]
     if mixture.sharesByGate {
       list.append(try multiply(row, "ffn_gate_inp_shexp", e, 1, into: .share))
     }
-    list.append(
-      .route(
-        .router, experts: count, chosen: chosen, mixture.gating,
-        bias: try optionalVector("exp_probs_b.bias", count), groups: mixture.groups,
-        isNormalised: mixture.isNormalised, scale: mixture.scale, into: .choices))
+    list.append(route)
     let hasShared = mixture.sharedWidth > 0
     if hasShared {
       list += try network(from: row, mixture.activation, width: mixture.sharedWidth, suffix: "_shexp")
       if mixture.sharesByGate { list.append(.weigh(.output, bySigmoidOf: .share, width: e)) }
     }
+    list.append(try expertNetworks(mixture, from: row, into: hasShared ? .mixed : .output))
+    if hasShared { list.append(add(.mixed, to: .output)) }
+    return list
+  }
+
+  /// What the router's product chooses, into `choices`.
+  func route(_ mixture: Mixture) throws(ModelError) -> Operation {
+    let count = try keys.required("expert_count", 1...1_024)
+    return .route(
+      .router, experts: count, chosen: try keys.required("expert_used_count", 1...count), mixture.gating,
+      bias: try optionalVector("exp_probs_b.bias", count), groups: mixture.groups,
+      isNormalised: mixture.isNormalised, scale: mixture.scale,
+      factors: mixture.hasFactors ? try vector("ffn_down_exps.scale", count) : nil, into: .choices)
+  }
+
+  /// The chosen experts.
+  func expertNetworks(_ mixture: Mixture, from row: Row, into: Row) throws(ModelError) -> Operation {
+    let (e, f) = (shape.embeddingLength, mixture.width)
+    let count = try keys.required("expert_count", 1...1_024)
+    let chosen = try keys.required("expert_used_count", 1...count)
     let isMerged = has("ffn_gate_up_exps.weight")
     let gate =
       isMerged
@@ -95,12 +141,9 @@ extension TensorReader {
         up: try expertVectors("ffn_up_exps.bias", f, count: count),
         down: try expertVectors("ffn_down_exps.bias", e, count: count)
       ) : nil
-    list.append(
-      .experts(
-        .choices, chosen: chosen, on: row, mixture.activation, gate: gate, up: up, down: down,
-        biases: biases, weighting: mixture.weighting, into: hasShared ? .mixed : .output))
-    if hasShared { list.append(add(.mixed, to: .output)) }
-    return list
+    return .experts(
+      .choices, chosen: chosen, on: row, mixture.activation, gate: gate, up: up, down: down,
+      biases: biases, weighting: mixture.weighting, into: into)
   }
 
   /// A mixture where the metadata counts experts, whose width is then that of a network.
@@ -141,6 +184,8 @@ struct Mixture {
   var weighting: Experts.Weighting = .output
   /// Of the router and of the experts.
   var hasBiases = false
+  /// Whether each expert has a number that multiplies its weight.
+  var hasFactors = false
   /// The width of the expert that every token goes to; 0: there is none.
   var sharedWidth = 0
   /// Whether a token takes a share of that expert, which a product of its own gives.
@@ -172,6 +217,23 @@ extension Architecture {
     keys throws(ModelError) in
     let shape = try Hyperparameters(dense: keys)
     try keys.refuseExperts()
+    return shape
+  }
+
+  /// A norm and the head, with logits times a number: the row that the head multiplies may as well
+  /// be.
+  static func scaledHead(_ t: TensorReader, by factor: Double) throws(ModelError) -> [Operation] {
+    var list = try head(t)
+    list.insert(.scale(.normed, by: factor, width: t.shape.embeddingLength), at: list.count - 1)
+    return list
+  }
+
+  /// As `dense`, with LayerNorm.
+  static let denseWithLayerNorm: @Sendable (MetadataReader) throws(ModelError) -> Hyperparameters = {
+    keys throws(ModelError) in
+    let shape = try Hyperparameters(dense: keys, norm: .layer(hasBias: true))
+    try keys.refuseExperts()
+    try keys.refuseWindow(below: shape.contextLength)
     return shape
   }
 

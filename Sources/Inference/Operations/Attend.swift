@@ -21,21 +21,29 @@ package struct Attend: OperationContents {
   /// One number for each head that its softmax counts as a score without a value (Xiao et al. 2024,
   /// "attention sinks").
   package let sinks: Vector?
+  /// The state, by its index in `Program.states`, whose keys and values are read, while none are
+  /// stored; nil: the operation stores and reads its own.
+  package let source: Int?
 
   package var group: Int { heads / kvHeads }
   package var queryLength: Int { heads * size }
   package var keyLength: Int { kvHeads * size }
   package var reads: [Access] {
-    [Access(query, queryLength), Access(key, keyLength), Access(value, keyLength)]
+    let query = Access(query, queryLength)
+    return source == nil ? [query, Access(key, keyLength), Access(value, keyLength)] : [query]
   }
   package var writes: Access { Access(into, queryLength) }
-  package var state: SequenceState? { .keysAndValues(heads: kvHeads, size: size, window: window ?? chunk) }
+  /// Where the keys and values are that it reads.
+  package var kept: SequenceState { .keysAndValues(heads: kvHeads, size: size, window: window ?? chunk) }
+  package var mixesPositions: Bool { true }
+  package var state: SequenceState? { source == nil ? kept : nil }
 
   package func text(_ name: (Int) -> String) -> String {
-    "\(into.name) = attend \(query.name) to \(key.name), \(value.name), \(heads) heads on \(kvHeads) of \(size)"
+    "\(into.name) = attend \(query.name) to "
+      + (source.map { "what attention \($0) keeps" } ?? "\(key.name), \(value.name)")
+      + ", \(heads) heads on \(kvHeads) of \(size)"
       + ", scale \(scale)" + (window.map { ", window \($0)" } ?? "")
-      + (chunk.map { ", chunks of \($0)" } ?? "")
-      + (cap.map { ", cap \($0)" } ?? "")
+      + (chunk.map { ", chunks of \($0)" } ?? "") + (cap.map { ", cap \($0)" } ?? "")
       + (sinks.map { ", sinks \(name($0.tensor))" } ?? "")
   }
 }
@@ -43,11 +51,12 @@ package struct Attend: OperationContents {
 extension Operation {
   package static func attend(
     _ query: Row, to key: Row, _ value: Row, heads: Int, on kvHeads: Int, of size: Int, scale: Float,
-    window: Int? = nil, chunk: Int? = nil, cap: Float? = nil, sinks: Vector? = nil, into: Row
+    window: Int? = nil, chunk: Int? = nil, cap: Float? = nil, sinks: Vector? = nil, state source: Int? = nil,
+    into: Row
   ) -> Operation {
     .attend(
       Attend(
         query: query, key: key, value: value, into: into, heads: heads, kvHeads: kvHeads, size: size,
-        scale: scale, window: window, chunk: chunk, cap: cap, sinks: sinks))
+        scale: scale, window: window, chunk: chunk, cap: cap, sinks: sinks, source: source))
   }
 }

@@ -4,6 +4,8 @@
 package struct Gate: OperationContents {
   package let gate: Row
   package let up: Row
+  /// The first of the other row's numbers.
+  package let start: Int
   package let width: Int
   package let activation: Activation
 
@@ -17,17 +19,19 @@ package struct Gate: OperationContents {
     case clampedSwish
   }
 
-  package var reads: [Access] { [Access(gate, width), Access(up, width)] }
+  package var reads: [Access] { [Access(gate, width), Access(up, start + width)] }
   package var writes: Access { Access(gate, width) }
 
   package func text(_ name: (Int) -> String) -> String {
     "\(gate.name) = \(activation)(\(gate.name)) * \(up.name)"
+      + (start == 0 ? "" : "[\(start) ..< \(start + width)]")
   }
 }
 
 extension Operation {
-  package static func gate(_ gate: Row, _ activation: Gate.Activation, times up: Row, width: Int) -> Operation
-  {
-    .gate(Gate(gate: gate, up: up, width: width, activation: activation))
+  package static func gate(
+    _ gate: Row, _ activation: Gate.Activation, times up: Row, from start: Int = 0, width: Int
+  ) -> Operation {
+    .gate(Gate(gate: gate, up: up, start: start, width: width, activation: activation))
   }
 }

@@ -13,7 +13,9 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
   case multiply(Multiply)
   case rotate(Rotate)
   case attend(Attend)
+  case temper(Temper)
   case gate(Gate)
+  case activate(Activate)
   case add(Add)
   case scale(Scale)
   case cap(Cap)
@@ -28,7 +30,9 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
     case .multiply(let operation): operation
     case .rotate(let operation): operation
     case .attend(let operation): operation
+    case .temper(let operation): operation
     case .gate(let operation): operation
+    case .activate(let operation): operation
     case .add(let operation): operation
     case .scale(let operation): operation
     case .cap(let operation): operation
@@ -49,9 +53,10 @@ package protocol OperationContents: Hashable, Sendable, BitwiseCopyable {
   var matrix: Matrix? { get }
   /// What its products are for one token.
   var cost: ProductCost { get }
-  /// What it keeps of a sequence from one step to the next. Such an operation combines positions;
-  /// all others work on each row separately.
+  /// What it keeps of a sequence from one step to the next.
   var state: SequenceState? { get }
+  /// Whether it combines positions; all others work on each row separately.
+  var mixesPositions: Bool { get }
   /// One line of the printed list. `name` gives a tensor's name.
   func text(_ name: (Int) -> String) -> String
 }
@@ -94,9 +99,12 @@ extension OperationContents {
   package var matrix: Matrix? { nil }
   package var cost: ProductCost { ProductCost(matrix) }
   package var state: SequenceState? { nil }
+  package var mixesPositions: Bool { state != nil }
 }
 
 extension Matrix {
   /// For the printed list: name, type and shape.
-  func text(_ name: (Int) -> String) -> String { "\(name(tensor)) \(type.name) \(columns)x\(rows)" }
+  func text(_ name: (Int) -> String) -> String {
+    "\(name(tensor)) \(type.name) \(columns)x\(rows)" + (firstRow == 0 ? "" : " from row \(firstRow)")
+  }
 }

@@ -1,6 +1,6 @@
 // Rotate.swift: rotary position embedding of a row's heads, in place (N1 item 5; Su et al. 2021).
 
-import Foundation
+import CKernels
 
 package struct Rotate: OperationContents {
   package let row: Row
@@ -34,17 +34,20 @@ package struct RotaryAngles: Hashable, Sendable, BitwiseCopyable {
   package let scale: Double
   /// What each pair's frequency is divided by; nil: 1.
   package let factors: Vector?
-
   package let yarn: YaRN?
+  /// Multiplies what is rotated: queries and keys alike, so scores grow by its square.
+  package let magnitude: Double
 
   package init(
-    pairs: Int, base: Double, scale: Double = 1, factors: Vector? = nil, yarn: YaRN? = nil
+    pairs: Int, base: Double, scale: Double = 1, factors: Vector? = nil, yarn: YaRN? = nil,
+    magnitude: Double = 1
   ) {
     self.pairs = pairs
     self.base = base
     self.scale = scale
     self.factors = factors
     self.yarn = yarn
+    self.magnitude = magnitude
   }
 
   /// What each pair's frequency is divided by: (pairs), each rounded once to 32 bits.
@@ -57,7 +60,8 @@ package struct RotaryAngles: Hashable, Sendable, BitwiseCopyable {
   func text(_ name: (Int) -> String) -> String {
     "base \(base)" + (scale == 1 ? "" : ", positions / \(scale)")
       + (factors.map { ", frequencies / \(name($0.tensor))" } ?? "")
-      + (yarn.map { ", YaRN \($0.factor) from \($0.low) to \($0.high)" } ?? "") + ", \(2 * pairs)"
+      + (yarn.map { ", YaRN \($0.factor) from \($0.low) to \($0.high)" } ?? "")
+      + (magnitude == 1 ? "" : ", times \(magnitude)") + ", \(2 * pairs)"
   }
 }
 
@@ -77,7 +81,7 @@ package struct YaRN: Hashable, Sendable, BitwiseCopyable {
     rounds: Bool = true
   ) {
     func pair(turns: Double) -> Double {
-      Double(size) * log(Double(original) / (turns * 2 * Double.pi)) / (2 * log(base))
+      Double(size) * ck_log(Double(original) / (turns * 2 * Double.pi)) / (2 * ck_log(base))
     }
     self.factor = factor
     let (first, last) = (pair(turns: fast), pair(turns: slow))
@@ -90,8 +94,9 @@ package struct YaRN: Hashable, Sendable, BitwiseCopyable {
     return 1 / (1 - share + share / factor)
   }
 
-  /// What queries and keys would be multiplied by.
-  package var magnitude: Double { 0.1 * log(factor) + 1 }
+  /// What queries and keys are multiplied by, where the file does not say.
+  /// - weight: of the logarithm
+  package func magnitude(weight: Double = 1) -> Double { 0.1 * weight * ck_log(factor) + 1 }
 }
 
 extension Operation {

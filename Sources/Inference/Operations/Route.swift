@@ -18,6 +18,8 @@ package struct Route: OperationContents {
   package let isNormalised: Bool
   /// Multiplies the weights.
   package let scale: Float
+  /// One number for each expert, which multiplies its weight at the end.
+  package let factors: Vector?
 
   /// How logits become weights.
   package enum Gating: Sendable, BitwiseCopyable {
@@ -47,7 +49,9 @@ package struct Route: OperationContents {
   var fault: String? {
     if !(1...1_024).contains(experts) { return "\(experts) experts, wanted 1 to 1024" }
     if !(1...experts).contains(chosen) { return "\(chosen) of \(experts) experts are chosen" }
-    if let bias, bias.count != experts { return "a bias of \(bias.count) for \(experts) experts" }
+    for vector in [bias, factors] {
+      if let vector, vector.count != experts { return "\(vector.count) numbers for \(experts) experts" }
+    }
     guard let groups else { return nil }
     guard groups.count > 0, experts % groups.count == 0, (1...groups.count).contains(groups.chosen),
       chosen <= experts / groups.count * groups.chosen
@@ -59,18 +63,19 @@ package struct Route: OperationContents {
     "\(into.name) = route \(logits.name), \(chosen) of \(experts) experts, \(gating)"
       + (groups.map { ", in \($0.chosen) of \($0.count) groups" } ?? "")
       + (bias.map { ", chosen plus \(name($0.tensor))" } ?? "") + (isNormalised ? ", normalised" : "")
-      + (scale == 1 ? "" : ", times \(scale)")
+      + (scale == 1 ? "" : ", times \(scale)") + (factors.map { ", times \(name($0.tensor))" } ?? "")
   }
 }
 
 extension Operation {
   package static func route(
     _ logits: Row, experts: Int, chosen: Int, _ gating: Route.Gating, bias: Vector? = nil,
-    groups: Route.Groups? = nil, isNormalised: Bool = false, scale: Double = 1, into: Row
+    groups: Route.Groups? = nil, isNormalised: Bool = false, scale: Double = 1, factors: Vector? = nil,
+    into: Row
   ) -> Operation {
     .route(
       Route(
         logits: logits, into: into, experts: experts, chosen: chosen, gating: gating, bias: bias,
-        groups: groups, isNormalised: isNormalised, scale: Float(scale)))
+        groups: groups, isNormalised: isNormalised, scale: Float(scale), factors: factors))
   }
 }

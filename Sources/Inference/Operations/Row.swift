@@ -17,6 +17,8 @@ package enum Row: Int, CaseIterable, Sendable, BitwiseCopyable {
   case attended
   /// The two halves of a gated feed-forward network.
   case gate, up
+  /// A token's embeddings for all layers, one after the other.
+  case perLayer
   /// What is about to be added to the stream.
   case output
   /// One number for each expert, and the experts that a token goes to with their weights.
@@ -40,6 +42,8 @@ package struct Matrix: Hashable, Sendable, BitwiseCopyable {
   package let columns: Int
   /// Where it begins in the packed weights.
   package let offset: Int
+  /// Which row of the tensor it begins with.
+  package var firstRow = 0
 
   /// Bytes that a token's product reads.
   package var packedBytes: Int {
@@ -48,6 +52,14 @@ package struct Matrix: Hashable, Sendable, BitwiseCopyable {
 
   /// Bytes of 16 packed rows.
   package var tileBytes: Int { Int(ck_tile_bytes(type.kernels, UInt32(columns))) }
+
+  /// Some of its rows, which begin with a packed tile of 16.
+  func part(_ part: Range<Int>) -> Matrix {
+    Matrix(
+      tensor: tensor, type: type, rows: part.count, columns: columns,
+      offset: offset + part.lowerBound / Int(CK_TILE_ROWS) * tileBytes,
+      firstRow: firstRow + part.lowerBound)
+  }
 }
 
 /// A vector of the file, as 32-bit floats.
@@ -57,4 +69,13 @@ package struct Vector: Hashable, Sendable, BitwiseCopyable {
   package let count: Int
   /// Where it begins in the packed weights.
   package let offset: Int
+  /// Which number of the tensor it begins with.
+  package var first = 0
+
+  /// Some of its numbers.
+  func part(_ part: Range<Int>) -> Vector {
+    Vector(
+      tensor: tensor, count: part.count, offset: offset + part.lowerBound * MemoryLayout<Float>.size,
+      first: first + part.lowerBound)
+  }
 }

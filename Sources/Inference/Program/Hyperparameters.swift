@@ -17,6 +17,8 @@ public struct Hyperparameters: Sendable, Equatable {
   public let headSize: Int
   public let vocabularySize: Int
   public let normEpsilon: Float
+  /// Which norm the model has.
+  package let norm: NormKind
   /// How many elements of a head, from the first, are rotated.
   public let rotarySize: Int
   public let rotaryBase: Double
@@ -24,19 +26,46 @@ public struct Hyperparameters: Sendable, Equatable {
   public let rotaryScale: Double
   /// How frequencies are stretched; nil: not at all.
   package let yarn: YaRN?
+  /// What rotated vectors are multiplied by; 1 if the file doesn't say.
+  package let rotaryMagnitude: Double
+  /// Positions that the model was trained for before its context was stretched.
+  package let originalContextLength: Int
 
   public var queryLength: Int { headCount * headSize }
   public var keyLength: Int { kvHeadCount * headSize }
 
+  /// The norm of a whole row.
+  package enum NormKind: Sendable, Equatable {
+    case rootMeanSquare
+    /// Of what is left when the mean is taken away.
+    case layer(hasBias: Bool)
+  }
+
   /// Reads and checks the metadata of a file, and the vocabulary's size from its embedding tensor.
-  package init(dense keys: MetadataReader) throws(ModelError) {
+  /// - layersVary: whether layers may differ in their networks' widths and in their heads of keys
+  ///   and values, of which the largest number then stands here
+  package init(
+    dense keys: MetadataReader, norm: NormKind = .rootMeanSquare, layersVary: Bool = false
+  ) throws(ModelError) {
     architecture = keys.architecture
     layerCount = try keys.required("block_count", 1...1_024)
     contextLength = try keys.required("context_length", 1...16_777_216)
     embeddingLength = try keys.required("embedding_length", 32...65_536)
-    feedForwardLength = try keys.required("feed_forward_length", 32...1_048_576)
+    let widths =
+      layersVary ? try keys.each("feed_forward_length", layers: layerCount, 32...1_048_576) : nil
+    if let widest = widths?.max() {
+      feedForwardLength = widest
+    } else {
+      feedForwardLength = try keys.required("feed_forward_length", 32...1_048_576)
+    }
     headCount = try keys.required("attention.head_count", 1...1_024)
-    kvHeadCount = try keys.optional("attention.head_count_kv", 1...1_024) ?? headCount
+    let kvHeads =
+      layersVary ? try keys.each("attention.head_count_kv", layers: layerCount, 1...1_024) : nil
+    if let most = kvHeads?.max() {
+      kvHeadCount = most
+    } else {
+      kvHeadCount = try keys.optional("attention.head_count_kv", 1...1_024) ?? headCount
+    }
     guard headCount % kvHeadCount == 0 else {
       throw keys.failure(
         .badHyperparameter(
@@ -54,10 +83,10 @@ public struct Hyperparameters: Sendable, Equatable {
       }
       headSize = embeddingLength / headCount
     }
-    guard headSize % 16 == 0, (16...256).contains(headSize) else {
+    guard headSize % 16 == 0, (16...512).contains(headSize) else {
       throw keys.failure(
         .badHyperparameter(
-          key: "the head size", found: "\(headSize)", wanted: "a multiple of 16 up to 256"))
+          key: "the head size", found: "\(headSize)", wanted: "a multiple of 16 up to 512"))
     }
     if let value = try keys.optional("attention.value_length", 1...16_384), value != headSize {
       throw keys.failure(
@@ -71,8 +100,10 @@ public struct Hyperparameters: Sendable, Equatable {
       throw keys.failure(
         .badHyperparameter(key: key, found: "\(length)", wanted: "a multiple of 32"))
     }
-    normEpsilon = Float(
-      try keys.required("attention.layer_norm_rms_epsilon", from: 1e-12, to: 0.1))
+    self.norm = norm
+    let epsilon =
+      norm == .rootMeanSquare ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"
+    normEpsilon = Float(try keys.required(epsilon, from: 1e-12, to: 0.1))
     rotarySize = try keys.optional("rope.dimension_count", 2...16_384) ?? headSize
     guard rotarySize % 2 == 0, rotarySize <= headSize else {
       throw keys.failure(
@@ -82,12 +113,9 @@ public struct Hyperparameters: Sendable, Equatable {
     }
     rotaryBase = try keys.number("rope.freq_base", from: 1, to: 1e12) ?? 10_000
     rotaryScale = try keys.rotaryScale()
-    yarn = try keys.yarn(size: rotarySize, base: rotaryBase, contextLength: contextLength)
-    // Queries and keys are not multiplied by YaRN's magnitude, their scores are: what does not turn
-    // would be multiplied too.
-    guard yarn == nil || rotarySize == headSize else {
-      throw keys.failure(.unsupportedFeature("YaRN turns \(rotarySize) elements of a head of \(headSize)"))
-    }
+    originalContextLength = try keys.originalContextLength(contextLength)
+    yarn = try keys.yarn(size: rotarySize, base: rotaryBase, original: originalContextLength)
+    rotaryMagnitude = try keys.rotaryMagnitude() * (yarn?.magnitude() ?? 1)
 
     guard let embedding = keys.file.tensor("token_embd.weight") else {
       throw keys.failure(.missingTensor(name: "token_embd.weight", wanted: [embeddingLength]))
@@ -108,5 +136,14 @@ public struct Hyperparameters: Sendable, Equatable {
       throw keys.failure(
         .badHyperparameter(key: "the vocabulary", found: "\(vocabularySize)", wanted: "1 to 4194304"))
     }
+  }
+
+  /// The angles that the metadata gives.
+  /// - base: another base; nil: the model's
+  /// - isStretched: false for layers that see no more positions than they were trained for
+  package func angles(base: Double? = nil, isStretched: Bool = true, factors: Vector? = nil) -> RotaryAngles {
+    RotaryAngles(
+      pairs: rotarySize / 2, base: base ?? rotaryBase, scale: isStretched ? rotaryScale : 1,
+      factors: factors, yarn: isStretched ? yarn : nil, magnitude: isStretched ? rotaryMagnitude : 1)
   }
 }

@@ -44,6 +44,27 @@ package struct MetadataReader: Sendable {
     return try integer(key, range)
   }
 
+  /// An integer for each layer, or one for all; nil where the key is absent.
+  func each(_ key: String, layers: Int, _ range: ClosedRange<Int>) throws(ModelError) -> [Int]? {
+    guard case .array(let array) = file.metadata[full(key)] else {
+      return try optional(key, range).map { [Int](repeating: $0, count: layers) }
+    }
+    guard let values = array.integers, values.count >= layers else {
+      throw failure(
+        .file(
+          .wrongValueType(
+            key: full(key), found: "an array of \(array.count) of type \(array.elementType.name)",
+            wanted: "an integer for each of the \(layers) layers")))
+    }
+    if let wrong = values.prefix(layers).first(where: { !range.contains($0) }) {
+      throw failure(
+        .file(
+          .valueOutOfRange(
+            key: full(key), found: "\(wrong)", wanted: "\(range.lowerBound) to \(range.upperBound)")))
+    }
+    return Array(values.prefix(layers))
+  }
+
   private func integer(_ key: String, _ range: ClosedRange<Int>) throws(ModelError) -> Int? {
     if case .array(let array) = file.metadata[key] {
       guard let values = array.integers, let first = values.first else {
@@ -93,16 +114,10 @@ package struct MetadataReader: Sendable {
   /// What positions are divided by. As in llama.cpp: a factor without a type is linear, the older
   /// key is used if the newer is absent, and 0 means none.
   func rotaryScale() throws(ModelError) -> Double {
-    // Few files have it, with any type of scaling; rotated vectors would have to be multiplied by
-    // it.
-    let lengthens = try number("rope.scaling.attn_factor", from: -1e6, to: 1e6) ?? 1
-    guard lengthens == 1 || lengthens == 0 else {
-      throw failure(.unsupportedFeature("rotated vectors are multiplied by \(lengthens)"))
-    }
     switch try string("rope.scaling.type") {
     case "none":
       return 1
-    case nil, "", "linear":
+    case nil, "", "linear", "longrope":
       let newer = "rope.scaling.factor"
       let key = file.metadata[full(newer)] == nil ? "rope.scale_linear" : newer
       guard let factor = try number(key, from: 0, to: 1e6), factor != 0 else { return 1 }
@@ -114,6 +129,18 @@ package struct MetadataReader: Sendable {
     case .some(let other):
       throw failure(.unsupportedFeature("the rotary embedding is scaled by '\(other)'"))
     }
+  }
+
+  /// What rotated vectors are multiplied by, beside what YaRN multiplies them by; 1 where the file
+  /// says nothing, or 0.
+  func rotaryMagnitude() throws(ModelError) -> Double {
+    let factor = try number("rope.scaling.attn_factor", from: 0, to: 1e3) ?? 1
+    return factor == 0 ? 1 : factor
+  }
+
+  /// Positions that the model was trained for before its context was stretched.
+  func originalContextLength(_ contextLength: Int) throws(ModelError) -> Int {
+    try optional("rope.scaling.original_context_length", 1...16_777_216) ?? contextLength
   }
 
   func flag(_ key: String) throws(ModelError) -> Bool? {
@@ -143,14 +170,19 @@ package struct MetadataReader: Sendable {
 
   /// How positions beyond those of the training are reached; nil: not by YaRN.
   /// - size: elements of a head that turn
-  /// - rounds: see `YaRN`
-  func yarn(size: Int, base: Double, contextLength: Int, rounds: Bool = true) throws(ModelError) -> YaRN? {
+  /// - original: positions that the model was trained for before
+  /// - fast, slow, rounds: see `YaRN`
+  func yarn(
+    size: Int, base: Double, original: Int, fast: Double = 32, slow: Double = 1, rounds: Bool = true
+  ) throws(ModelError) -> YaRN? {
     guard try string("rope.scaling.type") == "yarn" else { return nil }
     guard let factor = try number("rope.scaling.factor", from: 0, to: 1e6), factor > 1 else { return nil }
+    guard base > 1 else {
+      throw failure(
+        .badHyperparameter(key: full("rope.freq_base"), found: "\(base)", wanted: "more than 1 for YaRN"))
+    }
     return YaRN(
-      factor: factor,
-      original: try optional("rope.scaling.original_context_length", 1...16_777_216) ?? contextLength,
-      size: size, base: base, rounds: rounds)
+      factor: factor, original: original, size: size, base: base, fast: fast, slow: slow, rounds: rounds)
   }
 
   /// Refuses experts, for architectures whose list has none.

@@ -80,8 +80,15 @@ package struct Program: Sendable {
   static func widths(of operations: [Operation]) throws(ListError) -> [Int] {
     var written = [Int](repeating: 0, count: Row.allCases.count)
     var widths = written
+    var states: [SequenceState] = []
     for operation in operations {
       let contents = operation.contents
+      if case .attend(let attend) = operation, let source = attend.source {
+        guard states.indices.contains(source), states[source] == attend.kept else {
+          throw ListError(text: "attention to keys and values that no layer before it keeps")
+        }
+      }
+      if let state = contents.state { states.append(state) }
       for read in contents.reads where read.width > written[read.row.rawValue] {
         throw ListError(
           text: "\(operation.kind) reads \(read.width) of \(read.row.name), which has "
@@ -116,7 +123,9 @@ package struct HeadEnding {
     let isOfLogits = after.allSatisfy { operation in
       switch operation {
       case .scale, .cap: operation.contents.writes.row == .logits
-      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .route, .experts, .weigh: false
+      case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .route, .experts,
+        .weigh:
+        false
       }
     }
     guard isOfLogits else { return nil }
@@ -132,6 +141,7 @@ extension Operation {
     switch self {
     case .multiply(let product):
       if product.from == product.into { return "a product overwrites its input" }
+      if product.weights.columns % 32 != 0 { return "a product with rows of \(product.weights.columns)" }
       if let bias = product.bias, bias.count != product.weights.rows {
         return "a bias is not as long as its rows"
       }
@@ -150,7 +160,11 @@ extension Operation {
       return route.fault
     case .experts(let experts):
       return experts.fault
-    case .embed, .norm, .gate, .add, .scale, .cap, .weigh:
+    case .norm(let norm):
+      return norm.fault
+    case .temper(let temper):
+      return temper.period < 1 || temper.offset < 0 ? "a factor of \(temper.period) positions" : nil
+    case .embed, .gate, .activate, .add, .scale, .cap, .weigh:
       return nil
     }
   }

@@ -48,10 +48,15 @@ package final class TensorReader {
     case none, optional, required
   }
 
-  /// RMSNorm of a whole row of the embedding's width.
+  /// The model's norm of a whole row of the embedding's width.
   package func norm(_ from: Row, _ name: String, into: Row) throws(ModelError) -> Operation {
-    .norm(
-      from, by: try vector("\(name).weight", shape.embeddingLength), epsilon: shape.normEpsilon, into: into)
+    let weight = try vector("\(name).weight", shape.embeddingLength)
+    switch shape.norm {
+    case .rootMeanSquare: return .norm(from, by: weight, epsilon: shape.normEpsilon, into: into)
+    case .layer(let hasBias):
+      let bias = hasBias ? try vector("\(name).bias", shape.embeddingLength) : nil
+      return .layerNorm(from, by: weight, plus: bias, epsilon: shape.normEpsilon, into: into)
+    }
   }
 
   /// RMSNorm of each head, in place.
@@ -66,44 +71,61 @@ package final class TensorReader {
     _ from: Row, _ name: String, _ columns: Int, _ rows: Int, bias: Bias = .none, into: Row
   ) throws(ModelError) -> Operation {
     let weights = try matrix("\(name).weight", columns, rows)
-    let vector: Vector?
-    switch bias {
-    case .none: vector = nil
-    case .optional: vector = try optionalVector("\(name).bias", rows)
-    case .required: vector = try self.vector("\(name).bias", rows)
+    return .multiply(from, by: weights, plus: try self.bias(name, rows, bias), into: into)
+  }
+
+  /// The product with some rows of `name.weight`, which holds several matrices of equal width, one
+  /// after the other.
+  /// - rows: those of the part
+  /// - total: of all parts
+  package func multiply(
+    _ from: Row, _ name: String, _ columns: Int, rows: Range<Int>, of total: Int, bias: Bias = .none,
+    into: Row
+  ) throws(ModelError) -> Operation {
+    let whole = try matrix("\(name).weight", columns, total)
+    guard rows.lowerBound % Int(CK_TILE_ROWS) == 0 else {
+      throw keys.failure(
+        .unsupportedFeature("a part of tensor '\(prefix)\(name).weight' begins at row \(rows.lowerBound)"))
     }
-    return .multiply(from, by: weights, plus: vector, into: into)
+    return .multiply(
+      from, by: whole.part(rows), plus: try self.bias(name, total, bias)?.part(rows), into: into)
+  }
+
+  private func bias(_ name: String, _ count: Int, _ bias: Bias) throws(ModelError) -> Vector? {
+    switch bias {
+    case .none: nil
+    case .optional: try optionalVector("\(name).bias", count)
+    case .required: try vector("\(name).bias", count)
+    }
   }
 
   /// Rotary embedding with the angles that the metadata gives, and the model's own factors if it
   /// has any.
   package func rotate(_ row: Row, heads: Int, _ pairing: Rotate.Pairing) throws(ModelError) -> Operation {
+    .rotate(
+      row, heads: heads, of: shape.headSize, pairing, shape.angles(factors: try rotaryFactors()))
+  }
+
+  /// What the frequency of each pair is divided by, where the model has that: factors for every
+  /// context, or, of two lists, that for contexts beyond the original one or that for others
+  /// (Ding et al. 2024, https://arxiv.org/abs/2402.13753).
+  package func rotaryFactors() throws(ModelError) -> Vector? {
     let pairs = shape.rotarySize / 2
-    return .rotate(
-      row, heads: heads, of: shape.headSize, pairing,
-      RotaryAngles(
-        pairs: pairs, base: shape.rotaryBase, scale: shape.rotaryScale,
-        factors: try optionalVector("rope_freqs.weight", pairs, of: .model), yarn: shape.yarn))
+    let long = try optionalVector("rope_factors_long.weight", pairs, of: .model)
+    let short = try optionalVector("rope_factors_short.weight", pairs, of: .model)
+    return try optionalVector("rope_freqs.weight", pairs, of: .model)
+      ?? (shape.contextLength > shape.originalContextLength ? long : short)
   }
 
   /// Attention over the rows query, key and value, scaled by the root of the head size unless a scale
   /// is given.
-  /// - turns: with the model's own angles; where these are YaRN's, scores grow by its magnitude
   package func attend(
-    window: Int? = nil, chunk: Int? = nil, cap: Float? = nil, scale: Double? = nil, sinks: Vector? = nil,
-    turns: Bool = true
-  ) -> Operation {
-    let magnitude = turns ? shape.yarn?.magnitude ?? 1 : 1
-    return attend(window: window, chunk: chunk, cap: cap, scale: scale, sinks: sinks, magnitude: magnitude)
-  }
-
-  private func attend(
-    window: Int?, chunk: Int?, cap: Float?, scale: Double?, sinks: Vector?, magnitude: Double
+    window: Int? = nil, chunk: Int? = nil, cap: Float? = nil, scale: Double? = nil, sinks: Vector? = nil
   ) -> Operation {
     .attend(
       .query, to: .key, .value, heads: shape.headCount, on: shape.kvHeadCount, of: shape.headSize,
-      scale: Float((scale ?? 1 / Double(shape.headSize).squareRoot()) * magnitude * magnitude),
-      window: window, chunk: chunk, cap: cap, sinks: sinks, into: .attended)
+      scale: Float(scale ?? 1 / Double(shape.headSize).squareRoot()), window: window, chunk: chunk, cap: cap,
+      sinks: sinks, into: .attended)
   }
 
   package func add(_ row: Row, to stream: Row) -> Operation {
@@ -186,6 +208,20 @@ package final class TensorReader {
     }
     let index = place(tensor, size: count * MemoryLayout<Float>.size, isMatrix: false)
     return Vector(tensor: index, count: count, offset: tensors[index].offset)
+  }
+
+  /// The only number of a tensor, which becomes part of the list.
+  package func optionalNumber(_ name: String) throws(ModelError) -> Float? {
+    guard let vector = try optionalVector(name, 1) else { return nil }
+    let tensor = tensors[vector.tensor].tensor
+    var value = Float.nan
+    if let bytes = keys.file.bytes(of: tensor).baseAddress {
+      ck_dequantise(tensor.type.kernels, bytes, 1, &value)
+    }
+    guard value.isFinite else {
+      throw keys.failure(.badWeights(name: tensor.name, reason: "is \(value), wanted a finite number"))
+    }
+    return value
   }
 
   private func find(_ name: String, _ wanted: [Int]) throws(ModelError) -> GGUFTensor? {

@@ -80,7 +80,8 @@ package enum Fusion {
     case .multiply(let product): .products(.init(row: product.from, norm: nil), [plain(product)])
     case .attend(let attend): .attend(attend, turns: [])
     case .experts(let experts): .experts(experts, addedTo: nil)
-    case .embed, .norm, .rotate, .gate, .add, .scale, .cap, .route, .weigh: .rows([operation])
+    case .embed, .norm, .rotate, .temper, .gate, .activate, .add, .scale, .cap, .route, .weigh:
+      .rows([operation])
     }
   }
 
@@ -114,23 +115,24 @@ package enum Fusion {
     }
   }
 
-  /// Operations that rotate or normalise heads of the attention's own rows, then the attention, if
+  /// Operations that rotate, normalise or temper heads of the attention's own rows, then the attention, if
   /// no later operation reads these rows.
   private static func attention(_ list: ArraySlice<Operation>, _ rest: Liveness) -> (Phase, Int)? {
     var turns: [Operation] = []
     for operation in list {
       switch operation {
       case .norm(let norm) where norm.from == norm.into: turns.append(operation)
-      case .rotate: turns.append(operation)
+      case .rotate, .temper: turns.append(operation)
       case .attend(let attend):
         let rows = [attend.query, attend.key, attend.value]
         for turn in turns {
-          guard rows.contains(turn.contents.writes.row), turn.headSize == attend.size,
+          guard rows.contains(turn.contents.writes.row), turn.headSize ?? attend.size == attend.size,
             !rest.isRead(turn.contents.writes.row, after: turns.count + 1)
           else { return nil }
         }
         return (.attend(attend, turns: turns), turns.count + 1)
-      case .embed, .norm, .multiply, .gate, .add, .scale, .cap, .route, .experts, .weigh: return nil
+      case .embed, .norm, .multiply, .gate, .activate, .add, .scale, .cap, .route, .experts, .weigh:
+        return nil
       }
     }
     return nil
@@ -179,7 +181,8 @@ package enum Fusion {
     let list = list.prefix(3)
     guard list.count == 3, case .multiply(let gate) = list[list.startIndex],
       case .multiply(let up) = list[list.startIndex + 1], case .gate(let join) = list[list.startIndex + 2],
-      join.activation == .silu, join.gate == gate.into, join.up == up.into, join.gate != join.up,
+      join.activation == .silu, join.start == 0, join.gate == gate.into, join.up == up.into,
+      join.gate != join.up,
       gate.from == up.from,
       gate.into != gate.from, up.into != gate.from, gate.bias == nil, up.bias == nil,
       join.width == gate.weights.rows, join.width == up.weights.rows
@@ -211,12 +214,15 @@ struct Liveness {
 }
 
 extension Operation {
-  /// The head size of an operation that works on each head of a row separately; nil for others.
+  /// The head size of an operation that works on each head of a row separately; nil for others, which
+  /// treat all numbers alike.
   fileprivate var headSize: Int? {
     switch self {
-    case .norm(let norm): norm.weight.count
+    case .norm(let norm): norm.size
     case .rotate(let turn): turn.size
-    case .embed, .multiply, .attend, .gate, .add, .scale, .cap, .route, .experts, .weigh: nil
+    case .embed, .multiply, .attend, .temper, .gate, .activate, .add, .scale, .cap, .route, .experts,
+      .weigh:
+      nil
     }
   }
 }

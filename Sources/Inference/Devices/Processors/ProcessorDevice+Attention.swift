@@ -73,15 +73,17 @@ extension ProcessorDevice {
 
   // MARK: - Heads
 
-  /// Some heads of keys and values of one row, and the query heads that share them.
+  /// Some heads of keys and values of one row, if it has any, and the query heads that share them.
   private func turnAndStore(
     _ row: Int, heads: Range<Int>, _ layout: StepLayout, _ a: Activations, _ attention: Attention
   ) {
     let attend = attention.attend
     let first = heads.lowerBound * attend.size
-    let (query, key, value) = (a[attend.query].row(row), a[attend.key].row(row), a[attend.value].row(row))
+    let query = a[attend.query].row(row)
     turn(
       query + attend.group * first, attend.query, heads: heads.count * attend.group, row, layout, attention)
+    if attend.source != nil { return }
+    let (key, value) = (a[attend.key].row(row), a[attend.value].row(row))
     turn(key + first, attend.key, heads: heads.count, row, layout, attention)
     turn(value + first, attend.value, heads: heads.count, row, layout, attention)
     store(row, heads: heads, key: key + first, value: value + first, layout, attention)
@@ -98,7 +100,10 @@ extension ProcessorDevice {
         self.norm(norm, parts: 0..<heads, vectors, into: vectors)
       case .rotate(let rotate) where rotate.row == name:
         self.rotate(rotate, heads: heads, vectors, layout.rotation(turn.table, row))
-      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .scale, .cap, .route, .experts, .weigh:
+      case .temper(let temper) where temper.row == name:
+        self.temper(temper, heads * attention.attend.size, vectors, layout.position(row))
+      case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .scale, .cap,
+        .route, .experts, .weigh:
         break
       }
     }
@@ -111,7 +116,7 @@ extension ProcessorDevice {
     let size = UInt32(attention.attend.size)
     let part = attention.part
     let segment = layout.segments[Int(layout.segmentOfRow[row])]
-    let position = segment.position + row - segment.first
+    let position = layout.position(row)
     let page = part.keys + Int(segment.pages[part.kind][position / KVCache.blockSize]) * part.stride
     let inPage = ck_page_bytes(UInt32(heads.lowerBound), size)
     ck_store_kv(
@@ -152,7 +157,7 @@ extension ProcessorDevice {
       if isLast, part.contains(index), layout.chains[part.lowerBound].segment == segment {
         next = layout.chains[part.lowerBound].chain
       }
-      if chain == count - 1 {
+      if chain == count - 1, attend.source == nil {
         let (key, value) = (a[attend.key].row(segment), a[attend.value].row(segment))
         turn(key, attend.key, heads: attend.kvHeads, segment, layout, attention)
         turn(value, attend.value, heads: attend.kvHeads, segment, layout, attention)

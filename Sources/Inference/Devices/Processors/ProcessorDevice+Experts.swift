@@ -16,7 +16,8 @@ extension ProcessorDevice {
     var router = ck_router(
       experts: UInt32(route.experts), chosen: UInt32(route.chosen), gating: gating,
       bias: route.bias.map(model.weights.floats), groups: UInt32(route.groups?.count ?? 0),
-      groups_chosen: UInt32(route.groups?.chosen ?? 0), normalises: route.isNormalised, scale: route.scale)
+      groups_chosen: UInt32(route.groups?.chosen ?? 0), normalises: route.isNormalised, scale: route.scale,
+      factors: route.factors.map(model.weights.floats))
     ck_route(level, &router, logits, choices)
   }
 

@@ -224,8 +224,16 @@ package final class ProcessorDevice: Device {
       self.norm(norm, parts: 0..<norm.parts, a[norm.from].row(i), into: a[norm.into].row(i))
     case .rotate(let rotate):
       self.rotate(rotate, heads: rotate.heads, a[rotate.row].row(i), layout.rotation(turn.table, row))
+    case .temper(let temper):
+      self.temper(temper, temper.width, a[temper.row].row(i), layout.position(row))
+    case .activate(let activate):
+      switch activate.activation {
+      case .gelu: ck_gelu(level, UInt32(activate.width), a[activate.row].row(i))
+      case .squaredRelu: ck_squared_relu(UInt32(activate.width), a[activate.row].row(i))
+      }
     case .gate(let gate):
-      activate(gate.activation, a[gate.gate].row(i), times: a[gate.up].row(i), count: gate.width)
+      activate(
+        gate.activation, a[gate.gate].row(i), times: a[gate.up].row(i) + gate.start, count: gate.width)
     case .add(let add):
       ck_add(level, a[add.from].row(i), UInt32(add.width), a[add.to].row(i))
     case .scale(let scale):
@@ -257,11 +265,22 @@ package final class ProcessorDevice: Device {
   func norm(
     _ norm: Norm, parts: Range<Int>, _ from: UnsafePointer<Float>, into: UnsafeMutablePointer<Float>
   ) {
-    let size = norm.weight.count
-    let weight = model.weights.floats(norm.weight)
+    let size = norm.size
+    let weight = norm.weight.map(model.weights.floats) ?? schedule.ones
+    let bias = norm.bias.map(model.weights.floats)
     for part in 0..<parts.count {
-      ck_rms_norm(level, from + part * size, weight, UInt32(size), norm.epsilon, into + part * size)
+      let (x, y) = (from + part * size, into + part * size)
+      if norm.isCentred {
+        ck_layer_norm(level, x, weight, bias, UInt32(size), norm.epsilon, y)
+      } else {
+        ck_rms_norm(level, x, weight, UInt32(size), norm.epsilon, y)
+      }
     }
+  }
+
+  func temper(_ temper: Temper, _ width: Int, _ vectors: UnsafeMutablePointer<Float>, _ position: Int) {
+    let factor = temper.factor(at: position)
+    if factor != 1 { ck_scale(factor, UInt32(width), vectors) }
   }
 
   func rotate(
@@ -337,7 +356,8 @@ package final class ProcessorDevice: Device {
       switch turn.operation {
       case .scale(let scale): ck_scale(scale.factor, UInt32(scale.width), logits)
       case .cap(let cap): ck_cap(level, cap.bound, UInt32(cap.width), logits)
-      case .embed, .norm, .multiply, .rotate, .attend, .gate, .add, .route, .experts, .weigh:
+      case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .route, .experts,
+        .weigh:
         preconditionFailure("HeadEnding lets no \(turn.operation.kind) follow the product")
       }
     }
@@ -507,7 +527,7 @@ package final class ProcessorDevice: Device {
       }
       angles.divisors(factors).withUnsafeBufferPointer { divisors in
         ck_rope_table(
-          angles.base, 1 / angles.scale, divisors.baseAddress, UInt32(angles.pairs),
+          angles.base, 1 / angles.scale, angles.magnitude, divisors.baseAddress, UInt32(angles.pairs),
           UInt32(chunk * ProcessorDevice.rotationChunk), UInt32(ProcessorDevice.rotationChunk), table)
       }
       rotations[index][chunk] = table

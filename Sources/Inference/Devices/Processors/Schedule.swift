@@ -72,6 +72,8 @@ final class Schedule {
   let experts: [Experts]
   /// Kinds of place.
   let kindCount: Int
+  /// The weights of the longest norm that has none.
+  let ones: UnsafePointer<Float>
   private let arena = Arena()
 
   init(_ program: Program, weights: Weights, fuses: Bool) {
@@ -147,7 +149,7 @@ final class Schedule {
     }
     streams.reverse()
 
-    let mixing = (operations.lastIndex { $0.contents.state != nil } ?? program.embedding.count - 1) + 1
+    let mixing = (operations.lastIndex { $0.contents.mixesPositions } ?? program.embedding.count - 1) + 1
     var counters = 0
     var state = 0
     var entries: [Entry] = []
@@ -163,8 +165,8 @@ final class Schedule {
         (work, taken) = (.gated(input, gate: gate, up: up, into: into, stream), 2)
       case (.attend(let attend, let operations), _):
         let units = kvHeads.firstIndex(of: attend.kvHeads) ?? 0
-        (work, taken) = (.attend(attend, state: state, units: units, turns(operations)), 3)
-        state += 1
+        (work, taken) = (.attend(attend, state: attend.source ?? state, units: units, turns(operations)), 3)
+        if attend.source == nil { state += 1 }
       case (.experts(let experts, let sum), _):
         (work, taken) = (.experts(experts, addedTo: sum), 4)
       case (.products, nil), (.gated, nil):
@@ -181,6 +183,12 @@ final class Schedule {
     self.kvHeads = kvHeads
     self.attends = attends
     kindCount = program.kinds.count
+    let unweighted = operations.reduce(0) { longest, operation in
+      if case .norm(let norm) = operation, norm.weight == nil { max(longest, norm.size) } else { longest }
+    }
+    let ones = arena.take(unweighted, of: Float.self)
+    ones.initialize(repeating: 1, count: unweighted)
+    self.ones = UnsafePointer(ones)
     longestInput = operations.reduce(0) { max($0, $1.contents.cost.longestInput) }
 
     var used: Set<Row> = [.stream, head.from]
@@ -196,7 +204,7 @@ final class Schedule {
       case .gated(let input, _, _, let into):
         used.formUnion([input.row, input.name, into])
       case .attend(let attend, _):
-        used.formUnion([attend.query, attend.key, attend.value, attend.into])
+        used.formUnion(attend.reads.map(\.row) + [attend.into])
       case .experts(let experts, let sum):
         used.formUnion([experts.from, experts.choices, experts.into] + (sum.map { [$0] } ?? []))
       }

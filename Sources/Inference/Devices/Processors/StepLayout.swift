@@ -182,6 +182,12 @@ final class StepLayout {
 
   func rotation(_ table: Int, _ row: Int) -> UnsafePointer<Float> { rotations[table * tokenCount + row] }
 
+  /// The absolute position of a row.
+  func position(_ row: Int) -> Int {
+    let segment = segments[Int(segmentOfRow[row])]
+    return segment.position + row - segment.first
+  }
+
   /// A phase's counters, one for each worker.
   func counters(_ phase: Int) -> UnsafeMutablePointer<ck_counter> { counters + phase * workers }
 
