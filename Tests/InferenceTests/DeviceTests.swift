@@ -66,6 +66,39 @@ import Testing
   }
 }
 
+@Suite struct GatheringTests {
+  @Test func `rows without an output are dropped before layers that keep nothing, and change none`() throws {
+    let synthetic = try #require(ProgramTests.models.first { $0.architecture == "gemma4" })
+    let model = try synthetic.model()
+    let texts = (0..<3).map { k in (0..<40).map { Int32(($0 * 37 + k * 11) % synthetic.vocabulary) } }
+    func blocks(_ k: Int) -> [Int32] { (0..<3).map { Int32(3 * k + $0) } }
+    for threads in [1, 3] {
+      let configuration = Engine.Configuration(threads: threads, kvBlocks: 9)
+      let whole = try Engine(model: model, configuration: configuration)
+      let expected = try (0..<3).map { k in
+        try whole.step([
+          StepItem(tokens: texts[k], position: 0, blocks: blocks(k), output: .all, digests: true)
+        ])[0].digests
+      }
+      let engine = try Engine(model: model, configuration: configuration)
+      let greedy = SamplingContext(.greedy, promptCount: 0)
+      func part(_ k: Int, _ range: Range<Int>, _ output: StepItem.Output) -> StepItem {
+        StepItem(
+          tokens: Array(texts[k][range]), position: range.lowerBound, blocks: blocks(k), output: output,
+          digests: true)
+      }
+      // Beginnings without any output, then an end, some in the middle, and one token.
+      _ = try engine.step([part(0, 0..<25, .none), part(1, 0..<7, .none)])
+      let results = try engine.step([
+        part(0, 25..<40, .last(greedy)), part(1, 7..<30, .none), part(2, 0..<9, .all),
+      ])
+      #expect(results[0].digests == [expected[0][39]])
+      #expect(results[2].digests == Array(expected[2][0..<9]))
+      #expect(try engine.step([part(1, 30..<31, .last(greedy))])[0].digests == [expected[1][30]])
+    }
+  }
+}
+
 @Suite struct WindowTests {
   /// A text through an engine whose windows have few blocks: those behind are given back and used
   /// again.

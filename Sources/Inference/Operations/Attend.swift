@@ -35,7 +35,6 @@ package struct Attend: OperationContents {
   package var writes: Access { Access(into, queryLength) }
   /// Where the keys and values are that it reads.
   package var kept: SequenceState { .keysAndValues(heads: kvHeads, size: size, window: window ?? chunk) }
-  package var mixesPositions: Bool { true }
   package var state: SequenceState? { source == nil ? kept : nil }
 
   package func text(_ name: (Int) -> String) -> String {

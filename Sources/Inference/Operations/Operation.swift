@@ -53,10 +53,9 @@ package protocol OperationContents: Hashable, Sendable, BitwiseCopyable {
   var matrix: Matrix? { get }
   /// What its products are for one token.
   var cost: ProductCost { get }
-  /// What it keeps of a sequence from one step to the next.
+  /// What it keeps of a sequence from one step to the next. Only what is kept makes a row depend on
+  /// others: the rest can be left out for rows without an output.
   var state: SequenceState? { get }
-  /// Whether it combines positions; all others work on each row separately.
-  var mixesPositions: Bool { get }
   /// One line of the printed list. `name` gives a tensor's name.
   func text(_ name: (Int) -> String) -> String
 }
@@ -99,7 +98,6 @@ extension OperationContents {
   package var matrix: Matrix? { nil }
   package var cost: ProductCost { ProductCost(matrix) }
   package var state: SequenceState? { nil }
-  package var mixesPositions: Bool { state != nil }
 }
 
 extension Matrix {

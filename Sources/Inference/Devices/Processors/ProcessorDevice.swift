@@ -117,7 +117,20 @@ package final class ProcessorDevice: Device {
       rotation($0, at: $1)
     }
     makeRoom(for: layout)
-    let run = Run(layout: layout, items: items, activations: activations)
+    var gathered: StepLayout?
+    if schedule.attendsGathered, layout.gathersOutputs {
+      let items = items.filter { !$0.outputs.isEmpty }.map { item in
+        var item = item
+        (item.tokens, item.position, item.output) = (
+          Array(item.tokens[item.outputs]), item.position + item.outputs.lowerBound, .none
+        )
+        return item
+      }
+      gathered = StepLayout(
+        items: items, schedule: schedule, layers: shape.layerCount, workers: workers, isGathered: true
+      ) { rotation($0, at: $1) }
+    }
+    let run = Run(layout: layout, gathered: gathered, items: items, activations: activations)
     run.clearFailures(workers: team.count)
     let isCancelled = withoutActuallyEscaping(cancelled) { cancelled in
       let sleeps = team.sleeps
@@ -136,6 +149,8 @@ package final class ProcessorDevice: Device {
   /// What the workers of one step share.
   struct Run {
     let layout: StepLayout
+    /// The rows with an output, for attention after the others were dropped.
+    let gathered: StepLayout?
     let items: [StepItem]
     let activations: Activations
 
@@ -150,6 +165,7 @@ package final class ProcessorDevice: Device {
     let layout = run.layout
     let a = run.activations
     var n = layout.tokenCount
+    var attended = layout
     for entry in schedule.entries {
       let counters = layout.counters(entry.counters)
       let following = layout.counters(entry.counters + 1)
@@ -181,8 +197,8 @@ package final class ProcessorDevice: Device {
         ck_multiply_gated_part(level, &gate, &up, &input, &output, &part)
       case .attend(let attend, let state, let units, let turns):
         self.attend(
-          worker, layout, a,
-          Attention(attend: attend, part: cache[state], units: layout.units(units), turns: turns),
+          worker, attended, a,
+          Attention(attend: attend, part: cache[state], units: attended.units(units), turns: turns),
           counters: entry.counters)
       case .experts(let experts, let sum):
         self.experts(worker, run, rows: n, experts, addedTo: sum, counters: entry.counters)
@@ -203,6 +219,7 @@ package final class ProcessorDevice: Device {
         if worker == 0 { gatherOutputs(layout, a) }
         n = layout.outputs.count
         if n == 0 { return }
+        attended = run.gathered ?? layout
         team.barrier()
       }
     }

@@ -61,6 +61,8 @@ final class Schedule {
   static let countersPerRound = 3
   /// Rows that move when rows without an output are dropped.
   let gathered: [Row]
+  /// Whether there is attention after that, which keeps nothing.
+  let attendsGathered: Bool
   /// The widest use of each row that a phase names; the logits have separate memory.
   let widths: [Int]
   /// Numbers of the longest input of a product.
@@ -149,7 +151,7 @@ final class Schedule {
     }
     streams.reverse()
 
-    let mixing = (operations.lastIndex { $0.contents.mixesPositions } ?? program.embedding.count - 1) + 1
+    let mixing = (operations.lastIndex { $0.contents.state != nil } ?? program.embedding.count - 1) + 1
     var counters = 0
     var state = 0
     var entries: [Entry] = []
@@ -179,6 +181,9 @@ final class Schedule {
     self.entries = arena.copy(entries)
     counterCount = counters
     gathered = Liveness(operations).live(after: mixing)
+    attendsGathered = operations.dropFirst(mixing).contains { operation in
+      if case .attend = operation { true } else { false }
+    }
     self.tables = tables
     self.kvHeads = kvHeads
     self.attends = attends

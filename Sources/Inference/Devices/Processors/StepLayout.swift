@@ -73,8 +73,10 @@ final class StepLayout {
   }
 
   /// - rotation: gives the place of a position in a table of angles
+  /// - isGathered: whether these are the rows with an output of another layout, which has the memory
+  ///   in which positions are divided
   init(
-    items: [StepItem], schedule: Schedule, layers: Int, workers: Int,
+    items: [StepItem], schedule: Schedule, layers: Int, workers: Int, isGathered: Bool = false,
     rotation: (_ table: Int, _ position: Int) -> UnsafePointer<Float>
   ) {
     self.workers = workers
@@ -92,7 +94,8 @@ final class StepLayout {
     // workers.
     let mostHeads = schedule.kvHeads.max() ?? 1
     sharesPositions =
-      workers > 1 && items.count * mostHeads < 4 * workers && items.count <= ProcessorDevice.fewTokens
+      !isGathered && workers > 1 && items.count * mostHeads < 4 * workers
+      && items.count <= ProcessorDevice.fewTokens
       && items.allSatisfy { $0.tokens.count == 1 } && items.contains { $0.position >= 512 }
     hasFewTokensEach = items.allSatisfy { $0.tokens.count <= 4 }
 
