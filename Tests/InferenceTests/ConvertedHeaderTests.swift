@@ -366,8 +366,34 @@ extension ConvertedHeader {
       let mixed = $0.layerTensors
       $0.layerTensors = { $0 == 0 ? dense($0) : mixed($0) }
     },
-    gptOSS, llama4, deepseek2, qwen35, qwen35moe, qwen3next, lfm2, falconH1,
+    glm4moe, gptOSS, llama4, deepseek2, qwen35, qwen35moe, qwen3next, lfm2, falconH1,
   ]
+
+  /// GLM-4.5-Air, without the layer that predicts further tokens.
+  private static let glm4moe = dense(
+    "glm4moe", layers: 46, context: 131_072, 4_096, 10_944, heads: 96, kv: 8, size: 128,
+    vocabulary: 151_552, isTied: false, base: 1e6
+  ) {
+    $0.integers.merge(
+      [
+        "rope.dimension_count": 64, "expert_count": 128, "expert_used_count": 8, "expert_shared_count": 1,
+        "expert_feed_forward_length": 1_408, "leading_dense_block_count": 1, "expert_gating_func": 2,
+        "expert_group_count": 1, "expert_group_used_count": 1, "expert_weights_norm": 1,
+      ]
+    ) { $1 }
+    $0.numbers["expert_weights_scale"] = 1
+    $0.layer(
+      without: ["ffn_norm.weight"],
+      [
+        "attn_q.bias": [12_288], "attn_k.bias": [1_024], "attn_v.bias": [1_024],
+        "post_attention_norm.weight": [4_096],
+      ])
+    let dense = $0.layerTensors
+    $0.layer(["exp_probs_b.bias": [128]])
+    $0.experts(128, 4_096, 1_408, shared: 1_408)
+    let mixed = $0.layerTensors
+    $0.layerTensors = { $0 == 0 ? dense($0) : mixed($0) }
+  }
 
   /// gpt-oss-20b.
   private static let gptOSS = dense(

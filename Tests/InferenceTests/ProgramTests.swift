@@ -55,6 +55,12 @@ import Testing
         "gpt-oss.attention.sliding_window": 20, "gpt-oss.rope.scaling.original_context_length": 64,
       ], numbers: ["rope.scaling.factor": 8], strings: ["gpt-oss.rope.scaling.type": "yarn"],
       experts: .init(hasBiases: true), seed: 24),
+    small(
+      "glm4moe", layers: 3,
+      integers: [
+        "glm4moe.expert_shared_count": 1, "glm4moe.expert_gating_func": 2, "glm4moe.expert_weights_norm": 1,
+      ], numbers: ["expert_weights_scale": 2.5],
+      experts: .init(chosen: 3, first: 1, sharedWidth: 32, hasChoiceBias: true), rotated: 8, seed: 25),
   ]
 
   /// Layers 4 and 5 have no keys and values of their own, layer 1 has no matrix for values.

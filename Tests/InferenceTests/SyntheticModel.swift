@@ -242,12 +242,13 @@ struct SyntheticModel {
       if architecture == "glm4" {
         vector("\(b).attn_qkv.bias", (heads + 2 * kvHeads) * headSize, around: 0, by: 0.5)
       }
-      if ["qwen2", "qwen2moe", "gpt-oss", "starcoder2"].contains(architecture) {
+      if ["qwen2", "qwen2moe", "gpt-oss", "starcoder2", "glm4moe"].contains(architecture) {
         vector("\(b).attn_q.bias", heads * headSize, around: 0, by: 0.5)
         vector("\(b).attn_k.bias", kvHeads * headSize, around: 0, by: 0.5)
         vector("\(b).attn_v.bias", kvHeads * headSize, around: 0, by: 0.5)
       }
-      if ["qwen3", "qwen3moe", "gemma3", "gemma4", "exaone4", "hunyuan-dense", "olmo2"].contains(architecture)
+      if ["qwen3", "qwen3moe", "glm4moe", "gemma3", "gemma4", "exaone4", "hunyuan-dense", "olmo2"].contains(
+        architecture)
       {
         let isWhole = architecture == "olmo2"
         vector("\(b).attn_q_norm.weight", isWhole ? heads * headSize : headSize, around: 1, by: 0.3)
@@ -263,7 +264,7 @@ struct SyntheticModel {
         vector("\(b).attn_sinks.weight", heads, around: 0, by: 2)
       }
       if !normsAfter, architecture != "cohere2" {
-        norm("\(b).\(architecture == "gpt-oss" ? "post_attention_norm" : "ffn_norm")")
+        norm("\(b).\(["gpt-oss", "glm4moe"].contains(architecture) ? "post_attention_norm" : "ffn_norm")")
       }
       if hasLayerEmbeddings {
         matrix("\(b).inp_gate.weight", embedding, 32)

@@ -193,6 +193,17 @@ struct Mixture {
 }
 
 extension MetadataReader {
+  /// How a router's numbers become weights.
+  func gating(unlessGiven gating: Route.Gating) throws(ModelError) -> Route.Gating {
+    switch try optional("expert_gating_func", 0...1_024) {
+    case nil, 0: return gating
+    case 1: return .softmax
+    case 2: return .sigmoid
+    case 3: return .softmaxOfChosen
+    case .some(let other): throw failure(.unsupportedFeature("experts are chosen by rule \(other)"))
+    }
+  }
+
   /// The width of a network; nil where the key is absent or 0.
   func width(_ key: String) throws(ModelError) -> Int? {
     guard let width = try optional(key, 0...1_048_576), width > 0 else { return nil }
