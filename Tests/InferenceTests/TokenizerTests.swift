@@ -121,6 +121,17 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
       ("qwen2", "v12 'LLama", ["v", "1", "2", " '", "LLama"]),
       ("qwen2", "क्या", ["क", "्य", "ा"]),
       ("qwen35", "क्या", ["क्या"]),
+      (
+        "gpt-4o", "XMLHttpRequest doesn'T 1234 a/b/\n\n",
+        ["XMLHttp", "Request", " doesn'T", " ", "123", "4", " a", "/b", "/\n\n"]
+      ),
+      ("minimax-m2", "ABCdef", ["ABCdef"]),
+      ("gpt-4o", "ABC\u{301}X ÀÉé", ["ABC\u{301}", "X", " ÀÉé"]),
+      ("tekken", "iPhone's 12", ["i", "Phone", "'s", " ", "1", "2"]),
+      ("kimi-k2", "你好world 世界123//\n", ["你好", "world", " ", "世界", "123", "//\n"]),
+      ("deepseek-v3", "x.y 12345 你好abc!\n", ["x", ".y", " ", "123", "45", " ", "你好", "abc", "!\n"]),
+      ("deepseek-llm", "Hello, wörld 12\n  ", ["Hello", ",", " w", "ö", "rld", " ", "12", "\n", "  "]),
+      ("deepseek-coder", "if(x)\t12 语", ["if", "(", "x", ")", "\t", "1", "2", " ", "语"]),
       ("falcon", "a-b 12345$", ["a", "-", "b", " ", "123", "45", "$"]),
       ("default", "x=1234, y", ["x", "=", "123", "4", ",", " y"]),
     ] as [(String, String, [String])])
@@ -143,7 +154,9 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
       #expect(try ids(pre, "e\u{301}") == [259], "\(pre)")
       #expect(try ids(pre, "\u{e9}") == [259], "\(pre)")
     }
-    for pre in ["gpt-2", "llama-bpe", "smollm", "falcon", "default"] {
+    for pre in [
+      "gpt-2", "llama-bpe", "smollm", "falcon", "gpt-4o", "tekken", "kimi-k2", "deepseek-v3", "default",
+    ] {
       #expect(try ids(pre, "e\u{301}").count == 3, "\(pre)")
     }
     // A template and a user's text are composed alike, also across their border; special tokens stay.
@@ -204,6 +217,49 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
       #expect(tokenizer.eosToken == nil)
       #expect(tokenizer.endOfGenerationTokens == [])
     }
+  }
+
+  /// Characters, merges across words, newlines apart, and bytes for what has no token.
+  @Test func charactersAreMergedWithinALine() throws {
+    let writer = SyntheticVocabulary.characters(
+      pieces: ["▁", "a", "b", "é", "▁a", "a▁", "b▁a", "▁a▁", "aé", "\n", "\n\n"],
+      merges: ["▁ a", "b ▁a", "a ▁", "a é", "x y"], extra: [("  ", 4), ("<mark>", 4)])
+    let tokenizer = try vocabulary(writer)
+    func names(_ text: String) -> [String] { tokenizer.encode(text).map { tokenizer.name(of: $0) ?? "" } }
+    #expect(names("b a a") == ["b a", " a"])
+    #expect(names("ab\n\na\n") == ["a", "b", "\n\n", "a", "\n"])
+    #expect(names("\n\n\n") == ["\n", "\n", "\n"])
+    #expect(names("aé▁a") == ["aé", " a"])
+    let first: [Int32] = Array(tokenizer.encode("日a").prefix(3))
+    #expect(first == [233, 154, 168])
+    // A merge whose result is no token falls into bytes.
+    #expect(names("xy") == ["x", "y"])
+    #expect(names("b  a") == ["b", "  ", "a"])
+    #expect(tokenizer.addsBOS && !tokenizer.addsSpacePrefix && tokenizer.encode("", addBOS: true) == [1])
+    let attack = "<mark></s><0x0A>日 a\n"
+    #expect(tokenizer.decode(tokenizer.encode(attack)) == attack)
+    #expect(!tokenizer.encode(attack).contains { tokenizer.isSpecial($0) })
+    #expect(!tokenizer.encode(attack).contains(try #require(tokenizer.specialToken(named: "<mark>"))))
+    let long = String(repeating: "b a", count: 300_000)
+    #expect(tokenizer.decode(tokenizer.encode(long)) == long)
+    #expect(tokenizer.encode(segments: [.text(long)], addBOS: false, atMost: 2_000) { true } == .tooMany)
+  }
+
+  /// Reference ids of made-up models, which each logits file has for one text.
+  @Test(
+    .enabled(if: ReferenceFolder.path("golden/arch/prompt_a.txt") != nil, "no reference folder"),
+    arguments: ["gemma4-e.Q8_0", "gemma4-moe.Q4_0", "gemma2.Q8_0", "phi3.Q8_0", "qwen35.Q8_0", "llama4.Q8_0"])
+  func idsOfMadeUpModelsAreThoseOfTheReference(_ name: String) throws {
+    let folder = try #require(ReferenceFolder.path("golden/arch"))
+    let text = try String(contentsOfFile: folder + "/prompt_a.txt", encoding: .utf8)
+    let logits = try Data(contentsOf: URL(filePath: "\(folder)/\(name).logits"), options: .alwaysMapped)
+    let numbers = logits.withUnsafeBytes { bytes in
+      let count = Int(bytes.loadUnaligned(as: Int32.self))
+      return (0..<count).map { bytes.loadUnaligned(fromByteOffset: 8 + 4 * $0, as: Int32.self) }
+    }
+    let tokenizer = try Tokenizer(GGUFFile(path: "\(folder)/\(name).gguf"))
+    #expect(tokenizer.encode(text) == numbers)
+    #expect(tokenizer.decode(numbers) == text)
   }
 
   @Test func anUnknownPreTokenizerIsAWarningAndWorks() throws {
@@ -391,7 +447,11 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
   func aRunOfOneCharacterIsJudgedByItsLength(unit: String) throws {
     let text = String(repeating: unit, count: (1 << 20) / unit.utf8.count)
     let merges = ["a a", "aa aa", "aaaa aaaa", "Ġ Ġ", "ĠĠ ĠĠ", "! !", "Ċ Ċ"]
-    for name in ["gpt-2", "llama-bpe", "qwen2", "smollm", "falcon", "default"] {
+    let names = [
+      "gpt-2", "llama-bpe", "qwen2", "smollm", "falcon", "default", "gpt-4o", "kimi-k2", "deepseek-v3",
+      "deepseek-llm", "deepseek-coder",
+    ]
+    for name in names {
       let tokenizer = try vocabulary(SyntheticVocabulary.byteLevel(merges: merges, pre: name))
       let bounded = tokenizer.encode(segments: [.text(text)], addBOS: false, atMost: 2_000) { true }
       #expect(bounded == .tooMany, "\(name)")
@@ -523,7 +583,7 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
     }
     try check("metadata key 'tokenizer.ggml.model' is missing", replace("tokenizer.ggml.model", nil))
     try check(
-      "tokenizer 'bert' is not supported, supported are gpt2 and llama",
+      "tokenizer 'bert' is not supported, supported are gpt2, llama and gemma4",
       replace("tokenizer.ggml.model", .string("bert")))
     try check("metadata key 'tokenizer.ggml.tokens' is missing", replace("tokenizer.ggml.tokens", nil))
     try check("metadata key 'tokenizer.ggml.merges' is missing", replace("tokenizer.ggml.merges", nil))

@@ -1,5 +1,5 @@
-// BytePairEncoder.swift: byte-level byte-pair encoding of one word: start from its bytes and merge
-// the adjacent pair of the lowest rank (the leftmost of equals) until none is left. Splitting text
+// BytePairEncoder.swift: byte-pair encoding of one word: start from its bytes, or from its characters,
+// and merge the adjacent pair of the lowest rank (the leftmost of equals) until none is left. Splitting text
 // into words is in PreTokenizer.swift. Start at encode(_:into:scratch:). Source: Sennrich et al.
 // 2016, 3.2; ranks as in GPT-2's encoder.py. Checked against vectors of llama.cpp.
 
@@ -59,8 +59,11 @@ struct BytePairEncoder: Sendable {
   let table: ByteStringTable
   let tokenCount: Int
   let merges: MergeTable
-  /// The symbol of each byte.
+  /// The symbol of each byte; one that no token has is skipped.
   let byteSymbols: [UInt32]
+  /// Where a word begins as its characters, of which those that are no token are their bytes, as in
+  /// Gemma 4; elsewhere it begins as its bytes.
+  let startsFromCharacters: Bool
   /// A word that is a token as a whole is not merged (`ignore_merges` of Llama 3).
   let wholeWordsFirst: Bool
   /// The data for a lower bound on a word's tokens; nil if the vocabulary lacks tokens of single
@@ -75,13 +78,15 @@ struct BytePairEncoder: Sendable {
   }
 
   init(
-    table: ByteStringTable, tokenCount: Int, merges: MergeTable, byteSymbols: [UInt32], wholeWordsFirst: Bool
+    table: ByteStringTable, tokenCount: Int, merges: MergeTable, byteSymbols: [UInt32], wholeWordsFirst: Bool,
+    startsFromCharacters: Bool
   ) {
     self.table = table
     self.tokenCount = tokenCount
     self.merges = merges
     self.byteSymbols = byteSymbols
     self.wholeWordsFirst = wholeWordsFirst
+    self.startsFromCharacters = startsFromCharacters
     guard byteSymbols.allSatisfy({ $0 < tokenCount }) else {
       longest = nil
       return
@@ -123,13 +128,15 @@ struct BytePairEncoder: Sendable {
   package static let scanLimit = 48
 
   func encode(_ word: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch) {
-    if wholeWordsFirst, let token = table.find(word) {
+    // Runs of newlines are tokens that no merge makes.
+    let isWhole = wholeWordsFirst || startsFromCharacters && word.first == 0x0A
+    if isWhole, let token = table.find(word) {
       if token < tokenCount {
         output.append(Int32(token))
         return
       }
     }
-    if word.count == 1 {
+    if word.count == 1, !startsFromCharacters {
       emit(byteSymbols[Int(word[0])], into: &output)
     } else if word.count <= Self.scanLimit {
       encodeByScanning(word, into: &output, scratch: &scratch)
@@ -138,16 +145,37 @@ struct BytePairEncoder: Sendable {
     }
   }
 
+  /// What the word is before the first merge.
+  private func start(_ word: UnsafeBufferPointer<UInt8>, _ symbols: inout [UInt32]) {
+    symbols.removeAll(keepingCapacity: true)
+    guard startsFromCharacters else {
+      for byte in word { symbols.append(byteSymbols[Int(byte)]) }
+      return
+    }
+    var index = 0
+    while index < word.count {
+      let first = word[index]
+      let end = min(index + (first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4), word.count)
+      if let symbol = table.find(UnsafeBufferPointer(rebasing: word[index..<end])) {
+        symbols.append(UInt32(symbol))
+      } else {
+        for byte in word[index..<end] where byteSymbols[Int(byte)] < tokenCount {
+          symbols.append(byteSymbols[Int(byte)])
+        }
+      }
+      index = end
+    }
+  }
+
   func encodeByScanning(
     _ word: UnsafeBufferPointer<UInt8>, into output: inout [Int32], scratch: inout Scratch
   ) {
-    scratch.symbols.removeAll(keepingCapacity: true)
+    start(word, &scratch.symbols)
     scratch.ranks.removeAll(keepingCapacity: true)
-    for byte in word { scratch.symbols.append(byteSymbols[Int(byte)]) }
-    for index in 1..<max(word.count, 1) {
+    var count = scratch.symbols.count
+    for index in 1..<max(count, 1) {
       scratch.ranks.append(merges.rank(scratch.symbols[index - 1], scratch.symbols[index]))
     }
-    var count = word.count
     scratch.symbols.withUnsafeMutableBufferPointer { symbols in
       scratch.ranks.withUnsafeMutableBufferPointer { ranks in
         while count > 1 {
@@ -181,9 +209,10 @@ struct BytePairEncoder: Sendable {
       return
     }
     let none = UInt32.max
-    let count = word.count
+    start(word, &scratch.symbols)
+    let count = scratch.symbols.count
+    guard count > 0 else { return }
     scratch.heap.removeAll()
-    scratch.symbols = word.map { byteSymbols[Int($0)] }
     scratch.next = (0..<count).map { $0 + 1 < count ? UInt32($0 + 1) : none }
     scratch.previous = (0..<count).map { $0 > 0 ? UInt32($0 - 1) : none }
     // The rank of the pair that starts here; a queued pair with another rank is out of date.

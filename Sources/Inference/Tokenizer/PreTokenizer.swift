@@ -5,11 +5,14 @@
 /// Unicode classes of a character, as bits.
 struct CharacterClass: OptionSet, Sendable {
   let rawValue: UInt8
-  static let letter = CharacterClass(rawValue: 1)  // \p{L}
+  static let letter = CharacterClass(rawValue: 1)  // \p{L}, with one of the next two where it has case
   static let number = CharacterClass(rawValue: 2)  // \p{N}
   static let space = CharacterClass(rawValue: 4)  // \s
   static let mark = CharacterClass(rawValue: 8)  // \p{M}
   static let punctuation = CharacterClass(rawValue: 16)  // \p{P}
+  static let symbol = CharacterClass(rawValue: 32)  // \p{S}
+  static let upper = CharacterClass(rawValue: 64)  // \p{Lu}, \p{Lt}
+  static let lower = CharacterClass(rawValue: 128)  // \p{Ll}
 
   /// The classes of a character by Unicode's general category and White_Space, as of Unicode 15.1:
   /// later characters count as unassigned. So the ids of a text don't depend on the Swift version
@@ -22,12 +25,15 @@ struct CharacterClass: OptionSet, Sendable {
       return
     }
     switch properties.generalCategory {
-    case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: self = .letter
+    case .uppercaseLetter, .titlecaseLetter: self = [.letter, .upper]
+    case .lowercaseLetter: self = [.letter, .lower]
+    case .modifierLetter, .otherLetter: self = .letter
     case .decimalNumber, .letterNumber, .otherNumber: self = .number
     case .nonspacingMark, .spacingMark, .enclosingMark: self = .mark
     case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation,
       .finalPunctuation, .otherPunctuation:
       self = .punctuation
+    case .mathSymbol, .currencySymbol, .modifierSymbol, .otherSymbol: self = .symbol
     default:
       self = properties.isWhitespace ? .space : []
     }
@@ -47,14 +53,100 @@ package enum PreTokenizerPass: Sendable, Equatable {
   /// ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+| \s+(?!\S)|\s+`; with `marks`, `[\p{L}\p{M}]` stands for
   /// each `\p{L}`
   case tiktoken(digits: Int, marks: Bool)
-  /// `\p{N}`: each number character alone
-  case singleNumbers
-  /// `\p{N}+`
-  case numberRuns
+  /// The pattern of OpenAI's o200k and its kin, with case:
+  ///
+  ///     [^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|
+  ///     [^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|
+  ///     \p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
+  case cased(Cased)
+  /// `[!-/:-@\[-`{-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|
+  /// \s*[\r\n]+|\s+(?!\S)|\s+`
+  case deepSeekV3
+  /// `\p{N}{1,count}`
+  case numbers(atMost: Int)
+  /// `[characters]+`; with `afterSpace`, `\s?[characters]+`
+  case runs(CharacterRanges, afterSpace: Bool)
+  /// `\s?\p{L}+`
+  case letterRunsAfterSpace
+  /// `\s?\p{P}+`
+  case punctuationRunsAfterSpace
+  /// `[\r\n]`
+  case singleNewlines
+  /// `\s+$`
+  case spacesAtEnd
+  /// `[^\n]+|\n+`
+  case lines
   /// `[0-9][0-9][0-9]`
   case threeDigits
   /// `[\p{P}\$\+<=>\^~\|]+`, and with `backtick` also that character
   case punctuationRuns(backtick: Bool)
+
+  /// How the members of the cased family differ.
+  package struct Cased: Sendable, Equatable {
+    var digits: Int
+    /// Whether a word may end in `'s` and its like.
+    var contractions: Bool
+    /// Whether slashes belong to the punctuation before them, as newlines do.
+    var slashes: Bool
+    /// Whether `[\p{Han}]+` comes first, and letters are those of other scripts.
+    var hanApart: Bool
+  }
+}
+
+/// A set of characters as ranges in ascending order.
+package struct CharacterRanges: Sendable, Equatable {
+  private let ranges: [ClosedRange<UInt32>]
+
+  init(_ ranges: [ClosedRange<UInt32>]) { self.ranges = ranges }
+
+  func contains(_ value: UInt32) -> Bool {
+    var low = 0
+    var high = ranges.count
+    while low < high {
+      let middle = (low + high) / 2
+      if ranges[middle].upperBound < value { low = middle + 1 } else { high = middle }
+    }
+    return low < ranges.count && ranges[low].contains(value)
+  }
+
+  /// Hexadecimal ranges, such as `41-5A B5`.
+  private init(text: String) {
+    ranges = text.split(whereSeparator: \.isWhitespace).compactMap { word in
+      let ends = word.split(separator: "-").compactMap { UInt32($0, radix: 16) }
+      guard let first = ends.first, let last = ends.last, first <= last else { return nil }
+      return first...last
+    }
+  }
+
+  /// `\p{Han}` as of Unicode 15.1. Source: Scripts.txt of the Unicode Character Database.
+  static let han = CharacterRanges(
+    text: """
+      2E80-2E99 2E9B-2EF3 2F00-2FD5 3005 3007 3021-3029 3038-303B 3400-4DBF 4E00-9FFF F900-FA6D FA70-FAD9
+      16FE2-16FE3 16FF0-16FF1 20000-2A6DF 2A700-2B739 2B740-2B81D 2B820-2CEA1 2CEB0-2EBE0 2EBF0-2EE5D
+      2F800-2FA1D 30000-3134A 31350-323AF
+      """)
+
+  /// `[一-龥\u3040-\u309F\u30A0-\u30FF]`: Chinese and Japanese, of DeepSeek-V3.
+  static let chineseAndKana = CharacterRanges(text: "3040-30FF 4E00-9FA5")
+
+  /// `[一-龥\u0800-一\uAC00-\uD7FF]`, of DeepSeek LLM and Coder.
+  static let chineseToHangul = CharacterRanges(text: "800-9FA5 AC00-D7FF")
+
+  /// `[!-/:-~！-／：-～‘-‟　-。]`, of DeepSeek LLM; it has ASCII's letters too.
+  static let deepSeekMarks = CharacterRanges(text: "21-2F 3A-7E 2018-201F 3000-3002 FF01-FF0F FF1A-FF5E")
+
+  /// The letters of DeepSeek LLM: those with case of most scripts.
+  static let deepSeekLetters = CharacterRanges(
+    text: """
+      41-5A 61-7A B5 C0-D6 D8-F6 F8-1BA 1BC-1BF 1C4-293 295-2AF 370-373 376-377 37B-37D 37F 386 388-38A 38C
+      38E-3A1 3A3-3F5 3F7-481 48A-52F 531-556 10A0-10C5 13A0-13F5 13F8-13FD 1C90-1CBA 1CBD-1CBF 1D00-1D2B
+      1D6B-1D77 1D79-1D9A 1E00-1F15 1F18-1F1D 1F20-1F45 1F48-1F4D 1F50-1F57 1F59 1F5B 1F5D 1F5F-1F7D
+      1F80-1FB4 1FB6-1FBC 1FBE 1FC2-1FC4 1FC6-1FCC 1FD0-1FD3 1FD6-1FDB 1FE0-1FEC 1FF2-1FF4 1FF6-1FFC 2102
+      2107 210A-2113 2115 2119-211D 2124 2126 2128 212A-212D 212F-2134 2139 213C-213F 2145-2149 214E
+      2183-2184 2C00-2C7B 2C7E-2CE4 2CEB-2CEE 2CF2-2CF3 A640-A66D A680-A69B A722-A76F A771-A787 A78B-A78E
+      AB70-ABBF FB00-FB06 FB13-FB17 FF21-FF3A FF41-FF5A 10400-1044F 104B0-104D3 104D8-104FB 10C80-10CB2
+      10CC0-10CF2 118A0-118DF 1E900-1E943
+      """)
 }
 
 /// How a model splits text before merging.
@@ -80,8 +172,11 @@ package struct PreTokenizer: Sendable, Equatable {
 
   /// What most files without a name were converted with.
   static let unnamed = PreTokenizer([
-    .punctuationRuns(backtick: false), .gpt2, .numberRuns, .threeDigits,
+    .punctuationRuns(backtick: false), .gpt2, .numbers(atMost: .max), .threeDigits,
   ])
+
+  /// Gemma 4's: merges cross words, but not lines.
+  static let lines = PreTokenizer([.lines], addsBOS: true)
 
   /// For unknown names: the pattern that most of today's models use, in one form or another.
   static let guess = PreTokenizer([.tiktoken(digits: 3, marks: false)])
@@ -100,9 +195,9 @@ package struct PreTokenizer: Sendable, Equatable {
     case "olmo", "mpt", "modern-bert":
       PreTokenizer([.gpt2], composesText: true)
     case "smollm", "starcoder", "refact", "codeshell", "exaone", "minerva-7b", "mellum2":
-      PreTokenizer([.singleNumbers, .gpt2])
+      PreTokenizer([.numbers(atMost: 1), .gpt2])
     case "command-r":
-      PreTokenizer([.singleNumbers, .gpt2], composesText: true)
+      PreTokenizer([.numbers(atMost: 1), .gpt2], composesText: true)
     case "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
       "jina-v5-nano":
       PreTokenizer([.tiktoken(digits: 3, marks: false)], wholeWordsFirst: true, addsBOS: true)
@@ -118,6 +213,27 @@ package struct PreTokenizer: Sendable, Equatable {
       PreTokenizer([.tiktoken(digits: 1, marks: true)], composesText: true)
     case "falcon":
       PreTokenizer([.punctuationRuns(backtick: true), .gpt2, .threeDigits])
+    case "gpt-4o", "minimax-m2", "llama4", "kanana2", "talkie":
+      PreTokenizer([.cased(.init(digits: 3, contractions: true, slashes: true, hanApart: false))])
+    case "tekken":
+      PreTokenizer(
+        [.cased(.init(digits: 1, contractions: false, slashes: true, hanApart: false))],
+        wholeWordsFirst: true,
+        addsBOS: true)
+    case "kimi-k2":
+      PreTokenizer([.cased(.init(digits: 3, contractions: true, slashes: false, hanApart: true))])
+    case "deepseek-v3", "hunyuan-dense", "joyai-llm":
+      PreTokenizer([.numbers(atMost: 3), .runs(.chineseAndKana, afterSpace: false), .deepSeekV3])
+    case "deepseek-llm":
+      PreTokenizer([
+        .singleNewlines, .runs(.deepSeekLetters, afterSpace: true), .runs(.deepSeekMarks, afterSpace: true),
+        .spacesAtEnd, .runs(.chineseToHangul, afterSpace: false), .numbers(atMost: .max),
+      ])
+    case "deepseek-coder":
+      PreTokenizer([
+        .singleNewlines, .letterRunsAfterSpace, .punctuationRunsAfterSpace,
+        .runs(.chineseToHangul, afterSpace: false), .numbers(atMost: 1),
+      ])
     default:
       nil
     }
@@ -177,12 +293,20 @@ private struct TextScanner {
   private func wideCharacter(
     _ first: UInt8, at position: Int, to end: Int
   ) -> (class: CharacterClass, after: Int) {
+    let (value, after) = self.value(first, at: position, to: end)
+    guard let scalar = Unicode.Scalar(value) else { return ([], after) }
+    return (CharacterClass(scalar), after)
+  }
+
+  /// The code point of the character at `position`, which begins with the byte `first`.
+  @inline(__always)
+  private func value(_ first: UInt8, at position: Int, to end: Int) -> (value: UInt32, after: Int) {
+    if first < 0x80 { return (UInt32(first), position + 1) }
     let length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4
     let after = min(position + length, end)
     var value = UInt32(first) & (0xFF >> UInt32(length + 1))
     for index in (position + 1)..<max(after, position + 1) { value = value << 6 | UInt32(text[index] & 0x3F) }
-    guard let scalar = Unicode.Scalar(value) else { return ([], after) }
-    return (CharacterClass(scalar), after)
+    return (value, after)
   }
 
   @inline(__always)
@@ -202,16 +326,29 @@ private struct TextScanner {
     case .tiktoken(let digits, false): endOfTiktoken(from: start, to: end, digits: digits, letters: .letter)
     case .tiktoken(let digits, true):
       endOfTiktoken(from: start, to: end, digits: digits, letters: [.letter, .mark])
-    case .singleNumbers:
+    case .cased(let form): endOfCased(from: start, to: end, form)
+    case .deepSeekV3:
+      endOfMatchOrGap(from: start, to: end) { endOfDeepSeekV3(from: $0, to: end) }
+    case .numbers(let most):
       endOfMatchOrGap(from: start, to: end) { position in
-        let (found, after) = character(at: position, to: end)
-        return found == .number ? after : nil
-      }
-    case .numberRuns:
-      endOfMatchOrGap(from: start, to: end) { position in
-        let after = run(from: position, to: end) { $0 == .number }
+        let after = endOfNumbers(from: position, to: end, atMost: most)
         return after > position ? after : nil
       }
+    case .runs(let ranges, let afterSpace):
+      endOfMatchOrGap(from: start, to: end) { position in
+        endOfRun(from: position, to: end, afterSpace: afterSpace) { position in
+          let (value, after) = self.value(text[position], at: position, to: end)
+          return ranges.contains(value) ? after : nil
+        }
+      }
+    case .letterRunsAfterSpace:
+      endOfMatchOrGap(from: start, to: end) { endOfRun(of: .letter, from: $0, to: end) }
+    case .punctuationRunsAfterSpace:
+      endOfMatchOrGap(from: start, to: end) { endOfRun(of: .punctuation, from: $0, to: end) }
+    case .singleNewlines:
+      endOfMatchOrGap(from: start, to: end) { isNewline(at: $0) ? $0 + 1 : nil }
+    case .spacesAtEnd: endOfSpacesAtEnd(from: start, to: end)
+    case .lines: text[start..<end].firstIndex { ($0 == 0x0A) != (text[start] == 0x0A) } ?? end
     case .threeDigits:
       endOfMatchOrGap(from: start, to: end) { position in
         guard end - position >= 3, text[position..<(position + 3)].allSatisfy({ (0x30...0x39).contains($0) })
@@ -240,6 +377,56 @@ private struct TextScanner {
         return position > before ? position : nil
       }
     }
+  }
+
+  private func isNewline(at position: Int) -> Bool { text[position] == 0x0A || text[position] == 0x0D }
+
+  /// The position after at most `most` numbers.
+  private func endOfNumbers(from start: Int, to end: Int, atMost most: Int) -> Int {
+    var position = start
+    var count = 0
+    while count < most {
+      let (found, after) = character(at: position, to: end)
+      if found != .number { break }
+      position = after
+      count += 1
+    }
+    return position
+  }
+
+  /// The end of `member+`, or of `\s?member+`; nil if it does not match at `start`.
+  /// - member: the position after a character that belongs to the run
+  private func endOfRun(
+    from start: Int, to end: Int, afterSpace: Bool, _ member: (Int) -> Int?
+  ) -> Int? {
+    func run(_ position: Int) -> Int? {
+      guard position < end, var position = member(position) else { return nil }
+      while position < end, let after = member(position) { position = after }
+      return position
+    }
+    let (found, after) = character(at: start, to: end)
+    if afterSpace, found == .space, let end = run(after) { return end }
+    return run(start)
+  }
+
+  /// The same for a class.
+  private func endOfRun(of wanted: CharacterClass, from start: Int, to end: Int) -> Int? {
+    endOfRun(from: start, to: end, afterSpace: true) { position in
+      let (found, after) = character(at: position, to: end)
+      return found.isDisjoint(with: wanted) ? nil : after
+    }
+  }
+
+  /// Cuts before the spaces that end the text.
+  private func endOfSpacesAtEnd(from start: Int, to end: Int) -> Int {
+    var cut = start
+    var position = start
+    while position < end {
+      let (found, after) = character(at: position, to: end)
+      if found != .space { cut = after }
+      position = after
+    }
+    return cut > start ? cut : end
   }
 
   /// If `match` matches at `start`, its end; otherwise the position of its next match, or `end`.
@@ -277,8 +464,8 @@ private struct TextScanner {
     }
     switch found {
     case .space: return endOfSpaces(from: start, to: end, newlinesEndWords: false)
-    case .letter: return run(from: after, to: end) { $0 == .letter }
     case .number: return run(from: after, to: end) { $0 == .number }
+    case _ where found.contains(.letter): return run(from: after, to: end) { $0.contains(.letter) }
     default: return run(from: after, to: end) { $0.isDisjoint(with: [.space, .letter, .number]) }
     }
   }
@@ -294,15 +481,7 @@ private struct TextScanner {
     if !found.isDisjoint(with: letters) {
       return run(from: after, to: end) { !$0.isDisjoint(with: letters) }
     }
-    if found == .number {
-      var position = after
-      for _ in 1..<max(digits, 1) {
-        let (next, afterNext) = character(at: position, to: end)
-        if next != .number { break }
-        position = afterNext
-      }
-      return position
-    }
+    if found == .number { return endOfNumbers(from: start, to: end, atMost: digits) }
     if !isNewline, after < end, !following.isDisjoint(with: letters) {
       return run(from: afterFollowing, to: end) { !$0.isDisjoint(with: letters) }
     }
@@ -314,6 +493,120 @@ private struct TextScanner {
       return position
     }
     return endOfSpaces(from: start, to: end, newlinesEndWords: true)
+  }
+
+  private func isHan(at position: Int, to end: Int) -> Bool {
+    // The first is U+2E80, whose bytes begin with E2.
+    position < end && text[position] >= 0xE2
+      && CharacterRanges.han.contains(value(text[position], at: position, to: end).value)
+  }
+
+  /// The class of a character for the two alternatives with case: only what is a letter or a mark
+  /// counts, and Han counts for nothing if it stands apart.
+  private func casedCharacter(
+    at position: Int, to end: Int, _ form: PreTokenizerPass.Cased
+  ) -> (mayBeUpper: Bool, mayBeLower: Bool, after: Int) {
+    let (found, after) = character(at: position, to: end)
+    guard !found.isDisjoint(with: [.letter, .mark]), !(form.hanApart && isHan(at: position, to: end)) else {
+      return (false, false, after)
+    }
+    return (!found.contains(.lower), !found.contains(.upper), after)
+  }
+
+  private func endOfCased(from start: Int, to end: Int, _ form: PreTokenizerPass.Cased) -> Int {
+    if form.hanApart, isHan(at: start, to: end) {
+      var position = start
+      while isHan(at: position, to: end) {
+        position = value(text[position], at: position, to: end).after
+      }
+      return position
+    }
+    let (found, after) = character(at: start, to: end)
+    let mayLead = found.isDisjoint(with: [.letter, .number]) && !isNewline(at: start)
+    let starts = mayLead ? [after, start] : [start]
+    for first in starts {
+      if let word = endOfUpperThenLower(from: first, to: end, form) { return endOfWord(word, to: end, form) }
+    }
+    for first in starts {
+      let upper = run(from: first, to: end, form, isUpper: true)
+      guard upper > first else { continue }
+      return endOfWord(run(from: upper, to: end, form, isUpper: false), to: end, form)
+    }
+    if found == .number { return endOfNumbers(from: start, to: end, atMost: form.digits) }
+    let neither: CharacterClass = [.space, .letter, .number]
+    let isOther = found.isDisjoint(with: neither)
+    let (following, afterFollowing) = character(at: after, to: end)
+    if isOther || text[start] == 0x20 && after < end && following.isDisjoint(with: neither) {
+      var position = run(from: isOther ? after : afterFollowing, to: end) { $0.isDisjoint(with: neither) }
+      while position < end, isNewline(at: position) || form.slashes && text[position] == UInt8(ascii: "/") {
+        position += 1
+      }
+      return position
+    }
+    return endOfSpaces(from: start, to: end, newlinesEndWords: true)
+  }
+
+  /// The end of the run of characters that may be upper letters, or lower ones.
+  private func run(
+    from start: Int, to end: Int, _ form: PreTokenizerPass.Cased, isUpper: Bool
+  ) -> Int {
+    var position = start
+    while position < end {
+      let found = casedCharacter(at: position, to: end, form)
+      if isUpper ? !found.mayBeUpper : !found.mayBeLower { break }
+      position = found.after
+    }
+    return position
+  }
+
+  /// The end of `U*L+`, where letters without case and marks are both. As the pattern backtracks:
+  /// if no lower letter follows the run of upper ones, the last of them that is both ends the match.
+  private func endOfUpperThenLower(
+    from start: Int, to end: Int, _ form: PreTokenizerPass.Cased
+  ) -> Int? {
+    var position = start
+    var lastOfBoth: Int?
+    while position < end {
+      let found = casedCharacter(at: position, to: end, form)
+      if !found.mayBeUpper {
+        if found.mayBeLower { return run(from: position, to: end, form, isUpper: false) }
+        break
+      }
+      position = found.after
+      if found.mayBeLower { lastOfBoth = position }
+    }
+    return lastOfBoth
+  }
+
+  private func endOfWord(_ position: Int, to end: Int, _ form: PreTokenizerPass.Cased) -> Int {
+    form.contractions ? position + contraction(at: position, to: end, ignoringCase: true) : position
+  }
+
+  private func endOfDeepSeekV3(from start: Int, to end: Int) -> Int? {
+    func isLetter(_ byte: UInt8) -> Bool { (0x41...0x5A).contains(byte & 0xDF) }
+    let (found, after) = character(at: start, to: end)
+    let byte = text[start]
+    if (0x21...0x7E).contains(byte), !isLetter(byte), !(0x30...0x39).contains(byte), after < end,
+      isLetter(text[after])
+    {
+      var position = after
+      while position < end, isLetter(text[position]) { position += 1 }
+      return position
+    }
+    let letters: CharacterClass = [.letter, .mark]
+    let marks: CharacterClass = [.punctuation, .symbol]
+    if found.isDisjoint(with: [.letter, .punctuation, .symbol]), !isNewline(at: start) {
+      let word = run(from: after, to: end) { !$0.isDisjoint(with: letters) }
+      if word > after { return word }
+    }
+    if !found.isDisjoint(with: letters) { return run(from: after, to: end) { !$0.isDisjoint(with: letters) } }
+    let first = byte == 0x20 ? after : start
+    var position = run(from: first, to: end) { !$0.isDisjoint(with: marks) }
+    if position > first {
+      while position < end, isNewline(at: position) { position += 1 }
+      return position
+    }
+    return found == .space ? endOfSpaces(from: start, to: end, newlinesEndWords: true) : nil
   }
 
   /// `\s*[\r\n]+` (if requested), `\s+(?!\S)`, `\s+`.

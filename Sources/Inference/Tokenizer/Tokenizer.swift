@@ -1,7 +1,7 @@
 // Tokenizer.swift: text to token ids and back, as the metadata of a GGUF file specifies; a
 // vocabulary-only file suffices. Not here: where the pieces of a prompt come from
-// (ChatFormat.swift). Start at encode(segments:addBOS:). Two algorithms: byte-level BPE
-// (`tokenizer.ggml.model` gpt2) and SentencePiece BPE (llama).
+// (ChatFormat.swift). Start at encode(segments:addBOS:). Three algorithms: byte-level BPE
+// (`tokenizer.ggml.model` gpt2), SentencePiece BPE (llama), and BPE over characters (gemma4).
 
 /// A model's tokenizer. Immutable; any number of threads may use it concurrently.
 ///
@@ -42,6 +42,7 @@ public final class Tokenizer: Sendable {
 
   private enum Algorithm {
     case byteLevel(PreTokenizer, BytePairEncoder)
+    case characters(PreTokenizer, BytePairEncoder)
     case sentencePiece(SentencePieceEncoder)
   }
 
@@ -67,7 +68,7 @@ public final class Tokenizer: Sendable {
     composesText =
       switch source.algorithm {
       case .byteLevel(let preTokenizer, _, _): preTokenizer.composesText
-      case .sentencePiece: false
+      case .characters, .sentencePiece: false
       }
     kinds = source.kinds
     table = source.table
@@ -77,7 +78,13 @@ public final class Tokenizer: Sendable {
         preTokenizer,
         BytePairEncoder(
           table: source.table, tokenCount: source.kinds.count, merges: merges, byteSymbols: byteSymbols,
-          wholeWordsFirst: preTokenizer.wholeWordsFirst))
+          wholeWordsFirst: preTokenizer.wholeWordsFirst, startsFromCharacters: false))
+    case .characters(let preTokenizer, let merges, let byteSymbols):
+      algorithm = .characters(
+        preTokenizer,
+        BytePairEncoder(
+          table: source.table, tokenCount: source.kinds.count, merges: merges, byteSymbols: byteSymbols,
+          wholeWordsFirst: false, startsFromCharacters: true))
     case .sentencePiece(let order, let byteTokens):
       algorithm = .sentencePiece(
         SentencePieceEncoder(
@@ -191,16 +198,23 @@ extension Tokenizer {
         prepared.withUnsafeBufferPointer { encodeWords($0, preTokenizer, encoder, into: &output) }
       case .byteLevel(let preTokenizer, let encoder):
         encodeWords(fragment, preTokenizer, encoder, into: &output)
+      case .characters(let preTokenizer, let encoder):
+        unescaped(fragment).withUnsafeBufferPointer { encodeWords($0, preTokenizer, encoder, into: &output) }
       case .sentencePiece(let encoder):
-        var prepared: [UInt8] = []
-        prepared.reserveCapacity(fragment.count + 1)
-        if tokenizer.addsSpacePrefix && followsSpecial { prepared.append(0x20) }
-        VocabularySource.appendUnescaped(fragment, to: &prepared)
-        prepared.withUnsafeBufferPointer {
+        unescaped(fragment).withUnsafeBufferPointer {
           encoder.encode($0, into: &output, scratch: &pieces) { budget.allows($0, after: $1) }
         }
       }
       followsSpecial = false
+    }
+
+    /// With U+2581 as spaces, and one before it where the model wants that.
+    private func unescaped(_ fragment: UnsafeBufferPointer<UInt8>) -> [UInt8] {
+      var prepared: [UInt8] = []
+      prepared.reserveCapacity(fragment.count + 1)
+      if tokenizer.addsSpacePrefix && followsSpecial { prepared.append(0x20) }
+      VocabularySource.appendUnescaped(fragment, to: &prepared)
+      return prepared
     }
 
     private mutating func encodeWords(

@@ -23,7 +23,9 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
     switch problem {
     case .missingKey:
       "the file holds no vocabulary; models are usually published with one"
-    case .unsupportedModel, .metadata, .tooMany, .countMismatch:
+    case .unsupportedModel:
+      "models with one of these run; most of today's have one"
+    case .metadata, .tooMany, .countMismatch:
       nil
     }
   }
@@ -34,7 +36,8 @@ extension TokenizerError.Problem: CustomStringConvertible {
     switch self {
     case .metadata(let problem): "\(problem)"
     case .missingKey(let key): "metadata key '\(key)' is missing"
-    case .unsupportedModel(let name): "tokenizer '\(name)' is not supported, supported are gpt2 and llama"
+    case .unsupportedModel(let name):
+      "tokenizer '\(name)' is not supported, supported are gpt2, llama and gemma4"
     case .tooMany(let item, let found, let limit): "\(found) \(item), at most \(limit) are supported"
     case .countMismatch(let key, let found, let wanted):
       "metadata key '\(key)' has \(found) entries, wanted \(wanted)"

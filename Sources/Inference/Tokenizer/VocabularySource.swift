@@ -13,6 +13,7 @@ struct VocabularySource {
 
   enum Algorithm {
     case byteLevel(PreTokenizer, MergeTable, byteSymbols: [UInt32])
+    case characters(PreTokenizer, MergeTable, byteSymbols: [UInt32])
     case sentencePiece(order: [UInt32], byteTokens: [Int32])
   }
 
@@ -45,11 +46,12 @@ struct VocabularySource {
     switch model {
     case "gpt2": try loadByteLevel(preTokenizerName: name)
     case "llama": try loadSentencePiece(preTokenizerName: name)
+    case "gemma4": try loadCharacters(preTokenizerName: name)
     default: throw failure(.unsupportedModel(model))
     }
   }
 
-  // MARK: - The two algorithms
+  // MARK: - The algorithms
 
   private mutating func loadByteLevel(preTokenizerName name: String?) throws(TokenizerError) {
     let preTokenizer: PreTokenizer
@@ -82,32 +84,73 @@ struct VocabularySource {
     where kinds[id] == .userDefined && !SpecialTokenNames.looksLikeMark(table.bytes(of: id)) {
       table.publish(id, replacing: false)
     }
-    let (merges, byteSymbols) = try loadMerges()
+    let byteSymbols = (0..<256).map { value in
+      let symbol = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1) { single in
+        single.initialize(repeating: UInt8(value))
+        return self.symbol(UnsafeBufferPointer(single))
+      }
+      return UInt32(symbol)
+    }
+    warn(ofMissing: (UInt8.min...UInt8.max).filter { byteSymbols[Int($0)] >= kinds.count })
+    let merges = try loadMerges(ByteLevel.decode)
     algorithm = .byteLevel(preTokenizer, merges, byteSymbols: byteSymbols)
     try loadPolicy(addsBOS: preTokenizer.addsBOS)
   }
 
+  /// Merges as in byte-level vocabularies, over characters as in SentencePiece's.
+  private mutating func loadCharacters(preTokenizerName name: String?) throws(TokenizerError) {
+    if let name { preTokenizerName = name }
+    try loadTokens(Self.writePiece)
+    try loadSpecialIds()
+    let byteTokens = publishPieces()
+    warn(ofMissingPieces: byteTokens)
+    let merges = try loadMerges { text, bytes in
+      Self.appendUnescaped(text.bindMemory(to: UInt8.self), to: &bytes)
+      return true
+    }
+    algorithm = .characters(
+      .lines, merges, byteSymbols: byteTokens.map { $0 < 0 ? UInt32.max : UInt32($0) })
+    addsSpacePrefix =
+      try read { () throws(GGUFError) in try file.metadata.bool("tokenizer.ggml.add_space_prefix") } ?? false
+    try loadPolicy(addsBOS: PreTokenizer.lines.addsBOS)
+  }
+
   private mutating func loadSentencePiece(preTokenizerName name: String?) throws(TokenizerError) {
     if let name { preTokenizerName = name }
-    try loadTokens { text, kind, bytes in
-      switch kind {
-      case .byte:
-        if let byte = Self.byte(named: text) {
-          bytes.append(byte)
-        } else {
-          bytes.append(contentsOf: text)
-        }
-      case .normal, .unused:
-        Self.appendUnescaped(text.bindMemory(to: UInt8.self), to: &bytes)
-      case .unknown, .control, .userDefined:
-        bytes.append(contentsOf: text)
-      }
-    }
+    try loadTokens(Self.writePiece)
     let scores = try loadScores()
     special.bos = kinds.count > 1 ? 1 : nil
     special.eos = kinds.count > 2 ? 2 : nil
     special.unknown = kinds.isEmpty ? nil : 0
     try loadSpecialIds()
+    let byteTokens = publishPieces()
+    warn(ofMissingPieces: byteTokens)
+    algorithm = .sentencePiece(
+      order: scores.map { SentencePieceEncoder.order(ofScore: $0) }, byteTokens: byteTokens)
+    addsSpacePrefix =
+      try read { () throws(GGUFError) in try file.metadata.bool("tokenizer.ggml.add_space_prefix") } ?? true
+    try loadPolicy(addsBOS: true)
+  }
+
+  /// A token as its bytes: U+2581 stands for a space, `<0x0A>` for a byte.
+  private static func writePiece(_ text: UnsafeRawBufferPointer, _ kind: TokenKind, _ bytes: inout [UInt8]) {
+    switch kind {
+    case .byte:
+      if let byte = byte(named: text) {
+        bytes.append(byte)
+      } else {
+        bytes.append(contentsOf: text)
+      }
+    case .normal, .unused:
+      appendUnescaped(text.bindMemory(to: UInt8.self), to: &bytes)
+    case .unknown, .control, .userDefined:
+      bytes.append(contentsOf: text)
+    }
+  }
+
+  /// Makes the tokens that text may become findable.
+  /// - Returns: the token of each byte, -1 where there is none.
+  private mutating func publishPieces() -> [Int32] {
     var byteTokens = [Int32](repeating: -1, count: 256)
     for id in kinds.indices {
       switch kinds[id] {
@@ -122,6 +165,10 @@ struct VocabularySource {
         break
       }
     }
+    return byteTokens
+  }
+
+  private mutating func warn(ofMissingPieces byteTokens: [Int32]) {
     // A byte token may be missing if the character is itself a token.
     warn(
       ofMissing: (UInt8.min...UInt8.max).filter { byte in
@@ -129,11 +176,6 @@ struct VocabularySource {
           && (byte >= 0x80
             || withUnsafeBytes(of: byte) { table.find($0.bindMemory(to: UInt8.self)) } == nil)
       })
-    algorithm = .sentencePiece(
-      order: scores.map { SentencePieceEncoder.order(ofScore: $0) }, byteTokens: byteTokens)
-    addsSpacePrefix =
-      try read { () throws(GGUFError) in try file.metadata.bool("tokenizer.ggml.add_space_prefix") } ?? true
-    try loadPolicy(addsBOS: true)
   }
 
   // MARK: - Arrays
@@ -220,7 +262,10 @@ struct VocabularySource {
     return table.count - 1
   }
 
-  private mutating func loadMerges() throws(TokenizerError) -> (MergeTable, [UInt32]) {
+  /// - decode: appends the bytes that a merge's text stands for; false if it stands for none
+  private mutating func loadMerges(
+    _ decode: (UnsafeRawBufferPointer, inout [UInt8]) -> Bool
+  ) throws(TokenizerError) -> MergeTable {
     let metadata = file.metadata
     let key = "tokenizer.ggml.merges"
     guard let array = try read({ () throws(GGUFError) in try metadata.array(key, of: .string) }) else {
@@ -229,14 +274,6 @@ struct VocabularySource {
     guard array.count <= Tokenizer.maximumMergeCount else {
       throw failure(.tooMany(item: "merges", found: array.count, limit: Tokenizer.maximumMergeCount))
     }
-    let byteSymbols = (0..<256).map { value in
-      let symbol = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1) { single in
-        single.initialize(repeating: UInt8(value))
-        return self.symbol(UnsafeBufferPointer(single))
-      }
-      return UInt32(symbol)
-    }
-    warn(ofMissing: (UInt8.min...UInt8.max).filter { byteSymbols[Int($0)] >= kinds.count })
     var merges = MergeTable(count: array.count)
     var scratch: [UInt8] = []
     var malformed = 0
@@ -249,12 +286,12 @@ struct VocabularySource {
         return
       }
       scratch.removeAll(keepingCapacity: true)
-      guard ByteLevel.decode(UnsafeRawBufferPointer(rebasing: text[..<space]), into: &scratch) else {
+      guard decode(UnsafeRawBufferPointer(rebasing: text[..<space]), &scratch) else {
         malformed += 1
         return
       }
       let border = scratch.count
-      guard ByteLevel.decode(UnsafeRawBufferPointer(rebasing: text[(space + 1)...]), into: &scratch),
+      guard decode(UnsafeRawBufferPointer(rebasing: text[(space + 1)...]), &scratch),
         scratch.count > border
       else {
         malformed += 1
@@ -283,7 +320,7 @@ struct VocabularySource {
         .tooMany(item: "symbols in merges", found: table.count, limit: MergeTable.symbolLimit))
     }
     if malformed > 0 { warnings.append("\(malformed) of \(array.count) merges are malformed and not used") }
-    return (merges, byteSymbols)
+    return merges
   }
 
   /// True for tokens that merging may produce.
