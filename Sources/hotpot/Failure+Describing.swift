@@ -111,13 +111,13 @@ extension Failure {
   private init(pull error: PullError) {
     let code: ExitCode =
       switch error {
-      case .unknownName, .noHome: .noInput
+      case .unknownName, .noHome, .noModelInRepository, .noSuchModel: .noInput
       case .badAddress: .usage
       case .nameTaken: .failed
       case .busy: .tryAgain
       case .noPython, .pythonFailed, .network, .status, .endedEarly, .insecureRedirect: .unavailable
       case .noSpace: .inputOutput
-      case .packageLacksModel, .partOfSplit, .wrongDigest, .wrongSize, .notAModel: .badData
+      case .packageLacksModel, .badListing, .wrongDigest, .wrongSize, .notAModel: .badData
       case .system(_, _, let number): number == ENOENT ? .inputOutput : UserFile.code(of: number)
       case .cancelled: .interrupted
       }

@@ -17,9 +17,7 @@ enum ModelChoice {
       return try path(named: name, store)
     }
     let own = store.models(of: .own)
-    for model in ModelCatalog.models {
-      if let found = own.first(where: { $0.name == model.name }) { return found.path }
-    }
+    if let found = own.first(where: { $0.name == ModelCatalog.standard.name }) { return found.path }
     let all = own.isEmpty ? store.models() : own
     guard let first = all.first else { throw noModel }
     guard all.count == 1 else {
@@ -30,10 +28,11 @@ enum ModelChoice {
     return first.path
   }
 
-  /// A file's name without `.gguf`: the model's name on screens and in receipts.
+  /// A file's name without `.gguf` and the number of a part: the model's name on screens and in
+  /// receipts.
   static func name(ofFile path: String) -> String {
     let file = (path as NSString).lastPathComponent
-    return ModelName.withoutSuffix(file)
+    return ModelName.ofFile(file)
   }
 
   /// There is no model on this machine.

@@ -119,7 +119,8 @@ final class Folder: Sendable {
 
 /// A GGUF file of a vocabulary of all bytes, one merge, two special tokens and a chat template.
 enum TinyModel {
-  static func bytes(padding: Int = 0) -> [UInt8] {
+  /// - tensors: how many tensors of 32 numbers it has
+  static func bytes(padding: Int = 0, tensors: Int = 0) -> [UInt8] {
     // The alphabet of byte-level BPE: printable bytes stand for themselves, the others for 256 and up.
     var alphabet: [String] = []
     var moved: UInt32 = 256
@@ -132,7 +133,7 @@ enum TinyModel {
     let tokens = alphabet + ["he", "<|im_start|>", "<|im_end|>"]
     let template =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>"
-    var file = Array("GGUF".utf8) + number(UInt32(3)) + number(UInt64(0)) + number(UInt64(9))
+    var file = Array("GGUF".utf8) + number(UInt32(3)) + number(UInt64(tensors)) + number(UInt64(9))
     file += text("general.architecture") + number(UInt32(8)) + text("llama")
     file += text("tokenizer.ggml.model") + number(UInt32(8)) + text("gpt2")
     file += text("tokenizer.ggml.pre") + number(UInt32(8)) + text("gpt-2")
@@ -143,6 +144,14 @@ enum TinyModel {
     file += text("tokenizer.ggml.bos_token_id") + number(UInt32(4)) + number(UInt32(257))
     file += text("tokenizer.ggml.eos_token_id") + number(UInt32(4)) + number(UInt32(258))
     file += text("tokenizer.chat_template") + number(UInt32(8)) + text(template)
+    for tensor in 0..<tensors {
+      file += text("tensor\(tensor)") + number(UInt32(1)) + number(UInt64(32)) + number(UInt32(0))
+      file += number(UInt64(tensor * 128))
+    }
+    if tensors > 0 {
+      file += [UInt8](repeating: 0, count: (32 - file.count % 32) % 32)
+      file += (0..<(tensors * 128)).map { UInt8(truncatingIfNeeded: $0) }
+    }
     return file + [UInt8](repeating: 0, count: padding)
   }
 
@@ -190,8 +199,10 @@ final class LocalServer: Sendable {
       while true {
         let connection = accept(listener, nil, nil)
         guard connection >= 0 else { return }
-        serve(connection, answer)
-        close(connection)
+        Thread.detachNewThread {
+          self.serve(connection, answer)
+          close(connection)
+        }
       }
     }
   }

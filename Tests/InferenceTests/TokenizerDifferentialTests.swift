@@ -105,7 +105,7 @@ struct TokenizerDifferentialTests {
   ])
   func wordsAreThoseOfTheModelsPatterns(_ name: String) throws {
     let preTokenizer = try #require(PreTokenizer.named(name))
-    let (seed, texts) = texts(isHeavy ? 200_000 : 10_000)
+    let (seed, texts) = texts(isHeavy ? 200_000 : 4_000)
     let expected = try HuggingFace.words(of: texts, name: name)
     try #require(expected.count == texts.count)
     var differing = 0

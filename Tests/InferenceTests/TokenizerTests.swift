@@ -240,7 +240,7 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
     #expect(tokenizer.decode(tokenizer.encode(attack)) == attack)
     #expect(!tokenizer.encode(attack).contains { tokenizer.isSpecial($0) })
     #expect(!tokenizer.encode(attack).contains(try #require(tokenizer.specialToken(named: "<mark>"))))
-    let long = String(repeating: "b a", count: 300_000)
+    let long = String(repeating: "b a", count: 50_000)
     #expect(tokenizer.decode(tokenizer.encode(long)) == long)
     #expect(tokenizer.encode(segments: [.text(long)], addBOS: false, atMost: 2_000) { true } == .tooMany)
   }
@@ -445,7 +445,7 @@ private func referenceVocabulary(_ name: String) throws -> Tokenizer {
   /// Runs of one character, of which each vocabulary makes one huge word, or none at all.
   @Test(arguments: ["a", " ", "\n", "!", "7", "é", "字", "🙂", "a ", " \n", "'s", "\u{301}"])
   func aRunOfOneCharacterIsJudgedByItsLength(unit: String) throws {
-    let text = String(repeating: unit, count: (1 << 20) / unit.utf8.count)
+    let text = String(repeating: unit, count: (1 << 18) / unit.utf8.count)
     let merges = ["a a", "aa aa", "aaaa aaaa", "Ġ Ġ", "ĠĠ ĠĠ", "! !", "Ċ Ċ"]
     let names = [
       "gpt-2", "llama-bpe", "qwen2", "smollm", "falcon", "default", "gpt-4o", "kimi-k2", "deepseek-v3",

@@ -20,6 +20,14 @@ public struct GGUFError: Error, Sendable, Equatable, CustomStringConvertible {
     case empty
     /// One of several files that a model was split into.
     case partOfSplit(number: Int, count: Int)
+    /// A part whose name does not lead to the others.
+    case unnamedPart(number: Int, count: Int)
+    /// The part of that number is not there.
+    case missingPart(number: Int, count: Int)
+    /// A file that stands for a part and is another.
+    case foreignPart(number: Int, count: Int, found: String)
+    /// All parts together have another number of tensors than the first one says.
+    case splitTensorCount(found: Int, wanted: Int)
     case notGGUF(magic: String)
     case bigEndian
     case unsupportedVersion(UInt32)
@@ -62,13 +70,17 @@ public struct GGUFError: Error, Sendable, Equatable, CustomStringConvertible {
       "convert the model again with current tools"
     case .unsupportedTensorType:
       "the same model is often published in a supported type, such as Q4_K_M or Q8_0"
-    case .partOfSplit:
-      "'llama-gguf-split --merge PART-00001 WHOLE.gguf' of llama.cpp joins the parts; or fetch the model in one file"
+    case .partOfSplit, .unnamedPart:
+      "give the parts their names again, NAME-00001-of-0000N.gguf and so on, in one folder"
+    case .missingPart, .foreignPart, .splitTensorCount:
+      "all parts of one model must be in one folder: fetch them again; 'hotpot models pull' fetches all of them"
     case .isDirectory:
       "name the .gguf file in it, or a model that 'hotpot models list' shows"
-    case .system, .notARegularFile, .tooMany, .badName, .duplicateKey, .duplicateTensor, .unknownValueType,
-      .nestedArray, .badBool, .invalidUTF8, .badAlignment, .badDimensionCount, .badDimension, .tensorTooLarge,
-      .partialBlock, .misalignedTensor, .overlappingTensors, .wrongValueType, .valueOutOfRange:
+    case .tooMany, .badName, .duplicateKey, .duplicateTensor, .unknownValueType, .nestedArray, .badBool,
+      .invalidUTF8, .badAlignment, .badDimensionCount, .badDimension, .tensorTooLarge, .partialBlock,
+      .misalignedTensor, .overlappingTensors, .wrongValueType, .valueOutOfRange:
+      "the file is damaged, or a faulty converter made it: fetch it again, or take another conversion of the model"
+    case .system, .notARegularFile:
       nil
     }
   }
@@ -87,6 +99,14 @@ extension GGUFError.Problem: CustomStringConvertible {
       "the file is empty"
     case .partOfSplit(let number, let count):
       "is part \(number) of \(count) of a model that was split, and no model by itself"
+    case .unnamedPart(let number, let count):
+      "is part \(number) of \(count) of a model that was split, and its name does not end in \(ModelName.ending(ofPart: number, of: count)), so the other parts cannot be found"
+    case .missingPart(let number, let count):
+      "part \(number) of \(count) of the model is missing"
+    case .foreignPart(let number, let count, let found):
+      "stands for part \(number) of \(count) of the model, and \(found)"
+    case .splitTensorCount(let found, let wanted):
+      "the parts of the model have \(found) tensors, wanted \(wanted) (split.tensors.count)"
     case .notGGUF(let magic):
       "starts with \(magic), a GGUF file starts with 'GGUF'"
     case .bigEndian:

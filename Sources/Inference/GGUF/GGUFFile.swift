@@ -1,6 +1,6 @@
 // GGUFFile.swift: a GGUF file, versions 2 and 3, little-endian, memory-mapped and checked
-// completely before any of it is used. Not here: what the tensors and keys mean to a model
-// (Program/). Start at init(path:).
+// completely before any of it is used; or the several files that a model was split into, read as
+// one. Not here: what the tensors and keys mean to a model (Program/). Start at init(path:).
 //
 // Layout, all numbers little-endian:
 //   "GGUF", version u32, tensor count u64, key count u64
@@ -12,6 +12,8 @@
 // elements. Source: ggml's docs/gguf.md. Stricter than that source where files may lie: names are
 // bounded, nothing overlaps, arrays of arrays (which no known model has) are refused.
 
+import Foundation
+
 /// One tensor of a file: the location and shape of its data.
 public struct GGUFTensor: Sendable, Equatable {
   public let name: String
@@ -19,7 +21,8 @@ public struct GGUFTensor: Sendable, Equatable {
   /// Extents, the row length first (ggml's `ne`), 1 to 4 of them, each at least 1.
   public let dimensions: [Int]
   /// Offset of the first byte from the start of the file; from the start of the data it is a
-  /// multiple of the file's alignment.
+  /// multiple of the file's alignment. In a model of several parts, the bytes of the parts before
+  /// it count too.
   public let byteOffset: Int
   /// Bytes of all rows, without padding.
   public let byteCount: Int
@@ -49,68 +52,125 @@ public final class GGUFFile: Sendable {
   /// The path as the caller gave it.
   public let path: String
   public let version: UInt32
+  /// Bytes of the file, or of all parts.
   public let byteCount: Int
   public let alignment: Int
+  /// Of several parts, the first one's.
   public let metadata: GGUFMetadata
   /// In file order.
   public let tensors: [GGUFTensor]
+  /// The file itself, or the parts that the model was split into, in order.
+  public let parts: [Part]
   private let indices: [String: Int]
-  private let mapping: GGUFMapping
+
+  /// One of the files.
+  public struct Part: Sendable {
+    public let path: String
+    /// Bytes of the parts before it.
+    public let start: Int
+    public var byteCount: Int { mapping.count }
+    let mapping: GGUFMapping
+  }
 
   public static let maximumKeyCount = 65_536
+  /// Over all parts.
   public static let maximumTensorCount = 65_536
   public static let maximumKeyByteCount = 1_024
   public static let maximumTensorNameByteCount = 64
   public static let maximumAlignment = 1 << 20
+  public static let maximumPartCount = 1_000
 
-  /// Maps and checks a file.
+  /// Maps and checks a file. If it is one part of a split model, the others are found beside it by
+  /// their names, and all are checked.
   public convenience init(path: String) throws(GGUFError) {
-    try self.init(mapping: GGUFMapping(path: path), path: path)
+    let first = try Header(mapping: GGUFMapping(path: path), path: path)
+    guard let split = first.split else {
+      try self.init([first], path: path)
+      return
+    }
+    guard let name = ModelName.splitPart(path), name.count == split.count, name.number == split.number else {
+      throw GGUFError(file: path, problem: .unnamedPart(number: split.number, count: split.count))
+    }
+    var headers: [Header] = []
+    for (index, other) in ModelName.parts(of: path).enumerated() {
+      guard index + 1 != split.number else {
+        headers.append(first)
+        continue
+      }
+      do throws(GGUFError) {
+        headers.append(try Header(mapping: GGUFMapping(path: other), path: other))
+      } catch {
+        guard case .system("open", ENOENT, _) = error.problem else { throw error }
+        throw GGUFError(file: other, problem: .missingPart(number: index + 1, count: split.count))
+      }
+    }
+    try self.init(headers, path: path)
+  }
+
+  /// Maps and checks a file, or the parts of a model in their order, under any names.
+  convenience init(paths: [String]) throws(GGUFError) {
+    var headers: [Header] = []
+    for path in paths { headers.append(try Header(mapping: GGUFMapping(path: path), path: path)) }
+    try self.init(headers, name: paths.first ?? "")
   }
 
   /// Checks a file that is in memory; the bytes are copied. `name` replaces the path in messages.
   public convenience init(bytes: [UInt8], name: String) throws(GGUFError) {
-    try self.init(mapping: bytes.withUnsafeBytes { GGUFMapping(copying: $0) }, path: name)
+    try self.init(parts: [bytes], name: name)
   }
 
-  private init(mapping: GGUFMapping, path: String) throws(GGUFError) {
-    var cursor = GGUFCursor(mapping: mapping, file: path)
-    let version = try Self.readMagicAndVersion(&cursor)
-    // Each tensor takes at least 33 bytes and each key 14, so a lying count is refused before the
-    // loop.
-    let tensorCount = try Self.readCount(
-      &cursor, item: "tensors", limit: Self.maximumTensorCount, smallest: 33)
-    let keyCount = try Self.readCount(
-      &cursor, item: "metadata keys", limit: Self.maximumKeyCount, smallest: 14)
-
-    var metadata = GGUFMetadata(file: path)
-    for index in 0..<keyCount {
-      let key = try cursor.readName("metadata key \(index)", limit: Self.maximumKeyByteCount)
-      let value = try Self.readValue(&cursor, key: key)
-      guard metadata.insert(value, for: key) else { throw cursor.failure(.duplicateKey(key)) }
+  /// Checks the parts of a model that are in memory.
+  package convenience init(parts: [[UInt8]], name: String) throws(GGUFError) {
+    var headers: [Header] = []
+    for bytes in parts {
+      headers.append(try Header(mapping: bytes.withUnsafeBytes { GGUFMapping(copying: $0) }, path: name))
     }
-    if let part = try Self.part(metadata) {
-      throw cursor.failure(.partOfSplit(number: part.number, count: part.count))
-    }
-    let alignment = try Self.alignment(metadata, cursor)
+    try self.init(headers, name: name)
+  }
 
-    var entries: [TensorEntry] = []
+  /// - headers: of all parts that there are
+  private convenience init(_ headers: [Header], name: String) throws(GGUFError) {
+    if let split = headers.first?.split, split.count != headers.count {
+      throw GGUFError(file: name, problem: .partOfSplit(number: split.number, count: split.count))
+    }
+    try self.init(headers, path: name)
+  }
+
+  /// - headers: of all parts in order; not empty
+  private init(_ headers: [Header], path: String) throws(GGUFError) {
+    var parts: [Part] = []
+    var tensors: [GGUFTensor] = []
     var indices: [String: Int] = [:]
-    for index in 0..<tensorCount {
-      let entry = try Self.readTensor(&cursor, index: index, alignment: alignment)
-      guard indices.updateValue(index, forKey: entry.name) == nil else {
-        throw cursor.failure(.duplicateTensor(entry.name))
+    var start = 0
+    for (index, header) in headers.enumerated() {
+      try header.check(isPart: index + 1, of: headers)
+      for tensor in header.tensors {
+        guard indices.updateValue(tensors.count, forKey: tensor.name) == nil else {
+          throw GGUFError(file: header.path, problem: .duplicateTensor(tensor.name))
+        }
+        tensors.append(tensor.moved(by: start))
       }
-      entries.append(entry)
+      parts.append(Part(path: header.path, start: start, mapping: header.mapping))
+      // Sizes of files that exist are far from overflowing.
+      start += header.mapping.count
     }
-    tensors = try Self.place(entries, dataFrom: cursor.position, alignment: alignment, cursor)
+    guard tensors.count <= Self.maximumTensorCount else {
+      throw GGUFError(
+        file: path,
+        problem: .tooMany(item: "tensors", found: UInt64(tensors.count), limit: Self.maximumTensorCount))
+    }
+    guard let first = headers.first else { throw GGUFError(file: path, problem: .empty) }
+    if let wanted = first.split?.tensorCount, wanted != tensors.count {
+      throw GGUFError(file: path, problem: .splitTensorCount(found: tensors.count, wanted: wanted))
+    }
     self.path = path
-    self.version = version
-    self.byteCount = mapping.count
-    self.alignment = alignment
-    self.metadata = metadata
+    version = first.version
+    alignment = first.alignment
+    metadata = first.metadata
+    byteCount = start
+    self.tensors = tensors
+    self.parts = parts
     self.indices = indices
-    self.mapping = mapping
   }
 
   /// The tensor of that name.
@@ -120,35 +180,142 @@ public final class GGUFFile: Sendable {
 
   /// The bytes of a tensor of this file, valid as long as the file object lives.
   public func bytes(of tensor: GGUFTensor) -> UnsafeRawBufferPointer {
-    mapping.bytes(at: tensor.byteOffset, count: tensor.byteCount)
+    bytes(at: tensor.byteOffset, count: tensor.byteCount)
   }
 
-  /// Any bytes of the file, valid as long as the file object lives.
+  /// Any bytes of one part, valid as long as the file object lives.
   func bytes(at offset: Int, count: Int) -> UnsafeRawBufferPointer {
-    mapping.bytes(at: offset, count: count)
+    let part = part(at: offset)
+    return part.mapping.bytes(at: offset - part.start, count: count)
   }
 
-  /// Returns the whole pages of a range to the system.
+  /// The part that holds the byte at `offset`.
+  private func part(at offset: Int) -> Part {
+    var low = 0
+    var high = parts.count - 1
+    while low < high {
+      let middle = (low + high + 1) / 2
+      if parts[middle].start <= offset { low = middle } else { high = middle - 1 }
+    }
+    return parts[low]
+  }
+
+  /// Returns the whole pages of a range of one part to the system.
   func dropPages(at offset: Int, count: Int) {
-    mapping.dropPages(at: offset, count: count)
+    let part = part(at: offset)
+    part.mapping.dropPages(at: offset - part.start, count: count)
   }
 
   /// Returns the pages of one tensor to the system after its weights are repacked. They are read
   /// from the file again when touched.
   public func dropPages(of tensor: GGUFTensor) {
-    mapping.dropPages(at: tensor.byteOffset, count: tensor.byteCount)
+    dropPages(at: tensor.byteOffset, count: tensor.byteCount)
   }
 
   /// Returns all mapped pages to the system.
   public func dropPages() {
-    mapping.dropPages(at: 0, count: mapping.count)
+    for part in parts { part.mapping.dropPages(at: 0, count: part.byteCount) }
+  }
+}
+
+extension GGUFTensor {
+  /// The tensor in a model of parts, `start` bytes of which stand before its own.
+  fileprivate func moved(by start: Int) -> GGUFTensor {
+    start == 0
+      ? self
+      : GGUFTensor(
+        name: name, type: type, dimensions: dimensions, byteOffset: byteOffset + start, byteCount: byteCount)
+  }
+}
+
+// MARK: - Parts
+
+/// Which of how many parts a file is. Source: llama.cpp, tools/gguf-split: `split.no` counts from 0,
+/// `split.count` is 0 or missing in whole files, `split.tensors.count` counts those of all parts.
+private struct SplitNumbers {
+  /// From 1.
+  let number: Int
+  let count: Int
+  let tensorCount: Int?
+
+  init?(_ metadata: GGUFMetadata) throws(GGUFError) {
+    let limit = GGUFFile.maximumPartCount
+    guard let count = try metadata.integer("split.count", in: 0...limit), count > 1 else { return nil }
+    self.count = count
+    number = (try metadata.integer("split.no", in: 0...(count - 1)) ?? 0) + 1
+    tensorCount = try metadata.integer("split.tensors.count", in: 0...GGUFFile.maximumTensorCount)
+  }
+}
+
+/// What one file says before its data.
+private struct Header {
+  let mapping: GGUFMapping
+  let path: String
+  let version: UInt32
+  let metadata: GGUFMetadata
+  let alignment: Int
+  /// Their offsets count from the start of this file.
+  let tensors: [GGUFTensor]
+  let split: SplitNumbers?
+
+  init(mapping: GGUFMapping, path: String) throws(GGUFError) {
+    var cursor = GGUFCursor(mapping: mapping, file: path)
+    version = try GGUFFile.readMagicAndVersion(&cursor)
+    // Each tensor takes at least 33 bytes and each key 14, so a lying count is refused before the
+    // loop.
+    let tensorCount = try GGUFFile.readCount(
+      &cursor, item: "tensors", limit: GGUFFile.maximumTensorCount, smallest: 33)
+    let keyCount = try GGUFFile.readCount(
+      &cursor, item: "metadata keys", limit: GGUFFile.maximumKeyCount, smallest: 14)
+
+    var metadata = GGUFMetadata(file: path)
+    for index in 0..<keyCount {
+      let key = try cursor.readName("metadata key \(index)", limit: GGUFFile.maximumKeyByteCount)
+      let value = try GGUFFile.readValue(&cursor, key: key)
+      guard metadata.insert(value, for: key) else { throw cursor.failure(.duplicateKey(key)) }
+    }
+    split = try SplitNumbers(metadata)
+    alignment = try GGUFFile.alignment(metadata, cursor)
+
+    var entries: [GGUFFile.TensorEntry] = []
+    var names: Set<String> = []
+    for index in 0..<tensorCount {
+      let entry = try GGUFFile.readTensor(&cursor, index: index, alignment: alignment)
+      guard names.insert(entry.name).inserted else { throw cursor.failure(.duplicateTensor(entry.name)) }
+      entries.append(entry)
+    }
+    tensors = try GGUFFile.place(entries, dataFrom: cursor.position, alignment: alignment, cursor)
+    self.metadata = metadata
+    self.mapping = mapping
+    self.path = path
+  }
+
+  /// Refuses a file that is not the part that it stands for.
+  func check(isPart number: Int, of headers: [Header]) throws(GGUFError) {
+    guard headers.count > 1 else { return }
+    func foreign(_ words: String) -> GGUFError {
+      GGUFError(file: path, problem: .foreignPart(number: number, count: headers.count, found: words))
+    }
+    guard let split else { throw foreign("is a whole model") }
+    guard split.number == number, split.count == headers.count else {
+      throw foreign("is part \(split.number) of \(split.count)")
+    }
+    if let first = headers.first?.split?.tensorCount, let own = split.tensorCount, own != first {
+      throw foreign("is of a model with \(own) tensors, the first part of one with \(first)")
+    }
+    for key in ["general.architecture", "general.name"] {
+      if let own = try metadata.string(key), let first = try headers.first?.metadata.string(key), own != first
+      {
+        throw foreign("has \(key) '\(own)', the first part '\(first)'")
+      }
+    }
   }
 }
 
 // MARK: - Header
 
 extension GGUFFile {
-  private static func readMagicAndVersion(_ cursor: inout GGUFCursor) throws(GGUFError) -> UInt32 {
+  fileprivate static func readMagicAndVersion(_ cursor: inout GGUFCursor) throws(GGUFError) -> UInt32 {
     guard cursor.remaining > 0 else { throw cursor.failure(.empty) }
     let start = cursor.mapping.bytes(at: 0, count: min(4, cursor.remaining))
     guard start.elementsEqual("GGUF".utf8) else {
@@ -162,7 +329,7 @@ extension GGUFFile {
       version.byteSwapped == 2 || version.byteSwapped == 3 ? .bigEndian : .unsupportedVersion(version))
   }
 
-  private static func readCount(
+  fileprivate static func readCount(
     _ cursor: inout GGUFCursor, item: String, limit: Int, smallest: Int
   ) throws(GGUFError) -> Int {
     let found = try cursor.read(UInt64.self, "the count of \(item)")
@@ -173,7 +340,7 @@ extension GGUFFile {
     return count
   }
 
-  private static func alignment(_ metadata: GGUFMetadata, _ cursor: GGUFCursor) throws(GGUFError) -> Int {
+  fileprivate static func alignment(_ metadata: GGUFMetadata, _ cursor: GGUFCursor) throws(GGUFError) -> Int {
     guard let value = metadata["general.alignment"] else { return 32 }
     guard case .uint32(let stored) = value else {
       throw cursor.failure(.badAlignment("of type \(value.type.name)"))
@@ -188,17 +355,6 @@ extension GGUFFile {
 // MARK: - Metadata
 
 extension GGUFFile {
-  /// Which part the file is, from 1, and of how many; nil if it is a whole model. Source:
-  /// llama.cpp, tools/gguf-split: `split.no` counts from 0, `split.count` is 0 or missing in whole
-  /// files.
-  private static func part(_ metadata: GGUFMetadata) throws(GGUFError) -> (number: Int, count: Int)? {
-    guard let count = try metadata.integer("split.count", in: 0...Int(Int32.max)), count > 1 else {
-      return nil
-    }
-    let number = try metadata.integer("split.no", in: 0...Int(Int32.max)) ?? 0
-    return (number + 1, count)
-  }
-
   /// Whether the file is one part of several. A file that cannot be read counts as whole: opening
   /// it reports what is wrong.
   static func isPart(path: String) -> Bool {
@@ -213,7 +369,7 @@ extension GGUFFile {
         let value = try readValue(&cursor, key: key)
         if key.hasPrefix("split.") { _ = metadata.insert(value, for: key) }
       }
-      return try part(metadata) != nil
+      return try SplitNumbers(metadata) != nil
     } catch {
       return false
     }
@@ -229,7 +385,7 @@ extension GGUFFile {
     return type
   }
 
-  private static func readValue(_ cursor: inout GGUFCursor, key: String) throws(GGUFError) -> GGUFValue {
+  fileprivate static func readValue(_ cursor: inout GGUFCursor, key: String) throws(GGUFError) -> GGUFValue {
     let type = try readValueType(&cursor, key: key)
     func item() -> String { "the value of metadata key '\(key)'" }
     switch type {
@@ -303,7 +459,7 @@ extension GGUFFile {
 // MARK: - Tensors
 
 extension GGUFFile {
-  private struct TensorEntry {
+  fileprivate struct TensorEntry {
     let name: String
     let type: GGUFTensorType
     let dimensions: [Int]
@@ -311,7 +467,7 @@ extension GGUFFile {
     let offset: UInt64
   }
 
-  private static func readTensor(
+  fileprivate static func readTensor(
     _ cursor: inout GGUFCursor, index: Int, alignment: Int
   ) throws(GGUFError) -> TensorEntry {
     let name = try cursor.readName("tensor \(index)", limit: maximumTensorNameByteCount)
@@ -359,7 +515,7 @@ extension GGUFFile {
   }
 
   /// Turns data offsets into file offsets, refusing tensors that leave the file or overlap.
-  private static func place(
+  fileprivate static func place(
     _ entries: [TensorEntry], dataFrom headerEnd: Int, alignment: Int, _ cursor: GGUFCursor
   ) throws(GGUFError) -> [GGUFTensor] {
     // The header end is inside the file and the alignment at most 2^20, so this cannot overflow.

@@ -104,8 +104,8 @@ public final class Model: Sendable {
   /// All packed weights, the embedding included.
   var packedBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: region.base, count: region.count) }
 
-  /// SHA-256 of the file's bytes; computed at the first call (about 0.1 s for 100 MB) and
-  /// remembered.
+  /// SHA-256 of the file's bytes, or of its parts' digests (`FileDigest.ofParts`); computed at the
+  /// first call (about 0.1 s for 100 MB) and remembered.
   public func fileDigest() -> [UInt8] {
     digest.withLock { known in
       if let known { return known }
@@ -117,18 +117,22 @@ public final class Model: Sendable {
 }
 
 extension GGUFFile {
-  /// SHA-256 of all bytes of the file, through the mapping that the weights came from. Pages are
-  /// returned to the system on the way.
+  /// SHA-256 of all bytes of the file, through the mapping that the weights came from; of several
+  /// parts, that of their digests. Pages are returned to the system on the way.
   func sha256() -> [UInt8] {
+    FileDigest.bytes(hexadecimal: FileDigest.ofParts(parts.map { FileDigest.hexadecimal(sha256(of: $0)) }))
+  }
+
+  private func sha256(of part: Part) -> [UInt8] {
     var context = hp_sha256_ctx()
     hp_sha256_init(&context)
     let slice = 4 << 20
     var offset = 0
-    while offset < byteCount {
-      let count = min(slice, byteCount - offset)
-      let bytes = bytes(at: offset, count: count)
+    while offset < part.byteCount {
+      let count = min(slice, part.byteCount - offset)
+      let bytes = part.mapping.bytes(at: offset, count: count)
       hp_sha256_update(&context, bytes.baseAddress, bytes.count)
-      dropPages(at: offset, count: count)
+      part.mapping.dropPages(at: offset, count: count)
       offset += count
     }
     var digest = [UInt8](repeating: 0, count: 32)

@@ -9,12 +9,14 @@ extension ModelError {
     case .unsupportedArchitecture, .unsupportedFeature, .unknownTensor:
       "hotpot runs the architectures \(Architecture.all.map(\.name).joined(separator: ", "))"
     case .missingKey, .missingTensor:
-      "a file with a vocabulary only, or one part of a split model, cannot be run; fetch the whole model"
+      "a file with a vocabulary only cannot be run; fetch the whole model"
     case .badWeights, .moreTokensThanRows:
       "the file may be damaged; fetch it again"
     case .noMemory, .tooLarge:
       "close other programs or take a smaller model"
-    case .badHyperparameter, .wrongShape, .wrongType, .noThreads:
+    case .badHyperparameter, .wrongShape, .wrongType:
+      "what the file says does not fit together: take another conversion of the model"
+    case .noThreads:
       nil
     }
   }

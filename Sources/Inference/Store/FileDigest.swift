@@ -1,4 +1,5 @@
-// FileDigest.swift: the SHA-256 of a file, read in pieces, with progress and cancellation.
+// FileDigest.swift: the SHA-256 of a file, read in pieces, with progress and cancellation, and the
+// digest of a model in several files.
 
 import CDigest
 import Foundation
@@ -32,15 +33,49 @@ public enum FileDigest {
     return hexadecimal(digest)
   }
 
+  /// The digest of a model: its file's, or, of several parts, the SHA-256 of a first line and a line
+  /// with the digest of each part in order. No GGUF file begins like the first line, so that no
+  /// file has the digest of parts. hotpot-receipt(5) has it for stock tools.
+  public static func ofParts(_ digests: [String]) -> String {
+    if digests.count < 2, let digest = digests.first { return digest }
+    return sha256(of: (["hotpot:model-parts:1"] + digests).map { $0 + "\n" }.joined())
+  }
+
+  /// The digest of a model in these files.
+  public static func sha256(
+    ofModel paths: [String], progress: (Int) -> Void = { _ in }
+  ) throws(PullError) -> String {
+    var digests: [String] = []
+    var before = 0
+    for path in paths {
+      var read = 0
+      digests.append(
+        try sha256(ofFile: path) { count in
+          read = count
+          progress(before + count)
+        })
+      before += read
+    }
+    return ofParts(digests)
+  }
+
   /// The digest of a text's bytes.
-  static func sha256(of text: String) -> String {
+  static func sha256(of text: String) -> String { hexadecimal(bytes(of: text)) }
+
+  static func bytes(of text: String) -> [UInt8] {
     var context = hp_sha256_ctx()
     hp_sha256_init(&context)
     let bytes = Array(text.utf8)
     bytes.withUnsafeBytes { hp_sha256_update(&context, $0.baseAddress, bytes.count) }
     var digest = [UInt8](repeating: 0, count: 32)
     hp_sha256_final(&context, &digest)
-    return hexadecimal(digest)
+    return digest
+  }
+
+  /// The bytes that 64 hexadecimal digits stand for; other characters count as 0.
+  static func bytes(hexadecimal text: String) -> [UInt8] {
+    let digits = text.utf8.map { UInt8(Character(Unicode.Scalar($0)).hexDigitValue ?? 0) }
+    return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
   }
 
   static func hexadecimal(_ bytes: [UInt8]) -> String {

