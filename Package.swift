@@ -39,6 +39,8 @@ let package = Package(
     room("JSON"),
     room("Jinja", ["JSON", "CSystem"]),
     room("Tools", ["JSON"]),
+    // What a text must be, as a mask over tokens. It knows no model.
+    room("Grammar", ["CDigest", "JSON"]),
     room("Inference", ["CKernels", "CDigest", "CSystem", "JSON", "Jinja"]),
     room("Scheduling"),
     room("Receipts", ["CDigest", "CSystem"]),
@@ -62,7 +64,7 @@ let package = Package(
     .target(name: "TestSettings", path: "Tests/Support/TestSettings", swiftSettings: testSettings),
     // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
     .target(
-      name: "Fuzzing", dependencies: ["Inference", "Intake", "Jinja", "JSON", "Tools"],
+      name: "Fuzzing", dependencies: ["Grammar", "Inference", "Intake", "Jinja", "JSON", "Tools"],
       path: "Tests/Support/Fuzzing",
       swiftSettings: strict),
     .executableTarget(
@@ -93,6 +95,7 @@ let package = Package(
     tests(
       "InferenceTests", ["Inference", "CKernels", "CSystem", "CDigest", "JSON", "Fuzzing", "ManualPages"],
       exclude: ["Programs"]),
+    tests("GrammarTests", ["Grammar", "JSON"]),
     tests("SchedulingTests", ["Scheduling"]),
     // The commands of man/, for tests that run them.
     .target(
