@@ -89,7 +89,7 @@ extension Failure {
   private init(model error: ModelError) {
     switch error.problem {
     case .file(let problem): self.init(gguf: GGUFError(file: error.file, problem: problem))
-    case .noMemory, .tooLarge, .noThreads: self.init(.unavailable, "\(error)", hint: error.hint)
+    case .noMemory, .tooLarge, .noDisk, .noThreads: self.init(.unavailable, "\(error)", hint: error.hint)
     case .missingKey, .unsupportedArchitecture, .badHyperparameter, .unsupportedFeature, .missingTensor,
       .wrongShape, .moreTokensThanRows, .wrongType, .unknownTensor, .badWeights:
       self.init(.badData, "\(error)", hint: error.hint)

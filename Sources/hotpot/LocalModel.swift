@@ -20,7 +20,14 @@ struct LocalModel: Sendable {
     Option(
       "profile", value: "a15|a12|a8",
       "bits of the activations, part of the bits of every answer (default a15)"),
+    mapped,
   ]
+
+  static let mapped = Option("mapped", "let a model larger than memory run from the disk, slowly")
+
+  /// For those who asked for it.
+  static let mappedNotice =
+    "weights are in a file on the disk, and read as they are needed: a model larger than memory is slow"
 
   static let samplingOptions: [Option] = [
     Option("max-tokens", letter: "n", value: "N", "tokens to generate at most (default 512)"),
@@ -73,7 +80,9 @@ struct LocalModel: Sendable {
     }
     // A model that cannot chat is refused before its weights are read.
     if use == .chat { _ = try chat.get() }
-    model = try Model(file: file, threads: threads)
+    let isMapped = arguments.has("mapped")
+    if isMapped { Console.warn(Self.mappedNotice) }
+    model = try Model(file: file, threads: threads, isMapped: isMapped)
     for warning in tokenizer.warnings { Console.warn(warning) }
   }
 

@@ -15,6 +15,7 @@ enum NodeSetup {
     commonOptions + [
       .model,
       Option("threads", value: "N", "threads of the engine; default all that this process may use"),
+      LocalModel.mapped,
       Option(
         "listen", value: "ADDR:PORT", "where HTTP is served; 'none' for nowhere; default 127.0.0.1:8114"),
       Option("name", value: "NAME", "the node's name on screens; default the host's"),
@@ -98,6 +99,8 @@ enum NodeSetup {
     var configuration = try NodeConfiguration(file: path, text: text)
     if let listen = arguments.string("listen") { configuration.http.listen = listen == "none" ? nil : listen }
     if let threads = try arguments.int("threads", in: 1...1024) { configuration.threads = threads }
+    if arguments.has("mapped") { configuration.isMapped = true }
+    if configuration.isMapped { Console.warn(LocalModel.mappedNotice) }
     if let model = arguments.string("model") { configuration.model = model }
     if let name = arguments.string("name") { configuration.name = name }
     return configuration

@@ -69,8 +69,45 @@ import Testing
         error.description
           == "model 'synthetic.gguf': its weights take \(size) bytes, and \(size - 1) bytes of memory are available"
       )
-      #expect(error.hint == "close other programs or take a smaller model")
+      #expect(
+        error.hint
+          == "close other programs, take a smaller model, or let it run from the disk with --mapped, slowly")
     }
     #expect(try Model(file: file, among: Architecture.all, available: size).windows.isEmpty)
+  }
+
+  @Test func `weights in a file on the disk give the same logits, and the file has no name`() throws {
+    let folder = NSTemporaryDirectory() + "mapped-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }  // what stays in /tmp does no harm
+    let file = try GGUFFile(
+      bytes: SyntheticModel(layers: 1, types: [.q41, .q80]).bytes(), name: "synthetic.gguf")
+    let models = [
+      try Model(file: file, among: Architecture.all),
+      try Model(file: file, among: Architecture.all, available: 0, folders: ["/nowhere/at/all", folder]),
+    ]
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    let logits = try models.map {
+      try Engine(model: $0, configuration: .init(kvBlocks: 2)).logits([1, 2, 3, 4, 5], chunk: 5)
+    }
+    #expect(logits[0] == logits[1])
+  }
+
+  @Test func `a disk without the folder or the room is named`() throws {
+    let file = try GGUFFile(bytes: SyntheticModel().bytes(), name: "synthetic.gguf")
+    let size = try Model(file: file).program.packedByteCount
+    do {
+      _ = try Model(file: file, among: Architecture.all, folders: ["/nowhere/at/all"])
+      Issue.record("accepted")
+    } catch {
+      #expect(
+        error.description
+          == "model 'synthetic.gguf': no \(size) bytes for a copy of its weights in '/nowhere/at/all': "
+          + "No such file or directory")
+    }
+    // More than any disk has.
+    #expect(throws: Region.FileProblem.self) {
+      try Region(byteCount: Int.max / 2, folder: NSTemporaryDirectory())
+    }
   }
 }

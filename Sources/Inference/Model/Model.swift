@@ -3,12 +3,15 @@
 
 import CDigest
 import CKernels
+import Glibc
 import Synchronization
 
 /// The weights of one decoder. Immutable after the load, shared freely between engines.
 ///
 /// The packed copy has the same bits per weight as the file. The file's pages are returned to the
 /// system as soon as each tensor is packed, so a loaded model takes the size of the file only once.
+/// A model larger than memory is refused, unless the packed copy may be in a file: then the system
+/// reads what is needed and drops it again.
 public final class Model: Sendable {
   public let file: GGUFFile
   package let program: Program
@@ -55,29 +58,32 @@ public final class Model: Sendable {
 
   /// Maps a file, checks it and packs its weights on `threads` threads (nil: what the system
   /// allows).
-  public convenience init(path: String, threads: Int? = nil) throws(ModelError) {
-    try self.init(file: Model.open(path), threads: threads)
+  /// - isMapped: whether the packed weights are in a file instead of memory
+  public convenience init(path: String, threads: Int? = nil, isMapped: Bool = false) throws(ModelError) {
+    try self.init(file: Model.open(path), threads: threads, isMapped: isMapped)
   }
 
-  public convenience init(file: GGUFFile, threads: Int? = nil) throws(ModelError) {
-    try self.init(file: file, threads: threads, among: Architecture.all)
+  public convenience init(file: GGUFFile, threads: Int? = nil, isMapped: Bool = false) throws(ModelError) {
+    let own = file.path.lastIndex(of: "/").map { String(file.path[..<$0]) } ?? "."
+    try self.init(
+      file: file, threads: threads, among: Architecture.all,
+      folders: isMapped ? [own.isEmpty ? "/" : own, "/var/tmp"] : [])
   }
 
   /// - architectures: those to choose from; tests pass made-up ones.
   /// - available: bytes of memory that may be used; nil: unknown
+  /// - folders: where a file may hold the packed weights, the first that has room; none: they are in
+  ///   memory
   package init(
     file: GGUFFile, threads: Int? = nil, among architectures: [Architecture],
-    available: Int? = Memory.available()
+    available: Int? = Memory.available(), folders: [String] = []
   ) throws(ModelError) {
     let program = try Program(file, among: architectures)
-    if let available, program.packedByteCount > available {
+    if folders.isEmpty, let available, program.packedByteCount > available {
       throw ModelError(
         file: file.path, problem: .tooLarge(bytes: program.packedByteCount, available: available))
     }
-    guard let region = Region(byteCount: program.packedByteCount, hugePages: true) else {
-      throw ModelError(
-        file: file.path, problem: .noMemory(bytes: program.packedByteCount, purpose: "weights"))
-    }
+    let region = try Model.region(program.packedByteCount, in: folders, for: file.path)
     let processors = Processors.allowed()
     let team: Team
     do {
@@ -99,6 +105,27 @@ public final class Model: Sendable {
       }
     }
     self.region = region
+  }
+
+  private static func region(_ size: Int, in folders: [String], for file: String) throws(ModelError) -> Region
+  {
+    guard let first = folders.first else {
+      guard let region = Region(byteCount: size, hugePages: true) else {
+        throw ModelError(file: file, problem: .noMemory(bytes: size, purpose: "weights"))
+      }
+      return region
+    }
+    var number: Int32 = 0
+    for folder in folders {
+      do throws(Region.FileProblem) {
+        return try Region(byteCount: size, folder: folder)
+      } catch {
+        if folder == first { number = error.number }
+      }
+    }
+    throw ModelError(
+      file: file,
+      problem: .noDisk(bytes: size, folder: first, reason: String(cString: strerror(number))))
   }
 
   /// All packed weights, the embedding included.

@@ -12,7 +12,11 @@ extension ModelError {
       "a file with a vocabulary only cannot be run; fetch the whole model"
     case .badWeights, .moreTokensThanRows:
       "the file may be damaged; fetch it again"
-    case .noMemory, .tooLarge:
+    case .tooLarge:
+      "close other programs, take a smaller model, or let it run from the disk with --mapped, slowly"
+    case .noDisk:
+      "make room there, or put the model on a disk that has room for it twice"
+    case .noMemory:
       "close other programs or take a smaller model"
     case .badHyperparameter, .wrongShape, .wrongType:
       "what the file says does not fit together: take another conversion of the model"

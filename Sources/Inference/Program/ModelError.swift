@@ -27,6 +27,8 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
     case noMemory(bytes: Int, purpose: String)
     /// More than may be used.
     case tooLarge(bytes: Int, available: Int)
+    /// For a copy of the weights, with the system's reason.
+    case noDisk(bytes: Int, folder: String, reason: String)
     case noThreads(String)
   }
 
@@ -62,6 +64,8 @@ extension ModelError.Problem: CustomStringConvertible {
       "no memory for \(bytes) bytes of \(purpose)"
     case .tooLarge(let bytes, let available):
       "its weights take \(bytes) bytes, and \(available) bytes of memory are available"
+    case .noDisk(let bytes, let folder, let reason):
+      "no \(bytes) bytes for a copy of its weights in '\(folder)': \(reason)"
     case .noThreads(let reason):
       reason
     }

@@ -12,6 +12,8 @@ package struct NodeConfiguration: Sendable, Equatable {
   /// A file, or a name from `hotpot models list`; nil selects the default model.
   package var model: String?
   package var threads: Int?
+  /// Whether the weights are in a file on the disk instead of memory.
+  package var isMapped = false
   /// `a15`, `a12` or `a8`: bits of the activations, part of the numerics profile.
   package var profile = Profile.a15
   /// Positions of the KV cache, for all jobs together.
@@ -157,6 +159,7 @@ package struct NodeConfiguration: Sendable, Equatable {
     model = try root.string("model")
     if model?.isEmpty == true { throw root.problem("model", "is empty, wanted a file or a model's name") }
     threads = try root.integer("threads", 1...1024)
+    isMapped = try root.bool("mapped") ?? isMapped
     if let profile = try root.choice("profile", Profile.self) { self.profile = profile }
     kvTokens = try root.integer("kv_tokens", 256...(1 << 24))
     tokenTarget = try root.integer("token_target_ms", 5...10_000) ?? tokenTarget

@@ -76,7 +76,8 @@ final class Serving: Sendable {
   static func load(_ file: ModelFile, configuration: NodeConfiguration) throws(ServingError) -> Serving {
     let model: Model
     do throws(ModelError) {
-      model = try Model(path: file.path, threads: configuration.threads)
+      model = try Model(
+        path: file.path, threads: configuration.threads, isMapped: configuration.isMapped)
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }
