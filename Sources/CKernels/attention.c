@@ -10,7 +10,7 @@ enum {
   MOST_ROWS = MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS,
   // scores kept at once, unless one token's group needs more; they should stay in the L2 cache
   SCORES = 1 << 17,
-  MAX_HEAD_SIZE = 512,
+  MAX_HEAD_SIZE = 576,
   // positions whose products form one accumulation chain
   CHAIN_PAGES = CK_CHAIN / CK_PAGE,
 };
@@ -58,6 +58,7 @@ void ck_store_kv(
     uint8_t *key_page, uint8_t *value_page, uint32_t slot) {
   const ck_kernels *kernels = ck_kernels_at(level);
   int16_t column[MAX_HEAD_SIZE];
+  float top = head_size > 512 ? CK_LONG_KV_TOP : CK_KV_TOP;
   for (uint32_t h = 0; h < kv_heads; h++) {
     uint8_t *keys = key_page + head_bytes(head_size) * h;
     uint8_t *values = value_page + head_bytes(head_size) * h;
@@ -65,12 +66,12 @@ void ck_store_kv(
     float *value_scales = (float *)(void *)values;
     int16_t *pairs = (int16_t *)(void *)(keys + CK_PAGE_SCALES);
     int16_t *row = (int16_t *)(void *)(values + CK_PAGE_SCALES);
-    key_scales[slot] = kernels->integers(key + (size_t)h * head_size, head_size, CK_KV_TOP, column);
+    key_scales[slot] = kernels->integers(key + (size_t)h * head_size, head_size, top, column);
     for (uint32_t d = 0; d < head_size; d += 2) {
       memcpy(pairs + (size_t)d * CK_PAGE + (size_t)2 * slot, column + d, 2 * sizeof *column);
     }
     value_scales[slot] =
-        kernels->integers(value + (size_t)h * head_size, head_size, CK_KV_TOP, row + (size_t)slot * head_size);
+        kernels->integers(value + (size_t)h * head_size, head_size, top, row + (size_t)slot * head_size);
   }
 }
 

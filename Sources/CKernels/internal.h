@@ -186,6 +186,8 @@ enum {
   // The largest integers of keys and values, and of queries: with digits of at most 8 bits, the sum
   // of 512 products of a query's digit and a key stays below 2^31.
   CK_KV_TOP = 32767,
+  // the same for heads of more than 512 elements, up to 576
+  CK_LONG_KV_TOP = 29127,
   CK_QUERY_TOP = 32639,
   // bytes of the scales at the start of each head in a page
   CK_PAGE_SCALES = CK_PAGE * sizeof(float),

@@ -210,6 +210,8 @@ struct Route: CustomTestStringConvertible {
   static let further: [String: String] = [
     "ernie4_5-moe": "eea4ac68f92d12f0c4ef17d632159529dab5fe313a8366f56f1948c5611d9847",
     "cohere2": "3fff382636e7884f7f7f735dfe7f3fdda843729cef20ce96ad5b5c8e3cc29772",
+    "deepseek2": "4ad0d2ec4b61612f16a1e58206c022471e0431e4555b983d24d57d8e583f8cf9",
+    "llama4": "f93558fbce24167446cce37d73ef5892dd5a6a3f764f27f2397eddfbbbdb9250",
     "gemma4": "db7ec2e29d1d50562d199dd22b88fbeea26e0f3033f1acaeb8cf29f24301ed87",
     "glm4moe": "a0f2d8857c04bef004872c699a4d16f81a85f18368d320f5871eedbfe9c1340d",
     "glm4": "3185eab2ac86240e56bc80c33043d8699a4023f90cf7e2c74be3d4632bb919ae",

@@ -137,7 +137,8 @@ func divergences(_ golden: [Float], _ ours: [Float], vocabulary: Int) -> [Double
       // context in the file decides.
       let short =
         stem.hasPrefix("phi3.") ? try Self.model(folder.appending(path: name), context: 256) : model
-      for (suffix, step) in [("", 1), (".long", 16)] where names.contains("\(stem)\(suffix).logits") {
+      for (suffix, step) in [("", 1), (".long", 16), (".8k", 64)]
+      where names.contains("\(stem)\(suffix).logits") {
         // gpt-oss is run as its makers define it, and the long text's logits are not.
         let isExact = model.hyperparameters.architecture == "gpt-oss"
         let file = isExact && suffix.isEmpty ? "golden.\(stem).notrunc" : "\(stem)\(suffix)"
@@ -147,8 +148,9 @@ func divergences(_ golden: [Float], _ ours: [Float], vocabulary: Int) -> [Double
           ? try Model(file: model.file, among: [.gptOSS(roundsYaRN: true)]) : model
         var line = "\(stem)\(suffix)".padding(toLength: 26, withPad: " ", startingAt: 0)
         for (profile, limit) in [(Engine.Profile.a15, 2e-5), (.a12, 8e-5)] {
+          if suffix == ".8k", profile != .a15 { continue }
           let engine = try Engine(
-            model: suffix == "" ? short : model, configuration: .init(profile: profile, kvBlocks: 64))
+            model: suffix == "" ? short : model, configuration: .init(profile: profile, kvBlocks: 528))
           let all = try engine.allLogits(golden.tokens)
           let rows = stride(from: step - 1, to: golden.tokens.count, by: step).map { $0 }.prefix(
             golden.logits.count / golden.vocabulary)

@@ -321,8 +321,7 @@ extension Float {
   }
 
   /// Digits and keys all as large as they can be, in the largest heads: no sum wraps.
-  @Test(arguments: kernelLevels) func theLargestSumsFit(level: ck_level) {
-    let size = 512
+  @Test(arguments: kernelLevels, [512, 576]) func theLargestSumsFit(level: ck_level, size: Int) {
     let bytes = ck_page_bytes(1, UInt32(size))
     // Low digits of -128, but for the largest element.
     var query = [Float](repeating: Float(127 * 256 - 128) / 32_639, count: size)

@@ -61,7 +61,34 @@ import Testing
         "glm4moe.expert_shared_count": 1, "glm4moe.expert_gating_func": 2, "glm4moe.expert_weights_norm": 1,
       ], numbers: ["expert_weights_scale": 2.5],
       experts: .init(chosen: 3, first: 1, sharedWidth: 32, hasChoiceBias: true), rotated: 8, seed: 25),
+    small("llama4", layers: 5, experts: .init(chosen: 1, every: 2, sharedWidth: 32), seed: 25),
+    deepseek2(
+      kvHeads: 1,
+      experts: .init(chosen: 3, first: 1, sharedWidth: 32, hasChoiceBias: true),
+      groups: [
+        "expert_group_count": 3, "expert_group_used_count": 2, "expert_gating_func": 2,
+        "expert_weights_norm": 1,
+      ], seed: 26),
   ]
+
+  /// With one head of keys and values the file has matrices of single heads, otherwise one of all.
+  private static func deepseek2(
+    kvHeads: Int, experts: SyntheticModel.Experts, groups: [String: UInt32], seed: UInt64
+  ) -> SyntheticModel {
+    let lengths: [String: UInt32] = [
+      "attention.q_lora_rank": 32, "attention.kv_lora_rank": 32, "rope.dimension_count": 16,
+      "attention.key_length_mla": 48, "attention.value_length_mla": 16, "expert_shared_count": 1,
+      "rope.scaling.original_context_length": 64,
+    ]
+    let integers = lengths.merging(groups) { $1 }.map { ("deepseek2.\($0.key)", $0.value) }
+    var model = small(
+      "deepseek2", layers: 3, integers: Dictionary(uniqueKeysWithValues: integers),
+      numbers: [
+        "expert_weights_scale": 2.5, "rope.scaling.factor": 8, "rope.scaling.yarn_log_multiplier": 0.1,
+      ], strings: ["deepseek2.rope.scaling.type": "yarn"], experts: experts, seed: seed)
+    model.kvHeads = kvHeads
+    return model
+  }
 
   /// Layers 4 and 5 have no keys and values of their own, layer 1 has no matrix for values.
   private static let gemma4: SyntheticModel = {
@@ -90,6 +117,7 @@ import Testing
   static let mixtures: [SyntheticModel] = [
     small("llama", experts: .init(width: 96), seed: 30),
     small("mistral3", experts: .init(width: 96), seed: 31),
+    deepseek2(kvHeads: 4, experts: .init(sharedWidth: 32), groups: [:], seed: 33),
     {
       var model = small(
         "gemma4", layers: 3,
@@ -162,6 +190,7 @@ import Testing
           + products.map { $0.isAdded ? "\($0.into.name)+" : $0.into.name }.joined(separator: " ") + ")"
       case .gated(let input, _, _, let into): "gated(" + (input.norm == nil ? "" : "norm ") + "\(into.name))"
       case .attend(_, let turns): "attend(" + turns.map(\.kind).joined(separator: " ") + ")"
+      case .headProducts(let products): "headProducts(\(products.into.name))"
       case .experts(let experts, let sum): "experts(" + (sum.map { "\($0.name)+" } ?? experts.into.name) + ")"
       }
     }

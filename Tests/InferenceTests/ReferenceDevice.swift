@@ -190,6 +190,21 @@ final class ReferenceDevice: Device {
         rows[route.into] = routed(route, rows[route.logits] ?? [])
       case .experts(let experts):
         rows[experts.into] = mixed(experts, rows[experts.from] ?? [], rows[experts.choices] ?? [])
+      case .headProducts(let products):
+        let x = rows[products.from] ?? []
+        rows[products.into] = (0..<products.heads).flatMap { head -> [Float] in
+          let first = head * products.stride
+          return multiplied(
+            Array(x[first..<(first + products.matrices.columns)]), by: products.matrices.all,
+            first: head * products.matrices.rows, rows: products.matrices.rows)
+        }
+      case .assemble(let assembly):
+        rows[assembly.into] = (0..<assembly.heads).flatMap { head -> [Float] in
+          let found = assembly.parts.flatMap { part in
+            (rows[part.row] ?? [])[(part.start + head * part.stride)...].prefix(part.width)
+          }
+          return found + [Float](repeating: 0, count: assembly.size - found.count)
+        }
       case .weigh(let weigh):
         let share = 1 / (1 + exponential(-(rows[weigh.share] ?? [])[0]))
         rows[weigh.row] = (rows[weigh.row] ?? []).map { $0 * share }
@@ -422,7 +437,7 @@ final class ReferenceDevice: Device {
       let (c, s) = cosineAndSine(Double(position) * frequency)
       let (cosine, sine) = (Float(turn.angles.magnitude * c), Float(turn.angles.magnitude * s))
       for head in 0..<turn.heads {
-        let first = head * turn.size
+        let first = head * turn.size + turn.start
         let (a, b) =
           switch turn.pairing {
           case .neighbours: (first + 2 * i, first + 2 * i + 1)
@@ -493,8 +508,8 @@ final class ReferenceDevice: Device {
     func place(_ position: Int) -> Int { Int(blocks[position / 16]) * 16 + position % 16 }
     if attend.source == nil {
       kept[state][place(position)] = Kept(
-        keys: heads(attend.key, attend.kvHeads, top: 32_767),
-        values: heads(attend.value, attend.kvHeads, top: 32_767))
+        keys: heads(attend.key, attend.kvHeads, top: size > 512 ? 29_127 : 32_767),
+        values: heads(attend.value, attend.kvHeads, top: size > 512 ? 29_127 : 32_767))
     }
     let first = max(
       attend.window.map { max(0, position + 1 - $0) } ?? 0,

@@ -69,6 +69,8 @@ struct SyntheticModel {
     var chosen = 2
     var width = 32
     var first = 0
+    /// Every so many layers one is a mixture.
+    var every = 1
     var sharedWidth = 0
     var isMerged = false
     var hasChoiceBias = false
@@ -110,6 +112,7 @@ struct SyntheticModel {
       integers["\(architecture).expert_feed_forward_length"] = UInt32(experts.width)
       integers["\(architecture).expert_shared_feed_forward_length"] = UInt32(experts.sharedWidth)
       integers["\(architecture).leading_dense_block_count"] = UInt32(experts.first)
+      integers["\(architecture).interleave_moe_layer_step"] = UInt32(experts.every)
     }
     if let rotated { integers["\(architecture).rope.dimension_count"] = UInt32(rotated) }
     integers.merge(self.integers) { $1 }
@@ -218,6 +221,21 @@ struct SyntheticModel {
       matrix("per_layer_token_embd.weight", layers * 32, vocabulary)
       vector("per_layer_proj_norm.weight", 32, around: 1, by: 0.3)
     }
+    /// Plain parts of 32, rotated ones of 16, a latent vector of 32, values of 16.
+    func latentAttention(_ b: String) {
+      let isAbsorbed = kvHeads == 1
+      matrix("\(b).attn_q_a.weight", embedding, 32)
+      vector("\(b).attn_q_a_norm.weight", 32, around: 1, by: 0.3)
+      matrix("\(b).attn_q_b.weight", 32, heads * 48)
+      matrix("\(b).attn_kv_a_mqa.weight", embedding, 48)
+      vector("\(b).attn_kv_a_norm.weight", 32, around: 1, by: 0.3)
+      if isAbsorbed {
+        matrix("\(b).attn_k_b.weight", 32, 32, experts: heads)
+        matrix("\(b).attn_v_b.weight", 32, 16, experts: heads)
+      } else {
+        matrix("\(b).attn_kv_b.weight", 32, heads * 48)
+      }
+    }
     func listed(_ key: String, _ layer: Int) -> Int? {
       let list = lists["\(architecture).\(key)"] ?? []
       return layer < list.count ? Int(list[layer]) : nil
@@ -232,7 +250,9 @@ struct SyntheticModel {
       let feedForward = listed("feed_forward_length", i) ?? feedForward
       let normsAfter = ["exaone4", "olmo2"].contains(architecture)
       if !normsAfter { norm("\(b).attn_norm") }
-      if isFused {
+      if architecture == "deepseek2" {
+        latentAttention(b)
+      } else if isFused {
         matrix("\(b).attn_qkv.weight", embedding, (heads + 2 * kvHeads) * headSize)
       } else {
         matrix("\(b).attn_q.weight", embedding, heads * headSize)
@@ -258,7 +278,8 @@ struct SyntheticModel {
         vector("\(b).post_attention_norm.weight", embedding, around: 1, by: 0.3)
         vector("\(b).post_ffw_norm.weight", embedding, around: 1, by: 0.3)
       }
-      matrix("\(b).attn_output.weight", heads * headSize, embedding)
+      let valueSize = integers["\(architecture).attention.value_length_mla"].map(Int.init) ?? headSize
+      matrix("\(b).attn_output.weight", heads * valueSize, embedding)
       if architecture == "gpt-oss" {
         vector("\(b).attn_output.bias", embedding, around: 0, by: 0.5)
         vector("\(b).attn_sinks.weight", heads, around: 0, by: 2)
@@ -272,7 +293,7 @@ struct SyntheticModel {
         vector("\(b).post_norm.weight", embedding, around: 1, by: 0.3)
         vector("\(b).layer_output_scale.weight", 1, around: 1, by: 0.3)
       }
-      let isMixture = experts.map { i >= $0.first } ?? false
+      let isMixture = experts.map { i >= $0.first && (i + 1) % $0.every == 0 } ?? false
       let hasBoth = isMixture && architecture == "gemma4"
       if !isMixture || hasBoth {
         let hasGate = !["starcoder2", "nemotron"].contains(architecture)

@@ -367,7 +367,7 @@ typedef struct ck_attention {
   uint32_t kv_head;
   /// query heads that share it, at most 64
   uint32_t group;
-  /// a multiple of 16, at most 512
+  /// a multiple of 16, at most 576
   uint32_t head_size;
   /// position of token 0; token t sees positions 0 ... first_position + t
   uint32_t first_position;

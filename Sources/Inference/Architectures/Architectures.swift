@@ -16,6 +16,6 @@ extension Architecture {
   package static let all: [Architecture] = [
     .llama, .qwen2, .qwen3, .gemma2, .gemma3, .smollm3, .granite, .minicpm, .olmo2, .exaone4, .ernie45,
     .hunyuanDense, .phi3, .glm4, .starcoder2, .nemotron, .cohere2, .mistral3, .gemma4,
-    .qwen3moe, .qwen2moe, .granitemoe, .ernie45moe, .gptOSS, .glm4moe,
+    .qwen3moe, .qwen2moe, .granitemoe, .ernie45moe, .gptOSS, .glm4moe, .llama4, .deepseek2,
   ]
 }

@@ -22,6 +22,8 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
   case route(Route)
   case experts(Experts)
   case weigh(Weigh)
+  case headProducts(HeadProducts)
+  case assemble(Assemble)
 
   package var contents: any OperationContents {
     switch self {
@@ -39,6 +41,8 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
     case .route(let operation): operation
     case .experts(let operation): operation
     case .weigh(let operation): operation
+    case .headProducts(let operation): operation
+    case .assemble(let operation): operation
     }
   }
 }

@@ -6,6 +6,8 @@ package struct Rotate: OperationContents {
   package let row: Row
   package let heads: Int
   package let size: Int
+  /// The element of a head at which the pairs begin.
+  package let start: Int
   package let pairing: Pairing
   package let angles: RotaryAngles
 
@@ -22,6 +24,7 @@ package struct Rotate: OperationContents {
 
   package func text(_ name: (Int) -> String) -> String {
     "rotate \(row.name), \(heads) heads, \(pairing), \(angles.text(name)) of \(size)"
+      + (start == 0 ? "" : " from \(start)")
   }
 }
 
@@ -101,8 +104,10 @@ package struct YaRN: Hashable, Sendable, BitwiseCopyable {
 
 extension Operation {
   package static func rotate(
-    _ row: Row, heads: Int, of size: Int, _ pairing: Rotate.Pairing, _ angles: RotaryAngles
+    _ row: Row, heads: Int, of size: Int, from start: Int = 0, _ pairing: Rotate.Pairing,
+    _ angles: RotaryAngles
   ) -> Operation {
-    .rotate(Rotate(row: row, heads: heads, size: size, pairing: pairing, angles: angles))
+    .rotate(
+      Rotate(row: row, heads: heads, size: size, start: start, pairing: pairing, angles: angles))
   }
 }

@@ -26,6 +26,10 @@ package enum Row: Int, CaseIterable, Sendable, BitwiseCopyable {
   /// What the experts that a token goes to give, where an expert that all go to writes `output`; and
   /// one number: how much of the latter.
   case mixed, share
+  /// What keys and values are made of in latent attention, and the part of a key that all heads share.
+  case latent, turned
+  /// What heads give one by one, and heads put together of parts.
+  case parts, whole
   /// One number for each token of the vocabulary.
   case logits
 

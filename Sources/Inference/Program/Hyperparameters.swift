@@ -44,8 +44,10 @@ public struct Hyperparameters: Sendable, Equatable {
   /// Reads and checks the metadata of a file, and the vocabulary's size from its embedding tensor.
   /// - layersVary: whether layers may differ in their networks' widths and in their heads of keys
   ///   and values, of which the largest number then stands here
+  /// - headSize: what attention works on, where that is not what the keys say
   package init(
-    dense keys: MetadataReader, norm: NormKind = .rootMeanSquare, layersVary: Bool = false
+    dense keys: MetadataReader, norm: NormKind = .rootMeanSquare, layersVary: Bool = false,
+    headSize given: Int? = nil
   ) throws(ModelError) {
     architecture = keys.architecture
     layerCount = try keys.required("block_count", 1...1_024)
@@ -72,7 +74,9 @@ public struct Hyperparameters: Sendable, Equatable {
           key: keys.full("attention.head_count_kv"), found: "\(kvHeadCount)",
           wanted: "a divisor of the \(headCount) heads"))
     }
-    if let stated = try keys.optional("attention.key_length", 1...16_384) {
+    if let given {
+      headSize = given
+    } else if let stated = try keys.optional("attention.key_length", 1...16_384) {
       headSize = stated
     } else {
       guard embeddingLength % headCount == 0 else {
@@ -83,12 +87,12 @@ public struct Hyperparameters: Sendable, Equatable {
       }
       headSize = embeddingLength / headCount
     }
-    guard headSize % 16 == 0, (16...512).contains(headSize) else {
+    guard headSize % 16 == 0, (16...(given == nil ? 512 : 576)).contains(headSize) else {
       throw keys.failure(
         .badHyperparameter(
           key: "the head size", found: "\(headSize)", wanted: "a multiple of 16 up to 512"))
     }
-    if let value = try keys.optional("attention.value_length", 1...16_384), value != headSize {
+    if given == nil, let value = try keys.optional("attention.value_length", 1...16_384), value != headSize {
       throw keys.failure(
         .badHyperparameter(
           key: keys.full("attention.value_length"), found: "\(value)", wanted: "the key length \(headSize)"))

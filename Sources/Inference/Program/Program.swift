@@ -124,7 +124,7 @@ package struct HeadEnding {
       switch operation {
       case .scale, .cap: operation.contents.writes.row == .logits
       case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .route, .experts,
-        .weigh:
+        .weigh, .headProducts, .assemble:
         false
       }
     }
@@ -149,17 +149,21 @@ extension Operation {
     case .attend(let attend):
       let isWhole = attend.kvHeads > 0 && attend.heads % attend.kvHeads == 0 && attend.group <= 64
       if !isWhole { return "\(attend.heads) query heads on \(attend.kvHeads)" }
-      if attend.size % 16 != 0 || !(16...512).contains(attend.size) { return "heads of \(attend.size)" }
+      if attend.size % 16 != 0 || !(16...576).contains(attend.size) { return "heads of \(attend.size)" }
       if let window = attend.window, window < 1 { return "a window of \(window) positions" }
       if let chunk = attend.chunk, chunk < 1 { return "chunks of \(chunk) positions" }
       if let sinks = attend.sinks, sinks.count != attend.heads { return "\(sinks.count) sinks" }
       return nil
     case .rotate(let turn):
-      return 2 * turn.angles.pairs > turn.size ? "more pairs are rotated than a head has" : nil
+      return turn.start + 2 * turn.angles.pairs > turn.size ? "more pairs are rotated than a head has" : nil
     case .route(let route):
       return route.fault
     case .experts(let experts):
       return experts.fault
+    case .assemble(let assembly):
+      return assembly.fault
+    case .headProducts(let products):
+      return products.from == products.into ? "products of heads overwrite their input" : nil
     case .norm(let norm):
       return norm.fault
     case .temper(let temper):

@@ -18,6 +18,8 @@ final class Activations {
   let quantised: QuantisedRows
   /// What experts need; nil where there are none.
   let experts: ExpertActivations?
+  /// (heads * rows, longest input): what single heads are multiplied by; empty without such products.
+  let heads: QuantisedRows
   /// (workers, rows): whether a worker found something that is not finite
   let failures: UnsafeMutablePointer<Bool>
   private let buffers: UnsafeMutablePointer<Buffer>
@@ -35,6 +37,10 @@ final class Activations {
       rows: rows, columns: schedule.longestInput, isGrouped: isGrouped, arena, level, profile)
     experts = ExpertActivations(
       schedule.experts, rows: rows, workers: workers, isGrouped: isGrouped, arena, level, profile)
+    let products = schedule.headProducts
+    heads = QuantisedRows(
+      rows: rows * products.reduce(0) { max($0, $1.heads) },
+      columns: products.reduce(0) { max($0, $1.matrices.columns) }, isGrouped: false, arena, level, profile)
     failures = arena.take(workers * rows)
   }
 

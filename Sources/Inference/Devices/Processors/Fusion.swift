@@ -18,6 +18,7 @@ package enum Phase: Equatable, Sendable {
   case attend(Attend, turns: [Operation])
   /// What experts give, which is also added to a row if one is given.
   case experts(Experts, addedTo: Row?)
+  case headProducts(HeadProducts)
 
   /// What is quantised for products: a row, normalised first if a norm is given.
   package struct Input: Equatable, Sendable, BitwiseCopyable {
@@ -80,7 +81,8 @@ package enum Fusion {
     case .multiply(let product): .products(.init(row: product.from, norm: nil), [plain(product)])
     case .attend(let attend): .attend(attend, turns: [])
     case .experts(let experts): .experts(experts, addedTo: nil)
-    case .embed, .norm, .rotate, .temper, .gate, .activate, .add, .scale, .cap, .route, .weigh:
+    case .headProducts(let products): .headProducts(products)
+    case .embed, .norm, .rotate, .temper, .gate, .activate, .add, .scale, .cap, .route, .weigh, .assemble:
       .rows([operation])
     }
   }
@@ -112,6 +114,7 @@ package enum Fusion {
     case .rows(let operations): operations.map { $0.contents.writes.row }
     case .attend(let attend, _): [attend.into]
     case .experts(let experts, let sum): [experts.into] + (sum.map { [$0] } ?? [])
+    case .headProducts(let products): [products.into]
     }
   }
 
@@ -131,7 +134,8 @@ package enum Fusion {
           else { return nil }
         }
         return (.attend(attend, turns: turns), turns.count + 1)
-      case .embed, .norm, .multiply, .gate, .activate, .add, .scale, .cap, .route, .experts, .weigh:
+      case .embed, .norm, .multiply, .gate, .activate, .add, .scale, .cap, .route, .experts, .weigh,
+        .headProducts, .assemble:
         return nil
       }
     }
@@ -221,7 +225,7 @@ extension Operation {
     case .norm(let norm): norm.size
     case .rotate(let turn): turn.size
     case .embed, .multiply, .attend, .temper, .gate, .activate, .add, .scale, .cap, .route, .experts,
-      .weigh:
+      .weigh, .headProducts, .assemble:
       nil
     }
   }

@@ -103,7 +103,7 @@ extension ProcessorDevice {
       case .temper(let temper) where temper.row == name:
         self.temper(temper, heads * attention.attend.size, vectors, layout.position(row))
       case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .scale, .cap,
-        .route, .experts, .weigh:
+        .route, .experts, .weigh, .headProducts, .assemble:
         break
       }
     }

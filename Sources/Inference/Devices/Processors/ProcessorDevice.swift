@@ -202,6 +202,8 @@ package final class ProcessorDevice: Device {
           counters: entry.counters)
       case .experts(let experts, let sum):
         self.experts(worker, run, rows: n, experts, addedTo: sum, counters: entry.counters)
+      case .headProducts(let products):
+        multiplyHeads(worker, run, rows: n, products, counters: entry.counters)
       }
       if entry.endsLayer >= 0 {
         if worker == 0 && cancelled() {
@@ -261,7 +263,19 @@ package final class ProcessorDevice: Device {
       self.route(route, a[route.logits].row(i), into: a[route.into].row(i))
     case .weigh(let weigh):
       ck_weigh(level, a[weigh.share].row(i)[0], UInt32(weigh.width), a[weigh.row].row(i))
-    case .multiply, .attend, .experts:
+    case .assemble(let assembly):
+      for head in 0..<assembly.heads {
+        var to = a[assembly.into].row(i) + head * assembly.size
+        let end = to + assembly.size
+        func put(_ part: Assemble.Part) {
+          to.update(from: a[part.row].row(i) + part.start + head * part.stride, count: part.width)
+          to += part.width
+        }
+        put(assembly.first)
+        if let second = assembly.second { put(second) }
+        to.update(repeating: 0, count: end - to)
+      }
+    case .multiply, .attend, .experts, .headProducts:
       preconditionFailure("\(turn.operation.kind) is a phase of its own")
     }
   }
@@ -308,7 +322,9 @@ package final class ProcessorDevice: Device {
       case .neighbours: CK_ROPE_INTERLEAVED
       case .halves: CK_ROPE_HALVES
       }
-    ck_rope(level, style, vectors, UInt32(heads), UInt32(rotate.size), UInt32(rotate.angles.pairs), rotation)
+    ck_rope(
+      level, style, vectors + rotate.start, UInt32(heads), UInt32(rotate.size),
+      UInt32(rotate.angles.pairs), rotation)
   }
 
   /// Moves the rows that have an output together. They move towards the beginning, so copying in
@@ -374,7 +390,7 @@ package final class ProcessorDevice: Device {
       case .scale(let scale): ck_scale(scale.factor, UInt32(scale.width), logits)
       case .cap(let cap): ck_cap(level, cap.bound, UInt32(cap.width), logits)
       case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .route, .experts,
-        .weigh:
+        .weigh, .headProducts, .assemble:
         preconditionFailure("HeadEnding lets no \(turn.operation.kind) follow the product")
       }
     }

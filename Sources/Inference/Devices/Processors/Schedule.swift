@@ -21,6 +21,7 @@ final class Schedule {
     /// - units: index in the layout's lists of units, one for each number of heads
     case attend(Attend, state: Int, units: Int, UnsafeBufferPointer<Turn>)
     case experts(Experts, addedTo: Row?)
+    case headProducts(HeadProducts)
   }
 
   /// The weights that a phase reads, and those that come after them.
@@ -72,6 +73,7 @@ final class Schedule {
   let kvHeads: [Int]
   let attends: [Attend]
   let experts: [Experts]
+  let headProducts: [HeadProducts]
   /// Kinds of place.
   let kindCount: Int
   /// The weights of the longest norm that has none.
@@ -90,6 +92,9 @@ final class Schedule {
     var experts: [Experts] = []
     for case .experts(let found) in operations { experts.append(found) }
     self.experts = experts
+    var headProducts: [HeadProducts] = []
+    for case .headProducts(let found) in operations { headProducts.append(found) }
+    self.headProducts = headProducts
     var kvHeads: [Int] = []
     for attend in attends where !kvHeads.contains(attend.kvHeads) { kvHeads.append(attend.kvHeads) }
     let arena = arena
@@ -104,6 +109,7 @@ final class Schedule {
     func matrices(_ phase: Phase) -> [Matrix] {
       switch phase {
       case .rows, .attend, .experts: []
+      case .headProducts(let products): (0..<products.heads).map { products.matrices[$0] }
       case .products(_, let products): products.map(\.weights)
       case .gated(_, let gate, let up, _): [gate, up]
       }
@@ -171,6 +177,8 @@ final class Schedule {
         if attend.source == nil { state += 1 }
       case (.experts(let experts, let sum), _):
         (work, taken) = (.experts(experts, addedTo: sum), 4)
+      case (.headProducts(let products), _):
+        (work, taken) = (.headProducts(products), 2)
       case (.products, nil), (.gated, nil):
         preconditionFailure("a product has a matrix")
       }
@@ -210,6 +218,8 @@ final class Schedule {
         used.formUnion([input.row, input.name, into])
       case .attend(let attend, _):
         used.formUnion(attend.reads.map(\.row) + [attend.into])
+      case .headProducts(let products):
+        used.formUnion([products.from, products.into])
       case .experts(let experts, let sum):
         used.formUnion([experts.from, experts.choices, experts.into] + (sum.map { [$0] } ?? []))
       }
