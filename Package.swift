@@ -50,7 +50,11 @@ let package = Package(
     // What a screen or a script says to a node, and what it hears: words alone, so that neither needs an engine.
     room("Control", ["Scheduling", "Accounting", "Telemetry", "JSON"]),
     room(
-      "Node", ["Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control", "JSON"]),
+      "Node",
+      [
+        "Grammar", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control",
+        "JSON",
+      ]),
     room("Terminal", ["CNCurses"]),
     room("Dashboard", ["Control", "Terminal"]),
     .executableTarget(
@@ -111,8 +115,9 @@ let package = Package(
     tests(
       "NodeTests",
       [
-        "Node", "Control", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "JSON",
-        "SimulatedFileSystem", "Wire", "Fuzzing",
+        "Node", "Control", "Grammar", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry",
+        "Intake",
+        "JSON", "SimulatedFileSystem", "Wire", "Fuzzing",
       ], exclude: ["Vectors"]),
     .target(name: "StrictTerminal", path: "Tests/Support/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.

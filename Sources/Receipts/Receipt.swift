@@ -14,7 +14,7 @@
 /// | `t` | when it was written, microseconds since 1970-01-01 00:00 UTC, as all times here |
 /// | `type` | `"receipt"` |
 /// | `group` | `seq` of the first line that was synced together with this one |
-/// | `v` | version of these keys, `2`; a receipt of version 1 has neither this key nor those marked (2) |
+/// | `v` | version of these keys: `3` for an answer under a constraint, otherwise `2`; a receipt has no key marked with a higher version, and one of version 1 has no `v` |
 /// | `index` | number of the receipt in the log, from 0 |
 /// | `node` | fingerprint of the node's key as `ssh-keygen -l` prints it |
 /// | `job`, `client` | job id (16 hexadecimal digits), client's name |
@@ -30,6 +30,7 @@
 /// | `stop_strings` (2) | SHA-256(nonce of the prompt \|\| for each stop string: its length in bytes, little-endian 32-bit, its UTF-8) |
 /// | `ignore_eos` (2) | `true` where the client asked to go on past end tokens |
 /// | `seed_by` (2) | who chose the seed: `client` or `node` |
+/// | `constraint` (3) | SHA-256(nonce of the prompt \|\| SHA-256 of what the text had to be: its kind, a line feed, its text) |
 /// | `finish` | why generation ended: `stop` (an end token), `stop_string`, `length` (`max_tokens`), `context` (`max_tokens` is what the context left, and was reached), `cancelled_by_client`, `cancelled_by_operator`, `expired` (the job's time limit). Version 1 says `cancelled` for the last three and `length` for `context` |
 /// | `submitted`, `started`, `first_token`, `ended` | times; `first_token` is 0 when there was none |
 /// | `currency`, `price_prompt`, `price_cached`, `price_completion`, `price_minimum` | micro-units for a million tokens; the minimum in micro-units |
@@ -135,11 +136,14 @@ public struct Receipt: Hashable, Sendable {
   public static let maximumWindows = 1_280
   public static let maximumCompletionTokens = maximumWindows * WindowHashes.tokensPerWindow
 
-  /// What this build writes. Receipts of version 1 are read, and rewritten byte for byte.
-  public static let newestVersion = 2
+  /// The newest that this build reads and writes. Receipts of older versions are read, and rewritten
+  /// byte for byte.
+  public static let newestVersion = 3
+  /// What an answer without a constraint has: its line is what it was before there were any.
+  public static let plainVersion = 2
 
   /// Determines which keys the line has.
-  public var version = Receipt.newestVersion
+  public var version = Receipt.plainVersion
   /// Number in the log. The journal's writer sets it and ignores the caller's value.
   public internal(set) var index: Int = 0
   public var node = ""
@@ -158,6 +162,8 @@ public struct Receipt: Hashable, Sendable {
   public var logitBias = SHA256Digest.zero
   /// Version 2, like the next two: the commitment to the strings at which the text ends.
   public var stopStrings = SHA256Digest.zero
+  /// Version 3: the commitment to what the text had to be.
+  public var constraint = SHA256Digest.zero
   public var ignoresEnd = false
   public var seedBy = Chooser.client
   public var finish = Finish.stop
@@ -215,6 +221,11 @@ extension Receipt: JournalRecord {
     } else {
       // The reused value may have held another line's.
       (stopStrings, ignoresEnd, seedBy) = (.zero, false, .client)
+    }
+    if version > 2 {
+      try line.digest("constraint", &constraint)
+    } else {
+      constraint = .zero
     }
     try line.choice("finish", &finish)
     guard finish.exists(inVersion: version) else {
@@ -323,6 +334,24 @@ extension Commitment {
       hash.update(bytes)
     }
     return hash.finish()
+  }
+}
+
+extension Commitment {
+  /// Commits to what a text had to be.
+  public static func to(constraint: Transcript.Constraint, nonce: SHA256Digest) -> SHA256Digest {
+    var hash = SHA256()
+    hash.update(nonce)
+    hash.update(constraint.digest)
+    return hash.finish()
+  }
+}
+
+extension Receipt {
+  /// Says what the text had to be, in the version that can.
+  public mutating func constrain(_ constraint: Transcript.Constraint?, nonce: SHA256Digest) {
+    version = constraint == nil ? Receipt.plainVersion : Receipt.newestVersion
+    self.constraint = constraint.map { Commitment.to(constraint: $0, nonce: nonce) } ?? .zero
   }
 }
 

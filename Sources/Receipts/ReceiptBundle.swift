@@ -224,20 +224,39 @@ public struct Transcript: Hashable, Sendable {
     }
   }
 
+  /// What the text had to be, as the client asked for it.
+  public struct Constraint: Hashable, Sendable {
+    /// One word, such as `json_schema` or `gbnf`.
+    public let kind: String
+    /// The schema, the grammar, the expression or the choices.
+    public let text: String
+
+    public init(kind: String, text: String) {
+      self.kind = kind
+      self.text = text
+    }
+
+    /// SHA-256 of the kind, a line feed, and the text.
+    public var digest: SHA256Digest { SHA256.hash(Array("\(kind)\n\(text)".utf8)) }
+  }
+
   public let nonces: Nonces
   public let prompt: [UInt32]
   public let output: [UInt32]
   public let biases: [Bias]
   public let stops: [String]
+  public let constraint: Constraint?
 
   public init(
-    nonces: Nonces, prompt: [UInt32], output: [UInt32], biases: [Bias] = [], stops: [String] = []
+    nonces: Nonces, prompt: [UInt32], output: [UInt32], biases: [Bias] = [], stops: [String] = [],
+    constraint: Constraint? = nil
   ) {
     self.nonces = nonces
     self.prompt = prompt
     self.output = output
     self.biases = biases
     self.stops = stops
+    self.constraint = constraint
   }
 
   public var promptCommitment: SHA256Digest { Commitment.to(tokens: prompt, nonce: nonces.prompt) }
@@ -247,21 +266,26 @@ public struct Transcript: Hashable, Sendable {
   }
   public var stopCommitment: SHA256Digest { Commitment.to(stopStrings: stops, nonce: nonces.prompt) }
 
+  /// Of what the text had to be; zeros if anything would do.
+  public var constraintCommitment: SHA256Digest {
+    constraint.map { Commitment.to(constraint: $0, nonce: nonces.prompt) } ?? .zero
+  }
+
   public var text: String {
     func list(_ tokens: [UInt32]) -> String { tokens.map(String.init).joined(separator: ",") }
     let pairs = biases.map { "[\($0.token),\"\(LineWriter.hex(UInt64($0.bias.bitPattern)).suffix(8))\"]" }
-    var stop = ""
-    if !stops.isEmpty {
-      let texts = stops.map { text in
+    func list(_ texts: [String]) -> String {
+      texts.map { text in
         var writer = LineWriter(capacity: text.utf8.count + 2)
         writer.string(text)
         return String(decoding: writer.bytes, as: UTF8.self)
-      }
-      stop = ",\"stop\":[\(texts.joined(separator: ","))]"
+      }.joined(separator: ",")
     }
+    let stop = stops.isEmpty ? "" : ",\"stop\":[\(list(stops))]"
+    let held = constraint.map { ",\"constraint\":[\(list([$0.kind, $0.text]))]" } ?? ""
     return
       "{\"nonce\":\"\(nonces.hex)\",\"prompt\":[\(list(prompt))],\"output\":[\(list(output))],"
-      + "\"logit_bias\":[\(pairs.joined(separator: ","))]\(stop)}\n"
+      + "\"logit_bias\":[\(pairs.joined(separator: ","))]\(stop)\(held)}\n"
   }
 
   public init(parsing text: String) throws(FormatError) {
@@ -316,9 +340,18 @@ extension LineScanner {
       } while !starts(with: "]")
       try literal("]")
     }
+    var constraint: Transcript.Constraint?
+    if starts(with: ",\"constraint\":[") {
+      try literal(",\"constraint\":[")
+      let kind = try string(max: 64)
+      try literal(",")
+      constraint = Transcript.Constraint(kind: kind, text: try string(max: 1 << 20))
+      try literal("]")
+    }
     try literal("}\n")
     guard at == bytes.count else { throw LineError(offset: at, wanted: "the end of the line") }
-    return Transcript(nonces: nonces, prompt: prompt, output: output, biases: biases, stops: stops)
+    return Transcript(
+      nonces: nonces, prompt: prompt, output: output, biases: biases, stops: stops, constraint: constraint)
   }
 
   private mutating func token() throws(LineError) -> UInt32 {

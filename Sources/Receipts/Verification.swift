@@ -431,7 +431,12 @@ public struct Verification: Hashable, Sendable {
     guard transcript.stopCommitment == receipt.stopStrings else {
       return .failed("stop strings: the transcript does not give the receipt's commitment")
     }
-    return .ok("prompt, output, logit biases and stop strings")
+    guard transcript.constraintCommitment == receipt.constraint else {
+      return .failed("constraint: the transcript does not give the receipt's commitment")
+    }
+    return .ok(
+      "prompt, output, logit biases\(receipt.version > 2 ? ", stop strings and constraint" : " and stop strings")"
+    )
   }
 
   private static func counts(_ receipt: Receipt, _ transcript: Transcript?) -> Outcome {

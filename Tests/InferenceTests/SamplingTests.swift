@@ -159,6 +159,49 @@ import Testing
     #expect(abs(chosen.top[0].logprob - -0.5514447) < 1e-6)
   }
 
+  /// Allows the ids that leave a rest, which grows with the output.
+  private struct Rests: TokenConstraint {
+    var divisor: Int
+    var allowsNone = false
+
+    func allowed(after output: ArraySlice<Int32>) -> [UInt64]? {
+      if allowsNone { return nil }
+      var words = [UInt64](repeating: 0, count: (SamplerTests.vocabulary + 63) / 64)
+      for id in 0..<SamplerTests.vocabulary where isAllowed(id, output.count) {
+        words[id >> 6] |= 1 << UInt64(id & 63)
+      }
+      return words
+    }
+
+    func isAllowed(_ id: Int, _ position: Int) -> Bool { id % divisor == position % divisor }
+  }
+
+  @Test func `a constraint leaves the choice among what it allows`() throws {
+    var random = SplitMix(state: 41)
+    for round in 0..<60 {
+      let logits = Self.logits(&random, spread: 6)
+      let output = round % 7
+      let constraint = Rests(divisor: [2, 63, 500][round % 3])
+      let request = SamplingRequest(
+        temperature: [0, 0.7, 1.3][round % 3], topK: [0, 5, 900][round / 3 % 3], topP: [1, 0.8][round % 2],
+        minP: round % 5 == 0 ? 0.1 : 0, repetitionPenalty: round % 4 == 0 ? 1.2 : 1, seed: UInt64(round))
+      let transcript = (0..<Int32(10 + output)).map { $0 * 3 }
+      let context = SamplingContext(request, promptCount: 10, transcript: transcript, constraint: constraint)
+      let chosen = try #require(Self.choose(logits, context, position: 10 + output)).token
+      #expect(constraint.isAllowed(Int(chosen), output))
+      var left = logits
+      for id in left.indices where !constraint.isAllowed(id, output) { left[id] = -1e25 }
+      let free = SamplingContext(request, promptCount: 10, transcript: transcript)
+      #expect(chosen == Self.reference(left, free, position: 10 + output), "round \(round)")
+      // The other level gives the same token.
+      for level in KernelLevel.available {
+        #expect(Self.choose(logits, context, position: 10 + output, level: level)?.token == chosen)
+      }
+    }
+    let none = SamplingContext(.greedy, promptCount: 0, constraint: Rests(divisor: 2, allowsNone: true))
+    #expect(Self.choose(Self.logits(&random, spread: 6), none, position: 0) == nil)
+  }
+
   @Test func `a logit that is not finite gives no token`() {
     for bad in [Float.nan, .infinity, -.infinity, 0x1p100] {
       for index in [0, 500, 999] {

@@ -3,6 +3,7 @@
 // The first suite drives scheduler, transcripts and engine without a node, so that it chooses who is preempted and how.
 import Control
 import Foundation
+import Grammar
 import Inference
 import Intake
 import JSON
@@ -175,7 +176,8 @@ private final class Machine: Sendable {
     return KeptTranscript(
       id: "receipt \(transcript.id.rawValue)", job: transcript.id, receipt: receipt,
       prompt: transcript.prompt,
-      output: output, promptText: "", answer: "", sampling: transcript.sampling, nonces: transcript.nonces,
+      output: output, terms: transcript.terms, promptText: "", answer: "", sampling: transcript.sampling,
+      nonces: transcript.nonces,
       until: .max)
   }
 
@@ -228,6 +230,119 @@ private final class Machine: Sendable {
       #expect(machine.preemptions[how] ?? 0 > 0, "\(machine.preemptions) for a prompt of \(length)")
       machine.stop()
       number += 1
+    }
+  }
+
+  private static let schema =
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"x\",\"yy\"]},\"n\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":99},\"s\":{\"type\":\"string\",\"maxLength\":6},\"l\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"maxItems\":3}},\"required\":[\"a\",\"n\",\"s\",\"l\"],\"additionalProperties\":false}"
+
+  @Test(arguments: [Preemption.keep, .swap, .recompute])
+  func constrainedAnswersAreValidAndTheSameWhenRunAgain(_ how: Preemption) throws {
+    let folder = try ScratchDirectory()
+    let serving = try serving(folder)
+    let machine = try Reexecutor(path: folder.path + "/small.gguf", threads: 2)
+    var dice = Dice(state: 11)
+    let fields = [
+      "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":\(Self.schema)}}",
+      "\"guided_regex\":\"(ab|c)+\\\\.[0-9]{3}\"", "\"guided_choice\":[\"one\",\"two\",\"日\"]",
+      "\"grammar\":\"root ::= \\\"(\\\" root? \\\")\\\"\"", "",
+    ]
+    var limits = Limits(blocks: how == .keep ? 512 : 40, contextLength: 8_192)
+    limits.hostBlocks = how == .swap ? 40 : 0
+    limits.swapBlockTime = 0
+    limits.maxRunning = 8
+    limits.maxStepTokens = 64
+    let loop = try Machine(serving, limits)
+    var prepared: [(field: String, job: Serving.Prepared)] = []
+    for number in 0..<15 {
+      let field = fields[number % fields.count]
+      let prompt = (0..<Int.random(in: 3...150, using: &dice)).map { _ in
+        Int.random(in: 0..<256, using: &dice)
+      }
+      let body =
+        "{\"model\":\"small\",\"prompt\":[\(prompt.map(String.init).joined(separator: ","))],\"max_tokens\":400,\(Self.samplers[number % 3])\(field.isEmpty ? "" : "," + field)}"
+      let asked = try Dialect.openAICompletions.read(JSONText.parse(Array(body.utf8)))
+      let made = try serving.prepare(
+        asked.request, id: JobID(UInt64(number + 1)), identity: .known("aria"), origin: .client,
+        isAsynchronous: false, sink: { _ in ignore })
+      loop.transcripts.add(made.transcript)
+      prepared.append((field, made))
+    }
+    let ends = try loop.run(prepared.map { job($0.job.job) })
+    print("constrained, \(how): preempted \(loop.preemptions)")
+    for (index, own) in prepared.enumerated() {
+      let transcript = own.job.transcript
+      let source = transcript.terms.constraint
+      let outcome = ends.first { $0.job == transcript.id }?.outcome
+      if let source {
+        let constraint = try Constraint(source)
+        var state = ConstraintState(constraint)
+        let text = Array(transcript.answer.utf8)
+        let isBegun = state.advance(text)
+        #expect(isBegun, "\(source.kind): \(transcript.answer)")
+        if outcome == .done(.stop) {
+          let isComplete = state.isComplete
+          #expect(isComplete, "\(source.kind): \(transcript.answer)")
+        }
+      }
+      let kept = kept(transcript, serving)
+      #expect(kept.receipt.version == (source == nil ? 2 : 3))
+      // The node's own audit, and another machine with the client's transcript.
+      let audit = try #require(
+        serving.prepareAudit(of: kept, id: JobID(UInt64(100 + index)), sink: ignore))
+      loop.transcripts.add(audit.transcript)
+      _ = try loop.run([job(audit.job)])
+      #expect(loop.difference(kept.id) == "identical", "\(own.field)")
+      func transcribed(_ output: [Int32]) -> Receipts.Transcript {
+        Receipts.Transcript(
+          nonces: transcript.nonces, prompt: transcript.prompt.map { UInt32(bitPattern: $0) },
+          output: output.map { UInt32(bitPattern: $0) },
+          biases: transcript.sampling.logitBias.map { Receipts.Transcript.Bias($0) },
+          constraint: source.map { Receipts.Transcript.Constraint($0) })
+      }
+      let client = transcribed(transcript.output)
+      #expect(try Receipts.Transcript(parsing: client.text) == client)
+      #expect(client.constraintCommitment == kept.receipt.constraint)
+      let found = try machine.run(kept.receipt, client)
+      #expect(found.firstDifference(from: kept.receipt, output: client.output) == nil, "\(own.field)")
+      if source != nil {
+        // One token that the constraint does not allow.
+        var edited = transcript.output
+        edited[0] = 0
+        let other = transcribed(edited)
+        let wrong = try machine.run(kept.receipt, other)
+        #expect(wrong.firstDifference(from: kept.receipt, output: other.output) != nil)
+      }
+    }
+    loop.stop()
+  }
+
+  @Test func aConstraintThatCannotBeHeldIsRefusedByItsPlace() throws {
+    let folder = try ScratchDirectory()
+    let serving = try serving(folder)
+    for (field, words) in [
+      (
+        "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{\"properties\":{\"a\":{\"not\":{}}}}}}",
+        "'response_format.json_schema.schema': 'not' is not supported, at /properties/a/not"
+      ),
+      ("\"grammar\":\"root ::= x\"", "'grammar': the rule 'x' is not defined, at line 1, column 10"),
+      (
+        "\"guided_regex\":\"a(?=b)\"",
+        "'guided_regex': the expression has a lookahead or lookbehind, which is not supported (character 4)"
+      ),
+    ] {
+      let asked = try Dialect.openAICompletions.read(
+        JSONText.parse(Array("{\"model\":\"small\",\"prompt\":[1],\(field)}".utf8)))
+      do throws(Refusal) {
+        _ = try serving.prepare(
+          asked.request, id: JobID(1), identity: .known("aria"), origin: .client, isAsynchronous: false,
+          sink: { _ in ignore })
+        Issue.record("\(field) is taken")
+      } catch {
+        let said = APIError(error, in: OpenAIChat.fieldNames)
+        #expect(said.message == words)
+        #expect(said.parameter == String(words.dropFirst().prefix { $0 != "'" }))
+      }
     }
   }
 

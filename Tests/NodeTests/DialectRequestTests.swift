@@ -77,7 +77,20 @@ import Testing
     #expect(error([("top_logprobs", 3)])?.parameter == "top_logprobs")
     #expect(error([("stream_options", ["include_usage": true])])?.parameter == "stream_options")
     #expect(error([("max_tokens", 3), ("max_completion_tokens", 4)])?.parameter == "max_tokens")
-    #expect(error([("response_format", ["type": "json_object"])])?.parameter == "response_format.type")
+    #expect(error([("response_format", ["type": "json_object"])]) == nil)
+    #expect(error([("response_format", ["type": "yaml"])])?.parameter == "response_format.type")
+    #expect(error([("response_format", ["type": "json_schema"])])?.parameter == "response_format.json_schema")
+    #expect(
+      error([("response_format", ["type": "json_schema", "json_schema": ["name": "n"]])])?.parameter
+        == "response_format.json_schema.schema")
+    #expect(error([("guided_regex", "a+"), ("guided_choice", ["a"])])?.parameter == "guided_choice")
+    #expect(error([("guided_json", "{")])?.parameter == "guided_json")
+    #expect(error([("grammar", "root ::= \"a\""), ("ignore_eos", true)])?.parameter == "ignore_eos")
+    #expect(error([("structured_outputs", ["lark": "x"])])?.parameter == "structured_outputs.lark")
+    for field in ["grammar", "guided_grammar", "guided_regex", "regex"] {
+      #expect(error([(field, "x")]) == nil)
+      #expect(error([(field, 1)], chat: false)?.parameter == field)
+    }
     #expect(error([("response_format", ["type": "text"])]) == nil)
     #expect(error([("stop", .array(Array(repeating: "x", count: 17)))])?.parameter == "stop")
     #expect(error([("logit_bias", ["x": 1])])?.parameter == "logit_bias")

@@ -213,7 +213,7 @@ public final class Engine: Sendable {
     guard context.promptCount >= 0, context.promptCount <= end else {
       return "a prompt of \(context.promptCount) tokens, the sequence has \(end)"
     }
-    if context.request.usesHistory {
+    if context.usesTranscript {
       guard context.transcript.count >= end else {
         return "a transcript of \(context.transcript.count) tokens, wanted \(end)"
       }

@@ -26,11 +26,14 @@ public struct Generation: Sendable {
     /// Tokens to guess ahead by looking up the last ones in the text so far; 0 never guesses.
     /// Changes speed, never a token.
     public var lookahead: Int
+    /// What the text must be; nil allows every token.
+    public var constraint: (any TokenConstraint)?
 
     public init(
       sampling: SamplingRequest = .greedy, maximumTokens: Int, endTokens: Set<Int32> = [], chunk: Int = 512,
-      digests: Bool = false, lookahead: Int = 0
+      digests: Bool = false, lookahead: Int = 0, constraint: (any TokenConstraint)? = nil
     ) {
+      self.constraint = constraint
       self.sampling = sampling
       self.maximumTokens = maximumTokens
       self.endTokens = endTokens
@@ -163,7 +166,8 @@ public struct Generation: Sendable {
       let result = try compute(prompt, to: end, output, logits: onLogits != nil, isCancelled)
       onLogits?(result.logits)
     }
-    let context = SamplingContext(options.sampling, promptCount: prompt.count, transcript: prompt)
+    let context = SamplingContext(
+      options.sampling, promptCount: prompt.count, transcript: prompt, constraint: options.constraint)
     let output: StepItem.Output = options.maximumTokens > 0 ? .last(context) : onLogits == nil ? .none : .all
     let result = try compute(
       prompt, to: prompt.count, output, digests: options.digests && options.maximumTokens > 0,
@@ -179,8 +183,9 @@ public struct Generation: Sendable {
   ) throws(EngineError) -> Advance {
     let guessed = text + guess
     let before = cached.count
-    let context = SamplingContext(
-      options.sampling, promptCount: promptCount, transcript: options.sampling.usesHistory ? guessed : [])
+    var context = SamplingContext(
+      options.sampling, promptCount: promptCount, constraint: options.constraint)
+    if context.usesTranscript { context.transcript = guessed }
     let result = try compute(
       guessed, to: guessed.count, .replay(context), digests: options.digests, logits: onLogits != nil,
       isCancelled)

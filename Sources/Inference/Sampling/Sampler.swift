@@ -8,20 +8,29 @@
 import CKernels
 
 /// A request together with the tokens it refers to.
-public struct SamplingContext: Sendable, Equatable {
+public struct SamplingContext: Sendable {
   public var request: SamplingRequest
+  /// What the text must be; nil allows every token.
+  public var constraint: (any TokenConstraint)?
   /// The first `promptCount` tokens of the sequence are the prompt; the token at absolute position
   /// `promptCount + i` is output i, and its draw uses the counter i.
   public var promptCount: Int
-  /// The sequence so far, prompt first. Read only if `request.usesHistory`; it must then cover all
+  /// The sequence so far, prompt first. Read only if `usesTranscript`; it must then cover all
   /// positions before the token to choose, and may be longer.
   public var transcript: [Int32]
 
-  public init(_ request: SamplingRequest, promptCount: Int, transcript: [Int32] = []) {
+  public init(
+    _ request: SamplingRequest, promptCount: Int, transcript: [Int32] = [],
+    constraint: (any TokenConstraint)? = nil
+  ) {
     self.request = request
+    self.constraint = constraint
     self.promptCount = promptCount
     self.transcript = transcript
   }
+
+  /// Whether the choice depends on the tokens so far.
+  public var usesTranscript: Bool { request.usesHistory || constraint != nil }
 }
 
 /// A token with its log-probability under the model's unmodified logits.
@@ -57,6 +66,8 @@ public final class Sampler {
   private var candidates: [Int32] = []
 
   static let scale: Float = 0x1p32
+  /// The logit of a token that a constraint forbids: below all others, and its weight is zero.
+  private static let forbidden: Float = -0x1p94
   private static let inPrompt: UInt32 = 1 << 31
   private static let bucketsPerUnit: Float = 11.5
 
@@ -78,8 +89,8 @@ public final class Sampler {
   }
 
   /// Chooses the token at absolute position `position` from the logits of the position before it.
-  /// Changes `logits` (bias and penalties). Returns nil if a logit is not finite, or 2^96 or more.
-  /// The request must be valid.
+  /// Changes `logits` (bias, penalties and constraint). Returns nil if a logit is not finite, or
+  /// 2^96 or more, or if the constraint allows no token. The request must be valid.
   /// - logits: (vocabularySize)
   public func choose(
     from logits: UnsafeMutablePointer<Float>, context: SamplingContext, position: Int
@@ -100,10 +111,18 @@ public final class Sampler {
       }
     }
     var best = raw
-    if !request.logitBias.isEmpty || request.usesHistory {
+    if !request.logitBias.isEmpty || context.usesTranscript {
       for entry in request.logitBias { logits[Int(entry.token)] += entry.bias }
       if request.usesHistory { penalise(logits, context: context, position: position) }
+      if let constraint = context.constraint {
+        let output = context.transcript.prefix(position).dropFirst(context.promptCount)
+        guard let allowed = constraint.allowed(after: output), forbidOthers(logits, allowed) else {
+          return nil
+        }
+      }
       guard let changed = Sampler.maximum(logits, vocabularySize) else { return nil }
+      // The likeliest allowed token must be above those that are not.
+      if context.constraint != nil, changed.value <= Sampler.forbidden { return nil }
       best = changed
     }
     let token =
@@ -221,6 +240,20 @@ public final class Sampler {
       }
       logits[Int(token)] = value
     }
+  }
+
+  /// Takes all ids out of the choice that a set does not have; false if the set does not cover the
+  /// vocabulary.
+  private func forbidOthers(_ logits: UnsafeMutablePointer<Float>, _ allowed: [UInt64]) -> Bool {
+    guard allowed.count * 64 >= vocabularySize else { return false }
+    for (index, word) in allowed.enumerated() where word != .max {
+      let first = index * 64
+      for id in first..<max(first, min(first + 64, vocabularySize)) where word >> UInt64(id - first) & 1 == 0
+      {
+        logits[id] = Sampler.forbidden
+      }
+    }
+    return true
   }
 
   /// Where the kept part of the order ends: all buckets before `bucket`, and the first `count` of

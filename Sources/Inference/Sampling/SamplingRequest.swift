@@ -12,14 +12,16 @@
 ///    `l = l > 0 ? l / r : l * r`.
 /// 3. `frequencyPenalty` f and `presencePenalty` p, for every id that occurs c > 0 times in the
 ///    output so far: `l = l - f * Float(c)`, then `l = l - p`.
-/// 4. Order: logit descending, id ascending. `temperature` 0 takes the first of the order (greedy)
+/// 4. Under a constraint (`TokenConstraint`), ids that it does not allow after the output so far:
+///    `l = -2^94`. If it allows none, no token is chosen.
+/// 5. Order: logit descending, id ascending. `temperature` 0 takes the first of the order (greedy)
 ///    and stops here.
-/// 5. `z_i = l_i / temperature` (a temperature between 0 and 0.01 counts as 0.01),
+/// 6. `z_i = l_i / temperature` (a temperature between 0 and 0.01 counts as 0.01),
 ///    `w_i = floor(2^32 * exp(z_i - z_0))` as an integer, so that every sum below is exact.
-/// 6. `minP` keeps the w_i of at least `floor(2^32 * minP)`. `topK` then keeps the first k of the
+/// 7. `minP` keeps the w_i of at least `floor(2^32 * minP)`. `topK` then keeps the first k of the
 ///    order, and `topP` the shortest prefix of it whose sum of w reaches `topP` of what is left. The
 ///    first of the order is always kept.
-/// 7. u = the upper 24 bits of the first word of Philox4x32-10 (key = seed, counter = output
+/// 8. u = the upper 24 bits of the first word of Philox4x32-10 (key = seed, counter = output
 ///    index); the token is the first in the order whose running sum of w exceeds `u / 2^24` of the
 ///    total that is left.
 public struct SamplingRequest: Sendable, Equatable, Codable {

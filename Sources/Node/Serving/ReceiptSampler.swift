@@ -1,6 +1,7 @@
 // ReceiptSampler.swift: converts sampling settings to a receipt's and back, so that those who
 // answer and those who check an answer use one mapping. The sampler is Inference's. Start at
 // Receipt.Sampler.init.
+import Grammar
 import Inference
 import Receipts
 
@@ -39,4 +40,8 @@ extension Receipts.Transcript.Bias {
   init(_ bias: SamplingRequest.TokenBias) {
     self.init(token: UInt32(bitPattern: bias.token), bias: bias.bias)
   }
+}
+
+extension Receipts.Transcript.Constraint {
+  init(_ source: ConstraintSource) { self.init(kind: source.kind, text: source.text) }
 }

@@ -3,6 +3,7 @@
 // everywhere. Comparing is in Receipts.Reexecution.
 // Start at Reexecutor.run.
 import Foundation
+import Grammar
 import Inference
 import Receipts
 
@@ -17,6 +18,7 @@ package final class Reexecutor: Sendable {
   var contextLength: Int { model.hyperparameters.contextLength }
   /// The same as on a node.
   let chat: Result<ChatFormat, ChatFormatError>
+  private let constraints: Constraints
   private let threads: Int?
   private let level: KernelLevel?
 
@@ -36,6 +38,7 @@ package final class Reexecutor: Sendable {
       throw ServingError("the model file's digest cannot be computed", hint: nil)
     }
     self.digest = digest
+    constraints = Constraints(tokenizer, vocabularySize: model.hyperparameters.vocabularySize)
     do throws(ChatFormatError) {
       let format = try ChatFormat(file: model.file, tokenizer: tokenizer)
       chat = format.problem.map { .failure($0) } ?? .success(format)
@@ -84,8 +87,9 @@ package final class Reexecutor: Sendable {
     var sampling = SamplingRequest(receipt.sampler, biases: transcript.biases)
     sampling.topLogprobs = topLogprobs
     var choices: [SampledToken] = []
-    let context = SamplingContext(
-      sampling, promptCount: prompt.count, transcript: sampling.usesHistory ? prompt + output : [])
+    var context = SamplingContext(
+      sampling, promptCount: prompt.count, constraint: try hold(transcript.constraint))
+    if context.usesTranscript { context.transcript = prompt + output }
     var windows = WindowHashes()
     var position = 0
     while position < fed.count {
@@ -117,7 +121,8 @@ package final class Reexecutor: Sendable {
   /// node, so its windows are those of the receipt if prompt, model and sampler are.
   /// - Returns: as many tokens as the receipt says, and what they say of it
   func generate(
-    _ receipt: Receipts.Receipt, prompt: [UInt32], biases: [Receipts.Transcript.Bias], topLogprobs: Int?,
+    _ receipt: Receipts.Receipt, prompt: [UInt32], biases: [Receipts.Transcript.Bias],
+    constraint: Receipts.Transcript.Constraint?, topLogprobs: Int?,
     progress: (_ done: Int, _ of: Int) -> Void
   ) throws(ServingError) -> (output: [UInt32], reexecution: Reexecution, choices: [SampledToken]) {
     let profile = Engine.Profile(numericsVersion: receipt.numerics) ?? .standard
@@ -132,12 +137,14 @@ package final class Reexecutor: Sendable {
     var generation = Generation(engine: try engine(profile, prompt, positions: positions))
     var sampling = SamplingRequest(receipt.sampler, biases: biases)
     sampling.topLogprobs = topLogprobs
+    let held = try hold(constraint)
     var done = 0
     let outcome: Generation.Outcome
     do throws(EngineError) {
       outcome = try generation.run(
         prompt: prompt,
-        options: .init(sampling: sampling, maximumTokens: receipt.completionTokens, digests: true),
+        options: .init(
+          sampling: sampling, maximumTokens: receipt.completionTokens, digests: true, constraint: held),
         onToken: { _ in
           done += 1
           progress(done, receipt.completionTokens)
@@ -151,6 +158,21 @@ package final class Reexecutor: Sendable {
     result.windows = windows.windows
     result.tokens = outcome.tokens.map { UInt32(bitPattern: $0.token) }
     return (result.tokens, result, outcome.tokens)
+  }
+
+  /// What the text had to be, compiled again; nil if anything would do.
+  private func hold(_ constraint: Receipts.Transcript.Constraint?) throws(ServingError) -> HeldConstraint? {
+    guard let constraint else { return nil }
+    guard let source = ConstraintSource(kind: constraint.kind, text: constraint.text) else {
+      throw ServingError(
+        "the transcript's constraint is of a kind that is not known, '\(constraint.kind.prefix(40))'",
+        hint: nil)
+    }
+    do throws(GrammarError) {
+      return try constraints.hold(source)
+    } catch {
+      throw ServingError("the transcript's constraint cannot be held: \(error)", hint: nil)
+    }
   }
 
   /// An engine with room for so many positions of one sequence.

@@ -3,6 +3,7 @@
 // Start at Serving.load and prepare.
 import Control
 import Foundation
+import Grammar
 import Inference
 import Receipts
 import Scheduling
@@ -50,6 +51,7 @@ final class Serving: Sendable {
   /// effort would change the answer.
   private let readsEffort: Bool
   private let secret: SHA256Digest
+  private let constraints: Constraints
 
   /// The most tokens of an answer if the request names no limit.
   static let defaultOutput = 4_096
@@ -66,6 +68,8 @@ final class Serving: Sendable {
     self.facts = facts
     self.chat = chat
     self.readsEffort = readsEffort
+    constraints = Constraints(
+      tokenizer, vocabularySize: engine.model.hyperparameters.vocabularySize)
     // The names of cached blocks must mean nothing to anyone else, in this run or another.
     var generator = SystemRandomNumberGenerator()
     secret = SHA256.hash((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
@@ -179,11 +183,17 @@ final class Serving: Sendable {
     } catch {
       throw .sampling(error)
     }
+    var constraint: HeldConstraint?
+    if let asked = request.constraint {
+      do throws(GrammarError) { constraint = try constraints.hold(asked.source) } catch {
+        throw .request(.value, field: asked.field, words: "'\(asked.field)': \(error)")
+      }
+    }
     let transcript = Transcript(
       id: id, client: identity.name, prompt: prompt, promptText: text, sampling: request.sampling,
-      outputLimit: limit, stops: stops,
+      constraint: constraint, outputLimit: limit, stops: stops,
       terms: .init(
-        stops: request.stops, ignoresEnd: request.ignoresEnd,
+        stops: request.stops, ignoresEnd: request.ignoresEnd, constraint: request.constraint?.source,
         isContextBound: request.outputLimit == nil && limit == room,
         seedBy: request.hasSeed ? .client : .node),
       tokenizer: tokenizer,
@@ -205,8 +215,11 @@ final class Serving: Sendable {
     let fed = kept.prompt + kept.output.dropLast()
     // An empty list of stops cannot be refused.
     guard !kept.output.isEmpty, let stops = try? StopMatcher([]) else { return nil }
+    // What was compiled for the job is compiled again.
+    let constraint = kept.terms.constraint.flatMap { try? constraints.hold($0) }
     let transcript = Transcript(
-      id: id, client: "audit", prompt: fed, promptText: "", sampling: kept.sampling, outputLimit: 1,
+      id: id, client: "audit", prompt: fed, promptText: "", sampling: kept.sampling,
+      constraint: constraint, outputLimit: 1,
       stops: stops,
       tokenizer: tokenizer,
       chain: BlockKeyChain(secret: secret, client: "audit-\(id.hex)", modelDigest: facts.modelDigest),
@@ -285,6 +298,10 @@ final class Serving: Sendable {
     if sampling.presencePenalty != 0 { rows.append(["presence penalty", "\(sampling.presencePenalty)"]) }
     if sampling.frequencyPenalty != 0 { rows.append(["frequency penalty", "\(sampling.frequencyPenalty)"]) }
     if !request.stops.isEmpty { rows.append(["stop strings", "\(request.stops.count)"]) }
+    if let constraint = request.constraint?.source {
+      let digest = SHA256Digest(bytes: constraint.digest)?.hex.prefix(16) ?? ""
+      rows.append(["constraint", "\(constraint.kind) \(digest)"])
+    }
     if let offered = request.offered { rows.append(["offers", "\(offered) per million completion tokens"]) }
     return rows
   }

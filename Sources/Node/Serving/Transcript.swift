@@ -2,6 +2,7 @@
 // destination. The only place in Node that holds what a client wrote. Deciding is in NodeState.
 // Start at take(_:).
 import Accounting
+import Grammar
 import Inference
 import Receipts
 import Scheduling
@@ -49,6 +50,7 @@ final class Transcript: Sendable {
   /// The rendered prompt, for an operator who wants to see it.
   let promptText: String
   let sampling: SamplingRequest
+  private let constraint: HeldConstraint?
   let outputLimit: Int
   /// What only the receipt needs of the request.
   let terms: Terms
@@ -72,6 +74,8 @@ final class Transcript: Sendable {
   struct Terms: Sendable {
     var stops: [String] = []
     var ignoresEnd = false
+    /// What the text had to be.
+    var constraint: ConstraintSource?
     /// The client named no limit; this one is what the context leaves.
     var isContextBound = false
     var seedBy = Receipts.Receipt.Chooser.node
@@ -107,7 +111,7 @@ final class Transcript: Sendable {
 
   init(
     id: JobID, client: String, prompt: [Int32], promptText: String, sampling: SamplingRequest,
-    outputLimit: Int,
+    constraint: HeldConstraint? = nil, outputLimit: Int,
     stops: StopMatcher, terms: Terms = Terms(), tokenizer: Tokenizer, chain: BlockKeyChain,
     audit: AuditTarget? = nil, sink: @escaping AnswerSink
   ) {
@@ -116,6 +120,7 @@ final class Transcript: Sendable {
     self.prompt = prompt
     self.promptText = promptText
     self.sampling = sampling
+    self.constraint = constraint
     self.outputLimit = outputLimit
     self.terms = terms
     self.sink = sink
@@ -149,12 +154,13 @@ final class Transcript: Sendable {
   /// What the sampler needs to know.
   func context() -> SamplingContext {
     guard let audit else {
-      let history = sampling.usesHistory ? prompt + inner.withLock { $0.output } : []
-      return SamplingContext(sampling, promptCount: prompt.count, transcript: history)
+      var context = SamplingContext(sampling, promptCount: prompt.count, constraint: constraint)
+      if context.usesTranscript { context.transcript = prompt + inner.withLock { $0.output } }
+      return context
     }
-    return SamplingContext(
-      sampling, promptCount: audit.promptCount,
-      transcript: sampling.usesHistory ? prompt + audit.output.suffix(1) : [])
+    var context = SamplingContext(sampling, promptCount: audit.promptCount, constraint: constraint)
+    if context.usesTranscript { context.transcript = prompt + audit.output.suffix(1) }
+    return context
   }
 
   /// Takes a chosen token: extends the text, checks for its end, and sends what is ready to the
@@ -307,6 +313,7 @@ final class Transcript: Sendable {
       biases: sampling.logitBias.map { (UInt32(bitPattern: $0.token), $0.bias) }, nonce: nonces.prompt)
     receipt.stopStrings = Commitment.to(stopStrings: terms.stops, nonce: nonces.prompt)
     receipt.ignoresEnd = terms.ignoresEnd
+    receipt.constrain(terms.constraint.map { Receipts.Transcript.Constraint($0) }, nonce: nonces.prompt)
     receipt.seedBy = terms.seedBy
     receipt.finish =
       switch (seal.finish, end) {
@@ -337,6 +344,7 @@ final class Transcript: Sendable {
     end.unreceipted = Array(output.dropFirst(end.usage.completion))
     end.biases = sampling.logitBias
     end.stops = terms.stops
+    end.constraint = terms.constraint
     end.ignoresEnd = terms.ignoresEnd
     return end
   }

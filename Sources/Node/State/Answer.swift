@@ -1,6 +1,7 @@
 // Answer.swift: what is returned for one job, before it is put into the terms of a protocol. Not
 // here: why a job is refused (Refusal.swift), HTTP, screens. Start at AnswerEvent.
 import Control
+import Grammar
 import Inference
 
 /// Token counts of one job.
@@ -37,6 +38,7 @@ package struct AnswerEnd: Sendable, Equatable {
   package var biases: [SamplingRequest.TokenBias] = []
   package var stops: [String] = []
   package var ignoresEnd = false
+  package var constraint: ConstraintSource?
 }
 
 /// What is returned for one job, in order. The last is `finished`, `cut` or `refused`.

@@ -19,6 +19,8 @@ struct GenerationRequest: Sendable {
   /// nil means what the context leaves, up to a default.
   var outputLimit: Int?
   var stops: [String] = []
+  /// What the answer's text must be.
+  var constraint: AskedConstraint?
   var ignoresEnd = false
   /// The seed was given; otherwise the node draws one and reports it.
   var hasSeed = false

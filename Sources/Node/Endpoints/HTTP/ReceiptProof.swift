@@ -192,11 +192,12 @@ package struct ReceiptProof: Sendable {
     }
     do throws(ServingError) {
       let (output, found, choices) = try machine.generate(
-        receipt, prompt: prompt, biases: own.biases, topLogprobs: topLogprobs, progress: progress)
+        receipt, prompt: prompt, biases: own.biases, constraint: own.constraint, topLogprobs: topLogprobs,
+        progress: progress)
       // Without a nonce nothing is committed to: the windows prove the tokens, and only they do.
       let transcript = Receipts.Transcript(
         nonces: nonces ?? .zero, prompt: prompt, output: output, biases: own.biases,
-        stops: own.request.stops)
+        stops: own.request.stops, constraint: own.constraint)
       evidence.transcript = transcript
       evidence.isGeneratedAgain = true
       evidence.reexecution = .ran(found)

@@ -23,6 +23,10 @@ struct OwnRequest: Sendable {
     request.sampling.logitBias.map { Receipts.Transcript.Bias($0) }
   }
 
+  var constraint: Receipts.Transcript.Constraint? {
+    (request.constraint?.source).map { Receipts.Transcript.Constraint($0) }
+  }
+
   /// Whether the receipt names the settings of this request. Needs no model.
   /// - nonces: of the receipt, which open what it commits to; nil leaves biases and stop strings
   ///   open.
@@ -54,6 +58,12 @@ struct OwnRequest: Sendable {
       {
         differences.append("'stop' differs")
       }
+      if let nonces,
+        constraint.map({ Commitment.to(constraint: $0, nonce: nonces.prompt) }) ?? .zero != receipt.constraint
+      {
+        differences.append("'\(request.constraint?.field ?? "response_format")' differs")
+      }
+      compare("whether the text was constrained", constraint != nil, receipt.version > 2)
       compare("ignore_eos", request.ignoresEnd, receipt.ignoresEnd)
       compare("who chose the seed", request.hasSeed ? .client : .node, receipt.seedBy)
     }
@@ -64,7 +74,7 @@ struct OwnRequest: Sendable {
     }
     guard differences.isEmpty else { return .differs(differences.joined(separator: "; ")) }
     let seed = request.hasSeed ? "seed chosen by you" : "seed chosen by the node"
-    let rest = nonces == nil ? "; not logit_bias and stop, which no nonce opens" : ""
+    let rest = nonces == nil ? "; not logit_bias, stop and a constraint, which no nonce opens" : ""
     return .same("model, sampler, max_tokens and ignore_eos; \(seed)\(rest)")
   }
 }

@@ -90,6 +90,7 @@ package struct SavedAnswer: Sendable {
     var output: [UInt32]?
     var biases: [Receipts.Transcript.Bias] = []
     var stops: [String] = []
+    var constraint: Receipts.Transcript.Constraint?
     var logprobs = SavedLogprobs()
 
     func opening(_ nonces: Nonces?) -> Result<Receipts.Transcript, SavedAnswerError> {
@@ -111,7 +112,9 @@ package struct SavedAnswer: Sendable {
           ))
       }
       return .success(
-        Receipts.Transcript(nonces: nonces, prompt: prompt, output: output, biases: biases, stops: stops))
+        Receipts.Transcript(
+          nonces: nonces, prompt: prompt, output: output, biases: biases, stops: stops, constraint: constraint
+        ))
     }
 
     mutating func take(_ value: JSONValue) throws(JSONFieldError) {
@@ -212,6 +215,12 @@ package struct SavedAnswer: Sendable {
       for item in try own.array("stop") ?? [] {
         guard let text = item.string else { throw own.wrong("stop", item, "texts") }
         stops.append(text)
+      }
+      if let pair = try own.array("constraint", count: 2...2) {
+        guard let kind = pair[0].string, let text = pair[1].string else {
+          throw own.wrong("constraint", .array(pair), "a kind and a text")
+        }
+        constraint = Receipts.Transcript.Constraint(kind: kind, text: text)
       }
       note(own.unread)
     }

@@ -85,15 +85,6 @@ struct OpenAIChat: OpenAIAnswerWriter {
           message: "'max_tokens' is \(old) and 'max_completion_tokens' is \(new), wanted one of them")
       }
       asked.request.outputLimit = new ?? old
-      if var format = try fields.object("response_format") {
-        if case .string(let type) = format.value("type"), ["json_object", "json_schema"].contains(type) {
-          throw .unsupported(
-            "response_format.type",
-            "'response_format.type' is \"\(type)\"; response formats here are text only")
-        }
-        _ = try format.require("type", format.word("type", ["text"]))
-        try format.finish()
-      }
       if let effort = try fields.string("reasoning_effort") {
         guard OpenAIRequest.reasoningEfforts.contains(effort) else {
           throw .unsupported(

@@ -62,6 +62,7 @@ extension AskedAnswer {
     }
     _ = try fields.integer("n", 1...1)
     request.ignoresEnd = try fields.bool("ignore_eos") ?? false
+    try readConstraint(&fields)
     form.returnsTokens = try fields.bool("return_token_ids") ?? false
     if var own = try fields.object("hotpot") {
       if let asked = try own.integer("priority", 0...9) {

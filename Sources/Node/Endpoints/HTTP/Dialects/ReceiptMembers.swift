@@ -21,7 +21,7 @@ enum ReceiptMembers {
         prompt: receipt.promptTokens, cached: receipt.cachedTokens, completion: receipt.completionTokens),
       receipt: kept.id, nonce: kept.nonces.hex, amount: receipt.amount, tokens: kept.output,
       unreceipted: kept.unreceipted, biases: kept.sampling.logitBias, stops: kept.terms.stops,
-      ignoresEnd: kept.terms.ignoresEnd)
+      ignoresEnd: kept.terms.ignoresEnd, constraint: kept.terms.constraint)
     return [
       (key: "choices", value: [["index": 0, "text": .string(kept.answer), "finish_reason": reason]]),
       (
@@ -57,6 +57,9 @@ enum ReceiptMembers {
       }
       if !end.stops.isEmpty {
         own.append((key: "stop", value: .array(end.stops.map { .string($0) })))
+      }
+      if let constraint = end.constraint {
+        own.append((key: "constraint", value: [.string(constraint.kind), .string(constraint.text)]))
       }
       if end.ignoresEnd { own.append((key: "ignore_eos", value: true)) }
     }
