@@ -119,6 +119,7 @@ CK_INLINE lanes w_float(words x) { return BOTH(_mm256_cvtepi32_ps(x.a), _mm256_c
 #define SCORE_MAX_ROWS 3
 #define MIX_VECTORS 1
 #include "lanes.h"
+#include "recurrence.h"
 
 // ---------------------------------------------------------------- activations
 
@@ -577,6 +578,11 @@ const ck_kernels ck_kernels_avx2 = {
     .tanh = vector_tanh,
     .gate = vector_gate,
     .add = vector_add,
+    .sigmoid_gate = vector_sigmoid_gate,
+    .softplus = vector_softplus,
+    .unit = unit,
+    .convolve = convolve,
+    .recur = recur,
     .integers = integers,
     .all_finite = all_finite,
     .rope = rope,

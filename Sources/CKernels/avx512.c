@@ -81,6 +81,7 @@ CK_INLINE lanes w_float(words x) { return _mm512_cvtepi32_ps(x); }
 #define SCORE_MAX_ROWS 6
 #define MIX_VECTORS 4
 #include "lanes.h"
+#include "recurrence.h"
 #include "unpack.h"
 
 // ---------------------------------------------------------------- activations
@@ -607,6 +608,11 @@ static void rope(
     .tanh = vector_tanh,        \
     .gate = vector_gate,        \
     .add = vector_add,          \
+    .sigmoid_gate = vector_sigmoid_gate, \
+    .softplus = vector_softplus, \
+    .unit = unit,               \
+    .convolve = convolve,       \
+    .recur = recur,             \
     .integers = integers,       \
     .all_finite = all_finite,   \
     .rope = rope,               \

@@ -234,6 +234,9 @@ CK_INLINE const int16_t *ck_page_integers(const uint8_t *head) {
   return (const int16_t *)(const void *)(head + CK_PAGE_SCALES);
 }
 
+// Tokens whose decays and strengths a recurrence computes together.
+enum { CK_RECURRENT_TOKENS = 64 };
+
 typedef struct ck_kernels {
   bool (*quantise)(ck_profile, const float *, uint32_t, void *);
   // NULL if the level uses no groups
@@ -251,6 +254,12 @@ typedef struct ck_kernels {
   // y = silu(y) * x
   void (*gate)(const float *, uint32_t, float *);
   void (*add)(const float *, uint32_t, float *);
+  // y = sigmoid(y) * x
+  void (*sigmoid_gate)(const float *, uint32_t, float *);
+  void (*softplus)(const float *, uint32_t, float *);
+  void (*unit)(const float *, uint32_t, float epsilon, float scale, float *);
+  void (*convolve)(const ck_convolution *);
+  void (*recur)(const ck_recurrence *);
   // N1 item 2 for a whole vector, n a multiple of 16: integers of magnitude up to `top`; returns
   // their scale, NaN if a value is not finite
   float (*integers)(const float *, uint32_t n, float top, int16_t *);

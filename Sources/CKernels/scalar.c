@@ -55,6 +55,20 @@ CK_INLINE float silu_of(float x) {
   return x / (1.0f + exp_of(-x));
 }
 
+CK_INLINE float sigmoid_of(float x) {
+  return 1.0f / (1.0f + exp_of(-x));
+}
+
+CK_INLINE float softplus_of(float x) {
+  float t = exp_of(x < 0 ? x : -x);
+  float z = t / (2.0f + t);
+  float q = z * z;
+  float p = 1.0f / 15;
+  for (int k = 13; k >= 1; k -= 2) p = fused(p, q, 1.0f / (float)k);
+  float above = x > 0 ? x : 0;
+  return above + 2.0f * z * p;
+}
+
 CK_INLINE float tanh_of(float x) {
   return 1.0f - 2.0f / (1.0f + exp_of(2.0f * x));
 }
@@ -224,6 +238,22 @@ static void vector_add(const float *x, uint32_t n, float *y) {
   for (uint32_t i = 0; i < n; i++) y[i] = x[i] + y[i];
 }
 
+static void vector_sigmoid_gate(const float *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] = sigmoid_of(y[i]) * x[i];
+}
+
+static void vector_softplus(const float *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] = softplus_of(x[i]);
+}
+
+static void unit(const float *x, uint32_t n, float epsilon, float scale, float *y) {
+  float lanes[16] = {0};
+  for (uint32_t i = 0; i < n; i++) lanes[i % 16] = fused(x[i], x[i], lanes[i % 16]);
+  float root = __builtin_sqrtf(tree16(lanes) + epsilon);
+  float r = 1.0f / root;
+  for (uint32_t i = 0; i < n; i++) y[i] = x[i] * r * scale;
+}
+
 static bool all_finite(const float *x, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     if ((ck_float_bits(x[i]) & 0x7fffffff) >= 0x7f800000) return false;
@@ -246,6 +276,59 @@ static void rope(
       float x1c = x1 * c;
       *a = fused(-x1, s, x0c);
       *b = fused(x0, s, x1c);
+    }
+  }
+}
+
+// ---------------------------------------------------------------- recurrence
+
+static void convolve(const ck_convolution *c) {
+  const uint32_t kept = c->taps - 1;
+  for (uint32_t channel = 0; channel < c->channels; channel++) {
+    const float *taps = c->weights + (size_t)channel * c->taps;
+    float before[CK_MOST_TAPS];
+    for (uint32_t i = 0; i < kept; i++) before[i] = c->from == NULL ? 0 : c->from[i * c->width + channel];
+    for (uint32_t token = 0; token < c->tokens; token++) {
+      float *x = c->x + token * c->stride + channel;
+      float present = *x;
+      float sum = 0;
+      for (uint32_t i = 0; i < kept; i++) sum = fused(taps[i], before[i], sum);
+      sum = fused(taps[kept], present, sum);
+      if (c->bias != NULL) sum = sum + c->bias[channel];
+      *x = c->activates ? silu_of(sum) : sum;
+      for (uint32_t i = 0; i + 1 < kept; i++) before[i] = before[i + 1];
+      before[kept - 1] = present;
+    }
+    for (uint32_t i = 0; i < kept; i++) c->into[i * c->width + channel] = before[i];
+  }
+}
+
+static float product16(const float *x, const float *y, uint32_t n) {
+  float lanes[16] = {0};
+  for (uint32_t i = 0; i < n; i++) lanes[i % 16] = fused(x[i], y[i], lanes[i % 16]);
+  return tree16(lanes);
+}
+
+static void recur(const ck_recurrence *r) {
+  for (uint32_t row = 0; row < r->rows; row++) {
+    float *state = r->into + (size_t)row * r->columns;
+    const float *from = r->from == NULL ? NULL : r->from + (size_t)row * r->columns;
+    for (uint32_t i = 0; i < r->columns; i++) state[i] = from == NULL ? 0 : from[i];
+    for (uint32_t token = 0; token < r->tokens; token++) {
+      const float *key = r->keys + token * r->key_stride;
+      const float *query = r->queries + token * r->query_stride;
+      float value = r->values[token * r->value_stride + row];
+      float step = r->steps[token * r->step_stride];
+      float decay = exp_of(step * r->rate);
+      for (uint32_t i = 0; i < r->columns; i++) state[i] = state[i] * decay;
+      float change = value * step;
+      if (r->strengths != NULL) {
+        float missing = value - product16(state, key, r->columns);
+        change = missing * sigmoid_of(r->strengths[token * r->strength_stride]);
+      }
+      for (uint32_t i = 0; i < r->columns; i++) state[i] = fused(key[i], change, state[i]);
+      float read = product16(state, query, r->columns);
+      r->out[token * r->out_stride + row] = r->strengths == NULL ? fused(r->skip, value, read) : read;
     }
   }
 }
@@ -350,6 +433,11 @@ const ck_kernels ck_kernels_scalar = {
     .tanh = vector_tanh,
     .gate = vector_gate,
     .add = vector_add,
+    .sigmoid_gate = vector_sigmoid_gate,
+    .softplus = vector_softplus,
+    .unit = unit,
+    .convolve = convolve,
+    .recur = recur,
     .integers = integers,
     .all_finite = all_finite,
     .rope = rope,

@@ -8,6 +8,7 @@
 // The digest of every output on the inputs below. It changes only with the numerics profile or the
 // inputs.
 #define FROZEN_DIGEST 0x4bd3fb9d54bdcc08ull
+#define FROZEN_RECURRENCE_DIGEST 0x478b55677616c478ull
 
 enum {
   ROWS = 20,
@@ -234,6 +235,92 @@ static uint64_t test_attention(const ck_tested *device, uint64_t hash) {
   return hash;
 }
 
+// A convolution with and without what came before, and both rules of recurrent states.
+static uint64_t test_recurrence(const ck_tested *device, uint64_t hash) {
+  enum { CHANNELS = 48, TAPS = 4, STEPS = 70, STATE = 32, VALUES = 6 };
+  float x[WORDS];
+  float y[WORDS];
+  stream s = {5};
+  for (int i = 0; i < WORDS; i++) x[i] = draw_float(&s) * (i % 3 == 0 ? 30.0f : 1.0f);
+  for (int i = 0; i < WORDS; i++) y[i] = draw_float(&s) * 5.0f;
+  if (!device->function(device->context, CK_TEST_SIGMOID_TIMES, x, WORDS - 7, y)) return 0;
+  hash = digest(hash, y, sizeof y);
+  if (!device->function(device->context, CK_TEST_SOFTPLUS, x, WORDS - 5, y)) return 0;
+  hash = digest(hash, y, sizeof y);
+  if (!device->unit(device->context, x, 576, 1e-6f, 0.25f, y)) return 0;
+  hash = digest(hash, y, sizeof y);
+
+  float weights[CHANNELS * TAPS];
+  float columns[(TAPS - 1) * CHANNELS];
+  for (int i = 0; i < CHANNELS * TAPS; i++) weights[i] = draw_float(&s);
+  for (int variant = 0; variant < 2; variant++) {
+    float rows[9 * CHANNELS];
+    for (int i = 0; i < 9 * CHANNELS; i++) rows[i] = draw_float(&s);
+    ck_convolution convolution = {
+        .x = rows,
+        .stride = CHANNELS,
+        .tokens = variant == 0 ? 9 : 2,
+        .channels = CHANNELS,
+        .taps = TAPS,
+        .weights = weights,
+        .bias = variant == 0 ? NULL : x,
+        .activates = variant == 1,
+        .from = variant == 0 ? NULL : columns,
+        .into = columns,
+        .width = CHANNELS,
+    };
+    if (!device->convolve(device->context, &convolution)) return 0;
+    hash = digest(digest(hash, rows, sizeof rows), columns, sizeof columns);
+  }
+
+  float keys[STEPS * STATE];
+  float queries[STEPS * STATE];
+  float values[STEPS * VALUES];
+  float steps[STEPS];
+  float strengths[STEPS];
+  float out[STEPS * VALUES];
+  float state[VALUES * STATE];
+  for (int i = 0; i < STEPS * STATE; i++) {
+    keys[i] = draw_float(&s) * 0.25f;
+    queries[i] = draw_float(&s);
+  }
+  for (int i = 0; i < STEPS * VALUES; i++) values[i] = draw_float(&s);
+  for (int i = 0; i < STEPS; i++) {
+    steps[i] = 0.1f + (float)(draw(&s) % 64) * 0x1p-7f;
+    strengths[i] = draw_float(&s);
+  }
+  for (int variant = 0; variant < 3; variant++) {
+    ck_recurrence recurrence = {
+        .keys = keys,
+        .key_stride = STATE,
+        .queries = queries,
+        .query_stride = STATE,
+        .values = values,
+        .value_stride = VALUES,
+        .steps = steps,
+        .step_stride = 1,
+        .strengths = variant == 2 ? NULL : strengths,
+        .strength_stride = 1,
+        .rate = -0.75f,
+        .skip = 0.5f,
+        .out = out,
+        .out_stride = VALUES,
+        .tokens = variant == 1 ? 1 : STEPS,
+        .rows = VALUES,
+        .columns = STATE,
+        .from = variant == 0 ? NULL : state,
+        .into = state,
+    };
+    if (!device->recur(device->context, &recurrence)) return 0;
+    hash = digest(digest(hash, out, sizeof out), state, sizeof state);
+  }
+  return hash;
+}
+
+uint64_t ck_recurrence_digest_of(const ck_tested *device) {
+  return test_recurrence(device, 0xcbf29ce484222325ull);
+}
+
 uint64_t ck_self_test_digest_of(const ck_tested *device) {
   uint64_t hash = 0xcbf29ce484222325ull;
   hash = test_products(device, hash);
@@ -243,7 +330,8 @@ uint64_t ck_self_test_digest_of(const ck_tested *device) {
 }
 
 bool ck_self_test_passes(const ck_tested *device) {
-  return ck_self_test_digest_of(device) == FROZEN_DIGEST;
+  return ck_self_test_digest_of(device) == FROZEN_DIGEST &&
+         ck_recurrence_digest_of(device) == FROZEN_RECURRENCE_DIGEST;
 }
 
 // ---------------------------------------------------------------- a level as a device
@@ -298,6 +386,8 @@ static bool level_function(void *context, ck_test_function function, const float
     case CK_TEST_SILU: ck_silu(level_of(context), x, n, y); break;
     case CK_TEST_TANH: ck_tanh(level_of(context), x, n, y); break;
     case CK_TEST_ADD: ck_add(level_of(context), x, n, y); break;
+    case CK_TEST_SIGMOID_TIMES: ck_sigmoid_times(level_of(context), x, n, y); break;
+    case CK_TEST_SOFTPLUS: ck_softplus(level_of(context), x, n, y); break;
   }
   return true;
 }
@@ -321,6 +411,21 @@ static bool level_store(
   return true;
 }
 
+static bool level_unit(void *context, const float *x, uint32_t n, float epsilon, float scale, float *y) {
+  ck_unit(level_of(context), x, n, epsilon, scale, y);
+  return true;
+}
+
+static bool level_convolve(void *context, const ck_convolution *convolution) {
+  ck_convolve(level_of(context), convolution);
+  return true;
+}
+
+static bool level_recur(void *context, const ck_recurrence *recurrence) {
+  ck_recur(level_of(context), recurrence);
+  return true;
+}
+
 static bool level_attend(void *context, const ck_attention *attention) {
   _Alignas(64) uint8_t scratch[64 << 10];
   if (ck_attention_scratch(POSITIONS, HEAD, GROUP) > sizeof scratch) return false;
@@ -328,22 +433,30 @@ static bool level_attend(void *context, const ck_attention *attention) {
   return true;
 }
 
-uint64_t ck_self_test_digest(ck_level level) {
-  ck_tested device = {
-      .context = &level,
+static ck_tested tested(ck_level *level) {
+  return (ck_tested){
+      .context = level,
       .quantise = level_quantise,
       .product = level_product,
       .function = level_function,
       .norm = level_norm,
       .rope = level_rope,
       .store = level_store,
+      .unit = level_unit,
+      .convolve = level_convolve,
+      .recur = level_recur,
       .attend = level_attend,
-      .selection = level,
+      .selection = *level,
   };
+}
+
+uint64_t ck_self_test_digest(ck_level level) {
+  ck_tested device = tested(&level);
   return ck_self_test_digest_of(&device);
 }
 
 bool ck_self_test(ck_level level) {
   if (!ck_level_available(level) || !ck_check_fp_environment()) return false;
-  return ck_self_test_digest(level) == FROZEN_DIGEST;
+  ck_tested device = tested(&level);
+  return ck_self_test_passes(&device);
 }

@@ -99,6 +99,10 @@ void ck_scale(float factor, uint32_t n, float *y) {
   for (uint32_t i = 0; i < n; i++) y[i] *= factor;
 }
 
+void ck_times(const float *x, uint32_t n, float *y) {
+  for (uint32_t i = 0; i < n; i++) y[i] *= x[i];
+}
+
 void ck_add(ck_level level, const float *x, uint32_t n, float *y) {
   ck_kernels_at(level)->add(x, n, y);
 }

@@ -58,7 +58,9 @@ import Testing
     var stream = KernelStream(seed)
     let kernels: [(String, Kernel)] = [
       ("exp", ck_exp), ("silu", ck_silu), ("tanh", ck_tanh),
-      ("add", { level, x, n, y in ck_add(level, x, n, y) }),
+      ("add", { level, x, n, y in ck_add(level, x, n, y) }), ("softplus", ck_softplus),
+      ("sigmoid times", { level, x, n, y in ck_sigmoid_times(level, x, n, y) }),
+      ("unit", { level, x, n, y in ck_unit(level, x, n / 16 * 16, 1e-6, 0.3, y) }),
       ("rms norm", { level, x, n, y in ck_rms_norm(level, x, x, n, 1e-5, y) }),
       ("layer norm", { level, x, n, y in ck_layer_norm(level, x, x, x, n, 1e-5, y) }),
       (
@@ -80,6 +82,13 @@ import Testing
         let expected = run(CK_SCALAR)
         for level in kernelLevels { #expect(run(level) == expected, "\(name), \(length), seed \(seed)") }
       }
+    }
+  }
+
+  @Test func `softplus is close to exact, also where it is tiny`() {
+    let x = (-1_700...1_700).map { Float($0) / 20 }
+    for (x, y) in zip(x, apply(ck_softplus, CK_SCALAR, x)) {
+      #expect(ulps(y, max(Double(x), 0) + log1p(exp(-abs(Double(x))))) <= 4, "softplus \(x)")
     }
   }
 

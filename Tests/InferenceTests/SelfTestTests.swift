@@ -41,6 +41,8 @@ import Testing
             case CK_TEST_SILU: ck_silu(level, x + i, 1, y + i)
             case CK_TEST_TANH: ck_tanh(level, x + i, 1, y + i)
             case CK_TEST_ADD: ck_add(level, x + i, 1, y + i)
+            case CK_TEST_SIGMOID_TIMES: ck_sigmoid_times(level, x + i, 1, y + i)
+            case CK_TEST_SOFTPLUS: ck_softplus(level, x + i, 1, y + i)
             default: return false
             }
           }
@@ -59,6 +61,44 @@ import Testing
         store: { context, key, value, size, keyPage, valuePage, slot in
           guard let level = SelfTestTests.device(context)?.level else { return false }
           ck_store_kv(level, key, value, 1, size, keyPage, valuePage, slot)
+          return true
+        },
+        unit: { context, x, n, epsilon, scale, y in
+          guard let level = SelfTestTests.device(context)?.level else { return false }
+          ck_unit(level, x, n, epsilon, scale, y)
+          return true
+        },
+        convolve: { context, convolution in
+          guard let level = SelfTestTests.device(context)?.level else { return false }
+          let all = convolution.pointee
+          for token in 0..<all.tokens {
+            var one = all
+            one.x += Int(token) * all.stride
+            one.tokens = 1
+            if token > 0 { one.from = UnsafePointer(all.into) }
+            ck_convolve(level, &one)
+          }
+          return true
+        },
+        recur: { context, recurrence in
+          guard let level = SelfTestTests.device(context)?.level else { return false }
+          let all = recurrence.pointee
+          for token in 0..<Int(all.tokens) {
+            for row in 0..<Int(all.rows) {
+              var one = all
+              one.keys += token * all.key_stride
+              one.queries += token * all.query_stride
+              one.values += token * all.value_stride + row
+              one.steps += token * all.step_stride
+              one.strengths = all.strengths.map { $0 + token * all.strength_stride }
+              one.out += token * all.out_stride + row
+              one.tokens = 1
+              one.rows = 1
+              one.into += row * Int(all.columns)
+              one.from = token > 0 ? UnsafePointer(one.into) : all.from.map { $0 + row * Int(all.columns) }
+              ck_recur(level, &one)
+            }
+          }
           return true
         },
         attend: { context, attention in

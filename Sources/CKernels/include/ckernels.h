@@ -269,6 +269,16 @@ void ck_silu(ck_level level, const float *x, uint32_t n, float *y);
 /// y = silu(y) * x, each operation rounded, as ck_multiply_gated does with its two products.
 void ck_silu_times(ck_level level, const float *x, uint32_t n, float *y);
 
+/// y = x / (1 + exp(-y)), as sigmoid(y) rounded, times x (N1 item 8).
+void ck_sigmoid_times(ck_level level, const float *x, uint32_t n, float *y);
+
+/// y = log(1 + exp(x)), N1 item 8. y may be x.
+void ck_softplus(ck_level level, const float *x, uint32_t n, float *y);
+
+/// y = (x * r) * scale with r = 1 / sqrt(sum of squares + epsilon), N1 item 4; n is a multiple of
+/// 16. y may be x.
+void ck_unit(ck_level level, const float *x, uint32_t n, float epsilon, float scale, float *y);
+
 /// y = 1 - 2 / (1 + exp(2x)). y may be x.
 void ck_tanh(ck_level level, const float *x, uint32_t n, float *y);
 
@@ -294,11 +304,78 @@ void ck_cap(ck_level level, float cap, uint32_t n, float *y);
 /// y = y * factor, rounded once.
 void ck_scale(float factor, uint32_t n, float *y);
 
+/// y = x * y, rounded once.
+void ck_times(const float *x, uint32_t n, float *y);
+
 /// y = x + y, rounded once.
 void ck_add(ck_level level, const float *x, uint32_t n, float *y);
 
 /// Whether no value is NaN or infinite.
 bool ck_all_finite(ck_level level, const float *x, uint32_t n);
+
+// ---------------------------------------------------------------- recurrence
+
+/// The most taps of a convolution.
+#define CK_MOST_TAPS 8
+
+/// Some channels of a causal depthwise convolution over consecutive positions of one sequence (N1
+/// item 13). A multiple of 16 channels; 2 to CK_MOST_TAPS taps.
+typedef struct ck_convolution {
+  /// (tokens, channels), changed in place.
+  float *x;
+  size_t stride;
+  uint32_t tokens;
+  uint32_t channels;
+  uint32_t taps;
+  /// (channels, taps); the last tap is the present.
+  const float *weights;
+  /// (channels); NULL for none.
+  const float *_Nullable bias;
+  /// Whether silu follows.
+  bool activates;
+  /// (taps - 1, channels): the inputs of the positions before, the oldest first; NULL for zeros.
+  const float *_Nullable from;
+  /// The same after the last token; may be `from`.
+  float *into;
+  /// Floats from one position of `from` and `into` to the next.
+  size_t width;
+} ck_convolution;
+
+void ck_convolve(ck_level level, const ck_convolution *convolution);
+
+/// Some rows of one head's recurrent state over consecutive positions of one sequence (N1 item 13):
+/// the gated delta rule, or Mamba-2 where there are no strengths. `columns` is a multiple of 16.
+typedef struct ck_recurrence {
+  /// (tokens, columns)
+  const float *keys;
+  size_t key_stride;
+  const float *queries;
+  size_t query_stride;
+  /// (tokens, rows)
+  const float *values;
+  size_t value_stride;
+  /// (tokens, 1): times `rate` it is the logarithm of what remains of the state.
+  const float *steps;
+  size_t step_stride;
+  /// (tokens, 1), before the sigmoid; NULL for Mamba-2.
+  const float *_Nullable strengths;
+  size_t strength_stride;
+  float rate;
+  /// Of Mamba-2: times the value, added to what is read.
+  float skip;
+  /// (tokens, rows)
+  float *out;
+  size_t out_stride;
+  uint32_t tokens;
+  uint32_t rows;
+  uint32_t columns;
+  /// (rows, columns), before the first token; NULL for zeros.
+  const float *_Nullable from;
+  /// The same after the last; may be `from`.
+  float *into;
+} ck_recurrence;
+
+void ck_recur(ck_level level, const ck_recurrence *recurrence);
 
 // ---------------------------------------------------------------- positions
 

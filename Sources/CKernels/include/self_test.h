@@ -27,12 +27,15 @@ typedef struct ck_test_product {
   bool gated;
 } ck_test_product;
 
-/// A function of each number by itself (N1 item 8): y = f(x), and for ADD y = x + y.
+/// A function of each number by itself (N1 item 8): y = f(x), for ADD y = x + y, and for
+/// SIGMOID_TIMES y = sigmoid(y) x.
 typedef enum ck_test_function {
   CK_TEST_EXP = 0,
   CK_TEST_SILU = 1,
   CK_TEST_TANH = 2,
   CK_TEST_ADD = 3,
+  CK_TEST_SIGMOID_TIMES = 4,
+  CK_TEST_SOFTPLUS = 5,
 } ck_test_function;
 
 /// A device under test. Each function returns false if the device cannot do it, which fails the
@@ -56,16 +59,23 @@ typedef struct ck_tested {
   bool (*store)(
       void *_Nullable context, const float *key, const float *value, uint32_t head_size, uint8_t *key_page,
       uint8_t *value_page, uint32_t slot);
+  /// As ck_unit.
+  bool (*unit)(void *_Nullable context, const float *x, uint32_t n, float epsilon, float scale, float *y);
+  /// As ck_convolve and ck_recur.
+  bool (*convolve)(void *_Nullable context, const ck_convolution *convolution);
+  bool (*recur)(void *_Nullable context, const ck_recurrence *recurrence);
   /// As ck_attend.
   bool (*attend)(void *_Nullable context, const ck_attention *attention);
   /// The level that chooses among this device's logits.
   ck_level selection;
 } ck_tested;
 
-/// The digest of all outputs, in their order; 0 if a function returned false.
+/// The digest of all outputs, in their order; 0 if a function returned false. What convolutions and
+/// recurrent states need has a digest of its own.
 uint64_t ck_self_test_digest_of(const ck_tested *device);
+uint64_t ck_recurrence_digest_of(const ck_tested *device);
 
-/// Whether the device gives the frozen digest, so that it may be used.
+/// Whether the device gives the frozen digests, so that it may be used.
 bool ck_self_test_passes(const ck_tested *device);
 
 #pragma clang assume_nonnull end
