@@ -83,7 +83,7 @@ struct LocalModel: Sendable {
     let isMapped = arguments.has("mapped")
     if isMapped { Console.warn(Self.mappedNotice) }
     model = try Model(file: file, threads: threads, isMapped: isMapped)
-    for warning in tokenizer.warnings { Console.warn(warning) }
+    for warning in tokenizer.warnings + model.notes { Console.warn(warning) }
   }
 
   /// The sampling settings that the options give.

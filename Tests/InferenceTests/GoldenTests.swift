@@ -29,7 +29,8 @@ extension Engine {
     var logits: [Float] = []
     for first in stride(from: 0, to: tokens.count, by: chunk) {
       let part = Array(tokens[first..<min(first + chunk, tokens.count)])
-      let item = StepItem(tokens: part, position: first, blocks: blocks, output: .all, logits: true)
+      let item = StepItem(
+        tokens: part, position: first, blocks: blocks, state: .init(0), output: .all, logits: true)
       let result = try step([item])[0]
       if let failure = result.failure { throw failure }
       logits += result.logits

@@ -62,7 +62,7 @@ extension Engine {
     for first in stride(from: 0, to: text.count, by: chunk) {
       let item = StepItem(
         tokens: Array(text[first..<min(first + chunk, text.count)]), position: first, blocks: blocks,
-        output: .all, logits: true)
+        state: .init(0), output: .all, logits: true)
       let result = try step([item])[0]
       if let failure = result.failure { throw failure }
       logits += result.logits

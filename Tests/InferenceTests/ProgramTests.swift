@@ -69,6 +69,36 @@ import Testing
         "expert_group_count": 3, "expert_group_used_count": 2, "expert_gating_func": 2,
         "expert_weights_norm": 1,
       ], seed: 26),
+    small(
+      "qwen35", layers: 4,
+      integers: [
+        "qwen35.full_attention_interval": 2, "qwen35.rope.dimension_count": 8, "qwen35.ssm.conv_kernel": 4,
+        "qwen35.ssm.state_size": 16, "qwen35.ssm.group_count": 2, "qwen35.ssm.time_step_rank": 4,
+        "qwen35.ssm.inner_size": 64,
+      ], seed: 13),
+    small(
+      "lfm2", layers: 4, integers: ["lfm2.shortconv.l_cache": 3],
+      lists: ["lfm2.attention.head_count_kv": [0, 2, 0, 0]], seed: 14),
+    small(
+      "falcon-h1", layers: 2,
+      integers: [
+        "falcon-h1.ssm.conv_kernel": 4, "falcon-h1.ssm.inner_size": 96, "falcon-h1.ssm.state_size": 16,
+        "falcon-h1.ssm.time_step_rank": 4, "falcon-h1.ssm.group_count": 2,
+      ], seed: 15),
+    small(
+      "qwen35moe", layers: 3,
+      integers: [
+        "qwen35moe.ssm.conv_kernel": 4, "qwen35moe.ssm.state_size": 16, "qwen35moe.ssm.group_count": 2,
+        "qwen35moe.ssm.time_step_rank": 4, "qwen35moe.ssm.inner_size": 64,
+      ], lists: ["qwen35moe.attention.recurrent_layers": [1, 0, 1]], experts: .init(sharedWidth: 64),
+      seed: 16),
+    small(
+      "qwen3next", layers: 3,
+      integers: [
+        "qwen3next.full_attention_interval": 2, "qwen3next.ssm.conv_kernel": 3,
+        "qwen3next.ssm.state_size": 16, "qwen3next.ssm.group_count": 2, "qwen3next.ssm.time_step_rank": 4,
+        "qwen3next.ssm.inner_size": 64,
+      ], experts: .init(sharedWidth: 32), seed: 17),
   ]
 
   /// With one head of keys and values the file has matrices of single heads, otherwise one of all.
@@ -132,13 +162,13 @@ import Testing
 
   private static func small(
     _ architecture: String, layers: Int = 2, integers: [String: UInt32] = [:], numbers: [String: Float] = [:],
-    strings: [String: String] = [:], experts: SyntheticModel.Experts? = nil, isTied: Bool = true,
-    rotated: Int? = nil, seed: UInt64
+    strings: [String: String] = [:], lists: [String: [Int32]] = [:],
+    experts: SyntheticModel.Experts? = nil, isTied: Bool = true, rotated: Int? = nil, seed: UInt64
   ) -> SyntheticModel {
     SyntheticModel(
       architecture: architecture, layers: layers, embedding: 64, feedForward: 96, heads: 4, kvHeads: 2,
       headSize: 16, vocabulary: 90, context: 512, isTied: isTied, rotated: rotated, types: [.q41, .q80],
-      seed: seed, experts: experts, integers: integers, numbers: numbers, strings: strings)
+      seed: seed, experts: experts, integers: integers, numbers: numbers, lists: lists, strings: strings)
   }
 
   @Test func `every architecture of the table has a golden text`() throws {
@@ -192,6 +222,8 @@ import Testing
       case .attend(_, let turns): "attend(" + turns.map(\.kind).joined(separator: " ") + ")"
       case .headProducts(let products): "headProducts(\(products.into.name))"
       case .experts(let experts, let sum): "experts(" + (sum.map { "\($0.name)+" } ?? experts.into.name) + ")"
+      case .convolve: "convolve"
+      case .recur: "recur"
       }
     }
   }

@@ -6,7 +6,7 @@
 
 import Inference
 
-/// Items 1 to 9 of the page; comments name them.
+/// Items 1 to 9, 12 and 13 of the page; comments name them.
 final class ReferenceDevice: Device {
   let name = "reference"
   let threadCount = 1
@@ -19,6 +19,8 @@ final class ReferenceDevice: Device {
   private var vectors: [Int: [Float]] = [:]
   /// By state of the program, then place: block and slot.
   private var kept: [[Int: Kept]]
+  /// By state of the program, then slot: a convolution's columns or a recurrent state's matrices.
+  private var slots: [[Int: [Float]]]
 
   /// A key and a value of one position, by head.
   private struct Kept {
@@ -51,6 +53,7 @@ final class ReferenceDevice: Device {
       }
     sampler = Sampler(vocabularySize: program.shape.vocabularySize, level: .scalar)
     kept = program.states.map { _ in [:] }
+    slots = program.states.map { _ in [:] }
     let all = program.kinds
     kinds = program.states.map { all.firstIndex(of: $0.kind) ?? 0 }
   }
@@ -59,7 +62,10 @@ final class ReferenceDevice: Device {
 
   func blockByteCount(of kind: Int) -> Int {
     zip(program.states, kinds).reduce(0) { sum, found in
-      guard found.1 == kind, case .keysAndValues(let heads, let size, _) = found.0 else { return sum }
+      guard found.1 == kind else { return sum }
+      guard case .keysAndValues(let heads, let size, _) = found.0 else {
+        return sum + found.0.bytesPerSequence
+      }
       return sum + 16 * 2 * heads * (4 + 2 * size)
     }
   }
@@ -68,7 +74,11 @@ final class ReferenceDevice: Device {
     var bytes: [UInt8] = []
     func put<T: FixedWidthInteger>(_ value: T) { withUnsafeBytes(of: value.littleEndian) { bytes += $0 } }
     for (index, state) in program.states.enumerated() where kinds[index] == kind {
-      guard case .keysAndValues(let heads, let size, _) = state else { continue }
+      guard case .keysAndValues(let heads, let size, _) = state else {
+        let zeros = [Float](repeating: 0, count: state.bytesPerSequence / 4)
+        for number in slots[index][block] ?? zeros { put(number.bitPattern) }
+        continue
+      }
       let empty = [Vector16](
         repeating: Vector16(integers: .init(repeating: 0, count: size), scale: 0), count: heads)
       for slot in 0..<16 {
@@ -89,7 +99,12 @@ final class ReferenceDevice: Device {
       return bytes.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: T.self)) }
     }
     for (index, state) in program.states.enumerated() where kinds[index] == kind {
-      guard case .keysAndValues(let heads, let size, _) = state else { continue }
+      guard case .keysAndValues(let heads, let size, _) = state else {
+        slots[index][block] = (0..<(state.bytesPerSequence / 4)).map { _ in
+          Float(bitPattern: take(UInt32.self))
+        }
+        continue
+      }
       for slot in 0..<16 {
         func vectors() -> [Vector16] {
           (0..<heads).map { _ in
@@ -116,9 +131,9 @@ final class ReferenceDevice: Device {
       for (index, token) in item.tokens.enumerated() {
         if cancelled() { return nil }
         let position = item.position + index
-        let rows = run(program.embedding + program.layers.joined(), [:], token, position, item)
+        let rows = run(program.embedding + program.layers.joined(), [:], token, position, index, item)
         guard item.outputs.contains(index) else { continue }
-        let ends = run(program.head, rows, token, position, item)
+        let ends = run(program.head, rows, token, position, index, item)
         guard let head = HeadEnding(program.head)?.product, let state = ends[head.from],
           let logits = ends[.logits]
         else { preconditionFailure("a program ends with logits") }
@@ -140,7 +155,7 @@ final class ReferenceDevice: Device {
   /// Every operation in its order, for one token.
   private func run(
     _ operations: [Inference.Operation], _ rows: [Row: [Float]], _ token: Int32, _ position: Int,
-    _ item: StepItem
+    _ index: Int, _ item: StepItem
   ) -> [Row: [Float]] {
     var rows = rows
     var state = 0
@@ -157,7 +172,9 @@ final class ReferenceDevice: Device {
             let mean = tree(lanes(x) { $0 + $1 }) / Float(size)
             x = x.map { $0 - mean }
           }
-          let y = normalised(x, by: norm.weight.map(vector), norm.epsilon)
+          var weight = norm.weight.map(vector)
+          if norm.isWhole { weight = weight.map { Array($0[(part * size)..<((part + 1) * size)]) } }
+          let y = normalised(x, by: weight, norm.epsilon)
           return norm.bias.map { zip(y, vector($0)).map { $0 + $1 } } ?? y
         }
       case .multiply(let product):
@@ -208,6 +225,28 @@ final class ReferenceDevice: Device {
       case .weigh(let weigh):
         let share = 1 / (1 + exponential(-(rows[weigh.share] ?? [])[0]))
         rows[weigh.row] = (rows[weigh.row] ?? []).map { $0 * share }
+      case .slice(let slice):
+        rows[slice.into] = (0..<slice.parts).flatMap { part in
+          let first = part * slice.stride + slice.start
+          return (rows[slice.from] ?? [])[first..<(first + slice.count)]
+        }
+      case .unit(let unit):
+        let x = rows[unit.row] ?? []
+        rows[unit.row] = (0..<unit.heads).flatMap { head in
+          let part = x[(head * unit.size)..<((head + 1) * unit.size)]
+          let r = 1 / (product(part, part) + unit.epsilon).squareRoot()
+          return part.map { $0 * r * unit.scale }
+        }
+      case .softplus(let softplus):
+        rows[softplus.row] = zip(rows[softplus.row] ?? [], vector(softplus.bias)).map { x, bias in
+          softened(x + bias)
+        }
+      case .convolve(let convolve):
+        rows[convolve.row] = convolved(convolve, rows, state: state, position, index, item)
+        state += 1
+      case .recur(let recur):
+        rows[recur.into] = recurred(recur, rows, state: state, position, index, item)
+        state += 1
       case .cap(let cap):
         rows[cap.row] = (rows[cap.row] ?? []).map { x in
           let tanh = 1 - 2 / (1 + exponential(2 * (x / cap.bound)))
@@ -229,6 +268,8 @@ final class ReferenceDevice: Device {
     case .clampedSwish:
       let x = min(x, 7)
       return x / (1 + exponential(x * -1.702)) * (min(max(up, -7), 7) + 1)
+    case .sigmoid: return 1 / (1 + exponential(-x)) * up
+    case .plain: return x * up
     }
   }
 
@@ -553,6 +594,83 @@ final class ReferenceDevice: Device {
     let t = x * 0x1.988454p-1 * (x * x * 0x1.6e4e26p-5 + 1)
     let tanh = 1 - 2 / (1 + exponential(2 * t))
     return x * (tanh * 0.5 + 0.5)
+  }
+
+  /// max(x, 0) + log(1 + exp(-|x|))
+  private func softened(_ x: Float) -> Float {
+    let t = exponential(-abs(x))
+    let z = t / (2 + t)
+    let q = z * z
+    var p: Float = 1 / 15
+    for k: Float in [13, 11, 9, 7, 5, 3, 1] { p = (1 / k).addingProduct(p, q) }
+    return max(x, 0) + 2 * z * p
+  }
+
+  // MARK: - Item 13
+
+  /// What an operation kept of the positions before this one: the item's first token reads the slot
+  /// that the item names, the others go on where it leaves its own.
+  private func before(_ state: Int, _ position: Int, _ index: Int, _ item: StepItem) -> [Float] {
+    let zeros = [Float](repeating: 0, count: program.states[state].bytesPerSequence / 4)
+    guard position > 0, let places = item.state else { return zeros }
+    return slots[state][Int(index == 0 ? places.from : places.into)] ?? zeros
+  }
+
+  private func convolved(
+    _ convolve: Convolve, _ rows: [Row: [Float]], state: Int, _ position: Int, _ index: Int, _ item: StepItem
+  ) -> [Float] {
+    let (x, taps) = (rows[convolve.row] ?? [], vector(convolve.weights))
+    let columns = before(state, position, index, item) + x
+    slots[state][Int(item.state?.into ?? 0)] = Array(columns.dropFirst(convolve.channels))
+    let bias = convolve.bias.map(vector)
+    return (0..<convolve.channels).map { channel in
+      var sum: Float = 0
+      for tap in 0..<convolve.taps {
+        sum = sum.addingProduct(
+          taps[channel * convolve.taps + tap], columns[tap * convolve.channels + channel])
+      }
+      if let bias { sum = sum + bias[channel] }
+      return convolve.activates ? sum / (1 + exponential(-sum)) : sum
+    }
+  }
+
+  /// 16 lanes and their tree (item 4).
+  private func product(_ x: ArraySlice<Float>, _ y: ArraySlice<Float>) -> Float {
+    var lanes = [Float](repeating: 0, count: 16)
+    for (i, (a, b)) in zip(x, y).enumerated() { lanes[i % 16] = lanes[i % 16].addingProduct(a, b) }
+    return tree(lanes)
+  }
+
+  private func recurred(
+    _ recur: Recur, _ rows: [Row: [Float]], state: Int, _ position: Int, _ index: Int, _ item: StepItem
+  ) -> [Float] {
+    var matrices = before(state, position, index, item)
+    func part(_ row: Row, _ at: Int, of size: Int) -> ArraySlice<Float> {
+      (rows[row] ?? [])[(at * size)..<((at + 1) * size)]
+    }
+    let columns = recur.keySize
+    let out = (0..<(recur.heads * recur.valueSize)).map { row -> Float in
+      let head = row / recur.valueSize
+      let key = part(recur.key, recur.keyHead(of: head), of: columns)
+      let query = part(recur.query, recur.keyHead(of: head), of: columns)
+      let (value, step) = (rows[recur.value]?[row] ?? 0, rows[recur.step]?[head] ?? 0)
+      let decay = exponential(step * vector(recur.rates)[head])
+      var m = matrices[(row * columns)..<((row + 1) * columns)].map { $0 * decay }
+      let change: Float
+      switch recur.rule {
+      case .delta(let strength):
+        let share = 1 / (1 + exponential(-(rows[strength]?[head] ?? 0)))
+        change = (value - product(m[...], key)) * share
+      case .mamba2: change = value * step
+      }
+      m = zip(m, key).map { $0.addingProduct($1, change) }
+      matrices.replaceSubrange((row * columns)..<((row + 1) * columns), with: m)
+      let read = product(m[...], query)
+      guard case .mamba2(let skip) = recur.rule else { return read }
+      return read.addingProduct(vector(skip)[head], value)
+    }
+    slots[state][Int(item.state?.into ?? 0)] = matrices
+    return out
   }
 
   private func exponential(_ x: Float) -> Float {

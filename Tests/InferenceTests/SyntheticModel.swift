@@ -193,7 +193,10 @@ struct SyntheticModel {
       }
     }
     func vector(_ name: String, _ count: Int, around middle: Float, by spread: Float) {
-      add(name, [count]) { extents in
+      table(name, [count], around: middle, by: spread)
+    }
+    func table(_ name: String, _ shape: [Int], around middle: Float, by spread: Float) {
+      add(name, shape) { extents in
         (
           .f32,
           (0..<extents.reduce(1, *)).flatMap { _ in
@@ -203,13 +206,88 @@ struct SyntheticModel {
         )
       }
     }
+    func network(_ b: String) {
+      matrix("\(b).ffn_gate.weight", embedding, feedForward)
+      matrix("\(b).ffn_up.weight", embedding, feedForward)
+      matrix("\(b).ffn_down.weight", feedForward, embedding)
+    }
+    func qwen35(_ b: String, isLinear: Bool) {
+      let (size, keyHeads, heads) = (
+        number("ssm.state_size"), number("ssm.group_count"), number("ssm.time_step_rank")
+      )
+      vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3)
+      if isLinear {
+        let mixed = (2 * keyHeads + heads) * size
+        matrix("\(b).attn_qkv.weight", embedding, mixed)
+        matrix("\(b).attn_gate.weight", embedding, heads * size)
+        if architecture == "qwen3next" {
+          matrix("\(b).ssm_ba.weight", embedding, 2 * heads)
+        } else {
+          matrix("\(b).ssm_alpha.weight", embedding, heads)
+          matrix("\(b).ssm_beta.weight", embedding, heads)
+        }
+        table("\(b).ssm_conv1d.weight", [number("ssm.conv_kernel"), mixed], around: 0.2, by: 0.5)
+        vector("\(b).ssm_dt.bias", heads, around: 0, by: 1)
+        vector("\(b).ssm_a", heads, around: -1, by: 0.9)
+        vector("\(b).ssm_norm.weight", size, around: 1, by: 0.3)
+        matrix("\(b).ssm_out.weight", heads * size, embedding)
+      } else {
+        matrix("\(b).attn_q.weight", embedding, 2 * self.heads * headSize)
+        matrix("\(b).attn_k.weight", embedding, kvHeads * headSize)
+        matrix("\(b).attn_v.weight", embedding, kvHeads * headSize)
+        vector("\(b).attn_q_norm.weight", headSize, around: 1, by: 0.3)
+        vector("\(b).attn_k_norm.weight", headSize, around: 1, by: 0.3)
+        matrix("\(b).attn_output.weight", self.heads * headSize, embedding)
+      }
+      vector("\(b).post_attention_norm.weight", embedding, around: 1, by: 0.3)
+      if let experts { mixture(b, experts) } else { network(b) }
+    }
+    func lfm2(_ b: String, kvHeads: Int) {
+      vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3)
+      if kvHeads == 0 {
+        matrix("\(b).shortconv.in_proj.weight", embedding, 3 * embedding)
+        table("\(b).shortconv.conv.weight", [number("shortconv.l_cache"), embedding], around: 0.3, by: 0.5)
+        matrix("\(b).shortconv.out_proj.weight", embedding, embedding)
+      } else {
+        attention(b)
+        vector("\(b).attn_q_norm.weight", headSize, around: 1, by: 0.3)
+        vector("\(b).attn_k_norm.weight", headSize, around: 1, by: 0.3)
+      }
+      vector("\(b).ffn_norm.weight", embedding, around: 1, by: 0.3)
+      network(b)
+    }
+    func attention(_ b: String) {
+      matrix("\(b).attn_q.weight", embedding, heads * headSize)
+      matrix("\(b).attn_k.weight", embedding, kvHeads * headSize)
+      matrix("\(b).attn_v.weight", embedding, kvHeads * headSize)
+      matrix("\(b).attn_output.weight", heads * headSize, embedding)
+    }
+    func falconH1(_ b: String) {
+      let (inner, size, groups, heads) = (
+        number("ssm.inner_size"), number("ssm.state_size"), number("ssm.group_count"),
+        number("ssm.time_step_rank")
+      )
+      let convolved = inner + 2 * groups * size
+      vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3)
+      attention(b)
+      matrix("\(b).ssm_in.weight", embedding, inner + convolved + heads)
+      table("\(b).ssm_conv1d.weight", [number("ssm.conv_kernel"), convolved], around: 0.2, by: 0.5)
+      vector("\(b).ssm_conv1d.bias", convolved, around: 0, by: 0.3)
+      vector("\(b).ssm_dt.bias", heads, around: 0, by: 1)
+      table("\(b).ssm_a", [1, heads], around: -1, by: 0.9)
+      table("\(b).ssm_d", [1, heads], around: 0.5, by: 1)
+      table("\(b).ssm_norm.weight", [inner / groups, groups], around: 1, by: 0.3)
+      matrix("\(b).ssm_out.weight", inner, embedding)
+      vector("\(b).ffn_norm", embedding, around: 1, by: 0.3)
+      network(b)
+    }
     matrix("token_embd.weight", embedding, vocabulary)
     if !isTied { matrix("output.weight", embedding, vocabulary) }
     func norm(_ name: String) {
       vector("\(name).weight", embedding, around: 1, by: 0.3)
       if hasLayerNorm, architecture != "cohere2" { vector("\(name).bias", embedding, around: 0, by: 0.3) }
     }
-    norm("output_norm")
+    norm(architecture == "lfm2" ? "token_embd_norm" : "output_norm")
     if architecture == "phi3" {
       for name in ["long", "short"] {
         vector("rope_factors_\(name).weight", (rotated ?? headSize) / 2, around: 4, by: 3)
@@ -240,8 +318,22 @@ struct SyntheticModel {
       let list = lists["\(architecture).\(key)"] ?? []
       return layer < list.count ? Int(list[layer]) : nil
     }
+    func number(_ key: String) -> Int { Int(integers["\(architecture).\(key)"] ?? 0) }
     for i in 0..<layers {
       let b = "blk.\(i)"
+      switch architecture {
+      case "qwen35", "qwen35moe", "qwen3next":
+        let linear = lists["\(architecture).attention.recurrent_layers"]
+        qwen35(b, isLinear: linear.map { $0[i] != 0 } ?? ((i + 1) % number("full_attention_interval") != 0))
+        continue
+      case "lfm2":
+        lfm2(b, kvHeads: listed("attention.head_count_kv", i) ?? 0)
+        continue
+      case "falcon-h1":
+        falconH1(b)
+        continue
+      default: break
+      }
       let pattern = flags["\(architecture).attention.sliding_window_pattern"] ?? []
       let isWindowed = i < pattern.count && pattern[i]
       let windowed = isWindowed ? integers["\(architecture).attention.key_length_swa"] : nil
@@ -314,6 +406,9 @@ struct SyntheticModel {
         vector("\(b).ffn_gate_inp.scale", embedding, around: 1, by: 0.3)
         vector("\(b).ffn_down_exps.scale", experts.count, around: 1, by: 0.3)
       }
+      mixture(b, experts)
+    }
+    func mixture(_ b: String, _ experts: Experts) {
       let (count, width) = (experts.count, experts.width)
       add("\(b).ffn_gate_inp.weight", [embedding, count]) {
         (.f32, Self.weights(.f32, $0.reduce(1, *), columns: embedding / 4, &random))
@@ -334,11 +429,11 @@ struct SyntheticModel {
           }
         }
       }
-      guard experts.sharedWidth > 0 else { continue }
+      guard experts.sharedWidth > 0 else { return }
       matrix("\(b).ffn_gate_shexp.weight", embedding, experts.sharedWidth)
       matrix("\(b).ffn_up_shexp.weight", embedding, experts.sharedWidth)
       matrix("\(b).ffn_down_shexp.weight", experts.sharedWidth, embedding)
-      if architecture == "qwen2moe" {
+      if ["qwen2moe", "qwen35moe", "qwen3next"].contains(architecture) {
         vector("\(b).ffn_gate_inp_shexp.weight", embedding, around: 0, by: 0.3)
       }
     }

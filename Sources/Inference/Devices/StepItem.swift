@@ -5,7 +5,7 @@
 ///
 /// A sequence has at most one item in a step. The step writes keys and values of exactly these
 /// positions, so the blocks that hold them belong to this sequence alone; blocks before them may be
-/// shared.
+/// shared. So may the slot that a recurrent state is read from.
 public struct StepItem: Sendable {
   /// At least one.
   public var tokens: [Int32]
@@ -18,11 +18,30 @@ public struct StepItem: Sendable {
   /// The same for each of the model's windows (`Model.windows`), in their order; an entry whose
   /// positions no token of the item sees may be -1. Empty: `blocks` is the table of each.
   public var windows: [[Int32]]
+  /// Where the recurrent state is; models without one ignore it.
+  public var state: State?
   public var output: Output
   /// Whether to hash the final hidden state of every output position.
   public var digests: Bool
   /// Whether to return the logits of every output position, before bias and penalties.
   public var logits: Bool
+
+  /// Places of a recurrent state, in the engine's `stateSlots`.
+  public struct State: Hashable, Sendable {
+    /// Holds the state before `position`, and is not changed unless it is `into`. At position 0 it
+    /// is not read.
+    public var from: Int32
+    /// Holds the state after the item's last token. No other item of a step may use it.
+    public var into: Int32
+
+    public init(from: Int32, into: Int32) {
+      self.from = from
+      self.into = into
+    }
+
+    /// Changed in place: if the step is cancelled, the state is lost.
+    public init(_ slot: Int32) { self.init(from: slot, into: slot) }
+  }
 
   /// Which positions have an output.
   public enum Output: Sendable {
@@ -39,19 +58,20 @@ public struct StepItem: Sendable {
   }
 
   public init(
-    tokens: [Int32], position: Int, blocks: [Int32], windows: [[Int32]] = [], output: Output,
-    digests: Bool = false, logits: Bool = false
+    tokens: [Int32], position: Int, blocks: [Int32], windows: [[Int32]] = [], state: State? = nil,
+    output: Output, digests: Bool = false, logits: Bool = false
   ) {
     self.tokens = tokens
     self.position = position
     self.blocks = blocks
     self.windows = windows
+    self.state = state
     self.output = output
     self.digests = digests
     self.logits = logits
   }
 
-  /// The table of one of the program's kinds of place.
+  /// The table of one of the program's kinds of place that have tables.
   package func table(_ kind: Int) -> [Int32] { kind == 0 || windows.isEmpty ? blocks : windows[kind - 1] }
 
   package var context: SamplingContext? {

@@ -91,6 +91,7 @@ public enum Bench {
   {
     var configuration = plan.configuration
     configuration.kvBlocks = max(configuration.kvBlocks, plan.blocks)
+    configuration.stateSlots = max(configuration.stateSlots, plan.decodes.map(\.batch).max() ?? 1)
     let engine = try Engine(model: model, configuration: configuration)
     onPart("memory")
     var result = Result(
@@ -126,7 +127,9 @@ public enum Bench {
     while first < length {
       let end = min(first + limit, length)
       let output: StepItem.Output = end < length ? .none : .last(.init(.greedy, promptCount: length))
-      let item = StepItem(tokens: Array(tokens[first..<end]), position: first, blocks: blocks, output: output)
+      let item = StepItem(
+        tokens: Array(tokens[first..<end]), position: first, blocks: blocks, state: .init(Int32(sequence)),
+        output: output)
       if let failure = try engine.step([item]).first?.failure { throw failure }
       first = end
     }
@@ -147,13 +150,14 @@ public enum Bench {
       while first < decode.depth {
         let end = min(first + limit, decode.depth)
         let item = StepItem(
-          tokens: Array(tokens[first..<end]), position: first, blocks: blocks, output: .none)
+          tokens: Array(tokens[first..<end]), position: first, blocks: blocks,
+          state: .init(Int32(sequence)), output: .none)
         if let failure = try engine.step([item]).first?.failure { throw failure }
         first = end
       }
       items.append(
         StepItem(
-          tokens: [1], position: decode.depth, blocks: blocks,
+          tokens: [1], position: decode.depth, blocks: blocks, state: .init(Int32(sequence)),
           output: .last(SamplingContext(.greedy, promptCount: 0))))
     }
     var rates: [Double] = []

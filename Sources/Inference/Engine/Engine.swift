@@ -32,6 +32,9 @@ public final class Engine: Sendable {
     public var kvBlocks: Int
     /// The same of each of the model's windows; empty: as many as `kvBlocks`.
     public var windowBlocks: [Int] = []
+    /// Places for the recurrent state of one sequence each, 2 to 65,536: one to read, one to write.
+    /// Models without such a state have none. Memory of a place is taken when it is first written.
+    public var stateSlots = 16
     /// nil: the one that `HOTPOT_ISA` names, or the best available one.
     public var level: KernelLevel?
     /// Tokens of all items of a step together, 1 to 65,536. Memory for activations grows with the
@@ -82,6 +85,10 @@ public final class Engine: Sendable {
       try Engine.check("windowBlocks", count, 1...16_777_216)
       blocks.append(count)
     }
+    if model.stateBytes > 0 {
+      try Engine.check("stateSlots", configuration.stateSlots, 2...65_536)
+      blocks.append(configuration.stateSlots)
+    }
     self.blocks = blocks
     self.model = model
     self.configuration = configuration
@@ -108,6 +115,7 @@ public final class Engine: Sendable {
       if let reason = problem(of: item) { throw .badItem(index: index, reason: reason) }
       tokens += item.tokens.count
     }
+    if let (index, reason) = sharedState(items) { throw .badItem(index: index, reason: reason) }
     guard tokens <= configuration.maximumStepTokens else {
       throw .tooManyTokens(found: tokens, limit: configuration.maximumStepTokens)
     }
@@ -148,6 +156,35 @@ public final class Engine: Sendable {
     try enter()
     defer { leave() }
     if index != other { device.copy(Int(index), to: Int(other), of: Engine.kind(window)) }
+  }
+
+  /// Bytes of the recurrent state of one sequence, as `readState` returns it.
+  public var stateByteCount: Int { model.stateBytes > 0 ? device.blockByteCount(of: blocks.count - 1) : 0 }
+
+  /// A recurrent state, to be kept elsewhere. Not during a step.
+  public func readState(_ slot: Int32) throws(EngineError) -> [UInt8] {
+    try checkSlot(slot)
+    try enter()
+    defer { leave() }
+    return device.read(Int(slot), of: blocks.count - 1)
+  }
+
+  /// Writes what `readState` returned into any slot. Not during a step.
+  public func writeState(_ slot: Int32, _ bytes: [UInt8]) throws(EngineError) {
+    try checkSlot(slot)
+    let size = stateByteCount
+    try Engine.check("the size of a state", bytes.count, size...size)
+    try enter()
+    defer { leave() }
+    device.write(bytes, to: Int(slot), of: blocks.count - 1)
+  }
+
+  private func checkSlot(_ slot: Int32) throws(EngineError) {
+    guard model.stateBytes > 0 else {
+      throw .badConfiguration(
+        field: "the slot", found: "\(slot)", wanted: "a model with a recurrent state, which this one lacks")
+    }
+    try Engine.check("the slot", Int(slot), 0...(configuration.stateSlots - 1))
   }
 
   /// Of the program's kinds of place.
@@ -208,6 +245,14 @@ public final class Engine: Sendable {
         return reason
       }
     }
+    if model.stateBytes > 0 {
+      guard let state = item.state else { return "no slot for the recurrent state" }
+      let slots = configuration.stateSlots
+      for slot in [state.into] + (item.position > 0 ? [state.from] : [])
+      where slot < 0 || Int(slot) >= slots {
+        return "slot \(slot) for the recurrent state, there are \(slots)"
+      }
+    }
     guard let context = item.context else { return nil }
     do { try context.request.validate(vocabularySize: shape.vocabularySize) } catch { return "\(error)" }
     guard context.promptCount >= 0, context.promptCount <= end else {
@@ -219,6 +264,24 @@ public final class Engine: Sendable {
       }
       if let token = context.transcript.prefix(end).first(where: { !isToken($0) }) {
         return "token \(token) in the transcript, the vocabulary has \(shape.vocabularySize)"
+      }
+    }
+    return nil
+  }
+
+  /// The first item that writes a recurrent state which another item uses; nil if there is none.
+  private func sharedState(_ items: [StepItem]) -> (index: Int, reason: String)? {
+    guard model.stateBytes > 0, items.count > 1 else { return nil }
+    var readers: [Int32: Int] = [:]
+    for item in items where item.position > 0 {
+      if let from = item.state?.from { readers[from, default: 0] += 1 }
+    }
+    var written: Set<Int32> = []
+    for (index, item) in items.enumerated() {
+      guard let state = item.state else { continue }
+      let own = item.position > 0 && state.from == state.into ? 1 : 0
+      if !written.insert(state.into).inserted || readers[state.into, default: 0] > own {
+        return (index, "slot \(state.into) for the recurrent state is another item's too")
       }
     }
     return nil

@@ -6,12 +6,25 @@
 ///
 /// The sequence owns all blocks of the engine, in order, including those of windows, so an engine
 /// serves one `Generation` at a time. The prefix that the next prompt shares with the tokens
-/// already computed is not computed again; under N1 that changes no bit.
+/// already computed is not computed again; under N1 that changes no bit. A recurrent state has no
+/// past: of such a model a prefix is reused up to a position whose state was kept, which are the
+/// last one, the ends of prompts, and `Options.borders`.
 public struct Generation: Sendable {
   public let engine: Engine
   /// Tokens whose keys and values are in the cache.
   public private(set) var cached: [Int32] = []
   private let blocks: [Int32]
+  /// The slot of the recurrent state after the cached tokens.
+  private var slot: Int32 = 0
+  /// States after fewer of them, in the order in which they were kept.
+  private var kept: [Kept] = []
+  /// A state may be a hundred megabytes.
+  private static let mostKept = 4
+
+  private struct Kept {
+    let position: Int
+    let slot: Int32
+  }
 
   public struct Options: Sendable {
     public var sampling: SamplingRequest
@@ -28,6 +41,9 @@ public struct Generation: Sendable {
     public var lookahead: Int
     /// What the text must be; nil allows every token.
     public var constraint: (any TokenConstraint)?
+    /// Positions of the prompt after which a recurrent state may be kept for later prompts, ascending:
+    /// where messages end. The last few are. Other models need none.
+    public var borders: [Int] = []
 
     public init(
       sampling: SamplingRequest = .greedy, maximumTokens: Int, endTokens: Set<Int32> = [], chunk: Int = 512,
@@ -111,13 +127,15 @@ public struct Generation: Sendable {
     // The last token is always computed, because its logits are not kept.
     let common = zip(cached, prompt).prefix { $0 == $1 }.count
     outcome.reusedCount = min(common, prompt.count - 1)
+    if keepsState { outcome.reusedCount = goBack(to: outcome.reusedCount, common: common) }
     cached.removeSubrange(outcome.reusedCount...)
     var first: ContinuousClock.Instant?
     do {
       var advance = try prefill(prompt, options, isCancelled, onLogits)
       first = clock.now
       while accept(advance, &outcome, &text, options, onToken), text.count <= capacity {
-        let guess = onLogits == nil ? lookUp(text, options, outcome) : []
+        // Tokens whose state was lost with a wrong guess are computed again before the next guess.
+        let guess = onLogits == nil && text.count == cached.count + 1 ? lookUp(text, options, outcome) : []
         advance = try decode(text, guess, promptCount: prompt.count, options, isCancelled, onLogits)
         outcome.decodeSteps += 1
       }
@@ -141,17 +159,48 @@ public struct Generation: Sendable {
     var digests: ArraySlice<[UInt8]>
   }
 
+  private var keepsState: Bool { engine.model.stateBytes > 0 }
+
+  /// Returns to a state that was kept, at `position` or before; returns where that is. States of
+  /// another text, which begin after the `common` tokens, are forgotten.
+  private mutating func goBack(to position: Int, common: Int) -> Int {
+    kept.removeAll { $0.position > common }
+    if cached.count <= position { return cached.count }
+    guard let best = kept.filter({ $0.position <= position }).max(by: { $0.position < $1.position }) else {
+      return 0
+    }
+    slot = best.slot
+    return best.position
+  }
+
+  /// Keeps the state after the cached tokens; the oldest makes room.
+  private mutating func keepState() {
+    guard keepsState, !kept.contains(where: { $0.position == cached.count }) else { return }
+    kept.append(Kept(position: cached.count, slot: slot))
+    let room = min(Self.mostKept, engine.configuration.stateSlots - 2)
+    if kept.count > room { kept.removeFirst(kept.count - room) }
+  }
+
+  /// A slot that holds no state that is needed.
+  private func freeSlot() -> Int32 {
+    let used = Set(kept.map(\.slot) + [slot])
+    return (0..<Int32(engine.configuration.stateSlots)).first { !used.contains($0) } ?? slot
+  }
+
   /// Computes the positions of `text` from the end of the cache up to `end`.
   private mutating func compute(
     _ text: [Int32], to end: Int, _ output: StepItem.Output, digests: Bool = false, logits: Bool = false,
     _ isCancelled: () -> Bool
   ) throws(EngineError) -> StepResult {
+    // The state goes on in another slot: if the step is cancelled or guessed wrongly, it is as before.
+    let state = StepItem.State(from: slot, into: freeSlot())
     let item = StepItem(
-      tokens: Array(text[cached.count..<end]), position: cached.count, blocks: blocks, output: output,
-      digests: digests, logits: logits)
+      tokens: Array(text[cached.count..<end]), position: cached.count, blocks: blocks, state: state,
+      output: output, digests: digests, logits: logits)
     guard let result = try engine.step([item], cancelled: isCancelled).first else { throw .cancelled }
     if let failure = result.failure { throw failure }
     cached += item.tokens
+    slot = state.into
     return result
   }
 
@@ -160,11 +209,16 @@ public struct Generation: Sendable {
   ) throws(EngineError) -> Advance {
     // Logits of 32 positions at a time take an acceptable amount of memory.
     let limit = min(engine.configuration.maximumStepTokens, onLogits == nil ? max(options.chunk, 1) : 32)
-    while prompt.count - cached.count > (onLogits == nil ? limit : 1) {
-      let end = min(cached.count + limit, onLogits == nil ? prompt.count : prompt.count - 1)
+    let borders = options.borders.filter { $0 < prompt.count }.suffix(Self.mostKept - 1)
+    func border() -> Int {
+      keepsState ? borders.first { $0 > cached.count } ?? prompt.count : .max
+    }
+    while prompt.count - cached.count > (onLogits == nil ? limit : 1) || border() < prompt.count {
+      let end = min(cached.count + limit, onLogits == nil ? prompt.count : prompt.count - 1, border())
       let output: StepItem.Output = onLogits == nil ? .none : .all
       let result = try compute(prompt, to: end, output, logits: onLogits != nil, isCancelled)
       onLogits?(result.logits)
+      if borders.contains(cached.count) { keepState() }
     }
     let context = SamplingContext(
       options.sampling, promptCount: prompt.count, transcript: prompt, constraint: options.constraint)
@@ -173,6 +227,7 @@ public struct Generation: Sendable {
       prompt, to: prompt.count, output, digests: options.digests && options.maximumTokens > 0,
       logits: onLogits != nil, isCancelled)
     onLogits?(result.logits)
+    keepState()
     return Advance(choices: result.choices[...], digests: result.digests[...])
   }
 
@@ -182,7 +237,7 @@ public struct Generation: Sendable {
     _ onLogits: (([Float]) -> Void)?
   ) throws(EngineError) -> Advance {
     let guessed = text + guess
-    let before = cached.count
+    let (before, slotBefore) = (cached.count, slot)
     var context = SamplingContext(
       options.sampling, promptCount: promptCount, constraint: options.constraint)
     if context.usesTranscript { context.transcript = guessed }
@@ -190,14 +245,23 @@ public struct Generation: Sendable {
       guessed, to: guessed.count, .replay(context), digests: options.digests, logits: onLogits != nil,
       isCancelled)
     onLogits?(result.logits)
+    // Choices for tokens that are in the text already come first.
+    let known = text.count - 1 - result.firstPosition
+    let choices = result.choices.dropFirst(known)
     // A choice is valid as long as the guessed tokens before it equal the chosen ones.
     var valid = 1
-    for (chosen, token) in zip(result.choices, guess) {
+    for (chosen, token) in zip(choices, guess) {
       if chosen.token != token { break }
       valid += 1
     }
-    cached.removeSubrange((before + valid)...)
-    return Advance(choices: result.choices.prefix(valid), digests: result.digests.prefix(valid))
+    if keepsState, valid <= guess.count {
+      // The state has seen wrong tokens: the next step begins where this one did.
+      cached.removeSubrange(before...)
+      slot = slotBefore
+    } else {
+      cached.removeSubrange((text.count - 1 + valid)...)
+    }
+    return Advance(choices: choices.prefix(valid), digests: result.digests.dropFirst(known).prefix(valid))
   }
 
   /// Appends a step's choices to the text; returns false when the generation has ended.

@@ -18,6 +18,10 @@ public final class Model: Sendable {
   /// The lengths of windows that layers attend in, each once: a sequence has a table of blocks for
   /// each.
   public let windows: [Int]
+  /// Bytes of the recurrent state of one sequence; 0: the model has none.
+  public var stateBytes: Int { program.states.reduce(0) { $0 + $1.bytesPerSequence } }
+  /// What people should know about the file: what of it is not run.
+  public var notes: [String] { program.notes }
   /// Bytes of packed weights that one token's forward pass reads, the head included and the
   /// embedding not.
   public let bytesPerToken: Int
@@ -100,7 +104,7 @@ public final class Model: Sendable {
     self.program = program
     windows = program.kinds.compactMap { kind in
       switch kind {
-      case .all: nil
+      case .all, .slot: nil
       case .window(let length): length
       }
     }

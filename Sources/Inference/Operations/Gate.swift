@@ -17,14 +17,19 @@ package struct Gate: OperationContents {
     /// x' / (1 + exp(-1.702 x')) (y' + 1), x' at most 7 and y', which is the other row's number,
     /// between -7 and 7 (OpenAI 2025, gpt-oss)
     case clampedSwish
+    /// 1 / (1 + exp(-x))
+    case sigmoid
+    /// x itself
+    case plain
   }
 
   package var reads: [Access] { [Access(gate, width), Access(up, start + width)] }
   package var writes: Access { Access(gate, width) }
 
   package func text(_ name: (Int) -> String) -> String {
-    "\(gate.name) = \(activation)(\(gate.name)) * \(up.name)"
-      + (start == 0 ? "" : "[\(start) ..< \(start + width)]")
+    let other = up.name + (start == 0 ? "" : "[\(start) ..< \(start + width)]")
+    return activation == .plain
+      ? "\(gate.name) *= \(other)" : "\(gate.name) = \(activation)(\(gate.name)) * \(other)"
   }
 }
 

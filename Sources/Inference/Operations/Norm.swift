@@ -20,16 +20,20 @@ package struct Norm: OperationContents {
   package var reads: [Access] { [Access(from, width)] }
   package var writes: Access { Access(into, width) }
 
+  /// Whether the weight is as long as the row; otherwise as a part, and all parts share it.
+  package var isWhole: Bool { weight.map { parts > 1 && $0.count == parts * size } ?? false }
+
   /// Why weights and parts don't fit each other; nil if they do.
   var fault: String? {
-    [weight, bias].contains { $0.map { $0.count != size } ?? false } || size < 1
+    let wanted = isWhole ? width : size
+    return [weight, bias].contains { $0.map { $0.count != wanted } ?? false } || size < 1
       ? "a norm's weights are not as long as what they multiply" : nil
   }
 
   package func text(_ name: (Int) -> String) -> String {
     "\(into.name) = \(isCentred ? "layer norm" : "norm") \(from.name)"
       + (weight.map { " by \(name($0.tensor))" } ?? "") + (bias.map { ", plus \(name($0.tensor))" } ?? "")
-      + (parts > 1 ? ", \(parts) heads" : "")
+      + (parts > 1 ? ", \(parts) \(isWhole ? "groups" : "heads")" : "")
   }
 }
 
@@ -62,5 +66,15 @@ extension Operation {
       Norm(
         from: from, into: into, weight: weight, bias: bias, parts: 1, size: weight.count, isCentred: true,
         epsilon: epsilon))
+  }
+
+  /// RMSNorm of each of `groups` parts by its own part of the weight.
+  package static func norm(
+    _ from: Row, by weight: Vector, each groups: Int, epsilon: Float, into: Row
+  ) -> Operation {
+    .norm(
+      Norm(
+        from: from, into: into, weight: weight, bias: nil, parts: groups, size: weight.count / groups,
+        isCentred: false, epsilon: epsilon))
   }
 }

@@ -24,6 +24,11 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
   case weigh(Weigh)
   case headProducts(HeadProducts)
   case assemble(Assemble)
+  case slice(Slice)
+  case unit(Unit)
+  case softplus(Softplus)
+  case convolve(Convolve)
+  case recur(Recur)
 
   package var contents: any OperationContents {
     switch self {
@@ -43,6 +48,11 @@ package enum Operation: Hashable, Sendable, BitwiseCopyable {
     case .weigh(let operation): operation
     case .headProducts(let operation): operation
     case .assemble(let operation): operation
+    case .slice(let operation): operation
+    case .unit(let operation): operation
+    case .softplus(let operation): operation
+    case .convolve(let operation): operation
+    case .recur(let operation): operation
     }
   }
 }

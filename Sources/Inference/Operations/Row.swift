@@ -19,6 +19,10 @@ package enum Row: Int, CaseIterable, Sendable, BitwiseCopyable {
   case gate, up
   /// A token's embeddings for all layers, one after the other.
   case perLayer
+  /// What a product with a fused matrix gives, before it comes apart.
+  case fused
+  /// One number for each head of a recurrent state: how long its step is, and how much it writes.
+  case step, strength
   /// What is about to be added to the stream.
   case output
   /// One number for each expert, and the experts that a token goes to with their weights.

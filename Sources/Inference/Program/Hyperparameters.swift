@@ -8,6 +8,8 @@ public struct Hyperparameters: Sendable, Equatable {
   /// `general.architecture`.
   public let architecture: String
   public let layerCount: Int
+  /// Layers behind those, which predict tokens beyond the next one (MTP) and are not run.
+  package let predictionLayerCount: Int
   /// Positions that the model was trained for.
   public let contextLength: Int
   public let embeddingLength: Int
@@ -45,12 +47,15 @@ public struct Hyperparameters: Sendable, Equatable {
   /// - layersVary: whether layers may differ in their networks' widths and in their heads of keys
   ///   and values, of which the largest number then stands here
   /// - headSize: what attention works on, where that is not what the keys say
+  /// - kvHeadCount: where it is not one number in the file
   package init(
     dense keys: MetadataReader, norm: NormKind = .rootMeanSquare, layersVary: Bool = false,
-    headSize given: Int? = nil
+    headSize given: Int? = nil, kvHeadCount stated: Int? = nil
   ) throws(ModelError) {
     architecture = keys.architecture
-    layerCount = try keys.required("block_count", 1...1_024)
+    let blockCount = try keys.required("block_count", 1...1_024)
+    predictionLayerCount = try keys.optional("nextn_predict_layers", 0...(blockCount - 1)) ?? 0
+    layerCount = blockCount - predictionLayerCount
     contextLength = try keys.required("context_length", 1...16_777_216)
     embeddingLength = try keys.required("embedding_length", 32...65_536)
     let widths =
@@ -63,12 +68,14 @@ public struct Hyperparameters: Sendable, Equatable {
     headCount = try keys.required("attention.head_count", 1...1_024)
     let kvHeads =
       layersVary ? try keys.each("attention.head_count_kv", layers: layerCount, 1...1_024) : nil
-    if let most = kvHeads?.max() {
+    if let stated {
+      kvHeadCount = stated
+    } else if let most = kvHeads?.max() {
       kvHeadCount = most
     } else {
       kvHeadCount = try keys.optional("attention.head_count_kv", 1...1_024) ?? headCount
     }
-    guard headCount % kvHeadCount == 0 else {
+    guard (1...1_024).contains(kvHeadCount), headCount % kvHeadCount == 0 else {
       throw keys.failure(
         .badHyperparameter(
           key: keys.full("attention.head_count_kv"), found: "\(kvHeadCount)",

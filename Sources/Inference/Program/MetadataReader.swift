@@ -148,6 +148,19 @@ package struct MetadataReader: Sendable {
     do { return try file.metadata.bool(key) } catch { throw failure(.file(error.problem)) }
   }
 
+  /// A list of numbers or flags, one for each layer or more; nil where the key is absent.
+  func integers(_ key: String, atLeast count: Int) throws(ModelError) -> [Int]? {
+    let key = full(key)
+    guard let value = file.metadata[key] else { return nil }
+    guard case .array(let array) = value, let found = array.integers, found.count >= count else {
+      throw failure(
+        .file(
+          .wrongValueType(key: key, found: value.type.name, wanted: "numbers for each of the \(count) layers")
+        ))
+    }
+    return found
+  }
+
   /// How many last positions each layer sees; nil: all.
   /// - period: every so many layers one has no window, where the file does not say which have one
   func windows(layers: Int, period: Int) throws(ModelError) -> [Int?] {

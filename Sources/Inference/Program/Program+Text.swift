@@ -30,6 +30,9 @@ extension Program {
     lines.append(
       "a token reads \(bytesPerToken) bytes of weights, takes \(operationsPerToken) operations "
         + "and keeps \(states.reduce(0) { $0 + $1.bytesPerPosition }) bytes")
+    let fixed = states.reduce(0) { $0 + $1.bytesPerSequence }
+    if fixed > 0 { lines.append("a sequence keeps \(fixed) bytes, however long it is") }
+    lines += notes
     return lines
   }
 }

@@ -2,6 +2,8 @@
 // from the lists: sizes, counts, kinds of state, the printed form. Running it is in Devices/. Start
 // at init(_:among:).
 
+import CKernels
+
 /// One file's decoder. Everything that is derived from its layers is a fold over `operations`.
 package struct Program: Sendable {
   package let shape: Hyperparameters
@@ -10,6 +12,8 @@ package struct Program: Sendable {
   package let head: [Operation]
   /// Every tensor of the file, each once, in the order in which the lists first name them.
   package let tensors: [PackedTensor]
+  /// What people should know about the file: what of it is not run.
+  package let notes: [String]
   /// Bytes of the packed weights.
   package let packedByteCount: Int
   /// The widest use of each row, indexed by `Row.rawValue`; 0: not used.
@@ -17,7 +21,7 @@ package struct Program: Sendable {
   /// What a sequence keeps: one entry for each operation that keeps something, in their order.
   package let states: [SequenceState]
   /// The kinds of place that a sequence has, each once. `all` is always present and comes first; it
-  /// counts a sequence's positions.
+  /// counts a sequence's positions; `slot` comes last, if it is there.
   package let kinds: [StateKind]
 
   /// - architectures: those to choose from; the file names one of them.
@@ -36,13 +40,25 @@ package struct Program: Sendable {
       layers.append(try architecture.layer(index, reader))
     }
     self.layers = layers
+    let skipped = shape.layerCount..<(shape.layerCount + shape.predictionLayerCount)
+    for index in skipped { reader.skip(layer: index) }
+    notes =
+      skipped.isEmpty
+      ? []
+      : [
+        skipped.count == 1
+          ? "1 more layer, which predicts further tokens, is not run"
+          : "\(skipped.count) more layers, which predict further tokens, are not run"
+      ]
     reader.enter(layer: nil)
     head = try architecture.head(reader)
     try reader.refuseUnread()
     states = (embedding + layers.joined() + head).compactMap(\.contents.state)
     var kinds = [StateKind.all]
-    for state in states where !kinds.contains(state.kind) { kinds.append(state.kind) }
-    self.kinds = kinds
+    for state in states where !kinds.contains(state.kind) && state.kind != .slot {
+      kinds.append(state.kind)
+    }
+    self.kinds = kinds + (states.contains { $0.kind == .slot } ? [.slot] : [])
     tensors = reader.tensors
     packedByteCount = reader.byteCount
     do throws(ListError) {
@@ -124,7 +140,8 @@ package struct HeadEnding {
       switch operation {
       case .scale, .cap: operation.contents.writes.row == .logits
       case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .route, .experts,
-        .weigh, .headProducts, .assemble:
+        .weigh, .headProducts, .assemble,
+        .slice, .unit, .softplus, .convolve, .recur:
         false
       }
     }
@@ -168,7 +185,20 @@ extension Operation {
       return norm.fault
     case .temper(let temper):
       return temper.period < 1 || temper.offset < 0 ? "a factor of \(temper.period) positions" : nil
-    case .embed, .gate, .activate, .add, .scale, .cap, .weigh:
+    case .slice(let slice):
+      let isInside = slice.start >= 0 && slice.count > 0 && slice.start + slice.count <= slice.stride
+      return isInside && slice.from != slice.into ? nil : "a slice overwrites its input, or lies outside"
+    case .unit(let unit):
+      return unit.size % 16 != 0 ? "heads of \(unit.size)" : nil
+    case .convolve(let convolve):
+      if convolve.channels % 16 != 0 { return "a convolution of \(convolve.channels) channels" }
+      return (2...Int(CK_MOST_TAPS)).contains(convolve.taps) ? nil : "\(convolve.taps) taps"
+    case .recur(let recur):
+      let isWhole = recur.keyHeads > 0 && recur.heads % recur.keyHeads == 0
+      if !isWhole { return "\(recur.heads) heads on \(recur.keyHeads)" }
+      if recur.reads.contains(where: { $0.row == recur.into }) { return "a recurrence overwrites its input" }
+      return recur.keySize % 16 != 0 ? "keys of \(recur.keySize)" : nil
+    case .embed, .gate, .activate, .add, .scale, .cap, .weigh, .softplus:
       return nil
     }
   }

@@ -21,6 +21,7 @@ package final class TensorReader {
   private var places: [String: Int] = [:]
   /// The prefix of tensor names: "blk.3." while layer 3 is read, otherwise empty.
   private var prefix = ""
+  private var skipped: Set<String> = []
 
   init(keys: MetadataReader, shape: Hyperparameters) {
     self.keys = keys
@@ -30,10 +31,14 @@ package final class TensorReader {
   /// From now on names are those of this layer, or, for nil, of the whole model.
   func enter(layer: Int?) { prefix = layer.map { "blk.\($0)." } ?? "" }
 
+  /// Tensors of this layer are no part of the program, and are not packed.
+  func skip(layer: Int) { skipped.insert("blk.\(layer).") }
+
   /// An unused tensor means that the file's author computes something else: refuse it rather than
   /// ignore it.
   func refuseUnread() throws(ModelError) {
-    for tensor in keys.file.tensors where places[tensor.name] == nil {
+    for tensor in keys.file.tensors
+    where places[tensor.name] == nil && !skipped.contains(where: tensor.name.hasPrefix) {
       throw keys.failure(.unknownTensor(name: tensor.name, architecture: keys.architecture))
     }
   }
@@ -181,10 +186,7 @@ package final class TensorReader {
 
   /// One vector of each expert, one after the other.
   package func expertVectors(_ name: String, _ rows: Int, count: Int) throws(ModelError) -> Vector {
-    guard let found = try vector(prefix + name, shape: [rows, count]) else {
-      throw keys.failure(.missingTensor(name: prefix + name, wanted: [rows, count]))
-    }
-    return found
+    try vector(name, shape: [rows, count])
   }
 
   package func vector(_ name: String, _ count: Int, of owner: Owner = .here) throws(ModelError) -> Vector {
@@ -197,10 +199,19 @@ package final class TensorReader {
   package func optionalVector(_ name: String, _ count: Int, of owner: Owner = .here) throws(ModelError)
     -> Vector?
   {
-    try vector((owner == .here ? prefix : "") + name, shape: [count])
+    try optionalVector(name, shape: [count], of: owner)
   }
 
-  private func vector(_ name: String, shape: [Int]) throws(ModelError) -> Vector? {
+  /// Numbers that the file has as a matrix, in its order: the first extent varies fastest.
+  package func vector(_ name: String, shape: [Int]) throws(ModelError) -> Vector {
+    guard let found = try optionalVector(name, shape: shape, of: .here) else {
+      throw keys.failure(.missingTensor(name: prefix + name, wanted: shape))
+    }
+    return found
+  }
+
+  func optionalVector(_ name: String, shape: [Int], of owner: Owner = .here) throws(ModelError) -> Vector? {
+    let name = (owner == .here ? prefix : "") + name
     guard let tensor = try find(name, shape) else { return nil }
     let count = shape.reduce(1, *)
     guard !ck_type_takes_blocks(tensor.type.kernels) else {

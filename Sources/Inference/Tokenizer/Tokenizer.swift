@@ -298,6 +298,12 @@ extension Tokenizer {
   /// True for tokens that are not text: control tokens and the unknown token.
   public func isSpecial(_ id: Int32) -> Bool { contains(id) && kinds[Int(id)].isSpecial }
 
+  /// How many tokens of a prompt lie before each end of a message, ascending: a chat template ends
+  /// messages with the token that the model ends its own with.
+  public func messageEnds(of prompt: [Int32]) -> [Int] {
+    prompt.indices.filter { isEndOfGeneration(prompt[$0]) }.map { $0 + 1 }
+  }
+
   public func isEndOfGeneration(_ id: Int32) -> Bool {
     var low = 0
     var high = endOfGenerationTokens.count

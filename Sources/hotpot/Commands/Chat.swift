@@ -143,6 +143,8 @@ private final class Conversation {
       text += piece
       if !piece.isEmpty { Console.pour(piece) }
     }
+    var options = options
+    options.borders = local.tokenizer.messageEnds(of: tokens)
     let outcome = try generation.run(
       prompt: tokens, options: options, isCancelled: { Interrupts.seen },
       onToken: { token in

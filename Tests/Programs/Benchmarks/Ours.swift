@@ -73,7 +73,7 @@ struct Ours {
     func part(_ position: Int, _ count: Int) -> StepItem {
       StepItem(
         tokens: (0..<count).map { Int32(1_000 + (position + $0) * 37 % 20_000) }, position: position,
-        blocks: blocks, output: .none)
+        blocks: blocks, state: .init(4), output: .none)
     }
     for position in stride(from: 0, to: depth, by: 256) {
       _ = try engine.step([part(position, min(256, depth - position))])
@@ -81,7 +81,7 @@ struct Ours {
     let decodes = (0..<4).map { i in
       StepItem(
         tokens: [5], position: 100, blocks: (0..<perDecode).map { Int32(i * perDecode + $0) },
-        output: .last(SamplingContext(.greedy, promptCount: 1)))
+        state: .init(Int32(i)), output: .last(SamplingContext(.greedy, promptCount: 1)))
     }
     for count in [0, 1, 2, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 48, 60] {
       let items = decodes + (count > 0 ? [part(depth, count)] : [])

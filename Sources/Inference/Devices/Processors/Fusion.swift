@@ -19,6 +19,10 @@ package enum Phase: Equatable, Sendable {
   /// What experts give, which is also added to a row if one is given.
   case experts(Experts, addedTo: Row?)
   case headProducts(HeadProducts)
+  /// Divided by sequences and channels.
+  case convolve(Convolve)
+  /// Divided by sequences, heads and rows of a head's state.
+  case recur(Recur)
 
   /// What is quantised for products: a row, normalised first if a norm is given.
   package struct Input: Equatable, Sendable, BitwiseCopyable {
@@ -82,7 +86,10 @@ package enum Fusion {
     case .attend(let attend): .attend(attend, turns: [])
     case .experts(let experts): .experts(experts, addedTo: nil)
     case .headProducts(let products): .headProducts(products)
-    case .embed, .norm, .rotate, .temper, .gate, .activate, .add, .scale, .cap, .route, .weigh, .assemble:
+    case .convolve(let convolve): .convolve(convolve)
+    case .recur(let recur): .recur(recur)
+    case .embed, .norm, .rotate, .temper, .gate, .activate, .add, .scale, .cap, .route, .weigh, .assemble,
+      .slice, .unit, .softplus:
       .rows([operation])
     }
   }
@@ -115,6 +122,8 @@ package enum Fusion {
     case .attend(let attend, _): [attend.into]
     case .experts(let experts, let sum): [experts.into] + (sum.map { [$0] } ?? [])
     case .headProducts(let products): [products.into]
+    case .convolve(let convolve): [convolve.row]
+    case .recur(let recur): [recur.into]
     }
   }
 
@@ -135,7 +144,8 @@ package enum Fusion {
         }
         return (.attend(attend, turns: turns), turns.count + 1)
       case .embed, .norm, .multiply, .gate, .activate, .add, .scale, .cap, .route, .experts, .weigh,
-        .headProducts, .assemble:
+        .headProducts, .assemble,
+        .slice, .unit, .softplus, .convolve, .recur:
         return nil
       }
     }
@@ -222,10 +232,11 @@ extension Operation {
   /// treat all numbers alike.
   fileprivate var headSize: Int? {
     switch self {
-    case .norm(let norm): norm.size
+    case .norm(let norm): norm.isWhole ? nil : norm.size
     case .rotate(let turn): turn.size
     case .embed, .multiply, .attend, .temper, .gate, .activate, .add, .scale, .cap, .route, .experts,
-      .weigh, .headProducts, .assemble:
+      .weigh, .headProducts, .assemble,
+      .slice, .unit, .softplus, .convolve, .recur:
       nil
     }
   }

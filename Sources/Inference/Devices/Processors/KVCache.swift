@@ -1,28 +1,34 @@
-// KVCache.swift: the memory of keys and values: blocks of 16 positions, for every attention, as 16
-// bit integers.
+// KVCache.swift: the memory of what sequences keep: keys and values as blocks of 16 positions, as 16
+// bit integers, and recurrent states as one block for a whole sequence, as f32.
 // Which sequence owns which block is in the scheduler's tables. Start at subscript.
 //
-// The layout is attention by attention, block by block: the keys of a page in the kernels' layout,
-// then its values. The blocks of one attention are stored together because attention reads them
-// together; the parts of one block are gathered only when it is swapped out.
+// The layout is operation by operation, block by block: of an attention the keys of a page in the
+// kernels' layout, then its values. The blocks of one operation are stored together because it reads
+// them together; the parts of one block are gathered only when it is swapped out.
 
 import CKernels
 
-/// Keys and values. A block's memory is allocated by the system when it is first written.
+/// Keys, values and states. A block's memory is allocated by the system when it is first written.
 final class KVCache {
   static let blockSize = 16
 
-  /// One attention's blocks.
+  /// One operation's blocks.
   struct Part: BitwiseCopyable {
-    /// The keys of block 0; its values follow `pageBytes` later.
-    let keys: UnsafeMutablePointer<UInt8>
-    /// Bytes of the keys of one block, and of its values.
-    let pageBytes: Int
+    /// Block 0: of an attention its keys, whose values follow `pageBytes` later.
+    let base: UnsafeMutablePointer<UInt8>
+    /// Bytes from one block to the next.
+    let stride: Int
     /// The program's kind of place that these blocks belong to.
     let kind: Int
 
-    /// Bytes from one block to the next.
-    var stride: Int { 2 * pageBytes }
+    var keys: UnsafeMutablePointer<UInt8> { base }
+    /// Bytes of the keys of one block, and of its values.
+    var pageBytes: Int { stride / 2 }
+
+    /// The floats of a recurrent state.
+    func floats(_ block: Int32) -> UnsafeMutablePointer<Float> {
+      UnsafeMutableRawPointer(base + Int(block) * stride).assumingMemoryBound(to: Float.self)
+    }
   }
 
   /// Indexed by state of the program.
@@ -34,14 +40,16 @@ final class KVCache {
   init(_ program: Program, blocks: [Int]) throws(EngineError) {
     let kinds = program.kinds
     let pages = program.states.map { state in
-      switch state {
-      case .keysAndValues(let heads, let size, _):
-        (bytes: ck_page_bytes(UInt32(heads), UInt32(size)), kind: kinds.firstIndex(of: state.kind) ?? 0)
-      }
+      let bytes =
+        switch state {
+        case .keysAndValues(let heads, let size, _): 2 * ck_page_bytes(UInt32(heads), UInt32(size))
+        case .columns, .matrices: (state.bytesPerSequence + 63) / 64 * 64
+        }
+      return (bytes: bytes, kind: kinds.firstIndex(of: state.kind) ?? 0)
     }
     var total = 0
     for page in pages {
-      let (bytes, overflow) = blocks[page.kind].multipliedReportingOverflow(by: 2 * page.bytes)
+      let (bytes, overflow) = blocks[page.kind].multipliedReportingOverflow(by: page.bytes)
       let (sum, overflowToo) = total.addingReportingOverflow(bytes)
       total = overflow || overflowToo ? Int.max : sum
     }
@@ -52,8 +60,8 @@ final class KVCache {
     var next = region.base.assumingMemoryBound(to: UInt8.self)
     parts = arena.copy(
       pages.map { page in
-        defer { next += blocks[page.kind] * 2 * page.bytes }
-        return Part(keys: next, pageBytes: page.bytes, kind: page.kind)
+        defer { next += blocks[page.kind] * page.bytes }
+        return Part(base: next, stride: page.bytes, kind: page.kind)
       })
   }
 
@@ -69,7 +77,7 @@ final class KVCache {
   func read(_ block: Int, of kind: Int) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: blockBytes(kind)) { buffer, count in
       for part in parts where part.kind == kind {
-        let source = UnsafeBufferPointer(start: part.keys + block * part.stride, count: part.stride)
+        let source = UnsafeBufferPointer(start: part.base + block * part.stride, count: part.stride)
         _ = UnsafeMutableBufferPointer(rebasing: buffer[count...]).update(from: source)
         count += part.stride
       }
@@ -80,7 +88,7 @@ final class KVCache {
   func write(_ bytes: [UInt8], to block: Int, of kind: Int) {
     var at = 0
     for part in parts where part.kind == kind {
-      let target = UnsafeMutableBufferPointer(start: part.keys + block * part.stride, count: part.stride)
+      let target = UnsafeMutableBufferPointer(start: part.base + block * part.stride, count: part.stride)
       _ = target.update(from: bytes[at..<(at + part.stride)])
       at += part.stride
     }
@@ -88,7 +96,7 @@ final class KVCache {
 
   func copy(_ block: Int, to other: Int, of kind: Int) {
     for part in parts where part.kind == kind {
-      (part.keys + other * part.stride).update(from: part.keys + block * part.stride, count: part.stride)
+      (part.base + other * part.stride).update(from: part.base + block * part.stride, count: part.stride)
     }
   }
 }

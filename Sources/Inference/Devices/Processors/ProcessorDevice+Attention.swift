@@ -103,7 +103,8 @@ extension ProcessorDevice {
       case .temper(let temper) where temper.row == name:
         self.temper(temper, heads * attention.attend.size, vectors, layout.position(row))
       case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .scale, .cap,
-        .route, .experts, .weigh, .headProducts, .assemble:
+        .route, .experts, .weigh, .headProducts, .assemble,
+        .slice, .unit, .softplus, .convolve, .recur:
         break
       }
     }

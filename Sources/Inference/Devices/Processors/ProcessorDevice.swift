@@ -1,7 +1,7 @@
 // ProcessorDevice.swift: runs a program on processors: tokens to logits to tokens, for all items of
 // a step at once, on all workers.
-// Not here: the arithmetic (CKernels), what makes a phase (Fusion.swift) and attention
-// (ProcessorDevice+Attention.swift). Start at work(_:_:_:), which every worker runs from top to
+// Not here: the arithmetic (CKernels), what makes a phase (Fusion.swift), attention and recurrent
+// states (ProcessorDevice+Attention.swift, ProcessorDevice+Recurrence.swift). Start at work(_:_:_:), which every worker runs from top to
 // bottom: it interprets the phases in their order.
 //
 // Each phase is split into units. A worker first takes the units of its own share, in order, so
@@ -204,6 +204,10 @@ package final class ProcessorDevice: Device {
         self.experts(worker, run, rows: n, experts, addedTo: sum, counters: entry.counters)
       case .headProducts(let products):
         multiplyHeads(worker, run, rows: n, products, counters: entry.counters)
+      case .convolve(let convolve, let state):
+        self.convolve(worker, layout, a, convolve, cache[state], counters)
+      case .recur(let recur, let state):
+        self.recur(worker, layout, a, recur, cache[state], counters)
       }
       if entry.endsLayer >= 0 {
         if worker == 0 && cancelled() {
@@ -275,7 +279,22 @@ package final class ProcessorDevice: Device {
         if let second = assembly.second { put(second) }
         to.update(repeating: 0, count: end - to)
       }
-    case .multiply, .attend, .experts, .headProducts:
+    case .slice(let slice):
+      let (from, into) = (a[slice.from].row(i) + slice.start, a[slice.into].row(i))
+      for part in 0..<slice.parts {
+        (into + part * slice.count).update(from: from + part * slice.stride, count: slice.count)
+      }
+    case .unit(let unit):
+      for head in 0..<unit.heads {
+        let x = a[unit.row].row(i) + head * unit.size
+        ck_unit(level, x, UInt32(unit.size), unit.epsilon, unit.scale, x)
+      }
+    case .softplus(let softplus):
+      let (x, count) = (a[softplus.row].row(i), UInt32(softplus.bias.count))
+      ck_add(level, model.weights.floats(softplus.bias), count, x)
+      ck_softplus(level, x, count, x)
+    case .multiply, .attend, .experts, .headProducts,
+      .convolve, .recur:
       preconditionFailure("\(turn.operation.kind) is a phase of its own")
     }
   }
@@ -289,6 +308,8 @@ package final class ProcessorDevice: Device {
     case .silu: ck_silu_times(level, up, UInt32(count), gate)
     case .gelu: ck_gelu_times(level, up, UInt32(count), gate)
     case .clampedSwish: ck_clamped_swish_times(level, up, UInt32(count), gate)
+    case .sigmoid: ck_sigmoid_times(level, up, UInt32(count), gate)
+    case .plain: ck_times(up, UInt32(count), gate)
     }
   }
 
@@ -301,6 +322,7 @@ package final class ProcessorDevice: Device {
     let bias = norm.bias.map(model.weights.floats)
     for part in 0..<parts.count {
       let (x, y) = (from + part * size, into + part * size)
+      let weight = norm.isWhole ? weight + (parts.lowerBound + part) * size : weight
       if norm.isCentred {
         ck_layer_norm(level, x, weight, bias, UInt32(size), norm.epsilon, y)
       } else {
@@ -390,7 +412,8 @@ package final class ProcessorDevice: Device {
       case .scale(let scale): ck_scale(scale.factor, UInt32(scale.width), logits)
       case .cap(let cap): ck_cap(level, cap.bound, UInt32(cap.width), logits)
       case .embed, .norm, .multiply, .rotate, .attend, .temper, .gate, .activate, .add, .route, .experts,
-        .weigh, .headProducts, .assemble:
+        .weigh, .headProducts, .assemble,
+        .slice, .unit, .softplus, .convolve, .recur:
         preconditionFailure("HeadEnding lets no \(turn.operation.kind) follow the product")
       }
     }

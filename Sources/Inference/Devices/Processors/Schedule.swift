@@ -22,6 +22,8 @@ final class Schedule {
     case attend(Attend, state: Int, units: Int, UnsafeBufferPointer<Turn>)
     case experts(Experts, addedTo: Row?)
     case headProducts(HeadProducts)
+    case convolve(Convolve, state: Int)
+    case recur(Recur, state: Int)
   }
 
   /// The weights that a phase reads, and those that come after them.
@@ -74,8 +76,8 @@ final class Schedule {
   let attends: [Attend]
   let experts: [Experts]
   let headProducts: [HeadProducts]
-  /// Kinds of place.
-  let kindCount: Int
+  /// Kinds of place that have tables of blocks.
+  let tableCount: Int
   /// The weights of the longest norm that has none.
   let ones: UnsafePointer<Float>
   private let arena = Arena()
@@ -108,8 +110,8 @@ final class Schedule {
     }
     func matrices(_ phase: Phase) -> [Matrix] {
       switch phase {
-      case .rows, .attend, .experts: []
       case .headProducts(let products): (0..<products.heads).map { products.matrices[$0] }
+      case .rows, .attend, .experts, .convolve, .recur: []
       case .products(_, let products): products.map(\.weights)
       case .gated(_, let gate, let up, _): [gate, up]
       }
@@ -179,6 +181,12 @@ final class Schedule {
         (work, taken) = (.experts(experts, addedTo: sum), 4)
       case (.headProducts(let products), _):
         (work, taken) = (.headProducts(products), 2)
+      case (.convolve(let convolve), _):
+        (work, taken) = (.convolve(convolve, state: state), 1)
+        state += 1
+      case (.recur(let recur), _):
+        (work, taken) = (.recur(recur, state: state), 1)
+        state += 1
       case (.products, nil), (.gated, nil):
         preconditionFailure("a product has a matrix")
       }
@@ -195,7 +203,7 @@ final class Schedule {
     self.tables = tables
     self.kvHeads = kvHeads
     self.attends = attends
-    kindCount = program.kinds.count
+    tableCount = program.kinds.count { $0 != .slot }
     let unweighted = operations.reduce(0) { longest, operation in
       if case .norm(let norm) = operation, norm.weight == nil { max(longest, norm.size) } else { longest }
     }
@@ -222,6 +230,10 @@ final class Schedule {
         used.formUnion([products.from, products.into])
       case .experts(let experts, let sum):
         used.formUnion([experts.from, experts.choices, experts.into] + (sum.map { [$0] } ?? []))
+      case .convolve(let convolve):
+        used.insert(convolve.row)
+      case .recur(let recur):
+        used.formUnion(recur.reads.map(\.row) + [recur.into])
       }
     }
     widths = Row.allCases.map { used.contains($0) && $0 != .logits ? program.widths[$0.rawValue] : 0 }

@@ -13,8 +13,11 @@ final class StepLayout {
     let count: Int
     /// Absolute position of the first row.
     let position: Int
-    /// For each kind of place, the page of each block.
+    /// For each kind of place that has tables, the page of each block.
     let pages: UnsafePointer<UnsafePointer<Int32>>
+    /// The slot that the recurrent state is read from, -1 for zeros, and the one it is left in.
+    let from: Int32
+    let into: Int32
   }
 
   /// One KV head of some consecutive query tokens of a segment.
@@ -103,8 +106,8 @@ final class StepLayout {
     var row = 0
     var reach = 0
     for (index, item) in items.enumerated() {
-      let pages = arena.take(schedule.kindCount, of: UnsafePointer<Int32>.self)
-      for kind in 0..<schedule.kindCount {
+      let pages = arena.take(schedule.tableCount, of: UnsafePointer<Int32>.self)
+      for kind in 0..<schedule.tableCount {
         let table = item.table(kind)
         let list = arena.take(blockCounts[index], of: Int32.self)
         // A freed block is before the window: its entry exists but is never read.
@@ -113,7 +116,8 @@ final class StepLayout {
       }
       (segments + index).initialize(
         to: Segment(
-          first: row, count: item.tokens.count, position: item.position, pages: UnsafePointer(pages)))
+          first: row, count: item.tokens.count, position: item.position, pages: UnsafePointer(pages),
+          from: item.position == 0 ? -1 : item.state?.from ?? -1, into: item.state?.into ?? 0))
       for i in item.outputs {
         outputs.append(OutputRow(item: index, row: row + i, position: item.position + i))
       }
