@@ -80,6 +80,12 @@ struct BlockPool: Sendable {
     byContent[key] = block
   }
 
+  /// The opposite of `publish`, for a block that is used.
+  mutating func forget(_ block: BlockID) {
+    if let key = content[Int(block)] { byContent[key] = nil }
+    content[Int(block)] = nil
+  }
+
   private mutating func link(_ block: BlockID) {
     let last = previous[count]
     next[Int(last)] = block

@@ -87,11 +87,14 @@ public struct Job: Hashable, Codable, Sendable {
   /// Keys of the prompt's full blocks in order: `promptTokens / 16` of them, or fewer if the rest
   /// must not be shared.
   public var prefix: [BlockKey]
+  /// Positions of the prompt where messages end, ascending: where prompts to come may part from this
+  /// one. nil: not known.
+  public var borders: [Int]?
 
   public init(
     id: JobID, client: ClientID, model: String, origin: Origin = .network, promptTokens: Int,
     maxOutputTokens: Int, priority: Int = 5, timeLimit: Microseconds? = nil, price: Int64? = nil,
-    prefix: [BlockKey] = [], isStranger: Bool = false
+    prefix: [BlockKey] = [], borders: [Int]? = nil, isStranger: Bool = false
   ) {
     self.id = id
     self.client = client
@@ -104,6 +107,7 @@ public struct Job: Hashable, Codable, Sendable {
     self.timeLimit = timeLimit
     self.price = price
     self.prefix = prefix
+    self.borders = borders
   }
 }
 

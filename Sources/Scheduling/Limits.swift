@@ -16,6 +16,8 @@ public struct Limits: Hashable, Codable, Sendable {
   /// Attention windows that some of the model's layers use, each with its own blocks. `blocks`
   /// counts those of the layers that attend to all positions.
   public var windows: [Window] = []
+  /// Slots for the recurrent states of the model's sequences; nil: it has no such layers.
+  public var states: States?
   /// Positions that one sequence may have, prompt and output together.
   public var contextLength: Int
   /// Sequences in the batch.
@@ -92,6 +94,30 @@ public struct Limits: Hashable, Codable, Sendable {
     public static func span(of positions: Int) -> Int { Limits.blocks(for: positions) + 2 }
   }
 
+  /// Slots that each hold what recurrent layers keep of one whole sequence. Such a state has no
+  /// past, so a prefix can be reused only where one was kept: at a checkpoint.
+  public struct States: Hashable, Codable, Sendable {
+    /// 2 or more: a state that others share is read from one slot and written to another.
+    public var slots: Int
+    /// Slots of host memory to swap to.
+    public var hostSlots: Int
+    /// Cost of one slot's copy between device and host.
+    public var swapTime: Microseconds
+    /// Checkpoints lie at least this many blocks apart, and as far from the beginning: what a nearer
+    /// one would save is not worth the step that ends there, nor the slot.
+    public var distance: Int
+
+    public init(slots: Int, hostSlots: Int = 0, swapTime: Microseconds = 10_000, distance: Int = 4) {
+      self.slots = slots
+      self.hostSlots = hostSlots
+      self.swapTime = swapTime
+      self.distance = distance
+    }
+  }
+
+  /// Checkpoints of one job: the first, which many prompts may share, and the last ones.
+  static let mostCheckpoints = 4
+
   /// The first bound that makes no sense, or nothing.
   func check() throws(LimitsError) {
     func want(_ field: String, _ found: Int64, in range: ClosedRange<Int64>) throws(LimitsError) {
@@ -104,6 +130,12 @@ public struct Limits: Hashable, Codable, Sendable {
       // With fewer, even a sequence alone in the batch could not continue.
       try want("windows.blocks", Int64(window.blocks), in: Int64(window.span)...Int64(Int32.max - 1))
       try want("windows.hostBlocks", Int64(window.hostBlocks), in: 0...Int64(Int32.max - 1))
+    }
+    if let states {
+      try want("states.slots", Int64(states.slots), in: 2...65_536)
+      try want("states.hostSlots", Int64(states.hostSlots), in: 0...65_536)
+      try want("states.swapTime", states.swapTime, in: 0...60_000_000)
+      try want("states.distance", Int64(states.distance), in: 1...1_048_576)
     }
     try want("contextLength", Int64(contextLength), in: 2...(1 << 30))
     try want("maxRunning", Int64(maxRunning), in: 1...4_096)

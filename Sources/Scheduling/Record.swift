@@ -121,6 +121,13 @@ struct Record: Sendable {
   var host: [BlockID] = []
   /// Indexed by window of the limits.
   var windows: [WindowTable] = []
+  /// The slot of the recurrent state after the computed positions, which others may share or find,
+  /// and the slot that the next step leaves it in if that must be another.
+  var slot: BlockID?
+  var nextSlot: BlockID?
+  var slotHost: BlockID?
+  /// How many blocks lie before each checkpoint, ascending.
+  var checkpoints: [Int] = []
   /// Leading blocks whose content has been registered in the pool.
   var published = 0
 

@@ -125,6 +125,7 @@ extension Scheduler {
     want(known == pool.byContent.count, "\(pool.byContent.count) contents of \(known) blocks")
 
     for kind in windowPools.indices { wrong += windowInvariants(kind) }
+    wrong += stateInvariants()
 
     // A block that two jobs share is full, known, and belongs to one client.
     var owner = [UInt64?](repeating: nil, count: pool.count)

@@ -1,12 +1,13 @@
 // Scheduler+Memory.swift: which jobs have KV blocks, get them, and give them up. Blocks are
 // allocated only while a step is planned, and no step is planned while another is in progress. So
-// blocks freed in between (by a cancel, say) are never written by two jobs. Start at
-// `makeRoom(for:)`.
+// blocks freed in between (by a cancel, say) are never written by two jobs. Slots of recurrent states
+// are in Scheduler+States.swift. Start at `makeRoom(for:)`.
 
 extension Scheduler {
   /// Finds the leading blocks of a sequence that are already cached, and takes them. The last known
   /// token is always computed, because its logits are needed. A prefix is usable only as far as
-  /// every window still has the blocks that its next token sees.
+  /// every window still has the blocks that its next token sees, and only to where its recurrent
+  /// state was kept.
   mutating func matchPrefix(_ index: Int) {
     let serial = clients[records[index].client].serial
     let at = records[index].computed / Limits.blockSize
@@ -18,7 +19,11 @@ extension Scheduler {
     {
       found.append(block)
     }
-    while !found.isEmpty, !windowsHold(index, to: at + found.count, serial) { found.removeLast() }
+    while !found.isEmpty,
+      !(windowsHold(index, to: at + found.count, serial) && stateHolds(index, to: at + found.count, serial))
+    {
+      found.removeLast()
+    }
     if found.isEmpty { return }
     let end = at + found.count
     for block in found { pool.retain(block) }
@@ -26,6 +31,7 @@ extension Scheduler {
     records[index].computed = end * Limits.blockSize
     records[index].published = end
     for kind in windowPools.indices { takeWindow(index, kind, to: end, serial) }
+    takeState(index, to: end, serial)
   }
 
   /// Whether every window has the blocks that the next token sees, for a sequence computed up to
@@ -102,11 +108,13 @@ extension Scheduler {
       }
       records[index].published = at + 1
     }
+    publishState(index, serial)
   }
 
   /// Allocates free blocks until a sequence has `wanted`. False: there were too few, and it keeps
   /// those that it got.
   mutating func allocate(_ index: Int, upTo wanted: Int) -> Bool {
+    guard prepareState(index) else { return false }
     while records[index].blocks.count < wanted {
       let at = records[index].blocks.count
       guard
@@ -132,6 +140,8 @@ extension Scheduler {
     records[index].host = []
     releaseWindows(index)
     for kind in windowPools.indices { releaseWindowHost(index, kind) }
+    releaseState(index)
+    releaseStateHost(index)
     parked.removeAll { $0 == index }
   }
 
@@ -151,9 +161,10 @@ extension Scheduler {
     let blocks = records[index].blocks.count
     guard blocks > 0, blocks <= hostFree.count,
       windowPools.indices.allSatisfy({ records[index].windows[$0].blocks.count <= windowHostFree[$0].count }),
-      let token = steps.prefillTime
+      records[index].slot == nil || !stateHostFree.isEmpty, let token = steps.prefillTime
     else { return .recompute }
-    let swap = 2 * Double(blocks) * Double(limits.swapBlockTime)
+    let swap =
+      2 * (Double(blocks) * Double(limits.swapBlockTime) + Double(limits.states?.swapTime ?? 0))
     return swap < token * Double(records[index].computed) ? .swap : .recompute
   }
 
@@ -174,6 +185,7 @@ extension Scheduler {
       records[index].host = host
       for kind in windowPools.indices { swapOutWindow(index, kind, used: used, &draft) }
       releaseWindows(index)
+      saveState(index, &draft)
       records[index].published = 0
       parked.removeAll { $0 == index }
     }
@@ -232,7 +244,8 @@ extension Scheduler {
   mutating func makeRoom(for index: Int, _ draft: inout Draft) -> Bool {
     let id = records[index].job.id
     if let blocked = blockedHead, blocked.job == id, pool.freeCount <= blocked.free, parked.isEmpty,
-      zip(windowPools, blocked.windows).allSatisfy({ $0.freeCount <= $1 })
+      zip(windowPools, blocked.windows).allSatisfy({ $0.freeCount <= $1 }),
+      statePool.freeCount <= blocked.states
     {
       return false
     }
@@ -253,8 +266,10 @@ extension Scheduler {
     }
     let needed = min(wanted, limits.blocks) - records[index].blocks.count + growing
     let windows = windowPools.indices.map { neededOfWindow(index, $0, wanted: min(wanted, limits.blocks)) }
-    while pool.freeCount < needed || !windowsHave(windows), reclaimParked(sparing: index, &draft) {}
-    if windowsHave(windows),
+    let states = neededStates(index)
+    func haveOthers() -> Bool { windowsHave(windows) && statePool.freeCount >= states }
+    while pool.freeCount < needed || !haveOthers(), reclaimParked(sparing: index, &draft) {}
+    if haveOthers(),
       pool.freeCount >= needed || (running.isEmpty && pool.freeCount >= needed - growing)
     {
       if swapped { swapIn(index, from: matched / Limits.blockSize, &draft) }
@@ -264,10 +279,11 @@ extension Scheduler {
       pool.release(records[index].blocks)
       records[index].blocks = []
       releaseWindows(index)
+      releaseState(index)
       if !swapped { records[index].computed = 0 }
       records[index].published = 0
     }
-    blockedHead = (id, pool.freeCount, windowPools.map(\.freeCount))
+    blockedHead = (id, pool.freeCount, windowPools.map(\.freeCount), statePool.freeCount)
     return false
   }
 
@@ -294,6 +310,7 @@ extension Scheduler {
     if first >= host.count {
       records[index].computed = max(records[index].computed, first * Limits.blockSize)
     } else {
+      restoreState(index, &draft)
       for kind in windowPools.indices { raise(index, kind) }
       _ = allocate(index, upTo: host.count)
       for kind in windowPools.indices { swapInWindow(index, kind, from: first, &draft) }
@@ -303,6 +320,7 @@ extension Scheduler {
     hostFree.append(contentsOf: host.reversed())
     records[index].host = []
     for kind in windowPools.indices { releaseWindowHost(index, kind) }
+    releaseStateHost(index)
     giveUpBehindWindows(index)
     publish(index)
   }

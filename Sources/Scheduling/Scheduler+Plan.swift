@@ -256,16 +256,17 @@ extension Scheduler {
     let key = records[index].keys[at]
     return earlier.contains {
       records[$0].client == records[index].client && at < records[$0].keys.count
-        && records[$0].keys[at] == key
+        && records[$0].keys[at] == key && (limits.states == nil || willShareState($0, with: index))
     }
   }
 
   private mutating func chunk(_ index: Int, _ share: Int, _ draft: inout Draft) {
     guard share > 0 else { return }
+    let share = limits.states == nil ? share : min(share, positionsToCheckpoint(index))
     let wanted = Limits.blocks(for: records[index].computed + share)
     while !allocate(index, upTo: wanted), reclaimParked(sparing: nil, &draft) {}
     let count = min(share, records[index].blocks.count * Limits.blockSize - records[index].computed)
-    if count > 0 { append(index, count: count, &draft) }
+    if count > 0, hasStateSlot(index) { append(index, count: count, &draft) }
   }
 
   private mutating func append(_ index: Int, count: Int, _ draft: inout Draft) {
@@ -273,7 +274,8 @@ extension Scheduler {
     draft.entries.append(
       StepEntry(
         job: records[index].job.id, start: records[index].computed, count: count,
-        blocks: records[index].blocks, windows: windowTables(index), emits: emits,
+        blocks: records[index].blocks, windows: windowTables(index),
+        state: stateSlots(index), emits: emits,
         outputIndex: records[index].generated))
     draft.work.append(
       StepWork(
@@ -328,6 +330,7 @@ extension Scheduler {
     let index = work.index
     if case .failed(let reason) = result?.kind { return end(index, .failed(reason: reason)) }
     records[index].computed += work.count
+    advanceState(index)
     records[index].reached = max(records[index].reached, records[index].computed)
     let prefill = work.emits && records[index].generated > 0 ? work.count - 1 : work.count
     counters.prefillTokens += Int64(prefill)

@@ -98,6 +98,9 @@ extension Scheduler {
       usedHostBlocks: limits.hostBlocks - hostFree.count)
   }
 
+  /// Slots of recurrent states that jobs refer to.
+  package var usedStates: Int { statePool.count - statePool.freeCount }
+
   var pendingJobs: Int { waiting.reduce(0) { $0 + $1.pending } }
   var waitingJobs: Int { waiting.reduce(0) { $0 + $1.jobs } }
 

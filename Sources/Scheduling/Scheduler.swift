@@ -82,12 +82,15 @@ public struct Scheduler: Sendable {
   /// Indexed by window of the limits.
   var windowPools: [BlockPool]
   var windowHostFree: [[BlockID]]
+  /// Slots of recurrent states; a checkpoint's content is that of the block it stands behind.
+  var statePool: BlockPool
+  var stateHostFree: [BlockID]
   var steps = StepModel()
   var stepNumber: UInt64 = 0
   var inFlight: StepInFlight?
   /// The job at the head that found too little memory, and how much was free then: no need to try
   /// again before more is free.
-  var blockedHead: (job: JobID, free: Int, windows: [Int])?
+  var blockedHead: (job: JobID, free: Int, windows: [Int], states: Int)?
 
   public init(_ limits: Limits) throws(LimitsError) {
     try limits.check()
@@ -96,16 +99,19 @@ public struct Scheduler: Sendable {
     hostFree = (0..<BlockID(limits.hostBlocks)).reversed()
     windowPools = limits.windows.map { BlockPool(count: $0.blocks) }
     windowHostFree = limits.windows.map { (0..<BlockID($0.hostBlocks)).reversed() }
+    statePool = BlockPool(count: limits.states?.slots ?? 0)
+    stateHostFree = (0..<BlockID(limits.states?.hostSlots ?? 0)).reversed()
   }
 
   /// Changes bounds while jobs run. Running jobs are kept; a smaller batch limit takes effect as
   /// sequences end. The sizes of the memory itself (`blocks`, `hostBlocks`, `windows`,
-  /// `contextLength`) do not change.
+  /// `states`, `contextLength`) do not change.
   public mutating func setLimits(_ new: Limits) throws(LimitsError) {
     var new = new
     new.blocks = limits.blocks
     new.hostBlocks = limits.hostBlocks
     new.windows = limits.windows
+    new.states = limits.states
     new.contextLength = limits.contextLength
     try new.check()
     limits = new
@@ -131,12 +137,15 @@ public struct Scheduler: Sendable {
     let priority = job.priority
     let own = standing(
       LineKey(client: client, priority: priority, audit: job.origin == .audit), deadline: deadline)
-    let record = Record(
+    var record = Record(
       job: job, serial: nextSerial, client: client, state: pending ? .pending : .queued, priority: priority,
       standing: own, own: own, submittedAt: clock, deadline: deadline,
       approvalDeadline: pending ? clock.plus(limits.approvalTime) : .max,
       keys: Array(job.prefix.prefix(job.promptTokens / Limits.blockSize)),
       windows: limits.windows.map { _ in WindowTable() })
+    if let states = limits.states {
+      record.checkpoints = Self.checkpoints(of: job, apart: states.distance)
+    }
     nextSerial += 1
     let index = add(record)
     clients[client].references += 2
@@ -238,6 +247,21 @@ public struct Scheduler: Sendable {
   /// How long after the last given time something may expire; nil: nothing can.
   public var nextDeadline: Microseconds? {
     nextExpiry == .max ? nil : max(0, nextExpiry.minus(clock))
+  }
+
+  /// After how many blocks of a prompt its recurrent state is kept: where messages end, and where its
+  /// last full block does.
+  /// - distance: blocks that they lie apart at least
+  package static func checkpoints(of job: Job, apart distance: Int) -> [Int] {
+    let full = min(job.prefix.count, job.promptTokens / Limits.blockSize)
+    var found: [Int] = []
+    for border in (job.borders ?? []).map({ $0 / Limits.blockSize }) + [full]
+    where border <= full && border >= (found.last ?? 0) + distance {
+      found.append(border)
+    }
+    let surplus = found.count - Limits.mostCheckpoints
+    if surplus > 0 { found.removeSubrange(1...surplus) }
+    return found
   }
 
   // MARK: Bookkeeping

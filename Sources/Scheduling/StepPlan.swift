@@ -31,10 +31,25 @@ public struct StepEntry: Hashable, Codable, Sendable {
   /// The same for each of `Limits.windows`, with -1 for blocks that have fallen out of it; nil if
   /// there are no windows.
   public let windows: [[BlockID]]?
+  /// Where the sequence's recurrent state is; nil if the model has none.
+  public let state: StateSlots?
   /// Whether the next token is sampled from the last position's logits.
   public let emits: Bool
   /// How many tokens it has generated so far: the index of the one that this entry emits.
   public let outputIndex: Int
+}
+
+/// The slots of one entry's recurrent state.
+public struct StateSlots: Hashable, Codable, Sendable {
+  /// Holds the state before the entry's first position, and may be shared; nil: there is none yet.
+  public let from: BlockID?
+  /// Holds the state after its last position; may be `from`.
+  public let into: BlockID
+
+  public init(from: BlockID?, into: BlockID) {
+    self.from = from
+    self.into = into
+  }
 }
 
 /// Copies between device and host memory, done before the step's entries, in order. Blocks that are
@@ -45,6 +60,9 @@ public enum KVOperation: Hashable, Codable, Sendable {
   case swapOut(JobID, blocks: [BlockID], host: [BlockID], window: Int? = nil)
   /// Copy each `host[i]` to `blocks[i]` of the device.
   case swapIn(JobID, host: [BlockID], blocks: [BlockID], window: Int? = nil)
+  /// Copy the recurrent state in `slot` of the device to `host`, or back.
+  case saveState(JobID, slot: BlockID, host: BlockID)
+  case restoreState(JobID, host: BlockID, slot: BlockID)
 }
 
 /// The result of one entry of a step. An entry that emits must have one; for one that doesn't, no

@@ -168,7 +168,7 @@ import Testing
     SyntheticModel(
       architecture: architecture, layers: layers, embedding: 64, feedForward: 96, heads: 4, kvHeads: 2,
       headSize: 16, vocabulary: 90, context: 512, isTied: isTied, rotated: rotated, types: [.q41, .q80],
-      seed: seed, experts: experts, integers: integers, numbers: numbers, lists: lists, strings: strings)
+      seed: seed, experts: experts, integers: integers, numbers: numbers, strings: strings, lists: lists)
   }
 
   @Test func `every architecture of the table has a golden text`() throws {

@@ -62,7 +62,8 @@ private final class Served {
   }
 
   /// Keeps `width` jobs under way until so many tokens were generated; holds, releases and cancels some on the way.
-  func generate(tokens: Int, width: Int, vocabulary: Int, _ dice: inout Dice) throws -> (
+  /// - end: the token that ends a message, which then stands where prompts part; nil: none does
+  func generate(tokens: Int, width: Int, vocabulary: Int, end: Int?, _ dice: inout Dice) throws -> (
     answers: [Answered], tokens: Int
   ) {
     var answers: [Answered] = []
@@ -72,7 +73,7 @@ private final class Served {
     var held: Set<String> = []
     // Past the special tokens, which come first.
     let ids = min(1_000, vocabulary / 8)..<min(40_000, vocabulary)
-    let shared = (0..<70).map { _ in Int.random(in: ids, using: &dice) }
+    let shared = (0..<70).map { _ in Int.random(in: ids, using: &dice) } + (end.map { [$0] } ?? [])
     while made < tokens || !open.isEmpty {
       while open.count < width, made + asked < tokens {
         let tag = next()
@@ -146,14 +147,33 @@ private final class Served {
   }
 }
 
-@Suite(
-  .serialized,
-  .enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
-struct ReexecutionTests {
-  /// Each part of the tokens is generated with one number of threads and level of kernels, and verified with others.
-  @Test func noHonestReceiptIsRefused() throws {
+@Suite(.serialized) struct ReexecutionTests {
+  @Test(
+    .enabled(if: !RealModel.isAbsent, "no model: 'hotpot models pull smollm2' or HOTPOT_MODEL gives one"))
+  func noHonestReceiptIsRefused() throws {
     let path = try #require(RealModel.path)
     let total = isHeavy ? Int(ProcessInfo.processInfo.environment["HOTPOT_TOKENS"] ?? "") ?? 200_000 : 1_500
+    try check(path, total: total)
+  }
+
+  /// Their states are swapped, computed again, kept where messages end and forked from there.
+  @Test(
+    .disabled(if: ReferenceFolder.isAbsent, "the reference folder is not beside the repository"),
+    arguments: ["qwen35.Q8_0", "lfm2.Q4_0", "falcon-h1.Q8_0", "qwen3next.Q4_0"])
+  func `no honest receipt of a recurrent model is refused`(_ name: String) throws {
+    let path = try #require(ReferenceFolder.url).appending(path: "golden/arch/\(name).gguf").path
+    let tokenizer = try Tokenizer(GGUFFile(path: path))
+    let end = try #require(tokenizer.endOfGenerationTokens.first)
+    let reused = try check(path, total: isHeavy ? 20_000 : 1_500, end: Int(end))
+    // The prompts that begin alike have 71 tokens in common; a state was kept after four blocks.
+    print("\(name): \(reused) tokens of prompts reused")
+    #expect(reused > 0 && reused % 64 == 0)
+  }
+
+  /// Each part of the tokens is generated with one number of threads and level of kernels, and verified with others.
+  /// Returns how many tokens of prompts were found in the cache.
+  @discardableResult
+  private func check(_ path: String, total: Int, end: Int? = nil) throws -> Int {
     let vocabulary = try Model(path: path).hyperparameters.vocabularySize
     // Scalar kernels take a second a token of a real model; HOTPOT_MODEL may name a small one.
     let isSmall = vocabulary < 4_096
@@ -175,10 +195,9 @@ struct ReexecutionTests {
         model: path)
       unsetenv("HOTPOT_ISA")
       let made = try served.generate(
-        tokens: Int(Double(total) * part.share), width: 12, vocabulary: vocabulary, &dice)
+        tokens: Int(Double(total) * part.share), width: 12, vocabulary: vocabulary, end: end, &dice)
       let snapshot = served.node.snapshot()
       preemptions += snapshot.throughput.preemptions
-      cached += snapshot.throughput.tokensPrefilled
       let machines = try part.verifiers.map { try Reexecutor(path: path, threads: $0.1, level: $0.0) }
       for (i, answer) in made.answers.enumerated() {
         let bundle = try served.bundle(answer.receipt)
@@ -216,6 +235,7 @@ struct ReexecutionTests {
     )
     #expect(tokens >= total)
     #expect(preemptions > 0 && holds > 0)
+    return cached
   }
 }
 

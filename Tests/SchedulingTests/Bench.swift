@@ -11,6 +11,8 @@ struct FakeEngine {
   var host: [[UInt64]]
   /// The same for each window.
   var windows: [(device: [[UInt64]], host: [[UInt64]])]
+  /// The texts that recurrent states have seen, as a hash of all their positions.
+  var states: (device: [UInt64], host: [UInt64])
   private let limits: Limits
   var wrong: [String] = []
 
@@ -23,6 +25,10 @@ struct FakeEngine {
         Array(repeating: Array(repeating: 0, count: 16), count: window.hostBlocks)
       )
     }
+    states = (
+      Array(repeating: 0, count: limits.states?.slots ?? 0),
+      Array(repeating: 0, count: limits.states?.hostSlots ?? 0)
+    )
     self.limits = limits
   }
 
@@ -62,6 +68,8 @@ struct FakeEngine {
       case .swapIn(_, let from, let blocks, nil):
         if blocks.count != from.count { wrong.append("swapIn of unequal lists") }
         for (row, block) in zip(from, blocks) { device[Int(block)] = host[Int(row)] }
+      case .saveState(_, let slot, let place): states.host[Int(place)] = states.device[Int(slot)]
+      case .restoreState(_, let place, let slot): states.device[Int(slot)] = states.host[Int(place)]
       }
     }
     var written: Set<BlockID> = []
@@ -80,6 +88,7 @@ struct FakeEngine {
       }
     }
     for entry in plan.entries { performWindows(plan, entry, topics) }
+    performStates(plan, topics)
     // Read after all was written, as attention does.
     for entry in plan.entries {
       let (topic, shared) = topics[entry.job] ?? (0, 0)
@@ -95,6 +104,43 @@ struct FakeEngine {
 }
 
 extension FakeEngine {
+  /// The hash of a text's first positions.
+  static func text(_ topic: UInt64, _ shared: Int, _ job: JobID, count: Int) -> UInt64 {
+    (0..<count).reduce(7) { ($0 ^ content(topic, shared, job, $1)) &* 0x0000_0100_0000_01B3 }
+  }
+
+  /// Takes every entry's state from its slot, and leaves it in another or the same.
+  private mutating func performStates(
+    _ plan: StepPlan, _ topics: [JobID: (topic: UInt64, shared: Int)]
+  ) {
+    guard limits.states != nil else {
+      if plan.entries.contains(where: { $0.state != nil }) { wrong.append("a state that nobody has") }
+      return
+    }
+    for (place, entry) in plan.entries.enumerated() {
+      let name = "step \(plan.number): job \(entry.job), position \(entry.start)"
+      let (topic, shared) = topics[entry.job] ?? (0, 0)
+      guard let slots = entry.state, (slots.from == nil) == (entry.start == 0) else {
+        wrong.append("\(name) has no state, or one too many")
+        continue
+      }
+      if let from = slots.from,
+        states.device[Int(from)] != Self.text(topic, shared, entry.job, count: entry.start)
+      {
+        wrong.append("\(name) goes on from another state")
+      }
+      for (other, entry) in plan.entries.enumerated()
+      where other != place && (entry.state?.into == slots.into || entry.state?.from == slots.into) {
+        wrong.append("\(name) leaves its state where job \(entry.job) has one")
+      }
+    }
+    for entry in plan.entries {
+      guard let into = entry.state?.into else { continue }
+      let (topic, shared) = topics[entry.job] ?? (0, 0)
+      states.device[Int(into)] = Self.text(topic, shared, entry.job, count: entry.start + entry.count)
+    }
+  }
+
   /// Writes an entry's positions into its blocks of windows, and reads what its tokens see.
   private mutating func performWindows(
     _ plan: StepPlan, _ entry: StepEntry, _ topics: [JobID: (topic: UInt64, shared: Int)]
@@ -169,19 +215,19 @@ struct Bench {
   mutating func submit(
     _ client: String = "ada", prompt: Int = 20, output: Int = 4, priority: Int = 5, origin: Origin = .network,
     topic: UInt64? = nil, shared: Int = 0, timeLimit: Microseconds? = nil, verdict: Verdict = .admit,
-    isStranger: Bool = false
+    isStranger: Bool = false, borders: [Int]? = nil
   ) -> JobID {
     submission(
       client, prompt: prompt, output: output, priority: priority, origin: origin, topic: topic,
       shared: shared,
-      timeLimit: timeLimit, verdict: verdict, isStranger: isStranger
+      timeLimit: timeLimit, verdict: verdict, isStranger: isStranger, borders: borders
     ).0
   }
 
   mutating func submission(
     _ client: String = "ada", prompt: Int = 20, output: Int = 4, priority: Int = 5, origin: Origin = .network,
     topic: UInt64? = nil, shared: Int = 0, timeLimit: Microseconds? = nil, verdict: Verdict = .admit,
-    isStranger: Bool = false
+    isStranger: Bool = false, borders: [Int]? = nil
   ) -> (JobID, Submission) {
     let id = JobID(nextJob)
     nextJob += 1
@@ -191,7 +237,7 @@ struct Bench {
     let job = Job(
       id: id, client: ClientID(client), model: "tiny", origin: origin, promptTokens: prompt,
       maxOutputTokens: output, priority: priority, timeLimit: timeLimit, prefix: keys,
-      isStranger: isStranger)
+      borders: borders, isStranger: isStranger)
     return (id, scheduler.submit(job, verdict: verdict, at: now))
   }
 

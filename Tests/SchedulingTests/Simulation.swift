@@ -43,7 +43,8 @@ struct Simulation {
   let patience: Microseconds
 
   /// - hasWindows: whether some layers attend in windows, with few blocks for them
-  init(seed: UInt64, hasWindows: Bool = false) throws {
+  /// - hasStates: whether some layers keep a recurrent state, with few slots for them
+  init(seed: UInt64, hasWindows: Bool = false, hasStates: Bool = false) throws {
     random = SeededGenerator(state: seed)
     var limits = Limits(blocks: 16 + random.below(random.chance(70) ? 12 : 64), contextLength: 256)
     limits.hostBlocks = random.chance(50) ? random.below(40) : 0
@@ -71,6 +72,11 @@ struct Simulation {
             positions: positions, blocks: (positions + 15) / 16 + 2 + random.below(20),
             hostBlocks: random.chance(70) ? limits.hostBlocks : random.below(6)))
       }
+    }
+    if hasStates {
+      limits.states = Limits.States(
+        slots: random.within(2...12), hostSlots: random.chance(60) ? random.below(8) : 0,
+        swapTime: random.chance(50) ? 10 : 20_000, distance: random.within(1...4))
     }
     bench = try Bench(limits)
   }
@@ -160,11 +166,14 @@ struct Simulation {
     let output = random.chance(35) ? random.within(1...(256 - prompt)) : random.within(1...20)
     let priority = random.chance(70) ? 5 : random.within(0...9)
     let limit = random.chance(10) ? Microseconds(random.within(1...120)) * 1_000_000 : nil
+    let hasBorders = bench.scheduler.limits.states != nil && random.chance(70)
+    let borders = hasBorders ? (0..<random.below(5)).map { _ in random.below(prompt + 1) }.sorted() : nil
     let verdict: Verdict = random.chance(20) ? .ask : (random.chance(3) ? .reject(reason: "no") : .admit)
     let (id, answer) = bench.submission(
       client, prompt: prompt, output: output, priority: priority, origin: audit ? .audit : .network,
       topic: random.chance(60) ? topics[random.below(topics.count)] : nil, shared: random.below(200),
-      timeLimit: limit, verdict: verdict, isStranger: number > 3)
+      timeLimit: limit, verdict: verdict, isStranger: number > 3,
+      borders: borders)
     switch answer {
     case .refused:
       if bench.scheduler.job(id) != nil { problems.append("job \(id) was refused and is there") }
@@ -248,6 +257,7 @@ struct Simulation {
       problems.append("job \(id) ended \(endings[id] ?? 0) times")
     }
     if bench.scheduler.whyIdle != .noJobs { problems.append("not idle at the end of the day") }
+    if bench.scheduler.usedStates != 0 { problems.append("states are used at the end of the day") }
     if bench.scheduler.load.usedBlocks != 0 { problems.append("blocks are used at the end of the day") }
     for (id, end) in bench.ended {
       if case .done = end.outcome, bench.outputs[id, default: []] != Array(0..<end.generatedTokens) {

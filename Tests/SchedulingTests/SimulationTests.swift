@@ -74,6 +74,25 @@ func processorTime(_ body: () throws -> Void) rethrows -> Duration {
     #expect(totals.swapPreemptions > 0 && totals.recomputePreemptions > 0 && totals.keptPreemptions > 0)
   }
 
+  @Test func `every promise holds where sequences keep a recurrent state`() throws {
+    var totals = Counters()
+    for seed in 1...UInt64(isHeavy ? 1_000 : 60) {
+      var simulation = try Simulation(seed: seed, hasWindows: seed % 3 == 0, hasStates: true)
+      try simulation.run()
+      for problem in simulation.problems.prefix(5) { Issue.record("seed \(seed): \(problem)") }
+      if !simulation.problems.isEmpty { break }
+      let counters = simulation.bench.scheduler.counters
+      totals.done += counters.done
+      totals.cachedTokens += counters.cachedTokens
+      totals.swapPreemptions += counters.swapPreemptions
+      totals.recomputePreemptions += counters.recomputePreemptions
+      totals.keptPreemptions += counters.keptPreemptions
+    }
+    print("simulation with states: \(totals)")
+    #expect(totals.done > 0 && totals.cachedTokens > 0)
+    #expect(totals.swapPreemptions > 0 && totals.recomputePreemptions > 0 && totals.keptPreemptions > 0)
+  }
+
   /// Hash tables are seeded anew in every process, so a digest that is the same in all of them shows that no decision
   /// follows a table's order. A change of the scheduler's decisions changes it: then put the new one here.
   @Test func aDayReplaysToTheSameDecisionsInAnyProcess() throws {

@@ -53,7 +53,7 @@ final class EngineLoop: Sendable {
 
   private func run() {
     Thread.current.name = "engine"
-    // Swapped-out blocks; used by this thread only.
+    // Swapped-out blocks and states; used by this thread only.
     var host: [HostPlace: [UInt8]] = [:]
     defer { hasEnded.signal() }
     while !isStopping.load(ordering: .acquiring) {
@@ -75,10 +75,10 @@ final class EngineLoop: Sendable {
     }
   }
 
-  /// A block of host memory: of all positions, or of one window.
-  private struct HostPlace: Hashable {
-    let window: Int?
-    let block: BlockID
+  /// A block of host memory: of all positions, of one window, or of a recurrent state.
+  private enum HostPlace: Hashable {
+    case block(BlockID, window: Int?)
+    case state(BlockID)
   }
 
   private func step(_ plan: StepPlan, _ host: inout [HostPlace: [UInt8]]) throws(EngineError) {
@@ -88,14 +88,17 @@ final class EngineLoop: Sendable {
       switch operation {
       case .swapOut(_, let blocks, let places, let window):
         for (block, place) in zip(blocks, places) {
-          host[HostPlace(window: window, block: place)] = try engine.readBlock(block, window: window)
+          host[.block(place, window: window)] = try engine.readBlock(block, window: window)
         }
       case .swapIn(_, let places, let blocks, let window):
         for (place, block) in zip(places, blocks) {
-          if let bytes = host.removeValue(forKey: HostPlace(window: window, block: place)) {
+          if let bytes = host.removeValue(forKey: .block(place, window: window)) {
             try engine.writeBlock(block, bytes, window: window)
           }
         }
+      case .saveState(_, let slot, let place): host[.state(place)] = try engine.readState(slot)
+      case .restoreState(_, let place, let slot):
+        if let bytes = host.removeValue(forKey: .state(place)) { try engine.writeState(slot, bytes) }
       }
     }
     if !plan.operations.isEmpty { duration = DispatchTime.now().uptimeNanoseconds - began }
@@ -111,7 +114,10 @@ final class EngineLoop: Sendable {
         StepItem(
           tokens: transcript.tokens(entry.start..<entry.start + entry.count), position: entry.start,
           blocks: entry.blocks,
-          windows: entry.windows ?? [], output: Self.output(of: entry, transcript),
+          windows: entry.windows ?? [],
+          // The first position reads no state: any slot will do.
+          state: entry.state.map { StepItem.State(from: $0.from ?? $0.into, into: $0.into) },
+          output: Self.output(of: entry, transcript),
           digests: entry.emits || transcript.audit != nil))
       entries.append((entry, transcript))
     }

@@ -96,7 +96,7 @@ package final class Reexecutor: Sendable {
       let end = min(fed.count, position + Self.chunk)
       // A chunk that ends before the output begins needs no output.
       let item = StepItem(
-        tokens: Array(fed[position..<end]), position: position, blocks: table,
+        tokens: Array(fed[position..<end]), position: position, blocks: table, state: .init(0),
         output: end >= prompt.count ? .replay(context) : .none, digests: true)
       let results: [StepResult]
       do throws(EngineError) { results = try engine.step([item]) } catch {

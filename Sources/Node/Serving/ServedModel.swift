@@ -78,7 +78,8 @@ final class ServedModel: Sendable {
         runtime.send(.noModel(words))
         return
       }
-      for warning in serving.tokenizer.warnings + serving.chatWarnings { runtime.note(.warning, warning) }
+      let warnings = serving.tokenizer.warnings + serving.chatWarnings + serving.engine.model.notes
+      for warning in warnings { runtime.note(.warning, warning) }
       install(serving)
     }
     thread.name = "load"

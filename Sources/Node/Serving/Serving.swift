@@ -107,6 +107,8 @@ final class Serving: Sendable {
       return Scheduling.Limits.Window(positions: positions, blocks: max(span, min(blocks, 2 * used)))
     }
     settings.windowBlocks = windows.map(\.blocks)
+    let states = Self.states(of: model, running: configuration.queue.running)
+    if let states { settings.stateSlots = states.slots }
     let engine: Engine
     do throws(EngineError) {
       engine = try Engine(model: model, configuration: settings)
@@ -120,7 +122,7 @@ final class Serving: Sendable {
       model: file.name, modelDigest: digest, profile: settings.profile.numericsVersion,
       isa: engine.deviceName,
       contextLength: min(context, blocks * Engine.blockSize), kvBlocks: blocks,
-      windows: windows.isEmpty ? nil : windows)
+      windows: windows.isEmpty ? nil : windows, states: states)
     let chat: Result<ChatFormat, ChatFormatError>
     do throws(ChatFormatError) {
       let format = try ChatFormat(file: model.file, tokenizer: tokenizer)
@@ -132,6 +134,16 @@ final class Serving: Sendable {
     return Serving(
       name: file.name, engine: engine, tokenizer: tokenizer, facts: facts, chat: chat,
       readsEffort: Self.readsEffort(model.file))
+  }
+
+  /// Slots for the batch, and for a few checkpoints of prompts; nil if the model keeps no state.
+  private static func states(of model: Model, running: Int) -> Scheduling.Limits.States? {
+    guard model.stateBytes > 0 else { return nil }
+    let checkpoints = min(max(2, defaultKVBytes / model.stateBytes), 16)
+    return Scheduling.Limits.States(
+      slots: running + checkpoints,
+      // Two gigabytes a second, which is what a copy takes.
+      swapTime: Microseconds(model.stateBytes / 2_000))
   }
 
   private static func readsEffort(_ file: GGUFFile) -> Bool {
@@ -202,7 +214,9 @@ final class Serving: Sendable {
     let job = JobRequest(
       id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,
       priority: request.priority, asksPriority: request.hasPriority, timeLimit: request.timeLimit,
-      offered: request.offered, prefix: transcript.promptKeys(), settings: Self.settings(request),
+      offered: request.offered, prefix: transcript.promptKeys(),
+      borders: facts.states == nil ? nil : tokenizer.messageEnds(of: prompt),
+      settings: Self.settings(request),
       isAsynchronous: isAsynchronous)
     return Prepared(transcript: transcript, job: job)
   }

@@ -59,6 +59,8 @@ package struct JobRequest: Codable, Sendable {
   /// Per million completion tokens.
   package let offered: Amount?
   package let prefix: [BlockKey]
+  /// Where messages of the prompt end, if its model keeps recurrent states.
+  package let borders: [Int]?
   /// Sampler settings and limits, name and value, for the detail view.
   package let settings: [[String]]
   /// The client does not wait on its connection: the job outlives it, and a restart.
@@ -73,7 +75,8 @@ package struct JobRequest: Codable, Sendable {
   package init(
     id: JobID, identity: Identity, origin: JobOrigin, model: String, promptTokens: Int, outputLimit: Int,
     priority: Int = 5, asksPriority: Bool = false, timeLimit: Microseconds? = nil, offered: Amount? = nil,
-    prefix: [BlockKey] = [], settings: [[String]] = [], isAsynchronous: Bool = false, audits: String? = nil
+    prefix: [BlockKey] = [], borders: [Int]? = nil, settings: [[String]] = [], isAsynchronous: Bool = false,
+    audits: String? = nil
   ) {
     self.id = id
     self.identity = identity
@@ -86,6 +89,7 @@ package struct JobRequest: Codable, Sendable {
     self.timeLimit = timeLimit
     self.offered = offered
     self.prefix = prefix
+    self.borders = borders
     self.settings = settings
     self.isAsynchronous = isAsynchronous
     self.audits = audits
@@ -142,10 +146,12 @@ package struct EngineFacts: Codable, Sendable, Equatable {
   /// The windows of layers with windowed attention, and their blocks; nil if all layers attend to
   /// all positions.
   package let windows: [Scheduling.Limits.Window]?
+  /// Slots for recurrent states; nil if no layer keeps one.
+  package let states: Scheduling.Limits.States?
 
   package init(
     model: String, modelDigest: SHA256Digest, profile: String, isa: String, contextLength: Int, kvBlocks: Int,
-    windows: [Scheduling.Limits.Window]? = nil
+    windows: [Scheduling.Limits.Window]? = nil, states: Scheduling.Limits.States? = nil
   ) {
     self.model = model
     self.modelDigest = modelDigest
@@ -154,6 +160,7 @@ package struct EngineFacts: Codable, Sendable, Equatable {
     self.contextLength = contextLength
     self.kvBlocks = kvBlocks
     self.windows = windows
+    self.states = states
   }
 }
 

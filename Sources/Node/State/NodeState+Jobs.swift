@@ -151,7 +151,7 @@ extension NodeState {
       maxOutputTokens: request.outputLimit,
       priority: request.restored?.priority ?? min(request.priority, mostPriority(request)),
       timeLimit: request.timeLimit.map { max(1, $0 - passed) }, price: request.offered?.micro,
-      prefix: request.prefix, isStranger: !request.identity.isKnown)
+      prefix: request.prefix, borders: request.borders, isStranger: !request.identity.isKnown)
   }
 
   /// A wall time of an earlier run on both clocks; never later than now.

@@ -198,6 +198,11 @@ package struct NodeState: Sendable {
       window.hostBlocks = window.blocks / 2
       return window
     }
+    limits.states = facts.states.map { states in
+      var states = states
+      states.hostSlots = max(1, configuration.queue.running / 2)
+      return states
+    }
     limits.maxRunning = configuration.queue.running
     limits.maxWaitingJobs = configuration.queue.jobs
     limits.maxWaitingTokens = configuration.queue.promptTokens
