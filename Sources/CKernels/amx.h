@@ -127,12 +127,25 @@ CK_INLINE __m512i weights_of_stored(const ck_shape s, const meanings m, __m512i 
 CK_INLINE void widen(
     const ck_shape s, const meanings m, const uint8_t *scales, const uint8_t *header, const uint8_t *quants, wide_block *out) {
   __m512 d = s.scales == CK_SCALES_POWER ? powers(scales) : halves_float(header != NULL ? header : scales);
+  __m512i side = _mm512_setzero_si512();
+  d = _mm512_mul_ps(d, _mm512_set1_ps(ck_grids[s.book].factor));
   __m512 min = _mm512_setzero_ps();
   __m512 sign = _mm512_set1_ps(-0.0f);
   switch (s.scales) {
     case CK_SCALES_NONE:
     case CK_SCALES_POWER:
+    case CK_SCALES_SHARED:
     case CK_SCALES_D: break;
+    case CK_SCALES_ODD:
+      side = sides(s, scales, quants);
+      d = _mm512_mul_ps(d, _mm512_cvtepi32_ps(odd_scales(s, side, 0)));
+      break;
+    case CK_SCALES_ODD_HALVES:
+      side = sides(s, scales, quants);
+      for (int h = 0; h < 2; h++) {
+        _mm_storeu_si128((void *)out->sc[h], _mm512_cvtepi32_epi8(odd_scales(s, side, h)));
+      }
+      break;
     case CK_SCALES_DM: min = halves_float(scales + 32); break;
     case CK_SCALES_SUPER: d = _mm512_mul_ps(d, _mm512_cvtepi32_ps(signed_ints(scales))); break;
     case CK_SCALES_SUPER_MIN:
@@ -153,19 +166,12 @@ CK_INLINE void widen(
   }
   _mm512_store_ps(out->dw, d);
   _mm512_store_ps(out->mw, min);
-  const uint8_t *high = quants + s.low_bits * 64;
+  __m512i q[8];
+  stored_integers(s, quants, side, q);
 #pragma clang loop unroll(full)
   for (uint32_t g = 0; g < 8; g++) {
-    const uint8_t *plane = quants + ck_plane_vector((uint32_t)s.low_bits, g) * 64;
-    __m512i q = _mm512_loadu_si512(plane);
-    q = moved(q, (int)ck_plane_shift((uint32_t)s.low_bits, g), 0, (1 << s.low_bits) - 1);
-    if (s.high_bits != 0) {
-      __m512i bits = _mm512_loadu_si512(high + ck_plane_vector((uint32_t)s.high_bits, g) * 64);
-      int shift = (int)ck_plane_shift((uint32_t)s.high_bits, g);
-      q = _mm512_or_si512(q, moved(bits, shift, s.low_bits, ((1 << s.high_bits) - 1) << s.low_bits));
-    }
-    _mm512_store_si512(out->w[2 * g], weights_of_stored(s, m, q));
-    _mm512_store_si512(out->w[2 * g + 1], weights_of_stored(s, m, _mm512_srli_epi16(q, 8)));
+    _mm512_store_si512(out->w[2 * g], weights_of_stored(s, m, q[g]));
+    _mm512_store_si512(out->w[2 * g + 1], weights_of_stored(s, m, _mm512_srli_epi16(q[g], 8)));
   }
 }
 
@@ -358,7 +364,7 @@ CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
   const uint32_t blocks = j->matrix->cols / 32;
   const size_t tile_bytes = ck_tile_bytes(j->matrix->type, j->matrix->cols);
   const size_t scales_bytes = ck_scales_bytes(traits, j->matrix->cols);
-  const size_t quants_bytes = (size_t)(s.low_bits + s.high_bits) * 64;
+  const size_t quants_bytes = (size_t)ck_lines(s.low_bits, s.high_bits, s.book) * 64;
   const uint8_t *first = j->matrix->data + tile_bytes * j->tile;
   const ck_ahead ahead = ck_ahead_of(tile_bytes, distance_to(j->ahead, first));
   for (uint32_t start = 0; start < blocks; start += RUN) {
@@ -381,6 +387,8 @@ CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
       case CK_SCALES_NONE: break;
       case CK_SCALES_D:
       case CK_SCALES_POWER:
+      case CK_SCALES_SHARED:
+      case CK_SCALES_ODD:
       case CK_SCALES_SUPER:
         // 32 * 16,383 * 32 is less than 2^24
         if (j->profile == CK_A15 && ck_largest(s) > 32) {
@@ -391,7 +399,8 @@ CK_INLINE void tile_products(unit *u, const ck_shape s, const job *j) {
         break;
       case CK_SCALES_DM:
       case CK_SCALES_SUPER_MIN: run_minimum(u, j, wide, start, count); break;
-      case CK_SCALES_HALVES: run_halves(u, j, wide, start, count); break;
+      case CK_SCALES_HALVES:
+      case CK_SCALES_ODD_HALVES: run_halves(u, j, wide, start, count); break;
       case CK_SCALES_HALVES_MIN:
         run_halves_minimum(u, j, wide, start, count);
         break;
@@ -430,7 +439,7 @@ static void products(
   }
   uint32_t from = most(token, first * CK_GROUP);
   uint32_t to = least(end, last * CK_GROUP);
-  bool halves = traits->scales == CK_SCALES_HALVES || traits->scales == CK_SCALES_HALVES_MIN;
+  bool halves = ck_is_halves(traits->scales);
   job j = {
       .matrix = matrix,
       .tile = tile,

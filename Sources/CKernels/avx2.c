@@ -187,9 +187,9 @@ CK_INLINE __m256i moved(__m256i v, int shift, int to, int mask) {
   return _mm256_and_si256(at, _mm256_set1_epi8((char)mask));
 }
 
-// Group g of 8 rows as unsigned bytes; `quants` already points at the rows' half of the first
-// vector.
-CK_INLINE __m256i unpack(const ck_shape s, const uint8_t *quants, int g) {
+// The stored integers of group g of 8 rows as bytes; `quants` already points at the rows' half of the
+// first vector.
+CK_INLINE __m256i stored_integers(const ck_shape s, const uint8_t *quants, int g) {
   const uint8_t *high = quants + s.low_bits * 64;
   __m256i w;
   if (s.low_bits == 8) {
@@ -205,12 +205,76 @@ CK_INLINE __m256i unpack(const ck_shape s, const uint8_t *quants, int g) {
   if (s.high_bits == 2) {
     w = _mm256_or_si256(w, moved(load32(high + 64 * (g / 4)), g % 4 * 2, s.low_bits, 3 << s.low_bits));
   }
-  if (s.book != CK_BOOK_NONE) {
-    __m128i values = _mm_loadu_si128((const void *)ck_books[s.book]);
-    values = _mm_add_epi8(values, _mm_set1_epi8((char)s.bias));
-    w = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
-  }
   return w;
+}
+
+// The weights of stored integers, plus their bias.
+CK_INLINE __m256i weights_of_stored(const ck_shape s, __m256i stored) {
+  if (s.book == CK_BOOK_NONE) return stored;
+  __m128i values = _mm_loadu_si128((const void *)ck_books[s.book]);
+  values = _mm_add_epi8(values, _mm_set1_epi8((char)s.bias));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), stored);
+}
+
+// The sides of 8 rows (ck_grid). `scales` points at those of 16.
+CK_INLINE __m256i sides(const ck_shape s, const uint8_t *scales, const uint8_t *quants, uint32_t half) {
+  const ck_grid grid = ck_grids[s.book];
+  __m256i side = _mm256_setzero_si256();
+  if (grid.side_bytes == 1) side = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(scales + 8 * half)));
+  if (grid.side_bytes >= 2) side = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(scales + 16 * half)));
+  if (grid.side_bytes == 3) {
+    __m256i third = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(scales + 32 + 8 * half)));
+    side = _mm256_or_si256(side, _mm256_slli_epi32(third, 16));
+  }
+  if (!grid.has_spare) return side;
+  // Bits 25, 27, 29 and 31 of the signs move together.
+  __m256i spare = _mm256_srli_epi32(load32(quants + ck_index_bytes(s.book)), 25);
+  spare = _mm256_and_si256(spare, _mm256_set1_epi32(0x55));
+  spare = _mm256_and_si256(_mm256_or_si256(spare, _mm256_srli_epi32(spare, 1)), _mm256_set1_epi32(0x33));
+  spare = _mm256_and_si256(_mm256_or_si256(spare, _mm256_srli_epi32(spare, 2)), _mm256_set1_epi32(0x0f));
+  return _mm256_or_si256(side, _mm256_slli_epi32(spare, 8 * grid.side_bytes));
+}
+
+// The scales of 8 rows from their sides: of all columns, or of a half.
+CK_INLINE __m256i odd_scales(const ck_shape s, __m256i side, int half) {
+  const ck_grid grid = ck_grids[s.book];
+  __m256i n = _mm256_srli_epi32(side, grid.scale_at + 4 * half);
+  n = _mm256_and_si256(n, _mm256_set1_epi32(grid.scale_mask));
+  return _mm256_add_epi32(_mm256_add_epi32(n, n), _mm256_set1_epi32(1));
+}
+
+// The plane of signs, complete: where a sign is the parity of seven, as in unpack.h.
+CK_INLINE __m256i sign_plane(const ck_shape s, const uint8_t *quants) {
+  __m256i signs = load32(quants + ck_index_bytes(s.book));
+  if (!ck_grids[s.book].has_spare) return signs;
+  signs = _mm256_and_si256(signs, _mm256_set1_epi32(0x55ffffff));
+  __m256i parity = _mm256_xor_si256(signs, _mm256_srli_epi32(signs, 1));
+  parity = _mm256_xor_si256(parity, _mm256_srli_epi32(parity, 16));
+  parity = _mm256_xor_si256(parity, _mm256_srli_epi32(parity, 8));
+  parity = _mm256_and_si256(parity, _mm256_set1_epi32(0x55));
+  return _mm256_or_si256(signs, _mm256_slli_epi32(parity, 25));
+}
+
+// Point p of 8 rows.
+CK_INLINE __m256i points_at(const ck_shape s, const uint8_t *indices, __m256i side, int p) {
+  const ck_grid grid = ck_grids[s.book];
+  __m256i index = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(indices + 16 * p)));
+  if (grid.high_bits != 0) {
+    __m256i high = _mm256_srli_epi32(side, grid.high_at + grid.high_step * p);
+    high = _mm256_and_si256(high, _mm256_set1_epi32((1 << grid.high_bits) - 1));
+    index = _mm256_or_si256(index, _mm256_slli_epi32(high, 8));
+  }
+  return _mm256_i32gather_epi32((const int *)ck_points + grid.first, index, 4);
+}
+
+// The stored integers of group g of 8 rows, from the point that it belongs to.
+CK_INLINE __m256i grid_integers(const ck_shape s, __m256i point, __m256i side, __m256i signs, int g) {
+  const ck_grid grid = ck_grids[s.book];
+  if (grid.columns == 8) point = moved(point, g % 2 * 4, 0, 15);
+  if (grid.delta_at < 0) return _mm256_or_si256(point, moved(signs, g, s.low_bits, 1 << s.low_bits));
+  __m256i bit = _mm256_set1_epi32((int)(1u << (grid.delta_at + grid.delta_step * (g / 2))));
+  __m256i delta = _mm256_cmpeq_epi32(_mm256_and_si256(side, bit), bit);
+  return _mm256_or_si256(point, _mm256_and_si256(delta, _mm256_set1_epi8((char)(1 << s.low_bits))));
 }
 
 CK_INLINE __m256i broadcast(const void *p) {
@@ -242,7 +306,9 @@ CK_INLINE void half_products(
     const ck_shape s, const uint32_t T, const uint8_t *scales, const uint8_t *quants, uint32_t half,
     ck_ahead ahead, uint32_t blocks, const ck_record *records, size_t stride, float *dst) {
   const bool super = ck_is_super(s.scales);
-  const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
+  const bool halves = ck_is_halves(s.scales);
+  const ck_grid grid = ck_grids[s.book];
+  const int lines = ck_lines(s.low_bits, s.high_bits, s.book);
   const uint32_t run = super ? 8 : 1;
   __m256 sums[4];
   quants += 32 * half;
@@ -252,6 +318,7 @@ CK_INLINE void half_products(
     __m256 dmin = _mm256_setzero_ps();
     if (super) {
       d = half8(scales + 16 * half);
+      if (grid.factor != 1) d = _mm256_mul_ps(d, _mm256_set1_ps(grid.factor));
       scales += 32;
       if (s.scales == CK_SCALES_SUPER_MIN || s.scales == CK_SCALES_HALVES_MIN) {
         dmin = half8(scales + 16 * half);
@@ -264,6 +331,11 @@ CK_INLINE void half_products(
       __m256i sc[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
       __m256i mn[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
       const uint8_t *at = scales + 8 * half;
+      // of types with a grid
+      const uint8_t *indices = quants - 24 * half;
+      __m256i side = _mm256_setzero_si256();
+      __m256i signs = _mm256_setzero_si256();
+      __m256i point = _mm256_setzero_si256();
       switch (s.scales) {
         case CK_SCALES_D:
           dw = half8(scales + 16 * half);
@@ -302,12 +374,21 @@ CK_INLINE void half_products(
           mw = negated(dmin);
           scales += 32;
           break;
+        case CK_SCALES_ODD:
+        case CK_SCALES_ODD_HALVES:
+          side = sides(s, scales, quants, half);
+          if (grid.delta_at < 0) signs = sign_plane(s, quants);
+          if (s.scales == CK_SCALES_ODD) dw = _mm256_mul_ps(d, _mm256_cvtepi32_ps(odd_scales(s, side, 0)));
+          for (int h = 0; h < 2 && halves; h++) sc[h] = odd_scales(s, side, h);
+          scales += 16 * grid.side_bytes;
+          break;
+        case CK_SCALES_SHARED:
         case CK_SCALES_NONE: break;
       }
       // prefetches the following tiles into the L2 cache; the second half finds its own in L1
       if (half == 0) {
         _mm_prefetch((const char *)(scales + ahead.scales), _MM_HINT_T1);
-        for (int line = 0; line < s.low_bits + s.high_bits; line++) {
+        for (int line = 0; line < lines; line++) {
           _mm_prefetch((const char *)(quants + ahead.quants + 64 * line), _MM_HINT_T1);
         }
       }
@@ -328,7 +409,14 @@ CK_INLINE void half_products(
             isums[t] = _mm256_set1_epi32(-s.bias * record->sum[1]);
           }
         }
-        __m256i w = unpack(s, quants, g);
+        __m256i w;
+        if (grid.columns == 0) {
+          w = stored_integers(s, quants, g);
+        } else {
+          if (grid.columns == 4 || g % 2 == 0) point = points_at(s, indices, side, 4 * g / grid.columns);
+          w = grid_integers(s, point, side, signs, g);
+        }
+        w = weights_of_stored(s, w);
         __m256i even = _mm256_and_si256(w, _mm256_set1_epi16(255));
         __m256i odd = _mm256_srli_epi16(w, 8);
         for (uint32_t t = 0; t < T; t++) {
@@ -356,7 +444,7 @@ CK_INLINE void half_products(
           sums[t] = _mm256_fmadd_ps(mw, sum, sums[t]);
         }
       }
-      quants += (s.low_bits + s.high_bits) * 64;
+      quants += lines * 64;
       records++;
     }
   }

@@ -260,7 +260,9 @@ CK_INLINE void tile_products(
     const ck_shape s, const ck_profile profile, const uint32_t T, const uint8_t *scales, const uint8_t *quants,
     ck_ahead ahead, uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
   const bool super = ck_is_super(s.scales);
-  const bool halves = s.scales == CK_SCALES_HALVES || s.scales == CK_SCALES_HALVES_MIN;
+  const bool halves = ck_is_halves(s.scales);
+  const float factor = ck_grids[s.book].factor;
+  const int lines = ck_lines(s.low_bits, s.high_bits, s.book);
   const uint32_t run = super ? 8 : 1;
   __m512 sums[16];
   for (uint32_t t = 0; t < T; t++) sums[t] = _mm512_setzero_ps();
@@ -269,6 +271,7 @@ CK_INLINE void tile_products(
     __m512 dmin = _mm512_setzero_ps();
     if (super) {
       d = l_half((const void *)scales);
+      if (factor != 1) d = _mm512_mul_ps(d, _mm512_set1_ps(factor));
       scales += 32;
       if (s.scales == CK_SCALES_SUPER_MIN || s.scales == CK_SCALES_HALVES_MIN) {
         dmin = l_half((const void *)scales);
@@ -281,6 +284,7 @@ CK_INLINE void tile_products(
       __m512 mw = dmin;
       __m512i sc[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
       __m512i mn[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+      __m512i side = _mm512_setzero_si512();
       __m128i bytes;
       switch (s.scales) {
         case CK_SCALES_D:
@@ -321,13 +325,21 @@ CK_INLINE void tile_products(
           mw = l_negate(dmin);
           scales += 32;
           break;
+        case CK_SCALES_ODD:
+        case CK_SCALES_ODD_HALVES:
+          side = sides(s, scales, quants);
+          if (s.scales == CK_SCALES_ODD) dw = _mm512_mul_ps(d, _mm512_cvtepi32_ps(odd_scales(s, side, 0)));
+          for (int h = 0; h < 2 && halves; h++) sc[h] = odd_scales(s, side, h);
+          scales += 16 * ck_grids[s.book].side_bytes;
+          break;
+        case CK_SCALES_SHARED:
         case CK_SCALES_NONE: break;
       }
-      unpack(s, quants, w);
+      unpack(s, quants, side, w);
       // With few tokens a tile is memory-bound, and its own loads are too few to hide the latency:
       // prefetch.
       _mm_prefetch((const char *)(scales + ahead.scales), _MM_HINT_T1);
-      for (int line = 0; line < s.low_bits + s.high_bits; line++) {
+      for (int line = 0; line < lines; line++) {
         _mm_prefetch((const char *)(quants + ahead.quants + 64 * line), _MM_HINT_T1);
         _mm_prefetch((const char *)(quants + ahead.near + 64 * line), _MM_HINT_T0);
       }
@@ -356,7 +368,7 @@ CK_INLINE void tile_products(
           sums[t] = _mm512_fmadd_ps(mw, sum, sums[t]);
         }
       }
-      quants += (s.low_bits + s.high_bits) * 64;
+      quants += lines * 64;
       records += record_bytes(profile);
     }
   }

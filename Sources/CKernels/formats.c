@@ -44,6 +44,15 @@ size_t ck_row_bytes(ck_type type, uint32_t cols) {
   return (size_t)(cols / traits->block_values) * traits->block_bytes;
 }
 
+uint32_t ck_grid_point(ck_type type, uint32_t index, uint8_t *levels) {
+  const ck_grid grid = ck_grids[ck_traits_of(type)->book];
+  // the low byte and the high bits
+  if (grid.columns == 0 || index >= 256u << grid.high_bits) return 0;
+  uint32_t point = ck_points[(uint32_t)grid.first + index];
+  for (int i = 0; i < grid.columns; i++) levels[i] = point >> (i % 4 * 8 + i / 4 * 4) & 15;
+  return (uint32_t)grid.columns;
+}
+
 static uint16_t load16(const uint8_t *p) {
   return (uint16_t)(p[0] | p[1] << 8);
 }
@@ -67,6 +76,34 @@ static void scale_and_min(const uint8_t *bytes, uint32_t j, ck_block *out) {
   } else {
     out->sc[0] = (int16_t)((bytes[j + 4] & 15) | (bytes[j - 4] >> 6) << 4);
     out->mn[0] = (uint8_t)((bytes[j + 4] >> 4) | (bytes[j] >> 6) << 4);
+  }
+}
+
+static uint32_t load32(const uint8_t *p) {
+  return load16(p) | (uint32_t)load16(p + 2) << 16;
+}
+
+// Eight signs, of which seven are stored: their number is even.
+static uint32_t eight_signs(uint32_t seven) {
+  return seven | (uint32_t)__builtin_parity(seven) << 7;
+}
+
+// The stored integers and the scales of a block whose points and side are known.
+static void from_grid(const ck_traits *traits, uint32_t signs, ck_block *out) {
+  const ck_grid grid = ck_grids[traits->book];
+  for (int p = 0; p < 32 / grid.columns; p++) {
+    uint32_t index = out->side >> (grid.high_at + grid.high_step * p) & ((1u << grid.high_bits) - 1);
+    uint32_t point = ck_points[(uint32_t)grid.first + (out->points[p] | index << 8)];
+    for (int i = 0; i < grid.columns; i++) {
+      int column = grid.columns * p + i;
+      uint32_t level = point >> (i % 4 * 8 + i / 4 * 4) & 15;
+      uint32_t high = grid.delta_at < 0 ? signs >> column : out->side >> (grid.delta_at + grid.delta_step * p);
+      out->q[column] = (uint8_t)(level | (high & 1) << traits->low_bits);
+    }
+  }
+  for (int h = 0; h < (traits->scales == CK_SCALES_ODD_HALVES ? 2 : 1); h++) {
+    uint32_t n = out->side >> (grid.scale_at + 4 * h) & (uint32_t)grid.scale_mask;
+    out->sc[h] = (int16_t)(2 * n + 1);
   }
 }
 
@@ -172,6 +209,86 @@ static void ck_block_file(ck_type type, const uint8_t *row, uint32_t block, ck_b
       out->d = load16(p);
       break;
     }
+    case CK_IQ2_XXS:
+    case CK_IQ3_XXS: {
+      // d, then the indices of points, and for 32 columns four times 7 signs and a scale: IQ2_XXS has
+      // these behind their four indices, IQ3_XXS behind all
+      const uint8_t *indices = p + 2 + sub * 8;
+      const uint8_t *rest = type == CK_IQ2_XXS ? indices + 4 : p + 66 + sub * 4;
+      memcpy(out->points, indices, type == CK_IQ2_XXS ? 4 : 8);
+      uint32_t word = load32(rest);
+      uint32_t signs = 0;
+      for (int i = 0; i < 4; i++) signs |= eight_signs(word >> 7 * i & 127) << 8 * i;
+      out->side = word >> 28;
+      from_grid(traits, signs, out);
+      out->d = load16(p);
+      break;
+    }
+    case CK_IQ2_XS: {
+      // d, 32 x (9 bits of index, 7 signs), 8 bytes of two scales
+      uint32_t signs = 0;
+      out->side = p[66 + sub];
+      for (int i = 0; i < 4; i++) {
+        uint32_t word = load16(p + 2 + sub * 8 + 2 * (uint32_t)i);
+        out->points[i] = (uint8_t)word;
+        out->side |= (word >> 8 & 1) << (8 + i);
+        signs |= eight_signs(word >> 9) << 8 * i;
+      }
+      from_grid(traits, signs, out);
+      out->d = load16(p);
+      break;
+    }
+    case CK_IQ2_S:
+      // d, 32 bytes of indices, 32 of signs, 8 of four times 2 high bits, 8 of two scales
+      memcpy(out->points, p + 2 + sub * 4, 4);
+      out->side = p[66 + sub] | (uint32_t)p[74 + sub] << 8;
+      from_grid(traits, load32(p + 34 + sub * 4), out);
+      out->d = load16(p);
+      break;
+    case CK_IQ3_S:
+      // d, 64 bytes of indices, 8 of high bits, 32 of signs, 4 of two blocks' scales
+      memcpy(out->points, p + 2 + sub * 8, 8);
+      out->side = p[66 + sub] | (uint32_t)(p[106 + sub / 2] >> sub % 2 * 4 & 15) << 8;
+      from_grid(traits, load32(p + 74 + sub * 4), out);
+      out->d = load16(p);
+      break;
+    case CK_IQ1_S:
+      // d, 32 bytes of indices, 8 x (four times 3 high bits, a scale of 3 bits, the sign of delta)
+      memcpy(out->points, p + 2 + sub * 4, 4);
+      out->side = load16(p + 34 + sub * 2);
+      from_grid(traits, 0, out);
+      out->d = load16(p);
+      break;
+    case CK_IQ1_M: {
+      // 32 bytes of indices, 16 of (3 high bits, the sign of delta), 4 x (four scales of 3 bits, 4
+      // bits of d)
+      uint32_t scales = load16(p + 48 + sub / 2 * 2) >> sub % 2 * 6;
+      memcpy(out->points, p + sub * 4, 4);
+      out->side = load16(p + 32 + sub * 2) | (scales & 7) << 16 | (scales >> 3 & 7) << 20;
+      from_grid(traits, 0, out);
+      for (uint32_t i = 0; i < 4; i++) out->d |= (uint16_t)((p[49 + 2 * i] >> 4) << 4 * i);
+      break;
+    }
+    case CK_TQ1_0: {
+      // 48 bytes of five digits of base 3, 4 of four digits, d. A byte is the digits as a fraction,
+      // rounded up: the first is the integer part of three times it, and so on.
+      static const uint8_t power[5] = {1, 3, 9, 27, 81};
+      for (uint32_t i = 0; i < 32; i++) {
+        uint32_t half = sub * 2 + i / 16;
+        uint32_t byte = sub < 5 ? i : half < 15 ? 32 + i % 16 : 48 + i % 4;
+        uint32_t digit = sub < 5 ? sub : half < 15 ? half - 10 : i % 16 / 4;
+        out->q[i] = (uint8_t)((uint8_t)(p[byte] * power[digit]) * 3 >> 8);
+      }
+      out->d = load16(p + 52);
+      break;
+    }
+    case CK_TQ2_0: {
+      // 2 x 32 bytes of four 2 bit planes, d
+      const uint8_t *bytes = p + sub / 4 * 32;
+      for (int i = 0; i < 32; i++) out->q[i] = bytes[i] >> sub % 4 * 2 & 3;
+      out->d = load16(p + 64);
+      break;
+    }
     case CK_F32:
     case CK_F16:
     case CK_BF16:
@@ -180,7 +297,7 @@ static void ck_block_file(ck_type type, const uint8_t *row, uint32_t block, ck_b
 }
 
 size_t ck_quants_bytes(const ck_traits *traits) {
-  return (size_t)(traits->low_bits + traits->high_bits) * 64;
+  return (size_t)ck_lines(traits->low_bits, traits->high_bits, traits->book) * 64;
 }
 
 size_t ck_scales_bytes(const ck_traits *traits, uint32_t cols) {
@@ -228,6 +345,7 @@ static void or32(uint8_t *p, uint32_t bits) {
 
 static void put_block(
     const ck_traits *traits, uint8_t *tile, uint32_t cols, uint32_t row, uint32_t block, const ck_block *in) {
+  const ck_grid grid = ck_grids[traits->book];
   const uint8_t *found = tile;
   uint8_t *scales = tile + (ck_scales_at(traits, tile, block, &found) - tile);
   uint8_t *header = tile + (found - tile);
@@ -251,6 +369,13 @@ static void put_block(
       scales[row] = (uint8_t)(in->sc[0] | in->mn[0] << 4);
       scales[16 + row] = (uint8_t)(in->sc[1] | in->mn[1] << 4);
       break;
+    case CK_SCALES_ODD:
+    case CK_SCALES_ODD_HALVES:
+      if (grid.side_bytes == 1) scales[row] = (uint8_t)in->side;
+      if (grid.side_bytes >= 2) store16(scales + row * 2, (uint16_t)in->side);
+      if (grid.side_bytes == 3) scales[32 + row] = (uint8_t)(in->side >> 16);
+      break;
+    case CK_SCALES_SHARED:
     case CK_SCALES_NONE: break;
   }
   if (traits->block_values == 256) {
@@ -258,21 +383,50 @@ static void put_block(
     if (ck_super_header(traits) == 64) store16(header + 32 + row * 2, in->m);
   }
   uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
-  uint8_t *high = low + traits->low_bits * 64;
+  uint8_t *high = low + (grid.columns == 0 ? traits->low_bits * 64 : ck_index_bytes(traits->book));
+  for (int p = 0; grid.columns != 0 && p < 32 / grid.columns; p++) low[16 * (uint32_t)p + row] = in->points[p];
   // four columns at a time: the bits kept of each byte stay inside it when shifted
   uint32_t low_mask = ((1u << traits->low_bits) - 1) * 0x01010101u;
   uint32_t high_mask = ((1u << traits->high_bits) - 1) * 0x01010101u;
   for (uint32_t group = 0; group < 8; group++) {
     uint32_t word;
     memcpy(&word, in->q + group * 4, 4);
-    or32(
-        low + ck_plane_vector(traits->low_bits, group) * 64 + row * 4,
-        (word & low_mask) << ck_plane_shift(traits->low_bits, group));
-    if (traits->high_bits == 0) continue;
+    if (grid.columns == 0) {
+      or32(
+          low + ck_plane_vector(traits->low_bits, group) * 64 + row * 4,
+          (word & low_mask) << ck_plane_shift(traits->low_bits, group));
+    }
+    if (traits->high_bits == 0 || !ck_has_high_plane(traits->book)) continue;
     or32(
         high + ck_plane_vector(traits->high_bits, group) * 64 + row * 4,
         (word >> traits->low_bits & high_mask) << ck_plane_shift(traits->high_bits, group));
   }
+  if (!grid.has_spare) return;
+  // Bits 1, 3, 5 and 7 of the fourth byte are the signs that parity gives.
+  uint8_t *at = high + row * 4 + 3;
+  *at &= 0x55;
+  for (int i = 0; i < 4; i++) *at |= (uint8_t)((in->side >> (8 * grid.side_bytes + i) & 1) << (2 * i + 1));
+}
+
+// The block of a type with a grid, but for its f16 scale.
+static void grid_packed(
+    const ck_traits *traits, const uint8_t *scales, const uint8_t *quants, uint32_t row, ck_block *out) {
+  const ck_grid grid = ck_grids[traits->book];
+  for (int p = 0; p < 32 / grid.columns; p++) out->points[p] = quants[16 * (uint32_t)p + row];
+  if (grid.side_bytes == 1) out->side = scales[row];
+  if (grid.side_bytes >= 2) out->side = load16(scales + row * 2);
+  if (grid.side_bytes == 3) out->side |= (uint32_t)scales[32 + row] << 16;
+  uint32_t signs = 0;
+  if (grid.delta_at < 0) {
+    const uint8_t *plane = quants + ck_index_bytes(traits->book) + row * 4;
+    for (int i = 0; i < 32; i++) signs |= (uint32_t)(plane[i % 4] >> i / 4 & 1) << i;
+  }
+  for (int i = 0; grid.has_spare && i < 4; i++) {
+    uint32_t eight = signs >> 8 * i & 255;
+    out->side |= (eight >> 7) << (8 * grid.side_bytes + i);
+    signs ^= (eight ^ eight_signs(eight & 127)) << 8 * i;
+  }
+  from_grid(traits, signs, out);
 }
 
 void ck_block_packed(
@@ -302,6 +456,9 @@ void ck_block_packed(
         out->mn[h] = scales[16 * h + row] >> 4;
       }
       break;
+    case CK_SCALES_ODD:
+    case CK_SCALES_ODD_HALVES:
+    case CK_SCALES_SHARED:
     case CK_SCALES_NONE: break;
   }
   if (header != NULL) {
@@ -309,6 +466,10 @@ void ck_block_packed(
     if (ck_super_header(traits) == 64) out->m = load16(header + 32 + row * 2);
   }
   const uint8_t *low = tile + ck_scales_bytes(traits, cols) + (size_t)block * ck_quants_bytes(traits);
+  if (ck_grids[traits->book].columns != 0) {
+    grid_packed(traits, scales, low, row, out);
+    return;
+  }
   const uint8_t *high = low + traits->low_bits * 64;
   uint32_t low_mask = (1u << traits->low_bits) - 1;
   uint32_t high_mask = (1u << traits->high_bits) - 1;
@@ -345,13 +506,16 @@ static void block_floats(const ck_traits *traits, const ck_block *block, float *
     switch (traits->scales) {
       case CK_SCALES_NONE:
       case CK_SCALES_POWER:
+      case CK_SCALES_SHARED:
       case CK_SCALES_D: out[i] = d * (float)w[i]; break;
       case CK_SCALES_DM: out[i] = d * (float)w[i] + m; break;
-      case CK_SCALES_SUPER: out[i] = d * (float)block->sc[0] * (float)w[i]; break;
+      case CK_SCALES_SUPER:
+      case CK_SCALES_ODD: out[i] = d * (float)block->sc[0] * (float)w[i]; break;
       case CK_SCALES_SUPER_MIN:
         out[i] = d * (float)block->sc[0] * (float)w[i] - m * (float)block->mn[0];
         break;
-      case CK_SCALES_HALVES: out[i] = d * (float)block->sc[half] * (float)w[i]; break;
+      case CK_SCALES_HALVES:
+      case CK_SCALES_ODD_HALVES: out[i] = d * (float)block->sc[half] * (float)w[i]; break;
       case CK_SCALES_HALVES_MIN:
         out[i] = d * (float)block->sc[half] * (float)w[i] - m * (float)block->mn[half];
         break;

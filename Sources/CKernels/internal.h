@@ -7,13 +7,16 @@
 //     MXFP4: the exponents, e[16].
 //   scales, types with blocks of 256: per 256 columns f16 d[16], f16 dmin[16] (with minimums), then
 //     per 32 columns Q4_K, Q5_K: sc[16], mn[16]; IQ4_XS: signed sc[16];
-//     Q3_K, Q6_K: signed sc[2][16]; Q2_K: (sc | mn << 4)[2][16].
+//     Q3_K, Q6_K: signed sc[2][16]; Q2_K: (sc | mn << 4)[2][16]; TQ1_0, TQ2_0: nothing;
+//     types with a grid: what ck_grid calls a row's side, u8[16] or u16[16] or both.
 //   quants: 32 columns are 8 groups of 4; byte j of a group's 64 is row j / 4, column 4 group + j % 4.
 //     8 bit: the groups in order.
 //     4 bit: vector p of 4 holds group p in the low nibble, p + 4 in the high.
 //     2 bit: vector h of 2 holds group 4h + i in bits 2i. 1 bit: one vector, group g in bit g.
 //     5 and 6 bit types are a 4 bit plane, then a 1 or 2 bit plane;
 //     3 bit a 2 bit plane, then a 1 bit plane.
+//     Types with a grid: the low bytes of the indices of points, u8[16] for each point, then, but for
+//     IQ1, a 1 bit plane of signs.
 //   float types: per column 16 values, no scales.
 #ifndef CKERNELS_INTERNAL_H
 #define CKERNELS_INTERNAL_H
@@ -35,6 +38,11 @@ typedef enum ck_scales {
   CK_SCALES_HALVES_MIN,
   // a power of two: 2^(e - 128), e a byte
   CK_SCALES_POWER,
+  // one for 256 columns
+  CK_SCALES_SHARED,
+  // odd numbers, from a row's side: one, or one for each 16 columns
+  CK_SCALES_ODD,
+  CK_SCALES_ODD_HALVES,
 } ck_scales;
 
 // What stored integers mean, where it is not the integer less a bias.
@@ -43,12 +51,90 @@ typedef enum ck_book {
   CK_BOOK_IQ4,
   // the four bits of an E2M1 number, times 2
   CK_BOOK_E2M1,
+  // The rest have a grid: the low bits are a level, the high one a sign, or IQ1's delta.
+  CK_BOOK_IQ2_XXS,
+  CK_BOOK_IQ2_XS,
+  CK_BOOK_IQ2_S,
+  CK_BOOK_IQ3_XXS,
+  CK_BOOK_IQ3_S,
+  CK_BOOK_IQ1_S,
+  CK_BOOK_IQ1_M,
 } ck_book;
 
 static const int8_t ck_books[][16] CK_UNUSED = {
     [CK_BOOK_IQ4] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
     [CK_BOOK_E2M1] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12},
+    [CK_BOOK_IQ2_XXS] = {8, 25, 43, 0, -8, -25, -43, 0},
+    [CK_BOOK_IQ2_XS] = {8, 25, 43, 0, -8, -25, -43, 0},
+    [CK_BOOK_IQ2_S] = {8, 25, 43, 0, -8, -25, -43, 0},
+    [CK_BOOK_IQ3_XXS] = {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62},
+    [CK_BOOK_IQ3_S] = {1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15},
+    // 8 (level - 1 +- 1/8)
+    [CK_BOOK_IQ1_S] = {-7, 1, 9, 0, -9, -1, 7, 0},
+    [CK_BOOK_IQ1_M] = {-7, 1, 9, 0, -9, -1, 7, 0},
 };
+
+// How a book's blocks name points of a grid (grids.c). What a row has beside the indices' low bytes
+// and the signs is its side: a number whose bits the fields below divide.
+typedef struct ck_grid {
+  // columns of a point: 8 or 4, 0 for books without a grid
+  int columns;
+  // the first of the grid's points in ck_points
+  int first;
+  // The bytes of a side that are stored with the scales. With `has_spare` four more bits follow them,
+  // which lie in the signs: of eight signs the last is the parity of the others, and is not stored.
+  int side_bytes;
+  bool has_spare;
+  // high bits of the index of point p, at high_at + high_step * p
+  int high_bits;
+  int high_at;
+  int high_step;
+  // -1 where columns have signs, else the bit that is the high bit of all columns of point p, at
+  // delta_at + delta_step * p
+  int delta_at;
+  int delta_step;
+  // n, for a scale 2n + 1, and four bits further that of the second half, if it has one
+  int scale_at;
+  int scale_mask;
+  // f16 scales are multiplied by this
+  float factor;
+} ck_grid;
+
+static const ck_grid ck_grids[] CK_UNUSED = {
+    [CK_BOOK_NONE] = {.factor = 1},
+    [CK_BOOK_IQ4] = {.factor = 1},
+    [CK_BOOK_E2M1] = {.factor = 1},
+    [CK_BOOK_IQ2_XXS] = {8, 0, 0, true, 0, 0, 0, -1, 0, 0, 15, 0.125f},
+    [CK_BOOK_IQ2_XS] = {8, 256, 1, true, 1, 8, 1, -1, 0, 0, 15, 0.125f},
+    [CK_BOOK_IQ2_S] = {8, 768, 2, false, 2, 0, 2, -1, 0, 8, 15, 0.125f},
+    [CK_BOOK_IQ3_XXS] = {4, 1792, 0, true, 0, 0, 0, -1, 0, 0, 15, 0.25f},
+    [CK_BOOK_IQ3_S] = {4, 2048, 2, false, 1, 0, 1, -1, 0, 8, 15, 1},
+    [CK_BOOK_IQ1_S] = {8, 2560, 2, false, 3, 0, 3, 15, 0, 12, 7, 0.125f},
+    [CK_BOOK_IQ1_M] = {8, 2560, 3, false, 3, 0, 4, 3, 4, 16, 15, 0.125f},
+};
+
+enum { CK_POINTS = 4608 };
+
+// Levels: of 8 columns those of 0 ..< 4 in the low nibbles of the four bytes and those of 4 ..< 8 in
+// the high ones; of 4 columns the bytes.
+extern uint32_t ck_points[CK_POINTS];
+
+// Whether the high bits of stored integers are a plane of the quants.
+CK_INLINE bool ck_has_high_plane(ck_book book) {
+  return ck_grids[book].columns == 0 || ck_grids[book].delta_at < 0;
+}
+
+// 64-byte vectors of quants of a block of 16 rows.
+CK_INLINE int ck_lines(int low_bits, int high_bits, ck_book book) {
+  const ck_grid grid = ck_grids[book];
+  if (grid.columns == 0) return low_bits + high_bits;
+  return 8 / grid.columns + (ck_has_high_plane(book) ? 1 : 0);
+}
+
+// Bytes of the low bytes of indices, before the signs.
+CK_INLINE int ck_index_bytes(ck_book book) {
+  return 512 / ck_grids[book].columns;
+}
 
 typedef struct ck_traits {
   // NULL: no such type
@@ -83,6 +169,11 @@ CK_INLINE bool ck_is_super(ck_scales scales) {
       && scales != CK_SCALES_POWER;
 }
 
+// Whether each 16 columns have a scale.
+CK_INLINE bool ck_is_halves(ck_scales scales) {
+  return scales == CK_SCALES_HALVES || scales == CK_SCALES_HALVES_MIN || scales == CK_SCALES_ODD_HALVES;
+}
+
 // The largest magnitude of a weight's integer.
 CK_INLINE int ck_largest(const ck_shape s) {
   int largest = 0;
@@ -102,6 +193,9 @@ typedef struct ck_block {
   uint16_t m;
   int16_t sc[2];
   uint8_t mn[2];
+  // of types with a grid, which q and sc follow from
+  uint8_t points[8];
+  uint32_t side;
 } ck_block;
 
 void ck_block_packed(
@@ -119,7 +213,13 @@ CK_INLINE uint32_t ck_super_header(const ck_traits *traits) {
 }
 
 CK_INLINE uint32_t ck_super_per_block(const ck_traits *traits) {
-  return traits->scales == CK_SCALES_SUPER ? 16 : 32;
+  switch (traits->scales) {
+    case CK_SCALES_SUPER: return 16;
+    case CK_SCALES_SHARED: return 0;
+    case CK_SCALES_ODD:
+    case CK_SCALES_ODD_HALVES: return 16 * (uint32_t)ck_grids[traits->book].side_bytes;
+    default: return 32;
+  }
 }
 
 // The scales of a block; sets `header` to that of its 256 columns, if the type has one.
@@ -377,7 +477,8 @@ CK_INLINE float ck_power_float(uint32_t exponent) {
 
 // A block's scale.
 CK_INLINE float ck_block_scale(const ck_traits *traits, const ck_block *block) {
-  return traits->scales == CK_SCALES_POWER ? ck_power_float(block->d) : ck_half_float(block->d);
+  if (traits->scales == CK_SCALES_POWER) return ck_power_float(block->d);
+  return ck_half_float(block->d) * ck_grids[traits->book].factor;
 }
 
 CK_INLINE float ck_bfloat_float(uint16_t half) {

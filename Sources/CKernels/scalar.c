@@ -126,8 +126,8 @@ static void block_products(
       ck_block_integers(traits, &block, w);
       float dw = ck_block_scale(traits, &block);
       float mw = ck_half_float(block.m);
-      bool halves = traits->scales == CK_SCALES_HALVES || traits->scales == CK_SCALES_HALVES_MIN;
-      if (traits->scales == CK_SCALES_SUPER) dw *= (float)block.sc[0];
+      bool halves = ck_is_halves(traits->scales);
+      if (traits->scales == CK_SCALES_SUPER || traits->scales == CK_SCALES_ODD) dw *= (float)block.sc[0];
       if (traits->scales == CK_SCALES_SUPER_MIN) {
         dw *= (float)block.sc[0];
         mw = -(mw * (float)block.mn[0]);

@@ -7,7 +7,7 @@
 
 // The digest of every output on the inputs below. It changes only with the numerics profile or the
 // inputs.
-#define FROZEN_DIGEST 0x4bd3fb9d54bdcc08ull
+#define FROZEN_DIGEST 0xe47b96cc6563319cull
 #define FROZEN_RECURRENCE_DIGEST 0x478b55677616c478ull
 
 enum {
@@ -72,6 +72,10 @@ static void draw_weights(stream *s, ck_type type, uint8_t *out) {
         continue;
       }
       uint16_t half = draw_half(s);
+      if (type == CK_IQ1_M) {
+        for (int i = 0; i < 4; i++) out[49 + 2 * i] = (uint8_t)((out[49 + 2 * i] & 15) | (half >> 4 * i & 15) << 4);
+        continue;
+      }
       memcpy(out + traits->d_at, &half, 2);
       if (traits->m_at >= 0) {
         half = draw_half(s);

@@ -194,8 +194,8 @@ struct HostileFile: Sendable, CustomTestStringConvertible {
       $0.tensors[1].type = GGUFTensorType.q2K.rawValue
       $0.tensors[1].dimensions = [256, 1 << 56]
     },
-    HostileFile("a type that is not computed with", "stored as IQ1_S (type 19), supported are F32") {
-      $0.tensors[0].type = 19
+    HostileFile("a type that is not computed with", "stored as NVFP4 (type 40), supported are F32") {
+      $0.tensors[0].type = 40
     },
     HostileFile("a type that was withdrawn", "stored as Q4_2 (type 4)") { $0.tensors[0].type = 4 },
     HostileFile("a type that does not exist", "stored as type 4000000000") {

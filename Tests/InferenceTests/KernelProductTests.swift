@@ -238,6 +238,42 @@ import Testing
       CK_MXFP4, "6b4ce56a0228c127bfdcd9a0073547c89726f12d03018fc37b069c5852b194c4",
       "b0e2daac5819334433db04c8ccb573f291e25e3dc07c4d7ee370f9533be56d24"
     ),
+    (
+      CK_IQ1_S, "3ff375388eb1d8bb9c46bef614f274890dcda8d428e374885ef6737ff417817d",
+      "0c3ccdf9df53c282180b806e7765b884f5edc4b665cbffc0ce6ec7e4fa5e4701"
+    ),
+    (
+      CK_IQ1_M, "ff947b89dddf66a3aa6c3ff8e8d3439a20719a3817728e77abebd3be812f6a93",
+      "db8fbeb78fad51bf429e646fd097777e34dfe139f033b09e1d18ce5abfbb8ab1"
+    ),
+    (
+      CK_IQ2_XXS, "4d7ebaf146138e903b8cf90bd67ce96b74d77be358c201e83dbb5635cf7f94b4",
+      "7e7fa57a4caff98a2b3d75827b74aa446662be708194cd782ebd223eb04f0196"
+    ),
+    (
+      CK_IQ2_XS, "be220729db7029b73576b9f16a6e453f173d1ce9f6b0d74f39c2eba321db3bff",
+      "5d664a44bcdbc6a55fafe098152a0c3c9f2d4c2130088d1c98ee9021853df7c0"
+    ),
+    (
+      CK_IQ2_S, "125d2ab9d18fe1cfde0bfcb886563ec1889eafcd62afaf40c2c74e61d42a64d2",
+      "1372310f77d45b3ae08fc44b852a463a7c42bc3c21d71e1056327e9ca052d0e8"
+    ),
+    (
+      CK_IQ3_XXS, "e6415eb855a47e604f1ce0740da04ed4af74b073e4832eea3d5fa85aac3cc046",
+      "f5bfcee20a75b4862ba9dc72dee435370751df0fc77b765ffc9ddf2e3b12c7b7"
+    ),
+    (
+      CK_IQ3_S, "52d956129b3cd227723aa17a8d017c4c3aa6cc709ce40d4dbac710fb99c3c381",
+      "071fddb1c10b1026ec01b8dc92f0ff3d40745aaba56396e58cae2103a2e4ab84"
+    ),
+    (
+      CK_TQ1_0, "6ceeb33fd83d28a38ee53ea9000d66662774abae07d95efca71497dc5a44f813",
+      "a774b5f98e055bb3c967031bb3920de4e101ce6c32aff0cc804c28375ffefd68"
+    ),
+    (
+      CK_TQ2_0, "a41c9736d269c8f01674e60e80fb7c7a1bffc80ff65a1fd7082d201414f8e5c7",
+      "4fa7b7fc02ac8ed1f3101f273f62c712852d2255bc8dd6f1d5b02113aaa0c05b"
+    ),
   ]
 
   @Test(arguments: frozen, kernelLevels)

@@ -55,6 +55,15 @@ struct KernelStream: RandomNumberGenerator {
           bytes[at] = 120 + UInt8(word() % 8)
           continue
         }
+        if type == CK_IQ1_M {
+          // Its f16 scale is in the upper nibbles of four bytes.
+          let scale = half()
+          for i in 0..<4 {
+            let nibble = UInt8(truncatingIfNeeded: scale >> (4 * UInt16(i))) & 15
+            bytes[at + 49 + 2 * i] = bytes[at + 49 + 2 * i] & 15 | nibble << 4
+          }
+          continue
+        }
         let offsets = kernelScaleOffsets(type)
         put(half(), offsets.scale)
         if let minimum = offsets.minimum { put(half(), minimum) }
@@ -71,13 +80,16 @@ func kernelScaleOffsets(_ type: ck_type) -> (scale: Int, minimum: Int?) {
   case CK_Q2_K: (80, 82)
   case CK_Q3_K: (108, nil)
   case CK_Q6_K: (208, nil)
+  case CK_TQ1_0: (52, nil)
+  case CK_TQ2_0: (64, nil)
   default: (0, nil)
   }
 }
 
 let kernelTypes: [ck_type] = [
   CK_F32, CK_F16, CK_BF16, CK_Q8_0, CK_Q4_0, CK_Q4_1, CK_Q5_0, CK_Q5_1, CK_Q2_K, CK_Q3_K, CK_Q4_K, CK_Q5_K,
-  CK_Q6_K, CK_IQ4_NL, CK_IQ4_XS, CK_MXFP4,
+  CK_Q6_K, CK_IQ4_NL, CK_IQ4_XS, CK_MXFP4, CK_IQ1_S, CK_IQ1_M, CK_IQ2_XXS, CK_IQ2_XS, CK_IQ2_S, CK_IQ3_XXS,
+  CK_IQ3_S, CK_TQ1_0, CK_TQ2_0,
 ]
 
 /// Those that this machine has, and the model of the one that few have.

@@ -1,8 +1,8 @@
 // ReferenceDevice.swift: hotpot-numerics(7) in Swift: a device that interprets a program's list one
 // operation, one token and one number at a time, from the bytes of the file. Slow, and shares no
 // arithmetic with the kernels.
-// Leaves out sampling, which is no device's matter, and the block types Q5_0 to IQ4_XS. Start at
-// run(_:).
+// Leaves out sampling, which is no device's matter, and blocks, which ReferenceBlocks.swift reads.
+// Start at run(_:).
 
 import Inference
 
@@ -15,7 +15,7 @@ final class ReferenceDevice: Device {
   private let top: Float
   private let sampler: Sampler
   private let kinds: [Int]
-  private var matrices: [Int: [Block]] = [:]
+  private var matrices: [Int: [ReferenceBlock]] = [:]
   private var vectors: [Int: [Float]] = [:]
   /// By state of the program, then place: block and slot.
   private var kept: [[Int: Kept]]
@@ -32,14 +32,6 @@ final class ReferenceDevice: Device {
   private struct Vector16 {
     var integers: [Int32]
     var scale: Float
-  }
-
-  /// 32 columns of a row, or one of a float type (item 1).
-  private struct Block {
-    var integers: [Int32] = []
-    var scale: Float = 0
-    var minimum: Float?
-    var value: Float = 0
   }
 
   init(model: Model, profile: Engine.Profile) {
@@ -344,38 +336,15 @@ final class ReferenceDevice: Device {
 
   // MARK: - Items 1 to 3
 
-  private func matrix(_ matrix: Matrix) -> [Block] {
-    let perRow = matrix.columns / program.tensors[matrix.tensor].tensor.type.blockSize
+  private func matrix(_ matrix: Matrix) -> [ReferenceBlock] {
+    let tensor = program.tensors[matrix.tensor].tensor
+    let perRow = matrix.columns / min(tensor.type.blockSize, 32)
     if let known = matrices[matrix.tensor] {
       return Array(known[(matrix.firstRow * perRow)..<((matrix.firstRow + matrix.rows) * perRow)])
     }
-    let tensor = program.tensors[matrix.tensor].tensor
     let bytes = file.bytes(of: tensor)
-    func half(_ at: Int) -> Float {
-      Float(Float16(bitPattern: UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8))
-    }
-    let size = tensor.type.blockByteCount
-    let count = tensor.rowCount * perRow
-    let blocks = (0..<count).map { index -> Block in
-      let at = index * size
-      func nibbles(_ first: Int) -> [Int32] {
-        (0..<32).map { Int32($0 < 16 ? bytes[first + $0] & 15 : bytes[first + $0 - 16] >> 4) }
-      }
-      switch tensor.type {
-      case .q40: return Block(integers: nibbles(at + 2).map { $0 - 8 }, scale: half(at))
-      case .q41: return Block(integers: nibbles(at + 4), scale: half(at), minimum: half(at + 2))
-      case .q80:
-        return Block(integers: (0..<32).map { Int32(Int8(bitPattern: bytes[at + 2 + $0])) }, scale: half(at))
-      case .mxfp4:
-        let values: [Int32] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]
-        return Block(
-          integers: nibbles(at + 1).map { values[Int($0)] },
-          scale: Float(sign: .plus, exponent: Int(bytes[at]) - 128, significand: 1))
-      case .f16: return Block(value: half(at))
-      case .f32: return Block(value: float(bytes, at))
-      default: preconditionFailure("the reference has no \(tensor.type.name)")
-      }
-    }
+    let count = tensor.rowCount * (matrix.columns / tensor.type.blockSize)
+    let blocks = (0..<count).flatMap { ReferenceBlock.read(tensor.type, bytes, block: $0) }
     matrices[matrix.tensor] = blocks
     return self.matrix(matrix)
   }
@@ -395,7 +364,7 @@ final class ReferenceDevice: Device {
     Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
   }
 
-  private func values(_ blocks: [Block], row: Int, of matrix: Matrix) -> [Float] {
+  private func values(_ blocks: [ReferenceBlock], row: Int, of matrix: Matrix) -> [Float] {
     let perRow = blocks.count / matrix.rows
     return blocks[(row * perRow)..<((row + 1) * perRow)].flatMap { block -> [Float] in
       if block.integers.isEmpty { return [block.value] }

@@ -516,6 +516,26 @@ struct SyntheticModel {
         // The power of two at or below the scale of the other types.
         out.append(UInt8(clamping: 128 + Int(scale(12).exponent)))
         bytes(16)
+      case .iq2XXS, .iq2XS, .iq2S:
+        half(scale(80))
+        bytes(type.blockByteCount - 2)
+      case .iq3XXS, .iq3S:
+        half(scale(300))
+        bytes(type.blockByteCount - 2)
+      case .iq1S:
+        half(scale(12))
+        bytes(48)
+      case .iq1M:
+        bytes(48)
+        // The scale is in the upper nibbles of four words.
+        let bits = Float16(scale(12)).bitPattern
+        for i in 0..<4 {
+          let scales = UInt16(truncatingIfNeeded: random.next()) & 0xfff
+          out += raw(scales | (bits >> (4 * UInt16(i))) << 12)
+        }
+      case .tq10, .tq20:
+        bytes(type.blockByteCount - 2)
+        half(scale(1))
       default: preconditionFailure("no made-up weights of type \(type.name)")
       }
     }

@@ -86,8 +86,17 @@ bool ck_check_fp_environment(void);
   X(Q4_K, q4_k, 12, 256, 144, 0, 2, 4, 0, 0, CK_BOOK_NONE, CK_SCALES_SUPER_MIN)    \
   X(Q5_K, q5_k, 13, 256, 176, 0, 2, 4, 1, 0, CK_BOOK_NONE, CK_SCALES_SUPER_MIN)    \
   X(Q6_K, q6_k, 14, 256, 210, 208, -1, 4, 2, 32, CK_BOOK_NONE, CK_SCALES_HALVES)   \
+  X(IQ2_XXS, iq2_xxs, 16, 256, 66, 0, -1, 2, 1, 43, CK_BOOK_IQ2_XXS, CK_SCALES_ODD) \
+  X(IQ2_XS, iq2_xs, 17, 256, 74, 0, -1, 2, 1, 43, CK_BOOK_IQ2_XS, CK_SCALES_ODD_HALVES) \
+  X(IQ3_XXS, iq3_xxs, 18, 256, 98, 0, -1, 3, 1, 62, CK_BOOK_IQ3_XXS, CK_SCALES_ODD) \
+  X(IQ1_S, iq1_s, 19, 256, 50, 0, -1, 2, 1, 9, CK_BOOK_IQ1_S, CK_SCALES_ODD)       \
   X(IQ4_NL, iq4_nl, 20, 32, 18, 0, -1, 4, 0, 128, CK_BOOK_IQ4, CK_SCALES_D)        \
+  X(IQ3_S, iq3_s, 21, 256, 110, 0, -1, 3, 1, 15, CK_BOOK_IQ3_S, CK_SCALES_ODD)     \
+  X(IQ2_S, iq2_s, 22, 256, 82, 0, -1, 2, 1, 43, CK_BOOK_IQ2_S, CK_SCALES_ODD_HALVES) \
   X(IQ4_XS, iq4_xs, 23, 256, 136, 0, -1, 4, 0, 128, CK_BOOK_IQ4, CK_SCALES_SUPER)  \
+  X(IQ1_M, iq1_m, 29, 256, 56, -1, -1, 2, 1, 9, CK_BOOK_IQ1_M, CK_SCALES_ODD_HALVES) \
+  X(TQ1_0, tq1_0, 34, 256, 54, 52, -1, 2, 0, 1, CK_BOOK_NONE, CK_SCALES_SHARED)    \
+  X(TQ2_0, tq2_0, 35, 256, 66, 64, -1, 2, 0, 1, CK_BOOK_NONE, CK_SCALES_SHARED)    \
   X(MXFP4, mxfp4, 39, 32, 17, -1, -1, 4, 0, 12, CK_BOOK_E2M1, CK_SCALES_POWER)
 
 #define CK_TYPE_CONSTANT(name, kernels, number, ...) CK_##name = number,
@@ -120,6 +129,12 @@ uint32_t ck_type_block_bytes(ck_type type);
 
 /// Bytes of one row in the file; 0 if `cols` is 0 or not a multiple of the block.
 size_t ck_row_bytes(ck_type type, uint32_t cols);
+
+/// The levels of a point of the grid that an IQ1, IQ2 or IQ3 type indexes, for devices that read
+/// blocks themselves: 8 of 0 ... 2, or 4 of 0 ... 7.
+/// - levels: room for 8
+/// Returns how many; 0 if the type has no grid, or the grid no such point.
+uint32_t ck_grid_point(ck_type type, uint32_t index, uint8_t *levels);
 
 /// Converts one row of the file's layout to f32, each value rounded at most once per operation of
 /// its formula.

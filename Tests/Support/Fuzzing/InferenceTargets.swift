@@ -17,6 +17,8 @@ extension FuzzTarget {
       tensors.add("token_embd.weight", [32, 4], .q80, data: [UInt8](repeating: 7, count: 34 * 4))
       tensors.add("output_norm.weight", [16], [Float](repeating: 1, count: 16))
       tensors.add("blk.0.ffn_up.weight", [256, 2], .q4K, data: [UInt8](repeating: 3, count: 288))
+      tensors.add("blk.0.ffn_gate.weight", [256, 1], .iq2XXS, data: [UInt8](repeating: 5, count: 66))
+      tensors.add("blk.0.ffn_down.weight", [32, 3], .mxfp4, data: [UInt8](repeating: 1, count: 17 * 3))
       tensors.add("blk.0.attn_q.weight", [2, 3, 4, 5], .f16, data: [UInt8](repeating: 9, count: 240))
       var values = GGUFWriter()
       values.set("a", .uint8(1))

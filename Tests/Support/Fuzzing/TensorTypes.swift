@@ -20,6 +20,15 @@ extension GGUFTensorType {
   package static let iq4NL = named("IQ4_NL")
   package static let iq4XS = named("IQ4_XS")
   package static let mxfp4 = named("MXFP4")
+  package static let iq1S = named("IQ1_S")
+  package static let iq1M = named("IQ1_M")
+  package static let iq2XXS = named("IQ2_XXS")
+  package static let iq2XS = named("IQ2_XS")
+  package static let iq2S = named("IQ2_S")
+  package static let iq3XXS = named("IQ3_XXS")
+  package static let iq3S = named("IQ3_S")
+  package static let tq10 = named("TQ1_0")
+  package static let tq20 = named("TQ2_0")
 
   private static func named(_ name: String) -> GGUFTensorType {
     guard let found = allCases.first(where: { $0.name == name }) else {
