@@ -165,7 +165,9 @@ package struct MetadataReader: Sendable {
   /// - period: every so many layers one has no window, where the file does not say which have one
   func windows(layers: Int, period: Int) throws(ModelError) -> [Int?] {
     let none = [Int?](repeating: nil, count: layers)
-    guard let window = try optional("attention.sliding_window", 0...Int.max), window > 0 else { return none }
+    guard let stated = try optional("attention.sliding_window", 0...Int.max), stated > 0 else { return none }
+    // No context is longer, and kernels count positions in 32 bits.
+    let window = min(stated, 16_777_216)
     let key = full("attention.sliding_window_pattern")
     if case .array(let array) = file.metadata[key] {
       guard let flags = array.integers, flags.count >= layers else {
