@@ -47,11 +47,15 @@ public enum ChatFormatError: Error, Sendable, Equatable, CustomStringConvertible
 /// at once.
 public struct ChatFormat: Sendable {
   private let template: Template
+  /// The template's text.
+  package let source: String
   /// `bos_token`, `eos_token`, `unk_token` and `pad_token` as the vocabulary spells them, as far as
   /// they exist.
   public let specials: [String: String]
   private let tokenizer: Tokenizer?
   private let forms: [String: ContentForm]
+  /// How the template reads tools and calls; nil if it knows none.
+  private let toolForm: ToolForm?
 
   /// With the model's own template.
   public init(file: GGUFFile, tokenizer: Tokenizer) throws(ChatFormatError) {
@@ -78,11 +82,17 @@ public struct ChatFormat: Sendable {
     } catch {
       throw .template(error)
     }
+    self.source = source
     let specials = (tokenizer.map(Self.specials) ?? [:]).merging(given) { $1 }
     self.specials = specials
     self.tokenizer = tokenizer
     forms = ContentProbe(template: template, specials: specials, source: source).forms()
+    toolForm = ToolForm(template, specials: specials, source: source)
   }
+
+  /// Whether the template itself reads definitions of tools, calls and their answers. Where it does
+  /// not, they are written into the texts (`PlainTools`).
+  package var readsTools: Bool { toolForm != nil }
 
   /// The texts of special tokens that templates name. What the file does not specify, the tokenizer
   /// fills in (for example SentencePiece's usual ids). A missing token has no text, and its name is
@@ -116,17 +126,42 @@ public struct ChatFormat: Sendable {
     return Prompt(text: segments.map(\.text).joined(), tokens: tokens(of: segments))
   }
 
-  /// The same with a bound on the tokens, as in
+  /// The same with tools and variables, and with a bound on the tokens, as in
   /// `Tokenizer.encode(segments:addBOS:atMost:isWanted:)`.
-  public func prompt(
-    _ messages: [ChatMessage], now: Date = Date(), atMost most: Int, isWanted: @escaping () -> Bool
+  package func prompt(
+    _ messages: [ChatMessage], _ extras: ChatExtras = ChatExtras(), now: Date = Date(), atMost most: Int,
+    isWanted: @escaping () -> Bool
   ) throws(ChatFormatError) -> (text: String, encoding: BoundedEncoding) {
-    let values = messages.map(\.value)
-    if let role = leftOut(of: values).first { throw .leftOut(role: role) }
-    let segments = try segments(values, now: now)
+    let segments = try segments(messages, extras, now: now)
     let encoding =
       tokenizer?.encode(segments: segments, addBOS: true, atMost: most, isWanted: isWanted) ?? .tokens([])
     return (segments.map(\.text).joined(), encoding)
+  }
+
+  /// Renders a conversation with tools, in the form that the template reads.
+  package func segments(
+    _ messages: [ChatMessage], _ extras: ChatExtras, now: Date = Date()
+  ) throws(ChatFormatError) -> [PromptSegment] {
+    func rendered(
+      _ messages: [ChatMessage], _ variables: [JSONValue.Member]
+    ) throws(ChatFormatError) -> [PromptSegment] {
+      let values = messages.map(\.value)
+      if let role = leftOut(of: values).first { throw .leftOut(role: role) }
+      return try segments(values, variables: variables, now: now)
+    }
+    if toolForm != nil {
+      let tools = extras.tools.isEmpty ? [] : [(key: "tools", value: JSONValue.array(extras.tools))]
+      return try rendered(messages, tools + extras.variables)
+    }
+    guard let plain = PlainTools(messages, extras.tools) else {
+      return try rendered(messages, extras.variables)
+    }
+    do throws(ChatFormatError) {
+      return try rendered(plain.messages(underSystem: true), extras.variables)
+    } catch {
+      // A template without a system's role gets the definitions with the first message.
+      return try rendered(plain.messages(underSystem: false), extras.variables)
+    }
   }
 
   /// The tokens of rendered segments. BOS comes first if the model wants one and the template has
@@ -187,6 +222,16 @@ public struct ChatFormat: Sendable {
     var form = forms["user"]
     if case .string(let role)? = message["role"], let own = forms[role] { form = own }
     guard let form else { return message }
+    if let toolForm, let calls = message["tool_calls"] {
+      for place in members.indices {
+        switch members[place].key {
+        case "tool_calls": members[place].value = toolForm.handed(calls)
+        case "content" where toolForm.contentIsNull && content == "": members[place].value = .null
+        default: break
+        }
+      }
+      return .object(members)
+    }
     let changed: JSONValue
     switch content {
     case .string(let text):

@@ -10,6 +10,13 @@ public struct ChatMessage: Sendable, Equatable {
   public var content: String
   /// The texts of the content's parts, if it came as a list of parts.
   public var parts: [String]?
+  /// What an assistant's message called.
+  package var calls: [ChatToolCall] = []
+  /// For a message of role `tool`: the call that it answers, and the tool's name.
+  package var callID: String?
+  package var name: String?
+  /// What an assistant's message thought before.
+  package var reasoning: String?
 
   public init(role: String, content: String) {
     self.role = role
@@ -22,14 +29,54 @@ public struct ChatMessage: Sendable, Equatable {
     self.parts = parts
   }
 
-  /// The message as templates read it: `message.role`, `message['content']`.
+  /// The message as templates read it: `message.role`, `message['content']`, `message.tool_calls`.
   package var value: JSONValue {
     let content = parts.map { JSONValue.array($0.map { Self.part($0) }) } ?? .string(content)
-    return ["role": .string(role), "content": content]
+    var members: [JSONValue.Member] = [(key: "role", value: .string(role)), (key: "content", value: content)]
+    if let reasoning { members.append((key: "reasoning_content", value: .string(reasoning))) }
+    if !calls.isEmpty { members.append((key: "tool_calls", value: .array(calls.map(\.value)))) }
+    if let callID { members.append((key: "tool_call_id", value: .string(callID))) }
+    if let name { members.append((key: "name", value: .string(name))) }
+    return .object(members)
   }
 
   /// A part of a content: `{"type": "text", "text": ...}`.
   static func part(_ text: String) -> JSONValue { ["type": "text", "text": .string(text)] }
+}
+
+/// One call in an assistant's message.
+package struct ChatToolCall: Sendable, Equatable {
+  package var id: String
+  package var name: String
+  /// JSON.
+  package var arguments: String
+
+  package init(id: String, name: String, arguments: String) {
+    self.id = id
+    self.name = name
+    self.arguments = arguments
+  }
+
+  /// As OpenAI's chats have it.
+  var value: JSONValue {
+    [
+      "id": .string(id), "type": "function",
+      "function": ["name": .string(name), "arguments": .string(arguments)],
+    ]
+  }
+}
+
+/// What a request hands to a template besides the messages.
+package struct ChatExtras: Sendable {
+  /// Definitions of tools as OpenAI's chats have them.
+  package var tools: [JSONValue] = []
+  /// More values by name.
+  package var variables: [JSONValue.Member] = []
+
+  package init(tools: [JSONValue] = [], variables: [JSONValue.Member] = []) {
+    self.tools = tools
+    self.variables = variables
+  }
 }
 
 extension Template {
