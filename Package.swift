@@ -52,7 +52,8 @@ let package = Package(
     room(
       "Node",
       [
-        "Grammar", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control",
+        "Grammar", "Inference", "Tools", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake",
+        "Control",
         "JSON",
       ]),
     room("Terminal", ["CNCurses"]),
@@ -115,9 +116,8 @@ let package = Package(
     tests(
       "NodeTests",
       [
-        "Node", "Control", "Grammar", "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry",
-        "Intake",
-        "JSON", "SimulatedFileSystem", "Wire", "Fuzzing",
+        "Node", "Control", "Grammar", "Inference", "Tools", "Scheduling", "Receipts", "Accounting",
+        "Telemetry", "Intake", "JSON", "SimulatedFileSystem", "Wire", "Fuzzing", "ManualPages",
       ], exclude: ["Vectors"]),
     .target(name: "StrictTerminal", path: "Tests/Support/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.

@@ -96,7 +96,8 @@ package struct PriceList: Sendable, Equatable {
     }?.price
   }
 
-  static func matches(_ pattern: String?, _ name: String) -> Bool {
+  /// Whether a name is the pattern, or begins as one with a trailing `*` does; nil is any name.
+  package static func matches(_ pattern: String?, _ name: String) -> Bool {
     guard let pattern else { return true }
     if pattern.hasSuffix("*") { return name.hasPrefix(pattern.dropLast()) }
     return pattern == name

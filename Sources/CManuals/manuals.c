@@ -15,6 +15,9 @@ static const unsigned char hotpot_receipt_5[] = {
 static const unsigned char hotpot_keys_7[] = {
 #embed "../../man/hotpot-keys.7"
 };
+static const unsigned char hotpot_api_7[] = {
+#embed "../../man/hotpot-api.7"
+};
 static const unsigned char hotpot_numerics_7[] = {
 #embed "../../man/hotpot-numerics.7"
 };
@@ -24,6 +27,7 @@ static const struct manual pages[] = {
     {"hotpot-config.5", hotpot_config_5, sizeof hotpot_config_5},
     {"hotpot-receipt.5", hotpot_receipt_5, sizeof hotpot_receipt_5},
     {"hotpot-keys.7", hotpot_keys_7, sizeof hotpot_keys_7},
+    {"hotpot-api.7", hotpot_api_7, sizeof hotpot_api_7},
     {"hotpot-numerics.7", hotpot_numerics_7, sizeof hotpot_numerics_7},
 };
 

@@ -97,7 +97,8 @@ package final class NodeService: Sendable {
     bounds.strangers = configuration.strangers.requests
     bounds.strangerBytes = configuration.strangers.requestBytes
     admission = Admission(
-      runtime: runtime, model: model, transcripts: transcripts, preparation: Preparation(bounds))
+      runtime: runtime, model: model, transcripts: transcripts, preparation: Preparation(bounds),
+      aliases: configuration.http.modelNames)
     let origin: JobOrigin = options.isDemo ? .demo : .client
     asynchronous = AsynchronousJobs(
       runtime, admission: admission, model: model, transcripts: transcripts, screens: screens,

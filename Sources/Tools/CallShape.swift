@@ -186,8 +186,8 @@ struct CallReader: Sendable {
   }
 
   private mutating func between(_ text: inout CallText) -> Step {
-    var place = text.at
-    while place < text.bytes.count, isSpace(text.bytes[place]) { place += 1 }
+    while text.searched < text.bytes.count, isSpace(text.bytes[text.searched]) { text.searched += 1 }
+    let place = text.searched
     var waits = place == text.bytes.count
     for separator in shape.separators {
       switch text.match(separator, at: place) {

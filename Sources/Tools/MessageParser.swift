@@ -159,12 +159,13 @@ package struct MessageParser: Sendable {
 
   private mutating func advanceContent() -> Bool {
     var place = text.at
+    let start = text.at + text.bytes[text.at...].prefix(while: isSpace).count
     while place < text.bytes.count {
       guard firstBytes.contains(text.bytes[place]) else {
         place += 1
         continue
       }
-      let isStart = !hasContent && callCount == 0 && (text.at..<place).allSatisfy { isSpace(text.bytes[$0]) }
+      let isStart = !hasContent && callCount == 0 && place <= start
       switch found(at: place, isStart: isStart) {
       case .nothing: place += 1
       case .wait:
@@ -300,11 +301,11 @@ package struct MessageParser: Sendable {
     }
     guard reader != nil else {
       // The calls so far are whole. More of them may follow, or nothing.
-      let place = text.at + text.bytes[text.at...].prefix(while: isSpace).count
+      text.skipSpace()
+      let place = text.at
       guard place < text.bytes.count else { return false }
       let opens = (shape?.openers ?? []).map { text.match($0, at: place) }
       if opens.contains(.yes) {
-        text.advance(to: place)
         reader = shape.map { CallReader($0) }
         return true
       }

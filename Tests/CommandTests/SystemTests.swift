@@ -184,7 +184,7 @@ enum Installed {
     for path in [
       "bin/hotpot", "share/man/man1/hotpot.1", "share/man/man5/hotpot-config.5",
       "share/man/man5/hotpot-receipt.5",
-      "share/man/man7/hotpot-keys.7", "share/man/man7/hotpot-numerics.7", "share/hotpot/themes/hotpot.theme",
+      "share/man/man7/hotpot-api.7", "share/man/man7/hotpot-keys.7", "share/man/man7/hotpot-numerics.7", "share/hotpot/themes/hotpot.theme",
       "share/bash-completion/completions/hotpot",
       "share/zsh/site-functions/_hotpot", "share/fish/vendor_completions.d/hotpot.fish",
       "lib/systemd/system/hotpot.service", "lib/sysusers.d/hotpot.conf", "share/systemd/user/hotpot.service",
@@ -317,7 +317,7 @@ enum Installed {
 
   /// Lines of examples: the words of each are taken by the command that it names.
   @Test(arguments: [
-    "man/hotpot.1", "man/hotpot-config.5", "man/hotpot-receipt.5", "man/hotpot-keys.7",
+    "man/hotpot.1", "man/hotpot-config.5", "man/hotpot-receipt.5", "man/hotpot-api.7", "man/hotpot-keys.7",
     "man/hotpot-numerics.7",
     "README.md",
   ])
@@ -342,7 +342,7 @@ enum Installed {
   @Test(.enabled(if: Installed.find("mandoc") != nil, "there is no mandoc here"))
   func theManualsAreClean() throws {
     let pages = [
-      "hotpot.1", "hotpot-config.5", "hotpot-receipt.5", "hotpot-keys.7", "hotpot-numerics.7",
+      "hotpot.1", "hotpot-config.5", "hotpot-receipt.5", "hotpot-api.7", "hotpot-keys.7", "hotpot-numerics.7",
     ].map {
       repository.appending(path: "man/" + $0).path
     }

@@ -21,8 +21,8 @@ import Testing
     for event in events { pieces += writer.take(event) }
     return pieces.map { piece in
       switch piece {
-      case .begin: "begin"
-      case .event(let line): String(decoding: line, as: UTF8.self)
+      case .begin, .beginLines: "begin"
+      case .event(let line), .named(_, let line), .line(let line): String(decoding: line, as: UTF8.self)
       case .comment(let text): ": " + text
       case .end: "end"
       case .whole(let response): "\(response.status) " + String(decoding: response.body, as: UTF8.self)
@@ -90,7 +90,7 @@ import Testing
     let error =
       #"{"error":{"message":"cancelled by the operator","type":"permission_error","param":null,"code":"cancelled","status":403}}"#
     let refused = AnswerEvent.refused(.cancelled(by: .operator))
-    for dialect in Dialect.all {
+    for dialect in [Dialect.openAIChat, .openAICompletions] {
       let body = dialect.name == Dialect.openAIChat.name ? Self.chat : Self.text
       #expect(try lines(dialect, .object(body + Self.streamed), [refused]) == ["403 " + error])
       #expect(try lines(dialect, .object(body), [.started, refused]) == ["403 " + error])

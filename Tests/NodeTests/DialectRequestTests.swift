@@ -1,8 +1,9 @@
 import Foundation
 import JSON
-import Node
 import TestSettings
 import Testing
+
+@testable import Node
 
 @Suite struct DialectRequestTests {
   static let good: [(String, JSONValue)] = [
@@ -51,12 +52,30 @@ import Testing
   }
 
   @Test(arguments: [
-    "tools", "tool_choice", "functions", "parallel_tool_calls", "audio", "modalities", "prediction", "store",
-    "service_tier", "reasoning_effort", "web_search_options", "nonsense",
+    "tool_choice", "functions", "audio", "modalities", "reasoning_effort", "web_search_options", "grammar",
+    "guided_json", "structured_outputs", "regex",
   ]) func whatIsNotSupportedIsRefusedByName(field: String) {
     let found = error([(field, "x")])
     #expect(found?.code == "unsupported_parameter")
     #expect(found?.parameter == field)
+  }
+
+  /// What changes nothing that an answer has to hold is taken, and named in the answer.
+  @Test func whatIsLeftOutOfAccountIsNamed() throws {
+    func ignored(_ extra: [(String, JSONValue)], path: String = "/v1/chat/completions") throws -> [String] {
+      let value = JSONValue.object((Self.good + extra).map { (key: $0.0, value: $0.1) })
+      return try #require(Dialect.all.first { $0.path == path }).read(value).request.ignored
+    }
+    #expect(try ignored([]) == [])
+    #expect(try ignored([("store", false), ("metadata", [:]), ("user", ""), ("service_tier", "auto")]) == [])
+    #expect(try ignored([("nonsense", 1), ("store", true)]) == ["store", "nonsense"])
+    #expect(
+      try ignored([("user", "u"), ("metadata", ["a": "b"]), ("prediction", ["type": "content"])])
+        == ["prediction", "metadata", "user"])
+    #expect(try ignored([("verbosity", "low"), ("parallel_tool_calls", false)]) == ["verbosity"])
+    let tools: JSONValue = [["type": "function", "function": ["name": "f"]]]
+    #expect(
+      try ignored([("tools", tools), ("parallel_tool_calls", false)]) == ["parallel_tool_calls"])
   }
 
   @Test func messagesAreCheckedToTheLastPart() {
@@ -68,8 +87,15 @@ import Testing
     #expect(
       messages([["role": "user", "content": [["type": "image_url", "image_url": "x"]]]])?.parameter
         == "messages[0].content[0].type")
+    #expect(messages([["role": "user", "content": "x", "weight": "y"]]) == nil)
+    #expect(messages([["role": "user", "content": "x", "images": ["y"]]])?.parameter == "messages[0].images")
+    #expect(messages([["role": "tool", "content": "x", "tool_call_id": "a"]]) == nil)
     #expect(
-      messages([["role": "user", "content": "x", "weight": "y"]])?.parameter == "messages[0].weight")
+      messages([["role": "assistant", "content": nil, "tool_calls": [["type": "custom", "custom": [:]]]]])?
+        .parameter == "messages[0].tool_calls[0].type")
+    #expect(
+      messages([["role": "assistant", "tool_calls": [["function": ["arguments": "{}"]]]]])?.parameter
+        == "messages[0].tool_calls[0].function.name")
     #expect(messages([["role": "developer", "content": [["type": "text", "text": "x"]]]]) == nil)
   }
 
@@ -112,22 +138,20 @@ import Testing
 
   /// Every field that asks for nothing, and beside it a value that would change the answer.
   @Test(arguments: [
-    ("tools", ["[]"], ["[{\"type\":\"function\"}]", "{\"a\":1}"]),
     ("functions", ["[]"], ["[{\"name\":\"f\"}]"]),
-    ("tool_choice", ["\"none\"", "\"auto\""], ["\"required\"", "{\"type\":\"function\"}"]),
+    ("tool_choice", ["\"none\"", "\"auto\""], ["\"required\"", "\"sometimes\""]),
     ("function_call", ["\"none\"", "\"auto\""], ["{\"name\":\"f\"}"]),
-    ("parallel_tool_calls", ["true", "false"], ["1"]),
-    ("store", ["false"], ["true", "0"]),
+    ("store", ["false", "true"], []),
     ("metadata", ["{}", "{\"run\":\"7\"}"], ["[1]", "{\"run\":7}"]),
-    ("service_tier", ["\"auto\"", "\"default\""], ["\"flex\"", "\"priority\""]),
+    ("service_tier", ["\"auto\"", "\"flex\""], []),
     ("modalities", ["[\"text\"]"], ["[\"text\",\"audio\"]", "[]"]),
     ("reasoning_effort", ["\"none\"", "\"low\"", "\"medium\""], ["\"enormous\""]),
-    ("verbosity", ["\"medium\""], ["\"low\""]),
+    ("verbosity", ["\"medium\"", "\"low\""], []),
     ("user", ["\"u\"", "\"\""], ["5"]),
     ("safety_identifier", ["\"s\""], ["5"]),
     ("prompt_cache_key", ["\"k\""], ["5"]),
-    ("chat_template_kwargs", ["{}"], ["{\"enable_thinking\":false}"]),
-    ("prediction", [], ["{\"type\":\"content\",\"content\":\"x\"}"]),
+    ("chat_template_kwargs", ["{}", "{\"enable_thinking\":false}"], []),
+    ("prediction", ["{\"type\":\"content\",\"content\":\"x\"}"], []),
     ("audio", [], ["{\"voice\":\"alloy\"}"]),
     ("web_search_options", [], ["{}"]),
     ("min_tokens", ["0"], ["1"]),
@@ -160,8 +184,8 @@ import Testing
       #expect(error([(field, value)], chat: false) == nil, "\(field)")
     }
     #expect(error([("suffix", "end")], chat: false)?.parameter == "suffix")
-    // What only chat has.
-    #expect(error([("tools", [])], chat: false)?.parameter == "tools")
+    // What only chat has is a field that nobody knows.
+    #expect(error([("tools", [])], chat: false) == nil)
   }
 
   @Test func messagesMayCarryWhatChangesNothing() throws {
@@ -173,18 +197,20 @@ import Testing
       #"[{"role":"user","content":"hi"},{"role":"assistant","content":null},{"role":"user","content":"x"}]"#,
       #"[{"role":"assistant","content":"a","refusal":null,"annotations":[],"tool_calls":[],"function_call":null,"audio":null}]"#,
       #"[{"role":"assistant","content":"a","reasoning_content":"","tool_calls":null}]"#,
+      #"[{"role":"assistant","content":"a","reasoning_content":"so"}]"#,
+      #"[{"role":"user","content":[{"type":"text","text":"a","detail":1}]}]"#,
       #"[{"role":"system","content":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]},{"role":"user","content":"x"}]"#,
     ]
     for text in taken { #expect(try messages(text) == nil, "\(text)") }
     let refused: [(String, String)] = [
-      (#"[{"role":"assistant","content":null,"tool_calls":[{"id":"c"}]}]"#, "messages[0].tool_calls"),
-      (#"[{"role":"user","content":null}]"#, "messages[0].content"),
-      (#"[{"role":"assistant","content":"a","reasoning_content":"so"}]"#, "messages[0].reasoning_content"),
-      (#"[{"role":"user","content":"a","name":5}]"#, "messages[0].name"),
       (
-        #"[{"role":"user","content":[{"type":"text","text":"a","detail":1}]}]"#,
-        "messages[0].content[0].detail"
+        #"[{"role":"assistant","content":null,"tool_calls":[{"id":"c"}]}]"#,
+        "messages[0].tool_calls[0].function"
       ),
+      (#"[{"role":"user","content":null}]"#, "messages[0].content"),
+      (#"[{"role":"assistant","content":"a","reasoning_content":5}]"#, "messages[0].reasoning_content"),
+      (#"[{"role":"user","content":"a","name":5}]"#, "messages[0].name"),
+      (#"[{"role":"user","content":[{"type":"image_url"}]}]"#, "messages[0].content[0].type"),
     ]
     for (text, parameter) in refused {
       #expect(try messages(text)?.parameter == parameter, "\(text)")
@@ -219,8 +245,8 @@ import Testing
       }
       // Refused is only what would change the answer, and by its name.
       let asking = [
-        "tools", "functions", "response_format", "n", "echo", "structured_outputs", "regex", "prediction",
-        "web_search_options", "verbosity", "chat_template_kwargs", "store",
+        "tools", "functions", "response_format", "n", "echo", "structured_outputs", "regex",
+        "web_search_options", "tool_choice",
       ]
       let field = found.parameter ?? ""
       let top = String(field.prefix { $0 != "." && $0 != "[" })

@@ -178,7 +178,7 @@ import Wire
         ([here, own, json], "", 400, "invalid_json"),
         ([here, own, json], "{\"a\":1,\"a\":2}", 400, "invalid_json"),
         ([here, own, json], "[]", 400, "invalid_value"),
-        ([here, own, json], "{\(Self.chat),\"tools\":[{}]}", 400, "unsupported_parameter"),
+        ([here, own, json], "{\(Self.chat),\"tools\":[{}]}", 400, "invalid_value"),
         ([here, own, json], "{\(Self.chat),\"tools\":[]}", 503, "no_model"),
         ([here, own, json], "{\(Self.chat)}", 503, "no_model"),
       ]

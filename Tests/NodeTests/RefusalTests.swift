@@ -20,7 +20,6 @@ import Testing
     (.request(.value, field: "f", words: "w"), "400 invalid_request_error invalid_value f -"),
     (.request(.unsupported, field: "f", words: "w"), "400 invalid_request_error unsupported_parameter f -"),
     (.modelNotServed("a", served: "b"), "404 invalid_request_error model_not_found model -"),
-    (.reasoningEffort("low"), "400 invalid_request_error unsupported_parameter reasoning_effort -"),
     (.emptyPrompt, "400 invalid_request_error invalid_value prompt -"),
     (.promptTooLong(.tokens(9), context: 8), "400 invalid_request_error context_length_exceeded PROMPT -"),
     (.promptTooLong(.moreThan(7), context: 8), "400 invalid_request_error context_length_exceeded PROMPT -"),
@@ -104,7 +103,6 @@ import Testing
     case .unidentified: 0
     case .request: 1
     case .modelNotServed: 2
-    case .reasoningEffort: 3
     case .emptyPrompt: 4
     case .promptTooLong: 5
     case .outputTooLong: 6
@@ -138,12 +136,12 @@ import Testing
     case .cancelled: 34
     case .failed: 35
     case .interrupted: 36
-    case .answerLost: 37
+    case .answerLost: 3
     }
   }
 
   @Test func `a refusal has one status in OpenAI's dialect`() {
-    #expect(Set(Self.rows.map { kind($0.0) }) == Set(0...37))
+    #expect(Set(Self.rows.map { kind($0.0) }) == Set(0...36))
     let names = APIError.FieldNames(prompt: "PROMPT", outputLimit: "LIMIT")
     for (refusal, expected) in Self.rows {
       let error = APIError(refusal, in: names)

@@ -73,7 +73,7 @@ enum SmallModel {
   }
 
   /// The alphabet of byte-level BPE: printable bytes stand for themselves, the others for 256 and up.
-  private static let alphabet: [String] = {
+  static let alphabet: [String] = {
     var names: [String] = []
     var moved: UInt32 = 256
     for byte in UInt32(0)...255 {

@@ -4,6 +4,7 @@ import Accounting
 import Foundation
 import Receipts
 import Scheduling
+import Tools
 
 /// The settings of a node. `man hotpot-config` lists them; each key has the same name there.
 package struct NodeConfiguration: Sendable, Equatable {
@@ -23,6 +24,8 @@ package struct NodeConfiguration: Sendable, Equatable {
   package var strangers = Strangers()
   /// Which jobs are admitted, rejected or left to the operator; the first matching rule decides.
   package var policy = Policy.standard
+  /// The form in which the model writes tool calls, where its template doesn't say it.
+  package var toolFormat: String?
   /// The longest time between tokens, in milliseconds, that the prefill of other jobs may cause for
   /// running streams.
   package var tokenTarget = 100
@@ -55,6 +58,9 @@ package struct NodeConfiguration: Sendable, Equatable {
     package var connections = 4096
     /// Largest body in bytes.
     package var bodyLimit = 8 << 20
+    /// Names that clients may call the served model by, besides its own.
+    /// A trailing `*` stands for any rest.
+    package var modelNames: [String] = []
   }
 
   package struct Queue: Sendable, Equatable {
@@ -161,6 +167,14 @@ package struct NodeConfiguration: Sendable, Equatable {
     threads = try root.integer("threads", 1...1024)
     isMapped = try root.bool("mapped") ?? isMapped
     if let profile = try root.choice("profile", Profile.self) { self.profile = profile }
+    if let name = try root.string("tool_format") {
+      guard ToolFormat.named(name) != nil else {
+        throw root.problem(
+          "tool_format",
+          "is '\(name.prefix(40))', wanted one of \(ToolFormat.all.map(\.name).joined(separator: ", "))")
+      }
+      toolFormat = name
+    }
     kvTokens = try root.integer("kv_tokens", 256...(1 << 24))
     tokenTarget = try root.integer("token_target_ms", 5...10_000) ?? tokenTarget
     if var section = try root.object("http") { try readHTTP(&section) }
@@ -246,6 +260,7 @@ package struct NodeConfiguration: Sendable, Equatable {
     http.socket = try Self.path(&section, "socket")
     http.hosts = try section.strings("hosts") ?? []
     http.connections = try section.integer("connections", 8...100_000) ?? http.connections
+    http.modelNames = try section.strings("model_names") ?? []
     http.bodyLimit = try section.integer("body_limit", 1024...(64 << 20)) ?? http.bodyLimit
     try section.finish()
   }

@@ -2,6 +2,7 @@
 // control socket, the operator's chat, audits. The steps are: identify, limits, prepare, policy,
 // submit. Not here: deciding (NodeState), wording an answer (dialects), what is kept of a job whose
 // client comes back for it (AsynchronousAnswers). Start at admit.
+import Accounting
 import Control
 import Scheduling
 
@@ -45,6 +46,8 @@ struct Admission: Sendable {
   let model: ServedModel
   let transcripts: Transcripts
   let preparation: Preparation
+  /// Other names for whichever model is served.
+  let aliases: [String]
 
   /// Identifies the bearer of this token.
   func identify(token: String?) throws(Refusal) -> Identity {
@@ -72,15 +75,17 @@ struct Admission: Sendable {
 
   /// Admits a request, in its caller's turn. A refusal before submission is thrown; later ones go
   /// to the sink.
-  /// - answer: the answer's destination, made from the prompt's tokens
+  /// - answer: the answer's destination, made from the prepared prompt
   /// - Returns: the job's state in the books; nil if it was refused at submission.
   func admit(
     _ request: GenerationRequest, id: JobID, from caller: Caller, course: Course = .attended,
-    isWanted: @escaping () -> Bool = { true }, answer: (_ prompt: [Int32]) -> AnswerSink
+    isWanted: @escaping () -> Bool = { true }, answer: (_ prompt: PreparedPrompt) -> AnswerSink
   ) throws(Refusal) -> JobState? {
     if case .kept(let keeping) = course { try keeping.limits() }
     let serving = try model.required()
-    if let model = request.model, model != serving.name {
+    if let model = request.model, model != serving.name,
+      !aliases.contains(where: { PriceList.matches($0, model) })
+    {
       throw .modelNotServed(model, served: serving.name)
     }
     let isAsynchronous =

@@ -13,6 +13,8 @@ struct AnswerText: Sendable {
   private let tokenizer: Tokenizer
   private let ignoresEnd: Bool
   private let limit: Int
+  /// Special tokens that leave text: the marks that an answer is read by.
+  private let shown: Set<Int32>
   private var detokenizer: StreamingDetokenizer
   private var stop: StopMatcher
   private var count = 0
@@ -20,11 +22,15 @@ struct AnswerText: Sendable {
   private(set) var end: End?
 
   /// - limit: tokens after which the answer ends
-  init(tokenizer: Tokenizer, stops: StopMatcher, ignoresEnd: Bool, limit: Int) {
+  /// - shown: special tokens whose names are text
+  init(
+    tokenizer: Tokenizer, stops: StopMatcher, ignoresEnd: Bool, limit: Int, shown: Set<Int32> = []
+  ) {
     self.tokenizer = tokenizer
     self.ignoresEnd = ignoresEnd
     self.limit = limit
-    detokenizer = StreamingDetokenizer(tokenizer)
+    self.shown = shown
+    detokenizer = StreamingDetokenizer(tokenizer, special: shown.isEmpty ? .hidden : .shown)
     stop = stops
   }
 
@@ -38,7 +44,8 @@ struct AnswerText: Sendable {
     guard end == nil else { return "" }
     count += 1
     let isEnd = tokenizer.isEndOfGeneration(token) && !ignoresEnd
-    var text = isEnd ? "" : stop.append(detokenizer.append(token))
+    let isSilent = isEnd || (!shown.isEmpty && tokenizer.isSpecial(token) && !shown.contains(token))
+    var text = isSilent ? "" : stop.append(detokenizer.append(token))
     if stop.matched != nil {
       end = .stopString
     } else if isEnd || count >= limit {

@@ -7,6 +7,7 @@ import Grammar
 import Inference
 import Receipts
 import Scheduling
+import Tools
 
 /// A model as found on disk.
 package struct ModelFile: Sendable, Equatable {
@@ -47,9 +48,10 @@ final class Serving: Sendable {
   let tokenizer: Tokenizer
   let facts: EngineFacts
   private let chat: Result<ChatFormat, ChatFormatError>
-  /// Whether the template writes different prompts for different efforts, so that ignoring an
-  /// effort would change the answer.
-  private let readsEffort: Bool
+  /// How the model writes calls and reasoning.
+  let messages: MessageFormat
+  /// As the file names it.
+  let architecture: String
   private let secret: SHA256Digest
   private let constraints: Constraints
 
@@ -60,16 +62,17 @@ final class Serving: Sendable {
 
   private init(
     name: String, engine: Engine, tokenizer: Tokenizer, facts: EngineFacts,
-    chat: Result<ChatFormat, ChatFormatError>, readsEffort: Bool
+    chat: Result<ChatFormat, ChatFormatError>, toolFormat: String?, architecture: String
   ) {
     self.name = name
     self.engine = engine
     self.tokenizer = tokenizer
     self.facts = facts
     self.chat = chat
-    self.readsEffort = readsEffort
     constraints = Constraints(
       tokenizer, vocabularySize: engine.model.hyperparameters.vocabularySize)
+    messages = MessageFormat(chat, tokenizer, named: toolFormat)
+    self.architecture = architecture
     // The names of cached blocks must mean nothing to anyone else, in this run or another.
     var generator = SystemRandomNumberGenerator()
     secret = SHA256.hash((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
@@ -133,7 +136,9 @@ final class Serving: Sendable {
     }
     return Serving(
       name: file.name, engine: engine, tokenizer: tokenizer, facts: facts, chat: chat,
-      readsEffort: Self.readsEffort(model.file))
+      toolFormat: configuration.toolFormat,
+      // A file without it is no model, and was refused before.
+      architecture: (try? model.file.metadata.string("general.architecture")) ?? "")
   }
 
   /// Slots for the batch, and for a few checkpoints of prompts; nil if the model keeps no state.
@@ -144,12 +149,6 @@ final class Serving: Sendable {
       slots: running + checkpoints,
       // Two gigabytes a second, which is what a copy takes.
       swapTime: Microseconds(model.stateBytes / 2_000))
-  }
-
-  private static func readsEffort(_ file: GGUFFile) -> Bool {
-    // A template that cannot be read counts as absent; the loader has reported it.
-    guard let source = try? file.metadata.string("tokenizer.chat_template") else { return false }
-    return ["reasoning_effort", "enable_thinking", "thinking_budget"].contains { source.contains($0) }
   }
 
   /// What a log should say about chats with this model: why it cannot chat, or whose messages it
@@ -176,18 +175,24 @@ final class Serving: Sendable {
   /// - sink: made from the prompt's tokens
   func prepare(
     _ request: GenerationRequest, id: JobID, identity: Identity, origin: JobOrigin, isAsynchronous: Bool,
-    isWanted: @escaping () -> Bool = { true }, sink: (_ prompt: [Int32]) -> AnswerSink
+    isWanted: @escaping () -> Bool = { true }, sink: (_ prompt: PreparedPrompt) -> AnswerSink
   ) throws(Refusal) -> Prepared {
-    if let effort = request.reasoningEffort, readsEffort { throw .reasoningEffort(effort) }
-    let (prompt, text) = try tokens(of: request.prompt, isWanted: isWanted)
+    let (prompt, text, unread) = try Self.tokens(
+      of: request, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: Date(),
+      isWanted: isWanted)
     guard !prompt.isEmpty else { throw .emptyPrompt }
     let room = facts.contextLength - prompt.count
     guard room >= 1 else { throw .promptTooLong(.tokens(prompt.count), context: facts.contextLength) }
-    if let asked = request.outputLimit, asked > room {
-      throw .outputTooLong(prompt: prompt.count, asked: asked, context: facts.contextLength)
+    var asked = request.outputLimit
+    var ignored = request.ignored + unread
+    if let beyond = asked, beyond > room {
+      guard let field = request.yieldingLimit else {
+        throw .outputTooLong(prompt: prompt.count, asked: beyond, context: facts.contextLength)
+      }
+      asked = nil
+      ignored.append(field)
     }
-    let limit = min(
-      request.outputLimit ?? min(room, Self.defaultOutput), Receipts.Receipt.maximumCompletionTokens)
+    let limit = min(asked ?? min(room, Self.defaultOutput), Receipts.Receipt.maximumCompletionTokens)
     let stops: StopMatcher
     do throws(SamplingError) {
       try request.sampling.validate(vocabularySize: tokenizer.vocabularySize)
@@ -201,22 +206,28 @@ final class Serving: Sendable {
         throw .request(.value, field: asked.field, words: "'\(asked.field)': \(error)")
       }
     }
+    let parser = request.message.flatMap { messages.parser($0.definitions, prompt: text) }
     let transcript = Transcript(
       id: id, client: identity.name, prompt: prompt, promptText: text, sampling: request.sampling,
       constraint: constraint, outputLimit: limit, stops: stops,
       terms: .init(
         stops: request.stops, ignoresEnd: request.ignoresEnd, constraint: request.constraint?.source,
-        isContextBound: request.outputLimit == nil && limit == room,
+        isContextBound: asked == nil && limit == room,
         seedBy: request.hasSeed ? .client : .node),
       tokenizer: tokenizer,
       chain: BlockKeyChain(secret: secret, client: identity.name, modelDigest: facts.modelDigest),
-      sink: sink(prompt))
+      shown: parser == nil ? [] : messages.marks,
+      sink: sink(
+        PreparedPrompt(
+          tokens: prompt, parser: parser,
+          parserName: parser.map { _ in messages.parserName(request.message?.definitions ?? []) },
+          ignored: ignored)))
     let job = JobRequest(
       id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,
       priority: request.priority, asksPriority: request.hasPriority, timeLimit: request.timeLimit,
       offered: request.offered, prefix: transcript.promptKeys(),
       borders: facts.states == nil ? nil : tokenizer.messageEnds(of: prompt),
-      settings: Self.settings(request),
+      settings: Self.settings(request, ignored),
       isAsynchronous: isAsynchronous)
     return Prepared(transcript: transcript, job: job)
   }
@@ -256,48 +267,62 @@ final class Serving: Sendable {
     }
   }
 
-  private func tokens(
-    of prompt: GenerationRequest.Prompt, isWanted: @escaping () -> Bool
-  ) throws(Refusal) -> (tokens: [Int32], text: String) {
+  /// The tokens of a request's prompt.
+  func tokens(_ request: GenerationRequest, isWanted: @escaping () -> Bool) throws(Refusal) -> [Int32] {
     try Self.tokens(
-      of: prompt, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: Date(),
-      isWanted: isWanted)
+      of: request, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: Date(),
+      isWanted: isWanted
+    ).tokens
+  }
+
+  /// Why a chat is not possible; nil if it is.
+  var chatProblem: ChatFormatError? {
+    if case .failure(let problem) = chat { return problem }
+    return nil
+  }
+
+  /// The template's text; nil if there is none that works.
+  var templateSource: String? {
+    if case .success(let format) = chat { return format.source }
+    return nil
   }
 
   /// The single path from a request to a prompt, both for answering it and for checking the answer.
+  /// - Returns: the prompt, and the fields that the model's template does not read.
   static func tokens(
-    of prompt: GenerationRequest.Prompt, chat: Result<ChatFormat, ChatFormatError>, tokenizer: Tokenizer,
+    of request: GenerationRequest, chat: Result<ChatFormat, ChatFormatError>, tokenizer: Tokenizer,
     context: Int, now: Date, isWanted: @escaping () -> Bool
-  ) throws(Refusal) -> (tokens: [Int32], text: String) {
-    switch prompt {
+  ) throws(Refusal) -> (tokens: [Int32], text: String, unread: [String]) {
+    switch request.prompt {
     case .messages(let messages):
       let format: ChatFormat
       switch chat {
       case .success(let found): format = found
       case .failure(let problem): throw .noChatTemplate("\(problem)")
       }
+      let (extras, unread) = request.message?.extras(for: format.source) ?? (ChatExtras(), [])
       let found: (text: String, encoding: BoundedEncoding)
       do throws(ChatFormatError) {
-        found = try format.prompt(messages, now: now, atMost: context - 1, isWanted: isWanted)
+        found = try format.prompt(messages, extras, now: now, atMost: context - 1, isWanted: isWanted)
       } catch {
         throw .templateRefused("\(error)")
       }
-      return (try taken(found.encoding, context: context), found.text)
+      return (try taken(found.encoding, context: context), found.text, unread)
     case .text(let text):
       let encoding = tokenizer.encode(
         segments: [.text(text)], addBOS: tokenizer.addsBOS, atMost: context - 1,
         isWanted: isWanted)
-      return (try taken(encoding, context: context), text)
+      return (try taken(encoding, context: context), text, [])
     case .tokens(let tokens):
       guard tokens.count < context else { throw .promptTooLong(.tokens(tokens.count), context: context) }
       if let stray = tokens.first(where: { !tokenizer.contains($0) }) {
         throw .unknownToken(stray, vocabulary: tokenizer.vocabularySize)
       }
-      return (tokens, tokenizer.decode(tokens))
+      return (tokens, tokenizer.decode(tokens), [])
     }
   }
 
-  private static func settings(_ request: GenerationRequest) -> [[String]] {
+  private static func settings(_ request: GenerationRequest, _ ignored: [String]) -> [[String]] {
     let sampling = request.sampling
     var rows: [[String]] = [
       ["temperature", sampling.temperature == 0 ? "0 (greedy)" : "\(sampling.temperature)"],
@@ -316,6 +341,10 @@ final class Serving: Sendable {
       let digest = SHA256Digest(bytes: constraint.digest)?.hex.prefix(16) ?? ""
       rows.append(["constraint", "\(constraint.kind) \(digest)"])
     }
+    if let tools = request.message?.definitions, !tools.isEmpty {
+      rows.append(["tools", tools.map(\.name).joined(separator: ", ")])
+    }
+    if !ignored.isEmpty { rows.append(["ignored", ignored.joined(separator: ", ")]) }
     if let offered = request.offered { rows.append(["offers", "\(offered) per million completion tokens"]) }
     return rows
   }

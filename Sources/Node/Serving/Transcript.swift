@@ -109,11 +109,12 @@ final class Transcript: Sendable {
     var replayed: [(token: UInt32, digest: SHA256Digest?)] = []
   }
 
+  /// - shown: special tokens that leave text
   init(
     id: JobID, client: String, prompt: [Int32], promptText: String, sampling: SamplingRequest,
     constraint: HeldConstraint? = nil, outputLimit: Int,
     stops: StopMatcher, terms: Terms = Terms(), tokenizer: Tokenizer, chain: BlockKeyChain,
-    audit: AuditTarget? = nil, sink: @escaping AnswerSink
+    audit: AuditTarget? = nil, shown: Set<Int32> = [], sink: @escaping AnswerSink
   ) {
     self.id = id
     self.client = client
@@ -127,7 +128,7 @@ final class Transcript: Sendable {
     self.audit = audit
     self.tokenizer = tokenizer
     let text = AnswerText(
-      tokenizer: tokenizer, stops: stops, ignoresEnd: terms.ignoresEnd, limit: outputLimit)
+      tokenizer: tokenizer, stops: stops, ignoresEnd: terms.ignoresEnd, limit: outputLimit, shown: shown)
     inner = Mutex(Inner(text: text, chain: chain))
   }
 

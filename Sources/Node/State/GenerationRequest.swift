@@ -4,6 +4,8 @@
 import Accounting
 import Control
 import Inference
+import JSON
+import Tools
 
 struct GenerationRequest: Sendable {
   enum Prompt: Sendable {
@@ -18,14 +20,17 @@ struct GenerationRequest: Sendable {
   var sampling = SamplingRequest(temperature: 1)
   /// nil means what the context leaves, up to a default.
   var outputLimit: Int?
+  /// The field of a limit that yields to the context, where clients have to name one and name the
+  /// largest that they know; nil if a limit beyond the context is refused.
+  var yieldingLimit: String?
   var stops: [String] = []
   /// What the answer's text must be.
   var constraint: AskedConstraint?
   var ignoresEnd = false
   /// The seed was given; otherwise the node draws one and reports it.
   var hasSeed = false
-  /// Accepted if the model's template does not use it: then it changes nothing.
-  var reasoningEffort: String?
+  /// What a model may call, and whether its answer is read for calls and reasoning.
+  var message: MessageTerms?
   var priority = 5
   /// The priority was given.
   var hasPriority = false
@@ -36,5 +41,58 @@ struct GenerationRequest: Sendable {
 
   init(_ prompt: Prompt) { self.prompt = prompt }
 
+  /// Fields of the request that were left out of account, with their paths.
+  var ignored: [String] = []
+
   static func drawnSeed() -> UInt64 { UInt64.random(in: 0...(1 << 53)) }
+}
+
+/// What a request for a message, which may think and call, has besides a request for text.
+struct MessageTerms: Sendable {
+  /// The tools that the model may call, as templates read them (OpenAI's form).
+  var tools: [JSONValue] = []
+  /// The same, as the answer's parser reads them.
+  var definitions: [ToolDefinition] = []
+  /// More values for the template; `field` is where they stand in the request.
+  var variables: [JSONValue.Member] = []
+  var variablesField = "chat_template_kwargs"
+  /// Whether to think, and the field that says so.
+  var thinks: (field: String, value: Bool)?
+  /// How much to think, and the field that says so.
+  var effort: (field: String, value: String)?
+
+  /// What the template is handed, and the fields that it does not read.
+  func extras(for source: String) -> (extras: ChatExtras, unread: [String]) {
+    var extras = ChatExtras(tools: tools)
+    var unread: [String] = []
+    for member in variables {
+      if source.contains(member.key) {
+        extras.variables.append(member)
+      } else {
+        unread.append("\(variablesField).\(member.key)")
+      }
+    }
+    func give(_ name: String, _ value: JSONValue) {
+      if !extras.variables.contains(where: { $0.key == name }) {
+        extras.variables.append((key: name, value: value))
+      }
+    }
+    // Templates that switch thinking do it by one of these names.
+    let toggle = ["enable_thinking", "thinking"].first { name in
+      source.contains("\(name) ") || source.contains("\(name))") || source.contains("'\(name)'")
+    }
+    if let effort {
+      if source.contains("reasoning_effort") {
+        give("reasoning_effort", .string(effort.value))
+      } else if let toggle {
+        give(toggle, .bool(effort.value != "none"))
+      } else {
+        unread.append(effort.field)
+      }
+    }
+    if let thinks {
+      if let toggle { give(toggle, .bool(thinks.value)) } else { unread.append(thinks.field) }
+    }
+    return (extras, unread)
+  }
 }

@@ -12,7 +12,6 @@ package enum Refusal: Error, Sendable, Equatable {
   // The request asks for something impossible.
   case request(RequestFault, field: String?, words: String)
   case modelNotServed(String, served: String)
-  case reasoningEffort(String)
   case emptyPrompt
   case promptTooLong(PromptLength, context: Int)
   case outputTooLong(prompt: Int, asked: Int, context: Int)
@@ -101,7 +100,7 @@ extension Refusal {
     case .noModel, .loading, .engineFailed, .stopping, .journalFailed, .diskFull, .overLimit, .auditFailed,
       .spoolFailed, .queue(.draining), .notTaken, .cancelled(by: .shutdown), .interrupted:
       true
-    case .unidentified, .request, .modelNotServed, .reasoningEffort, .emptyPrompt, .promptTooLong,
+    case .unidentified, .request, .modelNotServed, .emptyPrompt, .promptTooLong,
       .outputTooLong, .unknownToken, .noChatTemplate, .templateRefused, .sampling, .unread, .answersFull,
       .spoolFull, .queue, .priorityForbidden, .clientLimit, .voucherRequired, .unpriced, .tooExpensive,
       .unreserved, .rejected, .undecided, .timeLimit, .cancelled, .failed, .answerLost:
@@ -120,8 +119,6 @@ extension Refusal: CustomStringConvertible {
     case .request(_, _, let words): words
     case .modelNotServed(let name, let served):
       "the model '\(name.prefix(200))' is not served here, '\(served)' is"
-    case .reasoningEffort(let effort):
-      "'reasoning_effort' is \"\(effort)\", which would change this model's answer and is not supported here"
     case .emptyPrompt: "the prompt is empty"
     case .promptTooLong(.tokens(let count), let context):
       "the prompt has \(count) tokens, this model's context here is \(context)"

@@ -143,7 +143,8 @@ private struct Examination {
           hint: "chats with such a message are refused")
       }
       let parts = format.rolesOfParts.isEmpty ? "" : "; its chat template reads contents as lists of parts"
-      return Finding("model", .ok, found + parts)
+      let tools = format.readsTools ? "; its chat template reads tools" : ""
+      return Finding("model", .ok, found + parts + tools)
     } catch let error as ChatFormatError {
       return Finding(
         "model", .warn, "\(found), and chat will not work: \(error)",

@@ -403,8 +403,9 @@ private final class ControlSession: Sendable {
   /// A peer gets events and then a status: 200 after a stream.
   private func send(_ piece: AnswerPiece, _ tag: UInt64, of job: JobID) {
     switch piece {
-    case .begin, .comment: break
-    case .event(let line): send(.chunk(tag: tag, data: String(decoding: line, as: UTF8.self)))
+    case .begin, .beginLines, .comment: break
+    case .event(let line), .named(_, let line), .line(let line):
+      send(.chunk(tag: tag, data: String(decoding: line, as: UTF8.self)))
     case .end: ended(tag, job, status: 200)
     case .whole(let response):
       send(.chunk(tag: tag, data: String(decoding: response.body, as: UTF8.self)))

@@ -108,7 +108,9 @@ final class HTTPEndpoint: Sendable {
   }
 
   private func identify(_ head: RequestHead) throws(Refusal) -> Identity {
-    try admission.identify(token: head.bearerToken.map { String(decoding: $0, as: UTF8.self) })
+    // Anthropic's clients name their token otherwise.
+    let token = head.bearerToken ?? head.fields.firstBytes("x-api-key").map { Array($0) }
+    return try admission.identify(token: token.map { String(decoding: $0, as: UTF8.self) })
   }
 
   private func isKnown(_ head: RequestHead) -> Bool {

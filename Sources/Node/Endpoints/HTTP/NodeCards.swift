@@ -4,28 +4,19 @@ import Intake
 import JSON
 
 extension HTTPEndpoint {
-  func models() -> Response {
-    let list = model.serving.map { [modelCard($0)] } ?? []
+  func models(_ identity: Identity) -> Response {
+    let list = model.serving.map { [modelCard($0, identity)] } ?? []
     return .json(JSONWriter.bytes(["object": "list", "data": .array(list)]))
   }
 
-  func model(_ name: String) -> Response {
+  func model(_ name: String, _ identity: Identity) -> Response {
     guard let serving = model.serving, serving.name == name else {
       return APIError(
         status: 404, type: .request, code: "model_not_found",
         message: "the model '\(name.prefix(200))' is not served here", parameter: "model"
       ).response
     }
-    return .json(JSONWriter.bytes(modelCard(serving)))
-  }
-
-  func modelCard(_ serving: Serving) -> JSONValue {
-    [
-      "id": .string(serving.name), "object": "model",
-      "created": JSONValue(runtime.state.withLock { $0.started.wall } / 1_000_000),
-      "owned_by": "hotpot", "max_model_len": JSONValue(serving.facts.contextLength),
-      "sha256": .string(serving.facts.modelDigest.hex),
-    ]
+    return .json(JSONWriter.bytes(modelCard(serving, identity)))
   }
 
   func health() -> Response {

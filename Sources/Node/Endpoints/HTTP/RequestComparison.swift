@@ -100,7 +100,7 @@ extension Reexecutor {
     }
     func tokens(at time: Double) throws(Refusal) -> [UInt32] {
       try Serving.tokens(
-        of: own.request.prompt, chat: chat, tokenizer: tokenizer, context: contextLength,
+        of: own.request, chat: chat, tokenizer: tokenizer, context: contextLength,
         now: Date(timeIntervalSince1970: time), isWanted: { true }
       ).tokens.map { UInt32(bitPattern: $0) }
     }

@@ -52,9 +52,20 @@ struct Route: Sendable {
     Dialect.all.map { dialect in
       Route(.post, dialect.path, .client { $0.generate($1, dialect, $0.caller($2)) })
     } + [
-      Route(.get, "/v1/models", .client { endpoint, call, _ in call.respond(endpoint.models()) }),
+      Route(.get, "/v1/models", .client { $1.respond($0.models($2)) }),
+      Route(.get, "/v1/models/{...}", .client { $1.respond($0.model($1.name, $2)) }),
       Route(
-        .get, "/v1/models/{...}", .client { endpoint, call, _ in call.respond(endpoint.model(call.name)) }),
+        .post, "/v1/messages/count_tokens",
+        .client { $0.countTokens($1, $0.caller($2), .anthropicMessages) }),
+      Route(
+        .post, "/v1/responses/input_tokens",
+        .client { $0.countTokens($1, $0.caller($2), .openAIResponses) }),
+      Route(.post, "/tokenize", .client { $0.tokenize($1, $0.caller($2)) }),
+      Route(.post, "/detokenize", .client { $0.detokenize($1, $0.caller($2)) }),
+      Route(.get, "/api/tags", .client { endpoint, call, _ in call.respond(endpoint.ollamaTags()) }),
+      Route(.get, "/api/ps", .client { endpoint, call, _ in call.respond(endpoint.ollamaRunning()) }),
+      Route(.post, "/api/show", .client { endpoint, call, _ in call.respond(endpoint.ollamaShow(call)) }),
+      Route(.get, "/api/version", .anyone { $1.respond($0.ollamaVersion()) }),
       Route(.get, "/v1/jobs/{}", .client { $0.job($1, $2) }),
       Route(.delete, "/v1/jobs/{}", .client { $0.cancelJob($1.name, $2, $1.exchange) }),
       Route(.get, "/v1/receipts/{}", .client { $1.respond($0.receipt($1.name, $2)) }),

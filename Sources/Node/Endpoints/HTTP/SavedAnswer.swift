@@ -41,6 +41,10 @@ package struct SavedAnswer: Sendable {
         throw SavedAnswerError("the answer cannot be read: \(error)")
       }
     }
+    if reader.isParsed {
+      reader.answer.text = nil
+      reader.answer.undetermined.append("choices[0].message")
+    }
     guard reader.hasOwn || reader.answer.text != nil else {
       throw SavedAnswerError(
         "found no member 'hotpot', which a node's answer ends with",
@@ -85,6 +89,7 @@ package struct SavedAnswer: Sendable {
   private struct Reader {
     var answer = Verification.Answer()
     var hasOwn = false
+    var isParsed = false
     var nonce: String?
     var prompt: [UInt32]?
     var output: [UInt32]?
@@ -158,7 +163,9 @@ package struct SavedAnswer: Sendable {
       var fields = try JSONFields(choice, path: "choices[0]")
       _ = try fields.integer("index", 0...0)
       if let reason = try fields.string("finish_reason") {
-        answer.finishReason = try same(answer.finishReason, reason, "finish_reason")
+        // A message that calls ended as any text does.
+        answer.finishReason = try same(
+          answer.finishReason, reason == "tool_calls" ? "stop" : reason, "finish_reason")
       }
       for name in ["message", "delta"] {
         guard var message = try fields.object(name) else { continue }
@@ -222,6 +229,10 @@ package struct SavedAnswer: Sendable {
         }
         constraint = Receipts.Transcript.Constraint(kind: kind, text: text)
       }
+      _ = own.value("ignored")
+      // The text was read as a message: what the answer has of it are parts, which say nothing of the
+      // text between them.
+      if own.value("parser") != nil { isParsed = true }
       note(own.unread)
     }
 

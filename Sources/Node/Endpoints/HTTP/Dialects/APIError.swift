@@ -69,7 +69,6 @@ extension APIError {
       case .request(.value, let field, _): row(400, .request, "invalid_value", field)
       case .request(.unsupported, let field, _): row(400, .request, "unsupported_parameter", field)
       case .modelNotServed: row(404, .request, "model_not_found", "model")
-      case .reasoningEffort: row(400, .request, "unsupported_parameter", "reasoning_effort")
       case .emptyPrompt, .unknownToken: row(400, .request, "invalid_value", "prompt")
       case .promptTooLong: row(400, .request, "context_length_exceeded", names.prompt)
       case .outputTooLong: row(400, .request, "context_length_exceeded", names.outputLimit)

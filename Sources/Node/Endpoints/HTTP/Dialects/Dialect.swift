@@ -6,6 +6,7 @@ import Inference
 import Intake
 import JSON
 import Scheduling
+import Tools
 
 struct Dialect: Sendable {
   /// Its name in the spool, so it never changes.
@@ -17,7 +18,9 @@ struct Dialect: Sendable {
   /// The response that replaces an answer.
   let refuse: @Sendable (Refusal) -> Response
 
-  static let all = [openAIChat, openAICompletions]
+  static let all = [
+    openAIChat, openAICompletions, openAIResponses, anthropicMessages, ollamaChat, ollamaGenerate,
+  ]
 
   /// Reads a request's body; draws a seed if the client gave none.
   func read(_ body: [UInt8], atMost bytes: Int) throws(Refusal) -> AskedAnswer {
@@ -37,6 +40,8 @@ struct Dialect: Sendable {
 struct AskedAnswer: Sendable {
   var request: GenerationRequest
   var form: AnswerForm
+  /// The tools that were offered, for dialects whose answers repeat them.
+  var offered: OfferedTools?
 }
 
 struct AnswerForm: Sendable {
@@ -57,10 +62,21 @@ struct AnswerShape: Sendable {
   let wantsLogprobs: Bool
   let seed: UInt64
   let prompt: [Int32]
+  /// How the text is read; nil if the answer is its text.
+  let parser: MessageParser?
+  let parserName: String?
+  /// The fields of the request that were left out of account.
+  let ignored: [String]
+  /// The tools that were offered, as the request's dialect has them in answers.
+  let offered: OfferedTools?
 
-  init(_ asked: AskedAnswer, job: JobID, prompt: [Int32], created: Int64) {
+  init(_ asked: AskedAnswer, job: JobID, prompt: PreparedPrompt, created: Int64) {
     self.job = job
-    self.prompt = prompt
+    self.prompt = prompt.tokens
+    parser = prompt.parser
+    parserName = prompt.parserName
+    ignored = prompt.ignored
+    offered = asked.offered
     self.created = created
     model = asked.request.model ?? ""
     form = asked.form
@@ -73,8 +89,14 @@ struct AnswerShape: Sendable {
 enum AnswerPiece: Sendable {
   /// A stream begins: only events, comments and the end follow.
   case begin
+  /// A stream of lines begins: only lines and the end follow.
+  case beginLines
   /// JSON on one line.
   case event([UInt8])
+  /// The same, with the event's name.
+  case named(String, [UInt8])
+  /// JSON on a line of its own.
+  case line([UInt8])
   case comment(String)
   case end
   /// The answer in one piece, or a refusal before a stream began.
@@ -86,4 +108,14 @@ protocol AnswerWriter: Sendable {
   mutating func take(_ event: AnswerEvent) -> [AnswerPiece]
   /// The job waits for the operator: a stream begins now, so that comment lines keep it open.
   mutating func wait() -> [AnswerPiece]
+}
+
+extension AnswerShape {
+  /// For tests and tools: an answer to a prompt of these tokens that is its text.
+  init(_ asked: AskedAnswer, job: JobID, prompt: [Int32], created: Int64) {
+    self.init(
+      asked, job: job,
+      prompt: PreparedPrompt(tokens: prompt, parser: nil, parserName: nil, ignored: asked.request.ignored),
+      created: created)
+  }
 }

@@ -1,5 +1,6 @@
 // NeutralFields.swift: fields that clients send although they have no effect here, each with the
-// values that change nothing. Any other value would change the answer, and is refused by name. Null
+// values that change nothing. Any other value of them would change the answer, and is refused by
+// name. What was left out of account is named in the answer, and so are fields that nobody knows. Null
 // counts as absent, everywhere.
 // Source: OpenAI API reference; vLLM's and llama.cpp's names; requests recorded from 28 clients.
 // Start at the tables.
@@ -10,6 +11,8 @@ struct NeutralField: Sendable {
   enum Accepted: Sendable {
     /// An empty list, an empty object or an empty text.
     case nothing
+    /// No value at all.
+    case never
     /// One of these values.
     case oneOf([JSONValue])
     case anyBool
@@ -19,6 +22,8 @@ struct NeutralField: Sendable {
     case labels
     /// An object, whatever it holds.
     case anyObject
+    /// Whatever it is: a wish that an answer without it still answers.
+    case wish
   }
 
   let name: String
@@ -33,17 +38,15 @@ struct NeutralField: Sendable {
 
   /// Fields of `POST /v1/chat/completions`.
   static let chat: [NeutralField] = [
-    NeutralField("tools", .nothing, "there is nothing to call"),
-    NeutralField("functions", .nothing, "there is nothing to call"),
-    NeutralField("tool_choice", .oneOf(["none", "auto"]), "without tools there is nothing to choose"),
+    NeutralField("functions", .nothing, "there is nothing to call; tools are what came after them"),
     NeutralField("function_call", .oneOf(["none", "auto"]), "without functions there is nothing to choose"),
-    NeutralField("parallel_tool_calls", .anyBool, "without tools there is nothing to call at once"),
     NeutralField("modalities", .oneOf([["text"]]), "answers are text"),
-    NeutralField("verbosity", .oneOf(["medium"]), "the way answers are anyway"),
-    NeutralField("chat_template_kwargs", .nothing, "the template gets nothing more"),
+    NeutralField("audio", .nothing, "answers are text"),
+    NeutralField("web_search_options", .never, "nothing is searched"),
+    NeutralField("verbosity", .wish, "a wish for the length of answers"),
+    NeutralField("prediction", .wish, "a guess at the answer, which makes it come sooner elsewhere"),
     NeutralField("add_generation_prompt", .oneOf([true]), "the template adds it"),
     NeutralField("continue_final_message", .oneOf([false]), "an answer is a message of its own"),
-    NeutralField("thinking", .oneOf([["type": "disabled"]]), "no thoughts are split off"),
   ]
 
   /// Fields of `POST /v1/completions`.
@@ -54,13 +57,13 @@ struct NeutralField: Sendable {
 
   /// Fields of both.
   static let both: [NeutralField] = [
-    NeutralField("store", .oneOf([false]), "answers are not kept to be listed"),
+    NeutralField("store", .wish, "answers are not kept to be listed"),
     NeutralField("metadata", .labels, "labels of what is stored; nothing is"),
     NeutralField("user", .text(512), "the token says who asks"),
     NeutralField("safety_identifier", .text(512), "the token says who asks"),
     NeutralField("prompt_cache_key", .text(512), "prefixes are found by their content"),
     NeutralField("prompt_cache_retention", .text(64), "prefixes stay while there is room"),
-    NeutralField("service_tier", .oneOf(["auto", "default"]), "there is one tier"),
+    NeutralField("service_tier", .wish, "there is one tier"),
     NeutralField("cache_prompt", .anyBool, "cached or computed, the bits are the same"),
     NeutralField("use_beam_search", .oneOf([false]), "answers are sampled"),
     NeutralField("length_penalty", .oneOf([1, 1.0]), "only beams have one"),
@@ -75,6 +78,17 @@ struct NeutralField: Sendable {
     NeutralField("tfs_z", .oneOf([1, 1.0]), "1 cuts nothing"),
     NeutralField("top_a", .oneOf([0, 0.0]), "0 cuts nothing"),
     NeutralField("mirostat", .oneOf([0]), "0 is off"),
+    NeutralField("dry_multiplier", .oneOf([0, 0.0]), "0 is off"),
+    NeutralField("xtc_probability", .oneOf([0, 0.0]), "0 is off"),
+    NeutralField("dynatemp_range", .oneOf([0, 0.0]), "0 is off"),
+    NeutralField("grammar", .nothing, "nothing is demanded"),
+    NeutralField("json_schema", .nothing, "nothing is demanded"),
+    NeutralField("regex", .nothing, "nothing is demanded"),
+    NeutralField("guided_json", .nothing, "nothing is demanded"),
+    NeutralField("guided_regex", .nothing, "nothing is demanded"),
+    NeutralField("guided_choice", .nothing, "nothing is demanded"),
+    NeutralField("guided_grammar", .nothing, "nothing is demanded"),
+    NeutralField("structured_outputs", .nothing, "nothing is demanded"),
   ]
 
   /// Fields of `stream_options`.
@@ -86,17 +100,15 @@ struct NeutralField: Sendable {
   /// Fields of a message.
   static let message: [NeutralField] = [
     NeutralField("name", .text(512), "templates show roles, not names"),
-    NeutralField("tool_calls", .nothing, "nothing was called"),
-    NeutralField("refusal", .nothing, "nothing was refused"),
-    NeutralField("annotations", .nothing, "there are none"),
-    NeutralField("reasoning_content", .nothing, "there was none"),
-    NeutralField("reasoning", .nothing, "there was none"),
+    NeutralField("annotations", .wish, "notes on what was said"),
+    NeutralField("audio", .nothing, "messages are text"),
+    NeutralField("images", .nothing, "messages are text"),
     NeutralField("cache_control", .anyObject, "prefixes are found by their content"),
   ]
 
   /// Fields of a part of a message.
   static let part: [NeutralField] = [
-    NeutralField("annotations", .nothing, "there are none"),
+    NeutralField("annotations", .wish, "notes on what was said"),
     NeutralField("cache_control", .anyObject, "prefixes are found by their content"),
   ]
 
@@ -111,6 +123,8 @@ struct NeutralField: Sendable {
     case (.labels, .object(let members)):
       members.allSatisfy { if case .string = $0.value { true } else { false } }
     case (.anyObject, .object): true
+    case (.wish, _): true
+    case (.never, _): false
     case (.nothing, _), (.anyBool, _), (.text, _), (.labels, _), (.anyObject, _): false
     }
   }
@@ -119,6 +133,7 @@ struct NeutralField: Sendable {
   var wanted: String {
     switch accepts {
     case .nothing: "only an empty one is taken"
+    case .never: "leave it out"
     case .oneOf(let values):
       "only "
         + values.prefix(2).map { String(decoding: JSONWriter.bytes($0), as: UTF8.self) }
@@ -127,6 +142,22 @@ struct NeutralField: Sendable {
     case .text(let most): "only a string of at most \(most) bytes is taken"
     case .labels: "only an object of strings is taken"
     case .anyObject: "only an object is taken"
+    case .wish: "anything is taken"
+    }
+  }
+
+  /// Whether the value says something that is left out of account.
+  func leavesOut(_ value: JSONValue) -> Bool {
+    switch accepts {
+    case .nothing, .never, .oneOf, .anyBool: return false
+    case .text, .labels, .anyObject, .wish: break
+    }
+    switch value {
+    case .null, .bool(false): return false
+    case .string(let text): return !["", "auto", "default"].contains(text)
+    case .array(let items): return !items.isEmpty
+    case .object(let members): return !members.isEmpty
+    case .bool, .int, .unsigned, .big, .double: return true
     }
   }
 }
@@ -134,12 +165,27 @@ struct NeutralField: Sendable {
 extension JSONFields {
   /// Reads fields without effect, and refuses values that would have one, and unknown fields.
   mutating func finish(_ tables: [NeutralField]...) throws(JSONFieldError) {
-    for field in tables.joined() {
-      guard let value = value(field.name), !field.takes(value) else { continue }
-      throw .unsupported(
-        fullName(field.name),
-        "'\(fullName(field.name))' is \(Self.show(value)), which is not supported here; \(field.wanted)")
-    }
+    _ = try readNeutral(tables)
     if let stray = unread.first { throw .unsupported(stray, "'\(stray)' is not supported here") }
+  }
+
+  /// The same, but takes unknown fields.
+  /// - Returns: the fields that were left out of account.
+  mutating func finishTolerantly(_ tables: [NeutralField]...) throws(JSONFieldError) -> [String] {
+    try readNeutral(tables) + unread
+  }
+
+  private mutating func readNeutral(_ tables: [[NeutralField]]) throws(JSONFieldError) -> [String] {
+    var leftOut: [String] = []
+    for field in tables.joined() {
+      guard let value = value(field.name) else { continue }
+      guard field.takes(value) else {
+        throw .unsupported(
+          fullName(field.name),
+          "'\(fullName(field.name))' is \(Self.show(value)), which is not supported here; \(field.wanted)")
+      }
+      if field.leavesOut(value) { leftOut.append(fullName(field.name)) }
+    }
+    return leftOut
   }
 }

@@ -3,6 +3,7 @@
 // (OpenAIRequest.swift). Start at OpenAIAnswerWriter.take.
 import Intake
 import JSON
+import Tools
 
 /// One answer so far.
 struct OpenAIAnswer: Sendable {
@@ -11,11 +12,17 @@ struct OpenAIAnswer: Sendable {
   /// The text of an answer that is not streamed.
   var text = ""
   var logprobs: [TextLogprob] = []
+  var reasoning = ""
+  var calls: [AnsweredCall] = []
+  var stage: MessageStage
   /// The JSON around the text of a chunk that has nothing else, by far the most common kind; made
   /// once.
   var textFrame: (head: [UInt8], tail: [UInt8])?
 
-  init(_ shape: AnswerShape) { self.shape = shape }
+  init(_ shape: AnswerShape) {
+    self.shape = shape
+    stage = MessageStage(shape)
+  }
 }
 
 protocol OpenAIAnswerWriter: AnswerWriter {
@@ -29,6 +36,8 @@ protocol OpenAIAnswerWriter: AnswerWriter {
   /// The choice of a chunk, and that of an answer in one piece.
   func chunk(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue
   func whole(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue
+  /// The choice of a chunk with a piece of a message that isn't content; nil if there is none.
+  func chunk(_ event: MessageEvent) -> JSONValue?
 }
 
 extension OpenAIAnswerWriter {
@@ -44,11 +53,16 @@ extension OpenAIAnswerWriter {
     case .admitted, .started: return shape.form.isStreamed ? begin() : []
     case .text(let text, let logprobs):
       guard shape.form.isStreamed else {
-        answer.text += text
         answer.logprobs += logprobs
+        note(answer.stage.feed(text))
         return []
       }
       let first = begin()
+      if answer.stage.isParsing {
+        answer.logprobs += logprobs
+        let events = answer.stage.feed(text)
+        return first + events.compactMap { eventPiece($0) }
+      }
       guard logprobs.isEmpty else {
         return first + [json(frame([chunk(text: text, logprobs: logprobs, finish: nil)]))]
       }
@@ -102,7 +116,7 @@ extension OpenAIAnswerWriter {
 
   /// The error, and what the client needs to check what it owes; answers in one piece include the
   /// text so far.
-  private func cut(_ end: AnswerEnd, _ error: APIError) -> [AnswerPiece] {
+  private mutating func cut(_ end: AnswerEnd, _ error: APIError) -> [AnswerPiece] {
     guard case .object(var members) = error.json else { return [] }
     if shape.form.isStreamed, answer.hasBegun {
       members.append((key: "id", value: .string(id)))
@@ -111,36 +125,66 @@ extension OpenAIAnswerWriter {
       members.append((key: "usage", value: usage(end)))
       return [json(.object(members)), .end]
     }
-    for member in whole(end) where member.key != "error" { members.append(member) }
+    let (events, reason) = answer.stage.finish(end)
+    note(events)
+    for member in whole(end, reason) where member.key != "error" { members.append(member) }
     var response = Response.json(JSONWriter.bytes(.object(members)), status: error.status)
     if let after = error.retryAfter { response = response.with("Retry-After", String(after)) }
     return [.whole(response)]
   }
 
   private mutating func finish(_ end: AnswerEnd) -> [AnswerPiece] {
-    guard shape.form.isStreamed else { return [.whole(.json(JSONWriter.bytes(.object(whole(end)))))] }
+    let (events, reason) = answer.stage.finish(end)
+    guard shape.form.isStreamed else {
+      note(events)
+      return [.whole(.json(JSONWriter.bytes(.object(whole(end, reason)))))]
+    }
     var pieces = begin()
-    let choice = chunk(text: "", logprobs: [], finish: end.finishReason ?? "stop")
+    pieces += events.compactMap { eventPiece($0) }
+    let choice = chunk(text: "", logprobs: answer.logprobs, finish: reason ?? "stop")
     pieces.append(json(frame([choice]).adding("hotpot", own(end))))
     if shape.form.includesUsage { pieces.append(json(frame([]).adding("usage", usage(end)))) }
     pieces += [.event(Array("[DONE]".utf8)), .end]
     return pieces
   }
 
-  private func whole(_ end: AnswerEnd) -> [JSONValue.Member] {
+  /// Keeps a piece of an answer that is not streamed.
+  private mutating func note(_ events: [MessageEvent]) {
+    for event in events {
+      switch event {
+      case .content(let text): answer.text += text
+      case .reasoning(let text): answer.reasoning += text
+      case .call(let index, let id, let name):
+        answer.calls.append(AnsweredCall(id: shape.callID(index, id), name: name))
+      case .arguments(_, let text):
+        if let last = answer.calls.indices.last { answer.calls[last].arguments += text }
+      case .finished: break
+      }
+    }
+  }
+
+  /// A chunk of a message that is parsed.
+  private mutating func eventPiece(_ event: MessageEvent) -> AnswerPiece? {
+    guard case .content(let text) = event else { return chunk(event).map { json(frame([$0])) } }
+    let logprobs = answer.logprobs
+    answer.logprobs = []
+    return logprobs.isEmpty
+      ? .event(framed(text)) : json(frame([chunk(text: text, logprobs: logprobs, finish: nil)]))
+  }
+
+  private func whole(_ end: AnswerEnd, _ reason: String?) -> [JSONValue.Member] {
     [
       (key: "id", value: .string(id)), (key: "object", value: .string(Self.wholeObject)),
       (key: "created", value: JSONValue(shape.created)), (key: "model", value: .string(shape.model)),
       (
         key: "choices",
-        value: [whole(text: answer.text, logprobs: answer.logprobs, finish: end.finishReason)]
+        value: [whole(text: answer.text, logprobs: answer.logprobs, finish: reason)]
       ), (key: "usage", value: usage(end)), (key: "hotpot", value: own(end)),
     ]
   }
 
   private func own(_ end: AnswerEnd) -> JSONValue {
-    ReceiptMembers.own(
-      end, job: shape.job.hex, seed: shape.seed, prompt: shape.form.returnsTokens ? shape.prompt : nil)
+    ReceiptMembers.own(end, shape)
   }
 
   private func usage(_ end: AnswerEnd) -> JSONValue {

@@ -4,6 +4,7 @@
 // Source: OpenAI API reference, "Create chat completion".
 import Inference
 import JSON
+import Tools
 
 extension Dialect {
   static let openAIChat = Dialect(
@@ -29,8 +30,26 @@ struct OpenAIChat: OpenAIAnswerWriter {
   }
 
   func whole(text: String, logprobs: [TextLogprob], finish: String?) -> JSONValue {
-    [
-      "index": 0, "message": ["role": "assistant", "content": .string(text), "refusal": nil],
+    var message: [JSONValue.Member] = [
+      (key: "role", value: "assistant"),
+      (key: "content", value: text.isEmpty && !answer.calls.isEmpty ? .null : .string(text)),
+      (key: "refusal", value: nil),
+    ]
+    if !answer.reasoning.isEmpty {
+      message.append((key: "reasoning_content", value: .string(answer.reasoning)))
+      message.append((key: "reasoning", value: .string(answer.reasoning)))
+    }
+    if !answer.calls.isEmpty {
+      let calls = answer.calls.map { call -> JSONValue in
+        [
+          "id": .string(call.id), "type": "function",
+          "function": ["name": .string(call.name), "arguments": .string(call.arguments)],
+        ]
+      }
+      message.append((key: "tool_calls", value: .array(calls)))
+    }
+    return [
+      "index": 0, "message": .object(message),
       "logprobs": list(logprobs), "finish_reason": finish.map { .string($0) } ?? .null,
     ]
   }
@@ -40,6 +59,31 @@ struct OpenAIChat: OpenAIAnswerWriter {
       "index": 0, "delta": delta, "logprobs": list(logprobs),
       "finish_reason": finish.map { .string($0) } ?? .null,
     ]
+  }
+
+  /// A delta with a piece of the message that isn't content.
+  func chunk(_ event: MessageEvent) -> JSONValue? {
+    switch event {
+    case .content, .finished: return nil
+    // Both names are in use.
+    case .reasoning(let text):
+      return choice(
+        delta: ["reasoning_content": .string(text), "reasoning": .string(text)], logprobs: [], finish: nil)
+    case .call(let index, let id, let name):
+      return choice(
+        delta: [
+          "tool_calls": [
+            [
+              "index": JSONValue(index), "id": .string(answer.shape.callID(index, id)), "type": "function",
+              "function": ["name": .string(name), "arguments": ""],
+            ]
+          ]
+        ], logprobs: [], finish: nil)
+    case .arguments(let index, let text):
+      return choice(
+        delta: ["tool_calls": [["index": JSONValue(index), "function": ["arguments": .string(text)]]]],
+        logprobs: [], finish: nil)
+    }
   }
 
   private func list(_ logprobs: [TextLogprob]) -> JSONValue {
@@ -65,12 +109,19 @@ struct OpenAIChat: OpenAIAnswerWriter {
     try OpenAIRequest.read(value) { (fields) throws(JSONFieldError) in
       let messages = try fields.require(
         "messages", fields.array("messages", count: 1...OpenAIRequest.maximumMessages))
+      var ignored: [String] = []
       var chat: [ChatMessage] = []
       for (index, item) in messages.enumerated() {
-        chat.append(try message(item, path: "messages[\(index)]"))
+        chat.append(try message(item, path: "messages[\(index)]", &ignored))
       }
       var asked = AskedAnswer(request: GenerationRequest(.messages(chat)), form: AnswerForm())
       try asked.readCommon(&fields)
+      var terms = MessageTerms()
+      let tools = try tools(&fields)
+      try tools.apply(to: &terms, &ignored)
+      try terms.readThinking(&fields, &ignored)
+      asked.request.message = terms
+      asked.offered = tools
       let wantsLogprobs = try fields.bool("logprobs") ?? false
       let top = try fields.integer("top_logprobs", 0...SamplingRequest.maximumTopLogprobs)
       if let top, top > 0, !wantsLogprobs {
@@ -85,42 +136,117 @@ struct OpenAIChat: OpenAIAnswerWriter {
           message: "'max_tokens' is \(old) and 'max_completion_tokens' is \(new), wanted one of them")
       }
       asked.request.outputLimit = new ?? old
-      if let effort = try fields.string("reasoning_effort") {
-        guard OpenAIRequest.reasoningEfforts.contains(effort) else {
-          throw .unsupported(
-            "reasoning_effort",
-            "'reasoning_effort' is \(JSONFields.show(.string(effort))), which is not supported here")
-        }
-        asked.request.reasoningEffort = effort
-      }
-      try fields.finish(NeutralField.chat, NeutralField.both)
+      asked.request.ignored += try ignored + fields.finishTolerantly(NeutralField.chat, NeutralField.both)
       return asked
     }
   }
 
-  private static func message(_ value: JSONValue, path: String) throws(JSONFieldError) -> ChatMessage {
+  private static func tools(_ fields: inout JSONFields) throws(JSONFieldError) -> OfferedTools {
+    var tools = OfferedTools()
+    for (index, item) in (try fields.array("tools", count: 0...OfferedTools.maximum) ?? []).enumerated() {
+      let path = "tools[\(index)]"
+      var tool = try JSONFields(item, path: path)
+      let type = try tool.string("type") ?? "function"
+      guard type == "function" else {
+        throw .unsupported(
+          "\(path).type", "'\(path).type' is \(JSONFields.show(.string(type))); tools here are functions")
+      }
+      try tools.add(try tool.require("function", tool.object("function")), schema: "parameters")
+    }
+    switch fields.value("tool_choice") {
+    case nil: break
+    case .string(let word):
+      guard let choice = OfferedTools.Choice(word) else {
+        throw .unsupported(
+          "tool_choice",
+          "'tool_choice' is \(JSONFields.show(.string(word))), wanted none, auto, required or a tool")
+      }
+      tools.choice = choice
+    case .some(let value):
+      var choice = try JSONFields(value, path: "tool_choice")
+      switch try choice.require("type", choice.string("type")) {
+      case "function":
+        var function = try choice.require("function", choice.object("function"))
+        tools.choice = .named(try function.require("name", function.string("name", maxBytes: 256)))
+      case "allowed_tools":
+        try tools.allow(try choice.require("allowed_tools", choice.object("allowed_tools"))) { item in
+          item["function"]?["name"]?.string ?? item["name"]?.string
+        }
+      case let other:
+        throw .unsupported(
+          "tool_choice.type",
+          "'tool_choice.type' is \(JSONFields.show(.string(other))), which is not supported here")
+      }
+    }
+    tools.allowsParallel = try fields.bool("parallel_tool_calls") ?? true
+    return tools
+  }
+
+  private static func message(
+    _ value: JSONValue, path: String, _ ignored: inout [String]
+  ) throws(JSONFieldError) -> ChatMessage {
     var fields = try JSONFields(value, path: path)
-    let role = try fields.require("role", fields.word("role", ["system", "developer", "user", "assistant"]))
-    var message = ChatMessage(role: role == "developer" ? "system" : role, content: "")
+    let role = try fields.require(
+      "role", fields.word("role", ["system", "developer", "user", "assistant", "tool", "function"]))
+    var message = ChatMessage(role: OpenAIRequest.roles[role] ?? role, content: "")
+    let isAssistant = message.role == "assistant"
+    let refusal = try fields.string("refusal")
     switch fields.value("content") {
     case .string(let text): message.content = text
     case .array(let parts):
       var texts: [String] = []
       for (index, part) in parts.enumerated() {
         var part = try JSONFields(part, path: "\(path).content[\(index)]")
-        _ = try part.require("type", part.word("type", ["text"]))
-        texts.append(try part.require("text", part.string("text")))
-        try part.finish(NeutralField.part)
+        let type = try part.require("type", part.word("type", isAssistant ? ["text", "refusal"] : ["text"]))
+        texts.append(try part.require(type, part.string(type)))
+        ignored += try part.finishTolerantly(NeutralField.part)
       }
       message = ChatMessage(role: message.role, parts: texts)
     case .some(let other): throw fields.wrong("content", other, "a text or a list of text parts")
-    // An assistant message without content, as clients send it back.
-    case nil where message.role == "assistant": break
+    // Messages without content, as clients send them back.
+    case nil where isAssistant || message.role == "tool": message.content = refusal ?? ""
     case nil:
       throw JSONFieldError(
         field: fields.fullName("content"), message: "'\(fields.fullName("content"))' is missing")
     }
-    try fields.finish(NeutralField.message)
+    if isAssistant {
+      message.calls = try calls(&fields)
+      // Both names are in use; messages that come back have the same under both.
+      let names = [try fields.string("reasoning_content"), try fields.string("reasoning")]
+      message.reasoning = names.compactMap(\.self).first { !$0.isEmpty }
+    }
+    if message.role == "tool" {
+      message.callID = try fields.string("tool_call_id", maxBytes: 512)
+      message.name = try fields.string("name", maxBytes: 512)
+    }
+    ignored += try fields.finishTolerantly(NeutralField.message)
     return message
+  }
+
+  private static func calls(_ fields: inout JSONFields) throws(JSONFieldError) -> [ChatToolCall] {
+    var calls: [ChatToolCall] = []
+    for (index, item) in (try fields.array("tool_calls", count: 0...OfferedTools.maximum) ?? []).enumerated()
+    {
+      let path = fields.fullName("tool_calls[\(index)]")
+      var call = try JSONFields(item, path: path)
+      let type = try call.string("type") ?? "function"
+      guard type == "function" else {
+        throw .unsupported(
+          "\(path).type", "'\(path).type' is \(JSONFields.show(.string(type))); calls here are of functions")
+      }
+      var function = try call.require("function", call.object("function"))
+      calls.append(
+        ChatToolCall(
+          id: try call.string("id", maxBytes: 512) ?? "",
+          name: try function.require("name", function.string("name", maxBytes: 256)),
+          arguments: try function.string("arguments") ?? ""))
+    }
+    if var old = try fields.object("function_call") {
+      calls.append(
+        ChatToolCall(
+          id: "", name: try old.require("name", old.string("name", maxBytes: 256)),
+          arguments: try old.string("arguments") ?? ""))
+    }
+    return calls
   }
 }

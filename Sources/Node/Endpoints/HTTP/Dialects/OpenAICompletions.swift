@@ -5,6 +5,7 @@
 // Source: OpenAI API reference, "Create completion".
 import Inference
 import JSON
+import Tools
 
 extension Dialect {
   static let openAICompletions = Dialect(
@@ -54,6 +55,9 @@ struct OpenAICompletions: OpenAIAnswerWriter {
     ]
   }
 
+  /// A completion is text alone.
+  func chunk(_ event: MessageEvent) -> JSONValue? { nil }
+
   // MARK: requests
 
   fileprivate static func read(_ value: JSONValue) throws(Refusal) -> AskedAnswer {
@@ -89,7 +93,7 @@ struct OpenAICompletions: OpenAIAnswerWriter {
       asked.request.sampling.topLogprobs = try fields.integer("logprobs", 0...5)
       asked.request.outputLimit = try fields.integer("max_tokens", 1...OpenAIRequest.maximumOutput) ?? 16
       _ = try fields.integer("best_of", 1...1)
-      try fields.finish(NeutralField.completion, NeutralField.both)
+      asked.request.ignored += try fields.finishTolerantly(NeutralField.completion, NeutralField.both)
       return asked
     }
   }

@@ -1,5 +1,5 @@
 // OpenAIRequest.swift: what requests for chats and for completions have in common: every field is
-// checked and none ignored. Not here: fields of only one of them (OpenAIChat.swift,
+// checked, and what is left out of account is noted. Not here: fields of only one of them (OpenAIChat.swift,
 // OpenAICompletions.swift), fields that change nothing (NeutralFields.swift). Start at readCommon.
 // Source: OpenAI API reference, "Create chat completion" and "Create completion"; vLLM's names for
 // extensions.
@@ -11,6 +11,8 @@ import JSON
 enum OpenAIRequest {
   static let maximumMessages = 2_048
   static let maximumOutput = 1 << 20
+  /// Roles that mean another one.
+  static let roles = ["developer": "system", "function": "tool"]
   /// Source: OpenAI API reference.
   static let reasoningEfforts: Set<String> = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -55,7 +57,7 @@ extension AskedAnswer {
     form.isStreamed = try fields.bool("stream") ?? false
     if var options = try fields.object("stream_options") {
       form.includesUsage = try options.bool("include_usage") ?? false
-      try options.finish(NeutralField.streamOptions)
+      request.ignored += try options.finishTolerantly(NeutralField.streamOptions)
       guard form.isStreamed || !form.includesUsage else {
         throw JSONFieldError(field: "stream_options", message: "'stream_options' wants 'stream' to be true")
       }
@@ -63,7 +65,11 @@ extension AskedAnswer {
     _ = try fields.integer("n", 1...1)
     request.ignoresEnd = try fields.bool("ignore_eos") ?? false
     try readConstraint(&fields)
-    form.returnsTokens = try fields.bool("return_token_ids") ?? false
+    try readOwn(&fields)
+  }
+
+  /// The node's own field.
+  mutating func readOwn(_ fields: inout JSONFields) throws(JSONFieldError) {
     if var own = try fields.object("hotpot") {
       if let asked = try own.integer("priority", 0...9) {
         request.priority = asked
@@ -82,9 +88,10 @@ extension AskedAnswer {
       }
       try own.finish()
     }
+    form.returnsTokens = try fields.bool("return_token_ids") ?? false
   }
 
-  private static func stops(_ fields: inout JSONFields) throws(JSONFieldError) -> [String] {
+  static func stops(_ fields: inout JSONFields) throws(JSONFieldError) -> [String] {
     switch fields.value("stop") {
     case nil: return []
     case .string(let text): return [text]
@@ -125,6 +132,40 @@ extension AskedAnswer {
       biases.append(.init(token: token, bias: Float(bias)))
     }
     return biases.sorted { $0.token < $1.token }
+  }
+}
+
+extension MessageTerms {
+  /// How much to think, and what else the template is handed.
+  mutating func readThinking(
+    _ fields: inout JSONFields, _ ignored: inout [String]
+  ) throws(JSONFieldError) {
+    if let value = fields.value("chat_template_kwargs") {
+      guard case .object(let members) = value else {
+        throw fields.wrong("chat_template_kwargs", value, "an object")
+      }
+      let own = ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"]
+      if let member = members.first(where: { own.contains($0.key) }) {
+        throw .unsupported(
+          "chat_template_kwargs.\(member.key)",
+          "'chat_template_kwargs.\(member.key)' is what the node itself hands to the template")
+      }
+      variables = members
+    }
+    if let effort = try fields.string("reasoning_effort") {
+      guard OpenAIRequest.reasoningEfforts.contains(effort) else {
+        throw .unsupported(
+          "reasoning_effort",
+          "'reasoning_effort' is \(JSONFields.show(.string(effort))), which is not supported here")
+      }
+      self.effort = ("reasoning_effort", effort)
+    }
+    if let isOn = try fields.bool("enable_thinking") { thinks = ("enable_thinking", isOn) }
+    if var thinking = try fields.object("thinking") {
+      let type = try thinking.require("type", thinking.word("type", ["enabled", "disabled", "adaptive"]))
+      if type != "adaptive" { thinks = ("thinking", type == "enabled") }
+      ignored += try thinking.finishTolerantly()
+    }
   }
 }
 

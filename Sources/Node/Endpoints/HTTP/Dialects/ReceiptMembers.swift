@@ -31,6 +31,19 @@ enum ReceiptMembers {
     ]
   }
 
+  /// What opens an answer's receipt, how its text was read and what was left out of account.
+  static func own(_ end: AnswerEnd, _ shape: AnswerShape) -> JSONValue {
+    guard
+      case .object(var members) = own(
+        end, job: shape.job.hex, seed: shape.seed, prompt: shape.form.returnsTokens ? shape.prompt : nil)
+    else { return .null }
+    if let name = shape.parserName { members.append((key: "parser", value: .string(name))) }
+    if !shape.ignored.isEmpty {
+      members.append((key: "ignored", value: .array(shape.ignored.prefix(64).map { .string($0) })))
+    }
+    return .object(members)
+  }
+
   /// What opens the receipt, under the key `hotpot`.
   /// - prompt: its ids, if the client requested ids
   static func own(_ end: AnswerEnd, job: String, seed: UInt64, prompt: [Int32]?) -> JSONValue {

@@ -27,7 +27,10 @@ extension Exchange {
   func send(_ piece: AnswerPiece) {
     switch piece {
     case .begin: startEvents()
+    case .beginLines: startStream(status: 200, fields: [("Content-Type", "application/x-ndjson")])
     case .event(let line): send(line: line)
+    case .named(let name, let line): send(event: name, data: String(decoding: line, as: UTF8.self))
+    case .line(let line): send(line + [0x0A])
     case .comment(let text): send(comment: text)
     case .end: finish()
     case .whole(let response): respond(response)
