@@ -294,6 +294,18 @@ public struct Nonces: Hashable, Sendable {
     self.output = output
   }
 
+  /// The nonces of a receipt whose client chose a value too: SHA-256(the client's 32 bytes || each
+  /// of these). A receipt that they open is younger than the client's value.
+  package func bound(to client: SHA256Digest) -> Nonces {
+    func both(_ own: SHA256Digest) -> SHA256Digest {
+      var hash = SHA256()
+      hash.update(client)
+      hash.update(own)
+      return hash.finish()
+    }
+    return Nonces(prompt: both(prompt), output: both(output))
+  }
+
   /// Those of somebody who has none: they open nothing.
   package static let zero = Nonces(prompt: .zero, output: .zero)
 

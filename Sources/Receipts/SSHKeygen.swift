@@ -88,7 +88,20 @@ public struct SSHKeygen: Sendable {
   package let deadline: Double
   /// The socket of an ssh-agent; nil uses the one in the environment, if any.
   package let agent: String?
-  private var cancellation: Cancellation?
+  private(set) var cancellation: Cancellation?
+  private var memory: Memory?
+
+  /// Signatures that were checked and hold, by everything that this depends on.
+  private final class Memory: Sendable {
+    let holding = Mutex<[SHA256Digest: SSHPublicKey]>([:])
+  }
+
+  /// A copy that checks a signature once: many receipts lie under one checkpoint.
+  package func remembering() -> SSHKeygen {
+    var copy = self
+    copy.memory = Memory()
+    return copy
+  }
 
   public init(program: String = "ssh-keygen", deadline: Double = 2, agent: String? = nil) {
     self.program = program
@@ -192,8 +205,17 @@ public struct SSHKeygen: Sendable {
     _ bytes: [UInt8], signature: String, namespace: String, allowedSigners: String, revoked: String? = nil,
     time: Int64
   ) throws(SignatureError) -> SSHPublicKey {
-    try verify(
+    var hash = SHA256()
+    for part in [bytes, Array("\(namespace)\n\(time)\n\(revoked ?? "")\n".utf8), Array(signature.utf8)] {
+      hash.update(SHA256.hash(part))
+    }
+    hash.update(allowedSigners.utf8)
+    let name = hash.finish()
+    if let key = memory?.holding.withLock({ $0[name] }) { return key }
+    let key = try verify(
       .bytes(bytes), signature, namespace, allowedSigners: allowedSigners, revoked: revoked, time: time)
+    memory?.holding.withLock { $0[name] = key }
+    return key
   }
 
   /// The same over a file's bytes.
@@ -273,16 +295,16 @@ public struct SSHKeygen: Sendable {
     .failed(program: program, status: output.status, message: output.message)
   }
 
-  private struct TemporaryDirectory {
+  struct TemporaryDirectory {
     let path: String
 
     func remove() {
-      for name in ["allowed_signers", "signature"] { _ = unlink("\(path)/\(name)") }
+      for name in ["allowed_signers", "signature", "agent"] { _ = unlink("\(path)/\(name)") }
       _ = rmdir(path)
     }
   }
 
-  private func temporaryDirectory() throws(SignatureError) -> TemporaryDirectory {
+  func temporaryDirectory() throws(SignatureError) -> TemporaryDirectory {
     let base = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
     var template = Array("\(base)/hotpot-verify-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw .file(FileError(call: "mkdtemp", path: base, code: errno)) }
@@ -324,11 +346,12 @@ public struct SSHKeygen: Sendable {
 
   /// A child in a session of its own: it has no terminal to prompt on, and dies with all its
   /// children.
-  private final class Child {
+  final class Child {
     private let process: pid_t
     private let input: Int32
     private let output: Int32
     private let error: Int32
+    private var isFed = false
 
     init(program: String, arguments: [String], input: Input, agent: String?) throws(FileError) {
       var ends: [Int32] = []
@@ -393,12 +416,38 @@ public struct SSHKeygen: Sendable {
     }
 
     deinit {
+      endInput()
       for fd in [output, error] { _ = Glibc.close(fd) }
     }
 
     private func milliseconds(until end: ContinuousClock.Instant) -> Int32 {
       let (seconds, attoseconds) = (end - ContinuousClock.now).components
       return Int32(clamping: seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
+    }
+
+    /// The first line of the output; nil if it ends or time is up before that.
+    func line(until end: ContinuousClock.Instant, _ cancellation: Cancellation?) -> String? {
+      var bytes: [UInt8] = []
+      var byte: UInt8 = 0
+      while bytes.count < 4_096 {
+        let left = milliseconds(until: end)
+        if left <= 0 || cancellation?.isCancelled ?? false { return nil }
+        var polled = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
+        // Waits in short intervals, so that a cancellation is noticed.
+        guard poll(&polled, 1, min(left, 50)) > 0 else { continue }
+        let count = recv(output, &byte, 1, 0)
+        if count < 0, errno == EAGAIN || errno == EINTR { continue }
+        guard count == 1 else { return nil }
+        if byte == 0x0A { return String(decoding: bytes, as: UTF8.self) }
+        bytes.append(byte)
+      }
+      return nil
+    }
+
+    /// Tells a child that waits for the end of its input to end.
+    func endInput() {
+      if !isFed { _ = Glibc.close(input) }
+      isFed = true
     }
 
     /// Writes the input and collects both outputs, until both end or time is up. Outputs are capped
@@ -408,10 +457,10 @@ public struct SSHKeygen: Sendable {
     ) -> (output: [UInt8], error: [UInt8]) {
       var collected: (output: [UInt8], error: [UInt8]) = ([], [])
       var sent = 0
-      var isFeeding = true
+      var isFeeding = !isFed
       var isOpen = (output: true, error: true)
       func stopFeeding() {
-        if isFeeding { _ = Glibc.close(input) }
+        endInput()
         isFeeding = false
       }
       defer { stopFeeding() }

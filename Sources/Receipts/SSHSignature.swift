@@ -19,6 +19,15 @@ public struct SSHPublicKey: Hashable, Sendable {
   /// `type base64`, for `allowed_signers`.
   public var text: String { "\(type) \(Base64.format(blob))" }
 
+  /// The 32 bytes of an Ed25519 key; nil for another type.
+  package var ed25519: [UInt8]? {
+    var reader = WireReader(blob)
+    guard type == "ssh-ed25519", reader.string() != nil, let key = reader.string(), key.count == 32,
+      reader.isAtEnd
+    else { return nil }
+    return key
+  }
+
   /// The first key in the text of a `.pub` file; nil for anything else.
   public init?(parsing text: String) {
     let words = text.split(whereSeparator: { $0 == " " || $0 == "\n" })
@@ -76,7 +85,7 @@ public struct SSHSignature: Hashable, Sendable {
 }
 
 /// SSH's wire encoding (RFC 4251, 5), as far as signatures need it.
-private struct WireReader {
+struct WireReader {
   private let bytes: [UInt8]
   private var at = 0
 

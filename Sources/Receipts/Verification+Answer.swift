@@ -19,6 +19,8 @@ extension Verification {
     public var id: String?
     public var job: String?
     public var receipt: String?
+    /// The receipt's line, if the answer holds it.
+    public var line: String?
     public var model: String?
     public var seed: UInt64?
     public var amount: Int64?
@@ -95,6 +97,10 @@ extension Verification {
     }
     compare("hotpot.job", answer.job, job)
     compare("hotpot.receipt", answer.receipt, String(SHA256.leaf(line).hex.prefix(16)))
+    if let found = answer.line {
+      if Array(found.utf8) != line { return .failed("'hotpot.receipt_line' is another receipt's") }
+      compared.append("hotpot.receipt_line")
+    }
     compare("model", answer.model, receipt.model)
     compare("hotpot.seed", answer.seed, receipt.sampler.seed)
     compare("hotpot.amount_micro", answer.amount, receipt.amount)
@@ -304,7 +310,7 @@ extension Verification {
     } else {
       let seed =
         receipt.version > 1 && receipt.seedBy == .client
-        ? "; a seed that you chose once, and only once, would say so too" : ""
+        ? "; a nonce in your request, or a seed that you never used before, tells them apart" : ""
       open.append(
         "that the answer was made for this request and not for an earlier one of the same words: the node says that it was submitted at \(utc(receipt.submitted))\(seed)"
       )

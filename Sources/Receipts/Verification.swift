@@ -215,6 +215,32 @@ public struct Verification: Hashable, Sendable {
 
   /// Makes every check for which the input is available.
   public init(_ bundle: ReceiptBundle, evidence: Evidence = Evidence(), keygen: SSHKeygen = SSHKeygen()) {
+    let line = Array(bundle.receipt.utf8)
+    self.init(line: line, transcript: bundle.transcript, evidence: evidence) { receipt in
+      let checkpoint: Checkpoint
+      do throws(FormatError) { checkpoint = try Checkpoint(parsing: bundle.checkpoint) } catch {
+        return [
+          (.signature, .failed(error.description)),
+          (.inclusion, .failed("there is no checkpoint to include it: \(error)")),
+          (.consistency, .notChecked("there is no checkpoint")),
+          (.witness, .notChecked("there is no checkpoint")),
+        ]
+      }
+      return [
+        (.signature, Self.signature(bundle, checkpoint, receipt, evidence, keygen)),
+        (.inclusion, Self.inclusion(bundle, checkpoint, receipt, line)),
+        (.consistency, Self.consistency(bundle, checkpoint, evidence)),
+        (.witness, Self.witness(bundle, checkpoint, evidence, line, keygen)),
+      ]
+    }
+  }
+
+  /// - transcript: the text of one that came with the receipt
+  /// - log: the checks of signature and log
+  init(
+    line: [UInt8], transcript text: String?, evidence: Evidence,
+    log: (Receipt?) -> [(name: Name, outcome: Outcome)]
+  ) {
     var checks: [Check] = []
     func add(_ name: Name, _ outcome: Outcome) {
       switch outcome {
@@ -223,7 +249,6 @@ public struct Verification: Hashable, Sendable {
       case .notChecked(let why): checks.append(Check(name: name, result: .notChecked, detail: why))
       }
     }
-    let line = Array(bundle.receipt.utf8)
     var receipt: Receipt?
     do throws(LineError) {
       if case .receipt(let parsed) = try Entry(parsing: line).record {
@@ -234,27 +259,11 @@ public struct Verification: Hashable, Sendable {
       }
     } catch { add(.receipt, .failed(error.description)) }
     self.receipt = receipt
-
-    var checkpoint: Checkpoint?
-    var unreadable = ""
-    do throws(FormatError) { checkpoint = try Checkpoint(parsing: bundle.checkpoint) } catch {
-      unreadable = error.description
-    }
-    if let checkpoint {
-      add(.signature, Self.signature(bundle, checkpoint, receipt, evidence, keygen))
-      add(.inclusion, Self.inclusion(bundle, checkpoint, receipt, line))
-      add(.consistency, Self.consistency(bundle, checkpoint, evidence))
-      add(.witness, Self.witness(bundle, checkpoint, evidence, line, keygen))
-    } else {
-      add(.signature, .failed(unreadable))
-      add(.inclusion, .failed("there is no checkpoint to include it: \(unreadable)"))
-      add(.consistency, .notChecked("there is no checkpoint"))
-      add(.witness, .notChecked("there is no checkpoint"))
-    }
+    for (name, outcome) in log(receipt) { add(name, outcome) }
 
     var transcript = evidence.transcript
     var badTranscript: String?
-    if transcript == nil, let text = bundle.transcript {
+    if transcript == nil, let text {
       do throws(FormatError) { transcript = try Transcript(parsing: text) } catch {
         badTranscript = error.description
       }
@@ -275,7 +284,11 @@ public struct Verification: Hashable, Sendable {
       add(.request, Self.outcome(evidence.request))
       add(.settings, Self.outcome(evidence.settings))
       add(.freshness, Self.outcome(evidence.freshness))
-      unproved = Self.unproved(receipt, transcript, evidence)
+      let isLogged = checks.contains { $0.name == .inclusion && $0.result != .notChecked }
+      unproved =
+        (isLogged
+          ? [] : ["that the receipt is in the node's log: it came inside the answer, without a proof"])
+        + Self.unproved(receipt, transcript, evidence)
     } else {
       let made = Set(checks.map(\.name))
       for name in Name.allCases where !made.contains(name) {
@@ -296,7 +309,7 @@ public struct Verification: Hashable, Sendable {
     _ bundle: ReceiptBundle, _ checkpoint: Checkpoint, _ receipt: Receipt?, _ evidence: Evidence,
     _ keygen: SSHKeygen
   ) -> Outcome {
-    do throws(SignatureError) {
+    judged { () throws(SignatureError) in
       let key = try keygen.verify(
         Array(bundle.checkpoint.utf8), signature: bundle.signature, namespace: Checkpoint.namespace,
         allowedSigners: evidence.allowedSigners ?? bundle.allowedSigners, revoked: evidence.revoked,
@@ -311,7 +324,12 @@ public struct Verification: Hashable, Sendable {
       let trust =
         evidence.allowedSigners == nil ? ", as the bundle itself says; compare it with a key you trust" : ""
       return .ok("signed by \(key.fingerprint)\(trust)")
-    } catch {
+    }
+  }
+
+  /// What a check of a signature found.
+  static func judged(_ check: () throws(SignatureError) -> Outcome) -> Outcome {
+    do throws(SignatureError) { return try check() } catch {
       switch error {
       case .missing, .hung, .cancelled, .file:
         // The tool's failure says nothing about the receipt.

@@ -1,6 +1,7 @@
 // DialectAnswerTests.swift: the events of an answer as the bytes of each dialect, and which request is whose.
 // Leaves out requests field by field (DialectRequestTests.swift) and refusals (RefusalTests.swift).
 import JSON
+import Receipts
 import Scheduling
 import Testing
 
@@ -44,6 +45,21 @@ import Testing
     #""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}}"#
   private static let own =
     #""hotpot":{"job":"0000000000000001","receipt":"r","nonce":"n","seed":9,"amount_micro":5"#
+
+  @Test func `the receipt and the node's part of a nonce stand beside the nonce`() throws {
+    var end = Self.end
+    end.nonceShare = "s"
+    end.inline = InlineReceipt(line: "{}\n", signature: "sig")
+    let own = #""nonce":"n","nonce_share":"s","receipt_line":"{}\n","receipt_signature":"sig","seed":9,"#
+    for dialect in Dialect.all {
+      let body = JSONValue.object(dialect.name.hasSuffix("chat") ? Self.chat : Self.text)
+      #expect(try lines(dialect, body, [.finished(end)]).last?.contains(own) == true)
+    }
+    end.inline?.signature = nil
+    #expect(
+      try lines(.openAIChat, .object(Self.chat), [.finished(end)]).last?.contains("receipt_signature")
+        == false)
+  }
 
   @Test func `a chat is streamed as chunks with deltas`() throws {
     let events: [AnswerEvent] = [.started, .text("a\"", []), .text("b", []), .finished(Self.end)]

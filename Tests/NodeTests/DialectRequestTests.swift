@@ -123,6 +123,12 @@ import Testing
     #expect(error([("logit_bias", ["5": 101])])?.parameter == "logit_bias")
     #expect(error([("hotpot", ["price": "-1"])])?.parameter == "hotpot.price")
     #expect(error([("hotpot", ["priority": 10])])?.parameter == "hotpot.priority")
+    #expect(error([("hotpot", ["receipt": "inline"])]) == nil)
+    #expect(error([("hotpot", ["receipt": "yes"])])?.parameter == "hotpot.receipt")
+    #expect(error([("hotpot", ["nonce": .string(String(repeating: "5a", count: 32))])]) == nil)
+    for nonce in [JSONValue.string(String(repeating: "5A", count: 32)), "5a", "", 7] {
+      #expect(error([("hotpot", ["nonce": nonce])])?.parameter == "hotpot.nonce")
+    }
   }
 
   @Test func completionsTakeTextsAndTokenIds() {

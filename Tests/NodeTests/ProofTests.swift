@@ -13,6 +13,7 @@ import Wire
 
 /// What a client holds of one job.
 struct ClientFiles {
+  /// Empty where the answer holds its receipt.
   var bundle: String
   /// The saved body, whole or a stream.
   var answer: String
@@ -29,6 +30,8 @@ final class ProvedJobs: @unchecked Sendable {
   let keygen = SSHKeygen(deadline: 30)
   private(set) var jobs: [String: ClientFiles] = [:]
 
+  /// What a client chose at random.
+  static let nonce = String(repeating: "5a", count: 32)
   /// The fields of each job's request.
   static let requests: [(name: String, path: String, fields: String)] = [
     (
@@ -68,6 +71,25 @@ final class ProvedJobs: @unchecked Sendable {
       "greedy", "/v1/chat/completions",
       #""messages":[{"role":"user","content":"Go."}],"max_tokens":5,"temperature":0,"return_token_ids":true"#
     ),
+    (
+      "inline stream without ids", "/v1/chat/completions",
+      #"""
+      "messages":[{"role":"user","content":"Name a tree."}],"max_tokens":35,"seed":12,"stream":true,
+      "hotpot":{"receipt":"inline","nonce":"\#(nonce)"}
+      """#
+    ),
+    (
+      "inline", "/v1/chat/completions",
+      #"""
+      "messages":[{"role":"user","content":"Name a bird."}],"max_tokens":20,"return_token_ids":true,
+      "hotpot":{"receipt":"inline","nonce":"\#(nonce)"}
+      """#
+    ),
+    // Asked for in a header field.
+    (
+      "inline by header", "/v1/completions",
+      #""prompt":"The sea","max_tokens":9,"seed":1,"return_token_ids":true"#
+    ),
   ]
 
   private init() throws {
@@ -97,7 +119,9 @@ final class ProvedJobs: @unchecked Sendable {
       ControlProtocol.line(ControlRequest.hello(version: ControlProtocol.version, every: 0, readOnly: false)))
     for request in Self.requests {
       let body = "{\"model\":\"m\",\(request.fields)}"
-      let answer = try WireAnswer.get(port, "POST", request.path, token: token, body: body)
+      let header = request.name.hasSuffix("by header") ? ["Hotpot-Receipt: inline"] : []
+      let answer = try WireAnswer.get(
+        port, "POST", request.path, token: token, body: body, fields: header)
       try #require(answer.status == 200, "\(request.name): \(answer.body)")
       let receipt = String(
         try #require(answer.body.components(separatedBy: "\"receipt\":\"").last?.prefix(16)))
@@ -131,10 +155,10 @@ final class ProvedJobs: @unchecked Sendable {
     verification: Verification, passes: Bool
   ) {
     var proof = try ReceiptProof(
-      ReceiptBundle(parsing: files.bundle), answer: Array(files.answer.utf8),
+      files.bundle.isEmpty ? nil : ReceiptBundle(parsing: files.bundle), answer: Array(files.answer.utf8),
       request: request ? Array(files.request.utf8) : nil)
     if runs { proof.run(on: { () throws(ServingError) in machine }) }
-    let verification = Verification(proof.bundle, evidence: proof.evidence, keygen: keygen)
+    let verification = proof.verify(keygen: keygen)
     return (verification, verification.passes(asking: proof.asked))
   }
 
@@ -212,6 +236,16 @@ extension ClientFiles {
         (choice["message"] as? [String: Any])?["content"] as? String ?? choice["text"] as? String)
     }
   }
+
+  /// The members under `hotpot` of an answer in one piece.
+  var ownMembers: [String: Any] {
+    get throws {
+      let tree = try JSONSerialization.jsonObject(with: Data(answer.utf8)) as? [String: Any]
+      return try #require(tree?["hotpot"] as? [String: Any])
+    }
+  }
+
+  func own(_ name: String) throws -> String { try #require(ownMembers[name] as? String, "\(name)") }
 
   /// The lines of a stream that have text.
   var pieces: [String] {
@@ -459,10 +493,114 @@ private let lies: [Lie] = {
   forged(
     "chat without ids", "another numerics", .reexecution, "the numerics are",
     [("\"numerics\":\"N1/A15", "\"numerics\":\"N1/A16")])
+  // Receipts inside of answers, without a bundle; and the client's nonce.
+  func inline(
+    _ job: String, _ name: String, _ check: Verification.Name, _ reason: String,
+    _ change: @escaping @Sendable (inout ClientFiles, ProvedJobs) throws -> Void
+  ) {
+    add(job, "inline: \(name)", check, reason) { files, jobs in
+      files.bundle = ""
+      try change(&files, jobs)
+    }
+  }
+  inline("inline", "its text edited", .text, "byte 0") { files, _ in
+    try files.edit("choices.0.message.content", "#")
+  }
+  inline("inline stream without ids", "a piece is another", .text, "byte") { files, _ in
+    try files.say("\"delta\":{\"content\":\"", "\"delta\":{\"content\":\"#")
+  }
+  inline("inline", "a line of another job with its signature", .commitments, "prompt or its nonce") {
+    files, jobs in
+    let other = try jobs.files("inline by header")
+    for name in ["receipt_line", "receipt_signature"] {
+      try files.edit("hotpot.\(name)", other.own(name))
+    }
+  }
+  inline("inline", "all of another job's receipt", .request, "the prompt differs") { files, jobs in
+    try files.edit("hotpot", jobs.files("inline by header").ownMembers)
+  }
+  inline("inline stream without ids", "an answer of before", .request, "the prompt differs") { files, jobs in
+    files.answer = try jobs.files("inline").answer
+  }
+  inline("inline", "the signature of another line", .signature, "the signature does not hold") {
+    files, jobs in
+    try files.edit("hotpot.receipt_signature", jobs.files("inline by header").own("receipt_signature"))
+  }
+  inline("inline", "a signature that is none", .signature, "wanted") { files, _ in
+    try files.edit("hotpot.receipt_signature", "x")
+  }
+  inline("inline", "a line that is edited", .receipt, "the digest of the line before it") { files, _ in
+    try files.edit(
+      "hotpot.receipt_line",
+      (files.own("receipt_line")).replacingOccurrences(of: "\"client\":\"aria\"", with: "\"client\":\"aris\"")
+    )
+  }
+  inline("inline", "a line that is edited and sealed again", .signature, "the signature does not hold") {
+    files, _ in
+    let line = try files.own("receipt_line").replacingOccurrences(
+      of: "\"client\":\"aria\"", with: "\"client\":\"aris\"")
+    let head = try #require(line.components(separatedBy: ",\"h\":").first)
+    try files.edit(
+      "hotpot.receipt_line", head + ",\"h\":\"\(SHA256.hash(Array(head.utf8)).hex.prefix(16))\"}\n")
+  }
+  inline("inline", "no nonce of the client's", .freshness, "has no 'nonce_share'") { files, _ in
+    try files.edit("hotpot.nonce_share", nil)
+  }
+  inline("inline", "another nonce than the client's", .freshness, "are without yours") { files, _ in
+    try files.ask(ProvedJobs.nonce, String(repeating: "5b", count: 32))
+  }
+  inline("inline stream without ids", "another nonce than the client's", .freshness, "are without yours") {
+    files, _ in try files.ask(ProvedJobs.nonce, String(repeating: "5b", count: 32))
+  }
+  inline("inline", "a nonce of the client's that opens nothing", .freshness, "does not open the receipt") {
+    files, _ in
+    let share = try #require(Nonces(hex: String(repeating: "11", count: 64)))
+    let client = try #require(SHA256Digest(hex: ProvedJobs.nonce))
+    try files.edit("hotpot.nonce_share", share.hex)
+    try files.edit("hotpot.nonce", share.bound(to: client).hex)
+  }
+  add("inline", "the line is not the bundle's", .answer, "'hotpot.receipt_line' is another receipt's") {
+    files, jobs in
+    try files.edit("hotpot.receipt_line", jobs.files("inline by header").own("receipt_line"))
+  }
   return all
 }()
 
 @Suite struct ProofTests {
+  @Test(arguments: ["inline", "inline by header", "inline stream without ids"])
+  func `a receipt inside of an answer is proved without a bundle`(_ name: String) throws {
+    let jobs = try ProvedJobs.shared.get()
+    var files = try jobs.files(name)
+    files.bundle = ""
+    let (verification, passes) = try jobs.verify(files)
+    #expect(passes, "\(verification.checks)")
+    func check(_ name: Verification.Name) -> Verification.Check? {
+      verification.checks.first { $0.name == name }
+    }
+    #expect(check(.signature)?.detail.hasPrefix("the line is signed by SHA256:") == true)
+    for name in [Verification.Name.inclusion, .consistency, .witness] {
+      #expect(check(name)?.result == .notChecked)
+    }
+    #expect(check(.freshness)?.result == (name == "inline by header" ? .notChecked : .ok))
+    #expect(verification.unproved.first?.hasPrefix("that the receipt is in the node's log") == true)
+    #expect(
+      verification.unproved.contains { $0.contains("not for an earlier one of the same words") }
+        == (name == "inline by header"))
+  }
+
+  @Test func `an answer without its receipt wants a bundle`() throws {
+    let jobs = try ProvedJobs.shared.get()
+    var files = try jobs.files("chat")
+    files.bundle = ""
+    let error = #expect(throws: SavedAnswerError.self) { try jobs.verify(files) }
+    #expect(error?.description == "the answer holds no receipt line")
+    files = try jobs.files("inline")
+    files.bundle = ""
+    try files.edit("hotpot.receipt_signature", nil)
+    let (verification, passes) = try jobs.verify(files)
+    #expect(!passes && verification.checks.first { $0.name == .signature }?.result == .notChecked)
+  }
+
   @Test(arguments: ProvedJobs.requests.map(\.name))
   func `an honest answer is proved, and what is not proved is said`(_ name: String) throws {
     let jobs = try ProvedJobs.shared.get()
@@ -472,6 +610,7 @@ private let lies: [Lie] = {
     for check in verification.checks where check.result == .notChecked {
       #expect(
         [.consistency, .witness, .freshness].contains(check.name)
+          && (check.name != .freshness || !files.request.contains("\"nonce\""))
           || check.name == .logprobs && !files.answer.contains("\"logprobs\":{"), "\(check)")
     }
     func detail(_ name: Verification.Name) -> String {

@@ -1,12 +1,16 @@
 // Signing.swift: the node's key and what it signs: checkpoints, and witnesses' signatures over
-// them. Not here: the log (ReceiptLog), statements (Accounts). Start at makeKey.
+// them. Not here: the log (ReceiptLog), receipts inside of answers (InlineReceipts), statements
+// (Accounts). Start at makeKey.
 import Control
+import Dispatch
 import Receipts
 import Scheduling
 import Synchronization
 
 final class Signing: Sendable {
-  private let runtime: Runtime
+  let runtime: Runtime
+  /// For receipts inside of answers, each signed alone.
+  let inlineQueue = DispatchQueue(label: "hotpot.inline", qos: .userInitiated)
   private let stateDirectory: String
   private let inner = Mutex<Notary?>(nil)
 
@@ -46,6 +50,12 @@ final class Signing: Sendable {
         runtime.send(.signingFailed("\(error)"))
       }
     }
+  }
+
+  /// The node's signature over a receipt's line, alone; nil while there is no key.
+  func sign(receiptLine line: [UInt8]) throws(SignatureError) -> String? {
+    guard notary != nil else { return nil }
+    return try SSHKeygen().sign(line, key: keyPath, namespace: InlineReceipt.namespace)
   }
 
   private func hear(_ notice: NotaryNotice) {

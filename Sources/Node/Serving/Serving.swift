@@ -213,7 +213,7 @@ final class Serving: Sendable {
       terms: .init(
         stops: request.stops, ignoresEnd: request.ignoresEnd, constraint: request.constraint?.source,
         isContextBound: asked == nil && limit == room,
-        seedBy: request.hasSeed ? .client : .node),
+        seedBy: request.hasSeed ? .client : .node, nonce: request.nonce),
       tokenizer: tokenizer,
       chain: BlockKeyChain(secret: secret, client: identity.name, modelDigest: facts.modelDigest),
       shown: parser == nil ? [] : messages.marks,

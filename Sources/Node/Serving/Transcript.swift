@@ -79,10 +79,14 @@ final class Transcript: Sendable {
     /// The client named no limit; this one is what the context leaves.
     var isContextBound = false
     var seedBy = Receipts.Receipt.Chooser.node
+    /// What the client wants in the commitments.
+    var nonce: SHA256Digest?
   }
 
   /// Fresh for every job; only its client gets them.
-  let nonces = Nonces.random()
+  let nonces: Nonces
+  /// The node's part of the nonces, if the client gave the other.
+  let nonceShare: Nonces?
 
   struct AuditTarget: Sendable {
     let id: String
@@ -124,6 +128,9 @@ final class Transcript: Sendable {
     self.constraint = constraint
     self.outputLimit = outputLimit
     self.terms = terms
+    let own = Nonces.random()
+    nonces = terms.nonce.map { own.bound(to: $0) } ?? own
+    nonceShare = terms.nonce == nil ? nil : own
     self.sink = sink
     self.audit = audit
     self.tokenizer = tokenizer
@@ -340,7 +347,10 @@ final class Transcript: Sendable {
   /// An end with what its client needs to open the receipt.
   func opening(_ end: AnswerEnd, _ output: [Int32]) -> AnswerEnd {
     var end = end
-    if end.receipt != nil { end.nonce = nonces.hex }
+    if end.receipt != nil {
+      end.nonce = nonces.hex
+      end.nonceShare = nonceShare?.hex
+    }
     end.tokens = Array(output.prefix(end.usage.completion))
     end.unreceipted = Array(output.dropFirst(end.usage.completion))
     end.biases = sampling.logitBias

@@ -19,6 +19,7 @@ struct KeptTranscript: Sendable {
   let answer: String
   let sampling: SamplingRequest
   let nonces: Nonces
+  var nonceShare: Nonces?
   let until: Microseconds
 }
 
@@ -45,7 +46,8 @@ final class TranscriptArchive: Sendable {
       output: Array(output.prefix(receipt.completionTokens)),
       unreceipted: Array(output.dropFirst(receipt.completionTokens)), terms: transcript.terms,
       promptText: transcript.promptText, answer: answer, sampling: transcript.sampling,
-      nonces: transcript.nonces, until: now + Microseconds(seconds) * 1_000_000)
+      nonces: transcript.nonces, nonceShare: transcript.nonceShare,
+      until: now + Microseconds(seconds) * 1_000_000)
     inner.withLock { inner in
       inner.kept.append(entry)
       // Without an output there is nothing to re-execute.

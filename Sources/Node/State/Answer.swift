@@ -3,6 +3,7 @@
 import Control
 import Grammar
 import Inference
+import Receipts
 
 /// Token counts of one job.
 package struct TokenCounts: Sendable, Equatable, Codable {
@@ -26,6 +27,8 @@ package struct AnswerEnd: Sendable, Equatable {
   package var receipt: String?
   /// The nonces of the receipt's commitments, in hex: only the client gets them.
   package var nonce: String?
+  /// The node's part of them, if the client gave the other.
+  package var nonceShare: String?
   /// What it costs, in the node's currency.
   package let amount: MicroUnits?
   /// The generated token ids, end token included: with the prompt's ids and the nonce they open the
@@ -39,6 +42,8 @@ package struct AnswerEnd: Sendable, Equatable {
   package var stops: [String] = []
   package var ignoresEnd = false
   package var constraint: ConstraintSource?
+  /// The receipt itself, for clients that want it in the answer.
+  package var inline: InlineReceipt?
 }
 
 /// What is returned for one job, in order. The last is `finished`, `cut` or `refused`.

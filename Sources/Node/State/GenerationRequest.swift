@@ -6,6 +6,7 @@ import Control
 import Inference
 import JSON
 import Tools
+import Receipts
 
 struct GenerationRequest: Sendable {
   enum Prompt: Sendable {
@@ -31,6 +32,8 @@ struct GenerationRequest: Sendable {
   var hasSeed = false
   /// What a model may call, and whether its answer is read for calls and reasoning.
   var message: MessageTerms?
+  /// The client's own value for the commitments, which makes the receipt younger than it.
+  var nonce: SHA256Digest?
   var priority = 5
   /// The priority was given.
   var hasPriority = false

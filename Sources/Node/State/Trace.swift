@@ -193,6 +193,19 @@ extension LogLine: CustomDebugStringConvertible {
   }
 }
 
+// The state machine never sets what only an answer's writer adds, so these words leave it out.
+extension AnswerEnd: CustomDebugStringConvertible {
+  package var debugDescription: String {
+    let fields: [(name: String, value: Any)] = [
+      ("finishReason", finishReason as Any), ("usage", usage), ("receipt", receipt as Any),
+      ("nonce", nonce as Any), ("amount", amount as Any), ("tokens", tokens as Any),
+      ("unreceipted", unreceipted), ("biases", biases), ("stops", stops), ("ignoresEnd", ignoresEnd),
+    ]
+    let words = fields.map { "\($0.name): \(String(reflecting: $0.value))" }
+    return "Node.AnswerEnd(\(words.joined(separator: ", ")))"
+  }
+}
+
 extension Amount: Codable {
   public init(from decoder: any Decoder) throws {
     self.init(micro: try decoder.singleValueContainer().decode(Int64.self))

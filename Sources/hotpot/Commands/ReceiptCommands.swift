@@ -1,5 +1,5 @@
-// ReceiptCommands.swift: `hotpot receipts` and `hotpot verify`: the log of receipts, and checking
-// one without trusting anyone.
+// ReceiptCommands.swift: `hotpot receipts`: the log of receipts. Checking one without trusting
+// anyone is in Verify.swift.
 
 import Accounting
 import Control
@@ -101,103 +101,15 @@ extension Command {
         })
   }
 
-  static let verifyReceipt = Command(
-    name: "verify", summary: "check a receipt, with or without running the model again", operands: "BUNDLE",
-    details: """
-      Without more, the receipt, its signature and its place in the log are checked. With --answer, the node's answer as it was
-      saved, whole, as a stream or cut: what its receipt commits to, its counts, and what it says of itself. With --request the
-      settings of your own request are compared. With --model the token ids are decoded and compared with the answer's text, its
-      log-probabilities with the model's, your request is rendered and compared with the prompt, and the model runs again: the
-      first difference is named. An answer without token ids is generated again from your request.
-      What was not checked is said to be "not checked", and what no check can say follows. Exit code 0 only if every check that
-      was asked for holds.
-      """,
-    options: [
-      Option("answer", letter: "a", value: "FILE", "the node's answer as you saved it"),
-      Option("request", letter: "r", value: "FILE", "the JSON that you sent"), .model,
-      Option("transcript", letter: "t", value: "FILE", "nonces and tokens alone, or an answer"),
-      Option("signers", value: "FILE", "allowed_signers of keys that you trust"),
-      Option("revoked", value: "FILE", "keys that are revoked"),
-      Option(
-        "earlier", value: "FILE", "a checkpoint of the same log from before, with or without its signature"),
-      Option("proof", value: "FILE", "a consistency proof from it, where the bundle has none"),
-      Option("witnesses", value: "FILE", "allowed_signers of witnesses that you trust"),
-      Option("threads", value: "N", "threads for running the model"), .json,
-    ]
-  ) { arguments in
-    let path = try arguments.operands(1...1, "a bundle")[0]
-    let bundle = try ReceiptBundle(parsing: String(decoding: readFile(path), as: UTF8.self))
-    var proof = try receiptProof(
-      bundle, answer: arguments.string("answer") ?? arguments.string("transcript"),
-      request: arguments.string("request"))
-    if arguments.has("answer"), let file = arguments.string("transcript") {
-      proof.evidence.transcript = try transcript(readFile(file))
-    }
-    var asked: Set<Verification.Name> = []
-    if let path = arguments.string("signers") {
-      proof.evidence.allowedSigners = String(decoding: try readFile(path), as: UTF8.self)
-    }
-    proof.evidence.revoked = try arguments.string("revoked").map(UserFile.readable)
-    if let path = arguments.string("earlier") {
-      proof.evidence.earlier = try checkpoint(readFile(path))
-      asked.insert(.consistency)
-    }
-    if let path = arguments.string("proof") {
-      proof.evidence.consistency = try ConsistencyProof(
-        parsing: String(decoding: readFile(path), as: UTF8.self))
-    }
-    if let path = arguments.string("witnesses") {
-      proof.evidence.witnesses = String(decoding: try readFile(path), as: UTF8.self)
-      asked.insert(.witness)
-    }
-    if arguments.has("model") {
-      let model = try ModelChoice.path(arguments)
-      let threads = try arguments.int("threads", in: 1...1024)
-      let unrun = proof
-      proof = try await OwnThread.run {
-        var proof = unrun
-        proof.run(on: { () throws(ServingError) in try Reexecutor(path: model, threads: threads) }) {
-          done, total in
-          Console.progress(done == total ? nil : "running \(done) of \(total) tokens")
-        }
-        return proof
-      }
-    }
-    let verification = Verification(proof.bundle, evidence: proof.evidence)
-    let passes = verification.passes(asking: proof.asked.union(asked))
-    if arguments.has("json") {
-      try Console.print(json: VerdictPage(verification, ok: passes))
-    } else {
-      Console.write(
-        StatusPage.table(
-          verification.checks.map {
-            [$0.name.rawValue, $0.result == .failed ? "FAILED" : $0.result.word, $0.detail]
-          }))
-      for words in verification.unproved { Console.print("not checked: \(words)") }
-    }
-    return passes ? .ok : .failed
-  }
-
-  /// A receipt with its client's files.
-  private static func receiptProof(
-    _ bundle: ReceiptBundle, answer: String?, request: String?
-  ) throws -> ReceiptProof {
-    let answer = try answer.map(readFile)
-    let request = try request.map(readFile)
-    do throws(SavedAnswerError) {
-      return try ReceiptProof(bundle, answer: answer, request: request)
-    } catch { throw Failure(.badData, error.description, hint: error.hint) }
-  }
-
   /// A checkpoint's text, alone or with its signature as `GET /v1/checkpoint` gives it.
-  private static func checkpoint(_ bytes: [UInt8]) throws -> Checkpoint {
+  static func checkpoint(_ bytes: [UInt8]) throws -> Checkpoint {
     let whole = String(decoding: bytes, as: UTF8.self)
     return try Checkpoint(
       parsing: whole.contains("-----BEGIN SSH SIGNATURE-----") ? split(whole).text : whole)
   }
 
   /// A transcript file, or the node's own answer with `return_token_ids`.
-  private static func transcript(_ bytes: [UInt8]) throws -> Receipts.Transcript {
+  static func transcript(_ bytes: [UInt8]) throws -> Receipts.Transcript {
     guard SavedAnswer.isLikely(bytes) else {
       return try Receipts.Transcript(parsing: String(decoding: bytes, as: UTF8.self))
     }
@@ -207,30 +119,4 @@ extension Command {
   }
 
   static func readFile(_ path: String) throws -> [UInt8] { try UserFile.read(path) }
-}
-
-/// What `hotpot verify --json` prints.
-private struct VerdictPage: Encodable {
-  struct Row: Encodable {
-    let name: String
-    let result: String
-    let detail: String
-  }
-
-  let ok: Bool
-  let checks: [Row]
-  let notChecked: [String]
-
-  enum CodingKeys: String, CodingKey {
-    case ok, checks
-    case notChecked = "not_checked"
-  }
-
-  init(_ verification: Verification, ok: Bool) {
-    self.ok = ok
-    checks = verification.checks.map {
-      Row(name: $0.name.rawValue, result: $0.result.word, detail: $0.detail)
-    }
-    notChecked = verification.unproved
-  }
 }

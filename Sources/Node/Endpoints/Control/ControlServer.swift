@@ -381,7 +381,9 @@ private final class ControlSession: Sendable {
       _ = try node.admission.admit(asked.request, id: id, from: caller) { prompt in
         let writer = dialect.writer(
           AnswerShape(shape, job: id, prompt: prompt, created: NodeClock.now().wall / 1_000_000))
-        let responder = Responder(writer) { [weak self] in self?.send($0, tag, of: id) }
+        let responder = Responder(
+          writer, completion: shape.form.hasInlineReceipt ? node.signing.complete : nil
+        ) { [weak self] in self?.send($0, tag, of: id) }
         return { responder.take($0) }
       }
       if caller.origin == .chat {

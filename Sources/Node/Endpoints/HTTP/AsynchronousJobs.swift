@@ -63,6 +63,13 @@ final class AsynchronousJobs: Sendable {
     _ asked: AskedAnswer, _ dialect: Dialect, body: [UInt8], from caller: Admission.Caller,
     isWanted: @escaping () -> Bool = { true }
   ) throws(Refusal) -> Response {
+    guard !asked.form.hasInlineReceipt else {
+      throw .request(
+        .unsupported, field: "hotpot.receipt",
+        words:
+          "'hotpot.receipt' is 'inline', which an answer that is fetched later cannot be: GET /v1/receipts/ID gives the receipt"
+      )
+    }
     let (id, identity) = (Admission.makeJobID(), caller.identity)
     let keeping = Admission.Keeping(
       limits: { [answers] () throws(Refusal) in

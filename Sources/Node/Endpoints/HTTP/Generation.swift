@@ -16,7 +16,8 @@ extension HTTPEndpoint {
   ) {
     guard !exchange.isGone else { return }
     do throws(Refusal) {
-      let asked = try dialect.read(request.body, atMost: configuration.http.bodyLimit)
+      var asked = try dialect.read(request.body, atMost: configuration.http.bodyLimit)
+      if request.head.fields.has(token: "inline", in: "hotpot-receipt") { asked.form.hasInlineReceipt = true }
       if request.head.fields.has(token: "respond-async", in: "prefer") {
         let response = try asynchronous.accept(
           asked, dialect, body: request.body, from: caller, isWanted: { !exchange.isGone })
@@ -48,7 +49,9 @@ extension HTTPEndpoint {
     let state = try admission.admit(asked.request, id: id, from: caller, isWanted: { !exchange.isGone }) {
       prompt in
       let shape = AnswerShape(asked, job: id, prompt: prompt, created: NodeClock.now().wall / 1_000_000)
-      let made = Responder(dialect.writer(shape)) { exchange.send($0) }
+      let made = Responder(
+        dialect.writer(shape), completion: asked.form.hasInlineReceipt ? signing.complete : nil
+      ) { exchange.send($0) }
       responder = made
       return { made.take($0) }
     }

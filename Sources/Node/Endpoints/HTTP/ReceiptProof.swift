@@ -7,11 +7,18 @@ import Receipts
 
 /// One receipt with what its client brings.
 ///
+/// The receipt comes in a bundle, with its place in the log, or inside of the answer.
+///
 /// Without a model, signature, place in the log, amounts and settings are checked. `run` decodes
 /// the answer's tokens, renders the request and runs the model over them; or, if the answer holds no
 /// token ids, generates it again from the request.
 package struct ReceiptProof: Sendable {
-  package let bundle: ReceiptBundle
+  private enum Source: Sendable {
+    case bundle(ReceiptBundle)
+    case inline(InlineReceipt)
+  }
+
+  private let source: Source
   package var evidence = Verification.Evidence()
   /// The checks that have to hold.
   package private(set) var asked: Set<Verification.Name> = [
@@ -21,14 +28,40 @@ package struct ReceiptProof: Sendable {
   private let own: OwnRequest?
   private let saved: SavedAnswer?
 
+  /// - bundle: nil if the answer holds its receipt
   /// - answer: the node's answer as it was saved, or a transcript
   /// - request: the JSON that the client sent
   /// - Throws: if the files are not what they are given for; nothing was checked then.
   package init(
-    _ bundle: ReceiptBundle, answer: [UInt8]? = nil, request: [UInt8]? = nil
+    _ bundle: ReceiptBundle?, answer: [UInt8]? = nil, request: [UInt8]? = nil
   ) throws(SavedAnswerError) {
-    self.bundle = bundle
-    if case .receipt(let found)? = (try? Entry(parsing: Array(bundle.receipt.utf8)))?.record {
+    var transcript: Receipts.Transcript?
+    do throws(FormatError) {
+      transcript = try bundle?.transcript.map { text throws(FormatError) in
+        try Receipts.Transcript(parsing: text)
+      }
+      if let answer, !SavedAnswer.isLikely(answer) {
+        transcript = try Receipts.Transcript(parsing: String(decoding: answer, as: UTF8.self))
+      }
+    } catch { throw SavedAnswerError("\(error)") }
+    evidence.transcript = transcript
+    saved = try answer.flatMap { bytes throws(SavedAnswerError) in
+      SavedAnswer.isLikely(bytes) ? try SavedAnswer(bytes) : nil
+    }
+    let line: String
+    if let bundle {
+      (source, line) = (.bundle(bundle), bundle.receipt)
+    } else if let inline = saved?.inline {
+      (source, line) = (.inline(inline), inline.line)
+      asked.remove(.inclusion)
+    } else {
+      throw SavedAnswerError(
+        "the answer holds no receipt line",
+        hint:
+          "a bundle has one: 'hotpot receipts export'; or ask for it with \"hotpot\":{\"receipt\":\"inline\"}"
+      )
+    }
+    if case .receipt(let found)? = (try? Entry(parsing: Array(line.utf8)))?.record {
       receipt = found
     } else {
       // The first check says why.
@@ -41,27 +74,23 @@ package struct ReceiptProof: Sendable {
     } else {
       own = nil
     }
-    do throws(FormatError) {
-      evidence.transcript = try bundle.transcript.map { text throws(FormatError) in
-        try Receipts.Transcript(parsing: text)
-      }
-      if let answer, !SavedAnswer.isLikely(answer) {
-        evidence.transcript = try Receipts.Transcript(parsing: String(decoding: answer, as: UTF8.self))
-      }
-    } catch { throw SavedAnswerError("\(error)") }
-    if let answer, SavedAnswer.isLikely(answer) {
-      let saved = try SavedAnswer(answer)
-      self.saved = saved
-      try read(saved)
-    } else {
-      saved = nil
-    }
+    if let saved { try read(saved) }
     if evidence.transcript != nil { asked.insert(.commitments) }
     compareSettings()
   }
 
+  package func verify(keygen: SSHKeygen = SSHKeygen()) -> Verification {
+    switch source {
+    case .bundle(let bundle): Verification(bundle, evidence: evidence, keygen: keygen)
+    case .inline(let inline): Verification(inline, evidence: evidence, keygen: keygen)
+    }
+  }
+
   private mutating func read(_ saved: SavedAnswer) throws(SavedAnswerError) {
     evidence.answer = saved.answer
+    if saved.logprobs.count > 0 {
+      evidence.logprobs = .notDone(why: "no model was given, which gives log-probabilities")
+    }
     if saved.answer.saysSomething { asked.insert(.answer) }
     switch saved.opening {
     case .success(let transcript): evidence.transcript = transcript
@@ -76,7 +105,10 @@ package struct ReceiptProof: Sendable {
   private mutating func compareSettings() {
     guard let own, let receipt else { return }
     asked.insert(.settings)
-    evidence.settings = own.settings(receipt, evidence.transcript?.nonces ?? saved?.nonces)
+    let nonces = evidence.transcript?.nonces ?? saved?.nonces
+    evidence.settings = own.settings(receipt, nonces)
+    evidence.freshness = own.freshness(receipt, nonces, share: saved?.nonceShare)
+    if own.request.nonce != nil { asked.insert(.freshness) }
     evidence.request = .notDone(why: "no model was given, whose template and vocabulary make the prompt")
   }
 

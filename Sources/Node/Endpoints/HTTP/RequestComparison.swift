@@ -77,6 +77,28 @@ struct OwnRequest: Sendable {
     let rest = nonces == nil ? "; not logit_bias, stop and a constraint, which no nonce opens" : ""
     return .same("model, sampler, max_tokens and ignore_eos; \(seed)\(rest)")
   }
+
+  /// Whether the receipt's commitments hold the nonce of this request, which then is older.
+  /// - share: the node's part
+  func freshness(
+    _ receipt: Receipts.Receipt, _ nonces: Nonces?, share: Nonces?
+  ) -> Verification.Comparison {
+    guard let nonce = request.nonce else { return .notDone(why: "your request names no nonce") }
+    guard let nonces else { return .notDone(why: "the answer holds no nonce, which opens the commitments") }
+    guard let share else {
+      return .differs(
+        "your request names a nonce, and the answer has no 'nonce_share': the commitments are without it")
+    }
+    guard share.bound(to: nonce) == nonces else {
+      return .differs(
+        "your request's nonce and 'nonce_share' do not give 'nonce': the commitments are without yours")
+    }
+    guard Commitment.to(biases: biases.map { ($0.token, $0.bias) }, nonce: nonces.prompt) == receipt.logitBias
+    else {
+      return .differs("'nonce' does not open the receipt, so nothing says that yours is in its commitments")
+    }
+    return .same("the commitments hold the nonce of your request: the receipt is younger than it")
+  }
 }
 
 extension Reexecutor {

@@ -23,6 +23,10 @@ package struct SavedAnswer: Sendable {
   package let opening: Result<Receipts.Transcript, SavedAnswerError>
   /// Present without token ids too.
   package let nonces: Nonces?
+  /// The node's part of them, if the client gave the other.
+  package let nonceShare: Nonces?
+  /// The receipt, if it came inside.
+  package let inline: InlineReceipt?
   package let answer: Verification.Answer
   /// Log-probabilities in the form of the answer's endpoint, the pieces of a stream joined.
   let logprobs: SavedLogprobs
@@ -54,6 +58,8 @@ package struct SavedAnswer: Sendable {
     if reader.nonce != nil, nonces == nil {
       throw SavedAnswerError("the answer's 'hotpot.nonce' is not 128 hexadecimal digits")
     }
+    nonceShare = reader.nonceShare.flatMap { Nonces(hex: $0) }
+    inline = reader.answer.line.map { InlineReceipt(line: $0, signature: reader.signature) }
     opening = reader.opening(nonces)
     answer = reader.answer
     logprobs = reader.logprobs
@@ -91,6 +97,8 @@ package struct SavedAnswer: Sendable {
     var hasOwn = false
     var isParsed = false
     var nonce: String?
+    var nonceShare: String?
+    var signature: String?
     var prompt: [UInt32]?
     var output: [UInt32]?
     var biases: [Receipts.Transcript.Bias] = []
@@ -193,6 +201,9 @@ package struct SavedAnswer: Sendable {
       }
       hasOwn = true
       nonce = try own.string("nonce")
+      nonceShare = try own.string("nonce_share")
+      answer.line = try own.string("receipt_line", maxBytes: InlineReceipt.maximumLineBytes)
+      signature = try own.string("receipt_signature", maxBytes: 16_384)
       answer.job = try same(answer.job, own.string("job"), "hotpot.job")
       answer.receipt = try same(answer.receipt, own.string("receipt"), "hotpot.receipt")
       if let value = own.value("seed") {

@@ -49,6 +49,8 @@ struct AnswerForm: Sendable {
   var includesUsage = false
   /// Whether the answer includes the ids of all tokens, which open the receipt.
   var returnsTokens = false
+  /// Whether the answer includes the receipt's line with a signature of its own.
+  var hasInlineReceipt = false
 }
 
 /// What an answer repeats from its request.

@@ -7,6 +7,7 @@ import Accounting
 import Control
 import Inference
 import JSON
+import Receipts
 
 enum OpenAIRequest {
   static let maximumMessages = 2_048
@@ -86,6 +87,13 @@ extension AskedAnswer {
           throw JSONFieldError(field: "hotpot.price", message: "'hotpot.price': \(error)")
         }
       }
+      if let value = own.value("nonce") {
+        guard let digest = value.string.flatMap({ SHA256Digest(hex: $0) }) else {
+          throw own.wrong("nonce", value, "64 lower-case hexadecimal digits")
+        }
+        request.nonce = digest
+      }
+      form.hasInlineReceipt = try own.word("receipt", ["inline"]) != nil
       try own.finish()
     }
     form.returnsTokens = try fields.bool("return_token_ids") ?? false

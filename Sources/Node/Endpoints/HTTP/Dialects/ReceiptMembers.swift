@@ -19,7 +19,8 @@ enum ReceiptMembers {
       finishReason: nil,
       usage: TokenCounts(
         prompt: receipt.promptTokens, cached: receipt.cachedTokens, completion: receipt.completionTokens),
-      receipt: kept.id, nonce: kept.nonces.hex, amount: receipt.amount, tokens: kept.output,
+      receipt: kept.id, nonce: kept.nonces.hex, nonceShare: kept.nonceShare?.hex, amount: receipt.amount,
+      tokens: kept.output,
       unreceipted: kept.unreceipted, biases: kept.sampling.logitBias, stops: kept.terms.stops,
       ignoresEnd: kept.terms.ignoresEnd, constraint: kept.terms.constraint)
     return [
@@ -50,6 +51,13 @@ enum ReceiptMembers {
     var own: [JSONValue.Member] = [(key: "job", value: .string(job))]
     if let receipt = end.receipt { own.append((key: "receipt", value: .string(receipt))) }
     if let nonce = end.nonce { own.append((key: "nonce", value: .string(nonce))) }
+    if let share = end.nonceShare { own.append((key: "nonce_share", value: .string(share))) }
+    if let inline = end.inline {
+      own.append((key: "receipt_line", value: .string(inline.line)))
+      if let signature = inline.signature {
+        own.append((key: "receipt_signature", value: .string(signature)))
+      }
+    }
     own.append((key: "seed", value: JSONValue(seed)))
     if let amount = end.amount { own.append((key: "amount_micro", value: JSONValue(amount))) }
     if let tokens = prompt {

@@ -4,17 +4,32 @@ import Intake
 import Synchronization
 
 final class Responder: Sendable {
+  /// Puts the receipt into the last event.
+  typealias Completion = @Sendable (AnswerEvent, _ deliver: @escaping @Sendable (AnswerEvent) -> Void) -> Void
+
   private let writer: Mutex<any AnswerWriter>
+  private let completion: Completion?
   private let output: @Sendable (AnswerPiece) -> Void
 
+  /// - completion: for answers with their receipt inside; it may deliver the last event later.
   /// - output: a connection, a store, a control socket. Called in order, from the node's threads.
-  init(_ writer: any AnswerWriter, output: @escaping @Sendable (AnswerPiece) -> Void) {
+  init(
+    _ writer: any AnswerWriter, completion: Completion? = nil,
+    output: @escaping @Sendable (AnswerPiece) -> Void
+  ) {
     self.writer = Mutex(writer)
+    self.completion = completion
     self.output = output
   }
 
   /// One event of the job. Called in order.
   func take(_ event: AnswerEvent) {
+    guard let completion else { return write(event) }
+    // The last event keeps this alive until it is delivered.
+    completion(event) { self.write($0) }
+  }
+
+  private func write(_ event: AnswerEvent) {
     // Outside the lock: the receiver of a piece may cause the job's end.
     for piece in writer.withLock({ $0.take(event) }) { output(piece) }
   }
