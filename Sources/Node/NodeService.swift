@@ -24,6 +24,7 @@ package final class NodeService: Sendable {
   let archive = TranscriptArchive()
   let screens: Screens
   let signing: Signing
+  let witnessing: Witnessing
   package let accounts: Accounts
   let model: ServedModel
   let admission: Admission
@@ -88,6 +89,8 @@ package final class NodeService: Sendable {
       state, journal: journal, trace: options.trace, performer: Self.performer(node, log: options.log))
     screens = Screens(runtime)
     signing = Signing(runtime, stateDirectory: directory)
+    witnessing = Witnessing(
+      runtime, signing: signing, configuration: configuration, stateDirectory: directory)
     accounts = Accounts(
       runtime, signing: signing, currency: configuration.currency, isDemo: options.isDemo)
     model = ServedModel(
@@ -108,8 +111,8 @@ package final class NodeService: Sendable {
       admission: admission, configuration: configuration, keeping: Self.keeping(node))
     http = HTTPEndpoint(
       runtime, admission: admission, model: model, accounts: accounts, signing: signing, screens: screens,
-      archive: archive, asynchronous: asynchronous, configuration: configuration, version: options.version,
-      isDemo: options.isDemo, origin: origin)
+      archive: archive, asynchronous: asynchronous, witnessing: witnessing, configuration: configuration,
+      version: options.version, isDemo: options.isDemo, origin: origin)
     node.connect(self)
     for problem in problems { runtime.note(.error, problem) }
     if let damage { runtime.note(.error, "the journal is damaged: \(damage)") }
@@ -282,6 +285,7 @@ package final class NodeService: Sendable {
     if seconds.isDue(at: now.monotonic) {
       runtime.journal.watchSpace()
       asynchronous.answers.expire(at: now)
+      witnessing.ask(at: now.monotonic)
     }
     receipts.startAudit(at: now)
     screens.publish(at: now)

@@ -136,6 +136,15 @@ public struct InclusionProof: Hashable, Sendable {
   }
 
   public init(parsing text: String) throws(FormatError) {
+    (index, path, checkpoint) = try Self.parse(text) { (rest) throws(FormatError) in
+      try Checkpoint(parsing: rest)
+    }
+  }
+
+  /// Index, path, and what a reader makes of the lines after them.
+  static func parse<T>(
+    _ text: String, _ read: (_ rest: String) throws(FormatError) -> T
+  ) throws(FormatError) -> (index: Int, path: [SHA256Digest], rest: T) {
     func refuse(_ line: Int, _ wanted: String) -> FormatError {
       FormatError(what: "proof", line: line, wanted: wanted)
     }
@@ -155,9 +164,7 @@ public struct InclusionProof: Hashable, Sendable {
       at += 1
     }
     guard at < lines.count else { throw refuse(at, "an empty line and a checkpoint") }
-    self.init(
-      index: index, path: path,
-      checkpoint: try Checkpoint(parsing: lines[(at + 1)...].joined(separator: "\n")))
+    return (index, path, try read(lines[(at + 1)...].joined(separator: "\n")))
   }
 
   /// Whether the path leads from the receipt's line to the checkpoint's root.

@@ -189,17 +189,19 @@ package final class Notary: Sendable {
 
   /// The node's public key.
   package let key: SSHPublicKey
-  private let journal: Journal
-  private let state: String
-  private let keyPath: String
-  private let keygen: SSHKeygen
-  private let files: any FileSystem
-  private let clock: @Sendable () -> Int64
+  let journal: Journal
+  let state: String
+  let keyPath: String
+  let keygen: SSHKeygen
+  let files: any FileSystem
+  let clock: @Sendable () -> Int64
   private let monotonic: @Sendable () -> Int64
   private let notice: @Sendable (NotaryNotice) -> Void
   private let cancellation = Cancellation()
   private let queue = DispatchQueue(label: "hotpot.notary", qos: .utility)
   private let shared: Mutex<State>
+  /// The newest checkpoint as a note, and the one that witnesses cosigned last.
+  let notes = Mutex<(signed: SignedNote?, cosigned: SignedNote?)>((nil, nil))
 
   /// - state: the state directory, for `checkpoint` and `checkpoint.sig`.
   /// - keyPath: the private key, made by `SSHKeygen.makeKey`, or a `.pub` file whose private half

@@ -25,8 +25,9 @@
 /// next such line or the end. Sections come in the order above. These optional ones follow:
 /// `consistency` (to an earlier checkpoint), `witness.sig` (a cosignature of the same checkpoint),
 /// `cosigned` (one for each other witness: a proof of this receipt for the checkpoint that it saw,
-/// an empty line, its signature of that), and `transcript` (only if the client added it: it holds
-/// prompt and output). No line of a section begins with `--- `. The bytes of a section, extracted,
+/// an empty line, its signature of that), `note` (a C2SP tlog-proof of this receipt, with the
+/// checkpoint as a note that witnesses cosigned), and `transcript` (only if the client added it: it
+/// holds prompt and output). No line of a section begins with `--- `. The bytes of a section, extracted,
 /// are the file that stock tools check.
 ///
 /// The key in `allowed_signers` is the node's own claim: verifiers compare it with a key that they
@@ -42,6 +43,7 @@ public struct ReceiptBundle: Hashable, Sendable {
     case consistency
     case witness = "witness.sig"
     case cosigned
+    case note
     case transcript
   }
 
@@ -81,6 +83,8 @@ public struct ReceiptBundle: Hashable, Sendable {
   public var consistency: String?
   public var witness: String?
   public var cosigned: [Cosigned] = []
+  /// `NoteProof`.
+  public var note: String?
   public var transcript: String?
 
   public init(
@@ -126,6 +130,7 @@ public struct ReceiptBundle: Hashable, Sendable {
     case .consistency: consistency.map { [$0] } ?? []
     case .witness: witness.map { [$0] } ?? []
     case .cosigned: cosigned.map(\.text)
+    case .note: note.map { [$0] } ?? []
     case .transcript: transcript.map { [$0] } ?? []
     }
   }
@@ -200,6 +205,7 @@ public struct ReceiptBundle: Hashable, Sendable {
       consistency: found[.consistency],
       witness: found[.witness], transcript: found[.transcript])
     self.cosigned = cosigned
+    note = found[.note]
   }
 }
 

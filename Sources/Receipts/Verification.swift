@@ -187,6 +187,8 @@ public struct Verification: Hashable, Sendable {
     public var consistency: ConsistencyProof?
     /// An allowed_signers text of witnesses that they trust.
     public var witnesses: String?
+    /// The keys of witnesses that cosign notes, whom they trust.
+    package var noteWitnesses: [NoteKey] = []
     /// The result of running the model, or why it was not run.
     public var reexecution: Result
 
@@ -397,10 +399,22 @@ public struct Verification: Hashable, Sendable {
     for other in bundle.cosigned.prefix(ReceiptBundle.maximumCosigned) {
       all.append((other.proof.checkpoint, other.signature, other.proof.holds(for: line)))
     }
-    guard !all.isEmpty else { return .notChecked("the bundle has no cosignature") }
-    guard let witnesses = evidence.witnesses else { return .notChecked("no trusted witnesses were given") }
+    guard !all.isEmpty || bundle.note != nil else { return .notChecked("the bundle has no cosignature") }
+    guard evidence.witnesses != nil || !evidence.noteWitnesses.isEmpty else {
+      return .notChecked("no trusted witnesses were given")
+    }
+    let witnesses = evidence.witnesses ?? ""
     var trusted: [String] = []
     var problem: Outcome?
+    if let text = bundle.note, !evidence.noteWitnesses.isEmpty {
+      do throws(NoteProblem) {
+        trusted += try cosigners(of: text, checkpoint, evidence.noteWitnesses, line)
+      } catch { problem = .failed(error.description) }
+      if trusted.isEmpty, problem == nil {
+        problem = .notChecked("the bundle's note has no line of a witness that you trust")
+      }
+    }
+    if evidence.witnesses == nil { all = [] }
     for (seen, signature, isOfReceipt) in all {
       do throws(SignatureError) {
         let key = try keygen.verify(
@@ -426,9 +440,34 @@ public struct Verification: Hashable, Sendable {
       }
     }
     guard !trusted.isEmpty else { return problem ?? .notChecked("no cosignature is by a key that you trust") }
-    let rest = all.count - trusted.count
+    let rest = all.count - trusted.filter { $0.hasPrefix("SHA256:") }.count
     return .ok(
       "cosigned by \(trusted.joined(separator: ", "))\(rest > 0 ? "; \(rest) more are not counted" : "")")
+  }
+
+  /// The names of trusted witnesses whose lines a note has, if it is of this log and holds the
+  /// receipt.
+  private static func cosigners(
+    of text: String, _ checkpoint: Checkpoint, _ keys: [NoteKey], _ line: [UInt8]
+  ) throws(NoteProblem) -> [String] {
+    let proof: NoteProof
+    let head: LogHead
+    do throws(FormatError) {
+      proof = try NoteProof(parsing: text)
+      head = try LogHead(parsing: proof.note.text)
+    } catch { throw NoteProblem("the bundle's note: \(error)") }
+    guard head.origin == checkpoint.origin else {
+      throw NoteProblem("the bundle's note is of another log, '\(head.origin)'")
+    }
+    guard proof.holds(for: line, head) else {
+      throw NoteProblem("the bundle's note does not include the receipt")
+    }
+    var names: [String] = []
+    for key in keys where key.name != head.origin && proof.note.signature(of: key) != nil {
+      _ = try NoteCosignature.time(of: proof.note, by: key).get()
+      names.append(key.name)
+    }
+    return names
   }
 
   private static func commitments(

@@ -62,7 +62,7 @@ package enum Witness {
   }
 
   /// Whether `checkpoint` continues `seen`.
-  static func check(_ checkpoint: Checkpoint, continues seen: Checkpoint, _ proof: ConsistencyProof?)
+  package static func check(_ checkpoint: Checkpoint, continues seen: Checkpoint, _ proof: ConsistencyProof?)
     throws(WitnessError)
   {
     guard seen.origin == checkpoint.origin else {
@@ -123,50 +123,74 @@ package struct WitnessMemory: Sendable {
     text: String, signature: String, proof: ConsistencyProof?, allowedSigners: String, key: String?,
     keygen: SSHKeygen = SSHKeygen()
   ) throws(WitnessError) -> (checkpoint: Checkpoint, seen: Int?, cosignature: String) {
+    try locked { () throws(WitnessError) in
+      let checkpoint = try Witness.signed(
+        text: text, signature: signature, allowedSigners: allowedSigners, keygen: keygen)
+      let memory = memoryPath(origin: checkpoint.origin)
+      let seen = try read(memory)
+      if let seen { try Witness.check(checkpoint, continues: seen, proof) }
+      let path = key ?? keyPath
+      if key == nil {
+        do throws(SignatureError) { _ = try keygen.makeKey(at: path) } catch { throw .signature(error) }
+      }
+      do throws(FileError) { try remember(memory, checkpoint.text) } catch { throw .file(error) }
+      do throws(SignatureError) {
+        return (
+          checkpoint, seen?.size, try keygen.sign(Array(text.utf8), key: path, namespace: Witness.namespace)
+        )
+      } catch { throw .signature(error) }
+    }
+  }
+
+  /// The private key's file.
+  var keyPath: String { directory + "/key" }
+
+  /// The digest of the origin is safe in a path, whatever the origin is.
+  func memoryPath(origin: String) -> String { directory + "/" + SHA256.hash(Array(origin.utf8)).hex }
+
+  /// - text: a checkpoint's, or that of a note
+  func remember(_ memory: String, _ text: String) throws(FileError) {
+    try files.replaceFile(memory, with: Array(text.utf8), in: directory)
+  }
+
+  /// Runs `body` while no other process cosigns with this memory.
+  func locked<T>(_ body: () throws(WitnessError) -> T) throws(WitnessError) -> T {
     let lock = try lock()
     defer {
       // Unlocked explicitly, not by closing: a child between fork and exec has it open too.
       _ = flock(lock, LOCK_UN)
       _ = close(lock)
     }
-    let checkpoint = try Witness.signed(
-      text: text, signature: signature, allowedSigners: allowedSigners, keygen: keygen)
-    // The digest of the origin is safe in a path, whatever the origin is.
-    let memory = directory + "/" + SHA256.hash(Array(checkpoint.origin.utf8)).hex
-    let seen = try read(memory)
-    if let seen { try Witness.check(checkpoint, continues: seen, proof) }
-    let path = key ?? directory + "/key"
-    if key == nil {
-      do throws(SignatureError) { _ = try keygen.makeKey(at: path) } catch { throw .signature(error) }
-    }
-    do throws(FileError) {
-      try files.replaceFile(memory, with: Array(checkpoint.text.utf8), in: directory)
-    } catch { throw .file(error) }
-    do throws(SignatureError) {
-      return (
-        checkpoint, seen?.size, try keygen.sign(Array(text.utf8), key: path, namespace: Witness.namespace)
-      )
-    } catch { throw .signature(error) }
+    return try body()
   }
 
-  private func read(_ memory: String) throws(WitnessError) -> Checkpoint? {
+  /// What was seen last, over files or as a note; of a note without our two lines, which say
+  /// nothing of the log.
+  func read(_ memory: String) throws(WitnessError) -> Checkpoint? {
     let bytes: [UInt8]
     do throws(FileError) { bytes = try files.readAll(memory, limit: 4096) } catch {
       if error.code == ENOENT { return nil }
       throw .file(error)
     }
     // Damage must not restart the memory: that would allow cosigning a fork.
-    do throws(FormatError) { return try Checkpoint(parsing: String(decoding: bytes, as: UTF8.self)) } catch {
+    do throws(FormatError) {
+      let head = try LogHead(parsing: String(decoding: bytes, as: UTF8.self))
+      return Checkpoint(origin: head.origin, size: head.size, root: head.root, time: 0, previous: .zero)
+    } catch {
       throw .format(FormatError(what: memory, line: error.line, wanted: error.wanted))
     }
   }
 
-  private func lock() throws(WitnessError) -> Int32 {
+  func makeDirectory() throws(FileError) {
     var parent = directory[...]
     if let slash = parent.lastIndex(of: "/") { parent = parent[..<slash] }
     for path in [String(parent), directory] where mkdir(path, 0o700) != 0 && errno != EEXIST {
-      throw .file(FileError(call: "mkdir", path: path, code: errno))
+      throw FileError(call: "mkdir", path: path, code: errno)
     }
+  }
+
+  private func lock() throws(WitnessError) -> Int32 {
+    do throws(FileError) { try makeDirectory() } catch { throw .file(error) }
     let path = directory + "/lock"
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw .file(FileError(call: "open", path: path, code: errno)) }

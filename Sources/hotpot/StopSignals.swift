@@ -21,6 +21,16 @@ enum StopSignals {
   /// it, these signals keep their default action.
   /// - stopping: called once, with the first signal
   static func take(for node: NodeService, stopping: @escaping @Sendable () -> Void = {}) {
+    take { isFirst, name in
+      if isFirst { stopping() }
+      node.stop(drain: isFirst, by: name)
+    }
+  }
+
+  /// From now on the first SIGTERM or SIGINT ends something that has nothing to finish.
+  static func take(_ stop: @escaping @Sendable () -> Void) { take { _, _ in stop() } }
+
+  private static func take(_ stop: @escaping @Sendable (_ isFirst: Bool, _ name: String) -> Void) {
     guard let signals = SignalPipe([SIGTERM, SIGINT, SIGHUP, SIGPWR]) else { return }
     let thread = Thread {
       var isFirst = true
@@ -28,8 +38,7 @@ enum StopSignals {
         var wait = pollfd(fd: signals.descriptor, events: Int16(POLLIN), revents: 0)
         _ = poll(&wait, 1, -1)
         for signal in signals.next() where signal != SIGHUP {
-          if isFirst { stopping() }
-          node.stop(drain: isFirst, by: name(signal))
+          stop(isFirst, name(signal))
           isFirst = false
         }
       }

@@ -22,6 +22,8 @@ import Testing
     #expect(configuration.prices.rules.count == 3)
     #expect(configuration.vouchers == .optional)
     #expect(configuration.limits.diskFree == 512 << 20)
+    #expect(configuration.witnesses.map(\.key.name) == ["witness.test/w1"])
+    #expect(configuration.cosigns.map(\.name) == ["log.test/a"])
   }
 
   /// The reader names all keys that it knows in an object when it meets a strange one: each stands in the manual.
@@ -31,6 +33,7 @@ import Testing
     "{ audits: { strange: 1 } }", "{ control: { strange: 1 } }",
     "{ policy: [{ action: 'ask', strange: 1 }] }",
     "{ prices: [{ strange: 1 }] }",
+    "{ witnesses: [{ url: 'http://127.0.0.1:1', key: 'witness.test/w1+6b4daddb+BPEmbdsTlBlHgul11B57RUumy1d3Y2y+1t6jzeHmyW5Z', strange: 1 }] }",
     "{ energy: { per_kwh: '1', strange: 1 } }",
     "{ energy: { per_kwh: '1', periods: [{ hours: '1-2', per_kwh: '1', strange: 1 }] } }",
   ]) func everyKeyIsInTheManualAndInItsExample(text: String) throws {

@@ -198,6 +198,9 @@ final class ReceiptLog: Sendable {
       }
       bundle.cosigned.append(.init(proof: proof, signature: other.signature))
     }
+    if let note = notary.cosignedNote {
+      bundle.note = runtime.journal.noteProof(of: logged.receipt.index, under: note)?.text
+    }
     if let earlier {
       let size = signed.checkpoint.size
       guard let proof = runtime.journal.consistency(from: min(earlier, size), to: max(earlier, size)) else {

@@ -2,6 +2,7 @@
 // Reading and errors are ConfigurationReader's. Start at NodeConfiguration.
 import Accounting
 import Foundation
+import Intake
 import Receipts
 import Scheduling
 import Tools
@@ -39,10 +40,21 @@ package struct NodeConfiguration: Sendable, Equatable {
   package var answers = Answers()
   /// Who besides the owner may watch the node and act on it.
   package var control = ControlAccess()
+  /// Whom this node asks to cosign its log.
+  package var witnesses: [Witness] = []
+  /// The keys of the logs that this node cosigns, each named after its log's origin.
+  package var cosigns: [NoteKey] = []
   /// The text that it was parsed from; nil for the defaults.
   package private(set) var source: String?
   /// Hosts that `hotpot fleet` shows, by their ssh names.
   package var fleet: [String] = []
+
+  /// Somebody else who cosigns this node's checkpoints over HTTP.
+  package struct Witness: Sendable, Equatable {
+    /// Up to its last slash; `add-checkpoint` follows.
+    package var url: String
+    package var key: NoteKey
+  }
 
   package enum Profile: String, Sendable, Equatable, CaseIterable { case a15, a12, a8 }
 
@@ -198,8 +210,36 @@ package struct NodeConfiguration: Sendable, Equatable {
     if var section = try root.object("audits") { try readAudits(&section) }
     if var section = try root.object("answers") { try readAnswers(&section) }
     if var section = try root.object("control") { try readControl(&section) }
+    try readWitnesses(&root)
     fleet = try root.strings("fleet") ?? []
     try root.finish()
+  }
+
+  private mutating func readWitnesses(_ root: inout ConfigurationReader) throws(ConfigurationError) {
+    func key(_ text: String, _ kind: NoteKey.Kind) -> NoteKey? {
+      NoteKey(parsing: text).flatMap { $0.kind == kind ? $0 : nil }
+    }
+    witnesses = try (try root.objects("witnesses") ?? []).map { (given) throws(ConfigurationError) in
+      var section = given
+      let url = try section.string("url") ?? ""
+      do throws(HTTPCallError) { _ = try HTTPCall(url) } catch {
+        throw section.problem("url", "is refused: \(error)", hint: error.hint)
+      }
+      guard let found = key(try section.string("key") ?? "", .witness) else {
+        throw section.problem(
+          "key", "is no witness key, wanted NAME+ID+KEY", hint: "'hotpot witness key' prints a node's")
+      }
+      try section.finish()
+      return Witness(url: url.hasSuffix("/") ? url : url + "/", key: found)
+    }
+    cosigns = try (try root.strings("cosigns") ?? []).map { (text) throws(ConfigurationError) in
+      guard let found = key(text, .log) else {
+        throw root.problem(
+          "cosigns", "has '\(text.prefix(80))', wanted a log's key, NAME+ID+KEY",
+          hint: "'hotpot witness key' prints a node's")
+      }
+      return found
+    }
   }
 
   private mutating func readControl(_ section: inout ConfigurationReader) throws(ConfigurationError) {

@@ -207,6 +207,8 @@ package enum NodeEvent: Codable, Sendable {
   /// Signing fails: receipts stay logged.
   case signingFailed(String)
   case witnessed(size: UInt64)
+  /// Why a witness refuses this log; nil once it does not.
+  case witnessRefuses(name: String, String?)
   case audited(receipt: String, AuditState)
   case telemetry(ComputeSnapshot, joules: Double)
   case clientAdded(name: String, digest: SHA256Digest)

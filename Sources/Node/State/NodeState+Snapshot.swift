@@ -93,6 +93,9 @@ extension NodeState {
     if let overLimit { found.append(overLimit.words) }
     if isSpaceLow { found.append("disk nearly full") }
     if let signingFailure { found.append("receipts unsigned: \(signingFailure)") }
+    for (name, reason) in witnessRefusals.sorted(by: { $0.key < $1.key }) {
+      found.append("witness \(name.prefix(40)) refuses: \(reason)")
+    }
     return found
   }
 

@@ -49,6 +49,8 @@ package struct NodeState: Sendable {
 
   var journalFailure: String?
   var signingFailure: String?
+  /// Witnesses that refuse this log, and why.
+  var witnessRefusals: [String: String] = [:]
   var overLimit: OverLimit?
   var limitLog = LimitLog()
   var isSpaceLow = false
@@ -170,6 +172,13 @@ package struct NodeState: Sendable {
         note(.warning, "receipts stay unsigned: \(reason)", at: now, &effects)
       }
     case .witnessed(let size): receipts.witness(below: size)
+    case .witnessRefuses(let name, let reason):
+      if let reason, witnessRefusals[name] != reason {
+        note(.error, "the witness \(name) refuses this log: \(reason)", at: now, &effects)
+      } else if reason == nil, witnessRefusals[name] != nil {
+        note(.info, "the witness \(name) cosigns again", at: now, &effects)
+      }
+      witnessRefusals[name] = reason
     case .audited(let receipt, let result): audited(receipt, result, at: now, &effects)
     case .telemetry(let sample, let joules): telemetry(sample, joules, at: now, &effects)
     case .clientAdded(let name, let digest): clients.add(name: name, tokenDigest: digest, at: now.wall)

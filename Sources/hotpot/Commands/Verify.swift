@@ -33,7 +33,9 @@ extension Command {
       Option(
         "earlier", value: "FILE", "a checkpoint of the same log from before, with or without its signature"),
       Option("proof", value: "FILE", "a consistency proof from it, where the bundle has none"),
-      Option("witnesses", value: "FILE", "allowed_signers of witnesses that you trust"),
+      Option(
+        "witnesses", value: "FILE",
+        "allowed_signers of witnesses that you trust, and their keys for notes, one a line"),
       Option("threads", value: "N", "threads for running the model"), .json,
     ]
   ) { arguments in
@@ -153,10 +155,14 @@ private final class VerifyRun: Sendable {
     let revoked = try arguments.string("revoked").map(UserFile.readable)
     let earlier = try file("earlier").map(Command.checkpoint)
     let proof = try text("proof").map { try ConsistencyProof(parsing: $0) }
-    let witnesses = try text("witnesses")
+    // Keys of notes stand on lines of their own among allowed signers.
+    let given = try text("witnesses")?.split(separator: "\n") ?? []
+    let noteKeys = given.compactMap { NoteKey(parsing: $0) }
+    let signersOfWitnesses = given.filter { NoteKey(parsing: $0) == nil }.map { $0 + "\n" }.joined()
+    let witnesses = signersOfWitnesses.isEmpty ? nil : signersOfWitnesses
     var asked: Set<Verification.Name> = []
     if earlier != nil { asked.insert(.consistency) }
-    if witnesses != nil { asked.insert(.witness) }
+    if !given.isEmpty { asked.insert(.witness) }
     self.asked = asked
     evidence = {
       $0.allowedSigners = signers
@@ -164,6 +170,7 @@ private final class VerifyRun: Sendable {
       $0.earlier = earlier
       $0.consistency = proof
       $0.witnesses = witnesses
+      $0.noteWitnesses = noteKeys
     }
     model = arguments.has("model") ? try ModelChoice.path(arguments) : nil
     threads = try arguments.int("threads", in: 1...1024)

@@ -18,6 +18,7 @@ final class HTTPEndpoint: Sendable {
   let screens: Screens
   let archive: TranscriptArchive
   let asynchronous: AsynchronousJobs
+  let witnessing: Witnessing
   let configuration: NodeConfiguration
   let version: String
   let isDemo: Bool
@@ -27,7 +28,7 @@ final class HTTPEndpoint: Sendable {
   init(
     _ runtime: Runtime, admission: Admission, model: ServedModel, accounts: Accounts, signing: Signing,
     screens: Screens, archive: TranscriptArchive, asynchronous: AsynchronousJobs,
-    configuration: NodeConfiguration, version: String, isDemo: Bool, origin: JobOrigin
+    witnessing: Witnessing, configuration: NodeConfiguration, version: String, isDemo: Bool, origin: JobOrigin
   ) {
     self.runtime = runtime
     self.admission = admission
@@ -37,6 +38,7 @@ final class HTTPEndpoint: Sendable {
     self.screens = screens
     self.archive = archive
     self.asynchronous = asynchronous
+    self.witnessing = witnessing
     self.configuration = configuration
     self.version = version
     self.isDemo = isDemo
@@ -98,6 +100,8 @@ final class HTTPEndpoint: Sendable {
     if case .client = route.handler {
       do throws(Refusal) { _ = try identify(head) } catch { return APIError(error).response }
     }
+    // What everyone may post is a checkpoint, which is text.
+    if case .anyone = route.handler { return nil }
     if head.method == .post, !head.isJSON {
       return APIError(
         status: 415, type: .request, code: "unsupported_media_type",

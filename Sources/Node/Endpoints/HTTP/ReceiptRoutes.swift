@@ -52,6 +52,32 @@ extension HTTPEndpoint {
     return .text(current.checkpoint.text + "\n" + current.signature)
   }
 
+  /// The newest checkpoint that a witness cosigned, as a note with its lines; or the newest one, with
+  /// this node's line alone. Signing takes a process's time, so not on the loop.
+  func note(_ call: Call) {
+    signing.inlineQueue.async { [signing] in
+      let none = APIError.unavailable("unsigned", "there is no checkpoint as a note yet", retryAfter: 2)
+      do throws(SignatureError) {
+        var note = signing.notary?.cosignedNote
+        if note == nil { note = try signing.notary?.note() }
+        call.respond(note.map { .text($0.whole) } ?? none.response)
+      } catch {
+        call.respond(APIError.unavailable("unsigned", "\(error)", retryAfter: 10).response)
+      }
+    }
+  }
+
+  /// C2SP's tlog-witness, for the logs that the configuration names.
+  func addCheckpoint(_ call: Call) {
+    guard witnessing.isWitness else {
+      return call.respond(APIError.notFound("this node cosigns no log").response)
+    }
+    guard call.request.body.count <= AddCheckpoint.maximumBytes else {
+      return call.respond(Response(status: 413, contentType: "text/plain; charset=utf-8"))
+    }
+    witnessing.add(call.request.body) { call.respond($0) }
+  }
+
   /// A receipt of this client.
   private func logged(_ id: String, _ identity: Identity) -> Result<LoggedReceipt, APIError> {
     let absent = APIError.notFound("no receipt of yours has the id '\(id.prefix(40))'")

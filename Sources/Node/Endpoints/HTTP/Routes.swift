@@ -71,6 +71,8 @@ struct Route: Sendable {
       Route(.get, "/v1/receipts/{}", .client { $1.respond($0.receipt($1.name, $2)) }),
       Route(.get, "/v1/receipts/{}/proof", .client { $1.respond($0.proof($1.name, $2)) }),
       Route(.get, "/v1/checkpoint", .anyone { $1.respond($0.checkpoint($1.request.head.query)) }),
+      Route(.get, "/v1/checkpoint/note", .anyone { $0.note($1) }),
+      Route(.post, "/add-checkpoint", .anyone { $0.addCheckpoint($1) }),
       Route(.get, "/v1/vouchers", .client { $1.respond($0.account(of: $2)) }),
       Route(.post, "/v1/vouchers", .client { $0.takeVoucher($1, $2) }),
       Route(.get, "/v1/node", .anyone { $1.respond($0.nodeCard()) }),
