@@ -31,6 +31,7 @@ enum Commands {
     .receipts,
     .verifyReceipt,
     .witness,
+    .check,
     .earnings,
     .settle,
     .doctor,

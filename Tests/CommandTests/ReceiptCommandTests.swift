@@ -246,6 +246,57 @@ struct ReceiptCommandTests {
     #expect(node.stop() == 0)
   }
 
+  @Test func manyReceiptsAreVerifiedInOneGoAndOneInsideItsAnswerWithoutABundle() throws {
+    let node = try ServedNode(model: model)
+    let token = try node.token("many")
+    let folder = try Folder()
+    for (number, more) in ["", ",\"return_token_ids\":true", ",\"stream\":true"].enumerated() {
+      let body = """
+        {"model":"\(name)","max_tokens":6,"seed":\(number)\(more),"hotpot":{"receipt":"inline"},
+         "messages":[{"role":"user","content":"Name a colour."}]}
+        """
+      let answer = try HTTP.send("POST", "/v1/chat/completions", port: node.port, token: token, body: body)
+      #expect(answer.status == 200, "\(answer.body)")
+      let id = String(try #require(answer.body.components(separatedBy: "\"receipt\":\"").last?.prefix(16)))
+      _ = try exported(node, id, into: folder, "\(number).bundle")
+      _ = try folder.write(Array(answer.body.utf8), "\(number).answer")
+      _ = try folder.write(Array(body.utf8), "\(number).request")
+    }
+    #expect(node.stop() == 0)
+    let all = try Program.run(["verify", folder.path, "--model", model])
+    #expect(all.status == 0, "\(all.output)\(all.errors)")
+    #expect(all.output.contains("3 bundles: 3 hold, 0 do not"), "\(all.output)")
+    let inline = try Program.run([
+      "verify", "--answer", folder.path + "/2.answer", "--request", folder.path + "/2.request", "--model",
+      model,
+    ])
+    #expect(inline.status == 0 && inline.output.contains("the line is signed by SHA256:"), "\(inline.output)")
+    _ = try folder.write(
+      Array(try String(contentsOfFile: folder.path + "/0.answer", encoding: .utf8).utf8), "1.answer")
+    _ = try folder.write(Array("no bundle".utf8), "3.bundle")
+    let some = try Program.run(["verify", folder.path, "--model", model])
+    #expect(
+      some.status == 1 && some.output.contains("4 bundles: 2 hold, 2 do not"), "\(some.output)\(some.errors)")
+    #expect(
+      try Program.run(["verify", folder.path, "--answer", "x"]).errors.contains(
+        "'--answer' is for one bundle"))
+    #expect(try Program.run(["verify"]).errors.contains("wants a bundle, or '--answer'"))
+  }
+
+  @Test func theKeysOfALogAndItsWitnessAreThoseOfTheStateDirectory() throws {
+    let folder = try Folder()
+    let first = try Program.run(["witness", "key", "--state", folder.path + "/state"])
+    #expect(first.status == 0, "\(first.errors)")
+    let rows = first.output.split(separator: "\n")
+    #expect(
+      rows.count == 2 && rows[0].hasPrefix("log") && rows[0].contains(" hotpot/")
+        && rows[1].contains(" hotpot-witness/"))
+    #expect(try Program.run(["witness", "key", "--state", folder.path + "/state"]).output == first.output)
+    let file = try folder.write(Array("no key\n".utf8), "logs")
+    let refused = try Program.run(["witness", "serve", "--logs", file, "--state", folder.path + "/state"])
+    #expect(refused.status != 0 && refused.errors.contains("wanted a log's key"), "\(refused.errors)")
+  }
+
   @Test func aStreamAndTextCutAtAStopStringVerify() throws {
     let node = try ServedNode(model: model)
     let token = try node.token("streamer")
