@@ -1,9 +1,9 @@
 // main.swift of Benchmarks: this engine against a peer on the same files, alternating in one run; or this engine alone.
-//   HOTPOT_MODEL=FILE.gguf [HOTPOT_PEER=/path/to/llama-bench] [HOTPOT_FORMS=FILE.gguf:...] [HOTPOT_BIG=FILE.gguf]
-//     swift run -c release Benchmarks [--rounds N] [--only NAME] [--threads N] [--make-big FILE]
+//   HOTPOT_MODEL=FILE.gguf [HOTPOT_PEER=/path/to/llama-bench] [HOTPOT_FORMS=FILE.gguf:...] [HOTPOT_BIG=FILE.gguf:...]
+//     swift run -c release Benchmarks [--rounds N] [--only NAME] [--threads N] [--make-big FILE [--shape llama|qwen3moe|qwen35]]
 // The peer is llama.cpp's llama-bench, with llama-batched-bench and llama-completion beside it; the better of its flash
-// attention on and off counts. HOTPOT_FORMS are other forms of the model (Q4_0, Q8_0, ...; llama-quantize makes them), HOTPOT_BIG is
-// one that no cache holds (--make-big writes one). Every figure is taken in a process of its own. Start at rows.
+// attention on and off counts. HOTPOT_FORMS are other forms of the model (Q4_0, Q8_0, ...; llama-quantize makes them), HOTPOT_BIG are
+// those that no cache holds (--make-big writes them). Every figure is taken in a process of its own. Start at rows.
 
 import Foundation
 import Glibc
@@ -49,7 +49,12 @@ if arguments.contains("--spin") {
 }
 do {
   if let path = here.option("--make-big") {
-    try BigModel.write(to: path)
+    let name = here.option("--shape") ?? "llama"
+    guard let shape = BigShape.named(name) else {
+      throw BenchmarkError(
+        description: "--shape: found '\(name)', wanted one of \(BigShape.names.joined(separator: ", "))")
+    }
+    try BigModel.write(shape, to: path)
     exit(0)
   }
   if Ours.commands.contains(where: arguments.contains) {
@@ -110,8 +115,14 @@ var rows: [Row] = [
       }
     ]),
 ]
-for file in variable("HOTPOT_FORMS")?.split(separator: ":").map(String.init) ?? [] {
-  let name = URL(filePath: file).deletingPathExtension().lastPathComponent
+/// The files that a variable names, separated by colons.
+func files(_ name: String) -> [String] { variable(name)?.split(separator: ":").map(String.init) ?? [] }
+
+func title(_ file: String) -> String { URL(filePath: file).deletingPathExtension().lastPathComponent }
+
+let big = files("HOTPOT_BIG")
+for file in files("HOTPOT_FORMS") {
+  let name = title(file)
   rows.append(
     Row(
       name: "\(name): decode", model: file, ours: ["--decode", "1"],
@@ -121,11 +132,15 @@ for file in variable("HOTPOT_FORMS")?.split(separator: ":").map(String.init) ?? 
       name: "\(name): prefill 512", model: file, ours: ["--prefill", "512"],
       theirs: bench(file, ["-p", "512", "-n", "0"])))
 }
-if let file = variable("HOTPOT_BIG") {
+for file in big {
   rows.append(
     Row(
-      name: "big model: decode", model: file, ours: ["--decode", "1", "--tokens", "24"],
+      name: "big \(title(file)): decode", model: file, ours: ["--decode", "1", "--tokens", "24"],
       theirs: bench(file, ["-p", "0", "-n", "24"])))
+  rows.append(
+    Row(
+      name: "big \(title(file)): prefill 512", model: file, ours: ["--prefill", "512"],
+      theirs: bench(file, ["-p", "512", "-n", "0"])))
 }
 
 func text(_ values: [Double]) -> String {
@@ -181,9 +196,7 @@ do {
   if only.map({ "roofline".contains($0) }) ?? true {
     try roofline("roofline", model, ["--decode", "1", "--prefill", "512"])
     try roofline("roofline at depth 4096", model, ["--decode", "1", "--depth", "4096"])
-    if let file = variable("HOTPOT_BIG") {
-      try roofline("roofline of the big model", file, ["--decode", "1"])
-    }
+    for file in big { try roofline("roofline of \(title(file))", file, ["--decode", "1"]) }
   }
 } catch {
   complain("\(error)")
