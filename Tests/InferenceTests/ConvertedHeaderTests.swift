@@ -312,7 +312,7 @@ extension ConvertedHeader {
         ]
       ) { $1 }
     },
-    gemma4,
+    gemma4, gemma4MoE,
     dense(
       "qwen3moe", layers: 48, context: 40_960, 2_048, 6_144, heads: 32, kv: 4, size: 128, vocabulary: 151_936,
       isTied: false, base: 1e6
@@ -368,6 +368,49 @@ extension ConvertedHeader {
     },
     glm4moe, gptOSS, llama4, deepseek2, qwen35, qwen35moe, qwen3next, lfm2, falconH1,
   ]
+
+  /// Gemma 4 26B-A4B: full layers have fewer heads of keys, which are their values too.
+  private static let gemma4MoE = dense(
+    "gemma4", layers: 30, context: 262_144, 2_816, 2_112, heads: 16, kv: 8, size: 512, vocabulary: 262_144,
+    base: 1e6
+  ) {
+    let isWindowed = (0..<30).map { ($0 + 1) % 6 != 0 }
+    $0.integers["attention.head_count_kv"] = nil
+    $0.lists["attention.head_count_kv"] = isWindowed.map { $0 ? 8 : 2 }
+    $0.flags["attention.sliding_window_pattern"] = isWindowed
+    $0.integers.merge(
+      [
+        "attention.sliding_window": 1_024, "attention.key_length_swa": 256, "attention.value_length_swa": 256,
+        "rope.dimension_count": 512, "rope.dimension_count_swa": 256, "attention.shared_kv_layers": 0,
+        "embedding_length_per_layer_input": 0, "expert_count": 128, "expert_used_count": 8,
+        "expert_feed_forward_length": 704,
+      ]
+    ) { $1 }
+    $0.numbers["rope.freq_base_swa"] = 10_000
+    $0.numbers["final_logit_softcapping"] = 30
+    $0.tensors["rope_freqs.weight"] = [256]
+    let network = $0.layerTensors
+    $0.layerTensors = { index in
+      var tensors = network(index)
+      let (size, kv) = isWindowed[index] ? (256, 8) : (512, 2)
+      tensors.merge(
+        [
+          "attn_q.weight": [2_816, 16 * size], "attn_k.weight": [2_816, kv * size],
+          "attn_output.weight": [16 * size, 2_816], "attn_q_norm.weight": [size],
+          "attn_k_norm.weight": [size], "layer_output_scale.weight": [1], "ffn_gate_inp.scale": [2_816],
+          "ffn_gate_inp.weight": [2_816, 128], "ffn_gate_up_exps.weight": [2_816, 1_408, 128],
+          "ffn_down_exps.weight": [704, 2_816, 128], "ffn_down_exps.scale": [128],
+        ]
+      ) { $1 }
+      for name in [
+        "post_attention_norm", "post_ffw_norm", "pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2",
+      ] {
+        tensors["\(name).weight"] = [2_816]
+      }
+      tensors["attn_v.weight"] = isWindowed[index] ? [2_816, kv * size] : nil
+      return tensors
+    }
+  }
 
   /// GLM-4.5-Air, without the layer that predicts further tokens.
   private static let glm4moe = dense(
