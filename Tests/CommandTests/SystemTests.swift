@@ -184,7 +184,8 @@ enum Installed {
     for path in [
       "bin/hotpot", "share/man/man1/hotpot.1", "share/man/man5/hotpot-config.5",
       "share/man/man5/hotpot-receipt.5",
-      "share/man/man7/hotpot-api.7", "share/man/man7/hotpot-keys.7", "share/man/man7/hotpot-numerics.7", "share/hotpot/themes/hotpot.theme",
+      "share/man/man7/hotpot-api.7", "share/man/man7/hotpot-keys.7", "share/man/man7/hotpot-numerics.7",
+      "share/hotpot/themes/hotpot.theme",
       "share/bash-completion/completions/hotpot",
       "share/zsh/site-functions/_hotpot", "share/fish/vendor_completions.d/hotpot.fish",
       "lib/systemd/system/hotpot.service", "lib/sysusers.d/hotpot.conf", "share/systemd/user/hotpot.service",

@@ -3,10 +3,17 @@
 // (Endpoints/HTTP/Dialects), the resulting job (JobRequest). Start at GenerationRequest.
 import Accounting
 import Control
+import Grammar
 import Inference
 import JSON
-import Tools
 import Receipts
+import Tools
+
+/// What an answer's text must be, and the field of the request that says so.
+struct AskedConstraint: Sendable {
+  let source: ConstraintSource
+  let field: String
+}
 
 struct GenerationRequest: Sendable {
   enum Prompt: Sendable {

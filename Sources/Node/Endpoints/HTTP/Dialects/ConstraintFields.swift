@@ -5,12 +5,6 @@
 import Grammar
 import JSON
 
-/// What an answer's text must be, and the field that says so.
-struct AskedConstraint: Sendable {
-  let source: ConstraintSource
-  let field: String
-}
-
 extension AskedAnswer {
   mutating func readConstraint(_ fields: inout JSONFields) throws(JSONFieldError) {
     var found: [AskedConstraint] = []
