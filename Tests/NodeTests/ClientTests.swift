@@ -59,9 +59,9 @@ func objects(of answer: WireAnswer) -> [JSONValue] {
 @Suite(.serialized) struct ClientTests {
   /// What is refused, by the field or path, with the number of recorded requests that ask for it.
   static let refused: [String: Int] = [
-    // What nothing here enforces: formats, grammars, calls that must be made, arguments by a schema.
-    "format": 3, "output_config.format": 2, "regex": 1, "response_format.type": 25, "structured_outputs": 2,
-    "text.format.type": 11, "tool_choice": 26, "tools.function.strict": 15, "tools.strict": 18,
+    // What nothing here enforces: formats of these dialects, calls that must be made, arguments by a schema.
+    "format": 3, "output_config.format": 2, "text.format.type": 11, "tool_choice": 26,
+    "tools.function.strict": 15, "tools.strict": 18,
     // Images and files; more than one answer; what nothing is searched or kept for.
     "messages.images": 1, "messages.content.type": 4, "input.content.type": 3, "n": 1,
     "web_search_options": 1,

@@ -51,8 +51,8 @@ import Testing
     end.nonceShare = "s"
     end.inline = InlineReceipt(line: "{}\n", signature: "sig")
     let own = #""nonce":"n","nonce_share":"s","receipt_line":"{}\n","receipt_signature":"sig","seed":9,"#
-    for dialect in Dialect.all {
-      let body = JSONValue.object(dialect.name.hasSuffix("chat") ? Self.chat : Self.text)
+    for (dialect, members) in [(Dialect.openAIChat, Self.chat), (.openAICompletions, Self.text)] {
+      let body = JSONValue.object(members)
       #expect(try lines(dialect, body, [.finished(end)]).last?.contains(own) == true)
     }
     end.inline?.signature = nil

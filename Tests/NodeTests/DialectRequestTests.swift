@@ -52,8 +52,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "tool_choice", "functions", "audio", "modalities", "reasoning_effort", "web_search_options", "grammar",
-    "guided_json", "structured_outputs", "regex",
+    "tool_choice", "functions", "audio", "modalities", "reasoning_effort", "web_search_options",
   ]) func whatIsNotSupportedIsRefusedByName(field: String) {
     let found = error([(field, "x")])
     #expect(found?.code == "unsupported_parameter")

@@ -165,9 +165,9 @@ private final class Served {
     let tokenizer = try Tokenizer(GGUFFile(path: path))
     let end = try #require(tokenizer.endOfGenerationTokens.first)
     let reused = try check(path, total: isHeavy ? 20_000 : 1_500, end: Int(end))
-    // The prompts that begin alike have 71 tokens in common; a state was kept after four blocks.
+    // A state is kept where a block ends: behind a message, and behind a prompt.
     print("\(name): \(reused) tokens of prompts reused")
-    #expect(reused > 0 && reused % 64 == 0)
+    #expect(reused > 0 && reused % 16 == 0)
   }
 
   /// Each part of the tokens is generated with one number of threads and level of kernels, and verified with others.

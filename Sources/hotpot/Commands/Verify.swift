@@ -66,7 +66,10 @@ extension Command {
         hint: "the files of NAME.bundle are NAME.answer and NAME.request beside it")
     }
     let all = try places.flatMap { try UserFile.isDirectory($0) ? bundles(in: $0) : [$0] }
-    guard !all.isEmpty else { throw Failure(.badData, "found no file whose name ends with '.bundle'") }
+    guard !all.isEmpty else {
+      throw Failure(
+        .noInput, "'\(places[0])' is a directory in which no file's name ends with '.bundle'")
+    }
     let verdicts = try await OwnThread.run {
       all.enumerated().map { number, path in
         Console.progress(number + 1 == all.count ? nil : "checked \(number) of \(all.count) bundles")

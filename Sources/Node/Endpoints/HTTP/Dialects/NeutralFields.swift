@@ -81,14 +81,6 @@ struct NeutralField: Sendable {
     NeutralField("dry_multiplier", .oneOf([0, 0.0]), "0 is off"),
     NeutralField("xtc_probability", .oneOf([0, 0.0]), "0 is off"),
     NeutralField("dynatemp_range", .oneOf([0, 0.0]), "0 is off"),
-    NeutralField("grammar", .nothing, "nothing is demanded"),
-    NeutralField("json_schema", .nothing, "nothing is demanded"),
-    NeutralField("regex", .nothing, "nothing is demanded"),
-    NeutralField("guided_json", .nothing, "nothing is demanded"),
-    NeutralField("guided_regex", .nothing, "nothing is demanded"),
-    NeutralField("guided_choice", .nothing, "nothing is demanded"),
-    NeutralField("guided_grammar", .nothing, "nothing is demanded"),
-    NeutralField("structured_outputs", .nothing, "nothing is demanded"),
   ]
 
   /// Fields of `stream_options`.
