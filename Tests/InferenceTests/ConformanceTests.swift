@@ -188,7 +188,8 @@ struct Route: CustomTestStringConvertible {
       model: mixed, profile: .a8, digest: "e51e77efb8a3cea301598df40ed9e34c1f6138edc20ddf56480734b6e26092b5"),
     Frozen(
       model: qwen3, profile: .a12, digest: "9b89a9f8df0a7e4b60d5571f2f6708c71a8b3f99bdec38072a7fea65508e58f5"),
-    Frozen(model: grids, profile: .a15, digest: "pending"),
+    Frozen(
+      model: grids, profile: .a15, digest: "2569cc2aa06aad79fe059e5f050b4ea4674b4c1706976ccdff267c127eb37c73"),
     Frozen(
       model: mixed, profile: .a15, digest: "bc9ed44f671351df648a08d3a69433f88936bce345e7024554c448479726f4ac"),
     Frozen(
