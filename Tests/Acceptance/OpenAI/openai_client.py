@@ -109,8 +109,11 @@ refused("wrong token", openai.AuthenticationError, 401, lambda: wrong.models.lis
 refused("too long", openai.BadRequestError, 400,
         lambda: client.chat.completions.create(model=model, messages=[{"role": "user", "content": "soup " * 20000}]),
         "context_length_exceeded")
+offered = client.chat.completions.create(model=model, messages=question, temperature=0, max_tokens=8, tools=[
+    {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}])
+check("tools are offered", offered.choices[0].finish_reason in ("stop", "length", "tool_calls"), offered.choices[0].finish_reason)
 refused("unsupported", openai.BadRequestError, 400,
-        lambda: client.chat.completions.create(model=model, messages=question, tools=[{"type": "function", "function": {"name": "f"}}]),
+        lambda: client.chat.completions.create(model=model, messages=question, web_search_options={}),
         "unsupported_parameter")
 refused("out of range", openai.BadRequestError, 400,
         lambda: client.chat.completions.create(model=model, messages=question, temperature=3))
