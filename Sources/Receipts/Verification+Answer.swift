@@ -24,16 +24,21 @@ extension Verification {
     public var model: String?
     public var seed: UInt64?
     public var amount: Int64?
-    /// All of it, the pieces of a stream joined.
+    /// The message's text, the pieces of a stream joined.
     public var text: String?
+    /// What read the generated text as a message, as the answer says; nil if its text is all of it.
+    public var parser: String?
+    /// What of the message is no text; the node read it in the generated text where `parser` says so.
+    public var reasoning = ""
+    public var calls: [Message.Call] = []
     public var finishReason: String?
     /// The code of the error that ended it.
     public var errorCode: String?
     public var usage = Usage()
     public var ignoresEnd: Bool?
     public var hasLogprobs = false
-    /// Members of the message that a client acts on, besides its text, such as `tool_calls`: no
-    /// token of a receipt gives them.
+    /// Members of the message that a client acts on, besides its text, and which nothing reads in
+    /// the generated text: no token of a receipt gives them.
     public var foreign: [String] = []
     /// Generated after the receipt's last token and before the client heard of the end; not
     /// charged.
@@ -44,10 +49,38 @@ extension Verification {
     public init() {}
   }
 
+  /// What a node reads in a generated text.
+  public struct Message: Hashable, Sendable {
+    public struct Call: Hashable, Sendable {
+      public var id: String
+      public var name: String
+      /// JSON, as it was sent.
+      public var arguments: String
+
+      public init(id: String, name: String, arguments: String) {
+        self.id = id
+        self.name = name
+        self.arguments = arguments
+      }
+    }
+
+    public var content: String
+    public var reasoning: String
+    public var calls: [Call]
+
+    public init(content: String, reasoning: String, calls: [Call]) {
+      self.content = content
+      self.reasoning = reasoning
+      self.calls = calls
+    }
+  }
+
   /// What the model's vocabulary says about an output.
   public struct DecodedOutput: Hashable, Sendable {
     /// The text that the node makes of the receipt's tokens and of those after them.
     public var text: String
+    /// The text, read as the answer says that the node read it; or why it was not.
+    public var message: Reading
     /// Position of the first end token in the receipt's output.
     public var firstEnd: Int?
     /// Position of the token that completes a stop string of the transcript.
@@ -55,8 +88,18 @@ extension Verification {
     /// The model's own context length.
     public var contextLength: Int
 
-    public init(text: String, firstEnd: Int?, firstStop: Int?, contextLength: Int) {
+    /// A message, or why the text was not read as one.
+    public enum Reading: Hashable, Sendable {
+      case notDone(why: String)
+      case message(Message)
+    }
+
+    public init(
+      text: String, message: Reading = .notDone(why: "the answer is its text"), firstEnd: Int?,
+      firstStop: Int?, contextLength: Int
+    ) {
       self.text = text
+      self.message = message
       self.firstEnd = firstEnd
       self.firstStop = firstStop
       self.contextLength = contextLength
@@ -117,7 +160,8 @@ extension Verification {
           "'finish_reason' is \(Self.shown(found)), the receipt says that the job was cut: '\(receipt.finish.rawValue)'"
         )
       }
-      compare("finish_reason", found, reason)
+      // A message that calls ended as any text does; that it calls is for the check of its text.
+      compare("finish_reason", found == "tool_calls" && answer.parser != nil ? "stop" : found, reason)
     }
     if let found = answer.errorCode {
       guard let code else {
@@ -148,6 +192,16 @@ extension Verification {
     if let name = answer?.foreign.first {
       return .failed("the answer has \(shown(name)), which no token of the receipt gives")
     }
+    if let answer, let parser = answer.parser {
+      switch decoding {
+      case .notDone(let why): return .notChecked(why)
+      case .decoded(let decoded):
+        switch decoded.message {
+        case .notDone(let why): return .notChecked(why)
+        case .message(let wanted): return message(receipt, answer, wanted, parser)
+        }
+      }
+    }
     guard let found = answer?.text else { return .notChecked("there is no text to compare") }
     switch decoding {
     case .notDone(let why): return .notChecked(why)
@@ -168,13 +222,51 @@ extension Verification {
     }
   }
 
+  /// Whether a message is what its parser reads in the text of the token ids.
+  private static func message(
+    _ receipt: Receipt, _ answer: Answer, _ wanted: Message, _ parser: String
+  ) -> Outcome {
+    for (name, found, wanted) in [
+      ("content", answer.text ?? "", wanted.content),
+      ("reasoning_content", answer.reasoning, wanted.reasoning),
+    ] {
+      let (a, b) = (Array(found.utf8), Array(wanted.utf8))
+      guard a != b else { continue }
+      let at = zip(a, b).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(a.count, b.count)
+      return .failed(
+        "byte \(at) of '\(name)': the answer says \(excerpt(a, at)), the token ids give \(excerpt(b, at))")
+    }
+    guard answer.calls.count == wanted.calls.count else {
+      return .failed(
+        "the answer has \(answer.calls.count) tool calls, the token ids give \(wanted.calls.count)")
+    }
+    for (index, (found, wanted)) in zip(answer.calls, wanted.calls).enumerated() {
+      for (name, found, wanted) in [
+        ("id", found.id, wanted.id), ("name", found.name, wanted.name),
+        ("arguments", found.arguments, wanted.arguments),
+      ] where Array(found.utf8) != Array(wanted.utf8) {
+        return .failed(
+          "tool_calls[\(index)]: its \(name) is \(shown(found)), the token ids give \(shown(wanted))")
+      }
+    }
+    let calls = !wanted.calls.isEmpty && (receipt.finish == .stop || receipt.finish == .stopString)
+    if let reason = answer.finishReason, calls != (reason == "tool_calls") {
+      return .failed(
+        "'finish_reason' is \(shown(reason)), and \(calls ? "the message calls tools" : "no tool is called at its end")"
+      )
+    }
+    return .ok(
+      "content, reasoning and \(wanted.calls.count) tool calls, as \(shown(parser)) reads them in the text of the token ids"
+    )
+  }
+
   /// A few characters starting at a byte, without any that a terminal would interpret.
   private static func excerpt(_ bytes: [UInt8], _ at: Int) -> String {
     guard at < bytes.count else { return "its end" }
     return shown(String(decoding: bytes[at...].prefix(24), as: UTF8.self))
   }
 
-  static func shown(_ text: String) -> String {
+  package static func shown(_ text: String) -> String {
     String(String.UnicodeScalarView(text.unicodeScalars.prefix(60))).debugDescription
   }
 

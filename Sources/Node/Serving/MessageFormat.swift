@@ -1,6 +1,10 @@
 // MessageFormat.swift: how a loaded model writes reasoning and tool calls, by its chat template, and a
 // prompt that was prepared for it. The formats themselves are in Tools. Start at parser.
+import Control
 import Inference
+import JSON
+import Receipts
+import Scheduling
 import Tools
 
 struct MessageFormat: Sendable {
@@ -58,4 +62,60 @@ struct PreparedPrompt: Sendable {
   let parserName: String?
   /// The fields of the request that were left out of account.
   let ignored: [String]
+}
+
+/// A call in an answer.
+struct AnsweredCall: Sendable, Equatable {
+  let id: String
+  let name: String
+  /// JSON, as the parser wrote it.
+  var arguments = ""
+
+  init(id: String, name: String) {
+    self.id = id
+    self.name = name
+  }
+
+  /// The arguments, for dialects that send them as JSON and not as its text: every digit is kept.
+  /// A call is only sent whole, so its arguments are JSON; the bounds are wider than those by which
+  /// the parser read them.
+  var input: JSONValue { (try? JSONText.parse(Array(arguments.utf8), limits: .python)) ?? .string(arguments) }
+
+  /// A call's id: the model's own, or nine letters and digits, which is what the strictest templates
+  /// want to see again.
+  static func id(_ index: Int, _ own: String?, of job: JobID) -> String {
+    if let own { return own }
+    // SplitMix64 over the job's number: other jobs have other ids.
+    var mixed = job.rawValue &+ UInt64(index + 1) &* 0x9E37_79B9_7F4A_7C15
+    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
+    let digits = String((mixed ^ mixed >> 31) % 101_559_956_668_416, radix: 36)
+    return String(repeating: "0", count: 9 - digits.count) + digits
+  }
+}
+
+/// Reads the text of a receipt's tokens as the node read it.
+struct MessageReader: Sendable {
+  let parser: MessageParser
+  /// The special tokens that spell its marks.
+  let marks: Set<Int32>
+
+  func read(_ text: String, of receipt: Receipts.Receipt) -> Verification.Message {
+    var parser = parser
+    let isWhole = receipt.finish == .stop || receipt.finish == .stopString
+    var message = Verification.Message(content: "", reasoning: "", calls: [])
+    for event in parser.feed(text) + parser.finish(isCut: !isWhole) {
+      switch event {
+      case .content(let piece): message.content += piece
+      case .reasoning(let piece): message.reasoning += piece
+      case .call(let index, let id, let name):
+        message.calls.append(
+          .init(id: AnsweredCall.id(index, id, of: JobID(receipt.job)), name: name, arguments: ""))
+      case .arguments(let index, let piece):
+        if message.calls.indices.contains(index) { message.calls[index].arguments += piece }
+      case .finished: break
+      }
+    }
+    return message
+  }
 }

@@ -203,11 +203,11 @@ package final class Reexecutor: Sendable {
   /// The log-probabilities of an answer's tokens, in the order and with the offsets that the node
   /// sends them.
   func logprobs(
-    _ receipt: Receipts.Receipt, _ stops: [String], _ choices: [SampledToken]
+    _ receipt: Receipts.Receipt, _ stops: [String], _ choices: [SampledToken], shown: Set<Int32>
   ) throws(SamplingError) -> [TextLogprob] {
     var text = AnswerText(
       tokenizer: tokenizer, stops: try StopMatcher(stops), ignoresEnd: receipt.ignoresEnd,
-      limit: receipt.maxTokens)
+      limit: receipt.maxTokens, shown: shown)
     var pending = PendingLogprobs()
     return choices.flatMap { choice in
       pending.add(TextLogprob(choice, at: text.offset(of: choice.token), tokenizer: tokenizer))
@@ -218,10 +218,33 @@ package final class Reexecutor: Sendable {
     }
   }
 
+  /// The parser of a message that an answer names, for a request's own tools; nil if this model's
+  /// answers to that request are read by another.
+  /// - prompt: its text
+  func reader(named name: String, _ request: GenerationRequest, prompt: String) -> MessageReader? {
+    guard let terms = request.message else { return nil }
+    for given in [nil, name] {
+      let format = MessageFormat(chat, tokenizer, named: given)
+      guard format.parserName(terms.definitions) == name,
+        let parser = format.parser(terms.definitions, prompt: prompt)
+      else { continue }
+      return MessageReader(parser: parser, marks: format.marks)
+    }
+    return nil
+  }
+
   /// The text of a receipt's tokens and of those after them, by the rule that the node answers by,
   /// and where it ends.
   package func decode(
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, then unreceipted: [UInt32]
+  ) -> Verification.Decoding {
+    decode(receipt, transcript, then: unreceipted, reader: nil)
+  }
+
+  /// - reader: what reads the text as a message; nil if the answer is its text
+  func decode(
+    _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, then unreceipted: [UInt32],
+    reader: MessageReader?
   ) -> Verification.Decoding {
     guard digest == receipt.modelSHA256 else {
       return .notDone(why: "the model that was given is another, with a vocabulary of its own")
@@ -237,9 +260,11 @@ package final class Reexecutor: Sendable {
     }
     // Version 1 does not say whether end tokens were ignored; if one ended the job, they were not.
     let ignoresEnd = receipt.version == 1 ? receipt.finish != .stop : receipt.ignoresEnd
+    let marks = reader?.marks ?? []
     var answer = AnswerText(
-      tokenizer: tokenizer, stops: stops, ignoresEnd: ignoresEnd, limit: receipt.maxTokens)
-    var search = AnswerText(tokenizer: tokenizer, stops: stops, ignoresEnd: true, limit: receipt.maxTokens)
+      tokenizer: tokenizer, stops: stops, ignoresEnd: ignoresEnd, limit: receipt.maxTokens, shown: marks)
+    var search = AnswerText(
+      tokenizer: tokenizer, stops: stops, ignoresEnd: true, limit: receipt.maxTokens, shown: marks)
     var text = ""
     var firstStop: Int?
     for (position, token) in tokens.enumerated() {
@@ -254,6 +279,8 @@ package final class Reexecutor: Sendable {
     return .decoded(
       .init(
         text: text,
+        message: reader.map { .message($0.read(text, of: receipt)) }
+          ?? .notDone(why: "nothing says how the text is read as a message"),
         firstEnd: transcript.output.firstIndex { tokenizer.isEndOfGeneration(Int32(bitPattern: $0)) },
         firstStop: firstStop, contextLength: model.hyperparameters.contextLength))
   }

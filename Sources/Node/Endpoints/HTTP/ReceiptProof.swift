@@ -27,6 +27,8 @@ package struct ReceiptProof: Sendable {
   private let receipt: Receipts.Receipt?
   private let own: OwnRequest?
   private let saved: SavedAnswer?
+  /// What reads the answer's text as a message, if the answer says that something did.
+  private var reader: MessageReader?
 
   /// - bundle: nil if the answer holds its receipt
   /// - answer: the node's answer as it was saved, or a transcript
@@ -119,7 +121,7 @@ package struct ReceiptProof: Sendable {
     progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
   ) {
     asked.insert(.reexecution)
-    if evidence.answer?.text != nil { asked.insert(.text) }
+    if evidence.answer?.text != nil || evidence.answer?.parser != nil { asked.insert(.text) }
     if saved?.logprobs.count ?? 0 > 0 { asked.insert(.logprobs) }
     if own != nil { asked.insert(.request) }
     guard let receipt else { return skip("the line is no receipt") }
@@ -160,7 +162,7 @@ package struct ReceiptProof: Sendable {
     _ transcript: Receipts.Transcript, _ receipt: Receipts.Receipt, on machine: Reexecutor,
     _ progress: (Int, Int) -> Void
   ) {
-    evidence.decoding = machine.decode(receipt, transcript, then: evidence.answer?.unreceipted ?? [])
+    var promptText: String?
     if let own {
       // If a job was cut during prefill, its receipt commits to the tokens that were read.
       func read(_ prompt: [UInt32]) -> [UInt32] {
@@ -168,16 +170,40 @@ package struct ReceiptProof: Sendable {
       }
       switch machine.prompt(of: own, receipt, isReceipts: { read($0) == transcript.prompt }) {
       case .none(let why): evidence.request = .notDone(why: why)
-      case .prompt(let prompt):
+      case .prompt(let prompt, let text):
         evidence.request = Self.compare(read(prompt), of: prompt.count, with: transcript.prompt)
+        promptText = text
       }
     }
+    evidence.decoding = decode(
+      transcript, receipt, on: machine, then: evidence.answer?.unreceipted ?? [], promptText: promptText)
     do throws(ServingError) {
       let (found, choices) = try machine.replay(
         receipt, transcript, topLogprobs: topLogprobs, progress: progress)
       evidence.reexecution = .ran(found)
       compareLogprobs(machine, receipt, transcript.stops, choices)
     } catch { fail(error) }
+  }
+
+  /// The text of the tokens, read as a message where the answer says that it was.
+  private mutating func decode(
+    _ transcript: Receipts.Transcript, _ receipt: Receipts.Receipt, on machine: Reexecutor,
+    then unreceipted: [UInt32], promptText: String?
+  ) -> Verification.Decoding {
+    var why: String?
+    if let parser = evidence.answer?.parser {
+      if let own, let promptText {
+        reader = machine.reader(named: parser, own.request, prompt: promptText)
+        why = "this model's answers to your request are not read by \(Verification.shown(parser))"
+      } else {
+        why =
+          "the answer was read as a message by \(Verification.shown(parser)), and only your request says which tools there were: give '--request'"
+      }
+    }
+    let decoding = machine.decode(receipt, transcript, then: unreceipted, reader: reader)
+    guard reader == nil, let why, case .decoded(var decoded) = decoding else { return decoding }
+    decoded.message = .notDone(why: why)
+    return .decoded(decoded)
   }
 
   private static func compare(
@@ -206,10 +232,11 @@ package struct ReceiptProof: Sendable {
       return Commitment.to(tokens: read(prompt), nonce: nonces.prompt) == receipt.promptCommitment
     }
     let prompt: [UInt32]
+    let promptText: String
     let count: Int
     switch machine.prompt(of: own, receipt, isReceipts: isReceipts) {
     case .none(let why): return skip(why)
-    case .prompt(let found): (prompt, count) = (read(found), found.count)
+    case .prompt(let found, let text): (prompt, promptText, count) = (read(found), text, found.count)
     }
     guard isReceipts(prompt) else {
       evidence.request = .differs(
@@ -233,7 +260,8 @@ package struct ReceiptProof: Sendable {
       evidence.transcript = transcript
       evidence.isGeneratedAgain = true
       evidence.reexecution = .ran(found)
-      evidence.decoding = machine.decode(receipt, transcript, then: [])
+      evidence.decoding = decode(
+        transcript, receipt, on: machine, then: [], promptText: promptText)
       let said = "\(prompt.count) prompt tokens\(prompt.count < count ? " of \(count)" : "")"
       if nonces != nil {
         evidence.request = .same(said)
@@ -279,7 +307,7 @@ package struct ReceiptProof: Sendable {
     // Tokens after the receipt's are run by nobody.
     let isPrefix = !saved.answer.unreceipted.isEmpty
     do throws(SamplingError) {
-      let expected = try machine.logprobs(receipt, stops, choices)
+      let expected = try machine.logprobs(receipt, stops, choices, shown: reader?.marks ?? [])
       let differences = saved.logprobs.candidates(asked: asked).map {
         saved.logprobs.difference(from: expected, top: $0, isPrefix: isPrefix)
       }

@@ -104,7 +104,7 @@ struct OwnRequest: Sendable {
 extension Reexecutor {
   /// The prompt that this machine makes of a request, or why there is none.
   enum Rendered {
-    case prompt([UInt32])
+    case prompt([UInt32], text: String)
     case none(why: String)
   }
 
@@ -120,25 +120,27 @@ extension Reexecutor {
     guard digest == receipt.modelSHA256 else {
       return .none(why: "the model that was given is another, with a template of its own")
     }
-    func tokens(at time: Double) throws(Refusal) -> [UInt32] {
-      try Serving.tokens(
+    func prompt(at time: Double) throws(Refusal) -> (tokens: [UInt32], text: String) {
+      let found = try Serving.tokens(
         of: own.request, chat: chat, tokenizer: tokenizer, context: contextLength,
-        now: Date(timeIntervalSince1970: time), isWanted: { true }
-      ).tokens.map { UInt32(bitPattern: $0) }
+        now: Date(timeIntervalSince1970: time), isWanted: { true })
+      return (found.tokens.map { UInt32(bitPattern: $0) }, found.text)
     }
     let submitted = Double(receipt.submitted) / 1e6
     do throws(Refusal) {
-      let first = try tokens(at: submitted)
-      if isReceipts(first) { return .prompt(first) }
+      let first = try prompt(at: submitted)
+      if isReceipts(first.tokens) { return .prompt(first.tokens, text: first.text) }
       // Another month, weekday, hour, minute and second: what prints no time gives the same.
-      guard try tokens(at: submitted + 40 * 86_400 + 3_723) != first else { return .prompt(first) }
+      guard try prompt(at: submitted + 40 * 86_400 + 3_723).tokens != first.tokens else {
+        return .prompt(first.tokens, text: first.text)
+      }
       let here = Double(TimeZone.current.secondsFromGMT(for: Date(timeIntervalSince1970: submitted)))
       let zones = stride(from: -12.0, through: 14, by: 0.25).map { $0 * 3_600 - here }
       for shift in [-60] + zones + zones.map({ $0 - 60 }) {
-        let found = try tokens(at: submitted + shift)
-        if isReceipts(found) { return .prompt(found) }
+        let found = try prompt(at: submitted + shift)
+        if isReceipts(found.tokens) { return .prompt(found.tokens, text: found.text) }
       }
-      return .prompt(first)
+      return .prompt(first.tokens, text: first.text)
     } catch { return .none(why: "the request cannot be read: \(error)") }
   }
 }

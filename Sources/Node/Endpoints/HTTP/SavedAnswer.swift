@@ -45,9 +45,8 @@ package struct SavedAnswer: Sendable {
         throw SavedAnswerError("the answer cannot be read: \(error)")
       }
     }
-    if reader.isParsed {
-      reader.answer.text = nil
-      reader.answer.undetermined.append("choices[0].message")
+    do throws(JSONFieldError) { try reader.finishMessage() } catch {
+      throw SavedAnswerError("the answer cannot be read: \(error)")
     }
     guard reader.hasOwn || reader.answer.text != nil else {
       throw SavedAnswerError(
@@ -95,7 +94,8 @@ package struct SavedAnswer: Sendable {
   private struct Reader {
     var answer = Verification.Answer()
     var hasOwn = false
-    var isParsed = false
+    /// The message's reasoning under both of its names.
+    var reasoning: (content: String?, short: String?)
     var nonce: String?
     var nonceShare: String?
     var signature: String?
@@ -171,14 +171,19 @@ package struct SavedAnswer: Sendable {
       var fields = try JSONFields(choice, path: "choices[0]")
       _ = try fields.integer("index", 0...0)
       if let reason = try fields.string("finish_reason") {
-        // A message that calls ended as any text does.
-        answer.finishReason = try same(
-          answer.finishReason, reason == "tool_calls" ? "stop" : reason, "finish_reason")
+        answer.finishReason = try same(answer.finishReason, reason, "finish_reason")
       }
       for name in ["message", "delta"] {
         guard var message = try fields.object(name) else { continue }
         _ = try message.word("role", ["assistant"])
         if let text = try message.string("content") { answer.text = (answer.text ?? "") + text }
+        if let text = try message.string("reasoning_content") {
+          reasoning.content = (reasoning.content ?? "") + text
+        }
+        if let text = try message.string("reasoning") { reasoning.short = (reasoning.short ?? "") + text }
+        for (position, item) in (try message.array("tool_calls") ?? []).enumerated() {
+          try take(call: item, position, path: message.fullName("tool_calls[\(position)]"))
+        }
         // Whoever reads an answer acts on these, and no token of a receipt gives them.
         for member in message.unread {
           let key = String(member.dropFirst(message.path.count + 1))
@@ -192,6 +197,38 @@ package struct SavedAnswer: Sendable {
         answer.hasLogprobs = true
       }
       note(fields.unread)
+    }
+
+    /// A call, or a piece of one.
+    private mutating func take(call value: JSONValue, _ position: Int, path: String) throws(JSONFieldError) {
+      var fields = try JSONFields(value, path: path)
+      let index = try fields.integer("index", 0...answer.calls.count) ?? position
+      guard index <= answer.calls.count else {
+        throw JSONFieldError(field: path, message: "'\(path)' follows no call before it")
+      }
+      if index == answer.calls.count { answer.calls.append(.init(id: "", name: "", arguments: "")) }
+      _ = try fields.word("type", ["function"])
+      if let id = try fields.string("id") { answer.calls[index].id += id }
+      if var function = try fields.object("function") {
+        if let name = try function.string("name") { answer.calls[index].name += name }
+        if let piece = try function.string("arguments") { answer.calls[index].arguments += piece }
+        note(function.unread)
+      }
+      note(fields.unread)
+    }
+
+    /// What nothing reads in the text, no token gives.
+    mutating func finishMessage() throws(JSONFieldError) {
+      guard reasoning.content == nil || reasoning.short == nil || reasoning.content == reasoning.short else {
+        throw JSONFieldError(
+          field: "reasoning", message: "'reasoning' and 'reasoning_content' are two things in one answer")
+      }
+      answer.reasoning = reasoning.content ?? reasoning.short ?? ""
+      guard answer.parser == nil else { return }
+      if !answer.reasoning.isEmpty {
+        answer.foreign.append(reasoning.content == nil ? "reasoning" : "reasoning_content")
+      }
+      if !answer.calls.isEmpty { answer.foreign.append("tool_calls") }
     }
 
     private mutating func take(own given: JSONFields) throws(JSONFieldError) {
@@ -241,9 +278,7 @@ package struct SavedAnswer: Sendable {
         constraint = Receipts.Transcript.Constraint(kind: kind, text: text)
       }
       _ = own.value("ignored")
-      // The text was read as a message: what the answer has of it are parts, which say nothing of the
-      // text between them.
-      if own.value("parser") != nil { isParsed = true }
+      answer.parser = try own.string("parser", maxBytes: 256)
       note(own.unread)
     }
 

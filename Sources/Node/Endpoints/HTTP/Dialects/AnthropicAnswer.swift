@@ -108,7 +108,7 @@ struct AnthropicAnswer: AnswerWriter {
       self.call = call
       return pieces
     case .arguments(_, let piece):
-      text += piece
+      call?.arguments += piece
       return [delta(["type": "input_json_delta", "partial_json": .string(piece)])]
     case .finished: return []
     }
@@ -132,10 +132,9 @@ struct AnthropicAnswer: AnswerWriter {
     case .thinking: blocks.append(["type": "thinking", "thinking": .string(text), "signature": ""])
     case .text: blocks.append(["type": "text", "text": .string(text)])
     case .call:
-      // The parser wrote the text of the arguments.
-      let input = (try? JSONText.parse(Array(text.utf8))) ?? [:]
+      guard let call else { break }
       blocks.append([
-        "type": "tool_use", "id": .string(call?.id ?? ""), "name": .string(call?.name ?? ""), "input": input,
+        "type": "tool_use", "id": .string(call.id), "name": .string(call.name), "input": call.input,
       ])
     }
     return [named("content_block_stop", ["index": JSONValue(index)])]

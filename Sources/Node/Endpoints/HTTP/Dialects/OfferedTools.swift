@@ -52,8 +52,46 @@ struct OfferedTools: Sendable {
         isStrict: try fields.bool("strict") ?? false, path: fields.path))
   }
 
+  /// How a dialect names one tool in a choice.
+  enum Naming {
+    /// `{"type":"function","function":{"name":...}}`
+    case nested
+    /// `{"type":"function","name":...}`
+    case flat
+  }
+
+  /// Reads `tool_choice` and `parallel_tool_calls` as OpenAI's dialects have them.
+  mutating func readChoice(_ fields: inout JSONFields, _ naming: Naming) throws(JSONFieldError) {
+    switch fields.value("tool_choice") {
+    case nil: break
+    case .string(let word):
+      guard let choice = Choice(word) else {
+        throw .unsupported(
+          "tool_choice",
+          "'tool_choice' is \(JSONFields.show(.string(word))), wanted none, auto, required or a tool")
+      }
+      self.choice = choice
+    case .some(let value):
+      var given = try JSONFields(value, path: "tool_choice")
+      switch try given.require("type", given.string("type")) {
+      case "function":
+        var function = naming == .nested ? try given.require("function", given.object("function")) : given
+        choice = .named(try function.require("name", function.string("name", maxBytes: 256)))
+      case "allowed_tools":
+        let allowed =
+          naming == .nested ? try given.require("allowed_tools", given.object("allowed_tools")) : given
+        try allow(allowed) { $0["function"]?["name"]?.string ?? $0["name"]?.string }
+      case let other:
+        throw .unsupported(
+          "tool_choice.type",
+          "'tool_choice.type' is \(JSONFields.show(.string(other))), which is not supported here")
+      }
+    }
+    allowsParallel = try fields.bool("parallel_tool_calls") ?? true
+  }
+
   /// Leaves only the tools that a request allows.
-  mutating func allow(
+  private mutating func allow(
     _ given: JSONFields, name: (JSONValue) -> String?
   ) throws(JSONFieldError) {
     var fields = given

@@ -10,12 +10,12 @@ extension Dialect {
   static let ollamaChat = Dialect(
     name: "ollama-chat", path: "/api/chat",
     read: { (value) throws(Refusal) in try Ollama.readChat(value) },
-    writer: { OllamaAnswer($0, isChat: true) }, refuse: { OllamaAnswer.response(APIError($0)) })
+    writer: { OllamaAnswer($0, .message) }, refuse: { OllamaAnswer.response(APIError($0)) })
 
   static let ollamaGenerate = Dialect(
     name: "ollama-generate", path: "/api/generate",
     read: { (value) throws(Refusal) in try Ollama.readGenerate(value) },
-    writer: { OllamaAnswer($0, isChat: false) }, refuse: { OllamaAnswer.response(APIError($0)) })
+    writer: { OllamaAnswer($0, .response) }, refuse: { OllamaAnswer.response(APIError($0)) })
 }
 
 enum Ollama {

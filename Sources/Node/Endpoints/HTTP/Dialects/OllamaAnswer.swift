@@ -9,16 +9,19 @@ import Tools
 
 struct OllamaAnswer: AnswerWriter {
   private let shape: AnswerShape
-  private let isChat: Bool
+  private let form: Form
   private var stage: MessageStage
   private var hasBegun = false
   private var text = ""
   private var reasoning = ""
   private var calls: [AnsweredCall] = []
 
-  init(_ shape: AnswerShape, isChat: Bool) {
+  /// What an answer's text stands in.
+  enum Form { case message, response }
+
+  init(_ shape: AnswerShape, _ form: Form) {
     self.shape = shape
-    self.isChat = isChat
+    self.form = form
     stage = MessageStage(shape)
   }
 
@@ -84,7 +87,7 @@ struct OllamaAnswer: AnswerWriter {
   }
 
   private func body(_ text: String, thinking: String, _ calls: [AnsweredCall]) -> [JSONValue.Member] {
-    guard isChat else {
+    guard form == .message else {
       return [(key: "response", value: .string(text))]
         + (thinking.isEmpty ? [] : [(key: "thinking", value: .string(thinking))])
     }
@@ -94,11 +97,7 @@ struct OllamaAnswer: AnswerWriter {
     if !thinking.isEmpty { message.append((key: "thinking", value: .string(thinking))) }
     if !calls.isEmpty {
       let calls = calls.map { call -> JSONValue in
-        // The parser wrote the text of the arguments.
-        let arguments = (try? JSONText.parse(Array(call.arguments.utf8))) ?? [:]
-        return [
-          "id": .string(call.id), "function": ["name": .string(call.name), "arguments": arguments],
-        ]
+        ["id": .string(call.id), "function": ["name": .string(call.name), "arguments": call.input]]
       }
       message.append((key: "tool_calls", value: .array(calls)))
     }

@@ -175,27 +175,7 @@ enum OpenAIResponses {
       }
       try tools.add(tool, schema: "parameters")
     }
-    switch fields.value("tool_choice") {
-    case nil: break
-    case .string(let word):
-      guard let choice = OfferedTools.Choice(word) else {
-        throw .unsupported(
-          "tool_choice",
-          "'tool_choice' is \(JSONFields.show(.string(word))), wanted none, auto, required or a tool")
-      }
-      tools.choice = choice
-    case .some(let value):
-      var choice = try JSONFields(value, path: "tool_choice")
-      switch try choice.require("type", choice.string("type")) {
-      case "function": tools.choice = .named(try choice.require("name", choice.string("name", maxBytes: 256)))
-      case "allowed_tools": try tools.allow(choice) { $0["name"]?.string }
-      case let other:
-        throw .unsupported(
-          "tool_choice.type",
-          "'tool_choice.type' is \(JSONFields.show(.string(other))), which is not supported here")
-      }
-    }
-    tools.allowsParallel = try fields.bool("parallel_tool_calls") ?? true
+    try tools.readChoice(&fields, .flat)
     return tools
   }
 }
