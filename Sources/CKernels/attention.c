@@ -6,8 +6,7 @@
 enum {
   // rows (token, query head) that share one conversion of a page
   MAX_ROWS = 24,
-  MAX_GROUP = 64,
-  MOST_ROWS = MAX_GROUP > MAX_ROWS ? MAX_GROUP : MAX_ROWS,
+  MOST_ROWS = CK_MOST_GROUP > MAX_ROWS ? CK_MOST_GROUP : MAX_ROWS,
   // scores kept at once, unless one token's group needs more; they should stay in the L2 cache
   SCORES = 1 << 17,
   MAX_HEAD_SIZE = 576,
@@ -183,9 +182,9 @@ void ck_attend(ck_level level, const ck_attention *attention, void *scratch) {
 typedef struct part {
   ck_attention attention;
   ck_rows rows;
-  float factors[MAX_GROUP];
-  uint32_t low[MAX_GROUP];
-  uint32_t high[MAX_GROUP];
+  float factors[CK_MOST_GROUP];
+  uint32_t low[CK_MOST_GROUP];
+  uint32_t high[CK_MOST_GROUP];
 } part;
 
 // false if the chain has no positions

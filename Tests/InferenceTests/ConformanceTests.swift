@@ -57,10 +57,14 @@ struct Route: CustomTestStringConvertible {
   var isTeacherForced = false
   /// Every step puts the text's block through the swap, into another place.
   var isSwapped = false
+  /// The text's first 256 positions, and its state there, serve another sequence too, which goes on
+  /// from them: so two requests with one prefix share them.
+  var sharesPrefix = false
 
   var testDescription: String {
     "\(threads) threads, chunks of \(chunk), \(neighbours) neighbours"
       + (isTeacherForced ? ", teacher-forced" : "") + (isSwapped ? ", swapped" : "")
+      + (sharesPrefix ? ", prefix shared" : "")
   }
 
   /// Logits of the 664 positions and the generated tokens.
@@ -71,13 +75,14 @@ struct Route: CustomTestStringConvertible {
   {
     let total = ConformanceText.promptCount + ConformanceText.generatedCount
     let perSequence = (total + Engine.blockSize - 1) / Engine.blockSize
+    let blocks = perSequence * (1 + neighbours) + 2
     let engine = try Engine(
       model: model,
       configuration: .init(
-        threads: threads, profile: profile, kvBlocks: perSequence * (1 + neighbours) + 1, level: level))
+        threads: threads, profile: profile, kvBlocks: blocks, level: level))
     // Stale memory must not be seen: every block starts as NaN.
     let garbage = [UInt8](repeating: 0xFF, count: engine.blockByteCount())
-    for block in 0..<Int32(perSequence * (1 + neighbours) + 1) { try engine.writeBlock(block, garbage) }
+    for block in 0..<Int32(blocks) { try engine.writeBlock(block, garbage) }
     // The recurrent state moves to another slot with every step; neighbours change theirs in place.
     let ruined = [UInt8](repeating: 0xFF, count: engine.stateByteCount)
     var slot: Int32 = 0
@@ -140,6 +145,16 @@ struct Route: CustomTestStringConvertible {
       digest.update(result.logits)
       last = result.logits.suffix(text.vocabulary)
       position += part.count
+      if sharesPrefix, position == 256 {
+        let others = text.tokens.suffix(Engine.blockSize).reversed()
+        let result = try engine.step([
+          StepItem(
+            tokens: Array(others), position: position,
+            blocks: table.prefix(position / Engine.blockSize) + [Int32(blocks - 1)],
+            state: .init(from: slot, into: 9), output: .none)
+        ])
+        if let failure = result.first?.failure { throw failure }
+      }
     }
     if isTeacherForced { return (digest.finish(), forced) }
     next = Int32((last.firstIndex(of: last.max() ?? 0) ?? last.startIndex) - last.startIndex)
@@ -206,6 +221,7 @@ struct Route: CustomTestStringConvertible {
     Route(threads: 2, chunk: 64, neighbours: 5),
     Route(threads: 2, chunk: 512, isTeacherForced: true),
     Route(threads: 2, chunk: 100, isSwapped: true),
+    Route(threads: 2, chunk: 64, sharesPrefix: true),
   ]
 
   @Test(arguments: KernelLevel.available)
@@ -258,6 +274,9 @@ struct Route: CustomTestStringConvertible {
     "qwen3next": "b9a56f3e521e8d1ae3f6f928f55402a60c40d5fce5819721084e4b3fdc813ea5",
     "qwen35": "441730fbc4f55f9d830535ac9cb04dc0883a11aea95711a0d9e9b9dc28c84a5f",
     "qwen35moe": "58287fd7b239baab02f8368b7ca3c6913aad72c7d323feb9e40be223325909dd",
+    "muse-glimmer": "8d62d540c2a02934b86be3aa3272e582263b514fc80c7e4324209c7e0442b00a",
+    "nemotron_h": "4e8d94c5267d32ebe267329c296ae89d21864c281cd11e5ebab5971331579b89",
+    "nemotron_h_moe": "3c5b576c7f394500ed92db0e1aabe408ea546ecc4cd316446cc0febfa51addc3",
     "smollm3": "97616c584afa4b0bacbd78dd37d5b4d7671807688eb7ecee4d79301f41ca1fa0",
   ]
 

@@ -75,7 +75,9 @@ struct ConvertedHeader {
     }
     var offset = 0
     for (name, extents) in named.sorted(by: { $0.key < $1.key }) {
-      let isMatrix = extents.count > 1 && extents[0] % 32 == 0 && name.hasSuffix(".weight")
+      let isMatrix =
+        extents.count > 1 && extents[0] % 32 == 0 && name.hasSuffix(".weight")
+        && !name.hasSuffix("_norm.weight")
       let type: GGUFTensorType = isMatrix ? .q40 : .f32
       writer.add(name, extents, type, data: [])
       writer.tensors[writer.tensors.count - 1].claimedOffset = UInt64(offset)
@@ -366,7 +368,8 @@ extension ConvertedHeader {
       let mixed = $0.layerTensors
       $0.layerTensors = { $0 == 0 ? dense($0) : mixed($0) }
     },
-    glm4moe, gptOSS, llama4, deepseek2, qwen35, qwen35moe, qwen3next, lfm2, falconH1,
+    glm4moe, gptOSS, llama4, deepseek2, qwen35, qwen35moe, qwen3next, lfm2, falconH1, museGlimmer, nemotronH,
+    nemotronHMoE,
   ]
 
   /// Gemma 4 26B-A4B: full layers have fewer heads of keys, which are their values too.
@@ -613,6 +616,92 @@ extension ConvertedHeader {
         "ssm_conv1d.bias": [1_792], "ssm_dt.bias": [24], "ssm_a": [1, 24], "ssm_d": [1, 24],
         "ssm_out.weight": [1_536, 1_024],
       ])
+  }
+
+  /// Muse Glimmer 30B has these layers and heads of keys; its other sizes were not to be had.
+  private static let museGlimmer = dense(
+    "muse-glimmer", layers: 52, context: 131_072, 6_144, 21_504, heads: 48, kv: 2, size: 128,
+    vocabulary: 202_048, isTied: false, base: 500_000
+  ) {
+    $0.integers["attention.sliding_window"] = 1_024
+    $0.flags["attention.sliding_window_pattern"] = (0..<52).map { ($0 + 1) % 4 != 0 }
+    $0.numbers["logit_scale"] = 0.0625
+    $0.numbers["final_logit_softcapping"] = 30
+    $0.layer([
+      "attn_q_norm.weight": [128], "attn_k_norm.weight": [128], "attn_gate.weight": [6_144, 6_144],
+      "post_attention_norm.weight": [6_144], "post_ffw_norm.weight": [6_144],
+    ])
+  }
+
+  /// Nemotron-H 8B.
+  private static let nemotronH = nemotron(
+    "nemotron_h", 4_096, heads: 32, kv: 8, vocabulary: 131_072, mambaHeads: 128, mambaSize: 64,
+    pattern: "M-M-M-MM-M-M-M*-M-M-M*-M-M-M-M*-M-M-M-M*-M-MM-M-M-M-", width: 21_504, newEpsilon: false
+  ) { _ in ["ffn_up.weight": [4_096, 21_504], "ffn_down.weight": [21_504, 4_096]] }
+
+  /// Nemotron 3 Nano 30B-A3B.
+  private static let nemotronHMoE = nemotron(
+    "nemotron_h_moe", 2_688, heads: 32, kv: 2, vocabulary: 131_072, mambaHeads: 64, mambaSize: 64,
+    pattern: "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME", width: 1_856, newEpsilon: true
+  ) { header in
+    header.integers.merge(
+      [
+        "expert_count": 128, "expert_used_count": 6, "expert_shared_count": 1, "expert_group_count": 1,
+        "expert_feed_forward_length": 1_856, "expert_shared_feed_forward_length": 3_712,
+        "expert_weights_norm": 1,
+      ]
+    ) { $1 }
+    header.numbers["expert_weights_scale"] = 2.5
+    return [
+      "ffn_gate_inp.weight": [2_688, 128], "exp_probs_b.bias": [128],
+      "ffn_up_exps.weight": [2_688, 1_856, 128], "ffn_down_exps.weight": [1_856, 2_688, 128],
+      "ffn_up_shexp.weight": [2_688, 3_712], "ffn_down_shexp.weight": [3_712, 2_688],
+    ]
+  }
+
+  /// - pattern: M for Mamba-2, * for attention, another letter for a network
+  private static func nemotron(
+    _ architecture: String, _ e: Int, heads: Int, kv: Int, vocabulary: Int, mambaHeads: Int,
+    mambaSize: Int, pattern: String, width: Int, newEpsilon: Bool,
+    network: (inout ConvertedHeader) -> [String: [Int]]
+  ) -> ConvertedHeader {
+    let kinds = Array(pattern)
+    let inner = mambaHeads * mambaSize
+    let convolved = inner + 2 * 8 * 128
+    return dense(
+      architecture, layers: kinds.count, context: 1_048_576, e, width, heads: heads, kv: kv, size: 128,
+      vocabulary: vocabulary, isTied: false, base: nil,
+      epsilon: newEpsilon ? "layer_norm_rms_epsilon" : "layer_norm_epsilon"
+    ) {
+      $0.integers["feed_forward_length"] = nil
+      $0.integers["attention.head_count_kv"] = nil
+      $0.lists["attention.head_count_kv"] = kinds.map { $0 == "*" ? Int32(kv) : 0 }
+      $0.lists["feed_forward_length"] = kinds.map { $0 == "*" || $0 == "M" ? 0 : Int32(width) }
+      $0.integers.merge(
+        [
+          "ssm.conv_kernel": 4, "ssm.state_size": 128, "ssm.group_count": 8,
+          "ssm.time_step_rank": mambaHeads, "ssm.inner_size": inner,
+        ]
+      ) { $1 }
+      let network = network(&$0)
+      $0.layerTensors = { index in
+        let norm = ["attn_norm.weight": [e]]
+        switch kinds[index] {
+        case "*":
+          return norm.merging([
+            "attn_q.weight": [e, heads * 128], "attn_k.weight": [e, kv * 128],
+            "attn_v.weight": [e, kv * 128], "attn_output.weight": [heads * 128, e],
+          ]) { $1 }
+        case "M":
+          return norm.merging([
+            "ssm_in.weight": [e, inner + convolved + mambaHeads], "ssm_conv1d.weight": [4, convolved],
+            "ssm_conv1d.bias": [convolved], "ssm_dt.bias": [mambaHeads], "ssm_a": [1, mambaHeads],
+            "ssm_d": [1, mambaHeads], "ssm_norm.weight": [inner / 8, 8], "ssm_out.weight": [inner, e],
+          ]) { $1 }
+        default: return norm.merging(network) { $1 }
+        }
+      }
+    }
   }
 
   /// Gemma 4 E2B.

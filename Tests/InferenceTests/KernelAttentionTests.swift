@@ -211,6 +211,9 @@ extension Float {
     check(AttentionCase(seed: 2, kvHeads: 1, group: 1, headSize: 64, positions: 40, tokens: 40), "prefill")
     check(AttentionCase(seed: 3, kvHeads: 3, group: 3, headSize: 64, positions: 530, tokens: 20), "blocks")
     check(AttentionCase(seed: 4, kvHeads: 2, group: 2, headSize: 128, positions: 257, tokens: 2), "border")
+    check(
+      AttentionCase(seed: 10, kvHeads: 1, group: Int(CK_MOST_GROUP), headSize: 32, positions: 40, tokens: 3),
+      "the largest group")
     check(AttentionCase(seed: 5, kvHeads: 1, group: 7, headSize: 80, positions: 300, tokens: 9), "size 80")
   }
 

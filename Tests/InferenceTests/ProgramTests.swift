@@ -4,6 +4,7 @@
 
 import CKernels
 import Foundation
+import Fuzzing
 import Inference
 import Testing
 
@@ -99,7 +100,33 @@ import Testing
         "qwen3next.ssm.state_size": 16, "qwen3next.ssm.group_count": 2, "qwen3next.ssm.time_step_rank": 4,
         "qwen3next.ssm.inner_size": 64,
       ], experts: .init(sharedWidth: 32), seed: 17),
+    small(
+      "muse-glimmer", layers: 5, integers: ["muse-glimmer.attention.sliding_window": 20],
+      numbers: ["logit_scale": 0.5, "final_logit_softcapping": 9, "rope.freq_base_swa": 500],
+      isTied: false, seed: 34),
+    nemotronH("nemotron_h", widths: [0, 96, 0, 96, 0], seed: 35),
+    nemotronH(
+      "nemotron_h_moe", widths: [0, 32, 0, 32, 0],
+      experts: .init(chosen: 3, sharedWidth: 64, hasChoiceBias: true), seed: 36),
   ]
+
+  /// Mamba-2, a network, attention, a network, Mamba-2.
+  private static func nemotronH(
+    _ architecture: String, widths: [Int32], experts: SyntheticModel.Experts? = nil, seed: UInt64
+  ) -> SyntheticModel {
+    let integers: [String: UInt32] = [
+      "ssm.conv_kernel": 4, "ssm.inner_size": 96, "ssm.state_size": 16, "ssm.time_step_rank": 4,
+      "ssm.group_count": 2, "expert_weights_norm": 1,
+    ]
+    return small(
+      architecture, layers: widths.count,
+      integers: Dictionary(uniqueKeysWithValues: integers.map { ("\(architecture).\($0.key)", $0.value) }),
+      numbers: ["expert_weights_scale": 2.5],
+      lists: [
+        "\(architecture).attention.head_count_kv": [0, 0, 2, 0, 0],
+        "\(architecture).feed_forward_length": widths,
+      ], experts: experts, isTied: false, seed: seed)
+  }
 
   /// With one head of keys and values the file has matrices of single heads, otherwise one of all.
   private static func deepseek2(
@@ -147,6 +174,9 @@ import Testing
   static let mixtures: [SyntheticModel] = [
     small("llama", experts: .init(width: 96), seed: 30),
     small("mistral3", experts: .init(width: 96), seed: 31),
+    nemotronH(
+      "nemotron_h_moe", widths: [0, 32, 0, 32, 0],
+      experts: .init(chosen: 2, sharedWidth: 32, latentWidth: 32), seed: 37),
     deepseek2(kvHeads: 4, experts: .init(sharedWidth: 32), groups: [:], seed: 33),
     {
       var model = small(
@@ -182,6 +212,40 @@ import Testing
       }
       #expect(try text == String(contentsOf: file, encoding: .utf8))
     }
+  }
+
+  /// The first files of Qwen3-Next have the rows of two matrices in one, head by head.
+  @Test func `Qwen3-Next's first files give the bits of later ones`() throws {
+    var synthetic = try #require(Self.models.first { $0.architecture == "qwen3next" })
+    synthetic.types = [.q80]
+    let file = try GGUFFile(bytes: synthetic.bytes(), name: "later.gguf")
+    // 2 heads of keys with 2 of values each, all of 16.
+    func names(_ layer: Int) -> [String] { ["attn_qkv", "attn_gate"].map { "blk.\(layer).\($0).weight" } }
+    let linear = [0, 2]
+    var writer = GGUFWriter(copying: file, without: Set(linear.flatMap(names)))
+    for layer in linear {
+      let matrices = try names(layer).map { try #require(file.tensor($0)) }
+      let width = matrices[0].rowByteCount
+      func rows(_ tensor: GGUFTensor, _ range: Range<Int>) -> ArraySlice<UInt8> {
+        Array(file.bytes(of: tensor))[(range.lowerBound * width)..<(range.upperBound * width)]
+      }
+      var data: [UInt8] = []
+      for head in 0..<2 {
+        data += rows(matrices[0], (16 * head)..<(16 * head + 16))
+        data += rows(matrices[0], (32 + 16 * head)..<(48 + 16 * head))
+        data += rows(matrices[0], (64 + 32 * head)..<(96 + 32 * head))
+        data += rows(matrices[1], (32 * head)..<(32 * head + 32))
+      }
+      writer.add("blk.\(layer).ssm_in.weight", [64, 192], .q80, data: data)
+    }
+    let old = try GGUFFile(bytes: writer.bytes(), name: "first.gguf")
+    let tokens = (0..<50).map { Int32($0 * 37 % 90) }
+    let logits = try [file, old].map { file in
+      let model = try Model(file: file, threads: 2)
+      return try Engine(model: model, configuration: .init(threads: 2, kvBlocks: 8)).logits(tokens, chunk: 7)
+    }
+    let isSame = logits[0] == logits[1] && logits[0].allSatisfy(\.isFinite)
+    #expect(isSame)
   }
 
   @Test func `joining operations into phases changes no bit`() throws {

@@ -7,7 +7,9 @@ import Testing
 @Suite struct RecurrentTests {
   /// One of each architecture that has a recurrent state.
   static let models = ProgramTests.models.filter {
-    ["qwen35", "lfm2", "falcon-h1", "qwen35moe", "qwen3next"].contains($0.architecture)
+    [
+      "qwen35", "lfm2", "falcon-h1", "qwen35moe", "qwen3next", "nemotron_h", "nemotron_h_moe",
+    ].contains($0.architecture)
   }
 
   private func engine(_ synthetic: SyntheticModel, slots: Int = 16) throws -> Engine {

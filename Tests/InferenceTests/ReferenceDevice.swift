@@ -184,12 +184,7 @@ final class ReferenceDevice: Device {
           x, up in activated(gate.activation, x, up)
         }
       case .activate(let activate):
-        rows[activate.row] = (rows[activate.row] ?? []).map { x in
-          switch activate.activation {
-          case .gelu: return gelu(x)
-          case .squaredRelu: return x < 0 ? 0 : x * x
-          }
-        }
+        rows[activate.row] = (rows[activate.row] ?? []).map { activated(activate.activation, $0) }
       case .temper(let temper):
         let logarithm =
           logarithm2(Double(1 + (position + temper.offset) / temper.period)) * 0x1.62e42fefa39efp-1
@@ -251,6 +246,13 @@ final class ReferenceDevice: Device {
       }
     }
     return rows
+  }
+
+  private func activated(_ activation: Activate.Activation, _ x: Float) -> Float {
+    switch activation {
+    case .gelu: return gelu(x)
+    case .squaredRelu: return x < 0 ? 0 : x * x
+    }
   }
 
   private func activated(_ activation: Gate.Activation, _ x: Float, _ up: Float) -> Float {
@@ -324,9 +326,13 @@ final class ReferenceDevice: Device {
         return zip(y, vector(bias)[(expert * matrices.rows)...]).map { $0 + $1 }
       }
       let input = experts.weighting == .input ? x.map { $0 * weight } : x
-      let gate = product(input, experts.gate, experts.gateBias)
       let up = product(input, experts.up, experts.upBias)
-      let hidden = zip(gate, up).map { activated(experts.activation, $0, $1) }
+      let hidden =
+        switch experts.hidden {
+        case .gated(let matrices, let bias, let activation):
+          zip(product(input, matrices, bias), up).map { activated(activation, $0, $1) }
+        case .plain(let activation): up.map { activated(activation, $0) }
+        }
       let y = product(hidden, experts.down, experts.downBias)
       let weight = experts.weighting == .output ? weight : 1
       sum = zip(sum, y).map { $0 + weight * $1 }

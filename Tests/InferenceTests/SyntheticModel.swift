@@ -75,6 +75,8 @@ struct SyntheticModel {
     var isMerged = false
     var hasChoiceBias = false
     var hasBiases = false
+    /// What experts multiply and give, where that is not the embedding's width; 0: it is.
+    var latentWidth = 0
   }
 
   private struct Tensor {
@@ -113,6 +115,7 @@ struct SyntheticModel {
       integers["\(architecture).expert_shared_feed_forward_length"] = UInt32(experts.sharedWidth)
       integers["\(architecture).leading_dense_block_count"] = UInt32(experts.first)
       integers["\(architecture).interleave_moe_layer_step"] = UInt32(experts.every)
+      integers["\(architecture).moe_latent_size"] = UInt32(experts.latentWidth)
     }
     if let rotated { integers["\(architecture).rope.dimension_count"] = UInt32(rotated) }
     integers.merge(self.integers) { $1 }
@@ -262,14 +265,12 @@ struct SyntheticModel {
       matrix("\(b).attn_v.weight", embedding, kvHeads * headSize)
       matrix("\(b).attn_output.weight", heads * headSize, embedding)
     }
-    func falconH1(_ b: String) {
+    func mamba2(_ b: String) {
       let (inner, size, groups, heads) = (
         number("ssm.inner_size"), number("ssm.state_size"), number("ssm.group_count"),
         number("ssm.time_step_rank")
       )
       let convolved = inner + 2 * groups * size
-      vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3)
-      attention(b)
       matrix("\(b).ssm_in.weight", embedding, inner + convolved + heads)
       table("\(b).ssm_conv1d.weight", [number("ssm.conv_kernel"), convolved], around: 0.2, by: 0.5)
       vector("\(b).ssm_conv1d.bias", convolved, around: 0, by: 0.3)
@@ -278,8 +279,24 @@ struct SyntheticModel {
       table("\(b).ssm_d", [1, heads], around: 0.5, by: 1)
       table("\(b).ssm_norm.weight", [inner / groups, groups], around: 1, by: 0.3)
       matrix("\(b).ssm_out.weight", inner, embedding)
+    }
+    func falconH1(_ b: String) {
+      vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3)
+      attention(b)
+      mamba2(b)
       vector("\(b).ffn_norm", embedding, around: 1, by: 0.3)
       network(b)
+    }
+    func nemotronH(_ b: String, kvHeads: Int, feedForward: Int) {
+      vector("\(b).attn_norm.weight", embedding, around: 1, by: 0.3)
+      if feedForward == 0 {
+        if kvHeads > 0 { attention(b) } else { mamba2(b) }
+      } else if let experts {
+        mixture(b, experts)
+      } else {
+        matrix("\(b).ffn_up.weight", embedding, feedForward)
+        matrix("\(b).ffn_down.weight", feedForward, embedding)
+      }
     }
     matrix("token_embd.weight", embedding, vocabulary)
     if !isTied { matrix("output.weight", embedding, vocabulary) }
@@ -332,6 +349,11 @@ struct SyntheticModel {
       case "falcon-h1":
         falconH1(b)
         continue
+      case "nemotron_h", "nemotron_h_moe":
+        nemotronH(
+          b, kvHeads: listed("attention.head_count_kv", i) ?? 0,
+          feedForward: listed("feed_forward_length", i) ?? 0)
+        continue
       default: break
       }
       let pattern = flags["\(architecture).attention.sliding_window_pattern"] ?? []
@@ -359,19 +381,23 @@ struct SyntheticModel {
         vector("\(b).attn_k.bias", kvHeads * headSize, around: 0, by: 0.5)
         vector("\(b).attn_v.bias", kvHeads * headSize, around: 0, by: 0.5)
       }
-      if ["qwen3", "qwen3moe", "glm4moe", "gemma3", "gemma4", "exaone4", "hunyuan-dense", "olmo2"].contains(
-        architecture)
-      {
+      if [
+        "qwen3", "qwen3moe", "glm4moe", "gemma3", "gemma4", "exaone4", "hunyuan-dense", "olmo2",
+        "muse-glimmer",
+      ].contains(architecture) {
         let isWhole = architecture == "olmo2"
         vector("\(b).attn_q_norm.weight", isWhole ? heads * headSize : headSize, around: 1, by: 0.3)
         vector("\(b).attn_k_norm.weight", isWhole ? kvHeads * headSize : headSize, around: 1, by: 0.3)
       }
-      if normsAfter || ["gemma2", "gemma3", "gemma4", "glm4"].contains(architecture) {
+      if normsAfter || ["gemma2", "gemma3", "gemma4", "glm4", "muse-glimmer"].contains(architecture) {
         vector("\(b).post_attention_norm.weight", embedding, around: 1, by: 0.3)
         vector("\(b).post_ffw_norm.weight", embedding, around: 1, by: 0.3)
       }
       let valueSize = integers["\(architecture).attention.value_length_mla"].map(Int.init) ?? headSize
       matrix("\(b).attn_output.weight", heads * valueSize, embedding)
+      if architecture == "muse-glimmer" {
+        matrix("\(b).attn_gate.weight", embedding, heads * headSize)
+      }
       if architecture == "gpt-oss" {
         vector("\(b).attn_output.bias", embedding, around: 0, by: 0.5)
         vector("\(b).attn_sinks.weight", heads, around: 0, by: 2)
@@ -413,13 +439,19 @@ struct SyntheticModel {
       add("\(b).ffn_gate_inp.weight", [embedding, count]) {
         (.f32, Self.weights(.f32, $0.reduce(1, *), columns: embedding / 4, &random))
       }
+      let hasGate = architecture != "nemotron_h_moe"
+      let multiplied = experts.latentWidth > 0 ? experts.latentWidth : embedding
       if experts.isMerged {
         matrix("\(b).ffn_gate_up_exps.weight", embedding, 2 * width, experts: count)
       } else {
-        matrix("\(b).ffn_gate_exps.weight", embedding, width, experts: count)
-        matrix("\(b).ffn_up_exps.weight", embedding, width, experts: count)
+        if hasGate { matrix("\(b).ffn_gate_exps.weight", embedding, width, experts: count) }
+        matrix("\(b).ffn_up_exps.weight", multiplied, width, experts: count)
       }
-      matrix("\(b).ffn_down_exps.weight", width, embedding, experts: count)
+      matrix("\(b).ffn_down_exps.weight", width, multiplied, experts: count)
+      if experts.latentWidth > 0 {
+        matrix("\(b).ffn_latent_down.weight", embedding, experts.latentWidth)
+        matrix("\(b).ffn_latent_up.weight", experts.latentWidth, embedding)
+      }
       if experts.hasChoiceBias { vector("\(b).exp_probs_b.bias", count, around: 0, by: 0.1) }
       if experts.hasBiases {
         vector("\(b).ffn_gate_inp.bias", count, around: 0, by: 0.5)
@@ -430,7 +462,7 @@ struct SyntheticModel {
         }
       }
       guard experts.sharedWidth > 0 else { return }
-      matrix("\(b).ffn_gate_shexp.weight", embedding, experts.sharedWidth)
+      if hasGate { matrix("\(b).ffn_gate_shexp.weight", embedding, experts.sharedWidth) }
       matrix("\(b).ffn_up_shexp.weight", embedding, experts.sharedWidth)
       matrix("\(b).ffn_down_shexp.weight", experts.sharedWidth, embedding)
       if ["qwen2moe", "qwen35moe", "qwen3next"].contains(architecture) {

@@ -440,6 +440,9 @@ void ck_store_kv(
     ck_level level, const float *key, const float *value, uint32_t kv_heads, uint32_t head_size,
     uint8_t *key_page, uint8_t *value_page, uint32_t slot);
 
+/// Query heads that may share a KV head.
+#define CK_MOST_GROUP 128
+
 /// One KV head's group of query heads, over consecutive query tokens of one sequence.
 typedef struct ck_attention {
   /// page 0 of this layer's keys and values; page p starts p * page_stride bytes later; aligned to
@@ -457,7 +460,7 @@ typedef struct ck_attention {
   size_t out_stride;
   /// which head of the pages
   uint32_t kv_head;
-  /// query heads that share it, at most 64
+  /// query heads that share it, at most CK_MOST_GROUP
   uint32_t group;
   /// a multiple of 16, at most 576
   uint32_t head_size;

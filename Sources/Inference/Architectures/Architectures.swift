@@ -17,6 +17,6 @@ extension Architecture {
     .llama, .qwen2, .qwen3, .gemma2, .gemma3, .smollm3, .granite, .minicpm, .olmo2, .exaone4, .ernie45,
     .hunyuanDense, .phi3, .glm4, .starcoder2, .nemotron, .cohere2, .mistral3, .gemma4,
     .qwen3moe, .qwen2moe, .granitemoe, .ernie45moe, .gptOSS, .glm4moe, .llama4, .deepseek2,
-    .qwen35, .lfm2, .falconH1, .qwen35moe, .qwen3next,
+    .qwen35, .lfm2, .falconH1, .qwen35moe, .qwen3next, .museGlimmer, .nemotronH, .nemotronHMoE,
   ]
 }

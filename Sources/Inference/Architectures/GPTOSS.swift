@@ -16,7 +16,8 @@ extension Architecture {
           pairs: s.rotarySize / 2, base: s.rotaryBase, scale: s.rotaryScale, yarn: yarn,
           magnitude: s.rotaryMagnitude)
         let mixture = Mixture(
-          width: try t.expertWidth(), gating: .softmaxOfChosen, activation: .clampedSwish, hasBiases: true)
+          width: try t.expertWidth(), gating: .softmaxOfChosen, activation: .gated(.clampedSwish),
+          hasBiases: true)
         return try [t.norm(.stream, "attn_norm", into: .normed)]
           + t.projections(from: .normed, bias: .required) + t.rotations(.halves, angles)
           + [

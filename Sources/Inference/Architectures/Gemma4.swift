@@ -104,7 +104,7 @@ private struct Gemma4Layer {
       try [t.norm(.stream, "ffn_norm", into: .normed)]
       + t.network(from: .normed, .gelu, width: feedForward)
     guard let experts = try t.keys.optional("expert_count", 0...1_024), experts > 0 else { return network }
-    let mixture = Mixture(width: try t.expertWidth(), activation: .gelu, hasFactors: true)
+    let mixture = Mixture(width: try t.expertWidth(), activation: .gated(.gelu), hasFactors: true)
     let choice: [Operation] = [
       .norm(.stream, by: try t.vector("ffn_gate_inp.scale", e), epsilon: epsilon, into: .normed),
       .scale(.normed, by: 1 / Double(e).squareRoot(), width: e),

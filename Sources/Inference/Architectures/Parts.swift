@@ -78,12 +78,12 @@ extension TensorReader {
 
   /// The feed-forward network without a gate, into `output`.
   func plainNetwork(
-    from row: Row, _ activation: Activate.Activation, bias: Bias
+    from row: Row, _ activation: Activate.Activation, bias: Bias, width: Int? = nil, suffix: String = ""
   ) throws(ModelError) -> [Operation] {
-    let (e, f) = (shape.embeddingLength, shape.feedForwardLength)
+    let (e, f) = (shape.embeddingLength, width ?? shape.feedForwardLength)
     return try [
-      multiply(row, "ffn_up", e, f, bias: bias, into: .up), .activate(.up, activation, width: f),
-      multiply(.up, "ffn_down", f, e, bias: bias, into: .output),
+      multiply(row, "ffn_up\(suffix)", e, f, bias: bias, into: .up), .activate(.up, activation, width: f),
+      multiply(.up, "ffn_down\(suffix)", f, e, bias: bias, into: .output),
     ]
   }
 
@@ -101,10 +101,19 @@ extension TensorReader {
     list.append(route)
     let hasShared = mixture.sharedWidth > 0
     if hasShared {
-      list += try network(from: row, mixture.activation, width: mixture.sharedWidth, suffix: "_shexp")
+      list += try sharedExpert(mixture, from: row)
       if mixture.sharesByGate { list.append(.weigh(.output, bySigmoidOf: .share, width: e)) }
     }
-    list.append(try expertNetworks(mixture, from: row, into: hasShared ? .mixed : .output))
+    let sum: Row = hasShared ? .mixed : .output
+    if mixture.latentWidth > 0 {
+      list += try [
+        multiply(row, "ffn_latent_down", e, mixture.latentWidth, into: .latent),
+        expertNetworks(mixture, from: .latent, into: .parts),
+        multiply(.parts, "ffn_latent_up", mixture.latentWidth, e, into: sum),
+      ]
+    } else {
+      list.append(try expertNetworks(mixture, from: row, into: sum))
+    }
     if hasShared { list.append(add(.mixed, to: .output)) }
     return list
   }
@@ -119,31 +128,45 @@ extension TensorReader {
       factors: mixture.hasFactors ? try vector("ffn_down_exps.scale", count) : nil, into: .choices)
   }
 
+  /// The expert that every token goes to, into `output`.
+  private func sharedExpert(_ mixture: Mixture, from row: Row) throws(ModelError) -> [Operation] {
+    switch mixture.activation {
+    case .gated(let activation):
+      try network(from: row, activation, width: mixture.sharedWidth, suffix: "_shexp")
+    case .plain(let activation):
+      try plainNetwork(
+        from: row, activation, bias: .none, width: mixture.sharedWidth, suffix: "_shexp")
+    }
+  }
+
   /// The chosen experts.
   func expertNetworks(_ mixture: Mixture, from row: Row, into: Row) throws(ModelError) -> Operation {
-    let (e, f) = (shape.embeddingLength, mixture.width)
+    let e = mixture.latentWidth > 0 ? mixture.latentWidth : shape.embeddingLength
+    let f = mixture.width
     let count = try keys.required("expert_count", 1...1_024)
     let chosen = try keys.required("expert_used_count", 1...count)
+    let hidden: Experts.Hidden
     let isMerged = has("ffn_gate_up_exps.weight")
-    let gate =
-      isMerged
-      ? try experts("ffn_gate_up_exps.weight", e, 2 * f, count: count, part: 0..<f)
-      : try experts("ffn_gate_exps.weight", e, f, count: count)
+    switch mixture.activation {
+    case .gated(let activation):
+      let gate =
+        isMerged
+        ? try experts("ffn_gate_up_exps.weight", e, 2 * f, count: count, part: 0..<f)
+        : try experts("ffn_gate_exps.weight", e, f, count: count)
+      let bias = mixture.hasBiases ? try expertVectors("ffn_gate_exps.bias", f, count: count) : nil
+      hidden = .gated(gate, plus: bias, activation)
+    case .plain(let activation): hidden = .plain(activation)
+    }
     let up =
       isMerged
       ? try experts("ffn_gate_up_exps.weight", e, 2 * f, count: count, part: f..<2 * f)
       : try experts("ffn_up_exps.weight", e, f, count: count)
     let down = try experts("ffn_down_exps.weight", f, e, count: count)
-    let biases =
-      mixture.hasBiases
-      ? (
-        gate: try expertVectors("ffn_gate_exps.bias", f, count: count),
-        up: try expertVectors("ffn_up_exps.bias", f, count: count),
-        down: try expertVectors("ffn_down_exps.bias", e, count: count)
-      ) : nil
     return .experts(
-      .choices, chosen: chosen, on: row, mixture.activation, gate: gate, up: up, down: down,
-      biases: biases, weighting: mixture.weighting, into: into)
+      .choices, chosen: chosen, on: row, hidden, up: up,
+      plus: mixture.hasBiases ? try expertVectors("ffn_up_exps.bias", f, count: count) : nil, down: down,
+      plus: mixture.hasBiases ? try expertVectors("ffn_down_exps.bias", e, count: count) : nil,
+      weighting: mixture.weighting, into: into)
   }
 
   /// A mixture where the metadata counts experts, whose width is then that of a network.
@@ -159,6 +182,49 @@ extension TensorReader {
   func expertWidth() throws(ModelError) -> Int {
     let chosen = try keys.required("expert_used_count", 1...1_024)
     return try keys.width("expert_feed_forward_length") ?? shape.feedForwardLength / chosen
+  }
+
+  /// Mamba-2 (Dao and Gu 2024, https://arxiv.org/abs/2405.21060) over `normed`, into `output`. A product
+  /// comes apart into the gate, what is convolved (the values and, per group, what writes and what
+  /// reads), and the steps.
+  func mamba2() throws(ModelError) -> [Operation] {
+    let e = shape.embeddingLength
+    let inner = try keys.required("ssm.inner_size", 32...1_048_576)
+    let size = try keys.required("ssm.state_size", 16...1_024)
+    let heads = try keys.required("ssm.time_step_rank", 1...4_096)
+    let groups = try keys.required("ssm.group_count", 1...1_024)
+    let taps = try keys.required("ssm.conv_kernel", 2...8)
+    guard inner % heads == 0, inner % 32 == 0, heads % groups == 0, size % 16 == 0 else {
+      throw keys.failure(
+        .badHyperparameter(
+          key: keys.full("ssm.inner_size"), found: "\(inner) of \(heads) heads, \(groups) groups of \(size)",
+          wanted: "a multiple of 32 and of the heads, these of the groups, and a state of a multiple of 16"))
+    }
+    let (convolved, group) = (inner + 2 * groups * size, groups * size)
+    let whole = inner + convolved + heads
+    let norm = try optionalVector("ssm_norm.weight", shape: [inner / groups, groups])
+    return try [
+      multiply(.normed, "ssm_in", e, whole, into: .fused),
+      .slice(.fused, 0..<inner, of: whole, into: .gate),
+      .slice(.fused, inner..<(inner + convolved), of: whole, into: .up),
+      .slice(.fused, (inner + convolved)..<whole, of: whole, into: .step),
+      .convolve(
+        .up, by: vector("ssm_conv1d.weight", shape: [taps, convolved]),
+        plus: optionalVector("ssm_conv1d.bias", convolved), channels: convolved, taps: taps, activates: true),
+      .slice(.up, 0..<inner, of: convolved, into: .value),
+      .slice(.up, inner..<(inner + group), of: convolved, into: .key),
+      .slice(.up, (inner + group)..<convolved, of: convolved, into: .query),
+      .softplus(.step, plus: vector("ssm_dt.bias", heads)),
+      .recur(
+        Recur(
+          query: .query, key: .key, value: .value, step: .step, into: .attended,
+          rule: .mamba2(skip: vector("ssm_d", shape: [1, heads])),
+          rates: vector("ssm_a", shape: [1, heads]), heads: heads, keyHeads: groups, sharing: .grouped,
+          keySize: size, valueSize: inner / heads)),
+      .gate(.gate, .silu, times: .attended, width: inner),
+    ]
+      + (norm.map { [.norm(.gate, by: $0, each: groups, epsilon: shape.normEpsilon, into: .gate)] } ?? [])
+      + [multiply(.gate, "ssm_out", inner, e, into: .output)]
   }
 
   /// A norm of what a part gives, before it is added to the stream.
@@ -180,7 +246,7 @@ struct Mixture {
   var groups: Route.Groups?
   var isNormalised = true
   var scale = 1.0
-  var activation: Gate.Activation = .silu
+  var activation: Activation = .gated(.silu)
   var weighting: Experts.Weighting = .output
   /// Of the router and of the experts.
   var hasBiases = false
@@ -190,6 +256,13 @@ struct Mixture {
   var sharedWidth = 0
   /// Whether a token takes a share of that expert, which a product of its own gives.
   var sharesByGate = false
+  /// The width of what experts multiply and give, where that is not the stream's; 0: it is.
+  var latentWidth = 0
+
+  enum Activation {
+    case gated(Gate.Activation)
+    case plain(Activate.Activation)
+  }
 }
 
 extension MetadataReader {

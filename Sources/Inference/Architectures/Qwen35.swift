@@ -90,11 +90,22 @@ extension TensorReader {
     let (keys, values) = (s.keyLength, s.valueLength)
     return try [
       .convolve(
-        .fused, by: vector("ssm_conv1d.weight", shape: [s.taps, s.fusedLength]), channels: s.fusedLength,
-        taps: s.taps, activates: true),
+        .fused, by: taps(s), channels: s.fusedLength, taps: s.taps, activates: true),
       .slice(.fused, 0..<keys, of: s.fusedLength, into: .query),
       .slice(.fused, keys..<(2 * keys), of: s.fusedLength, into: .key),
       .slice(.fused, (2 * keys)..<(2 * keys + values), of: s.fusedLength, into: .value),
+    ] + rule(s, sharing)
+  }
+
+  /// What a convolution of queries, keys and values multiplies: (channels, taps).
+  func taps(_ s: DeltaSizes) throws(ModelError) -> Vector {
+    try vector("ssm_conv1d.weight", shape: [s.taps, s.fusedLength])
+  }
+
+  /// From convolved queries, keys and values, and `gate`, `step` and `strength`, to `output`.
+  func rule(_ s: DeltaSizes, _ sharing: Recur.Sharing) throws(ModelError) -> [Operation] {
+    let values = s.valueLength
+    return try [
       .unit(
         .query, heads: s.keyHeads, of: s.size, epsilon: shape.normEpsilon,
         scale: Float(1 / Double(s.size).squareRoot())),

@@ -24,16 +24,39 @@ extension TensorReader {
   fileprivate func groupedDeltaNet() throws(ModelError) -> [Operation] {
     let s = try DeltaSizes(keys)
     let (e, each) = (shape.embeddingLength, s.valueHeads / s.keyHeads)
-    guard !has("ssm_in.weight") else {
-      throw keys.failure(
-        .unsupportedFeature("queries, keys, values and gates come from one matrix (ssm_in) as in old files"))
-    }
-    return try [
-      multiply(.normed, "attn_qkv", e, s.fusedLength, into: .fused),
-      multiply(.normed, "attn_gate", e, s.valueLength, into: .gate),
+    let steps: [Operation] = try [
       multiply(.normed, "ssm_ba", e, 2 * s.valueHeads, into: .up),
       .slice(.up, 0..<each, ofEach: 2 * each, parts: s.keyHeads, into: .strength),
       .slice(.up, each..<(2 * each), ofEach: 2 * each, parts: s.keyHeads, into: .step),
-    ] + recurrence(s, .grouped)
+    ]
+    if has("ssm_in.weight") { return try gatheredHeads(s) + steps + rule(s, .grouped) }
+    return try [
+      multiply(.normed, "attn_qkv", e, s.fusedLength, into: .fused),
+      multiply(.normed, "attn_gate", e, s.valueLength, into: .gate),
+    ] + steps + recurrence(s, .grouped)
+  }
+
+  /// Convolved queries, keys and values, and gates, from the one matrix that the first files have: for
+  /// each head of keys a query, a key, its heads of values and their gates.
+  private func gatheredHeads(_ s: DeltaSizes) throws(ModelError) -> [Operation] {
+    let heads = s.keyHeads
+    let (size, values) = (s.size, s.valueLength / heads)
+    let whole = 2 * size + 2 * values
+    let taps = try taps(s)
+    func convolve(_ row: Row, _ channels: Range<Int>) -> Operation {
+      .convolve(
+        row, by: taps.part(channels.lowerBound * s.taps..<channels.upperBound * s.taps),
+        channels: channels.count, taps: s.taps, activates: true)
+    }
+    return try [
+      multiply(.normed, "ssm_in", shape.embeddingLength, heads * whole, into: .fused),
+      .slice(.fused, 0..<size, ofEach: whole, parts: heads, into: .query),
+      .slice(.fused, size..<(2 * size), ofEach: whole, parts: heads, into: .key),
+      .slice(.fused, (2 * size)..<(2 * size + values), ofEach: whole, parts: heads, into: .value),
+      .slice(.fused, (2 * size + values)..<whole, ofEach: whole, parts: heads, into: .gate),
+      convolve(.query, 0..<s.keyLength),
+      convolve(.key, s.keyLength..<(2 * s.keyLength)),
+      convolve(.value, (2 * s.keyLength)..<s.fusedLength),
+    ]
   }
 }

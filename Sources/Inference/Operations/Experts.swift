@@ -1,4 +1,4 @@
-// Experts.swift: gated feed-forward networks of which every token goes through a few, and the
+// Experts.swift: feed-forward networks of which every token goes through a few, and the
 // weighted sum of what they give (N1 item 12; Shazeer et al. 2017). Not here: which ones
 // (Route.swift).
 
@@ -9,15 +9,21 @@ package struct Experts: OperationContents {
   package let into: Row
   /// How many a token goes through.
   package let chosen: Int
-  package let gate: ExpertMatrices
   package let up: ExpertMatrices
   package let down: ExpertMatrices
   /// (experts, rows of the product) each.
-  package let gateBias: Vector?
   package let upBias: Vector?
   package let downBias: Vector?
-  package let activation: Gate.Activation
+  package let hidden: Hidden
   package let weighting: Weighting
+
+  /// What stands between an expert's first products and its last.
+  package enum Hidden: Hashable, Sendable, BitwiseCopyable {
+    /// The activation of a second product of the same input, times the first.
+    case gated(ExpertMatrices, plus: Vector?, Gate.Activation)
+    /// The activation of the first product.
+    case plain(Activate.Activation)
+  }
 
   /// What a choice's weight multiplies.
   package enum Weighting: Sendable, BitwiseCopyable {
@@ -27,14 +33,26 @@ package struct Experts: OperationContents {
     case input
   }
 
-  package var count: Int { gate.count }
+  package var count: Int { up.count }
   /// Numbers between an expert's two products.
-  package var width: Int { gate.rows }
+  package var width: Int { up.rows }
+  /// Numbers of the row that an expert multiplies.
+  package var columns: Int { up.columns }
+  package var gate: ExpertMatrices? {
+    guard case .gated(let matrices, _, _) = hidden else { return nil }
+    return matrices
+  }
+  private var gateBias: Vector? {
+    guard case .gated(_, let bias, _) = hidden else { return nil }
+    return bias
+  }
+  /// Matrices that multiply the input.
+  package var opening: [ExpertMatrices] { (gate.map { [$0] } ?? []) + [up] }
 
-  package var reads: [Access] { [Access(from, gate.columns), Access(choices, 2 * chosen)] }
+  package var reads: [Access] { [Access(from, columns), Access(choices, 2 * chosen)] }
   package var writes: Access { Access(into, down.rows) }
   package var cost: ProductCost {
-    let matrices = [gate[0], up[0], down[0]].map { ProductCost($0) }
+    let matrices = (opening + [down]).map { ProductCost($0[0]) }
     return ProductCost(
       bytes: chosen * matrices.reduce(0) { $0 + $1.bytes },
       operations: chosen * matrices.reduce(0) { $0 + $1.operations },
@@ -44,21 +62,28 @@ package struct Experts: OperationContents {
   /// Why the parts don't fit each other; nil if they do.
   var fault: String? {
     if from == into || choices == into { return "experts overwrite their input" }
-    if gate.count != up.count || gate.count != down.count { return "experts differ in number" }
-    if gate.columns != up.columns || gate.rows != up.rows || gate.rows != down.columns {
+    if (opening + [down]).contains(where: { $0.count != count }) { return "experts differ in number" }
+    if opening.contains(where: { $0.columns != columns || $0.rows != width }) || width != down.columns {
       return "experts whose products do not fit each other"
     }
-    for (bias, matrices) in [(gateBias, gate), (upBias, up), (downBias, down)] {
-      if let bias, bias.count != matrices.count * matrices.rows { return "a bias is not as long as its rows" }
+    for (bias, rows) in [(gateBias, width), (upBias, width), (downBias, down.rows)] {
+      if let bias, bias.count != count * rows { return "a bias is not as long as its rows" }
     }
     return nil
+  }
+
+  private var activation: String {
+    switch hidden {
+    case .gated(_, _, let activation): "\(activation)"
+    case .plain(let activation): "\(activation)"
+    }
   }
 
   package func text(_ name: (Int) -> String) -> String {
     let biases = [gateBias, upBias, downBias].compactMap { $0.map { name($0.tensor) } }
     return "\(into.name) = \(chosen) experts of \(count), by \(choices.name), on \(from.name)"
       + (weighting == .input ? " times its weight" : "")
-      + ": \(activation), \(gate.text(name)), \(up.text(name)), \(down.text(name))"
+      + ": \(activation), " + (opening + [down]).map { $0.text(name) }.joined(separator: ", ")
       + (biases.isEmpty ? "" : ", plus \(biases.joined(separator: ", "))")
   }
 }
@@ -90,15 +115,13 @@ package struct ExpertMatrices: Hashable, Sendable, BitwiseCopyable {
 
 extension Operation {
   package static func experts(
-    _ choices: Row, chosen: Int, on row: Row, _ activation: Gate.Activation,
-    gate: ExpertMatrices, up: ExpertMatrices, down: ExpertMatrices,
-    biases: (gate: Vector, up: Vector, down: Vector)? = nil, weighting: Experts.Weighting = .output,
-    into: Row
+    _ choices: Row, chosen: Int, on row: Row, _ hidden: Experts.Hidden, up: ExpertMatrices,
+    plus upBias: Vector? = nil, down: ExpertMatrices, plus downBias: Vector? = nil,
+    weighting: Experts.Weighting = .output, into: Row
   ) -> Operation {
     .experts(
       Experts(
-        from: row, choices: choices, into: into, chosen: chosen, gate: gate, up: up, down: down,
-        gateBias: biases?.gate, upBias: biases?.up, downBias: biases?.down, activation: activation,
-        weighting: weighting))
+        from: row, choices: choices, into: into, chosen: chosen, up: up, down: down, upBias: upBias,
+        downBias: downBias, hidden: hidden, weighting: weighting))
   }
 }

@@ -47,10 +47,12 @@ public struct Hyperparameters: Sendable, Equatable {
   /// - layersVary: whether layers may differ in their networks' widths and in their heads of keys
   ///   and values, of which the largest number then stands here
   /// - headSize: what attention works on, where that is not what the keys say
-  /// - kvHeadCount: where it is not one number in the file
+  /// - kvHeadCount, feedForwardLength: where they are not one number in the file
+  /// - epsilonKey: where the norm's epsilon does not have the key of its kind
   package init(
     dense keys: MetadataReader, norm: NormKind = .rootMeanSquare, layersVary: Bool = false,
-    headSize given: Int? = nil, kvHeadCount stated: Int? = nil
+    headSize given: Int? = nil, kvHeadCount stated: Int? = nil, feedForwardLength width: Int? = nil,
+    epsilonKey: String? = nil
   ) throws(ModelError) {
     architecture = keys.architecture
     let blockCount = try keys.required("block_count", 1...1_024)
@@ -60,7 +62,9 @@ public struct Hyperparameters: Sendable, Equatable {
     embeddingLength = try keys.required("embedding_length", 32...65_536)
     let widths =
       layersVary ? try keys.each("feed_forward_length", layers: layerCount, 32...1_048_576) : nil
-    if let widest = widths?.max() {
+    if let width {
+      feedForwardLength = width
+    } else if let widest = widths?.max() {
       feedForwardLength = widest
     } else {
       feedForwardLength = try keys.required("feed_forward_length", 32...1_048_576)
@@ -113,7 +117,8 @@ public struct Hyperparameters: Sendable, Equatable {
     }
     self.norm = norm
     let epsilon =
-      norm == .rootMeanSquare ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"
+      epsilonKey
+      ?? (norm == .rootMeanSquare ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon")
     normEpsilon = Float(try keys.required(epsilon, from: 1e-12, to: 0.1))
     rotarySize = try keys.optional("rope.dimension_count", 2...16_384) ?? headSize
     guard rotarySize % 2 == 0, rotarySize <= headSize else {

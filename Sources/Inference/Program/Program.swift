@@ -164,7 +164,8 @@ extension Operation {
       }
       return nil
     case .attend(let attend):
-      let isWhole = attend.kvHeads > 0 && attend.heads % attend.kvHeads == 0 && attend.group <= 64
+      let isWhole =
+        attend.kvHeads > 0 && attend.heads % attend.kvHeads == 0 && attend.group <= Int(CK_MOST_GROUP)
       if !isWhole { return "\(attend.heads) query heads on \(attend.kvHeads)" }
       if attend.size % 16 != 0 || !(16...576).contains(attend.size) { return "heads of \(attend.size)" }
       if let window = attend.window, window < 1 { return "a window of \(window) positions" }

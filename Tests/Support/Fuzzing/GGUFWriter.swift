@@ -247,16 +247,28 @@ package func splitParts(of file: GGUFFile, count: Int) -> [GGUFWriter] {
   }
   return (0..<count).map { part in
     var writer = GGUFWriter()
-    if part == 0 {
-      for key in file.metadata.keys {
-        if let value = file.metadata[key].flatMap(GGUFWriter.Value.init) { writer.set(key, value) }
-      }
-    }
+    if part == 0 { writer.copyKeys(of: file, without: []) }
     for (key, value) in number(part) { writer.set(key, value) }
     for (index, tensor) in file.tensors.enumerated() where index * count / file.tensors.count == part {
       writer.add(tensor.name, tensor.dimensions, tensor.type, data: Array(file.bytes(of: tensor)))
     }
     return writer
+  }
+}
+
+extension GGUFWriter {
+  /// The keys and tensors of a file, but for some.
+  package init(copying file: GGUFFile, without left: Set<String> = []) {
+    copyKeys(of: file, without: left)
+    for tensor in file.tensors where !left.contains(tensor.name) {
+      add(tensor.name, tensor.dimensions, tensor.type, data: Array(file.bytes(of: tensor)))
+    }
+  }
+
+  fileprivate mutating func copyKeys(of file: GGUFFile, without left: Set<String>) {
+    for key in file.metadata.keys where !left.contains(key) {
+      if let value = file.metadata[key].flatMap(Value.init) { set(key, value) }
+    }
   }
 }
 

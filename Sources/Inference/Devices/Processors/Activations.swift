@@ -86,7 +86,7 @@ struct ExpertActivations: BitwiseCopyable {
   let values: Activations.Buffer
   let input: QuantisedRows
   /// What an expert's first two products give.
-  let gate: Activations.Buffer
+  let opened: Activations.Buffer
   let up: Activations.Buffer
   /// The activated rows.
   let hidden: QuantisedRows
@@ -101,15 +101,15 @@ struct ExpertActivations: BitwiseCopyable {
     guard !layers.isEmpty else { return nil }
     func most(_ number: (Experts) -> Int) -> Int { layers.reduce(0) { max($0, number($1)) } }
     let pairs = rows * most(\.chosen)
-    let (columns, width, count) = (most(\.gate.columns), most(\.width), most(\.count))
+    let (columns, width, count) = (most(\.columns), most(\.width), most(\.count))
     func buffer(_ width: Int) -> Activations.Buffer {
       let stride = Activations.stride(width)
       return Activations.Buffer(base: arena.take(pairs * stride), stride: stride)
     }
     values = buffer(layers.contains { $0.multipliesNumbers || $0.weighting == .input } ? columns : 0)
     input = QuantisedRows(rows: pairs, columns: columns, isGrouped: isGrouped, arena, level, profile)
-    gate = buffer(width)
-    up = buffer(width)
+    opened = buffer(width)
+    up = buffer(layers.contains { $0.gate != nil } ? width : 0)
     hidden = QuantisedRows(rows: pairs, columns: width, isGrouped: isGrouped, arena, level, profile)
     places = arena.take(workers)
     for worker in 0..<workers {
@@ -122,9 +122,9 @@ struct ExpertActivations: BitwiseCopyable {
 }
 
 extension Experts {
-  /// Whether one of the first two matrices multiplies numbers, and whether one multiplies blocks.
-  var multipliesNumbers: Bool { !gate.takesBlocks || !up.takesBlocks }
-  var multipliesBlocks: Bool { gate.takesBlocks || up.takesBlocks }
+  /// Whether a matrix of the input multiplies numbers, and whether one multiplies blocks.
+  var multipliesNumbers: Bool { !up.takesBlocks || gate.map { !$0.takesBlocks } ?? false }
+  var multipliesBlocks: Bool { up.takesBlocks || gate?.takesBlocks ?? false }
 }
 
 extension ExpertMatrices {

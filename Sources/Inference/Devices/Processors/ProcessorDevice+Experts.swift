@@ -21,7 +21,7 @@ extension ProcessorDevice {
     ck_route(level, &router, logits, choices)
   }
 
-  /// Gate and up products of every expert that has rows, their activation, then the down products,
+  /// The first products of every expert that has rows, their activation, then the down products,
   /// added up by ascending expert.
   /// - counters: four of them
   func experts(
@@ -42,7 +42,7 @@ extension ProcessorDevice {
       input = self.input(memory.input, values: memory.values.base, stride: memory.values.stride)
     } else {
       input = prepare(
-        worker, run, counter(0), rows: n, .init(row: experts.from, norm: nil), columns: experts.gate.columns,
+        worker, run, counter(0), rows: n, .init(row: experts.from, norm: nil), columns: experts.columns,
         takesBlocks: experts.multipliesBlocks)
     }
     openExperts(worker, counter(1), experts, memory, input, isGathered: isGathered)
@@ -52,7 +52,7 @@ extension ProcessorDevice {
       team.shareRows(worker, counter(2), pairs) { place in
         let row = run.layout.row(at: Int(places.pointee.tokens[place]), of: n)
         quantise(
-          memory.gate.row(place), experts.width, to: place, of: memory.hidden, together: pairs, row: row,
+          memory.opened.row(place), experts.width, to: place, of: memory.hidden, together: pairs, row: row,
           worker, run)
       }
       team.barrier()
@@ -65,7 +65,7 @@ extension ProcessorDevice {
     _ worker: Int, _ run: Run, _ counters: UnsafeMutablePointer<ck_counter>, rows n: Int,
     _ experts: Experts, _ memory: ExpertActivations
   ) {
-    let (columns, chosen) = (experts.gate.columns, experts.chosen)
+    let (columns, chosen) = (experts.columns, experts.chosen)
     let from = run.activations[experts.from]
     let (places, weights) = (memory.places[worker].of_token, memory.places[worker].weights)
     let pairs = n * chosen
@@ -101,7 +101,7 @@ extension ProcessorDevice {
     team.barrier()
   }
 
-  /// The gate and up products, activated: rows are places.
+  /// The first products, activated: rows are places.
   /// - input: its rows are places too if `isGathered`, otherwise tokens
   private func openExperts(
     _ worker: Int, _ counters: UnsafeMutablePointer<ck_counter>, _ experts: Experts,
@@ -109,19 +109,19 @@ extension ProcessorDevice {
   ) {
     let places = memory.places[worker]
     let tiles = (experts.width + 15) / 16
-    let together = isGathered ? 4 : tilesTogether(experts.gate)
+    let together = isGathered ? 4 : tilesTogether(experts.up)
     let parts = (tiles + together - 1) / together
     let count = Int(places.busy) * parts
     team.share(worker, counters, count) { unit, isLast in
       let expert = Int(places.experts[unit / parts])
       let first = unit % parts * together
       let columns = first * 16..<min(experts.width, (first + together) * 16)
-      var (gate, up) = (model.weights.matrix(experts.gate[expert]), model.weights.matrix(experts.up[expert]))
+      var up = model.weights.matrix(experts.up[expert])
       let ups = up.data + first * ck_tile_bytes(up.type, up.cols)
       var next: UnsafePointer<UInt8>?
       if !isLast, unit + 1 < count {
         let following = (unit + 1) % parts * together
-        let matrix = experts.gate[Int(places.experts[(unit + 1) / parts])]
+        let matrix = (experts.gate ?? experts.up)[Int(places.experts[(unit + 1) / parts])]
         next = model.weights.matrix(matrix).data + following * matrix.tileBytes
       }
       var place = Int(places.first[expert])
@@ -151,12 +151,21 @@ extension ProcessorDevice {
               first_tile: UInt32(first), tiles: UInt32(together), first_token: UInt32(place - base),
               tokens: UInt32(run), next: next))
         }
-        multiply(&gate, experts.gateBias, into: memory.gate, next: ups)
-        multiply(&up, experts.upBias, into: memory.up, next: next)
-        for row in place..<(place + run) {
-          activate(
-            experts.activation, memory.gate.row(row) + columns.lowerBound,
-            times: memory.up.row(row) + columns.lowerBound, count: columns.count)
+        switch experts.hidden {
+        case .gated(let matrices, let bias, let activation):
+          var gate = model.weights.matrix(matrices[expert])
+          multiply(&gate, bias, into: memory.opened, next: ups)
+          multiply(&up, experts.upBias, into: memory.up, next: next)
+          for row in place..<(place + run) {
+            activate(
+              activation, memory.opened.row(row) + columns.lowerBound,
+              times: memory.up.row(row) + columns.lowerBound, count: columns.count)
+          }
+        case .plain(let activation):
+          multiply(&up, experts.upBias, into: memory.opened, next: next)
+          for row in place..<(place + run) {
+            activate(activation, memory.opened.row(row) + columns.lowerBound, count: columns.count)
+          }
         }
         place += run
       }
@@ -179,7 +188,7 @@ extension ProcessorDevice {
     _ memory: ExpertActivations, _ a: Activations, addedTo sum: Row?
   ) {
     let places = memory.places[worker]
-    var input = input(memory.hidden, values: memory.gate.base, stride: memory.gate.stride)
+    var input = input(memory.hidden, values: memory.opened.base, stride: memory.opened.stride)
     let target = a[experts.into]
     let tiles = (experts.down.rows + 15) / 16
     let together =

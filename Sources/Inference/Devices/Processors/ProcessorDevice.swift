@@ -250,10 +250,7 @@ package final class ProcessorDevice: Device {
     case .temper(let temper):
       self.temper(temper, temper.width, a[temper.row].row(i), layout.position(row))
     case .activate(let activate):
-      switch activate.activation {
-      case .gelu: ck_gelu(level, UInt32(activate.width), a[activate.row].row(i))
-      case .squaredRelu: ck_squared_relu(UInt32(activate.width), a[activate.row].row(i))
-      }
+      self.activate(activate.activation, a[activate.row].row(i), count: activate.width)
     case .gate(let gate):
       activate(
         gate.activation, a[gate.gate].row(i), times: a[gate.up].row(i) + gate.start, count: gate.width)
@@ -296,6 +293,13 @@ package final class ProcessorDevice: Device {
     case .multiply, .attend, .experts, .headProducts,
       .convolve, .recur:
       preconditionFailure("\(turn.operation.kind) is a phase of its own")
+    }
+  }
+
+  func activate(_ activation: Activate.Activation, _ x: UnsafeMutablePointer<Float>, count: Int) {
+    switch activation {
+    case .gelu: ck_gelu(level, UInt32(count), x)
+    case .squaredRelu: ck_squared_relu(UInt32(count), x)
     }
   }
 
