@@ -1,6 +1,7 @@
 // amx.c: the level with AMX: prefill on tile registers (amx.h), everything else as with AVX-512.
 // This file has only the unit's instructions and the request for the system's permission to use
 // them. Start at amx.h.
+#if defined(__x86_64__)
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -69,3 +70,5 @@ void ck_amx_products(
 void ck_amx_group(ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot) {
   group_blocks(profile, blocks, cols, group, slot);
 }
+
+#endif

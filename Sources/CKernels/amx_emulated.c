@@ -2,6 +2,7 @@
 // without one. Needs AVX-512. The model follows the operations of LDTILECFG, TILEZERO, TILELOADD,
 // TILESTORED and TDPBF16PS in Intel's manual (volume 2): rows and bytes outside a tile's shape
 // become zero, subnormal numbers are treated as zero, and shapes that do not fit are faults.
+#if defined(__x86_64__)
 #include "internal.h"
 
 #include <immintrin.h>
@@ -86,3 +87,5 @@ void ck_amx_emulated_products(
 void ck_amx_emulated_group(ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot) {
   group_blocks(profile, blocks, cols, group, slot);
 }
+
+#endif

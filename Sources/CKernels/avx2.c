@@ -1,6 +1,7 @@
 // avx2.c: the level with AVX2, FMA and F16C. A tile's rows are the lanes, 8 at a time. Weights are
 // widened to 16-bit pairs of columns (0, 2) and (1, 3) of a group; activations are stored in that
 // order; vpmaddwd multiplies them. Start at half_products.
+#if defined(__x86_64__)
 #include "internal.h"
 
 #include <immintrin.h>
@@ -682,3 +683,5 @@ const ck_kernels ck_kernels_avx2 = {
     .maximum = maximum_of,
     .find_above = find_above,
 };
+
+#endif

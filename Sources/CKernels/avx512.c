@@ -2,6 +2,7 @@
 // activations are broadcast from memory into vpdpbusd. Digits (byte limbs) of an activation v: A8
 // has v itself; A12 hi = (v + 8) >> 4 and lo = v - 16 hi; A15 hi = (v + 128) >> 8 and lo = v - 256
 // hi; all in -128 ... 127. Start at tile_products.
+#if defined(__x86_64__)
 #include "internal.h"
 
 #include <immintrin.h>
@@ -640,3 +641,5 @@ static void rope(
 TABLE(ck_kernels_avx512, products, NULL)
 TABLE(ck_kernels_amx, ck_amx_products, ck_amx_group)
 TABLE(ck_kernels_amx_emulated, ck_amx_emulated_products, ck_amx_emulated_group)
+
+#endif

@@ -2,6 +2,7 @@
 // Start at ck_kernels_at; ck_level_available says which levels this machine has.
 #include "internal.h"
 
+#if defined(__x86_64__)
 #include <cpuid.h>
 
 static uint64_t enabled_state(void) {
@@ -29,6 +30,15 @@ bool ck_level_available(ck_level level) {
   return avx512 && (level != CK_AMX || ck_amx_available(state));
 }
 
+#else
+
+// Other machines have the twins alone, whose bits are those of every level.
+bool ck_level_available(ck_level level) {
+  return level == CK_SCALAR;
+}
+
+#endif
+
 const char *ck_level_name(ck_level level) {
   switch (level) {
     case CK_SCALAR: return "scalar";
@@ -43,10 +53,14 @@ const char *ck_level_name(ck_level level) {
 const ck_kernels *ck_kernels_at(ck_level level) {
   switch (level) {
     case CK_SCALAR: return &ck_kernels_scalar;
+#if defined(__x86_64__)
     case CK_AVX2: return &ck_kernels_avx2;
     case CK_AVX512: return &ck_kernels_avx512;
     case CK_AMX: return &ck_kernels_amx;
     case CK_AMX_EMULATED: return &ck_kernels_amx_emulated;
+#else
+    default: break;
+#endif
   }
   return &ck_kernels_scalar;
 }

@@ -3,6 +3,7 @@
 // csystem_threads.c). Start at ck_counter_take.
 #include "internal.h"
 
+#if defined(__x86_64__)
 #include <immintrin.h>
 
 void ck_set_fp_environment(void) {
@@ -13,6 +14,25 @@ bool ck_check_fp_environment(void) {
   // the low six bits are sticky flags, not settings
   return (_mm_getcsr() & 0xFFC0) == 0x1F80;
 }
+
+#elif defined(__aarch64__)
+
+// All settings of FPCR are zero for the same: nearest even, no flush to zero, no traps, and NaNs that
+// keep their payload.
+void ck_set_fp_environment(void) {
+  __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
+}
+
+bool ck_check_fp_environment(void) {
+  uint64_t control;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+  // trap enables, FZ16, stride, rounding mode, FZ, DN, AHP
+  return (control & 0x07ff9f00) == 0;
+}
+
+#else
+#error "nothing is known about this machine's rounding"
+#endif
 
 static uint32_t load(const uint32_t *word) {
   return __atomic_load_n(word, __ATOMIC_SEQ_CST);

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "csystem_threads.h"
 
-#include <immintrin.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdbool.h>
@@ -21,13 +20,22 @@ static uint32_t load(const uint32_t *word) {
   return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }
 
+// Tells the processor that this thread spins.
+static void pause_briefly(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 // Waits until *word differs from `seen`; returns false if it had to sleep.
 static bool wait_change(uint32_t *word, uint32_t *sleepers, uint32_t seen, uint32_t spin_ns) {
   if (load(word) != seen) return true;
   uint64_t start = now_ns();
   do {
     for (int i = 0; i < 16; i++) {
-      _mm_pause();
+      pause_briefly();
       if (load(word) != seen) return true;
     }
   } while (now_ns() - start < spin_ns);

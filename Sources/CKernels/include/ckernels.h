@@ -53,10 +53,11 @@ uint64_t ck_self_test_digest(ck_level level);
 /// The highest level that is available and passes its self-test.
 ck_level ck_best_level(void);
 
-/// Sets MXCSR to 0x1F80 on this thread: round to nearest even, no flush to zero, exceptions masked.
+/// Sets this thread's control register, MXCSR or FPCR: round to nearest even, no flush to zero,
+/// exceptions masked.
 void ck_set_fp_environment(void);
 
-/// Whether this thread's MXCSR control bits are those that N1 requires.
+/// Whether the settings of that register are those that N1 requires.
 bool ck_check_fp_environment(void);
 
 // ---------------------------------------------------------------- weights
