@@ -37,6 +37,8 @@ package enum ControlReply: Codable, Sendable, Equatable {
   /// A new client's token, which is shown only once.
   case token(tag: UInt64, name: String, token: String)
   case bundle(tag: UInt64, text: String)
+  /// A file that the node publishes; nil if there is none.
+  case file(tag: UInt64, base64: String?)
   case earnings(tag: UInt64, table: EarningsTable)
   case statement(tag: UInt64, text: String, signature: String?)
   /// `key` is the client's, `type base64`.

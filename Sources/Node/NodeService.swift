@@ -29,6 +29,7 @@ package final class NodeService: Sendable {
   let model: ServedModel
   let admission: Admission
   let receipts: ReceiptLog
+  let publication: Publication
   let asynchronous: AsynchronousJobs
   private let http: HTTPEndpoint
   private let lock: StateLock
@@ -91,6 +92,9 @@ package final class NodeService: Sendable {
     signing = Signing(runtime, stateDirectory: directory)
     witnessing = Witnessing(
       runtime, signing: signing, configuration: configuration, stateDirectory: directory)
+    publication = Publication(
+      runtime, signing: signing, configuration: configuration, version: options.version,
+      stateDirectory: directory)
     accounts = Accounts(
       runtime, signing: signing, currency: configuration.currency, isDemo: options.isDemo)
     model = ServedModel(
@@ -110,8 +114,11 @@ package final class NodeService: Sendable {
       runtime, signing: signing, transcripts: transcripts, archive: archive, model: model,
       admission: admission, configuration: configuration, keeping: Self.keeping(node))
     http = HTTPEndpoint(
-      runtime, admission: admission, model: model, accounts: accounts, signing: signing, screens: screens,
-      archive: archive, asynchronous: asynchronous, witnessing: witnessing, configuration: configuration,
+      runtime, admission: admission, model: model, accounts: accounts, signing: signing,
+      screens: screens,
+      archive: archive, asynchronous: asynchronous, witnessing: witnessing,
+      publication: publication,
+      configuration: configuration,
       version: options.version, isDemo: options.isDemo, origin: origin)
     node.connect(self)
     for problem in problems { runtime.note(.error, problem) }
@@ -121,9 +128,12 @@ package final class NodeService: Sendable {
   /// The parts that the control socket and screens may use.
   var handle: NodeHandle {
     NodeHandle(
-      runtime: runtime, admission: admission, model: model, transcripts: transcripts, archive: archive,
-      accounts: accounts, signing: signing, receipts: receipts, screens: screens,
-      configuration: options.configuration, stateDirectory: options.stateDirectory, version: options.version,
+      runtime: runtime, admission: admission, model: model, transcripts: transcripts,
+      archive: archive,
+      accounts: accounts, signing: signing, receipts: receipts, publication: publication,
+      screens: screens,
+      configuration: options.configuration, stateDirectory: options.stateDirectory,
+      version: options.version,
       origin: options.isDemo ? .demo : .client)
   }
 

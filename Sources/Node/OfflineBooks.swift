@@ -33,7 +33,7 @@ package final class OfflineBooks: Sendable {
     }
     return request.answer(
       VerbDesk(
-        accounts: node.accounts, signing: node.signing, receipts: node.receipts, who: Operator(name),
-        role: .owner))
+        accounts: node.accounts, signing: node.signing, receipts: node.receipts,
+        publication: node.publication, who: Operator(name), role: .owner))
   }
 }

@@ -77,6 +77,13 @@ public struct MerkleTree: Sendable {
     index >= 0 && index < size ? levels[0][index] : nil
   }
 
+  /// The hash of the complete subtree over leaves `index << height` to `(index + 1) << height`; nil if
+  /// there are fewer leaves.
+  func subtree(height: Int, index: Int) -> SHA256Digest? {
+    levels.indices.contains(height) && levels[height].indices.contains(index)
+      ? levels[height][index] : nil
+  }
+
   /// The audit path of leaf `index` in the tree of the first `size` leaves, from the leaf's sibling
   /// to the root's child (RFC 6962, 2.1.1); nil unless 0 <= index < size <= self.size.
   public func inclusion(of index: Int, in size: Int) -> [SHA256Digest]? {

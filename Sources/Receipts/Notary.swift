@@ -67,6 +67,33 @@ package struct SignedCheckpoint: Hashable, Sendable {
     self.checkpoint = checkpoint
     self.signature = signature
   }
+
+  /// As `GET /v1/checkpoint` gives it: the checkpoint's text, an empty line, the signature.
+  package init(parsing whole: String) throws(FormatError) {
+    let parts = whole.components(around: "\n\n-----BEGIN SSH SIGNATURE-----")
+    guard parts.count == 2 else {
+      throw FormatError(
+        what: "checkpoint", line: 1, wanted: "a checkpoint, an empty line and one signature")
+    }
+    checkpoint = try Checkpoint(parsing: parts[0] + "\n")
+    signature = "-----BEGIN SSH SIGNATURE-----" + parts[1]
+  }
+
+  package var text: String { checkpoint.text + "\n" + signature }
+
+  /// The head that this key signed.
+  /// - Throws: words, if it did not or if it is of another key's log
+  package func head(by key: SSHPublicKey, keygen: SSHKeygen) throws(NoteProblem) -> LogHead {
+    guard checkpoint.origin == key.origin else {
+      throw NoteProblem("its checkpoint is of another key's log")
+    }
+    do throws(SignatureError) {
+      try keygen.verify(
+        Array(checkpoint.text.utf8), signature: signature, namespace: Checkpoint.namespace,
+        allowedSigners: ReceiptBundle.allowedSigners(key), time: checkpoint.time)
+    } catch { throw NoteProblem("\(error)") }
+    return LogHead(origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root)
+  }
 }
 
 /// A checkpoint with the signature of someone else's key, namespace `Witness.namespace`.

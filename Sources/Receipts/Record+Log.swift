@@ -65,6 +65,17 @@ package struct Audit: JournalRecord {
     (self.receipt, self.outcome, self.position) = (receipt, outcome, position)
   }
 
+  /// What differs, as far as the journal says it.
+  package var words: String {
+    let window = position / WindowHashes.tokensPerWindow
+    return switch outcome {
+    case .token: "window \(window), token \(position)"
+    case .window: "window \(window), tokens from \(position) on: the hidden states differ"
+    case .model, .numerics, .finish, .counts: "the \(outcome.rawValue) differs"
+    case .identical, .notRun: outcome.rawValue
+    }
+  }
+
   mutating func visit(_ line: inout some LineCoder) throws(LineError) {
     try line.count("receipt", &receipt)
     try line.choice("outcome", &outcome)

@@ -55,6 +55,18 @@ public struct Reexecution: Hashable, Sendable {
       }
     }
 
+    /// The window of the output in which it lies, from 0; nil where all of it is another's.
+    public var window: Int? {
+      switch self {
+      case .token(let position, _, _), .window(let position, _):
+        position / WindowHashes.tokensPerWindow
+      case .model, .numerics, .count, .finish: nil
+      }
+    }
+
+    /// With its window, for an operator.
+    package var placed: String { window.map { "window \($0), \(self)" } ?? description }
+
     /// The same as a journal record, without any token.
     package func audit(of receipt: Int) -> Audit {
       switch self {

@@ -32,6 +32,8 @@ enum Commands {
     .verifyReceipt,
     .witness,
     .check,
+    .publish,
+    .inspect,
     .earnings,
     .settle,
     .doctor,

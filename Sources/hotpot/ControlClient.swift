@@ -147,7 +147,8 @@ final class ControlClient {
       case .message(.reply):
         guard let detail else { throw unexpected }
         return detail
-      case .hello, .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .earnings, .statement,
+      case .hello, .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings,
+        .statement,
         .voucher, .refused, .denied, .done:
         continue
       }

@@ -157,6 +157,8 @@ final class HostileNode: Sendable {
       return ["{\"clients\":{\"tag\":\(tag),\"_1\":\(String(decoding: data, as: UTF8.self))}}"]
     case is AddClient: return [text(.token(tag: tag, name: word, token: word))]
     case is ExportReceipt: return [text(.bundle(tag: tag, text: word))]
+    case is ReadPublic:
+      return [text(.file(tag: tag, base64: Data(word.utf8).base64EncodedString()))]
     case is ShowEarnings:
       let data = try? JSONSerialization.data(withJSONObject: [
         "currency": word, "is_demo": false, "days": [Any](),

@@ -390,6 +390,29 @@ private final class Machine: Sendable {
     }
     machine.stop()
   }
+
+  @Test func aFailedAuditSaysItsWindowAndItsToken() {
+    let zero = SHA256Digest.zero
+    let cases: [(Reexecution.Difference, placed: String, kept: String)] = [
+      (
+        .token(position: 35, sampler: 7, receipt: 8),
+        "window 1, token 35: the sampler gives 7, the receipt says 8",
+        "window 1, token 35"
+      ),
+      (
+        .window(from: 64, to: 70), "window 2, tokens 64 to 70: the hidden states differ",
+        "window 2, tokens from 64 on: the hidden states differ"
+      ),
+      (
+        .model(found: zero, receipt: zero),
+        "the model's SHA-256 is \(zero), the receipt says \(zero)", "the model differs"
+      ),
+    ]
+    for (difference, placed, kept) in cases {
+      #expect(difference.placed == placed)
+      #expect(difference.audit(of: 3).words == kept)
+    }
+  }
 }
 
 /// What an operator sees of audits that do not come to a result.

@@ -38,9 +38,9 @@ import Wire
   }
 
   private func visit(
-    _ port: UInt16, _ token: String, jobs: Int = 8, machine: Reexecutor?, known: NodeCheck.Known? = nil,
+    _ port: UInt16, _ token: String, jobs: Int = 8, machine: Reexecutor?, known: KnownNode? = nil,
     edit: @escaping (_ path: String, _ body: String) -> String = { $1 }
-  ) -> NodeCheck.Report {
+  ) -> VisitReport {
     NodeCheck(
       machine: machine, keygen: Self.keygen.remembering(), patience: 400, pause: { usleep(10_000) }
     ) { (method, path, body) throws(HTTPCallError) in
@@ -57,7 +57,7 @@ import Wire
     return try Reexecutor(path: scratch.path + "/mine-\(seed).gguf", threads: 1)
   }
 
-  private func failed(_ report: NodeCheck.Report) -> [String] {
+  private func failed(_ report: VisitReport) -> [String] {
     report.findings.filter { $0.result == .failed }.map(\.name)
   }
 
@@ -128,7 +128,7 @@ import Wire
 
   @Test func `a forked log and another key are shouted`() throws {
     let scratch = try ScratchDirectory()
-    var known: NodeCheck.Known?
+    var known: KnownNode?
     try withNode(scratch) { port, token in known = visit(port, token, jobs: 2, machine: nil).known }
     let seen = try #require(known)
     // The same key begins another log.

@@ -19,6 +19,8 @@ import Testing
     export-receipt       no  yes yes yes yes
     export-voucher       no  yes yes yes yes
     cosign               no  no  yes yes no
+    read-public          no  yes yes yes yes
+    offer-sample         no  no  no  yes no
     add-client           no  no  no  yes no
     revoke-client        no  no  no  yes no
     limit-client         no  no  no  yes no
@@ -64,6 +66,8 @@ import Testing
     case "earnings": ShowEarnings()
     case "export-receipt": ExportReceipt(id: "0123456789abcdef")
     case "export-voucher": ExportVoucher(client: "bob")
+    case "read-public": ReadPublic(path: "checkpoint")
+    case "offer-sample": OfferSample(bundle: "")
     case "cosign": Cosign(checkpoint: "", signature: "", witnesses: "")
     case "add-client": AddClient(name: "mallory")
     case "revoke-client": RevokeClient(name: "mallory")
@@ -156,7 +160,8 @@ import Testing
         isDenied = true
         if isHello { greetings -= 1 }
       case .hello: greetings -= 1
-      case .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .earnings, .statement, .voucher,
+      case .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings,
+        .statement, .voucher,
         .refused, .done:
         break
       }
@@ -188,7 +193,7 @@ import Testing
         }
       }
     }
-    #expect(cells == 205)
+    #expect(cells == 215)
     AccountsTests().end(node)
   }
 

@@ -43,6 +43,8 @@ import Testing
       Cosign(checkpoint: "c", signature: "s", witnesses: ""),
       #"{"cosign":{"checkpoint":"c","signature":"s","tag":7,"witnesses":""}}"#
     ),
+    (ReadPublic(path: "checkpoint"), #"{"read_public":{"path":"checkpoint","tag":7}}"#),
+    (OfferSample(bundle: "b"), #"{"offer_sample":{"bundle":"b","tag":7}}"#),
   ]
 
   private func isSame<Asked: Verb>(_ asked: Asked, _ found: any Verb) -> Bool { asked == found as? Asked }

@@ -92,7 +92,7 @@ final class ReceiptLog: Sendable {
     guard let audit = transcript.audit, let facts = runtime.state.withLock({ $0.facts }) else { return }
     let difference = transcript.difference(facts: facts)
     archive.audited(audit.id)
-    runtime.send(.audited(receipt: audit.id, difference.map { .failed("\($0)") } ?? .audited))
+    runtime.send(.audited(receipt: audit.id, difference.map { .failed($0.placed) } ?? .audited))
     runtime.record([
       .audit(
         difference?.audit(of: audit.receipt.index) ?? Audit(receipt: audit.receipt.index, outcome: .identical)

@@ -44,6 +44,8 @@ package struct NodeConfiguration: Sendable, Equatable {
   package var witnesses: [Witness] = []
   /// The keys of the logs that this node cosigns, each named after its log's origin.
   package var cosigns: [NoteKey] = []
+  /// What everybody may read of this node.
+  package var publish = Publish()
   /// The text that it was parsed from; nil for the defaults.
   package private(set) var source: String?
   /// Hosts that `hotpot fleet` shows, by their ssh names.
@@ -54,6 +56,15 @@ package struct NodeConfiguration: Sendable, Equatable {
     /// Up to its last slash; `add-checkpoint` follows.
     package var url: String
     package var key: NoteKey
+  }
+
+  package struct Publish: Sendable, Equatable {
+    /// Whether the HTTP door serves what `hotpot publish` writes.
+    package var isOpen = false
+    /// Where clients reach the node.
+    package var urls: [String] = []
+    /// How people reach its operator.
+    package var contact: String?
   }
 
   package enum Profile: String, Sendable, Equatable, CaseIterable { case a15, a12, a8 }
@@ -211,6 +222,7 @@ package struct NodeConfiguration: Sendable, Equatable {
     if var section = try root.object("answers") { try readAnswers(&section) }
     if var section = try root.object("control") { try readControl(&section) }
     try readWitnesses(&root)
+    if var section = try root.object("publish") { try readPublish(&section) }
     fleet = try root.strings("fleet") ?? []
     try root.finish()
   }
@@ -286,6 +298,27 @@ package struct NodeConfiguration: Sendable, Equatable {
 
   /// Longest path of a Unix socket in bytes. Source: unix(7), sun_path without its NUL.
   package static let longestSocketPath = 107
+
+  private mutating func readPublish(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    publish.isOpen = try section.bool("door") ?? publish.isOpen
+    publish.urls = try section.strings("urls") ?? []
+    for url in publish.urls {
+      let parts = URLComponents(string: url)
+      guard parts?.scheme == "http" || parts?.scheme == "https", parts?.host?.isEmpty == false,
+        url.utf8.count <= 300
+      else {
+        throw section.problem(
+          "urls", "has '\(url.prefix(80))', wanted addresses such as \"https://node.example\"")
+      }
+    }
+    publish.contact = try section.string("contact")
+    if let contact = publish.contact,
+      contact.utf8.count > 300 || contact.unicodeScalars.contains(where: { $0.value < 0x20 })
+    {
+      throw section.problem("contact", "is no line of at most 300 bytes")
+    }
+    try section.finish()
+  }
 
   private mutating func readHTTP(_ section: inout ConfigurationReader) throws(ConfigurationError) {
     if let listen = try section.string("listen") {

@@ -13,7 +13,7 @@ struct Admission: Sendable {
     let origin: JobOrigin
 
     /// The node's operator: free, and never counted as earnings.
-    static let `operator` = Caller(identity: .known("operator"), origin: .chat)
+    static let `operator` = Caller(identity: .known(operatorName), origin: .chat)
 
     /// The party in whose turn its requests are read.
     var party: Preparation.Party {
@@ -24,6 +24,9 @@ struct Admission: Sendable {
       }
     }
   }
+
+  /// The client of the operator's own jobs in their receipts.
+  static let operatorName = "operator"
 
   /// How the client gets its answer.
   enum Course {

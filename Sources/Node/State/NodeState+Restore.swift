@@ -129,7 +129,7 @@ extension NodeState {
     case .unaudited: .unaudited
     case .notRun: .notRun("before the node's last start; its log of then says why")
     case .identical: .audited
-    case .failed(let audit): .failed("\(audit.outcome.rawValue) \(audit.position)")
+    case .failed(let audit): .failed(audit.words)
     }
   }
 }

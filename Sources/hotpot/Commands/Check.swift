@@ -12,9 +12,10 @@ extension Command {
     name: "check", summary: "send a node some jobs, and verify all that comes back",
     operands: "URL | HOST[:PORT]",
     details: """
-      Asks for varied answers, whole and as streams, with all kinds of samplers, and checks of each: the settings and the
-      prompt, the text, the log-probabilities, the counts, the price against the published ones, the receipt, its place in
-      the log, and that every checkpoint continues the one before, from the last visit on. With --model, the file that the node
+      Asks for varied answers, in every protocol, whole and as streams, with all kinds of samplers, tools and a schema, and
+      checks of each: the settings and the prompt, the text and calls, the log-probabilities, the counts, the price against the
+      published ones, the receipt, its place in the log, and that every checkpoint continues the one before, from the last visit
+      on. With --model, the file that the node
       says it runs, every answer is run again, to the bit; without, this is said to be not checked. A node's key and its newest
       checkpoint are remembered in 'known_nodes' of the state directory: another key or a forked log is shouted.
       The jobs cost what the node charges. Exit code 0 only if nothing is wrong.
@@ -22,14 +23,14 @@ extension Command {
     options: [
       Option("token", letter: "t", value: "TOKEN", "a bearer token of yours at that node"),
       Option("token-file", value: "FILE", "the same from a file, which no list of processes shows"),
-      Option("jobs", letter: "n", value: "N", "how many jobs, default 8"), .model,
+      Option("jobs", letter: "n", value: "N", "how many jobs, default 16"), .model,
       Option("threads", value: "N", "threads for running the model"),
       Option("state", value: "DIR", "the state directory"), .json,
     ]
   ) { arguments in
     let place = try arguments.operands(1...1, "a node's address")[0]
     let url = address(place)
-    let jobs = try arguments.int("jobs", in: 1...100_000) ?? 8
+    let jobs = try arguments.int("jobs", in: 1...100_000) ?? 16
     var token = arguments.string("token")
     if let file = arguments.string("token-file") {
       token = String(decoding: try readFile(file), as: UTF8.self).trimmingCharacters(
@@ -60,82 +61,18 @@ extension Command {
     }
     book[url] = report.known
     try book.write()
-    let verdict =
-      report.passes
-      ? "nothing is wrong with this node, as far as these jobs can tell\(model == nil ? "; no model was run" : "")"
-      : "DO NOT TRUST THIS NODE"
-    if arguments.has("json") {
-      try Console.print(json: CheckPage(node: url, report, verdict: verdict))
-    } else {
-      Console.write(
-        StatusPage.table(
-          report.findings.map { [$0.name, $0.result == .failed ? "FAILED" : $0.result.word, $0.detail] }))
-      Console.print(verdict)
-    }
-    return report.passes ? .ok : .failed
+    return try show(
+      report, of: url,
+      good:
+        "nothing is wrong with this node, as far as these jobs can tell\(model == nil ? "; no model was run" : "")",
+      json: arguments.has("json"))
   }
 
   /// `http://HOST:PORT` without a slash at its end.
-  private static func address(_ place: String) -> String {
-    guard !place.contains("://") else { return place.hasSuffix("/") ? String(place.dropLast()) : place }
+  static func address(_ place: String) -> String {
+    guard !place.contains("://") else {
+      return place.hasSuffix("/") ? String(place.dropLast()) : place
+    }
     return "http://\(place)\(place.contains(":") ? "" : ":8114")"
-  }
-}
-
-/// Nodes that were visited, one a line: the address, the key, the size and the root of the log.
-private struct KnownNodes {
-  private let path: String
-  private var nodes: [String: NodeCheck.Known] = [:]
-
-  init(_ path: String) throws {
-    self.path = path
-    guard FileManager.default.fileExists(atPath: path) else { return }
-    for (number, line) in String(decoding: try UserFile.read(path), as: UTF8.self).split(separator: "\n")
-      .enumerated()
-    {
-      let words = line.split(separator: " ")
-      guard words.count == 5, let key = SSHPublicKey(parsing: "\(words[1]) \(words[2])"),
-        let head = try? LogHead(parsing: "\(key.origin)\n\(words[3])\n\(words[4])\n")
-      else {
-        // A memory that is lost would call every node new.
-        throw Failure(
-          .badData, "'\(path)' has no node in line \(number + 1)",
-          hint: "mend the line, or move the file away")
-      }
-      nodes[String(words[0])] = NodeCheck.Known(key: key, head: head)
-    }
-  }
-
-  subscript(url: String) -> NodeCheck.Known? {
-    get { nodes[url] }
-    set { nodes[url] = newValue ?? nodes[url] }
-  }
-
-  func write() throws {
-    let lines = nodes.sorted { $0.key < $1.key }.map { url, known in
-      "\(url) \(known.key.text) \(known.head.size) \(Base64.format(known.head.root.bytes))\n"
-    }
-    try UserFile.write(Array(lines.joined().utf8), to: path)
-  }
-}
-
-/// What `hotpot check --json` prints.
-private struct CheckPage: Encodable {
-  struct Row: Encodable {
-    let name: String
-    let result: String
-    let detail: String
-  }
-
-  let node: String
-  let ok: Bool
-  let verdict: String
-  let checks: [Row]
-
-  init(node: String, _ report: NodeCheck.Report, verdict: String) {
-    self.node = node
-    self.verdict = verdict
-    ok = report.passes
-    checks = report.findings.map { Row(name: $0.name, result: $0.result.word, detail: $0.detail) }
   }
 }

@@ -258,7 +258,8 @@ private struct Submission {
                 ? .unavailable
                 : code < 500 ? .badData : .failed, problem.message)
       case .refused(_, let reason), .denied(_, let reason): throw Failure(.noPermission, reason)
-      case .hello, .message, .snapshot, .clients, .token, .bundle, .earnings, .statement, .voucher, .done:
+      case .hello, .message, .snapshot, .clients, .token, .bundle, .file, .earnings, .statement,
+        .voucher, .done:
         continue
       }
     }

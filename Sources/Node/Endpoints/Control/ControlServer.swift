@@ -207,7 +207,8 @@ private final class ControlSession: Sendable {
     guard mayAsk(request.tag, least: verb.right, { $0 != .client && $0 >= verb.right }) else { return }
     let desk = inner.withLock {
       VerbDesk(
-        accounts: node.accounts, signing: node.signing, receipts: node.receipts, who: $0.who, role: $0.role)
+        accounts: node.accounts, signing: node.signing, receipts: node.receipts,
+        publication: node.publication, who: $0.who, role: $0.role)
     }
     guard verb.usesKey else { return send(request.answer(desk)) }
     prepare(request.tag, bytes: 0) { [self] in send(request.answer(desk)) }

@@ -13,6 +13,7 @@ struct NodeHandle: Sendable {
   let accounts: Accounts
   let signing: Signing
   let receipts: ReceiptLog
+  let publication: Publication
   let screens: Screens
   let configuration: NodeConfiguration
   let stateDirectory: String

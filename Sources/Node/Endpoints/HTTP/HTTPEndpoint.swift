@@ -19,6 +19,7 @@ final class HTTPEndpoint: Sendable {
   let archive: TranscriptArchive
   let asynchronous: AsynchronousJobs
   let witnessing: Witnessing
+  let publication: Publication
   let configuration: NodeConfiguration
   let version: String
   let isDemo: Bool
@@ -28,7 +29,9 @@ final class HTTPEndpoint: Sendable {
   init(
     _ runtime: Runtime, admission: Admission, model: ServedModel, accounts: Accounts, signing: Signing,
     screens: Screens, archive: TranscriptArchive, asynchronous: AsynchronousJobs,
-    witnessing: Witnessing, configuration: NodeConfiguration, version: String, isDemo: Bool, origin: JobOrigin
+    witnessing: Witnessing, publication: Publication, configuration: NodeConfiguration,
+    version: String,
+    isDemo: Bool, origin: JobOrigin
   ) {
     self.runtime = runtime
     self.admission = admission
@@ -39,6 +42,7 @@ final class HTTPEndpoint: Sendable {
     self.archive = archive
     self.asynchronous = asynchronous
     self.witnessing = witnessing
+    self.publication = publication
     self.configuration = configuration
     self.version = version
     self.isDemo = isDemo

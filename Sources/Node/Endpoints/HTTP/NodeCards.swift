@@ -37,22 +37,6 @@ extension HTTPEndpoint {
   /// What everyone may know of this node: `GET /v1/node`.
   func nodeCard() -> Response {
     let (serving, facts) = runtime.state.withLock { ($0.servingState, $0.facts) }
-    let prices = configuration.prices.rules.map { rule -> JSONValue in
-      var members: [JSONValue.Member] = []
-      if let model = rule.model { members.append((key: "model", value: .string(model))) }
-      if let hours = rule.hours {
-        members.append((key: "hours", value: .string("\(hours.from)-\(hours.to)")))
-      }
-      members += [
-        (key: "prompt", value: .string(rule.price.prompt.description)),
-        (key: "cached", value: .string(rule.price.cached.description)),
-        (key: "completion", value: .string(rule.price.completion.description)),
-        (key: "minimum", value: .string(rule.price.minimum.description)),
-      ]
-      return .object(members)
-    }
-    // Prices for one particular client are not shown to others.
-    let open = zip(configuration.prices.rules, prices).filter { $0.0.client == nil }.map(\.1)
     let card: JSONValue = [
       "object": "node", "name": .string(configuration.name), "version": .string(version),
       "status": .string(serving.rawValue), "demo": .bool(isDemo),
@@ -60,8 +44,9 @@ extension HTTPEndpoint {
       "key_fingerprint": signing.notary.map { .string($0.key.fingerprint) } ?? .null,
       "model": facts.map { .string($0.model) } ?? .null,
       "model_sha256": facts.map { .string($0.modelDigest.hex) } ?? .null,
-      "numerics": facts.map { .string($0.profile) } ?? .null, "currency": .string(configuration.currency),
-      "prices_per_million_tokens": .array(open),
+      "numerics": facts.map { .string($0.profile) } ?? .null,
+      "currency": .string(configuration.currency),
+      "prices_per_million_tokens": .array(configuration.openPrices),
     ]
     return .json(JSONWriter.bytes(card))
   }

@@ -13,32 +13,6 @@ package struct NodeCheck {
   package typealias Fetch = (_ method: String, _ path: String, _ body: [UInt8]?) throws(HTTPCallError) ->
     HTTPCall.Answer
 
-  /// What a client remembers of a node: its key, and the newest head of its log.
-  package struct Known: Sendable, Equatable {
-    package let key: SSHPublicKey
-    package let head: LogHead
-
-    package init(key: SSHPublicKey, head: LogHead) {
-      self.key = key
-      self.head = head
-    }
-  }
-
-  package struct Finding: Sendable, Equatable {
-    package let name: String
-    package let result: Verification.Result
-    package let detail: String
-  }
-
-  package struct Report: Sendable {
-    package fileprivate(set) var findings: [Finding] = []
-    /// To be remembered; nil if there is no log that could be.
-    package fileprivate(set) var known: Known?
-
-    /// Nothing is wrong with the node as far as its jobs can tell.
-    package var passes: Bool { !findings.contains { $0.result == .failed } }
-  }
-
   private let fetch: Fetch
   private let machine: Reexecutor?
   private let keygen: SSHKeygen
@@ -73,10 +47,10 @@ package struct NodeCheck {
   }
 
   /// - known: what was remembered of this node; nil at the first visit
-  package func run(jobs: Int, known: Known?) -> Report {
-    var report = Report()
+  package func run(jobs: Int, known: KnownNode?) -> VisitReport {
+    var report = VisitReport()
     func add(_ name: String, _ result: Verification.Result, _ detail: String) {
-      report.findings.append(Finding(name: name, result: result, detail: detail))
+      report.add(name, result, detail)
     }
     let card: Card
     do { card = try readCard() } catch {
@@ -101,7 +75,7 @@ package struct NodeCheck {
       guard log.0 == .ok else { return }
       if let problem = fork(head, after: heads.last, card.key) { log = problem } else { heads.append(head) }
     }
-    do { try see(head(checkpoint(), card.key)) } catch let problem as NodeProblem {
+    do { try see(checkpoint().head(by: card.key, keygen: keygen)) } catch let problem as NodeProblem {
       // A node that has never answered has no checkpoint yet.
       if !problem.isEarly { log = (.failed, "\(problem)") }
     } catch { log = (.failed, "\(error)") }
@@ -116,7 +90,7 @@ package struct NodeCheck {
       )
     case .failed, .notChecked: add("log", log.0, log.1)
     }
-    report.known = heads.last.map { Known(key: card.key, head: $0) } ?? known
+    report.known = heads.last.map { KnownNode(key: card.key, head: $0) } ?? known
     return report
   }
 
@@ -154,7 +128,7 @@ package struct NodeCheck {
     var time = Duration.zero
   }
 
-  private func shop(_ jobs: Int, _ card: Card, _ see: (LogHead) -> Void) -> [Finding] {
+  private func shop(_ jobs: Int, _ card: Card, _ see: (LogHead) -> Void) -> [VisitReport.Finding] {
     var tally = Tally()
     for number in 0..<jobs {
       progress(number)
@@ -164,8 +138,9 @@ package struct NodeCheck {
       } catch { tally.unanswered = tally.unanswered ?? "job \(number): \(error)" }
     }
     let of = "of \(jobs)"
-    func finding(_ name: String, _ problem: String?, _ detail: String) -> Finding {
-      Finding(name: name, result: problem == nil ? .ok : .failed, detail: problem ?? detail)
+    func finding(_ name: String, _ problem: String?, _ detail: String) -> VisitReport.Finding {
+      VisitReport.Finding(
+        name: name, result: problem == nil ? .ok : .failed, detail: problem ?? detail)
     }
     var found = [
       finding(
@@ -181,7 +156,7 @@ package struct NodeCheck {
     ]
     if machine == nil {
       found.append(
-        Finding(
+        VisitReport.Finding(
           name: "re-execution", result: .notChecked,
           detail: "no model was given: that these tokens come from these weights is the node's word"))
     } else {
@@ -192,7 +167,7 @@ package struct NodeCheck {
     let seconds = tally.time / .seconds(1)
     let rate = seconds > 0 ? Int((Double(tally.tokens) / seconds).rounded()) : 0
     found.append(
-      Finding(
+      VisitReport.Finding(
         name: "speed", result: .notChecked,
         detail: "\(rate) tokens a second with its waiting and its way here; the node publishes no speed"))
     return found
@@ -209,7 +184,7 @@ package struct NodeCheck {
     let saved = try SavedAnswer(answer.body)
     guard let id = saved.answer.receipt else { throw NodeProblem("the answer names no receipt") }
     let (bundle, checkpoint) = try bundle(id, card.key)
-    see(try head(checkpoint, card.key))
+    see(try checkpoint.head(by: card.key, keygen: keygen))
     tally.answered += 1
     var proof = try ReceiptProof(bundle, answer: answer.body, request: asked.body)
     proof.evidence.allowedSigners = ReceiptBundle.allowedSigners(card.key)
@@ -246,51 +221,122 @@ package struct NodeCheck {
     }
   }
 
-  /// Varied requests: forms, samplers, lengths, with and without token ids; every one with a nonce of
-  /// its own, so that no answer of before fits.
+  /// Varied requests: protocols, samplers, lengths, tools, a schema, whole and streamed, with and without
+  /// token ids; every one with a nonce of its own, so that no answer of before fits.
   static func request(_ number: Int, model: String) -> (path: String, body: [UInt8]) {
     let topics = [
       "a river", "a lighthouse", "salt", "a clock", "an old map", "rain", "a violin", "the number seven",
     ]
     let topic = topics[number % topics.count] + " (\(UInt16.random(in: .min ... .max)))"
-    let isChat = number % 8 < 5
+    let form = forms[number % forms.count]
     var members: [JSONValue.Member] = [
       (key: "model", value: .string(model)),
-      (key: "max_tokens", value: JSONValue(Int.random(in: 4...48))),
-      (
-        key: "hotpot",
-        value: ["nonce": .string(Nonces.random().prompt.hex)]
-      ),
+      (key: "hotpot", value: ["nonce": .string(Nonces.random().prompt.hex)]),
     ]
-    if isChat {
-      var messages: [JSONValue] = [["role": "user", "content": .string("Say something about \(topic).")]]
-      if number % 8 == 3 { messages.insert(["role": "system", "content": "Be brief."], at: 0) }
-      members.append((key: "messages", value: .array(messages)))
-    } else {
-      members.append((key: "prompt", value: .string("A story about \(topic):")))
-    }
-    let seed: JSONValue.Member = (key: "seed", value: JSONValue(UInt32.random(in: .min ... .max)))
-    let ids: JSONValue.Member = (key: "return_token_ids", value: true)
-    switch number % 8 {
-    case 0: members += [(key: "temperature", value: 0), ids]
-    case 1: members += [(key: "temperature", value: 0.8), seed, ids, (key: "stream", value: true)]
-    case 2:
+    let limit = JSONValue(Int.random(in: 4...48))
+    let question: JSONValue = [
+      ["role": "user", "content": .string("Say something about \(topic).")]
+    ]
+    switch form.dialect.path {
+    case Dialect.openAICompletions.path:
       members += [
-        seed, (key: "logprobs", value: true), (key: "top_logprobs", value: 2), (key: "stop", value: ["\n\n"]),
+        (key: "prompt", value: .string("A story about \(topic):")),
+        (key: "max_tokens", value: limit),
+      ]
+    case Dialect.openAIResponses.path:
+      members += [
+        (key: "input", value: .string("Say something about \(topic).")),
+        (key: "max_output_tokens", value: limit),
+      ]
+    case Dialect.ollamaGenerate.path:
+      members += [
+        (key: "prompt", value: .string("Say something about \(topic).")),
+        (key: "options", value: ["num_predict": limit, "temperature": 0.9]),
+      ]
+    case Dialect.ollamaChat.path:
+      members += [
+        (key: "messages", value: question),
+        (key: "options", value: ["num_predict": limit, "top_k": 30]),
+      ]
+    default: members += [(key: "messages", value: question), (key: "max_tokens", value: limit)]
+    }
+    return (form.dialect.path, JSONWriter.bytes(.object(members + form.members())))
+  }
+
+  /// A protocol, and what a request in it has besides its question.
+  private struct Form: Sendable {
+    let dialect: Dialect
+    let members: @Sendable () -> [JSONValue.Member]
+
+    init(_ dialect: Dialect, _ members: @escaping @Sendable () -> [JSONValue.Member]) {
+      self.dialect = dialect
+      self.members = members
+    }
+  }
+
+  private static let ids: JSONValue.Member = (key: "return_token_ids", value: true)
+  private static let streamed: JSONValue.Member = (key: "stream", value: true)
+  private static var seed: JSONValue.Member {
+    (key: "seed", value: JSONValue(UInt32.random(in: .min ... .max)))
+  }
+  private static let schema: JSONValue = [
+    "type": "object",
+    "properties": ["topic": ["type": "string", "maxLength": 40], "old": ["type": "boolean"]],
+    "required": ["topic", "old"],
+  ]
+
+  private static let forms: [Form] = [
+    Form(.openAIChat) { [(key: "temperature", value: 0), ids] },
+    Form(.openAIChat) { [(key: "temperature", value: 0.8), seed, ids, streamed] },
+    Form(.openAIChat) {
+      [
+        seed, (key: "logprobs", value: true), (key: "top_logprobs", value: 2),
+        (key: "stop", value: ["\n\n"]),
         (key: "logit_bias", value: ["40": -1]),
       ]
-    case 3: members += [(key: "top_p", value: 0.9), (key: "top_k", value: 40), (key: "stream", value: true)]
-    case 4: members += [(key: "min_p", value: 0.05), ids]
-    case 5: members += [(key: "temperature", value: 1.2), seed]
-    case 6:
-      members += [
+    },
+    Form(.openAIChat) { [(key: "top_p", value: 0.9), (key: "top_k", value: 40), streamed] },
+    Form(.openAIChat) { [(key: "min_p", value: 0.05), ids] },
+    Form(.openAICompletions) { [(key: "temperature", value: 1.2), seed] },
+    Form(.openAICompletions) {
+      [
         ids, (key: "repetition_penalty", value: 1.1), (key: "presence_penalty", value: 0.5),
         (key: "logprobs", value: 3),
       ]
-    default: members += [(key: "stream", value: true), (key: "frequency_penalty", value: 0.5), seed]
-    }
-    return (isChat ? "/v1/chat/completions" : "/v1/completions", JSONWriter.bytes(.object(members)))
-  }
+    },
+    Form(.openAICompletions) { [streamed, (key: "frequency_penalty", value: 0.5), seed] },
+    Form(.openAIChat) {
+      [
+        ids,
+        (
+          key: "tools",
+          value: [
+            [
+              "type": "function",
+              "function": [
+                "name": "look_up", "description": "Looks a topic up.", "parameters": schema,
+              ],
+            ]
+          ]
+        ),
+      ]
+    },
+    Form(.openAIChat) {
+      [
+        seed, ids,
+        (
+          key: "response_format",
+          value: ["type": "json_schema", "json_schema": ["name": "answer", "schema": schema]]
+        ),
+      ]
+    },
+    Form(.anthropicMessages) { [(key: "system", value: "Be brief."), ids] },
+    Form(.anthropicMessages) { [(key: "temperature", value: 0.5), streamed] },
+    Form(.openAIResponses) { [(key: "temperature", value: 0), (key: "stream", value: true), ids] },
+    Form(.openAIResponses) { [(key: "instructions", value: "Be brief.")] },
+    Form(.ollamaChat) { [ids] },
+    Form(.ollamaGenerate) { [(key: "stream", value: false)] },
+  ]
 
   // MARK: the log
 
@@ -303,23 +349,7 @@ package struct NodeCheck {
   }
 
   private func checkpoint() throws -> SignedCheckpoint {
-    let text = String(decoding: try get("/v1/checkpoint"), as: UTF8.self)
-    guard let gap = text.range(of: "\n\n-----BEGIN SSH SIGNATURE-----") else {
-      throw NodeProblem("its checkpoint has no signature")
-    }
-    return SignedCheckpoint(
-      checkpoint: try Checkpoint(parsing: String(text[..<gap.lowerBound]) + "\n"),
-      signature: String(text[text.index(gap.lowerBound, offsetBy: 2)...]))
-  }
-
-  /// The head of a checkpoint that the node's key signed.
-  private func head(_ signed: SignedCheckpoint, _ key: SSHPublicKey) throws -> LogHead {
-    let checkpoint = signed.checkpoint
-    guard checkpoint.origin == key.origin else { throw NodeProblem("its checkpoint is of another key's log") }
-    try keygen.verify(
-      Array(checkpoint.text.utf8), signature: signed.signature, namespace: Checkpoint.namespace,
-      allowedSigners: ReceiptBundle.allowedSigners(key), time: checkpoint.time)
-    return LogHead(origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root)
+    try SignedCheckpoint(parsing: String(decoding: try get("/v1/checkpoint"), as: UTF8.self))
   }
 
   /// Why a head does not continue the one before; nil if it does.

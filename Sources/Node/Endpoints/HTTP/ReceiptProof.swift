@@ -24,7 +24,8 @@ package struct ReceiptProof: Sendable {
   package private(set) var asked: Set<Verification.Name> = [
     .receipt, .signature, .inclusion, .counts, .amount,
   ]
-  private let receipt: Receipts.Receipt?
+  /// nil if the line is none; the first check says why.
+  let receipt: Receipts.Receipt?
   private let own: OwnRequest?
   private let saved: SavedAnswer?
   /// What reads the answer's text as a message, if the answer says that something did.
@@ -66,11 +67,10 @@ package struct ReceiptProof: Sendable {
     if case .receipt(let found)? = (try? Entry(parsing: Array(line.utf8)))?.record {
       receipt = found
     } else {
-      // The first check says why.
       receipt = nil
     }
     if let request {
-      do throws(Refusal) { own = try OwnRequest(request) } catch {
+      do throws(Refusal) { own = try OwnRequest(request, to: saved?.dialect, receipt) } catch {
         throw SavedAnswerError("the request cannot be read: \(error)")
       }
     } else {
@@ -201,8 +201,17 @@ package struct ReceiptProof: Sendable {
       }
     }
     let decoding = machine.decode(receipt, transcript, then: unreceipted, reader: reader)
-    guard reader == nil, let why, case .decoded(var decoded) = decoding else { return decoding }
-    decoded.message = .notDone(why: why)
+    guard case .decoded(var decoded) = decoding else { return decoding }
+    if reader == nil, let why { decoded.message = .notDone(why: why) }
+    if saved?.hasArgumentValues == true, case .message(var message) = decoded.message {
+      for index in message.calls.indices {
+        var call = AnsweredCall(id: "", name: "")
+        call.arguments = message.calls[index].arguments
+        message.calls[index].arguments = String(
+          decoding: JSONWriter.bytes(call.input), as: UTF8.self)
+      }
+      decoded.message = .message(message)
+    }
     return .decoded(decoded)
   }
 

@@ -49,7 +49,7 @@ extension HTTPEndpoint {
       }
       return .text(proof.text)
     }
-    return .text(current.checkpoint.text + "\n" + current.signature)
+    return .text(current.text)
   }
 
   /// The newest checkpoint that a witness cosigned, as a note with its lines; or the newest one, with
@@ -76,6 +76,24 @@ extension HTTPEndpoint {
       return call.respond(Response(status: 413, contentType: "text/plain; charset=utf-8"))
     }
     witnessing.add(call.request.body) { call.respond($0) }
+  }
+
+  /// A file of what the node publishes, if the configuration lets it be read here. A note may have to
+  /// be signed first, so not on the loop.
+  func published(_ call: Call) {
+    let path = call.request.head.path
+    let absent = APIError.notFound("there is nothing at '\(path.prefix(200))'").response
+    guard configuration.publish.isOpen else { return call.respond(absent) }
+    signing.inlineQueue.async { [publication] in
+      do throws(AdministrationError) {
+        guard let file = try publication.file(String(path.dropFirst())) else {
+          return call.respond(absent)
+        }
+        call.respond(Response(status: 200, contentType: file.type, body: file.bytes))
+      } catch {
+        call.respond(APIError.unavailable("unpublished", "\(error)", retryAfter: 10).response)
+      }
+    }
   }
 
   /// A receipt of this client.

@@ -9,14 +9,51 @@ import Receipts
 /// The request that a client sent, read as the node reads it.
 struct OwnRequest: Sendable {
   let request: GenerationRequest
+  /// The one that it was read in.
+  let dialect: Dialect
 
-  init(_ bytes: [UInt8]) throws(Refusal) {
+  init(_ value: JSONValue, _ dialect: Dialect) throws(Refusal) {
+    request = try dialect.read(value).request
+    self.dialect = dialect
+  }
+
+  /// - dialect: that of the answer, if it says so; else the one in which the request names the
+  ///   receipt's settings, of those that have its fields
+  init(_ bytes: [UInt8], to dialect: Dialect?, _ receipt: Receipts.Receipt?) throws(Refusal) {
     let value: JSONValue
     do throws(JSONError) { value = try JSONText.parse(bytes) } catch {
       throw .request(.syntax, field: nil, words: "it is not the JSON that is wanted: \(error)")
     }
-    let dialect = value["messages"] != nil ? Dialect.openAIChat : .openAICompletions
-    request = try dialect.read(value).request
+    // An answer in a protocol that has no such requests is another's: the other checks say so.
+    if let dialect, let own = try? OwnRequest(value, dialect) {
+      self = own
+      return
+    }
+    let likely = Self.dialects(of: value)
+    let read = likely.map { dialect in
+      Result { () throws(Refusal) in try OwnRequest(value, dialect) }
+    }
+    let same = read.first { result in
+      guard let receipt, let own = try? result.get(), case .same = own.settings(receipt, nil) else {
+        return false
+      }
+      return true
+    }
+    self = try (same ?? read.first { (try? $0.get()) != nil } ?? read[0]).get()
+  }
+
+  /// The dialects whose requests have these fields, the likeliest first; never none.
+  private static func dialects(of value: JSONValue) -> [Dialect] {
+    func has(_ names: String...) -> Bool { names.contains { value[$0] != nil } }
+    if has("input") { return [.openAIResponses] }
+    let isOllamas = has("options", "think", "keep_alive")
+    if has("messages") {
+      if isOllamas { return [.ollamaChat, .openAIChat] }
+      return has("system", "stop_sequences", "thinking")
+        ? [.anthropicMessages, .openAIChat] : [.openAIChat, .anthropicMessages, .ollamaChat]
+    }
+    return isOllamas || has("system", "raw")
+      ? [.ollamaGenerate, .openAICompletions] : [.openAICompletions, .ollamaGenerate]
   }
 
   var biases: [Receipts.Transcript.Bias] {
@@ -74,8 +111,11 @@ struct OwnRequest: Sendable {
     }
     guard differences.isEmpty else { return .differs(differences.joined(separator: "; ")) }
     let seed = request.hasSeed ? "seed chosen by you" : "seed chosen by the node"
+    let path =
+      dialect.name == Dialect.openAIChat.name || dialect.name == Dialect.openAICompletions.name
+      ? "" : ", as a request to \(dialect.path)"
     let rest = nonces == nil ? "; not logit_bias, stop and a constraint, which no nonce opens" : ""
-    return .same("model, sampler, max_tokens and ignore_eos; \(seed)\(rest)")
+    return .same("model, sampler, max_tokens and ignore_eos; \(seed)\(rest)\(path)")
   }
 
   /// Whether the receipt's commitments hold the nonce of this request, which then is older.

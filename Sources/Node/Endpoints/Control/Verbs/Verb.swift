@@ -33,6 +33,7 @@ package struct VerbDesk: Sendable {
   let accounts: Accounts
   let signing: Signing
   let receipts: ReceiptLog
+  let publication: Publication
   let who: Operator
   let role: Role
 }
@@ -49,9 +50,11 @@ package struct VerbRequest: Sendable {
 
   /// The table.
   static let all: [any Verb.Type] = [
-    ListClients.self, AddClient.self, RevokeClient.self, LimitClient.self, SetLimits.self, SetKey.self,
-    Settle.self, Correct.self, ShowEarnings.self, MakeStatement.self, GiveVoucher.self, ExportVoucher.self,
-    ExportReceipt.self, Cosign.self,
+    ListClients.self, AddClient.self, RevokeClient.self, LimitClient.self, SetLimits.self,
+    SetKey.self,
+    Settle.self, Correct.self, ShowEarnings.self, MakeStatement.self, GiveVoucher.self,
+    ExportVoucher.self,
+    ExportReceipt.self, Cosign.self, ReadPublic.self, OfferSample.self,
   ]
 
   private static let byWord = Dictionary(uniqueKeysWithValues: all.map { ($0.word, $0) })
