@@ -85,6 +85,31 @@ import Testing
     #expect(bench.engine.wrong.isEmpty)
   }
 
+  @Test func `a window of 512 over 4,096 positions holds no more blocks than it sees`() throws {
+    var bench = try Bench(
+      Bench.limits(blocks: 256, context: 4_096) {
+        $0.windows = [Limits.Window(positions: 512, blocks: 40, hostBlocks: 0)]
+        $0.maxStepTokens = 64
+      })
+    let job = bench.submit(prompt: 3_000, output: 1_096)
+    var most = (whole: 0, window: 0, decoding: 0)
+    while true {
+      let plan = try bench.step()
+      guard let entry = plan.entries.first else { break }
+      let held = entry.windows?.first.map { $0.count { $0 >= 0 } } ?? 0
+      most.whole = max(most.whole, entry.blocks.count)
+      most.window = max(most.window, held)
+      if entry.count == 1 { most.decoding = max(most.decoding, held) }
+      // What the first token of the step sees, and the step itself.
+      #expect(held <= (511 + entry.count + 15) / 16 + 1)
+    }
+    #expect(bench.ended[job]?.outcome == .done(.length))
+    #expect(bench.engine.wrong.isEmpty)
+    print("4,096 positions: \(most.whole) blocks without a window, \(most.window) in one of 512")
+    #expect(most.whole == 256)
+    #expect(most.decoding == 33)
+  }
+
   /// Two sequences that grow beyond the memory: the later one leaves, and comes back with the same answer.
   func squeeze(hostBlocks: Int, swapBlockTime: Microseconds, keys: Bool) throws -> Bench {
     var bench = try Bench(
