@@ -32,11 +32,14 @@ let package = Package(
     .target(name: "CKernels", cSettings: kernelFlags),
     .target(name: "CDigest", cSettings: kernelFlags),
     .target(name: "CSystem", cSettings: cFlags, linkerSettings: [.linkedLibrary("dl")]),
+    // TLS by the system's library, which is opened at run time.
+    .target(name: "CTLS", cSettings: cFlags, linkerSettings: [.linkedLibrary("dl")]),
     // The pages of man/, for `hotpot install`.
     .target(name: "CManuals", cSettings: cFlags),
     .systemLibrary(name: "CNCurses", providers: [.apt(["libncurses-dev"])]),
 
     room("JSON"),
+    room("TLS", ["CTLS", "CSystem"]),
     room("Jinja", ["JSON", "CSystem"]),
     room("Tools", ["JSON"]),
     // What a text must be, as a mask over tokens. It knows no model.
@@ -46,7 +49,7 @@ let package = Package(
     room("Receipts", ["CDigest", "CSystem"]),
     room("Accounting"),
     room("Telemetry", ["CSystem"]),
-    room("Intake", ["CSystem", "JSON"]),
+    room("Intake", ["CSystem", "JSON", "TLS"]),
     // What a screen or a script says to a node, and what it hears: words alone, so that neither needs an engine.
     room("Control", ["Scheduling", "Accounting", "Telemetry", "JSON"]),
     room(
@@ -54,7 +57,7 @@ let package = Package(
       [
         "Grammar", "Inference", "Tools", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake",
         "Control",
-        "JSON",
+        "JSON", "TLS",
       ]),
     room("Terminal", ["CNCurses"]),
     room("Dashboard", ["Control", "Terminal"]),
@@ -62,7 +65,7 @@ let package = Package(
       name: "hotpot",
       dependencies: [
         "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control",
-        "Node", "Terminal", "Dashboard", "JSON", "CSystem", "CManuals",
+        "Node", "Terminal", "Dashboard", "JSON", "TLS", "CSystem", "CManuals",
       ],
       swiftSettings: strict),
 
@@ -110,14 +113,20 @@ let package = Package(
       "ReceiptsTests", ["Receipts", "CDigest", "ManualPages", "SimulatedFileSystem"], exclude: ["Vectors"]),
     tests("AccountingTests", ["Accounting"]),
     tests("TelemetryTests", ["Telemetry", "CSystem"]),
-    tests("IntakeTests", ["Intake", "CSystem", "JSON", "Fuzzing"]),
+    // Certificates and keys made by the command `openssl`, for tests of TLS.
+    .target(
+      name: "Certificates", dependencies: ["TestSettings"], path: "Tests/Support/Certificates",
+      swiftSettings: testSettings),
+    tests("TLSTests", ["TLS", "CTLS", "CSystem", "Certificates"]),
+    tests("IntakeTests", ["Intake", "CSystem", "JSON", "TLS", "Fuzzing", "Certificates"]),
     // HTTP as bytes, for tests that look at a node from outside.
     .target(name: "Wire", path: "Tests/Support/Wire", swiftSettings: testSettings),
     tests(
       "NodeTests",
       [
         "Node", "Control", "Grammar", "Inference", "Tools", "Scheduling", "Receipts", "Accounting",
-        "Telemetry", "Intake", "JSON", "SimulatedFileSystem", "Wire", "Fuzzing", "ManualPages",
+        "Telemetry", "Intake", "JSON", "TLS", "SimulatedFileSystem", "Wire", "Fuzzing", "ManualPages",
+        "Certificates",
       ], exclude: ["Vectors"]),
     .target(name: "StrictTerminal", path: "Tests/Support/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.

@@ -17,6 +17,8 @@ class Connection {
   let id: UInt64
   let peer: Peer
   let loop: Loop
+  /// nil for a connection that isn't in TLS.
+  let secure: SecureLink?
   var output = OutputBuffer()
   private(set) var interest = readable | peerClosed
   var deadline = Int64.max
@@ -35,7 +37,8 @@ class Connection {
   static let peerClosed = UInt32(CSYSTEM_PEER_CLOSED)
   static let broken = UInt32(CSYSTEM_FAILED) | UInt32(CSYSTEM_HUNG_UP)
 
-  init(_ seat: Seat) {
+  init(_ seat: Seat, secure: SecureLink? = nil) {
+    self.secure = secure
     descriptor = seat.descriptor
     id = seat.id
     peer = seat.peer
@@ -56,6 +59,8 @@ class Connection {
   func giveUp() { close(.disconnected) }
   var currentDeadline: Int64 { .max }
   func opened() {}
+  /// The TLS handshake is complete.
+  func secured() {}
   func received(_ bytes: Span<UInt8>) {}
   func reachedEnd() { close(.disconnected) }
   /// The peer closed its sending side while no input was wanted.
@@ -74,6 +79,8 @@ class Connection {
 
   final func handle(bits: UInt32) {
     if bits & Self.readable != 0, wantsInput {
+      // What is left unread is reported again at the next turn.
+      guard !isInHandshake || loop.takesHandshake() else { return }
       loop.receive(self, limit: inputLimit)
     } else if bits & Self.broken != 0 {
       close(.disconnected)
@@ -85,7 +92,7 @@ class Connection {
 
   /// Writes, then tells the poller and the wheel what to wait for.
   final func settle() {
-    if !output.isEmpty {
+    if hasSomethingToSend {
       guard loop.send(self) else { return close(.disconnected) }
       outputMoved()
     }
@@ -93,12 +100,27 @@ class Connection {
     guard isOpen else { return }
     var wanted: UInt32 = peerHasClosed ? 0 : Self.peerClosed
     if wantsInput { wanted |= Self.readable }
-    if !output.isEmpty { wanted |= Self.writable }
+    if hasSomethingToSend { wanted |= Self.writable }
     if wanted != interest {
       interest = wanted
       loop.setInterest(self, wanted)
     }
     if isOpen { loop.schedule(self, currentDeadline) }
+  }
+
+  final var isInHandshake: Bool { secure.map { !$0.isEstablished } ?? false }
+
+  private var hasSomethingToSend: Bool { secure?.wantsToSend(output) ?? !output.isEmpty }
+
+  /// Tells the peer that nothing more comes. False if the connection broke.
+  final func shutDownWriting() -> Bool {
+    if let secure {
+      secure.session.finish()
+      secure.collect()
+      // Best effort: everything before it has been sent.
+      _ = loop.send(self)
+    }
+    return csystem_shutdown_writing(descriptor) >= 0
   }
 
   final func close(_ reason: Gone) {

@@ -44,12 +44,13 @@ final class HTTPConnection: Connection {
   private var heartbeat: Int64?
   private var lingered = 0
 
-  init(_ seat: Seat, service: HTTPService) {
+  init(_ seat: Seat, service: HTTPService, secure: SecureLink?) {
     self.service = service
     parser = RequestParser(limits: service.configuration.limits)
     phaseBegan = seat.loop.now
     requestBegan = seat.loop.now
-    super.init(seat)
+    super.init(seat, secure: secure)
+    if secure != nil { service.handshakes += 1 }
   }
 
   private func enter(_ next: Phase) {
@@ -128,7 +129,7 @@ final class HTTPConnection: Connection {
   override var currentDeadline: Int64 {
     let times = service.times
     return switch phase {
-    case .idle: phaseBegan.clampedSum(times.idle)
+    case .idle: phaseBegan.clampedSum(isInHandshake ? times.handshake : times.idle)
     case .head: requestBegan.clampedSum(times.head)
     case .body: bodyDeadline
     case .waiting: .max
@@ -155,6 +156,15 @@ final class HTTPConnection: Connection {
   }
 
   // MARK: Input
+
+  override func opened() {
+    if isInHandshake, service.handshakes > service.configuration.handshakes { loop.giveUpHandshake() }
+  }
+
+  override func secured() {
+    service.handshakes -= 1
+    enter(.idle)
+  }
 
   override func received(_ bytes: Span<UInt8>) {
     if phase == .lingering {
@@ -346,7 +356,7 @@ final class HTTPConnection: Connection {
       if !held.isEmpty { loop.makeReady(self) }
     } else {
       held = []
-      if csystem_shutdown_writing(descriptor) < 0 { return close(.disconnected) }
+      if !shutDownWriting() { return close(.disconnected) }
       enter(.lingering)
     }
   }
@@ -360,6 +370,7 @@ final class HTTPConnection: Connection {
   }
 
   override func closed(_ reason: Gone) {
+    if isInHandshake { service.handshakes -= 1 }
     dropRequest()
     endUpload()
     held = []

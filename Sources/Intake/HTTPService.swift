@@ -2,6 +2,7 @@
 // date.
 
 import Glibc
+import TLS
 
 /// Memory for request bodies being received, shared by the addresses of one server. Strangers'
 /// bodies are counted separately, so that they keep nobody else's out; so are strangers'
@@ -44,6 +45,7 @@ final class BodyBudget {
 
 final class HTTPService: Service {
   struct Times {
+    let handshake: Int64
     let head: Int64
     let body: Int64
     let idle: Int64
@@ -58,6 +60,8 @@ final class HTTPService: Service {
   let refusal: [UInt8]
   private let users: [UInt32]
   let bodies: BodyBudget
+  /// TLS connections whose handshake is not complete.
+  var handshakes = 0
   private let hosts: [Host]
   private let wallClock: () -> Int64
   private var dateSecond = Int64.min
@@ -73,7 +77,8 @@ final class HTTPService: Service {
     self.wallClock = wallClock
     self.handler = handler
     times = Times(
-      head: configuration.headTimeout.nanoseconds, body: configuration.bodyTimeout.nanoseconds,
+      handshake: configuration.handshakeTimeout.nanoseconds, head: configuration.headTimeout.nanoseconds,
+      body: configuration.bodyTimeout.nanoseconds,
       idle: configuration.idleTimeout.nanoseconds, writeStall: configuration.writeStallTimeout.nanoseconds,
       linger: configuration.lingerTimeout.nanoseconds,
       grace: configuration.strangers.uploadGrace.nanoseconds)
@@ -84,14 +89,23 @@ final class HTTPService: Service {
       status: response.status, fields: response.fields, framing: .length(response.body.count),
       minorVersion: 1, keepsAlive: false, date: httpDate(wallClock())
     ).write(to: &output)
-    refusal = output.bytes + response.body
+    // A peer that wants TLS can't read a plain answer.
+    refusal = configuration.tls == nil ? output.bytes + response.body : []
   }
 
   func connect(_ seat: Connection.Seat) -> Connection? {
     if case .local(let credentials) = seat.peer, credentials.uid != 0, !users.contains(credentials.uid) {
       return nil
     }
-    return HTTPConnection(seat, service: self)
+    guard let identity = configuration.tls, case .tcp = seat.peer else {
+      return HTTPConnection(seat, service: self, secure: nil)
+    }
+    do throws(TLSError) {
+      return HTTPConnection(seat, service: self, secure: try SecureLink(identity))
+    } catch {
+      // There is no memory for it.
+      return nil
+    }
   }
 
   /// Why this server refuses the head, beyond its grammar.

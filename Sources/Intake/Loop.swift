@@ -5,6 +5,7 @@
 
 import CSystem
 import Glibc
+import TLS
 
 /// A system call of the loop that a test can make fail.
 package enum Syscall: Sendable { case accept, receive, send }
@@ -21,6 +22,8 @@ protocol Service: AnyObject {
 public struct LoopStatistics: Sendable, Equatable {
   public var openConnections = 0
   public var acceptedConnections = 0
+  /// TLS handshakes that failed or were given up.
+  public var failedHandshakes = 0
   /// Refused because the limit was reached or no descriptor was left.
   public var refusedConnections = 0
   /// Idle connections, or those with a half-sent request, closed in favour of new ones.
@@ -62,6 +65,9 @@ final class Loop {
   private var wheel: TimerWheel
   private var events: [csystem_event]
   private var scratch: [UInt8]
+  /// Decrypted bytes; made with the first TLS connection.
+  private var plain: [UInt8] = []
+  private var handshakeSteps = 0
   private var ready: [Connection] = []
   private var touched: [Connection] = []
   private var spare: Int32
@@ -114,6 +120,7 @@ final class Loop {
   /// events, and handles them as well.
   func turn(wait: Int64?) {
     now = clock()
+    handshakeSteps = 0
     settle()
     if endIfDone() { return }
     var nanoseconds = wheel.nanosecondsToNext(nowNanoseconds: now)
@@ -351,7 +358,28 @@ final class Loop {
     touch(victim)
   }
 
+  /// Ends the TLS handshake that has sent nothing for longest.
+  func giveUpHandshake() {
+    var victim: Connection?
+    for slot in slots {
+      guard let candidate = slot.connection, candidate.isInHandshake else { continue }
+      if let chosen = victim, chosen.lastActivity <= candidate.lastActivity { continue }
+      victim = candidate
+    }
+    guard let victim else { return }
+    statistics.evictedConnections += 1
+    statistics.failedHandshakes += 1
+    victim.close(.disconnected)
+  }
+
   // MARK: For connections
+
+  /// Whether one more step of a handshake may be taken in this turn. One costs a millisecond of
+  /// arithmetic, and streams must not wait for a flood of them.
+  func takesHandshake() -> Bool {
+    handshakeSteps += 1
+    return handshakeSteps <= 8
+  }
 
   func find(_ id: UInt64) -> Connection? {
     let index = Int(id & 0xFFFF_FFFF)
@@ -431,7 +459,11 @@ final class Loop {
     if count > 0 {
       connection.lastActivity = now
       statistics.receivedBytes &+= UInt64(count)
-      connection.received(buffer.span.extracting(0..<count))
+      if let secure = connection.secure {
+        open(secure, connection, buffer, count)
+      } else {
+        connection.received(buffer.span.extracting(0..<count))
+      }
     } else if count == 0 {
       connection.reachedEnd()
     } else if count != -Int(EAGAIN) {
@@ -439,8 +471,68 @@ final class Loop {
     }
   }
 
+  /// Decrypts what arrived, and passes it on.
+  private func open(_ secure: SecureLink, _ connection: Connection, _ bytes: [UInt8], _ count: Int) {
+    if plain.isEmpty { plain = Array(repeating: 0, count: TLSSession.recordBytes) }
+    var buffer = plain
+    plain = []
+    defer { plain = buffer }
+    let wasInHandshake = connection.isInHandshake
+    do throws(TLSError) {
+      let fed = bytes.withUnsafeBytes { all in
+        Result { () throws(TLSError) in
+          try secure.session.feed(UnsafeRawBufferPointer(rebasing: all[..<count]))
+        }
+      }
+      try fed.get()
+      try secure.session.handshake()
+      secure.collect()
+      guard secure.isEstablished else { return }
+      if wasInHandshake { connection.secured() }
+      while connection.isOpen {
+        let read = buffer.withUnsafeMutableBytes { all in
+          Result { () throws(TLSError) in try secure.session.read(into: all) }
+        }
+        switch try read.get() {
+        case .bytes(let count): connection.received(buffer.span.extracting(0..<count))
+        case .ended: connection.reachedEnd()
+        case .wantsMore: return secure.collect()
+        }
+      }
+    } catch {
+      if wasInHandshake { statistics.failedHandshakes += 1 }
+      // The alert that says why; best effort, as the connection ends either way.
+      secure.collect()
+      _ = send(connection)
+      connection.close(.disconnected)
+    }
+  }
+
+  /// Encrypts and writes as much as the socket accepts. False if the connection broke.
+  private func send(_ connection: Connection, through secure: SecureLink) -> Bool {
+    while true {
+      do throws(TLSError) { try secure.seal(connection.output) } catch { return false }
+      guard !secure.sealed.isEmpty else { return true }
+      let waiting = secure.sealed.waiting
+      let injected = fault?(.send) ?? 0
+      let count =
+        injected > 0
+        ? -Int(injected)
+        : secure.sealed.bytes.withUnsafeBytes { all in
+          let part = UnsafeRawBufferPointer(rebasing: all[waiting])
+          return csystem_send(connection.descriptor, part.baseAddress, part.count)
+        }
+      if count == -Int(EAGAIN) { return true }
+      guard count > 0 else { return false }
+      secure.sent(count, of: &connection.output)
+      statistics.sentBytes &+= UInt64(count)
+      connection.lastWrite = now
+    }
+  }
+
   /// Writes as much as the socket accepts. False if the connection broke.
   func send(_ connection: Connection) -> Bool {
+    if let secure = connection.secure { return send(connection, through: secure) }
     while !connection.output.isEmpty {
       let waiting = connection.output.waiting
       let injected = fault?(.send) ?? 0

@@ -1,8 +1,9 @@
 // Server.swift: an HTTP/1.1 server on its own thread. Start at Server.init and
-// Server.Configuration. Not here: TLS (left to ssh and reverse proxies), compression, files and
+// Server.Configuration. Not here: TLS's records and certificates (TLS), compression, files and
 // routing.
 
 import JSON
+import TLS
 
 /// Where a server listens.
 public enum ListenAddress: Sendable, Equatable {
@@ -22,6 +23,13 @@ public final class Server: Sendable {
   public struct Configuration: Sendable {
     public var addresses: [ListenAddress] = [.tcp(host: "127.0.0.1", port: 8114)]
     public var limits = RequestParser.Limits()
+    /// Who this server is, for TLS on all its TCP addresses; nil serves plain HTTP there. A Unix
+    /// socket is always plain.
+    public var tls: TLSIdentity?
+    /// From the accept to the end of a TLS handshake; a slower connection is closed.
+    public var handshakeTimeout = Duration.seconds(10)
+    /// TLS handshakes at a time; one more ends the one that has sent nothing for longest.
+    public var handshakes = 256
     /// The hosts that a request over TCP may name. `name` allows every port, `name:port` that one.
     /// This keeps out web pages that rebind their DNS name to 127.0.0.1; requests over a Unix
     /// socket are not checked.

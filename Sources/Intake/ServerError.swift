@@ -1,6 +1,7 @@
 // ServerError.swift: why a server, or a client of a line server, could not start or continue.
 
 import Glibc
+import TLS
 
 public enum ServerError: Error, Sendable, Equatable {
   /// A system call failed, and we know no better reason.
@@ -10,6 +11,8 @@ public enum ServerError: Error, Sendable, Equatable {
   case pathTooLong(String, limit: Int)
   /// The socket's path is taken by something that is not a socket.
   case notASocket(String)
+  /// The certificate or the key that TLS needs is refused, or there is no TLS.
+  case tls(TLSError)
   case noServer(String)
   case connectionClosed
   case timedOut
@@ -26,6 +29,7 @@ extension ServerError: CustomStringConvertible {
     case .pathTooLong(let path, let limit):
       "socket path '\(path)' has \(path.utf8.count) bytes, at most \(limit) fit"
     case .notASocket(let path): "'\(path)' exists and is no socket"
+    case .tls(let error): "TLS: \(error)"
     case .noServer(let path): "nobody serves '\(path)'"
     case .connectionClosed: "the other side closed the connection"
     case .timedOut: "no answer in time"

@@ -4,6 +4,7 @@ import Control
 import Glibc
 import Intake
 import Receipts
+import TLS
 
 /// What a node is started with.
 package struct NodeOptions: Sendable {
@@ -76,6 +77,7 @@ package enum NodeStartError: Error, Sendable, CustomStringConvertible {
       "name a shorter directory: with --state DIR, or with TMPDIR for a demo"
     case .pathTooLong: "name a shorter path in the config"
     case .notASocket: "move it away, or name another path in the config"
+    case .tls(let error): error.hint ?? "'http.tls' in the config names the files; 'hotpot doctor' reads them"
     case .system(let call, EACCES) where call.hasSuffix("'"):
       "its directory must be one that this user may write"
     case .system(_, EACCES): "ports below 1024 are root's: choose a higher one with --listen or 'http.listen'"

@@ -82,7 +82,7 @@ package final class NodeService: Sendable {
     }
     var state = NodeState(
       configuration: configuration, policy: configuration.policy, version: options.version,
-      isDemo: options.isDemo, address: configuration.http.listen.map { "http://\($0)" }, now: now)
+      isDemo: options.isDemo, address: configuration.http.address, now: now)
     let problems = try Self.restore(&state, from: journal, at: now)
     options.trace?.begin(state, receipts: journal.read { $0.counts.logged }, at: now)
 
@@ -282,6 +282,10 @@ package final class NodeService: Sendable {
     watch.start()
     model.load(named: options.configuration.model)
   }
+
+  /// Reads the certificate of the HTTP door again; connections that are open keep theirs. A refused
+  /// one changes nothing. The log says either.
+  package func reloadCertificate() { http.reloadCertificate() }
 
   /// Loads the key, or makes one; it signs nothing yet.
   func makeKey() throws(NodeStartError) {

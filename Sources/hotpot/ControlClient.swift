@@ -47,7 +47,7 @@ final class ControlClient {
         throw Failure(
           .unavailable, "no more files can be opened here: \(String(cString: strerror(number)))",
           hint: "'ulimit -n' shows how many this process may have")
-      case .system, .addressInUse, .addressInvalid, .notASocket, .connectionClosed, .timedOut,
+      case .system, .addressInUse, .addressInvalid, .notASocket, .tls, .connectionClosed, .timedOut,
         .lineTooLong:
         throw error
       }

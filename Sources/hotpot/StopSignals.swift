@@ -17,11 +17,11 @@ enum StopSignals {
   }
 
   /// From now on the first SIGTERM or SIGINT ends the node after its jobs, and a second one at
-  /// once; SIGHUP is ignored. This holds until the process ends. If there is no descriptor left for
+  /// once; SIGHUP makes it read its certificate again. This holds until the process ends. If there is no descriptor left for
   /// it, these signals keep their default action.
   /// - stopping: called once, with the first signal
   static func take(for node: NodeService, stopping: @escaping @Sendable () -> Void = {}) {
-    take { isFirst, name in
+    take(hangUp: { node.reloadCertificate() }) { isFirst, name in
       if isFirst { stopping() }
       node.stop(drain: isFirst, by: name)
     }
@@ -30,14 +30,21 @@ enum StopSignals {
   /// From now on the first SIGTERM or SIGINT ends something that has nothing to finish.
   static func take(_ stop: @escaping @Sendable () -> Void) { take { _, _ in stop() } }
 
-  private static func take(_ stop: @escaping @Sendable (_ isFirst: Bool, _ name: String) -> Void) {
+  private static func take(
+    hangUp: @escaping @Sendable () -> Void = {},
+    _ stop: @escaping @Sendable (_ isFirst: Bool, _ name: String) -> Void
+  ) {
     guard let signals = SignalPipe([SIGTERM, SIGINT, SIGHUP, SIGPWR]) else { return }
     let thread = Thread {
       var isFirst = true
       while true {
         var wait = pollfd(fd: signals.descriptor, events: Int16(POLLIN), revents: 0)
         _ = poll(&wait, 1, -1)
-        for signal in signals.next() where signal != SIGHUP {
+        for signal in signals.next() {
+          guard signal != SIGHUP else {
+            hangUp()
+            continue
+          }
           stop(isFirst, name(signal))
           isFirst = false
         }

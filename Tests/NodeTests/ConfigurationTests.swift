@@ -97,6 +97,18 @@ import Testing
     ),
     ("{ prices: [{ prompt: 0.1 }] }", "config.json5:1: 'prices.1.prompt' is 0.1, wanted a text"),
     ("{ audits: { share: 2 } }", "config.json5:1: 'audits.share' is 2, wanted a number from 0.0 to 1.0"),
+    (
+      "{ http: { tls: { certificate: 'a.pem' } } }",
+      "config.json5:1: 'http.tls.certificate' is 'a.pem', wanted a file's path from '/' on, such as \"/etc/hotpot/certificate.pem\""
+    ),
+    (
+      "{ http: {\n tls: { certificate: '/a.pem' } } }",
+      "config.json5:2: 'http.tls.key' is missing, wanted a PEM file"
+    ),
+    (
+      "{ http: { tls: { certificate: '/a.pem', key: '/a.key', ca: '/b' } } }",
+      "config.json5:1: 'http.tls.ca' is not a key that hotpot knows"
+    ),
     ("[1]", "config.json5:1: found no object at the top, wanted { \"key\": value, ... }"),
     ("", "config.json5: the file is empty, wanted an object such as {}"),
   ]) func namesFileLineKeyAndFix(text: String, expected: String) {

@@ -74,6 +74,8 @@ package struct NodeConfiguration: Sendable, Equatable {
   package struct HTTP: Sendable, Equatable {
     /// Address and port; with nil it listens on no TCP port.
     package var listen: String? = "127.0.0.1:8114"
+    /// With it, TCP is served in TLS only.
+    package var tls: Certificate?
     /// An additional Unix socket.
     package var socket: String?
     /// Host headers that are accepted, besides the address itself and loopback names.
@@ -84,6 +86,15 @@ package struct NodeConfiguration: Sendable, Equatable {
     /// Names that clients may call the served model by, besides its own.
     /// A trailing `*` stands for any rest.
     package var modelNames: [String] = []
+
+    /// The files of a server's certificate and key, in PEM.
+    package struct Certificate: Sendable, Equatable {
+      package let certificate: String
+      package let key: String
+    }
+
+    /// Where clients connect; nil without a TCP port.
+    package var address: String? { listen.map { (tls == nil ? "http://" : "https://") + $0 } }
   }
 
   package struct Queue: Sendable, Equatable {
@@ -282,18 +293,37 @@ package struct NodeConfiguration: Sendable, Equatable {
   private static func path(
     _ section: inout ConfigurationReader, _ key: String
   ) throws(ConfigurationError) -> String? {
-    guard let path = try section.string(key) else { return nil }
-    guard path.hasPrefix("/"), !path.hasSuffix("/") else {
-      throw section.problem(
-        key, "is '\(path.prefix(80))', wanted a file's path from '/' on, such as \"/run/hotpot/control.sock\""
-      )
-    }
+    guard let path = try file(&section, key, such: "/run/hotpot/control.sock") else { return nil }
     guard path.utf8.count <= longestSocketPath else {
       throw section.problem(
         key, "has \(path.utf8.count) bytes, at most \(longestSocketPath) fit into a socket's path",
         hint: "name a shorter one")
     }
     return path
+  }
+
+  /// The path of a file, which must be absolute.
+  private static func file(
+    _ section: inout ConfigurationReader, _ key: String, such example: String
+  ) throws(ConfigurationError) -> String? {
+    guard let path = try section.string(key) else { return nil }
+    guard path.hasPrefix("/"), !path.hasSuffix("/"), !path.utf8.contains(0) else {
+      throw section.problem(
+        key, "is '\(path.prefix(80))', wanted a file's path from '/' on, such as \"\(example)\"")
+    }
+    return path
+  }
+
+  private static func certificate(
+    _ given: ConfigurationReader
+  ) throws(ConfigurationError) -> HTTP.Certificate {
+    var section = given
+    let certificate = try file(&section, "certificate", such: "/etc/hotpot/certificate.pem")
+    let key = try file(&section, "key", such: "/etc/hotpot/key.pem")
+    guard let certificate else { throw section.problem("certificate", "is missing, wanted a PEM file") }
+    guard let key else { throw section.problem("key", "is missing, wanted a PEM file") }
+    try section.finish()
+    return HTTP.Certificate(certificate: certificate, key: key)
   }
 
   /// Longest path of a Unix socket in bytes. Source: unix(7), sun_path without its NUL.
@@ -330,6 +360,7 @@ package struct NodeConfiguration: Sendable, Equatable {
         }
       }
     }
+    if let tls = try section.object("tls") { http.tls = try Self.certificate(tls) }
     http.socket = try Self.path(&section, "socket")
     http.hosts = try section.strings("hosts") ?? []
     http.connections = try section.integer("connections", 8...100_000) ?? http.connections

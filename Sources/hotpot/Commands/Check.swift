@@ -12,6 +12,7 @@ extension Command {
     name: "check", summary: "send a node some jobs, and verify all that comes back",
     operands: "URL | HOST[:PORT]",
     details: """
+      An https address is verified by the system's authorities, or by those in the file that SSL_CERT_FILE names.
       Asks for varied answers, in every protocol, whole and as streams, with all kinds of samplers, tools and a schema, and
       checks of each: the settings and the prompt, the text and calls, the log-probabilities, the counts, the price against the
       published ones, the receipt, its place in the log, and that every checkpoint continues the one before, from the last visit

@@ -10,6 +10,7 @@ import Intake
 import Node
 import Receipts
 import Scheduling
+import TLS
 import Telemetry
 
 extension Command {
@@ -71,7 +72,7 @@ private struct Examination {
     let node = runningNode()
     return [kernels()] + MachineExamination(state: state, configuration).findings() + [models(configuration)]
       + (arguments.has("model") ? program(configuration) : []) + [settings, stateDirectory()]
-      + [journal(isRunning: node != nil), address(configuration, isRunning: node != nil)]
+      + [journal(isRunning: node != nil), address(configuration, isRunning: node != nil), tls(configuration)]
       + (node.map { [$0] } ?? []) + [
         program(
           "ssh-keygen", "signs and verifies receipts",
@@ -330,6 +331,40 @@ private struct Examination {
         "address", .broken, "\(listen): \(String(cString: strerror(number)))",
         hint: "such as --listen 127.0.0.1:8114")
     }
+  }
+
+  /// The library, and the certificate of the HTTP door if there is one.
+  private func tls(_ configuration: NodeConfiguration?) -> Finding {
+    let library: String
+    do throws(TLSError) { library = try TLSContext.library() } catch {
+      let isWanted = configuration?.http.tls != nil
+      return Finding(
+        "tls", isWanted ? .broken : .warn, "\(error); https is neither served nor called", hint: error.hint)
+    }
+    guard let files = configuration?.http.tls, configuration?.http.listen != nil else {
+      return Finding("tls", .ok, "\(library); HTTP is served without it")
+    }
+    let days: Int
+    do throws(TLSError) {
+      days = try TLSContext.server(certificate: files.certificate, key: files.key).daysLeft ?? 0
+    } catch {
+      return Finding(
+        "tls", .broken, "\(error)",
+        hint: error.hint
+          ?? "'http.tls' names a certificate and its key, both PEM, the key without a passphrase")
+    }
+    let renewal = "renew it; SIGHUP makes a running node read it again"
+    guard days >= 0 else {
+      return Finding("tls", .warn, "\(files.certificate) has expired: clients refuse it", hint: renewal)
+    }
+    var status = stat()
+    if stat(files.key, &status) == 0, status.st_mode & 0o007 != 0 {
+      return Finding(
+        "tls", .warn, "everybody on this machine may read \(files.key)",
+        hint: "'chmod o= \(Self.word(files.key))'")
+    }
+    let words = "\(library); \(files.certificate) holds for \(counted(days, "day"))"
+    return days < 14 ? Finding("tls", .warn, words, hint: renewal) : Finding("tls", .ok, words)
   }
 
   private func program(_ name: String, _ use: String, missing: String, package: String) -> Finding {

@@ -9,7 +9,8 @@ extension Command {
     name: "serve", summary: "run the node without a dashboard",
     details: """
       Serves OpenAI's HTTP interface and the control socket until SIGTERM or Ctrl-C, which finish what runs; a second one
-      stops at once. Other signals that end programs by default, such as SIGHUP and SIGUSR1, are survived. Logs go to standard error. Tells systemd when it is ready and that it lives
+      stops at once. SIGHUP reads the certificate of 'http.tls' again. Other signals that end programs by default, such as
+      SIGUSR1, are survived. Logs go to standard error. Tells systemd when it is ready and that it lives
       (Type=notify, WatchdogSec=).
       """,
     options: NodeSetup.servingOptions

@@ -8,6 +8,8 @@ import Intake
 import JSON
 import Receipts
 import Scheduling
+import Synchronization
+import TLS
 
 final class HTTPEndpoint: Sendable {
   let runtime: Runtime
@@ -25,6 +27,7 @@ final class HTTPEndpoint: Sendable {
   let isDemo: Bool
   /// The origin of jobs that arrive over HTTP.
   let origin: JobOrigin
+  private let identity = Mutex<TLSIdentity?>(nil)
 
   init(
     _ runtime: Runtime, admission: Admission, model: ServedModel, accounts: Accounts, signing: Signing,
@@ -61,6 +64,15 @@ final class HTTPEndpoint: Sendable {
       settings.addresses.append(.tcp(host: host, port: port))
       settings.hosts.append(host.contains(":") ? "[\(host)]" : host)
     }
+    if http.listen != nil, let tls = http.tls {
+      do throws(TLSError) {
+        let made = try TLSIdentity(certificate: tls.certificate, key: tls.key)
+        identity.withLock { $0 = made }
+        settings.tls = made
+      } catch {
+        throw .tls(error)
+      }
+    }
     if let socket = http.socket { settings.addresses.append(.unix(path: socket, users: [geteuid()])) }
     guard !settings.addresses.isEmpty else { return nil }
     settings.maximumConnections = http.connections
@@ -77,6 +89,16 @@ final class HTTPEndpoint: Sendable {
     return try Server(settings) { [weak self] request, exchange in
       guard let self else { return }
       handle(request, exchange)
+    }
+  }
+
+  func reloadCertificate() {
+    guard let identity = identity.withLock({ $0 }) else { return }
+    do throws(TLSError) {
+      try identity.reload()
+      runtime.note(.info, "the certificate '\(identity.certificate)' was read again")
+    } catch {
+      runtime.note(.error, "the certificate stays as it was: \(error)")
     }
   }
 
