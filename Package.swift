@@ -50,6 +50,8 @@ let package = Package(
     room("Accounting"),
     room("Telemetry", ["CSystem"]),
     room("Intake", ["CSystem", "JSON", "TLS"]),
+    // A client of NATS servers and their work queues; it knows no job.
+    room("NATS", ["CSystem", "JSON", "TLS"]),
     // What a screen or a script says to a node, and what it hears: words alone, so that neither needs an engine.
     room("Control", ["Scheduling", "Accounting", "Telemetry", "JSON"]),
     room(
@@ -72,7 +74,7 @@ let package = Package(
     .target(name: "TestSettings", path: "Tests/Support/TestSettings", swiftSettings: testSettings),
     // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
     .target(
-      name: "Fuzzing", dependencies: ["Grammar", "Inference", "Intake", "Jinja", "JSON", "Tools"],
+      name: "Fuzzing", dependencies: ["Grammar", "Inference", "Intake", "Jinja", "JSON", "NATS", "Tools"],
       path: "Tests/Support/Fuzzing",
       swiftSettings: strict),
     .executableTarget(
@@ -118,6 +120,11 @@ let package = Package(
       name: "Certificates", dependencies: ["TestSettings"], path: "Tests/Support/Certificates",
       swiftSettings: testSettings),
     tests("TLSTests", ["TLS", "CTLS", "CSystem", "Certificates"]),
+    // The real servers that are on this machine, started for a test.
+    .target(
+      name: "NATSServers", dependencies: ["TestSettings", "Certificates"], path: "Tests/Support/NATSServers",
+      swiftSettings: testSettings),
+    tests("NATSTests", ["NATS", "TLS", "CSystem", "JSON", "Fuzzing", "Certificates", "NATSServers"]),
     tests("IntakeTests", ["Intake", "CSystem", "JSON", "TLS", "Fuzzing", "Certificates"]),
     // HTTP as bytes, for tests that look at a node from outside.
     .target(name: "Wire", path: "Tests/Support/Wire", swiftSettings: testSettings),

@@ -5,7 +5,10 @@ import Foundation
 import TestSettings
 
 package enum Certificates {
-  package struct Unmade: Error { let output: String }
+  package struct Unmade: Error {
+    package let output: String
+    package init(output: String) { self.output = output }
+  }
 
   /// The folder with the files; nil where there is no `openssl`.
   package static let folder: String? = try? make()
