@@ -17,7 +17,7 @@ extension Command {
       signed root, who cosigned it, and that the sample receipts are in it and hold. With --model, the file that the node says it
       runs, the samples are run again, to the bit; without, this is said to be not checked. Another key, a log that is forked or
       that lost what it had, is shouted. The node is remembered in 'known_nodes' of the state directory, as by 'hotpot check'.
-      There is no TLS here: what lies behind https is fetched first, as 'wget -r' does, and read from the directory.
+      An https address is verified by the system's authorities, or by those in the file that SSL_CERT_FILE names.
       Exit code 0 only if nothing is wrong.
       """,
     options: [
