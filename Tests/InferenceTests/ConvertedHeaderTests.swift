@@ -190,6 +190,21 @@ extension ConvertedHeader {
       ])
     },
     dense(
+      "gemma-embedding", layers: 24, context: 2_048, 768, 1_152, heads: 3, kv: 1, size: 256,
+      vocabulary: 262_144, base: 1e6
+    ) {
+      $0.integers.merge([
+        "attention.sliding_window": 512, "pooling_type": 1, "dense_2_feat_in": 768,
+        "dense_2_feat_out": 3_072, "dense_3_feat_in": 3_072, "dense_3_feat_out": 768,
+      ]) { $1 }
+      $0.tensors["dense_2.weight"] = [768, 3_072]
+      $0.tensors["dense_3.weight"] = [3_072, 768]
+      $0.layer([
+        "post_attention_norm.weight": [768], "post_ffw_norm.weight": [768],
+        "attn_q_norm.weight": [256], "attn_k_norm.weight": [256],
+      ])
+    },
+    dense(
       "smollm3", layers: 36, context: 65_536, 2_048, 11_008, heads: 16, kv: 4, vocabulary: 128_256, base: 5e6
     ) {
       $0.integers["rope.dimension_count"] = 128

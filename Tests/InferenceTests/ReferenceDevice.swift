@@ -120,10 +120,13 @@ final class ReferenceDevice: Device {
     var results: [StepResult] = []
     for item in items {
       var result = StepResult(firstPosition: item.position + item.outputs.lowerBound)
+      let both = program.readsBothWays ? runBothWays(item) : []
       for (index, token) in item.tokens.enumerated() {
         if cancelled() { return nil }
         let position = item.position + index
-        let rows = run(program.embedding + program.layers.joined(), [:], token, position, index, item)
+        let rows =
+          both.isEmpty
+          ? run(program.embedding + program.layers.joined(), [:], token, position, index, item) : both[index]
         guard item.outputs.contains(index) else { continue }
         let ends = run(program.head, rows, token, position, index, item)
         guard let head = HeadEnding(program.head)?.product, let state = ends[head.from],
@@ -131,6 +134,7 @@ final class ReferenceDevice: Device {
         else { preconditionFailure("a program ends with logits") }
         if item.digests { result.digests.append(state.withUnsafeBytes { sha256($0) }) }
         if item.logits { result.logits += logits }
+        if item.states { result.states += state }
         guard let context = item.context else { continue }
         var scratch = logits
         scratch.withUnsafeMutableBufferPointer { logits in
@@ -142,6 +146,35 @@ final class ReferenceDevice: Device {
       results.append(result)
     }
     return results
+  }
+
+  /// One operation after the other, each for all tokens: what is seen both ways is stored before
+  /// anyone attends.
+  private func runBothWays(_ item: StepItem) -> [[Row: [Float]]] {
+    var rows = item.tokens.map { _ in [Row: [Float]]() }
+    var state = 0
+    for operation in program.embedding + program.layers.joined() {
+      guard case .attend(let attend) = operation else {
+        for (index, token) in item.tokens.enumerated() {
+          rows[index] = run([operation], rows[index], token, item.position + index, index, item)
+        }
+        continue
+      }
+      // The first round stores; what it attends to is not complete.
+      for _ in 0..<2 {
+        for index in item.tokens.indices {
+          rows[index][attend.into] = attended(
+            attend, rows[index], state: state, item.position + index, item.table(kinds[state]),
+            end: item.position + item.tokens.count)
+        }
+      }
+      state += 1
+    }
+    return rows
+  }
+
+  func project(_ vector: [Float]) -> [Float]? {
+    program.pooled.reduce(vector) { row, product in multiplied(row, by: product.weights) }
   }
 
   /// Every operation in its order, for one token.
@@ -511,7 +544,7 @@ final class ReferenceDevice: Device {
   // MARK: - Items 6 to 8
 
   private func attended(
-    _ attend: Attend, _ rows: [Row: [Float]], state: Int, _ position: Int, _ blocks: [Int32]
+    _ attend: Attend, _ rows: [Row: [Float]], state: Int, _ position: Int, _ blocks: [Int32], end: Int = 0
   ) -> [Float] {
     let size = attend.size
     func heads(_ row: Row, _ count: Int, top: Float) -> [Vector16] {
@@ -527,10 +560,15 @@ final class ReferenceDevice: Device {
         keys: heads(attend.key, attend.kvHeads, top: size > 512 ? 29_127 : 32_767),
         values: heads(attend.value, attend.kvHeads, top: size > 512 ? 29_127 : 32_767))
     }
-    let first = max(
+    var first = max(
       attend.window.map { max(0, position + 1 - $0) } ?? 0,
       attend.chunk.map { position / $0 * $0 } ?? 0)
-    let seen = (first...position).map { kept[state][place($0)] }
+    var last = position
+    if attend.isBothWays {
+      let half = attend.window.map { $0 / 2 } ?? end
+      (first, last) = (max(0, position - half), min(end - 1, position + half))
+    }
+    let seen = (first...last).map { kept[state][place($0)] }
     return heads(attend.query, attend.heads, top: 32_639).enumerated().flatMap { head, query -> [Float] in
       let high = query.integers.map { ($0 + 128) >> 8 }
       let low = zip(query.integers, high).map { $0 - 256 * $1 }

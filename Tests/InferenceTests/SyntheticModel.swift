@@ -382,14 +382,17 @@ struct SyntheticModel {
         vector("\(b).attn_v.bias", kvHeads * headSize, around: 0, by: 0.5)
       }
       if [
-        "qwen3", "qwen3moe", "glm4moe", "gemma3", "gemma4", "exaone4", "hunyuan-dense", "olmo2",
+        "qwen3", "qwen3moe", "glm4moe", "gemma3", "gemma4", "gemma-embedding", "exaone4", "hunyuan-dense",
+        "olmo2",
         "muse-glimmer",
       ].contains(architecture) {
         let isWhole = architecture == "olmo2"
         vector("\(b).attn_q_norm.weight", isWhole ? heads * headSize : headSize, around: 1, by: 0.3)
         vector("\(b).attn_k_norm.weight", isWhole ? kvHeads * headSize : headSize, around: 1, by: 0.3)
       }
-      if normsAfter || ["gemma2", "gemma3", "gemma4", "glm4", "muse-glimmer"].contains(architecture) {
+      if normsAfter
+        || ["gemma2", "gemma3", "gemma4", "gemma-embedding", "glm4", "muse-glimmer"].contains(architecture)
+      {
         vector("\(b).post_attention_norm.weight", embedding, around: 1, by: 0.3)
         vector("\(b).post_ffw_norm.weight", embedding, around: 1, by: 0.3)
       }
@@ -468,6 +471,11 @@ struct SyntheticModel {
       if ["qwen2moe", "qwen35moe", "qwen3next"].contains(architecture) {
         vector("\(b).ffn_gate_inp_shexp.weight", embedding, around: 0, by: 0.3)
       }
+    }
+    let inner = number("dense_2_feat_out")
+    if inner > 0 {
+      matrix("dense_2.weight", embedding, inner)
+      matrix("dense_3.weight", inner, embedding)
     }
     for (name, shape) in extra.sorted(by: { $0.key < $1.key }) { vector(name, shape[0], around: 0, by: 1) }
     return list

@@ -18,5 +18,6 @@ extension Architecture {
     .hunyuanDense, .phi3, .glm4, .starcoder2, .nemotron, .cohere2, .mistral3, .gemma4,
     .qwen3moe, .qwen2moe, .granitemoe, .ernie45moe, .gptOSS, .glm4moe, .llama4, .deepseek2,
     .qwen35, .lfm2, .falconH1, .qwen35moe, .qwen3next, .museGlimmer, .nemotronH, .nemotronHMoE,
+    .gemmaEmbedding,
   ]
 }

@@ -23,6 +23,10 @@ package protocol Device: AnyObject {
   ///   returned.
   func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]?
 
+  /// The program's products behind the vector of a text; nil: a number is not finite. Not during a
+  /// step.
+  func project(_ vector: [Float]) -> [Float]?
+
   /// The content of one block, for every state of its kind, to be kept elsewhere.
   func read(_ block: Int, of kind: Int) -> [UInt8]
   /// Puts back what `read` gave, into any block.

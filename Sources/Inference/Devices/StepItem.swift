@@ -25,6 +25,8 @@ public struct StepItem: Sendable {
   public var digests: Bool
   /// Whether to return the logits of every output position, before bias and penalties.
   public var logits: Bool
+  /// Whether to return the final hidden state of every output position.
+  public var states: Bool
 
   /// Places of a recurrent state, in the engine's `stateSlots`.
   public struct State: Hashable, Sendable {
@@ -49,6 +51,8 @@ public struct StepItem: Sendable {
     case none
     /// The last one; the token after it is chosen.
     case last(SamplingContext)
+    /// The last one; nothing is chosen.
+    case end
     /// Every one; nothing is chosen.
     case all
     /// Verification: every position from `promptCount - 1` on (where this item has it), and for
@@ -59,7 +63,7 @@ public struct StepItem: Sendable {
 
   public init(
     tokens: [Int32], position: Int, blocks: [Int32], windows: [[Int32]] = [], state: State? = nil,
-    output: Output, digests: Bool = false, logits: Bool = false
+    output: Output, digests: Bool = false, logits: Bool = false, states: Bool = false
   ) {
     self.tokens = tokens
     self.position = position
@@ -69,6 +73,7 @@ public struct StepItem: Sendable {
     self.output = output
     self.digests = digests
     self.logits = logits
+    self.states = states
   }
 
   /// The table of one of the program's kinds of place that have tables.
@@ -76,7 +81,7 @@ public struct StepItem: Sendable {
 
   package var context: SamplingContext? {
     switch output {
-    case .none, .all: nil
+    case .none, .end, .all: nil
     case .last(let context), .replay(let context): context
     }
   }
@@ -85,7 +90,7 @@ public struct StepItem: Sendable {
   package var outputs: Range<Int> {
     switch output {
     case .none: 0..<0
-    case .last: (tokens.count - 1)..<tokens.count
+    case .last, .end: (tokens.count - 1)..<tokens.count
     case .all: 0..<tokens.count
     case .replay(let context): min(max(context.promptCount - 1 - position, 0), tokens.count)..<tokens.count
     }
@@ -104,6 +109,8 @@ public struct StepResult: Sendable {
   public var digests: [[UInt8]]
   /// (outputs, vocabulary), row after row.
   public var logits: [Float]
+  /// (outputs, embedding), row after row: final hidden states, after the final norm.
+  public var states: [Float] = []
   /// Why this item failed; the lists are then empty. Other items of the step are not affected.
   public var failure: EngineError?
 

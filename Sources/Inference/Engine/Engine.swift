@@ -158,6 +158,13 @@ public final class Engine: Sendable {
     if index != other { device.copy(Int(index), to: Int(other), of: Engine.kind(window)) }
   }
 
+  /// The model's products behind the vector of a text; nil: a number is not finite. Not during a step.
+  func project(_ vector: [Float]) throws(EngineError) -> [Float]? {
+    try enter()
+    defer { leave() }
+    return device.project(vector)
+  }
+
   /// Bytes of the recurrent state of one sequence, as `readState` returns it.
   public var stateByteCount: Int { model.stateBytes > 0 ? device.blockByteCount(of: blocks.count - 1) : 0 }
 
@@ -233,6 +240,11 @@ public final class Engine: Sendable {
       return "token \(token), the vocabulary has \(shape.vocabularySize)"
     }
     let end = item.position + item.tokens.count
+    if model.readsBothWays {
+      guard item.position == 0, case .all = item.output else {
+        return "this model reads a whole text from its beginning, and every position has an output"
+      }
+    }
     if let reason = Engine.problem(item.blocks, until: end, first: 0, of: blocks[0]) { return reason }
     guard item.windows.isEmpty || item.windows.count == model.windows.count else {
       return "\(item.windows.count) tables of windows, the model has \(model.windows.count)"

@@ -20,6 +20,12 @@ public final class Model: Sendable {
   public let windows: [Int]
   /// Bytes of the recurrent state of one sequence; 0: the model has none.
   public var stateBytes: Int { program.states.reduce(0) { $0 + $1.bytesPerSequence } }
+  /// How the file's makers made one vector of a text; nil: the model is not made for that.
+  public var pooling: Pooling? { program.pooling }
+  /// Whether tokens see what comes behind them: such a model reads whole texts, and generates none.
+  public let readsBothWays: Bool
+  /// Numbers of the vector of a text.
+  public var vectorLength: Int { program.pooled.last?.weights.rows ?? hyperparameters.embeddingLength }
   /// What people should know about the file: what of it is not run.
   public var notes: [String] { program.notes }
   /// Bytes of packed weights that one token's forward pass reads, the head included and the
@@ -102,6 +108,7 @@ public final class Model: Sendable {
     operationsPerToken = program.operationsPerToken
     self.file = file
     self.program = program
+    readsBothWays = program.readsBothWays
     windows = program.kinds.compactMap { kind in
       switch kind {
       case .all, .slot: nil

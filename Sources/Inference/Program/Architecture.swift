@@ -12,6 +12,9 @@ package struct Architecture: Sendable {
   let embedding: List
   let layer: @Sendable (_ index: Int, TensorReader) throws(ModelError) -> [Operation]
   let head: List
+  /// From the vector of a whole text, which stands where the final hidden state does, to the one that
+  /// is given out: products alone, the last one's result. Empty: it is given out as it is.
+  let pooled: List
 
   /// - shape: reads the metadata, and refuses features that the lists do not compute.
   /// - embedding: makes `stream`.
@@ -23,13 +26,15 @@ package struct Architecture: Sendable {
     shape: @escaping @Sendable (MetadataReader) throws(ModelError) -> Hyperparameters = Architecture.dense,
     embedding: @escaping List = Architecture.embedding,
     layer: @escaping @Sendable (_ index: Int, TensorReader) throws(ModelError) -> [Operation],
-    head: @escaping List = Architecture.head
+    head: @escaping List = Architecture.head,
+    pooled: @escaping List = { _ throws(ModelError) in [] }
   ) {
     self.name = name
     self.shape = shape
     self.embedding = embedding
     self.layer = layer
     self.head = head
+    self.pooled = pooled
   }
 
   /// The shape of a decoder whose layers are all alike, without experts and with attention to all

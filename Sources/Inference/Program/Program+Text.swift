@@ -27,6 +27,7 @@ extension Program {
       first = end
     }
     lines += ["head"] + list(head)
+    if !pooled.isEmpty { lines += ["vector of a text"] + list(pooled.map { .multiply($0) }) }
     lines.append(
       "a token reads \(bytesPerToken) bytes of weights, takes \(operationsPerToken) operations "
         + "and keeps \(states.reduce(0) { $0 + $1.bytesPerPosition }) bytes")

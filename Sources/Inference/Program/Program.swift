@@ -10,6 +10,10 @@ package struct Program: Sendable {
   package let embedding: [Operation]
   package let layers: [[Operation]]
   package let head: [Operation]
+  /// What becomes of the vector of a whole text (`Architecture.pooled`).
+  package let pooled: [Multiply]
+  /// How the file's makers made one vector of a text; nil: it is not made for that.
+  package let pooling: Pooling?
   /// Every tensor of the file, each once, in the order in which the lists first name them.
   package let tensors: [PackedTensor]
   /// What people should know about the file: what of it is not run.
@@ -52,6 +56,9 @@ package struct Program: Sendable {
       ]
     reader.enter(layer: nil)
     head = try architecture.head(reader)
+    let pooled = try architecture.pooled(reader)
+    self.pooled = pooled.compactMap { if case .multiply(let product) = $0 { product } else { nil } }
+    pooling = try keys.pooling()
     try reader.refuseUnread()
     states = (embedding + layers.joined() + head).compactMap(\.contents.state)
     var kinds = [StateKind.all]
@@ -62,7 +69,10 @@ package struct Program: Sendable {
     tensors = reader.tensors
     packedByteCount = reader.byteCount
     do throws(ListError) {
-      widths = try Program.widths(of: embedding + layers.joined() + head)
+      widths = try Program.widths(of: embedding + layers.joined() + head + pooled)
+      guard self.pooled.count == pooled.count else {
+        throw ListError(text: "something else than products follows the vector of a text")
+      }
       guard let ending = HeadEnding(head), ending.product.weights.rows == shape.vocabularySize else {
         throw ListError(text: "the head does not end with a product into logits")
       }
@@ -74,6 +84,11 @@ package struct Program: Sendable {
 
   /// From the embedding to the logits.
   package var operations: [Operation] { embedding + layers.joined() + head }
+
+  /// Whether tokens see what comes behind them: such a model reads whole texts, and generates none.
+  package var readsBothWays: Bool {
+    operations.contains { if case .attend(let attend) = $0 { attend.isBothWays } else { false } }
+  }
 
   /// Bytes of packed weights that one token's forward pass reads, the head included and the
   /// embedding not; of experts only those that one token goes through.

@@ -125,12 +125,13 @@ package final class TensorReader {
   /// Attention over the rows query, key and value, scaled by the root of the head size unless a scale
   /// is given.
   package func attend(
-    window: Int? = nil, chunk: Int? = nil, cap: Float? = nil, scale: Double? = nil, sinks: Vector? = nil
+    window: Int? = nil, chunk: Int? = nil, cap: Float? = nil, scale: Double? = nil, isBothWays: Bool = false,
+    sinks: Vector? = nil
   ) -> Operation {
     .attend(
       .query, to: .key, .value, heads: shape.headCount, on: shape.kvHeadCount, of: shape.headSize,
       scale: Float(scale ?? 1 / Double(shape.headSize).squareRoot()), window: window, chunk: chunk, cap: cap,
-      sinks: sinks, into: .attended)
+      isBothWays: isBothWays, sinks: sinks, into: .attended)
   }
 
   package func add(_ row: Row, to stream: Row) -> Operation {

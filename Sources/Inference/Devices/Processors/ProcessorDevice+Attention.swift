@@ -21,12 +21,15 @@ extension ProcessorDevice {
     let attend = attention.attend
     // The kernels that share positions support neither windows and chunks, which bound the positions
     // anyway, nor sinks.
-    let isPlain = attend.window == nil && attend.chunk == nil && attend.sinks == nil
+    let isPlain =
+      attend.window == nil && attend.chunk == nil && attend.sinks == nil && !attend.isBothWays
     if layout.sharesPositions, isPlain, let shared {
       attendTogether(worker, layout, a, attention, shared, counters: counters)
       return
     }
-    if !layout.hasFewTokensEach {
+    // What is seen both ways is stored before anyone attends.
+    let storesFirst = !layout.hasFewTokensEach || attend.isBothWays
+    if storesFirst {
       team.shareRows(worker, layout.counters(counters), layout.tokenCount) { row in
         turnAndStore(row, heads: 0..<attend.kvHeads, layout, a, attention)
       }
@@ -36,7 +39,7 @@ extension ProcessorDevice {
       let unit = attention.units[index]
       let segment = layout.segments[unit.segment]
       let row = segment.first + unit.first
-      if layout.hasFewTokensEach {
+      if !storesFirst {
         for row in row..<(row + unit.count) {
           turnAndStore(row, heads: unit.kvHead..<(unit.kvHead + 1), layout, a, attention)
         }
@@ -47,8 +50,29 @@ extension ProcessorDevice {
         out: a[attend.into].row(row) + head, outStride: a[attend.into].stride)
       kernel.kv_head = UInt32(unit.kvHead)
       kernel.sinks = attend.sinks.map { model.weights.floats($0) + unit.kvHead * attend.group }
+      guard !attend.isBothWays else {
+        attendBothWays(attend, &kernel, segment, unit, worker)
+        return
+      }
       kernel.first_position = UInt32(segment.position + unit.first)
       kernel.tokens = UInt32(unit.count)
+      ck_attend(level, &kernel, scratch[worker])
+    }
+  }
+
+  /// Each token as if it stood at the last position that it sees, with a window back to the first.
+  private func attendBothWays(
+    _ attend: Attend, _ kernel: inout ck_attention, _ segment: StepLayout.Segment,
+    _ unit: StepLayout.AttentionUnit, _ worker: Int
+  ) {
+    let (queries, out) = (kernel.queries, kernel.out)
+    for index in 0..<unit.count {
+      let seen = attend.seen(at: segment.position + unit.first + index, of: segment.end)
+      kernel.queries = queries + index * kernel.query_stride
+      kernel.out = out + index * kernel.out_stride
+      kernel.first_position = UInt32(seen.upperBound - 1)
+      kernel.window = UInt32(seen.count)
+      kernel.tokens = 1
       ck_attend(level, &kernel, scratch[worker])
     }
   }

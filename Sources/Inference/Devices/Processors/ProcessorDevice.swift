@@ -379,6 +379,9 @@ package final class ProcessorDevice: Device {
         let output = layout.outputs[base + i]
         let state = a[head.from].row(base + i)
         for turn in schedule.ending { apply(turn, base + i, row: output.row, layout, a) }
+        if run.items[output.item].states {
+          layout.states[base + i] = Array(UnsafeBufferPointer(start: state, count: head.weights.columns))
+        }
         if run.items[output.item].digests {
           hp_sha256(state, head.weights.columns * 4, layout.digests + 32 * (base + i))
         }
@@ -615,6 +618,7 @@ package final class ProcessorDevice: Device {
           Array(UnsafeBufferPointer(start: layout.digests + 32 * index, count: 32)))
       }
       if item.logits { results[output.item].logits += layout.logits[index] }
+      if item.states { results[output.item].states += layout.states[index] }
     }
     return results
   }

@@ -13,6 +13,8 @@ final class StepLayout {
     let count: Int
     /// Absolute position of the first row.
     let position: Int
+    /// Of the sequence, with this step's rows.
+    let end: Int
     /// For each kind of place that has tables, the page of each block.
     let pages: UnsafePointer<UnsafePointer<Int32>>
     /// The slot that the recurrent state is read from, -1 for zeros, and the one it is left in.
@@ -52,6 +54,8 @@ final class StepLayout {
   /// 32 bytes each.
   let digests: UnsafeMutablePointer<UInt8>
   let logits: UnsafeMutablePointer<[Float]>
+  /// Final hidden states.
+  let states: UnsafeMutablePointer<[Float]>
   /// Indexed as in the schedule, one for each worker, so that none is ever reset while in use.
   private let counters: UnsafeMutablePointer<ck_counter>
   private let workers: Int
@@ -116,7 +120,8 @@ final class StepLayout {
       }
       (segments + index).initialize(
         to: Segment(
-          first: row, count: item.tokens.count, position: item.position, pages: UnsafePointer(pages),
+          first: row, count: item.tokens.count, position: item.position,
+          end: item.position + item.tokens.count, pages: UnsafePointer(pages),
           from: item.position == 0 ? -1 : item.state?.from ?? -1, into: item.state?.into ?? 0))
       for i in item.outputs {
         outputs.append(OutputRow(item: index, row: row + i, position: item.position + i))
@@ -145,6 +150,8 @@ final class StepLayout {
     digests.initialize(repeating: 0, count: outputs.count * 32)
     logits = .allocate(capacity: outputs.count)
     logits.initialize(repeating: [], count: outputs.count)
+    states = .allocate(capacity: outputs.count)
+    states.initialize(repeating: [], count: outputs.count)
     let counted = (schedule.counterCount + Schedule.countersPerRound * outputs.count) * workers
     counters = arena.take(counted)
     for i in 0..<counted { ck_counter_set(counters + i, 0) }
@@ -212,5 +219,7 @@ final class StepLayout {
     choices.deallocate()
     logits.deinitialize(count: outputs.count)
     logits.deallocate()
+    states.deinitialize(count: outputs.count)
+    states.deallocate()
   }
 }
