@@ -14,14 +14,14 @@
 /// | `t` | when it was written, microseconds since 1970-01-01 00:00 UTC, as all times here |
 /// | `type` | `"receipt"` |
 /// | `group` | `seq` of the first line that was synced together with this one |
-/// | `v` | version of these keys: `3` for an answer under a constraint, otherwise `2`; a receipt has no key marked with a higher version, and one of version 1 has no `v` |
+/// | `v` | version of these keys: `4` for the vector of a text, `3` for an answer under a constraint, otherwise `2`; a receipt has no key marked with a higher version, and one of version 1 has no `v` |
 /// | `index` | number of the receipt in the log, from 0 |
 /// | `node` | fingerprint of the node's key as `ssh-keygen -l` prints it |
 /// | `job`, `client` | job id (16 hexadecimal digits), client's name |
 /// | `model`, `model_sha256` | the model's name, and the SHA-256 of the bytes of its GGUF file |
 /// | `numerics` | profile of the arithmetic, for example `N1/A15/KVi16` |
 /// | `prompt_commitment` | SHA-256(nonce of the prompt, 32 bytes \|\| token ids as little-endian 32-bit words) |
-/// | `output_commitment` | the same with the nonce of the output, over the generated tokens |
+/// | `output_commitment` | the same with the nonce of the output, over the generated tokens; of a vector over the bits of its 32-bit floats |
 /// | `prompt_tokens`, `cached_tokens`, `completion_tokens` | counts; cached ones are part of the prompt's |
 /// | `max_tokens` | the most that could have been generated |
 /// | `temperature`, `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`, `frequency_penalty` | the bits of the 32-bit float, in hexadecimal: `3f000000` is 0.5 |
@@ -31,6 +31,7 @@
 /// | `ignore_eos` (2) | `true` where the client asked to go on past end tokens |
 /// | `seed_by` (2) | who chose the seed: `client` or `node` |
 /// | `constraint` (3) | SHA-256(nonce of the prompt \|\| SHA-256 of what the text had to be: its kind, a line feed, its text) |
+/// | `pooling`, `dimensions` (4) | how the hidden states of the text became its vector (`mean`, `cls`, `last`); how many numbers it has |
 /// | `finish` | why generation ended: `stop` (an end token), `stop_string`, `length` (`max_tokens`), `context` (`max_tokens` is what the context left, and was reached), `cancelled_by_client`, `cancelled_by_operator`, `expired` (the job's time limit). Version 1 says `cancelled` for the last three and `length` for `context` |
 /// | `submitted`, `started`, `first_token`, `ended` | times; `first_token` is 0 when there was none |
 /// | `currency`, `price_prompt`, `price_cached`, `price_completion`, `price_minimum` | micro-units for a million tokens; the minimum in micro-units |
@@ -135,10 +136,15 @@ public struct Receipt: Hashable, Sendable {
   /// The most window hashes that fit a line, and so the most tokens that one job can generate.
   public static let maximumWindows = 1_280
   public static let maximumCompletionTokens = maximumWindows * WindowHashes.tokensPerWindow
+  /// The most numbers of a vector.
+  static let maximumDimensions = 1 << 20
 
   /// The newest that this build reads and writes. Receipts of older versions are read, and rewritten
   /// byte for byte.
-  public static let newestVersion = 3
+  public static let newestVersion = 4
+  /// What the vector of a text has.
+  static let vectorVersion = 4
+  static let constrainedVersion = 3
   /// What an answer without a constraint has: its line is what it was before there were any.
   public static let plainVersion = 2
 
@@ -164,6 +170,10 @@ public struct Receipt: Hashable, Sendable {
   public var stopStrings = SHA256Digest.zero
   /// Version 3: the commitment to what the text had to be.
   public var constraint = SHA256Digest.zero
+  /// Version 4: how the text's hidden states became its vector; empty where tokens were generated.
+  public var pooling = ""
+  /// Version 4: the numbers of the vector, which stand in the place of an output's tokens.
+  public var dimensions = 0
   public var ignoresEnd = false
   public var seedBy = Chooser.client
   public var finish = Finish.stop
@@ -226,6 +236,12 @@ extension Receipt: JournalRecord {
       try line.digest("constraint", &constraint)
     } else {
       constraint = .zero
+    }
+    if version > 3 {
+      try line.text("pooling", &pooling, max: 16)
+      try line.count("dimensions", &dimensions, max: Receipt.maximumDimensions)
+    } else {
+      (pooling, dimensions) = ("", 0)
     }
     try line.choice("finish", &finish)
     guard finish.exists(inVersion: version) else {
@@ -362,9 +378,21 @@ extension Commitment {
 extension Receipt {
   /// Says what the text had to be, in the version that can.
   public mutating func constrain(_ constraint: Transcript.Constraint?, nonce: SHA256Digest) {
-    version = constraint == nil ? Receipt.plainVersion : Receipt.newestVersion
+    version = constraint == nil ? Receipt.plainVersion : Receipt.constrainedVersion
     self.constraint = constraint.map { Commitment.to(constraint: $0, nonce: nonce) } ?? .zero
   }
+
+  /// Says that the output is a vector, in the version that can.
+  public mutating func embed(pooling: String, dimensions: Int) {
+    version = Receipt.vectorVersion
+    (self.pooling, self.dimensions) = (pooling, dimensions)
+  }
+
+  /// Whether the output is the vector of a text: its commitment is to the bits of its numbers.
+  public var isVector: Bool { version >= Receipt.vectorVersion && !pooling.isEmpty }
+
+  /// Words of the output: generated tokens, or numbers of a vector.
+  public var outputCount: Int { isVector ? dimensions : completionTokens }
 }
 
 /// Collects one digest per generated token and returns one hash per window of 32.

@@ -275,8 +275,11 @@ extension Verification {
       return .notChecked(
         "the end was not checked: this receipt's version does not say whether end tokens were to be ignored")
     }
+    if receipt.isVector, !receipt.finish.isCut {
+      return .ok("nothing is generated: the output is a vector of \(receipt.dimensions) numbers")
+    }
     let count = receipt.completionTokens
-    let isAtLimit = count == receipt.maxTokens
+    let isAtLimit = count == receipt.maxTokens && !receipt.isVector
     switch receipt.finish {
     case .length, .context:
       if !isAtLimit {

@@ -13,7 +13,8 @@ public struct Reexecution: Hashable, Sendable {
   public var numerics: String
   /// The resulting window hashes (`WindowHashes`).
   public var windows: [SHA256Digest]
-  /// What the sampler gives at each position of the output, given the receipt's output before it.
+  /// What the sampler gives at each position of the output, given the receipt's output before it; of a
+  /// vector the bits of its numbers.
   public var tokens: [UInt32]
   /// For a receipt of version 1: how the job would have ended after the transcript's last token, as
   /// far as the replay can tell. Later versions say more, which `Verification.Name.ending` checks.
@@ -36,6 +37,8 @@ public struct Reexecution: Hashable, Sendable {
     case count(found: Int, transcript: Int)
     /// Position in the output, from 0.
     case token(position: Int, sampler: UInt32, receipt: UInt32)
+    /// Position in the vector, from 0; both as the bits of a 32-bit float.
+    case number(position: Int, found: UInt32, transcript: UInt32)
     /// Output positions `from` to `to`, from 0; the hidden states differ.
     case window(from: Int, to: Int)
     case finish(found: Receipt.Finish, receipt: Receipt.Finish)
@@ -49,6 +52,8 @@ public struct Reexecution: Hashable, Sendable {
         "the re-execution has \(found) tokens, the transcript \(transcript)"
       case .token(let position, let sampler, let receipt):
         "token \(position): the sampler gives \(sampler), the receipt says \(receipt)"
+      case .number(let position, let found, let transcript):
+        "number \(position) of the vector is \(Float(bitPattern: found)), the transcript says \(Float(bitPattern: transcript))"
       case .window(let from, let to): "tokens \(from) to \(to): the hidden states differ"
       case .finish(let found, let receipt):
         "the job would have ended by '\(found.rawValue)', the receipt says '\(receipt.rawValue)'"
@@ -73,7 +78,8 @@ public struct Reexecution: Hashable, Sendable {
       case .model: Audit(receipt: receipt, outcome: .model)
       case .numerics: Audit(receipt: receipt, outcome: .numerics)
       case .count: Audit(receipt: receipt, outcome: .counts)
-      case .token(let position, _, _): Audit(receipt: receipt, outcome: .token, position: position)
+      case .token(let position, _, _), .number(let position, _, _):
+        Audit(receipt: receipt, outcome: .token, position: position)
       case .window(let from, _): Audit(receipt: receipt, outcome: .window, position: from)
       case .finish: Audit(receipt: receipt, outcome: .finish)
       }
@@ -87,6 +93,11 @@ public struct Reexecution: Hashable, Sendable {
     if model != receipt.modelSHA256 { return .model(found: model, receipt: receipt.modelSHA256) }
     if numerics != receipt.numerics { return .numerics(found: numerics, receipt: receipt.numerics) }
     if tokens.count != output.count { return .count(found: tokens.count, transcript: output.count) }
+    if receipt.isVector {
+      return output.indices.first { tokens[$0] != output[$0] }.map {
+        .number(position: $0, found: tokens[$0], transcript: output[$0])
+      }
+    }
     let size = WindowHashes.tokensPerWindow
     let window = (0..<max(windows.count, receipt.windows.count)).first { i in
       !windows.indices.contains(i) || !receipt.windows.indices.contains(i) || windows[i] != receipt.windows[i]
@@ -512,6 +523,9 @@ public struct Verification: Hashable, Sendable {
     if receipt.cachedTokens > receipt.promptTokens {
       return .failed("\(receipt.cachedTokens) cached tokens of a prompt of \(receipt.promptTokens)")
     }
+    if receipt.isVector, receipt.completionTokens > 0 {
+      return .failed("\(receipt.completionTokens) generated tokens beside a vector, wanted none")
+    }
     if receipt.completionTokens > receipt.maxTokens {
       return .failed(
         "\(receipt.completionTokens) generated tokens, at most \(receipt.maxTokens) were asked for")
@@ -527,10 +541,13 @@ public struct Verification: Hashable, Sendable {
         "the receipt says \(receipt.promptTokens) prompt tokens, the transcript has \(transcript.prompt.count)"
       )
     }
-    if transcript.output.count != receipt.completionTokens {
+    if transcript.output.count != receipt.outputCount {
       return .failed(
-        "the receipt says \(receipt.completionTokens) generated tokens, the transcript has \(transcript.output.count)"
+        "the receipt says \(receipt.outputCount) \(receipt.isVector ? "numbers" : "generated tokens"), the transcript has \(transcript.output.count)"
       )
+    }
+    if receipt.isVector {
+      return .ok("\(receipt.promptTokens) prompt, a vector of \(receipt.dimensions) numbers")
     }
     return .ok("\(receipt.promptTokens) prompt, \(receipt.completionTokens) generated")
   }
@@ -569,6 +586,7 @@ public struct Verification: Hashable, Sendable {
       if let difference = found.firstDifference(from: receipt, output: transcript.output) {
         return .failed(difference.description)
       }
+      if receipt.isVector { return .ok("\(transcript.output.count) numbers: the same bits") }
       let how = evidence.isGeneratedAgain ? " generated again from your request" : ""
       return .ok(
         "\(transcript.output.count) tokens\(how), \(receipt.windows.count) window hashes: the same bits")

@@ -18,6 +18,9 @@ public struct Limits: Hashable, Codable, Sendable {
   public var windows: [Window] = []
   /// Slots for the recurrent states of the model's sequences; nil: it has no such layers.
   public var states: States?
+  /// A prompt is computed in one step, however long it is: the model reads texts both ways. nil: in
+  /// chunks.
+  public var wholePrompts: Bool?
   /// Positions that one sequence may have, prompt and output together.
   public var contextLength: Int
   /// Sequences in the batch.

@@ -219,6 +219,7 @@ extension Scheduler {
     guard let first = prompts.first else { return }
     let budget = steps.prefillBudget(beside: decodes, depth: records[first].computed, limits: limits)
     guard budget > 0 else { return }
+    guard limits.wholePrompts != true else { return prefillWhole(prompts, budget, &draft) }
     let others = prompts.dropFirst().sorted {
       (records[$0].remaining, records[$0].startOrder) < (records[$1].remaining, records[$1].startOrder)
     }
@@ -246,6 +247,30 @@ extension Scheduler {
       preempt(last, cheaperEviction(last), &draft)
       chunk(first, firstShare, &draft)
     }
+  }
+
+  /// Whole prompts alone: the first by rank however long it is, then those that the budget has room for.
+  private mutating func prefillWhole(_ prompts: [Int], _ budget: Int, _ draft: inout Draft) {
+    guard let first = prompts.first else { return }
+    var left = budget
+    for index in prompts {
+      let count = records[index].remaining
+      guard index == first || count <= left else { continue }
+      whole(index, &draft)
+      left -= count
+    }
+    while draft.entries.isEmpty, let last = running.last, last != first {
+      preempt(last, cheaperEviction(last), &draft)
+      whole(first, &draft)
+    }
+  }
+
+  private mutating func whole(_ index: Int, _ draft: inout Draft) {
+    let count = records[index].remaining
+    let wanted = Limits.blocks(for: records[index].computed + count)
+    while !allocate(index, upTo: wanted), reclaimParked(sparing: nil, &draft) {}
+    guard records[index].blocks.count >= wanted, hasStateSlot(index) else { return }
+    append(index, count: count, &draft)
   }
 
   /// A prompt whose next block is about to be computed for an earlier one in the batch, and can

@@ -11,23 +11,46 @@ enum SmallModel {
   static let vocabulary = 288
 
   /// Writes the model to a file.
-  static func write(to path: String, seed: UInt64 = 1) throws {
-    try Data(bytes(seed: seed)).write(to: URL(fileURLWithPath: path))
+  static func write(to path: String, seed: UInt64 = 1, _ form: Form = .text) throws {
+    try Data(bytes(seed: seed, form)).write(to: URL(fileURLWithPath: path))
   }
 
-  static func bytes(seed: UInt64) -> [UInt8] {
+  enum Form {
+    /// Llama's.
+    case text
+    /// The same, made for vectors as Qwen3-Embedding is: of the last position, which is an end token.
+    case vectors
+    /// EmbeddingGemma's: texts are read both ways.
+    case bothWays
+
+    var architecture: String { self == .bothWays ? "gemma-embedding" : "llama" }
+  }
+
+  static func bytes(seed: UInt64, _ form: Form = .text) -> [UInt8] {
+    let architecture = form.architecture
     let (layers, feed, heads, kvHeads, size) = (2, 96, 4, 2, 16)
     var dice = Dice(state: seed)
     var file = GGUFWriter()
-    file.set("general.architecture", .string("llama"))
+    file.set("general.architecture", .string(architecture))
     for (key, value) in [
       ("block_count", layers), ("context_length", 16_384), ("embedding_length", embedding),
       ("feed_forward_length", feed), ("attention.head_count", heads), ("attention.head_count_kv", kvHeads),
     ] {
-      file.set("llama.\(key)", .uint32(UInt32(value)))
+      file.set("\(architecture).\(key)", .uint32(UInt32(value)))
     }
-    file.set("llama.attention.layer_norm_rms_epsilon", .float32(1e-5))
-    file.set("llama.rope.freq_base", .float32(10_000))
+    file.set("\(architecture).attention.layer_norm_rms_epsilon", .float32(1e-5))
+    file.set("\(architecture).rope.freq_base", .float32(10_000))
+    switch form {
+    case .text: break
+    case .vectors:
+      file.set("llama.pooling_type", .uint32(3))
+      file.set("tokenizer.ggml.add_eos_token", .bool(true))
+    case .bothWays:
+      file.set("gemma-embedding.pooling_type", .uint32(1))
+      file.set("gemma-embedding.attention.sliding_window", .uint32(64))
+      file.set("gemma-embedding.attention.sliding_window_pattern", .uint32(2))
+      file.set("gemma-embedding.dense_2_feat_out", .uint32(128))
+    }
     let names = alphabet + tokens
     let all = names + (names.count..<vocabulary).map { "<|unused\($0)|>" }
     file.set("tokenizer.ggml.model", .string("gpt2"))
@@ -60,6 +83,13 @@ enum SmallModel {
     for layer in 0..<layers {
       let name = "blk.\(layer)."
       norm(name + "attn_norm")
+      if form == .bothWays {
+        norm(name + "post_attention_norm")
+        norm(name + "post_ffw_norm")
+        for part in ["q", "k"] {
+          file.add(name + "attn_\(part)_norm.weight", [size], values(size, 0.2, around: 1))
+        }
+      }
       matrix(name + "attn_q", embedding, heads * size, 0.4)
       matrix(name + "attn_k", embedding, kvHeads * size, 0.4)
       matrix(name + "attn_v", embedding, kvHeads * size)
@@ -68,6 +98,10 @@ enum SmallModel {
       matrix(name + "ffn_gate", embedding, feed)
       matrix(name + "ffn_up", embedding, feed)
       matrix(name + "ffn_down", feed, embedding)
+    }
+    if form == .bothWays {
+      matrix("dense_2", embedding, 128)
+      matrix("dense_3", 128, embedding)
     }
     return file.bytes()
   }

@@ -41,7 +41,7 @@ func mode(_ path: String) throws -> Int {
     #expect(found.map(\.kind) == sampleRecords.map(\.kind))
     let (journal, opening) = try openJournal(scratch.path)
     #expect(opening.recovered == nil)
-    #expect(journal.read { $0.counts.logged } == 2)
+    #expect(journal.read { $0.counts.logged } == 3)
     #expect(try journal.receipt(at: 1).receipt.index == 1)
     #expect(try mode(scratch.path + "/journal") == 0o700)
     #expect(try mode(scratch.path + "/journal/00000001.jsonl") == 0o600)

@@ -47,6 +47,12 @@ let sampleRecords: [Record] = [
   .jobEnded(JobEnded(job: 7, client: "bob", outcome: .interrupted, reason: "the node stopped")),
   .receipt(sampleReceipt(job: 0xFEED)),
   .receipt(sampleReceipt(job: 0, tokens: 0)),
+  .receipt(
+    {
+      var receipt = sampleReceipt(job: 9, tokens: 0)
+      receipt.embed(pooling: "last", dimensions: 768)
+      return receipt
+    }()),
   .operatorAct(
     OperatorAct(
       act: .reject, who: "root", target: "0000000000000007", reason: "say \"no\" \\ \u{1}\n\u{7f} ü 🍲")),

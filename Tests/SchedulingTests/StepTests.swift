@@ -234,4 +234,27 @@ import Testing
       try bench.scheduler.stepped(plan.number, [StepResult(job: id, .end(.stop))], took: 9, at: bench.now))
     #expect(bench.ended[id]?.outcome == .done(.stop) && bench.ended[id]?.generatedTokens == 0)
   }
+
+  @Test func `a model that reads both ways gets prompts whole, the first one however long it is`() throws {
+    var bench = try Bench(
+      Bench.limits(blocks: 64, context: 512) {
+        $0.wholePrompts = true
+        $0.maxStepTokens = 100
+      })
+    let long = bench.submit(prompt: 400, output: 1)
+    let short = bench.submit(prompt: 30, output: 1)
+    let middle = bench.submit(prompt: 90, output: 1)
+    var steps: [[JobID: Int]] = []
+    while steps.count < 5 {
+      let plan = bench.scheduler.plan(at: bench.now)
+      if plan.isEmpty { break }
+      steps.append(Dictionary(uniqueKeysWithValues: plan.entries.map { ($0.job, $0.count) }))
+      #expect(plan.entries.allSatisfy { $0.start == 0 && $0.emits })
+      bench.now += 1_000
+      let results = plan.entries.map { StepResult(job: $0.job, .end(.length)) }
+      _ = try bench.scheduler.stepped(plan.number, results, took: 1_000, at: bench.now)
+    }
+    #expect(
+      steps == [[long: 400], [short: 30], [middle: 90]] || steps == [[long: 400], [short: 30, middle: 90]])
+  }
 }

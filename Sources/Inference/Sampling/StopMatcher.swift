@@ -16,6 +16,11 @@ public struct StopMatcher: Sendable {
   public static let maximumStops = 16
   public static let maximumStopBytes = 1_024
 
+  /// Finds nothing.
+  public static let none = StopMatcher()
+
+  private init() { stops = [] }
+
   /// Refuses empty stop strings, more than 16 of them, and any of more than 1,024 bytes.
   public init(_ stops: [String]) throws(SamplingError) {
     guard stops.count <= StopMatcher.maximumStops else {

@@ -2,6 +2,7 @@
 // Reading and errors are ConfigurationReader's. Start at NodeConfiguration.
 import Accounting
 import Foundation
+import Inference
 import Intake
 import Receipts
 import Scheduling
@@ -27,6 +28,8 @@ package struct NodeConfiguration: Sendable, Equatable {
   package var policy = Policy.standard
   /// The form in which the model writes tool calls, where its template doesn't say it.
   package var toolFormat: String?
+  /// How texts become vectors, where the model's file doesn't say it.
+  package var pooling: Pooling?
   /// The longest time between tokens, in milliseconds, that the prefill of other jobs may cause for
   /// running streams.
   package var tokenTarget = 100
@@ -209,6 +212,7 @@ package struct NodeConfiguration: Sendable, Equatable {
       }
       toolFormat = name
     }
+    pooling = try root.choice("pooling", Pooling.self)
     kvTokens = try root.integer("kv_tokens", 256...(1 << 24))
     tokenTarget = try root.integer("token_target_ms", 5...10_000) ?? tokenTarget
     if var section = try root.object("http") { try readHTTP(&section) }

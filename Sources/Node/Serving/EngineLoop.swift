@@ -118,7 +118,8 @@ final class EngineLoop: Sendable {
           // The first position reads no state: any slot will do.
           state: entry.state.map { StepItem.State(from: $0.from ?? $0.into, into: $0.into) },
           output: Self.output(of: entry, transcript),
-          digests: entry.emits || transcript.audit != nil))
+          digests: (entry.emits || transcript.audit != nil) && transcript.vector == nil,
+          states: transcript.vector != nil))
       entries.append((entry, transcript))
     }
     let computing = DispatchTime.now().uptimeNanoseconds
@@ -135,6 +136,7 @@ final class EngineLoop: Sendable {
   /// Which outputs an entry needs. An audit replays the sampler from the last token of the original
   /// prompt on; a chunk that ends before that token needs no output, only its keys and values.
   private static func output(of entry: StepEntry, _ transcript: Transcript) -> StepItem.Output {
+    if let output = transcript.pooledOutput(at: entry.start, isLast: entry.emits) { return output }
     guard let audit = transcript.audit else { return entry.emits ? .last(transcript.context()) : .none }
     return entry.start + entry.count >= audit.promptCount ? .replay(transcript.context()) : .none
   }
@@ -166,6 +168,7 @@ final class EngineLoop: Sendable {
     case .failure(let error): return [.init(job: entry.job, .failed(reason: "\(error)"))]
     }
     if let failure = result.failure { return [.init(job: entry.job, .failed(reason: "\(failure)"))] }
+    if let vector = transcript.vector { return pooled(entry, transcript, vector, result.states) }
     let digests = result.digests.compactMap { SHA256Digest(bytes: $0) }
     if transcript.audit != nil {
       transcript.replay(result.choices, digests, firstPosition: result.firstPosition)
@@ -179,5 +182,21 @@ final class EngineLoop: Sendable {
     }
     let taken = transcript.take(sampled, digest: digests.last)
     return [.init(job: entry.job, taken.kind, keys: taken.keys)]
+  }
+
+  /// A chunk of a text whose vector is wanted.
+  private func pooled(
+    _ entry: StepEntry, _ transcript: Transcript, _ vector: Transcript.VectorTerms, _ states: [Float]
+  ) -> [Scheduling.StepResult] {
+    let width = engine.model.hyperparameters.embeddingLength
+    let pooler = transcript.pool(states, width: width, position: entry.start)
+    guard entry.emits, let pooler else { return [] }
+    do throws(EngineError) {
+      transcript.take(vector: try engine.vector(pooler, dimensions: vector.dimensions))
+    } catch {
+      return [.init(job: entry.job, .failed(reason: "\(error)"))]
+    }
+    if transcript.audit != nil { node.audited(transcript) }
+    return [.init(job: entry.job, .end(.length))]
   }
 }

@@ -80,6 +80,10 @@ package final class Reexecutor: Sendable {
     guard digest == receipt.modelSHA256, profile.numericsVersion == receipt.numerics else {
       return (result, [])
     }
+    if receipt.isVector {
+      result.tokens = try vector(receipt, profile, prompt, progress)
+      return (result, [])
+    }
     // The last token is chosen, not fed.
     let fed = prompt + output.dropLast()
     let engine = try engine(profile, prompt + output, positions: fed.count)
@@ -115,6 +119,24 @@ package final class Reexecutor: Sendable {
     result.windows = windows.windows
     if receipt.version == 1 { result.finish = Self.finish(receipt, output, tokenizer) }
     return (result, choices)
+  }
+
+  /// The bits of a text's vector.
+  private func vector(
+    _ receipt: Receipts.Receipt, _ profile: Engine.Profile, _ prompt: [Int32],
+    _ progress: (_ done: Int, _ of: Int) -> Void
+  ) throws(ServingError) -> [UInt32] {
+    guard let pooling = Pooling(rawValue: receipt.pooling) else {
+      throw ServingError("the receipt's pooling is not known, '\(receipt.pooling)'", hint: nil)
+    }
+    let engine = try engine(profile, prompt, positions: prompt.count, isWhole: model.readsBothWays)
+    do throws(EngineError) {
+      return try engine.embed(
+        prompt, pooling, dimensions: receipt.dimensions, chunk: Self.chunk, progress: progress
+      ).map(\.bitPattern)
+    } catch {
+      throw ServingError("\(error)", hint: error.hint)
+    }
   }
 
   /// Generates the receipt's tokens again from a prompt, at decoding speed: the same bits as on the
@@ -177,7 +199,7 @@ package final class Reexecutor: Sendable {
 
   /// An engine with room for so many positions of one sequence.
   private func engine(
-    _ profile: Engine.Profile, _ tokens: [Int32], positions: Int
+    _ profile: Engine.Profile, _ tokens: [Int32], positions: Int, isWhole: Bool = false
   ) throws(ServingError) -> Engine {
     let vocabulary = model.hyperparameters.vocabularySize
     guard tokens.allSatisfy({ $0 >= 0 && Int($0) < vocabulary }) else {
@@ -194,7 +216,8 @@ package final class Reexecutor: Sendable {
       return try Engine(
         model: model,
         configuration: Engine.Configuration(
-          threads: threads, profile: profile, kvBlocks: blocks, level: level))
+          threads: threads, profile: profile, kvBlocks: blocks, level: level,
+          maximumStepTokens: isWhole ? min(max(positions, 1_024), 65_536) : 1_024))
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }
@@ -249,6 +272,7 @@ package final class Reexecutor: Sendable {
     guard digest == receipt.modelSHA256 else {
       return .notDone(why: "the model that was given is another, with a vocabulary of its own")
     }
+    if receipt.isVector { return .notDone(why: "the output is a vector, and no text") }
     let tokens = (transcript.output + unreceipted).map { Int32(bitPattern: $0) }
     if let stray = tokens.first(where: { !tokenizer.contains($0) }) {
       return .notDone(

@@ -54,6 +54,8 @@ final class Serving: Sendable {
   let architecture: String
   private let secret: SHA256Digest
   private let constraints: Constraints
+  /// How texts become vectors; nil: they do not.
+  let pooling: Pooling?
 
   /// The most tokens of an answer if the request names no limit.
   static let defaultOutput = 4_096
@@ -62,7 +64,7 @@ final class Serving: Sendable {
 
   private init(
     name: String, engine: Engine, tokenizer: Tokenizer, facts: EngineFacts,
-    chat: Result<ChatFormat, ChatFormatError>, toolFormat: String?, architecture: String
+    chat: Result<ChatFormat, ChatFormatError>, toolFormat: String?, architecture: String, pooling: Pooling?
   ) {
     self.name = name
     self.engine = engine
@@ -73,6 +75,7 @@ final class Serving: Sendable {
       tokenizer, vocabularySize: engine.model.hyperparameters.vocabularySize)
     messages = MessageFormat(chat, tokenizer, named: toolFormat)
     self.architecture = architecture
+    self.pooling = pooling
     // The names of cached blocks must mean nothing to anyone else, in this run or another.
     var generator = SystemRandomNumberGenerator()
     secret = SHA256.hash((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
@@ -102,6 +105,7 @@ final class Serving: Sendable {
       threads: configuration.threads, profile: configuration.profile.engine, kvBlocks: blocks)
     // A step contains one token of each running job and the prefill beside them.
     settings.maximumStepTokens = 512 + configuration.queue.running + 16
+    if model.readsBothWays { settings.maximumStepTokens += min(context, 65_000) }
     // What the batch attends to plus what one step adds, and the same again for blocks that may be
     // reused.
     let windows = model.windows.map { positions in
@@ -125,7 +129,8 @@ final class Serving: Sendable {
       model: file.name, modelDigest: digest, profile: settings.profile.numericsVersion,
       isa: engine.deviceName,
       contextLength: min(context, blocks * Engine.blockSize), kvBlocks: blocks,
-      windows: windows.isEmpty ? nil : windows, states: states)
+      windows: windows.isEmpty ? nil : windows, states: states,
+      wholePrompts: model.readsBothWays ? true : nil)
     let chat: Result<ChatFormat, ChatFormatError>
     do throws(ChatFormatError) {
       let format = try ChatFormat(file: model.file, tokenizer: tokenizer)
@@ -138,7 +143,8 @@ final class Serving: Sendable {
       name: file.name, engine: engine, tokenizer: tokenizer, facts: facts, chat: chat,
       toolFormat: configuration.toolFormat,
       // A file without it is no model, and was refused before.
-      architecture: (try? model.file.metadata.string("general.architecture")) ?? "")
+      architecture: (try? model.file.metadata.string("general.architecture")) ?? "",
+      pooling: configuration.pooling ?? model.pooling)
   }
 
   /// Slots for the batch, and for a few checkpoints of prompts; nil if the model keeps no state.
@@ -154,7 +160,9 @@ final class Serving: Sendable {
   /// What a log should say about chats with this model: why it cannot chat, or whose messages it
   /// refuses.
   var chatWarnings: [String] {
-    switch chat {
+    // Nobody expects it to.
+    if engine.model.readsBothWays { return [] }
+    return switch chat {
     case .failure(let problem): ["chat will not work: \(problem); /v1/completions does"]
     case .success(let format):
       format.rolesLeftOut.map {
@@ -177,6 +185,15 @@ final class Serving: Sendable {
     _ request: GenerationRequest, id: JobID, identity: Identity, origin: JobOrigin, isAsynchronous: Bool,
     isWanted: @escaping () -> Bool = { true }, sink: (_ prompt: PreparedPrompt) -> AnswerSink
   ) throws(Refusal) -> Prepared {
+    if let terms = request.embedding {
+      return try prepareVector(
+        request, terms, id: id, identity: identity, origin: origin, isWanted: isWanted, sink: sink)
+    }
+    guard !engine.model.readsBothWays else {
+      throw .request(
+        .unsupported, field: "model",
+        words: "'\(name)' reads texts both ways and generates none; POST /v1/embeddings gives their vectors")
+    }
     let (prompt, text, unread) = try Self.tokens(
       of: request, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: Date(),
       isWanted: isWanted)
@@ -232,22 +249,66 @@ final class Serving: Sendable {
     return Prepared(transcript: transcript, job: job)
   }
 
+  /// The job of a text whose vector is wanted.
+  private func prepareVector(
+    _ request: GenerationRequest, _ terms: EmbeddingTerms, id: JobID, identity: Identity, origin: JobOrigin,
+    isWanted: @escaping () -> Bool, sink: (_ prompt: PreparedPrompt) -> AnswerSink
+  ) throws(Refusal) -> Prepared {
+    let model = engine.model
+    guard let pooling else {
+      throw .request(
+        .value, field: "model",
+        words:
+          "'\(name)' is a model for generating text, of architecture '\(architecture)': its file names no pooling; one made for vectors, such as Qwen3-Embedding or EmbeddingGemma, has it, or 'pooling' in the node's configuration"
+      )
+    }
+    let dimensions = terms.dimensions ?? model.vectorLength
+    guard (1...model.vectorLength).contains(dimensions) else {
+      throw .request(
+        .value, field: "dimensions",
+        words: "'dimensions' is \(dimensions), wanted 1 to \(model.vectorLength), which '\(name)' has")
+    }
+    let (prompt, text, _) = try Self.tokens(
+      of: request, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: Date(),
+      isWanted: isWanted)
+    guard !prompt.isEmpty else { throw .emptyPrompt }
+    let transcript = Transcript(
+      id: id, client: identity.name, prompt: prompt, promptText: text, sampling: .greedy, outputLimit: 1,
+      stops: .none, terms: .init(nonce: request.nonce), tokenizer: tokenizer,
+      chain: BlockKeyChain(secret: secret, client: identity.name, modelDigest: facts.modelDigest),
+      vector: .init(pooler: Pooler(pooling, of: model), dimensions: dimensions),
+      sink: sink(PreparedPrompt(tokens: prompt, parser: nil, parserName: nil, ignored: request.ignored)))
+    var settings = [["vector", "\(dimensions) numbers, \(pooling.rawValue)"]]
+    if !request.ignored.isEmpty { settings.append(["ignored", request.ignored.joined(separator: ", ")]) }
+    if let offered = request.offered {
+      settings.append(["offers", "\(offered) per million completion tokens"])
+    }
+    let job = JobRequest(
+      id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: 0,
+      priority: request.priority, asksPriority: request.hasPriority, timeLimit: request.timeLimit,
+      offered: request.offered, prefix: transcript.promptKeys(), settings: settings)
+    return Prepared(transcript: transcript, job: job)
+  }
+
   /// An audit of a receipt: prompt and output in one teacher-forced prefill.
   func prepareAudit(
     of kept: KeptTranscript, id: JobID, sink: @escaping AnswerSink
   ) -> Prepared? {
     // The last token is chosen, not fed: its position is never computed.
-    let fed = kept.prompt + kept.output.dropLast()
-    // An empty list of stops cannot be refused.
-    guard !kept.output.isEmpty, let stops = try? StopMatcher([]) else { return nil }
+    let fed = kept.receipt.isVector ? kept.prompt : kept.prompt + kept.output.dropLast()
+    guard !kept.output.isEmpty else { return nil }
+    let vector = Pooling(rawValue: kept.receipt.pooling).map {
+      Transcript.VectorTerms(pooler: Pooler($0, of: engine.model), dimensions: kept.receipt.dimensions)
+    }
     // What was compiled for the job is compiled again.
     let constraint = kept.terms.constraint.flatMap { try? constraints.hold($0) }
     let transcript = Transcript(
       id: id, client: "audit", prompt: fed, promptText: "", sampling: kept.sampling,
       constraint: constraint, outputLimit: 1,
-      stops: stops,
+      stops: .none,
       tokenizer: tokenizer,
       chain: BlockKeyChain(secret: secret, client: "audit-\(id.hex)", modelDigest: facts.modelDigest),
+      vector: vector,
       audit: .init(id: kept.id, receipt: kept.receipt, promptCount: kept.prompt.count, output: kept.output),
       sink: sink)
     // No prefix: an audit recomputes everything.
@@ -274,6 +335,9 @@ final class Serving: Sendable {
       isWanted: isWanted
     ).tokens
   }
+
+  /// Whether it writes text at all.
+  var generates: Bool { !engine.model.readsBothWays }
 
   /// Why a chat is not possible; nil if it is.
   var chatProblem: ChatFormatError? {
@@ -309,10 +373,14 @@ final class Serving: Sendable {
       }
       return (try taken(found.encoding, context: context), found.text, unread)
     case .text(let text):
+      // Vectors are made of texts that end as the model's makers ended them.
+      let end = request.embedding == nil || !tokenizer.addsEOS ? nil : tokenizer.eosToken
       let encoding = tokenizer.encode(
-        segments: [.text(text)], addBOS: tokenizer.addsBOS, atMost: context - 1,
+        segments: [.text(text)], addBOS: tokenizer.addsBOS, atMost: context - (end == nil ? 1 : 2),
         isWanted: isWanted)
-      return (try taken(encoding, context: context), text, [])
+      var tokens = try taken(encoding, context: context)
+      if let end, tokens.last != end { tokens.append(end) }
+      return (tokens, text, [])
     case .tokens(let tokens):
       guard tokens.count < context else { throw .promptTooLong(.tokens(tokens.count), context: context) }
       if let stray = tokens.first(where: { !tokenizer.contains($0) }) {

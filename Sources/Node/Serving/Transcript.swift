@@ -54,6 +54,8 @@ final class Transcript: Sendable {
   let outputLimit: Int
   /// What only the receipt needs of the request.
   let terms: Terms
+  /// The job gives the vector of its prompt, and no text.
+  let vector: VectorTerms?
   /// Set for audits: the receipt's tokens and windows, which must be reproduced.
   let audit: AuditTarget?
   private let tokenizer: Tokenizer
@@ -83,6 +85,12 @@ final class Transcript: Sendable {
     var nonce: SHA256Digest?
   }
 
+  /// How the vector is made, and how many of its numbers are given out.
+  struct VectorTerms: Sendable {
+    let pooler: Pooler
+    let dimensions: Int
+  }
+
   /// Fresh for every job; only its client gets them.
   let nonces: Nonces
   /// The node's part of the nonces, if the client gave the other.
@@ -98,7 +106,9 @@ final class Transcript: Sendable {
   }
 
   private struct Inner {
+    /// Of a vector the bits of its numbers.
     var output: [Int32] = []
+    var pooler: Pooler?
     var text: AnswerText
     /// One per token of the output.
     var digests: [SHA256Digest] = []
@@ -118,7 +128,7 @@ final class Transcript: Sendable {
     id: JobID, client: String, prompt: [Int32], promptText: String, sampling: SamplingRequest,
     constraint: HeldConstraint? = nil, outputLimit: Int,
     stops: StopMatcher, terms: Terms = Terms(), tokenizer: Tokenizer, chain: BlockKeyChain,
-    audit: AuditTarget? = nil, shown: Set<Int32> = [], sink: @escaping AnswerSink
+    vector: VectorTerms? = nil, audit: AuditTarget? = nil, shown: Set<Int32> = [], sink: @escaping AnswerSink
   ) {
     self.id = id
     self.client = client
@@ -132,16 +142,40 @@ final class Transcript: Sendable {
     nonces = terms.nonce.map { own.bound(to: $0) } ?? own
     nonceShare = terms.nonce == nil ? nil : own
     self.sink = sink
+    self.vector = vector
     self.audit = audit
     self.tokenizer = tokenizer
     let text = AnswerText(
       tokenizer: tokenizer, stops: stops, ignoresEnd: terms.ignoresEnd, limit: outputLimit, shown: shown)
-    inner = Mutex(Inner(text: text, chain: chain))
+    inner = Mutex(Inner(pooler: vector?.pooler, text: text, chain: chain))
+  }
+
+  // MARK: vectors
+
+  /// Which hidden states of a chunk the vector needs; nil if the job generates text.
+  func pooledOutput(at position: Int, isLast: Bool) -> StepItem.Output? {
+    vector?.pooler.output(at: position, isLast: isLast)
+  }
+
+  /// Takes a chunk's hidden states.
+  /// - Returns: all of the text's so far
+  func pool(_ states: [Float], width: Int, position: Int) -> Pooler? {
+    inner.withLock { content in
+      content.pooler?.take(states, width: width, position: position)
+      return content.pooler
+    }
+  }
+
+  /// Takes the vector, which is the output.
+  func take(vector numbers: [Float]) {
+    inner.withLock { $0.output = numbers.map { Int32(bitPattern: $0.bitPattern) } }
   }
 
   /// The keys of the prompt's full blocks. Called once, before the job is submitted.
   func promptKeys() -> [BlockKey] {
-    inner.withLock { content in
+    // What a vector has no part in need not be computed; of others every position is needed.
+    if let vector, !vector.pooler.reusesBeginnings { return [] }
+    return inner.withLock { content in
       var keys: [BlockKey] = []
       for block in 0..<(prompt.count / Limits.blockSize) {
         keys.append(content.chain.next(prompt[(block * Limits.blockSize)..<((block + 1) * Limits.blockSize)]))
@@ -280,7 +314,12 @@ final class Transcript: Sendable {
   func difference(facts: EngineFacts) -> Reexecution.Difference? {
     guard let audit else { return nil }
     let found = inner.withLock { content in
-      Reexecution(
+      if vector != nil {
+        return Reexecution(
+          model: facts.modelDigest, numerics: facts.profile, windows: [],
+          tokens: content.output.map { UInt32(bitPattern: $0) }, finish: nil)
+      }
+      return Reexecution(
         model: facts.modelDigest, numerics: facts.profile,
         windows: Self.windows(content.replayed.compactMap(\.digest)), tokens: content.replayed.map(\.token),
         finish: nil)
@@ -295,7 +334,7 @@ final class Transcript: Sendable {
     // ends before it.
     let (output, windows, end) = inner.withLock { content in
       (
-        Array(content.output.prefix(seal.completionTokens)),
+        vector == nil ? Array(content.output.prefix(seal.completionTokens)) : content.output,
         Self.windows(content.digests.prefix(seal.completionTokens)), content.text.end
       )
     }
@@ -322,6 +361,9 @@ final class Transcript: Sendable {
     receipt.stopStrings = Commitment.to(stopStrings: terms.stops, nonce: nonces.prompt)
     receipt.ignoresEnd = terms.ignoresEnd
     receipt.constrain(terms.constraint.map { Receipts.Transcript.Constraint($0) }, nonce: nonces.prompt)
+    if let vector, !output.isEmpty {
+      receipt.embed(pooling: vector.pooler.pooling.rawValue, dimensions: vector.dimensions)
+    }
     receipt.seedBy = terms.seedBy
     receipt.finish =
       switch (seal.finish, end) {
@@ -350,6 +392,10 @@ final class Transcript: Sendable {
     if end.receipt != nil {
       end.nonce = nonces.hex
       end.nonceShare = nonceShare?.hex
+    }
+    if vector != nil {
+      end.vector = output.map { Float(bitPattern: UInt32(bitPattern: $0)) }
+      return end
     }
     end.tokens = Array(output.prefix(end.usage.completion))
     end.unreceipted = Array(output.dropFirst(end.usage.completion))

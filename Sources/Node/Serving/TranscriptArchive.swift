@@ -43,8 +43,8 @@ final class TranscriptArchive: Sendable {
     let (output, answer) = transcript.outputAndAnswer
     let entry = KeptTranscript(
       id: id, job: transcript.id, receipt: receipt, prompt: transcript.prompt,
-      output: Array(output.prefix(receipt.completionTokens)),
-      unreceipted: Array(output.dropFirst(receipt.completionTokens)), terms: transcript.terms,
+      output: Array(output.prefix(receipt.outputCount)),
+      unreceipted: Array(output.dropFirst(receipt.outputCount)), terms: transcript.terms,
       promptText: transcript.promptText, answer: answer, sampling: transcript.sampling,
       nonces: transcript.nonces, nonceShare: transcript.nonceShare,
       until: now + Microseconds(seconds) * 1_000_000)

@@ -34,6 +34,8 @@ package struct AnswerEnd: Sendable, Equatable {
   /// The generated token ids, end token included: with the prompt's ids and the nonce they open the
   /// receipt.
   package var tokens: [Int32]?
+  /// The vector of the text, if that was asked for.
+  package var vector: [Float]?
   /// For a job that was cut: tokens whose text was sent before the cut was known; neither receipted
   /// nor charged.
   package var unreceipted: [Int32] = []

@@ -37,6 +37,8 @@ struct GenerationRequest: Sendable {
   var ignoresEnd = false
   /// The seed was given; otherwise the node draws one and reports it.
   var hasSeed = false
+  /// The vector of the prompt is asked for, and no text.
+  var embedding: EmbeddingTerms?
   /// What a model may call, and whether its answer is read for calls and reasoning.
   var message: MessageTerms?
   /// The client's own value for the commitments, which makes the receipt younger than it.
@@ -55,6 +57,12 @@ struct GenerationRequest: Sendable {
   var ignored: [String] = []
 
   static func drawnSeed() -> UInt64 { UInt64.random(in: 0...(1 << 53)) }
+}
+
+/// What a request for the vector of a text has besides it.
+struct EmbeddingTerms: Sendable {
+  /// Numbers of the vector, the first ones; nil: all.
+  var dimensions: Int?
 }
 
 /// What a request for a message, which may think and call, has besides a request for text.

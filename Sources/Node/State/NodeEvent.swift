@@ -50,6 +50,7 @@ package struct JobRequest: Codable, Sendable {
   package let origin: JobOrigin
   package let model: String
   package let promptTokens: Int
+  /// 0 for the vector of a text: nothing is generated.
   package let outputLimit: Int
   package let priority: Int
   /// The client requested that priority explicitly.
@@ -148,10 +149,13 @@ package struct EngineFacts: Codable, Sendable, Equatable {
   package let windows: [Scheduling.Limits.Window]?
   /// Slots for recurrent states; nil if no layer keeps one.
   package let states: Scheduling.Limits.States?
+  /// The model reads texts both ways, each in one step; nil if it does not.
+  package let wholePrompts: Bool?
 
   package init(
     model: String, modelDigest: SHA256Digest, profile: String, isa: String, contextLength: Int, kvBlocks: Int,
-    windows: [Scheduling.Limits.Window]? = nil, states: Scheduling.Limits.States? = nil
+    windows: [Scheduling.Limits.Window]? = nil, states: Scheduling.Limits.States? = nil,
+    wholePrompts: Bool? = nil
   ) {
     self.model = model
     self.modelDigest = modelDigest
@@ -161,6 +165,7 @@ package struct EngineFacts: Codable, Sendable, Equatable {
     self.kvBlocks = kvBlocks
     self.windows = windows
     self.states = states
+    self.wholePrompts = wholePrompts
   }
 }
 

@@ -148,7 +148,8 @@ extension NodeState {
     return Job(
       id: request.id, client: ClientID(request.identity.name), model: request.model,
       origin: request.origin.scheduling, promptTokens: request.promptTokens,
-      maxOutputTokens: request.outputLimit,
+      // The scheduler gives every sequence a place behind its prompt.
+      maxOutputTokens: max(1, request.outputLimit),
       priority: request.restored?.priority ?? min(request.priority, mostPriority(request)),
       timeLimit: request.timeLimit.map { max(1, $0 - passed) }, price: request.offered?.micro,
       prefix: request.prefix, borders: request.borders, isStranger: !request.identity.isKnown)
@@ -395,7 +396,7 @@ extension NodeState {
     case .done(let reason):
       entry.finishReason = reason == .stop ? "stop" : "length"
       counts.done += 1
-      if reason == .length { counts.atLimit += 1 }
+      if reason == .length, entry.request.outputLimit > 0 { counts.atLimit += 1 }
       jobSeconds.add(Double(now.monotonic - (entry.admitted ?? entry.submitted).monotonic) / 1_000_000)
     case .rejected(let reason): entry.detail = reason
     case .cancelled(let who):

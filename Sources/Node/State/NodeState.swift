@@ -200,6 +200,7 @@ package struct NodeState: Sendable {
 
   private mutating func becomeReady(_ facts: EngineFacts, at now: Moment, _ effects: inout [NodeEffect]) {
     var limits = Scheduling.Limits(blocks: facts.kvBlocks, contextLength: facts.contextLength)
+    limits.wholePrompts = facts.wholePrompts
     // Half as much host memory again, for sequences that are swapped out of the device.
     limits.hostBlocks = facts.kvBlocks / 2
     limits.windows = (facts.windows ?? []).map { window in

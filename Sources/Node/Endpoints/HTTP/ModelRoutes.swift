@@ -15,11 +15,14 @@ extension HTTPEndpoint {
   func modelCard(_ serving: Serving, _ identity: Identity) -> JSONValue {
     let context = serving.facts.contextLength
     var features: [JSONValue] = []
-    if serving.chatProblem == nil {
-      features.append("tools")
-      if serving.messages.reasons { features.append("reasoning") }
+    if serving.generates {
+      if serving.chatProblem == nil {
+        features.append("tools")
+        if serving.messages.reasons { features.append("reasoning") }
+      }
+      features.append("logprobs")
     }
-    features.append("logprobs")
+    if serving.pooling != nil { features.append("embeddings") }
     var members: [JSONValue.Member] = [
       (key: "id", value: .string(serving.name)), (key: "object", value: "model"),
       (key: "created", value: JSONValue(runtime.state.withLock { $0.started.wall } / 1_000_000)),
@@ -113,8 +116,9 @@ extension HTTPEndpoint {
     guard let serving = model.serving, serving.name == name else {
       return OllamaAnswer.response(.notFound("the model '\(name.prefix(200))' is not served here"))
     }
-    var abilities: [JSONValue] = ["completion"]
-    if serving.chatProblem == nil {
+    var abilities: [JSONValue] = serving.generates ? ["completion"] : []
+    if serving.pooling != nil { abilities.append("embedding") }
+    if serving.generates, serving.chatProblem == nil {
       abilities.append("tools")
       if serving.messages.reasons { abilities.append("thinking") }
     }

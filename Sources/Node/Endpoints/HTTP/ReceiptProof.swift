@@ -48,8 +48,9 @@ package struct ReceiptProof: Sendable {
       }
     } catch { throw SavedAnswerError("\(error)") }
     evidence.transcript = transcript
+    let id = bundle.map { String(SHA256.leaf(Array($0.receipt.utf8)).hex.prefix(16)) }
     saved = try answer.flatMap { bytes throws(SavedAnswerError) in
-      SavedAnswer.isLikely(bytes) ? try SavedAnswer(bytes) : nil
+      SavedAnswer.isLikely(bytes) ? try SavedAnswer(bytes, receipt: id) : nil
     }
     let line: String
     if let bundle {
@@ -70,7 +71,12 @@ package struct ReceiptProof: Sendable {
       receipt = nil
     }
     if let request {
-      do throws(Refusal) { own = try OwnRequest(request, to: saved?.dialect, receipt) } catch {
+      do throws(Refusal) {
+        own =
+          receipt?.isVector == true
+          ? try OwnRequest(request, vector: saved?.vector ?? 0)
+          : try OwnRequest(request, to: saved?.dialect, receipt)
+      } catch {
         throw SavedAnswerError("the request cannot be read: \(error)")
       }
     } else {
@@ -232,6 +238,9 @@ package struct ReceiptProof: Sendable {
   private mutating func generate(
     _ own: OwnRequest, _ receipt: Receipts.Receipt, on machine: Reexecutor, _ progress: (Int, Int) -> Void
   ) {
+    guard !receipt.isVector else {
+      return skip("the answer holds no token ids: ask for them with \"return_token_ids\": true")
+    }
     func read(_ prompt: [UInt32]) -> [UInt32] {
       receipt.finish.isCut ? Array(prompt.prefix(receipt.promptTokens)) : prompt
     }

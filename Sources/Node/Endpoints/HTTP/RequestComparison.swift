@@ -12,6 +12,16 @@ struct OwnRequest: Sendable {
   /// The one that it was read in.
   let dialect: Dialect
 
+  /// One of the texts of a request for vectors. Nothing reads a dialect's text in their answers.
+  init(_ bytes: [UInt8], vector: Int) throws(Refusal) {
+    let requests = try EmbeddingDialect.openAI.read(bytes, atMost: SavedAnswer.maximumBytes).requests
+    guard requests.indices.contains(vector) else {
+      throw .request(.value, field: "input", words: "it has no text \(vector)")
+    }
+    request = requests[vector]
+    dialect = .openAICompletions
+  }
+
   init(_ value: JSONValue, _ dialect: Dialect) throws(Refusal) {
     request = try dialect.read(value).request
     self.dialect = dialect
@@ -68,6 +78,7 @@ struct OwnRequest: Sendable {
   /// - nonces: of the receipt, which open what it commits to; nil leaves biases and stop strings
   ///   open.
   func settings(_ receipt: Receipts.Receipt, _ nonces: Nonces?) -> Verification.Comparison {
+    if receipt.isVector { return vector(receipt) }
     let sampling = request.sampling
     let sampler = receipt.sampler
     var differences: [String] = []
@@ -100,7 +111,7 @@ struct OwnRequest: Sendable {
       {
         differences.append("'\(request.constraint?.field ?? "response_format")' differs")
       }
-      compare("whether the text was constrained", constraint != nil, receipt.version > 2)
+      compare("whether the text was constrained", constraint != nil, receipt.version == 3)
       compare("ignore_eos", request.ignoresEnd, receipt.ignoresEnd)
       compare("who chose the seed", request.hasSeed ? .client : .node, receipt.seedBy)
     }
@@ -116,6 +127,17 @@ struct OwnRequest: Sendable {
       ? "" : ", as a request to \(dialect.path)"
     let rest = nonces == nil ? "; not logit_bias, stop and a constraint, which no nonce opens" : ""
     return .same("model, sampler, max_tokens and ignore_eos; \(seed)\(rest)\(path)")
+  }
+
+  /// The same for the vector of a text.
+  private func vector(_ receipt: Receipts.Receipt) -> Verification.Comparison {
+    if let model = request.model, model != receipt.model {
+      return .differs("'model' is \(model) in your request and \(receipt.model) in the receipt")
+    }
+    if let asked = request.embedding?.dimensions, asked != receipt.dimensions {
+      return .differs("'dimensions' is \(asked) in your request and \(receipt.dimensions) in the receipt")
+    }
+    return .same("model and dimensions")
   }
 
   /// Whether the receipt's commitments hold the nonce of this request, which then is older.

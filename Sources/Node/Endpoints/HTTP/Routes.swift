@@ -51,6 +51,9 @@ struct Route: Sendable {
   static let all: [Route] =
     Dialect.all.map { dialect in
       Route(.post, dialect.path, .client { $0.generate($1, dialect, $0.caller($2)) })
+    }
+    + EmbeddingDialect.all.map { dialect in
+      Route(.post, dialect.path, .client { $0.embed($1, dialect, $0.caller($2)) })
     } + [
       Route(.get, "/v1/models", .client { $1.respond($0.models($2)) }),
       Route(.get, "/v1/models/{...}", .client { $1.respond($0.model($1.name, $2)) }),

@@ -28,6 +28,8 @@ package struct SavedAnswer: Sendable {
   /// The receipt, if it came inside.
   package let inline: InlineReceipt?
   package let answer: Verification.Answer
+  /// Which text of the request its vector is of; nil if the answer is text.
+  let vector: Int?
   /// Log-probabilities in the form of the answer's endpoint, the pieces of a stream joined.
   let logprobs: SavedLogprobs
   /// Whose answer it is; nil if it doesn't say.
@@ -41,10 +43,15 @@ package struct SavedAnswer: Sendable {
   /// Reads the JSON of an answer, of an error that ended one or of `GET /v1/jobs/ID`; or
   /// server-sent events as curl saves them; or one JSON object per line, as `hotpot submit --json`
   /// prints them.
-  package init(_ bytes: [UInt8]) throws(SavedAnswerError) {
+  /// - receipt: the id of the receipt that is asked about, of an answer with several
+  package init(_ bytes: [UInt8], receipt: String? = nil) throws(SavedAnswerError) {
     var reader = SavedAnswerReader()
     let objects = try Self.objects(bytes)
-    for object in objects {
+    var vector: Int?
+    for whole in objects {
+      let single = try SavedVectors(whole, receipt: receipt)
+      vector = single?.index
+      let object = single?.answer ?? whole
       do throws(JSONFieldError) { try reader.take(object) } catch {
         throw SavedAnswerError("the answer cannot be read: \(error)")
       }
@@ -68,6 +75,7 @@ package struct SavedAnswer: Sendable {
     logprobs = reader.logprobs
     dialect = reader.dialect
     hasArgumentValues = reader.hasArgumentValues
+    self.vector = vector
   }
 
   /// Whether these bytes aren't a transcript file, whose first key is its nonce.

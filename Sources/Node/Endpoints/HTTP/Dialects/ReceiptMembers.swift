@@ -45,9 +45,7 @@ enum ReceiptMembers {
     return .object(members)
   }
 
-  /// What opens the receipt, under the key `hotpot`.
-  /// - prompt: its ids, if the client requested ids
-  static func own(_ end: AnswerEnd, job: String, seed: UInt64, prompt: [Int32]?) -> JSONValue {
+  private static func receipt(_ end: AnswerEnd, _ job: String) -> [JSONValue.Member] {
     var own: [JSONValue.Member] = [(key: "job", value: .string(job))]
     if let receipt = end.receipt { own.append((key: "receipt", value: .string(receipt))) }
     if let nonce = end.nonce { own.append((key: "nonce", value: .string(nonce))) }
@@ -58,6 +56,13 @@ enum ReceiptMembers {
         own.append((key: "receipt_signature", value: .string(signature)))
       }
     }
+    return own
+  }
+
+  /// What opens the receipt, under the key `hotpot`.
+  /// - prompt: its ids, if the client requested ids
+  static func own(_ end: AnswerEnd, job: String, seed: UInt64, prompt: [Int32]?) -> JSONValue {
+    var own = receipt(end, job)
     own.append((key: "seed", value: JSONValue(seed)))
     if let amount = end.amount { own.append((key: "amount_micro", value: JSONValue(amount))) }
     if let tokens = prompt {
@@ -84,6 +89,14 @@ enum ReceiptMembers {
       }
       if end.ignoresEnd { own.append((key: "ignore_eos", value: true)) }
     }
+    return .object(own)
+  }
+
+  /// The same for the vector of a text, which itself stands elsewhere in the answer.
+  static func own(_ end: AnswerEnd, job: String, prompt: [Int32]?) -> JSONValue {
+    var own = receipt(end, job)
+    if let amount = end.amount { own.append((key: "amount_micro", value: JSONValue(amount))) }
+    if let prompt { own.append((key: "prompt_token_ids", value: .array(prompt.map { JSONValue($0) }))) }
     return .object(own)
   }
 
