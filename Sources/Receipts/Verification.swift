@@ -65,7 +65,7 @@ public struct Reexecution: Hashable, Sendable {
       switch self {
       case .token(let position, _, _), .window(let position, _):
         position / WindowHashes.tokensPerWindow
-      case .model, .numerics, .count, .finish: nil
+      case .number, .model, .numerics, .count, .finish: nil
       }
     }
 

@@ -56,7 +56,11 @@ import Wire
 
       let ollama = try run("ollama")
       #expect(ollama.contains(#""done":true,"done_reason":"stop""#))
-      #expect(ollama.contains(#""capabilities":["completion","tools","thinking"]"#))
+      #expect(ollama.contains(#""capabilities":["completion","embedding","tools","thinking"]"#))
+
+      let vector = try JSONText.parse(Array(run("embeddings").utf8))
+      #expect(vector["data"]?.array?.first?["embedding"]?.array?.count == 16)
+      #expect(vector["data"]?.array?.first?["hotpot"]?["receipt"]?.string?.utf8.count == 16)
 
       let models = try run("models")
       #expect(

@@ -24,6 +24,7 @@ struct TalkingNode {
           file: "test",
           text: """
             { threads: 2, kv_tokens: 65536, http: { listen: '127.0.0.1:0', model_names: ['gpt-*', 'claude-*'] },
+              pooling: 'mean',
               audits: { share: 0 }, currency: 'USD', prices: [{ prompt: '0.10', cached: '0.01', completion: '0.4' }] }
             """),
         stateDirectory: scratch.path + "/state", version: "0"
@@ -69,8 +70,8 @@ func objects(of answer: WireAnswer) -> [JSONValue] {
     // Forms of log-probabilities and echoes; what tools came after.
     "echo": 8, "top_logprobs": 1, "functions": 1,
     // Paths of other services.
-    "/api/embed": 1, "/api/embeddings": 1, "/api/pull": 1, "/v1/embeddings": 10, "/v1/messages/batches": 1,
-    "/v1/moderations": 1, "/v1/responses/compact": 1, "/v1/responses/resp_1": 1,
+    "/api/pull": 1, "/v1/messages/batches": 1, "/v1/moderations": 1,
+    "/v1/responses/compact": 1, "/v1/responses/resp_1": 1,
   ]
 
   @Test(.enabled(if: !ReferenceFolder.isAbsent, "the reference folder is absent"))
