@@ -83,7 +83,7 @@ let package = Package(
 
     // The engine's speed, beside a peer's where HOTPOT_PEER names one.
     .executableTarget(
-      name: "Benchmarks", dependencies: ["Inference"], path: "Tests/Programs/Benchmarks",
+      name: "Benchmarks", dependencies: ["Grammar", "Inference", "JSON"], path: "Tests/Programs/Benchmarks",
       swiftSettings: strict),
 
     // A served node under load, beside the bare engine.

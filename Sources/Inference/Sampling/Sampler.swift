@@ -248,9 +248,17 @@ public final class Sampler {
     guard allowed.count * 64 >= vocabularySize else { return false }
     for (index, word) in allowed.enumerated() where word != .max {
       let first = index * 64
-      for id in first..<max(first, min(first + 64, vocabularySize)) where word >> UInt64(id - first) & 1 == 0
-      {
-        logits[id] = Sampler.forbidden
+      let count = min(64, vocabularySize - first)
+      guard count > 0 else { break }
+      if word == 0 {
+        (logits + first).update(repeating: Sampler.forbidden, count: count)
+        continue
+      }
+      var others = ~word
+      while others != 0 {
+        let bit = others.trailingZeroBitCount
+        if bit < count { logits[first + bit] = Sampler.forbidden }
+        others &= others - 1
       }
     }
     return true

@@ -1,6 +1,7 @@
 // HeldConstraint.swift: constraints on answers, compiled and over a model's vocabulary: kept for the
 // requests that come again with the same one, and each with the state of one sequence, as the engine
 // asks for it. Compiling and masks are in Grammar. Start at Constraints.hold.
+import Glibc
 import Grammar
 import Inference
 import Synchronization
@@ -88,6 +89,8 @@ final class HeldConstraint: TokenConstraint {
     var output: [Int32] = []
     /// After 0, 16, 32, ... tokens of it.
     var states: [ConstraintState]
+    /// After all of it.
+    var last: ConstraintState
   }
 
   private static let stride = 16
@@ -97,7 +100,8 @@ final class HeldConstraint: TokenConstraint {
     self.masks = masks
     self.tokenizer = tokenizer
     self.ends = ends
-    progress = Mutex(Progress(states: [ConstraintState(masks.constraint)]))
+    let start = ConstraintState(masks.constraint)
+    progress = Mutex(Progress(states: [start], last: start))
   }
 
   func allowed(after output: ArraySlice<Int32>) -> [UInt64]? {
@@ -111,22 +115,38 @@ final class HeldConstraint: TokenConstraint {
 
   private func state(after output: ArraySlice<Int32>) -> ConstraintState {
     progress.withLock { progress in
-      let shared = zip(progress.output, output).prefix { $0 == $1 }.count
+      let shared = Self.shared(progress.output, output)
+      // The next token of the sequence, which is what a step asks about.
+      let isNext = shared == progress.output.count
       if shared < progress.output.count, shared < output.count {
         // Another way from here on.
         progress.output.removeSubrange(shared...)
         progress.states.removeSubrange((shared / Self.stride + 1)...)
       }
       let first = min(shared / Self.stride, progress.states.count - 1)
-      var state = progress.states[first]
-      for (index, token) in output.enumerated().dropFirst(first * Self.stride) {
+      var state = isNext ? progress.last : progress.states[first]
+      let known = isNext ? shared : first * Self.stride
+      for (index, token) in zip(known..., output[(output.startIndex + known)...]) {
         state.advance(tokenizer.isEndOfGeneration(token) ? [] : tokenizer.bytes(of: token))
         if index >= progress.output.count { progress.output.append(token) }
         if (index + 1) % Self.stride == 0, (index + 1) / Self.stride == progress.states.count {
           progress.states.append(state)
         }
       }
+      if output.count == progress.output.count { progress.last = state }
       return state
+    }
+  }
+
+  /// How many tokens both begin with. Every step asks that of each row, so memory is compared as it is.
+  private static func shared(_ known: [Int32], _ output: ArraySlice<Int32>) -> Int {
+    let most = min(known.count, output.count)
+    return known.withUnsafeBufferPointer { known in
+      output.withUnsafeBufferPointer { output in
+        guard let a = known.baseAddress, let b = output.baseAddress else { return 0 }
+        if memcmp(a, b, most * MemoryLayout<Int32>.stride) == 0 { return most }
+        return (0..<most).first { a[$0] != b[$0] } ?? most
+      }
     }
   }
 }

@@ -57,6 +57,10 @@ do {
     try BigModel.write(shape, to: path)
     exit(0)
   }
+  if arguments.contains("--masks") {
+    try Masks.measure(constrained: !arguments.contains("--free"))
+    exit(0)
+  }
   if Ours.commands.contains(where: arguments.contains) {
     guard let path = here.option("--model") ?? variable("HOTPOT_MODEL") else {
       throw BenchmarkError(description: "HOTPOT_MODEL names no model")
@@ -115,6 +119,15 @@ var rows: [Row] = [
       }
     ]),
 ]
+rows.append(
+  Row(
+    name: "sampling from 248,320, under a schema or free", model: model, ours: ["--masks"],
+    theirs: [
+      {
+        let child = try Child.run([own, "--masks", "--free"])
+        return Double(child.output.split(separator: "\n").first ?? "0") ?? 0
+      }
+    ]))
 /// The files that a variable names, separated by colons.
 func files(_ name: String) -> [String] { variable(name)?.split(separator: ":").map(String.init) ?? [] }
 
