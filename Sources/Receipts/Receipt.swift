@@ -14,7 +14,7 @@
 /// | `t` | when it was written, microseconds since 1970-01-01 00:00 UTC, as all times here |
 /// | `type` | `"receipt"` |
 /// | `group` | `seq` of the first line that was synced together with this one |
-/// | `v` | version of these keys: `4` for the vector of a text, `3` for an answer under a constraint, otherwise `2`; a receipt has no key marked with a higher version, and one of version 1 has no `v` |
+/// | `v` | version of these keys: `5` for the vector of a text, `3` for an answer under a constraint, otherwise `2`; a receipt has no key marked with a higher version, one of version 5 none marked with 3 or 4, and one of version 1 has no `v` |
 /// | `index` | number of the receipt in the log, from 0 |
 /// | `node` | fingerprint of the node's key as `ssh-keygen -l` prints it |
 /// | `job`, `client` | job id (16 hexadecimal digits), client's name |
@@ -31,7 +31,7 @@
 /// | `ignore_eos` (2) | `true` where the client asked to go on past end tokens |
 /// | `seed_by` (2) | who chose the seed: `client` or `node` |
 /// | `constraint` (3) | SHA-256(nonce of the prompt \|\| SHA-256 of what the text had to be: its kind, a line feed, its text) |
-/// | `pooling`, `dimensions` (4) | how the hidden states of the text became its vector (`mean`, `cls`, `last`); how many numbers it has |
+/// | `pooling`, `dimensions` (5) | how the hidden states of the text became its vector (`mean`, `cls`, `last`); how many numbers it has |
 /// | `finish` | why generation ended: `stop` (an end token), `stop_string`, `length` (`max_tokens`), `context` (`max_tokens` is what the context left, and was reached), `cancelled_by_client`, `cancelled_by_operator`, `expired` (the job's time limit). Version 1 says `cancelled` for the last three and `length` for `context` |
 /// | `submitted`, `started`, `first_token`, `ended` | times; `first_token` is 0 when there was none |
 /// | `currency`, `price_prompt`, `price_cached`, `price_completion`, `price_minimum` | micro-units for a million tokens; the minimum in micro-units |
@@ -141,9 +141,9 @@ public struct Receipt: Hashable, Sendable {
 
   /// The newest that this build reads and writes. Receipts of older versions are read, and rewritten
   /// byte for byte.
-  public static let newestVersion = 4
+  public static let newestVersion = 5
   /// What the vector of a text has.
-  static let vectorVersion = 4
+  static let vectorVersion = 5
   static let constrainedVersion = 3
   /// What an answer without a constraint has: its line is what it was before there were any.
   public static let plainVersion = 2
@@ -170,9 +170,9 @@ public struct Receipt: Hashable, Sendable {
   public var stopStrings = SHA256Digest.zero
   /// Version 3: the commitment to what the text had to be.
   public var constraint = SHA256Digest.zero
-  /// Version 4: how the text's hidden states became its vector; empty where tokens were generated.
+  /// Version 5: how the text's hidden states became its vector; empty where tokens were generated.
   public var pooling = ""
-  /// Version 4: the numbers of the vector, which stand in the place of an output's tokens.
+  /// Version 5: the numbers of the vector, which stand in the place of an output's tokens.
   public var dimensions = 0
   public var ignoresEnd = false
   public var seedBy = Chooser.client
@@ -232,12 +232,12 @@ extension Receipt: JournalRecord {
       // The reused value may have held another line's.
       (stopStrings, ignoresEnd, seedBy) = (.zero, false, .client)
     }
-    if version > 2 {
+    if version > 2, version != Receipt.vectorVersion {
       try line.digest("constraint", &constraint)
     } else {
       constraint = .zero
     }
-    if version > 3 {
+    if version == Receipt.vectorVersion {
       try line.text("pooling", &pooling, max: 16)
       try line.count("dimensions", &dimensions, max: Receipt.maximumDimensions)
     } else {
@@ -389,7 +389,7 @@ extension Receipt {
   }
 
   /// Whether the output is the vector of a text: its commitment is to the bits of its numbers.
-  public var isVector: Bool { version >= Receipt.vectorVersion && !pooling.isEmpty }
+  public var isVector: Bool { version == Receipt.vectorVersion }
 
   /// Words of the output: generated tokens, or numbers of a vector.
   public var outputCount: Int { isVector ? dimensions : completionTokens }

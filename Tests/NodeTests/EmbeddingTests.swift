@@ -155,7 +155,7 @@ private func floats(_ value: JSONValue?) -> [Float] {
     let bytes = JSONWriter.bytes(answer)
     let (honest, asked) = try verify(bytes, request)
     #expect(honest.passes(asking: asked), "\(honest.checks)")
-    #expect(honest.receipt?.version == 4 && honest.receipt?.pooling == "last")
+    #expect(honest.receipt?.version == 5 && honest.receipt?.pooling == "last")
     #expect(result(honest, .reexecution) == (.ok, "64 numbers: the same bits"))
     #expect(result(honest, .counts) == (.ok, "4 prompt, a vector of 64 numbers"))
     #expect(

@@ -446,10 +446,10 @@ private let tampers: [Tamper] = {
   add("finish: version 1's word", .receipt, "an end that receipts of version 2 know") { b, _, _ in
     b.receipt = resealed(b.receipt, "\"finish\":\"stop\"", "\"finish\":\"cancelled\"")
   }
-  add("a version to come", .receipt, "a version of 2 to 4, which this build knows, not 5") { b, _, _ in
-    b.receipt = resealed(b.receipt, "\"v\":2", "\"v\":5")
+  add("a version to come", .receipt, "a version of 2 to 5, which this build knows, not 6") { b, _, _ in
+    b.receipt = resealed(b.receipt, "\"v\":2", "\"v\":6")
   }
-  add("version 1 spelled", .receipt, "a version of 2 to 4, which this build knows, not 1") { b, _, _ in
+  add("version 1 spelled", .receipt, "a version of 2 to 5, which this build knows, not 1") { b, _, _ in
     b.receipt = resealed(b.receipt, "\"v\":2", "\"v\":1")
   }
   add("stop strings", .commitments, "stop strings: the transcript does not give") { b, _, f in
