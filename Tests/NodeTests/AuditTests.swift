@@ -10,6 +10,7 @@ import JSON
 import Receipts
 import Scheduling
 import Synchronization
+import TestSettings
 import Testing
 
 @testable import Node

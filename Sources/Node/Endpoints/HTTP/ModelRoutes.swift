@@ -34,6 +34,14 @@ extension HTTPEndpoint {
         value: JSONValue(min(context, Receipts.Receipt.maximumCompletionTokens))
       ), (key: "supported_features", value: .array(features)),
       (
+        key: "kv_cache",
+        value: [
+          "tokens": JSONValue(serving.facts.kvBlocks * Engine.blockSize),
+          "bytes": JSONValue(
+            serving.facts.kvBlocks * Engine.blockSize * serving.engine.model.kvBytesPerPosition),
+        ]
+      ),
+      (
         key: "supported_sampling_parameters",
         value: [
           "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
