@@ -59,7 +59,7 @@ let package = Package(
       [
         "Grammar", "Inference", "Tools", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake",
         "Control",
-        "JSON", "TLS",
+        "JSON", "TLS", "NATS",
       ]),
     room("Terminal", ["CNCurses"]),
     room("Dashboard", ["Control", "Terminal"]),
@@ -67,7 +67,7 @@ let package = Package(
       name: "hotpot",
       dependencies: [
         "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control",
-        "Node", "Terminal", "Dashboard", "JSON", "TLS", "CSystem", "CManuals",
+        "Node", "Terminal", "Dashboard", "JSON", "TLS", "NATS", "CSystem", "CManuals",
       ],
       swiftSettings: strict),
 
@@ -133,7 +133,7 @@ let package = Package(
       [
         "Node", "Control", "Grammar", "Inference", "Tools", "Scheduling", "Receipts", "Accounting",
         "Telemetry", "Intake", "JSON", "TLS", "SimulatedFileSystem", "Wire", "Fuzzing", "ManualPages",
-        "Certificates",
+        "Certificates", "NATS", "NATSServers",
       ], exclude: ["Vectors"]),
     .target(name: "StrictTerminal", path: "Tests/Support/StrictTerminal", swiftSettings: strict),
     // A node that follows a script, and the real dashboard over it: for pictures and for measuring.
@@ -150,6 +150,7 @@ let package = Package(
     // The repository itself: comments, circles between folders, the papers.
     tests("TreeTests", []),
     tests(
-      "CommandTests", ["Wire", "ManualPages", "Fuzzing", "Inference", "Control", "Node", "ScriptedNode"]),
+      "CommandTests",
+      ["Wire", "ManualPages", "Fuzzing", "Inference", "Control", "Node", "ScriptedNode", "NATSServers"]),
   ]
 )

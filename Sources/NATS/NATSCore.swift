@@ -293,7 +293,7 @@ struct NATSCore: Sendable {
     return id
   }
 
-  /// - keepsHandler: what is on its way still arrives; `forget` ends that
+  /// - keepsHandler: what is on its way still arrives, until this is called without
   mutating func unsubscribe(_ id: UInt64, keepsHandler: Bool = false) {
     guard subscriptions[id] != nil else { return }
     if !keepsHandler { subscriptions[id] = nil }

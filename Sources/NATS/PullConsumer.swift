@@ -27,6 +27,8 @@ package final class PullConsumer: Sendable {
     /// The last thing that was heard of the pull that is open.
     var heard: ContinuousClock.Instant?
     var waits = false
+    /// Subscriptions that were given up, on which something may still be on its way, until then.
+    var retired: [(id: UInt64, until: ContinuousClock.Instant)] = []
   }
 
   package let consumer: String
@@ -86,24 +88,31 @@ package final class PullConsumer: Sendable {
   package func withdraw() {
     let old = state.withLock { state -> UInt64? in
       state.heard = nil
-      defer { state.subscription = nil }
-      return state.subscription
+      guard let old = state.subscription else { return nil }
+      state.subscription = nil
+      state.retired.append((old, .now + .seconds(10)))
+      return old
     }
     if let old { jetStream.client.unsubscribe(old, keepsHandler: true) }
   }
 
   /// Ends it for good.
   package func end() {
-    let old = state.withLock { state -> UInt64? in
+    let old = state.withLock { state -> [UInt64] in
       state.heard = nil
-      defer { state.subscription = nil }
-      return state.subscription
+      defer { (state.subscription, state.retired) = (nil, []) }
+      return state.retired.map(\.id) + (state.subscription.map { [$0] } ?? [])
     }
-    if let old { jetStream.client.unsubscribe(old) }
+    for id in old { jetStream.client.unsubscribe(id) }
   }
 
   /// To be called now and then: gives up a pull of which nothing is heard.
   package func check(at now: ContinuousClock.Instant = .now) {
+    let over = state.withLock { state -> [UInt64] in
+      defer { state.retired.removeAll { $0.until <= now } }
+      return state.retired.filter { $0.until <= now }.map(\.id)
+    }
+    for id in over { jetStream.client.unsubscribe(id) }
     let isSilent = state.withLock { state -> Bool in
       guard let heard = state.heard else { return false }
       // Without heartbeats two seconds are ten thousand times what an answer takes.

@@ -32,6 +32,8 @@ package final class NodeService: Sendable {
   let publication: Publication
   let asynchronous: AsynchronousJobs
   private let http: HTTPEndpoint
+  /// nil if no shared queue is configured.
+  let queue: QueueDoor?
   private let lock: StateLock
   private let seconds = EverySecond()
   private let running = Mutex(Running())
@@ -120,6 +122,11 @@ package final class NodeService: Sendable {
       publication: publication,
       configuration: configuration,
       version: options.version, isDemo: options.isDemo, origin: origin)
+    queue = configuration.queue.shared.map { [runtime, admission, model, transcripts, signing] in
+      QueueDoor(
+        $0, runtime, admission: admission, model: model, transcripts: transcripts, signing: signing,
+        configuration: configuration, version: options.version, origin: origin)
+    }
     node.connect(self)
     for problem in problems { runtime.note(.error, problem) }
     if let damage { runtime.note(.error, "the journal is damaged: \(damage)") }
@@ -135,6 +142,14 @@ package final class NodeService: Sendable {
       configuration: options.configuration, stateDirectory: options.stateDirectory,
       version: options.version,
       origin: options.isDemo ? .demo : .client)
+  }
+
+  /// Writes a receipt, unless the job is one of the shared queue that another node has by now.
+  private func seal(_ seal: Seal) {
+    guard let queue else { return receipts.seal(seal) }
+    queue.mayEnd(seal) { [self] mayEnd in
+      if mayEnd { receipts.seal(seal) } else { runtime.send(.receiptRefused(seal.job)) }
+    }
   }
 
   package func snapshot() -> NodeSnapshot { runtime.snapshot() }
@@ -161,7 +176,7 @@ package final class NodeService: Sendable {
         node.service?.asynchronous.answers.forgotten(id, at: NodeClock.now())
       },
       prepare: { node.service?.asynchronous.prepareAnswer($0, $1) },
-      seal: { node.service?.receipts.seal($0) }, end: { node.service?.asynchronous.conclude($0) },
+      seal: { node.service?.seal($0) }, end: { node.service?.asynchronous.conclude($0) },
       wakeEngine: { node.service?.model.wake() }, stop: { node.service?.finish() }, log: log)
   }
 
@@ -280,6 +295,7 @@ package final class NodeService: Sendable {
     running.withLock { ($0.timer, $0.watch) = (timer, watch) }
     timer.start()
     watch.start()
+    queue?.start()
     model.load(named: options.configuration.model)
   }
 
@@ -301,6 +317,7 @@ package final class NodeService: Sendable {
       asynchronous.answers.expire(at: now)
       witnessing.ask(at: now.monotonic)
     }
+    queue?.beat()
     receipts.startAudit(at: now)
     screens.publish(at: now)
   }
@@ -344,6 +361,7 @@ package final class NodeService: Sendable {
       running.timer?.stop()
       running.watch?.stop()
       model.stop()
+      queue?.stop()
       running.server?.stop(grace: .seconds(2))
       running.server?.waitUntilStopped()
       // Lets answers being written reach the disk, and their ends the journal.

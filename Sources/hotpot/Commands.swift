@@ -27,6 +27,7 @@ enum Commands {
     .resume,
     .drain,
     .submit,
+    .sharedQueue,
     .clients,
     .receipts,
     .verifyReceipt,

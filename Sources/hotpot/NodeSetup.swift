@@ -6,9 +6,12 @@ import Inference
 import Node
 
 enum NodeSetup {
+  static let config = Option(
+    "config", value: "FILE", "the configuration; default $XDG_CONFIG_HOME/hotpot/config.json5")
+
   static let commonOptions: [Option] = [
     Option("state", value: "DIR", "where the node keeps its state; default $XDG_STATE_HOME/hotpot"),
-    Option("config", value: "FILE", "the configuration; default $XDG_CONFIG_HOME/hotpot/config.json5"),
+    config,
   ]
 
   static let servingOptions: [Option] =

@@ -37,6 +37,7 @@ struct PathOption: Sendable, CustomStringConvertible {
     case ("approve", _), ("cancel", _), ("hold", _), ("release", _), ("reject", _): ["abcd"]
     case ("priority", _): ["abcd", "1"]
     case ("submit", _): [files.text]
+    case ("queue", _): ["status"]
     case ("install", "prefix"): ["--list"]
     case ("install", _): ["--list"]
     case ("serve", _): ["--listen", "none"] + (name == "state" ? [] : ["--state", files.state])

@@ -113,6 +113,8 @@ package struct NodeConfiguration: Sendable, Equatable {
     package var running = 32
     /// The highest priority that a known client may request.
     package var priority = 5
+    /// A queue of other machines that jobs are taken from; nil for none.
+    package var shared: SharedQueue?
   }
 
   /// Limits for clients without a token of this node. Their names are free to make up, so all
@@ -380,6 +382,7 @@ package struct NodeConfiguration: Sendable, Equatable {
     queue.decideWithin = try section.integer("decide_within_s", 1...86_400) ?? queue.decideWithin
     queue.running = try section.integer("running", 1...1024) ?? queue.running
     queue.priority = try section.integer("priority", 0...9) ?? queue.priority
+    queue.shared = try SharedQueue.read(&section)
     try section.finish()
   }
 

@@ -406,6 +406,9 @@ final class Transcript: Sendable {
     return end
   }
 
+  /// The tokens from number `start` on.
+  func output(from start: Int) -> [Int32] { inner.withLock { Array($0.output.dropFirst(start)) } }
+
   var output: [Int32] { inner.withLock { $0.output } }
   var answer: String { inner.withLock { $0.answer } }
   var outputAndAnswer: ([Int32], String) { inner.withLock { ($0.output, $0.answer) } }

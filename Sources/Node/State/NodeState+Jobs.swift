@@ -49,6 +49,8 @@ extension NodeState {
       entry.mark("admitted: \(explanation)", at: now)
       effects.append(.answer(request.id, .admitted))
     }
+    // A job that was passed on may come back: its row is a living one's again.
+    if jobs[request.id] != nil { endedJobs.removeAll { $0 == request.id } }
     jobs[request.id] = entry
     if let receipt = request.audits { receipts.audit(receipt, .running) }
     counts.prompts += request.promptTokens

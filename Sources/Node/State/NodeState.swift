@@ -120,6 +120,14 @@ package struct NodeState: Sendable {
     earnedRate = RateMeter(window: 3_600_000_000, slots: 60, now: now.monotonic)
   }
 
+  /// Whether jobs of a shared queue may be taken: those of others wait there better than here.
+  var admitsFromQueue: Bool {
+    guard let scheduler, !isStopping, journalFailure == nil, overLimit == nil, !isSpaceLow else {
+      return false
+    }
+    return !scheduler.isPaused && !scheduler.isDraining
+  }
+
   package var facts: EngineFacts? {
     if case .ready(let facts) = engine { facts } else { nil }
   }

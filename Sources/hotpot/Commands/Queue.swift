@@ -104,13 +104,25 @@ extension Command {
 
       'ssh node < request.json' then prints the answer, 'ssh node submit --json < request.json' its JSON. Behind ssh a job
       without either is refused unless --as-operator says that it is meant.
+
+      With --queue the job goes to the queue that machines share, see 'hotpot queue --help': whichever node takes it answers,
+      and another goes on if that one dies. It names its model.
       """,
     options: options + [
       Option("client", value: "NAME", "the job is this client's"),
+      Option("queue", "give it to the shared queue"),
       SSHPeer.keyOption, SSHPeer.ownerOption,
     ]
   ) { arguments in
     let words = try arguments.operands(0...1, "")
+    if arguments.has("queue") {
+      let submission = QueueSubmission(
+        link: try QueueLink(arguments), json: arguments.has("json"),
+        stateDirectory: try NodeSetup.stateDirectory(arguments))
+      let body = try Console.read(words.first ?? "-", limit: 64 << 20)
+      Console.endWhenNobodyReads()
+      return try await OwnThread.run { try submission.run(body) }
+    }
     let peer = try SSHPeer(client: arguments)
     var isJSON = arguments.has("json")
     if peer != nil { isJSON = try SSHPeer.wantsJSON() || isJSON }

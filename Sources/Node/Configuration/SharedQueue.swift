@@ -1,0 +1,141 @@
+// SharedQueue.swift: the keys of `queue` that name a queue which this node shares with others: where
+// it is, who this node is there, what it takes. Start at SharedQueue.read.
+import Intake
+import NATS
+import TLS
+
+/// A queue of other machines, from which this node takes jobs.
+package struct SharedQueue: Sendable, Equatable {
+  /// How long a job is leased before somebody else gets it.
+  package static let lease = Duration.seconds(30)
+
+  package enum Login: Sendable, Equatable {
+    case none
+    case token(String)
+    case password(user: String, password: String)
+    /// The path of an Ed25519 key of ssh, which is used for nothing else.
+    case nkey(String)
+  }
+
+  /// Priorities as subjects have them, the most urgent first.
+  package enum Class: String, Sendable, Equatable, CaseIterable {
+    case hi, std, lo
+
+    /// The class of a priority from 0 to 9.
+    package init(priority: Int) { self = priority >= 7 ? .hi : priority >= 4 ? .std : .lo }
+
+    /// The priority that a job of this class has where its request names none.
+    var priority: Int {
+      switch self {
+      case .hi: 7
+      case .std: 5
+      case .lo: 2
+      }
+    }
+  }
+
+  package var servers: [NATSServer] = []
+  package var stream = "HOTPOT"
+  /// JetStream's domain behind a leaf node.
+  package var domain: String?
+  package var login = Login.none
+  package var trust = TLSTrust()
+  /// Names of models whose jobs are taken; empty means the served one, whichever it is.
+  package var models: [String] = []
+  package var classes = Class.allCases
+
+  /// The keys that belong to it, read from the section `queue`.
+  /// - Returns: nil if no servers are named
+  static func read(_ section: inout ConfigurationReader) throws(ConfigurationError) -> SharedQueue? {
+    var found = SharedQueue()
+    let servers = try section.strings("servers")
+    let stream = try section.string("stream")
+    let domain = try section.string("domain")
+    let login = try section.object("login")
+    let tls = try section.object("tls")
+    let models = try section.strings("models")
+    let classes = try section.strings("classes")
+    guard let servers else {
+      let isNamed =
+        stream != nil || domain != nil || login != nil || tls != nil || models != nil || classes != nil
+      if isNamed {
+        throw section.problem(
+          "servers", "is missing, wanted where the queue is", hint: "such as [\"127.0.0.1:4222\"]")
+      }
+      return nil
+    }
+    guard (1...16).contains(servers.count) else {
+      throw section.problem("servers", "has \(servers.count) entries, wanted 1 to 16")
+    }
+    for text in servers {
+      guard let server = NATSServer(text) else {
+        throw section.problem(
+          "servers", "has '\(text.prefix(80))', wanted HOST:PORT, or tls://HOST:PORT",
+          hint: "such as \"127.0.0.1:4222\"")
+      }
+      found.servers.append(server)
+    }
+    for (key, name) in [("stream", stream), ("domain", domain)] {
+      guard let name, !NATSSubject.isToken(name) || name.utf8.count > 64 else { continue }
+      throw section.problem(key, "is '\(name.prefix(80))', wanted a name without dots and spaces")
+    }
+    found.stream = stream ?? found.stream
+    found.domain = domain
+    if let login {
+      guard let read = try read(login: login) else {
+        throw section.problem(
+          "login", "is no login",
+          hint: "it has 'token', or 'user' and 'password', or 'nkey' with a key file's path")
+      }
+      found.login = read
+    }
+    if let tls { found.trust = try read(trust: tls) }
+    found.models = models ?? []
+    if let classes {
+      found.classes = try classes.map { (name) throws(ConfigurationError) in
+        guard let known = Class(rawValue: name) else {
+          throw section.problem("classes", "has '\(name.prefix(40))', wanted \"hi\", \"std\" or \"lo\"")
+        }
+        return known
+      }
+    }
+    return found
+  }
+
+  /// - Returns: nil if its keys are no login together
+  private static func read(login given: ConfigurationReader) throws(ConfigurationError) -> Login? {
+    var section = given
+    let token = try section.string("token")
+    let user = try section.string("user")
+    let password = try section.string("password")
+    let key = try section.string("nkey")
+    try section.finish()
+    switch (token, user, password, key) {
+    case (let token?, nil, nil, nil): return .token(token)
+    case (nil, let user?, let password?, nil): return .password(user: user, password: password)
+    case (nil, nil, nil, let path?):
+      guard path.hasPrefix("/") else {
+        throw section.problem("nkey", "is '\(path.prefix(80))', wanted a key file's path from '/' on")
+      }
+      return .nkey(path)
+    default: return nil
+    }
+  }
+
+  private static func read(trust given: ConfigurationReader) throws(ConfigurationError) -> TLSTrust {
+    var section = given
+    var trust = TLSTrust()
+    func path(_ key: String) throws(ConfigurationError) -> String? {
+      guard let path = try section.string(key) else { return nil }
+      guard path.hasPrefix("/"), !path.utf8.contains(0) else {
+        throw section.problem(key, "is '\(path.prefix(80))', wanted a file's path from '/' on")
+      }
+      return path
+    }
+    trust.authorities = try path("authorities")
+    trust.certificate = try path("certificate")
+    trust.key = try path("key")
+    try section.finish()
+    return trust
+  }
+}

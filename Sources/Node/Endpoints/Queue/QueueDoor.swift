@@ -1,0 +1,676 @@
+// QueueDoor.swift: the node as one of several that take jobs from a shared queue: pulls while it has
+// room, leases what it has, sends tokens as they come, and acknowledges what is on the disk. Which
+// job is leased and what is said when is decided in QueueLeases; messages are in QueueWords; the
+// connection is NATS'. Start at start, arrived and take.
+import Control
+import Dispatch
+import Foundation
+import Inference
+import JSON
+import NATS
+import Receipts
+import Scheduling
+import Synchronization
+
+final class QueueDoor: Sendable {
+  /// A job in hand.
+  private final class Held: Sendable {
+    struct Progress: Sendable {
+      var delivery: NATSDelivery
+      var subscriptions: [UInt64] = []
+      var tokensSent = 0
+      var chunks = 0
+      /// Since when nobody has listened to its chunks.
+      var unheardSince: Int64?
+      /// Another node has it.
+      var isLost = false
+      /// The end that was sent, until its acknowledgement is confirmed.
+      var isConfirming = false
+    }
+
+    let job: QueueJob
+    let progress: Mutex<Progress>
+
+    init(_ job: QueueJob, _ delivery: NATSDelivery) {
+      self.job = job
+      progress = Mutex(Progress(delivery: delivery))
+    }
+
+    var delivery: NATSDelivery { progress.withLock { $0.delivery } }
+  }
+
+  private struct Inner: Sendable {
+    var leases: QueueLeases
+    var held: [JobID: Held] = [:]
+    /// Consumers of the served model, in the order of their classes.
+    var pulls: [PullConsumer] = []
+    var model = ""
+    /// The class that is looked into without waiting, most urgent first; nil once all were empty.
+    var sweep: Int?
+    /// Not before then is pulled again, after a refusal.
+    var pausedUntil: Int64 = 0
+    var isStopping = false
+    var complaints: Set<String> = []
+  }
+
+  /// Chunks between questions whether the requester is still there.
+  private static let chunksBetweenAsking = 64
+  /// How long nobody may listen, in milliseconds: a requester whose connection broke comes back.
+  private static let patience: Int64 = 5_000
+  /// How often an end is said that nobody hears, two seconds apart.
+  private static let mostEnds = 15
+
+  private let settings: SharedQueue
+  private let runtime: Runtime
+  private let admission: Admission
+  private let model: ServedModel
+  private let transcripts: Transcripts
+  private let signing: Signing
+  private let configuration: NodeConfiguration
+  private let origin: JobOrigin
+  let client: NATSClient
+  private let jetStream: JetStream
+  private let inner: Mutex<Inner>
+
+  init(
+    _ settings: SharedQueue, _ runtime: Runtime, admission: Admission, model: ServedModel,
+    transcripts: Transcripts, signing: Signing, configuration: NodeConfiguration, version: String,
+    origin: JobOrigin
+  ) {
+    self.settings = settings
+    self.runtime = runtime
+    self.admission = admission
+    self.model = model
+    self.transcripts = transcripts
+    self.signing = signing
+    self.configuration = configuration
+    self.origin = origin
+    client = NATSClient(
+      settings.connection(as: configuration.name, version: version)
+    ) { [weak runtime] notice in
+      switch notice {
+      case .connected(let server, let version):
+        runtime?.note(.info, "the shared queue is at \(server), nats-server \(version)")
+      case .disconnected(let server, let reason):
+        runtime?.note(.warning, "the shared queue at \(server) is not reached: \(reason)")
+      case .complaint(let words): runtime?.note(.warning, "the shared queue's server says: \(words)")
+      }
+    }
+    jetStream = JetStream(client, domain: settings.domain)
+    let (seconds, _) = SharedQueue.lease.components
+    inner = Mutex(Inner(leases: QueueLeases(wait: seconds * 1_000)))
+  }
+
+  func start() { client.start() }
+
+  /// No more is taken, and what has not begun is passed on; running jobs end as the node ends them.
+  func stop() {
+    let pulls = inner.withLock { inner in
+      inner.isStopping = true
+      return inner.pulls
+    }
+    for pull in pulls { pull.end() }
+    client.close()
+    client.waitUntilClosed()
+  }
+
+  /// Goes on while the machine sleeps, as the server's clock does.
+  private static var now: Int64 {
+    let (seconds, attoseconds) = epoch.duration(to: .now).components
+    return seconds * 1_000 + attoseconds / 1_000_000_000_000_000
+  }
+  private static let epoch = ContinuousClock.now
+
+  // MARK: pulling
+
+  /// Four times a second.
+  func beat() {
+    let now = Self.now
+    carryOut(inner.withLock { $0.leases.tick(at: now) })
+    for pull in inner.withLock({ $0.pulls }) { pull.check() }
+    pullIfFree()
+  }
+
+  /// How many more jobs could begin now.
+  private func places() -> Int {
+    let mine = inner.withLock { Set($0.held.keys) }
+    return runtime.state.withLock { state in
+      guard state.admitsFromQueue else { return 0 }
+      // What waits for the operator is leased too, and what is still being read is in no book.
+      let busy = state.jobs.values.count { entry in
+        entry.state == .queued || entry.state == .running
+          || (mine.contains(entry.id) && !entry.state.hasEnded)
+      }
+      return configuration.queue.running - busy - mine.count { state.jobs[$0] == nil }
+    }
+  }
+
+  private func pullIfFree() {
+    guard client.status.isReady, let serving = model.serving else { return }
+    let name = QueueSubject.model(serving.name)
+    let takes = settings.models.isEmpty || settings.models.contains { QueueSubject.model($0) == name }
+    let isFree = takes && places() > 0
+    let (pulls, sweep) = inner.withLock { inner -> ([PullConsumer], Int?) in
+      guard !inner.isStopping, inner.pausedUntil <= Self.now else { return ([], nil) }
+      if inner.model != name {
+        for old in inner.pulls { old.end() }
+        inner.model = name
+        inner.pulls = makePulls(name)
+        inner.sweep = 0
+      }
+      return (inner.pulls, inner.sweep)
+    }
+    guard isFree else {
+      for pull in pulls where pull.isOpen { pull.withdraw() }
+      // What comes next is looked for by urgency again.
+      inner.withLock { $0.sweep = 0 }
+      return
+    }
+    do throws(NATSError) {
+      if let sweep, pulls.indices.contains(sweep) {
+        try pulls[sweep].pull(waits: false)
+      } else {
+        for pull in pulls { try pull.pull(waits: true) }
+      }
+    } catch {
+      // The connection was lost meanwhile; the next beat finds another.
+    }
+  }
+
+  private func makePulls(_ model: String) -> [PullConsumer] {
+    settings.classes.enumerated().map { index, priorityClass in
+      PullConsumer(
+        jetStream, stream: settings.stream, consumer: "\(model)_\(priorityClass.rawValue)"
+      ) { [weak self] pull, event in
+        switch event {
+        case .delivery(let delivery): self?.arrived(delivery)
+        case .empty: self?.wasEmpty(index)
+        case .silent: self?.inner.withLock { $0.sweep = 0 }
+        case .refused(let status, let words):
+          self?.complain("consumer \(pull.consumer): \(status) \(words)")
+          self?.inner.withLock { $0.pausedUntil = Self.now + 2_000 }
+        }
+      }
+    }
+  }
+
+  private func wasEmpty(_ index: Int) {
+    inner.withLock { inner in
+      guard let sweep = inner.sweep, sweep == index else { return }
+      inner.sweep = sweep + 1 < inner.pulls.count ? sweep + 1 : nil
+    }
+    pullIfFree()
+  }
+
+  /// Says each trouble once.
+  private func complain(_ words: String) {
+    let isNew = inner.withLock { $0.complaints.count < 64 && $0.complaints.insert(words).inserted }
+    if isNew { runtime.note(.warning, "the shared queue: \(words)") }
+  }
+
+  // MARK: a job arrives
+
+  private func arrived(_ delivery: NATSDelivery) {
+    let job: QueueJob
+    do throws(QueueJob.Fault) { job = try QueueJob(delivery.message) } catch {
+      complain("message \(delivery.sequence) of '\(delivery.message.subject.prefix(120))': \(error)")
+      return delivery.say(.end, to: client)
+    }
+    let known = receipt(of: job)
+    let isFree = places() > 0
+    let actions = inner.withLock { inner -> [QueueLeases.Action] in
+      if let held = inner.held[job.id] {
+        held.progress.withLock { $0.delivery = delivery }
+      } else {
+        inner.held[job.id] = Held(job, delivery)
+      }
+      return inner.leases.delivered(
+        job.id, client: job.client, count: delivery.count, isKnown: known != nil, isFree: isFree, at: Self.now
+      )
+    }
+    carryOut(actions)
+    pullIfFree()
+  }
+
+  /// The place of the receipt that this node gave for the job.
+  private func receipt(of job: QueueJob) -> Int? {
+    guard let index = runtime.journal.read({ $0.indexes(ofJobs: [job.id.rawValue])[job.id.rawValue] }),
+      // What cannot be read is reported as damage, and is no end that could be sent again.
+      let logged = try? runtime.journal.receipt(at: index)
+    else { return nil }
+    let name = identity(job.client).name
+    return logged.receipt.client == name ? index : nil
+  }
+
+  private func identity(_ client: String) -> Identity {
+    runtime.state.withLock { $0.clients.isActive(client) } ? .known(client) : .unknown(client)
+  }
+
+  private func carryOut(_ actions: [QueueLeases.Action]) {
+    for action in actions {
+      switch action {
+      case .ask(let id): ask(id)
+      case .admit(let id): take(id)
+      case .replay(let id): replay(id)
+      case .renew(let id): renew(id)
+      case .pass(let id, let delay):
+        guard let held = drop(id) else { continue }
+        held.delivery.say(.pass(after: delay == 0 ? nil : .milliseconds(delay)), to: client)
+      case .reject(let id, let words):
+        guard let held = drop(id) else { continue }
+        say(held, .rejected(words))
+        held.delivery.say(.end, to: client)
+      case .acknowledge(let id): acknowledge(id)
+      }
+    }
+  }
+
+  /// Forgets a job that is no longer this node's.
+  private func drop(_ id: JobID) -> Held? {
+    guard let held = inner.withLock({ $0.held.removeValue(forKey: id) }) else { return nil }
+    for subscription in held.progress.withLock({ $0.subscriptions }) { client.unsubscribe(subscription) }
+    return held
+  }
+
+  private func held(_ id: JobID) -> Held? { inner.withLock { $0.held[id] } }
+
+  private func renew(_ id: JobID) {
+    guard let held = held(id) else { return }
+    let sent = Self.now
+    held.delivery.confirm(.working, to: client) { [weak self] isConfirmed in
+      if isConfirmed { self?.inner.withLock { $0.leases.renewed(id, sent: sent) } }
+    }
+  }
+
+  private func acknowledge(_ id: JobID) {
+    guard let held = held(id) else { return }
+    let isMine = held.progress.withLock { progress in
+      defer { progress.isConfirming = true }
+      return !progress.isConfirming
+    }
+    guard isMine else { return }
+    held.delivery.confirm(.done, to: client) { [weak self] isConfirmed in
+      held.progress.withLock { $0.isConfirming = false }
+      guard isConfirmed, let self else { return }
+      inner.withLock { $0.leases.acknowledged(id) }
+      _ = drop(id)
+    }
+  }
+
+  /// Asks whether another node runs the job.
+  private func ask(_ id: JobID) {
+    client.request(NATSMessage(subject: QueueSubject.running(id)), timeout: .seconds(2)) { [weak self] in
+      guard let self else { return }
+      let answer: QueueLeases.Answer =
+        switch $0 {
+        case .success: .somebody
+        case .failure(.noResponders): .nobody
+        case .failure(.timedOut): .silence
+        case .failure: .cut
+        }
+      carryOut(inner.withLock { $0.leases.asked(id, answer) })
+    }
+  }
+
+  /// Listens to who asks for the job, or wants it cancelled.
+  private func announce(_ held: Held) {
+    let id = held.job.id
+    var made: [UInt64] = []
+    // Without a connection there is nobody to hear; the lease runs out.
+    if let running = try? client.subscribe(
+      QueueSubject.running(id),
+      { [weak self] message in
+        self?.reply(to: message, held)
+      })
+    {
+      made.append(running)
+    }
+    if let cancel = try? client.subscribe(
+      QueueSubject.cancel(id),
+      { [weak self] message in
+        guard let self else { return }
+        reply(to: message, held)
+        runtime.send(.cancelledByClient(id))
+      })
+    {
+      made.append(cancel)
+    }
+    held.progress.withLock { $0.subscriptions += made }
+  }
+
+  private func reply(to message: NATSMessage, _ held: Held) {
+    guard let reply = message.reply else { return }
+    let tokens = held.progress.withLock { $0.tokensSent }
+    let body: JSONValue = [
+      "job": .string(held.job.id.hex), "node": .string(configuration.name), "tokens": JSONValue(tokens),
+    ]
+    // Whoever asked hears nothing, and asks again.
+    try? client.publish(NATSMessage(subject: reply, payload: JSONWriter.bytes(body)))
+  }
+
+  // MARK: running it
+
+  private func take(_ id: JobID) {
+    guard let held = held(id) else { return }
+    announce(held)
+    renew(id)
+    let caller = Admission.Caller(identity: identity(held.job.client), origin: origin)
+    do throws(Refusal) {
+      try admission.inTurn(caller, bytes: held.job.body.count) { [weak self] in self?.admit(held, caller) }
+    } catch {
+      refused(held, error)
+    }
+  }
+
+  private func admit(_ held: Held, _ caller: Admission.Caller) {
+    let (job, id) = (held.job, held.job.id)
+    do throws(Refusal) {
+      let serving = try model.required()
+      try check(job, serving)
+      let dialect = Self.dialect(of: job.body)
+      var asked = try dialect.read(job.body, atMost: configuration.http.bodyLimit)
+      // With another seed another node could not go on where this one stopped.
+      guard asked.request.hasSeed else {
+        throw .request(
+          .value, field: "seed", words: "'seed' is missing: a job of a shared queue names its seed")
+      }
+      // The subject named the model: its other names mean the same.
+      asked.request.model = nil
+      if !asked.request.hasPriority { asked.request.priority = job.priorityClass.priority }
+      if let deadline = job.deadline {
+        let left = deadline * 1_000 - NodeClock.now().wall
+        guard left > 0 else { throw .timeLimit }
+        asked.request.timeLimit = min(asked.request.timeLimit ?? left, left)
+      }
+      let state = try admission.admit(asked.request, id: id, from: caller) { _ in
+        { [weak self] event in self?.hear(event, held) }
+      }
+      if state == .pending { tell(held, .pending) }
+    } catch {
+      refused(held, error)
+    }
+  }
+
+  /// Whether the job is for this model, to the bit.
+  private func check(_ job: QueueJob, _ serving: Serving) throws(Refusal) {
+    let facts = serving.facts
+    if let wanted = job.modelDigest, wanted != facts.modelDigest.hex {
+      throw .modelNotServed(
+        "SHA-256 \(wanted.prefix(16))", served: "SHA-256 \(facts.modelDigest.hex.prefix(16))")
+    }
+    if let wanted = job.numerics, wanted != facts.profile {
+      throw .modelNotServed("profile \(wanted.prefix(16))", served: "profile \(facts.profile)")
+    }
+  }
+
+  /// A body with a prompt is for completions, any other for chats.
+  static func dialect(of body: [UInt8]) -> Dialect {
+    var limits = JSONText.Limits()
+    limits.bytes = 64 << 20
+    // What is no JSON is refused by either.
+    guard let value = try? JSONText.parse(body, limits: limits), value["prompt"] != nil else {
+      return .openAIChat
+    }
+    return .openAICompletions
+  }
+
+  private func hear(_ event: AnswerEvent, _ held: Held) {
+    guard !held.progress.withLock({ $0.isLost }) else { return }
+    switch event {
+    case .admitted: tell(held, .queued)
+    case .started: tell(held, .running)
+    case .text(let text, _): chunk(text, held)
+    case .finished(let end), .cut(let end, _):
+      guard end.receipt != nil else {
+        // There is no receipt, so nothing was answered: somebody else may.
+        return carryOut(inner.withLock { $0.leases.passed(held.job.id, after: QueueLeases.retry) })
+      }
+      let reason: String? = if case .cut(_, let refusal) = event { "\(refusal)" } else { nil }
+      let text = transcripts.find(held.job.id)?.answer ?? ""
+      signing.complete(.finished(end)) { [weak self] event in
+        guard let self, case .finished(let end) = event else { return }
+        finish(held, end, text: text, reason: reason)
+      }
+    case .refused(let refusal): refused(held, refusal)
+    }
+  }
+
+  private func chunk(_ text: String, _ held: Held) {
+    guard let transcript = transcripts.find(held.job.id) else { return }
+    let (from, asks) = held.progress.withLock { progress in
+      progress.chunks += 1
+      let asks = progress.unheardSince != nil || progress.chunks % Self.chunksBetweenAsking == 0
+      return (progress.tokensSent, asks)
+    }
+    let tokens = transcript.output(from: from)
+    held.progress.withLock { $0.tokensSent = from + tokens.count }
+    let word = QueueWord(
+      job: held.job.id, node: configuration.name, delivery: held.delivery.count,
+      .chunk(from: from, tokens: tokens, text: text))
+    let message = NATSMessage(subject: held.job.reply, payload: word.bytes)
+    guard asks else {
+      // A requester that misses one gets all of it again with the end.
+      try? client.publish(message)
+      return
+    }
+    client.request(message, timeout: .seconds(2)) { [weak self] in self?.heard($0, held) }
+  }
+
+  /// Whether somebody listens to a job's chunks.
+  private func heard(_ result: Result<NATSMessage, NATSError>, _ held: Held) {
+    let isGone = held.progress.withLock { progress -> Bool in
+      switch result {
+      case .success, .failure(.timedOut): progress.unheardSince = nil
+      case .failure(.noResponders):
+        let since = progress.unheardSince ?? Self.now
+        progress.unheardSince = since
+        return Self.now - since > Self.patience
+      // That says something of this node's connection only.
+      case .failure: break
+      }
+      return false
+    }
+    if isGone { runtime.send(.clientGone(held.job.id)) }
+  }
+
+  private func finish(_ held: Held, _ end: AnswerEnd, text: String, reason: String?) {
+    var said = QueueWord.End(
+      prompt: end.usage.prompt, cached: end.usage.cached, completion: end.usage.completion)
+    said.finish = end.finishReason
+    said.receipt = end.receipt
+    said.line = end.inline?.line
+    said.signature = end.inline?.signature
+    said.nonce = end.nonce
+    said.amount = end.amount
+    said.reason = reason
+    // An answer that is longer than a message may be was sent in its chunks.
+    let isShort = text.utf8.count < 256 << 10
+    let word = QueueWord(
+      job: held.job.id, node: configuration.name, delivery: held.delivery.count,
+      .done(said, tokens: isShort ? end.tokens ?? [] : [], text: isShort ? text : ""))
+    sayEnd(held, word, attempt: 1)
+  }
+
+  /// Says the end until somebody has heard it, and acknowledges the job then: a requester whose
+  /// connection broke is back after a moment. One that stays away is not waited for.
+  private func sayEnd(_ held: Held, _ word: QueueWord, attempt: Int) {
+    let message = NATSMessage(subject: held.job.reply, payload: word.bytes)
+    client.request(message, timeout: .seconds(2)) { [weak self] result in
+      guard let self else { return }
+      switch result {
+      case .failure(.noResponders) where attempt < Self.mostEnds,
+        .failure(.disconnected) where attempt < Self.mostEnds:
+        DispatchQueue.global().asyncAfter(deadline: .now() + 2) { [weak self] in
+          self?.sayEnd(held, word, attempt: attempt + 1)
+        }
+      case .success, .failure:
+        carryOut(inner.withLock { $0.leases.ended(held.job.id, at: Self.now) })
+        pullIfFree()
+      }
+    }
+  }
+
+  /// A job whose receipt is on the disk came again: its text is no longer here, its receipt is.
+  private func replay(_ id: JobID) {
+    guard let held = held(id), let index = receipt(of: held.job),
+      let logged = try? runtime.journal.receipt(at: index)
+    else { return }
+    let receipt = logged.receipt
+    var said = QueueWord.End(
+      prompt: receipt.promptTokens, cached: receipt.cachedTokens, completion: receipt.completionTokens)
+    said.finish = receipt.finish.rawValue
+    said.receipt = logged.id
+    said.line = String(decoding: logged.line, as: UTF8.self)
+    said.amount = receipt.amount
+    let (sealed, node, delivery) = (said, configuration.name, held.delivery.count)
+    signing.inlineQueue.async { [weak self] in
+      guard let self else { return }
+      var said = sealed
+      // Without a signature the line goes alone.
+      said.signature = try? signing.sign(receiptLine: logged.line)
+      let word = QueueWord(job: id, node: node, delivery: delivery, .done(said, tokens: [], text: ""))
+      try? client.publish(NATSMessage(subject: held.job.reply, payload: word.bytes))
+    }
+  }
+
+  private func refused(_ held: Held, _ refusal: Refusal) {
+    let id = held.job.id
+    let actions = inner.withLock { inner -> [QueueLeases.Action] in
+      switch Self.verdict(refusal) {
+      case .another(let delay): inner.leases.passed(id, after: delay)
+      case .nobody: inner.leases.refused(id, "\(refusal)")
+      }
+    }
+    carryOut(actions)
+    pullIfFree()
+  }
+
+  enum Verdict: Equatable {
+    /// Another node may answer it, after so many milliseconds.
+    case another(after: Int64)
+    /// No node will.
+    case nobody
+  }
+
+  /// What a refusal here means for the job elsewhere.
+  static func verdict(_ refusal: Refusal) -> Verdict {
+    switch refusal {
+    case .noModel, .loading, .engineFailed, .stopping, .journalFailed, .diskFull, .overLimit, .auditFailed,
+      .spoolFailed, .notTaken, .cancelled(by: .shutdown), .interrupted, .unread, .answersFull, .spoolFull,
+      .queue(.draining), .failed:
+      .another(after: 0)
+    // Prices, limits and policies are each node's own.
+    case .queue, .modelNotServed, .priorityForbidden, .clientLimit, .voucherRequired, .unpriced,
+      .tooExpensive,
+      .unreserved, .undecided, .unidentified:
+      .another(after: 30_000)
+    case .request, .emptyPrompt, .promptTooLong, .outputTooLong, .unknownToken, .noChatTemplate,
+      .templateRefused, .sampling, .rejected, .timeLimit, .cancelled, .answerLost:
+      .nobody
+    }
+  }
+
+  private func tell(_ held: Held, _ state: QueueWord.State) {
+    let facts = runtime.state.withLock { $0.facts }
+    say(
+      held,
+      .state(state, modelDigest: facts?.modelDigest.hex ?? "", numerics: facts?.profile ?? ""))
+  }
+
+  private func say(_ held: Held, _ body: QueueWord.Body) {
+    let word = QueueWord(
+      job: held.job.id, node: configuration.name, delivery: held.delivery.count, body)
+    // The requester may be gone; the receipt is in the journal.
+    try? client.publish(NATSMessage(subject: held.job.reply, payload: word.bytes))
+  }
+
+  // MARK: the end of a job that another node may have
+
+  /// Whether this node may write the receipt of a job now. A job of another door always; one of the
+  /// shared queue under a lease that is alive and that the server has just renewed, so that the
+  /// acknowledgement has the length of a lease to arrive.
+  func mayEnd(_ seal: Seal, _ then: @escaping @Sendable (Bool) -> Void) {
+    let id = seal.job
+    let sent = Self.now
+    let (held, isAlive) = inner.withLock { ($0.held[id], $0.leases.isAlive(id, at: sent)) }
+    guard let held else { return then(true) }
+    guard isAlive else {
+      // The server may have given the job to another node by now, and would not say so.
+      held.progress.withLock { $0.isLost = true }
+      inner.withLock { $0.leases.lost(id) }
+      _ = drop(id)
+      runtime.note(
+        .warning,
+        "job \(id.short) was held up for longer than its lease: it is not billed here, another node has it")
+      return then(false)
+    }
+    held.delivery.confirm(.working, to: client) { [weak self] isConfirmed in
+      guard let self else { return then(false) }
+      guard !isConfirmed else {
+        inner.withLock { $0.leases.renewed(id, sent: sent) }
+        return then(true)
+      }
+      // Until the lease is over, or the server is reached again.
+      DispatchQueue.global().asyncAfter(deadline: .now() + 0.5) { [weak self] in
+        if let self { mayEnd(seal, then) } else { then(false) }
+      }
+    }
+  }
+
+  // MARK: what screens and commands see
+
+  struct View: Sendable {
+    let isReady: Bool
+    let server: String?
+    let version: String?
+    let trouble: String?
+    let leased: Int
+  }
+
+  var view: View {
+    let status = client.status
+    return View(
+      isReady: status.isReady, server: status.server?.description, version: status.info?.version,
+      trouble: status.trouble, leased: inner.withLock { $0.leases.leases.count })
+  }
+}
+
+extension SharedQueue {
+  /// How a client of this name connects.
+  package func connection(as name: String, version: String) -> NATSClient.Settings {
+    var inbox = name
+    if case .password(let user, _) = login { inbox = user }
+    var settings = NATSClient.Settings(servers: servers, name: "hotpot/\(name)", inbox: inbox)
+    settings.trust = trust
+    settings.version = version
+    switch login {
+    case .none: break
+    case .token(let token): settings.login = .token(token)
+    case .password(let user, let password): settings.login = .password(user: user, password: password)
+    case .nkey(let path):
+      settings.login = .keyFile(path)
+    }
+    return settings
+  }
+}
+
+extension NATSLogin {
+  /// Signs with a key that ssh-agent holds, or with the key's file through an agent of its own.
+  static func keyFile(_ path: String) -> NATSLogin {
+    let keygen = SSHKeygen()
+    let key = try? keygen.publicKey(at: path + ".pub")
+    return .nkey(key: key.flatMap { userKey(of: $0) } ?? "") { nonce in
+      let key = try keygen.publicKey(at: path + ".pub")
+      return try keygen.signRaw(nonce, key: key, keyPath: path)
+    }
+  }
+
+  /// The nkey of a public key of ssh; nil for one that is not Ed25519.
+  static func userKey(of key: SSHPublicKey) -> String? {
+    // The last 32 bytes of such a key's blob are the key (RFC 8709, 4).
+    guard key.blob.count == 51, key.blob.starts(with: [0, 0, 0, 11] + Array("ssh-ed25519".utf8)) else {
+      return nil
+    }
+    return userKey(Array(key.blob.suffix(32)))
+  }
+}
