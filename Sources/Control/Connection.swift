@@ -43,17 +43,21 @@ package enum NodeCommand: Codable, Sendable, Equatable {
   case cancelPull
   /// Past values for the graphs. Answered by `NodeMessage.history`.
   case history
+  /// Jobs that ended, from the journal. Answered by `NodeMessage.past`.
+  case past(PastQuery)
+  /// Read the configuration again and apply what may change while the node runs.
+  case reload
 }
 
 extension NodeCommand {
   /// It changes nothing on the node.
   package var onlyLooks: Bool {
     switch self {
-    case .inspect, .receipt, .history: true
+    case .inspect, .receipt, .history, .past: true
     // Clients' content is visible to the operator, but viewing it is an act.
     case .reveal, .conceal: false
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
-      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull:
+      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull, .reload:
       false
     }
   }
@@ -62,8 +66,9 @@ extension NodeCommand {
   package var isPromise: Bool {
     switch self {
     case .approve, .reject, .hold, .release, .setPriority, .cancel: true
-    case .inspect, .receipt, .history, .reveal, .conceal, .move, .pause, .resume, .drain, .undrain, .shutdown,
-      .verify, .chat, .stopChat, .pull, .cancelPull:
+    case .inspect, .receipt, .history, .past, .reveal, .conceal, .move, .pause, .resume, .drain, .undrain,
+      .shutdown,
+      .verify, .chat, .stopChat, .pull, .cancelPull, .reload:
       false
     }
   }
@@ -153,6 +158,8 @@ package enum NodeMessage: Codable, Sendable, Equatable {
   case reply(tag: UInt64, CommandReply)
   case job(JobDetail)
   case receipt(ReceiptDetail)
+  /// The newest first.
+  case past([PastJob])
   /// More of a revealed job's answer.
   case text(job: String, String)
   case chat(ChatEvent)

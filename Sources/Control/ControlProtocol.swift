@@ -40,6 +40,8 @@ package enum ControlReply: Codable, Sendable, Equatable {
   /// A file that the node publishes; nil if there is none.
   case file(tag: UInt64, base64: String?)
   case earnings(tag: UInt64, table: EarningsTable)
+  /// The newest first.
+  case past(tag: UInt64, [PastJob])
   case statement(tag: UInt64, text: String, signature: String?)
   /// `key` is the client's, `type base64`.
   case voucher(tag: UInt64, text: String, signature: String, key: String)

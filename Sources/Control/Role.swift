@@ -56,11 +56,11 @@ extension NodeCommand {
   /// The lowest role that may send it.
   package var leastRole: Role {
     switch self {
-    case .inspect, .receipt, .history: .viewer
+    case .inspect, .receipt, .history, .past: .viewer
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
       .reveal, .conceal, .verify, .chat, .stopChat:
       .operator
-    case .shutdown, .pull, .cancelPull: .owner
+    case .shutdown, .pull, .cancelPull, .reload: .owner
     }
   }
 }

@@ -30,6 +30,8 @@ package enum Action: String, CaseIterable, Hashable, Sendable {
   case earlier, later
   case cancel, verify, reveal
   case follow, freeze
+  case hideEnded = "hide-ended"
+  case clearEnded = "clear-ended"
   case copy
   case copyRow = "copy-row"
   case talk
@@ -125,6 +127,8 @@ extension Action {
     KeyEntry(.reveal, ["r"], "in a detail: show prompt and answer (logged)"),
     KeyEntry(.follow, ["F"], "follow the selection"),
     KeyEntry(.freeze, ["Z"], "freeze the view"),
+    KeyEntry(.hideEnded, ["e"], "hide or show what ended"),
+    KeyEntry(.clearEnded, ["E"], "clear what ended; again: bring it back"),
     KeyEntry(.copy, ["y"], "copy the id"),
     KeyEntry(.copyRow, ["Y"], "copy the row or the answer"),
     KeyEntry(.talk, ["i"], "chat: Enter sends, M-Enter newline, C-c stops"),
@@ -146,7 +150,9 @@ extension Action {
     case .down, .up, .top, .bottom, .pageDown, .pageUp, .left, .right, .nextPane, .previousPane, .zoom,
       .unzoom, .open, .back, .filter,
       .nextMatch,
-      .previousMatch, .sortLeft, .sortRight, .sortInvert, .untagAll, .follow, .freeze, .copy, .copyRow, .talk,
+      .previousMatch, .sortLeft, .sortRight, .sortInvert, .untagAll, .follow, .freeze, .hideEnded,
+      .clearEnded, .copy, .copyRow,
+      .talk,
       .command, .help, .mouse, .theme, .repaint, .leave:
       false
     }

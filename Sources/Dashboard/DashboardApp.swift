@@ -41,6 +41,9 @@ package struct DashboardPlace: Sendable {
   package var saveDirectory: String
   /// A terminal that accepts nothing for this many seconds is abandoned.
   package var frozenLimit: Double
+  /// Keeps what was chosen on the screen. Called on the thread that draws, at most once a second,
+  /// and at the end.
+  package var keep: (@Sendable (ScreenSettings) -> Void)?
 
   package init(environment: [String: String], streamLog: String?, saveDirectory: String) {
     self.environment = environment
@@ -59,6 +62,9 @@ package final class DashboardApp {
   private let streams: StandardStreams?
   private var figures = DashboardModel.DebugFigures()
   private var offsetAt: Microseconds = 0
+  /// Settings that were chosen and are not kept yet.
+  private var chosen: ScreenSettings?
+  private var keptAt: Microseconds = 0
 
   /// Takes over the terminal. Call it and `run` on one thread, and nothing else on that thread.
   package init(
@@ -77,7 +83,7 @@ package final class DashboardApp {
     options.theme = options.theme.adapted(to: colors)
     options.themes = options.themes.map { $0.adapted(to: colors) }
     model = DashboardModel(size: screen.size, glyphs: screen.capabilities.glyphs, options: options)
-    if options.mouse { screen.send(.mouse(true)) }
+    if model.hasMouse { screen.send(.mouse(true)) }
   }
 
   /// Runs until the operator quits, the terminal or the node is gone, or a signal ends it. The
@@ -87,6 +93,7 @@ package final class DashboardApp {
     connection.start { inbox.put($0) }
     while loop.exit == nil { turn() }
     connection.close()
+    keepChosen()
     return loop.close { exit in streams?.close(terminalIsGone: exit == .hangup) }
   }
 
@@ -115,19 +122,29 @@ package final class DashboardApp {
   private func isStream(_ message: NodeMessage) -> Bool {
     switch message {
     case .text, .chat(.text), .snapshot, .pull: true
-    case .welcome, .history, .reply, .job, .receipt, .chat, .link: false
+    case .welcome, .history, .past, .reply, .job, .receipt, .chat, .link: false
     }
   }
 
   private func tick(_ instant: Instant) {
     // Without a node the screen changes every second; with one, its snapshots change it.
     take(.tick, instant, isUrgent: false, repaints: model.needsTick(instant))
+    if instant.steady - keptAt >= 1_000_000 {
+      keptAt = instant.steady
+      keepChosen()
+    }
     if instant.steady - offsetAt > 600_000_000 || offsetAt == 0 {
       offsetAt = instant.steady
       var seconds = time(nil)
       var local = tm()
       if localtime_r(&seconds, &local) != nil { model.setOffset(Int(local.tm_gmtoff)) }
     }
+  }
+
+  private func keepChosen() {
+    guard let settings = chosen else { return }
+    chosen = nil
+    place.keep?(settings)
   }
 
   private func note(_ input: Input) {
@@ -155,6 +172,7 @@ package final class DashboardApp {
     case .repaint: loop.screen.invalidate()
     case .saveScreen(let path): save(view(model).styledText, path, "hotpot-screen", instant)
     case .saveText(let path, let text): save(text, path, "hotpot-chat", instant)
+    case .keep(let settings): chosen = settings
     case .leave: loop.exit = .left
     }
   }

@@ -22,7 +22,7 @@ extension DashboardModel {
 
   mutating func perform(_ action: Action) -> [Effect] {
     if action.isAct {
-      if options.isReadOnly && action != .tag && action != .reveal {
+      if isReadOnly && action != .tag && action != .reveal {
         say("read-only: this dashboard only looks", isError: true)
         return []
       }
@@ -86,6 +86,8 @@ extension DashboardModel {
       say(isFollowing ? "the view follows the selection" : "the view stays where it is")
       if isFollowing { revealSelection() }
     case .freeze: return freeze()
+    case .hideEnded: hideEnded()
+    case .clearEnded: clearEnded()
     case .copy, .copyRow: return copy(action)
     case .command: openCommandLine("")
     case .help:
@@ -136,6 +138,7 @@ extension DashboardModel {
       }
       revealSelection()
       rest()
+      return askOlder()
     } else if let scroll = focus.scroll {
       self[keyPath: scroll.position] = max(
         0, min(scroll.most(self), self[keyPath: scroll.position] - detailStep(action)))
@@ -264,6 +267,50 @@ extension DashboardModel {
     }
     say("the view goes on")
     return newest.map { show($0) } ?? []
+  }
+
+  // MARK: what ended
+
+  private mutating func hideEnded() {
+    guard lists[focus] != nil, focus.list?.hasEnds == true else {
+      say("nothing ends in \(focus.name)")
+      return
+    }
+    lists[focus]?.hidesEnded.toggle()
+    rearranged()
+    let count = lists[focus]?.endedCount ?? 0
+    say(
+      lists[focus]?.hidesEnded == true
+        ? "\(plural(count, focus.list?.noun ?? "row")) that ended hidden" : "what ended is shown")
+  }
+
+  /// A screen's own matter: the node keeps its list, and the journal everything.
+  private mutating func clearEnded() {
+    guard let snapshot, let rows = focus.list, rows.hasEnds, var list = lists[focus] else {
+      say("nothing ends in \(focus.name)")
+      return
+    }
+    let count = list.endedCount
+    if count > 0 {
+      list.clearEnded(rows.rows(self, snapshot, list).filter { list.filter.matches($0.haystack) })
+      say("cleared \(plural(count, rows.noun)) that ended; once more brings them back")
+    } else if !list.cleared.isEmpty {
+      say("\(plural(list.cleared.count, rows.noun)) that ended came back")
+      list.restoreCleared()
+    } else {
+      say("nothing has ended")
+    }
+    lists[focus] = list
+    rearranged()
+  }
+
+  /// The operator changed what the list shows.
+  private mutating func rearranged() {
+    lists[focus]?.restUntil = 0
+    lists[focus]?.arrangedAt = 0
+    arrangeLists()
+    revealSelection()
+    guardUntil = 0
   }
 
   private mutating func reveal() -> [Effect] {

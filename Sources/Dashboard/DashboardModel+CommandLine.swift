@@ -31,12 +31,18 @@ extension LineCommand {
     LineCommand("undrain", "admit again") { model, _ in model.act(.undrain, saying: nil) },
     LineCommand("resume", "go on after a pause") { model, _ in model.act(.resume, saying: nil) },
     LineCommand("shutdown", "stop the node: asks how, and for its name") { model, _ in model.askToStop() },
+    LineCommand("reload", "read the node's configuration again, and apply what may change") { model, _ in
+      model.act(.reload, saying: nil)
+    },
     LineCommand("priority", "N: priority 0 to 9, or +N or -N, of the selected or tagged jobs") {
       $0.setPriority($1)
     },
     LineCommand("sort", "COLUMN: sort the list by it") { $0.sort(by: $1) },
     LineCommand("graphs", "scroll or sweep") { $0.setGraphs($1) },
     LineCommand("bell", "on or off: ring when an approval arrives") { $0.setBell($1) },
+    LineCommand("forget-settings", "theme, sorting, filters and the like as they were set up") { model, _ in
+      model.forgetSettings()
+    },
     LineCommand("pull", "NAME: fetch a model and load it") { $0.pull($1) },
     LineCommand("cancel-pull", "stop fetching") { model, _ in model.act(.cancelPull, saying: nil) },
     LineCommand("save-screen", "[FILE]: write the screen as text") { _, path in
@@ -139,7 +145,7 @@ extension DashboardModel {
   }
 
   fileprivate mutating func askToDrain() -> [Effect] {
-    if options.isReadOnly { return act(.drain, saying: nil) }
+    if isReadOnly { return act(.drain, saying: nil) }
     mode = .confirm(
       Confirmation(
         question: "drain: finish what runs (\(snapshot?.node.running ?? 0)), admit nothing more?",
@@ -149,7 +155,7 @@ extension DashboardModel {
 
   /// An operator who may not stop the node is refused before the questions.
   fileprivate mutating func askToStop() -> [Effect] {
-    if options.isReadOnly || refusal(of: .shutdown(drain: true)) != nil {
+    if isReadOnly || refusal(of: .shutdown(drain: true)) != nil {
       return act(.shutdown(drain: true), saying: nil)
     }
     mode = .shutdownHow

@@ -98,7 +98,7 @@ extension DashboardModel {
     }
     let text = chat.editor.text
     if text.allSatisfy(\.isWhitespace) { return [] }
-    if options.isReadOnly {
+    if isReadOnly {
       say("read-only: this dashboard only looks", isError: true)
       return []
     }

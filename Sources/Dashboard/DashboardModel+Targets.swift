@@ -15,8 +15,9 @@ extension Action {
     case .down, .up, .top, .bottom, .pageDown, .pageUp, .left, .right, .nextPane, .previousPane, .zoom,
       .unzoom, .open, .back, .filter, .nextMatch, .previousMatch, .sortLeft, .sortRight, .sortInvert, .tag,
       .untagAll, .approve,
-      .reject, .approveAll, .rejectAll, .hold, .pause, .cancel, .verify, .reveal, .follow, .freeze, .copy,
-      .copyRow, .talk, .command, .help, .mouse, .theme, .repaint, .leave:
+      .reject, .approveAll, .rejectAll, .hold, .pause, .cancel, .verify, .reveal, .follow, .freeze,
+      .hideEnded,
+      .clearEnded, .copy, .copyRow, .talk, .command, .help, .mouse, .theme, .repaint, .leave:
       false
     }
   }
@@ -25,7 +26,7 @@ extension Action {
 extension DashboardModel {
   /// Sends an act, unless the node cannot be reached, and clears the tags that it used.
   mutating func act(_ command: NodeCommand, saying text: String?, tags: TagUse? = nil) -> [Effect] {
-    if options.isReadOnly {
+    if isReadOnly {
       say("read-only: this dashboard only looks", isError: true)
       return []
     }
@@ -77,7 +78,7 @@ extension DashboardModel {
     case .pause: askedPause = (true, nextTag, until)
     case .resume: askedPause = (false, nextTag, until)
     case .approve, .reject, .move, .cancel, .drain, .undrain, .shutdown, .inspect, .reveal, .conceal,
-      .receipt, .verify, .chat, .stopChat, .pull, .cancelPull, .history:
+      .receipt, .verify, .chat, .stopChat, .pull, .cancelPull, .history, .past, .reload:
       break
     }
   }

@@ -19,7 +19,13 @@ extension DashboardModel {
       append(LogLine(sequence: 0, time: moment.wall, level: .warning, who: nil, text: line))
     case .note(let text, let isError): say(text, isError: isError)
     }
+    commands += askPast()
     showLists()
+    let chosen = settings
+    if chosen != lastSettings {
+      lastSettings = chosen
+      commands.append(.keep(chosen))
+    }
     let title = windowTitle
     if title != lastTitle {
       lastTitle = title
@@ -41,8 +47,6 @@ extension DashboardModel {
   private mutating func take(_ message: NodeMessage) -> [Effect] {
     switch message {
     case .welcome(let welcome):
-      // The node refuses a viewer's acts anyway; here they are not even offered.
-      options.isReadOnly = options.isReadOnly || welcome.role < .operator
       (operatorName, role) = (welcome.name, welcome.role)
       if let absence = welcome.absence { welcomeBack(absence) }
     case .snapshot(let snapshot): return take(snapshot)
@@ -71,6 +75,10 @@ extension DashboardModel {
       }
     case .receipt(let found):
       if case .receipt(let id, _) = detail, id == found.row.id { detail = .receipt(id: id, detail: found) }
+    case .past(let jobs):
+      past.take(jobs)
+      arrangeLists()
+      guardUntil = 0
     case .text(let job, let text):
       if case .job(let id, let old, let answer, true) = detail, id == job {
         detail = .job(id: id, detail: old, answer: String((answer + text).suffix(1 << 20)), isRevealed: true)
@@ -97,6 +105,7 @@ extension DashboardModel {
     let wasConnected = link == .connected
     link = state
     if state != .connected {
+      past.renew()
       // The node may never have received what was requested over a broken connection.
       forgetAsked()
       replyNotes = [:]

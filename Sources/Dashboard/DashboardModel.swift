@@ -40,6 +40,8 @@ package enum Effect: Equatable, Sendable {
   /// Save the screen as text; without a path the application chooses one and reports it.
   case saveScreen(path: String?)
   case saveText(path: String?, text: String)
+  /// The settings changed: keep them for the next time.
+  case keep(ScreenSettings)
   case leave
 }
 
@@ -63,6 +65,10 @@ package struct DashboardOptions: Sendable {
   package var chatSystem: String
   package var chatTemperature: Double
   package var chatMaxTokens: Int
+  /// What was chosen on the screen before.
+  package var settings = ScreenSettings()
+  /// What is wrong with the operator's own files, for the log pane.
+  package var notes: [String] = []
 
   package init() {
     theme = .terminalPalette
@@ -215,6 +221,7 @@ package struct DashboardModel: Sendable {
   var idDigits = 4
   var log: [LogLine] = []
   var pull: PullProgress?
+  var past = PastJobs()
 
   var focus = Pane.jobs
   var isZoomed = false
@@ -247,6 +254,7 @@ package struct DashboardModel: Sendable {
   var showsDebug = false
   var debug = DebugFigures()
   var lastTitle = ""
+  var lastSettings = ScreenSettings()
 
   package init(size: Size, glyphs: GlyphLevel, options: DashboardOptions) {
     self.size = size
@@ -256,8 +264,11 @@ package struct DashboardModel: Sendable {
     graphStyle = options.graphs
     bell = options.bell
     hasMouse = options.mouse
+    log = options.notes.map { LogLine(sequence: 0, time: 0, level: .warning, who: nil, text: $0) }
     chat = ChatState(
       system: options.chatSystem, temperature: options.chatTemperature, maxTokens: options.chatMaxTokens)
+    apply(options.settings)
+    lastSettings = settings
   }
 
   /// The id of the row under the cursor of the focused pane, or of the open detail.
@@ -295,6 +306,9 @@ package struct DashboardModel: Sendable {
 
   /// As many digits of the id as distinguish it from all others.
   func short(_ id: String) -> String { String(id.prefix(idDigits)) }
+
+  /// The node refuses a viewer's acts anyway; here they are not even offered.
+  var isReadOnly: Bool { options.isReadOnly || role.map { $0 < .operator } ?? false }
 
   var isFirstRun: Bool { snapshot?.node.state == .noModel }
 }

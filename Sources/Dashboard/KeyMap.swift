@@ -7,6 +7,22 @@ import Terminal
 package struct KeyMap: Sendable {
   package private(set) var targets: [Key: KeyTarget] = [:]
   private var keys: [KeyTarget: [Key]] = [:]
+  /// Keys that a file takes from actions that it does not name, by line.
+  package private(set) var thefts: [Theft] = []
+
+  /// A line of a keymap file that takes another action's key.
+  package struct Theft: Hashable, Sendable, CustomStringConvertible {
+    package let line: Int
+    package let key: String
+    package let taker: String
+    package let loser: String
+    /// The loser has no key left.
+    package let isLast: Bool
+
+    package var description: String {
+      "keymap line \(line): key '\(key)' for \(taker) is taken from \(loser)\(isLast ? ", which has no key left" : "")"
+    }
+  }
 
   /// Keys that terminals, multiplexers and flow control need; binding one is refused.
   package static let reserved: [String] =
@@ -28,6 +44,8 @@ package struct KeyMap: Sendable {
   package init(file: String) throws(FileError) {
     self.init()
     var bound: [Key: Int] = [:]
+    var named: Set<KeyTarget> = []
+    var taken: [(line: Int, key: Key, taker: KeyTarget, loser: KeyTarget)] = []
     for (index, line) in file.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
       let text = line.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)[0]
       let isKeyHash = text.allSatisfy { $0 == " " || $0 == "\t" || $0 == "\r" }
@@ -62,7 +80,15 @@ package struct KeyMap: Sendable {
         bound[key] = index + 1
         chosen.append(key)
       }
+      named.insert(target)
+      for key in chosen {
+        if let loser = targets[key], loser != target { taken.append((index + 1, key, target, loser)) }
+      }
       bind(chosen, to: target)
+    }
+    thefts = taken.filter { !named.contains($0.loser) }.map { line, key, taker, loser in
+      Theft(
+        line: line, key: key.name, taker: taker.name, loser: loser.name, isLast: keys(of: loser).isEmpty)
     }
   }
 

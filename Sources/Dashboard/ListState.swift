@@ -57,8 +57,8 @@ enum ListLine: Equatable, Sendable {
   case gap
   /// Jobs that wait for the operator and are listed in another pane; their number.
   case waiting(Int)
-  /// The rows below have ended; their number.
-  case ended(Int)
+  /// The rows below have ended; their number. Hidden ones are not below.
+  case ended(Int, isHidden: Bool)
 }
 
 struct ListState: Equatable, Sendable {
@@ -92,6 +92,12 @@ struct ListState: Equatable, Sendable {
   var arrangedAt: Microseconds = 0
   /// Jobs that wait for the operator and are shown nowhere else; a line tells their number.
   var waitingElsewhere = 0
+  /// Whether ended rows are shown as their number only.
+  var hidesEnded = false
+  /// Ended rows that the operator cleared: they are not even counted.
+  private(set) var cleared: Set<String> = []
+  /// How many ended rows are hidden.
+  private var hiddenCount = 0
 
   var selectedIndex: Int? { selected.flatMap { order.firstIndex(of: $0) } }
   func section(of id: String) -> ListSection? { sections[id] }
@@ -105,7 +111,13 @@ struct ListState: Equatable, Sendable {
     let place = selectedIndex ?? 0
     let wasLive = place < liveCount
     var seen: Set<String> = []
-    let kept = rows.filter { filter.matches($0.haystack) && seen.insert($0.id).inserted }
+    // Rows that no longer come need not be remembered as cleared.
+    if !cleared.isEmpty { cleared.formIntersection(rows.map(\.id)) }
+    let matching = rows.filter {
+      filter.matches($0.haystack) && !cleared.contains($0.id) && seen.insert($0.id).inserted
+    }
+    let kept = hidesEnded ? matching.filter { $0.section != .ended } : matching
+    hiddenCount = matching.count - kept.count
     let queue = order.filter { sections[$0] == .open }
     var next: [String] = []
     for section in ListSection.allCases {
@@ -201,8 +213,9 @@ struct ListState: Equatable, Sendable {
 
   /// The lines between the live rows and the ended ones.
   private var between: [ListLine] {
-    let ended = order.count - liveCount
-    return (waitingElsewhere > 0 ? [.waiting(waitingElsewhere)] : []) + (ended > 0 ? [.ended(ended)] : [])
+    let ended = hidesEnded ? hiddenCount : order.count - liveCount
+    return (waitingElsewhere > 0 ? [.waiting(waitingElsewhere)] : [])
+      + (ended > 0 ? [.ended(ended, isHidden: hidesEnded)] : [])
   }
 
   var lineCount: Int { order.count + gaps + between.count }
@@ -287,6 +300,18 @@ struct ListState: Equatable, Sendable {
 
   /// The tagged rows on the list, in its order, without those that the filter hides.
   var tagged: [String] { order.filter { tags.contains($0) } }
+
+  // MARK: ended rows
+
+  /// The number of ended rows, shown or hidden.
+  var endedCount: Int { hidesEnded ? hiddenCount : order.count - liveCount }
+
+  /// Clears the ended rows among these; the list must then be arranged again.
+  mutating func clearEnded(_ rows: [ListRow]) {
+    cleared.formUnion(rows.lazy.filter { $0.section == .ended }.map(\.id))
+  }
+
+  mutating func restoreCleared() { cleared = [] }
 
   // MARK: view
 

@@ -55,7 +55,7 @@ final class NodeInbox: Sendable {
         } else {
           append(message, &state)
         }
-      case .welcome, .history, .reply, .job, .receipt, .chat, .pull, .link: append(message, &state)
+      case .welcome, .history, .past, .reply, .job, .receipt, .chat, .pull, .link: append(message, &state)
       }
       defer { state.isSignalled = true }
       return !state.isSignalled

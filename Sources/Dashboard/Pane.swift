@@ -98,6 +98,8 @@ struct PaneList: Sendable {
   /// Whether rows keep their places for a while: an order that changes with every ended job is
   /// restless, and every row that moves costs bytes.
   let isCalm: Bool
+  /// Whether rows end: they then have a section of their own, which can be hidden and cleared.
+  let hasEnds: Bool
   /// The number of rows inside the pane above the list.
   let head: @Sendable (_ inner: Rect) -> Int
   let rows: @Sendable (DashboardModel, NodeSnapshot, ListState) -> [ListRow]
@@ -113,7 +115,7 @@ struct PaneList: Sendable {
   /// - id, words, section: of a row; a filter searches `words`
   init<Row>(
     of noun: String, columns: [PaneColumn<Row>], gone: (one: String, many: String) = ("is gone", "are gone"),
-    isCalm: Bool = false,
+    isCalm: Bool = false, hasEnds: Bool = false,
     rows: @escaping @Sendable (DashboardModel, NodeSnapshot) -> [Row],
     id: @escaping @Sendable (Row) -> String,
     words: @escaping @Sendable (Row) -> String,
@@ -125,7 +127,7 @@ struct PaneList: Sendable {
     head: @escaping @Sendable (_ inner: Rect) -> Int
   ) {
     self.columns = columns.map(\.name)
-    (self.noun, self.gone, self.isCalm) = (noun, gone, isCalm)
+    (self.noun, self.gone, self.isCalm, self.hasEnds) = (noun, gone, isCalm, hasEnds)
     (self.text, self.idText, self.receipt) = (text, idText, receipt)
     (self.waitingElsewhere, self.head) = (waitingElsewhere, head)
     self.rows = { model, snapshot, list in

@@ -77,7 +77,7 @@ extension Canvas {
     if model.isFrozen { place("frozen", warn) }
     if let role = model.role, role != .owner, width >= 80 {
       place("\(fitted(model.operatorName, columns: 12)), \(role.rawValue)", label)
-    } else if model.options.isReadOnly && width >= 60 {
+    } else if model.isReadOnly && width >= 60 {
       place("read-only", label)
     }
 
@@ -232,7 +232,7 @@ extension Canvas {
     }
     // A read-only operator sees no acts.
     for (action, words) in hints(model)
-    where !model.options.isReadOnly || !(action.isAct || action == .talk) {
+    where !model.isReadOnly || !(action.isAct || action == .talk) {
       hint(action, words)
     }
   }

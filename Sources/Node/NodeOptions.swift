@@ -13,6 +13,13 @@ package struct NodeOptions: Sendable {
   package var stateDirectory: String
   package var version: String
   package var isDemo = false
+  /// Reads the configuration again, with what the command line has changed in it. Refuses in words
+  /// for the operator.
+  package var readConfiguration: @Sendable () -> Result<NodeConfiguration, AdministrationError> = {
+    .failure(AdministrationError("this node was started without a file that could be read again"))
+  }
+  /// What the configuration says in vain; the log says it at the start.
+  package var notices: [ConfigurationNotice] = []
   /// Finds the file of a model by name or path; nil means the configured one or the only one.
   /// Throws words for the operator.
   package var findModel: @Sendable (String?) throws(ServingError) -> ModelFile

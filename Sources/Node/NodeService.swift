@@ -20,6 +20,7 @@ import Synchronization
 package final class NodeService: Sendable {
   package let options: NodeOptions
   let runtime: Runtime
+  let configuration: LiveConfiguration
   let transcripts = Transcripts()
   let archive = TranscriptArchive()
   let screens: Screens
@@ -90,12 +91,14 @@ package final class NodeService: Sendable {
 
     runtime = Runtime(
       state, journal: journal, trace: options.trace, performer: Self.performer(node, log: options.log))
+    let live = LiveConfiguration(configuration, read: options.readConfiguration)
+    self.configuration = live
     screens = Screens(runtime)
     signing = Signing(runtime, stateDirectory: directory)
     witnessing = Witnessing(
       runtime, signing: signing, configuration: configuration, stateDirectory: directory)
     publication = Publication(
-      runtime, signing: signing, configuration: configuration, version: options.version,
+      runtime, signing: signing, configuration: live, version: options.version,
       stateDirectory: directory)
     accounts = Accounts(
       runtime, signing: signing, currency: configuration.currency, isDemo: options.isDemo)
@@ -107,20 +110,20 @@ package final class NodeService: Sendable {
     bounds.strangerBytes = configuration.strangers.requestBytes
     admission = Admission(
       runtime: runtime, model: model, transcripts: transcripts, preparation: Preparation(bounds),
-      aliases: configuration.http.modelNames)
+      aliases: { live.current.http.modelNames })
     let origin: JobOrigin = options.isDemo ? .demo : .client
     asynchronous = AsynchronousJobs(
       runtime, admission: admission, model: model, transcripts: transcripts, screens: screens,
       answers: answers, spool: spool, stateDirectory: directory, configuration: configuration, origin: origin)
     receipts = ReceiptLog(
       runtime, signing: signing, transcripts: transcripts, archive: archive, model: model,
-      admission: admission, configuration: configuration, keeping: Self.keeping(node))
+      admission: admission, configuration: live, keeping: Self.keeping(node))
     http = HTTPEndpoint(
       runtime, admission: admission, model: model, accounts: accounts, signing: signing,
       screens: screens,
       archive: archive, asynchronous: asynchronous, witnessing: witnessing,
       publication: publication,
-      configuration: configuration,
+      configuration: live,
       version: options.version, isDemo: options.isDemo, origin: origin)
     queue = configuration.queue.shared.map { [runtime, admission, model, transcripts, signing] in
       QueueDoor(
@@ -129,6 +132,7 @@ package final class NodeService: Sendable {
     }
     node.connect(self)
     for problem in problems { runtime.note(.error, problem) }
+    for notice in options.notices { runtime.note(.warning, "\(notice)") }
     if let damage { runtime.note(.error, "the journal is damaged: \(damage)") }
   }
 
@@ -139,7 +143,7 @@ package final class NodeService: Sendable {
       archive: archive,
       accounts: accounts, signing: signing, receipts: receipts, publication: publication,
       screens: screens,
-      configuration: options.configuration, stateDirectory: options.stateDirectory,
+      live: configuration, stateDirectory: options.stateDirectory,
       version: options.version,
       origin: options.isDemo ? .demo : .client)
   }
@@ -153,6 +157,11 @@ package final class NodeService: Sendable {
   }
 
   package func snapshot() -> NodeSnapshot { runtime.snapshot() }
+
+  /// Reads the configuration again and applies what may change while the node runs, whole or not at
+  /// all; what waits for a restart is named. Waits for the disk.
+  @discardableResult
+  package func reload(by who: String) -> CommandReply { configuration.reload(runtime, by: Operator(who)) }
 
   // MARK: wiring the parts
 
@@ -276,6 +285,11 @@ package final class NodeService: Sendable {
       let server = try http.makeServer()
       let control = try ControlServer(node: handle)
       running.withLock { ($0.server, $0.control) = (server, control) }
+      configuration.add(
+        ConfigurationFollower { [http] old, new in
+          http.reloadCertificate()
+          if old.control != new.control { control.recheckRights() }
+        })
     } catch {
       throw .listen(error)
     }

@@ -314,9 +314,8 @@ package final class Journal: Sendable {
     guard let first = shared.withLock({ $0.firstSegment(of: jobs) }) else { return [:] }
     var found: [UInt64: [OperatorAct]] = [:]
     do throws(FileError) {
-      let names = try files.retrying { () throws(FileError) in try files.list(directory) }
-      for number in names.compactMap(JournalRecovery.number).sorted() where number >= first {
-        let bytes = try files.readAll("\(directory)/\(JournalWriter.name(number)).jsonl")
+      for number in try segmentNumbers() where number >= first {
+        let bytes = try readSegment(number)
         Self.visitActs(bytes) { act in
           // Acts on the whole node or on receipts name no job.
           guard act.target.utf8.count == 16, let job = UInt64(act.target, radix: 16), jobs.contains(job)
@@ -330,18 +329,37 @@ package final class Journal: Sendable {
     return found
   }
 
+  /// In order.
+  func segmentNumbers() throws(FileError) -> [Int] {
+    try files.retrying { () throws(FileError) in try files.list(directory) }
+      .compactMap(JournalRecovery.number).sorted()
+  }
+
+  func readSegment(_ number: Int) throws(FileError) -> [UInt8] {
+    try files.readAll("\(directory)/\(JournalWriter.name(number)).jsonl")
+  }
+
+  /// How a line of this type of record goes on after its time.
+  static func mark(_ word: String) -> [UInt8] { Array(",\"type\":\"\(word)\"".utf8) }
+
+  /// Whether a line has that type, told without parsing it. `seq` and `t`, which come first, are
+  /// numbers.
+  static func isLine(_ line: Slice<UnsafeRawBufferPointer>, marked mark: [UInt8]) -> Bool {
+    guard let comma = line.firstIndex(of: .comma),
+      let second = line[(comma + 1)...].firstIndex(of: .comma)
+    else { return false }
+    return line[second...].starts(with: mark)
+  }
+
   private static func visitActs(_ bytes: [UInt8], _ visit: (OperatorAct) -> Void) {
-    let mark = Array(",\"type\":\"\(OperatorAct.word)\"".utf8)
+    let mark = mark(OperatorAct.word)
     bytes.withUnsafeBytes { raw in
       var start = 0
       while start < raw.count {
         let end = raw[start...].firstIndex(of: .newline).map { $0 + 1 } ?? raw.count
         defer { start = end }
-        // Few lines are acts, so other lines are skipped without parsing. `seq` and `t`, which come
-        // first, are numbers.
-        guard let comma = raw[start..<end].firstIndex(of: .comma),
-          let second = raw[(comma + 1)..<end].firstIndex(of: .comma), raw[second..<end].starts(with: mark)
-        else { continue }
+        // Few lines are acts, so other lines are skipped without parsing.
+        guard isLine(raw[start..<end], marked: mark) else { continue }
         // Damaged lines were reported when the journal was opened.
         guard let entry = try? Entry(parsing: UnsafeRawBufferPointer(rebasing: raw[start..<end])),
           case .operatorAct(let act) = entry.record

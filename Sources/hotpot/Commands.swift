@@ -28,6 +28,7 @@ enum Commands {
     .drain,
     .submit,
     .sharedQueue,
+    .config,
     .clients,
     .receipts,
     .verifyReceipt,

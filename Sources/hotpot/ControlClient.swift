@@ -137,18 +137,26 @@ final class ControlClient {
   }
 
   func receipt(_ id: String) throws -> ReceiptDetail {
+    try detail(.receipt(id: id)) { if case .receipt(let found) = $0 { found } else { nil } }
+  }
+
+  func job(_ id: String) throws -> JobDetail {
+    try detail(.inspect(job: id)) { if case .job(let found) = $0 { found } else { nil } }
+  }
+
+  /// What a command is answered with before its reply.
+  private func detail<Found>(_ command: NodeCommand, _ find: (NodeMessage) -> Found?) throws -> Found {
     tag += 1
-    try send(.command(tag: tag, command: .receipt(id: id)))
-    var detail: ReceiptDetail?
+    try send(.command(tag: tag, command: command))
+    var detail: Found?
     while true {
       switch try next() {
-      case .message(.receipt(let found)): detail = found
       case .message(.reply(_, .refused(let reason))): throw Failure(.noInput, reason)
       case .message(.reply):
         guard let detail else { throw unexpected }
         return detail
-      case .hello, .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings,
-        .statement,
+      case .message(let message): detail = find(message) ?? detail
+      case .hello, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings, .past, .statement,
         .voucher, .refused, .denied, .done:
         continue
       }

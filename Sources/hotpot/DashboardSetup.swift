@@ -12,14 +12,28 @@ import Terminal
 enum DashboardSetup {
   static func options(_ arguments: Arguments) throws -> DashboardOptions {
     var options = DashboardOptions()
-    let configured = NodeSetup.configurationDirectory
-    if let folder = configured.map({ $0 + "/themes" }), UserFile.isDirectory(folder) {
+    let directory = NodeSetup.configurationDirectory
+    if let folder = directory.map({ $0 + "/themes" }), UserFile.isDirectory(folder) {
       for file in try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
       where file.hasSuffix(".theme") {
         options.themes.append(try theme(folder + "/" + file))
       }
     }
+    let configured = try NodeSetup.configuration(arguments).screen
+    if let name = configured.theme {
+      guard let theme = options.themes.last(where: { $0.name == name }) else {
+        throw Failure(
+          .badData, "'screen.theme' in the configuration is '\(name.prefix(40))', and there is no such theme",
+          hint: "there are \(options.themes.map(\.name).joined(separator: ", "))")
+      }
+      options.theme = theme
+    }
+    options.mouse = configured.mouse ?? options.mouse
+    options.graphs = configured.graphs.flatMap { GraphStyle(rawValue: $0.rawValue) } ?? options.graphs
+    options.settings = ScreenFile.read()
     if let name = arguments.string("theme") {
+      // What the command line says goes before what was chosen.
+      options.settings.theme = nil
       if let theme = options.themes.last(where: { $0.name == name }) {
         options.theme = theme
       } else if name.contains("/") || name.hasSuffix(".theme") {
@@ -31,17 +45,25 @@ enum DashboardSetup {
             "there are \(options.themes.map(\.name).joined(separator: ", ")); a file is named with its path")
       }
     }
-    let keymap = arguments.string("keymap") ?? configured.map { $0 + "/keymap" }
+    let keymap = arguments.string("keymap") ?? directory.map { $0 + "/keymap" }
     if let keymap, arguments.has("keymap") || FileManager.default.fileExists(atPath: keymap) {
-      do {
-        options.keyMap = try KeyMap(
-          file: String(decoding: UserFile.read(keymap, limit: 1 << 20), as: UTF8.self))
-      } catch let error as KeyMap.FileError {
-        throw Failure(.badData, "'\(keymap)': \(error)", hint: "correct that line, or take the file away")
-      }
+      options.keyMap = try keyMap(keymap)
+      options.notes = options.keyMap.thefts.map { "'\(keymap)': \($0)" }
     }
-    options.bell = !arguments.has("no-bell")
+    options.bell = configured.bell ?? true
+    if arguments.has("no-bell") {
+      options.bell = false
+      options.settings.bell = nil
+    }
     return options
+  }
+
+  static func keyMap(_ path: String) throws -> KeyMap {
+    do {
+      return try KeyMap(file: String(decoding: UserFile.read(path, limit: 1 << 20), as: UTF8.self))
+    } catch let error as KeyMap.FileError {
+      throw Failure(.badData, "'\(path)': \(error)", hint: "correct that line, or take the file away")
+    }
   }
 
   private static func theme(_ path: String) throws -> Theme {
@@ -88,11 +110,13 @@ enum DashboardSetup {
   }
 
   private static func place(_ state: String) -> DashboardPlace {
-    DashboardPlace(
+    var place = DashboardPlace(
       environment: ProcessInfo.processInfo.environment,
       // A machine that only shows other machines' nodes has no state of its own.
       streamLog: FileManager.default.isWritableFile(atPath: state) ? state + "/log" : nil,
       saveDirectory: FileManager.default.currentDirectoryPath)
+    place.keep = { ScreenFile.write($0) }
+    return place
   }
 
   // MARK: a node of our own
@@ -163,6 +187,7 @@ enum DashboardSetup {
     }
     // The guard ends with its terminal. The dashboard is told by a hang-up, which it knows.
     TerminalSession.whenTerminalIsGone { kill(getpid(), SIGHUP) }
+    defer { ScreenFile.finish() }
     return app.run()
   }
 

@@ -103,7 +103,6 @@ enum NodeSetup {
     if let listen = arguments.string("listen") { configuration.http.listen = listen == "none" ? nil : listen }
     if let threads = try arguments.int("threads", in: 1...1024) { configuration.threads = threads }
     if arguments.has("mapped") { configuration.isMapped = true }
-    if configuration.isMapped { Console.warn(LocalModel.mappedNotice) }
     if let model = arguments.string("model") { configuration.model = model }
     if let name = arguments.string("name") { configuration.name = name }
     return configuration
@@ -124,6 +123,7 @@ enum NodeSetup {
   /// - isServing: whether the node starts in this process and not in its child
   static func options(_ arguments: Arguments, isServing: Bool = true) throws -> NodeOptions {
     let configuration = try configuration(arguments)
+    if configuration.isMapped { Console.warn(LocalModel.mappedNotice) }
     if let listen = arguments.string("listen"), listen != "none" {
       do throws(ListenProblem) { _ = try NodeConfiguration.HTTP.address(listen) } catch {
         throw Failure(.usage, "option '--listen': \(error)", hint: error.hint)
@@ -145,8 +145,37 @@ enum NodeSetup {
       throw failure
     }
     var options = options(configuration, state: state)
+    options.notices = notices(configuration, arguments)
+    options.readConfiguration = {
+      do { return .success(try Self.configuration(arguments)) } catch {
+        let failure = Failure(describing: error)
+        return .failure(
+          AdministrationError(failure.message + (failure.hint.map { "; \($0)" } ?? "")))
+      }
+    }
     if let path = arguments.string("trace"), isServing { options.trace = try TraceRecorder(file: path) }
     return options
+  }
+
+  /// What the configuration says in vain.
+  static func notices(
+    _ configuration: NodeConfiguration, _ arguments: Arguments, file: String? = nil
+  ) -> [ConfigurationNotice] {
+    let file = file ?? configurationFile(arguments) ?? "config.json5"
+    // A model that the command line names was looked for already.
+    let named = arguments.has("model")
+    return configuration.notices(
+      file: file,
+      .system { name in
+        if named { return nil }
+        do {
+          _ = try ModelChoice.path(wanted: name)
+          return nil
+        } catch {
+          let failure = Failure(describing: error)
+          return "is not there: \(failure.message)" + (failure.hint.map { "; \($0)" } ?? "")
+        }
+      })
   }
 
   /// The options of a node with that configuration and state, with the models of this machine.

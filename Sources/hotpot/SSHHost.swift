@@ -82,8 +82,8 @@ struct SSHHost: Sendable {
         hint: "use the same release of hotpot here and there")
     case .denied(_, let reason): problem = Failure(.noPermission, reason)
     case .refused(_, let reason): problem = Failure(.unavailable, reason)
-    case .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings,
-      .statement, .voucher,
+    case .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings, .past, .statement,
+      .voucher,
       .done:
       problem = Failure(.unavailable, "\(text) does not greet as a node does")
     case nil:

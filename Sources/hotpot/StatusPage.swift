@@ -77,18 +77,67 @@ enum StatusPage {
     }
   }
 
-  static func jobs(_ rows: [JobRow]) -> String {
-    if rows.isEmpty { return "no jobs\n" }
-    return table(
-      [["JOB", "STATE", "CLIENT", "P", "PROMPT", "OUTPUT", "TOK/S", "DETAIL"]]
-        + rows.map { row in
-          [
-            String(row.id.prefix(8)), row.state.rawValue, row.client, "\(row.priority)",
-            "\(row.promptTokens)",
-            "\(row.outputTokens)/\(row.outputLimit)", row.tokensPerSecond.map { rounded($0) } ?? "-",
-            row.stateDetail ?? "",
-          ]
-        })
+  /// - now: for ages
+  static func jobs(_ lines: [JobLine], at now: Date) -> String {
+    if lines.isEmpty { return "no jobs\n" }
+    let time = Microseconds(now.timeIntervalSince1970 * 1_000_000)
+    let hasEnds = lines.contains {
+      switch $0 {
+      case .known(let row, _): row.state.hasEnded
+      case .past: true
+      }
+    }
+    let head = ["JOB", "STATE", "CLIENT", "P", "PROMPT", "OUTPUT", "TOK/S", hasEnds ? "WHEN" : "AGE", "OWED"]
+    return table([head + ["DETAIL"]] + lines.map { job($0, hasEnds: hasEnds, at: time) })
+  }
+
+  private static func job(_ line: JobLine, hasEnds: Bool, at now: Microseconds) -> [String] {
+    func when(_ ended: Microseconds?, _ submitted: Microseconds?) -> String {
+      if let ended { return moment(ended) }
+      return submitted.map { hasEnds ? moment($0) : span(max(0, now - $0)) } ?? "-"
+    }
+    switch line {
+    case .known(let row, let approval):
+      return [
+        String(row.id.prefix(8)), row.state.rawValue, row.client, "\(row.priority)", "\(row.promptTokens)",
+        "\(row.outputTokens)/\(row.outputLimit)", row.tokensPerSecond.map { rounded($0) } ?? "-",
+        when(row.ended, row.submitted), row.price.map { (row.priceIsBound ? "<=" : "") + amount($0) } ?? "-",
+        approval?.policy ?? row.stateDetail ?? "",
+      ]
+    case .past(let job):
+      let output = job.outputTokens.map(String.init) ?? "-"
+      return [
+        String(job.id.prefix(8)), job.state.rawValue, job.client, "-",
+        job.promptTokens.map(String.init) ?? "-",
+        output + (job.outputLimit.map { "/\($0)" } ?? ""), "-", when(job.ended, nil),
+        job.price.map(amount) ?? "-", job.stateDetail ?? "",
+      ]
+    }
+  }
+
+  /// One job in full, and how it got there.
+  static func job(_ detail: JobDetail) -> String {
+    let row = detail.row
+    var rows = [
+      ["job", row.id], ["state", row.state.rawValue + (row.stateDetail.map { ": \($0)" } ?? "")],
+      ["client", row.client], ["model", row.model], ["priority", "\(row.priority)"],
+      ["prompt", "\(row.promptTokens) tokens, \(row.promptDone) read, \(row.cachedTokens) cached"],
+      ["output", "\(row.outputTokens) of at most \(counted(row.outputLimit, "token"))"],
+    ]
+    if let price = row.price { rows.append([row.priceIsBound ? "owes at most" : "owes", amount(price)]) }
+    if let receipt = row.receipt { rows.append(["receipt", receipt]) }
+    rows += detail.settings
+    return table(rows) + "\n" + table(detail.timeline.map { [moment($0.time), $0.what] })
+  }
+
+  /// A moment in local time, such as `2026-11-23 12:04:31`.
+  static func moment(_ time: Microseconds) -> String {
+    var seconds = time_t(time / 1_000_000)
+    var local = tm()
+    guard localtime_r(&seconds, &local) != nil else { return "-" }
+    func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    return
+      "\(local.tm_year + 1900)-\(two(local.tm_mon + 1))-\(two(local.tm_mday)) \(two(local.tm_hour)):\(two(local.tm_min)):\(two(local.tm_sec))"
   }
 
   static func clients(_ rows: [ClientRow]) -> String {

@@ -17,21 +17,21 @@ enum StopSignals {
   }
 
   /// From now on the first SIGTERM or SIGINT ends the node after its jobs, and a second one at
-  /// once; SIGHUP makes it read its certificate again. This holds until the process ends. If there is no descriptor left for
-  /// it, these signals keep their default action.
+  /// once; SIGHUP reads the configuration again. This holds until the process ends. If there is no
+  /// descriptor left for it, these signals keep their default action.
   /// - stopping: called once, with the first signal
   static func take(for node: NodeService, stopping: @escaping @Sendable () -> Void = {}) {
-    take(hangUp: { node.reloadCertificate() }) { isFirst, name in
+    take(hangup: { node.reload(by: "SIGHUP") }) { isFirst, name in
       if isFirst { stopping() }
       node.stop(drain: isFirst, by: name)
     }
   }
 
   /// From now on the first SIGTERM or SIGINT ends something that has nothing to finish.
-  static func take(_ stop: @escaping @Sendable () -> Void) { take { _, _ in stop() } }
+  static func take(_ stop: @escaping @Sendable () -> Void) { take(hangup: {}) { _, _ in stop() } }
 
   private static func take(
-    hangUp: @escaping @Sendable () -> Void = {},
+    hangup: @escaping @Sendable () -> Void,
     _ stop: @escaping @Sendable (_ isFirst: Bool, _ name: String) -> Void
   ) {
     guard let signals = SignalPipe([SIGTERM, SIGINT, SIGHUP, SIGPWR]) else { return }
@@ -41,8 +41,8 @@ enum StopSignals {
         var wait = pollfd(fd: signals.descriptor, events: Int16(POLLIN), revents: 0)
         _ = poll(&wait, 1, -1)
         for signal in signals.next() {
-          guard signal != SIGHUP else {
-            hangUp()
+          if signal == SIGHUP {
+            hangup()
             continue
           }
           stop(isFirst, name(signal))

@@ -31,7 +31,7 @@ import Testing
     let result = try Program.run(["serve", "--config", file])
     #expect(result.status == 65)
     #expect(
-      result.errors.hasPrefix("hotpot: error: \(file):2: 'queue.jbos' is not a key that hotpot knows"))
+      result.errors.hasPrefix("hotpot: error: \(file):2:12: 'queue.jbos' is not a key that hotpot knows"))
     #expect(
       result.errors.contains(
         "hotpot: hint: here it knows: approvals, decide_within_s, jobs, priority, prompt_tokens, running"))

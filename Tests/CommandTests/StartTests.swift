@@ -81,7 +81,7 @@ final class BareNode {
     let file = try folder.write(Array("{\n http: { listen: '\(listen)' } }".utf8), "c.json5")
     let configured = try Program.run(["serve", "--config", file, "--state", folder.path + "/node"])
     #expect(
-      configured.status == 65 && configured.errors.contains("c.json5:2: 'http.listen' is refused"),
+      configured.status == 65 && configured.errors.contains("c.json5:2:10: 'http.listen' is refused"),
       "\(configured)")
   }
 

@@ -63,6 +63,15 @@ import Testing
     #expect(map.keys(of: .action(.cancel)).map(\.name) == ["C-x", "F9"])
   }
 
+  @Test func `a keymap says whose key it takes, unless the file names that action too`() throws {
+    let map = try KeyMap(file: "filter = j\ncancel = x\nreject = X\nreject-all = C-x\n")
+    #expect(
+      map.thefts.map(\.description) == ["keymap line 1: key 'j' for filter is taken from down"])
+    let last = try KeyMap(file: "hold = A\n").thefts.map(\.description)
+    #expect(last == ["keymap line 1: key 'A' for hold is taken from approve-all, which has no key left"])
+    #expect(try KeyMap(file: "cancel = C-x\n").thefts.isEmpty)
+  }
+
   @Test(arguments: [
     ("cancel D", "keymap line 1: 'cancel D', wanted ACTION = KEY ..."),
     ("\nfly = F5", "keymap line 2: action 'fly', wanted a name that ? lists"),

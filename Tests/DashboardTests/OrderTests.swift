@@ -107,13 +107,15 @@ import Testing
     var list = ListState()
     _ = list.arrange(rows("a+ b c- d-"))
     #expect(
-      Array(list.lines(height: 9)) == [.row("a"), .row("b"), .ended(2), .row("c"), .row("d")])
+      Array(list.lines(height: 9)) == [
+        .row("a"), .row("b"), .ended(2, isHidden: false), .row("c"), .row("d"),
+      ])
     #expect(list.position(height: 9) == nil)
     #expect(list.position(height: 3).map { "\($0.first)-\($0.last)" } == "1-2")
     list.waitingElsewhere = 3
-    #expect(Array(list.lines(height: 4)) == [.row("a"), .row("b"), .waiting(3), .ended(2)])
+    #expect(Array(list.lines(height: 4)) == [.row("a"), .row("b"), .waiting(3), .ended(2, isHidden: false)])
     _ = list.arrange(rows("c- d-"))
-    #expect(Array(list.lines(height: 9)) == [.waiting(3), .ended(2), .row("c"), .row("d")])
+    #expect(Array(list.lines(height: 9)) == [.waiting(3), .ended(2, isHidden: false), .row("c"), .row("d")])
     _ = list.arrange([])
     #expect(Array(list.lines(height: 9)) == [.waiting(3)])
   }

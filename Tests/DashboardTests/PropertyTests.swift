@@ -204,7 +204,8 @@ private func wildSnapshot(_ generator: inout SeededGenerator, pool: [String]) ->
     case .approve(let jobs): jobs.count > 1
     case .hold, .release, .setPriority, .move, .pause, .resume, .undrain, .inspect, .reveal, .conceal,
       .receipt, .verify, .chat,
-      .stopChat, .pull, .cancelPull, .history:
+      .stopChat, .pull, .cancelPull, .history, .past,
+      .reload:
       false
     }
   }
@@ -363,7 +364,7 @@ private func wildSnapshot(_ generator: inout SeededGenerator, pool: [String]) ->
 
   private func isQuestion(_ command: NodeCommand) -> Bool {
     switch command {
-    case .inspect, .history, .receipt, .reveal, .conceal: true
+    case .inspect, .history, .past, .receipt, .reveal, .conceal: true
     default: false
     }
   }

@@ -84,6 +84,7 @@ private let scenarioFiles: [String] = {
         case .repaint: "repaint"
         case .saveScreen(let path): "save-screen \(path ?? "")"
         case .saveText(let path, let text): "save-text \(path ?? "") \(text.utf8.count)"
+        case .keep: nil
         case .leave: "leave"
         }
       }

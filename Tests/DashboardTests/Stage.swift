@@ -105,6 +105,8 @@ func words(_ command: NodeCommand) -> String {
   case .pull(let model): "pull \(model)"
   case .cancelPull: "cancel-pull"
   case .history: "history"
+  case .reload: "reload"
+  case .past(let query): "past\(query.before == nil ? "" : ", older")"
   }
 }
 

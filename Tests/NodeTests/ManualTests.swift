@@ -30,7 +30,7 @@ import Testing
   @Test(arguments: [
     "{ strange: 1 }", "{ http: { strange: 1 } }", "{ queue: { strange: 1 } }", "{ limits: { strange: 1 } }",
     "{ strangers: { strange: 1 } }", "{ answers: { strange: 1 } }",
-    "{ audits: { strange: 1 } }", "{ control: { strange: 1 } }",
+    "{ audits: { strange: 1 } }", "{ screen: { strange: 1 } }", "{ control: { strange: 1 } }",
     "{ policy: [{ action: 'ask', strange: 1 }] }",
     "{ prices: [{ strange: 1 }] }",
     "{ witnesses: [{ url: 'http://127.0.0.1:1', key: 'witness.test/w1+6b4daddb+BPEmbdsTlBlHgul11B57RUumy1d3Y2y+1t6jzeHmyW5Z', strange: 1 }] }",

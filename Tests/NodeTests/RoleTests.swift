@@ -18,6 +18,7 @@ import Testing
     earnings             no  yes yes yes yes
     export-receipt       no  yes yes yes yes
     export-voucher       no  yes yes yes yes
+    past                 no  yes yes yes yes
     cosign               no  no  yes yes no
     read-public          no  yes yes yes yes
     offer-sample         no  no  no  yes no
@@ -33,6 +34,7 @@ import Testing
     inspect              no  yes yes yes yes
     receipt              no  yes yes yes yes
     history              no  yes yes yes yes
+    past-jobs            no  yes yes yes yes
     approve              no  no  yes yes no
     reject               no  no  yes yes no
     hold                 no  no  yes yes no
@@ -51,6 +53,7 @@ import Testing
     stop-chat            no  no  yes yes no
     pull                 no  no  no  yes no
     cancel-pull          no  no  no  yes no
+    reload               no  no  no  yes no
     shutdown             no  no  no  yes no
     """
 
@@ -68,6 +71,7 @@ import Testing
     case "export-voucher": ExportVoucher(client: "bob")
     case "read-public": ReadPublic(path: "checkpoint")
     case "offer-sample": OfferSample(bundle: "")
+    case "past": ListPast(query: PastQuery())
     case "cosign": Cosign(checkpoint: "", signature: "", witnesses: "")
     case "add-client": AddClient(name: "mallory")
     case "revoke-client": RevokeClient(name: "mallory")
@@ -94,6 +98,7 @@ import Testing
     case "inspect": command = .inspect(job: job)
     case "receipt": command = .receipt(id: job)
     case "history": command = .history
+    case "past-jobs": command = .past(PastQuery())
     case "approve": command = .approve(jobs: [job])
     case "reject": command = .reject(jobs: [job], reason: "no")
     case "hold": command = .hold(jobs: [job])
@@ -113,6 +118,7 @@ import Testing
     case "stop-chat": command = .stopChat
     case "pull": command = .pull(model: "no such model")
     case "cancel-pull": command = .cancelPull
+    case "reload": command = .reload
     case "shutdown": command = .shutdown(drain: false)
     default: return nil
     }
@@ -160,8 +166,8 @@ import Testing
         isDenied = true
         if isHello { greetings -= 1 }
       case .hello: greetings -= 1
-      case .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings,
-        .statement, .voucher,
+      case .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings, .past, .statement,
+        .voucher,
         .refused, .done:
         break
       }
@@ -193,7 +199,7 @@ import Testing
         }
       }
     }
-    #expect(cells == 215)
+    #expect(cells == 230)
     AccountsTests().end(node)
   }
 

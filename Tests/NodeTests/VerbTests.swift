@@ -45,6 +45,10 @@ import Testing
     ),
     (ReadPublic(path: "checkpoint"), #"{"read_public":{"path":"checkpoint","tag":7}}"#),
     (OfferSample(bundle: "b"), #"{"offer_sample":{"bundle":"b","tag":7}}"#),
+    (
+      ListPast(query: PastQuery(client: "bob", outcome: .failed, since: "2026-11-23", limit: 5)),
+      #"{"past":{"query":{"client":"bob","limit":5,"outcome":"failed","since":"2026-11-23"},"tag":7}}"#
+    ),
   ]
 
   private func isSame<Asked: Verb>(_ asked: Asked, _ found: any Verb) -> Bool { asked == found as? Asked }

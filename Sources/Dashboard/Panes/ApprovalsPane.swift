@@ -57,7 +57,7 @@ extension Canvas {
     note.append((count == 0 ? "none" : "\(grouped(count)) waiting", count == 0 ? faint : pending.with(.bold)))
     let place = position(list, model, .approvals)
     let foot =
-      rect.width >= 70 && count > 0 && !model.options.isReadOnly
+      rect.width >= 70 && count > 0 && !model.isReadOnly
       ? (place.isEmpty ? "" : place + "  ")
         + "a approve \(glyphs.separator) x reject \(glyphs.separator) A X all" : place
     let inner = frame(rect, .approvals, model, note: note, foot: foot)

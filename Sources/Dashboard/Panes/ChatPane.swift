@@ -41,7 +41,7 @@ extension Canvas {
     case .answering: note = [("answering", ok)]
     }
     let inner = frame(
-      rect, .chat, model, note: note, foot: isTyping || model.options.isReadOnly ? "" : "i to type")
+      rect, .chat, model, note: note, foot: isTyping || model.isReadOnly ? "" : "i to type")
     let area = inner.inset(inner.width >= 30 ? 1 : 0, 0)
     guard area.height > 0, area.width > 2 else { return }
     var inputRows: [String] = []
@@ -55,7 +55,7 @@ extension Canvas {
     let shown = rows[max(0, end - height)..<max(0, end)]
     if rows.isEmpty && inputRows.isEmpty {
       fit(
-        model.options.isReadOnly ? "this dashboard only looks" : "ask the model something: press i", area.x,
+        model.isReadOnly ? "this dashboard only looks" : "ask the model something: press i", area.x,
         area.y + max(0, area.height - 1) / 2, faint,
         width: area.width)
     }

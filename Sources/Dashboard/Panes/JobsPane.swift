@@ -9,7 +9,7 @@ extension Pane {
     "jobs",
     hints: [
       (.open, "detail"), (.hold, "hold"), (.raise, "priority"), (.cancel, "cancel"), (.filter, "filter"),
-      (.talk, "chat"),
+      (.hideEnded, "ended"), (.talk, "chat"),
     ],
     list: jobsList,
     open: { $0.openJob() },
@@ -33,6 +33,7 @@ private let jobsList = PaneList(
   of: "job",
   columns: jobsColumns,
   isCalm: true,
+  hasEnds: true,
   // A job that waits for the operator is listed in approvals only. If a node sends two rows with
   // one id, the first counts, here as everywhere.
   rows: { model, snapshot in
@@ -75,6 +76,15 @@ func jobText(_ row: JobRow) -> String {
   ].joined(separator: "  ")
 }
 
+/// The client as the column shows it: jobs that are no client's say what they are.
+private func clientWords(_ job: JobRow) -> String {
+  switch job.origin {
+  case .client, .demo: job.client
+  case .chat: "\(job.client) (chat)"
+  case .audit: "\(job.client) (audit)"
+  }
+}
+
 /// A job in a plain dashboard's words.
 func jobSentence(_ job: JobRow) -> String {
   var words =
@@ -84,10 +94,13 @@ func jobSentence(_ job: JobRow) -> String {
   return words
 }
 
-/// Columns of the jobs table for a width: where each starts, 0 if it is not shown.
+/// Columns of the jobs table for a width: where each starts or ends, 0 if it is not shown. Each has
+/// the room that its contents need; what is left is the progress's.
 private struct JobColumns {
   var client = 0
   var clientWidth = 0
+  var model = 0
+  var modelWidth = 0
   var priority = 0
   var promptEnd = 0
   var progress = 0
@@ -97,39 +110,43 @@ private struct JobColumns {
   var firstEnd = 0
   var ageEnd = 0
   var owedEnd = 0
-  var model = 0
-  var modelWidth = 0
-  var receipt = 0
+  var receiptEnd = 0
 
-  init(_ inner: Rect, digits: Int, showsModel: Bool) {
+  /// - names: the widest client's name
+  /// - models: the widest model's name; nil if all jobs have the header's model
+  init(_ inner: Rect, digits: Int, names: Int, models: Int?) {
     let width = inner.width
     var right = inner.right - 1
     func take(_ columns: Int) -> Int {
       defer { right -= columns + 2 }
       return right
     }
+    if width >= 160 { receiptEnd = take(8) }
     if width >= 62 { owedEnd = take(9) }
     if width >= 48 { ageEnd = take(4) }
     if width >= 36 { rateEnd = take(5) }
     if width >= 104 { firstEnd = take(6) }
     countEnd = take(width >= 44 ? 6 : 5)
-    barWidth =
-      width >= 130 ? 28 : width >= 100 ? (showsModel ? 16 : 24) : width >= 70 ? 12 : width >= 54 ? 8 : 5
-    progress = right - barWidth + 2
-    right = progress - 2
-    if width >= 70 { promptEnd = take(6) }
-    if width >= 70 { priority = take(1) - 1 }
+    let end = right + 2
     client = inner.x + 3 + digits + 2
-    let room = right - client
-    if width >= 116 && showsModel {
-      modelWidth = min(26, room / 2)
-      model = right - modelWidth
-      clientWidth = room - modelWidth - 2
-    } else {
-      clientWidth = room
+    let numbers = width >= 70 ? 11 : 0
+    // The least that a bar is worth, beside which a long name is cut.
+    let bar = width >= 100 ? 16 : width >= 70 ? 10 : width >= 54 ? 8 : 5
+    let room = max(0, end - client - numbers - bar - 2)
+    clientWidth = min(room, max(8, min(28, names)))
+    var left = client + clientWidth + 2
+    if width >= 110, let models, room - clientWidth - 2 >= 12 {
+      modelWidth = min(room - clientWidth - 2, min(30, models))
+      model = left
+      left += modelWidth + 2
     }
-    // A client's name needs no more; the remaining width stays empty between the columns.
-    clientWidth = max(0, clientWidth)
+    if numbers > 0 {
+      priority = left
+      promptEnd = left + 9
+      left += numbers
+    }
+    progress = left
+    barWidth = max(0, end - progress)
   }
 }
 
@@ -151,11 +168,14 @@ extension Canvas {
       rect, .jobs, model, note: note, foot: position(list, model, .jobs))
     let area = model.listArea(.jobs, inner)
     // If all jobs use one model, it is in the header already.
+    let others = snapshot.jobs.contains { $0.model != node.model }
     let columns = JobColumns(
-      inner, digits: model.idDigits, showsModel: snapshot.jobs.contains { $0.model != node.model })
+      inner, digits: model.idDigits,
+      names: snapshot.jobs.map { displayWidth(clientWords($0)) }.max() ?? 0,
+      models: others ? snapshot.jobs.map { displayWidth($0.model) }.max() : nil)
     if area.y > inner.y { drawJobsHead(columns, inner, list, model) }
     if list.lineCount == 0 {
-      let isFiltered = snapshot.jobs.contains { $0.state != .pending }
+      let isFiltered = !list.filter.isEmpty && snapshot.jobs.contains { $0.state != .pending }
       let words = isFiltered ? "no job matches '\(list.filter.text)'" : emptyJobs(node)
       fit(words, area.x + 1, area.y + max(0, area.height - 1) / 2, faint, width: area.width - 2)
       return
@@ -177,17 +197,19 @@ extension Canvas {
           "\(grouped(count)) \(count == 1 ? "waits" : "wait") for you\(way ?? "")", rect.x + 3, rect.y,
           pending, width: rect.width - 4)
       case .gap: break
-      case .ended(let count): drawEndedTitle(count, rect)
+      case .ended(let count, let isHidden):
+        let key = isHidden ? model.options.keyMap.hint(.hideEnded) : nil
+        drawEndedTitle(count, key.map { "; \($0) shows them" } ?? "", rect)
       }
     }
   }
 
   /// A rule across the list: the jobs below it have ended.
-  private mutating func drawEndedTitle(_ count: Int, _ rect: Rect) {
+  private mutating func drawEndedTitle(_ count: Int, _ way: String, _ rect: Rect) {
     grid.fill(
       Rect(x: rect.x + 1, y: rect.y, width: max(0, rect.width - 2), height: 1), glyphs.horizontal,
       style: faint)
-    fit(" \(grouped(count)) ended ", rect.x + 2, rect.y, faint, width: rect.width - 4)
+    fit(" \(grouped(count)) ended\(way) ", rect.x + 2, rect.y, faint, width: rect.width - 4)
   }
 
   private func emptyJobs(_ node: NodeSummary) -> String {
@@ -222,6 +244,7 @@ extension Canvas {
     right(columns.firstEnd, nil, "FIRST")
     right(columns.ageEnd, "age", "AGE")
     right(columns.owedEnd, "owed", "OWED")
+    right(columns.receiptEnd, nil, "RECEIPT")
   }
 
   private mutating func drawJob(
@@ -238,10 +261,7 @@ extension Canvas {
     if isTagged { sign(glyphs.tag, rect.x, y, isSelected ? selection : key) }
     sign(mark, rect.x + 1, y, isSelected ? selection : markStyle)
     put(model.short(job.id), rect.x + 3, y, isSelected ? selection : job.state == .running ? strong : plain)
-    let client =
-      job.origin == .chat
-      ? "\(job.client) (chat)" : job.origin == .audit ? "\(job.client) (audit)" : job.client
-    fit(client, columns.client, y, plain, width: columns.clientWidth)
+    fit(clientWords(job), columns.client, y, plain, width: columns.clientWidth)
     if columns.model > 0 { fit(job.model, columns.model, y, soft, width: columns.modelWidth) }
     if columns.priority > 0 { put("\(min(99, max(-9, job.priority)))", columns.priority, y, soft) }
     if columns.promptEnd > 0 { putRight(numberColumn(job.promptTokens, 6), columns.promptEnd, y, soft) }
@@ -264,6 +284,9 @@ extension Canvas {
         owed == 0 ? "free" : (job.priceIsBound ? String(glyphs.atMost) : "") + exactMoney(owed),
         columns.owedEnd, y,
         job.priceIsBound ? soft : plain)
+    }
+    if columns.receiptEnd > 0, let receipt = job.receipt {
+      putRight(String(receipt.prefix(8)), columns.receiptEnd, y, soft)
     }
   }
 

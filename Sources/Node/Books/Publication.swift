@@ -31,20 +31,23 @@ package final class Publication: Sendable {
 
   private let runtime: Runtime
   private let signing: Signing
-  private let configuration: NodeConfiguration
+  private let live: LiveConfiguration
   private let version: String
   private let directory: String
   private let files: any FileSystem = POSIXFileSystem()
   /// One sample is added at a time.
   private let adding = Mutex(())
 
+  /// As it is now.
+  private var configuration: NodeConfiguration { live.current }
+
   init(
-    _ runtime: Runtime, signing: Signing, configuration: NodeConfiguration, version: String,
+    _ runtime: Runtime, signing: Signing, configuration: LiveConfiguration, version: String,
     stateDirectory: String
   ) {
     self.runtime = runtime
     self.signing = signing
-    self.configuration = configuration
+    live = configuration
     self.version = version
     directory = stateDirectory + "/samples"
   }

@@ -25,12 +25,12 @@ final class ReceiptLog: Sendable {
   private let archive: TranscriptArchive
   private let model: ServedModel
   private let admission: Admission
-  private let configuration: NodeConfiguration
+  private let configuration: LiveConfiguration
   private let keeping: Keeping
 
   init(
     _ runtime: Runtime, signing: Signing, transcripts: Transcripts, archive: TranscriptArchive,
-    model: ServedModel, admission: Admission, configuration: NodeConfiguration, keeping: Keeping
+    model: ServedModel, admission: Admission, configuration: LiveConfiguration, keeping: Keeping
   ) {
     self.runtime = runtime
     self.signing = signing
@@ -48,7 +48,8 @@ final class ReceiptLog: Sendable {
       return runtime.send(.receiptRefused(seal.job))
     }
     let receipt = transcript.receipt(
-      seal, facts: facts, node: signing.notary?.key.fingerprint ?? "", currency: configuration.currency)
+      seal, facts: facts, node: signing.notary?.key.fingerprint ?? "",
+      currency: configuration.current.currency)
     if keeping.isKept(seal.job) {
       keeping.keep(seal.job) { [weak self] in self?.append(receipt, of: transcript, isKept: true) }
     } else {
@@ -66,7 +67,7 @@ final class ReceiptLog: Sendable {
           let id = logged.receiptID
         else { return }
         archive.keep(
-          transcript, receipt: receipt, id: id, for: configuration.audits.keepTranscripts,
+          transcript, receipt: receipt, id: id, for: configuration.current.audits.keepTranscripts,
           at: NodeClock.now().monotonic)
         if isKept { keeping.ended(job) }
         runtime.send(.receiptLogged(job, index: UInt64(clamping: receipt.index), id: id))
@@ -103,8 +104,9 @@ final class ReceiptLog: Sendable {
   /// Draws audits among the receipts since the last draw, if nothing else runs.
   func startAudit(at now: Moment) {
     archive.expire(at: now.monotonic)
-    guard configuration.audits.share > 0, runtime.state.withLock({ $0.isIdle }) else { return }
-    guard let receipt = archive.nextToAudit(share: configuration.audits.share) else { return }
+    let share = configuration.current.audits.share
+    guard share > 0, runtime.state.withLock({ $0.isIdle }) else { return }
+    guard let receipt = archive.nextToAudit(share: share) else { return }
     if case .refused(let words) = verify(receipt: receipt) {
       runtime.send(.audited(receipt: receipt, .notRun(words)))
     }
@@ -143,6 +145,13 @@ final class ReceiptLog: Sendable {
   }
 
   // MARK: showing
+
+  /// The newest jobs that ended, from the journal.
+  func endedJobs(
+    limit: Int, times: ClosedRange<Microseconds>, where isWanted: (Record) -> Bool
+  ) throws(JournalError) -> [PastEntry] {
+    try runtime.journal.endedJobs(limit: limit, times: times, where: isWanted)
+  }
 
   /// Everything about a receipt, by its id or the beginning of one.
   func receiptDetail(_ id: String) throws(JournalError) -> ReceiptDetail {

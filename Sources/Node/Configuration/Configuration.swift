@@ -50,9 +50,23 @@ package struct NodeConfiguration: Sendable, Equatable {
   /// What everybody may read of this node.
   package var publish = Publish()
   /// The text that it was parsed from; nil for the defaults.
-  package private(set) var source: String?
+  package internal(set) var source: String?
   /// Hosts that `hotpot fleet` shows, by their ssh names.
   package var fleet: [String] = []
+
+  /// How screens begin; what an operator chose there before goes before it.
+  package var screen = Screen()
+
+  package struct Screen: Sendable, Equatable {
+    /// A theme's name.
+    package var theme: String?
+    package var mouse: Bool?
+    /// Ring when a job waits for approval.
+    package var bell: Bool?
+    package var graphs: Graphs?
+
+    package enum Graphs: String, Sendable, Equatable, CaseIterable { case scroll, sweep }
+  }
 
   /// Somebody else who cosigns this node's checkpoints over HTTP.
   package struct Witness: Sendable, Equatable {
@@ -241,6 +255,7 @@ package struct NodeConfiguration: Sendable, Equatable {
     try readWitnesses(&root)
     if var section = try root.object("publish") { try readPublish(&section) }
     fleet = try root.strings("fleet") ?? []
+    if var section = try root.object("screen") { try readScreen(&section) }
     try root.finish()
   }
 
@@ -269,6 +284,14 @@ package struct NodeConfiguration: Sendable, Equatable {
       }
       return found
     }
+  }
+
+  private mutating func readScreen(_ section: inout ConfigurationReader) throws(ConfigurationError) {
+    screen.theme = try section.string("theme")
+    screen.mouse = try section.bool("mouse")
+    screen.bell = try section.bool("bell")
+    screen.graphs = try section.choice("graphs", Screen.Graphs.self)
+    try section.finish()
   }
 
   private mutating func readControl(_ section: inout ConfigurationReader) throws(ConfigurationError) {

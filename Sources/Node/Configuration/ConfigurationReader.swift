@@ -9,11 +9,13 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
   package let file: String
   /// Counted from 1; nil if the position is unknown.
   package let line: Int?
+  /// Counted from 1 in Unicode scalars; nil if the position is unknown.
+  package let column: Int?
   package let problem: String
   package let hint: String?
 
   package var description: String {
-    "\(file)\(line.map { ":\($0)" } ?? ""): \(problem)"
+    "\(file)\(line.map { ":\($0)" } ?? "")\(column.map { ":\($0)" } ?? ""): \(problem)"
   }
 }
 
@@ -30,11 +32,12 @@ struct ConfigurationReader {
     do {
       document = try JSON5(text)
     } catch {
-      throw Self.syntax("it is not JSON5: \(error.words)", error.place.line, file: file, text: text)
+      throw Self.syntax("it is not JSON5: \(error.words)", error.place, file: file, text: text)
     }
     guard let members = document.value.members else {
       throw Self.syntax(
-        "found no object at the top, wanted { \"key\": value, ... }", 1, file: file, text: text)
+        "found no object at the top, wanted { \"key\": value, ... }", JSON5Error.Place(line: 1, column: 1),
+        file: file, text: text)
     }
     self.file = file
     path = []
@@ -53,10 +56,12 @@ struct ConfigurationReader {
     Dictionary(members.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
   }
 
-  private static func syntax(_ words: String, _ line: Int, file: String, text: String) -> ConfigurationError {
+  private static func syntax(
+    _ words: String, _ place: JSON5Error.Place, file: String, text: String
+  ) -> ConfigurationError {
     let isEmpty = text.allSatisfy(\.isWhitespace)
     return ConfigurationError(
-      file: file, line: isEmpty ? nil : line,
+      file: file, line: isEmpty ? nil : place.line, column: isEmpty ? nil : place.column,
       problem: isEmpty ? "the file is empty, wanted an object such as {}" : words,
       hint: "mend the line, or move the file away to start with the defaults")
   }
@@ -65,9 +70,9 @@ struct ConfigurationReader {
   func name(_ key: String) -> String { (path + [key]).joined(separator: ".") }
 
   func problem(_ key: String, _ words: String, hint: String? = nil) -> ConfigurationError {
-    ConfigurationError(
-      file: file, line: document.place(of: path + [key])?.line, problem: "'\(name(key))' \(words)",
-      hint: hint)
+    let place = document.place(of: path + [key])
+    return ConfigurationError(
+      file: file, line: place?.line, column: place?.column, problem: "'\(name(key))' \(words)", hint: hint)
   }
 
   private static func show(_ value: JSONValue) -> String {

@@ -128,6 +128,20 @@ extension ControlAccess.Directory {
       return ids.prefix(Int(max(0, min(count, 256)))).compactMap { groupName($0) }
     })
 
+  static func hasUser(_ name: String) -> Bool {
+    var entry = passwd()
+    var found: UnsafeMutablePointer<passwd>?
+    var buffer = [CChar](repeating: 0, count: 16_384)
+    return getpwnam_r(name, &entry, &buffer, buffer.count, &found) == 0 && found != nil
+  }
+
+  static func hasGroup(_ name: String) -> Bool {
+    var entry = group()
+    var found: UnsafeMutablePointer<group>?
+    var buffer = [CChar](repeating: 0, count: 65_536)
+    return getgrnam_r(name, &entry, &buffer, buffer.count, &found) == 0 && found != nil
+  }
+
   private static func entry(_ uid: UInt32) -> (name: String, gid: gid_t)? {
     var entry = passwd()
     var found: UnsafeMutablePointer<passwd>?

@@ -50,7 +50,7 @@ struct Admission: Sendable {
   let transcripts: Transcripts
   let preparation: Preparation
   /// Other names for whichever model is served.
-  let aliases: [String]
+  let aliases: @Sendable () -> [String]
 
   /// Identifies the bearer of this token.
   func identify(token: String?) throws(Refusal) -> Identity {
@@ -87,7 +87,7 @@ struct Admission: Sendable {
     if case .kept(let keeping) = course { try keeping.limits() }
     let serving = try model.required()
     if let model = request.model, model != serving.name,
-      !aliases.contains(where: { PriceList.matches($0, model) })
+      !aliases().contains(where: { PriceList.matches($0, model) })
     {
       throw .modelNotServed(model, served: serving.name)
     }

@@ -223,6 +223,8 @@ package enum NodeEvent: Codable, Sendable {
   case clientKeySet(client: String, key: String?)
   case settled(client: String, amount: Amount, reference: String, by: Operator)
   case corrected(client: String, amount: Amount, reason: String, by: Operator)
+  /// The configuration was read again; `source` is the file's text, nil where there is none.
+  case reconfigured(source: String?, ConfigurationChange, by: Operator)
   case note(LogLevel, who: String?, String)
   /// Time passes: once a second, and when `NodeState.nextDeadline` is reached.
   case tick

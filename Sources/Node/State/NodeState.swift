@@ -11,12 +11,11 @@ import Scheduling
 
 /// The node's state machine.
 package struct NodeState: Sendable {
-  let configuration: NodeConfiguration
+  package internal(set) var configuration: NodeConfiguration
   let version: String
   let isDemo: Bool
   let address: String?
   let started: Moment
-  let policy: Policy
 
   /// The engine's state; jobs are accepted only when it is ready.
   enum Engine: Sendable {
@@ -110,7 +109,7 @@ package struct NodeState: Sendable {
     now: Moment
   ) {
     self.configuration = configuration
-    self.policy = policy
+    self.configuration.policy = policy
     self.version = version
     self.isDemo = isDemo
     self.address = address
@@ -127,6 +126,8 @@ package struct NodeState: Sendable {
     }
     return !scheduler.isPaused && !scheduler.isDraining
   }
+
+  var policy: Policy { configuration.policy }
 
   package var facts: EngineFacts? {
     if case .ready(let facts) = engine { facts } else { nil }
@@ -197,6 +198,8 @@ package struct NodeState: Sendable {
       _ = settle(client, amount, reference, by: who, at: now, &effects)
     case .corrected(let client, let amount, let reason, let who):
       _ = correct(client, amount, reason, by: who, at: now, &effects)
+    case .reconfigured(let source, let change, let who):
+      reconfigure(source: source, change, by: who, at: now, &effects)
     case .note(let level, let who, let text): note(level, who: who, text, at: now, &effects)
     case .tick: tick(at: now, &effects)
     }
@@ -207,38 +210,11 @@ package struct NodeState: Sendable {
   package var nextDeadline: Microseconds? { scheduler?.nextDeadline }
 
   private mutating func becomeReady(_ facts: EngineFacts, at now: Moment, _ effects: inout [NodeEffect]) {
-    var limits = Scheduling.Limits(blocks: facts.kvBlocks, contextLength: facts.contextLength)
-    limits.wholePrompts = facts.wholePrompts
-    // Half as much host memory again, for sequences that are swapped out of the device.
-    limits.hostBlocks = facts.kvBlocks / 2
-    limits.windows = (facts.windows ?? []).map { window in
-      var window = window
-      window.hostBlocks = window.blocks / 2
-      return window
-    }
-    limits.states = facts.states.map { states in
-      var states = states
-      states.hostSlots = max(1, configuration.queue.running / 2)
-      return states
-    }
-    limits.maxRunning = configuration.queue.running
-    limits.maxWaitingJobs = configuration.queue.jobs
-    limits.maxWaitingTokens = configuration.queue.promptTokens
-    limits.maxWaitingJobsPerClient = max(1, configuration.queue.jobs / 2)
-    limits.maxPendingJobs = configuration.queue.approvals
-    let strangers = configuration.strangers
-    limits.maxStrangerJobs = strangers.jobs
-    limits.maxStrangerTokens = strangers.promptTokens
-    limits.maxJobsPerStranger = strangers.jobsEach
-    limits.maxRunningStrangers = min(
-      strangers.running ?? max(1, configuration.queue.running / 2), configuration.queue.running)
-    limits.approvalTime = Microseconds(configuration.queue.decideWithin) * 1_000_000
-    limits.tokenInterval = Microseconds(configuration.tokenTarget) * 1_000
     // The new model replaces one that served: its jobs end, and its step never returns.
     endAll(.shutdown, at: now, &effects)
     stepUnderWay = []
     do throws(LimitsError) {
-      scheduler = try Scheduler(limits)
+      scheduler = try Scheduler(schedulingLimits(facts))
       engine = .ready(facts)
       note(.info, "serving \(facts.model), \(facts.profile) on \(facts.isa)", at: now, &effects)
     } catch {
@@ -289,7 +265,7 @@ package struct NodeState: Sendable {
     sampleHistory(at: now)
   }
 
-  private mutating func follow(_ over: OverLimit?, at now: Moment, _ effects: inout [NodeEffect]) {
+  mutating func follow(_ over: OverLimit?, at now: Moment, _ effects: inout [NodeEffect]) {
     overLimit = over
     switch limitLog.see(over, at: now.monotonic) {
     case .nothing: break
@@ -312,7 +288,7 @@ package struct NodeState: Sendable {
   }
 
   /// The configured limit that a sample exceeds, in words.
-  private func exceeded(_ sample: ComputeSnapshot) -> OverLimit? {
+  func exceeded(_ sample: ComputeSnapshot) -> OverLimit? {
     let limits = configuration.limits
     if let limit = limits.temperature {
       let hottest = ([sample.cpuTemperature] + (sample.gpus.current ?? []).map(\.temperature)).compactMap(

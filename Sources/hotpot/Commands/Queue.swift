@@ -1,5 +1,6 @@
 // Queue.swift: the commands that show a running node and act on its jobs, over its control socket:
-// status, jobs, approve, reject, cancel, hold, release, priority, pause, resume, drain, submit.
+// status, approve, reject, cancel, hold, release, priority, pause, resume, drain, submit. Lists of
+// jobs are in Jobs.swift.
 
 import Accounting
 import Control
@@ -25,20 +26,6 @@ extension Command {
       }
       if arguments.has("watch") { try await Task.sleep(for: .seconds(1)) }
     } while arguments.has("watch")
-    return .ok
-  }
-
-  static let jobs = Command(
-    name: "jobs", summary: "list a running node's jobs", options: options + [Option("all", "ended jobs too")]
-  ) { arguments in
-    _ = try arguments.operands(0...0, "")
-    let rows = try ControlClient(arguments).snapshot().jobs
-      .filter { arguments.has("all") || !$0.state.hasEnded }
-    if arguments.has("json") {
-      try Console.print(json: rows)
-    } else {
-      Console.write(StatusPage.jobs(rows))
-    }
     return .ok
   }
 
@@ -270,8 +257,8 @@ private struct Submission {
                 ? .unavailable
                 : code < 500 ? .badData : .failed, problem.message)
       case .refused(_, let reason), .denied(_, let reason): throw Failure(.noPermission, reason)
-      case .hello, .message, .snapshot, .clients, .token, .bundle, .file, .earnings, .statement,
-        .voucher, .done:
+      case .hello, .message, .snapshot, .clients, .token, .bundle, .file, .earnings, .past, .statement, .voucher,
+        .done:
         continue
       }
     }

@@ -9,9 +9,9 @@ extension Command {
     name: "serve", summary: "run the node without a dashboard",
     details: """
       Serves OpenAI's HTTP interface and the control socket until SIGTERM or Ctrl-C, which finish what runs; a second one
-      stops at once. SIGHUP reads the certificate of 'http.tls' again. Other signals that end programs by default, such as
-      SIGUSR1, are survived. Logs go to standard error. Tells systemd when it is ready and that it lives
-      (Type=notify, WatchdogSec=).
+      stops at once. SIGHUP reads the configuration and the certificate of 'http.tls' again and applies what may change while
+      it runs; other signals that end programs by default, such as SIGUSR1, are survived. Logs go to standard error. Tells
+      systemd when it is ready and that it lives (Type=notify, WatchdogSec=).
       """,
     options: NodeSetup.servingOptions
   ) { arguments in

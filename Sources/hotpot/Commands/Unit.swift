@@ -91,6 +91,7 @@ enum SystemdUnit {
     NotifyAccess=main
     WatchdogSec=60
     ExecStart=\(program) serve --state /var/lib/hotpot
+    ExecReload=kill -HUP $MAINPID
     Environment=XDG_CONFIG_HOME=/etc XDG_DATA_HOME=/var/lib
     # An account of its own, which ssh-keygen and sshd know too; 'systemd-sysusers' makes it from hotpot.conf.
     User=hotpot
@@ -144,6 +145,7 @@ enum SystemdUnit {
     NotifyAccess=main
     WatchdogSec=60
     ExecStart=\(program) serve
+    ExecReload=kill -HUP $MAINPID
     Restart=on-failure
     RestartSec=5
     # SIGTERM finishes what runs.

@@ -403,6 +403,30 @@ package struct ScriptedNode: Sendable {
       cpuDay: (0..<1440).map { $0 < 60 ? nil : 0.04 + day($0, 0.9) })
   }
 
+  /// Jobs of three days, an hour apart: the newest ended before this node began.
+  private func past(_ query: PastQuery) -> [PastJob] {
+    let clients = ["aria-research", "garden-bot", "tomas-lab", "unknown-9c41e077aa00"]
+    let ends: [(JobState, String?)] = [
+      (.done, nil), (.done, "its token limit"), (.rejected, "the price is below this node's"), (.done, nil),
+      (.interrupted, "the node stopped"), (.cancelled, "by the client"), (.done, nil),
+      (.failed, "a token that is not in the vocabulary"), (.expired, "nobody decided in time"),
+    ]
+    return (0..<72).map { index in
+      let ended = Self.start - Int64(index) * 3_600_000_000 - 7_000_000
+      let (state, detail) = ends[index % ends.count]
+      let hasReceipt = state == .done || state == .cancelled
+      return PastJob(
+        id: Self.hex(0x7e00 + index * 41, 4) + Self.hex(index, 12), state: state, stateDetail: detail,
+        client: clients[index % clients.count], model: "SmolLM2-135M-Instruct Q4_1",
+        promptTokens: 120 + index * 7, outputLimit: 512,
+        submitted: ended - Int64(2 + index % 40) * 1_000_000,
+        outputTokens: hasReceipt ? 80 + index * 5 : nil, firstToken: nil,
+        price: hasReceipt ? MicroUnits(3_000 + index * 977) : nil, ended: ended,
+        day: "2026-03-\(14 - (index + 12) / 24)",
+        receipt: hasReceipt ? "r" + Self.hex(0x51ab_0000 + index, 8) : nil)
+    }.filter { $0.ended < query.before ?? .max }.prefix(query.limit).map { $0 }
+  }
+
   // MARK: commands
 
   /// What a node answers; the reply carries the tag.
@@ -494,6 +518,8 @@ package struct ScriptedNode: Sendable {
     case .cancelPull:
       return [.pull(PullProgress(model: "smollm2", phase: .cancelled, bytes: 0, total: nil, detail: nil))]
     case .history: return [.history(history(seconds: 900))]
+    case .reload: return [done("applied: policy, prices; waits for a restart: threads")]
+    case .past(let query): return [.past(past(query)), done("")]
     }
   }
 

@@ -13,6 +13,8 @@ import Synchronization
 
 final class ControlServer: Sendable {
   private let servers: [LineServer]
+  /// Of all sockets.
+  private let sessions: [Sessions]
 
   /// The peers of one socket by their number on it.
   private final class Sessions: Sendable {
@@ -20,22 +22,26 @@ final class ControlServer: Sendable {
   }
 
   init(node: NodeHandle) throws(ServerError) {
-    var servers = [try Self.listen(node.stateDirectory + "/control.sock", node)]
+    let paths = [node.stateDirectory + "/control.sock", node.configuration.control.socket].compactMap { $0 }
+    sessions = paths.map { _ in Sessions() }
+    var servers: [LineServer] = []
+    for (path, sessions) in zip(paths, sessions) {
+      servers.append(try Self.listen(path, node, sessions))
+    }
     if let path = node.configuration.control.socket {
-      servers.append(try Self.listen(path, node))
       // The kernel identifies every peer, so the file itself may be open to all.
       guard chmod(path, 0o666) == 0 else { throw .system("chmod '\(path)'", errno: errno) }
     }
     self.servers = servers
   }
 
-  private static func listen(_ path: String, _ node: NodeHandle) throws(ServerError) -> LineServer {
-    let sessions = Sessions()
+  private static func listen(
+    _ path: String, _ node: NodeHandle, _ sessions: Sessions
+  ) throws(ServerError) -> LineServer {
     let lines = SnapshotLines()
-    let access = node.configuration.control
     let owner = geteuid()
     var settings = LineServer.Configuration(path: path, users: [owner])
-    settings.accepts = { access.identify(uid: $0.uid, owner: owner, .system) != nil }
+    settings.accepts = { node.configuration.control.identify(uid: $0.uid, owner: owner, .system) != nil }
     // The body of a submitted job is part of one line.
     settings.lineBytes = node.configuration.http.bodyLimit * 2
     settings.bufferBytes = 16 << 20
@@ -46,7 +52,7 @@ final class ControlServer: Sendable {
       settings,
       LineServer.Callbacks(
         onOpen: { peer in
-          guard let identity = access.identify(uid: peer.credentials.uid, owner: owner, .system)
+          guard let identity = node.configuration.control.identify(uid: peer.credentials.uid, owner: owner, .system)
           else { return peer.close() }
           sessions.byPeer.withLock {
             $0[peer.id] = ControlSession(node: node, peer: peer, identity: identity, lines: lines)
@@ -54,6 +60,12 @@ final class ControlServer: Sendable {
         },
         onLine: { peer, line in sessions.byPeer.withLock { $0[peer.id] }?.take(line) },
         onClose: { peer, _ in sessions.byPeer.withLock { $0.removeValue(forKey: peer.id) }?.close() }))
+  }
+
+  /// The configuration gives other rights now. Who has others than before is cut off, and finds the
+  /// new ones when connecting again.
+  func recheckRights() {
+    for session in sessions.flatMap({ $0.byPeer.withLock { Array($0.values) } }) { session.recheckRights() }
   }
 
   func stop() {
@@ -90,6 +102,10 @@ private final class ControlSession: Sendable {
   private struct Inner {
     var role: Role
     var who: Operator
+    /// The SSH key whose holder the connection is for.
+    var key: String?
+    /// What the configuration gave, before the peer itself asked for less.
+    var given: ControlAccess.Person?
     /// Whose jobs this peer submits; nil: its own as an operator.
     var client: Identity?
     /// The peer has sent a request, so whom it is for can no longer be said.
@@ -113,7 +129,23 @@ private final class ControlSession: Sendable {
     self.node = node
     self.peer = peer
     self.lines = lines
-    inner = Mutex(Inner(role: identity.role, who: Operator(identity.name)))
+    inner = Mutex(Inner(role: identity.role, who: Operator(identity.name), given: identity))
+  }
+
+  /// Ends the session if the configuration gives its peer other rights now.
+  func recheckRights() {
+    let access = node.configuration.control
+    var now = access.identify(uid: peer.credentials.uid, owner: geteuid(), .system)
+    let (key, given) = inner.withLock { ($0.key, $0.given) }
+    if let key, let base = now {
+      now = access.identify(key: key).map {
+        ControlAccess.Person(role: min(base.role, $0.role), name: $0.name)
+      }
+    }
+    guard now != given else { return }
+    node.runtime.note(
+      .act, who: who.name, "is cut off: the configuration gives \(now.map { "the role \($0.role.rawValue)" } ?? "no role") now")
+    end()
   }
 
   private var who: Operator { inner.withLock { $0.who } }
@@ -210,7 +242,7 @@ private final class ControlSession: Sendable {
         accounts: node.accounts, signing: node.signing, receipts: node.receipts,
         publication: node.publication, who: $0.who, role: $0.role)
     }
-    guard verb.usesKey else { return send(request.answer(desk)) }
+    guard verb.usesThread else { return send(request.answer(desk)) }
     prepare(request.tag, bytes: 0) { [self] in send(request.answer(desk)) }
   }
 
@@ -323,6 +355,10 @@ private final class ControlSession: Sendable {
           return "no key \(key) stands under 'control' in this node's configuration"
         }
         now.role = min(before.0, found.role)
+        inner.withLock { inner in
+          inner.key = key
+          inner.given = ControlAccess.Person(role: now.role, name: found.name)
+        }
       }
       now.name = name ?? found?.name ?? String(key.prefix(19))
     }

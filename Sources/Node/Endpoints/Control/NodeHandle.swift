@@ -15,9 +15,12 @@ struct NodeHandle: Sendable {
   let receipts: ReceiptLog
   let publication: Publication
   let screens: Screens
-  let configuration: NodeConfiguration
+  let live: LiveConfiguration
   let stateDirectory: String
   let version: String
   /// The origin of clients' jobs.
   let origin: JobOrigin
+
+  /// As it is now.
+  var configuration: NodeConfiguration { live.current }
 }

@@ -100,6 +100,8 @@ final class OperatorSession: Sendable {
     case .history:
       deliver(.history(node.runtime.state.withLock { $0.pastSamples(at: NodeClock.now()) }))
       return .done("")
+    case .past(let query): return past(query)
+    case .reload: return node.live.reload(node.runtime, by: who)
     }
   }
 
@@ -135,6 +137,16 @@ final class OperatorSession: Sendable {
       })
     else { return .refused("job \(id.hex.prefix(8)) is gone") }
     deliver(.job(detail))
+    return .done("")
+  }
+
+  /// The disk is read elsewhere: this thread may be that of all sockets.
+  private func past(_ query: PastQuery) -> CommandReply {
+    DispatchQueue.global(qos: .utility).async { [node, deliver] in
+      do throws(AdministrationError) { deliver(.past(try node.receipts.past(query))) } catch {
+        node.runtime.note(.warning, "the journal's past cannot be shown: \(error)")
+      }
+    }
     return .done("")
   }
 

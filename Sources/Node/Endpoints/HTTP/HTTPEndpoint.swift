@@ -22,7 +22,7 @@ final class HTTPEndpoint: Sendable {
   let asynchronous: AsynchronousJobs
   let witnessing: Witnessing
   let publication: Publication
-  let configuration: NodeConfiguration
+  private let live: LiveConfiguration
   let version: String
   let isDemo: Bool
   /// The origin of jobs that arrive over HTTP.
@@ -32,8 +32,7 @@ final class HTTPEndpoint: Sendable {
   init(
     _ runtime: Runtime, admission: Admission, model: ServedModel, accounts: Accounts, signing: Signing,
     screens: Screens, archive: TranscriptArchive, asynchronous: AsynchronousJobs,
-    witnessing: Witnessing, publication: Publication, configuration: NodeConfiguration,
-    version: String,
+    witnessing: Witnessing, publication: Publication, configuration: LiveConfiguration, version: String,
     isDemo: Bool, origin: JobOrigin
   ) {
     self.runtime = runtime
@@ -46,11 +45,14 @@ final class HTTPEndpoint: Sendable {
     self.asynchronous = asynchronous
     self.witnessing = witnessing
     self.publication = publication
-    self.configuration = configuration
+    live = configuration
     self.version = version
     self.isDemo = isDemo
     self.origin = origin
   }
+
+  /// As it is now.
+  var configuration: NodeConfiguration { live.current }
 
   // MARK: the server
 

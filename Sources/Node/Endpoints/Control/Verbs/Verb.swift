@@ -13,9 +13,10 @@ package protocol Verb: Codable, Equatable, Sendable {
   static var right: Role { get }
   /// Whether the verb takes rights or means away. Such a verb is read whole or refused.
   static var limitsRights: Bool { get }
-  /// Whether the verb signs or verifies. That starts a process, so it needs the node's key and runs on
-  /// a thread of its own.
+  /// Whether the verb signs or verifies. That starts a process, so it needs the node's key.
   static var usesKey: Bool { get }
+  /// Whether it waits for a process or the disk, and so runs on a thread of its own.
+  static var usesThread: Bool { get }
   /// Whether the state directory is enough, so that the verb works without a running node.
   static var isOffline: Bool { get }
   /// - Throws: why it was not done, in words; then nothing was.
@@ -25,6 +26,7 @@ package protocol Verb: Codable, Equatable, Sendable {
 extension Verb {
   package static var limitsRights: Bool { false }
   package static var usesKey: Bool { false }
+  package static var usesThread: Bool { usesKey }
   package static var isOffline: Bool { true }
 }
 
@@ -54,7 +56,7 @@ package struct VerbRequest: Sendable {
     SetKey.self,
     Settle.self, Correct.self, ShowEarnings.self, MakeStatement.self, GiveVoucher.self,
     ExportVoucher.self,
-    ExportReceipt.self, Cosign.self, ReadPublic.self, OfferSample.self,
+    ExportReceipt.self, Cosign.self, ReadPublic.self, OfferSample.self, ListPast.self,
   ]
 
   private static let byWord = Dictionary(uniqueKeysWithValues: all.map { ($0.word, $0) })

@@ -2,5 +2,5 @@
 
 package struct AdministrationError: Error, Sendable, CustomStringConvertible {
   package let description: String
-  init(_ description: String) { self.description = description }
+  package init(_ description: String) { self.description = description }
 }
