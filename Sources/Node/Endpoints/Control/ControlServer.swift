@@ -52,7 +52,8 @@ final class ControlServer: Sendable {
       settings,
       LineServer.Callbacks(
         onOpen: { peer in
-          guard let identity = node.configuration.control.identify(uid: peer.credentials.uid, owner: owner, .system)
+          let access = node.configuration.control
+          guard let identity = access.identify(uid: peer.credentials.uid, owner: owner, .system)
           else { return peer.close() }
           sessions.byPeer.withLock {
             $0[peer.id] = ControlSession(node: node, peer: peer, identity: identity, lines: lines)
@@ -144,7 +145,7 @@ private final class ControlSession: Sendable {
     }
     guard now != given else { return }
     node.runtime.note(
-      .act, who: who.name, "is cut off: the configuration gives \(now.map { "the role \($0.role.rawValue)" } ?? "no role") now")
+      .act, who: who.name, "is cut off: the configuration gives \(now?.role.rawValue ?? "no") rights now")
     end()
   }
 
