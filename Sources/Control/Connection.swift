@@ -47,6 +47,7 @@ package enum NodeCommand: Codable, Sendable, Equatable {
   case past(PastQuery)
   /// Read the configuration again and apply what may change while the node runs.
   case reload
+  case administer(ClientAct)
 }
 
 extension NodeCommand {
@@ -57,7 +58,7 @@ extension NodeCommand {
     // Clients' content is visible to the operator, but viewing it is an act.
     case .reveal, .conceal: false
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
-      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull, .reload:
+      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull, .reload, .administer:
       false
     }
   }
@@ -68,7 +69,7 @@ extension NodeCommand {
     case .approve, .reject, .hold, .release, .setPriority, .cancel: true
     case .inspect, .receipt, .history, .past, .reveal, .conceal, .move, .pause, .resume, .drain, .undrain,
       .shutdown,
-      .verify, .chat, .stopChat, .pull, .cancelPull, .reload:
+      .verify, .chat, .stopChat, .pull, .cancelPull, .reload, .administer:
       false
     }
   }
@@ -160,6 +161,8 @@ package enum NodeMessage: Codable, Sendable, Equatable {
   case receipt(ReceiptDetail)
   /// The newest first.
   case past([PastJob])
+  /// A new client's token, which is shown only once.
+  case token(name: String, token: String)
   /// More of a revealed job's answer.
   case text(job: String, String)
   case chat(ChatEvent)

@@ -60,7 +60,7 @@ extension NodeCommand {
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
       .reveal, .conceal, .verify, .chat, .stopChat:
       .operator
-    case .shutdown, .pull, .cancelPull, .reload: .owner
+    case .shutdown, .pull, .cancelPull, .reload, .administer: .owner
     }
   }
 }

@@ -32,12 +32,15 @@ package struct NodeSnapshot: Codable, Sendable, Equatable {
   package let earnings: EarningsSnapshot
   /// The newest lines of the log, oldest first; at most 200.
   package let log: [LogLine]
+  /// Clients, the last seen first, at most 200; nil from a node of an earlier release.
+  package let clients: [ClientStanding]?
 
   package init(
     sequence: UInt64, time: Microseconds, node: NodeSummary, jobs: [JobRow], approvals: [ApprovalRow],
     compute: ComputeSnapshot, throughput: ThroughputSnapshot, receipts: ReceiptsSnapshot,
-    earnings: EarningsSnapshot, log: [LogLine]
+    earnings: EarningsSnapshot, log: [LogLine], clients: [ClientStanding]? = nil
   ) {
+    self.clients = clients
     self.sequence = sequence
     self.time = time
     self.node = node

@@ -180,7 +180,8 @@ package final class SocketConnection: NodeConnection {
         case .message(let message): deliver(message)
         case .denied(let tag, let reason) where tag > 0: deliver(.reply(tag: tag, .refused(reason)))
         case .denied(_, let reason), .refused(_, let reason): return ("", reason)
-        case .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings, .past, .statement, .voucher,
+        case .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings, .past, .statement,
+          .voucher,
           .done:
           break
         case nil:

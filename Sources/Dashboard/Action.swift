@@ -7,6 +7,8 @@ package enum Action: String, CaseIterable, Hashable, Sendable {
   case down, up, top, bottom
   case pageDown = "page-down"
   case pageUp = "page-up"
+  case halfDown = "half-down"
+  case halfUp = "half-up"
   case left, right
   case nextPane = "next-pane"
   case previousPane = "previous-pane"
@@ -23,6 +25,7 @@ package enum Action: String, CaseIterable, Hashable, Sendable {
   case untagAll = "untag-all"
   case approve, reject
   case approveAll = "approve-all"
+  case approveClient = "approve-client"
   case rejectAll = "reject-all"
   case hold
   case pause
@@ -75,10 +78,10 @@ package struct KeyEntry: Sendable {
     (self.target, self.keys, self.words) = (.action(action), keys, words)
   }
 
-  /// The digit of the pane's number; from the tenth on a pane has no key unless the keymap gives it
-  /// one.
+  /// The digit of the pane's number, 0 for the tenth; from the eleventh on a pane has no key unless
+  /// the keymap gives it one.
   init(_ pane: Pane) {
-    (target, keys, words) = (.pane(pane), pane.number < 10 ? ["\(pane.number)"] : [], pane.words)
+    (target, keys, words) = (.pane(pane), pane.number <= 10 ? ["\(pane.number % 10)"] : [], pane.words)
   }
 }
 
@@ -95,6 +98,8 @@ extension Action {
     KeyEntry(.bottom, ["G", "End"], "last row"),
     KeyEntry(.pageUp, ["PgUp"], "page up"),
     KeyEntry(.pageDown, ["PgDn"], "page down"),
+    KeyEntry(.halfUp, ["C-u"], "half a page up"),
+    KeyEntry(.halfDown, ["C-d"], "half a page down"),
     KeyEntry(.nextPane, ["Tab"], "next pane"),
     KeyEntry(.previousPane, ["S-Tab"], "previous pane"),
   ]
@@ -115,6 +120,7 @@ extension Action {
     KeyEntry(.approve, ["a"], "approve"),
     KeyEntry(.reject, ["x"], "reject with a reason"),
     KeyEntry(.approveAll, ["A"], "approve all that match the filter"),
+    KeyEntry(.approveClient, ["C"], "approve all of this client"),
     KeyEntry(.rejectAll, ["X"], "reject all that match the filter"),
     KeyEntry(.hold, ["p"], "hold or release"),
     KeyEntry(.pause, ["P"], "pause or resume the node"),
@@ -144,10 +150,12 @@ extension Action {
   /// after the row under the cursor changed.
   var isAct: Bool {
     switch self {
-    case .approve, .reject, .approveAll, .rejectAll, .hold, .pause, .raise, .lower, .earlier, .later, .cancel,
+    case .approve, .reject, .approveAll, .approveClient, .rejectAll, .hold, .pause, .raise, .lower, .earlier,
+      .later, .cancel,
       .verify, .tag, .reveal:
       true
-    case .down, .up, .top, .bottom, .pageDown, .pageUp, .left, .right, .nextPane, .previousPane, .zoom,
+    case .down, .up, .top, .bottom, .pageDown, .pageUp, .halfDown, .halfUp, .left, .right, .nextPane,
+      .previousPane, .zoom,
       .unzoom, .open, .back, .filter,
       .nextMatch,
       .previousMatch, .sortLeft, .sortRight, .sortInvert, .untagAll, .follow, .freeze, .hideEnded,

@@ -10,6 +10,8 @@ extension Canvas {
     case .job(let id, let detail, let answer, let isRevealed):
       drawJobDetail(id, detail, answer, isRevealed: isRevealed, model, rect)
     case .receipt(let id, let detail): drawReceiptDetail(id, detail, model, rect)
+    case .log(let line): drawLogLine(line, model, rect)
+    case .client(let name): drawClientDetail(name, model, rect)
     case nil: break
     }
   }

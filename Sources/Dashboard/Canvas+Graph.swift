@@ -39,6 +39,49 @@ extension Canvas {
     plot(values, rect, top: top, gradient: gradient)
   }
 
+  /// Under a graph of the newest buckets: how long ago its columns were. A sweeping graph has no
+  /// one direction, and so no axis.
+  mutating func timeAxis(_ closed: Int, _ x: Int, _ y: Int, width: Int, style: GraphStyle) {
+    guard width >= 20, style == .scroll else { return }
+    let perCell = glyphs.level == .unicode ? 2 : 1
+    let now = (closed - pageStart(closed: closed, count: width * perCell, perCell: perCell)) / perCell
+    let cellSeconds = GraphHistory.bucketSeconds * Int64(perCell)
+    axis(
+      x, y, width: width, now: min(width, now), secondsPerCell: Double(cellSeconds),
+      steps: [60, 120, 300, 600, 1_800])
+  }
+
+  /// The same under a day by minutes.
+  mutating func dayAxis(_ x: Int, _ y: Int, width: Int) {
+    guard width >= 20 else { return }
+    let count = width * (glyphs.level == .unicode ? 2 : 1)
+    let group = (1440 + count - 1) / count
+    let perCell = glyphs.level == .unicode ? 2 : 1
+    axis(
+      x, y, width: width, now: width, secondsPerCell: Double(group * perCell * 60),
+      steps: [3_600, 7_200, 10_800, 21_600])
+  }
+
+  /// Labels at whole steps before the column `now`, as close as they fit.
+  private mutating func axis(
+    _ x: Int, _ y: Int, width: Int, now: Int, secondsPerCell: Double, steps: [Int]
+  ) {
+    guard let step = steps.first(where: { Double($0) / secondsPerCell >= 9 }) ?? steps.last else { return }
+    for tick in 1...48 {
+      let seconds = step * tick
+      let column = now - Int((Double(seconds) / secondsPerCell).rounded())
+      let words = "-" + (seconds % 3_600 == 0 ? "\(seconds / 3_600)h" : "\(seconds / 60)m")
+      // The label ends under its column.
+      if column - words.utf8.count + 1 < 0 { break }
+      putRight(words, x + column + 1, y, faint)
+    }
+    if now + 1 <= width, now >= 3 {
+      putRight("now", x + now + 1, y, faint)
+    } else if now >= 3 {
+      putRight("now", x + width, y, faint)
+    }
+  }
+
   /// One value per column: braille has two columns per cell, the others one.
   private mutating func plot(_ values: [Double?], _ rect: Rect, top: Double, gradient: Theme.Gradient) {
     let scale = top > 0 && top.isFinite ? top : 1

@@ -22,6 +22,14 @@ extension Canvas {
     return "\(shown.first)-\(shown.last) of \(grouped(list.order.count))"
   }
 
+  /// A rule across a list with its words: the rows below it are of another kind.
+  mutating func drawRule(_ words: String, _ rect: Rect) {
+    grid.fill(
+      Rect(x: rect.x + 1, y: rect.y, width: max(0, rect.width - 2), height: 1), glyphs.horizontal,
+      style: faint)
+    fit(words, rect.x + 2, rect.y, faint, width: rect.width - 4)
+  }
+
   func jobSign(_ state: JobState) -> (Unicode.Scalar, Style) {
     switch state {
     case .pending: (glyphs.pending, pending.with(.bold))

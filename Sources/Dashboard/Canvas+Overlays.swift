@@ -9,6 +9,7 @@ extension Canvas {
     switch model.mode {
     case .palette(let index): drawPalette(model, index)
     case .reason(_, _, let index, _): drawReasons(model, index)
+    case .token(let name, let token): drawToken(name, token, model)
     case .normal, .filter, .command, .confirm, .shutdownHow, .shutdownName, .chat: break
     }
     if model.showsDebug { drawDebug(model) }
@@ -26,10 +27,18 @@ extension Canvas {
 
   private mutating func drawPalette(_ model: DashboardModel, _ index: Int) {
     let entries = model.paletteEntries(model.field.text)
-    let width = 52
-    let height = min(13, model.size.height - 1)
+    // It opens small, so that it is there within 100 ms at 9,600 bytes a second, and takes the room
+    // that the screen has with the first key.
+    let isOpening = index == 0 && model.field.isEmpty
+    let width = isOpening ? 52 : min(84, max(52, model.size.width * 2 / 3))
+    let most = isOpening ? 13 : max(13, model.size.height * 4 / 5)
+    let height = min(entries.count + 3, most, model.size.height - 1)
     let bottom = min(model.size.height - 1, max(height, (model.size.height + height) / 2))
     let inner = box(width, height, title: "help", bottom: bottom, model)
+    if !entries.isEmpty {
+      putRight(
+        " \(min(index, entries.count - 1) + 1) of \(entries.count) ", inner.right - 1, inner.bottom, faint)
+    }
     let keysWidth = 12
     run([("? ", key), (model.field.text, strong)], inner.x + 1, inner.y, limit: inner.right)
     grid.cursor = Grid.Point(
@@ -66,6 +75,22 @@ extension Canvas {
         [("Enter", key), (" rejects  ", label), ("Esc", key), (" does not  or type a reason", label)],
         inner.x + 1, inner.bottom - 1, limit: inner.right)
     }
+  }
+
+  private mutating func drawToken(_ name: String, _ token: String, _ model: DashboardModel) {
+    let rows = wrapped(token, width: min(72, model.size.width - 4))
+    let inner = box(
+      76, rows.count + 5, title: "the token of \(fitted(name, columns: 30))",
+      bottom: min(model.size.height - 1, model.size.height / 2 + 4), model)
+    for (row, line) in rows.enumerated() {
+      put(line, inner.x + 1, inner.y + row, strong, limit: inner.width - 2)
+    }
+    fit(
+      "It is shown this once; the node keeps its SHA-256 only.", inner.x + 1, inner.y + rows.count + 1, text,
+      width: inner.width - 2)
+    run(
+      [("y", key), (" copies it  ", label), ("Enter", key), (" closes this", label)], inner.x + 1,
+      inner.y + rows.count + 2, limit: inner.right)
   }
 
   private mutating func drawDebug(_ model: DashboardModel) {
@@ -149,6 +174,8 @@ extension Canvas {
     }
     line([])
     for alarm in model.snapshot?.node.alarms ?? [] { line([("\(glyphs.attention) \(alarm)", error)]) }
-    for entry in model.visibleLog.suffix(max(0, area.bottom - y)) { line([(entry.text, faint)]) }
+    for entry in model.visibleLog.suffix(max(0, area.bottom - y)) {
+      line([(entry.line.text, faint)])
+    }
   }
 }

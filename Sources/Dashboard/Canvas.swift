@@ -82,7 +82,8 @@ struct Canvas {
     _ rect: Rect, _ pane: Pane, _ model: DashboardModel, note: [(String, Style)] = [], foot: String = ""
   ) -> Rect {
     frame(
-      rect, number: pane.number, title: pane.name, isFocused: model.focus == pane, note: note, foot: foot)
+      rect, number: pane.number == 10 ? 0 : pane.number, title: pane.name, isFocused: model.focus == pane,
+      note: note, foot: foot)
   }
 
   /// A frame with its number and name, and a note at the right of its upper edge. Returns the

@@ -122,7 +122,7 @@ package final class DashboardApp {
   private func isStream(_ message: NodeMessage) -> Bool {
     switch message {
     case .text, .chat(.text), .snapshot, .pull: true
-    case .welcome, .history, .past, .reply, .job, .receipt, .chat, .link: false
+    case .welcome, .history, .past, .token, .reply, .job, .receipt, .chat, .link: false
     }
   }
 
@@ -166,6 +166,7 @@ package final class DashboardApp {
     switch effect {
     case .send(let command, let tag): connection.send(command, tag: tag)
     case .bell: loop.screen.send(.bell)
+    case .notify(let title, let body): loop.screen.send(.notify(title: title, body: body))
     case .title(let title): loop.screen.send(.title(title))
     case .copy(let text): loop.screen.send(.copy(text))
     case .mouse(let isOn): loop.screen.send(.mouse(isOn))

@@ -40,7 +40,7 @@ extension DashboardModel {
     }
     if !action.isRelative { streak = nil }
     switch action {
-    case .down, .up, .pageDown, .pageUp, .top, .bottom, .left, .right: return move(action)
+    case .down, .up, .pageDown, .pageUp, .halfDown, .halfUp, .top, .bottom, .left, .right: return move(action)
     case .nextPane: return focus(on: focus.neighbour(1))
     case .previousPane: return focus(on: focus.neighbour(-1))
     case .talk: return go(to: .chat)
@@ -71,6 +71,7 @@ extension DashboardModel {
     case .reject: return reject()
     case .approveAll: return decideAll(isApproval: true)
     case .rejectAll: return decideAll(isApproval: false)
+    case .approveClient: return approveClient()
     case .hold: return hold()
     case .pause:
       let isPaused = askedPause?.isPaused ?? ((newest ?? snapshot)?.node.state == .paused)
@@ -132,6 +133,8 @@ extension DashboardModel {
       case .up: lists[focus]?.move(by: -1)
       case .pageDown: lists[focus]?.move(by: page)
       case .pageUp: lists[focus]?.move(by: -page)
+      case .halfDown: lists[focus]?.move(by: max(1, page / 2))
+      case .halfUp: lists[focus]?.move(by: -max(1, page / 2))
       case .top: lists[focus]?.moveToTop()
       case .bottom: lists[focus]?.moveToBottom()
       default: return []
@@ -139,6 +142,8 @@ extension DashboardModel {
       revealSelection()
       rest()
       return askOlder()
+    } else if let move = focus.move {
+      move(&self, action)
     } else if let scroll = focus.scroll {
       self[keyPath: scroll.position] = max(
         0, min(scroll.most(self), self[keyPath: scroll.position] - detailStep(action)))
@@ -153,6 +158,8 @@ extension DashboardModel {
     case .up, .left: return -1
     case .pageDown: return page
     case .pageUp: return -page
+    case .halfDown: return max(1, page / 2)
+    case .halfUp: return -max(1, page / 2)
     case .bottom: return 100_000
     case .top: return -100_000
     default: return 0
@@ -222,6 +229,8 @@ extension DashboardModel {
       setFilterOfFocus("")
     } else if let scroll = focus.scroll, self[keyPath: scroll.position] > 0 {
       self[keyPath: scroll.position] = 0
+    } else if focus.back?(&self) == true {
+      return []
     } else if isFrozen {
       return freeze()
     } else {
@@ -335,6 +344,10 @@ extension DashboardModel {
   }
 
   private mutating func copy(_ action: Action) -> [Effect] {
+    if case .log(let line) = detail {
+      say("copied the line")
+      return [.copy(logText(line))]
+    }
     if detail == nil, let copy = focus.copy { return copy(&self) }
     if action == .copyRow, case .job(_, _, let answer, true) = detail, !answer.isEmpty {
       say("copied the answer")

@@ -37,9 +37,25 @@ extension LineCommand {
     LineCommand("priority", "N: priority 0 to 9, or +N or -N, of the selected or tagged jobs") {
       $0.setPriority($1)
     },
+    LineCommand("add-client", "NAME: a new client, whose token is shown once") { $0.addClient($1) },
+    LineCommand("adopt", "NAME: make the unknown client in focus a client of that name") { $0.adopt($1) },
+    LineCommand("limit", "jobs=N budget=X ...: limits of the client in focus") { $0.limitClient($1) },
+    LineCommand("price", "X: what a million completion tokens cost the client in focus, as a rule") {
+      $0.priceClient($1)
+    },
+    LineCommand("settle", "X REFERENCE: record a payment of the client in focus") { $0.settleClient($1) },
+    LineCommand("always", "admit, or reject REASON: decide for the client in focus for good, as a rule") {
+      $0.decideAlways($1)
+    },
+    LineCommand("revoke", "end the client in focus: its token and its jobs") { model, _ in
+      model.revokeClient()
+    },
+    LineCommand("counter", "X: reject with the price for a million tokens that would be taken") {
+      $0.counterOffer($1)
+    },
     LineCommand("sort", "COLUMN: sort the list by it") { $0.sort(by: $1) },
     LineCommand("graphs", "scroll or sweep") { $0.setGraphs($1) },
-    LineCommand("bell", "on or off: ring when an approval arrives") { $0.setBell($1) },
+    LineCommand("bell", "on or off: ring and tell the desktop when something needs you") { $0.setBell($1) },
     LineCommand("forget-settings", "theme, sorting, filters and the like as they were set up") { model, _ in
       model.forgetSettings()
     },
@@ -88,7 +104,12 @@ extension DashboardModel {
       PaletteEntry(target: .command($0), keys: ":" + $0.name, words: $0.usage)
     }
     let words = query.lowercased().split(separator: " ")
-    if words.isEmpty { return entries }
+    // What is at hand comes first: the keys of the pane in focus.
+    if words.isEmpty {
+      let own = focus.hints.map { PaletteEntry.Target.key(.action($0.action)) }
+      return own.compactMap { target in entries.first { $0.target == target } }
+        + entries.filter { !own.contains($0.target) }
+    }
     return entries.filter { entry in
       let name: String
       switch entry.target {
@@ -108,7 +129,10 @@ extension DashboardModel {
 
   mutating func completeCommand() {
     let typed = field.text
-    if typed.contains(" ") { return }
+    if let blank = typed.firstIndex(of: " ") {
+      completeArgument(of: String(typed[..<blank]), String(typed[typed.index(after: blank)...]))
+      return
+    }
     let names = (LineCommand.all.map(\.name) + Action.table.map(\.target.name)).filter {
       $0.hasPrefix(typed)
     }
@@ -118,6 +142,26 @@ extension DashboardModel {
     }
     field.set(names.count == 1 ? common + " " : common)
     if names.count > 1 { say(names.sorted().prefix(12).joined(separator: " ")) }
+  }
+
+  /// Themes, columns, models and clients, where a command takes one.
+  private mutating func completeArgument(of command: String, _ typed: String) {
+    let known: [String]
+    switch command {
+    case "theme": known = options.themes.map(\.name)
+    case "sort": known = focus.list?.columns ?? []
+    case "graphs": known = ["scroll", "sweep"]
+    case "bell": known = ["on", "off"]
+    case "always": known = ["admit", "reject "]
+    case "filter":
+      known = Set((snapshot?.jobs ?? []).map(\.client) + (snapshot?.clients ?? []).map(\.name)).sorted()
+    default: return
+    }
+    let found = known.filter { $0.hasPrefix(typed) }
+    guard var common = found.first else { return }
+    for name in found.dropFirst() { while !name.hasPrefix(common) { common.removeLast() } }
+    field.set("\(command) \(common)")
+    if found.count > 1 { say(found.prefix(12).joined(separator: " ")) }
   }
 
   mutating func run(_ line: String) -> [Effect] {

@@ -22,7 +22,7 @@ extension DashboardModel {
     case .palette:
       field.insert(text, isMultiline: false)
       mode = .palette(index: 0)
-    case .normal, .confirm, .shutdownHow:
+    case .normal, .confirm, .shutdownHow, .token:
       say("pasted text is not keys: open the chat with i, or a field, first")
     }
     return []
@@ -38,6 +38,7 @@ extension DashboardModel {
     case .palette(let index): return takePalette(key, index)
     case .confirm(let confirmation): return takeConfirm(key, confirmation)
     case .reason(let jobs, let what, let index, let tags): return takeReason(key, jobs, what, index, tags)
+    case .token(_, let token): return takeToken(key, token)
     case .shutdownHow: return takeShutdownHow(key)
     case .shutdownName(let drain): return takeShutdownName(key, drain: drain)
     }
@@ -225,6 +226,16 @@ extension DashboardModel {
       return act(.reject(jobs: jobs, reason: reason), saying: nil, tags: tags)
     default: _ = field.key(key)
     }
+    return []
+  }
+
+  /// It stays until it is dismissed: whoever looks away does not lose it.
+  private mutating func takeToken(_ key: Key, _ token: String) -> [Effect] {
+    if key == Key("y") {
+      say("copied the token")
+      return [.copy(token)]
+    }
+    if key.code == .enter || isCancel(key) { mode = .normal }
     return []
   }
 

@@ -44,6 +44,7 @@ extension DashboardModel {
     if let filter = focus.filter {
       self[keyPath: filter].text = text
       if let scroll = focus.scroll { self[keyPath: scroll.position] = 0 }
+      _ = focus.back?(&self)
     } else {
       lists[focus]?.filter.text = text
       lists[focus]?.restUntil = 0

@@ -12,10 +12,12 @@ extension Action {
   var isRelative: Bool {
     switch self {
     case .raise, .lower, .earlier, .later: true
-    case .down, .up, .top, .bottom, .pageDown, .pageUp, .left, .right, .nextPane, .previousPane, .zoom,
+    case .down, .up, .top, .bottom, .pageDown, .pageUp, .halfDown, .halfUp, .left, .right, .nextPane,
+      .previousPane, .zoom,
       .unzoom, .open, .back, .filter, .nextMatch, .previousMatch, .sortLeft, .sortRight, .sortInvert, .tag,
       .untagAll, .approve,
-      .reject, .approveAll, .rejectAll, .hold, .pause, .cancel, .verify, .reveal, .follow, .freeze,
+      .reject, .approveAll, .approveClient, .rejectAll, .hold, .pause, .cancel, .verify, .reveal, .follow,
+      .freeze,
       .hideEnded,
       .clearEnded, .copy, .copyRow, .talk, .command, .help, .mouse, .theme, .repaint, .leave:
       false
@@ -78,7 +80,7 @@ extension DashboardModel {
     case .pause: askedPause = (true, nextTag, until)
     case .resume: askedPause = (false, nextTag, until)
     case .approve, .reject, .move, .cancel, .drain, .undrain, .shutdown, .inspect, .reveal, .conceal,
-      .receipt, .verify, .chat, .stopChat, .pull, .cancelPull, .history, .past, .reload:
+      .receipt, .verify, .chat, .stopChat, .pull, .cancelPull, .history, .past, .reload, .administer:
       break
     }
   }
@@ -143,6 +145,7 @@ extension DashboardModel {
   private func targets(where canTake: (String) -> Bool) -> Targets {
     switch detail {
     case .job(let id, _, _, _), .receipt(let id, _): return Targets(ids: canTake(id) ? [id] : [])
+    case .log, .client: return Targets(ids: [])
     case nil: break
     }
     guard let list = lists[focus] else { return Targets(ids: []) }
@@ -222,7 +225,7 @@ extension DashboardModel {
     return []
   }
 
-  private mutating func ask(_ question: String, _ command: NodeCommand, _ tags: TagUse? = nil) -> [Effect] {
+  mutating func ask(_ question: String, _ command: NodeCommand, _ tags: TagUse? = nil) -> [Effect] {
     let more = tags.map { $0.leftOut.isEmpty ? "" : " (\($0.leftOut))" } ?? ""
     mode = .confirm(Confirmation(question: question + more, command: command, tags: tags))
     return []
@@ -231,6 +234,10 @@ extension DashboardModel {
   // MARK: acts
 
   mutating func approve() -> [Effect] {
+    if let name = clientToApprove {
+      openCommandLine(client(name)?.isKnown == false ? "adopt " : "limit ")
+      return []
+    }
     let found = jobTargets { $0 == .pending }
     let jobs = found.ids
     if jobs.isEmpty { return refuse(found, "approved", "waiting") }
@@ -241,6 +248,10 @@ extension DashboardModel {
   mutating func reject() -> [Effect] {
     let found = jobTargets { $0 == .pending }
     let jobs = found.ids
+    if jobs.isEmpty, clientToApprove != nil {
+      openCommandLine("always reject ")
+      return []
+    }
     if jobs.isEmpty { return refuse(found, "rejected", "waiting") }
     field = LineEditor()
     let what = jobs.count == 1 ? names(jobs) : "\(jobs.count) jobs: \(names(jobs))"
@@ -318,7 +329,14 @@ extension DashboardModel {
     streak = ActStreak(targets: targets, until: now.steady &+ 3_000_000)
   }
 
+  /// The client under the cursor of clients, or of its detail.
+  private var clientToApprove: String? {
+    if case .client(let name) = detail { return name }
+    return detail == nil && focus == .clients ? lists[.clients]?.selected : nil
+  }
+
   mutating func cancel() -> [Effect] {
+    if clientToApprove != nil { return revokeClient() }
     let found = jobTargets { !$0.hasEnded }
     if found.ids.isEmpty { return refuse(found, "cancelled", "open") }
     return ask(

@@ -75,6 +75,7 @@ extension DashboardModel {
       }
     case .receipt(let found):
       if case .receipt(let id, _) = detail, id == found.row.id { detail = .receipt(id: id, detail: found) }
+    case .token(let name, let token): mode = .token(name: name, token: token)
     case .past(let jobs):
       past.take(jobs)
       arrangeLists()
@@ -127,10 +128,7 @@ extension DashboardModel {
   private mutating func take(_ new: NodeSnapshot) -> [Effect] {
     var commands: [Effect] = []
     let known = newest ?? snapshot
-    if bell, let known {
-      let before = Set(known.approvals.map(\.id))
-      if new.approvals.contains(where: { !before.contains($0.id) }) { commands.append(.bell) }
-    }
+    if bell, let known { commands += ring(known, new) }
     settleAsked(new)
     history.append(new)
     takeLog(new.log)
@@ -140,6 +138,23 @@ extension DashboardModel {
       return commands
     }
     return commands + show(new)
+  }
+
+  /// What needs the operator and was not there a moment ago.
+  private func ring(_ old: NodeSnapshot, _ new: NodeSnapshot) -> [Effect] {
+    var news: [String] = []
+    let before = Set(old.approvals.map(\.id))
+    let waiting = new.approvals.filter { !before.contains($0.id) }
+    if let first = waiting.first {
+      news.append(waiting.count == 1 ? "a job of \(first.client) waits" : "\(waiting.count) jobs wait")
+    }
+    if new.receipts.failed > old.receipts.failed { news.append("an audit failed") }
+    // An alarm whose figure changes is the same.
+    func kind(_ alarm: String) -> String { alarm.filter { !$0.isNumber && $0 != "." } }
+    let alarms = Set(old.node.alarms.map(kind))
+    news += new.node.alarms.filter { !alarms.contains(kind($0)) }
+    if news.isEmpty { return [] }
+    return [.bell, .notify(title: "hotpot \(new.node.name)", body: news.joined(separator: ", "))]
   }
 
   mutating func show(_ new: NodeSnapshot) -> [Effect] {
@@ -181,8 +196,10 @@ extension DashboardModel {
 
   mutating func append(_ line: LogLine) {
     log.append(line)
-    if logScroll > 0 { logScroll += 1 }
-    if log.count > 2000 { log.removeFirst(log.count - 2000) }
+    if log.count > 2000 {
+      logDropped += log.count - 2000
+      log.removeFirst(log.count - 2000)
+    }
   }
 
   private mutating func take(_ event: ChatEvent) {
@@ -214,6 +231,10 @@ extension DashboardModel {
   }
 }
 
+func isRefusing(_ node: NodeSummary) -> Bool {
+  node.state == .serving && node.whyIdle.map { node.alarms.contains($0) } ?? false
+}
+
 /// The shortest length at which all ids differ, from 4 to 16.
 func digitsToTellApart(_ ids: [String]) -> Int {
   let unique = Set(ids)
@@ -221,12 +242,13 @@ func digitsToTellApart(_ ids: [String]) -> Int {
   return unique.isEmpty ? 4 : 16
 }
 
-/// The node's state in one word; a node that could serve but does not is `idle`.
+/// The node's state in one word; a node that could serve but does not is `idle`, and `refusing` if an
+/// alarm keeps it from admitting anything.
 func stateWord(_ node: NodeSummary) -> String {
   switch node.state {
   case .noModel: "no model"
   case .loading: "loading"
-  case .serving: node.whyIdle == nil ? "serving" : "idle"
+  case .serving: isRefusing(node) ? "refusing" : node.whyIdle == nil ? "serving" : "idle"
   case .paused: "paused"
   case .draining: "draining"
   case .readOnly: "read-only"

@@ -33,6 +33,7 @@ package enum Message: Sendable {
 package enum Effect: Equatable, Sendable {
   case send(NodeCommand, tag: UInt64)
   case bell
+  case notify(title: String, body: String)
   case title(String)
   case copy(String)
   case mouse(Bool)
@@ -52,7 +53,7 @@ package struct DashboardOptions: Sendable {
   package var themes: [Theme]
   package var keyMap: KeyMap
   package var graphs: GraphStyle
-  /// Ring when an approval arrives.
+  /// Ring, and tell the desktop, when a job waits, an audit fails or an alarm begins.
   package var bell: Bool
   package var mouse: Bool
   /// Acts are refused before they reach the node.
@@ -110,6 +111,8 @@ enum Mode: Equatable, Sendable {
   case shutdownHow
   case shutdownName(drain: Bool)
   case chat
+  /// A new client's token, which is not shown again.
+  case token(name: String, token: String)
 }
 
 /// An act that waits for `y`. It holds the ids as they were shown, and excludes jobs that arrive
@@ -161,12 +164,16 @@ struct StatusLine: Equatable, Sendable {
 enum Detail: Equatable, Sendable {
   case job(id: String, detail: JobDetail?, answer: String, isRevealed: Bool)
   case receipt(id: String, detail: ReceiptDetail?)
+  case log(LogLine)
+  case client(String)
 
   /// The pane that the row of the detail belongs to.
   var pane: Pane {
     switch self {
     case .job: .jobs
     case .receipt: .receipts
+    case .log: .log
+    case .client: .clients
     }
   }
 }
@@ -228,8 +235,10 @@ package struct DashboardModel: Sendable {
   var isFollowing = false
   var lists = Dictionary(
     uniqueKeysWithValues: Pane.all.filter { $0.list != nil }.map { ($0, ListState()) })
-  /// Lines scrolled back from the end.
-  var logScroll = 0
+  /// The number of the line under the log's cursor; nil is the newest, whichever it becomes.
+  var logCursor: Int?
+  /// How many older lines were dropped.
+  var logDropped = 0
   var logFilter = Filter()
   var detail: Detail?
   var detailScroll = 0
@@ -275,6 +284,8 @@ package struct DashboardModel: Sendable {
   package var selected: String? {
     switch detail {
     case .job(let id, _, _, _), .receipt(let id, _): id
+    case .log: nil
+    case .client(let name): name
     case nil: lists[focus]?.selected
     }
   }

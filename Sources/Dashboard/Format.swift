@@ -164,6 +164,21 @@ package func clock(_ time: Microseconds, offset: Int, withSeconds: Bool) -> Stri
   return withSeconds ? minutes + ":" + twoDigits(day % 60) : minutes
 }
 
+/// The day, `2026-03-14`, `offset` seconds east of Greenwich.
+/// Source: Hinnant, "chrono-compatible low-level date algorithms".
+package func date(_ time: Microseconds, offset: Int) -> String {
+  let seconds = (time / 1_000_000).addingReportingOverflow(Int64(offset)).partialValue
+  let days = (seconds - ((seconds % 86_400) + 86_400) % 86_400) / 86_400 + 719_468
+  let era = (days >= 0 ? days : days - 146_096) / 146_097
+  let dayOfEra = days - era * 146_097
+  let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+  let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+  let shifted = (5 * dayOfYear + 2) / 153
+  let month = shifted < 10 ? shifted + 3 : shifted - 9
+  let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+  return "\(year)-\(twoDigits(month))-\(twoDigits(dayOfYear - (153 * shifted + 2) / 5 + 1))"
+}
+
 private func twoDigits(_ value: Int64) -> String { value < 10 ? "0\(value)" : String(value) }
 
 package func milliseconds(_ value: Double) -> String {

@@ -55,7 +55,8 @@ final class NodeInbox: Sendable {
         } else {
           append(message, &state)
         }
-      case .welcome, .history, .past, .reply, .job, .receipt, .chat, .pull, .link: append(message, &state)
+      case .welcome, .history, .past, .token, .reply, .job, .receipt, .chat, .pull, .link:
+        append(message, &state)
       }
       defer { state.isSignalled = true }
       return !state.isSignalled

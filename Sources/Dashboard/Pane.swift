@@ -19,6 +19,10 @@ package final class Pane: Sendable {
   let scroll: PaneScroll?
   /// For a pane without rows; a list has its own filter.
   let filter: (WritableKeyPath<DashboardModel, Filter> & Sendable)?
+  /// How the cursor moves in a pane that is no list, and does not only scroll.
+  let move: (@Sendable (inout DashboardModel, Action) -> Void)?
+  /// What Esc leaves in such a pane; false if there was nothing.
+  let back: (@Sendable (inout DashboardModel) -> Bool)?
   /// What Enter does; nil zooms.
   let open: (@Sendable (inout DashboardModel) -> [Effect])?
   /// What `copy` does; nil copies the rows.
@@ -31,7 +35,9 @@ package final class Pane: Sendable {
     _ name: String, words: String? = nil, opensAtOnce: Bool = false, hints: [(Action, String)],
     list: PaneList? = nil, scroll: PaneScroll? = nil,
     filter: (WritableKeyPath<DashboardModel, Filter> & Sendable)? = nil,
+    move: (@Sendable (inout DashboardModel, Action) -> Void)? = nil,
     open: (@Sendable (inout DashboardModel) -> [Effect])? = nil,
+    back: (@Sendable (inout DashboardModel) -> Bool)? = nil,
     copy: (@Sendable (inout DashboardModel) -> [Effect])? = nil,
     plain: (@Sendable (NodeSnapshot?) -> PlainWords)? = nil,
     draw: @escaping @Sendable (inout Canvas, DashboardModel, NodeSnapshot, Rect) -> Void
@@ -41,6 +47,7 @@ package final class Pane: Sendable {
     self.opensAtOnce = opensAtOnce
     self.hints = hints.map { (action: $0, words: $1) }
     (self.list, self.scroll, self.filter) = (list, scroll, filter)
+    (self.move, self.back) = (move, back)
     (self.open, self.copy, self.plain, self.draw) = (open, copy, plain, draw)
   }
 

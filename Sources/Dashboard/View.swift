@@ -86,7 +86,8 @@ extension Canvas {
     parts.append((" \(fitted(node.name, columns: 20, ellipsis: Character(glyphs.ellipsis)))  ", text))
     parts += statePhrase(model, node, snapshot.time)
     var x = run(parts, 0, 0, limit: right - 1)
-    if let alarm = node.alarms.first {
+    // What is said already is not said again.
+    if let alarm = node.alarms.first(where: { !isRefusing(node) || $0 != node.whyIdle }) {
       x = run([("  \(glyphs.attention) \(alarm)", error)], x, 0, limit: right - 1)
     } else if node.whyIdle == nil || width >= 120 {
       var rest: [String] = []
@@ -126,7 +127,12 @@ extension Canvas {
     let word = stateWord(node)
     switch node.state {
     case .serving:
-      if let why = node.whyIdle { return [("\(glyphs.idle) idle", warn), (": \(why)", text)] }
+      // Having nothing to do is no warning; turning everything away is.
+      if let why = node.whyIdle {
+        return isRefusing(node)
+          ? [("\(glyphs.attention) refusing", error), (": \(why)", text)]
+          : [("\(glyphs.idle) idle", ok), (": \(why)", label)]
+      }
       return [("\(glyphs.serving) serving", ok.with(.bold))]
     case .loading:
       let share = node.loading.map { " \(percent($0)) %" } ?? ""
@@ -186,7 +192,7 @@ extension Canvas {
       field(
         "type the node's name to stop it\(drain ? " after draining" : " now"): ", model.field, y, hint: "",
         width)
-    case .normal, .palette, .chat:
+    case .normal, .palette, .chat, .token:
       if let status = model.status {
         fit(
           " \(status.isError ? "\(glyphs.attention) " : "")\(status.text)", 0, y,
@@ -249,6 +255,12 @@ extension Canvas {
         if state == .done { acts.append((.verify, "verify")) }
         return acts + [(.reveal, isRevealed ? "hide text" : "show text"), (.copy, "copy id")] + end
       case .receipt: return [(.back, "back"), (.verify, "verify"), (.copy, "copy id")] + end
+      case .client:
+        return [
+          (.back, "back"), (.approve, "adopt or limit"), (.cancel, "revoke"),
+          (.approveClient, "approve its jobs"),
+        ] + end
+      case .log: return [(.back, "back"), (.copyRow, "copy"), (.down, "scroll")] + end
       }
     }
     if model.isFirstRun { return [(.command, "command"), (.theme, "theme")] + end }

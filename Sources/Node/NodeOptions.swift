@@ -18,6 +18,9 @@ package struct NodeOptions: Sendable {
   package var readConfiguration: @Sendable () -> Result<NodeConfiguration, AdministrationError> = {
     .failure(AdministrationError("this node was started without a file that could be read again"))
   }
+  /// The configuration's file, whether or not it is there: rules that an owner makes on a screen are
+  /// written into it.
+  package var configurationFile: String?
   /// What the configuration says in vain; the log says it at the start.
   package var notices: [ConfigurationNotice] = []
   /// Finds the file of a model by name or path; nil means the configured one or the only one.

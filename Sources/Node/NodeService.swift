@@ -37,6 +37,8 @@ package final class NodeService: Sendable {
   let queue: QueueDoor?
   private let lock: StateLock
   private let seconds = EverySecond()
+  private let notifier = Notifier()
+  private let refusals: RefusalLog
   private let running = Mutex(Running())
   private let ended = DispatchSemaphore(value: 0)
   /// Damage found when the journal was opened; the node is read-only then.
@@ -93,6 +95,7 @@ package final class NodeService: Sendable {
       state, journal: journal, trace: options.trace, performer: Self.performer(node, log: options.log))
     let live = LiveConfiguration(configuration, read: options.readConfiguration)
     self.configuration = live
+    refusals = RefusalLog { node.service?.runtime.note(.info, $0) }
     screens = Screens(runtime)
     signing = Signing(runtime, stateDirectory: directory)
     witnessing = Witnessing(
@@ -143,7 +146,10 @@ package final class NodeService: Sendable {
       archive: archive,
       accounts: accounts, signing: signing, receipts: receipts, publication: publication,
       screens: screens,
-      live: configuration, stateDirectory: options.stateDirectory,
+      live: configuration,
+      administration: Administration(
+        runtime: runtime, accounts: accounts, live: configuration, file: options.configurationFile),
+      stateDirectory: options.stateDirectory,
       version: options.version,
       origin: options.isDemo ? .demo : .client)
   }
@@ -179,7 +185,13 @@ package final class NodeService: Sendable {
     _ node: Reference, log: @escaping @Sendable (LogLine) -> Void
   ) -> Runtime.Performer {
     Runtime.Performer(
-      answer: { node.service?.transcripts.answer($0, $1) },
+      answer: { id, event in
+        guard let service = node.service else { return }
+        if case .refused(let refusal) = event, let client = service.transcripts.find(id)?.client {
+          service.refusals.see(client, refusal, at: NodeClock.now().monotonic)
+        }
+        service.transcripts.answer(id, event)
+      },
       forget: { id in
         node.service?.transcripts.remove(id)
         node.service?.asynchronous.answers.forgotten(id, at: NodeClock.now())
@@ -328,6 +340,8 @@ package final class NodeService: Sendable {
     runtime.send(.tick)
     if seconds.isDue(at: now.monotonic) {
       runtime.journal.watchSpace()
+      refusals.tell(at: now.monotonic)
+      notifier.see(runtime.state.withLock { $0.sight }, configuration.current, hour: now.hour)
       asynchronous.answers.expire(at: now)
       witnessing.ask(at: now.monotonic)
     }

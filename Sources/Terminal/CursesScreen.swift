@@ -432,6 +432,10 @@ package final class CursesScreen {
       if !takesExtras || text == title { return }
       title = text
       pending += Array("\u{1B}]2;".utf8) + Array(text.utf8) + [0x07]
+    case .notify(let title, let body):
+      if !takesExtras { return }
+      pending += Array("\u{1B}]9;\(title): \(body)\u{07}".utf8)
+      pending += Array("\u{1B}]777;notify;\(title);\(body)\u{07}".utf8)
     case .copy(let text):
       if !takesExtras { return }
       pending += Array("\u{1B}]52;c;".utf8) + Array(Data(text.utf8).base64EncodedString().utf8) + [0x07]

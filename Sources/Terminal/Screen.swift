@@ -5,6 +5,8 @@ package enum ScreenSignal: Hashable, Sendable {
   case bell
   /// The window's title; made displaySafe.
   case title(String)
+  /// A message of the desktop, by OSC 9 and OSC 777; terminals that know neither pass them over.
+  case notify(title: String, body: String)
   /// The clipboard, by OSC 52; cut at 74,994 bytes, the most that xterm takes.
   case copy(String)
   /// Whether the terminal reports clicks and the wheel.
@@ -29,9 +31,16 @@ extension ScreenSignal {
   /// The largest OSC 52 payload that xterm accepts.
   package static let copyLimit = 74_994
 
+  private static func field(_ text: String, _ most: Int) -> String {
+    String(displaySafe(text).replacing(";", with: ",").prefix(most))
+  }
+
   var safe: ScreenSignal {
     switch self {
     case .bell, .mouse: self
+    case .notify(let title, let body):
+      // A semicolon ends a field.
+      .notify(title: Self.field(title, 60), body: Self.field(body, 200))
     case .title(let text): .title(String(displaySafe(text).prefix(200)))
     case .copy(let text): .copy(clipboardSafe(text))
     }

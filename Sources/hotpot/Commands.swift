@@ -26,6 +26,7 @@ enum Commands {
     .pause,
     .resume,
     .drain,
+    .log,
     .submit,
     .sharedQueue,
     .config,

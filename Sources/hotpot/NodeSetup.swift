@@ -145,6 +145,9 @@ enum NodeSetup {
       throw failure
     }
     var options = options(configuration, state: state)
+    options.configurationFile = configurationFile(arguments).flatMap {
+      $0 == "-" ? nil : try? UserFile.absolute($0)
+    }
     options.notices = notices(configuration, arguments)
     options.readConfiguration = {
       do { return .success(try Self.configuration(arguments)) } catch {

@@ -3,6 +3,15 @@ import Dashboard
 import Testing
 
 @Suite struct FormatTests {
+  @Test func aDayIsThatOfItsPlace() {
+    #expect(date(0, offset: 0) == "1970-01-01" && date(-1_000_000, offset: 0) == "1969-12-31")
+    #expect(date(1_773_486_566_000_000, offset: 0) == "2026-03-14")
+    #expect(date(1_773_486_566_000_000, offset: 50_000) == "2026-03-15")
+    #expect(date(951_782_400_000_000, offset: 0) == "2000-02-29")
+    // Whatever a socket may carry.
+    for time in [Int64.min, .max] { #expect(!date(time, offset: .max).isEmpty) }
+  }
+
   private func check(_ found: String, _ expected: String) { #expect(found == expected) }
 
   @Test func counts() {

@@ -78,6 +78,7 @@ private let scenarioFiles: [String] = {
         switch command {
         case .send: nil
         case .bell: "bell"
+        case .notify(_, let body): "notify \(body)"
         case .title: nil
         case .copy(let text): "copy \(text)"
         case .mouse(let isOn): "mouse \(isOn ? "on" : "off")"

@@ -70,7 +70,7 @@ private let screenCases: [ScreenCase] = {
     for (width, height) in [(40, 10), (80, 24), (120, 40)] {
       cases.append(
         plain("zoom-\(pane.name)-\(width)x\(height)") {
-          busy(Size(width, height), [String(pane.number), "+"])
+          busy(Size(width, height), [String(pane.number % 10), "+"])
         })
     }
   }
@@ -120,6 +120,15 @@ private let screenCases: [ScreenCase] = {
       var stage = ended(Size(120, 30))
       stage.take(.resized(Size(80, 20)))
       stage.take(.resized(Size(80, 24)))
+      return stage
+    },
+    plain("client-detail-80x24") { busy(Size(80, 24), ["0", "Enter"]) },
+    plain("log-line-80x24") { busy(Size(80, 24), ["8", "k", "Enter"]) },
+    plain("client-token") {
+      var stage = busy(Size(80, 24), ["0"])
+      stage.press(":")
+      stage.type("add-client greta")
+      stage.press("Enter")
       return stage
     },
     plain("shutdown-how") {

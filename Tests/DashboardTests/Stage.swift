@@ -106,7 +106,27 @@ func words(_ command: NodeCommand) -> String {
   case .cancelPull: "cancel-pull"
   case .history: "history"
   case .reload: "reload"
+  case .administer(let act): words(act)
   case .past(let query): "past\(query.before == nil ? "" : ", older")"
+  }
+}
+
+func words(_ act: ClientAct) -> String {
+  switch act {
+  case .add(let name): "add client \(name)"
+  case .adopt(let stranger, let name): "adopt \(stranger) as \(name)"
+  case .revoke(let name): "revoke \(name)"
+  case .limit(let name, let changes):
+    "limit \(name)"
+      + [
+        changes.models.map { " models=\($0)" }, changes.tokensPerJob.map { " tokens-per-job=\($0)" },
+        changes.jobs.map { " jobs=\($0)" }, changes.tokensPerDay.map { " tokens-per-day=\($0)" },
+        changes.budget.map { " budget=\($0)" },
+      ].compactMap { $0 }.joined()
+  case .settle(let name, let amount, let reference): "settle \(name) \(amount) \(reference)"
+  case .price(let name, let completion): "price \(name) \(completion)"
+  case .admitAlways(let name): "always admit \(name)"
+  case .rejectAlways(let name, let reason): "always reject \(name): \(reason)"
   }
 }
 

@@ -107,7 +107,7 @@ import Testing
     ),
     (
       "{ http: { tls: { certificate: '/a.pem', key: '/a.key', ca: '/b' } } }",
-      "config.json5:1:55: 'http.tls.ca' is not a key that hotpot knows"
+      "config.json5:1:56: 'http.tls.ca' is not a key that hotpot knows"
     ),
     ("[1]", "config.json5:1:1: found no object at the top, wanted { \"key\": value, ... }"),
     ("", "config.json5: the file is empty, wanted an object such as {}"),

@@ -6,7 +6,7 @@ import Testing
   private func notices(_ text: String) throws -> [String] {
     try NodeConfiguration(file: "c", text: text).notices(
       file: "c",
-      NamedThings(hasUser: { $0 == "anna" }, hasGroup: { $0 == "staff" }) {
+      NamedThings(hasUser: { $0 == "anna" }, hasGroup: { $0 == "staff" }, isProgram: { _ in false }) {
         $0 == "smollm2" ? nil : "is not there: no model '\($0)'"
       }
     ).map(\.description)
@@ -36,6 +36,7 @@ import Testing
             { completion: "2" },
             { model: "m", completion: "3" },
           ],
+          notify: ["/no/such", "now"],
           control: { operators: ["nosuchuser"], viewers: ["group:nosuch", "anna"] },
         }
         """) == [
@@ -44,8 +45,9 @@ import Testing
           "c:6:5: 'policy.2' is never reached: rule 1 takes all jobs that it would match",
           "c:9:7: 'prices.1.client' is 'la*b', where a '*' in the middle stands for itself: only one at the end stands for any rest",
           "c:11:5: 'prices.3' is never reached: rule 2 takes all jobs that it would match",
-          "c:13:26: 'control.operators.1' is no user of this machine: 'nosuchuser'",
-          "c:13:51: 'control.viewers.1' is no group of this machine: 'nosuch'",
+          "c:13:12: 'notify.1' is no program of this machine: '/no/such'",
+          "c:14:26: 'control.operators.1' is no user of this machine: 'nosuchuser'",
+          "c:14:51: 'control.viewers.1' is no group of this machine: 'nosuch'",
         ])
   }
 }

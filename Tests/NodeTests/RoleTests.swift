@@ -54,6 +54,7 @@ import Testing
     pull                 no  no  no  yes no
     cancel-pull          no  no  no  yes no
     reload               no  no  no  yes no
+    administer           no  no  no  yes no
     shutdown             no  no  no  yes no
     """
 
@@ -119,6 +120,7 @@ import Testing
     case "pull": command = .pull(model: "no such model")
     case "cancel-pull": command = .cancelPull
     case "reload": command = .reload
+    case "administer": command = .administer(.add(name: "mallory2"))
     case "shutdown": command = .shutdown(drain: false)
     default: return nil
     }
@@ -166,9 +168,8 @@ import Testing
         isDenied = true
         if isHello { greetings -= 1 }
       case .hello: greetings -= 1
-      case .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings, .past, .statement,
-        .voucher,
-        .refused, .done:
+      case .message, .snapshot, .chunk, .ended, .clients, .token, .bundle, .file, .earnings, .past,
+        .statement, .voucher, .refused, .done:
         break
       }
     }
@@ -199,7 +200,7 @@ import Testing
         }
       }
     }
-    #expect(cells == 230)
+    #expect(cells == 235)
     AccountsTests().end(node)
   }
 

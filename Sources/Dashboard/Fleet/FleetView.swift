@@ -148,7 +148,10 @@ extension Canvas {
     case .gone: return ("\(glyphs.failed) no line", error)
     case .stale: return ("\(glyphs.attention) stale", error)
     case .live(.serving, let isIdle):
-      return isIdle ? ("\(glyphs.idle) idle", warn) : ("\(glyphs.serving) serving", ok)
+      if node.snapshot.map({ isRefusing($0.node) }) ?? false {
+        return ("\(glyphs.attention) refusing", error)
+      }
+      return isIdle ? ("\(glyphs.idle) idle", label) : ("\(glyphs.serving) serving", ok)
     case .live:
       return ("\(glyphs.attention) \(node.snapshot.map { stateWord($0.node) } ?? "")", warn)
     }

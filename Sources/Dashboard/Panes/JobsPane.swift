@@ -199,17 +199,9 @@ extension Canvas {
       case .gap: break
       case .ended(let count, let isHidden):
         let key = isHidden ? model.options.keyMap.hint(.hideEnded) : nil
-        drawEndedTitle(count, key.map { "; \($0) shows them" } ?? "", rect)
+        drawRule(" \(grouped(count)) ended\(key.map { "; \($0) shows them" } ?? "") ", rect)
       }
     }
-  }
-
-  /// A rule across the list: the jobs below it have ended.
-  private mutating func drawEndedTitle(_ count: Int, _ way: String, _ rect: Rect) {
-    grid.fill(
-      Rect(x: rect.x + 1, y: rect.y, width: max(0, rect.width - 2), height: 1), glyphs.horizontal,
-      style: faint)
-    fit(" \(grouped(count)) ended\(way) ", rect.x + 2, rect.y, faint, width: rect.width - 4)
   }
 
   private func emptyJobs(_ node: NodeSummary) -> String {

@@ -70,7 +70,7 @@ extension Canvas {
     let time = snapshot.time
     let rows = area.height >= 9 ? 4 : 3
     let isTall = area.height >= 24
-    let graphs = area.height - rows - (isTall ? 4 : 0)
+    let graphs = area.height - rows - (isTall ? 6 : 0)
     let decodeHeight = isTall ? graphs * 2 / 5 : max(1, (graphs * 3 + 2) / 5)
     let prefillHeight = isTall ? graphs * 3 / 10 : max(1, graphs - decodeHeight)
     var y = area.y
@@ -93,6 +93,8 @@ extension Canvas {
       y += height
     }
     if isTall {
+      timeAxis(model.history.closed, area.x + 8, y, width: graphWidth, style: model.graphStyle)
+      y += 1
       let height = max(1, graphs - decodeHeight - prefillHeight)
       put("decode", area.x, y + 1, label)
       putRight("last 24 hours", area.right, y + 1, faint)
@@ -101,7 +103,8 @@ extension Canvas {
         model.history.decodeDay, minutes: model.history.minutes,
         Rect(x: area.x + 8, y: y + 2, width: area.width - 8, height: height), top: max(1, most),
         gradient: theme.decode)
-      y += height + 3
+      dayAxis(area.x + 8, y + 2 + height, width: area.width - 8)
+      y += height + 4
     }
     func pair(
       _ name: String, _ p50: Reading<Double>, _ p99: Reading<Double>, _ row: Int

@@ -63,6 +63,33 @@ package final class Accounts: Sendable {
     return .success(token)
   }
 
+  /// Makes a client of a stranger, who keeps the token that it made itself.
+  package func adopt(_ stranger: String, as name: String, by who: Operator) -> Result<
+    Void, AdministrationError
+  > {
+    guard ClientDirectory.isValid(name: name) else {
+      return .failure(
+        AdministrationError(
+          "'\(name.prefix(80))' cannot be a client's name; wanted 1 to 64 letters, digits, '.', '_', '-' or '@'"
+        ))
+    }
+    let (isTaken, digest) = runtime.state.withLock {
+      ($0.clients.isActive(name), $0.clients.digest(ofStranger: stranger))
+    }
+    guard !isTaken else { return .failure(AdministrationError("there is a client '\(name)' already")) }
+    guard let digest else {
+      return .failure(
+        AdministrationError(
+          "'\(stranger.prefix(80))' has sent nothing since the node's start, so its token is not known"))
+    }
+    if let problem = write(.clientAdded(ClientAdded(client: name, tokenSHA256: digest))) {
+      return .failure(problem)
+    }
+    runtime.send(.clientAdded(name: name, digest: digest))
+    runtime.note(.act, who: who.name, "made \(stranger) the client \(name)")
+    return .success(())
+  }
+
   package func revokeClient(_ name: String, by who: Operator) -> Result<Void, AdministrationError> {
     guard runtime.state.withLock({ $0.clients.isActive(name) }) else {
       return .failure(AdministrationError("there is no active client '\(name.prefix(80))'"))

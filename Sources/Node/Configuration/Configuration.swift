@@ -54,6 +54,10 @@ package struct NodeConfiguration: Sendable, Equatable {
   /// Hosts that `hotpot fleet` shows, by their ssh names.
   package var fleet: [String] = []
 
+  /// A program and its arguments, run with one more when something needs the operator.
+  package var notify: [String] = []
+  /// Hours in which it is not run.
+  package var quietHours: Accounting.Hours?
   /// How screens begin; what an operator chose there before goes before it.
   package var screen = Screen()
 
@@ -255,6 +259,13 @@ package struct NodeConfiguration: Sendable, Equatable {
     try readWitnesses(&root)
     if var section = try root.object("publish") { try readPublish(&section) }
     fleet = try root.strings("fleet") ?? []
+    notify = try root.strings("notify") ?? []
+    if notify.first.map({ !$0.hasPrefix("/") }) ?? false {
+      throw root.problem(
+        "notify",
+        "begins with '\(notify[0].prefix(60))', wanted a program's path from '/' on, and then its arguments")
+    }
+    quietHours = try Self.hours(&root, "quiet_hours")
     if var section = try root.object("screen") { try readScreen(&section) }
     try root.finish()
   }
@@ -473,13 +484,13 @@ package struct NodeConfiguration: Sendable, Equatable {
     return amount
   }
 
-  private static func hours(_ reader: inout ConfigurationReader) throws(ConfigurationError) -> Accounting
-    .Hours?
-  {
-    guard let text = try reader.string("hours") else { return nil }
+  private static func hours(
+    _ reader: inout ConfigurationReader, _ key: String = "hours"
+  ) throws(ConfigurationError) -> Accounting.Hours? {
+    guard let text = try reader.string(key) else { return nil }
     let parts = text.split(separator: "-").compactMap { Int($0) }
     guard parts.count == 2, let hours = Accounting.Hours(from: parts[0], to: parts[1]) else {
-      throw reader.problem("hours", "is \"\(text.prefix(20))\", wanted hours of the day such as \"22-6\"")
+      throw reader.problem(key, "is \"\(text.prefix(20))\", wanted hours of the day such as \"22-6\"")
     }
     return hours
   }

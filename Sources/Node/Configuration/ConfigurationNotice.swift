@@ -3,6 +3,7 @@
 // them, and says so. Faults are ConfigurationReader's. Start at notices.
 import Accounting
 import Control
+import Foundation
 import JSON
 import Scheduling
 
@@ -27,14 +28,17 @@ package struct ConfigurationNotice: Sendable, Equatable, CustomStringConvertible
 package struct NamedThings: Sendable {
   package var hasUser: @Sendable (String) -> Bool
   package var hasGroup: @Sendable (String) -> Bool
+  package var isProgram: @Sendable (String) -> Bool
   /// Why a model is not there, in words; nil if it is.
   package var missingModel: @Sendable (String) -> String?
 
   package init(
     hasUser: @escaping @Sendable (String) -> Bool, hasGroup: @escaping @Sendable (String) -> Bool,
+    isProgram: @escaping @Sendable (String) -> Bool,
     missingModel: @escaping @Sendable (String) -> String?
   ) {
-    (self.hasUser, self.hasGroup, self.missingModel) = (hasUser, hasGroup, missingModel)
+    (self.hasUser, self.hasGroup, self.isProgram) = (hasUser, hasGroup, isProgram)
+    self.missingModel = missingModel
   }
 }
 
@@ -65,6 +69,9 @@ extension NodeConfiguration {
       if let behind = prices.rules[..<index].firstIndex(where: { $0.covers(rule) }) {
         note(["prices", number], "is never reached: rule \(behind + 1) takes all jobs that it would match")
       }
+    }
+    if let program = notify.first, !things.isProgram(program) {
+      note(["notify", "1"], "is no program of this machine: '\(program)'")
     }
     for (key, entries) in [("operators", control.operators), ("viewers", control.viewers)] {
       for (index, entry) in entries.enumerated() {
@@ -111,6 +118,6 @@ extension NamedThings {
   ) -> NamedThings {
     NamedThings(
       hasUser: ControlAccess.Directory.hasUser, hasGroup: ControlAccess.Directory.hasGroup,
-      missingModel: missingModel)
+      isProgram: { FileManager.default.isExecutableFile(atPath: $0) }, missingModel: missingModel)
   }
 }

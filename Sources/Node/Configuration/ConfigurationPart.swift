@@ -93,7 +93,9 @@ package struct ConfigurationPart: Sendable {
     live("control.viewers", \.control.viewers) { _ in nil },
     restart("witnesses", \.witnesses) { _ in nil }, restart("cosigns", \.cosigns) { _ in nil },
     live("publish.door", \.publish.isOpen), live("publish.urls", \.publish.urls),
-    live("publish.contact", \.publish.contact, orNone), live("fleet", \.fleet), live("screen.theme", \.screen.theme, orNone),
+    live("publish.contact", \.publish.contact, orNone), live("fleet", \.fleet), live("notify", \.notify),
+    live("quiet_hours", \.quietHours) { $0.map { "\($0.from)-\($0.to)" } ?? "none" },
+    live("screen.theme", \.screen.theme, orNone),
     live("screen.mouse", \.screen.mouse, orNone), live("screen.bell", \.screen.bell, orNone),
     live("screen.graphs", \.screen.graphs) { $0?.rawValue ?? "none" },
   ]

@@ -56,7 +56,9 @@ struct Admission: Sendable {
   func identify(token: String?) throws(Refusal) -> Identity {
     do throws(ClientDirectory.Refusal) {
       return try runtime.state.withLock { state throws(ClientDirectory.Refusal) in
-        try state.clients.identify(token: token)
+        let identity = try state.clients.identify(token: token)
+        if !identity.isKnown { state.clients.remember(token: token) }
+        return identity
       }
     } catch {
       throw .unidentified(error)

@@ -29,7 +29,7 @@ package enum Identity: Codable, Sendable, Equatable {
 /// A token that this node made begins with `hotpot_`; a token that begins like that and is not in
 /// the list is wrong or revoked, and is refused. Any other token is a name that its bearer chose:
 /// they are unknown, and the policy decides.
-package struct ClientDirectory: Sendable, Equatable {
+package struct ClientDirectory: Sendable {
   package struct Entry: Sendable, Equatable {
     package let name: String
     package let tokenDigest: SHA256Digest
@@ -51,6 +51,9 @@ package struct ClientDirectory: Sendable, Equatable {
 
   package private(set) var entries: [Entry] = []
   private var byDigest: [SHA256Digest: Int] = [:]
+  /// Tokens of strangers who came, by fingerprint, the newest last: so that one can become a client.
+  private var strangers: [(fingerprint: String, digest: SHA256Digest)] = []
+  private static let rememberedStrangers = 256
 
   package init() {}
 
@@ -90,6 +93,27 @@ package struct ClientDirectory: Sendable, Equatable {
     entries.append(Entry(name: name, tokenDigest: tokenDigest, added: time, revoked: nil))
   }
 
+  /// Remembers the token of a stranger who came.
+  package mutating func remember(token: String?) {
+    guard let token, (1...Self.longestToken).contains(token.utf8.count), !token.hasPrefix(Self.tokenPrefix)
+    else { return }
+    let digest = Self.digest(of: token)
+    guard byDigest[digest] == nil else { return }
+    let fingerprint = Self.fingerprint(digest)
+    if let place = strangers.lastIndex(where: { $0.fingerprint == fingerprint }) {
+      strangers.remove(at: place)
+    }
+    strangers.append((fingerprint, digest))
+    if strangers.count > Self.rememberedStrangers { strangers.removeFirst() }
+  }
+
+  /// - name: as rows show it, `unknown-` and the fingerprint
+  package func digest(ofStranger name: String) -> SHA256Digest? {
+    strangers.last { Identity.unknown($0.fingerprint).name == name }?.digest
+  }
+
+  private static func fingerprint(_ digest: SHA256Digest) -> String { String(digest.hex.prefix(12)) }
+
   /// Revokes every token of that name.
   package mutating func revoke(name: String, at time: Microseconds) {
     for index in entries.indices where entries[index].name == name && entries[index].revoked == nil {
@@ -107,6 +131,6 @@ package struct ClientDirectory: Sendable, Equatable {
       return .known(entries[index].name)
     }
     guard !token.hasPrefix(Self.tokenPrefix) else { throw .wrongToken }
-    return .unknown(String(digest.hex.prefix(12)))
+    return .unknown(Self.fingerprint(digest))
   }
 }

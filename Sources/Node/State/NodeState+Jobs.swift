@@ -9,6 +9,7 @@ extension NodeState {
   // MARK: in
 
   mutating func submit(_ request: JobRequest, at now: Moment, _ effects: inout [NodeEffect]) {
+    if request.origin == .client || request.origin == .demo { see(request.identity, at: now) }
     func refuse(_ error: Refusal) {
       if request.origin != .audit { countLife(.rejected) }
       effects.append(.answer(request.id, .refused(error)))

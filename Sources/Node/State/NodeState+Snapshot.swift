@@ -112,12 +112,13 @@ extension NodeState {
     let rows = Self.ordered(
       (views.map(\.id) + sealing + endedJobs.reversed()).compactMap { row($0, at: now) })
     let pending = rows.count { $0.state == .pending }
+    let earned = earnings(at: now)
     return NodeSnapshot(
       sequence: snapshotSequence, time: now.wall, node: summary(pending: pending), jobs: rows,
       approvals: approvals(views, at: now), compute: compute ?? Self.noTelemetry,
       throughput: throughput(at: now),
-      receipts: receipts.snapshot(at: now.monotonic), earnings: earnings(at: now),
-      log: Array(log.suffix(Self.rememberedLines)))
+      receipts: receipts.snapshot(at: now.monotonic), earnings: earned,
+      log: Array(log.suffix(Self.rememberedLines)), clients: clientStandings(rows, earned.clients, at: now))
   }
 
   /// Ended jobs are below all others, whatever else their state says.

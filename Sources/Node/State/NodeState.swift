@@ -41,6 +41,8 @@ package struct NodeState: Sendable {
   var vouchers = VoucherBook()
   /// The signed form of the vouchers: text, signature and key of each client's highest one.
   var voucherProofs: [String: VoucherAccepted] = [:]
+  /// When clients' last requests came to a decision, by name.
+  var lastSeen: [String: Microseconds] = [:]
   package internal(set) var ledger = Ledger()
   /// Tokens of each client by day, for daily limits: of today and the adjacent days, because a
   /// clock may be set back over midnight.

@@ -72,7 +72,7 @@ extension Command {
       case .chunk(_, let data): answer += Array(data.utf8)
       case .ended: break loop
       case .refused(_, let reason), .denied(_, let reason): throw Failure(.noPermission, reason)
-      case .hello, .message, .snapshot, .clients, .token, .bundle, .file, .earnings, .statement,
+      case .hello, .message, .snapshot, .clients, .token, .bundle, .file, .earnings, .past, .statement,
         .voucher,
         .done:
         continue

@@ -5,6 +5,7 @@
 import Accounting
 import Control
 import Foundation
+import Intake
 import Scheduling
 
 extension Command {
@@ -29,8 +30,28 @@ extension Command {
     return .ok
   }
 
-  static let approve = act("approve", "approved", "admit jobs that wait for the operator") {
-    .approve(jobs: $0)
+  static let approve = Command(
+    name: "approve", summary: "admit jobs that wait for the operator",
+    operands: "ID... | --all | --client NAME",
+    options: options + [
+      Option("all", "all that wait now"), Option("client", value: "NAME", "all of this client that wait now"),
+    ]
+  ) { arguments in
+    guard arguments.has("all") || arguments.has("client") else {
+      return try perform("approved", arguments) { .approve(jobs: $0) }
+    }
+    _ = try arguments.operands(0...0, "")
+    guard !arguments.has("all") || !arguments.has("client") else {
+      throw Failure(.usage, "'--all' and '--client' are two choices")
+    }
+    let control = try ControlClient(arguments)
+    let client = arguments.string("client")
+    // Those that come meanwhile were not seen, so they wait on.
+    let jobs = try control.snapshot().approvals.filter { client == nil || $0.client == client }.map(\.id)
+    guard !jobs.isEmpty else {
+      throw Failure(.failed, "no job\(client.map { " of '\($0)'" } ?? "") waits for approval")
+    }
+    return try finish(control.perform(.approve(jobs: jobs)), arguments)
   }
   static let cancel = act("cancel", "cancelled", "cancel jobs in any state") { .cancel(jobs: $0) }
   static let hold = act("hold", "held", "take jobs out of the queue or the batch") { .hold(jobs: $0) }
@@ -71,9 +92,25 @@ extension Command {
   }
   static let drain = Command(
     name: "drain", summary: "finish what was admitted, admit nothing more",
-    options: options + [Option("stop", "then stop the node")]
+    options: options + [
+      Option("stop", "then stop the node"), Option("wait", "until what was admitted has finished"),
+    ]
   ) { arguments in
-    try perform(arguments.has("stop") ? .shutdown(drain: true) : .drain, arguments)
+    let code = try perform(arguments.has("stop") ? .shutdown(drain: true) : .drain, arguments)
+    guard arguments.has("wait"), code == .ok else { return code }
+    while let control = try ControlClient.ifServed(state: NodeSetup.controlDirectory(arguments)) {
+      let node: NodeSummary
+      do { node = try control.snapshot().node } catch let error as ServerError
+        where error == .connectionClosed
+      {
+        continue
+      }
+      if !arguments.has("stop"), node.running + node.queued == 0 { return .ok }
+      if node.state == .serving { throw Failure(.failed, "the node admits again: somebody undid the drain") }
+      try await Task.sleep(for: .milliseconds(500))
+    }
+    // It stopped, which is what was waited for, or was to be finished anyway.
+    return .ok
   }
 
   static let submit = Command(
@@ -164,7 +201,10 @@ extension Command {
   }
 
   static func perform(_ command: NodeCommand, _ arguments: Arguments) throws -> ExitCode {
-    let reply = try ControlClient(arguments).perform(command)
+    try finish(ControlClient(arguments).perform(command), arguments)
+  }
+
+  private static func finish(_ reply: CommandReply, _ arguments: Arguments) throws -> ExitCode {
     let words: String
     var isDone = false
     switch reply {
@@ -257,7 +297,8 @@ private struct Submission {
                 ? .unavailable
                 : code < 500 ? .badData : .failed, problem.message)
       case .refused(_, let reason), .denied(_, let reason): throw Failure(.noPermission, reason)
-      case .hello, .message, .snapshot, .clients, .token, .bundle, .file, .earnings, .past, .statement, .voucher,
+      case .hello, .message, .snapshot, .clients, .token, .bundle, .file, .earnings, .past, .statement,
+        .voucher,
         .done:
         continue
       }

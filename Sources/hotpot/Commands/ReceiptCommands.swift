@@ -33,6 +33,7 @@ extension Command {
       Option(
         "earlier", value: "FILE",
         "with export: a checkpoint that the reader holds; a proof from it comes along"),
+      Option("wait", "with export: until the receipt is under a signed checkpoint, at most 10 seconds"),
       Option("yes", "with repair: do it without asking"),
       Option("name", value: "NAME", "with repair: the node's name, if it was started with --name"),
     ]
@@ -63,11 +64,7 @@ extension Command {
       }
     case "export" where words.count == 2:
       let earlier = try arguments.string("earlier").map { try checkpoint(readFile($0)).size }
-      guard
-        case .bundle(_, let text) = try control.ask(ExportReceipt(id: words[1], earlier: earlier))
-      else {
-        throw control.unexpected
-      }
+      let text = try await bundle(words[1], earlier, waits: arguments.has("wait"), control)
       var bundle = try ReceiptBundle(parsing: text)
       if let path = arguments.string("transcript") {
         bundle.transcript = try transcript(readFile(path)).text
@@ -79,6 +76,26 @@ extension Command {
         hint: "'hotpot receipts --help' shows the usage")
     }
     return .ok
+  }
+
+  /// A receipt that was logged a moment ago is under the next checkpoint only.
+  private static func bundle(
+    _ id: String, _ earlier: Int?, waits: Bool, _ control: ControlClient
+  ) async throws -> String {
+    for attempt in 1... {
+      do {
+        guard case .bundle(_, let text) = try control.ask(ExportReceipt(id: id, earlier: earlier)) else {
+          throw control.unexpected
+        }
+        return text
+      } catch var failure as Failure where failure.message.contains("try again in a second") {
+        failure.code = .tryAgain
+        failure.hint = "'--wait' waits for it"
+        guard waits, attempt < 20 else { throw failure }
+        try await Task.sleep(for: .milliseconds(500))
+      }
+    }
+    throw control.unexpected
   }
 
   private static func receiptTable(_ rows: [ReceiptRow]) -> String {

@@ -260,7 +260,7 @@ package struct ScriptedNode: Sendable {
       approvals: approvals.map(approval),
       compute: compute,
       throughput: throughput(decode: decode, isPrefilling: isPrefilling, batch: running.count),
-      receipts: receipts, earnings: earnings, log: Array(log.suffix(200)))
+      receipts: receipts, earnings: earnings, log: Array(log.suffix(200)), clients: clients)
   }
 
   private var reason: String {
@@ -403,6 +403,35 @@ package struct ScriptedNode: Sendable {
       cpuDay: (0..<1440).map { $0 < 60 ? nil : 0.04 + day($0, 0.9) })
   }
 
+  private var clients: [ClientStanding] {
+    func client(
+      _ name: String, isKnown: Bool = true, isRevoked: Bool = false, seen: Int64?, today: MicroUnits = 0,
+      owed: MicroUnits = 0, done: Int = 0, tokens: Int? = 0, budget: MicroUnits? = nil, perDay: Int? = nil,
+      atOnce: Int? = nil
+    ) -> ClientStanding {
+      let mine = jobs.filter { $0.client == name && !$0.state.hasEnded }
+      let running = mine.filter { $0.state == .running }
+      return ClientStanding(
+        name: name, isKnown: isKnown, isRevoked: isRevoked, running: running.count,
+        waiting: mine.count - running.count, rate: running.reduce(0) { $0 + $1.rate }, tokensToday: tokens,
+        today: today, owed: owed, jobs: done, budget: budget, budgetLeft: budget.map { $0 - owed },
+        models: nil,
+        tokensPerJob: nil, jobsAtOnce: atOnce, tokensPerDay: perDay, asked: isKnown ? 20_000 : nil,
+        lastSeen: seen.map { time - $0 * 1_000_000 })
+    }
+    return [
+      client("garden-bot", seen: 2, today: 402_000, owed: 992_000, done: 4410, tokens: 61_204, atOnce: 4),
+      client(
+        "tomas-lab", seen: 2, today: 180_000, owed: 400_000, done: 952, tokens: 8_120, budget: 2_000_000),
+      client(
+        "aria-research", seen: 12, today: 702_000, owed: 1_820_000, done: 5120, tokens: 140_331,
+        perDay: 500_000),
+      client("9c:41:e0:77", isKnown: false, seen: 48, tokens: nil),
+      client("nightly-eval", seen: 190), client("kitchen-display", seen: nil),
+      client("old-phone", isRevoked: true, seen: nil, owed: 12_000, done: 31),
+    ]
+  }
+
   /// Jobs of three days, an hour apart: the newest ended before this node began.
   private func past(_ query: PastQuery) -> [PastJob] {
     let clients = ["aria-research", "garden-bot", "tomas-lab", "unknown-9c41e077aa00"]
@@ -518,6 +547,12 @@ package struct ScriptedNode: Sendable {
     case .cancelPull:
       return [.pull(PullProgress(model: "smollm2", phase: .cancelled, bytes: 0, total: nil, detail: nil))]
     case .history: return [.history(history(seconds: 900))]
+    case .administer(.add(let name)):
+      return [
+        .token(name: name, token: "hotpot_" + String(repeating: "0123456789abcdef", count: 4)),
+        done("added client \(name)"),
+      ]
+    case .administer: return [done("done")]
     case .reload: return [done("applied: policy, prices; waits for a restart: threads")]
     case .past(let query): return [.past(past(query)), done("")]
     }

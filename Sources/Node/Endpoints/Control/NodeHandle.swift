@@ -16,6 +16,7 @@ struct NodeHandle: Sendable {
   let publication: Publication
   let screens: Screens
   let live: LiveConfiguration
+  let administration: Administration
   let stateDirectory: String
   let version: String
   /// The origin of clients' jobs.

@@ -101,6 +101,8 @@ final class OperatorSession: Sendable {
       deliver(.history(node.runtime.state.withLock { $0.pastSamples(at: NodeClock.now()) }))
       return .done("")
     case .past(let query): return past(query)
+    case .administer(let act):
+      return node.administration.perform(act, by: who) { deliver(.token(name: $0, token: $1)) }
     case .reload: return node.live.reload(node.runtime, by: who)
     }
   }

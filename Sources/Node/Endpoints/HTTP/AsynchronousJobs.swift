@@ -271,7 +271,7 @@ final class AsynchronousJobs: Sendable {
       runtime.record(interrupted)
       runtime.note(
         .warning,
-        "\(counted(interrupted.count, "job")) \(interrupted.count == 1 ? "was" : "were") interrupted when the node stopped"
+        "\(counted(interrupted.count, "job")) \(interrupted.count == 1 ? "was" : "were") interrupted when the node stopped: \(Self.names(interrupted))"
       )
     }
     do throws(FileError) {
@@ -281,6 +281,14 @@ final class AsynchronousJobs: Sendable {
     }
     let found = left
     waiting.withLock { $0 = found }
+  }
+
+  /// The first few of them.
+  private static func names(_ ended: [Record]) -> String {
+    let names = ended.prefix(4).compactMap { record -> String? in
+      if case .jobEnded(let job) = record { "\(JobID(job.job).hex.prefix(8)) of \(job.client)" } else { nil }
+    }
+    return names.joined(separator: ", ") + (ended.count > 4 ? " and \(ended.count - 4) more" : "")
   }
 
   private func interrupt(_ job: JobAccepted, _ reason: String) {
