@@ -220,10 +220,14 @@ extension Canvas {
 
   private mutating func drawHints(_ model: DashboardModel, _ y: Int, _ width: Int) {
     var x = 1
-    func hint(_ action: Action, _ words: String) {
+    func columns(_ action: Action, _ words: String) -> Int {
+      guard let name = model.options.keyMap.hint(action) else { return 0 }
+      return displayWidth(name) + 1 + displayWidth(words) + 2
+    }
+    func hint(_ action: Action, _ words: String, limit: Int) {
       guard let name = model.options.keyMap.hint(action) else { return }
-      let columns = displayWidth(name) + 1 + displayWidth(words) + 2
-      if x + columns > width { return }
+      // The last two blanks need not fit.
+      if x + columns(action, words) - 2 > limit { return }
       x = put(name, x, y, key)
       x = put(" \(words)  ", x, y, label)
     }
@@ -236,15 +240,20 @@ extension Canvas {
         x, y, limit: width)
       return
     }
+    // Help and the way out are there at any width.
+    let end = Self.endHints
+    let limit = width - end.reduce(0) { $0 + columns($1.0, $1.1) }
     // A read-only operator sees no acts.
     for (action, words) in hints(model)
     where !model.isReadOnly || !(action.isAct || action == .talk) {
-      hint(action, words)
+      hint(action, words, limit: limit)
     }
+    for (action, words) in end { hint(action, words, limit: width) }
   }
 
+  private static let endHints: [(Action, String)] = [(.help, "help"), (.leave, "leave")]
+
   private func hints(_ model: DashboardModel) -> [(Action, String)] {
-    let end: [(Action, String)] = [(.help, "help"), (.leave, "leave")]
     if let detail = model.detail {
       switch detail {
       case .job(let id, _, _, let isRevealed):
@@ -253,17 +262,17 @@ extension Canvas {
         if state == .pending { acts += [(.approve, "approve"), (.reject, "reject")] }
         if state?.hasEnded == false { acts += [(.hold, "hold"), (.cancel, "cancel")] }
         if state == .done { acts.append((.verify, "verify")) }
-        return acts + [(.reveal, isRevealed ? "hide text" : "show text"), (.copy, "copy id")] + end
-      case .receipt: return [(.back, "back"), (.verify, "verify"), (.copy, "copy id")] + end
+        return acts + [(.reveal, isRevealed ? "hide text" : "show text"), (.copy, "copy id")]
+      case .receipt: return [(.back, "back"), (.verify, "verify"), (.copy, "copy id")]
       case .client:
         return [
           (.back, "back"), (.approve, "adopt or limit"), (.cancel, "revoke"),
           (.approveClient, "approve its jobs"),
-        ] + end
-      case .log: return [(.back, "back"), (.copyRow, "copy"), (.down, "scroll")] + end
+        ]
+      case .log: return [(.back, "back"), (.copyRow, "copy"), (.down, "scroll")]
       }
     }
-    if model.isFirstRun { return [(.command, "command"), (.theme, "theme")] + end }
-    return model.focus.hints + end
+    if model.isFirstRun { return [(.command, "command"), (.theme, "theme")] }
+    return model.focus.hints
   }
 }

@@ -109,8 +109,9 @@ extension Theme {
     foreground = values["main_fg"] ?? .terminal
     background = values["main_bg"] ?? .terminal
     title = values["title"] ?? foreground
-    highlight = values["hi_fg"] ?? .palette(6)
-    selectedBackground = values["selected_bg"] ?? .palette(4)
+    // Keys, the frame in focus and what waits are drawn in it: it must not be the faintest.
+    highlight = (values["hi_fg"] ?? .palette(6)).legible(on: background, from: foreground, share: 0.85)
+    selectedBackground = (values["selected_bg"] ?? .palette(4)).apart(from: background, towards: foreground)
     selectedForeground = values["selected_fg"] ?? .palette(15)
     inactive = (values["inactive_fg"] ?? .palette(8)).legible(on: background, from: foreground, share: 0.5)
     // btop prints little in these two; here they are the labels, so they must be legible.
@@ -175,6 +176,19 @@ extension Color {
     func mix(_ low: UInt8, _ high: UInt8) -> UInt8 {
       UInt8(clamping: Int((Double(low) + share * (Double(high) - Double(low))).rounded()))
     }
+    return .rgb(mix(r0, r1), mix(g0, g1), mix(b0, b1))
+  }
+
+  /// Itself where it is told apart from the background at a glance, otherwise a quarter of the
+  /// foreground on it.
+  fileprivate func apart(from background: Color, towards foreground: Color) -> Color {
+    guard case .rgb(let r, let g, let b) = kind, case .rgb(let r0, let g0, let b0) = background.kind,
+      case .rgb(let r1, let g1, let b1) = foreground.kind
+    else { return self }
+    let (one, two) = (lab((r, g, b)), lab((r0, g0, b0)))
+    let (dl, da, db) = (one.lightness - two.lightness, one.a - two.a, one.b - two.b)
+    if dl * dl + da * da + db * db >= 144 { return self }
+    func mix(_ low: UInt8, _ high: UInt8) -> UInt8 { UInt8((Int(low) * 3 + Int(high)) / 4) }
     return .rgb(mix(r0, r1), mix(g0, g1), mix(b0, b1))
   }
 
