@@ -46,7 +46,8 @@ package struct ConfigurationPart: Sendable {
       restart("name", \.name), restart("model", \.model, orNone), restart("threads", \.threads, orNone),
       restart("mapped", \.isMapped), restart("profile", \.profile) { $0.rawValue },
       restart("kv_tokens", \.kvTokens, orNone), live("token_target_ms", \.tokenTarget),
-      restart("tool_format", \.toolFormat, orNone), restart("currency", \.currency),
+      restart("tool_format", \.toolFormat, orNone), restart("pooling", \.pooling) { $0?.rawValue ?? "none" },
+      restart("currency", \.currency),
       live("vouchers", \.vouchers) { $0.rawValue },
     ] + http + queues + rules + machine
 
