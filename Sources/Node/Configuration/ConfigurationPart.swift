@@ -63,6 +63,7 @@ package struct ConfigurationPart: Sendable {
     live("queue.jobs", \.queue.jobs), live("queue.approvals", \.queue.approvals),
     live("queue.prompt_tokens", \.queue.promptTokens), live("queue.decide_within_s", \.queue.decideWithin),
     restart("queue.running", \.queue.running), live("queue.priority", \.queue.priority),
+    restart("queue.shared", \.queue.shared) { _ in nil },
     live("strangers.jobs", \.strangers.jobs), live("strangers.jobs_each", \.strangers.jobsEach),
     live("strangers.prompt_tokens", \.strangers.promptTokens),
     live("strangers.running", \.strangers.running, orNone), live("strangers.priority", \.strangers.priority),
