@@ -106,6 +106,8 @@ package enum ChatEvent: Codable, Sendable, Equatable {
   /// Accepted under this job id.
   case started(job: String)
   case text(String)
+  /// More of what the model thinks before it answers.
+  case thought(String)
   case finished(reason: String, tokens: Int, tokensPerSecond: Double)
   case failed(String)
 }

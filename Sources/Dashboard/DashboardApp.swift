@@ -121,7 +121,7 @@ package final class DashboardApp {
 
   private func isStream(_ message: NodeMessage) -> Bool {
     switch message {
-    case .text, .chat(.text), .snapshot, .pull: true
+    case .text, .chat(.text), .chat(.thought), .snapshot, .pull: true
     case .welcome, .history, .past, .token, .reply, .job, .receipt, .chat, .link: false
     }
   }

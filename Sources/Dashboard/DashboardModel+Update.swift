@@ -209,16 +209,18 @@ extension DashboardModel {
       if chat.phase == .idle { return }
       chat.answer = String((chat.answer + text).suffix(1 << 20))
       chat.note = nil
+    case .thought(let text):
+      if chat.phase == .idle { return }
+      chat.thought = String((chat.thought + text).suffix(1 << 20))
+      chat.note = nil
     case .finished(let reason, let tokens, let rate):
-      if !chat.answer.isEmpty { chat.messages.append(.init(role: .assistant, content: chat.answer)) }
-      chat.answer = ""
+      chat.keepAnswer()
       chat.phase = .idle
       chat.tokens = tokens
       chat.rate = rate
       chat.note = reason == "stop" ? nil : "ended: \(reason)"
     case .failed(let reason):
-      if !chat.answer.isEmpty { chat.messages.append(.init(role: .assistant, content: chat.answer)) }
-      chat.answer = ""
+      chat.keepAnswer()
       chat.phase = .idle
       chat.note = "failed: \(reason)"
     }
@@ -233,6 +235,20 @@ extension DashboardModel {
 
 func isRefusing(_ node: NodeSummary) -> Bool {
   node.state == .serving && node.whyIdle.map { node.alarms.contains($0) } ?? false
+}
+
+extension ChatState {
+  /// The answer becomes a message; of what was thought before it, the number of words stays.
+  mutating func keepAnswer() {
+    if !answer.isEmpty {
+      if !thought.isEmpty { thoughtWords[messages.count] = words(of: thought) }
+      messages.append(.init(role: .assistant, content: answer))
+    }
+    answer = ""
+    thought = ""
+  }
+
+  func words(of text: String) -> Int { text.split(whereSeparator: \.isWhitespace).count }
 }
 
 /// The shortest length at which all ids differ, from 4 to 16.

@@ -187,6 +187,10 @@ struct ChatState: Equatable, Sendable {
 
   var messages: [ChatRequest.Message] = []
   var answer = ""
+  /// What the model thinks before the answer that is being written.
+  var thought = ""
+  /// How many words were thought before a message, by its place.
+  var thoughtWords: [Int: Int] = [:]
   var phase = Phase.idle
   var editor = LineEditor()
   /// Lines scrolled back from the end.

@@ -55,6 +55,12 @@ final class NodeInbox: Sendable {
         } else {
           append(message, &state)
         }
+      case .chat(.thought(let text)):
+        if case .chat(.thought(let before))? = state.messages.last, before.utf8.count < 65_536 {
+          state.messages[state.messages.count - 1] = .chat(.thought(before + text))
+        } else {
+          append(message, &state)
+        }
       case .welcome, .history, .past, .token, .reply, .job, .receipt, .chat, .pull, .link:
         append(message, &state)
       }

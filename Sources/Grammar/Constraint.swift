@@ -17,6 +17,8 @@ package enum ConstraintSource: Sendable, Equatable {
   case regex(String)
   /// One of these texts.
   case choice([String])
+  /// A message with thinking and calls. Programs make it, and no client sends it.
+  case message(MessageShape)
 
   /// One word.
   package var kind: String {
@@ -26,6 +28,7 @@ package enum ConstraintSource: Sendable, Equatable {
     case .gbnf: "gbnf"
     case .regex: "regex"
     case .choice: "choice"
+    case .message: "message"
     }
   }
 
@@ -38,6 +41,7 @@ package enum ConstraintSource: Sendable, Equatable {
     case .gbnf(let text), .regex(let text): text
     case .choice(let choices):
       String(decoding: JSONWriter.bytes(.array(choices.map { .string($0) })), as: UTF8.self)
+    case .message(let shape): String(decoding: JSONWriter.bytes(shape.json), as: UTF8.self)
     }
   }
 
@@ -56,6 +60,12 @@ package enum ConstraintSource: Sendable, Equatable {
       let choices = list.compactMap(\.string)
       guard choices.count == list.count else { return nil }
       self = .choice(choices)
+    case "message":
+      // What cannot be read is no shape; the caller says so.
+      guard let json = try? JSONText.parse(Array(text.utf8), limits: Self.limits),
+        let shape = MessageShape(json)
+      else { return nil }
+      self = .message(shape)
     default: return nil
     }
   }
@@ -64,7 +74,7 @@ package enum ConstraintSource: Sendable, Equatable {
   /// any two levels of what it describes.
   package static var limits: JSONText.Limits {
     var limits = JSONText.Limits()
-    limits.depth = 160
+    limits.depth = 192
     limits.integers = .exact
     return limits
   }
@@ -78,12 +88,34 @@ package enum ConstraintSource: Sendable, Equatable {
   }
 }
 
+extension ConstraintSource {
+  /// The same texts as an element of a shape.
+  package var element: JSONValue {
+    switch self {
+    case .jsonObject: ["schema": ["type": "object"]]
+    case .jsonSchema(let schema): ["schema": schema]
+    case .gbnf(let text): ["gbnf": .string(text)]
+    case .regex(let text): ["regex": .string(text)]
+    case .choice(let choices): ["choice": .array(choices.map { .string($0) })]
+    case .message(let shape): shape.whole
+    }
+  }
+
+  /// The shape, of a message.
+  package var shape: MessageShape? {
+    if case .message(let shape) = self { return shape }
+    return nil
+  }
+}
+
 /// A compiled constraint. It is immutable; all sequences under one source may share it.
 package struct Constraint: Sendable {
   package let source: ConstraintSource
   /// `ConstraintSource.digest`.
   package let digest: [UInt8]
   let automaton: Automaton
+  /// The names of schemas that could not be held and yielded (ShapeReader.swift).
+  package let loosened: [String]
 
   /// The most bytes of a source's text.
   package static let mostBytes = 1 << 20
@@ -100,6 +132,7 @@ package struct Constraint: Sendable {
     }
     digest = source.digest
     var budget = Budget.whole
+    var loosened: [String] = []
     switch source {
     case .jsonObject:
       automaton = try SchemaCompiler.compile(.object([(key: "type", value: "object")]), budget)
@@ -126,7 +159,13 @@ package struct Constraint: Sendable {
       } catch {
         throw error.at(.whole)
       }
+    case .message(let shape):
+      var rules = Rules()
+      let read = try ShapeReader.read(shape.whole, into: &rules, &budget)
+      loosened = read.loosened
+      automaton = try Self.compile(rules, read.root, budget)
     }
+    self.loosened = loosened
   }
 
   private static func compile(

@@ -14,7 +14,7 @@
 /// | `t` | when it was written, microseconds since 1970-01-01 00:00 UTC, as all times here |
 /// | `type` | `"receipt"` |
 /// | `group` | `seq` of the first line that was synced together with this one |
-/// | `v` | version of these keys: `5` for the vector of a text, `3` for an answer under a constraint, otherwise `2`; a receipt has no key marked with a higher version, one of version 5 none marked with 3 or 4, and one of version 1 has no `v` |
+/// | `v` | version of these keys: `5` for the vector of a text; `4` for an answer to messages, which a template rendered; `3` for another answer under a constraint, otherwise `2`; a receipt has no key marked with a higher version, one of version 5 none marked with 3 or 4, and one of version 1 has no `v` |
 /// | `index` | number of the receipt in the log, from 0 |
 /// | `node` | fingerprint of the node's key as `ssh-keygen -l` prints it |
 /// | `job`, `client` | job id (16 hexadecimal digits), client's name |
@@ -30,7 +30,10 @@
 /// | `stop_strings` (2) | SHA-256(nonce of the prompt \|\| for each stop string: its length in bytes, little-endian 32-bit, its UTF-8) |
 /// | `ignore_eos` (2) | `true` where the client asked to go on past end tokens |
 /// | `seed_by` (2) | who chose the seed: `client` or `node` |
-/// | `constraint` (3) | SHA-256(nonce of the prompt \|\| SHA-256 of what the text had to be: its kind, a line feed, its text) |
+/// | `constraint` (3) | SHA-256(nonce of the prompt \|\| SHA-256 of what the text had to be: its kind, a line feed, its text); in version 4 zeros where it could be any text |
+/// | `template` (4) | SHA-256 of the chat template's text, in UTF-8 |
+/// | `template_time`, `template_zone` (4) | the clock that the template was handed: when, and the seconds east of UTC of the node's time zone then |
+/// | `parser` (4) | the form in which the answer's text was read as a message with calls and reasoning; `reasoning` where only that was read; empty where the answer is its text |
 /// | `pooling`, `dimensions` (5) | how the hidden states of the text became its vector (`mean`, `cls`, `last`); how many numbers it has |
 /// | `finish` | why generation ended: `stop` (an end token), `stop_string`, `length` (`max_tokens`), `context` (`max_tokens` is what the context left, and was reached), `cancelled_by_client`, `cancelled_by_operator`, `expired` (the job's time limit). Version 1 says `cancelled` for the last three and `length` for `context` |
 /// | `submitted`, `started`, `first_token`, `ended` | times; `first_token` is 0 when there was none |
@@ -108,6 +111,24 @@ public struct Receipt: Hashable, Sendable {
     public init() {}
   }
 
+  /// How messages became a prompt, and the text of the answer a message.
+  public struct Rendering: Hashable, Sendable {
+    /// SHA-256 of the chat template's text.
+    public var template: SHA256Digest
+    /// The clock that it was handed: microseconds since 1970, and seconds east of UTC.
+    public var time: Int64
+    public var zone: Int32
+    /// The form in which the answer was read; empty where the answer is its text.
+    public var parser: String
+
+    public init(template: SHA256Digest = .zero, time: Int64 = 0, zone: Int32 = 0, parser: String = "") {
+      self.template = template
+      self.time = time
+      self.zone = zone
+      self.parser = parser
+    }
+  }
+
   /// Micro-units of the currency per million tokens, and the least that a job costs.
   public struct Price: Hashable, Sendable {
     public var prompt: Int64 = 0
@@ -144,8 +165,11 @@ public struct Receipt: Hashable, Sendable {
   public static let newestVersion = 5
   /// What the vector of a text has.
   static let vectorVersion = 5
+  /// What an answer has whose prompt a template rendered.
+  static let renderedVersion = 4
+  /// What an answer under a constraint has whose prompt no template rendered.
   static let constrainedVersion = 3
-  /// What an answer without a constraint has: its line is what it was before there were any.
+  /// What an answer without a constraint has whose prompt no template rendered.
   public static let plainVersion = 2
 
   /// Determines which keys the line has.
@@ -170,6 +194,8 @@ public struct Receipt: Hashable, Sendable {
   public var stopStrings = SHA256Digest.zero
   /// Version 3: the commitment to what the text had to be.
   public var constraint = SHA256Digest.zero
+  /// Version 4: how the prompt was made, and the answer read.
+  public var rendering = Rendering()
   /// Version 5: how the text's hidden states became its vector; empty where tokens were generated.
   public var pooling = ""
   /// Version 5: the numbers of the vector, which stand in the place of an output's tokens.
@@ -236,6 +262,16 @@ extension Receipt: JournalRecord {
       try line.digest("constraint", &constraint)
     } else {
       constraint = .zero
+    }
+    if isRendered {
+      try line.digest("template", &rendering.template)
+      try line.time("template_time", &rendering.time)
+      var zone = Int64(rendering.zone)
+      try line.integer("template_zone", &zone, -86_400...86_400)
+      rendering.zone = Int32(truncatingIfNeeded: zone)
+      try line.text("parser", &rendering.parser, max: 64)
+    } else {
+      rendering = Rendering()
     }
     if version == Receipt.vectorVersion {
       try line.text("pooling", &pooling, max: 16)
@@ -376,9 +412,21 @@ extension Commitment {
 }
 
 extension Receipt {
-  /// Says what the text had to be, in the version that can.
-  public mutating func constrain(_ constraint: Transcript.Constraint?, nonce: SHA256Digest) {
-    version = constraint == nil ? Receipt.plainVersion : Receipt.constrainedVersion
+  /// Whether the text had to be something.
+  public var isConstrained: Bool { constraint != .zero }
+
+  /// Whether a template made the prompt, and the receipt says which.
+  public var isRendered: Bool { version == Receipt.renderedVersion }
+
+  /// Says what the text had to be and how the prompt was made, in the version that can.
+  /// - rendering: nil if no template made the prompt
+  public mutating func bind(
+    _ constraint: Transcript.Constraint?, _ rendering: Rendering?, nonce: SHA256Digest
+  ) {
+    version =
+      rendering != nil
+      ? Receipt.renderedVersion : constraint != nil ? Receipt.constrainedVersion : Receipt.plainVersion
+    self.rendering = rendering ?? Rendering()
     self.constraint = constraint.map { Commitment.to(constraint: $0, nonce: nonce) } ?? .zero
   }
 

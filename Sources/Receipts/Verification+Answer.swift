@@ -192,6 +192,12 @@ extension Verification {
     if let name = answer?.foreign.first {
       return .failed("the answer has \(shown(name)), which no token of the receipt gives")
     }
+    if let answer, answer.receipt != nil, receipt.isRendered, answer.parser ?? "" != receipt.rendering.parser
+    {
+      return .failed(
+        "the answer was read by \(shown(answer.parser ?? "nothing")), the receipt says \(shown(receipt.rendering.parser.isEmpty ? "nothing" : receipt.rendering.parser))"
+      )
+    }
     if let answer, let parser = answer.parser {
       switch decoding {
       case .notDone(let why): return .notChecked(why)

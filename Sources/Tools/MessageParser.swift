@@ -13,6 +13,21 @@ package struct ReasoningTags: Sendable, Equatable {
     self.close = close
   }
 
+  /// Where an answer begins.
+  package enum Start: Sendable {
+    /// In the reasoning, which the prompt has opened.
+    case begun
+    /// Where reasoning may open.
+    case possible
+    /// Behind it.
+    case over
+  }
+
+  package func start(after prompt: String) -> Start {
+    let end = trimmingSpace(String(decoding: prompt.utf8.suffix(256), as: UTF8.self))
+    return end.hasSuffix(open.text) ? .begun : end.hasSuffix(close.text) ? .over : .possible
+  }
+
   package static let think = ReasoningTags(open: "<think>", close: "</think>")
   package static let bracketed = ReasoningTags(open: "[THINK]", close: "[/THINK]")
   package static let command = ReasoningTags(open: "<|START_THINKING|>", close: "<|END_THINKING|>")
@@ -79,9 +94,9 @@ package struct MessageParser: Sendable {
       return
     }
     tags = reasoning
-    let end = trimmingSpace(String(decoding: prompt.utf8.suffix(256), as: UTF8.self))
-    mode = reasoning.map { end.hasSuffix($0.open.text) } ?? false ? .reasoning : .content
-    mayReason = reasoning.map { !end.hasSuffix($0.close.text) } ?? false
+    let start = reasoning?.start(after: prompt) ?? .over
+    mode = start == .begun ? .reasoning : .content
+    mayReason = start != .over
     let markers =
       (shape.map { $0.openers + $0.openersAtStart } ?? []) + (format?.silentMarkers ?? [])
       + (reasoning.map { [$0.open] } ?? [])

@@ -34,6 +34,13 @@ package struct ToolFormat: Sendable {
   /// Whether answers are rows of messages, whether or not tools are offered.
   package var hasChannels: Bool { channels != nil }
 
+  /// What stands around reasoning where it is a message of its own; nil in other formats.
+  package var thinkingChannel: ReasoningTags? {
+    channels.flatMap { channels in
+      channels.ends.first.map { ReasoningTags(open: Marker(channels.written.reasoning), close: $0) }
+    }
+  }
+
   /// All texts that the format marks things with.
   package var marks: [String] {
     var marks = shape.openers + shape.openersAtStart + shape.separators + silentMarkers

@@ -2,6 +2,7 @@
 // its own protocol, its saved answer whole, as events or as lines, and every lie about either named. OpenAI's chats are in
 // MessageProofTests, texts alone in ProofTests. Start at jobs.
 import Foundation
+import Fuzzing
 import JSON
 import Node
 import Receipts
@@ -114,7 +115,7 @@ import Wire
   @Test func `every protocol's answers are proved, and every lie about them is named`() throws {
     let scratch = try ScratchDirectory()
     let path = scratch.path + "/tiny.gguf"
-    try ScriptedModel.write(to: path)
+    try ScriptedModel.talking.write(to: path)
     let machine = try Reexecutor(path: path, threads: 1)
     var told: Set<String> = []
     var broken: Set<String> = []

@@ -88,7 +88,13 @@ import Testing
         == "messages[0].content[0].type")
     #expect(messages([["role": "user", "content": "x", "weight": "y"]]) == nil)
     #expect(messages([["role": "user", "content": "x", "images": ["y"]]])?.parameter == "messages[0].images")
-    #expect(messages([["role": "tool", "content": "x", "tool_call_id": "a"]]) == nil)
+    let call: JSONValue = ["id": "a", "type": "function", "function": ["name": "f", "arguments": "{}"]]
+    #expect(
+      messages([
+        ["role": "assistant", "content": nil, "tool_calls": [call]],
+        ["role": "tool", "content": "x", "tool_call_id": "a"],
+      ]) == nil)
+    #expect(messages([["role": "tool", "content": "x", "tool_call_id": "a"]])?.parameter == "messages[0]")
     #expect(
       messages([["role": "assistant", "content": nil, "tool_calls": [["type": "custom", "custom": [:]]]]])?
         .parameter == "messages[0].tool_calls[0].type")
@@ -105,9 +111,14 @@ import Testing
     #expect(error([("response_format", ["type": "json_object"])]) == nil)
     #expect(error([("response_format", ["type": "yaml"])])?.parameter == "response_format.type")
     #expect(error([("response_format", ["type": "json_schema"])])?.parameter == "response_format.json_schema")
-    #expect(
-      error([("response_format", ["type": "json_schema", "json_schema": ["name": "n"]])])?.parameter
-        == "response_format.json_schema.schema")
+    // A name without a schema asks for any object, as a format does without one.
+    #expect(error([("response_format", ["type": "json_schema", "json_schema": ["name": "n"]])]) == nil)
+    // A call can be demanded only of tools that are offered.
+    let tools: JSONValue = [["type": "function", "function": ["name": "f", "strict": true]]]
+    let named: JSONValue = ["type": "function", "function": ["name": "g"]]
+    #expect(error([("tool_choice", "required")])?.parameter == "tool_choice")
+    #expect(error([("tools", tools), ("tool_choice", "required")]) == nil)
+    #expect(error([("tools", tools), ("tool_choice", named)])?.parameter == "tool_choice")
     #expect(error([("guided_regex", "a+"), ("guided_choice", ["a"])])?.parameter == "guided_choice")
     #expect(error([("guided_json", "{")])?.parameter == "guided_json")
     #expect(error([("grammar", "root ::= \"a\""), ("ignore_eos", true)])?.parameter == "ignore_eos")
@@ -144,7 +155,7 @@ import Testing
   /// Every field that asks for nothing, and beside it a value that would change the answer.
   @Test(arguments: [
     ("functions", ["[]"], ["[{\"name\":\"f\"}]"]),
-    ("tool_choice", ["\"none\"", "\"auto\""], ["\"required\"", "\"sometimes\""]),
+    ("tool_choice", ["\"none\"", "\"auto\""], ["\"sometimes\""]),
     ("function_call", ["\"none\"", "\"auto\""], ["{\"name\":\"f\"}"]),
     ("store", ["false", "true"], []),
     ("metadata", ["{}", "{\"run\":\"7\"}"], ["[1]", "{\"run\":7}"]),

@@ -2,6 +2,7 @@
 // content and calls are those that the receipt's tokens give, for the client's own tools. Text alone is
 // in ProofTests. Start at jobs.
 import Foundation
+import Fuzzing
 import JSON
 import Node
 import Receipts
@@ -52,7 +53,7 @@ import Wire
   @Test func whatANodeReadsInATextIsProvedAndWhatIsChangedIsNamed() throws {
     let scratch = try ScratchDirectory()
     let path = scratch.path + "/tiny.gguf"
-    try ScriptedModel.write(to: path)
+    try ScriptedModel.talking.write(to: path)
     let machine = try Reexecutor(path: path, threads: 1)
     var told: Set<String> = []
     try TalkingNode.with { node in

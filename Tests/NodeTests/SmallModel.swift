@@ -51,7 +51,7 @@ enum SmallModel {
       file.set("gemma-embedding.attention.sliding_window_pattern", .uint32(2))
       file.set("gemma-embedding.dense_2_feat_out", .uint32(128))
     }
-    let names = alphabet + tokens
+    let names = ByteLevel.alphabet + tokens
     let all = names + (names.count..<vocabulary).map { "<|unused\($0)|>" }
     file.set("tokenizer.ggml.model", .string("gpt2"))
     file.set("tokenizer.ggml.pre", .string("gpt-2"))
@@ -105,17 +105,4 @@ enum SmallModel {
     }
     return file.bytes()
   }
-
-  /// The alphabet of byte-level BPE: printable bytes stand for themselves, the others for 256 and up.
-  static let alphabet: [String] = {
-    var names: [String] = []
-    var moved: UInt32 = 256
-    for byte in UInt32(0)...255 {
-      let isPlain =
-        (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte)
-      names.append(Unicode.Scalar(isPlain ? byte : moved).map { String(Character($0)) } ?? "")
-      if !isPlain { moved += 1 }
-    }
-    return names
-  }()
 }

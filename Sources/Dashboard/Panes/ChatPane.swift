@@ -80,8 +80,20 @@ extension Canvas {
   /// The last rows of the conversation: at least `enough` of them, if there are so many.
   private func chatRows(_ chat: ChatState, width: Int, enough: Int) -> [(String, Style)] {
     var rows: [(String, Style)] = []
-    var parts: [(ChatRequest.Message.Role, String)] = chat.messages.map { ($0.role, $0.content) }
+    // Thoughts are folded to a line, and while nothing else is there their end is shown.
+    func folded(_ words: Int) -> String { "(thought: \(words) \(words == 1 ? "word" : "words"))" }
+    var parts: [(ChatRequest.Message.Role, String)] = []
+    for (index, message) in chat.messages.enumerated() {
+      if let words = chat.thoughtWords[index] { parts.append((.system, folded(words))) }
+      parts.append((message.role, message.content))
+    }
     if chat.phase != .idle {
+      if !chat.thought.isEmpty {
+        let isThinking = chat.answer.isEmpty
+        let end = wrapped(String(chat.thought.suffix(4 * width)), width: width).suffix(2)
+        parts.append(
+          (.system, isThinking ? end.joined(separator: "\n") : folded(chat.words(of: chat.thought))))
+      }
       parts.append((.assistant, chat.answer.isEmpty ? String(glyphs.ellipsis) : chat.answer))
     }
     if let note = chat.note { parts.append((.system, note)) }

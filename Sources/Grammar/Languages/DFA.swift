@@ -154,6 +154,22 @@ struct DFA: Sendable {
     self = try nfa.determinized(&budget)
   }
 
+  /// Every text in which none of these stands.
+  /// - start: what the text may not begin with either, after any white space
+  init(without texts: [String], start: [String] = [], _ budget: inout Budget) throws(Refusal) {
+    func any(_ texts: [String]) -> Pattern { .alternatives(texts.map { .text($0) }) }
+    let every = ScalarSet.all
+    self = try DFA(lengthFrom: 0, to: nil, &budget)
+    if !texts.isEmpty {
+      self = try DFA(any(texts), anywhere: true, &budget).complement(&budget)
+    }
+    guard !start.isEmpty else { return }
+    let begun = Pattern.sequence([
+      .repeated(.set(.spaces), least: 0, most: nil), any(start), .repeated(.set(every), least: 0, most: nil),
+    ])
+    self = try intersection(try DFA(begun, &budget).complement(&budget), &budget)
+  }
+
   /// Exactly these texts.
   init(words: [String], _ budget: inout Budget) throws(Refusal) {
     var tree: [[UInt32: Int]] = [[:]]

@@ -43,6 +43,26 @@ indirect enum Expression: Sendable {
     var most: Int?
   }
 
+  /// The same with every call of a rule moved.
+  func moved(by distance: Int) -> Expression {
+    switch self {
+    case .empty, .bytes, .scalars, .language: return self
+    case .call(let rule): return .call(rule + distance)
+    case .sequence(let parts): return .sequence(parts.map { $0.moved(by: distance) })
+    case .alternatives(let branches): return .alternatives(branches.map { $0.moved(by: distance) })
+    case .repeated(let body, let least, let most):
+      return .repeated(body.moved(by: distance), least: least, most: most)
+    case .counted(let body): return .counted(body.moved(by: distance))
+    case .members(var object):
+      for index in object.members.indices {
+        object.members[index].text = object.members[index].text.moved(by: distance)
+      }
+      object.free = object.free?.moved(by: distance)
+      object.comma = object.comma.moved(by: distance)
+      return .members(object)
+    }
+  }
+
   static let nothing = Expression.alternatives([])
 
   static func text(_ text: String) -> Expression { .bytes(Array(text.utf8)) }
@@ -73,6 +93,15 @@ struct Rules {
   mutating func add(_ name: String, _ body: Expression, least: UInt32 = 0, most: UInt32 = .max) -> Int {
     rules.append(Rule(name: name, body: body, least: least, most: most))
     return rules.count - 1
+  }
+
+  /// Adds the rules of another grammar; returns by how much their numbers have moved.
+  mutating func append(_ other: Rules) -> Int {
+    let distance = rules.count
+    rules += other.rules.map { rule in
+      Rule(name: rule.name, body: rule.body.moved(by: distance), least: rule.least, most: rule.most)
+    }
+    return distance
   }
 
   mutating func set(_ rule: Int, _ body: Expression) { rules[rule].body = body }

@@ -17,6 +17,8 @@ package struct GrammarError: Error, Sendable, Equatable, CustomStringConvertible
   package let place: Place
   /// What was found and what is wanted, without the place.
   package let message: String
+  /// The name of the schema that it is about, where there are several.
+  package var of: String?
 
   package var description: String {
     switch place {

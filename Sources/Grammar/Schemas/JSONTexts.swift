@@ -5,12 +5,26 @@ import JSON
 
 /// The rules that all schemas of a grammar share, made on first use.
 struct JSONTexts {
+  /// How strings stand in a text.
+  enum Quoting: Sendable, Equatable {
+    /// As in JSON.
+    case json
+    /// Between two of these marks, without escapes: the mark itself is in no string. Names of members
+    /// stand without marks where they are words.
+    case marks(String)
+  }
+
+  let quoting: Quoting
   private var space: Int?
   private var string: Int?
   private var number: Int?
   private var integer: Int?
   private var any: Int?
   private var lengths: [[UInt32]: Int] = [:]
+  /// What may stand between two marks.
+  private var unmarked: DFA?
+
+  init(_ quoting: Quoting = .json) { self.quoting = quoting }
 
   /// Spaces at the start of a line, at most: enough for any indentation that is read, and an end to
   /// a model that writes nothing else.
@@ -36,18 +50,51 @@ struct JSONTexts {
   mutating func comma(_ rules: inout Rules) -> Expression { .sequence([.text(","), blank(&rules)]) }
 
   /// Any string.
-  mutating func anyString(_ rules: inout Rules) -> Expression {
-    let rule =
-      string
-      ?? rules.add(
-        "string",
-        .sequence([.text("\""), .repeated(JSONSpelling.character, least: 0, most: nil), .text("\"")]))
+  mutating func anyString(_ rules: inout Rules, _ budget: inout Budget) throws(Refusal) -> Expression {
+    if let string { return .call(string) }
+    let body: Expression
+    switch quoting {
+    case .json:
+      body = .sequence([.text("\""), .repeated(JSONSpelling.character, least: 0, most: nil), .text("\"")])
+    case .marks(let mark):
+      body = .sequence([.text(mark), .language(try withoutMark(mark, &budget), .utf8), .text(mark)])
+    }
+    let rule = rules.add("string", body)
     string = rule
     return .call(rule)
   }
 
+  private mutating func withoutMark(_ mark: String, _ budget: inout Budget) throws(Refusal) -> DFA {
+    if let unmarked { return unmarked }
+    let language = try DFA(without: [mark], &budget)
+    unmarked = language
+    return language
+  }
+
+  /// The strings of a language.
+  mutating func strings(_ language: DFA, _ budget: inout Budget) throws(Refusal) -> Expression {
+    switch quoting {
+    case .json: return .sequence([.text("\""), .language(language, .json), .text("\"")])
+    case .marks(let mark):
+      let kept = try language.intersection(try withoutMark(mark, &budget), &budget)
+      guard !kept.isEmpty else { return .nothing }
+      return .sequence([.text(mark), .language(kept, .utf8), .text(mark)])
+    }
+  }
+
   /// A string whose number of characters is in the range.
-  mutating func string(from least: UInt32, to most: UInt32, _ rules: inout Rules) -> Expression {
+  mutating func string(
+    from least: UInt32, to most: UInt32, _ rules: inout Rules, _ budget: inout Budget
+  ) throws(Refusal) -> Expression {
+    guard quoting == .json else {
+      let longest = UInt32(Self.longestMarked)
+      guard least <= longest, most <= longest || most == .max else {
+        throw Refusal(
+          message: "a length above \(Self.longestMarked) is not supported in this form of strings")
+      }
+      return try strings(
+        try DFA(lengthFrom: Int(least), to: most == .max ? nil : Int(most), &budget), &budget)
+    }
     let rule =
       lengths[[least, most]]
       ?? rules.add(
@@ -57,6 +104,7 @@ struct JSONTexts {
     return .sequence([.text("\""), .call(rule), .text("\"")])
   }
 
+  private static let longestMarked = 4_096
   private static let digits = Expression.scalars(.digits)
   private static let wholePart: Expression = .sequence([
     .optional(.text("-")),
@@ -95,12 +143,12 @@ struct JSONTexts {
   static let anyBoolean: Expression = .alternatives([.text("true"), .text("false")])
 
   /// Any JSON value.
-  mutating func anyValue(_ rules: inout Rules) -> Expression {
+  mutating func anyValue(_ rules: inout Rules, _ budget: inout Budget) throws(Refusal) -> Expression {
     if let any { return .call(any) }
     let rule = rules.declare("value")
     any = rule
     let value = Expression.call(rule)
-    let string = anyString(&rules)
+    let string = try anyString(&rules, &budget)
     let member = Expression.sequence([string, .text(":"), blank(&rules), value])
     rules.set(
       rule,
@@ -129,13 +177,16 @@ struct JSONTexts {
   }
 
   /// The text of one value, free in its white space. Its nesting is bounded by the reader's.
-  mutating func text(of value: JSONValue, _ rules: inout Rules) -> Expression {
+  mutating func text(
+    of value: JSONValue, _ rules: inout Rules, _ budget: inout Budget
+  ) throws(Refusal) -> Expression {
     switch value {
+    case .string(let text): return try strings(try DFA(words: [text], &budget), &budget)
     case .array(let elements):
       var parts: [Expression] = [.text("["), blank(&rules)]
       for (index, element) in elements.enumerated() {
         if index > 0 { parts.append(comma(&rules)) }
-        parts.append(text(of: element, &rules))
+        parts.append(try text(of: element, &rules, &budget))
       }
       if !elements.isEmpty { parts.append(blank(&rules)) }
       return .sequence(parts + [.text("]")])
@@ -143,7 +194,7 @@ struct JSONTexts {
       var parts: [Expression] = [.text("{"), blank(&rules)]
       for (index, member) in members.enumerated() {
         if index > 0 { parts.append(comma(&rules)) }
-        parts += [key(member.key), blank(&rules), text(of: member.value, &rules)]
+        parts += [key(member.key), blank(&rules), try text(of: member.value, &rules, &budget)]
       }
       if !members.isEmpty { parts.append(blank(&rules)) }
       return .sequence(parts + [.text("}")])
@@ -156,6 +207,10 @@ struct JSONTexts {
 
   /// A member's key with its colon.
   func key(_ name: String) -> Expression {
+    if case .marks(let mark) = quoting {
+      let isWord = !name.isEmpty && name.unicodeScalars.allSatisfy { ScalarSet.words.contains($0) }
+      return .text((isWord ? name : mark + name + mark) + ":")
+    }
     var bytes: [UInt8] = []
     JSONWriter.writeString(name, into: &bytes)
     return .bytes(bytes + [UInt8(ascii: ":")])

@@ -10,7 +10,7 @@ extension SchemaCompiler {
   private static let mostPatterns = 4
 
   mutating func text(of alternative: Alternative) throws(GrammarError) -> Expression {
-    if alternative.isFree { return texts.anyValue(&rules) }
+    if alternative.isFree { return try anyValue(at: alternative.pointer) }
     if let values = alternative.values { return try text(of: values, alternative) }
     let kinds = alternative.kindsToWrite
     var branches: [Expression] = []
@@ -23,6 +23,45 @@ extension SchemaCompiler {
     return branches.count == 1 ? branches[0] : .alternatives(branches)
   }
 
+  /// The texts of the values of some alternatives, strings as themselves: without quotation marks, and
+  /// without `end` in them. What is no string is JSON.
+  mutating func bareText(
+    of alternatives: [Alternative], end: String
+  ) throws(GrammarError) -> Expression {
+    let free = try attempt(at: "") { (budget) throws(Refusal) in try DFA(without: [end], &budget) }
+    var branches: [Expression] = []
+    for alternative in alternatives {
+      guard !alternative.isFree else { return .language(free, .utf8) }
+      let words = alternative.values?.compactMap(\.string)
+      if alternative.kindsToWrite.contains(.string), words?.isEmpty != true {
+        var language = try lengths(alternative, try language(alternative) ?? free)
+        if let words {
+          let tree = try attempt(at: alternative.pointer) { (budget) throws(Refusal) in
+            try DFA(words: words, &budget)
+          }
+          language = try attempt(at: alternative.pointer) { (budget) throws(Refusal) in
+            try language?.intersection(tree, &budget)
+          }
+        }
+        if let found = language {
+          let kept = try attempt(at: alternative.pointer) { (budget) throws(Refusal) in
+            try found.intersection(free, &budget)
+          }
+          if !kept.isEmpty { branches.append(.language(kept, .utf8)) }
+        }
+      }
+      var other = alternative
+      other.kinds = alternative.kindsToWrite.subtracting(.string)
+      other.namesKinds = true
+      if let values = other.values {
+        other.values = values.filter { $0.string == nil }
+        if other.values?.isEmpty == true { continue }
+      }
+      if !other.kinds.isEmpty { branches.append(try text(of: other)) }
+    }
+    return .alternatives(branches)
+  }
+
   // MARK: Given values
 
   private mutating func text(
@@ -32,17 +71,17 @@ extension SchemaCompiler {
     var words: [String] = []
     for (index, value) in values.enumerated() where alternative.kinds.contains(Kinds(value)) {
       switch value {
-      case .null, .bool: branches.append(texts.text(of: value, &rules))
+      case .null, .bool: branches.append(try constant(value, in: alternative))
       case .int, .unsigned, .big, .double:
         guard let number = Decimal(value) else {
           throw GrammarError(
             place: .pointer(alternative.pointer), message: "a number of more than 400 digits")
         }
-        if alternative.bounds.contains(number) { branches.append(texts.text(of: value, &rules)) }
+        if alternative.bounds.contains(number) { branches.append(try constant(value, in: alternative)) }
       case .string(let text): words.append(text)
       case .array(let elements):
         guard alternative.limitsArrays else {
-          branches.append(texts.text(of: value, &rules))
+          branches.append(try constant(value, in: alternative))
           continue
         }
         var given = alternative
@@ -60,7 +99,7 @@ extension SchemaCompiler {
         branches.append(try array(given))
       case .object(let members):
         guard alternative.limitsObjects else {
-          branches.append(texts.text(of: value, &rules))
+          branches.append(try constant(value, in: alternative))
           continue
         }
         var given = alternative
@@ -82,6 +121,38 @@ extension SchemaCompiler {
     return branches.count == 1 ? branches[0] : .alternatives(branches)
   }
 
+  private mutating func constant(
+    _ value: JSONValue, in alternative: Alternative
+  ) throws(GrammarError) -> Expression {
+    try write(at: alternative.pointer) { (texts, rules, budget) throws(Refusal) in
+      try texts.text(of: value, &rules, &budget)
+    }
+  }
+
+  private mutating func anyValue(at pointer: String) throws(GrammarError) -> Expression {
+    try write(at: pointer) { (texts, rules, budget) throws(Refusal) in
+      try texts.anyValue(&rules, &budget)
+    }
+  }
+
+  /// The strings of a language, as they are written; any string if there is none.
+  private mutating func strings(_ language: DFA?, at pointer: String) throws(GrammarError) -> Expression {
+    try write(at: pointer) { (texts, rules, budget) throws(Refusal) in
+      if let language { return try texts.strings(language, &budget) }
+      return try texts.anyString(&rules, &budget)
+    }
+  }
+
+  /// Writes with the rules that all schemas share.
+  private mutating func write(
+    at pointer: String,
+    _ work: (inout JSONTexts, inout Rules, inout Budget) throws(Refusal) -> Expression
+  ) throws(GrammarError) -> Expression {
+    do throws(Refusal) { return try work(&texts, &rules, &budget) } catch {
+      throw error.at(.pointer(pointer))
+    }
+  }
+
   private func constant(_ value: JSONValue, _ pointer: String) -> Keywords.Part {
     (pointer, .object([(key: "const", value: value)]))
   }
@@ -98,7 +169,7 @@ extension SchemaCompiler {
     let tree = try attempt(at: alternative.pointer) { (budget) throws(Refusal) in
       try DFA(words: kept, &budget)
     }
-    return kept.isEmpty ? .nothing : .sequence([.text("\""), .language(tree, .json), .text("\"")])
+    return kept.isEmpty ? .nothing : try strings(tree, at: alternative.pointer)
   }
 
   // MARK: Numbers and strings
@@ -161,10 +232,13 @@ extension SchemaCompiler {
     let (least, most) = (alternative.leastLength, alternative.mostLength)
     guard most ?? .max >= least else { return .nothing }
     guard let language = try lengths(alternative, try language(alternative)) else {
-      if least == 0, most == nil { return texts.anyString(&rules) }
-      return texts.string(from: UInt32(least), to: most.map { UInt32(clamping: $0) } ?? .max, &rules)
+      if least == 0, most == nil { return try strings(nil, at: alternative.pointer) }
+      return try write(at: alternative.pointer) { (texts, rules, budget) throws(Refusal) in
+        try texts.string(
+          from: UInt32(least), to: most.map { UInt32(clamping: $0) } ?? .max, &rules, &budget)
+      }
     }
-    return .sequence([.text("\""), .language(language, .json), .text("\"")])
+    return try strings(language, at: alternative.pointer)
   }
 
   /// A language within the lengths of an alternative.
@@ -235,7 +309,7 @@ extension SchemaCompiler {
   /// A call of the rule for the element at an index.
   private mutating func element(_ index: Int, _ alternative: Alternative) throws(GrammarError) -> Expression {
     let parts = alternative.arrays.compactMap { index < $0.prefix.count ? $0.prefix[index] : $0.items }
-    return parts.isEmpty ? texts.anyValue(&rules) : .call(try rule(parts))
+    return parts.isEmpty ? try anyValue(at: alternative.pointer) : .call(try rule(parts))
   }
 
   // MARK: Objects
@@ -261,7 +335,7 @@ extension SchemaCompiler {
         continue
       }
       let parts = try parts(of: name, alternative, properties)
-      let value: Expression = parts.isEmpty ? texts.anyValue(&rules) : .call(try rule(parts))
+      let value = try value(parts, at: alternative.pointer)
       members.members.append(
         Expression.Members.Member(
           text: .sequence([texts.key(name), blank, value]), isRequired: required.contains(name)))
@@ -321,7 +395,8 @@ extension SchemaCompiler {
     }
     if patterns.isEmpty, names == nil, declared.isEmpty {
       return .sequence([
-        texts.anyString(&rules), .text(":"), blank, try value(objects.compactMap(\.additional)),
+        try strings(nil, at: alternative.pointer), .text(":"), blank,
+        try value(objects.compactMap(\.additional), at: alternative.pointer),
       ])
     }
     var base = try attempt(at: alternative.pointer) { (budget) throws(Refusal) in
@@ -359,14 +434,17 @@ extension SchemaCompiler {
       if parts.contains(where: { $0.value == false }) { continue }
       branches.append(
         .sequence([
-          .text("\""), .language(language, .json), .text("\":"), blank, try value(parts),
+          try strings(language, at: alternative.pointer), .text(":"), blank,
+          try value(parts, at: alternative.pointer),
         ]))
     }
     return branches.isEmpty ? nil : branches.count == 1 ? branches[0] : .alternatives(branches)
   }
 
-  private mutating func value(_ parts: [Keywords.Part]) throws(GrammarError) -> Expression {
-    parts.isEmpty ? texts.anyValue(&rules) : .call(try rule(parts))
+  private mutating func value(
+    _ parts: [Keywords.Part], at pointer: String
+  ) throws(GrammarError) -> Expression {
+    parts.isEmpty ? try anyValue(at: pointer) : .call(try rule(parts))
   }
 
   /// The names that `propertyNames` allows; nil if all are.

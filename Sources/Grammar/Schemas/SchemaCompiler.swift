@@ -43,24 +43,68 @@ struct SchemaCompiler {
   /// The automaton of a schema's texts. Throws where something is not supported, or that no text
   /// meets the schema.
   static func compile(_ schema: JSONValue, _ budget: Budget) throws(GrammarError) -> Automaton {
-    var compiler = SchemaCompiler(schema, budget)
-    return try compiler.compile(schema)
+    var rules = Rules()
+    var budget = budget
+    let root = try add(schema, to: &rules, &budget)
+    do throws(Refusal) {
+      let productive = try RuleCompiler.productive(rules, &budget)
+      return try RuleCompiler.compile(rules, root: root, productive: productive, budget)
+    } catch {
+      throw error.at(.pointer(""))
+    }
   }
 
-  private init(_ schema: JSONValue, _ budget: Budget) {
+  /// How values are written.
+  enum Form: Sendable, Equatable {
+    case json
+    /// Strings and names of members between two marks, without escapes.
+    case marks(String)
+    /// A string as itself, without this text in it; any other value as JSON.
+    case bare(end: String)
+  }
+
+  /// Adds the rules of a schema's texts.
+  /// - pointer: of the schema within `schema`, whose references it may use
+  /// - Returns: the rule of its texts, of which there are some.
+  static func add(
+    _ schema: JSONValue, at pointer: String = "", _ form: Form = .json, to rules: inout Rules,
+    _ budget: inout Budget
+  ) throws(GrammarError) -> Int {
+    var compiler = SchemaCompiler(schema, form, budget)
+    let root = try compiler.compile(schema, at: pointer, form)
+    budget = compiler.budget
+    return root + rules.append(compiler.rules)
+  }
+
+  private init(_ schema: JSONValue, _ form: Form, _ budget: Budget) {
     references = References(schema)
     self.budget = budget
+    if case .marks(let mark) = form { texts = JSONTexts(.marks(mark)) }
   }
 
-  private mutating func compile(_ schema: JSONValue) throws(GrammarError) -> Automaton {
-    switch schema {
+  private mutating func compile(
+    _ schema: JSONValue, at pointer: String, _ form: Form
+  ) throws(GrammarError) -> Int {
+    var part: Keywords.Part = ("", schema)
+    if !pointer.isEmpty {
+      do throws(Refusal) { part = try references.part("#" + pointer) } catch {
+        throw error.at(.pointer(pointer))
+      }
+    }
+    switch part.value {
     case .object, .bool: break
     default:
       throw GrammarError(
-        place: .pointer(""),
-        message: "found \(schema.shortText), wanted a schema, which is an object, true or false")
+        place: .pointer(part.pointer),
+        message: "found \(part.value.shortText), wanted a schema, which is an object, true or false")
     }
-    let root = try rule([("", schema)])
+    let root: Int
+    if case .bare(let end) = form {
+      let body = try bareText(of: try alternatives(of: [part]), end: end)
+      root = rules.add(part.pointer, body)
+    } else {
+      root = try rule([part])
+    }
     while let (rule, key) = waiting.popLast() {
       holdsFormats = key.holdsFormats
       rules.set(rule, try body(key))
@@ -79,9 +123,7 @@ struct SchemaCompiler {
         place: .pointer(rules[rules.culprit(of: root, productive)].name),
         message: "no value meets this schema")
     }
-    return try attempt(at: "") { (budget) throws(Refusal) in
-      try RuleCompiler.compile(rules, root: root, productive: productive, budget)
-    }
+    return root
   }
 
   /// Does work that does not know its place in the schema.

@@ -20,15 +20,25 @@ final class Constraints: Sendable {
     let ends: [Int]
   }
 
+  /// A constraint over the vocabulary with the special tokens that its texts may have.
+  private struct Kept {
+    let masks: ConstraintMasks
+    let ends: [Int]
+    let thinking: BoundedThinking?
+  }
+
   private struct Inner {
-    var vocabulary: Vocabulary?
-    /// The one that was used last is the last.
-    var kept: [ConstraintMasks] = []
+    /// By the special tokens that are text: those of no or of one format. The one that was used last
+    /// is the last, as below.
+    var vocabularies: [(marks: Set<Int32>, vocabulary: Vocabulary)] = []
+    var kept: [Kept] = []
   }
 
   /// Compiled constraints, and the bytes of masks that each may keep: some 200 of a large vocabulary.
   private static let mostKept = 16
   private static let mostMaskBytes = 8 << 20
+  /// A vocabulary of 248,000 tokens is about 20 MB.
+  private static let mostVocabularies = 3
 
   /// - vocabularySize: rows of the model's logits; the tokenizer may know fewer.
   init(_ tokenizer: Tokenizer, vocabularySize: Int) {
@@ -40,39 +50,64 @@ final class Constraints: Sendable {
   /// engine's.
   func hold(_ source: ConstraintSource) throws(GrammarError) -> HeldConstraint {
     let digest = source.digest
-    let (known, made) = inner.withLock { inner -> (ConstraintMasks?, Vocabulary?) in
-      guard let index = inner.kept.firstIndex(where: { $0.constraint.digest == digest }) else {
-        return (nil, inner.vocabulary)
+    let known = inner.withLock { inner -> Kept? in
+      guard let index = inner.kept.firstIndex(where: { $0.masks.constraint.digest == digest }) else {
+        return nil
       }
-      let masks = inner.kept.remove(at: index)
-      inner.kept.append(masks)
-      return (masks, inner.vocabulary)
+      let kept = inner.kept.remove(at: index)
+      inner.kept.append(kept)
+      return kept
     }
-    if let known, let made { return HeldConstraint(known, tokenizer, ends: made.ends) }
+    if let known { return HeldConstraint(known.masks, tokenizer, ends: known.ends, known.thinking) }
     let constraint = try Constraint(source)
-    // Two first requests may make it twice; both are the same.
-    let vocabulary = made ?? vocabulary()
-    let masks = ConstraintMasks(constraint, vocabulary.trie, mostBytes: Self.mostMaskBytes)
+    let shape = source.shape
+    let vocabulary = vocabulary(with: marks(shape?.marks ?? []))
+    let kept = Kept(
+      masks: ConstraintMasks(constraint, vocabulary.trie, mostBytes: Self.mostMaskBytes),
+      ends: vocabulary.ends,
+      thinking: shape?.thinking.flatMap { BoundedThinking($0, tokens(of: $0.close)) })
     inner.withLock { inner in
-      inner.vocabulary = vocabulary
-      inner.kept.append(masks)
+      inner.kept.append(kept)
       if inner.kept.count > Self.mostKept { inner.kept.removeFirst() }
     }
-    return HeldConstraint(masks, tokenizer, ends: vocabulary.ends)
+    return HeldConstraint(kept.masks, tokenizer, ends: kept.ends, kept.thinking)
   }
 
-  private func vocabulary() -> Vocabulary {
+  private func tokens(of text: String) -> [Int32] {
+    tokenizer.encode(segments: [PromptSegment(text: text, isTrusted: true)], addBOS: false)
+  }
+
+  /// The special tokens that spell these texts.
+  private func marks(_ texts: [String]) -> Set<Int32> {
+    Set(texts.flatMap { tokens(of: $0).filter { tokenizer.isSpecial($0) } })
+  }
+
+  /// Two first requests may make it twice; both are the same.
+  private func vocabulary(with marks: Set<Int32>) -> Vocabulary {
+    let known = inner.withLock { inner -> Vocabulary? in
+      guard let index = inner.vocabularies.firstIndex(where: { $0.marks == marks }) else { return nil }
+      let found = inner.vocabularies.remove(at: index)
+      inner.vocabularies.append(found)
+      return found.vocabulary
+    }
+    if let known { return known }
     let trie = TokenTrie(
       (0..<vocabularySize).map { id in
         let token = Int32(id)
-        guard tokenizer.contains(token), !tokenizer.isSpecial(token), !tokenizer.isEndOfGeneration(token)
+        guard tokenizer.contains(token), !tokenizer.isEndOfGeneration(token),
+          !tokenizer.isSpecial(token) || marks.contains(token)
         else {
           return nil
         }
         return tokenizer.bytes(of: token)
       })
-    return Vocabulary(
+    let made = Vocabulary(
       trie: trie, ends: (0..<vocabularySize).filter { tokenizer.isEndOfGeneration(Int32($0)) })
+    inner.withLock { inner in
+      inner.vocabularies.append((marks, made))
+      if inner.vocabularies.count > Self.mostVocabularies { inner.vocabularies.removeFirst() }
+    }
+    return made
   }
 }
 
@@ -81,39 +116,60 @@ final class HeldConstraint: TokenConstraint {
   private let masks: ConstraintMasks
   private let tokenizer: Tokenizer
   private let ends: [Int]
+  private let thinking: BoundedThinking?
   private let progress: Mutex<Progress>
+
+  /// Where an output stands.
+  private struct Place {
+    var state: ConstraintState
+    var thinking: BoundedThinking.Progress?
+  }
 
   /// The states along the longest output that was asked for. A replay asks for its positions in the
   /// order of several threads.
   private struct Progress {
     var output: [Int32] = []
     /// After 0, 16, 32, ... tokens of it.
-    var states: [ConstraintState]
+    var places: [Place]
     /// After all of it.
-    var last: ConstraintState
+    var last: Place
   }
 
   private static let stride = 16
 
   /// - ends: the ids that end an answer
-  init(_ masks: ConstraintMasks, _ tokenizer: Tokenizer, ends: [Int]) {
+  /// - thinking: its bound, if it has one
+  init(
+    _ masks: ConstraintMasks, _ tokenizer: Tokenizer, ends: [Int], _ thinking: BoundedThinking?
+  ) {
     self.masks = masks
+    self.thinking = thinking
     self.tokenizer = tokenizer
     self.ends = ends
-    let start = ConstraintState(masks.constraint)
-    progress = Mutex(Progress(states: [start], last: start))
+    let start = Place(state: ConstraintState(masks.constraint), thinking: thinking?.start)
+    progress = Mutex(Progress(places: [start], last: start))
   }
 
+  /// The names of schemas that could not be held and yielded.
+  var loosened: [String] { masks.constraint.loosened }
+
   func allowed(after output: ArraySlice<Int32>) -> [UInt64]? {
-    let state = state(after: output)
+    let place = place(after: output)
+    let state = place.state
     var mask = TokenMask(size: masks.trie.vocabularySize)
     guard state.isAlive else { return mask.words.map { _ in .max } }
+    if let thinking, let progress = place.thinking,
+      let forced = thinking.forced(progress, after: output, state, tokenizer)
+    {
+      mask.insert(Int(forced))
+      return mask.words
+    }
     state.allowed(masks, into: &mask)
     if state.isComplete { for token in ends { mask.insert(token) } }
     return mask.isEmpty ? nil : mask.words
   }
 
-  private func state(after output: ArraySlice<Int32>) -> ConstraintState {
+  private func place(after output: ArraySlice<Int32>) -> Place {
     progress.withLock { progress in
       let shared = Self.shared(progress.output, output)
       // The next token of the sequence, which is what a step asks about.
@@ -121,20 +177,25 @@ final class HeldConstraint: TokenConstraint {
       if shared < progress.output.count, shared < output.count {
         // Another way from here on.
         progress.output.removeSubrange(shared...)
-        progress.states.removeSubrange((shared / Self.stride + 1)...)
+        progress.places.removeSubrange((shared / Self.stride + 1)...)
       }
-      let first = min(shared / Self.stride, progress.states.count - 1)
-      var state = isNext ? progress.last : progress.states[first]
+      let first = min(shared / Self.stride, progress.places.count - 1)
+      var place = isNext ? progress.last : progress.places[first]
       let known = isNext ? shared : first * Self.stride
       for (index, token) in zip(known..., output[(output.startIndex + known)...]) {
-        state.advance(tokenizer.isEndOfGeneration(token) ? [] : tokenizer.bytes(of: token))
+        let bytes = tokenizer.isEndOfGeneration(token) ? [] : tokenizer.bytes(of: token)
+        place.state.advance(bytes)
+        if let thinking, var found = place.thinking {
+          thinking.advance(&found, bytes)
+          place.thinking = found
+        }
         if index >= progress.output.count { progress.output.append(token) }
-        if (index + 1) % Self.stride == 0, (index + 1) / Self.stride == progress.states.count {
-          progress.states.append(state)
+        if (index + 1) % Self.stride == 0, (index + 1) / Self.stride == progress.places.count {
+          progress.places.append(place)
         }
       }
-      if output.count == progress.output.count { progress.last = state }
-      return state
+      if output.count == progress.output.count { progress.last = place }
+      return place
     }
   }
 

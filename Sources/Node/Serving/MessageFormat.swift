@@ -1,6 +1,7 @@
 // MessageFormat.swift: how a loaded model writes reasoning and tool calls, by its chat template, and a
 // prompt that was prepared for it. The formats themselves are in Tools. Start at parser.
 import Control
+import Grammar
 import Inference
 import JSON
 import Receipts
@@ -14,6 +15,8 @@ struct MessageFormat: Sendable {
   let marks: Set<Int32>
   /// The format's name.
   let name: String
+  /// SHA-256 of the chat template.
+  let template: SHA256Digest
 
   /// - named: the format to use whatever the template says
   init(_ chat: Result<ChatFormat, ChatFormatError>, _ tokenizer: Tokenizer, named: String?) {
@@ -23,6 +26,7 @@ struct MessageFormat: Sendable {
     case .success(let found): (source, readsTools) = (found.source, found.readsTools)
     case .failure: (source, readsTools) = ("", false)
     }
+    template = SHA256.hash(Array(source.utf8))
     let chosen = ToolFormat.chosen(by: source)
     // Where the template knows no tools, calls are asked for in this form.
     let plain = chosen?.hasChannels == true ? chosen : .hermesJSON
@@ -40,6 +44,57 @@ struct MessageFormat: Sendable {
   /// What an answer's parser is called: the format, or `reasoning` where only that is read.
   func parserName(_ tools: [ToolDefinition]) -> String {
     tools.isEmpty && format?.hasChannels != true ? "reasoning" : name
+  }
+
+  /// What an answer must be, of all that a request and this model's way of writing ask for.
+  /// - asked: what its text must be
+  /// - prompt: its text
+  /// - unread: the fields that the template does not read; one that is held here is taken out
+  func constraint(
+    _ asked: AskedConstraint?, _ terms: MessageTerms?, prompt: String, unread: inout [String]
+  ) throws(Refusal) -> ConstraintSource? {
+    guard let terms, let format else { return asked?.source }
+    var thinking = thinking(after: prompt)
+    if thinking != nil { thinking?.tokens = terms.bound(&unread) }
+    if thinking == nil, let budget = terms.budget { unread.append(budget.field) }
+    // What text must be, calls of tools that are offered need not.
+    let offers = asked != nil && !terms.definitions.isEmpty
+    let demand =
+      terms.demand
+      ?? (offers
+        ? CallDemand(isRequired: false, isSingle: terms.isSingleCall, tools: terms.definitions, strict: [])
+        : nil)
+    guard asked != nil || demand != nil || thinking?.tokens != nil else { return nil }
+    if demand == nil, thinking == nil { return asked?.source }
+    var marks = thinking.map { [$0.open, $0.close] } ?? []
+    var text: JSONValue?
+    if let demand {
+      do throws(CallNotationError) {
+        text = try format.notation(demand, content: asked?.source.element)
+      } catch {
+        throw .request(
+          .unsupported, field: terms.demandField, words: "'\(terms.demandField)': of '\(error.tool)' \(error)"
+        )
+      }
+      marks += format.marks
+    } else if let asked {
+      text = format.notation(content: asked.source.element)
+      if format.hasChannels { marks += format.marks }
+    }
+    if text == nil { marks += format.marks }
+    return .message(MessageShape(marks: marks, thinking: thinking, text: text))
+  }
+
+  /// The block in which the model may think where its answer begins.
+  private func thinking(after prompt: String) -> MessageShape.Thinking? {
+    if let channel = format?.thinkingChannel {
+      return MessageShape.Thinking(
+        open: channel.open.text, close: channel.close.text, isBegun: false, isInText: true)
+    }
+    guard let reasoning, reasoning.start(after: prompt) != .over else { return nil }
+    return MessageShape.Thinking(
+      open: reasoning.open.text, close: reasoning.close.text,
+      isBegun: reasoning.start(after: prompt) == .begun)
   }
 
   /// Whether the model thinks before it answers.

@@ -194,9 +194,11 @@ final class Serving: Sendable {
         .unsupported, field: "model",
         words: "'\(name)' reads texts both ways and generates none; POST /v1/embeddings gives their vectors")
     }
-    let (prompt, text, unread) = try Self.tokens(
-      of: request, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: Date(),
+    let now = Date()
+    var (prompt, text, unread) = try Self.tokens(
+      of: request, chat: chat, tokenizer: tokenizer, context: facts.contextLength, now: now,
       isWanted: isWanted)
+    let source = try messages.constraint(request.constraint, request.message, prompt: text, unread: &unread)
     guard !prompt.isEmpty else { throw .emptyPrompt }
     let room = facts.contextLength - prompt.count
     guard room >= 1 else { throw .promptTooLong(.tokens(prompt.count), context: facts.contextLength) }
@@ -218,17 +220,28 @@ final class Serving: Sendable {
       throw .sampling(error)
     }
     var constraint: HeldConstraint?
-    if let asked = request.constraint {
-      do throws(GrammarError) { constraint = try constraints.hold(asked.source) } catch {
-        throw .request(.value, field: asked.field, words: "'\(asked.field)': \(error)")
+    if let source {
+      do throws(GrammarError) { constraint = try constraints.hold(source) } catch {
+        let named = error.of.flatMap { request.message?.schemaFields[$0] }
+        let field = named ?? request.constraint?.field ?? request.message?.demandField ?? ""
+        throw .request(.value, field: field, words: "'\(field)': \(error)")
       }
+      ignored += (constraint?.loosened ?? []).map { request.message?.schemaFields[$0] ?? $0 }
     }
     let parser = request.message.flatMap { messages.parser($0.definitions, prompt: text) }
+    let parserName = parser.map { _ in messages.parserName(request.message?.definitions ?? []) }
+    var rendering: Receipts.Receipt.Rendering?
+    if case .messages = request.prompt {
+      rendering = Receipts.Receipt.Rendering(
+        template: messages.template, time: Int64(now.timeIntervalSince1970 * 1e6),
+        zone: Int32(clamping: TimeZone.current.secondsFromGMT(for: now)), parser: parserName ?? "")
+    }
     let transcript = Transcript(
       id: id, client: identity.name, prompt: prompt, promptText: text, sampling: request.sampling,
       constraint: constraint, outputLimit: limit, stops: stops,
       terms: .init(
-        stops: request.stops, ignoresEnd: request.ignoresEnd, constraint: request.constraint?.source,
+        stops: request.stops, ignoresEnd: request.ignoresEnd, constraint: source,
+        rendering: rendering,
         isContextBound: asked == nil && limit == room,
         seedBy: request.hasSeed ? .client : .node, nonce: request.nonce),
       tokenizer: tokenizer,
@@ -236,15 +249,13 @@ final class Serving: Sendable {
       shown: parser == nil ? [] : messages.marks,
       sink: sink(
         PreparedPrompt(
-          tokens: prompt, parser: parser,
-          parserName: parser.map { _ in messages.parserName(request.message?.definitions ?? []) },
-          ignored: ignored)))
+          tokens: prompt, parser: parser, parserName: parserName, ignored: ignored)))
     let job = JobRequest(
       id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,
       priority: request.priority, asksPriority: request.hasPriority, timeLimit: request.timeLimit,
       offered: request.offered, prefix: transcript.promptKeys(),
       borders: facts.states == nil ? nil : tokenizer.messageEnds(of: prompt),
-      settings: Self.settings(request, ignored),
+      settings: Self.settings(request, source, ignored),
       isAsynchronous: isAsynchronous)
     return Prepared(transcript: transcript, job: job)
   }
@@ -390,7 +401,9 @@ final class Serving: Sendable {
     }
   }
 
-  private static func settings(_ request: GenerationRequest, _ ignored: [String]) -> [[String]] {
+  private static func settings(
+    _ request: GenerationRequest, _ constraint: ConstraintSource?, _ ignored: [String]
+  ) -> [[String]] {
     let sampling = request.sampling
     var rows: [[String]] = [
       ["temperature", sampling.temperature == 0 ? "0 (greedy)" : "\(sampling.temperature)"],
@@ -405,7 +418,7 @@ final class Serving: Sendable {
     if sampling.presencePenalty != 0 { rows.append(["presence penalty", "\(sampling.presencePenalty)"]) }
     if sampling.frequencyPenalty != 0 { rows.append(["frequency penalty", "\(sampling.frequencyPenalty)"]) }
     if !request.stops.isEmpty { rows.append(["stop strings", "\(request.stops.count)"]) }
-    if let constraint = request.constraint?.source {
+    if let constraint {
       let digest = SHA256Digest(bytes: constraint.digest)?.hex.prefix(16) ?? ""
       rows.append(["constraint", "\(constraint.kind) \(digest)"])
     }

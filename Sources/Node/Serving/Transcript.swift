@@ -78,6 +78,8 @@ final class Transcript: Sendable {
     var ignoresEnd = false
     /// What the text had to be.
     var constraint: ConstraintSource?
+    /// How the prompt was made; nil if the client sent it as text or as ids.
+    var rendering: Receipts.Receipt.Rendering?
     /// The client named no limit; this one is what the context leaves.
     var isContextBound = false
     var seedBy = Receipts.Receipt.Chooser.node
@@ -360,7 +362,8 @@ final class Transcript: Sendable {
       biases: sampling.logitBias.map { (UInt32(bitPattern: $0.token), $0.bias) }, nonce: nonces.prompt)
     receipt.stopStrings = Commitment.to(stopStrings: terms.stops, nonce: nonces.prompt)
     receipt.ignoresEnd = terms.ignoresEnd
-    receipt.constrain(terms.constraint.map { Receipts.Transcript.Constraint($0) }, nonce: nonces.prompt)
+    receipt.bind(
+      terms.constraint.map { Receipts.Transcript.Constraint($0) }, terms.rendering, nonce: nonces.prompt)
     if let vector, !output.isEmpty {
       receipt.embed(pooling: vector.pooler.pooling.rawValue, dimensions: vector.dimensions)
     }

@@ -78,6 +78,27 @@ struct MessageTerms: Sendable {
   var thinks: (field: String, value: Bool)?
   /// How much to think, and the field that says so.
   var effort: (field: String, value: String)?
+  /// How many tokens of the answer the thinking may take, and the field that says so.
+  var budget: (field: String, tokens: Int)?
+  /// What the answer's calls must be; nil if any text will do.
+  var demand: CallDemand?
+  /// At most one call is wanted.
+  var isSingleCall = false
+  /// The field that demands it.
+  var demandField = "tool_choice"
+  /// Where the schema of each tool stands in the request.
+  var schemaFields: [String: String] = [:]
+
+  /// After how many tokens the thinking is closed; nil if it has no bound. Where it is to be off and
+  /// the template leaves room for it, it ends where it begins.
+  func bound(_ unread: inout [String]) -> Int? {
+    let off = [
+      thinks.flatMap { $0.value ? nil : $0.field }, effort.flatMap { $0.value == "none" ? $0.field : nil },
+    ].compactMap(\.self)
+    guard !off.isEmpty else { return budget?.tokens }
+    unread.removeAll(where: off.contains)
+    return 0
+  }
 
   /// What the template is handed, and the fields that it does not read.
   func extras(for source: String) -> (extras: ChatExtras, unread: [String]) {

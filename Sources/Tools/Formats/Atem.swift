@@ -1,6 +1,8 @@
 // Atem.swift: to=NAME<|message|><atem:function_calls><atem:invoke name="NAME">..., as Muse Glimmer
 // writes it. The recipient decides: markup in a message to the user is text.
 
+import JSON
+
 extension ToolFormat {
   static let atem = ToolFormat(
     name: "atem", reasoning: nil,
@@ -27,6 +29,10 @@ extension ToolFormat {
         case "user", nil: .content
         case let name?: .call(name: name)
         }
-      }),
+      },
+      written: Channels.Written(
+        reasoning: " to=self<|message|>",
+        content: ["either": [["text": " to=user<|message|>"], ["text": "<|message|>"]]],
+        call: { [["text": .string(" to=\($0)<|message|>")]] })),
     isNamed: { $0.contains("atem:function_calls") })
 }

@@ -79,8 +79,11 @@ def reference(source, values):
     def raise_exception(message):
         raise jinja2.exceptions.TemplateError(message)
 
+    # The tag `generation` is an extension of transformers.
+    from reference import Generation
+
     environment = jinja2.Environment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
     )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception

@@ -1,6 +1,7 @@
 // main.swift: the command `fuzz`: runs a target and prints runs, seed and rate. Exits 1 on a finding.
 //   swift run -c release fuzz gguf|tokenizer|http|json|all [--runs N] [--seed S] [--first N]
-// `--first N` begins with case N, to see one finding again.
+// `--first N` begins with case N, to see one finding again. With `--make-scripted FILE [FORMAT]` it
+// writes a model that always says the same, for scripts that want exact answers, and nothing else.
 
 import Foundation
 import Fuzzing
@@ -16,6 +17,16 @@ var seed = UInt64.random(in: 0...UInt64(UInt32.max))
 var first = 0
 var targets: [FuzzTarget] = []
 var arguments = CommandLine.arguments.dropFirst()
+if arguments.first == "--make-scripted" {
+  let words = Array(arguments.dropFirst())
+  guard let path = words.first, let model = ScriptedModel.named(words.dropFirst().first ?? "hermes-json")
+  else {
+    print("usage: fuzz --make-scripted FILE [\(ScriptedModel.families.map(\.format).joined(separator: "|"))]")
+    exit(64)
+  }
+  try model.write(to: path)
+  exit(0)
+}
 while let argument = arguments.popFirst() {
   switch argument {
   case "--runs", "--seed", "--first":

@@ -8,6 +8,7 @@ import Inference
 import Receipts
 import Scheduling
 import Synchronization
+import Tools
 
 /// One operator at a node. Thread-safe.
 final class OperatorSession: Sendable {
@@ -171,14 +172,17 @@ final class OperatorSession: Sendable {
     guard isFree else { return .refused("an answer is being written; C-c stops it") }
     let began = NodeClock.now().monotonic
     let first = Mutex<Microseconds?>(nil)
+    // What the model thinks and what it says, once the prompt says how it writes them.
+    let stage = Mutex(MessageStage(nil))
     let sink: AnswerSink = { [weak self] event in
       guard let self else { return }
       switch event {
       case .admitted, .started: break
       case .text(let text, _):
         first.withLock { $0 = $0 ?? NodeClock.now().monotonic }
-        deliver(.chat(.text(text)))
+        tell(stage.withLock { $0.feed(text) })
       case .finished(let end):
+        tell(stage.withLock { $0.finish(end).events })
         release(id)
         let span = Double(max(1, NodeClock.now().monotonic - (first.withLock { $0 } ?? began))) / 1_000_000
         deliver(
@@ -196,7 +200,10 @@ final class OperatorSession: Sendable {
       }
     }
     do throws(Refusal) {
-      _ = try node.admission.admit(GenerationRequest(request), id: id, from: .operator) { _ in sink }
+      _ = try node.admission.admit(GenerationRequest(request), id: id, from: .operator) { prompt in
+        stage.withLock { $0 = MessageStage(prompt.parser) }
+        return sink
+      }
     } catch {
       release(id)
       deliver(.chat(.failed("\(error)")))
@@ -204,6 +211,17 @@ final class OperatorSession: Sendable {
     }
     deliver(.chat(.started(job: id.hex)))
     return .done("")
+  }
+
+  /// Delivers what the model says and thinks. It is offered no tools.
+  private func tell(_ events: [MessageEvent]) {
+    for event in events {
+      switch event {
+      case .content(let text): deliver(.chat(.text(text)))
+      case .reasoning(let text): deliver(.chat(.thought(text)))
+      case .call, .arguments, .finished: break
+      }
+    }
   }
 
   private func release(_ id: JobID) {
@@ -221,5 +239,6 @@ extension GenerationRequest {
     sampling.seed = chat.seed ?? Self.drawnSeed()
     outputLimit = chat.maxTokens > 0 ? chat.maxTokens : nil
     priority = 8
+    message = MessageTerms()
   }
 }

@@ -176,9 +176,19 @@ package struct ReceiptProof: Sendable {
       }
       switch machine.prompt(of: own, receipt, isReceipts: { read($0) == transcript.prompt }) {
       case .none(let why): evidence.request = .notDone(why: why)
-      case .prompt(let prompt, let text):
+      case .other(let why): evidence.request = .differs(why)
+      case .prompt(let rendered):
+        let prompt = rendered.tokens
         evidence.request = Self.compare(read(prompt), of: prompt.count, with: transcript.prompt)
-        promptText = text
+        if case .same = evidence.request,
+          !machine.constraints(of: own, rendered, parser: parserName(receipt)).contains(
+            transcript.constraint)
+        {
+          evidence.request = .differs(
+            "what the text had to be: your request and this model's way of writing calls give another constraint"
+          )
+        }
+        promptText = rendered.text
       }
     }
     evidence.decoding = decode(
@@ -233,6 +243,11 @@ package struct ReceiptProof: Sendable {
     )
   }
 
+  /// What the answer was read by, as the receipt says or, before version 4, the answer.
+  private func parserName(_ receipt: Receipts.Receipt) -> String? {
+    receipt.isRendered ? receipt.rendering.parser : evidence.answer?.parser
+  }
+
   // MARK: an answer without them
 
   private mutating func generate(
@@ -252,9 +267,23 @@ package struct ReceiptProof: Sendable {
     let prompt: [UInt32]
     let promptText: String
     let count: Int
+    let constraint: Receipts.Transcript.Constraint?
     switch machine.prompt(of: own, receipt, isReceipts: isReceipts) {
     case .none(let why): return skip(why)
-    case .prompt(let found, let text): (prompt, promptText, count) = (read(found), text, found.count)
+    case .other(let why):
+      skip(why)
+      evidence.request = .differs(why)
+      return
+    case .prompt(let found):
+      (prompt, promptText, count) = (read(found.tokens), found.text, found.tokens.count)
+      let ways = machine.constraints(of: own, found, parser: parserName(receipt))
+      // The one that the receipt commits to, if the answer's nonce can say.
+      let committed = nonces.flatMap { nonces in
+        ways.first {
+          ($0.map { Commitment.to(constraint: $0, nonce: nonces.prompt) } ?? .zero) == receipt.constraint
+        }
+      }
+      constraint = committed ?? ways.first { ($0 != nil) == receipt.isConstrained } ?? nil
     }
     guard isReceipts(prompt) else {
       evidence.request = .differs(
@@ -269,12 +298,12 @@ package struct ReceiptProof: Sendable {
     }
     do throws(ServingError) {
       let (output, found, choices) = try machine.generate(
-        receipt, prompt: prompt, biases: own.biases, constraint: own.constraint, topLogprobs: topLogprobs,
+        receipt, prompt: prompt, biases: own.biases, constraint: constraint, topLogprobs: topLogprobs,
         progress: progress)
       // Without a nonce nothing is committed to: the windows prove the tokens, and only they do.
       let transcript = Receipts.Transcript(
         nonces: nonces ?? .zero, prompt: prompt, output: output, biases: own.biases,
-        stops: own.request.stops, constraint: own.constraint)
+        stops: own.request.stops, constraint: constraint)
       evidence.transcript = transcript
       evidence.isGeneratedAgain = true
       evidence.reexecution = .ran(found)

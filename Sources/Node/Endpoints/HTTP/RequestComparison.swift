@@ -70,7 +70,9 @@ struct OwnRequest: Sendable {
     request.sampling.logitBias.map { Receipts.Transcript.Bias($0) }
   }
 
-  var constraint: Receipts.Transcript.Constraint? {
+  /// What the text had to be as far as the request alone says. The model's way of writing calls and
+  /// thoughts adds to it (`Reexecutor.constraint`).
+  private var constraint: Receipts.Transcript.Constraint? {
     (request.constraint?.source).map { Receipts.Transcript.Constraint($0) }
   }
 
@@ -106,12 +108,18 @@ struct OwnRequest: Sendable {
       {
         differences.append("'stop' differs")
       }
-      if let nonces,
-        constraint.map({ Commitment.to(constraint: $0, nonce: nonces.prompt) }) ?? .zero != receipt.constraint
-      {
-        differences.append("'\(request.constraint?.field ?? "response_format")' differs")
+      // The constraint of a message is compared where the model is known.
+      if request.message == nil {
+        if let nonces,
+          constraint.map({ Commitment.to(constraint: $0, nonce: nonces.prompt) }) ?? .zero
+            != receipt.constraint
+        {
+          differences.append("'\(request.constraint?.field ?? "response_format")' differs")
+        }
+        compare("whether the text was constrained", constraint != nil, receipt.isConstrained)
+      } else if constraint != nil || request.message?.demand != nil {
+        compare("whether the text was constrained", true, receipt.isConstrained)
       }
-      compare("whether the text was constrained", constraint != nil, receipt.version == 3)
       compare("ignore_eos", request.ignoresEnd, receipt.ignoresEnd)
       compare("who chose the seed", request.hasSeed ? .client : .node, receipt.seedBy)
     }
@@ -164,16 +172,26 @@ struct OwnRequest: Sendable {
 }
 
 extension Reexecutor {
+  /// A request as this machine's template writes it.
+  struct RenderedRequest {
+    let tokens: [UInt32]
+    let text: String
+    /// The fields that the template does not read.
+    let unread: [String]
+  }
+
   /// The prompt that this machine makes of a request, or why there is none.
   enum Rendered {
-    case prompt([UInt32], text: String)
+    case prompt(RenderedRequest)
     case none(why: String)
+    /// The receipt says that it was made otherwise.
+    case other(String)
   }
 
   /// Renders and tokenises a request as the receipt's node did.
   ///
-  /// A template may print the date, and prints it in the time zone of the node, which no receipt
-  /// names. So the clock of the receipt is tried in this machine's zone, a minute before, where the
+  /// A template may print the date, and prints it in the time zone of the node. A receipt of version 4
+  /// names template, clock and zone. Before, none did: the clock of the receipt is tried in this machine's zone, a minute before, where the
   /// job may have been rendered, and in the zones of the earth, until the prompt is the receipt's.
   /// - isReceipts: whether a prompt is the one that the receipt is about
   func prompt(
@@ -182,27 +200,63 @@ extension Reexecutor {
     guard digest == receipt.modelSHA256 else {
       return .none(why: "the model that was given is another, with a template of its own")
     }
-    func prompt(at time: Double) throws(Refusal) -> (tokens: [UInt32], text: String) {
+    func prompt(at time: Double) throws(Refusal) -> RenderedRequest {
       let found = try Serving.tokens(
         of: own.request, chat: chat, tokenizer: tokenizer, context: contextLength,
         now: Date(timeIntervalSince1970: time), isWanted: { true })
-      return (found.tokens.map { UInt32(bitPattern: $0) }, found.text)
+      return RenderedRequest(
+        tokens: found.tokens.map { UInt32(bitPattern: $0) }, text: found.text, unread: found.unread)
     }
     let submitted = Double(receipt.submitted) / 1e6
+    if receipt.isRendered, case .messages = own.request.prompt {
+      let template = MessageFormat(chat, tokenizer, named: nil).template
+      guard template == receipt.rendering.template else {
+        return .other(
+          "the receipt names a chat template with the SHA-256 \(receipt.rendering.template.hex), this model file's has \(template.hex)"
+        )
+      }
+      let time = Double(receipt.rendering.time) / 1e6
+      let here = TimeZone.current.secondsFromGMT(for: Date(timeIntervalSince1970: time))
+      do throws(Refusal) {
+        return .prompt(try prompt(at: time + Double(Int(receipt.rendering.zone) - here)))
+      } catch { return .none(why: "the request cannot be read: \(error)") }
+    }
     do throws(Refusal) {
       let first = try prompt(at: submitted)
-      if isReceipts(first.tokens) { return .prompt(first.tokens, text: first.text) }
+      if isReceipts(first.tokens) { return .prompt(first) }
       // Another month, weekday, hour, minute and second: what prints no time gives the same.
       guard try prompt(at: submitted + 40 * 86_400 + 3_723).tokens != first.tokens else {
-        return .prompt(first.tokens, text: first.text)
+        return .prompt(first)
       }
       let here = Double(TimeZone.current.secondsFromGMT(for: Date(timeIntervalSince1970: submitted)))
       let zones = stride(from: -12.0, through: 14, by: 0.25).map { $0 * 3_600 - here }
       for shift in [-60] + zones + zones.map({ $0 - 60 }) {
         let found = try prompt(at: submitted + shift)
-        if isReceipts(found.tokens) { return .prompt(found.tokens, text: found.text) }
+        if isReceipts(found.tokens) { return .prompt(found) }
       }
-      return .prompt(first.tokens, text: first.text)
+      return .prompt(first)
     } catch { return .none(why: "the request cannot be read: \(error)") }
+  }
+
+  /// What the texts of answers to a request had to be, for each way in which this model may write
+  /// calls: its template's own, and the one that an answer names.
+  func constraints(
+    of own: OwnRequest, _ rendered: RenderedRequest, parser: String?
+  ) -> [Receipts.Transcript.Constraint?] {
+    var unique: [Receipts.Transcript.Constraint?] = []
+    for name in parser.map({ [nil, $0] }) ?? [nil] {
+      var unread = rendered.unread
+      // A request that cannot be held in one way may be in the other.
+      guard
+        let source = try? MessageFormat(chat, tokenizer, named: name).constraint(
+          own.request.constraint, own.request.message, prompt: rendered.text, unread: &unread)
+      else {
+        if !unique.contains(nil) { unique.append(nil) }
+        continue
+      }
+      let found = Receipts.Transcript.Constraint(source)
+      if !unique.contains(found) { unique.append(found) }
+    }
+    return unique
   }
 }

@@ -173,14 +173,19 @@ struct AnthropicAnswer: AnswerWriter {
       case (.authentication, _), (.permission, _), (.rateLimit, _): error.type.rawValue
       case (.timeout, _), (.server, _): "api_error"
       }
-    return [
-      "type": "error",
-      "error": [
-        "type": .string(type), "message": .string(error.message), "code": .string(error.code),
-        "param": error.parameter.map { .string($0) } ?? .null,
-      ],
+    var members: [JSONValue.Member] = [
+      (key: "type", value: .string(type)), (key: "message", value: .string(error.message)),
+      (key: "code", value: .string(error.code)),
+      (key: "param", value: error.parameter.map { .string($0) } ?? .null),
     ]
+    if let code = error.parameter.flatMap({ fallbacks[$0] }) {
+      members.append((key: "details", value: ["error_code": .string(code)]))
+    }
+    return ["type": "error", "error": .object(members)]
   }
+
+  /// By field, the word upon which Anthropic's clients go on without it.
+  private static let fallbacks = ["thread": "thread_unsupported_request"]
 
   static func response(_ error: APIError) -> Response {
     let response = Response.json(JSONWriter.bytes(json(error)), status: error.status)

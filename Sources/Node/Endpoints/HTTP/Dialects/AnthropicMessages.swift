@@ -43,8 +43,14 @@ enum AnthropicMessages {
       var chat = try system(&fields, &ignored)
       let messages = try fields.require(
         "messages", fields.array("messages", count: 1...OpenAIRequest.maximumMessages))
+      // A thread that goes on elsewhere is refused by that name.
+      let isWhole = fields.value("thread") == nil
       for (index, item) in messages.enumerated() {
-        chat += try message(item, path: "messages[\(index)]", &ignored)
+        let found = try message(item, path: "messages[\(index)]", &ignored)
+        for answer in found where isWhole && answer.role == "tool" {
+          try chat.answers(answer.callID, field: "messages[\(index)]")
+        }
+        chat += found
       }
       var asked = AskedAnswer(request: GenerationRequest(.messages(chat)), form: AnswerForm())
       asked.request.model = try fields.require("model", fields.string("model", maxBytes: 512))
@@ -66,15 +72,15 @@ enum AnthropicMessages {
         let type = try thinking.require(
           "type", thinking.word("type", ["enabled", "disabled", "adaptive"]))
         if type != "adaptive" { terms.thinks = ("thinking", type == "enabled") }
+        try terms.readBudget(&thinking, "budget_tokens")
         ignored += try thinking.finishTolerantly()
       }
       if var output = try fields.object("output_config") {
         if let effort = try output.string("effort") { terms.effort = ("output_config.effort", effort) }
-        if output.value("format") != nil {
-          throw .unsupported("output_config.format", "'output_config.format' is not supported here")
-        }
+        try asked.readFormat(&output, "format")
         ignored += try output.finishTolerantly()
       }
+      try asked.readFormat(&fields, "output_format")
       asked.request.message = terms
       asked.request.ignored += try ignored + fields.finishTolerantly(neutral)
       return asked
@@ -212,7 +218,7 @@ enum AnthropicMessages {
     case "tool": tools.choice = .named(try choice.require("name", choice.string("name", maxBytes: 256)))
     case let word: tools.choice = OfferedTools.Choice(word) ?? .auto
     }
-    tools.allowsParallel = !(try choice.bool("disable_parallel_tool_use") ?? false)
+    tools.isParallel = try choice.bool("disable_parallel_tool_use").map { !$0 }
     return tools
   }
 }

@@ -1,5 +1,6 @@
 // ConstraintFields.swift: the fields by which clients say what an answer's text must be, in OpenAI's,
-// vLLM's, SGLang's and llama.cpp's names. One of them at most. Start at readConstraint.
+// Anthropic's, Ollama's, vLLM's, SGLang's and llama.cpp's names. One of them at most. Start at
+// readConstraint.
 // Source: OpenAI API reference, "Structured outputs"; vLLM, "Structured Outputs"; llama.cpp,
 // tools/server/README.md.
 import Grammar
@@ -23,13 +24,8 @@ extension AskedAnswer {
         }
       case "json_schema":
         var named = try format.require("json_schema", format.object("json_schema"))
-        let schema = try named.require("schema", named.value("schema"))
-        _ = try named.string("name", maxBytes: 256)
-        _ = try named.string("description", maxBytes: 1 << 16)
-        // Whether strict or not, the schema is held.
-        _ = try named.bool("strict")
+        found.append(try Self.named(&named))
         try named.finish()
-        add(.jsonSchema(schema), "response_format.json_schema.schema")
       default: break
       }
       try format.finish()
@@ -65,6 +61,53 @@ extension AskedAnswer {
         field: "ignore_eos", message: "'ignore_eos' is true beside '\(first.field)', whose text has an end")
     }
     request.constraint = first
+  }
+
+  /// Reads a format whose schema stands beside its type, as OpenAI's responses and Anthropic's messages
+  /// have it. A format that asks for text asks for nothing.
+  mutating func readFormat(_ fields: inout JSONFields, _ name: String) throws(JSONFieldError) {
+    guard var format = try fields.object(name) else { return }
+    let kind = try format.word("type", ["text", "json_object", "json_schema"])
+    switch kind ?? (format.value("schema") == nil ? "text" : "json_schema") {
+    case "json_object": try constrain(AskedConstraint(source: .jsonObject, field: fields.fullName(name)))
+    case "json_schema":
+      try constrain(try Self.named(&format))
+    default: break
+    }
+    request.ignored += try format.finishTolerantly()
+  }
+
+  /// Reads Ollama's format: a schema, or the word for any object.
+  mutating func readOllamaFormat(_ fields: inout JSONFields) throws(JSONFieldError) {
+    switch fields.value("format") {
+    case nil, .string("")?: break
+    case .string("json")?: try constrain(AskedConstraint(source: .jsonObject, field: "format"))
+    case .object(let members)?:
+      guard !members.isEmpty else { break }
+      try constrain(AskedConstraint(source: .jsonSchema(.object(members)), field: "format"))
+    case let other?: throw fields.wrong("format", other, "'json' or a JSON schema")
+    }
+  }
+
+  private mutating func constrain(_ constraint: AskedConstraint) throws(JSONFieldError) {
+    if let first = request.constraint {
+      throw JSONFieldError(
+        field: constraint.field,
+        message: "'\(constraint.field)' stands beside '\(first.field)', wanted one of them")
+    }
+    request.constraint = constraint
+  }
+
+  /// A schema with its name; any object where there is no schema.
+  private static func named(_ fields: inout JSONFields) throws(JSONFieldError) -> AskedConstraint {
+    _ = try fields.string("name", maxBytes: 256)
+    _ = try fields.string("description", maxBytes: 1 << 16)
+    // Whether strict or not, the schema is held.
+    _ = try fields.bool("strict")
+    guard let schema = fields.value("schema") else {
+      return AskedConstraint(source: .jsonObject, field: fields.path)
+    }
+    return AskedConstraint(source: .jsonSchema(schema), field: fields.fullName("schema"))
   }
 
   /// A schema, or its text.

@@ -5,7 +5,10 @@ import Tools
 struct MessageStage: Sendable {
   private var parser: MessageParser?
 
-  init(_ shape: AnswerShape) { parser = shape.parser }
+  init(_ shape: AnswerShape) { self.init(shape.parser) }
+
+  /// - parser: nil if the answer is its text
+  init(_ parser: MessageParser?) { self.parser = parser }
 
   /// Whether the answer is more than its text.
   var isParsing: Bool { parser != nil }

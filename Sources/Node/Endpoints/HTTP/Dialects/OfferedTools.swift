@@ -1,5 +1,5 @@
-// OfferedTools.swift: the tools of a request, read alike in each dialect, with what they ask for that
-// is not enforced here. What a model calls is read by Tools.
+// OfferedTools.swift: the tools of a request, read alike in each dialect, and what the answer's calls
+// must be. What a model calls is read by Tools.
 import Inference
 import JSON
 import Tools
@@ -26,13 +26,16 @@ struct OfferedTools: Sendable {
     let isStrict: Bool
     /// Where it stands in the request.
     let path: String
+    /// Where its schema does.
+    let schemaPath: String
   }
 
   static let maximum = 1_024
 
   private(set) var tools: [Tool] = []
   var choice = Choice.auto
-  var allowsParallel = true
+  /// Whether an answer may call more than once; nil if the request does not say.
+  var isParallel: Bool?
 
   /// Reads a tool's definition.
   /// - schema: the name of the field with the schema of its arguments
@@ -49,7 +52,7 @@ struct OfferedTools: Sendable {
     tools.append(
       Tool(
         name: name, description: try fields.string("description"), parameters: parameters,
-        isStrict: try fields.bool("strict") ?? false, path: fields.path))
+        isStrict: try fields.bool("strict") ?? false, path: fields.path, schemaPath: fields.fullName(schema)))
   }
 
   /// How a dialect names one tool in a choice.
@@ -87,7 +90,7 @@ struct OfferedTools: Sendable {
           "'tool_choice.type' is \(JSONFields.show(.string(other))), which is not supported here")
       }
     }
-    allowsParallel = try fields.bool("parallel_tool_calls") ?? true
+    isParallel = try fields.bool("parallel_tool_calls")
   }
 
   /// Leaves only the tools that a request allows.
@@ -101,25 +104,64 @@ struct OfferedTools: Sendable {
     choice = mode == "required" ? .required : .auto
   }
 
-  /// Hands the tools to the template and to the answer's parser.
-  /// - Throws: by name, what the answer could not be held to.
+  /// Hands the tools to the template, to the answer's parser and, if calls or arguments are demanded,
+  /// to its constraint.
+  /// - Throws: if a call is demanded that no tool is offered for.
   func apply(to terms: inout MessageTerms, _ ignored: inout [String]) throws(JSONFieldError) {
+    var callable = tools
     switch choice {
     case .none: return
     case .auto: break
-    case .required, .named:
-      throw .unsupported(
-        "tool_choice", "'tool_choice' demands a call, which is not supported here; none and auto are")
-    }
-    if let strict = tools.first(where: \.isStrict) {
-      throw .unsupported(
-        "\(strict.path).strict",
-        "'\(strict.path).strict' is true, which is not supported here; arguments are as the model writes them"
-      )
+    case .required:
+      guard !tools.isEmpty else {
+        throw JSONFieldError(
+          field: "tool_choice", message: "'tool_choice' demands a call, and the request offers no tool")
+      }
+    case .named(let name):
+      callable = tools.filter { $0.name == name }
+      guard !callable.isEmpty else {
+        throw JSONFieldError(
+          field: "tool_choice",
+          message: "'tool_choice' names \(JSONFields.show(.string(name))), which the request does not offer")
+      }
     }
     terms.tools = tools.map(\.json)
     terms.definitions = tools.map { ToolDefinition(name: $0.name, parameters: $0.parameters) }
-    if !tools.isEmpty, !allowsParallel { ignored.append("parallel_tool_calls") }
+    terms.schemaFields = Dictionary(tools.map { ($0.name, $0.schemaPath) }) { first, _ in first }
+    terms.isSingleCall = isParallel == false
+    guard choice != .auto || tools.contains(where: \.isStrict) else {
+      if !tools.isEmpty, isParallel == false { ignored.append("parallel_tool_calls") }
+      return
+    }
+    if choice == .auto, let strict = tools.first(where: \.isStrict) {
+      terms.demandField = "\(strict.path).strict"
+    }
+    let isNamed = if case .named = choice { true } else { false }
+    terms.demand = CallDemand(
+      // Where a call must come, small models would not stop calling.
+      isRequired: choice != .auto, isSingle: isNamed || !(isParallel ?? (choice == .auto)),
+      tools: callable.map { ToolDefinition(name: $0.name, parameters: $0.parameters) },
+      strict: Set(callable.filter(\.isStrict).map(\.name)))
+  }
+}
+
+extension [ChatMessage] {
+  /// Checks that what a tool answered answers a call of these messages, which stand before it.
+  /// - id: as the answer names the call; calls without names are answered by any
+  /// - field: where the answer stands
+  func answers(_ id: String?, field: String) throws(JSONFieldError) {
+    let calls = flatMap(\.calls)
+    guard !calls.isEmpty else {
+      throw JSONFieldError(
+        field: field, message: "'\(field)' is a tool's result, and no call stands before it")
+    }
+    guard let id, !id.isEmpty, calls.allSatisfy({ !$0.id.isEmpty }), !calls.contains(where: { $0.id == id })
+    else { return }
+    throw JSONFieldError(
+      field: field,
+      message:
+        "'\(field)' is the result of the call \(JSONFields.show(.string(id))), which does not stand before it"
+    )
   }
 }
 

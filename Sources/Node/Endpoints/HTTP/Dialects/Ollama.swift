@@ -20,7 +20,6 @@ extension Dialect {
 
 enum Ollama {
   private static let neutral: [NeutralField] = [
-    NeutralField("format", .nothing, "nothing is demanded"),
     NeutralField("keep_alive", .wish, "the model stays"),
     NeutralField("images", .nothing, "prompts are text"),
     NeutralField("suffix", .nothing, "nothing comes after"),
@@ -51,7 +50,9 @@ enum Ollama {
       let messages = try fields.require(
         "messages", fields.array("messages", count: 1...OpenAIRequest.maximumMessages))
       for (index, item) in messages.enumerated() {
-        chat.append(try read(item, path: "messages[\(index)]", &ignored))
+        let message = try read(item, path: "messages[\(index)]", &ignored)
+        if message.role == "tool" { try chat.answers(message.callID, field: "messages[\(index)]") }
+        chat.append(message)
       }
       var tools = OfferedTools()
       for (index, item) in (try fields.array("tools", count: 0...OfferedTools.maximum) ?? []).enumerated() {
@@ -124,6 +125,7 @@ enum Ollama {
       asked.request.stops = try AskedAnswer.stops(&options)
       ignored += try options.finishTolerantly(Self.options)
     }
+    try asked.readOllamaFormat(&fields)
     try asked.readOwn(&fields)
     asked.request.message = terms
     asked.request.ignored += try ignored + fields.finishTolerantly(neutral)

@@ -112,7 +112,9 @@ struct OpenAIChat: OpenAIAnswerWriter {
       var ignored: [String] = []
       var chat: [ChatMessage] = []
       for (index, item) in messages.enumerated() {
-        chat.append(try message(item, path: "messages[\(index)]", &ignored))
+        let message = try message(item, path: "messages[\(index)]", &ignored)
+        if message.role == "tool" { try chat.answers(message.callID, field: "messages[\(index)]") }
+        chat.append(message)
       }
       var asked = AskedAnswer(request: GenerationRequest(.messages(chat)), form: AnswerForm())
       try asked.readCommon(&fields)

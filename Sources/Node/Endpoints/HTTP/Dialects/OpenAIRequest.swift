@@ -172,8 +172,26 @@ extension MessageTerms {
     if var thinking = try fields.object("thinking") {
       let type = try thinking.require("type", thinking.word("type", ["enabled", "disabled", "adaptive"]))
       if type != "adaptive" { thinks = ("thinking", type == "enabled") }
+      try readBudget(&thinking, "budget_tokens")
       ignored += try thinking.finishTolerantly()
     }
+    // OpenRouter's form.
+    if var reasoning = try fields.object("reasoning") {
+      if let effort = try reasoning.string("effort") { self.effort = ("reasoning.effort", effort) }
+      if let isOn = try reasoning.bool("enabled") { thinks = ("reasoning.enabled", isOn) }
+      try readBudget(&reasoning, "max_tokens")
+      ignored += try reasoning.finishTolerantly()
+    }
+    // vLLM's, Qwen's and llama.cpp's names.
+    for name in ["thinking_token_budget", "thinking_budget", "thinking_budget_tokens", "reasoning_budget"] {
+      try readBudget(&fields, name)
+    }
+  }
+
+  /// How many tokens the thinking may take; -1 is any number of them.
+  mutating func readBudget(_ fields: inout JSONFields, _ name: String) throws(JSONFieldError) {
+    guard let tokens = try fields.integer(name, -1...OpenAIRequest.maximumOutput), tokens >= 0 else { return }
+    budget = (fields.fullName(name), tokens)
   }
 }
 

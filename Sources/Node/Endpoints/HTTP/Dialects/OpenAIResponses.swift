@@ -42,6 +42,8 @@ enum OpenAIResponses {
       if let text = try fields.string("instructions"), !text.isEmpty {
         chat.append(ChatMessage(role: "system", content: text))
       }
+      // What goes on from elsewhere is refused by that name.
+      let isWhole = fields.value("previous_response_id") == nil && fields.value("conversation") == nil
       switch fields.value("input") {
       case .string(let text): chat.append(ChatMessage(role: "user", content: text))
       case .array(let items):
@@ -49,7 +51,7 @@ enum OpenAIResponses {
           throw fields.wrong("input", .array([]), "at most \(OpenAIRequest.maximumMessages) items")
         }
         for (index, value) in items.enumerated() {
-          try add(value, path: "input[\(index)]", to: &chat, &ignored)
+          try add(value, path: "input[\(index)]", isWhole: isWhole, to: &chat, &ignored)
         }
       case .some(let other): throw fields.wrong("input", other, "a text or a list of items")
       case nil: throw JSONFieldError(field: "input", message: "'input' is missing")
@@ -59,14 +61,7 @@ enum OpenAIResponses {
       try asked.readCommon(&fields)
       asked.request.outputLimit = try fields.integer("max_output_tokens", 1...OpenAIRequest.maximumOutput)
       if var text = try fields.object("text") {
-        if var format = try text.object("format") {
-          let type = try format.require("type", format.string("type"))
-          guard type == "text" else {
-            throw .unsupported(
-              "text.format.type",
-              "'text.format.type' is \(JSONFields.show(.string(type))); formats here are text only")
-          }
-        }
+        try asked.readFormat(&text, "format")
         ignored += try text.finishTolerantly()
       }
       let tools = try tools(&fields, &ignored)
@@ -74,6 +69,7 @@ enum OpenAIResponses {
       try tools.apply(to: &terms, &ignored)
       if var reasoning = try fields.object("reasoning") {
         if let effort = try reasoning.string("effort") { terms.effort = ("reasoning.effort", effort) }
+        try terms.readBudget(&reasoning, "max_tokens")
         ignored += try reasoning.finishTolerantly()
       }
       asked.request.message = terms
@@ -86,7 +82,8 @@ enum OpenAIResponses {
   /// Adds an item of the conversation; reasoning and calls belong to the assistant's message before
   /// them.
   private static func add(
-    _ value: JSONValue, path: String, to chat: inout [ChatMessage], _ ignored: inout [String]
+    _ value: JSONValue, path: String, isWhole: Bool, to chat: inout [ChatMessage],
+    _ ignored: inout [String]
   ) throws(JSONFieldError) {
     var fields = try JSONFields(value, path: path)
     let type = try fields.string("type") ?? "message"
@@ -120,6 +117,7 @@ enum OpenAIResponses {
     case "function_call_output":
       var message = ChatMessage(role: "tool", content: "")
       message.callID = try fields.require("call_id", fields.string("call_id", maxBytes: 512))
+      if isWhole { try chat.answers(message.callID, field: path) }
       message.content = try texts(&fields, "output", &ignored).joined(separator: "\n")
       chat.append(message)
     default:

@@ -242,7 +242,7 @@ struct OpenAIResponsesAnswer: AnswerWriter {
       (key: "incomplete_details", value: status == "incomplete" ? ["reason": "max_output_tokens"] : nil),
       (key: "instructions", value: nil), (key: "metadata", value: [:]),
       (key: "model", value: .string(shape.model)), (key: "output", value: .array(output)),
-      (key: "parallel_tool_calls", value: .bool(shape.offered?.allowsParallel ?? true)),
+      (key: "parallel_tool_calls", value: .bool(shape.offered?.isParallel ?? true)),
       (key: "previous_response_id", value: nil), (key: "reasoning", value: ["effort": nil, "summary": nil]),
       (key: "store", value: false), (key: "temperature", value: nil), (key: "top_p", value: nil),
       (key: "text", value: ["format": ["type": "text"]]), (key: "tool_choice", value: choice),
