@@ -380,7 +380,11 @@ extension Verification {
     }
     if let why = evidence.noNonces { open.append("that the commitments are to these tokens: \(why)") }
     switch evidence.reexecution {
-    case .ran: break
+    case .ran(let found):
+      if found.isWindowsAlone {
+        open.append(
+          "that the sampler chose these tokens, the last one above all: only hidden states were compared")
+      }
     case .notRun, .failed: open.append("that the model gives these tokens: it was not run")
     }
     if let answer = evidence.answer {

@@ -19,6 +19,9 @@ public struct Reexecution: Hashable, Sendable {
   /// For a receipt of version 1: how the job would have ended after the transcript's last token, as
   /// far as the replay can tell. Later versions say more, which `Verification.Name.ending` checks.
   public var finish: Receipt.Finish?
+  /// Only the hidden states were computed, which takes less time: `tokens` is empty, and nothing says
+  /// that the sampler chooses the output.
+  public var isWindowsAlone = false
 
   public init(
     model: SHA256Digest, numerics: String, windows: [SHA256Digest], tokens: [UInt32], finish: Receipt.Finish?
@@ -92,7 +95,9 @@ public struct Reexecution: Hashable, Sendable {
   public func firstDifference(from receipt: Receipt, output: [UInt32]) -> Difference? {
     if model != receipt.modelSHA256 { return .model(found: model, receipt: receipt.modelSHA256) }
     if numerics != receipt.numerics { return .numerics(found: numerics, receipt: receipt.numerics) }
-    if tokens.count != output.count { return .count(found: tokens.count, transcript: output.count) }
+    if !isWindowsAlone, tokens.count != output.count {
+      return .count(found: tokens.count, transcript: output.count)
+    }
     if receipt.isVector {
       return output.indices.first { tokens[$0] != output[$0] }.map {
         .number(position: $0, found: tokens[$0], transcript: output[$0])
@@ -102,7 +107,7 @@ public struct Reexecution: Hashable, Sendable {
     let window = (0..<max(windows.count, receipt.windows.count)).first { i in
       !windows.indices.contains(i) || !receipt.windows.indices.contains(i) || windows[i] != receipt.windows[i]
     }
-    let token = output.indices.first { tokens[$0] != output[$0] }
+    let token = isWindowsAlone ? nil : output.indices.first { tokens[$0] != output[$0] }
     if let token, window.map({ token < ($0 + 1) * size }) ?? true {
       return .token(position: token, sampler: tokens[token], receipt: output[token])
     }
@@ -587,6 +592,11 @@ public struct Verification: Hashable, Sendable {
         return .failed(difference.description)
       }
       if receipt.isVector { return .ok("\(transcript.output.count) numbers: the same bits") }
+      if found.isWindowsAlone {
+        return .ok(
+          "\(receipt.windows.count) window hashes of \(transcript.output.count) tokens: the same bits; the sampler was not replayed"
+        )
+      }
       let how = evidence.isGeneratedAgain ? " generated again from your request" : ""
       return .ok(
         "\(transcript.output.count) tokens\(how), \(receipt.windows.count) window hashes: the same bits")

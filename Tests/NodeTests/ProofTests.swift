@@ -19,6 +19,8 @@ struct ClientFiles {
   var answer: String
   /// The body that was sent.
   var request: String
+  /// A checkpoint that the client saw before or somewhere else.
+  var earlier: Checkpoint?
 }
 
 /// One node with a small model, what its clients were answered, and a machine that runs it again.
@@ -71,6 +73,14 @@ final class ProvedJobs: @unchecked Sendable {
       "greedy", "/v1/chat/completions",
       #""messages":[{"role":"user","content":"Go."}],"max_tokens":5,"temperature":0,"return_token_ids":true"#
     ),
+    // What a node would run that has a template of its own.
+    (
+      "another template", "/v1/completions",
+      #"""
+      "prompt":"user: What is a checkpoint?\nassistant:","max_tokens":40,"temperature":0.7,"seed":7,
+      "logit_bias":{"65":-2,"70":1.5},"stop":["zzz"],"return_token_ids":true
+      """#
+    ),
     (
       "inline stream without ids", "/v1/chat/completions",
       #"""
@@ -95,7 +105,7 @@ final class ProvedJobs: @unchecked Sendable {
   private init() throws {
     scratch = try ScratchDirectory()
     let model = scratch.path + "/small.gguf"
-    try SmallModel.write(to: model)
+    try SmallModel.write(to: model, template: SmallModel.datedTemplate)
     let state = scratch.path + "/state"
     let node = try NodeService(
       NodeOptions(
@@ -157,9 +167,18 @@ final class ProvedJobs: @unchecked Sendable {
     var proof = try ReceiptProof(
       files.bundle.isEmpty ? nil : ReceiptBundle(parsing: files.bundle), answer: Array(files.answer.utf8),
       request: request ? Array(files.request.utf8) : nil)
+    proof.evidence.earlier = files.earlier
     if runs { proof.run(on: { () throws(ServingError) in machine }) }
     let verification = proof.verify(keygen: keygen)
-    return (verification, verification.passes(asking: proof.asked))
+    let asked = files.earlier == nil ? proof.asked : proof.asked.union([.consistency])
+    return (verification, verification.passes(asking: asked))
+  }
+
+  /// A checkpoint over a log of this node, signed with another key.
+  func sign(_ checkpoint: Checkpoint) throws -> String {
+    let path = scratch.path + "/other"
+    _ = try keygen.makeKey(at: path)
+    return try keygen.sign(Array(checkpoint.text.utf8), key: path, namespace: Checkpoint.namespace)
   }
 
   /// What only a lying node can do: its line says something else, and a log of that line alone is
@@ -335,7 +354,9 @@ private let lies: [Lie] = {
   edited("chat", "hotpot.logit_bias.0.1", "bfc00001", .commitments, "logit biases")
   edited("chat", "hotpot.logit_bias", nil, .commitments, "logit biases")
   edited("chat", "hotpot.stop", ["zz"], .commitments, "stop strings")
-  edited("chat", "hotpot.stop", nil, .commitments, "stop strings")
+  add("chat", "hotpot.stop missing", .commitments, "stop strings") { files, _ in
+    try files.edit("hotpot.stop", nil)
+  }
   edited(
     "chat without ids", "hotpot.nonce", String(repeating: "0", count: 128), .request,
     "not those that the receipt commits to")
@@ -493,6 +514,94 @@ private let lies: [Lie] = {
   forged(
     "chat without ids", "another numerics", .reexecution, "the numerics are",
     [("\"numerics\":\"N1/A15", "\"numerics\":\"N1/A16")])
+  // The clock, the template, the price.
+  add("chat", "another clock", .request, "the prompt differs at token") { files, jobs in
+    let time = try #require(
+      ReceiptBundle(parsing: files.bundle).receipt.firstMatch(of: /"submitted":(\d+)/).flatMap { Int64($0.1) }
+    )
+    try jobs.forge(&files, ("\"submitted\":\(time)", "\"submitted\":\(time - 40 * 86_400_000_000)"))
+  }
+  add("chat", "another template", .request, "the prompt differs at token") { files, jobs in
+    let other = try jobs.files("another template")
+    (files.bundle, files.answer) = (other.bundle, other.answer)
+  }
+  add("chat", "a price above the one that was offered", .settings, "'hotpot.price' is 50.00 in your request")
+  {
+    files, _ in
+    try files.ask("\"max_tokens\":40", "\"max_tokens\":40,\"hotpot\":{\"price\":\"50\"}")
+  }
+  forged(
+    "chat", "a price that the amount does not follow from", .amount, "its prices give",
+    [("\"price_completion\":100000000", "\"price_completion\":200000000")])
+  add("greedy", "more cached tokens than the prompt has", .counts, "cached tokens of a prompt of") {
+    files, jobs in
+    let line = try ReceiptBundle(parsing: files.bundle).receipt
+    let count = try #require(line.firstMatch(of: /"cached_tokens":\d+/)).output
+    try jobs.forge(&files, (String(count), "\"cached_tokens\":9999"))
+  }
+  // The log.
+  func logged(
+    _ name: String, _ check: Verification.Name, _ reason: String,
+    _ change: @escaping @Sendable (inout ReceiptBundle, inout ClientFiles, ProvedJobs) throws -> Void
+  ) {
+    add("chat", "log: \(name)", check, reason) { files, jobs in
+      var bundle = try ReceiptBundle(parsing: files.bundle)
+      try change(&bundle, &files, jobs)
+      files.bundle = bundle.text
+    }
+  }
+  let other = SHA256.hash([7])
+  logged("forked: another root at the same size", .consistency, "another log of") { bundle, files, _ in
+    let seen = try Checkpoint(parsing: bundle.checkpoint)
+    files.earlier = Checkpoint(origin: seen.origin, size: seen.size, root: other, time: 1, previous: .zero)
+  }
+  logged("forked: a longer log that does not continue it", .consistency, "") { bundle, files, _ in
+    let seen = try Checkpoint(parsing: bundle.checkpoint)
+    files.earlier = Checkpoint(
+      origin: seen.origin, size: seen.size + 3, root: other, time: 1, previous: .zero)
+    bundle.consistency = ConsistencyProof(from: seen.size, to: seen.size + 3, path: [other, other]).text
+  }
+  logged("dropped receipts: it is shorter than what was seen", .consistency, "") { bundle, files, _ in
+    let seen = try Checkpoint(parsing: bundle.checkpoint)
+    files.earlier = Checkpoint(origin: seen.origin, size: 4_000, root: other, time: 1, previous: .zero)
+    bundle.consistency = ConsistencyProof(from: seen.size, to: 4_000, path: []).text
+  }
+  logged("of another node", .consistency, "") { bundle, files, _ in
+    let seen = try Checkpoint(parsing: bundle.checkpoint)
+    files.earlier = Checkpoint(
+      origin: "hotpot/other", size: seen.size, root: seen.root, time: 1, previous: .zero)
+  }
+  logged("the receipt at another place", .inclusion, "index") { bundle, _, _ in
+    let proof = try InclusionProof(parsing: bundle.proof)
+    bundle.proof =
+      InclusionProof(index: proof.index == 0 ? 1 : 0, path: proof.path, checkpoint: proof.checkpoint).text
+  }
+  logged("a receipt that was dropped from it", .inclusion, "the path does not lead") { bundle, _, _ in
+    let proof = try InclusionProof(parsing: bundle.proof)
+    bundle.proof =
+      InclusionProof(index: proof.index, path: [other] + proof.path.dropFirst(), checkpoint: proof.checkpoint)
+      .text
+  }
+  logged("a proof for another checkpoint", .inclusion, "another checkpoint than the signed one") {
+    bundle, _, _ in
+    let proof = try InclusionProof(parsing: bundle.proof)
+    let seen = proof.checkpoint
+    bundle.proof =
+      InclusionProof(
+        index: proof.index, path: proof.path,
+        checkpoint: Checkpoint(
+          origin: seen.origin, size: seen.size, root: other, time: seen.time, previous: .zero)
+      ).text
+  }
+  logged("a checkpoint that another key signed", .signature, "") { bundle, _, jobs in
+    bundle.signature = try jobs.sign(Checkpoint(parsing: bundle.checkpoint))
+  }
+  logged("a checkpoint with another time", .signature, "does not hold") { bundle, _, _ in
+    let seen = try Checkpoint(parsing: bundle.checkpoint)
+    let edited = Checkpoint(
+      origin: seen.origin, size: seen.size, root: seen.root, time: seen.time + 1, previous: seen.previous)
+    bundle.checkpoint = edited.text
+  }
   // Receipts inside of answers, without a bundle; and the client's nonce.
   func inline(
     _ job: String, _ name: String, _ check: Verification.Name, _ reason: String,
@@ -588,6 +697,35 @@ private let lies: [Lie] = {
         == (name == "inline by header"))
   }
 
+  @Test func `hidden states alone prove all but the sampler, which is said`() throws {
+    let jobs = try ProvedJobs.shared.get()
+    func verify(_ files: ClientFiles) throws -> (verification: Verification, passes: Bool) {
+      var proof = try ReceiptProof(
+        ReceiptBundle(parsing: files.bundle), answer: Array(files.answer.utf8),
+        request: Array(files.request.utf8))
+      proof.run(on: { () throws(ServingError) in jobs.machine }, windowsAlone: true)
+      let verification = proof.verify(keygen: jobs.keygen)
+      return (verification, verification.passes(asking: proof.asked))
+    }
+    for name in ["completion", "inline", "chat"] {
+      let (verification, passes) = try verify(jobs.files(name))
+      #expect(passes, "\(verification.checks)")
+      let detail = verification.checks.first { $0.name == .reexecution }?.detail
+      // Log-probabilities are asked for in both others.
+      let isAlone = name == "inline"
+      #expect(detail?.hasSuffix("the same bits; the sampler was not replayed") == isAlone, "\(detail ?? "")")
+      #expect(
+        verification.unproved.contains { $0.hasPrefix("that the sampler chose these tokens") } == isAlone)
+    }
+    var files = try jobs.files("another template")
+    #expect(try verify(files).passes)
+    // The sampler is not replayed; another model's states are found.
+    let line = try ReceiptBundle(parsing: files.bundle).receipt
+    let start = String(try #require(line.firstMatch(of: /"windows":"./)).output)
+    try jobs.forge(&files, (start, "\"windows\":\"" + (start.hasSuffix("A") ? "B" : "A")))
+    #expect(try !verify(files).passes)
+  }
+
   @Test func `an answer without its receipt wants a bundle`() throws {
     let jobs = try ProvedJobs.shared.get()
     var files = try jobs.files("chat")
@@ -681,7 +819,22 @@ private let lies: [Lie] = {
     #expect(other.verification.checks.first { $0.name == .reexecution }?.result == .failed)
   }
 
-  @Test func `there are a hundred and twenty ways to lie`() { #expect(lies.count >= 120, "\(lies.count)") }
+  /// The table; each line of it is a case of the test below.
+  @Test func `there are a hundred and twenty ways to lie, and of every kind`() {
+    #expect(lies.count >= 120, "\(lies.count)")
+    #expect(Set(lies.map { "\($0.job): \($0.name)" }).count == lies.count, "two lines with one name")
+    for (number, lie) in lies.enumerated() {
+      print("\(number + 1). \(lie.job): \(lie.name) -> \(lie.check.rawValue): \(lie.reason)")
+    }
+    for kind in [
+      "another text", "hotpot.token_ids edited", "another question", "a system prompt that was not asked for",
+      "another template", "another clock", "in the request", "tool_calls", "cut, called stop",
+      "the receipt of",
+      "forked", "dropped", "an answer of before", "price",
+    ] { #expect(lies.contains { $0.name.contains(kind) }, "\(kind)") }
+    // What the node writes after its own ways of reading is in MessageProofTests and DialectProofTests, whole logs and
+    // published prices in NodeCheckTests and PublicationTests.
+  }
 
   @Test(arguments: lies)
   fileprivate func `a lie is refused by the check that names it`(_ lie: Lie) throws {
@@ -690,12 +843,13 @@ private let lies: [Lie] = {
     let before = files
     try lie.change(&files, jobs)
     #expect(
-      files.answer != before.answer || files.bundle != before.bundle || files.request != before.request,
+      files.answer != before.answer || files.bundle != before.bundle || files.request != before.request
+        || files.earlier != nil,
       "the case changes nothing")
     let (verification, passes) = try jobs.verify(files)
     #expect(!passes)
     let check = try #require(verification.checks.first { $0.name == lie.check })
     #expect(check.result == .failed, "\(verification.checks)")
-    #expect(check.detail.contains(lie.reason), "\(check.detail)")
+    #expect(lie.reason.isEmpty || check.detail.contains(lie.reason), "\(check.detail)")
   }
 }

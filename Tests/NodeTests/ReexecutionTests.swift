@@ -63,7 +63,12 @@ private final class Served {
 
   /// Keeps `width` jobs under way until so many tokens were generated; holds, releases and cancels some on the way.
   /// - end: the token that ends a message, which then stands where prompts part; nil: none does
-  func generate(tokens: Int, width: Int, vocabulary: Int, end: Int?, _ dice: inout Dice) throws -> (
+  /// - counts: of tokens, one of them for each job
+  /// - isSmall: prompts of a few tokens, none like another
+  func generate(
+    tokens: Int, width: Int, vocabulary: Int, end: Int?, counts: [Int] = [8, 32, 33, 64, 100, 200],
+    isSmall: Bool = false, _ dice: inout Dice
+  ) throws -> (
     answers: [Answered], tokens: Int
   ) {
     var answers: [Answered] = []
@@ -77,11 +82,13 @@ private final class Served {
     while made < tokens || !open.isEmpty {
       while open.count < width, made + asked < tokens {
         let tag = next()
-        let count = [8, 32, 33, 64, 100, 200].randomElement(using: &dice) ?? 8
+        let count = counts.randomElement(using: &dice) ?? 8
         // Two of three prompts begin alike: their blocks are found in the cache.
         let prompt =
-          (Int.random(in: 0..<3, using: &dice) > 0 ? shared : [])
-          + (0..<Int.random(in: 3...90, using: &dice)).map { _ in Int.random(in: ids, using: &dice) }
+          (!isSmall && Int.random(in: 0..<3, using: &dice) > 0 ? shared : [])
+          + (0..<Int.random(in: 3...(isSmall ? 12 : 90), using: &dice)).map { _ in
+            Int.random(in: ids, using: &dice)
+          }
         let sampler =
           [
             "\"temperature\":0", "\"temperature\":0.8,\"seed\":\(dice.next() >> 12)",
@@ -365,6 +372,38 @@ private final class Served {
       "a signature: \((each * 1e5).rounded() / 100) ms of CPU, its process included: at one a second \((each * 1e4).rounded() / 100) % of a core"
     )
     #expect(each < 0.01)
+  }
+
+  /// As `hotpot verify DIRECTORY` does: one process, one load of the model, every check.
+  @Test func aThousandSmallBundles() throws {
+    let path = try #require(RealModel.path)
+    let vocabulary = try Model(path: path).hyperparameters.vocabularySize
+    let scratch = try ScratchDirectory()
+    let served = try Served(
+      scratch.path, "{ http: { listen: 'none' }, audits: { share: 0, keep_transcripts_s: 0 } }", model: path)
+    var dice = Dice(state: 23)
+    let made = try served.generate(
+      tokens: 8_000, width: 12, vocabulary: vocabulary, end: nil, counts: [8], isSmall: true, &dice)
+    let proofs = try made.answers.map { answer in
+      var bundle = try served.bundle(answer.receipt)
+      bundle.transcript = answer.transcript.text
+      return try ReceiptProof(bundle)
+    }
+    served.stop()
+    let machine = try Reexecutor(path: path)
+    let keygen = SSHKeygen(deadline: 30).remembering()
+    var held = 0
+    let took = seconds {
+      for given in proofs {
+        var proof = given
+        proof.run(on: { () throws(ServingError) in machine })
+        if proof.verify(keygen: keygen).passes(asking: proof.asked) { held += 1 }
+      }
+    }
+    #expect(held == proofs.count && held >= 1_000)
+    print(
+      "\(held) bundles of 8 tokens verified in \((took * 10).rounded() / 10) s: \((Double(held) / took).rounded(to: 1)) a second"
+    )
   }
 
   /// A job of one sequence generated and run again, by turns, with one model in memory.

@@ -10,9 +10,15 @@ enum SmallModel {
   static let embedding = 64
   static let vocabulary = 288
 
+  static let template =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+  /// Prints the day too, so that a prompt depends on a clock.
+  static let datedTemplate =
+    "<|im_start|>system\nIt is {{ strftime_now('%d %B %Y') }}.<|im_end|>\n" + template
+
   /// Writes the model to a file.
-  static func write(to path: String, seed: UInt64 = 1, _ form: Form = .text) throws {
-    try Data(bytes(seed: seed, form)).write(to: URL(fileURLWithPath: path))
+  static func write(to path: String, seed: UInt64 = 1, _ form: Form = .text, template: String = template) throws {
+    try Data(bytes(seed: seed, form, template: template)).write(to: URL(fileURLWithPath: path))
   }
 
   enum Form {
@@ -26,7 +32,7 @@ enum SmallModel {
     var architecture: String { self == .bothWays ? "gemma-embedding" : "llama" }
   }
 
-  static func bytes(seed: UInt64, _ form: Form = .text) -> [UInt8] {
+  static func bytes(seed: UInt64, _ form: Form = .text, template: String = template) -> [UInt8] {
     let architecture = form.architecture
     let (layers, feed, heads, kvHeads, size) = (2, 96, 4, 2, 16)
     var dice = Dice(state: seed)
@@ -61,11 +67,7 @@ enum SmallModel {
     file.set("tokenizer.ggml.bos_token_id", .uint32(256))
     file.set("tokenizer.ggml.eos_token_id", .uint32(257))
     file.set("tokenizer.ggml.add_bos_token", .bool(false))
-    file.set(
-      "tokenizer.chat_template",
-      .string(
-        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
-      ))
+    file.set("tokenizer.chat_template", .string(template))
 
     func values(_ count: Int, _ spread: Float, around middle: Float = 0) -> [Float] {
       (0..<count).map { _ in

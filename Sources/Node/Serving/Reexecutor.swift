@@ -6,6 +6,7 @@ import Foundation
 import Grammar
 import Inference
 import Receipts
+import Synchronization
 
 /// A model that is ready to re-execute transcripts.
 package final class Reexecutor: Sendable {
@@ -21,6 +22,11 @@ package final class Reexecutor: Sendable {
   private let constraints: Constraints
   private let threads: Int?
   private let level: KernelLevel?
+  /// The engine of the transcript before, for the next one: its threads, tables and memory are made
+  /// once for many receipts.
+  private let spare = Mutex<Engine?>(nil)
+  /// Positions of the longest transcript whose engine is kept.
+  private static let keptPositions = 16_384
 
   /// - path: the model's file
   /// - level: of the kernels; nil selects the best, or the one that `HOTPOT_ISA` names
@@ -66,9 +72,10 @@ package final class Reexecutor: Sendable {
 
   /// The same, with what the sampler chose at each position of the output.
   /// - topLogprobs: how many of the likeliest tokens to report beside each choice
+  /// - windowsAlone: compute neither logits nor choices
   func replay(
     _ receipt: Receipts.Receipt, _ transcript: Receipts.Transcript, topLogprobs: Int?,
-    progress: (_ done: Int, _ of: Int) -> Void
+    windowsAlone: Bool = false, progress: (_ done: Int, _ of: Int) -> Void
   ) throws(ServingError) -> (reexecution: Reexecution, choices: [SampledToken]) {
     let prompt = transcript.prompt.map { Int32(bitPattern: $0) }
     let output = transcript.output.map { Int32(bitPattern: $0) }
@@ -87,6 +94,7 @@ package final class Reexecutor: Sendable {
     // The last token is chosen, not fed.
     let fed = prompt + output.dropLast()
     let engine = try engine(profile, prompt + output, positions: fed.count)
+    defer { keep(engine) }
     let table = (0..<Int32(engine.configuration.kvBlocks)).map { $0 }
     var sampling = SamplingRequest(receipt.sampler, biases: transcript.biases)
     sampling.topLogprobs = topLogprobs
@@ -94,6 +102,7 @@ package final class Reexecutor: Sendable {
     var context = SamplingContext(
       sampling, promptCount: prompt.count, constraint: try hold(transcript.constraint))
     if context.usesTranscript { context.transcript = prompt + output }
+    result.isWindowsAlone = windowsAlone
     var windows = WindowHashes()
     var position = 0
     while position < fed.count {
@@ -101,13 +110,18 @@ package final class Reexecutor: Sendable {
       // A chunk that ends before the output begins needs no output.
       let item = StepItem(
         tokens: Array(fed[position..<end]), position: position, blocks: table, state: .init(0),
-        output: end >= prompt.count ? .replay(context) : .none, digests: true)
+        output: end < prompt.count ? .none : windowsAlone ? .all : .replay(context), digests: true)
       let results: [StepResult]
       do throws(EngineError) { results = try engine.step([item]) } catch {
         throw ServingError("\(error)", hint: error.hint)
       }
       guard let found = results.first else { throw ServingError("the engine gave no result", hint: nil) }
       if let failure = found.failure { throw ServingError("\(failure)", hint: failure.hint) }
+      if windowsAlone {
+        for bytes in found.digests.dropFirst(max(0, prompt.count - 1 - found.firstPosition)) {
+          if let digest = SHA256Digest(bytes: bytes) { windows.append(digest) }
+        }
+      }
       for (choice, bytes) in zip(found.choices, found.digests) where result.tokens.count < output.count {
         result.tokens.append(UInt32(bitPattern: choice.token))
         choices.append(choice)
@@ -130,6 +144,7 @@ package final class Reexecutor: Sendable {
       throw ServingError("the receipt's pooling is not known, '\(receipt.pooling)'", hint: nil)
     }
     let engine = try engine(profile, prompt, positions: prompt.count, isWhole: model.readsBothWays)
+    defer { keep(engine) }
     do throws(EngineError) {
       return try engine.embed(
         prompt, pooling, dimensions: receipt.dimensions, chunk: Self.chunk, progress: progress
@@ -141,22 +156,28 @@ package final class Reexecutor: Sendable {
 
   /// Generates the receipt's tokens again from a prompt, at decoding speed: the same bits as on the
   /// node, so its windows are those of the receipt if prompt, model and sampler are.
-  /// - Returns: as many tokens as the receipt says, and what they say of it
+  /// - extra: tokens to generate after them, at most
+  /// - Returns: as many tokens as the receipt says, what they say of it, and those after them
   func generate(
     _ receipt: Receipts.Receipt, prompt: [UInt32], biases: [Receipts.Transcript.Bias],
-    constraint: Receipts.Transcript.Constraint?, topLogprobs: Int?,
+    constraint: Receipts.Transcript.Constraint?, topLogprobs: Int?, then extra: Int = 0,
     progress: (_ done: Int, _ of: Int) -> Void
-  ) throws(ServingError) -> (output: [UInt32], reexecution: Reexecution, choices: [SampledToken]) {
+  ) throws(ServingError) -> (
+    output: [UInt32], reexecution: Reexecution, choices: [SampledToken], more: [UInt32]
+  ) {
     let profile = Engine.Profile(numericsVersion: receipt.numerics) ?? .standard
     var result = Reexecution(
       model: digest, numerics: profile.numericsVersion, windows: [], tokens: [], finish: nil)
     guard digest == receipt.modelSHA256, profile.numericsVersion == receipt.numerics,
-      receipt.completionTokens > 0
-    else { return ([], result, []) }
+      receipt.completionTokens + extra > 0
+    else { return ([], result, [], []) }
     let prompt = prompt.map { Int32(bitPattern: $0) }
-    let (positions, overflow) = prompt.count.addingReportingOverflow(receipt.completionTokens - 1)
+    let (charged, overflow) = prompt.count.addingReportingOverflow(receipt.completionTokens - 1)
     guard !overflow else { throw ServingError("the receipt's counts pass every context", hint: nil) }
-    var generation = Generation(engine: try engine(profile, prompt, positions: positions))
+    let positions = max(charged, min(charged + extra, contextLength))
+    let engine = try engine(profile, prompt, positions: positions)
+    defer { keep(engine) }
+    var generation = Generation(engine: engine)
     var sampling = SamplingRequest(receipt.sampler, biases: biases)
     sampling.topLogprobs = topLogprobs
     let held = try hold(constraint)
@@ -166,20 +187,24 @@ package final class Reexecutor: Sendable {
       outcome = try generation.run(
         prompt: prompt,
         options: .init(
-          sampling: sampling, maximumTokens: receipt.completionTokens, digests: true, constraint: held),
+          sampling: sampling, maximumTokens: positions - prompt.count + 1, digests: true, constraint: held),
         onToken: { _ in
           done += 1
-          progress(done, receipt.completionTokens)
+          progress(min(done, receipt.completionTokens), receipt.completionTokens)
           return true
         })
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }
     var windows = WindowHashes()
-    for digest in outcome.digests.compactMap({ SHA256Digest(bytes: $0) }) { windows.append(digest) }
+    let count = receipt.completionTokens
+    for digest in outcome.digests.prefix(count).compactMap({ SHA256Digest(bytes: $0) }) {
+      windows.append(digest)
+    }
     result.windows = windows.windows
-    result.tokens = outcome.tokens.map { UInt32(bitPattern: $0.token) }
-    return (result.tokens, result, outcome.tokens)
+    let tokens = outcome.tokens.map { UInt32(bitPattern: $0.token) }
+    result.tokens = Array(tokens.prefix(count))
+    return (result.tokens, result, Array(outcome.tokens.prefix(count)), Array(tokens.dropFirst(count)))
   }
 
   /// What the text had to be, compiled again; nil if anything would do.
@@ -211,16 +236,33 @@ package final class Reexecutor: Sendable {
         "the transcript has \(positions) tokens, the model's context is \(model.hyperparameters.contextLength)",
         hint: nil)
     }
-    let blocks = (positions + Engine.blockSize - 1) / Engine.blockSize
+    let needed = (positions + Engine.blockSize - 1) / Engine.blockSize
+    let kept = spare.withLock { spare in
+      defer { spare = nil }
+      return spare
+    }
+    let step = isWhole ? min(max(positions, 1_024), 65_536) : 1_024
+    if let kept, kept.configuration.profile == profile, kept.configuration.kvBlocks >= needed,
+      kept.configuration.maximumStepTokens >= step
+    {
+      return kept
+    }
+    // Room for somewhat longer ones too, so that the next transcript fits.
+    let blocks = max(needed, min(2 * needed, Self.keptPositions / Engine.blockSize))
     do throws(EngineError) {
       return try Engine(
         model: model,
         configuration: Engine.Configuration(
           threads: threads, profile: profile, kvBlocks: blocks, level: level,
-          maximumStepTokens: isWhole ? min(max(positions, 1_024), 65_536) : 1_024))
+          maximumStepTokens: step))
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }
+  }
+
+  private func keep(_ engine: Engine) {
+    guard engine.configuration.kvBlocks * Engine.blockSize <= Self.keptPositions else { return }
+    spare.withLock { $0 = engine }
   }
 
   /// The log-probabilities of an answer's tokens, in the order and with the offsets that the node

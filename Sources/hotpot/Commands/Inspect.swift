@@ -84,7 +84,8 @@ extension Command {
     book[place] = report.known
     try book.write()
     return try show(
-      report, of: place, good: "nothing is wrong with what this node publishes",
+      report, of: place,
+      good: "nothing is wrong with what this node publishes\(model == nil ? "; no model was run" : "")",
       json: arguments.has("json"))
   }
 }

@@ -20,7 +20,8 @@ extension Command {
       first difference is named. An answer without token ids is generated again from your request. An answer that was asked for
       with "hotpot":{"receipt":"inline"} holds its receipt and needs no bundle.
       Several bundles, or a directory of them, are checked in one go and with one load of the model; the answer and the request
-      of NAME.bundle are the files NAME.answer and NAME.request beside it.
+      of NAME.bundle are the files NAME.answer and NAME.request beside it. --windows is for a first look at many: it takes less
+      time, and says that the sampler was not replayed.
       What was not checked is said to be "not checked", and what no check can say follows. Exit code 0 only if every check that
       was asked for holds.
       """,
@@ -36,6 +37,7 @@ extension Command {
       Option(
         "witnesses", value: "FILE",
         "allowed_signers of witnesses that you trust, and their keys for notes, one a line"),
+      Option("windows", "with --model: compare the hidden states alone, and replay no sampler"),
       Option("threads", value: "N", "threads for running the model"), .json,
     ]
   ) { arguments in
@@ -148,6 +150,7 @@ private final class VerifyRun: Sendable {
   private let asked: Set<Verification.Name>
   private let model: String?
   private let threads: Int?
+  private let windowsAlone: Bool
   private let machine = Mutex<Result<Reexecutor, ServingError>?>(nil)
   private let keygen = SSHKeygen().remembering()
 
@@ -177,13 +180,15 @@ private final class VerifyRun: Sendable {
     }
     model = arguments.has("model") ? try ModelChoice.path(arguments) : nil
     threads = try arguments.int("threads", in: 1...1024)
+    windowsAlone = arguments.has("windows")
   }
 
   func check(_ given: ReceiptProof) -> Verdict {
     var proof = given
     evidence(&proof.evidence)
     if let model {
-      proof.run(on: { () throws(ServingError) in try loaded(model) }) { done, total in
+      proof.run(on: { () throws(ServingError) in try loaded(model) }, windowsAlone: windowsAlone) {
+        done, total in
         Console.progress(done == total ? nil : "running \(done) of \(total) tokens")
       }
     }

@@ -23,8 +23,9 @@ package final class ProcessorDevice: Device {
   /// many bytes: enough to cover the memory's latency.
   private static let streamedTokens = 16
   static let streamedBytes = 12 << 10
-  /// Rows of logits that are kept at a time, at most 64 and at most 16 MB.
-  private let logitRows: Int
+  /// Rows of logits that are computed together: so many that a product is no longer bound by memory,
+  /// and that a tile unit is used. Their memory is taken when they are first written.
+  private static let logitRows = 64
 
   package let name: String
   let model: Model
@@ -88,8 +89,7 @@ package final class ProcessorDevice: Device {
     }
     scratch = []
     pacing = Pacing(workers: team.count)
-    logitRows = min(64, max(1, (16 << 20) / (shape.vocabularySize * 4)))
-    logits = .allocate(capacity: logitRows * shape.vocabularySize)
+    logits = .allocate(capacity: ProcessorDevice.logitRows * shape.vocabularySize)
     samplers = (0..<team.count).map { _ in Sampler(vocabularySize: shape.vocabularySize, level: chosen) }
     let chunks = (shape.contextLength + ProcessorDevice.rotationChunk - 1) / ProcessorDevice.rotationChunk
     rotations = schedule.tables.map { _ in Array(repeating: nil, count: chunks) }
@@ -372,7 +372,7 @@ package final class ProcessorDevice: Device {
     var counters = schedule.counterCount
     var done = 0
     while done < layout.outputs.count {
-      let count = min(logitRows, layout.outputs.count - done)
+      let count = min(ProcessorDevice.logitRows, layout.outputs.count - done)
       let base = done
       // The quantised rows of this round are packed, in the order of the outputs.
       team.share(worker, layout.counters(counters), count) { i in

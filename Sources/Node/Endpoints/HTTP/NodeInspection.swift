@@ -72,17 +72,25 @@ package struct NodeInspection {
       report.add("log", .failed, "\(error)")
       return report
     }
-    let seen =
-      (known.map { [("at the last visit", $0)] } ?? [])
-      + elsewhere(card.key).map { ("at \($0.place)", $0.node) }
+    let others = elsewhere(card.key)
     let head = LogHead(origin: card.key.origin, size: log.size, root: log.root)
     do {
-      for (place, node) in seen { try Self.compare(&log, with: node.head, place, card.key) }
+      if let known { try Self.compare(&log, with: known.head, "at the last visit", card.key) }
+      // A copy may lag behind what another place shows; there it is compared.
+      for other in others where other.node.head.size <= log.size {
+        try Self.compare(&log, with: other.node.head, "at \(other.place)", card.key)
+      }
+      let seen =
+        (known == nil ? [] : ["at the last visit"])
+        + others.filter { $0.node.head.size <= log.size }.map { "at \($0.place)" }
+      let ahead = others.filter { $0.node.head.size > log.size }.map {
+        "; \($0.node.head.size) were seen at \($0.place), which has to be looked at again"
+      }
       let size = log.size == 1 ? "1 receipt" : "\(log.size) receipts"
-      report.add(
-        "log", .ok,
-        "\(size), signed; \(seen.isEmpty ? "nothing to compare it with" : "it continues what was seen \(seen.map(\.0).joined(separator: ", "))")"
-      )
+      let words =
+        seen.isEmpty
+        ? "nothing to compare it with" : "it continues what was seen \(seen.joined(separator: ", "))"
+      report.add("log", .ok, "\(size), signed; \(words)\(ahead.joined())")
       report.known = KnownNode(key: card.key, head: head)
     } catch {
       report.add("log", .failed, "\(error)")

@@ -122,8 +122,9 @@ package struct ReceiptProof: Sendable {
 
   /// Runs the model: all that needs its template, its vocabulary or its weights.
   /// - machine: not called if there is nothing to run
+  /// - windowsAlone: of an answer with its token ids compute the hidden states alone, which is faster
   package mutating func run(
-    on machine: () throws(ServingError) -> Reexecutor,
+    on machine: () throws(ServingError) -> Reexecutor, windowsAlone: Bool = false,
     progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
   ) {
     asked.insert(.reexecution)
@@ -139,7 +140,9 @@ package struct ReceiptProof: Sendable {
         guard transcript.promptCommitment == receipt.promptCommitment,
           transcript.outputCommitment == receipt.outputCommitment
         else { return skip("the transcript is not the one that the receipt commits to") }
-        replay(transcript, receipt, on: try machine(), progress)
+        // Log-probabilities want the logits.
+        let isAlone = windowsAlone && saved?.logprobs.count ?? 0 == 0
+        replay(transcript, receipt, on: try machine(), windowsAlone: isAlone, progress)
       } else if let own {
         if evidence.noNonces == nil { asked.insert(.commitments) }
         generate(own, receipt, on: try machine(), progress)
@@ -166,7 +169,7 @@ package struct ReceiptProof: Sendable {
 
   private mutating func replay(
     _ transcript: Receipts.Transcript, _ receipt: Receipts.Receipt, on machine: Reexecutor,
-    _ progress: (Int, Int) -> Void
+    windowsAlone: Bool, _ progress: (Int, Int) -> Void
   ) {
     var promptText: String?
     if let own {
@@ -195,7 +198,7 @@ package struct ReceiptProof: Sendable {
       transcript, receipt, on: machine, then: evidence.answer?.unreceipted ?? [], promptText: promptText)
     do throws(ServingError) {
       let (found, choices) = try machine.replay(
-        receipt, transcript, topLogprobs: topLogprobs, progress: progress)
+        receipt, transcript, topLogprobs: topLogprobs, windowsAlone: windowsAlone, progress: progress)
       evidence.reexecution = .ran(found)
       compareLogprobs(machine, receipt, transcript.stops, choices)
     } catch { fail(error) }
@@ -297,9 +300,11 @@ package struct ReceiptProof: Sendable {
       return
     }
     do throws(ServingError) {
-      let (output, found, choices) = try machine.generate(
+      // A client may have got tokens that came as the job was cut, after those of its receipt.
+      let extra = receipt.finish.isCut && prompt.count == count ? Self.mostUnreceipted : 0
+      let (output, found, choices, more) = try machine.generate(
         receipt, prompt: prompt, biases: own.biases, constraint: constraint, topLogprobs: topLogprobs,
-        progress: progress)
+        then: extra, progress: progress)
       // Without a nonce nothing is committed to: the windows prove the tokens, and only they do.
       let transcript = Receipts.Transcript(
         nonces: nonces ?? .zero, prompt: prompt, output: output, biases: own.biases,
@@ -307,8 +312,15 @@ package struct ReceiptProof: Sendable {
       evidence.transcript = transcript
       evidence.isGeneratedAgain = true
       evidence.reexecution = .ran(found)
-      evidence.decoding = decode(
-        transcript, receipt, on: machine, then: [], promptText: promptText)
+      for count in 0...more.count {
+        let decoding = decode(
+          transcript, receipt, on: machine, then: Array(more.prefix(count)), promptText: promptText)
+        if count == 0 { evidence.decoding = decoding }
+        guard saysTheSame(decoding) else { continue }
+        evidence.decoding = decoding
+        evidence.answer?.unreceipted = Array(more.prefix(count))
+        break
+      }
       let said = "\(prompt.count) prompt tokens\(prompt.count < count ? " of \(count)" : "")"
       if nonces != nil {
         evidence.request = .same(said)
@@ -319,6 +331,19 @@ package struct ReceiptProof: Sendable {
       }
       compareLogprobs(machine, receipt, own.request.stops, choices)
     } catch { fail(error) }
+  }
+
+  /// The most tokens that come between a job's last charged one and its end.
+  private static let mostUnreceipted = 4
+
+  /// Whether the answer's text is that of these tokens.
+  private func saysTheSame(_ decoding: Verification.Decoding) -> Bool {
+    guard let answer = evidence.answer, case .decoded(let decoded) = decoding else { return false }
+    let text = Array((answer.text ?? "").utf8)
+    guard case .message(let message) = decoded.message else { return text == Array(decoded.text.utf8) }
+    return text == Array(message.content.utf8)
+      && Array(answer.reasoning.utf8) == Array(message.reasoning.utf8)
+      && answer.calls.count == message.calls.count
   }
 
   // MARK: log-probabilities
@@ -352,7 +377,7 @@ package struct ReceiptProof: Sendable {
       return
     }
     // Tokens after the receipt's are run by nobody.
-    let isPrefix = !saved.answer.unreceipted.isEmpty
+    let isPrefix = evidence.answer?.unreceipted.isEmpty == false
     do throws(SamplingError) {
       let expected = try machine.logprobs(receipt, stops, choices, shown: reader?.marks ?? [])
       let differences = saved.logprobs.candidates(asked: asked).map {

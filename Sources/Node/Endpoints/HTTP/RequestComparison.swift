@@ -128,6 +128,10 @@ struct OwnRequest: Sendable {
     } else if receipt.version > 1, receipt.finish == .length, receipt.maxTokens < Serving.defaultOutput {
       differences.append("your request names no max_tokens, and the receipt ends at \(receipt.maxTokens)")
     }
+    if let offered = request.offered, receipt.price.completion > offered.micro {
+      let asked = Verification.decimal(micro: receipt.price.completion)
+      differences.append("'hotpot.price' is \(offered) in your request, and the receipt charges \(asked)")
+    }
     guard differences.isEmpty else { return .differs(differences.joined(separator: "; ")) }
     let seed = request.hasSeed ? "seed chosen by you" : "seed chosen by the node"
     let path =

@@ -225,7 +225,13 @@ extension SavedAnswerReader {
     let cached = try usage.integer("cache_read_input_tokens", 0...Int(Int32.max))
     _ = try usage.integer("cache_creation_input_tokens", 0...0)
     let completion = try usage.integer("output_tokens", 0...Int(Int32.max))
-    if let read { try count(&answer.usage.prompt, read + (cached ?? 0), "usage.input_tokens") }
+    if let read {
+      if isEnd {
+        try count(&answer.usage.prompt, read + (cached ?? 0), "usage.input_tokens")
+      } else {
+        promptAtStart = read + (cached ?? 0)
+      }
+    }
     if isEnd {
       try count(&answer.usage.cached, cached, "usage.cache_read_input_tokens")
       try count(&answer.usage.completion, completion, "usage.output_tokens")
@@ -306,12 +312,15 @@ extension SavedAnswerReader {
     for value in try fields.array("output", count: 0...SavedParts.maximum) ?? [] {
       items.append(try item(value))
     }
-    guard parts.items.isEmpty || parts.items == items else {
+    let status = try fields.string("status")
+    // What was open as a job was cut is in the stream's pieces alone.
+    let isCut = status == "failed"
+    guard parts.items.isEmpty || parts.items == items || (isCut && parts.items.starts(with: items)) else {
       throw JSONFieldError(
         field: "output", message: "the stream's pieces are not the answer that it ends with")
     }
-    parts.items = items
-    switch try fields.string("status") {
+    if parts.items.isEmpty { parts.items = items }
+    switch status {
     case "completed": try finish("stop", [:])
     case "incomplete": try finish("length", [:])
     case "failed", nil: break
@@ -382,7 +391,11 @@ extension SavedAnswerReader {
   // MARK: the end
 
   /// What the items say, and what an end is called where the dialect has one word for two.
-  mutating func finishDialect() {
+  mutating func finishDialect() throws(JSONFieldError) {
+    // A job that was cut while its prompt was read is charged for less of it than it began with.
+    if answer.errorCode == nil, let promptAtStart {
+      try count(&answer.usage.prompt, promptAtStart, "usage.input_tokens")
+    }
     if dialect?.name == Dialect.openAIResponses.name {
       for item in parts.items {
         switch item.kind {

@@ -24,6 +24,8 @@ struct SavedAnswerReader {
   var dialect: Dialect?
   /// Calls' arguments stand as JSON and not as its text.
   var hasArgumentValues = false
+  /// Prompt tokens that a stream named as it began.
+  var promptAtStart: Int?
   /// Of a stream in blocks or items: the text of each, by its place.
   var parts = SavedParts()
 
@@ -170,7 +172,7 @@ struct SavedAnswerReader {
 
   /// What nothing reads in the text, no token gives.
   mutating func finishMessage() throws(JSONFieldError) {
-    finishDialect()
+    try finishDialect()
     guard reasoning.content == nil || reasoning.short == nil || reasoning.content == reasoning.short
     else {
       throw JSONFieldError(
