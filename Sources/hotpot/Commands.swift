@@ -38,6 +38,7 @@ enum Commands {
     .earnings,
     .settle,
     .doctor,
+    .devices,
     .demo,
     .completions,
     .unit,
