@@ -34,6 +34,9 @@ let package = Package(
     .target(name: "CSystem", cSettings: cFlags, linkerSettings: [.linkedLibrary("dl")]),
     // TLS by the system's library, which is opened at run time.
     .target(name: "CTLS", cSettings: cFlags, linkerSettings: [.linkedLibrary("dl")]),
+    .target(
+      name: "CVulkan", dependencies: ["CKernels"], exclude: ["Shaders"], cSettings: cFlags,
+      linkerSettings: [.linkedLibrary("dl")]),
     // The pages of man/, for `hotpot install`.
     .target(name: "CManuals", cSettings: cFlags),
     .systemLibrary(name: "CNCurses", providers: [.apt(["libncurses-dev"])]),
@@ -67,7 +70,7 @@ let package = Package(
       name: "hotpot",
       dependencies: [
         "Inference", "Scheduling", "Receipts", "Accounting", "Telemetry", "Intake", "Control",
-        "Node", "Terminal", "Dashboard", "JSON", "TLS", "NATS", "CSystem", "CManuals",
+        "Node", "Terminal", "Dashboard", "JSON", "TLS", "NATS", "CSystem", "CManuals", "CVulkan",
       ],
       swiftSettings: strict),
 
@@ -105,6 +108,7 @@ let package = Package(
     tests(
       "InferenceTests", ["Inference", "CKernels", "CSystem", "CDigest", "JSON", "Fuzzing", "ManualPages"],
       exclude: ["Programs"]),
+    tests("CVulkanTests", ["CVulkan", "CKernels"]),
     tests("GrammarTests", ["Grammar", "JSON"]),
     tests("SchedulingTests", ["Scheduling"]),
     // The commands of man/, for tests that run them.

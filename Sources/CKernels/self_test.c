@@ -4,6 +4,7 @@
 // ck_self_test_digest_of; the inputs are data, made from seeds.
 #include "include/self_test.h"
 #include "internal.h"
+#include "test_inputs.h"
 
 // The digest of every output on the inputs below. It changes only with the numerics profile or the
 // inputs.
@@ -25,65 +26,6 @@ enum {
   PAGE_BYTES = CK_PAGE_SCALES + HEAD * CK_PAGE * 2,
   WORDS = 1024,
 };
-
-typedef struct stream {
-  uint64_t state;
-} stream;
-
-static uint32_t draw(stream *s) {
-  s->state = s->state * 6364136223846793005ull + 1442695040888963407ull;
-  return (uint32_t)(s->state >> 32);
-}
-
-// A value in about -4 ... 4, many of them small.
-static float draw_float(stream *s) {
-  float unit = (float)(int32_t)(draw(s) >> 8) * 0x1p-23f - 1.0f;
-  return unit * (draw(s) % 16 == 0 ? 4.0f : 0.5f);
-}
-
-static uint64_t digest(uint64_t hash, const void *bytes, size_t count) {
-  const uint8_t *p = bytes;
-  for (size_t i = 0; i < count; i++) hash = (hash ^ p[i]) * 0x100000001b3ull;
-  return hash;
-}
-
-// A positive or negative f16 of magnitude 2^-7 ... 2^-3.
-static uint16_t draw_half(stream *s) {
-  uint32_t bits = draw(s);
-  return (uint16_t)((bits & 0x83ff) | (8 + (bits >> 16) % 4) << 10);
-}
-
-static void draw_weights(stream *s, ck_type type, uint8_t *out) {
-  size_t blocks = (size_t)ROWS * COLS / ck_type_block_values(type);
-  uint32_t size = ck_type_block_bytes(type);
-  for (size_t b = 0; b < blocks; b++, out += size) {
-    if (type == CK_F32) {
-      float value = draw_float(s);
-      memcpy(out, &value, 4);
-    } else if (type == CK_F16 || type == CK_BF16) {
-      uint16_t half = draw_half(s);
-      if (type == CK_BF16) half = (uint16_t)((half & 0x81ff) + 0x3c00);
-      memcpy(out, &half, 2);
-    } else {
-      for (uint32_t i = 0; i < size; i++) out[i] = (uint8_t)(draw(s) >> 11);
-      const ck_traits *traits = ck_traits_of(type);
-      if (traits->scales == CK_SCALES_POWER) {
-        out[0] = (uint8_t)(120 + draw(s) % 8);
-        continue;
-      }
-      uint16_t half = draw_half(s);
-      if (type == CK_IQ1_M) {
-        for (int i = 0; i < 4; i++) out[49 + 2 * i] = (uint8_t)((out[49 + 2 * i] & 15) | (half >> 4 * i & 15) << 4);
-        continue;
-      }
-      memcpy(out + traits->d_at, &half, 2);
-      if (traits->m_at >= 0) {
-        half = draw_half(s);
-        memcpy(out + traits->m_at, &half, 2);
-      }
-    }
-  }
-}
 
 // ---------------------------------------------------------------- the vectors
 
@@ -109,7 +51,7 @@ static uint64_t test_products(const ck_tested *device, uint64_t hash) {
     }
     for (uint32_t type = 0; type < ck_type_end(); type++) {
       if (!ck_type_supported(type)) continue;
-      draw_weights(&s, (ck_type)type, source);
+      draw_weights(&s, (ck_type)type, (size_t)ROWS * COLS, source);
       ck_test_product product = {
           .type = (ck_type)type,
           .profile = (ck_profile)profile,
@@ -141,7 +83,7 @@ static uint64_t test_many_tokens(const ck_tested *device, uint64_t hash) {
   for (int profile = CK_A8; profile < CK_PROFILE_COUNT; profile++) {
     for (uint32_t type = 0; type < ck_type_end(); type++) {
       if (!ck_type_supported(type) || !ck_type_takes_blocks((ck_type)type)) continue;
-      draw_weights(&s, (ck_type)type, source);
+      draw_weights(&s, (ck_type)type, (size_t)ROWS * COLS, source);
       ck_test_product product = {
           .type = (ck_type)type,
           .profile = (ck_profile)profile,
@@ -392,6 +334,8 @@ static bool level_function(void *context, ck_test_function function, const float
     case CK_TEST_ADD: ck_add(level_of(context), x, n, y); break;
     case CK_TEST_SIGMOID_TIMES: ck_sigmoid_times(level_of(context), x, n, y); break;
     case CK_TEST_SOFTPLUS: ck_softplus(level_of(context), x, n, y); break;
+    case CK_TEST_SILU_TIMES: ck_silu_times(level_of(context), x, n, y); break;
+    default: return ck_test_operation(function, x, n, y);
   }
   return true;
 }
@@ -432,7 +376,8 @@ static bool level_recur(void *context, const ck_recurrence *recurrence) {
 
 static bool level_attend(void *context, const ck_attention *attention) {
   _Alignas(64) uint8_t scratch[64 << 10];
-  if (ck_attention_scratch(POSITIONS, HEAD, GROUP) > sizeof scratch) return false;
+  uint32_t positions = attention->first_position + attention->tokens;
+  if (ck_attention_scratch(positions, attention->head_size, attention->group) > sizeof scratch) return false;
   ck_attend(level_of(context), attention, scratch);
   return true;
 }
@@ -452,6 +397,11 @@ static ck_tested tested(ck_level *level) {
       .attend = level_attend,
       .selection = *level,
   };
+}
+
+uint64_t ck_self_test_part_digest(ck_level level, const ck_test_part *part) {
+  ck_tested device = tested(&level);
+  return ck_test_part_digest(&device, part);
 }
 
 uint64_t ck_self_test_digest(ck_level level) {

@@ -40,6 +40,7 @@ enum Commands {
     .earnings,
     .settle,
     .doctor,
+    .devices,
     .demo,
     .completions,
     .unit,

@@ -164,4 +164,14 @@ import Testing
     #expect(passes(OneByOne(level: level)))
     #expect(!passes(OneByOne(level: level, isWrong: true)))
   }
+
+  @Test(arguments: kernelLevels) func `every part by itself gives its frozen digest`(_ level: ck_level) {
+    for index in 0..<ck_test_part_count() {
+      let part = ck_test_part_at(index)
+      let found = ck_self_test_part_digest(level, part)
+      #expect(
+        found == part.pointee.frozen,
+        "\(String(cString: part.pointee.name)) gives 0x\(String(found, radix: 16))")
+    }
+  }
 }

@@ -30,6 +30,9 @@ import Testing
     for match in text.matches(of: /\.(?:target|systemLibrary)\(name: "(\w+)", (?:cSettings|providers)/) {
       targets[String(match.output.1)] = []
     }
+    for match in text.matches(of: /\.target\(\s*name: "(C[A-Z]\w+)", dependencies: \[([^\]]*)\]/) {
+      targets[String(match.output.1)] = names(match.output.2)
+    }
     let executable = try #require(
       text.firstMatch(of: /\.executableTarget\(\s*name: "hotpot",\s*dependencies: \[([^\]]*)\]/))
     targets["hotpot"] = names(executable.output.1)

@@ -28,7 +28,10 @@ typedef struct ck_test_product {
 } ck_test_product;
 
 /// A function of each number by itself (N1 item 8): y = f(x), for ADD y = x + y, and for
-/// SIGMOID_TIMES y = sigmoid(y) x.
+/// SIGMOID_TIMES and SILU_TIMES y = f(y) x. From FUSED on they are single operations (N1 item 1), for
+/// devices whose arithmetic has to be proved: fma(x[i], x[i + 1], y[i]), x y, x / y, the root of x; CHAIN,
+/// eight times r = fma(x r + y, x, -r) from r = y, where product, sum and fma are rounded one by one; HALF,
+/// the f16 in the low bits of x; INTEGER, the bits of x as an integer; NEAREST, ties to even.
 typedef enum ck_test_function {
   CK_TEST_EXP = 0,
   CK_TEST_SILU = 1,
@@ -36,6 +39,15 @@ typedef enum ck_test_function {
   CK_TEST_ADD = 3,
   CK_TEST_SIGMOID_TIMES = 4,
   CK_TEST_SOFTPLUS = 5,
+  CK_TEST_SILU_TIMES = 6,
+  CK_TEST_FUSED = 7,
+  CK_TEST_MULTIPLY = 8,
+  CK_TEST_DIVIDE = 9,
+  CK_TEST_ROOT = 10,
+  CK_TEST_CHAIN = 11,
+  CK_TEST_HALF = 12,
+  CK_TEST_INTEGER = 13,
+  CK_TEST_NEAREST = 14,
 } ck_test_function;
 
 /// A device under test. Each function returns false if the device cannot do it, which fails the
@@ -69,6 +81,45 @@ typedef struct ck_tested {
   /// The level that chooses among this device's logits.
   ck_level selection;
 } ck_tested;
+
+/// The operations among the functions, as the processor has them in C; false for the others.
+bool ck_test_operation(ck_test_function function, const float *x, uint32_t n, float *y);
+
+// ---------------------------------------------------------------- one kernel at a time
+
+typedef enum ck_test_kind {
+  CK_TEST_KIND_FUNCTION,
+  CK_TEST_KIND_QUANTISE,
+  CK_TEST_KIND_PRODUCT,
+  CK_TEST_KIND_NORM,
+  CK_TEST_KIND_ROPE,
+  CK_TEST_KIND_STORE,
+  CK_TEST_KIND_ATTEND,
+} ck_test_kind;
+
+/// The vectors of one kernel, with a digest of their own, so that a device that has some of the kernels
+/// is tested on those, and a difference has a name.
+typedef struct ck_test_part {
+  const char *name;
+  ck_test_kind kind;
+  /// of FUNCTION a ck_test_function, of QUANTISE a ck_profile, of PRODUCT a ck_type
+  uint32_t which;
+  /// The digest that every device gives.
+  uint64_t frozen;
+} ck_test_part;
+
+uint32_t ck_test_part_count(void);
+
+/// - index: below ck_test_part_count
+const ck_test_part *ck_test_part_at(uint32_t index);
+
+/// 0 if a function returned false.
+uint64_t ck_test_part_digest(const ck_tested *device, const ck_test_part *part);
+
+/// The same for a level of the kernels.
+uint64_t ck_self_test_part_digest(ck_level level, const ck_test_part *part);
+
+// ---------------------------------------------------------------- the levels' whole test
 
 /// The digest of all outputs, in their order; 0 if a function returned false. What convolutions and
 /// recurrent states need has a digest of its own.

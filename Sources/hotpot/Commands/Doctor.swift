@@ -70,7 +70,8 @@ private struct Examination {
           ?? "without --config and without that file the built-in settings hold")
     }
     let node = runningNode()
-    return [kernels()] + MachineExamination(state: state, configuration).findings() + [models(configuration)]
+    return [kernels()] + MachineExamination(state: state, configuration).findings() + graphics()
+      + [models(configuration)]
       + (arguments.has("model") ? program(configuration) : []) + [settings, stateDirectory()]
       + [journal(isRunning: node != nil), address(configuration, isRunning: node != nil), tls(configuration)]
       + (node.map { [$0] } ?? []) + [
@@ -99,6 +100,22 @@ private struct Examination {
       return Finding("kernels", .ok, text)
     } catch {
       return Finding("kernels", .broken, "\(error)", hint: "unset HOTPOT_ISA, or set it to one of \(text)")
+    }
+  }
+
+  /// What Vulkan offers; `hotpot devices` says it in full.
+  private func graphics() -> [Finding] {
+    let found = DeviceExamination.run(environment)
+    guard !found.devices.isEmpty else {
+      return [Finding("vulkan", .ok, (found.problem ?? "no device") + "; models run on the processor")]
+    }
+    return found.devices.map { device in
+      let text = "\(device.name) is \(device.state.rawValue): \(device.reason)"
+      // What is software is refused because the processor is as good.
+      guard device.state == .refused, !device.isSoftware else { return Finding("vulkan", .ok, text) }
+      return Finding(
+        "vulkan", .warn, text,
+        hint: "models run on the processor meanwhile; a newer driver may do: \(device.driver) is here")
     }
   }
 
