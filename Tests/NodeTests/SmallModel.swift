@@ -17,7 +17,9 @@ enum SmallModel {
     "<|im_start|>system\nIt is {{ strftime_now('%d %B %Y') }}.<|im_end|>\n" + template
 
   /// Writes the model to a file.
-  static func write(to path: String, seed: UInt64 = 1, _ form: Form = .text, template: String = template) throws {
+  static func write(to path: String, seed: UInt64 = 1, _ form: Form = .text, template: String = template)
+    throws
+  {
     try Data(bytes(seed: seed, form, template: template)).write(to: URL(fileURLWithPath: path))
   }
 

@@ -59,22 +59,25 @@ package struct ConfigurationPart: Sendable {
     live("http.model_names", \.http.modelNames), restart("http.body_limit", \.http.bodyLimit),
   ]
 
-  private static let queues: [ConfigurationPart] = [
-    live("queue.jobs", \.queue.jobs), live("queue.approvals", \.queue.approvals),
-    live("queue.prompt_tokens", \.queue.promptTokens), live("queue.decide_within_s", \.queue.decideWithin),
-    restart("queue.running", \.queue.running), live("queue.priority", \.queue.priority),
-    live("strangers.jobs", \.strangers.jobs), live("strangers.jobs_each", \.strangers.jobsEach),
-    live("strangers.prompt_tokens", \.strangers.promptTokens),
-    live("strangers.running", \.strangers.running, orNone), live("strangers.priority", \.strangers.priority),
-    restart("strangers.requests", \.strangers.requests),
-    restart("strangers.request_bytes", \.strangers.requestBytes),
-    restart("strangers.uploads", \.strangers.uploads),
-    restart("strangers.upload_rate", \.strangers.uploadRate),
-    restart("strangers.spool_bytes", \.strangers.spoolBytes),
-  ] + ["servers", "stream", "domain", "login", "tls", "models", "classes"].map { key in
-    // The shared queue is one value: a change of any of them is one of all.
-    restart("queue.\(key)", \.queue.shared) { _ in nil }
-  }
+  private static let queues: [ConfigurationPart] =
+    [
+      live("queue.jobs", \.queue.jobs), live("queue.approvals", \.queue.approvals),
+      live("queue.prompt_tokens", \.queue.promptTokens), live("queue.decide_within_s", \.queue.decideWithin),
+      restart("queue.running", \.queue.running), live("queue.priority", \.queue.priority),
+      live("strangers.jobs", \.strangers.jobs), live("strangers.jobs_each", \.strangers.jobsEach),
+      live("strangers.prompt_tokens", \.strangers.promptTokens),
+      live("strangers.running", \.strangers.running, orNone),
+      live("strangers.priority", \.strangers.priority),
+      restart("strangers.requests", \.strangers.requests),
+      restart("strangers.request_bytes", \.strangers.requestBytes),
+      restart("strangers.uploads", \.strangers.uploads),
+      restart("strangers.upload_rate", \.strangers.uploadRate),
+      restart("strangers.spool_bytes", \.strangers.spoolBytes),
+    ]
+    + ["servers", "stream", "domain", "login", "tls", "models", "classes"].map { key in
+      // The shared queue is one value: a change of any of them is one of all.
+      restart("queue.\(key)", \.queue.shared) { _ in nil }
+    }
 
   private static let rules: [ConfigurationPart] = [
     live("policy", \.policy) { _ in nil }, live("prices", \.prices) { _ in nil },
