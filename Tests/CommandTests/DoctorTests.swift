@@ -263,7 +263,9 @@ enum Nobody {
     let known = try #require(line.hint?.components(separatedBy: "here it knows: ").last).components(
       separatedBy: ", ")
     #expect(known.count > 1)
-    for key in known {
+    // Those of the shared queue are no numbers, and need their servers.
+    let shared: Set = ["servers", "stream", "domain", "login", "tls", "models", "classes"]
+    for key in known where !shared.contains(key) {
       let mended = try patient.write("{ queue: { \(key): 9 } }", "c.json5")
       #expect(try patient.line("configuration", ["--config", mended]).status == "ok", "\(key)")
       #expect(try patient.line("address", ["--config", mended]).status != "broken")

@@ -34,33 +34,34 @@ final class ProvedJobs: @unchecked Sendable {
 
   /// What a client chose at random.
   static let nonce = String(repeating: "5a", count: 32)
-  /// The fields of each job's request.
+  /// The fields of each job's request. None ends by itself: nodes draw seeds, and the day is in the
+  /// prompt.
   static let requests: [(name: String, path: String, fields: String)] = [
     (
       "chat", "/v1/chat/completions",
       #"""
-      "messages":[{"role":"user","content":"What is a checkpoint?"}],"max_tokens":40,"temperature":0.7,"seed":7,
+      "messages":[{"role":"user","content":"What is a checkpoint?"}],"max_tokens":40,"temperature":0.7,"seed":7,"ignore_eos":true,
       "logit_bias":{"65":-2,"70":1.5},"stop":["zzz"],"logprobs":true,"top_logprobs":3,"return_token_ids":true
       """#
     ),
     (
       "stream", "/v1/chat/completions",
       #"""
-      "messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}],"max_tokens":40,"seed":8,
+      "messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}],"max_tokens":40,"seed":8,"ignore_eos":true,
       "stream":true,"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":2,"return_token_ids":true
       """#
     ),
     (
       "chat without ids", "/v1/chat/completions",
-      #""messages":[{"role":"user","content":"Name a town."}],"max_tokens":36,"seed":9,"top_p":0.9,"logprobs":true"#
+      #""messages":[{"role":"user","content":"Name a town."}],"max_tokens":36,"seed":9,"ignore_eos":true,"top_p":0.9,"logprobs":true"#
     ),
     (
       "stream without ids", "/v1/chat/completions",
-      #""messages":[{"role":"user","content":"Name a river."}],"max_tokens":33,"stream":true"#
+      #""messages":[{"role":"user","content":"Name a river."}],"max_tokens":33,"ignore_eos":true,"stream":true"#
     ),
     (
       "completion without ids", "/v1/completions",
-      #""prompt":"Once upon a time","max_tokens":24,"logprobs":2,"presence_penalty":0.5,"frequency_penalty":0.25"#
+      #""prompt":"Once upon a time","max_tokens":24,"ignore_eos":true,"logprobs":2,"presence_penalty":0.5,"frequency_penalty":0.25"#
     ),
     (
       "completion", "/v1/completions",
@@ -77,21 +78,21 @@ final class ProvedJobs: @unchecked Sendable {
     (
       "another template", "/v1/completions",
       #"""
-      "prompt":"user: What is a checkpoint?\nassistant:","max_tokens":40,"temperature":0.7,"seed":7,
+      "prompt":"user: What is a checkpoint?\nassistant:","max_tokens":40,"temperature":0.7,"seed":7,"ignore_eos":true,
       "logit_bias":{"65":-2,"70":1.5},"stop":["zzz"],"return_token_ids":true
       """#
     ),
     (
       "inline stream without ids", "/v1/chat/completions",
       #"""
-      "messages":[{"role":"user","content":"Name a tree."}],"max_tokens":35,"seed":12,"stream":true,
+      "messages":[{"role":"user","content":"Name a tree."}],"max_tokens":35,"seed":12,"ignore_eos":true,"stream":true,
       "hotpot":{"receipt":"inline","nonce":"\#(nonce)"}
       """#
     ),
     (
       "inline", "/v1/chat/completions",
       #"""
-      "messages":[{"role":"user","content":"Name a bird."}],"max_tokens":20,"return_token_ids":true,
+      "messages":[{"role":"user","content":"Name a bird."}],"max_tokens":20,"ignore_eos":true,"return_token_ids":true,
       "hotpot":{"receipt":"inline","nonce":"\#(nonce)"}
       """#
     ),
