@@ -34,26 +34,25 @@ final class ProvedJobs: @unchecked Sendable {
 
   /// What a client chose at random.
   static let nonce = String(repeating: "5a", count: 32)
-  /// The fields of each job's request. None ends by itself: nodes draw seeds, and the day is in the
-  /// prompt.
+  /// The fields of each job's request. Where the node draws the seed, none ends by itself.
   static let requests: [(name: String, path: String, fields: String)] = [
     (
       "chat", "/v1/chat/completions",
       #"""
-      "messages":[{"role":"user","content":"What is a checkpoint?"}],"max_tokens":40,"temperature":0.7,"seed":7,"ignore_eos":true,
+      "messages":[{"role":"user","content":"What is a checkpoint?"}],"max_tokens":40,"temperature":0.7,"seed":7,
       "logit_bias":{"65":-2,"70":1.5},"stop":["zzz"],"logprobs":true,"top_logprobs":3,"return_token_ids":true
       """#
     ),
     (
       "stream", "/v1/chat/completions",
       #"""
-      "messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}],"max_tokens":40,"seed":8,"ignore_eos":true,
+      "messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}],"max_tokens":40,"seed":8,
       "stream":true,"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":2,"return_token_ids":true
       """#
     ),
     (
       "chat without ids", "/v1/chat/completions",
-      #""messages":[{"role":"user","content":"Name a town."}],"max_tokens":36,"seed":9,"ignore_eos":true,"top_p":0.9,"logprobs":true"#
+      #""messages":[{"role":"user","content":"Name a town."}],"max_tokens":36,"seed":9,"top_p":0.9,"logprobs":true"#
     ),
     (
       "stream without ids", "/v1/chat/completions",
@@ -78,14 +77,14 @@ final class ProvedJobs: @unchecked Sendable {
     (
       "another template", "/v1/completions",
       #"""
-      "prompt":"user: What is a checkpoint?\nassistant:","max_tokens":40,"temperature":0.7,"seed":7,"ignore_eos":true,
+      "prompt":"user: What is a checkpoint?\nassistant:","max_tokens":40,"temperature":0.7,"seed":7,
       "logit_bias":{"65":-2,"70":1.5},"stop":["zzz"],"return_token_ids":true
       """#
     ),
     (
       "inline stream without ids", "/v1/chat/completions",
       #"""
-      "messages":[{"role":"user","content":"Name a tree."}],"max_tokens":35,"seed":12,"ignore_eos":true,"stream":true,
+      "messages":[{"role":"user","content":"Name a tree."}],"max_tokens":35,"seed":12,"stream":true,
       "hotpot":{"receipt":"inline","nonce":"\#(nonce)"}
       """#
     ),
@@ -517,10 +516,9 @@ private let lies: [Lie] = {
     [("\"numerics\":\"N1/A15", "\"numerics\":\"N1/A16")])
   // The clock, the template, the price.
   add("chat", "another clock", .request, "the prompt differs at token") { files, jobs in
-    let time = try #require(
-      ReceiptBundle(parsing: files.bundle).receipt.firstMatch(of: /"submitted":(\d+)/).flatMap { Int64($0.1) }
-    )
-    try jobs.forge(&files, ("\"submitted\":\(time)", "\"submitted\":\(time - 40 * 86_400_000_000)"))
+    let receipt = try ReceiptBundle(parsing: files.bundle).receipt
+    let time = try #require(receipt.firstMatch(of: /"template_time":(\d+)/).flatMap { Int64($0.1) })
+    try jobs.forge(&files, ("\"template_time\":\(time)", "\"template_time\":\(time - 40 * 86_400_000_000)"))
   }
   add("chat", "another template", .request, "the prompt differs at token") { files, jobs in
     let other = try jobs.files("another template")

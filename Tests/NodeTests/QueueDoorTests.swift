@@ -233,20 +233,20 @@ struct QueueDoorTests {
         return "it was taken"
       } catch { return "\(error)" }
     }
-    #expect(problem("servers: []") == "c:1: 'queue.servers' has 0 entries, wanted 1 to 16")
+    #expect(problem("servers: []") == "c:1:12: 'queue.servers' has 0 entries, wanted 1 to 16")
     #expect(
       problem("servers: ['ws://a']")
-        == "c:1: 'queue.servers' has 'ws://a', wanted HOST:PORT, or tls://HOST:PORT")
+        == "c:1:12: 'queue.servers' has 'ws://a', wanted HOST:PORT, or tls://HOST:PORT")
     #expect(
       problem("servers: ['a'], stream: 'a.b'")
-        == "c:1: 'queue.stream' is 'a.b', wanted a name without dots and spaces")
-    #expect(problem("servers: ['a'], login: { user: 'x' }") == "c:1: 'queue.login' is no login")
+        == "c:1:28: 'queue.stream' is 'a.b', wanted a name without dots and spaces")
+    #expect(problem("servers: ['a'], login: { user: 'x' }") == "c:1:28: 'queue.login' is no login")
     #expect(
       problem("servers: ['a'], login: { nkey: 'k' }")
-        == "c:1: 'queue.login.nkey' is 'k', wanted a key file's path from '/' on")
+        == "c:1:37: 'queue.login.nkey' is 'k', wanted a key file's path from '/' on")
     #expect(
       problem("servers: ['a'], classes: ['urgent']")
-        == "c:1: 'queue.classes' has 'urgent', wanted \"hi\", \"std\" or \"lo\"")
-    #expect(problem("stream: 'a'") == "c:1: 'queue.servers' is missing, wanted where the queue is")
+        == "c:1:28: 'queue.classes' has 'urgent', wanted \"hi\", \"std\" or \"lo\"")
+    #expect(problem("stream: 'a'") == "c:1:3: 'queue.servers' is missing, wanted where the queue is")
   }
 }

@@ -91,7 +91,8 @@ struct TLSSessionTests {
   }
 
   @Test func `a certificate says how long it holds`() throws {
-    #expect(try Pair.identity("good").daysLeft == 29)
+    // 30 days, of which the test may have used a second.
+    #expect([29, 30].contains(try Pair.identity("good").daysLeft))
     #expect(try #require(Pair.identity("expired").daysLeft) < -1_000)
     #expect(try TLSContext.client().daysLeft == nil)
   }
