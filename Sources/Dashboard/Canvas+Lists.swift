@@ -3,6 +3,20 @@
 import Control
 import Terminal
 
+/// Columns of figures, placed one after the other from the right edge of a pane, two blanks apart.
+struct RightEdge {
+  /// Where the next one ends.
+  var right: Int
+
+  init(of inner: Rect) { right = inner.right - 1 }
+
+  /// Where a column of that width ends.
+  mutating func take(_ columns: Int) -> Int {
+    defer { right -= columns + 2 }
+    return right
+  }
+}
+
 extension Canvas {
   /// A column's heading; the column that the list is sorted by has an arrow.
   /// - column: its name in the pane's list; nil if the list cannot be sorted by it

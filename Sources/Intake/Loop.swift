@@ -508,25 +508,32 @@ final class Loop {
     }
   }
 
+  /// Offers what waits to the socket.
+  /// - Returns: how many bytes it took, or the negated errno
+  private func write(_ buffer: OutputBuffer, of connection: Connection) -> Int {
+    let waiting = buffer.waiting
+    let injected = fault?(.send) ?? 0
+    if injected > 0 { return -Int(injected) }
+    let count = buffer.bytes.withUnsafeBytes { all in
+      let part = UnsafeRawBufferPointer(rebasing: all[waiting])
+      return csystem_send(connection.descriptor, part.baseAddress, part.count)
+    }
+    if count > 0 {
+      statistics.sentBytes &+= UInt64(count)
+      connection.lastWrite = now
+    }
+    return count
+  }
+
   /// Encrypts and writes as much as the socket accepts. False if the connection broke.
   private func send(_ connection: Connection, through secure: SecureLink) -> Bool {
     while true {
       do throws(TLSError) { try secure.seal(connection.output) } catch { return false }
       guard !secure.sealed.isEmpty else { return true }
-      let waiting = secure.sealed.waiting
-      let injected = fault?(.send) ?? 0
-      let count =
-        injected > 0
-        ? -Int(injected)
-        : secure.sealed.bytes.withUnsafeBytes { all in
-          let part = UnsafeRawBufferPointer(rebasing: all[waiting])
-          return csystem_send(connection.descriptor, part.baseAddress, part.count)
-        }
+      let count = write(secure.sealed, of: connection)
       if count == -Int(EAGAIN) { return true }
       guard count > 0 else { return false }
       secure.sent(count, of: &connection.output)
-      statistics.sentBytes &+= UInt64(count)
-      connection.lastWrite = now
     }
   }
 
@@ -534,20 +541,10 @@ final class Loop {
   func send(_ connection: Connection) -> Bool {
     if let secure = connection.secure { return send(connection, through: secure) }
     while !connection.output.isEmpty {
-      let waiting = connection.output.waiting
-      let injected = fault?(.send) ?? 0
-      let count =
-        injected > 0
-        ? -Int(injected)
-        : connection.output.bytes.withUnsafeBytes { all in
-          let part = UnsafeRawBufferPointer(rebasing: all[waiting])
-          return csystem_send(connection.descriptor, part.baseAddress, part.count)
-        }
+      let count = write(connection.output, of: connection)
       if count == -Int(EAGAIN) { return true }
       guard count > 0 else { return false }
       connection.output.drop(count)
-      statistics.sentBytes &+= UInt64(count)
-      connection.lastWrite = now
     }
     return true
   }

@@ -161,30 +161,26 @@ private struct ApprovalColumns {
   init(_ inner: Rect, digits: Int, hasHead: Bool) {
     self.hasHead = hasHead
     let width = inner.width
-    var right = inner.right - 1
-    func take(_ columns: Int) -> Int {
-      defer { right -= columns + 2 }
-      return right
-    }
-    leftEnd = take(hasHead || width < 60 ? 5 : 9)
+    var edge = RightEdge(of: inner)
+    leftEnd = edge.take(hasHead || width < 60 ? 5 : 9)
     client = inner.x + 3 + digits + 2
     if width >= 108 {
       // The reason gets the width that the others leave.
       policyWidth = min(70, width - 86 - (width >= 140 ? 6 : 0))
-      policy = right - policyWidth
-      right = policy - 2
+      policy = edge.right - policyWidth
+      edge.right = policy - 2
     }
     if width >= 96 {
-      earnsEnd = take(16)
+      earnsEnd = edge.take(16)
       offerWidth = 14
     } else if width >= 70 {
       offerWidth = 24
     } else if width >= 50 {
       offerWidth = 16
     }
-    if offerWidth > 0 { offerEnd = take(offerWidth) }
-    if width >= 46 { limitEnd = take(hasHead ? 7 : 9) }
-    if width >= 80 { promptEnd = take(6) }
-    clientWidth = max(0, right - client)
+    if offerWidth > 0 { offerEnd = edge.take(offerWidth) }
+    if width >= 46 { limitEnd = edge.take(hasHead ? 7 : 9) }
+    if width >= 80 { promptEnd = edge.take(6) }
+    clientWidth = max(0, edge.right - client)
   }
 }

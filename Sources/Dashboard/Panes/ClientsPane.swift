@@ -91,18 +91,14 @@ private struct ClientColumns {
 
   init(_ inner: Rect, names: Int) {
     let width = inner.width
-    var right = inner.right - 1
-    func take(_ columns: Int) -> Int {
-      defer { right -= columns + 2 }
-      return right
-    }
-    seenEnd = take(5)
-    if width >= 44 { owedEnd = take(9) }
-    if width >= 60 { todayEnd = take(9) }
-    if width >= 100 { askedEnd = take(7) }
+    var edge = RightEdge(of: inner)
+    seenEnd = edge.take(5)
+    if width >= 44 { owedEnd = edge.take(9) }
+    if width >= 60 { todayEnd = edge.take(9) }
+    if width >= 100 { askedEnd = edge.take(7) }
     client = inner.x + 3
     let numbers = (width >= 30 ? 7 : 0) + (width >= 70 ? 7 : 0) + (width >= 84 ? 8 : 0)
-    clientWidth = max(6, min(min(28, max(8, names)), right + 2 - client - numbers))
+    clientWidth = max(6, min(min(28, max(8, names)), edge.right + 2 - client - numbers))
     var left = client + clientWidth + 2
     func put(_ columns: Int) -> Int {
       defer { left += columns + 2 }
@@ -112,7 +108,7 @@ private struct ClientColumns {
     if width >= 70 { rateEnd = put(5) }
     if width >= 84 { tokensEnd = put(6) }
     limits = left
-    limitsWidth = max(0, right + 2 - left)
+    limitsWidth = max(0, edge.right + 2 - left)
   }
 }
 

@@ -177,15 +177,11 @@ private struct HistoryColumns {
 
   init(_ inner: Rect, names: Int) {
     let width = inner.width
-    var right = inner.right - 1
-    func take(_ columns: Int) -> Int {
-      defer { right -= columns + 2 }
-      return right
-    }
-    if width >= 56 { owedEnd = take(9) }
-    if width >= 84 { tookEnd = take(5) }
-    if width >= 44 { outputEnd = take(6) }
-    if width >= 90 { promptEnd = take(6) }
+    var edge = RightEdge(of: inner)
+    if width >= 56 { owedEnd = edge.take(9) }
+    if width >= 84 { tookEnd = edge.take(5) }
+    if width >= 44 { outputEnd = edge.take(6) }
+    if width >= 90 { promptEnd = edge.take(6) }
     ended = inner.x + 3
     dayWidth = width >= 110 ? 10 : width >= 56 ? 5 : 0
     var left = ended + (dayWidth == 10 ? 21 : dayWidth == 5 ? 13 : 7)
@@ -194,9 +190,9 @@ private struct HistoryColumns {
       left += 10
     }
     client = left
-    clientWidth = max(4, min(28, max(8, names), (right + 2 - left) / 2))
+    clientWidth = max(4, min(28, max(8, names), (edge.right + 2 - left) / 2))
     outcome = client + clientWidth + 2
-    outcomeWidth = max(0, right + 2 - outcome)
+    outcomeWidth = max(0, edge.right + 2 - outcome)
     outcomeRoom = width < 84 ? inner.right - 1 - outcome : outcomeWidth
   }
 }

@@ -116,18 +116,14 @@ private struct JobColumns {
   /// - models: the widest model's name; nil if all jobs have the header's model
   init(_ inner: Rect, digits: Int, names: Int, models: Int?) {
     let width = inner.width
-    var right = inner.right - 1
-    func take(_ columns: Int) -> Int {
-      defer { right -= columns + 2 }
-      return right
-    }
-    if width >= 160 { receiptEnd = take(8) }
-    if width >= 62 { owedEnd = take(9) }
-    if width >= 48 { ageEnd = take(4) }
-    if width >= 36 { rateEnd = take(5) }
-    if width >= 104 { firstEnd = take(6) }
-    countEnd = take(width >= 44 ? 6 : 5)
-    let end = right + 2
+    var edge = RightEdge(of: inner)
+    if width >= 160 { receiptEnd = edge.take(8) }
+    if width >= 62 { owedEnd = edge.take(9) }
+    if width >= 48 { ageEnd = edge.take(4) }
+    if width >= 36 { rateEnd = edge.take(5) }
+    if width >= 104 { firstEnd = edge.take(6) }
+    countEnd = edge.take(width >= 44 ? 6 : 5)
+    let end = edge.right + 2
     client = inner.x + 3 + digits + 2
     let numbers = width >= 70 ? 11 : 0
     // The least that a bar is worth, beside which a long name is cut.

@@ -23,7 +23,7 @@ struct SavedLogprobs: Sendable {
     }
   }
 
-  private var isChat: Bool { lists["content"] != nil }
+  private var hasContent: Bool { lists["content"] != nil }
 
   /// How many tokens they are of.
   var count: Int { (lists["content"] ?? lists["tokens"] ?? []).count }
@@ -32,7 +32,7 @@ struct SavedLogprobs: Sendable {
   /// among them.
   var mostAlternatives: Int {
     let lengths = (lists["content"] ?? lists["top_logprobs"] ?? []).map { entry in
-      (isChat ? entry["top_logprobs"]?.array?.count : entry.members?.count) ?? 0
+      (hasContent ? entry["top_logprobs"]?.array?.count : entry.members?.count) ?? 0
     }
     return lengths.max() ?? 0
   }
@@ -40,7 +40,8 @@ struct SavedLogprobs: Sendable {
   /// How many alternatives may have been asked for.
   func candidates(asked: Int?) -> [Int] {
     if let asked { return [asked] }
-    return isChat || mostAlternatives == 0 ? [mostAlternatives] : [mostAlternatives, mostAlternatives - 1]
+    return hasContent || mostAlternatives == 0
+      ? [mostAlternatives] : [mostAlternatives, mostAlternatives - 1]
   }
 
   /// Where they first differ from what the model gives; nil where they do not.
@@ -50,7 +51,7 @@ struct SavedLogprobs: Sendable {
     let cut = expected.map {
       TextLogprob(chosen: $0.chosen, top: Array($0.top.prefix(top)), offset: $0.offset)
     }
-    let form = isChat ? OpenAIChat.form(cut) : OpenAICompletions.form(cut)
+    let form = hasContent ? OpenAIChat.form(cut) : OpenAICompletions.form(cut)
     // Written and read, as the answer's were. What the node writes it can read.
     guard let read = try? JSONText.parse(JSONWriter.bytes(form)) else { return "they cannot be written" }
     let wanted = SavedLogprobs(read)
