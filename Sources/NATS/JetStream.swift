@@ -2,6 +2,7 @@
 // delivery is. Pulling is PullConsumer's. Source: nats-server, "JetStream wire API"; only what 2.9
 // and 2.14 both know is sent. Start at JetStream.call and publish.
 
+import Foundation
 import JSON
 
 /// Why a work queue did not do what was asked.
@@ -15,6 +16,8 @@ package enum JetStreamError: Error, Sendable, Hashable, CustomStringConvertible 
   /// The numbers of refusals that a caller may want to tell apart. Source: nats-server, errors.json.
   package static let streamFull = [10_077, 10_047]
   package static let noMessage = [10_043, 10_057, 10_037]
+  /// A message was to be the next one after another on its subject, and is not.
+  package static let wrongSequence = [10_071, 10_164]
   package static let noStream = 10_059
   package static let noConsumer = 10_014
 
@@ -92,6 +95,32 @@ package struct JetStream: Sendable {
     package let sequence: Int
     /// It had a message of that id already, and stored nothing.
     package let isDuplicate: Bool
+  }
+
+  /// The last message that a stream has on a subject.
+  package struct Last: Sendable, Equatable {
+    package let sequence: Int
+    package let payload: [UInt8]
+  }
+
+  /// Looks up the last message on a subject; nil if there is none.
+  package func last(
+    on subject: String, in stream: String, _ done: @escaping Done<Last?>
+  ) {
+    call("STREAM.MSG.GET.\(stream)", ["last_by_subj": .string(subject)]) { result in
+      switch result {
+      case .failure(let error) where JetStreamError.noMessage.contains(error.number ?? 0):
+        done(.success(nil))
+      case .failure(let error): done(.failure(error))
+      case .success(let value):
+        // A payload that is empty is left out.
+        let data = value["message"]?["data"]?.string ?? ""
+        guard let sequence = value["message"]?["seq"]?.integer, let payload = Data(base64Encoded: data) else {
+          return done(.failure(.answer("it names no message")))
+        }
+        done(.success(Last(sequence: sequence, payload: Array(payload))))
+      }
+    }
   }
 
   /// Publishes into a stream.

@@ -6,6 +6,7 @@ import Foundation
 import JSON
 import NATS
 import NATSServers
+import Receipts
 import Scheduling
 import Synchronization
 import Testing
@@ -45,30 +46,53 @@ struct QueueDoorTests {
   private final class Site {
     let server: NATSServerProcess
     let client: NATSClient
+    let administrator: NATSClient
     let queue: SharedQueue
     let scratch: ScratchDirectory
 
-    init(_ program: NATSServerProgram, jobs: Int = 100) throws {
-      server = try NATSServerProcess(program)
+    /// - nodeKey: of a node's login; then everybody has the rights that `queue init --rights` prints,
+    ///   and no more
+    init(_ program: NATSServerProgram, jobs: Int = 100, nodeKey: String? = nil) throws {
+      let rights = try nodeKey.map {
+        QueueAdministration.rights(
+          SharedQueue(), node: "n1", nodeKey: try QueueAdministration.nkey(ofKey: $0),
+          clients: ["alice", "bob"])
+      }
+      server = try NATSServerProcess(
+        program, rights?.replacingOccurrences(of: "CHANGE ME", with: "secret") ?? "")
       scratch = try ScratchDirectory()
       var queue = SharedQueue()
       queue.servers = [try #require(NATSServer("127.0.0.1:\(server.port)"))]
+      var administrators = queue
+      if rights != nil {
+        queue.login = .password(user: "alice", password: "secret")
+        administrators.login = .password(user: "admin", password: "secret")
+      }
       self.queue = queue
       client = NATSClient(queue.connection(as: "alice", version: "0"))
       client.start()
-      for _ in 0..<2_000 where !client.status.isReady { usleep(5_000) }
+      administrator = NATSClient(administrators.connection(as: "admin", version: "0"))
+      administrator.start()
+      for client in [client, administrator] {
+        for _ in 0..<2_000 where !client.status.isReady { usleep(5_000) }
+      }
       var sizes = QueueAdministration.Sizes()
       sizes.jobs = jobs
-      _ = try QueueAdministration(queue, client).make(models: ["m"], sizes)
+      _ = try QueueAdministration(queue, administrator).make(models: ["m"], sizes)
       try SmallModel.write(to: scratch.path + "/small.gguf", seed: 1)
     }
 
     deinit {
-      client.close()
-      client.waitUntilClosed()
+      for client in [client, administrator] {
+        client.close()
+        client.waitUntilClosed()
+      }
     }
 
-    func node(_ name: String, _ more: String = "policy: [{ action: 'admit' }]") throws -> NodeService {
+    /// - login: the section of that name
+    func node(
+      _ name: String, _ more: String = "policy: [{ action: 'admit' }]", login: String = "{}"
+    ) throws -> NodeService {
       let path = scratch.path + "/small.gguf"
       let node = try NodeService(
         NodeOptions(
@@ -77,7 +101,8 @@ struct QueueDoorTests {
             text: """
               { name: '\(name)', threads: 1, http: { listen: 'none' }, audits: { share: 0 },
                 prices: [{ prompt: '1', completion: '100' }],
-                queue: { servers: ['127.0.0.1:\(server.port)'] }, \(more) }
+                queue: { servers: ['127.0.0.1:\(server.port)']\(login == "{}" ? "" : ", login: \(login)") },
+                \(more) }
               """),
           stateDirectory: scratch.path + "/" + name, version: "0"
         ) { (_) throws(ServingError) in ModelFile(name: "m", path: path) })
@@ -95,7 +120,11 @@ struct QueueDoorTests {
       return (request, reader)
     }
 
-    func jobsLeft() throws -> Int { try QueueAdministration(queue, client).status().jobs }
+    /// Waits for a server that has just been started again.
+    func jobsLeft() throws -> Int {
+      for _ in 0..<2_000 where !administrator.status.isReady { usleep(5_000) }
+      return try QueueAdministration(queue, administrator).status().jobs
+    }
   }
 
   private func end(_ node: NodeService) {
@@ -223,6 +252,122 @@ struct QueueDoorTests {
     #expect(reader.end?.completion == 200)
     for _ in 0..<4_000 where try site.jobsLeft() > 0 { usleep(5_000) }
     #expect(receipts(node) == 1)
+    withExtendedLifetime(request) {}
+  }
+
+  @Test(.enabled(if: hasSSHKeygen, "ssh-keygen is not installed"), arguments: NATSServerProgram.all)
+  func `the rights that are printed let a job through, to a node whose key ssh's agent holds, and no more`(
+    _ program: NATSServerProgram
+  ) throws {
+    let keys = try ScratchDirectory()
+    let key = keys.path + "/queue"
+    _ = try SSHKeygen().makeKey(at: key)
+    let site = try Site(program, nodeKey: key)
+    let node = try site.node("n1", login: "{ nkey: '\(key)' }")
+    defer { end(node) }
+    let (request, reader) = site.submit(Self.body, id: 1)
+    try #require(reader.wait())
+    #expect(reader.end?.completion == 24, "\(reader.all)")
+    for _ in 0..<2_000 where try site.jobsLeft() > 0 { usleep(5_000) }
+    #expect(try site.jobsLeft() == 0 && receipts(node) == 1)
+    // It waits for nobody, so that it is there to be read.
+    end(node)
+    let (second, _) = site.submit(Self.body, id: 2)
+    for _ in 0..<2_000 where try site.jobsLeft() == 0 { usleep(5_000) }
+    let alice = JetStream(site.client)
+    for call in [
+      "STREAM.MSG.GET.HOTPOT", "STREAM.PURGE.HOTPOT", "CONSUMER.MSG.NEXT.HOTPOT.m_std",
+      "STREAM.MSG.GET.HOTPOT_ENDS", "STREAM.DELETE.HOTPOT",
+    ] {
+      #expect(throws: JetStreamError.self, "\(call)") {
+        _ = try alice.call(waiting: call, ["seq": 1], timeout: .milliseconds(300))
+      }
+    }
+    // Nobody sends a job in another's name, or claims an end.
+    for subject in ["hotpot.job.m.std.bob", "hotpot.end.alice.0000000000000002"] {
+      #expect(throws: NATSError.self, "\(subject)") {
+        _ = try site.client.ask(NATSMessage(subject: subject, payload: [1]), timeout: .milliseconds(300))
+      }
+    }
+    #expect(try site.jobsLeft() == 1)
+    withExtendedLifetime((request, second)) {}
+  }
+
+  /// What a node that claimed a job's end says of its receipt.
+  enum Claimant: CaseIterable { case hasReceipt, hasNone }
+
+  @Test(arguments: NATSServerProgram.all, Claimant.allCases)
+  func `a job whose end a dead node has claimed is answered once, and billed once`(
+    _ program: NATSServerProgram, _ claimant: Claimant
+  ) throws {
+    let site = try Site(program)
+    let (request, reader) = site.submit(Self.body, id: 1)
+    // Another node takes it, claims its end, and gives it back.
+    let other = NATSClient(site.queue.connection(as: "other", version: "0"))
+    other.start()
+    defer {
+      other.close()
+      other.waitUntilClosed()
+    }
+    for _ in 0..<2_000 where !other.status.isReady { usleep(5_000) }
+    let jetStream = JetStream(other)
+    let given = DispatchSemaphore(value: 0)
+    let taken = Mutex<QueueJob?>(nil)
+    let pull = PullConsumer(jetStream, stream: site.queue.stream, consumer: "m_std") { _, event in
+      guard case .delivery(let delivery) = event else { return }
+      taken.withLock { $0 = try? QueueJob(delivery.message) }
+      delivery.say(.pass(after: nil), to: other)
+      given.signal()
+    }
+    let others = QueueClaims(
+      jetStream: jetStream, stream: site.queue.ends, node: "other", claimant: "other")
+    try pull.pull(waits: true)
+    try #require(given.wait(timeout: .now() + 20) == .success)
+    pull.end()
+    let job = try #require(taken.withLock { $0 })
+    let outcomes = Mutex<[QueueClaims.Outcome]>([])
+    // Claimed twice, as by a node that did not hear of its first: it is its own.
+    for _ in 0..<2 {
+      others.claim(job, after: 0) { outcome in
+        outcomes.withLock { $0.append(outcome) }
+        given.signal()
+      }
+      try #require(given.wait(timeout: .now() + 20) == .success)
+    }
+    #expect(outcomes.withLock { $0 } == [.mine, .mine])
+    // Of somebody else it is not.
+    QueueClaims(jetStream: jetStream, stream: site.queue.ends, node: "third", claimant: "third")
+      .claim(job, after: 0) { outcome in
+        outcomes.withLock { $0.append(outcome) }
+        given.signal()
+      }
+    try #require(given.wait(timeout: .now() + 20) == .success)
+    guard case .others(let claim)? = outcomes.withLock({ $0.last }), claim.node == "other" else {
+      Issue.record("\(outcomes.withLock { $0 })")
+      return
+    }
+    var end = QueueWord.End(prompt: 5, cached: 0, completion: 24)
+    end.finish = "length"
+    end.receipt = "other's"
+    let word = QueueWord(job: job.id, node: "other", delivery: 1, .done(end, tokens: [], text: ""))
+    _ = try other.subscribe(QueueSubject.claimant("other")) { message in
+      guard let reply = message.reply, QueueClaims.question(message.payload)?.job == job.id else { return }
+      try? other.publish(
+        NATSMessage(
+          subject: reply, payload: claimant == .hasReceipt ? word.bytes : QueueClaims.noReceipt))
+    }
+    let node = try site.node("n1")
+    defer { self.end(node) }
+    try #require(reader.wait())
+    let heard = try #require(reader.end)
+    #expect(!reader.text.isEmpty && heard.completion == 24)
+    switch claimant {
+    case .hasReceipt: #expect(heard == end)
+    case .hasNone: #expect(heard.line?.contains("unknown-alice") == true)
+    }
+    for _ in 0..<2_000 where try site.jobsLeft() > 0 { usleep(5_000) }
+    #expect(try site.jobsLeft() == 0)
+    #expect(receipts(node) == (claimant == .hasReceipt ? 0 : 1))
     withExtendedLifetime(request) {}
   }
 

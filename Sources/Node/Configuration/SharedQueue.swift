@@ -36,6 +36,8 @@ package struct SharedQueue: Sendable, Equatable {
 
   package var servers: [NATSServer] = []
   package var stream = "HOTPOT"
+  /// The stream in which nodes claim a job's end.
+  package var ends: String { stream + "_ENDS" }
   /// JetStream's domain behind a leaf node.
   package var domain: String?
   package var login = Login.none

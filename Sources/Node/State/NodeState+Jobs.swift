@@ -594,7 +594,7 @@ extension NodeState {
     guard var entry = jobs[id], let sealing = entry.sealing else { return }
     entry.sealing = nil
     entry.amount = nil
-    entry.mark("no receipt: the journal cannot be written", at: now)
+    entry.mark("no receipt: the log says why", at: now)
     jobs[id] = entry
     void(id)
     answerSealed(entry, sealing, receipt: nil, &effects)

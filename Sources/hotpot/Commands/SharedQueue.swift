@@ -18,7 +18,7 @@ extension Command {
     details: """
       Where it is and who asks is the configuration's: 'servers' and 'login' in the section 'queue'.
 
-      'init' makes the stream, and three consumers for each --model: hi, std and lo. It may be repeated. With --rights it prints
+      'init' makes the streams, and three consumers for each --model: hi, std and lo. It may be repeated. With --rights it prints
       a configuration to paste for the server instead, in which each client has its own name and a node may do no more than it must.
       'status' shows what waits for which model, what is leased, and how many nodes wait for a job. 'jobs' lists the oldest jobs.
       'purge' deletes all jobs, or those of a model or class; it asks for --yes. 'doctor' looks at the server: its version's known
@@ -256,8 +256,9 @@ struct QueueLink: Sendable {
     } else {
       findings.append(Finding("server", .ok, "nats-server \(version) at \(server), no known hole"))
     }
+    let administration = QueueAdministration(queue, client)
     do {
-      let found = try QueueAdministration(queue, client).status()
+      let found = try administration.status()
       findings.append(
         found.isInMemory
           ? Finding("prompts", .ok, "the stream is in the server's memory: no prompt touches its disk")
@@ -269,6 +270,15 @@ struct QueueLink: Sendable {
       findings.append(
         Finding(
           "stream", .missing, "\(queue.stream): \(error)", hint: "'hotpot queue init --model NAME' makes it"))
+    }
+    do {
+      let claims = try administration.claims()
+      findings.append(Finding("ends", .ok, "\(queue.ends) has who ended \(counted(claims, "job"))"))
+    } catch {
+      findings.append(
+        Finding(
+          "ends", .missing, "\(queue.ends), without which no node bills: \(error)",
+          hint: "'hotpot queue init --model NAME' makes it"))
     }
     if !queue.servers.allSatisfy(\.isSecure), !(status.info?.wantsTLS ?? false) {
       let isNear = queue.servers.allSatisfy { ["127.0.0.1", "::1", "localhost"].contains($0.host) }

@@ -36,6 +36,17 @@ package struct QueueAdministration: Sendable {
     ]
   }
 
+  /// The stream in which a job's end is claimed: the last word on each subject, kept for longer than any
+  /// job is.
+  static func ends(_ name: String, _ sizes: Sizes) -> JSONValue {
+    [
+      "name": .string(name), "subjects": ["hotpot.end.*.*"], "retention": "limits",
+      "storage": .string(sizes.isInMemory ? "memory" : "file"), "discard": "old",
+      "max_msgs_per_subject": 1, "max_bytes": 67_108_864, "max_msg_size": 4_096,
+      "max_age": 172_800_000_000_000, "num_replicas": 1,
+    ]
+  }
+
   static func consumer(_ stream: String, model: String, _ priorityClass: SharedQueue.Class) -> JSONValue {
     let (seconds, _) = SharedQueue.lease.components
     return [
@@ -51,7 +62,7 @@ package struct QueueAdministration: Sendable {
     ]
   }
 
-  /// Makes the stream, and consumers for the models. What is there already stays.
+  /// Makes both streams, and consumers for the models. What is there already stays.
   /// - Returns: what was done, a line each
   package func make(models: [String], _ sizes: Sizes) throws(JetStreamError) -> [String] {
     var done: [String] = []
@@ -59,6 +70,8 @@ package struct QueueAdministration: Sendable {
     done.append(
       "stream \(queue.stream), at most \(counted(sizes.jobs, "job")), \(sizes.isInMemory ? "in memory" : "on disk")"
     )
+    _ = try jetStream.call(waiting: "STREAM.CREATE.\(queue.ends)", Self.ends(queue.ends, sizes))
+    done.append("stream \(queue.ends), in which a job's end is claimed")
     for model in models {
       for priorityClass in SharedQueue.Class.allCases {
         let name = QueueSubject.consumer(model: model, priorityClass)
@@ -122,6 +135,11 @@ package struct QueueAdministration: Sendable {
         ($0.model, $0.priorityClass, $0.client) < ($1.model, $1.priorityClass, $1.client)
       },
       consumers: consumers)
+  }
+
+  /// How many jobs' ends are claimed.
+  package func claims() throws(JetStreamError) -> Int {
+    try jetStream.call(waiting: "STREAM.INFO.\(queue.ends)")["state"]?["messages"]?.integer ?? 0
   }
 
   private func consumerNames() throws(JetStreamError) -> [String] {
@@ -198,8 +216,10 @@ package struct QueueAdministration: Sendable {
       "      { \(who), permissions: {",
       "        publish: { allow: [\"\(api).INFO\", \"\(api).STREAM.INFO.\(queue.stream)\", \"\(api).CONSUMER.INFO.\(queue.stream).*\",",
       "          \"\(api).CONSUMER.MSG.NEXT.\(queue.stream).*\", \"$JS.ACK.\(queue.stream).>\",",
+      "          \"\(api).STREAM.MSG.GET.\(queue.ends)\", \"hotpot.end.*.*\", \"hotpot.claimant.*\",",
       "          \"_INBOX.>\", \"hotpot.running.*\"] }",
-      "        subscribe: { allow: [\"_INBOX.\(name).>\", \"hotpot.running.*\", \"hotpot.cancel.*\"] } } }",
+      "        subscribe: { allow: [\"_INBOX.\(name).>\", \"hotpot.running.*\", \"hotpot.cancel.*\",",
+      "          \"hotpot.claimant.*\"] } } }",
     ]
     for client in clients {
       lines += [

@@ -26,14 +26,21 @@ final class QueueDoor: Sendable {
       var isLost = false
       /// The end that was sent, until its acknowledgement is confirmed.
       var isConfirming = false
+      /// This node has claimed its end.
+      var isClaimed = false
+      /// The claim on its end that this node's takes the place of; 0 for none.
+      var claimBefore = 0
+      /// The end that a receipt stands for already: this node's from before it died, or another's. The
+      /// answer is computed once more, and neither receipted nor charged.
+      var settled: QueueWord?
     }
 
     let job: QueueJob
     let progress: Mutex<Progress>
 
-    init(_ job: QueueJob, _ delivery: NATSDelivery) {
+    init(_ job: QueueJob, _ delivery: NATSDelivery, settled: QueueWord?) {
       self.job = job
-      progress = Mutex(Progress(delivery: delivery))
+      progress = Mutex(Progress(delivery: delivery, settled: settled))
     }
 
     var delivery: NATSDelivery { progress.withLock { $0.delivery } }
@@ -101,15 +108,38 @@ final class QueueDoor: Sendable {
     inner = Mutex(Inner(leases: QueueLeases(wait: seconds * 1_000)))
   }
 
-  func start() { client.start() }
+  func start() {
+    // A client that is not closed takes it, and says it anew after each loss of the connection.
+    _ = try? client.subscribe(QueueSubject.claimant(claims.claimant)) { [weak self] message in
+      // Signing takes milliseconds.
+      self?.signing.inlineQueue.async { [weak self] in self?.answerAsClaimant(message) }
+    }
+    client.start()
+  }
+
+  /// The node's key names it: two nodes may be called the same. One without a key has its name.
+  private var claims: QueueClaims {
+    let key = signing.notary?.key.origin.split(separator: "/").last.map(String.init)
+    return QueueClaims(
+      jetStream: jetStream, stream: settings.ends, node: configuration.name,
+      claimant: key ?? NATSSubject.token(configuration.name))
+  }
 
   /// No more is taken, and what has not begun is passed on; running jobs end as the node ends them.
+  /// What this node has claimed is acknowledged first: other nodes wait for whoever claimed a job.
   func stop() {
     let pulls = inner.withLock { inner in
       inner.isStopping = true
       return inner.pulls
     }
     for pull in pulls { pull.end() }
+    let patience = ContinuousClock.now + .seconds(5)
+    while client.status.isReady, ContinuousClock.now < patience,
+      inner.withLock({ $0.held.values }).contains(where: { $0.progress.withLock(\.isClaimed) })
+    {
+      carryOut(inner.withLock { $0.leases.tick(at: Self.now) })
+      Thread.sleep(forTimeInterval: 0.02)
+    }
     client.close()
     client.waitUntilClosed()
   }
@@ -216,13 +246,13 @@ final class QueueDoor: Sendable {
       complain("message \(delivery.sequence) of '\(delivery.message.subject.prefix(120))': \(error)")
       return delivery.say(.end, to: client)
     }
-    let known = receipt(of: job)
+    let known = receipt(ofJob: job.id, client: job.client).flatMap { end(ofReceipt: $0, job: job.id) }
     let isFree = places() > 0
     let actions = inner.withLock { inner -> [QueueLeases.Action] in
       if let held = inner.held[job.id] {
         held.progress.withLock { $0.delivery = delivery }
       } else {
-        inner.held[job.id] = Held(job, delivery)
+        inner.held[job.id] = Held(job, delivery, settled: known)
       }
       return inner.leases.delivered(
         job.id, client: job.client, count: delivery.count, isKnown: known != nil, isFree: isFree, at: Self.now
@@ -233,12 +263,12 @@ final class QueueDoor: Sendable {
   }
 
   /// The place of the receipt that this node gave for the job.
-  private func receipt(of job: QueueJob) -> Int? {
-    guard let index = runtime.journal.read({ $0.indexes(ofJobs: [job.id.rawValue])[job.id.rawValue] }),
+  private func receipt(ofJob id: JobID, client: String) -> Int? {
+    guard let index = runtime.journal.read({ $0.indexes(ofJobs: [id.rawValue])[id.rawValue] }),
       // What cannot be read is reported as damage, and is no end that could be sent again.
       let logged = try? runtime.journal.receipt(at: index)
     else { return nil }
-    let name = identity(job.client).name
+    let name = identity(client).name
     return logged.receipt.client == name ? index : nil
   }
 
@@ -251,7 +281,6 @@ final class QueueDoor: Sendable {
       switch action {
       case .ask(let id): ask(id)
       case .admit(let id): take(id)
-      case .replay(let id): replay(id)
       case .renew(let id): renew(id)
       case .pass(let id, let delay):
         guard let held = drop(id) else { continue }
@@ -301,15 +330,76 @@ final class QueueDoor: Sendable {
   private func ask(_ id: JobID) {
     client.request(NATSMessage(subject: QueueSubject.running(id)), timeout: .seconds(2)) { [weak self] in
       guard let self else { return }
-      let answer: QueueLeases.Answer =
-        switch $0 {
-        case .success: .somebody
-        case .failure(.noResponders): .nobody
-        case .failure(.timedOut): .silence
-        case .failure: .cut
-        }
-      carryOut(inner.withLock { $0.leases.asked(id, answer) })
+      switch $0 {
+      case .success: learned(.somebody, of: id)
+      case .failure(.noResponders): askClaimant(id, else: .nobody)
+      case .failure(.timedOut): askClaimant(id, else: .silence)
+      case .failure: learned(.cut, of: id)
+      }
     }
+  }
+
+  private func learned(_ answer: QueueLeases.Answer, of id: JobID) {
+    carryOut(inner.withLock { $0.leases.asked(id, answer) })
+    pullIfFree()
+  }
+
+  /// Whether a node died after it had claimed the job's end, and what it says of it.
+  private func askClaimant(_ id: JobID, else answer: QueueLeases.Answer) {
+    guard let held = held(id) else { return }
+    claims.standing(held.job) { [weak self] in
+      guard let self else { return }
+      switch $0 {
+      case .success(nil): learned(answer, of: id)
+      case .success(let claim?) where claim.claimant == claims.claimant: learned(.released, of: id)
+      case .success(let claim?):
+        held.progress.withLock { $0.claimBefore = claim.sequence }
+        claims.inquire(claim, held.job) { [weak self] in
+          guard let self else { return }
+          switch $0 {
+          case .receipt(let end):
+            held.progress.withLock { $0.settled = end }
+            learned(.ended, of: id)
+          case .noReceipt: learned(.released, of: id)
+          case .away: learned(.away, of: id)
+          case .cut: learned(.cut, of: id)
+          }
+        }
+      case .failure(.refused), .failure(.transport(.noResponders)):
+        complainOfEnds()
+        learned(answer, of: id)
+      case .failure: learned(.cut, of: id)
+      }
+    }
+  }
+
+  private func complainOfEnds() {
+    complain(
+      "its stream '\(settings.ends)' is not there: 'hotpot queue init' makes it; no job ends until then")
+  }
+
+  /// Another node was given a job whose end this one has claimed.
+  private func answerAsClaimant(_ message: NATSMessage) {
+    guard let reply = message.reply, let (id, client) = QueueClaims.question(message.payload) else { return }
+    let word = receipt(ofJob: id, client: client).flatMap { end(ofReceipt: $0, job: id) }
+    // Whoever asked and hears nothing asks again.
+    try? self.client.publish(
+      NATSMessage(subject: reply, payload: word?.bytes ?? QueueClaims.noReceipt))
+  }
+
+  /// The end that a receipt on the disk stands for; its text is no longer here.
+  private func end(ofReceipt index: Int, job: JobID) -> QueueWord? {
+    guard let logged = try? runtime.journal.receipt(at: index) else { return nil }
+    let receipt = logged.receipt
+    var said = QueueWord.End(
+      prompt: receipt.promptTokens, cached: receipt.cachedTokens, completion: receipt.completionTokens)
+    said.finish = receipt.finish.rawValue
+    said.receipt = logged.id
+    said.line = String(decoding: logged.line, as: UTF8.self)
+    said.amount = receipt.amount
+    // Without a signature the line goes alone.
+    said.signature = try? signing.sign(receiptLine: logged.line)
+    return QueueWord(job: job, node: configuration.name, delivery: 1, .done(said, tokens: [], text: ""))
   }
 
   /// Listens to who asks for the job, or wants it cancelled.
@@ -421,6 +511,9 @@ final class QueueDoor: Sendable {
     case .started: tell(held, .running)
     case .text(let text, _): chunk(text, held)
     case .finished(let end), .cut(let end, _):
+      if let settled = held.progress.withLock({ $0.settled }) {
+        return finish(held, settled, end.tokens ?? [], text: transcripts.find(held.job.id)?.answer ?? "")
+      }
       guard end.receipt != nil else {
         // There is no receipt, so nothing was answered: somebody else may.
         return carryOut(inner.withLock { $0.leases.passed(held.job.id, after: QueueLeases.retry) })
@@ -483,11 +576,27 @@ final class QueueDoor: Sendable {
     said.nonce = end.nonce
     said.amount = end.amount
     said.reason = reason
+    sayEnd(held, said, end.tokens ?? [], text: text)
+  }
+
+  /// The answer was computed again for an end that a receipt stands for. One that was cut cannot be
+  /// told from its text: it goes without.
+  private func finish(_ held: Held, _ settled: QueueWord, _ tokens: [Int32], text: String) {
+    guard case .done(let said, _, _) = settled.body else { return }
+    let isWhole = tokens.count == said.completion
+    runtime.note(
+      .info,
+      "job \(held.job.id.short) was answered again: '\(settled.node)' has its receipt, and nothing is billed here"
+    )
+    sayEnd(held, said, isWhole ? tokens : [], text: isWhole ? text : "")
+  }
+
+  private func sayEnd(_ held: Held, _ said: QueueWord.End, _ tokens: [Int32], text: String) {
     // An answer that is longer than a message may be was sent in its chunks.
     let isShort = text.utf8.count < 256 << 10
     let word = QueueWord(
       job: held.job.id, node: configuration.name, delivery: held.delivery.count,
-      .done(said, tokens: isShort ? end.tokens ?? [] : [], text: isShort ? text : ""))
+      .done(said, tokens: isShort ? tokens : [], text: isShort ? text : ""))
     sayEnd(held, word, attempt: 1)
   }
 
@@ -497,9 +606,9 @@ final class QueueDoor: Sendable {
     let message = NATSMessage(subject: held.job.reply, payload: word.bytes)
     client.request(message, timeout: .seconds(2)) { [weak self] result in
       guard let self else { return }
+      let mostEnds = inner.withLock { $0.isStopping } ? 0 : Self.mostEnds
       switch result {
-      case .failure(.noResponders) where attempt < Self.mostEnds,
-        .failure(.disconnected) where attempt < Self.mostEnds:
+      case .failure(.noResponders) where attempt < mostEnds, .failure(.disconnected) where attempt < mostEnds:
         DispatchQueue.global().asyncAfter(deadline: .now() + 2) { [weak self] in
           self?.sayEnd(held, word, attempt: attempt + 1)
         }
@@ -510,30 +619,9 @@ final class QueueDoor: Sendable {
     }
   }
 
-  /// A job whose receipt is on the disk came again: its text is no longer here, its receipt is.
-  private func replay(_ id: JobID) {
-    guard let held = held(id), let index = receipt(of: held.job),
-      let logged = try? runtime.journal.receipt(at: index)
-    else { return }
-    let receipt = logged.receipt
-    var said = QueueWord.End(
-      prompt: receipt.promptTokens, cached: receipt.cachedTokens, completion: receipt.completionTokens)
-    said.finish = receipt.finish.rawValue
-    said.receipt = logged.id
-    said.line = String(decoding: logged.line, as: UTF8.self)
-    said.amount = receipt.amount
-    let (sealed, node, delivery) = (said, configuration.name, held.delivery.count)
-    signing.inlineQueue.async { [weak self] in
-      guard let self else { return }
-      var said = sealed
-      // Without a signature the line goes alone.
-      said.signature = try? signing.sign(receiptLine: logged.line)
-      let word = QueueWord(job: id, node: node, delivery: delivery, .done(said, tokens: [], text: ""))
-      try? client.publish(NATSMessage(subject: held.job.reply, payload: word.bytes))
-    }
-  }
-
   private func refused(_ held: Held, _ refusal: Refusal) {
+    // Charged is charged, also where its answer is not computed again.
+    if let settled = held.progress.withLock({ $0.settled }) { return finish(held, settled, [], text: "") }
     let id = held.job.id
     let actions = inner.withLock { inner -> [QueueLeases.Action] in
       switch Self.verdict(refusal) {
@@ -587,34 +675,45 @@ final class QueueDoor: Sendable {
   // MARK: the end of a job that another node may have
 
   /// Whether this node may write the receipt of a job now. A job of another door always; one of the
-  /// shared queue under a lease that is alive and that the server has just renewed, so that the
-  /// acknowledgement has the length of a lease to arrive.
+  /// shared queue under a lease that is alive, and whose end the server has written down for this node.
   func mayEnd(_ seal: Seal, _ then: @escaping @Sendable (Bool) -> Void) {
     let id = seal.job
-    let sent = Self.now
-    let (held, isAlive) = inner.withLock { ($0.held[id], $0.leases.isAlive(id, at: sent)) }
+    let (held, isAlive) = inner.withLock { ($0.held[id], $0.leases.isAlive(id, at: Self.now)) }
     guard let held else { return then(true) }
+    if held.progress.withLock({ $0.settled }) != nil { return then(false) }
     guard isAlive else {
       // The server may have given the job to another node by now, and would not say so.
-      held.progress.withLock { $0.isLost = true }
-      inner.withLock { $0.leases.lost(id) }
-      _ = drop(id)
-      runtime.note(
-        .warning,
-        "job \(id.short) was held up for longer than its lease: it is not billed here, another node has it")
+      letGo(held, "was held up for longer than its lease: it is not billed here, another node has it")
       return then(false)
     }
-    held.delivery.confirm(.working, to: client) { [weak self] isConfirmed in
+    claims.claim(held.job, after: held.progress.withLock { $0.claimBefore }) { [weak self] outcome in
       guard let self else { return then(false) }
-      guard !isConfirmed else {
-        inner.withLock { $0.leases.renewed(id, sent: sent) }
-        return then(true)
-      }
-      // Until the lease is over, or the server is reached again.
-      DispatchQueue.global().asyncAfter(deadline: .now() + 0.5) { [weak self] in
-        if let self { mayEnd(seal, then) } else { then(false) }
+      switch outcome {
+      case .mine:
+        held.progress.withLock { $0.isClaimed = true }
+        then(true)
+      case .others(let claim):
+        letGo(held, "is not billed here: '\(claim.node)' has ended it")
+        then(false)
+      case .unknown(let error):
+        switch error {
+        case .transport(.noResponders), .refused: complainOfEnds()
+        case .transport, .answer: break
+        }
+        // Until the lease is over, or the server is reached again.
+        DispatchQueue.global().asyncAfter(deadline: .now() + 0.5) { [weak self] in
+          if let self { mayEnd(seal, then) } else { then(false) }
+        }
       }
     }
+  }
+
+  private func letGo(_ held: Held, _ words: String) {
+    let id = held.job.id
+    held.progress.withLock { $0.isLost = true }
+    inner.withLock { $0.leases.lost(id) }
+    _ = drop(id)
+    runtime.note(.warning, "job \(id.short) \(words)")
   }
 
   // MARK: what screens and commands see

@@ -1,9 +1,10 @@
 // QueueLeases.swift: which jobs of the shared queue this node has, and what is said about them when:
 // a value without a clock and a connection. Not here: running them (QueueDoor). Start at delivered.
 //
-// Rule: a job is ended, and billed, only under a lease that is known to be alive. Why: a node that
-// was stopped for longer than its lease goes on as if nothing had happened, while another runs the
-// job. So whoever's last confirmed renewal is too old lets go. Otherwise one job has two receipts.
+// Rule: a job is ended, and billed, only under a lease that is known to be alive, and by the node that
+// the server wrote its end down for. Why: a node that was stopped for longer than its lease goes on as
+// if nothing had happened, while another runs the job; and one may die between its receipt and its
+// acknowledgement. Otherwise one job has two receipts.
 import Scheduling
 
 struct QueueLeases: Sendable {
@@ -15,8 +16,6 @@ struct QueueLeases: Sendable {
     case ask(JobID)
     /// Run it.
     case admit(JobID)
-    /// It was answered before: send the end that is on the disk, and acknowledge it.
-    case replay(JobID)
     /// The lease begins anew; `renewed` follows once the server has confirmed.
     case renew(JobID)
     /// Somebody else is to have it, now or after so long.
@@ -47,6 +46,8 @@ struct QueueLeases: Sendable {
 
   /// A job that was given out this often is wrong in itself.
   static let mostDeliveries = 5
+  /// How often a job is given out while the node that claimed its end is away.
+  static let mostAbsences = 20
   /// How long a job that this node could not answer is left to others.
   static let retry: Milliseconds = 5_000
 
@@ -60,7 +61,7 @@ struct QueueLeases: Sendable {
   private var interval: Milliseconds { wait / 3 }
 
   /// A job arrived.
-  /// - isKnown: a receipt for it is on the disk
+  /// - isKnown: this node has a receipt for it on the disk
   /// - isFree: there is a place for it
   mutating func delivered(
     _ id: JobID, client: String, count: Int, isKnown: Bool, isFree: Bool, at now: Milliseconds
@@ -74,20 +75,23 @@ struct QueueLeases: Sendable {
       leases[id] = lease
       return lease.phase == .ending ? [.acknowledge(id)] : []
     }
-    if isKnown {
-      leases[id] = Lease(
-        client: client, phase: .ending, deliveries: count, confirmed: now, nextRenewal: now + interval)
-      return [.replay(id), .acknowledge(id)]
-    }
     guard isFree else { return [.pass(id, after: 0)] }
+    let asks = count > 1 && !isKnown
     leases[id] = Lease(
-      client: client, phase: count > 1 ? .asking : .held, deliveries: count, confirmed: now,
+      client: client, phase: asks ? .asking : .held, deliveries: count, confirmed: now,
       nextRenewal: now + interval)
-    return [count > 1 ? .ask(id) : .admit(id)]
+    return [asks ? .ask(id) : .admit(id)]
   }
 
   enum Answer: Sendable, Equatable {
     case somebody, nobody
+    /// Its end was claimed by a node that has no receipt of it and gives way, or by this node before
+    /// it died.
+    case released
+    /// The node that claimed its end has its receipt: the answer is computed once more, without one.
+    case ended
+    /// The node that claimed its end is not reached: it may have a receipt.
+    case away
     /// Somebody is to have it who says nothing: a node that was stopped, or its connection. Its lease
     /// is over, so it lets go when it goes on.
     case silence
@@ -97,20 +101,29 @@ struct QueueLeases: Sendable {
 
   /// Whether another node has the job, for one that was to be asked about.
   mutating func asked(_ id: JobID, _ answer: Answer) -> [Action] {
-    guard var lease = leases[id], lease.phase == .asking else { return [] }
+    guard let lease = leases[id], lease.phase == .asking else { return [] }
     switch answer {
     case .nobody, .silence:
       guard lease.deliveries <= Self.mostDeliveries else {
         leases[id] = nil
         return [.reject(id, "it was given out \(lease.deliveries) times, and nobody answered it")]
       }
-      lease.phase = .held
-      leases[id] = lease
-      return [.admit(id)]
+      return hold(id)
+    case .released, .ended: return hold(id)
+    case .away:
+      // It is waited for, a quarter of an hour in all; it may be gone for ever.
+      guard lease.deliveries <= Self.mostAbsences else { return hold(id) }
+      leases[id] = nil
+      return [.pass(id, after: min(Self.retry * Int64(lease.deliveries), 60_000))]
     case .somebody, .cut:
       leases[id] = nil
       return [.pass(id, after: wait)]
     }
+  }
+
+  private mutating func hold(_ id: JobID) -> [Action] {
+    leases[id]?.phase = .held
+    return [.admit(id)]
   }
 
   /// The server confirmed a renewal.

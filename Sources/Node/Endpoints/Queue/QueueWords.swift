@@ -18,6 +18,13 @@ package enum QueueSubject {
   package static func running(_ id: JobID) -> String { "hotpot.running.\(id.hex)" }
   package static func cancel(_ id: JobID) -> String { "hotpot.cancel.\(id.hex)" }
 
+  /// Where the node that ends a job says so before it writes its receipt. The stream of ends keeps the
+  /// first that says it, and refuses others.
+  package static func end(_ id: JobID, client: String) -> String { "hotpot.end.\(client).\(id.hex)" }
+
+  /// Answered by a node for jobs whose end it has claimed.
+  package static func claimant(_ name: String) -> String { "hotpot.claimant.\(NATSSubject.token(name))" }
+
   package static func consumer(model: String, _ class: SharedQueue.Class) -> String {
     "\(self.model(model))_\(`class`.rawValue)"
   }
@@ -59,6 +66,11 @@ package struct QueueJob: Sendable, Equatable {
 
   static let version = "1"
 
+  /// Whether a subject is a client's own.
+  static func isInbox(_ reply: String, of client: String) -> Bool {
+    NATSSubject.isPlain(reply) && reply.hasPrefix("_INBOX.\(NATSSubject.token(client)).")
+  }
+
   /// - model: of the subject that it is published to
   package func message(model: String) -> NATSMessage {
     var fields = [
@@ -88,9 +100,9 @@ package struct QueueJob: Sendable, Equatable {
       throw Fault(description: "its id is not 16 digits of lower-case hex")
     }
     // The answer goes to its client's own inbox and nowhere else, as the server's rights have it.
-    guard let reply = headers["Hotpot-Reply"], NATSSubject.isPlain(reply),
-      reply.hasPrefix("_INBOX.\(NATSSubject.token(tokens[4])).")
-    else { throw Fault(description: "its reply is to no inbox of its client") }
+    guard let reply = headers["Hotpot-Reply"], Self.isInbox(reply, of: tokens[4]) else {
+      throw Fault(description: "its reply is to no inbox of its client")
+    }
     var deadline: Int64?
     if let text = headers["Hotpot-Deadline"] {
       guard let number = Int64(text), number >= 0 else { throw Fault(description: "its deadline is no time") }
