@@ -77,7 +77,8 @@ let package = Package(
     .target(name: "TestSettings", path: "Tests/Support/TestSettings", swiftSettings: testSettings),
     // The fuzz targets and what tests make inputs with, for the test suite and for the command `fuzz`.
     .target(
-      name: "Fuzzing", dependencies: ["Grammar", "Inference", "Intake", "Jinja", "JSON", "NATS", "Tools"],
+      name: "Fuzzing",
+      dependencies: ["Grammar", "Inference", "Intake", "Jinja", "JSON", "NATS", "Node", "Receipts", "Tools"],
       path: "Tests/Support/Fuzzing",
       swiftSettings: strict),
     .executableTarget(

@@ -145,6 +145,8 @@ package struct ThroughputSnapshot: Codable, Sendable, Equatable {
   package let kvInUse: Reading<Double>
   /// Share of KV blocks that hold reusable prefixes used by no running job, 0 to 1.
   package let kvCached: Reading<Double>
+  /// Positions that there is room for, as planned at the start; nil: no model is loaded.
+  package let kvPositions: Int?
   package let batchSize: Int
   /// Share of prompt tokens found in the prefix cache since the start, 0 to 1.
   package let cacheHits: Reading<Double>
@@ -156,7 +158,8 @@ package struct ThroughputSnapshot: Codable, Sendable, Equatable {
   package init(
     decode: Reading<Double>, prefill: Reading<Double>, firstTokenP50: Reading<Double>,
     firstTokenP99: Reading<Double>, betweenTokensP50: Reading<Double>, betweenTokensP99: Reading<Double>,
-    kvInUse: Reading<Double>, kvCached: Reading<Double>, batchSize: Int, cacheHits: Reading<Double>,
+    kvInUse: Reading<Double>, kvCached: Reading<Double>, kvPositions: Int? = nil, batchSize: Int,
+    cacheHits: Reading<Double>,
     tokensGenerated: Int, tokensPrefilled: Int, jobsDone: Int, preemptions: Int
   ) {
     self.decode = decode
@@ -167,6 +170,7 @@ package struct ThroughputSnapshot: Codable, Sendable, Equatable {
     self.betweenTokensP99 = betweenTokensP99
     self.kvInUse = kvInUse
     self.kvCached = kvCached
+    self.kvPositions = kvPositions
     self.batchSize = batchSize
     self.cacheHits = cacheHits
     self.tokensGenerated = tokensGenerated

@@ -40,6 +40,8 @@ extension DashboardModel {
     }
     if !action.isRelative { streak = nil }
     switch action {
+    case .left where focus == .chat && detail == nil: chat.showsThoughts = false
+    case .right where focus == .chat && detail == nil: chat.showsThoughts = true
     case .down, .up, .pageDown, .pageUp, .halfDown, .halfUp, .top, .bottom, .left, .right: return move(action)
     case .nextPane: return focus(on: focus.neighbour(1))
     case .previousPane: return focus(on: focus.neighbour(-1))

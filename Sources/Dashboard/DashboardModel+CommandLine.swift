@@ -247,6 +247,8 @@ extension DashboardModel {
   fileprivate mutating func newChat() -> [Effect] {
     let effects = stopChat()
     chat.messages = []
+    chat.thoughts = [:]
+    chat.thought = ""
     chat.answer = ""
     chat.phase = .idle
     chat.scroll = 0

@@ -238,10 +238,10 @@ func isRefusing(_ node: NodeSummary) -> Bool {
 }
 
 extension ChatState {
-  /// The answer becomes a message; of what was thought before it, the number of words stays.
+  /// The answer becomes a message, and what was thought stays before it.
   mutating func keepAnswer() {
     if !answer.isEmpty {
-      if !thought.isEmpty { thoughtWords[messages.count] = words(of: thought) }
+      if !thought.isEmpty { thoughts[messages.count] = String(thought.suffix(1 << 16)) }
       messages.append(.init(role: .assistant, content: answer))
     }
     answer = ""

@@ -189,8 +189,10 @@ struct ChatState: Equatable, Sendable {
   var answer = ""
   /// What the model thinks before the answer that is being written.
   var thought = ""
-  /// How many words were thought before a message, by its place.
-  var thoughtWords: [Int: Int] = [:]
+  /// What was thought before a message, by its place.
+  var thoughts: [Int: String] = [:]
+  /// Thoughts are shown whole; else as a line each.
+  var showsThoughts = false
   var phase = Phase.idle
   var editor = LineEditor()
   /// Lines scrolled back from the end.

@@ -16,8 +16,22 @@ package final class ConstraintMasks: Sendable {
     masks = Mutex(LocalMasks(constraint.automaton, trie, mostBytes: mostBytes))
   }
 
-  /// Adds the tokens that may come next in a state of this constraint.
-  package func add(allowedIn state: ConstraintState, to mask: inout TokenMask) {
-    masks.withLock { $0.add(state.items, state.stacks, to: &mask) }
+  /// Adds the tokens that may come next in a state of this constraint. A place that is new is walked,
+  /// which may take long.
+  /// - isWanted: asked now and then on the way
+  /// - Returns: false if it was given up
+  @discardableResult
+  package func add(
+    allowedIn state: ConstraintState, to mask: inout TokenMask, isWanted: () -> Bool = { true }
+  ) -> Bool {
+    masks.withLock { $0.add(state.items, state.stacks, to: &mask, isWanted: isWanted) }
+  }
+
+  /// The same without walking or waiting: nil if a place is new, or somebody walks right now.
+  package func known(allowedIn state: ConstraintState) -> TokenMask? {
+    masks.withLockIfAvailable { masks in
+      var mask = TokenMask(size: trie.vocabularySize)
+      return masks.known(state.items, state.stacks, into: &mask) ? mask : nil
+    } ?? nil
   }
 }

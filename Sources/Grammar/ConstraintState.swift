@@ -13,6 +13,8 @@ package struct ConstraintState: Sendable {
   /// The bounds of one state. A grammar that is ambiguous beyond them, or a text that is nested deeper,
   /// cannot go on: nothing more is allowed.
   private static let mostItems = 4_096
+  /// An ambiguity beyond it forces nothing that would be worth its time.
+  private static let mostForcing = 64
   private static let mostFrames = 65_536
 
   /// The empty text.
@@ -57,7 +59,7 @@ package struct ConstraintState: Sendable {
   package func forced(most: Int = 256) -> [UInt8] {
     var state = self
     var bytes: [UInt8] = []
-    while bytes.count < most {
+    while bytes.count < most, state.items.count <= Self.mostForcing {
       let closure = automaton.closure(state.items, &state.stacks)
       guard !closure.isComplete, let byte = automaton.onlyByte(closure.items) else { break }
       bytes.append(byte)

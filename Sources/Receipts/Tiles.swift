@@ -29,7 +29,7 @@ package struct TilePath: Hashable, Sendable {
   /// - path: in its only spelling
   package init?(parsing path: some StringProtocol) {
     var parts = path.split(separator: "/", omittingEmptySubsequences: false)
-    guard (3...9).contains(parts.count), parts[0] == "tile", let level = Decimal64.parse(parts[1])
+    guard (3...8).contains(parts.count), parts[0] == "tile", let level = Decimal64.parse(parts[1])
     else {
       return nil
     }
@@ -42,6 +42,8 @@ package struct TilePath: Hashable, Sendable {
       parts[place] = parts[place].dropLast(2)
       parts.removeLast()
     }
+    // Five groups of digits are more than the largest index has.
+    guard parts.count <= 7 else { return nil }
     var index = 0
     for (number, part) in parts[2...].enumerated() {
       let isLast = number == parts.count - 3

@@ -26,6 +26,8 @@ extension Verification {
     public var amount: Int64?
     /// The message's text, the pieces of a stream joined.
     public var text: String?
+    /// How many bytes of the text repeat the prompt, as the answer says.
+    public var echoed = 0
     /// What read the generated text as a message, as the answer says; nil if its text is all of it.
     public var parser: String?
     /// What of the message is no text; the node read it in the generated text where `parser` says so.
@@ -79,6 +81,8 @@ extension Verification {
   public struct DecodedOutput: Hashable, Sendable {
     /// The text that the node makes of the receipt's tokens and of those after them.
     public var text: String
+    /// The prompt's.
+    public var prompt: String
     /// The text, read as the answer says that the node read it; or why it was not.
     public var message: Reading
     /// Position of the first end token in the receipt's output.
@@ -95,10 +99,11 @@ extension Verification {
     }
 
     public init(
-      text: String, message: Reading = .notDone(why: "the answer is its text"), firstEnd: Int?,
-      firstStop: Int?, contextLength: Int
+      text: String, prompt: String = "", message: Reading = .notDone(why: "the answer is its text"),
+      firstEnd: Int?, firstStop: Int?, contextLength: Int
     ) {
       self.text = text
+      self.prompt = prompt
       self.message = message
       self.firstEnd = firstEnd
       self.firstStop = firstStop
@@ -213,7 +218,11 @@ extension Verification {
     case .notDone(let why): return .notChecked(why)
     case .decoded(let decoded):
       // Compared as bytes: Swift treats canonically equivalent Unicode texts as equal.
-      let (a, b) = (Array(found.utf8), Array(decoded.text.utf8))
+      let echoed = answer?.echoed ?? 0
+      guard echoed == 0 || Array(found.utf8.prefix(echoed)) == Array(decoded.prompt.utf8) else {
+        return .failed("the answer's text does not begin with the prompt, which it says that it repeats")
+      }
+      let (a, b) = (Array(found.utf8.dropFirst(echoed)), Array(decoded.text.utf8))
       if a == b { return .ok("\(a.count) bytes, those of the token ids") }
       // Version 1 does not commit to stop strings, and streams that were cut have no receipt of
       // their own.

@@ -111,6 +111,8 @@ struct Record: Sendable {
   var charged = false
 
   var generated = 0
+  /// Tokens that probably follow.
+  var guess = 0
   /// Positions whose results are in its blocks, on the device or the host.
   var computed = 0
   /// The most that `computed` has been.

@@ -368,6 +368,8 @@ struct StepWork: Hashable, Sendable {
   let job: JobID
   let serial: UInt64
   let count: Int
+  /// As many of them are no known tokens yet.
+  var guessed = 0
   let emits: Bool
 }
 
@@ -376,6 +378,7 @@ struct StepInFlight: Sendable {
   let number: UInt64
   let work: [StepWork]
   let decodes: StepModel.Decodes
+  /// Guessed tokens too: they cost the same.
   let prefillTokens: Int
   /// The mean position of the prompt tokens.
   let depth: Int

@@ -18,13 +18,14 @@ extension Scheduler {
     decode(&draft)
     var decodes = StepModel.Decodes(count: draft.entries.count)
     decodes.depth = draft.entries.reduce(0) { $0 + $1.start } / max(1, decodes.count)
-    prefill(beside: decodes, &draft)
+    let guessed = guess(beside: decodes, &draft)
+    prefill(beside: decodes, and: guessed, &draft)
     guard !draft.entries.isEmpty || !draft.operations.isEmpty else {
       return StepPlan(number: 0, operations: [], entries: [], effects: draft.effects)
     }
     stepNumber += 1
     let prompts = draft.entries.dropFirst(decodes.count)
-    let tokens = prompts.reduce(0) { $0 + $1.count }
+    let tokens = prompts.reduce(guessed) { $0 + $1.count }
     let positions = prompts.reduce(0) { $0 + $1.count * ($1.start + $1.count / 2) }
     inFlight = StepInFlight(
       number: stepNumber, work: draft.work, decodes: decodes, prefillTokens: tokens,
@@ -208,16 +209,45 @@ extension Scheduler {
     }
   }
 
+  /// Tokens that probably follow are computed beside the decodes, as far as a prompt's would be: they
+  /// take no longer. Nothing has to make room for them. A recurrent state can't go back behind a wrong
+  /// one.
+  /// - Returns: how many there are
+  private mutating func guess(beside decodes: StepModel.Decodes, _ draft: inout Draft) -> Int {
+    guard limits.states == nil, draft.work.contains(where: { records[$0.index].guess > 0 }) else { return 0 }
+    let budget = steps.prefillBudget(beside: decodes, depth: decodes.depth, limits: limits)
+    var left = budget
+    for place in draft.work.indices where left > 0 {
+      let index = draft.work[place].index
+      let (known, job) = (records[index].known, records[index].job)
+      var count = min(records[index].guess, left, job.maxOutputTokens - records[index].generated - 1)
+      guard count > 0 else { continue }
+      _ = allocate(index, upTo: Limits.blocks(for: known + count))
+      count = min(count, records[index].blocks.count * Limits.blockSize - known)
+      guard count > 0 else { continue }
+      draft.entries[place] = entry(index, count: 1 + count, guessed: count)
+      draft.work[place] = StepWork(
+        index: index, job: job.id, serial: records[index].serial, count: 1 + count, guessed: count,
+        emits: true)
+      left -= count
+    }
+    return budget - left
+  }
+
   /// Half of the budget goes to the prompt that is first by rank, so that it finishes; the rest to
   /// those with the fewest tokens left, so that a short prompt does not wait for a long one.
-  private mutating func prefill(beside decodes: StepModel.Decodes, _ draft: inout Draft) {
+  /// - guessed: what guesses have taken of the budget
+  private mutating func prefill(
+    beside decodes: StepModel.Decodes, and guessed: Int, _ draft: inout Draft
+  ) {
     var prompts: [Int] = []
     for index in running where records[index].remaining > 1 {
       matchFurther(index)
       if !waitsForPrefix(index, of: prompts) { prompts.append(index) }
     }
     guard let first = prompts.first else { return }
-    let budget = steps.prefillBudget(beside: decodes, depth: records[first].computed, limits: limits)
+    let budget =
+      steps.prefillBudget(beside: decodes, depth: records[first].computed, limits: limits) - guessed
     guard budget > 0 else { return }
     guard limits.wholePrompts != true else { return prefillWhole(prompts, budget, &draft) }
     let others = prompts.dropFirst().sorted {
@@ -295,16 +325,19 @@ extension Scheduler {
   }
 
   private mutating func append(_ index: Int, count: Int, _ draft: inout Draft) {
-    let emits = records[index].remaining == count
-    draft.entries.append(
-      StepEntry(
-        job: records[index].job.id, start: records[index].computed, count: count,
-        blocks: records[index].blocks, windows: windowTables(index),
-        state: stateSlots(index), emits: emits,
-        outputIndex: records[index].generated))
+    let entry = entry(index, count: count)
+    draft.entries.append(entry)
     draft.work.append(
       StepWork(
-        index: index, job: records[index].job.id, serial: records[index].serial, count: count, emits: emits))
+        index: index, job: entry.job, serial: records[index].serial, count: count, emits: entry.emits))
+  }
+
+  private func entry(_ index: Int, count: Int, guessed: Int = 0) -> StepEntry {
+    StepEntry(
+      job: records[index].job.id, start: records[index].computed, count: count,
+      blocks: records[index].blocks, windows: windowTables(index),
+      state: stateSlots(index), emits: records[index].remaining == count - guessed,
+      outputIndex: records[index].generated, guessed: guessed > 0 ? guessed : nil)
   }
 
   /// A window's table for the engine: as long as the table of all positions, with -1 for freed
@@ -329,8 +362,9 @@ extension Scheduler {
     }
     inFlight = nil
     advance(to: now)
-    // A step with a copy to or from the host teaches nothing about the time of computing.
-    if !step.swaps {
+    // A step with a copy to or from the host, or without some entries, teaches nothing about the
+    // time of computing.
+    if !step.swaps, !results.contains(where: { $0.kind == .later }) {
       steps.measured(
         step.decodes, prefillTokens: step.prefillTokens, depth: step.depth, took: took)
     }
@@ -353,11 +387,18 @@ extension Scheduler {
 
   private mutating func take(_ work: StepWork, _ result: StepResult?) -> Effect? {
     let index = work.index
-    if case .failed(let reason) = result?.kind { return end(index, .failed(reason: reason)) }
-    records[index].computed += work.count
+    switch result?.kind {
+    case .failed(let reason): return end(index, .failed(reason: reason))
+    case .later: return nil
+    case .token, .lastToken, .end, nil: break
+    }
+    // Of what was guessed, the part that was right.
+    let right = min(max((result?.tokens ?? 1) - 1, 0), work.guessed)
+    let known = work.count - work.guessed
+    records[index].computed += known + right
     advanceState(index)
     records[index].reached = max(records[index].reached, records[index].computed)
-    let prefill = work.emits && records[index].generated > 0 ? work.count - 1 : work.count
+    let prefill = work.emits && records[index].generated > 0 ? known - 1 : known
     counters.prefillTokens += Int64(prefill)
     guard work.emits else {
       learnKeys(index, result?.keys ?? [])
@@ -368,13 +409,14 @@ extension Scheduler {
     let last: FinishReason?
     switch result.kind {
     case .token:
-      countToken(index)
+      for _ in 0...right { countToken(index) }
+      records[index].guess = max(0, result.guess ?? 0)
       last = records[index].generated >= records[index].job.maxOutputTokens ? .length : nil
     case .lastToken(let reason):
-      countToken(index)
+      for _ in 0...right { countToken(index) }
       last = reason
     case .end(let reason): last = reason
-    case .failed(let reason): return end(index, .failed(reason: reason))
+    case .failed, .later: return nil
     }
     learnKeys(index, result.keys)
     if let last { return end(index, .done(last)) }

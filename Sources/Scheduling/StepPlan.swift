@@ -23,7 +23,7 @@ public struct StepEntry: Hashable, Codable, Sendable {
   /// The first position to compute. Position p is prompt token p, or generated token p -
   /// promptTokens.
   public let start: Int
-  /// Positions to compute, 1 or more.
+  /// Positions to compute, 1 or more, guessed ones included.
   public let count: Int
   /// The sequence's block table: position p lies in `blocks[p / 16]`, row p % 16. Covers start +
   /// count positions.
@@ -37,6 +37,13 @@ public struct StepEntry: Hashable, Codable, Sendable {
   public let emits: Bool
   /// How many tokens it has generated so far: the index of the one that this entry emits.
   public let outputIndex: Int
+  /// How many of the last positions hold tokens that nobody has chosen yet, but which probably
+  /// follow (`StepResult.guess`). The entry emits a token for every position as long as the guess
+  /// was right. nil: none.
+  public let guessed: Int?
+
+  /// Positions whose tokens are known.
+  public var known: Int { count - (guessed ?? 0) }
 }
 
 /// The slots of one entry's recurrent state.
@@ -76,6 +83,8 @@ public struct StepResult: Hashable, Codable, Sendable {
     /// The end without a further token: a stop token that does not count as output.
     case end(FinishReason)
     case failed(reason: String)
+    /// The entry was not computed: what it needs is not at hand yet. It comes again.
+    case later
   }
 
   public let job: JobID
@@ -84,11 +93,27 @@ public struct StepResult: Hashable, Codable, Sendable {
   /// first) without a gap: the n-th key given for a job names its n-th block. They may come late,
   /// or never.
   public let keys: [BlockKey]
+  /// Tokens that the entry emitted, the last one of `kind` among them; at most one more than were
+  /// guessed. nil: one.
+  public let count: Int?
+  /// How many tokens probably follow, so that the next step may compute them beside the last one.
+  /// nil: none.
+  public let guess: Int?
 
-  public init(job: JobID, _ kind: Kind, keys: [BlockKey] = []) {
+  public init(job: JobID, _ kind: Kind, keys: [BlockKey] = [], count: Int? = nil, guess: Int? = nil) {
     self.job = job
     self.kind = kind
     self.keys = keys
+    self.count = count
+    self.guess = guess
+  }
+
+  /// Tokens that the entry emitted.
+  public var tokens: Int {
+    switch kind {
+    case .token, .lastToken: count ?? 1
+    case .end, .failed, .later: 0
+    }
   }
 }
 

@@ -49,6 +49,7 @@ private let scenarioFiles: [String] = {
     case "second": stage.second(Int(rest) ?? 1)
     case "link":
       stage.take(.node(.link(rest == "lost" ? .lost(since: 0, reason: "connection reset") : .connected)))
+    case "think": stage.take(.node(.chat(.thought(rest))))
     case "chat":
       stage.take(
         .node(.chat(rest == "end" ? .finished(reason: "stop", tokens: 9, tokensPerSecond: 48) : .text(rest))))

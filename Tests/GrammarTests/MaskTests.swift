@@ -143,10 +143,26 @@ import Testing
     state.allowed(masks, into: &mask)
     // All but the bytes that cannot begin a character, and control characters.
     #expect(mask.count == vocabulary.count - 32 - 64 - 2 - 11)
+    #expect(masks.known(allowedIn: state) == mask, "what was walked is known")
     // Deeper in the text the same place is found again.
     #expect(moves(&state, "abc\", \"z\": {\"q\": [\"".utf8))
     var again = TokenMask(size: vocabulary.count)
     state.allowed(masks, into: &again)
     #expect(again == mask)
+  }
+
+  @Test func aWalkThatIsGivenUpLeavesNothingBehind() throws {
+    let constraint = try Constraint(.regex("[a-z]{2,40}"))
+    let masks = ConstraintMasks(
+      constraint, TokenTrie((0..<4_000).map { index in (0..<3).map { UInt8(97 + (index >> (4 * $0)) % 16) } })
+    )
+    let state = ConstraintState(constraint)
+    #expect(masks.known(allowedIn: state) == nil)
+    var mask = TokenMask(size: 4_000)
+    #expect(!masks.add(allowedIn: state, to: &mask, isWanted: { false }))
+    #expect(masks.known(allowedIn: state) == nil)
+    mask.removeAll()
+    #expect(masks.add(allowedIn: state, to: &mask))
+    #expect(mask.count == 4_000 && masks.known(allowedIn: state) == mask)
   }
 }

@@ -137,8 +137,8 @@ import Testing
         #expect(error == .badItem(index: index, reason: reason))
       }
     }
-    func item(_ position: Int, _ state: StepItem.State?) -> StepItem {
-      StepItem(tokens: [1], position: position, blocks: [0, 1], state: state, output: .none)
+    func item(_ position: Int, _ state: StepItem.State?, block: Int32 = 0) -> StepItem {
+      StepItem(tokens: [1], position: position, blocks: [block, block + 1], state: state, output: .none)
     }
     check("no slot for the recurrent state", [item(0, nil)])
     check("slot 4 for the recurrent state, there are 4", [item(0, .init(4))])
@@ -149,7 +149,7 @@ import Testing
     // At position 0 nothing is read, and a slot may be read twice.
     for items in [
       [item(0, .init(from: -1, into: 1))],
-      [item(3, .init(from: 3, into: 1)), item(3, .init(from: 3, into: 2))],
+      [item(3, .init(from: 3, into: 1)), item(3, .init(from: 3, into: 2), block: 2)],
     ] {
       #expect(try engine.step(items).allSatisfy { $0.failure == nil })
     }

@@ -12,6 +12,7 @@ import Scheduling
 import Synchronization
 import TestSettings
 import Testing
+import Tools
 
 @testable import Node
 
@@ -42,6 +43,10 @@ private final class Machine: Sendable {
     var differences: [String: String] = [:]
     var preemptions: [Preemption: Int] = [:]
     var failure: String?
+    /// Tokens that steps computed as guesses, and those of them that were right.
+    var guessed = (all: 0, right: 0)
+    /// How often a sequence sat out a step because its mask was being found.
+    var awaited = 0
   }
 
   init(_ serving: Serving, _ limits: Limits) throws {
@@ -77,6 +82,7 @@ private final class Machine: Sendable {
       let plan = inner.scheduler.plan(at: inner.clock)
       note(plan.effects, &inner)
       if plan.entries.contains(where: { inner.audits.contains($0.job) }) { inner.auditSteps += 1 }
+      inner.guessed.all += plan.entries.reduce(0) { $0 + ($1.guessed ?? 0) }
       return plan
     }
   }
@@ -93,6 +99,8 @@ private final class Machine: Sendable {
   private func stepped(_ number: UInt64, _ results: [Scheduling.StepResult], _ took: Microseconds) {
     inner.withLock { inner in
       inner.clock += took
+      inner.awaited += results.count { $0.kind == .later }
+      inner.guessed.right += results.reduce(0) { $0 + max(0, $1.tokens - 1) }
       guard let effects = try? inner.scheduler.stepped(number, results, took: took, at: inner.clock) else {
         inner.failure = "step \(number) does not fit"
         return
@@ -131,6 +139,8 @@ private final class Machine: Sendable {
   }
 
   var preemptions: [Preemption: Int] { inner.withLock { $0.preemptions } }
+  var guessed: (all: Int, right: Int) { inner.withLock { $0.guessed } }
+  var awaited: Int { inner.withLock { $0.awaited } }
   func difference(_ id: String) -> String? { inner.withLock { $0.differences[id] } }
   func stop() { loop.withLock { $0 }?.stop() }
 }
@@ -237,42 +247,86 @@ private final class Machine: Sendable {
   private static let schema =
     "{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"x\",\"yy\"]},\"n\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":99},\"s\":{\"type\":\"string\",\"maxLength\":6},\"l\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"maxItems\":3}},\"required\":[\"a\",\"n\",\"s\",\"l\"],\"additionalProperties\":false}"
 
+  private static let tools = #"""
+    "tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","properties":{
+    "city":{"enum":["Paris","Rome"]},"days":{"type":"integer","minimum":1,"maximum":9}},
+    "required":["city","days"],"additionalProperties":false}}},
+    {"type":"function","function":{"name":"stop","parameters":{"type":"object","properties":{},
+    "additionalProperties":false}}}]
+    """#
+
+  /// A member that constrains a completion or, of a chat, calls that are demanded. Empty: none.
+  private static let fields: [(name: String, member: String, isChat: Bool)] = [
+    (
+      "schema",
+      "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":\(schema)}}",
+      false
+    ),
+    ("expression", "\"guided_regex\":\"(ab|c)+\\\\.[0-9]{3}\"", false),
+    ("choice", "\"guided_choice\":[\"one\",\"two\",\"日\"]", false),
+    ("grammar", "\"grammar\":\"root ::= \\\"(\\\" root? \\\")\\\"\"", false),
+    ("nothing", "", false),
+    ("tools", tools + ",\"tool_choice\":\"required\"", true),
+    (
+      "a named tool",
+      tools + ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"get_weather\"}}", true
+    ),
+    ("tools, one call", tools + ",\"tool_choice\":\"required\",\"parallel_tool_calls\":false", true),
+  ]
+
+  /// The calls in an answer, as the node reads it.
+  private func calls(in answer: String, _ serving: Serving) throws -> [AnsweredCall] {
+    let offered = ["get_weather", "stop"].map { ToolDefinition(name: $0, parameters: [:]) }
+    var parser = try #require(serving.messages.parser(offered, prompt: ""))
+    var calls: [AnsweredCall] = []
+    for event in parser.feed(answer) + parser.finish(isCut: false) {
+      switch event {
+      case .call(_, let id, let name): calls.append(AnsweredCall(id: id ?? "", name: name))
+      case .arguments(let index, let piece): calls[index].arguments += piece
+      case .content, .reasoning, .finished: break
+      }
+    }
+    return calls
+  }
+
   @Test(arguments: [Preemption.keep, .swap, .recompute])
   func constrainedAnswersAreValidAndTheSameWhenRunAgain(_ how: Preemption) throws {
     let folder = try ScratchDirectory()
     let serving = try serving(folder)
     let machine = try Reexecutor(path: folder.path + "/small.gguf", threads: 2)
     var dice = Dice(state: 11)
-    let fields = [
-      "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":\(Self.schema)}}",
-      "\"guided_regex\":\"(ab|c)+\\\\.[0-9]{3}\"", "\"guided_choice\":[\"one\",\"two\",\"日\"]",
-      "\"grammar\":\"root ::= \\\"(\\\" root? \\\")\\\"\"", "",
-    ]
-    var limits = Limits(blocks: how == .keep ? 512 : 40, contextLength: 8_192)
-    limits.hostBlocks = how == .swap ? 40 : 0
+    var limits = Limits(blocks: how == .keep ? 512 : 128, contextLength: 8_192)
+    limits.hostBlocks = how == .swap ? 128 : 0
     limits.swapBlockTime = 0
     limits.maxRunning = 8
     limits.maxStepTokens = 64
     let loop = try Machine(serving, limits)
     let shared = (0..<48).map { _ in Int.random(in: 0..<256, using: &dice) }
-    var (answers, refused) = (0, 0)
-    // 10,005 answers over the three ways.
-    for round in 0..<(isHeavy ? 223 : 1) {
-      var prepared: [(field: String, job: Serving.Prepared)] = []
-      for number in (15 * round)..<(15 * round + 15) {
-        let field = fields[number % fields.count]
+    var (answers, refused, called) = (0, 0, 0)
+    var kinds: [String: Int] = [:]
+    let each = 2 * Self.fields.count
+    // 10,080 answers over the three ways.
+    for round in 0..<(isHeavy ? 210 : 1) {
+      var prepared: [(field: String, isChat: Bool, job: Serving.Prepared)] = []
+      for number in (each * round)..<(each * round + each) {
+        let field = Self.fields[number % Self.fields.count]
         // Some prompts begin alike, so that blocks are found in the cache.
         let own = (0..<Int.random(in: 3...150, using: &dice)).map { _ in Int.random(in: 0..<256, using: &dice)
         }
         let prompt = (number % 3 == 0 ? shared : []) + own
+        let asks =
+          field.isChat
+          ? "\"messages\":[{\"role\":\"user\",\"content\":\"\(own.prefix(60).map { String($0, radix: 36) }.joined())\"}]"
+          : "\"prompt\":[\(prompt.map(String.init).joined(separator: ","))]"
         let body =
-          "{\"model\":\"small\",\"prompt\":[\(prompt.map(String.init).joined(separator: ","))],\"max_tokens\":400,\(Self.samplers[number % 3])\(field.isEmpty ? "" : "," + field)}"
-        let asked = try Dialect.openAICompletions.read(JSONText.parse(Array(body.utf8)))
+          "{\"model\":\"small\",\(asks),\"max_tokens\":400,\(Self.samplers[number % 3])\(field.member.isEmpty ? "" : "," + field.member)}"
+        let dialect = field.isChat ? Dialect.openAIChat : .openAICompletions
+        let asked = try dialect.read(JSONText.parse(Array(body.utf8)))
         let made = try serving.prepare(
           asked.request, id: JobID(UInt64(number + 1)), identity: .known("aria"), origin: .client,
           isAsynchronous: false, sink: { _ in ignore })
         loop.transcripts.add(made.transcript)
-        prepared.append((field, made))
+        prepared.append((field.name, field.isChat, made))
       }
       let ends = try loop.run(prepared.map { job($0.job.job) })
       for (index, own) in prepared.enumerated() {
@@ -284,17 +338,25 @@ private final class Machine: Sendable {
           var state = ConstraintState(constraint)
           let text = Array(transcript.answer.utf8)
           let isBegun = state.advance(text)
-          #expect(isBegun, "\(source.kind): \(transcript.answer)")
+          #expect(isBegun, "\(own.field): \(transcript.answer)")
           if outcome == .done(.stop) {
             let isComplete = state.isComplete
-            #expect(isComplete, "\(source.kind): \(transcript.answer)")
+            #expect(isComplete, "\(own.field): \(transcript.answer)")
+            if own.isChat {
+              let calls = try calls(in: transcript.answer, serving)
+              #expect(!calls.isEmpty, "\(own.field): \(transcript.answer)")
+              if own.field == "a named tool" { #expect(calls.allSatisfy { $0.name == "get_weather" }) }
+              if own.field == "tools, one call" { #expect(calls.count == 1) }
+              called += calls.count
+            }
           }
         }
         let kept = kept(transcript, serving)
-        #expect(kept.receipt.version == (source == nil ? 2 : 3))
+        #expect(kept.receipt.version == (own.isChat ? 4 : source == nil ? 2 : 3))
+        #expect(source != nil || own.field == "nothing")
         // The node's own audit, and another machine with the client's transcript.
         let audit = try #require(
-          serving.prepareAudit(of: kept, id: JobID(UInt64(1_000_000 + 15 * round + index)), sink: ignore))
+          serving.prepareAudit(of: kept, id: JobID(UInt64(1_000_000 + each * round + index)), sink: ignore))
         loop.transcripts.add(audit.transcript)
         _ = try loop.run([job(audit.job)])
         #expect(loop.difference(kept.id) == "identical", "\(own.field)")
@@ -307,25 +369,35 @@ private final class Machine: Sendable {
         }
         let client = transcribed(transcript.output)
         #expect(try Receipts.Transcript(parsing: client.text) == client)
-        #expect(client.constraintCommitment == kept.receipt.constraint)
+        if source != nil { #expect(client.constraintCommitment == kept.receipt.constraint) }
         let found = try machine.run(kept.receipt, client)
         #expect(found.firstDifference(from: kept.receipt, output: client.output) == nil, "\(own.field)")
         answers += 1
+        kinds[own.field, default: 0] += 1
         if source != nil {
           // One token that the constraint does not allow.
           var edited = transcript.output
           edited[0] = 0
           let other = transcribed(edited)
           let wrong = try machine.run(kept.receipt, other)
-          let isFound = wrong.firstDifference(from: kept.receipt, output: other.output) != nil
-          #expect(isFound)
-          if isFound { refused += 1 }
+          let difference = wrong.firstDifference(from: kept.receipt, output: other.output)
+          guard case .token(position: 0, sampler: _, receipt: 0) = difference else {
+            Issue.record("\(own.field): \(difference.map { "\($0)" } ?? "an edited answer passes")")
+            continue
+          }
+          refused += 1
         }
       }
     }
+    let counted = kinds.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
     print(
-      "constrained, \(how): \(answers) answers run again, \(refused) edited ones refused; preempted \(loop.preemptions)"
+      "constrained, \(how): \(answers) answers run again (\(counted)), \(called) calls; \(refused) edited ones refused; preempted \(loop.preemptions); \(loop.guessed.right) of \(loop.guessed.all) guessed tokens right; \(loop.awaited) steps sat out"
     )
+    #expect(called > 0)
+    // What bytes alone can follow is known beforehand, where every token is a byte.
+    #expect(loop.guessed.right > 0)
+    // Masks are found beside the engine.
+    #expect(loop.awaited > 0)
     loop.stop()
   }
 

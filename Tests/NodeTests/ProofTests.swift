@@ -818,6 +818,60 @@ private let lies: [Lie] = {
     #expect(other.verification.checks.first { $0.name == .reexecution }?.result == .failed)
   }
 
+  /// The step that reads a prompt's last tokens gives the first token; when the job is cancelled while it runs, the
+  /// receipt has neither, and the client may have got the token.
+  @Test func `a first token that came as its job was cut is proved, and no other text`() throws {
+    let jobs = try ProvedJobs.shared.get()
+    var files = try jobs.files("stream without ids")
+    var proof = try ReceiptProof(
+      ReceiptBundle(parsing: files.bundle), answer: Array(files.answer.utf8),
+      request: Array(files.request.utf8))
+    proof.run(on: { () throws(ServingError) in jobs.machine })
+    let whole = try #require(proof.evidence.transcript)
+    let line = try ReceiptBundle(parsing: files.bundle).receipt
+    func member(_ name: String) throws -> String {
+      String(
+        try #require(line.firstMatch(of: try Regex("\"\(name)\":(\"[^\"]*\"|[0-9]+)"))).output[0].substring
+          ?? "")
+    }
+    let read = Array(whole.prompt.dropLast(3))
+    try jobs.forge(
+      &files,
+      (
+        try member("prompt_commitment"),
+        "\"prompt_commitment\":\"\(Commitment.to(tokens: read, nonce: whole.nonces.prompt).hex)\""
+      ),
+      (
+        try member("output_commitment"),
+        "\"output_commitment\":\"\(Commitment.to(tokens: [], nonce: whole.nonces.output).hex)\""
+      ),
+      (try member("prompt_tokens"), "\"prompt_tokens\":\(read.count)"),
+      (try member("completion_tokens"), "\"completion_tokens\":0"),
+      (try member("finish"), "\"finish\":\"cancelled_by_operator\""),
+      (try member("windows"), "\"windows\":\"\""), (try member("amount"), "\"amount\":\(read.count)"))
+    let id = SHA256.leaf(Array(try ReceiptBundle(parsing: files.bundle).receipt.utf8)).hex.prefix(16)
+    let piece = try #require(files.pieces.first)
+    let end =
+      #"data: {"error":{"code":"cancelled"},"model":"m","hotpot":{"receipt":"\#(id)","nonce":"\#(whole.nonces.hex)","#
+      + #""amount_micro":\#(read.count)},"usage":{"prompt_tokens":\#(read.count),"completion_tokens":0}}"#
+    #expect(line.contains("\"prompt_tokens\":\(whole.prompt.count),"))
+    func verify(_ pieces: [String]) throws -> (verification: Verification, passes: Bool) {
+      files.answer = (pieces + [end]).joined(separator: "\n\n") + "\n\n"
+      return try jobs.verify(files)
+    }
+    for pieces in [[], [piece]] {
+      let (verification, passes) = try verify(pieces)
+      #expect(passes, "\(verification.checks)")
+      #expect(
+        verification.unproved.contains { $0.contains("came as the job was cut") } == (pieces.count == 1),
+        "\(verification.unproved)")
+    }
+    let (verification, passes) = try verify([
+      piece.replacingOccurrences(of: "\"content\":\"", with: "\"content\":\"#")
+    ])
+    #expect(!passes && verification.checks.first { $0.result == .failed }?.name == .text)
+  }
+
   /// The table; each line of it is a case of the test below.
   @Test func `there are a hundred and twenty ways to lie, and of every kind`() {
     #expect(lies.count >= 120, "\(lies.count)")

@@ -7,6 +7,8 @@ import Inference
 enum SmallModel {
   /// Tokens 0 to 255 are the bytes; these come after them.
   static let tokens = ["<|im_start|>", "<|im_end|>"]
+  /// Before a text's beginning, before its end, before its middle.
+  static let infill: [Int32] = [260, 261, 262]
   static let embedding = 64
   static let vocabulary = 288
 
@@ -69,6 +71,9 @@ enum SmallModel {
     file.set("tokenizer.ggml.bos_token_id", .uint32(256))
     file.set("tokenizer.ggml.eos_token_id", .uint32(257))
     file.set("tokenizer.ggml.add_bos_token", .bool(false))
+    for (name, token) in zip(["fim_pre", "fim_suf", "fim_mid"], infill) {
+      file.set("tokenizer.ggml.\(name)_token_id", .uint32(UInt32(token)))
+    }
     file.set("tokenizer.chat_template", .string(template))
 
     func values(_ count: Int, _ spread: Float, around middle: Float = 0) -> [Float] {

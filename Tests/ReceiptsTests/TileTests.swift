@@ -98,4 +98,12 @@ import Testing
       try TiledLog(size: size, root: other.root) { tree.tile($0) ?? [] }
     }
   }
+
+  @Test func `a path with more digits than an index has is none`() {
+    for groups in 5...12 {
+      let path = "tile/0/" + String(repeating: "x999/", count: groups) + "999"
+      #expect(TilePath(parsing: path) == nil, "\(path)")
+      #expect(TilePath(parsing: path + ".p/7") == nil, "\(path).p/7")
+    }
+  }
 }

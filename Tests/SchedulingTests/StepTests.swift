@@ -235,6 +235,57 @@ import Testing
     #expect(bench.ended[id]?.outcome == .done(.stop) && bench.ended[id]?.generatedTokens == 0)
   }
 
+  @Test func guessesAreComputedBesideDecodesAndCountAsFarAsTheyWereRight() throws {
+    var bench = try Bench(Bench.limits())
+    let id = bench.submit(prompt: 20, output: 40)
+    var generated = 0
+    var guessed: [Int] = []
+    var right: [Int] = []
+    while bench.ended[id] == nil {
+      let plan = bench.plan()
+      let entry = try #require(plan.entries.first)
+      let guess = entry.guessed ?? 0
+      if guess > 0 {
+        #expect(entry.count == 1 + guess && entry.known == 1 && entry.emits)
+        #expect(entry.start == 19 + generated && entry.outputIndex == generated)
+        #expect(entry.blocks.count * 16 >= entry.start + entry.count)
+      }
+      guessed.append(guess)
+      bench.now += 1_000
+      // Of three guesses the first one is right.
+      let count = min(guess, 1) + 1
+      right.append(count - 1)
+      if entry.emits { generated += count }
+      let result = StepResult(
+        job: id, .token, count: count > 1 ? count : nil, guess: generated % 5 == 0 ? nil : 3)
+      bench.note(
+        try bench.scheduler.stepped(
+          plan.number, entry.emits ? [result] : [], took: 1_000 + Microseconds(guess), at: bench.now))
+      #expect(bench.scheduler.checkInvariants().isEmpty)
+    }
+    #expect(bench.ended[id]?.outcome == .done(.length) && bench.ended[id]?.generatedTokens == 40)
+    #expect(generated == 40)
+    #expect(guessed.contains(3) && guessed.last ?? 9 <= 1, "never beyond the last token: \(guessed)")
+    #expect(right.reduce(0, +) > 5)
+  }
+
+  @Test func anEntryThatIsNotReadyComesAgain() throws {
+    var bench = try Bench(Bench.limits())
+    let id = bench.submit(prompt: 20, output: 2)
+    let first = bench.plan()
+    for _ in 0..<3 {
+      let plan = bench.scheduler.plan(at: bench.now)
+      let given = plan.isEmpty ? first : plan
+      bench.now += 10
+      bench.note(
+        try bench.scheduler.stepped(given.number, [StepResult(job: id, .later)], took: 10, at: bench.now))
+      #expect(bench.scheduler.checkInvariants().isEmpty)
+      #expect(bench.scheduler.job(id)?.generatedTokens == 0)
+    }
+    try bench.run()
+    #expect(bench.ended[id]?.outcome == .done(.length) && bench.ended[id]?.generatedTokens == 2)
+  }
+
   @Test func `a model that reads both ways gets prompts whole, the first one however long it is`() throws {
     var bench = try Bench(
       Bench.limits(blocks: 64, context: 512) {

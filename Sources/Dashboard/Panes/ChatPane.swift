@@ -6,7 +6,7 @@ import Terminal
 extension Pane {
   package static let chat: Pane = Pane(
     "chat", words: "chat: type at once", opensAtOnce: true,
-    hints: [(.talk, "type"), (.copyRow, "copy answer"), (.up, "scroll")],
+    hints: [(.talk, "type"), (.copyRow, "copy answer"), (.up, "scroll"), (.right, "thoughts")],
     scroll: PaneScroll(position: \DashboardModel.chat.scroll) { _ in 100_000 },
     open: { model in
       model.mode = .chat
@@ -80,19 +80,22 @@ extension Canvas {
   /// The last rows of the conversation: at least `enough` of them, if there are so many.
   private func chatRows(_ chat: ChatState, width: Int, enough: Int) -> [(String, Style)] {
     var rows: [(String, Style)] = []
-    // Thoughts are folded to a line, and while nothing else is there their end is shown.
-    func folded(_ words: Int) -> String { "(thought: \(words) \(words == 1 ? "word" : "words"))" }
+    // Thoughts are folded to a line unless asked for, and while nothing else is there their end is shown.
+    func shown(_ thought: String) -> String {
+      let words = chat.words(of: thought)
+      let head = "(thought: \(words) \(words == 1 ? "word" : "words"))"
+      return chat.showsThoughts ? head + "\n" + thought : head
+    }
     var parts: [(ChatRequest.Message.Role, String)] = []
     for (index, message) in chat.messages.enumerated() {
-      if let words = chat.thoughtWords[index] { parts.append((.system, folded(words))) }
+      if let thought = chat.thoughts[index] { parts.append((.system, shown(thought))) }
       parts.append((message.role, message.content))
     }
     if chat.phase != .idle {
       if !chat.thought.isEmpty {
-        let isThinking = chat.answer.isEmpty
+        let isThinking = chat.answer.isEmpty && !chat.showsThoughts
         let end = wrapped(String(chat.thought.suffix(4 * width)), width: width).suffix(2)
-        parts.append(
-          (.system, isThinking ? end.joined(separator: "\n") : folded(chat.words(of: chat.thought))))
+        parts.append((.system, isThinking ? end.joined(separator: "\n") : shown(chat.thought)))
       }
       parts.append((.assistant, chat.answer.isEmpty ? String(glyphs.ellipsis) : chat.answer))
     }

@@ -138,6 +138,7 @@ extension Canvas {
             ("\(percent(share).right(3)) % in use ", text),
             brief(calm.kvCached) { percent($0).right(3) + " %" },
             (" reusable", label),
+            (calm.kvPositions.map { ", of \(grouped($0)) positions" } ?? "", label),
           ], x, y,
           limit: area.right)
       } else {

@@ -14,6 +14,13 @@ struct LocalMask: Sendable {
   var tokens: Tokens
   /// The set of nodes, by its number, whose bytes may end the rule; 0 for none.
   var ends: Int
+
+  func add(to mask: inout TokenMask) {
+    switch tokens {
+    case .few(let ids): for id in ids { mask.insert(Int(id)) }
+    case .many(let tokens): mask.formUnion(tokens)
+    }
+  }
 }
 
 /// The masks of one grammar over one vocabulary, made on demand and kept within a bound of memory.
@@ -48,8 +55,27 @@ struct LocalMasks {
     walker = Walker(automaton)
   }
 
+  /// What `add` does, from what is kept alone: false where something would have to be walked.
+  func known(_ items: [Item], _ stacks: Stacks, into mask: inout TokenMask) -> Bool {
+    var waiting = items.map { (item: $0, nodes: Self.rootNodes) }
+    var seen: Set<[Int]> = []
+    while let (item, nodes) = waiting.popLast() {
+      let found = [Int(item.state), Int(item.count), Int(item.frame), nodes]
+      guard seen.insert(found).inserted else { continue }
+      guard let local = masks[key(of: item, nodes)] else { return false }
+      local.add(to: &mask)
+      guard local.ends != 0, item.frame != Stacks.bottom else { continue }
+      for place in stacks.returns(of: item.frame) { waiting.append((place, local.ends)) }
+    }
+    return true
+  }
+
   /// Adds the tokens that `items` allow, over `stacks`.
-  mutating func add(_ items: [Item], _ stacks: Stacks, to mask: inout TokenMask) {
+  /// - isWanted: asked now and then
+  /// - Returns: false if it was given up
+  mutating func add(
+    _ items: [Item], _ stacks: Stacks, to mask: inout TokenMask, isWanted: () -> Bool
+  ) -> Bool {
     // A flush in between would change the numbers of sets.
     if keptBytes > mostBytes { flush() }
     var waiting = items.map { (item: $0, nodes: Self.rootNodes) }
@@ -57,25 +83,29 @@ struct LocalMasks {
     while let (item, nodes) = waiting.popLast() {
       let found = [Int(item.state), Int(item.count), Int(item.frame), nodes]
       guard seen.insert(found).inserted else { continue }
-      let local = self.mask(item, nodes: nodes)
-      switch local.tokens {
-      case .few(let ids): for id in ids { mask.insert(Int(id)) }
-      case .many(let tokens): mask.formUnion(tokens)
-      }
+      guard let local = self.mask(item, nodes: nodes, isWanted) else { return false }
+      local.add(to: &mask)
       guard local.ends != 0, item.frame != Stacks.bottom else { continue }
       for place in stacks.returns(of: item.frame) { waiting.append((place, local.ends)) }
     }
+    return true
   }
 
-  private mutating func mask(_ item: Item, nodes: Int) -> LocalMask {
+  private func key(of item: Item, _ nodes: Int) -> Key {
     let rule = automaton.rules[Int(automaton.states[Int(item.state)].rule)]
     // No token begins more parts than it has bytes.
     let enough = UInt32(trie.longest + 1)
-    let key = Key(
+    return Key(
       state: item.state, needed: min(rule.least > item.count ? rule.least - item.count : 0, enough),
       left: min(rule.most - item.count, enough), nodes: nodes)
+  }
+
+  private mutating func mask(_ item: Item, nodes: Int, _ isWanted: () -> Bool) -> LocalMask? {
+    let key = key(of: item, nodes)
     if let known = masks[key] { return known }
-    let (tokens, ends) = walker.walk(item.state, item.count, from: sets[nodes], trie)
+    guard
+      let (tokens, ends) = walker.walk(item.state, item.count, from: sets[nodes], trie, isWanted: isWanted)
+    else { return nil }
     let made: LocalMask
     let number = number(of: ends)
     if tokens.count * 32 < trie.vocabularySize {
@@ -125,19 +155,22 @@ private struct Walker {
   private static let unknown: Int32 = -2
   /// Each takes 1 KiB of table.
   private static let mostPlaces = 4_096
+  private static let stepsBetweenQuestions = 256
 
   init(_ automaton: Automaton) { self.automaton = automaton }
 
   /// The tokens below `nodes` that a rule allows from a state, and the nodes that may end the rule.
+  /// Nil if it was given up.
   mutating func walk(
-    _ state: UInt32, _ count: UInt32, from nodes: [Int32], _ trie: TokenTrie
-  ) -> (tokens: [Int32], ends: [Int32]) {
+    _ state: UInt32, _ count: UInt32, from nodes: [Int32], _ trie: TokenTrie, isWanted: () -> Bool
+  ) -> (tokens: [Int32], ends: [Int32])? {
     var tokens: [Int32] = []
     var ends: [Int32] = []
     // By depth, the place that the bytes lead to.
     var path: [Int32] = Array(repeating: Self.dead, count: trie.longest + 1)
     let start = [Item(state: state, count: count, frame: Stacks.bottom)]
     if places.count > Self.mostPlaces || stacks.count > 16 * Self.mostPlaces { clear() }
+    var steps = 0
     for node in nodes {
       let depth = Int(trie.depths[Int(node)])
       path[depth] = number(of: start)
@@ -145,6 +178,8 @@ private struct Walker {
       var next = Int(node) + 1
       let end = Int(trie.ends[Int(node)])
       while next < end {
+        steps += 1
+        if steps % Self.stepsBetweenQuestions == 0, !isWanted() { return nil }
         let level = Int(trie.depths[next])
         let place = step(&path, depth..<level, trie.bytes[next])
         path[level] = place

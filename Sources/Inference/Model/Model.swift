@@ -54,6 +54,16 @@ public final class Model: Sendable {
     try Program(open(path), among: Architecture.all).lines
   }
 
+  /// What contexts of a file's model take: the longest, and the bytes of keys and values of one of its
+  /// positions. Weights are not loaded.
+  public static func contexts(path: String) throws(ModelError) -> (length: Int, bytesPerPosition: Int) {
+    let program = try Program(open(path), among: Architecture.all)
+    return (
+      program.shape.contextLength,
+      program.states.reduce(0) { $0 + ($1.kind == .all ? $1.bytesPerPosition : 0) }
+    )
+  }
+
   private static func open(_ path: String) throws(ModelError) -> GGUFFile {
     do { return try GGUFFile(path: path) } catch {
       throw ModelError(file: path, problem: .file(error.problem))

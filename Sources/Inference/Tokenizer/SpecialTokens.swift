@@ -79,6 +79,18 @@ enum SpecialTokenNames {
       "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>",
     ]
 
+  /// What stands before, between and behind the parts of a text whose middle is asked for, where the
+  /// metadata does not say so. Source: llama.cpp's llama-vocab.cpp.
+  static let infillPrefix = [
+    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>",
+  ]
+  static let infillSuffix = [
+    "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>", "<|code_suffix|>",
+  ]
+  static let infillMiddle = [
+    "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>", "<|code_middle|>",
+  ]
+
   /// True for names in brackets, which chat templates use as marks (`<think>`, `[INST]`); a user
   /// who writes one must not get the token, whatever its kind. False for runs of spaces, tabs and
   /// such.

@@ -20,6 +20,8 @@ public final class Tokenizer: Sendable {
   public let eotToken: Int32?
   public let unknownToken: Int32?
   public let paddingToken: Int32?
+  /// What a text is asked for with whose middle is missing; nil: the model has no such tokens.
+  public let infill: Infill?
   /// Every token after which generation is over, ascending.
   public let endOfGenerationTokens: [Int32]
   /// Whether prompts of this model start with BOS or end with EOS.
@@ -46,6 +48,14 @@ public final class Tokenizer: Sendable {
     case sentencePiece(SentencePieceEncoder)
   }
 
+  /// The tokens before what comes first, before what comes last, and before the middle, which the model
+  /// then writes.
+  public struct Infill: Sendable, Equatable {
+    public let prefix: Int32
+    public let suffix: Int32
+    public let middle: Int32
+  }
+
   public static let maximumTokenCount = 1 << 20
   public static let maximumMergeCount = 1 << 21 - 1
 
@@ -60,6 +70,13 @@ public final class Tokenizer: Sendable {
     eotToken = source.special.eot
     unknownToken = source.special.unknown
     paddingToken = source.special.padding
+    if let prefix = source.special.infillPrefix, let suffix = source.special.infillSuffix,
+      let middle = source.special.infillMiddle
+    {
+      infill = Infill(prefix: prefix, suffix: suffix, middle: middle)
+    } else {
+      infill = nil
+    }
     endOfGenerationTokens = source.special.endOfGeneration.sorted()
     addsBOS = source.addsBOS
     addsEOS = source.addsEOS

@@ -3,6 +3,9 @@
 
 struct VocabularySource {
   struct SpecialIds {
+    var infillPrefix: Int32?
+    var infillSuffix: Int32?
+    var infillMiddle: Int32?
     var bos: Int32?
     var eos: Int32?
     var eot: Int32?
@@ -337,12 +340,25 @@ struct VocabularySource {
     special.padding = try specialId("padding")
     special.eot = try specialId("eot")
     let endOfMessage = try specialId("eom")
+    // Older files have the first names.
+    for (names, place) in [
+      (["prefix", "fim_pre"], \SpecialIds.infillPrefix), (["suffix", "fim_suf"], \.infillSuffix),
+      (["middle", "fim_mid"], \.infillMiddle),
+    ] {
+      for name in names {
+        if let id = try specialId(name) { special[keyPath: place] = id }
+      }
+    }
 
     var byName: [String: Int32] = [:]
     for id in kinds.indices where kinds[id] == .control {
       byName[String(decoding: table.bytes(of: id), as: UTF8.self)] = Int32(id)
     }
     if special.eot == nil { special.eot = SpecialTokenNames.endOfTurn.lazy.compactMap { byName[$0] }.first }
+    func named(_ names: [String]) -> Int32? { names.lazy.compactMap { byName[$0] }.first }
+    special.infillPrefix = special.infillPrefix ?? named(SpecialTokenNames.infillPrefix)
+    special.infillSuffix = special.infillSuffix ?? named(SpecialTokenNames.infillSuffix)
+    special.infillMiddle = special.infillMiddle ?? named(SpecialTokenNames.infillMiddle)
     special.endOfGeneration = Set(SpecialTokenNames.endOfGeneration.compactMap { byName[$0] })
     // In these families the name has another use: "<|end|>" closes a message before a tool call,
     // "</s>" is markup.

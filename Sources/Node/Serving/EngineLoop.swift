@@ -110,6 +110,17 @@ final class EngineLoop: Sendable {
         results.append(.init(job: entry.job, .failed(reason: "its content is gone")))
         continue
       }
+      switch entry.emits ? transcript.readiness({ [wake] in wake.signal() }) : .ready {
+      case .ready: break
+      case .awaited:
+        results.append(.init(job: entry.job, .later))
+        continue
+      case .givenUp:
+        let words =
+          "which tokens the constraint allows was not found within \(HeldConstraint.longestWalk.components.seconds) s"
+        results.append(.init(job: entry.job, .failed(reason: words)))
+        continue
+      }
       items.append(
         StepItem(
           tokens: transcript.tokens(entry.start..<entry.start + entry.count), position: entry.start,
@@ -122,8 +133,10 @@ final class EngineLoop: Sendable {
           states: transcript.vector != nil))
       entries.append((entry, transcript))
     }
+    // The walks' ends wake it.
+    if items.isEmpty, !results.isEmpty { _ = wake.wait(timeout: .now() + .milliseconds(5)) }
     let computing = DispatchTime.now().uptimeNanoseconds
-    let computed = try compute(items)
+    let computed = items.isEmpty ? [] : try compute(items)
     duration += DispatchTime.now().uptimeNanoseconds - computing
     node.together {
       for ((entry, transcript), result) in zip(entries, computed) {
@@ -137,7 +150,11 @@ final class EngineLoop: Sendable {
   /// prompt on; a chunk that ends before that token needs no output, only its keys and values.
   private static func output(of entry: StepEntry, _ transcript: Transcript) -> StepItem.Output {
     if let output = transcript.pooledOutput(at: entry.start, isLast: entry.emits) { return output }
-    guard let audit = transcript.audit else { return entry.emits ? .last(transcript.context()) : .none }
+    guard let audit = transcript.audit else {
+      guard entry.emits else { return .none }
+      // The sampler says at every guessed position whether the guess is right.
+      return entry.guessed == nil ? .last(transcript.context()) : .replay(transcript.context())
+    }
     return entry.start + entry.count >= audit.promptCount ? .replay(transcript.context()) : .none
   }
 
@@ -177,11 +194,17 @@ final class EngineLoop: Sendable {
       return [.init(job: entry.job, .end(.length))]
     }
     guard entry.emits else { return [] }
-    guard let sampled = result.choices.last else {
+    let guessed = transcript.guessed(entry.guessed ?? 0)
+    guard result.choices.count == guessed.count + 1,
+      let taken = transcript.take(result.choices, digests, guessed: guessed)
+    else {
       return [.init(job: entry.job, .failed(reason: "the engine gave no token"))]
     }
-    let taken = transcript.take(sampled, digest: digests.last)
-    return [.init(job: entry.job, taken.kind, keys: taken.keys)]
+    return [
+      .init(
+        job: entry.job, taken.kind, keys: taken.keys, count: taken.count > 1 ? taken.count : nil,
+        guess: taken.guess > 0 ? taken.guess : nil)
+    ]
   }
 
   /// A chunk of a text whose vector is wanted.

@@ -1,6 +1,7 @@
 // HeldConstraint.swift: constraints on answers, compiled and over a model's vocabulary: kept for the
 // requests that come again with the same one, and each with the state of one sequence, as the engine
 // asks for it. Compiling and masks are in Grammar. Start at Constraints.hold.
+import Dispatch
 import Glibc
 import Grammar
 import Inference
@@ -118,6 +119,28 @@ final class HeldConstraint: TokenConstraint {
   private let ends: [Int]
   private let thinking: BoundedThinking?
   private let progress: Mutex<Progress>
+  private let found = Mutex(Found())
+
+  /// Masks that were found before the engine asks for them, by the length of the output.
+  private struct Found {
+    var masks: [Int: TokenMask] = [:]
+    var isWalking = false
+    /// The walk took too long.
+    var isGivenUp = false
+  }
+
+  /// Whether the engine may ask for the mask after an output.
+  enum Readiness {
+    case ready
+    /// It is being found; whoever asked is woken.
+    case awaited
+    case givenUp
+  }
+
+  /// Walks of all constraints, beside the engine.
+  private static let walks = DispatchQueue(
+    label: "hotpot-masks", qos: .utility, attributes: .concurrent)
+  static let longestWalk = Duration.seconds(10)
 
   /// Where an output stands.
   private struct Place {
@@ -164,10 +187,80 @@ final class HeldConstraint: TokenConstraint {
       mask.insert(Int(forced))
       return mask.words
     }
-    state.allowed(masks, into: &mask)
+    if let known = found.withLock({ $0.masks[output.count] }) {
+      mask = known
+    } else {
+      state.allowed(masks, into: &mask)
+    }
     if state.isComplete { for token in ends { mask.insert(token) } }
     return mask.isEmpty ? nil : mask.words
   }
+
+  /// Whether the mask after an output is at hand. If not, it is looked for on another thread, and
+  /// `wake` is called when that is done. Only for a sequence whose tokens come one after another.
+  func readiness(after output: ArraySlice<Int32>, _ wake: @escaping @Sendable () -> Void) -> Readiness {
+    let count = output.count
+    let known = found.withLock { found -> Readiness? in
+      if found.isGivenUp { return .givenUp }
+      if found.masks[count] != nil { return .ready }
+      return found.isWalking ? .awaited : nil
+    }
+    if let known { return known }
+    let state = place(after: output).state
+    guard state.isAlive else { return .ready }
+    if let mask = masks.known(allowedIn: state) {
+      found.withLock { $0.masks = [count: mask] }
+      return .ready
+    }
+    found.withLock { $0.isWalking = true }
+    Self.walks.async { [self] in
+      let end = ContinuousClock.now + Self.longestWalk
+      var mask = TokenMask(size: masks.trie.vocabularySize)
+      let isWhole = masks.add(allowedIn: state, to: &mask) { ContinuousClock.now < end }
+      found.withLock { found in
+        found.isWalking = false
+        found.isGivenUp = !isWhole
+        if isWhole { found.masks = [count: mask] }
+      }
+      wake()
+    }
+    return .awaited
+  }
+
+  /// Tokens that probably follow an output: the bytes that must, as the tokenizer cuts them. A model may
+  /// cut them otherwise, so whoever uses them asks the sampler at each. At most `most`, and only as far
+  /// as their masks are at hand.
+  func guess(after output: ArraySlice<Int32>, most: Int) -> [Int32] {
+    // What was found for other outputs.
+    found.withLock { $0.masks = [:] }
+    guard most > 0 else { return [] }
+    let place = place(after: output)
+    // Thinking may have to end at any token.
+    if let thinking = place.thinking, thinking.phase != .over { return [] }
+    let bytes = place.state.forced(most: Self.mostForced)
+    guard bytes.count > 1 else { return [] }
+    let text = String(decoding: bytes, as: UTF8.self)
+    let tokens = tokenizer.encode(segments: [PromptSegment(text: text, isTrusted: true)], addBOS: false)
+    // A tokenizer may put a space in front, and the bytes may end within a character.
+    var rest = bytes[...]
+    var guess: [Int32] = []
+    var state = place.state
+    var known: [Int: TokenMask] = [:]
+    known[output.count] = masks.known(allowedIn: state)
+    for token in tokens.prefix(most) {
+      let own = tokenizer.bytes(of: token)
+      guard !own.isEmpty, rest.starts(with: own), known[output.count + guess.count] != nil else { break }
+      rest = rest.dropFirst(own.count)
+      state.advance(own)
+      guard let mask = masks.known(allowedIn: state) else { break }
+      guess.append(token)
+      known[output.count + guess.count] = mask
+    }
+    found.withLock { $0.masks = known }
+    return guess
+  }
+
+  private static let mostForced = 96
 
   private func place(after output: ArraySlice<Int32>) -> Place {
     progress.withLock { progress in

@@ -117,6 +117,8 @@ struct PreparedPrompt: Sendable {
   let parserName: String?
   /// The fields of the request that were left out of account.
   let ignored: [String]
+  /// What the answer's text begins with.
+  var echo = ""
 }
 
 /// A call in an answer.

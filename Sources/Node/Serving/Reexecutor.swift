@@ -345,6 +345,7 @@ package final class Reexecutor: Sendable {
     return .decoded(
       .init(
         text: text,
+        prompt: tokenizer.decode(transcript.prompt.map { Int32(bitPattern: $0) }, special: .hidden),
         message: reader.map { .message($0.read(text, of: receipt)) }
           ?? .notDone(why: "nothing says how the text is read as a message"),
         firstEnd: transcript.output.firstIndex { tokenizer.isEndOfGeneration(Int32(bitPattern: $0)) },

@@ -41,6 +41,26 @@ extension NodeConfiguration.Profile {
   }
 }
 
+/// The memory for keys and values of all jobs together, as it is planned when a model is loaded.
+package struct KVPlan: Sendable, Equatable {
+  /// The model's context, in positions.
+  package let context: Int
+  /// Blocks of 16 positions.
+  package let blocks: Int
+  package let bytes: Int
+
+  package var positions: Int { blocks * Engine.blockSize }
+
+  /// - configured: positions that the configuration asks for
+  package init(context: Int, bytesPerPosition: Int, configured: Int?) {
+    self.context = context
+    let affordable = max(2_048, Serving.defaultKVBytes / max(1, bytesPerPosition))
+    let positions = configured ?? min(8 * context, affordable)
+    blocks = max(16, (positions + Engine.blockSize - 1) / Engine.blockSize)
+    bytes = blocks * Engine.blockSize * bytesPerPosition
+  }
+}
+
 /// One loaded model. Immutable; shared by all threads.
 final class Serving: Sendable {
   let name: String
@@ -97,10 +117,10 @@ final class Serving: Sendable {
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }
-    let perPosition = max(1, model.kvBytesPerPosition)
     let context = model.hyperparameters.contextLength
-    let tokens = configuration.kvTokens ?? min(8 * context, max(2_048, defaultKVBytes / perPosition))
-    let blocks = max(16, (tokens + Engine.blockSize - 1) / Engine.blockSize)
+    let plan = KVPlan(
+      context: context, bytesPerPosition: model.kvBytesPerPosition, configured: configuration.kvTokens)
+    let blocks = plan.blocks
     var settings = Engine.Configuration(
       threads: configuration.threads, profile: configuration.profile.engine, kvBlocks: blocks)
     // A step contains one token of each running job and the prefill beside them.
@@ -249,7 +269,8 @@ final class Serving: Sendable {
       shown: parser == nil ? [] : messages.marks,
       sink: sink(
         PreparedPrompt(
-          tokens: prompt, parser: parser, parserName: parserName, ignored: ignored)))
+          tokens: prompt, parser: parser, parserName: parserName, ignored: ignored,
+          echo: request.echoes ? tokenizer.decode(prompt, special: .hidden) : "")))
     let job = JobRequest(
       id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,
       priority: request.priority, asksPriority: request.hasPriority, timeLimit: request.timeLimit,
@@ -384,6 +405,9 @@ final class Serving: Sendable {
       }
       return (try taken(found.encoding, context: context), found.text, unread)
     case .text(let text):
+      if let suffix = request.suffix {
+        return try infilled(text, suffix, tokenizer, context: context, isWanted: isWanted)
+      }
       // Vectors are made of texts that end as the model's makers ended them.
       let end = request.embedding == nil || !tokenizer.addsEOS ? nil : tokenizer.eosToken
       let encoding = tokenizer.encode(
@@ -399,6 +423,28 @@ final class Serving: Sendable {
       }
       return (tokens, tokenizer.decode(tokens), [])
     }
+  }
+
+  /// A text whose middle is asked for. Neither part can hold a special token.
+  private static func infilled(
+    _ text: String, _ suffix: String, _ tokenizer: Tokenizer, context: Int, isWanted: @escaping () -> Bool
+  ) throws(Refusal) -> (tokens: [Int32], text: String, unread: [String]) {
+    guard let infill = tokenizer.infill else {
+      throw .request(
+        .unsupported, field: "suffix",
+        words:
+          "'suffix': the model has no tokens for text in the middle (tokenizer.ggml.fim_pre_token_id, fim_suf and fim_mid in its file); leave it out"
+      )
+    }
+    var tokens = tokenizer.addsBOS ? [tokenizer.bosToken].compactMap(\.self) : []
+    for (mark, part) in [(infill.prefix, text), (infill.suffix, suffix)] {
+      tokens.append(mark)
+      let encoding = tokenizer.encode(
+        segments: [.text(part)], addBOS: false, atMost: max(0, context - 2 - tokens.count),
+        isWanted: isWanted)
+      tokens += try taken(encoding, context: context)
+    }
+    return (tokens + [infill.middle], text + suffix, [])
   }
 
   private static func settings(

@@ -112,6 +112,10 @@ final class Transcript: Sendable {
     var output: [Int32] = []
     var pooler: Pooler?
     var text: AnswerText
+    /// Tokens that probably follow the output.
+    var guess: [Int32] = []
+    /// How far guesses are trusted: a wrong one costs a part, every right token earns some.
+    var trust = 4
     /// One per token of the output.
     var digests: [SHA256Digest] = []
     var chain: BlockKeyChain
@@ -191,15 +195,24 @@ final class Transcript: Sendable {
   func tokens(_ positions: Range<Int>) -> [Int32] {
     if positions.upperBound <= prompt.count { return Array(prompt[positions]) }
     return inner.withLock { content in
-      positions.map { $0 < prompt.count ? prompt[$0] : content.output[$0 - prompt.count] }
+      let known = prompt.count + content.output.count
+      return positions.map { position in
+        if position < prompt.count { return prompt[position] }
+        return position < known ? content.output[position - prompt.count] : content.guess[position - known]
+      }
     }
   }
+
+  /// The first tokens of what was guessed.
+  func guessed(_ count: Int) -> ArraySlice<Int32> { inner.withLock { $0.guess.prefix(count) } }
 
   /// What the sampler needs to know.
   func context() -> SamplingContext {
     guard let audit else {
       var context = SamplingContext(sampling, promptCount: prompt.count, constraint: constraint)
-      if context.usesTranscript { context.transcript = prompt + inner.withLock { $0.output } }
+      if context.usesTranscript {
+        context.transcript = prompt + inner.withLock { $0.output + $0.guess }
+      }
       return context
     }
     var context = SamplingContext(sampling, promptCount: audit.promptCount, constraint: constraint)
@@ -220,6 +233,46 @@ final class Transcript: Sendable {
     if !text.isEmpty { watcher?(text) }
     return taken
   }
+
+  /// Takes the choices of a step that computed a guess too: each is one that the sampler would have
+  /// made alone, as long as the guesses before it were right.
+  func take(
+    _ choices: [SampledToken], _ digests: [SHA256Digest], guessed: ArraySlice<Int32>
+  ) -> (kind: Scheduling.StepResult.Kind, keys: [BlockKey], count: Int, guess: Int)? {
+    guard let first = choices.first else { return nil }
+    var taken = take(first, digest: digests.first)
+    var keys = taken.keys
+    var count = 1
+    for (guess, sampled) in zip(guessed, choices.dropFirst()) {
+      guard taken.kind == .token, choices[count - 1].token == guess else { break }
+      taken = take(sampled, digest: digests.indices.contains(count) ? digests[count] : nil)
+      keys += taken.keys
+      count += 1
+    }
+    if !guessed.isEmpty {
+      inner.withLock { $0.trust = min(8, count == 1 ? $0.trust - 2 : $0.trust + count - 1) }
+    }
+    return (taken.kind, keys, count, taken.kind == .token ? look() : 0)
+  }
+
+  /// Whether the next token can be chosen now. `wake` is called when that may have changed.
+  func readiness(_ wake: @escaping @Sendable () -> Void) -> HeldConstraint.Readiness {
+    guard let constraint, audit == nil else { return .ready }
+    return constraint.readiness(after: output[...], wake)
+  }
+
+  /// Guesses what follows; returns how many tokens.
+  private func look() -> Int {
+    guard let constraint else { return 0 }
+    let (output, trust) = inner.withLock { ($0.output, $0.trust) }
+    // An end may come at any place.
+    let most = min(Self.mostGuessed, outputLimit - output.count - 1)
+    let guess = constraint.guess(after: output[...], most: trust > 0 ? most : 0)
+    inner.withLock { $0.guess = guess }
+    return guess.count
+  }
+
+  private static let mostGuessed = 16
 
   /// An event that is neither text nor an end.
   func tell(_ event: AnswerEvent) {
@@ -256,6 +309,7 @@ final class Transcript: Sendable {
   private func grow(_ sampled: SampledToken, _ digest: SHA256Digest?) -> Grown {
     inner.withLock { content -> Grown in
       content.output.append(sampled.token)
+      content.guess = []
       if let digest { content.digests.append(digest) }
       if sampled.logprob != nil {
         content.logprobs.add(

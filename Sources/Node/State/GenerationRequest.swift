@@ -37,6 +37,10 @@ struct GenerationRequest: Sendable {
   var ignoresEnd = false
   /// The seed was given; otherwise the node draws one and reports it.
   var hasSeed = false
+  /// What comes after the text that is asked for; the prompt, a text, comes before it.
+  var suffix: String?
+  /// The answer's text begins with the prompt's.
+  var echoes = false
   /// The vector of the prompt is asked for, and no text.
   var embedding: EmbeddingTerms?
   /// What a model may call, and whether its answer is read for calls and reasoning.

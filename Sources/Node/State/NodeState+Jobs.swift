@@ -281,7 +281,7 @@ extension NodeState {
     batchSize = plan.entries.count
     stepUnderWay = plan.entries.map { ($0.job, $0.count) }
     if plan.isEmpty && effects.isEmpty { return nil }
-    for entry in plan.entries where !entry.emits || entry.count > 1 {
+    for entry in plan.entries where !entry.emits || entry.known > 1 {
       jobs[entry.job]?.detail = "prefill"
     }
     return (plan, effects)
@@ -304,10 +304,7 @@ extension NodeState {
     counts.engineTime += duration
     prefillRate.add(prefilled, at: now.monotonic)
     for result in results {
-      switch result.kind {
-      case .token, .lastToken: tokenArrived(result.job, at: now)
-      case .end, .failed: break
-      }
+      for _ in 0..<result.tokens { tokenArrived(result.job, at: now) }
     }
     follow(happened, at: now, &effects)
   }

@@ -195,6 +195,7 @@ extension NodeState {
       prefill: scheduler == nil ? none : prefillRate.rate(at: now.monotonic), firstTokenP50: first[0],
       firstTokenP99: first[1], betweenTokensP50: between[0], betweenTokensP99: between[1],
       kvInUse: shares.map { .value($0.used) } ?? none, kvCached: shares.map { .value($0.cached) } ?? none,
+      kvPositions: scheduler.map { $0.load.blocks * Scheduling.Limits.blockSize },
       batchSize: batchSize,
       cacheHits: counts.prompts == 0 ? .warmingUp : .value(Double(counts.cached) / Double(counts.prompts)),
       tokensGenerated: counts.generated, tokensPrefilled: counts.prefilled, jobsDone: counts.done,

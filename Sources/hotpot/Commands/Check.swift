@@ -10,9 +10,10 @@ import Receipts
 extension Command {
   static let check = Command(
     name: "check", summary: "send a node some jobs, and verify all that comes back",
-    operands: "URL | HOST[:PORT]",
+    operands: "[URL | HOST[:PORT]]",
     details: """
       An https address is verified by the system's authorities, or by those in the file that SSL_CERT_FILE names.
+      Where only ssh leads to a node, '--ssh HOST' goes that way, to the address as it is seen from there.
       Asks for varied answers, in every protocol, whole and as streams, with all kinds of samplers, tools and a schema, and
       checks of each: the settings and the prompt, the text and calls, the log-probabilities, the counts, the price against the
       published ones, the receipt, its place in the log, and that every checkpoint continues the one before, from the last visit
@@ -24,13 +25,11 @@ extension Command {
     options: [
       Option("token", letter: "t", value: "TOKEN", "a bearer token of yours at that node"),
       Option("token-file", value: "FILE", "the same from a file, which no list of processes shows"),
-      Option("jobs", letter: "n", value: "N", "how many jobs, default 16"), .model,
+      Option("jobs", letter: "n", value: "N", "how many jobs, default 16"), .model, SSHForward.option,
       Option("threads", value: "N", "threads for running the model"),
       Option("state", value: "DIR", "the state directory"), .json,
     ]
   ) { arguments in
-    let place = try arguments.operands(1...1, "a node's address")[0]
-    let url = address(place)
     let jobs = try arguments.int("jobs", in: 1...100_000) ?? 16
     var token = arguments.string("token")
     if let file = arguments.string("token-file") {
@@ -39,13 +38,16 @@ extension Command {
     }
     let fields =
       ["Content-Type: application/json"] + (token.map { ["Authorization: Bearer \($0)"] } ?? [])
+    let place = try SSHForward.place(arguments)
+    defer { place.way?.end() }
+    let url = place.url
     do throws(HTTPCallError) { _ = try HTTPCall(url) } catch {
       throw Failure(.usage, error.description, hint: error.hint)
     }
     let directory = try NodeSetup.stateDirectory(arguments)
     try UserFile.makeDirectory(directory)
     var book = try KnownNodes(directory + "/known_nodes")
-    let known = book[url]
+    let known = book[place.name]
     let model = arguments.has("model") ? try ModelChoice.path(arguments) : nil
     let threads = try arguments.int("threads", in: 1...1024)
     let report = try await OwnThread.run {
@@ -60,10 +62,10 @@ extension Command {
       Console.progress(nil)
       return report
     }
-    book[url] = report.known
+    book[place.name] = report.known
     try book.write()
     return try show(
-      report, of: url,
+      report, of: place.name,
       good:
         "nothing is wrong with this node, as far as these jobs can tell\(model == nil ? "; no model was run" : "")",
       json: arguments.has("json"))

@@ -71,7 +71,7 @@ private struct Examination {
     }
     let node = runningNode()
     return [kernels()] + MachineExamination(state: state, configuration).findings() + graphics()
-      + [models(configuration)]
+      + [models(configuration)] + contexts(configuration)
       + (arguments.has("model") ? program(configuration) : []) + [settings, stateDirectory()]
       + [journal(isRunning: node != nil), address(configuration, isRunning: node != nil), tls(configuration)]
       + (node.map { [$0] } ?? []) + [
@@ -147,6 +147,27 @@ private struct Examination {
           hint: error.hint ?? "another model, or the file fetched again, may run")
       ]
     }
+  }
+
+  /// The memory that is planned for keys and values; nothing if the model cannot be run, which others
+  /// report.
+  private func contexts(_ configuration: NodeConfiguration?) -> [Finding] {
+    guard let configuration, let path = try? ModelChoice.path(wanted: configuration.model),
+      let model = try? Model.contexts(path: path)
+    else { return [] }
+    let plan = KVPlan(
+      context: model.length, bytesPerPosition: model.bytesPerPosition, configured: configuration.kvTokens)
+    let longest = min(plan.context, plan.positions)
+    let text =
+      "room for \(plan.positions) positions of keys and values, \(plan.bytes >> 20) MiB: one job has at most \(longest) of the model's \(plan.context)"
+    guard longest < min(plan.context, 32_768) else { return [Finding("contexts", .ok, text)] }
+    return [
+      Finding(
+        "contexts", .warn, text,
+        hint:
+          "agents want 32768 or more: 'kv_tokens: \(plan.context)' in the configuration gives a job all of them"
+      )
+    ]
   }
 
   /// Whether the model chats, and how it reads messages.

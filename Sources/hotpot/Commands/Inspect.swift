@@ -10,7 +10,7 @@ import Receipts
 extension Command {
   static let inspect = Command(
     name: "inspect", summary: "read what a node publishes, and check it",
-    operands: "URL | HOST[:PORT] | DIRECTORY",
+    operands: "[URL | HOST[:PORT] | DIRECTORY]",
     details: """
       Reads what 'hotpot publish' writes, from the node's door, a web server or a directory, and checks that the key is that of
       the last visit, that the log only grew since then and since that key was seen anywhere else, that its tiles give the
@@ -18,10 +18,11 @@ extension Command {
       runs, the samples are run again, to the bit; without, this is said to be not checked. Another key, a log that is forked or
       that lost what it had, is shouted. The node is remembered in 'known_nodes' of the state directory, as by 'hotpot check'.
       An https address is verified by the system's authorities, or by those in the file that SSL_CERT_FILE names.
+      Where only ssh leads to a node, '--ssh HOST' goes that way, to the address as it is seen from there.
       Exit code 0 only if nothing is wrong.
       """,
     options: [
-      .model,
+      .model, SSHForward.option,
       Option(
         "samples", letter: "n", value: "N", "how many sample receipts, drawn by lot; default 4"),
       Option(
@@ -31,7 +32,8 @@ extension Command {
       Option("state", value: "DIR", "the state directory"), .json,
     ]
   ) { arguments in
-    let named = try arguments.operands(1...1, "an address or a directory")[0]
+    let named =
+      arguments.has("ssh") ? "" : try arguments.operands(1...1, "an address or a directory")[0]
     let samples = try arguments.int("samples", in: 0...64) ?? 4
     let threads = try arguments.int("threads", in: 1...1024)
     let lines = try arguments.string("witnesses").map { try UserFile.readText($0) } ?? ""
@@ -44,8 +46,10 @@ extension Command {
       return key
     }
     let place: String
+    var way: SSHForward?
+    defer { way?.end() }
     let read: @Sendable (String) throws -> [UInt8]?
-    if UserFile.isDirectory(named) {
+    if !arguments.has("ssh"), UserFile.isDirectory(named) {
       let directory = try UserFile.absolute(named)
       // One word, as a line of the memory wants it.
       place =
@@ -57,11 +61,13 @@ extension Command {
         return try UserFile.read(whole, limit: 4 << 20)
       }
     } else {
-      let url = address(named)
+      let found = try SSHForward.place(arguments)
+      let url = found.url
+      way = found.way
       do throws(HTTPCallError) { _ = try HTTPCall(url) } catch {
         throw Failure(.usage, error.description, hint: error.hint)
       }
-      place = url
+      place = found.name
       read = { path in
         let answer = try HTTPCall("\(url)/\(path)").send("GET", timeout: .seconds(30))
         switch answer.status {
@@ -75,6 +81,14 @@ extension Command {
     try UserFile.makeDirectory(directory)
     var book = try KnownNodes(directory + "/known_nodes")
     let seen = book
+    // A node that was never seen to publish anything is not a worse one for it.
+    if seen[place] == nil, try await OwnThread.run({ try read(PublishedFile.card) }) == nil {
+      throw Failure(
+        .unavailable, "nothing is published at \(place): there is no '\(PublishedFile.card)'",
+        hint:
+          "its operator writes it with 'hotpot publish', or serves it with 'publish: { door: true }'; 'hotpot check' visits any node"
+      )
+    }
     let model = arguments.has("model") ? try ModelChoice.path(arguments) : nil
     let report = try await OwnThread.run {
       let machine = try model.map { try Reexecutor(path: $0, threads: threads) }

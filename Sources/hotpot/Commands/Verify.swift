@@ -104,6 +104,10 @@ extension Command {
           [$0.name.rawValue, $0.result == .failed ? "FAILED" : $0.result.word, $0.detail]
         }))
     for words in verdict.verification.unproved { Console.print("not checked: \(words)") }
+    Console.print(
+      verdict.passes
+        ? "every check that was asked for holds"
+        : "NOT PROVED: \(verdict.open.map(\.rawValue).joined(separator: ", "))")
   }
 }
 
@@ -111,6 +115,16 @@ extension Command {
 private struct Verdict: Sendable {
   let verification: Verification
   let passes: Bool
+  /// The checks that do not hold, or that were asked for and not done.
+  let open: [Verification.Name]
+
+  init(_ verification: Verification, asking asked: Set<Verification.Name>) {
+    self.verification = verification
+    passes = verification.passes(asking: asked)
+    open = verification.checks.filter {
+      $0.result == .failed || $0.result == .notChecked && asked.contains($0.name)
+    }.map(\.name)
+  }
 }
 
 /// The files of one receipt.
@@ -192,9 +206,7 @@ private final class VerifyRun: Sendable {
         Console.progress(done == total ? nil : "running \(done) of \(total) tokens")
       }
     }
-    let verification = proof.verify(keygen: keygen)
-    return Verdict(
-      verification: verification, passes: verification.passes(asking: proof.asked.union(asked)))
+    return Verdict(proof.verify(keygen: keygen), asking: proof.asked.union(asked))
   }
 
   private func loaded(_ path: String) throws(ServingError) -> Reexecutor {

@@ -56,8 +56,8 @@ def formatted(format):
 
 def unthinking():
     found = client.chat(model=MODEL, messages=asked, think=False, options=options).message
-    # What a model that follows a script says behind another mark than its own is of no use.
-    return not found.thinking and (SCRIPTED or "Paris" in found.content), found
+    # A model that follows a script speaks behind its own marks alone: its text is another part of the script.
+    return not found.thinking and bool(found.content) and (SCRIPTED or "Paris" in found.content), found
 
 
 def models():

@@ -30,7 +30,7 @@ def build(name, more):
     files = [os.path.join(sources, t, f) for t in ("CKernels", "CDigest") for f in sorted(os.listdir(os.path.join(sources, t)))
              if f.endswith(".c")]
     subprocess.run([clang, *flags, *more, *(f"-I{sources}/{t}/include" for t in ("CKernels", "CDigest")),
-                    os.path.join(here, "conformance.c"), *files, "-o", program], check=True)
+                    os.path.join(here, "conformance.c"), *files, "-lm", "-o", program], check=True)
     return program
 
 

@@ -4,7 +4,8 @@
 
 package enum FuzzTargets {
   package static let all: [FuzzTarget] = [
-    .gguf, .parts, .tokenizer, .listing, .template, .http, .nats, .json, .tools, .schema, .gbnf, .expression,
+    .gguf, .parts, .tokenizer, .listing, .template, .http, .nats, .json, .tools, .schema, .shape, .gbnf,
+    .expression, .tiles, .published, .answers,
   ]
 
   package static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }

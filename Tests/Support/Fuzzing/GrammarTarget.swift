@@ -36,6 +36,17 @@ extension FuzzTarget {
     ]
   ) { .regex(String(decoding: $0, as: UTF8.self)) }
 
+  package static let shape = grammar(
+    "shape",
+    [
+      ##"{"marks":["<tool_call>","</tool_call>"],"text":{"sequence":[{"text":"<tool_call>"},{"either":[{"text":"a"},{"schema":{"type":"object","properties":{"x":{"type":"integer"}},"required":["x"]},"of":"f","yields":true}]},{"text":"</tool_call>"}]}}"##,
+      ##"{"marks":["<think>","</think>"],"thinking":{"open":"<think>","close":"</think>","begun":true,"in_text":false,"tokens":9},"text":{"members":[[{"text":"\"a\":1"},true],[{"regex":"b{2,3}"},false]]}}"##,
+      ##"{"marks":[],"text":{"repeat":{"choice":["x","yy"]},"least":1,"most":3}}"##,
+      ##"{"marks":["<|\"|>"],"text":{"sequence":[{"schema":{"$defs":{"s":{"type":"string","maxLength":3}},"type":"array","items":{"$ref":"#/$defs/s"}},"marks":"<|\"|>","at":"/items"},{"free":["</a>"],"start":["{"]},{"gbnf":"root ::= [0-9]+"}]}}"##,
+      ##"{"marks":[],"text":{"schema":{"type":"string","minLength":1},"end":"</parameter>"}}"##,
+    ]
+  ) { ConstraintSource(kind: "message", text: String(decoding: $0, as: UTF8.self)) }
+
   /// A source compiles or is refused in words; where it compiles, whatever is begun can go on or is
   /// complete.
   private static func grammar(

@@ -5,6 +5,38 @@
 import JSON
 import Receipts
 
+/// What a node says of itself in its card, of which no more is kept than a visit looks at.
+package struct PublishedCard: Sendable {
+  /// As it is shown.
+  package let name: String
+  package let key: SSHPublicKey
+  package let models: [(name: String, digest: String)]
+  package let witnesses: [NoteKey]
+  /// Ids of receipts: nothing else becomes a path.
+  package let samples: [String]
+
+  /// - bytes: `.well-known/hotpot.json`
+  package init(_ bytes: [UInt8]) throws {
+    let value = try JSONText.parse(bytes)
+    guard let text = value["key"]?.string, let key = SSHPublicKey(parsing: text) else {
+      throw TileProblem("'\(PublishedFile.card)' names no key")
+    }
+    self.key = key
+    name = Verification.shown(value["name"]?.string ?? "")
+    models = (value["models"]?.array ?? []).prefix(64).compactMap { model in
+      model["name"]?.string.flatMap { name in
+        model["sha256"]?.string.map { (name: name, digest: $0) }
+      }
+    }
+    witnesses = (value["witnesses"]?.array ?? []).prefix(64).compactMap {
+      $0.string.flatMap { NoteKey(parsing: $0) }
+    }
+    samples = (value["samples"]?.array ?? []).prefix(1_024).compactMap(\.string).filter {
+      Publication.isID($0)
+    }
+  }
+}
+
 package struct NodeInspection {
   /// Reads a published file by its path; nil if there is none.
   package typealias Read = (_ path: String) throws -> [UInt8]?
@@ -26,15 +58,6 @@ package struct NodeInspection {
     self.witnesses = witnesses
   }
 
-  /// What the node says of itself.
-  private struct Card {
-    let name: String
-    let key: SSHPublicKey
-    let models: [(name: String, digest: String)]
-    let witnesses: [NoteKey]
-    let samples: [String]
-  }
-
   /// - samples: how many sample receipts are checked, in an order that the node cannot foresee
   /// - known: what was remembered of this place
   /// - elsewhere: what was remembered of this key at other places
@@ -43,8 +66,8 @@ package struct NodeInspection {
   ) -> VisitReport {
     var report = VisitReport()
     report.known = known
-    let card: Card
-    do { card = try readCard() } catch {
+    let card: PublishedCard
+    do { card = try PublishedCard(try need(PublishedFile.card)) } catch {
       report.add("node", .failed, "\(error)")
       return report
     }
@@ -98,28 +121,6 @@ package struct NodeInspection {
     cosigned(note, card, &report)
     check(card, samples, &log, &report)
     return report
-  }
-
-  // MARK: the card
-
-  private func readCard() throws -> Card {
-    let value = try JSONText.parse(try need(PublishedFile.card))
-    guard let text = value["key"]?.string, let key = SSHPublicKey(parsing: text) else {
-      throw TileProblem("'\(PublishedFile.card)' names no key")
-    }
-    let models = (value["models"]?.array ?? []).prefix(64).compactMap { model in
-      model["name"]?.string.flatMap { name in
-        model["sha256"]?.string.map { (name: name, digest: $0) }
-      }
-    }
-    return Card(
-      name: Verification.shown(value["name"]?.string ?? ""), key: key, models: Array(models),
-      witnesses: (value["witnesses"]?.array ?? []).prefix(64).compactMap {
-        $0.string.flatMap { NoteKey(parsing: $0) }
-      },
-      samples: (value["samples"]?.array ?? []).prefix(1_024).compactMap(\.string).filter {
-        Publication.isID($0)
-      })
   }
 
   private func need(_ path: String) throws -> [UInt8] {
@@ -179,7 +180,7 @@ package struct NodeInspection {
     }
   }
 
-  private func cosigned(_ note: SignedNote?, _ card: Card, _ report: inout VisitReport) {
+  private func cosigned(_ note: SignedNote?, _ card: PublishedCard, _ report: inout VisitReport) {
     guard let note else {
       return report.add("witnesses", .notChecked, "it publishes no note, which witnesses cosign")
     }
@@ -206,7 +207,7 @@ package struct NodeInspection {
 
   // MARK: samples
 
-  private func check(_ card: Card, _ count: Int, _ log: inout TiledLog, _ report: inout VisitReport) {
+  private func check(_ card: PublishedCard, _ count: Int, _ log: inout TiledLog, _ report: inout VisitReport) {
     let chosen = card.samples.shuffled().prefix(count)
     guard !chosen.isEmpty else {
       report.add("samples", .notChecked, "it publishes no sample receipts")
@@ -248,7 +249,7 @@ package struct NodeInspection {
   }
 
   /// - Throws: words, if the sample is not in the log or none
-  private func verify(_ id: String, _ card: Card, _ log: inout TiledLog) throws -> Verification {
+  private func verify(_ id: String, _ card: PublishedCard, _ log: inout TiledLog) throws -> Verification {
     let bundle = try ReceiptBundle(
       parsing: String(decoding: try need("receipts/\(id)"), as: UTF8.self))
     var proof = try ReceiptProof(bundle)

@@ -269,7 +269,7 @@ package struct ReceiptProof: Sendable {
     }
     let prompt: [UInt32]
     let promptText: String
-    let count: Int
+    let whole: [UInt32]
     let constraint: Receipts.Transcript.Constraint?
     switch machine.prompt(of: own, receipt, isReceipts: isReceipts) {
     case .none(let why): return skip(why)
@@ -278,7 +278,7 @@ package struct ReceiptProof: Sendable {
       evidence.request = .differs(why)
       return
     case .prompt(let found):
-      (prompt, promptText, count) = (read(found.tokens), found.text, found.tokens.count)
+      (prompt, promptText, whole) = (read(found.tokens), found.text, found.tokens)
       let ways = machine.constraints(of: own, found, parser: parserName(receipt))
       // The one that the receipt commits to, if the answer's nonce can say.
       let committed = nonces.flatMap { nonces in
@@ -300,11 +300,13 @@ package struct ReceiptProof: Sendable {
       return
     }
     do throws(ServingError) {
-      // A client may have got tokens that came as the job was cut, after those of its receipt.
-      let extra = receipt.finish.isCut && prompt.count == count ? Self.mostUnreceipted : 0
+      // A client may have got tokens that came as the job was cut, after those of its receipt: also
+      // the first one, of a prompt whose last tokens were being read and are not in the receipt.
+      let isWhole = prompt == whole || receipt.completionTokens == 0
+      let extra = receipt.finish.isCut && isWhole ? Self.mostUnreceipted : 0
       let (output, found, choices, more) = try machine.generate(
-        receipt, prompt: prompt, biases: own.biases, constraint: constraint, topLogprobs: topLogprobs,
-        then: extra, progress: progress)
+        receipt, prompt: extra > 0 ? whole : prompt, biases: own.biases, constraint: constraint,
+        topLogprobs: topLogprobs, then: extra, progress: progress)
       // Without a nonce nothing is committed to: the windows prove the tokens, and only they do.
       let transcript = Receipts.Transcript(
         nonces: nonces ?? .zero, prompt: prompt, output: output, biases: own.biases,
@@ -321,7 +323,7 @@ package struct ReceiptProof: Sendable {
         evidence.answer?.unreceipted = Array(more.prefix(count))
         break
       }
-      let said = "\(prompt.count) prompt tokens\(prompt.count < count ? " of \(count)" : "")"
+      let said = "\(prompt.count) prompt tokens\(prompt == whole ? "" : " of \(whole.count)")"
       if nonces != nil {
         evidence.request = .same(said)
       } else if found.firstDifference(from: receipt, output: output) == nil, !receipt.windows.isEmpty {

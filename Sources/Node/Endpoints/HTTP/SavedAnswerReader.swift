@@ -211,6 +211,7 @@ struct SavedAnswerReader {
     output = try tokens(&own, "token_ids")
     answer.unreceipted = try tokens(&own, "unreceipted_token_ids") ?? []
     answer.ignoresEnd = try own.bool("ignore_eos")
+    answer.echoed = try own.integer("echoed", 0...Int.max) ?? 0
     for (index, pair) in (try own.array("logit_bias") ?? []).enumerated() {
       let last = biases.last?.token
       guard let items = pair.array, items.count == 2,

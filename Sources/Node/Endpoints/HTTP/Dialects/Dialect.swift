@@ -69,6 +69,8 @@ struct AnswerShape: Sendable {
   let parserName: String?
   /// The fields of the request that were left out of account.
   let ignored: [String]
+  /// What the answer's text begins with, which no token of the answer gives.
+  let echo: String
   /// The tools that were offered, as the request's dialect has them in answers.
   let offered: OfferedTools?
 
@@ -78,6 +80,7 @@ struct AnswerShape: Sendable {
     parser = prompt.parser
     parserName = prompt.parserName
     ignored = prompt.ignored
+    echo = prompt.echo
     offered = asked.offered
     self.created = created
     model = asked.request.model ?? ""

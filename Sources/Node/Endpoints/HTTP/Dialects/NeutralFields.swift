@@ -50,10 +50,7 @@ struct NeutralField: Sendable {
   ]
 
   /// Fields of `POST /v1/completions`.
-  static let completion: [NeutralField] = [
-    NeutralField("echo", .oneOf([false]), "the answer is the answer alone"),
-    NeutralField("suffix", .nothing, "nothing comes after the answer"),
-  ]
+  static let completion: [NeutralField] = []
 
   /// Fields of both.
   static let both: [NeutralField] = [

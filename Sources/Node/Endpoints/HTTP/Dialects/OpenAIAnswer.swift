@@ -21,6 +21,7 @@ struct OpenAIAnswer: Sendable {
 
   init(_ shape: AnswerShape) {
     self.shape = shape
+    text = shape.echo
     stage = MessageStage(shape)
   }
 }
@@ -79,7 +80,12 @@ extension OpenAIAnswerWriter {
   private mutating func begin() -> [AnswerPiece] {
     guard !answer.hasBegun else { return [] }
     answer.hasBegun = true
-    return [.begin] + (opening.map { [json(frame([$0]))] } ?? [])
+    var pieces: [AnswerPiece] = [.begin]
+    if let opening { pieces.append(json(frame([opening]))) }
+    if !shape.echo.isEmpty {
+      pieces.append(json(frame([chunk(text: shape.echo, logprobs: [], finish: nil)])))
+    }
+    return pieces
   }
 
   private func json(_ value: JSONValue) -> AnswerPiece { .event(JSONWriter.bytes(value)) }

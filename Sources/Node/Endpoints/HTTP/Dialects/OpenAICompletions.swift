@@ -93,8 +93,28 @@ struct OpenAICompletions: OpenAIAnswerWriter {
       asked.request.sampling.topLogprobs = try fields.integer("logprobs", 0...5)
       asked.request.outputLimit = try fields.integer("max_tokens", 1...OpenAIRequest.maximumOutput) ?? 16
       _ = try fields.integer("best_of", 1...1)
+      try asked.readPlace(&fields)
       asked.request.ignored += try fields.finishTolerantly(NeutralField.completion, NeutralField.both)
       return asked
     }
+  }
+}
+
+extension AskedAnswer {
+  /// What stands around the text that is asked for.
+  fileprivate mutating func readPlace(_ fields: inout JSONFields) throws(JSONFieldError) {
+    request.echoes = try fields.bool("echo") ?? false
+    if request.echoes, request.sampling.topLogprobs != nil {
+      throw .unsupported(
+        "echo", "'echo' with 'logprobs' asks for those of the prompt, which are not computed; leave one out")
+    }
+    guard let suffix = try fields.string("suffix", maxBytes: 64 << 20), !suffix.isEmpty else { return }
+    guard case .text = request.prompt else {
+      throw .unsupported("suffix", "'suffix' wants 'prompt' to be a text, found token ids")
+    }
+    guard !request.echoes else {
+      throw .unsupported("echo", "'echo' with 'suffix' would repeat what comes after too; leave one out")
+    }
+    request.suffix = suffix
   }
 }

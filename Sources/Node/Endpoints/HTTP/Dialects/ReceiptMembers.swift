@@ -39,6 +39,7 @@ enum ReceiptMembers {
         end, job: shape.job.hex, seed: shape.seed, prompt: shape.form.returnsTokens ? shape.prompt : nil)
     else { return .null }
     if let name = shape.parserName { members.append((key: "parser", value: .string(name))) }
+    if !shape.echo.isEmpty { members.append((key: "echoed", value: JSONValue(shape.echo.utf8.count))) }
     if !shape.ignored.isEmpty {
       members.append((key: "ignored", value: .array(shape.ignored.prefix(64).map { .string($0) })))
     }
