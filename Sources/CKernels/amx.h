@@ -434,7 +434,7 @@ static void products(
   if (first < last && least(end, (first + 1) * CK_GROUP) - token < FEW_TOKENS) first++;
   if (first < last && end - most(token, (last - 1) * CK_GROUP) < FEW_TOKENS) last--;
   if (traits->scales == CK_SCALES_NONE || input->groups == NULL || tokens < CK_FEWEST_GROUPED || first >= last) {
-    ck_kernels_avx512.products(matrix, input, tile, tiles, token, tokens, ahead, dst);
+    ck_avx512_products(matrix, input, tile, tiles, token, tokens, ahead, dst);
     return;
   }
   uint32_t from = most(token, first * CK_GROUP);
@@ -468,7 +468,7 @@ static void products(
   } rest[2] = {{token, from}, {to, end}};
   for (int part = 0; part < 2; part++) {
     for (uint32_t i = 0; i < tiles && rest[part].first < rest[part].end; i++) {
-      ck_kernels_avx512.products(
+      ck_avx512_products(
           matrix, input, tile + i, 1, rest[part].first, rest[part].end - rest[part].first, ahead,
           dst + ((size_t)i * tokens + (rest[part].first - token)) * 16);
     }

@@ -256,13 +256,96 @@ CK_INLINE __m512 bytes_float(const uint8_t *p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
 }
 
+// A block's scales, of 16 rows: its factor and what its minimums are multiplied by, and of halves, or of
+// odd numbers, the integers.
+typedef struct block_scales {
+  __m512 d;
+  __m512 m;
+  __m512i sc[2];
+  __m512i mn[2];
+  __m512i side;
+} block_scales;
+
+// - d, dmin: those of its 256 columns, where there are such
+// - at: moved to the next block
+CK_INLINE block_scales scales_of(
+    const ck_shape s, __m512 d, __m512 dmin, const uint8_t **at, const uint8_t *quants) {
+  const uint8_t *scales = *at;
+  __m512i none = _mm512_setzero_si512();
+  block_scales b = {.d = d, .m = dmin, .sc = {none, none}, .mn = {none, none}, .side = none};
+  switch (s.scales) {
+    case CK_SCALES_D:
+      b.d = l_half((const void *)scales);
+      scales += 32;
+      break;
+    case CK_SCALES_DM:
+      b.d = l_half((const void *)scales);
+      b.m = l_half((const void *)(scales + 32));
+      scales += 64;
+      break;
+    case CK_SCALES_POWER:
+      b.d = powers(scales);
+      scales += 16;
+      break;
+    case CK_SCALES_SUPER: {
+      __m128i bytes = _mm_loadu_si128((const void *)scales);
+      b.d = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+      scales += 16;
+      break;
+    }
+    case CK_SCALES_SUPER_MIN:
+      b.d = _mm512_mul_ps(d, bytes_float(scales));
+      b.m = l_negate(_mm512_mul_ps(dmin, bytes_float(scales + 16)));
+      scales += 32;
+      break;
+    case CK_SCALES_HALVES:
+      for (int h = 0; h < 2; h++) {
+        b.sc[h] = _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(scales + 16 * h)));
+      }
+      scales += 32;
+      break;
+    case CK_SCALES_HALVES_MIN:
+      for (int h = 0; h < 2; h++) {
+        __m512i both = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(scales + 16 * h)));
+        b.sc[h] = _mm512_and_si512(both, _mm512_set1_epi32(15));
+        b.mn[h] = _mm512_srli_epi32(both, 4);
+      }
+      b.m = l_negate(dmin);
+      scales += 32;
+      break;
+    case CK_SCALES_ODD:
+    case CK_SCALES_ODD_HALVES:
+      b.side = sides(s, scales, quants);
+      if (s.scales == CK_SCALES_ODD) b.d = _mm512_mul_ps(d, _mm512_cvtepi32_ps(odd_scales(s, b.side, 0)));
+      for (int h = 0; h < 2 && ck_is_halves(s.scales); h++) b.sc[h] = odd_scales(s, b.side, h);
+      scales += 16 * ck_grids[s.book].side_bytes;
+      break;
+    case CK_SCALES_SHARED:
+    case CK_SCALES_NONE: break;
+  }
+  *at = scales;
+  return b;
+}
+
+// The factor of 256 columns, and that of their minimums; moves `at` behind them.
+CK_INLINE __m512 shared_scales(const ck_shape s, const uint8_t **at, __m512 *dmin) {
+  __m512 d = l_half((const void *)*at);
+  const float factor = ck_grids[s.book].factor;
+  if (factor != 1) d = _mm512_mul_ps(d, _mm512_set1_ps(factor));
+  *at += 32;
+  if (s.scales == CK_SCALES_SUPER_MIN || s.scales == CK_SCALES_HALVES_MIN) {
+    *dmin = l_half((const void *)*at);
+    *at += 32;
+  }
+  return d;
+}
+
 // One tile of 16 rows against T tokens: the chain of N1 item 3 in T registers.
 CK_INLINE void tile_products(
     const ck_shape s, const ck_profile profile, const uint32_t T, const uint8_t *scales, const uint8_t *quants,
     ck_ahead ahead, uint32_t blocks, const uint8_t *records, size_t stride, float *dst) {
   const bool super = ck_is_super(s.scales);
   const bool halves = ck_is_halves(s.scales);
-  const float factor = ck_grids[s.book].factor;
   const int lines = ck_lines(s.low_bits, s.high_bits, s.book);
   const uint32_t run = super ? 8 : 1;
   __m512 sums[16];
@@ -270,73 +353,11 @@ CK_INLINE void tile_products(
   for (uint32_t start = 0; start < blocks; start += run) {
     __m512 d = _mm512_setzero_ps();
     __m512 dmin = _mm512_setzero_ps();
-    if (super) {
-      d = l_half((const void *)scales);
-      if (factor != 1) d = _mm512_mul_ps(d, _mm512_set1_ps(factor));
-      scales += 32;
-      if (s.scales == CK_SCALES_SUPER_MIN || s.scales == CK_SCALES_HALVES_MIN) {
-        dmin = l_half((const void *)scales);
-        scales += 32;
-      }
-    }
+    if (super) d = shared_scales(s, &scales, &dmin);
     for (uint32_t i = 0; i < run; i++) {
       __m512i w[8];
-      __m512 dw = d;
-      __m512 mw = dmin;
-      __m512i sc[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-      __m512i mn[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-      __m512i side = _mm512_setzero_si512();
-      __m128i bytes;
-      switch (s.scales) {
-        case CK_SCALES_D:
-          dw = l_half((const void *)scales);
-          scales += 32;
-          break;
-        case CK_SCALES_DM:
-          dw = l_half((const void *)scales);
-          mw = l_half((const void *)(scales + 32));
-          scales += 64;
-          break;
-        case CK_SCALES_POWER:
-          dw = powers(scales);
-          scales += 16;
-          break;
-        case CK_SCALES_SUPER:
-          bytes = _mm_loadu_si128((const void *)scales);
-          dw = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
-          scales += 16;
-          break;
-        case CK_SCALES_SUPER_MIN:
-          dw = _mm512_mul_ps(d, bytes_float(scales));
-          mw = l_negate(_mm512_mul_ps(dmin, bytes_float(scales + 16)));
-          scales += 32;
-          break;
-        case CK_SCALES_HALVES:
-          for (int h = 0; h < 2; h++) {
-            sc[h] = _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(scales + 16 * h)));
-          }
-          scales += 32;
-          break;
-        case CK_SCALES_HALVES_MIN:
-          for (int h = 0; h < 2; h++) {
-            __m512i both = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(scales + 16 * h)));
-            sc[h] = _mm512_and_si512(both, _mm512_set1_epi32(15));
-            mn[h] = _mm512_srli_epi32(both, 4);
-          }
-          mw = l_negate(dmin);
-          scales += 32;
-          break;
-        case CK_SCALES_ODD:
-        case CK_SCALES_ODD_HALVES:
-          side = sides(s, scales, quants);
-          if (s.scales == CK_SCALES_ODD) dw = _mm512_mul_ps(d, _mm512_cvtepi32_ps(odd_scales(s, side, 0)));
-          for (int h = 0; h < 2 && halves; h++) sc[h] = odd_scales(s, side, h);
-          scales += 16 * ck_grids[s.book].side_bytes;
-          break;
-        case CK_SCALES_SHARED:
-        case CK_SCALES_NONE: break;
-      }
-      unpack(s, quants, side, w);
+      const block_scales b = scales_of(s, d, dmin, &scales, quants);
+      unpack(s, quants, b.side, w);
       // With few tokens a tile is memory-bound, and its own loads are too few to hide the latency:
       // prefetch.
       _mm_prefetch((const char *)(scales + ahead.scales), _MM_HINT_T1);
@@ -352,21 +373,21 @@ CK_INLINE void tile_products(
         if (halves) {
           __m512i first = dot(profile, s.bias, w, digits, 0, 4, load_int(record + 8));
           __m512i second = dot(profile, s.bias, w, digits, 4, 8, load_int(record + 12));
-          isum = _mm512_add_epi32(_mm512_mullo_epi32(first, sc[0]), _mm512_mullo_epi32(second, sc[1]));
+          isum = _mm512_add_epi32(_mm512_mullo_epi32(first, b.sc[0]), _mm512_mullo_epi32(second, b.sc[1]));
         } else {
           isum = dot(profile, s.bias, w, digits, 0, 8, load_int(record + 8) + load_int(record + 12));
         }
-        __m512 scale = _mm512_mul_ps(dw, broadcast_float(record));
+        __m512 scale = _mm512_mul_ps(b.d, broadcast_float(record));
         sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), scale, sums[t]);
         if (s.scales == CK_SCALES_DM || s.scales == CK_SCALES_SUPER_MIN) {
-          sums[t] = _mm512_fmadd_ps(mw, broadcast_float(record + 4), sums[t]);
+          sums[t] = _mm512_fmadd_ps(b.m, broadcast_float(record + 4), sums[t]);
         }
         if (s.scales == CK_SCALES_HALVES_MIN) {
           __m512i minimum = _mm512_add_epi32(
-              _mm512_mullo_epi32(mn[0], broadcast(record + 8)),
-              _mm512_mullo_epi32(mn[1], broadcast(record + 12)));
+              _mm512_mullo_epi32(b.mn[0], broadcast(record + 8)),
+              _mm512_mullo_epi32(b.mn[1], broadcast(record + 12)));
           __m512 sum = _mm512_mul_ps(broadcast_float(record), _mm512_cvtepi32_ps(minimum));
-          sums[t] = _mm512_fmadd_ps(mw, sum, sums[t]);
+          sums[t] = _mm512_fmadd_ps(b.m, sum, sums[t]);
         }
       }
       quants += lines * 64;
@@ -538,7 +559,7 @@ static void float_products(
 #define RUN_TYPE(type, name, ...) \
   case CK_##type: RUN(name); break;
 
-static void products(
+void ck_avx512_products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
     uint32_t tokens, const uint8_t *ahead, float *dst) {
   if (!ck_type_takes_blocks(matrix->type)) {
@@ -565,6 +586,8 @@ static void products(
     j.dst += (size_t)tokens * 16;
   }
 }
+
+#include "pairs.h"
 
 // ---------------------------------------------------------------- positions
 
@@ -609,10 +632,12 @@ static void rope(
 
 #pragma clang attribute pop
 
-#define TABLE(name, tile_kernel, grouping)\
+#define TABLE(name, tile_kernel, grouping, bytes, together)\
   const ck_kernels name = {     \
     .quantise = quantise,       \
     .group = grouping,          \
+    .group_bytes = bytes,       \
+    .takes_tiles = together,    \
     .blocks_read = blocks_read, \
     .products = tile_kernel,    \
     .rms_norm = rms_norm,       \
@@ -638,8 +663,8 @@ static void rope(
     .find_above = find_above,   \
   };
 
-TABLE(ck_kernels_avx512, products, NULL)
-TABLE(ck_kernels_amx, ck_amx_products, ck_amx_group)
-TABLE(ck_kernels_amx_emulated, ck_amx_emulated_products, ck_amx_emulated_group)
+TABLE(ck_kernels_avx512, many_products, pair_up, sizeof(pair_block), false)
+TABLE(ck_kernels_amx, ck_amx_products, ck_amx_group, sizeof(ck_group_block), true)
+TABLE(ck_kernels_amx_emulated, ck_amx_emulated_products, ck_amx_emulated_group, sizeof(ck_group_block), true)
 
 #endif

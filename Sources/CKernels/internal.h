@@ -341,6 +341,10 @@ typedef struct ck_kernels {
   bool (*quantise)(ck_profile, const float *, uint32_t, void *);
   // NULL if the level uses no groups
   void (*group)(ck_profile, const void *blocks, uint32_t cols, void *group, uint32_t slot);
+  // of 32 columns and 16 tokens
+  size_t group_bytes;
+  // whether `products` shares its reading of groups among tiles
+  bool takes_tiles;
   void (*blocks_read)(ck_profile, const void *, uint32_t, int16_t *, float *, float *);
   // dst[(tile * tokens + token) * 16 + row], tiles and tokens counted from the first. `ahead` is
   // prefetched, as much as the tiles' own memory, and never read
@@ -385,6 +389,14 @@ typedef struct ck_kernels {
 extern const ck_kernels ck_kernels_scalar;
 extern const ck_kernels ck_kernels_avx2;
 extern const ck_kernels ck_kernels_avx512;
+// whether the AVX-512 level multiplies many tokens in pairs
+bool ck_pairs_pay(void);
+
+// without groups
+void ck_avx512_products(
+    const ck_matrix *, const ck_input *, uint32_t tile, uint32_t tiles, uint32_t token, uint32_t tokens,
+    const uint8_t *ahead, float *dst);
+
 // all but `products` and `group` are the AVX-512 level's
 extern const ck_kernels ck_kernels_amx;
 extern const ck_kernels ck_kernels_amx_emulated;

@@ -30,7 +30,19 @@ bool ck_level_available(ck_level level) {
   return avx512 && (level != CK_AMX || ck_amx_available(state));
 }
 
+// AMD's cores since Zen 4 have units of their own for additions; on Intel's an addition takes the place of a
+// product.
+bool ck_pairs_pay(void) {
+  uint32_t a, b, c, d;
+  // "AuthenticAMD"
+  return __get_cpuid(0, &a, &b, &c, &d) && b == 0x68747541 && d == 0x69746e65 && c == 0x444d4163;
+}
+
 #else
+
+bool ck_pairs_pay(void) {
+  return false;
+}
 
 // Other machines have the twins alone, whose bits are those of every level.
 bool ck_level_available(ck_level level) {

@@ -22,7 +22,8 @@ bool ck_quantise(ck_level level, ck_profile profile, const float *x, uint32_t co
 }
 
 size_t ck_group_bytes(ck_level level, uint32_t cols) {
-  return ck_kernels_at(level)->group == NULL ? 0 : (size_t)(cols / 32) * sizeof(ck_group_block);
+  if (level == CK_AVX512 && !ck_pairs_pay()) return 0;
+  return (size_t)(cols / 32) * ck_kernels_at(level)->group_bytes;
 }
 
 void ck_group(ck_level level, ck_profile profile, const void *blocks, uint32_t cols, void *group, uint32_t slot) {
@@ -44,7 +45,7 @@ typedef struct stride {
 // single token a call takes all tiles but the last few, because what follows those is in another
 // matrix. A tile unit loads the digits of activations once for all tiles.
 static stride stride_for(const ck_kernels *kernels, uint32_t tokens, uint32_t tiles_left, uint32_t most_tiles) {
-  if (tokens > CK_MAX_TOKENS / CK_MAX_TILES && kernels->group == NULL) most_tiles = 1;
+  if (tokens > CK_MAX_TOKENS / CK_MAX_TILES && !kernels->takes_tiles) most_tiles = 1;
   uint32_t ahead = least(CK_MAX_TILES, most_tiles);
   if (tokens == 1 && tiles_left > ahead) return (stride){least(tiles_left - ahead, CK_MAX_TOKENS), ahead};
   uint32_t tiles = least(tiles_left, ahead);

@@ -55,6 +55,8 @@ package enum SignatureError: Error, Hashable, Sendable, CustomStringConvertible 
       "'ssh-keygen -y -f \(path.dropLast(4)) > \(path)' writes it again from the private key"
     case .foreignKey(let path, _, _):
       "'ssh-keygen -y -f \(path) > \(path).pub' writes it again from the private key; if that is the one that changed, bring it back from a backup"
+    case .notAllowed(_, let message) where message.lowercased().contains("no principal"):
+      "a line of allowed signers is a name, then the key: 'node ssh-ed25519 AAAA...'"
     case .cancelled, .failed, .file, .badKey, .format, .wrongNamespace, .unknownSigner, .notAllowed,
       .doesNotHold:
       nil

@@ -37,6 +37,7 @@ extension Failure {
         }
       self.init(code, "\(error)", hint: error.hint)
     case let error as FormatError: self.init(.badData, "\(error)")
+    case WitnessError.signature(let error): self.init(.failed, "\(error)", hint: error.hint)
     case let error as WitnessError: self.init(.failed, "\(error)")
     case let error as SignatureError: self.init(.unavailable, "\(error)", hint: error.hint)
     case let error as LineError: self.init(.badData, "\(error)")

@@ -81,8 +81,8 @@ extension Command {
     try UserFile.makeDirectory(directory)
     var book = try KnownNodes(directory + "/known_nodes")
     let seen = book
-    // A node that was never seen to publish anything is not a worse one for it.
-    if seen[place] == nil, try await OwnThread.run({ try read(PublishedFile.card) }) == nil {
+    // A node that publishes nothing is not a worse one for it.
+    if try await OwnThread.run({ try read(PublishedFile.card) }) == nil {
       throw Failure(
         .unavailable, "nothing is published at \(place): there is no '\(PublishedFile.card)'",
         hint:

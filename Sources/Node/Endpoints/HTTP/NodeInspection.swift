@@ -207,7 +207,8 @@ package struct NodeInspection {
 
   // MARK: samples
 
-  private func check(_ card: PublishedCard, _ count: Int, _ log: inout TiledLog, _ report: inout VisitReport) {
+  private func check(_ card: PublishedCard, _ count: Int, _ log: inout TiledLog, _ report: inout VisitReport)
+  {
     let chosen = card.samples.shuffled().prefix(count)
     guard !chosen.isEmpty else {
       report.add("samples", .notChecked, "it publishes no sample receipts")

@@ -314,14 +314,18 @@ package struct ReceiptProof: Sendable {
       evidence.transcript = transcript
       evidence.isGeneratedAgain = true
       evidence.reexecution = .ran(found)
+      // Not every token adds text; each may add a log-probability.
+      let logged = max(0, (saved?.logprobs.count ?? 0) - output.count)
+      var isFound = false
       for count in 0...more.count {
         let decoding = decode(
           transcript, receipt, on: machine, then: Array(more.prefix(count)), promptText: promptText)
         if count == 0 { evidence.decoding = decoding }
-        guard saysTheSame(decoding) else { continue }
+        guard saysTheSame(decoding), !isFound || count == logged else { continue }
+        isFound = true
         evidence.decoding = decoding
         evidence.answer?.unreceipted = Array(more.prefix(count))
-        break
+        if count >= logged { break }
       }
       let said = "\(prompt.count) prompt tokens\(prompt == whole ? "" : " of \(whole.count)")"
       if nonces != nil {
@@ -362,7 +366,10 @@ package struct ReceiptProof: Sendable {
   ) {
     let asked = own?.request.sampling.topLogprobs
     guard let saved, saved.logprobs.count > 0 else {
-      if own != nil, asked != nil, saved != nil, !choices.isEmpty {
+      // A job may have been cut before the text of its first token began.
+      if own != nil, asked != nil, saved != nil,
+        (try? machine.logprobs(receipt, stops, choices, shown: reader?.marks ?? []))?.isEmpty != true
+      {
         evidence.logprobs = .differs("your request asked for log-probabilities, and the answer has none")
         self.asked.insert(.logprobs)
       }
