@@ -7,6 +7,8 @@ package struct ClientLimits: Sendable, Equatable {
   package var tokensPerJob: Int?
   package var jobsAtOnce: Int?
   package var tokensPerDay: Int?
+  /// The highest priority that it may ask for, 0 to 9; nil means what all clients may.
+  package var priority: Int?
   /// The most the client may spend, counted from what had been posted when the limit was set.
   package var budget: Amount?
   package var budgetBase = Amount.zero

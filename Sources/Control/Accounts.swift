@@ -18,6 +18,8 @@ package struct ClientRow: Codable, Sendable, Equatable {
   package let tokensPerJob: Int?
   package let jobsAtOnce: Int?
   package let tokensPerDay: Int?
+  /// The highest priority that it may ask for; nil: what all clients may.
+  package let priority: Int?
   /// Fingerprint of the SSH key that it signs vouchers with.
   package let key: String?
   /// How much it promised to pay, in total.
@@ -26,7 +28,7 @@ package struct ClientRow: Codable, Sendable, Equatable {
   package init(
     name: String, added: Microseconds, revoked: Microseconds?, budget: MicroUnits?, posted: MicroUnits,
     reserved: MicroUnits, settled: MicroUnits, jobs: Int, tokens: Int, models: [String]?, tokensPerJob: Int?,
-    jobsAtOnce: Int?, tokensPerDay: Int?, key: String?, voucher: MicroUnits?
+    jobsAtOnce: Int?, tokensPerDay: Int?, priority: Int?, key: String?, voucher: MicroUnits?
   ) {
     self.name = name
     self.added = added
@@ -41,6 +43,7 @@ package struct ClientRow: Codable, Sendable, Equatable {
     self.tokensPerJob = tokensPerJob
     self.jobsAtOnce = jobsAtOnce
     self.tokensPerDay = tokensPerDay
+    self.priority = priority
     self.key = key
     self.voucher = voucher
   }
@@ -125,16 +128,19 @@ package struct LimitChanges: Codable, Sendable, Equatable {
   package var tokensPerJob: String?
   package var jobs: String?
   package var tokensPerDay: String?
+  /// 0 to 9: the highest that the client may ask for.
+  package var priority: String?
   package var budget: String?
 
   package init(
     models: String? = nil, tokensPerJob: String? = nil, jobs: String? = nil, tokensPerDay: String? = nil,
-    budget: String? = nil
+    priority: String? = nil, budget: String? = nil
   ) {
     self.models = models
     self.tokensPerJob = tokensPerJob
     self.jobs = jobs
     self.tokensPerDay = tokensPerDay
+    self.priority = priority
     self.budget = budget
   }
 }

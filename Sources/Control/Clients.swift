@@ -24,6 +24,8 @@ package struct ClientStanding: Codable, Sendable, Equatable, Identifiable {
   package let tokensPerJob: Int?
   package let jobsAtOnce: Int?
   package let tokensPerDay: Int?
+  /// The highest priority that it may ask for; nil from a node of an earlier release.
+  package let priority: Int?
   /// What the node asks of it for a million completion tokens now; nil if its jobs are free.
   package let asked: MicroUnits?
   /// When its last request came to a decision; nil if none has since the node's start.
@@ -34,7 +36,8 @@ package struct ClientStanding: Codable, Sendable, Equatable, Identifiable {
   package init(
     name: String, isKnown: Bool, isRevoked: Bool, running: Int, waiting: Int, rate: Double, tokensToday: Int?,
     today: MicroUnits, owed: MicroUnits, jobs: Int, budget: MicroUnits?, budgetLeft: MicroUnits?,
-    models: [String]?, tokensPerJob: Int?, jobsAtOnce: Int?, tokensPerDay: Int?, asked: MicroUnits?,
+    models: [String]?, tokensPerJob: Int?, jobsAtOnce: Int?, tokensPerDay: Int?, priority: Int? = nil,
+    asked: MicroUnits?,
     lastSeen: Microseconds?
   ) {
     (self.name, self.isKnown, self.isRevoked) = (name, isKnown, isRevoked)
@@ -42,6 +45,7 @@ package struct ClientStanding: Codable, Sendable, Equatable, Identifiable {
     (self.today, self.owed, self.jobs) = (today, owed, jobs)
     (self.budget, self.budgetLeft) = (budget, budgetLeft)
     (self.models, self.tokensPerJob, self.jobsAtOnce) = (models, tokensPerJob, jobsAtOnce)
+    self.priority = priority
     (self.tokensPerDay, self.asked, self.lastSeen) = (tokensPerDay, asked, lastSeen)
   }
 }

@@ -35,6 +35,9 @@ package struct NodeSnapshot: Codable, Sendable, Equatable {
   /// Clients, the last seen first, at most 200; nil from a node of an earlier release.
   package let clients: [ClientStanding]?
 
+  /// The screens that are attached, the first one first; nil where nobody counts them.
+  package var attached: [AttachedScreen]?
+
   package init(
     sequence: UInt64, time: Microseconds, node: NodeSummary, jobs: [JobRow], approvals: [ApprovalRow],
     compute: ComputeSnapshot, throughput: ThroughputSnapshot, receipts: ReceiptsSnapshot,
@@ -51,6 +54,17 @@ package struct NodeSnapshot: Codable, Sendable, Equatable {
     self.receipts = receipts
     self.earnings = earnings
     self.log = log
+  }
+}
+
+/// An operator's screen, or a program that watches.
+package struct AttachedScreen: Codable, Sendable, Equatable {
+  package let name: String
+  package let role: Role
+  package let since: Microseconds
+
+  package init(name: String, role: Role, since: Microseconds) {
+    (self.name, self.role, self.since) = (name, role, since)
   }
 }
 

@@ -39,7 +39,7 @@ package enum Action: String, CaseIterable, Hashable, Sendable {
   case copyRow = "copy-row"
   case talk
   case command, help
-  case mouse, theme, repaint, leave
+  case mouse, theme, repaint, suspend, leave
 }
 
 /// What a key does.
@@ -143,6 +143,7 @@ extension Action {
     KeyEntry(.mouse, ["M"], "mouse on or off"),
     KeyEntry(.theme, ["T"], "next theme"),
     KeyEntry(.repaint, ["C-l"], "repaint"),
+    KeyEntry(.suspend, ["C-z"], "back to the shell; fg returns"),
     KeyEntry(.leave, ["q"], "leave; the node serves on"),
   ]
 
@@ -161,7 +162,7 @@ extension Action {
       .previousMatch, .sortLeft, .sortRight, .sortInvert, .untagAll, .follow, .freeze, .hideEnded,
       .clearEnded, .copy, .copyRow,
       .talk,
-      .command, .help, .mouse, .theme, .repaint, .leave:
+      .command, .help, .mouse, .theme, .repaint, .suspend, .leave:
       false
     }
   }

@@ -20,10 +20,13 @@ struct RightEdge {
 extension Canvas {
   /// A column's heading; the column that the list is sorted by has an arrow.
   /// - column: its name in the pane's list; nil if the list cannot be sorted by it
-  func heading(_ title: String, _ column: String?, _ list: ListState, _ pane: Pane) -> (String, Style) {
+  mutating func heading(_ title: String, _ column: String?, _ list: ListState, _ pane: Pane) -> (String, Style) {
     let columns = pane.list?.columns ?? []
-    guard let column, columns.firstIndex(of: column) == list.sortColumn else { return (title, faint) }
-    return (title + String(list.isInverted ? glyphs.up : glyphs.down), key)
+    guard let column, let place = columns.firstIndex(of: column) else { return (title, faint) }
+    let isSorted = place == list.sortColumn
+    let text = isSorted ? title + String(list.isInverted ? glyphs.up : glyphs.down) : title
+    headings.append(Heading(name: column, text: text))
+    return (text, isSorted ? key : faint)
   }
 
   func filterNote(_ filter: Filter, isEditing: Bool) -> [(String, Style)] {

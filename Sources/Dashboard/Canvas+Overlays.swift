@@ -10,6 +10,7 @@ extension Canvas {
     case .palette(let index): drawPalette(model, index)
     case .reason(_, _, let index, _): drawReasons(model, index)
     case .token(let name, let token): drawToken(name, token, model)
+    case .who: drawWho(model)
     case .normal, .filter, .command, .confirm, .shutdownHow, .shutdownName, .chat: break
     }
     if model.showsDebug { drawDebug(model) }
@@ -91,6 +92,36 @@ extension Canvas {
     run(
       [("y", key), (" copies it  ", label), ("Enter", key), (" closes this", label)], inner.x + 1,
       inner.y + rows.count + 2, limit: inner.right)
+  }
+
+  private mutating func drawWho(_ model: DashboardModel) {
+    let attached = model.snapshot?.attached
+    let most = max(0, model.size.height - 7)
+    let rows = (attached ?? []).prefix(most)
+    let inner = box(
+      56, rows.count + 5, title: "who is here",
+      bottom: min(model.size.height - 1, (model.size.height + rows.count) / 2 + 3), model)
+    let role = model.role.map { ", \($0.rawValue)" } ?? ""
+    let name = model.operatorName.isEmpty ? "not told by the node" : model.operatorName
+    run(
+      [
+        ("you are ", label), (fitted(name, columns: 30), strong), (role, text),
+        (model.options.isReadOnly ? ", read-only" : "", label),
+      ], inner.x + 1, inner.y, limit: inner.right)
+    if attached == nil {
+      fit(
+        "a node of an earlier release: it does not tell who is attached", inner.x + 1, inner.y + 1, faint,
+        width: inner.width - 2)
+    }
+    for (row, screen) in rows.enumerated() {
+      let y = inner.y + 1 + row
+      sign(glyphs.idle, inner.x + 1, y, ok)
+      fit(screen.name, inner.x + 3, y, text, width: 24)
+      put(screen.role.rawValue, inner.x + 29, y, label)
+      let since = age(elapsed(screen.since, model.snapshot?.time ?? screen.since))
+      putRight("for \(since)", inner.right - 1, y, label)
+    }
+    run([("Esc", key), (" closes this", label)], inner.x + 1, inner.bottom - 1, limit: inner.right)
   }
 
   private mutating func drawDebug(_ model: DashboardModel) {

@@ -4,10 +4,18 @@
 import Control
 import Terminal
 
+/// The heading of a column that its list can be sorted by, as it is drawn.
+struct Heading: Sendable {
+  let name: String
+  let text: String
+}
+
 struct Canvas {
   var grid: Grid
   let theme: Theme
   let glyphs: Glyphs
+  /// Of the columns that were drawn and can be sorted by.
+  var headings: [Heading] = []
 
   init(size: Size, theme: Theme, glyphs: Glyphs) {
     grid = Grid(size: size, style: Style(theme.foreground, on: theme.background))

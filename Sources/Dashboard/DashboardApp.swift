@@ -45,6 +45,20 @@ package struct DashboardPlace: Sendable {
   /// and at the end.
   package var keep: (@Sendable (ScreenSettings) -> Void)?
 
+  /// The shell that started the dashboard; nil if there is none to go back to.
+  package var shell: Shell?
+
+  package struct Shell: Sendable {
+    /// Bytes wait there once the shell has continued the dashboard.
+    let returned: Int32
+    /// Stops the job in the shell. The terminal was released before.
+    let stop: @Sendable () -> Void
+
+    package init(returned: Int32, stop: @escaping @Sendable () -> Void) {
+      (self.returned, self.stop) = (returned, stop)
+    }
+  }
+
   package init(environment: [String: String], streamLog: String?, saveDirectory: String) {
     self.environment = environment
     self.streamLog = streamLog
@@ -83,7 +97,7 @@ package final class DashboardApp {
     options.theme = options.theme.adapted(to: colors)
     options.themes = options.themes.map { $0.adapted(to: colors) }
     model = DashboardModel(size: screen.size, glyphs: screen.capabilities.glyphs, options: options)
-    if model.hasMouse { screen.send(.mouse(true)) }
+    if model.hasMouse { loop.send(.mouse(true)) }
   }
 
   /// Runs until the operator quits, the terminal or the node is gone, or a signal ends it. The
@@ -165,15 +179,21 @@ package final class DashboardApp {
   private func perform(_ effect: Effect, _ instant: Instant) {
     switch effect {
     case .send(let command, let tag): connection.send(command, tag: tag)
-    case .bell: loop.screen.send(.bell)
-    case .notify(let title, let body): loop.screen.send(.notify(title: title, body: body))
-    case .title(let title): loop.screen.send(.title(title))
-    case .copy(let text): loop.screen.send(.copy(text))
-    case .mouse(let isOn): loop.screen.send(.mouse(isOn))
+    case .bell: loop.send(.bell)
+    case .notify(let title, let body): loop.send(.notify(title: title, body: body))
+    case .title(let title): loop.send(.title(title))
+    case .copy(let text): loop.send(.copy(text))
+    case .mouse(let isOn): loop.send(.mouse(isOn))
     case .repaint: loop.screen.invalidate()
     case .saveScreen(let path): save(view(model).styledText, path, "hotpot-screen", instant)
     case .saveText(let path, let text): save(text, path, "hotpot-chat", instant)
     case .keep(let settings): chosen = settings
+    case .suspend:
+      guard let shell = place.shell else {
+        return take(.note("no shell waits for this dashboard", isError: true), instant, isUrgent: true)
+      }
+      loop.suspend(until: shell.returned)
+      shell.stop()
     case .leave: loop.exit = .left
     }
   }

@@ -105,6 +105,7 @@ extension DashboardModel {
       if !options.themes.isEmpty { theme = options.themes[(place + 1) % options.themes.count] }
       say("theme \(theme.name)")
     case .repaint: return [.repaint]
+    case .suspend: return [.suspend]
     case .leave: return [.leave]
     }
     return []
@@ -260,9 +261,15 @@ extension DashboardModel {
     case .sortRight: list.sortColumn = (list.sortColumn + 1) % columns.count
     default: list.isInverted.toggle()
     }
-    list.restUntil = 0
-    list.arrangedAt = 0
     lists[focus] = list
+    showSorted()
+  }
+
+  /// The focused list was told another order.
+  mutating func showSorted() {
+    guard let columns = focus.list?.columns, let list = lists[focus] else { return }
+    lists[focus]?.restUntil = 0
+    lists[focus]?.arrangedAt = 0
     say("\(focus.name) by \(columns[list.sortColumn])\(list.isInverted ? ", inverted" : "")")
     arrangeLists()
     revealSelection()

@@ -50,7 +50,8 @@ extension DashboardModel {
     }
   }
 
-  /// `jobs=2 budget=5.00 models=a,b tokens-per-job=N tokens-per-day=N`; `none` lifts a limit.
+  /// `jobs=2 budget=5.00 models=a,b tokens-per-job=N tokens-per-day=N
+  /// priority=N`; `none` lifts a limit.
   mutating func limitClient(_ text: String) -> [Effect] {
     withClient("limit") { model, name in
       var changes = LimitChanges()
@@ -62,6 +63,7 @@ extension DashboardModel {
         case "tokens-per-job": changes.tokensPerJob = parts[1]
         case "jobs": changes.jobs = parts[1]
         case "tokens-per-day": changes.tokensPerDay = parts[1]
+        case "priority": changes.priority = parts[1]
         case "budget": changes.budget = parts[1]
         default: return model.wants("limit", Self.limitWords)
         }
@@ -72,7 +74,7 @@ extension DashboardModel {
   }
 
   private static let limitWords =
-    "jobs=N, budget=X, models=A,B, tokens-per-job=N or tokens-per-day=N; none lifts one"
+    "jobs=N, budget=X, models=A,B, tokens-per-job=N, tokens-per-day=N or priority=N; none lifts one"
 
   mutating func priceClient(_ amount: String) -> [Effect] {
     withClient("price") { model, name in

@@ -74,6 +74,10 @@ extension LineCommand {
       model.showsDebug.toggle()
       return []
     },
+    LineCommand("who", "who you are here, and who else is attached") { model, _ in
+      model.mode = .who
+      return []
+    },
     LineCommand("quit", "leave; the node serves on") { _, _ in [.leave] },
   ]
 }
@@ -156,6 +160,11 @@ extension DashboardModel {
     case "filter":
       known = Set((snapshot?.jobs ?? []).map(\.client) + (snapshot?.clients ?? []).map(\.name)).sorted()
     default: return
+    }
+    // Tab goes on through the themes, each of which shows itself.
+    if command == "theme", let place = known.firstIndex(of: typed) {
+      field.set("theme \(known[(place + 1) % known.count])")
+      return
     }
     let found = known.filter { $0.hasPrefix(typed) }
     guard var common = found.first else { return }
@@ -312,6 +321,22 @@ extension DashboardModel {
     } else {
       _ = complain("theme", options.themes.map(\.name).joined(separator: ", "), name)
     }
+  }
+
+  /// While `:theme NAME` is typed, the screen has the first theme of such a name.
+  mutating func tryTheme() {
+    let typed = field.text.hasPrefix("theme ") ? field.text.dropFirst(6) : ""
+    guard mode == .command, !typed.isEmpty,
+      let found = options.themes.first(where: { $0.name == typed })
+        ?? options.themes.first(where: { $0.name.hasPrefix(typed) })
+    else { return leaveTheme() }
+    themeBefore = themeBefore ?? theme
+    theme = found
+  }
+
+  mutating func leaveTheme() {
+    guard let before = themeBefore else { return }
+    (theme, themeBefore) = (before, nil)
   }
 
   private mutating func complain(_ command: String, _ wanted: String, _ found: String) -> [Effect] {

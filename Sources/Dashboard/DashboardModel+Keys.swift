@@ -18,11 +18,13 @@ extension DashboardModel {
     case .filter:
       field.insert(text, isMultiline: false)
       setFilterOfFocus(field.text)
-    case .command, .reason, .shutdownName: field.insert(text, isMultiline: false)
+    case .command, .reason, .shutdownName:
+      field.insert(text, isMultiline: false)
+      tryTheme()
     case .palette:
       field.insert(text, isMultiline: false)
       mode = .palette(index: 0)
-    case .normal, .confirm, .shutdownHow, .token:
+    case .normal, .confirm, .shutdownHow, .token, .who:
       say("pasted text is not keys: open the chat with i, or a field, first")
     }
     return []
@@ -30,6 +32,9 @@ extension DashboardModel {
 
   private mutating func take(_ key: Key) -> [Effect] {
     if key == Key(.character("l"), .control) { return [.repaint] }
+    if key == Key(.character("z"), .control), options.keyMap.targets[key] == .action(.suspend) {
+      return [.suspend]
+    }
     switch mode {
     case .normal: return takeNormal(key)
     case .chat: return takeChat(key)
@@ -39,6 +44,9 @@ extension DashboardModel {
     case .confirm(let confirmation): return takeConfirm(key, confirmation)
     case .reason(let jobs, let what, let index, let tags): return takeReason(key, jobs, what, index, tags)
     case .token(_, let token): return takeToken(key, token)
+    case .who:
+      if key.code == .enter || isCancel(key) || key == Key("q") { mode = .normal }
+      return []
     case .shutdownHow: return takeShutdownHow(key)
     case .shutdownName(let drain): return takeShutdownName(key, drain: drain)
     }
@@ -145,6 +153,7 @@ extension DashboardModel {
   private mutating func takeCommand(_ key: Key) -> [Effect] {
     if isCancel(key) || (key == Key(.backspace) && field.isEmpty) {
       mode = .normal
+      leaveTheme()
       return []
     }
     switch key.code {
@@ -152,12 +161,14 @@ extension DashboardModel {
       let line = field.take()
       commandHistory = field
       mode = .normal
+      leaveTheme()
       return run(line)
     case .up: field.recall(older: true)
     case .down: field.recall(older: false)
     case .tab: completeCommand()
     default: _ = field.key(key)
     }
+    tryTheme()
     return []
   }
 
@@ -287,9 +298,52 @@ extension DashboardModel {
       if area.contains(mouse.x, mouse.y), lists[pane] != nil {
         lists[pane]?.selectLine(mouse.y - area.y, height: area.height)
         rest()
+        return openIfTwice(pane, mouse.y - area.y, height: area.height)
       }
+      clicked = nil
+      if mouse.y < area.y, let column = column(at: mouse.x, mouse.y, pane, rect) { sort(pane, by: column) }
     }
     return []
+  }
+
+  /// A second click on a row within 400 ms opens its detail.
+  private mutating func openIfTwice(_ pane: Pane, _ line: Int, height: Int) -> [Effect] {
+    let shown = Array(lists[pane]?.lines(height: height) ?? [])
+    guard shown.indices.contains(line), case .row(let id) = shown[line] else {
+      clicked = nil
+      return []
+    }
+    if let before = clicked, before.pane == pane, before.id == id, elapsed(before.at, now.steady) <= 400_000 {
+      clicked = nil
+      return perform(.open)
+    }
+    clicked = (pane, id, now.steady)
+    return []
+  }
+
+  /// The column whose heading is drawn there.
+  private func column(at x: Int, _ y: Int, _ pane: Pane, _ rect: Rect) -> Int? {
+    var canvas = Canvas(size: size, theme: theme, glyphs: glyphs)
+    canvas.draw(pane, rect, self)
+    let row = (0..<canvas.grid.width).map { canvas.grid[$0, y].scalar }
+    let found = canvas.headings.first { heading in
+      let text = heading.text.unicodeScalars.map(\.value)
+      // Beside a heading is close enough.
+      return (x - text.count...x + 1).contains { start in
+        start > 0 && start + text.count < row.count && Array(row[start..<start + text.count]) == text
+          && row[start - 1] == 0x20 && row[start + text.count] == 0x20
+      }
+    }
+    return found.flatMap { pane.list?.columns.firstIndex(of: $0.name) }
+  }
+
+  /// By the column; again, the other way round.
+  private mutating func sort(_ pane: Pane, by column: Int) {
+    guard var list = lists[pane] else { return }
+    list.isInverted = list.sortColumn == column && !list.isInverted
+    list.sortColumn = column
+    lists[pane] = list
+    showSorted()
   }
 
   /// Suspends sorting while the operator moves.

@@ -43,6 +43,8 @@ package enum Effect: Equatable, Sendable {
   case saveText(path: String?, text: String)
   /// The settings changed: keep them for the next time.
   case keep(ScreenSettings)
+  /// Give the terminal back to the shell until it continues this program.
+  case suspend
   case leave
 }
 
@@ -111,6 +113,8 @@ enum Mode: Equatable, Sendable {
   case shutdownHow
   case shutdownName(drain: Bool)
   case chat
+  /// Who is attached to the node.
+  case who
   /// A new client's token, which is not shown again.
   case token(name: String, token: String)
 }
@@ -270,6 +274,10 @@ package struct DashboardModel: Sendable {
   var debug = DebugFigures()
   var lastTitle = ""
   var lastSettings = ScreenSettings()
+  /// The theme to go back to while another one is tried on the command line.
+  var themeBefore: Theme?
+  /// The row that was clicked last, and when.
+  var clicked: (pane: Pane, id: String, at: Microseconds)?
 
   package init(size: Size, glyphs: GlyphLevel, options: DashboardOptions) {
     self.size = size

@@ -26,6 +26,11 @@ final class ScreenLoop {
   private var lastPaint: Microseconds = 0
   private var lastTick: Microseconds = 0
   private var stalledSince: Microseconds?
+  /// While the shell has the terminal: bytes wait at this descriptor once it is given back.
+  private var away: Int32?
+  /// What a terminal is told again when it is taken back.
+  private var title: String?
+  private var hasMouse = false
   /// Why the loop should end; nil while it goes on. If a signal ends the process while the terminal
   /// closes, the signal is the reason.
   var exit: DashboardExit? {
@@ -57,7 +62,9 @@ final class ScreenLoop {
   /// keys, then the descriptors in their order.
   func wait(for descriptors: [Int32]) -> (instant: Instant, events: [Event]) {
     var waits = [
-      pollfd(fd: screen.descriptor, events: Int16(POLLIN | (screen.isStalled ? POLLOUT : 0)), revents: 0),
+      pollfd(
+        fd: away ?? screen.descriptor,
+        events: Int16(POLLIN | (away == nil && screen.isStalled ? POLLOUT : 0)), revents: 0),
       pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
     ]
     waits += descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
@@ -65,15 +72,21 @@ final class ScreenLoop {
     let instant = Instant.now
     var events: [Event] = []
     if waits[1].revents != 0 { for signal in signals?.next() ?? [] { events += take(signal: signal) } }
-    if waits[0].revents & Int16(POLLOUT) != 0, screen.flush() == .hangup { exit = .hangup }
-    if waits[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 {
+    if let away {
+      if waits[0].revents != 0 { events += comeBack(from: away) }
+    } else if waits[0].revents & Int16(POLLOUT) != 0, screen.flush() == .hangup {
+      exit = .hangup
+    }
+    if away == nil, waits[0].fd == screen.descriptor,
+      waits[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0
+    {
       switch screen.read(at: instant.steady) {
       case .hangup: exit = .hangup
       case .inputs(let inputs): events += inputs.map { .input($0) }
       }
     }
     // Waiting bytes were read just now.
-    if let due = screen.inputDue, instant.steady >= due {
+    if away == nil, let due = screen.inputDue, instant.steady >= due {
       events += screen.expireInput(at: instant.steady).map { .input($0) }
     }
     for place in descriptors.indices where waits[place + 2].revents != 0 { events.append(.readable(place)) }
@@ -88,6 +101,7 @@ final class ScreenLoop {
   /// Milliseconds until something is due.
   private func timeout(_ instant: Instant) -> Int32 {
     var until = lastTick + 1_000_000 - instant.steady
+    if away != nil { return Int32(clamping: max(0, (until + 999) / 1000)) }
     if let due = screen.inputDue { until = min(until, due - instant.steady) }
     if needsPaint && !screen.isStalled {
       until = isUrgent ? 0 : min(until, lastPaint + frameInterval - instant.steady)
@@ -97,6 +111,8 @@ final class ScreenLoop {
 
   private func take(signal: Int32) -> [Event] {
     switch signal {
+    // The terminal is the shell's.
+    case SIGWINCH where away != nil, SIGCONT where away != nil: break
     case SIGWINCH: return screen.refreshSize() ? [.resized(screen.size)] : []
     case SIGHUP: exit = .hangup
     case SIGTERM, SIGINT: exit = DashboardExit(stop: signal)
@@ -110,7 +126,7 @@ final class ScreenLoop {
   }
 
   private func giveUpFrozen(_ instant: Instant) {
-    guard screen.isStalled else {
+    guard away == nil, screen.isStalled else {
       stalledSince = nil
       return
     }
@@ -132,7 +148,7 @@ final class ScreenLoop {
   /// painted.
   @discardableResult
   func paint(at instant: Instant, _ draw: () -> Grid) -> Bool {
-    guard exit == nil, needsPaint, !screen.isStalled else { return false }
+    guard exit == nil, away == nil, needsPaint, !screen.isStalled else { return false }
     if !isUrgent && instant.steady - lastPaint < frameInterval { return false }
     needsPaint = false
     isUrgent = false
@@ -143,16 +159,48 @@ final class ScreenLoop {
 
   // MARK: giving the terminal away
 
-  /// Lends the terminal to the program that `body` starts and waits for, and takes it over again.
-  func lend(_ body: () -> Void) {
+  /// Gives the terminal back to the shell until bytes wait at `descriptor`. Everything but the
+  /// screen goes on.
+  func suspend(until descriptor: Int32) {
     screen.close()
-    body()
+    away = descriptor
+  }
+
+  private func comeBack(from descriptor: Int32) -> [Event] {
+    var byte: UInt8 = 0
+    _ = read(descriptor, &byte, 1)
+    away = nil
+    if exit != nil { return [] }
+    reopen()
+    return exit == nil ? [.resized(screen.size)] : []
+  }
+
+  private func reopen() {
     do throws(ScreenError) {
       screen = try CursesScreen(environment: environment)
+      if let title { screen.send(.title(title)) }
+      if hasMouse { screen.send(.mouse(true)) }
     } catch {
       exit = .hangup
     }
     invalidate(isUrgent: true)
+  }
+
+  /// Sends a signal beside the screen; nothing while the shell has the terminal.
+  func send(_ signal: ScreenSignal) {
+    switch signal {
+    case .title(let text): title = text
+    case .mouse(let isOn): hasMouse = isOn
+    case .bell, .notify, .copy: break
+    }
+    if away == nil { screen.send(signal) }
+  }
+
+  /// Lends the terminal to the program that `body` starts and waits for, and takes it over again.
+  func lend(_ body: () -> Void) {
+    screen.close()
+    body()
+    reopen()
   }
 
   /// Releases the terminal for good.

@@ -26,7 +26,7 @@ extension DashboardModel {
     func different<Value: Equatable>(_ value: Value, _ usual: Value) -> Value? {
       value == usual ? nil : value
     }
-    found.theme = different(theme.name, options.theme.name)
+    found.theme = different((themeBefore ?? theme).name, options.theme.name)
     found.mouse = different(hasMouse, options.mouse)
     found.bell = different(bell, options.bell)
     found.graphs = different(graphStyle, options.graphs)?.rawValue

@@ -75,6 +75,9 @@ extension Canvas {
       place("\(glyphs.pending) \(grouped(node.waitingApproval))\(words)", pending.with(.bold))
     }
     if model.isFrozen { place("frozen", warn) }
+    if width >= 100, let attached = snapshot.attached, attached.count > 1 {
+      place("\(grouped(attached.count)) attached", label)
+    }
     if let role = model.role, role != .owner, width >= 80 {
       place("\(fitted(model.operatorName, columns: 12)), \(role.rawValue)", label)
     } else if model.isReadOnly && width >= 60 {
@@ -192,7 +195,7 @@ extension Canvas {
       field(
         "type the node's name to stop it\(drain ? " after draining" : " now"): ", model.field, y, hint: "",
         width)
-    case .normal, .palette, .chat, .token:
+    case .normal, .palette, .chat, .token, .who:
       if let status = model.status {
         fit(
           " \(status.isError ? "\(glyphs.attention) " : "")\(status.text)", 0, y,

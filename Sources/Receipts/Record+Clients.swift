@@ -97,6 +97,26 @@ package struct ClientLimitsChanged: JournalRecord {
   }
 }
 
+/// The highest priority that a client may ask for. `ClientLimitsChanged` leaves it as it is.
+package struct ClientPriorityChanged: JournalRecord {
+  static let word = "client_priority"
+  static let keeping = Keeping.standing
+  package var client = ""
+  /// 0 to 9; -1 for what all clients may ask for.
+  package var most: Int64 = -1
+
+  init() {}
+  package init(client: String, most: Int?) {
+    self.client = client
+    self.most = most.map { Int64($0) } ?? -1
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.integer("most", &most, -1...9)
+  }
+}
+
 /// The SSH key that a client signs its vouchers with.
 package struct ClientKeyChanged: JournalRecord {
   static let word = "client_key"

@@ -19,6 +19,7 @@ package enum Record: Hashable, Sendable {
   case clientRevoked(ClientRevoked)
   case budgetChanged(BudgetChanged)
   case clientLimits(ClientLimitsChanged)
+  case clientPriority(ClientPriorityChanged)
   case clientKey(ClientKeyChanged)
   case voucher(VoucherAccepted)
   case settlement(Settlement)
@@ -44,6 +45,7 @@ package enum Record: Hashable, Sendable {
     case .clientRevoked(let payload): payload
     case .budgetChanged(let payload): payload
     case .clientLimits(let payload): payload
+    case .clientPriority(let payload): payload
     case .clientKey(let payload): payload
     case .voucher(let payload): payload
     case .settlement(let payload): payload
@@ -102,6 +104,7 @@ private let table: [RecordRow] = [
   RecordRow(ClientRevoked.self) { .clientRevoked($0) },
   RecordRow(BudgetChanged.self) { .budgetChanged($0) },
   RecordRow(ClientLimitsChanged.self) { .clientLimits($0) },
+  RecordRow(ClientPriorityChanged.self) { .clientPriority($0) },
   RecordRow(ClientKeyChanged.self) { .clientKey($0) },
   RecordRow(VoucherAccepted.self) { .voucher($0) },
   RecordRow(Settlement.self) { .settlement($0) },

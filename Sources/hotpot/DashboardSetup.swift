@@ -179,14 +179,20 @@ enum DashboardSetup {
       return try PlainDashboard(connection: connection, isReadOnly: screen.isReadOnly).run()
     }
     let app: DashboardApp
+    var ends: [Int32] = [-1, -1]
+    defer { for end in ends where end >= 0 { close(end) } }
     do {
-      app = try DashboardApp(connection: connection, options: screen, place: place(state))
+      var place = place(state)
+      if TerminalSession.isChild, pipe2(&ends, O_CLOEXEC) == 0 {
+        place.shell = DashboardPlace.Shell(returned: ends[0]) { TerminalSession.suspend() }
+      }
+      app = try DashboardApp(connection: connection, options: screen, place: place)
     } catch {
       throw Failure(
         .unavailable, "the screen cannot be used: \(error)", hint: error.hint)
     }
     // The guard ends with its terminal. The dashboard is told by a hang-up, which it knows.
-    TerminalSession.whenTerminalIsGone { kill(getpid(), SIGHUP) }
+    TerminalSession.whenTerminalIsGone(returned: ends[1]) { kill(getpid(), SIGHUP) }
     defer { ScreenFile.finish() }
     return app.run()
   }

@@ -159,6 +159,7 @@ enum StatusPage {
     if let tokens = row.tokensPerJob { parts.append("\(counted(tokens, "token"))/job") }
     if let jobs = row.jobsAtOnce { parts.append("\(jobs) at once") }
     if let tokens = row.tokensPerDay { parts.append("\(counted(tokens, "token"))/day") }
+    if let most = row.priority { parts.append("priorities to \(most)") }
     return parts.isEmpty ? "-" : parts.joined(separator: ", ")
   }
 

@@ -6,10 +6,11 @@
 // sane terminal. So: the shell's process only guards the terminal and waits; its child, in a
 // session of its own, draws and serves. Otherwise closing a window would kill paying jobs.
 //
-// The two share a socket. The child sends one message when it leaves the terminal: `left CODE` and
-// then the words for the shell's user. If the guard's end closes (killed, hung up), the child knows
-// that the terminal is gone. The child's own work is in DashboardSetup.swift. Start at
-// TerminalSession.guardTerminal.
+// The two share a socket. The child sends `suspend` when its user wants the shell: the guard stops
+// itself, and sends a byte once the shell continues it. The child sends one message when it leaves
+// the terminal: `left CODE` and then the words for the shell's user. Each ends with a zero. If the
+// guard's end closes (killed, hung up), the child knows that the terminal is gone. The child's own
+// work is in DashboardSetup.swift. Start at TerminalSession.guardTerminal.
 import CSystem
 import Foundation
 import Glibc
@@ -63,7 +64,14 @@ enum TerminalSession {
     guard error == 0 else { return fail("cannot start the node: \(String(cString: strerror(error)))") }
 
     forward(to: child)
-    let said = readAll(ends[0])
+    var inbox: [UInt8] = []
+    var said = readMessage(ends[0], &inbox)
+    while said == Array("suspend".utf8) + [0] {
+      stop()
+      var byte: UInt8 = 1
+      _ = send(ends[0], &byte, 1, Int32(MSG_NOSIGNAL))
+      said = readMessage(ends[0], &inbox)
+    }
     if let words = farewell(said) {
       // The child lives on, or ends by itself; it has restored the terminal.
       Console.write(words.text)
@@ -102,16 +110,36 @@ enum TerminalSession {
   /// Duplicates a descriptor above the numbers that the child expects.
   private static func above(_ descriptor: Int32) -> Int32 { fcntl(descriptor, F_DUPFD_CLOEXEC, 10) }
 
-  private static func readAll(_ descriptor: Int32) -> [UInt8] {
-    var bytes: [UInt8] = []
+  /// Stops this process and those of its job, as the terminal's own C-z would, until the shell
+  /// continues them. Where no shell could do that, the system does not stop them, and this returns
+  /// after a second.
+  private static func stop() {
+    var continued = sigset_t()
+    sigemptyset(&continued)
+    sigaddset(&continued, SIGCONT)
+    var before = sigset_t()
+    // Blocked, it waits for us, even if it comes before we wait for it.
+    pthread_sigmask(SIG_BLOCK, &continued, &before)
+    kill(0, SIGTSTP)
+    var patience = timespec(tv_sec: 1, tv_nsec: 0)
+    while sigtimedwait(&continued, nil, &patience) < 0 && errno == EINTR {}
+    pthread_sigmask(SIG_SETMASK, &before, nil)
+  }
+
+  /// The next message with its zero; without one if the child ended.
+  /// - bytes: what was read of later ones
+  private static func readMessage(_ descriptor: Int32, _ bytes: inout [UInt8]) -> [UInt8] {
     var buffer = [UInt8](repeating: 0, count: 4096)
     while bytes.count < 1 << 20 {
+      // The child's end stays open while the child serves on, so its words end with a zero byte.
+      if let end = bytes.firstIndex(of: 0) {
+        defer { bytes.removeSubrange(...end) }
+        return Array(bytes[...end])
+      }
       let count = read(descriptor, &buffer, buffer.count)
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else { break }
       bytes += buffer[..<count]
-      // The child's end stays open while the child serves on, so its words end with a zero byte.
-      if bytes.last == 0 { break }
     }
     return bytes
   }
@@ -139,15 +167,23 @@ enum TerminalSession {
     shutdown(link, Int32(SHUT_WR))
   }
 
+  /// In the child, whose screen is closed: gives the terminal to the shell until it continues us.
+  static func suspend() {
+    let bytes = Array("suspend".utf8) + [0]
+    _ = bytes.withUnsafeBytes { send(link, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+  }
+
   /// Child: calls `body` once, on a thread of its own, when the guard is gone.
-  static func whenTerminalIsGone(_ body: @escaping @Sendable () -> Void) {
+  /// - returned: a descriptor that gets a byte whenever the shell has continued the guard
+  static func whenTerminalIsGone(returned: Int32 = -1, _ body: @escaping @Sendable () -> Void) {
     guard isChild else { return }
     let thread = Thread {
       var byte: UInt8 = 0
       while true {
         let count = recv(link, &byte, 1, 0)
         if count < 0 && errno == EINTR { continue }
-        break
+        if count <= 0 { break }
+        _ = write(returned, &byte, 1)
       }
       body()
     }

@@ -1,7 +1,10 @@
 // SystemTests.swift: what the program puts into a system: completions, units, an installation, words to the service
 // manager; and what the manuals say about it, held against the program.
 
+import Control
 import Foundation
+import Node
+import ScriptedNode
 import TestSettings
 import Testing
 
@@ -119,6 +122,99 @@ enum Installed {
     ] {
       #expect(unit.output.split(separator: "\n").contains(Substring(line)), "\(line)")
     }
+  }
+}
+
+/// The board and the alerts, held against the page that a node with a GPU and all sensors has.
+@Suite struct MonitoringTests {
+  /// Every name on the page, those of a histogram's series too.
+  private func figures() throws -> Set<String> {
+    let now = Moment(wall: 1_764_000_000_000_000, monotonic: 1_000_000)
+    let configuration = try NodeConfiguration(file: "config.json5", text: "{}")
+    var state = NodeState(
+      configuration: configuration, policy: configuration.policy, version: "0", isDemo: false, address: nil,
+      now: now)
+    var machine = ScriptedNode()
+    machine.hasGPU = true
+    let facts = EngineFacts(
+      model: "m", modelDigest: .zero, profile: "N1", isa: "scalar", contextLength: 64, kvBlocks: 4)
+    for event: NodeEvent in [.engineReady(facts), .telemetry(machine.snapshot().compute, joules: 3)] {
+      _ = state.apply(event, at: now)
+    }
+    let names = state.metrics(at: now).split(separator: "\n").filter { !$0.hasPrefix("#") }
+      .compactMap { $0.split(separator: "{").first.map(String.init) }
+    return Set(names)
+  }
+
+  private func named(in text: String) -> Set<String> {
+    Set(text.matches(of: /hotpot:[a-z0-9_]+/).map { String($0.output) })
+  }
+
+  @Test func theBoardAsksForFiguresThatThePageHas() throws {
+    let result = try Program.run(["unit", "--grafana"])
+    #expect(result.status == 0 && result.errors.isEmpty)
+    let board = try #require(
+      JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+    let panels = try #require(board["panels"] as? [[String: Any]])
+    var taken: Set<[Int]> = []
+    for panel in panels {
+      let queries = try #require(panel["targets"] as? [[String: Any]])
+      #expect(!queries.isEmpty)
+      for query in queries {
+        #expect(!named(in: try #require(query["expr"] as? String)).isEmpty, "\(query)")
+      }
+      // No panel stands on another one.
+      let place = try #require(panel["gridPos"] as? [String: Int])
+      let (x, y, w, h) = (
+        try #require(place["x"]), try #require(place["y"]), try #require(place["w"]), try #require(place["h"])
+      )
+      #expect(x + w <= 24)
+      for column in x..<(x + w) {
+        for row in y..<(y + h) { #expect(taken.insert([column, row]).inserted, "\(panel)") }
+      }
+    }
+    let figures = try figures()
+    let unknown = named(in: result.output).subtracting(figures)
+    #expect(unknown.isEmpty, "\(unknown.sorted())")
+    // What is nowhere on the board is a clock, an error count or a byte rate.
+    let shown = named(in: result.output)
+    let missing = Set(figures.map { $0.replacing(/_(bucket|sum|count)$/, with: "") })
+      .subtracting(shown.map { $0.replacing(/_bucket$/, with: "") })
+    #expect(
+      missing.allSatisfy { $0.contains("clock") || $0.contains("errors") || $0.contains("per_second") 
+        || $0.hasSuffix("request_success_total") }, "\(missing.sorted())")
+  }
+
+  @Test func theAlertsWatchFiguresThatThePageHas() throws {
+    let result = try Program.run(["unit", "--alerts"])
+    #expect(result.status == 0 && result.errors.isEmpty)
+    let unknown = named(in: result.output).subtracting(try figures())
+    #expect(unknown.isEmpty, "\(unknown.sorted())")
+    let lines = result.output.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+    let alerts = lines.filter { $0.hasPrefix("- alert: ") }
+    #expect(alerts.count > 10 && Set(alerts).count == alerts.count)
+    for part in ["expr: '", "for: ", "severity: ", "summary: \""] {
+      #expect(lines.count { $0.hasPrefix(part) } == alerts.count, "\(part)")
+    }
+    // Single quotes hold an expression as it stands.
+    for line in lines where line.hasPrefix("expr: ") {
+      #expect(line.hasSuffix("'") && line.count { $0 == "'" } == 2, "\(line)")
+    }
+  }
+
+  @Test(.enabled(if: Installed.find("promtool") != nil, "there is no promtool here"))
+  func prometheusTakesTheAlerts() throws {
+    let folder = try Folder()
+    let rules = try Program.run(["unit", "--alerts"]).output
+    let file = try folder.write(Array(rules.utf8), "hotpot.yml")
+    let result = try Installed.run(Installed.find("promtool") ?? "", ["check", "rules", file])
+    #expect(result.status == 0, "\(result.output)")
+  }
+
+  @Test func oneThingIsPrintedAtATime() throws {
+    let result = try Program.run(["unit", "--alerts", "--user"])
+    #expect(result.status == 64)
+    #expect(result.errors.contains("'--alerts' and '--user' are two things"))
   }
 }
 

@@ -82,6 +82,7 @@ private let scenarioFiles: [String] = {
         case .notify(_, let body): "notify \(body)"
         case .title: nil
         case .copy(let text): "copy \(text)"
+        case .suspend: "suspend"
         case .mouse(let isOn): "mouse \(isOn ? "on" : "off")"
         case .repaint: "repaint"
         case .saveScreen(let path): "save-screen \(path ?? "")"

@@ -121,7 +121,7 @@ func words(_ act: ClientAct) -> String {
       + [
         changes.models.map { " models=\($0)" }, changes.tokensPerJob.map { " tokens-per-job=\($0)" },
         changes.jobs.map { " jobs=\($0)" }, changes.tokensPerDay.map { " tokens-per-day=\($0)" },
-        changes.budget.map { " budget=\($0)" },
+        changes.priority.map { " priority=\($0)" }, changes.budget.map { " budget=\($0)" },
       ].compactMap { $0 }.joined()
   case .settle(let name, let amount, let reference): "settle \(name) \(amount) \(reference)"
   case .price(let name, let completion): "price \(name) \(completion)"

@@ -65,6 +65,8 @@ let sampleRecords: [Record] = [
       client: "bob", models: ["m", "n"], tokensPerJob: 1, jobs: 2, tokensPerDay: 3, budget: 4)),
   .clientLimits(
     ClientLimitsChanged(client: "bob", models: [], tokensPerJob: 0, jobs: 0, tokensPerDay: 0, budget: nil)),
+  .clientPriority(ClientPriorityChanged(client: "bob", most: 9)),
+  .clientPriority(ClientPriorityChanged(client: "bob", most: nil)),
   .clientKey(ClientKeyChanged(client: "bob", key: "ssh-ed25519 AAAA")),
   .voucher(VoucherAccepted(client: "bob", text: "hotpot voucher v1\n", signature: "s\n", key: "")),
   .settlement(Settlement(client: "bob", amount: 12, currency: "EUR", reference: "invoice 9", day: 20_001)),

@@ -62,7 +62,7 @@ package final class FleetApp {
       switch effect {
       case .send(let index, let command, let tag): connections[index].send(command, tag: tag)
       case .attach(let index): give(index, attach)
-      case .bell: loop.screen.send(.bell)
+      case .bell: loop.send(.bell)
       case .repaint: loop.screen.invalidate()
       case .leave: loop.exit = .left
       }

@@ -251,6 +251,7 @@ extension Canvas {
       ("tokens a day", client.tokensPerDay.map(grouped) ?? "no limit"),
       ("tokens a job", client.tokensPerJob.map(grouped) ?? "no limit"),
       ("jobs at once", client.jobsAtOnce.map(grouped) ?? "no limit"),
+      ("priority", client.priority.map { "asks for 0 to \($0)" } ?? "not told by this node"),
       ("models", client.models?.joined(separator: ", ") ?? "all"), ("", ""),
     ]
     if !model.isReadOnly, model.role == nil || model.role == .owner {

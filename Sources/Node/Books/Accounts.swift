@@ -34,7 +34,7 @@ package final class Accounts: Sendable {
           reserved: account.reserved.micro, settled: account.settled.micro, jobs: totals.jobs,
           tokens: totals.promptTokens + totals.completionTokens, models: limits?.models,
           tokensPerJob: limits?.tokensPerJob, jobsAtOnce: limits?.jobsAtOnce,
-          tokensPerDay: limits?.tokensPerDay,
+          tokensPerDay: limits?.tokensPerDay, priority: limits?.priority,
           key: state.clientKeys[entry.name].flatMap { SSHPublicKey(parsing: $0)?.fingerprint },
           voucher: state.vouchers.voucher(of: entry.name)?.amount.micro)
       }
@@ -221,12 +221,18 @@ package final class Accounts: Sendable {
       return .failure(AdministrationError("there is no active client '\(name.prefix(80))'"))
     }
     let limits: ClientLimits
+    let before = runtime.state.withLock { $0.clientLimits[name] } ?? ClientLimits()
     do throws(AdministrationError) {
-      limits = try changes.applied(to: runtime.state.withLock { $0.clientLimits[name] } ?? ClientLimits())
+      limits = try changes.applied(to: before)
     } catch {
       return .failure(error)
     }
     if let problem = write(.clientLimits(limits.change(of: name))) { return .failure(problem) }
+    if limits.priority != before.priority,
+      let problem = write(.clientPriority(ClientPriorityChanged(client: name, most: limits.priority)))
+    {
+      return .failure(problem)
+    }
     runtime.send(.limitsSet(client: name, limits))
     let words = "\(name) has \(limits.words)"
     runtime.note(.act, who: who.name, words)

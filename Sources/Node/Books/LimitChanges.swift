@@ -12,6 +12,7 @@ extension LimitChanges {
     if let tokensPerJob { limits.tokensPerJob = try Self.count(tokensPerJob, "tokens per job") }
     if let jobs { limits.jobsAtOnce = try Self.count(jobs, "jobs at once") }
     if let tokensPerDay { limits.tokensPerDay = try Self.count(tokensPerDay, "tokens per day") }
+    if let priority { limits.priority = try Self.priority(priority) }
     if let budget {
       do throws(AccountingError) {
         limits.budget = budget == "none" ? nil : try Amount(parsing: budget)
@@ -32,6 +33,15 @@ extension LimitChanges {
     guard let number = Int(text), (1...(1 << 40)).contains(number) else {
       throw AdministrationError(
         "\(what) is '\(text.prefix(40))', wanted a whole number from 1 to \(1 << 40) or 'none'")
+    }
+    return number
+  }
+
+  private static func priority(_ text: String) throws(AdministrationError) -> Int? {
+    if text == "none" { return nil }
+    guard let number = Int(text), (0...9).contains(number) else {
+      throw AdministrationError(
+        "priority is '\(text.prefix(40))', wanted 0 to 9, the highest that the client may ask for, or 'none'")
     }
     return number
   }

@@ -74,7 +74,18 @@ struct Admission: Sendable {
     do throws(Refusal.Unread) {
       try preparation.add(caller.party, bytes: bytes, isWanted: isWanted, body)
     } catch {
+      tell(.unread(error), of: caller)
       throw .unread(error)
+    }
+  }
+
+  /// Writes to the log that a request was refused. What a request has wrong in itself is its
+  /// client's matter, and its words could quote a prompt.
+  private func tell(_ refusal: Refusal, of caller: Caller) {
+    if caller.origin != .client { return }
+    switch refusal {
+    case .request, .templateRefused: return
+    default: runtime.send(.turnedAway(caller.identity, reason: String(refusal.description.prefix(300))))
     }
   }
 
@@ -86,6 +97,20 @@ struct Admission: Sendable {
     _ request: GenerationRequest, id: JobID, from caller: Caller, course: Course = .attended,
     isWanted: @escaping () -> Bool = { true }, answer: (_ prompt: PreparedPrompt) -> AnswerSink
   ) throws(Refusal) -> JobState? {
+    let prepared: Serving.Prepared
+    do throws(Refusal) {
+      prepared = try prepare(request, id: id, from: caller, course: course, isWanted: isWanted, answer: answer)
+    } catch {
+      tell(error, of: caller)
+      throw error
+    }
+    return submit(prepared)
+  }
+
+  private func prepare(
+    _ request: GenerationRequest, id: JobID, from caller: Caller, course: Course,
+    isWanted: @escaping () -> Bool, answer: (_ prompt: PreparedPrompt) -> AnswerSink
+  ) throws(Refusal) -> Serving.Prepared {
     if case .kept(let keeping) = course { try keeping.limits() }
     let serving = try model.required()
     if let model = request.model, model != serving.name,
@@ -114,7 +139,7 @@ struct Admission: Sendable {
       prepared.job.terms = terms
       prepared.job.restored = restored
     }
-    return submit(prepared)
+    return prepared
   }
 
   /// The last step alone, for jobs that were never a request.

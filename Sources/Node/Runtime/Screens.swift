@@ -15,6 +15,7 @@ final class Screens: Sendable {
 
   private struct Subscriber: Sendable {
     let deliver: @Sendable (NodeMessage) -> Void
+    let screen: AttachedScreen
     /// Minimum number of microseconds between snapshots.
     let interval: Microseconds
     var last: Microseconds = .min / 2
@@ -23,17 +24,30 @@ final class Screens: Sendable {
   init(_ runtime: Runtime) { self.runtime = runtime }
 
   /// Adds a screen: it gets a snapshot at once, and then at most one per interval.
-  func subscribe(every interval: Microseconds, _ deliver: @escaping @Sendable (NodeMessage) -> Void) -> UInt64
-  {
+  func subscribe(
+    every interval: Microseconds, _ who: Operator, _ role: Role,
+    _ deliver: @escaping @Sendable (NodeMessage) -> Void
+  ) -> UInt64 {
+    let now = NodeClock.now()
     let id = inner.withLock { inner -> UInt64 in
       let id = inner.next
       inner.next += 1
       inner.subscribers[id] = Subscriber(
-        deliver: deliver, interval: interval, last: NodeClock.now().monotonic)
+        deliver: deliver, screen: AttachedScreen(name: who.name, role: role, since: now.wall),
+        interval: interval, last: now.monotonic)
       return id
     }
-    deliver(.snapshot(runtime.snapshot()))
+    deliver(.snapshot(snapshot()))
     return id
+  }
+
+  /// The node now, with the screens that are attached.
+  func snapshot() -> NodeSnapshot {
+    var snapshot = runtime.snapshot()
+    snapshot.attached = inner.withLock { inner in
+      inner.subscribers.sorted { $0.key < $1.key }.map(\.value.screen)
+    }
+    return snapshot
   }
 
   func unsubscribe(_ id: UInt64) { inner.withLock { _ = $0.subscribers.removeValue(forKey: id) } }
@@ -57,7 +71,7 @@ final class Screens: Sendable {
       return due
     }
     guard !due.isEmpty else { return }
-    let message = NodeMessage.snapshot(runtime.snapshot())
+    let message = NodeMessage.snapshot(snapshot())
     for deliver in due { deliver(message) }
   }
 

@@ -18,6 +18,12 @@ extension NodeState {
     lastSeen = Dictionary(uniqueKeysWithValues: kept.map { ($0.key, $0.value) })
   }
 
+  /// The highest priority that a client may ask for: its own limit, or else that of all known
+  /// clients, or of all strangers.
+  func mostPriority(of name: String, isKnown: Bool) -> Int {
+    isKnown ? clientLimits[name]?.priority ?? configuration.queue.priority : configuration.strangers.priority
+  }
+
   /// - rows: of all jobs
   func clientStandings(_ rows: [JobRow], _ earned: [ClientEarnings], at now: Moment) -> [ClientStanding] {
     var byName: [String: [JobRow]] = [:]
@@ -44,7 +50,7 @@ extension NodeState {
         owed: account.unsettled.micro, jobs: earnings[name]?.jobs ?? 0, budget: limits?.budget?.micro,
         budgetLeft: limits?.left(of: account)?.micro, models: limits?.models,
         tokensPerJob: limits?.tokensPerJob, jobsAtOnce: limits?.jobsAtOnce,
-        tokensPerDay: limits?.tokensPerDay,
+        tokensPerDay: limits?.tokensPerDay, priority: mostPriority(of: name, isKnown: isKnown),
         asked: facts.flatMap {
           configuration.prices.price(model: $0.model, client: name, hour: now.hour)?.completion.micro
         }, lastSeen: lastSeen[name])

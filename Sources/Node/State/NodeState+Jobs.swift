@@ -12,6 +12,7 @@ extension NodeState {
     if request.origin == .client || request.origin == .demo { see(request.identity, at: now) }
     func refuse(_ error: Refusal) {
       if request.origin != .audit { countLife(.rejected) }
+      if request.origin == .client { turnAway(request.identity, error.description, at: now, &effects) }
       effects.append(.answer(request.id, .refused(error)))
       effects.append(.forget(request.id))
     }
@@ -202,8 +203,7 @@ extension NodeState {
   private func mostPriority(_ request: JobRequest) -> Int {
     switch request.origin {
     case .chat, .audit: 9
-    case .client, .demo:
-      request.identity.isKnown ? configuration.queue.priority : configuration.strangers.priority
+    case .client, .demo: mostPriority(of: request.identity.name, isKnown: request.identity.isKnown)
     }
   }
 

@@ -68,7 +68,13 @@ extension NodeState {
         var limits = clientLimits[change.client] ?? ClientLimits()
         limits.budget = change.period == .none ? nil : Amount(micro: change.limit)
         clientLimits[change.client] = limits
-      case .clientLimits(let change): clientLimits[change.client] = ClientLimits(change)
+      case .clientLimits(let change):
+        var limits = ClientLimits(change)
+        limits.priority = clientLimits[change.client]?.priority
+        clientLimits[change.client] = limits
+      case .clientPriority(let change):
+        clientLimits[change.client, default: ClientLimits()].priority =
+          change.most < 0 ? nil : Int(change.most)
       case .clientKey(let change): clientKeys[change.client] = change.key.isEmpty ? nil : change.key
       case .voucher(let accepted):
         attempt { () throws(AccountingError) in try reopen(accepted) }

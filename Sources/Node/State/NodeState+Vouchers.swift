@@ -51,7 +51,7 @@ extension ClientLimits {
     if change.hasBudget { budget = Amount(micro: change.budget) }
   }
 
-  /// These limits as a record of the journal.
+  /// These limits as a record of the journal, all but the priority.
   func change(of client: String) -> ClientLimitsChanged {
     ClientLimitsChanged(
       client: client, models: models ?? [], tokensPerJob: tokensPerJob ?? 0, jobs: jobsAtOnce ?? 0,
@@ -66,6 +66,7 @@ extension ClientLimits {
     if let jobsAtOnce { parts.append("\(counted(jobsAtOnce, "job")) at once") }
     if let tokensPerDay { parts.append("\(counted(tokensPerDay, "token")) a day") }
     if let budget { parts.append("a budget of \(budget)") }
+    if let priority { parts.append("priorities to \(priority)") }
     return parts.isEmpty ? "no limits" : parts.joined(separator: ", ")
   }
 }

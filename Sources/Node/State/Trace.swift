@@ -233,7 +233,7 @@ extension SHA256Digest: Codable {
 }
 
 extension ClientLimits: Codable {
-  private enum Key: CodingKey { case models, tokensPerJob, jobsAtOnce, tokensPerDay, budget, budgetBase }
+  private enum Key: CodingKey { case models, tokensPerJob, jobsAtOnce, tokensPerDay, priority, budget, budgetBase }
 
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: Key.self)
@@ -242,6 +242,7 @@ extension ClientLimits: Codable {
     tokensPerJob = try container.decodeIfPresent(Int.self, forKey: .tokensPerJob)
     jobsAtOnce = try container.decodeIfPresent(Int.self, forKey: .jobsAtOnce)
     tokensPerDay = try container.decodeIfPresent(Int.self, forKey: .tokensPerDay)
+    priority = try container.decodeIfPresent(Int.self, forKey: .priority)
     budget = try container.decodeIfPresent(Amount.self, forKey: .budget)
     budgetBase = try container.decode(Amount.self, forKey: .budgetBase)
   }
@@ -252,6 +253,7 @@ extension ClientLimits: Codable {
     try container.encodeIfPresent(tokensPerJob, forKey: .tokensPerJob)
     try container.encodeIfPresent(jobsAtOnce, forKey: .jobsAtOnce)
     try container.encodeIfPresent(tokensPerDay, forKey: .tokensPerDay)
+    try container.encodeIfPresent(priority, forKey: .priority)
     try container.encodeIfPresent(budget, forKey: .budget)
     try container.encode(budgetBase, forKey: .budgetBase)
   }

@@ -42,6 +42,7 @@ extension Command {
       Option("tokens-per-job", value: "N|none", "limit: prompt and answer of one job"),
       Option("jobs", value: "N|none", "limit: jobs at once"),
       Option("tokens-per-day", value: "N|none", "limit: prompts and answers of a day"),
+      Option("priority", value: "N|none", "limit: the highest priority that it may ask for, 0 to 9"),
       Option("budget", value: "X|none", "limit: the most it may spend"),
     ]
   ) { arguments in
@@ -49,7 +50,7 @@ extension Command {
     let limits = LimitChanges(
       models: arguments.string("models"), tokensPerJob: arguments.string("tokens-per-job"),
       jobs: arguments.string("jobs"), tokensPerDay: arguments.string("tokens-per-day"),
-      budget: arguments.string("budget"))
+      priority: arguments.string("priority"), budget: arguments.string("budget"))
     guard words.first == "limit" || limits == LimitChanges() else {
       throw Failure(.usage, "limits are set by 'hotpot clients limit NAME'")
     }

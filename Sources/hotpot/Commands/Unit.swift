@@ -1,11 +1,11 @@
-// Unit.swift: `hotpot unit [--user]`: prints a hardened systemd unit for `hotpot serve`. Start at
-// SystemdUnit.
+// Unit.swift: `hotpot unit [--user]`: prints a hardened systemd unit for `hotpot serve`. The board
+// and the alerts that it prints too are in Monitoring.swift. Start at SystemdUnit.
 
 import Foundation
 
 extension Command {
   static let unit = Command(
-    name: "unit", summary: "print a hardened systemd unit",
+    name: "unit", summary: "print a hardened systemd unit, a Grafana board, alert rules",
     details: """
       'hotpot install' puts units and account where systemd looks for them. Then, as root:
 
@@ -20,13 +20,27 @@ extension Command {
       hotpot unit --user > ~/.config/systemd/user/hotpot.service, then systemctl --user enable --now hotpot.
       It may do what the user may do: a user's manager can neither mount nor take capabilities away. hotpot(1) says how a
       user namespace changes that, and what that costs.
+
+      Prometheus reads the node's figures at /metrics; --grafana prints a board for them that Grafana imports, --alerts rules
+      for Prometheus, which expect the scrape's job to be called hotpot.
       """,
     options: [
       Option("user", "for the user's own systemd, with the user's own state and configuration"),
       Option("exec", value: "FILE", "the program; default this one"),
+      Option("grafana", "print a board for Grafana as JSON"),
+      Option("alerts", "print alert rules for Prometheus"),
     ]
   ) { arguments in
     _ = try arguments.operands(0...0, "")
+    let chosen = ["grafana", "alerts", "user", "exec"].filter { arguments.has($0) }
+    if let first = chosen.first, first == "grafana" || first == "alerts" {
+      guard chosen.count == 1 else {
+        throw Failure(
+          .usage, "'--\(first)' and '--\(chosen[1])' are two things", hint: "ask for one after the other")
+      }
+      if first == "grafana" { Console.print(jsonText: GrafanaBoard.text) } else { Console.pour(AlertRules.text) }
+      return .ok
+    }
     let program: String
     if let named = arguments.string("exec") {
       program = try Installation.absolute(named, "exec")

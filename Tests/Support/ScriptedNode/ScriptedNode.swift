@@ -416,7 +416,8 @@ package struct ScriptedNode: Sendable {
         waiting: mine.count - running.count, rate: running.reduce(0) { $0 + $1.rate }, tokensToday: tokens,
         today: today, owed: owed, jobs: done, budget: budget, budgetLeft: budget.map { $0 - owed },
         models: nil,
-        tokensPerJob: nil, jobsAtOnce: atOnce, tokensPerDay: perDay, asked: isKnown ? 20_000 : nil,
+        tokensPerJob: nil, jobsAtOnce: atOnce, tokensPerDay: perDay,
+        priority: isKnown ? 5 : 4, asked: isKnown ? 20_000 : nil,
         lastSeen: seen.map { time - $0 * 1_000_000 })
     }
     return [

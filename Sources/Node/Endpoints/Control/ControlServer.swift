@@ -276,7 +276,7 @@ private final class ControlSession: Sendable {
       if every > 0 { session().subscribe(every: Int64(min(max(every, 100), 3_600_000)) * 1_000) }
     case .seen: seen()
     case .command(let tag, let command): session().perform(command, tag: tag)
-    case .snapshot(let tag): send(.snapshot(tag: tag, node.runtime.snapshot()))
+    case .snapshot(let tag): send(.snapshot(tag: tag, node.screens.snapshot()))
     case .submit(let tag, let chat, let body):
       prepare(tag, bytes: body.utf8.count) { [self] in
         submit(tag, chat ? .openAIChat : .openAICompletions, body: body)

@@ -36,7 +36,7 @@ final class OperatorSession: Sendable {
   /// Starts sending snapshots.
   func subscribe(every interval: Microseconds) {
     deliver(.welcome(node.screens.welcome(who, role)))
-    let id = node.screens.subscribe(every: interval, deliver)
+    let id = node.screens.subscribe(every: interval, who, role, deliver)
     let old = inner.withLock { inner -> UInt64? in
       defer { inner.subscription = id }
       return inner.subscription

@@ -15,7 +15,7 @@ extension HTTPEndpoint {
 }
 
 extension NodeState {
-  mutating func metrics(at now: Moment) -> String {
+  package mutating func metrics(at now: Moment) -> String {
     var page = MetricsPage(label: "model_name", value: facts?.model ?? "")
     let load = scheduler?.load
     let counters = scheduler?.counters
