@@ -20,7 +20,9 @@ struct RightEdge {
 extension Canvas {
   /// A column's heading; the column that the list is sorted by has an arrow.
   /// - column: its name in the pane's list; nil if the list cannot be sorted by it
-  mutating func heading(_ title: String, _ column: String?, _ list: ListState, _ pane: Pane) -> (String, Style) {
+  mutating func heading(_ title: String, _ column: String?, _ list: ListState, _ pane: Pane) -> (
+    String, Style
+  ) {
     let columns = pane.list?.columns ?? []
     guard let column, let place = columns.firstIndex(of: column) else { return (title, faint) }
     let isSorted = place == list.sortColumn

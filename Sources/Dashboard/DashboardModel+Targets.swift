@@ -19,7 +19,7 @@ extension Action {
       .reject, .approveAll, .approveClient, .rejectAll, .hold, .pause, .cancel, .verify, .reveal, .follow,
       .freeze,
       .hideEnded,
-      .clearEnded, .copy, .copyRow, .talk, .command, .help, .mouse, .theme, .repaint, .leave:
+      .clearEnded, .copy, .copyRow, .talk, .command, .help, .mouse, .theme, .repaint, .suspend, .leave:
       false
     }
   }

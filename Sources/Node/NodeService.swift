@@ -113,6 +113,7 @@ package final class NodeService: Sendable {
     bounds.strangerBytes = configuration.strangers.requestBytes
     admission = Admission(
       runtime: runtime, model: model, transcripts: transcripts, preparation: Preparation(bounds),
+      refusals: refusals,
       aliases: { live.current.http.modelNames })
     let origin: JobOrigin = options.isDemo ? .demo : .client
     asynchronous = AsynchronousJobs(

@@ -183,7 +183,7 @@ enum DashboardSetup {
     defer { for end in ends where end >= 0 { close(end) } }
     do {
       var place = place(state)
-      if TerminalSession.isChild, pipe2(&ends, O_CLOEXEC) == 0 {
+      if TerminalSession.isChild, csystem_pipe(&ends) == 0 {
         place.shell = DashboardPlace.Shell(returned: ends[0]) { TerminalSession.suspend() }
       }
       app = try DashboardApp(connection: connection, options: screen, place: place)

@@ -181,8 +181,10 @@ enum Installed {
     let missing = Set(figures.map { $0.replacing(/_(bucket|sum|count)$/, with: "") })
       .subtracting(shown.map { $0.replacing(/_bucket$/, with: "") })
     #expect(
-      missing.allSatisfy { $0.contains("clock") || $0.contains("errors") || $0.contains("per_second") 
-        || $0.hasSuffix("request_success_total") }, "\(missing.sorted())")
+      missing.allSatisfy {
+        $0.contains("clock") || $0.contains("errors") || $0.contains("per_second")
+          || $0.hasSuffix("request_success_total")
+      }, "\(missing.sorted())")
   }
 
   @Test func theAlertsWatchFiguresThatThePageHas() throws {

@@ -17,7 +17,7 @@ extension DashboardModel {
     case .confirm: .confirm
     case .reason: .reason
     case .shutdownName: .name
-    case .normal, .filter, .command, .palette, .shutdownHow, .chat, .token: .none
+    case .normal, .filter, .command, .palette, .shutdownHow, .chat, .token, .who: .none
     }
   }
 

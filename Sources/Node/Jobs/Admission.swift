@@ -49,6 +49,7 @@ struct Admission: Sendable {
   let model: ServedModel
   let transcripts: Transcripts
   let preparation: Preparation
+  let refusals: RefusalLog
   /// Other names for whichever model is served.
   let aliases: @Sendable () -> [String]
 
@@ -85,7 +86,7 @@ struct Admission: Sendable {
     if caller.origin != .client { return }
     switch refusal {
     case .request, .templateRefused: return
-    default: runtime.send(.turnedAway(caller.identity, reason: String(refusal.description.prefix(300))))
+    default: refusals.see(caller.identity.name, refusal, at: NodeClock.now().monotonic)
     }
   }
 
@@ -99,7 +100,8 @@ struct Admission: Sendable {
   ) throws(Refusal) -> JobState? {
     let prepared: Serving.Prepared
     do throws(Refusal) {
-      prepared = try prepare(request, id: id, from: caller, course: course, isWanted: isWanted, answer: answer)
+      prepared = try prepare(
+        request, id: id, from: caller, course: course, isWanted: isWanted, answer: answer)
     } catch {
       tell(error, of: caller)
       throw error

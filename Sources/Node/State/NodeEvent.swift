@@ -193,8 +193,6 @@ package enum NodeEvent: Codable, Sendable {
   case engineReady(EngineFacts)
   case engineFailed(String)
   case submitted(JobRequest)
-  /// A client's request was refused before it was a job.
-  case turnedAway(Identity, reason: String)
   /// The connection of a job's client closed.
   case clientGone(JobID)
   /// `DELETE /v1/jobs/ID` by the job's own client.

@@ -12,7 +12,6 @@ extension NodeState {
     if request.origin == .client || request.origin == .demo { see(request.identity, at: now) }
     func refuse(_ error: Refusal) {
       if request.origin != .audit { countLife(.rejected) }
-      if request.origin == .client { turnAway(request.identity, error.description, at: now, &effects) }
       effects.append(.answer(request.id, .refused(error)))
       effects.append(.forget(request.id))
     }

@@ -41,7 +41,6 @@ package struct NodeState: Sendable {
   var vouchers = VoucherBook()
   /// The signed form of the vouchers: text, signature and key of each client's highest one.
   var voucherProofs: [String: VoucherAccepted] = [:]
-  var refusalLog = RefusalLog()
   /// When clients' last requests came to a decision, by name.
   var lastSeen: [String: Microseconds] = [:]
   package internal(set) var ledger = Ledger()
@@ -195,7 +194,6 @@ package struct NodeState: Sendable {
     case .telemetry(let sample, let joules): telemetry(sample, joules, at: now, &effects)
     case .clientAdded(let name, let digest): clients.add(name: name, tokenDigest: digest, at: now.wall)
     case .clientRevoked(let name): revoke(name, at: now, &effects)
-    case .turnedAway(let identity, let reason): turnAway(identity, reason, at: now, &effects)
     case .limitsSet(let client, let limits): clientLimits[client] = limits
     case .clientKeySet(let client, let key): clientKeys[client] = key
     case .settled(let client, let amount, let reference, let who):

@@ -233,7 +233,9 @@ extension SHA256Digest: Codable {
 }
 
 extension ClientLimits: Codable {
-  private enum Key: CodingKey { case models, tokensPerJob, jobsAtOnce, tokensPerDay, priority, budget, budgetBase }
+  private enum Key: CodingKey {
+    case models, tokensPerJob, jobsAtOnce, tokensPerDay, priority, budget, budgetBase
+  }
 
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: Key.self)

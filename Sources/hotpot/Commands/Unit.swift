@@ -38,7 +38,11 @@ extension Command {
         throw Failure(
           .usage, "'--\(first)' and '--\(chosen[1])' are two things", hint: "ask for one after the other")
       }
-      if first == "grafana" { Console.print(jsonText: GrafanaBoard.text) } else { Console.pour(AlertRules.text) }
+      if first == "grafana" {
+        Console.print(jsonText: GrafanaBoard.text)
+      } else {
+        Console.pour(AlertRules.text)
+      }
       return .ok
     }
     let program: String
