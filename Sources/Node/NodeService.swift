@@ -35,6 +35,7 @@ package final class NodeService: Sendable {
   private let http: HTTPEndpoint
   /// nil if no shared queue is configured.
   let queue: QueueDoor?
+  let entrance: QueueEntrance?
   private let lock: StateLock
   private let seconds = EverySecond()
   private let notifier = Notifier()
@@ -122,11 +123,18 @@ package final class NodeService: Sendable {
     receipts = ReceiptLog(
       runtime, signing: signing, transcripts: transcripts, archive: archive, model: model,
       admission: admission, configuration: live, keeping: Self.keeping(node))
+    entrance = configuration.queue.shared.flatMap { [runtime] shared in
+      shared.entrance.map {
+        QueueEntrance(
+          shared, $0, runtime, name: configuration.name, version: options.version,
+          stateDirectory: directory)
+      }
+    }
     http = HTTPEndpoint(
       runtime, admission: admission, model: model, accounts: accounts, signing: signing,
       screens: screens,
       archive: archive, asynchronous: asynchronous, witnessing: witnessing,
-      publication: publication,
+      publication: publication, entrance: entrance,
       configuration: live,
       version: options.version, isDemo: options.isDemo, origin: origin)
     queue = configuration.queue.shared.map { [runtime, admission, model, transcripts, signing] in
@@ -188,10 +196,12 @@ package final class NodeService: Sendable {
     Runtime.Performer(
       answer: { id, event in
         guard let service = node.service else { return }
-        if case .refused(let refusal) = event, let client = service.transcripts.find(id)?.client {
+        let client = service.transcripts.find(id)?.client
+        service.transcripts.answer(id, event)
+        // What another node answers was not turned away.
+        if case .refused(let refusal) = event, let client, !(service.entrance?.took(id) ?? false) {
           service.refusals.see(client, refusal, at: NodeClock.now().monotonic)
         }
-        service.transcripts.answer(id, event)
       },
       forget: { id in
         node.service?.transcripts.remove(id)
@@ -323,6 +333,7 @@ package final class NodeService: Sendable {
     timer.start()
     watch.start()
     queue?.start()
+    entrance?.start()
     model.load(named: options.configuration.model)
   }
 
@@ -391,6 +402,7 @@ package final class NodeService: Sendable {
       running.watch?.stop()
       model.stop()
       queue?.stop()
+      entrance?.stop()
       running.server?.stop(grace: .seconds(2))
       running.server?.waitUntilStopped()
       // Lets answers being written reach the disk, and their ends the journal.

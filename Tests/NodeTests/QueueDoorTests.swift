@@ -43,7 +43,7 @@ private final class Reader: Sendable {
   .disabled(if: NATSServerProgram.all.isEmpty, "there is no nats-server: apt install nats-server"))
 struct QueueDoorTests {
   /// A stream for the small model, and a client's connection to it.
-  private final class Site {
+  final class Site {
     let server: NATSServerProcess
     let client: NATSClient
     let administrator: NATSClient
@@ -90,8 +90,12 @@ struct QueueDoorTests {
     }
 
     /// - login: the section of that name
+    /// - http: where its door listens
+    /// - served: the name of its model
+    /// - queue: more keys of that section
     func node(
-      _ name: String, _ more: String = "policy: [{ action: 'admit' }]", login: String = "{}"
+      _ name: String, _ more: String = "policy: [{ action: 'admit' }]", login: String = "{}",
+      http: String = "none", served: String = "m", queue keys: String = ""
     ) throws -> NodeService {
       let path = scratch.path + "/small.gguf"
       let node = try NodeService(
@@ -99,18 +103,19 @@ struct QueueDoorTests {
           configuration: NodeConfiguration(
             file: "test",
             text: """
-              { name: '\(name)', threads: 1, http: { listen: 'none' }, audits: { share: 0 },
+              { name: '\(name)', threads: 1, http: { listen: '\(http)' }, audits: { share: 0 },
                 prices: [{ prompt: '1', completion: '100' }],
-                queue: { servers: ['127.0.0.1:\(server.port)']\(login == "{}" ? "" : ", login: \(login)") },
+                queue: { servers: ['127.0.0.1:\(server.port)']\(login == "{}" ? "" : ", login: \(login)")
+                  \(keys) },
                 \(more) }
               """),
           stateDirectory: scratch.path + "/" + name, version: "0"
-        ) { (_) throws(ServingError) in ModelFile(name: "m", path: path) })
+        ) { (_) throws(ServingError) in ModelFile(name: served, path: path) })
       try node.start()
       return node
     }
 
-    func submit(_ body: String, id: UInt64, model: String = "m") -> (QueueRequest, Reader) {
+    fileprivate func submit(_ body: String, id: UInt64, model: String = "m") -> (QueueRequest, Reader) {
       let reader = Reader()
       let job = QueueJob(
         id: JobID(id), client: "alice", priorityClass: .std, reply: client.makeInbox("r"),
@@ -118,6 +123,14 @@ struct QueueDoorTests {
       let request = QueueRequest(client, queue, job: job) { reader.take($0) }
       request.submit(model: model)
       return (request, reader)
+    }
+
+    /// Waits until the queue has no job, or has one; for ten seconds and some at most.
+    func empty(_ isEmpty: Bool = true) throws {
+      for _ in 0..<2_000 {
+        if try (jobsLeft() == 0) == isEmpty { return }
+        usleep(5_000)
+      }
     }
 
     /// Waits for a server that has just been started again.
@@ -151,7 +164,7 @@ struct QueueDoorTests {
     #expect(!waiting.text.isEmpty)
     #expect(end.line?.contains("\"client\":\"unknown-alice\"") == true)
     #expect(end.signature?.hasPrefix("-----BEGIN SSH SIGNATURE-----") == true || !hasSSHKeygen)
-    for _ in 0..<1_000 where try site.jobsLeft() > 0 { usleep(5_000) }
+    try site.empty()
     #expect(try site.jobsLeft() == 0)
     #expect(receipts(node) == 1)
     // The same request again gives the same text; a body without a seed is refused for all.
@@ -162,7 +175,9 @@ struct QueueDoorTests {
     try #require(seedless.wait())
     #expect(
       seedless.all.contains(
-        .run(.rejected("'seed' is missing: a job of a shared queue names its seed", node: "n1"))))
+        .run(
+          .rejected("'seed' is missing: a job of a shared queue names its seed", node: "n1", isRequest: true))
+      ))
     // An id that the queue knows is stored once.
     let (_, twice) = site.submit(Self.body, id: 2)
     try #require(twice.wait())
@@ -201,7 +216,7 @@ struct QueueDoorTests {
     guard case .done = reply else { Issue.record("\(reply)"); return }
     try #require(two.wait())
     #expect(two.all.contains(.run(.rejected("not today", node: "n1"))))
-    for _ in 0..<1_000 where try site.jobsLeft() > 0 { usleep(5_000) }
+    try site.empty()
     #expect(try site.jobsLeft() == 0)
     #expect(receipts(node) == 0)
   }
@@ -230,7 +245,7 @@ struct QueueDoorTests {
       readers.allSatisfy { reader in
         !reader.all.contains { if case .run(.disagreement) = $0 { true } else { false } }
       })
-    for _ in 0..<2_000 where try site.jobsLeft() > 0 { usleep(5_000) }
+    try site.empty()
     #expect(try site.jobsLeft() == 0)
     #expect(receipts(one) + receipts(two) == 30)
     withExtendedLifetime(requests) {}
@@ -250,7 +265,7 @@ struct QueueDoorTests {
     try site.server.start()
     try #require(reader.wait())
     #expect(reader.end?.completion == 200)
-    for _ in 0..<4_000 where try site.jobsLeft() > 0 { usleep(5_000) }
+    try site.empty()
     #expect(receipts(node) == 1)
     withExtendedLifetime(request) {}
   }
@@ -268,12 +283,12 @@ struct QueueDoorTests {
     let (request, reader) = site.submit(Self.body, id: 1)
     try #require(reader.wait())
     #expect(reader.end?.completion == 24, "\(reader.all)")
-    for _ in 0..<2_000 where try site.jobsLeft() > 0 { usleep(5_000) }
+    try site.empty()
     #expect(try site.jobsLeft() == 0 && receipts(node) == 1)
     // It waits for nobody, so that it is there to be read.
     end(node)
     let (second, _) = site.submit(Self.body, id: 2)
-    for _ in 0..<2_000 where try site.jobsLeft() == 0 { usleep(5_000) }
+    try site.empty(false)
     let alice = JetStream(site.client)
     for call in [
       "STREAM.MSG.GET.HOTPOT", "STREAM.PURGE.HOTPOT", "CONSUMER.MSG.NEXT.HOTPOT.m_std",
@@ -365,7 +380,7 @@ struct QueueDoorTests {
     case .hasReceipt: #expect(heard == end)
     case .hasNone: #expect(heard.line?.contains("unknown-alice") == true)
     }
-    for _ in 0..<2_000 where try site.jobsLeft() > 0 { usleep(5_000) }
+    try site.empty()
     #expect(try site.jobsLeft() == 0)
     #expect(receipts(node) == (claimant == .hasReceipt ? 0 : 1))
     withExtendedLifetime(request) {}

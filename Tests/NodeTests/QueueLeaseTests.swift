@@ -264,7 +264,7 @@ private struct QueueWorld {
         guard isReached(index) else { continue }
         messages[id]?.isLeased = false
         messages[id]?.notBefore = now + delay
-      case .reject(let id, let words): wrong = "job \(id.rawValue) was rejected: \(words)"
+      case .reject(let id, let words, _): wrong = "job \(id.rawValue) was rejected: \(words)"
       case .acknowledge(let id):
         guard isReached(index) else { continue }
         messages[id]?.isGone = true

@@ -31,6 +31,10 @@ import Testing
     let written = job.message(model: "SmolLM2.Q4 x")
     #expect(written.subject == "hotpot.job.SmolLM2_Q4_x.hi.alice")
     #expect(try QueueJob(written) == job)
+    let passed = QueueJob(
+      id: id, client: "n1", priorityClass: .lo, reply: "_INBOX.n1.x",
+      passed: .init(dialect: "chat", seed: .max, client: "unknown-a b"), body: [])
+    #expect(try QueueJob(passed.message(model: "m")) == passed)
     #expect(try QueueJob(message()).id == id)
   }
 
@@ -52,6 +56,14 @@ import Testing
         "hotpot.job.m.std.alice", ["Hotpot-Reply": "_INBOX.alice.>"], "its reply is to no inbox of its client"
       ),
       ("hotpot.job.m.std.alice", ["Hotpot-Deadline": "soon"], "its deadline is no time"),
+      (
+        "hotpot.job.m.std.alice", ["Hotpot-Dialect": "chat", "Hotpot-Client": "bob"],
+        "it names a dialect, and no seed or no client"
+      ),
+      (
+        "hotpot.job.m.std.alice", ["Hotpot-Dialect": "chat", "Hotpot-Seed": "1"],
+        "it names a dialect, and no seed or no client"
+      ),
     ] as [(String, [String: String?], String)])
   func `what is no job is refused by name`(_ subject: String, _ changes: [String: String?], _ words: String) {
     #expect(throws: QueueJob.Fault(description: words)) { try QueueJob(message(subject, changes)) }
@@ -65,14 +77,23 @@ import Testing
     var end = QueueWord.End(prompt: 5, cached: 1, completion: 2)
     (end.finish, end.receipt, end.line, end.signature, end.nonce) = ("stop", "r1", "line \"x\"", "s", "n")
     end.amount = 12
+    (end.share, end.constraint) = ("s", .choice(["a", "b"]))
+    var prompt = PreparedPrompt(
+      tokens: [1, -2], parser: nil, parserName: "hermes-json", ignored: ["x", "y.z"], echo: "once")
+    prompt.reading = MessageReading(format: "hermes-json", reasoning: .think, promptEnd: "<think>\n")
+    let opening = QueueOpening(prompt)
     for body: QueueWord.Body in [
       .state(.running, modelDigest: "d", numerics: "N1"), .chunk(from: 0, tokens: [1, -2], text: "ä\n"),
-      .done(end, tokens: [1, 2], text: "ab"), .rejected("no"),
+      .done(end, tokens: [1, 2], text: "ab"), .rejected("no", isRequest: false),
+      .rejected("bad", isRequest: true),
+      .opening(opening),
     ] {
       #expect(QueueWord(parsing: word(body).bytes) == word(body))
     }
     for bad in [
       "", "[]", "{}", "{\"job\":\"00000000000000ab\",\"node\":\"n\",\"delivery\":0,\"rejected\":\"x\"}",
+      "{\"job\":\"00000000000000ab\",\"node\":\"n\",\"delivery\":1,\"opening\":{}}",
+      "{\"job\":\"00000000000000ab\",\"node\":\"n\",\"delivery\":1,\"opening\":{\"prompt\":[1],\"echo\":\"\",\"ignored\":[],\"reading\":{\"format\":\"none such\"}}}",
       "{\"job\":\"00000000000000ab\",\"node\":\"n\",\"delivery\":1,\"i\":-1,\"tokens\":[],\"text\":\"\"}",
       "{\"job\":\"00000000000000ab\",\"node\":\"n\",\"delivery\":1,\"i\":0,\"tokens\":[1.5],\"text\":\"\"}",
       "{\"job\":\"00000000000000ab\",\"node\":\"n\",\"delivery\":1,\"i\":0,\"tokens\":[99999999999],\"text\":\"\"}",

@@ -57,6 +57,8 @@ import Testing
       .queue(.tooLong(prompt: 1, output: 2, room: 2)),
       "400 invalid_request_error context_length_exceeded messages -"
     ),
+    (.sharedQueueFull("w"), "429 rate_limit_error queue_full - 5"),
+    (.sharedQueue("w"), "503 server_error shared_queue - 5"),
     (.queue(.draining), "503 server_error draining - -"),
     (.queue(.duplicate(JobID(1))), "400 invalid_request_error invalid_value - -"),
     (
@@ -137,11 +139,13 @@ import Testing
     case .failed: 35
     case .interrupted: 36
     case .answerLost: 3
+    case .sharedQueueFull: 37
+    case .sharedQueue: 38
     }
   }
 
   @Test func `a refusal has one status in OpenAI's dialect`() {
-    #expect(Set(Self.rows.map { kind($0.0) }) == Set(0...36))
+    #expect(Set(Self.rows.map { kind($0.0) }) == Set(0...38))
     let names = APIError.FieldNames(prompt: "PROMPT", outputLimit: "LIMIT")
     for (refusal, expected) in Self.rows {
       let error = APIError(refusal, in: names)

@@ -32,6 +32,15 @@ package struct SharedQueue: Sendable, Equatable {
       case .lo: 2
       }
     }
+
+    /// The priority of this class that is nearest to another.
+    func nearest(to priority: Int) -> Int {
+      switch self {
+      case .hi: max(7, priority)
+      case .std: min(6, max(4, priority))
+      case .lo: min(3, priority)
+      }
+    }
   }
 
   package var servers: [NATSServer] = []
@@ -45,6 +54,20 @@ package struct SharedQueue: Sendable, Equatable {
   /// Names of models whose jobs are taken; empty means the served one, whichever it is.
   package var models: [String] = []
   package var classes = Class.allCases
+  /// Clients of the queue that are entrances whose word this node takes for who asked there.
+  package var entrances: [String] = []
+  /// What this node's HTTP door passes on; nil: nothing.
+  package var entrance: Entrance?
+
+  /// Requests that the HTTP door gives to the shared queue where this node cannot take them now.
+  package struct Entrance: Sendable, Equatable {
+    /// Names of models, with `*` for any text: of the served one what finds the queue full, of others all.
+    package var models: [String] = []
+    /// The clients whose requests are passed on, in the same form; nil: those that this node knows.
+    package var clients: [String]?
+    /// The most at a time.
+    package var jobs = 256
+  }
 
   /// The keys that belong to it, read from the section `queue`.
   /// - Returns: nil if no servers are named
@@ -57,9 +80,12 @@ package struct SharedQueue: Sendable, Equatable {
     let tls = try section.object("tls")
     let models = try section.strings("models")
     let classes = try section.strings("classes")
+    let entrances = try section.strings("entrances")
+    let entrance = try section.object("entrance")
     guard let servers else {
       let isNamed =
         stream != nil || domain != nil || login != nil || tls != nil || models != nil || classes != nil
+        || entrances != nil || entrance != nil
       if isNamed {
         throw section.problem(
           "servers", "is missing, wanted where the queue is", hint: "such as [\"127.0.0.1:4222\"]")
@@ -101,7 +127,28 @@ package struct SharedQueue: Sendable, Equatable {
         return known
       }
     }
+    found.entrances = try (entrances ?? []).map { (name) throws(ConfigurationError) in
+      guard ClientDirectory.isValid(name: name) else {
+        throw section.problem("entrances", "has '\(name.prefix(40))', wanted a client's name at the queue")
+      }
+      return name
+    }
+    if let entrance { found.entrance = try read(entrance: entrance) }
     return found
+  }
+
+  private static func read(entrance given: ConfigurationReader) throws(ConfigurationError) -> Entrance {
+    var section = given
+    var entrance = Entrance()
+    guard let models = try section.strings("models"), !models.isEmpty else {
+      throw section.problem(
+        "models", "is missing, wanted the models whose requests are passed on", hint: "such as ['*']")
+    }
+    entrance.models = models
+    entrance.clients = try section.strings("clients")
+    entrance.jobs = try section.integer("jobs", 1...65_536) ?? entrance.jobs
+    try section.finish()
+    return entrance
   }
 
   /// - Returns: nil if its keys are no login together

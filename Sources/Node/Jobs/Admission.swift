@@ -92,17 +92,21 @@ struct Admission: Sendable {
 
   /// Admits a request, in its caller's turn. A refusal before submission is thrown; later ones go
   /// to the sink.
+  /// - elsewhere: whether somebody else answers a request that is refused before submission
   /// - answer: the answer's destination, made from the prepared prompt
-  /// - Returns: the job's state in the books; nil if it was refused at submission.
+  /// - Returns: the job's state in the books; nil if it was refused at submission or is answered
+  ///   elsewhere.
   func admit(
     _ request: GenerationRequest, id: JobID, from caller: Caller, course: Course = .attended,
-    isWanted: @escaping () -> Bool = { true }, answer: (_ prompt: PreparedPrompt) -> AnswerSink
+    isWanted: @escaping () -> Bool = { true }, elsewhere: (Refusal) -> Bool = { _ in false },
+    answer: (_ prompt: PreparedPrompt) -> AnswerSink
   ) throws(Refusal) -> JobState? {
     let prepared: Serving.Prepared
     do throws(Refusal) {
       prepared = try prepare(
         request, id: id, from: caller, course: course, isWanted: isWanted, answer: answer)
     } catch {
+      if elsewhere(error) { return nil }
       tell(error, of: caller)
       throw error
     }

@@ -100,12 +100,31 @@ struct MessageFormat: Sendable {
   /// Whether the model thinks before it answers.
   var reasons: Bool { reasoning != nil || format?.hasChannels == true }
 
+  /// How an answer to a request with these tools is read; nil if the answer is its text.
+  func reading(_ tools: [ToolDefinition], prompt: String) -> MessageReading? {
+    guard !tools.isEmpty || reasoning != nil || format?.hasChannels == true else { return nil }
+    return MessageReading(
+      format: tools.isEmpty && format?.hasChannels != true ? nil : format?.name, reasoning: reasoning,
+      promptEnd: String(decoding: prompt.utf8.suffix(256), as: UTF8.self))
+  }
+
   /// The parser of an answer to a request with these tools; nil if the answer is its text.
   func parser(_ tools: [ToolDefinition], prompt: String) -> MessageParser? {
-    guard !tools.isEmpty || reasoning != nil || format?.hasChannels == true else { return nil }
-    return MessageParser(
-      format: tools.isEmpty && format?.hasChannels != true ? nil : format, reasoning: reasoning, tools: tools,
-      prompt: prompt)
+    reading(tools, prompt: prompt)?.parser(tools)
+  }
+}
+
+/// How a text is read as a message, in words that another node understands.
+package struct MessageReading: Sendable, Equatable {
+  /// The name of a format of `Tools`.
+  let format: String?
+  let reasoning: ReasoningTags?
+  /// The last bytes of the prompt's text, after which the answer begins.
+  let promptEnd: String
+
+  func parser(_ tools: [ToolDefinition]) -> MessageParser {
+    MessageParser(
+      format: format.flatMap { ToolFormat.named($0) }, reasoning: reasoning, tools: tools, prompt: promptEnd)
   }
 }
 
@@ -114,6 +133,8 @@ struct PreparedPrompt: Sendable {
   let tokens: [Int32]
   /// Nil if the answer is its text.
   let parser: MessageParser?
+  /// What `parser` was made from.
+  var reading: MessageReading?
   let parserName: String?
   /// The fields of the request that were left out of account.
   let ignored: [String]

@@ -248,7 +248,8 @@ final class Serving: Sendable {
       }
       ignored += (constraint?.loosened ?? []).map { request.message?.schemaFields[$0] ?? $0 }
     }
-    let parser = request.message.flatMap { messages.parser($0.definitions, prompt: text) }
+    let reading = request.message.flatMap { messages.reading($0.definitions, prompt: text) }
+    let parser = reading?.parser(request.message?.definitions ?? [])
     let parserName = parser.map { _ in messages.parserName(request.message?.definitions ?? []) }
     var rendering: Receipts.Receipt.Rendering?
     if case .messages = request.prompt {
@@ -269,7 +270,7 @@ final class Serving: Sendable {
       shown: parser == nil ? [] : messages.marks,
       sink: sink(
         PreparedPrompt(
-          tokens: prompt, parser: parser, parserName: parserName, ignored: ignored,
+          tokens: prompt, parser: parser, reading: reading, parserName: parserName, ignored: ignored,
           echo: request.echoes ? tokenizer.decode(prompt, special: .hidden) : "")))
     let job = JobRequest(
       id: id, identity: identity, origin: origin, model: name, promptTokens: prompt.count, outputLimit: limit,

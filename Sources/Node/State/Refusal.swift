@@ -36,6 +36,10 @@ package enum Refusal: Error, Sendable, Equatable {
   case spoolFull(bytes: Int)
   case spoolFailed(String)
   case queue(QueueRefusal)
+  /// The queue that machines share has no room.
+  case sharedQueueFull(String)
+  /// The job was given to the shared queue, and has no answer from there.
+  case sharedQueue(String)
 
   // Not permitted for this client, or not at this price.
   case priorityForbidden(asked: Int, most: Int)
@@ -98,13 +102,25 @@ extension Refusal {
   var isOfTheNode: Bool {
     switch self {
     case .noModel, .loading, .engineFailed, .stopping, .journalFailed, .diskFull, .overLimit, .auditFailed,
-      .spoolFailed, .queue(.draining), .notTaken, .cancelled(by: .shutdown), .interrupted:
+      .spoolFailed, .queue(.draining), .notTaken, .cancelled(by: .shutdown), .interrupted, .sharedQueue:
       true
     case .unidentified, .request, .modelNotServed, .emptyPrompt, .promptTooLong,
       .outputTooLong, .unknownToken, .noChatTemplate, .templateRefused, .sampling, .unread, .answersFull,
-      .spoolFull, .queue, .priorityForbidden, .clientLimit, .voucherRequired, .unpriced, .tooExpensive,
+      .spoolFull, .queue, .sharedQueueFull, .priorityForbidden, .clientLimit, .voucherRequired, .unpriced, .tooExpensive,
       .unreserved, .rejected, .undecided, .timeLimit, .cancelled, .failed, .answerLost:
       false
+    }
+  }
+}
+
+extension Refusal {
+  /// Whether the request itself is at fault, so that no node would take it as it is.
+  var isOfTheRequest: Bool {
+    switch self {
+    case .request, .emptyPrompt, .promptTooLong, .outputTooLong, .unknownToken, .noChatTemplate,
+      .templateRefused, .sampling:
+      true
+    default: false
     }
   }
 }
@@ -149,6 +165,8 @@ extension Refusal: CustomStringConvertible {
     case .spoolFailed(let problem): "the request cannot be kept: \(problem)"
     case .queue(.duplicate(let id)): "job \(id.short) exists already"
     case .queue(let refusal): "\(refusal)"
+    case .sharedQueueFull(let words): "the queue that machines share is full: \(words)"
+    case .sharedQueue(let words): "the queue that machines share: \(words)"
     case .priorityForbidden(let asked, let most):
       "'hotpot.priority' is \(asked), this node takes 0 to \(most) of you"
     case .clientLimit(let refusal): "\(refusal)"

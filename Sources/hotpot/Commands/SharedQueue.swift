@@ -338,14 +338,15 @@ struct QueueSubmission {
       case .run(.text(let text)): if !isJSON { Console.pour(text) }
       case .run(.state(let state, let node)):
         if !isJSON { Console.note("hotpot: \(state.rawValue) at \(node)\n") }
+      case .run(.opening): break
       case .run(.again(let node)):
         Console.note("\nhotpot: the node was lost; \(node) goes on\n")
-      case .run(.rejected(let words, _)): outcome.end(.noPermission, words)
+      case .run(.rejected(let words, _, _)): outcome.end(.noPermission, words)
       case .run(.done(let end, let node)):
         outcome.state.withLock { ($0.end, $0.node) = (end, node) }
         outcome.end(.ok)
       case .run(.disagreement(let found)):
-        Self.keep(found, in: state)
+        Console.warn(found.kept(in: state))
       }
     }
     StopSignals.take {
@@ -393,33 +394,6 @@ struct QueueSubmission {
   private static func makeID() -> String {
     let digits = String(UInt64.random(in: .min ... .max), radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
-  }
-
-  /// Two nodes that differ where they cannot: both answers are kept.
-  private static func keep(_ found: QueueDisagreement, in state: String) {
-    func side(_ side: QueueDisagreement.Side) -> JSONValue {
-      [
-        "node": .string(side.node), "delivery": JSONValue(side.delivery),
-        "tokens": .array(side.tokens.map { JSONValue($0) }), "text": .string(side.text),
-      ]
-    }
-    let path = "\(state)/disagreement-\(found.job.hex).json"
-    let evidence: JSONValue = [
-      "job": .string(found.job.hex), "token": found.token.map { JSONValue($0) } ?? .null,
-      "first": side(found.first), "second": side(found.second),
-    ]
-    let place = found.token.map { "token \($0)" } ?? "the text"
-    do {
-      try UserFile.makeDirectory(state)
-      try UserFile.write(JSONWriter.bytes(evidence) + [0x0A], to: path)
-      Console.warn(
-        "nodes disagree: \(found.first.node) and \(found.second.node) differ at \(place); both are kept in '\(path)'"
-      )
-    } catch {
-      Console.warn(
-        "nodes disagree: \(found.first.node) and \(found.second.node) differ at \(place); that could not be kept: \(error)"
-      )
-    }
   }
 }
 

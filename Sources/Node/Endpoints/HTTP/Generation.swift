@@ -5,6 +5,7 @@
 import Control
 import Intake
 import Scheduling
+import Synchronization
 
 extension HTTPEndpoint {
   func generate(_ call: Call, _ dialect: Dialect, _ caller: Admission.Caller) {
@@ -33,28 +34,53 @@ extension HTTPEndpoint {
           exchange.respond(refused?.response ?? response)
         }
       } else {
-        try run(asked, dialect, caller, exchange)
+        try run(asked, dialect, caller, request.body, exchange)
       }
     } catch {
       exchange.respond(dialect.refuse(error))
     }
   }
 
-  /// The client waits on its connection.
+  /// The client waits on its connection. What this node cannot take now may be another's.
   private func run(
-    _ asked: AskedAnswer, _ dialect: Dialect, _ caller: Admission.Caller, _ exchange: Exchange
+    _ asked: AskedAnswer, _ dialect: Dialect, _ caller: Admission.Caller, _ body: [UInt8],
+    _ exchange: Exchange
   ) throws(Refusal) {
     let id = Admission.makeJobID()
+    let entrance = entrance
+    let served = model.serving?.name
+    @Sendable func passes(_ refusal: Refusal, local: JobID?) -> Bool {
+      guard let entrance, entrance.takes(refusal, asked, served: served, from: caller.identity) else {
+        return false
+      }
+      entrance.pass(
+        asked, dialect, body: body, refusal: refusal, served: served, from: caller.identity, local: local,
+        to: exchange)
+      return true
+    }
     var responder: Responder?
-    let state = try admission.admit(asked.request, id: id, from: caller, isWanted: { !exchange.isGone }) {
-      prompt in
+    let state = try admission.admit(
+      asked.request, id: id, from: caller, isWanted: { !exchange.isGone },
+      elsewhere: { passes($0, local: nil) }
+    ) { prompt in
       let shape = AnswerShape(asked, job: id, prompt: prompt, created: NodeClock.now().wall / 1_000_000)
       let made = Responder(
         dialect.writer(shape), completion: asked.form.hasInlineReceipt ? signing.complete : nil
       ) { exchange.send($0) }
       responder = made
-      return { made.take($0) }
+      let isFresh = Mutex(true)
+      return { event in
+        // Once something was said of it here, it stays here.
+        let isFirst = isFresh.withLock { isFresh in
+          defer { isFresh = false }
+          return isFresh
+        }
+        if isFirst, case .refused(let refusal) = event, passes(refusal, local: id) { return }
+        made.take(event)
+      }
     }
+    // It is in no book: it was refused, or another node has it by now.
+    guard let state else { return }
     exchange.onGone { [weak self] _ in self?.runtime.send(.clientGone(id)) }
     if state == .pending {
       responder?.wait()

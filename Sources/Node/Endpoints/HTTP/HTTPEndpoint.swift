@@ -22,6 +22,8 @@ final class HTTPEndpoint: Sendable {
   let asynchronous: AsynchronousJobs
   let witnessing: Witnessing
   let publication: Publication
+  /// Where requests go that this node cannot take; nil where it shares no queue, or nothing of it.
+  let entrance: QueueEntrance?
   private let live: LiveConfiguration
   let version: String
   let isDemo: Bool
@@ -32,7 +34,7 @@ final class HTTPEndpoint: Sendable {
   init(
     _ runtime: Runtime, admission: Admission, model: ServedModel, accounts: Accounts, signing: Signing,
     screens: Screens, archive: TranscriptArchive, asynchronous: AsynchronousJobs,
-    witnessing: Witnessing, publication: Publication, configuration: LiveConfiguration, version: String,
+    witnessing: Witnessing, publication: Publication, entrance: QueueEntrance?, configuration: LiveConfiguration, version: String,
     isDemo: Bool, origin: JobOrigin
   ) {
     self.runtime = runtime
@@ -45,6 +47,7 @@ final class HTTPEndpoint: Sendable {
     self.asynchronous = asynchronous
     self.witnessing = witnessing
     self.publication = publication
+    self.entrance = entrance
     live = configuration
     self.version = version
     self.isDemo = isDemo

@@ -89,7 +89,10 @@ struct QueueClaims: Sendable {
 
   /// Asks the node of a claim whether it has the job's receipt.
   func inquire(_ claim: Claim, _ job: QueueJob, _ done: @escaping @Sendable (Finding) -> Void) {
-    let body: JSONValue = ["job": .string(job.id.hex), "client": .string(job.client)]
+    let body: JSONValue = [
+      "job": .string(job.id.hex), "client": .string(job.client),
+      "passed": job.passed.map { .string($0.client) } ?? .null,
+    ]
     let message = NATSMessage(
       subject: QueueSubject.claimant(claim.claimant), payload: JSONWriter.bytes(body))
     jetStream.client.request(message, timeout: .seconds(2)) { result in
@@ -110,10 +113,11 @@ struct QueueClaims: Sendable {
   static let noReceipt = Array("{\"receipt\":false}".utf8)
 
   /// The job that a message asks about.
-  static func question(_ bytes: [UInt8]) -> (job: JobID, client: String)? {
+  /// - passed: in whose name its client, an entrance, published it
+  static func question(_ bytes: [UInt8]) -> (job: JobID, client: String, passed: String?)? {
     guard let value = try? JSONText.parse(bytes), let job = value["job"]?.string.flatMap({ JobID(hex: $0) }),
       let client = value["client"]?.string, ClientDirectory.isValid(name: client)
     else { return nil }
-    return (job, client)
+    return (job, client, value["passed"]?.string)
   }
 }

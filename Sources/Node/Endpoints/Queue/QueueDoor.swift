@@ -26,6 +26,8 @@ final class QueueDoor: Sendable {
       var isLost = false
       /// The end that was sent, until its acknowledgement is confirmed.
       var isConfirming = false
+      /// What an entrance writes the answer with.
+      var opening: QueueOpening?
       /// This node has claimed its end.
       var isClaimed = false
       /// The claim on its end that this node's takes the place of; 0 for none.
@@ -246,7 +248,8 @@ final class QueueDoor: Sendable {
       complain("message \(delivery.sequence) of '\(delivery.message.subject.prefix(120))': \(error)")
       return delivery.say(.end, to: client)
     }
-    let known = receipt(ofJob: job.id, client: job.client).flatMap { end(ofReceipt: $0, job: job.id) }
+    let name = identity(job.client, passed: job.passed?.client).name
+    let known = receipt(ofJob: job.id, of: name).flatMap { end(ofReceipt: $0, job: job.id) }
     let isFree = places() > 0
     let actions = inner.withLock { inner -> [QueueLeases.Action] in
       if let held = inner.held[job.id] {
@@ -263,17 +266,23 @@ final class QueueDoor: Sendable {
   }
 
   /// The place of the receipt that this node gave for the job.
-  private func receipt(ofJob id: JobID, client: String) -> Int? {
+  /// - name: of the client that it must name
+  private func receipt(ofJob id: JobID, of name: String) -> Int? {
     guard let index = runtime.journal.read({ $0.indexes(ofJobs: [id.rawValue])[id.rawValue] }),
       // What cannot be read is reported as damage, and is no end that could be sent again.
       let logged = try? runtime.journal.receipt(at: index)
     else { return nil }
-    let name = identity(client).name
     return logged.receipt.client == name ? index : nil
   }
 
-  private func identity(_ client: String) -> Identity {
-    runtime.state.withLock { $0.clients.isActive(client) } ? .known(client) : .unknown(client)
+  /// Whose job it is: the client that published it, or the one in whose name an entrance did which this
+  /// node's operator trusts to know its clients.
+  private func identity(_ client: String, passed: String?) -> Identity {
+    var name = client
+    if let passed, settings.entrances.contains(client), ClientDirectory.isValid(name: passed) {
+      name = passed
+    }
+    return runtime.state.withLock { $0.clients.isActive(name) } ? .known(name) : .unknown(name)
   }
 
   private func carryOut(_ actions: [QueueLeases.Action]) {
@@ -285,9 +294,9 @@ final class QueueDoor: Sendable {
       case .pass(let id, let delay):
         guard let held = drop(id) else { continue }
         held.delivery.say(.pass(after: delay == 0 ? nil : .milliseconds(delay)), to: client)
-      case .reject(let id, let words):
+      case .reject(let id, let words, let isRequest):
         guard let held = drop(id) else { continue }
-        say(held, .rejected(words))
+        say(held, .rejected(words, isRequest: isRequest))
         held.delivery.say(.end, to: client)
       case .acknowledge(let id): acknowledge(id)
       }
@@ -380,8 +389,10 @@ final class QueueDoor: Sendable {
 
   /// Another node was given a job whose end this one has claimed.
   private func answerAsClaimant(_ message: NATSMessage) {
-    guard let reply = message.reply, let (id, client) = QueueClaims.question(message.payload) else { return }
-    let word = receipt(ofJob: id, client: client).flatMap { end(ofReceipt: $0, job: id) }
+    guard let reply = message.reply, let (id, client, passed) = QueueClaims.question(message.payload)
+    else { return }
+    let name = identity(client, passed: passed).name
+    let word = receipt(ofJob: id, of: name).flatMap { end(ofReceipt: $0, job: id) }
     // Whoever asked and hears nothing asks again.
     try? self.client.publish(
       NATSMessage(subject: reply, payload: word?.bytes ?? QueueClaims.noReceipt))
@@ -393,7 +404,12 @@ final class QueueDoor: Sendable {
     let receipt = logged.receipt
     var said = QueueWord.End(
       prompt: receipt.promptTokens, cached: receipt.cachedTokens, completion: receipt.completionTokens)
-    said.finish = receipt.finish.rawValue
+    switch receipt.finish {
+    case .stop, .stopString: said.finish = "stop"
+    case .length, .context: said.finish = "length"
+    case .cancelled, .cancelledByClient, .cancelledByOperator, .expired:
+      said.reason = "it was cut: \(receipt.finish.rawValue)"
+    }
     said.receipt = logged.id
     said.line = String(decoding: logged.line, as: UTF8.self)
     said.amount = receipt.amount
@@ -444,7 +460,8 @@ final class QueueDoor: Sendable {
     guard let held = held(id) else { return }
     announce(held)
     renew(id)
-    let caller = Admission.Caller(identity: identity(held.job.client), origin: origin)
+    let caller = Admission.Caller(
+      identity: identity(held.job.client, passed: held.job.passed?.client), origin: origin)
     do throws(Refusal) {
       try admission.inTurn(caller, bytes: held.job.body.count) { [weak self] in self?.admit(held, caller) }
     } catch {
@@ -457,23 +474,33 @@ final class QueueDoor: Sendable {
     do throws(Refusal) {
       let serving = try model.required()
       try check(job, serving)
-      let dialect = Self.dialect(of: job.body)
+      let dialect = try Self.dialect(of: job)
       var asked = try dialect.read(job.body, atMost: configuration.http.bodyLimit)
       // With another seed another node could not go on where this one stopped.
-      guard asked.request.hasSeed else {
-        throw .request(
-          .value, field: "seed", words: "'seed' is missing: a job of a shared queue names its seed")
+      if !asked.request.hasSeed {
+        guard let seed = job.passed?.seed else {
+          throw .request(
+            .value, field: "seed", words: "'seed' is missing: a job of a shared queue names its seed")
+        }
+        asked.request.sampling.seed = seed
       }
-      // The subject named the model: its other names mean the same.
+      // The subject named the model: its other names mean the same. And it named the class.
       asked.request.model = nil
-      if !asked.request.hasPriority { asked.request.priority = job.priorityClass.priority }
+      asked.request.priority =
+        asked.request.hasPriority
+        ? job.priorityClass.nearest(to: asked.request.priority) : job.priorityClass.priority
       if let deadline = job.deadline {
         let left = deadline * 1_000 - NodeClock.now().wall
         guard left > 0 else { throw .timeLimit }
         asked.request.timeLimit = min(asked.request.timeLimit ?? left, left)
       }
-      let state = try admission.admit(asked.request, id: id, from: caller) { _ in
-        { [weak self] event in self?.hear(event, held) }
+      let state = try admission.admit(asked.request, id: id, from: caller) { [weak self] prompt in
+        if job.passed != nil {
+          let opening = QueueOpening(prompt)
+          held.progress.withLock { $0.opening = opening }
+          self?.say(held, .opening(opening))
+        }
+        return { [weak self] event in self?.hear(event, held) }
       }
       if state == .pending { tell(held, .pending) }
     } catch {
@@ -493,8 +520,16 @@ final class QueueDoor: Sendable {
     }
   }
 
-  /// A body with a prompt is for completions, any other for chats.
-  static func dialect(of body: [UInt8]) -> Dialect {
+  /// What the job names; otherwise a body with a prompt is for completions, any other for chats.
+  static func dialect(of job: QueueJob) throws(Refusal) -> Dialect {
+    guard let passed = job.passed else { return dialect(of: job.body) }
+    guard let named = Dialect.all.first(where: { $0.name == passed.dialect }) else {
+      throw .notTaken
+    }
+    return named
+  }
+
+  private static func dialect(of body: [UInt8]) -> Dialect {
     var limits = JSONText.Limits()
     limits.bytes = 64 << 20
     // What is no JSON is refused by either.
@@ -576,6 +611,8 @@ final class QueueDoor: Sendable {
     said.nonce = end.nonce
     said.amount = end.amount
     said.reason = reason
+    said.constraint = end.constraint
+    said.share = end.nonceShare
     sayEnd(held, said, end.tokens ?? [], text: text)
   }
 
@@ -603,6 +640,8 @@ final class QueueDoor: Sendable {
   /// Says the end until somebody has heard it, and acknowledges the job then: a requester whose
   /// connection broke is back after a moment. One that stays away is not waited for.
   private func sayEnd(_ held: Held, _ word: QueueWord, attempt: Int) {
+    // Its first telling may be lost.
+    if let opening = held.progress.withLock({ $0.opening }) { say(held, .opening(opening)) }
     let message = NATSMessage(subject: held.job.reply, payload: word.bytes)
     client.request(message, timeout: .seconds(2)) { [weak self] result in
       guard let self else { return }
@@ -626,7 +665,7 @@ final class QueueDoor: Sendable {
     let actions = inner.withLock { inner -> [QueueLeases.Action] in
       switch Self.verdict(refusal) {
       case .another(let delay): inner.leases.passed(id, after: delay)
-      case .nobody: inner.leases.refused(id, "\(refusal)")
+      case .nobody: inner.leases.refused(id, "\(refusal)", isRequest: refusal.isOfTheRequest)
       }
     }
     carryOut(actions)
@@ -644,7 +683,8 @@ final class QueueDoor: Sendable {
   static func verdict(_ refusal: Refusal) -> Verdict {
     switch refusal {
     case .noModel, .loading, .engineFailed, .stopping, .journalFailed, .diskFull, .overLimit, .auditFailed,
-      .spoolFailed, .notTaken, .cancelled(by: .shutdown), .interrupted, .unread, .answersFull, .spoolFull,
+      .spoolFailed, .sharedQueue, .sharedQueueFull, .notTaken, .cancelled(by: .shutdown), .interrupted,
+      .unread, .answersFull, .spoolFull,
       .queue(.draining), .failed:
       .another(after: 0)
     // Prices, limits and policies are each node's own.

@@ -21,7 +21,8 @@ struct QueueLeases: Sendable {
     /// Somebody else is to have it, now or after so long.
     case pass(JobID, after: Milliseconds)
     /// Nobody is to have it: it leaves the queue, and its requester is told why.
-    case reject(JobID, String)
+    /// - isRequest: the request itself is at fault
+    case reject(JobID, String, isRequest: Bool = false)
     /// Acknowledge its end, until that is confirmed; `acknowledged` follows.
     case acknowledge(JobID)
   }
@@ -180,9 +181,9 @@ struct QueueLeases: Sendable {
   }
 
   /// Nobody will answer it.
-  mutating func refused(_ id: JobID, _ words: String) -> [Action] {
+  mutating func refused(_ id: JobID, _ words: String, isRequest: Bool = false) -> [Action] {
     guard leases.removeValue(forKey: id) != nil else { return [] }
-    return [.reject(id, words)]
+    return [.reject(id, words, isRequest: isRequest)]
   }
 
   /// Another node has it: nothing is said about it any more.

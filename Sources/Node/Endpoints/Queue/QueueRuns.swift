@@ -1,6 +1,9 @@
 // QueueRuns.swift: what a requester makes of the answers that come for one job, from one node or,
 // after a node's death, from several: one text without a gap, and proof if two nodes differ. A value.
 // Start at take.
+import Foundation
+import JSON
+import Receipts
 import Scheduling
 
 /// Two nodes that gave different answers to one job, where the arithmetic leaves no room for that.
@@ -19,15 +22,44 @@ package struct QueueDisagreement: Sendable, Equatable {
   package let second: Side
 }
 
+extension QueueDisagreement {
+  /// Keeps both answers in a file of the state directory.
+  /// - Returns: what happened, in words
+  package func kept(in directory: String) -> String {
+    func side(_ side: Side) -> JSONValue {
+      [
+        "node": .string(side.node), "delivery": JSONValue(side.delivery),
+        "tokens": .array(side.tokens.map { JSONValue($0) }), "text": .string(side.text),
+      ]
+    }
+    let evidence: JSONValue = [
+      "job": .string(job.hex), "token": token.map { JSONValue($0) } ?? .null, "first": side(first),
+      "second": side(second),
+    ]
+    let path = "\(directory)/disagreement-\(job.hex).json"
+    let words =
+      "nodes disagree about job \(job.short): \(first.node) and \(second.node) differ at \(token.map { "token \($0)" } ?? "the text")"
+    do {
+      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      try POSIXFileSystem().replaceFile(path, with: JSONWriter.bytes(evidence) + [0x0A], in: directory)
+      return "\(words); both are kept in '\(path)'"
+    } catch {
+      return "\(words); that could not be kept: \(error)"
+    }
+  }
+}
+
 package struct QueueRuns: Sendable {
   package enum Event: Sendable, Equatable {
     case state(QueueWord.State, node: String)
+    /// Said once, by the first node that has read the prompt.
+    case opening(QueueOpening)
     /// More of the text.
     case text(String)
     /// The job goes on at another node, from its beginning; what comes again is compared.
     case again(node: String)
     case done(QueueWord.End, node: String)
-    case rejected(String, node: String)
+    case rejected(String, node: String, isRequest: Bool = false)
     /// The nodes disagree: nothing of the second is believed, and both are kept.
     case disagreement(QueueDisagreement)
   }
@@ -48,6 +80,7 @@ package struct QueueRuns: Sendable {
   private(set) package var tokens: [Int32] = []
   private(set) package var text = ""
   private var model: (digest: String, numerics: String)?
+  private var isOpen = false
   private(set) package var hasEnded = false
 
   package init(job: JobID) { self.job = job }
@@ -82,9 +115,13 @@ package struct QueueRuns: Sendable {
       // A disagreement is shown; the end is still what was charged.
       hasEnded = true
       events.append(.done(end, node: word.node))
-    case .rejected(let words):
+    case .rejected(let words, let isRequest):
       hasEnded = true
-      events.append(.rejected(words, node: word.node))
+      events.append(.rejected(words, node: word.node, isRequest: isRequest))
+    case .opening(let opening):
+      guard !isOpen else { break }
+      isOpen = true
+      events.append(.opening(opening))
     }
     return events
   }

@@ -1,8 +1,10 @@
 // QueueWords.swift: the shared queue's messages, as nodes and those who ask have them on the wire:
 // subjects, the job, and what is said about it while it runs. Start at QueueJob and QueueWord.
+import Grammar
 import JSON
 import NATS
 import Scheduling
+import Tools
 
 /// Subjects of the shared queue.
 package enum QueueSubject {
@@ -43,12 +45,29 @@ package struct QueueJob: Sendable, Equatable {
   package let modelDigest: String?
   /// The profile of numerics that it is for.
   package let numerics: String?
+  /// What an entrance adds to a request that came over HTTP, whose body goes as it came.
+  package struct Passed: Sendable, Equatable {
+    /// The dialect of the body.
+    package let dialect: String
+    /// For a request that names none.
+    package let seed: UInt64
+    /// Who asked at the entrance.
+    package let client: String
+
+    package init(dialect: String, seed: UInt64, client: String) {
+      (self.dialect, self.seed, self.client) = (dialect, seed, client)
+    }
+  }
+
+  /// nil if its client published it itself.
+  package let passed: Passed?
   package let body: [UInt8]
 
   package init(
     id: JobID, client: String, priorityClass: SharedQueue.Class, reply: String, deadline: Int64? = nil,
-    modelDigest: String? = nil, numerics: String? = nil, body: [UInt8]
+    modelDigest: String? = nil, numerics: String? = nil, passed: Passed? = nil, body: [UInt8]
   ) {
+    self.passed = passed
     self.id = id
     self.client = client
     self.priorityClass = priorityClass
@@ -79,6 +98,12 @@ package struct QueueJob: Sendable, Equatable {
     if let deadline { fields.append(("Hotpot-Deadline", "\(deadline)")) }
     if let modelDigest { fields.append(("Hotpot-Model-SHA256", modelDigest)) }
     if let numerics { fields.append(("Hotpot-Numerics", numerics)) }
+    if let passed {
+      fields += [
+        ("Hotpot-Dialect", passed.dialect), ("Hotpot-Seed", "\(passed.seed)"),
+        ("Hotpot-Client", passed.client),
+      ]
+    }
     return NATSMessage(
       subject: QueueSubject.job(model: model, priorityClass, client: client),
       headers: NATSHeaders(fields.map { (name: $0.0, value: $0.1) }), payload: body)
@@ -108,10 +133,87 @@ package struct QueueJob: Sendable, Equatable {
       guard let number = Int64(text), number >= 0 else { throw Fault(description: "its deadline is no time") }
       deadline = number
     }
+    var passed: Passed?
+    if let dialect = headers["Hotpot-Dialect"] {
+      guard let seed = headers["Hotpot-Seed"].flatMap({ UInt64($0) }),
+        let client = headers["Hotpot-Client"], client.utf8.count <= 256
+      else { throw Fault(description: "it names a dialect, and no seed or no client") }
+      passed = Passed(dialect: dialect, seed: seed, client: client)
+    }
     self.init(
       id: id, client: tokens[4], priorityClass: priorityClass, reply: reply, deadline: deadline,
-      modelDigest: headers["Hotpot-Model-SHA256"], numerics: headers["Hotpot-Numerics"],
+      modelDigest: headers["Hotpot-Model-SHA256"], numerics: headers["Hotpot-Numerics"], passed: passed,
       body: message.payload)
+  }
+}
+
+/// What a node knows of a prompt that it has read, and an entrance needs to write its answer.
+package struct QueueOpening: Sendable, Equatable {
+  package var prompt: [Int32]
+  /// How the text is read; nil if the answer is its text.
+  package var reading: MessageReading?
+  package var parserName: String?
+  /// The fields of the request that were left out of account.
+  package var ignored: [String]
+  package var echo: String
+
+  init(_ prompt: PreparedPrompt) {
+    self.prompt = prompt.tokens
+    reading = prompt.reading
+    parserName = prompt.parserName
+    ignored = Array(prompt.ignored.prefix(64))
+    echo = prompt.echo
+  }
+
+  var json: JSONValue {
+    var members: [JSONValue.Member] = [
+      ("prompt", .array(prompt.map { JSONValue($0) })), ("echo", .string(echo)),
+      ("ignored", .array(ignored.map { .string($0) })),
+      ("parser", parserName.map { .string($0) } ?? .null),
+    ]
+    if let reading {
+      members.append(
+        (
+          "reading",
+          [
+            "format": reading.format.map { .string($0) } ?? .null,
+            "reasoning": reading.reasoning.map { [.string($0.open.text), .string($0.close.text)] } ?? .null,
+            "after": .string(reading.promptEnd),
+          ]
+        ))
+    }
+    return .object(members)
+  }
+
+  init?(_ value: JSONValue) {
+    guard let tokens = value["prompt"]?.array, let echo = value["echo"]?.string,
+      let ignored = value["ignored"]?.array
+    else { return nil }
+    prompt = tokens.compactMap { $0.integer.flatMap { Int32(exactly: $0) } }
+    self.echo = echo
+    self.ignored = ignored.compactMap(\.string)
+    guard prompt.count == tokens.count, self.ignored.count == ignored.count, ignored.count <= 64 else {
+      return nil
+    }
+    parserName = value["parser"]?.string
+    guard let reading = value["reading"] else { return }
+    // A format that is not known here cannot be written.
+    let format = reading["format"]?.string
+    if let format, ToolFormat.named(format) == nil { return nil }
+    var tags: ReasoningTags?
+    if let pair = reading["reasoning"]?.array {
+      guard pair.count == 2, let open = pair[0].string, let close = pair[1].string, !open.isEmpty,
+        !close.isEmpty, open.utf8.count <= 64, close.utf8.count <= 64
+      else { return nil }
+      tags = ReasoningTags(open: Marker(open), close: Marker(close))
+    }
+    self.reading = MessageReading(
+      format: format, reasoning: tags, promptEnd: reading["after"]?.string ?? "")
+  }
+
+  func prepared(_ tools: [ToolDefinition]) -> PreparedPrompt {
+    PreparedPrompt(
+      tokens: prompt, parser: reading?.parser(tools), parserName: parserName, ignored: ignored, echo: echo)
   }
 }
 
@@ -135,6 +237,10 @@ package struct QueueWord: Sendable, Equatable {
     package var amount: Int64?
     /// Why it was cut.
     package var reason: String?
+    /// What the text had to be, which opens the receipt too.
+    package var constraint: ConstraintSource?
+    /// The node's part of the nonce, where the client gave the other.
+    package var share: String?
 
     package init(prompt: Int, cached: Int, completion: Int) {
       self.prompt = prompt
@@ -144,6 +250,8 @@ package struct QueueWord: Sendable, Equatable {
   }
 
   package enum Body: Sendable, Equatable {
+    /// What an entrance writes the answer with; said before anything else of a job that one passed on.
+    case opening(QueueOpening)
     /// With the digest of the model and the profile that it runs in.
     case state(State, modelDigest: String, numerics: String)
     /// Tokens from number `from` on, and the text that they added.
@@ -151,7 +259,8 @@ package struct QueueWord: Sendable, Equatable {
     /// All of the answer again, and its receipt: the end.
     case done(End, tokens: [Int32], text: String)
     /// Nobody answers it: the end.
-    case rejected(String)
+    /// - isRequest: the request is at fault, and not what an operator decided
+    case rejected(String, isRequest: Bool)
   }
 
   package let job: JobID
@@ -181,7 +290,9 @@ package struct QueueWord: Sendable, Equatable {
       ]
     case .chunk(let from, let tokens, let words):
       members += [("i", JSONValue(from)), ("tokens", list(tokens)), ("text", .string(words))]
-    case .rejected(let words): members.append(("rejected", .string(words)))
+    case .rejected(let words, let isRequest):
+      members += [("rejected", .string(words)), ("invalid_request", .bool(isRequest))]
+    case .opening(let opening): members.append(("opening", opening.json))
     case .done(let end, let tokens, let words):
       members += [
         (
@@ -191,7 +302,8 @@ package struct QueueWord: Sendable, Equatable {
             "cached_tokens": JSONValue(end.cached), "completion_tokens": JSONValue(end.completion),
             "receipt": text(end.receipt), "receipt_line": text(end.line), "signature": text(end.signature),
             "nonce": text(end.nonce), "amount": end.amount.map { JSONValue($0) } ?? .null,
-            "reason": text(end.reason),
+            "reason": text(end.reason), "nonce_share": text(end.share),
+            "constraint": end.constraint.map { [.string($0.kind), .string($0.text)] } ?? .null,
           ]
         ), ("tokens", list(tokens)), ("text", .string(words)),
       ]
@@ -215,7 +327,11 @@ package struct QueueWord: Sendable, Equatable {
       body = .state(
         state, modelDigest: value["model_sha256"]?.string ?? "", numerics: value["numerics"]?.string ?? "")
     } else if let words = value["rejected"]?.string {
-      body = .rejected(String(words.prefix(1_000)))
+      body = .rejected(
+        String(words.prefix(1_000)), isRequest: value["invalid_request"]?.bool ?? false)
+    } else if let opening = value["opening"] {
+      guard let found = QueueOpening(opening) else { return nil }
+      body = .opening(found)
     } else if let end = value["done"] {
       guard let prompt = end["prompt_tokens"]?.integer, let cached = end["cached_tokens"]?.integer,
         let completion = end["completion_tokens"]?.integer, let text = value["text"]?.string
@@ -228,6 +344,12 @@ package struct QueueWord: Sendable, Equatable {
       found.nonce = end["nonce"]?.string
       found.amount = end["amount"]?.integer.map { Int64($0) }
       found.reason = end["reason"]?.string
+      found.share = end["nonce_share"]?.string
+      if let pair = end["constraint"]?.array, pair.count == 2, let kind = pair[0].string,
+        let text = pair[1].string
+      {
+        found.constraint = ConstraintSource(kind: kind, text: text)
+      }
       body = .done(found, tokens: tokens, text: text)
     } else if let from = value["i"]?.integer, from >= 0, let text = value["text"]?.string {
       body = .chunk(from: from, tokens: tokens, text: text)

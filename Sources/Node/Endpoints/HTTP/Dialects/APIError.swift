@@ -92,6 +92,8 @@ extension APIError {
         .queue(.strangersFull(_, let wait)), .queue(.tokensFull(_, let wait)),
         .queue(.clientFull(_, let wait)):
         row(429, .rateLimit, "queue_full", retryAfter: max(1, Int((wait + 999_999) / 1_000_000)))
+      case .sharedQueueFull: row(429, .rateLimit, "queue_full", retryAfter: 5)
+      case .sharedQueue: row(503, .server, "shared_queue", retryAfter: 5)
       case .queue(.tooLong): row(400, .request, "context_length_exceeded", "messages")
       case .queue(.draining): row(503, .server, "draining")
       case .queue(.duplicate), .queue(.invalid), .unreserved: row(400, .request, "invalid_value")
