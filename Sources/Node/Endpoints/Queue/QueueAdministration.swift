@@ -207,6 +207,11 @@ package struct QueueAdministration: Sendable {
   {
     let name = NATSSubject.token(node)
     let api = "$JS.API"
+    // An entrance is a client too.
+    let entrance =
+      queue.entrance == nil
+      ? ""
+      : ",\n          \"hotpot.job.*.*.\(name)\", \"hotpot.cancel.*\", \"\(api).STREAM.MSG.DELETE.\(queue.stream)\""
     let who = nodeKey.map { "nkey: \($0)" } ?? "user: \(name), password: \"CHANGE ME\""
     var lines = [
       "accounts {", "  POT {", "    jetstream: enabled", "    users: [",
@@ -217,7 +222,7 @@ package struct QueueAdministration: Sendable {
       "        publish: { allow: [\"\(api).INFO\", \"\(api).STREAM.INFO.\(queue.stream)\", \"\(api).CONSUMER.INFO.\(queue.stream).*\",",
       "          \"\(api).CONSUMER.MSG.NEXT.\(queue.stream).*\", \"$JS.ACK.\(queue.stream).>\",",
       "          \"\(api).STREAM.MSG.GET.\(queue.ends)\", \"hotpot.end.*.*\", \"hotpot.claimant.*\",",
-      "          \"_INBOX.>\", \"hotpot.running.*\"] }",
+      "          \"_INBOX.>\", \"hotpot.running.*\"\(entrance)] }",
       "        subscribe: { allow: [\"_INBOX.\(name).>\", \"hotpot.running.*\", \"hotpot.cancel.*\",",
       "          \"hotpot.claimant.*\"] } } }",
     ]
