@@ -106,7 +106,8 @@ extension Refusal {
       true
     case .unidentified, .request, .modelNotServed, .emptyPrompt, .promptTooLong,
       .outputTooLong, .unknownToken, .noChatTemplate, .templateRefused, .sampling, .unread, .answersFull,
-      .spoolFull, .queue, .sharedQueueFull, .priorityForbidden, .clientLimit, .voucherRequired, .unpriced, .tooExpensive,
+      .spoolFull, .queue, .sharedQueueFull, .priorityForbidden, .clientLimit, .voucherRequired, .unpriced,
+      .tooExpensive,
       .unreserved, .rejected, .undecided, .timeLimit, .cancelled, .failed, .answerLost:
       false
     }

@@ -34,7 +34,8 @@ final class HTTPEndpoint: Sendable {
   init(
     _ runtime: Runtime, admission: Admission, model: ServedModel, accounts: Accounts, signing: Signing,
     screens: Screens, archive: TranscriptArchive, asynchronous: AsynchronousJobs,
-    witnessing: Witnessing, publication: Publication, entrance: QueueEntrance?, configuration: LiveConfiguration, version: String,
+    witnessing: Witnessing, publication: Publication, entrance: QueueEntrance?,
+    configuration: LiveConfiguration, version: String,
     isDemo: Bool, origin: JobOrigin
   ) {
     self.runtime = runtime
