@@ -38,6 +38,9 @@ package struct NodeSnapshot: Codable, Sendable, Equatable {
   /// The screens that are attached, the first one first; nil where nobody counts them.
   package var attached: [AttachedScreen]?
 
+  /// The queue that the node shares with others; nil if it shares none.
+  package var sharedQueue: SharedQueueSnapshot?
+
   package init(
     sequence: UInt64, time: Microseconds, node: NodeSummary, jobs: [JobRow], approvals: [ApprovalRow],
     compute: ComputeSnapshot, throughput: ThroughputSnapshot, receipts: ReceiptsSnapshot,

@@ -78,10 +78,8 @@ package struct KeyEntry: Sendable {
     (self.target, self.keys, self.words) = (.action(action), keys, words)
   }
 
-  /// The digit of the pane's number, 0 for the tenth; from the eleventh on a pane has no key unless
-  /// the keymap gives it one.
   init(_ pane: Pane) {
-    (target, keys, words) = (.pane(pane), pane.number <= 10 ? ["\(pane.number % 10)"] : [], pane.words)
+    (target, keys, words) = (.pane(pane), pane.key.map { [$0] } ?? [], pane.words)
   }
 }
 

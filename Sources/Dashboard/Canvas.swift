@@ -90,7 +90,7 @@ struct Canvas {
     _ rect: Rect, _ pane: Pane, _ model: DashboardModel, note: [(String, Style)] = [], foot: String = ""
   ) -> Rect {
     frame(
-      rect, number: pane.number == 10 ? 0 : pane.number, title: pane.name, isFocused: model.focus == pane,
+      rect, number: pane.digit, title: pane.name, isFocused: model.focus == pane,
       note: note, foot: foot)
   }
 

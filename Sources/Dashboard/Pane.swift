@@ -8,6 +8,7 @@ import Terminal
 package final class Pane: Sendable {
   /// Its title, the name of its key in a keymap, and its word on a plain dashboard.
   package let name: String
+  private let ownKey: String?
   /// What its key does, for the palette and the manual.
   let words: String
   /// Whether focusing it also opens it as Enter does; otherwise its key pressed again zooms it.
@@ -32,7 +33,7 @@ package final class Pane: Sendable {
   let plain: (@Sendable (NodeSnapshot?) -> PlainWords)?
 
   init(
-    _ name: String, words: String? = nil, opensAtOnce: Bool = false, hints: [(Action, String)],
+    _ name: String, key: String? = nil, words: String? = nil, opensAtOnce: Bool = false, hints: [(Action, String)],
     list: PaneList? = nil, scroll: PaneScroll? = nil,
     filter: (WritableKeyPath<DashboardModel, Filter> & Sendable)? = nil,
     move: (@Sendable (inout DashboardModel, Action) -> Void)? = nil,
@@ -43,6 +44,7 @@ package final class Pane: Sendable {
     draw: @escaping @Sendable (inout Canvas, DashboardModel, NodeSnapshot, Rect) -> Void
   ) {
     self.name = name
+    ownKey = key
     self.words = words ?? "\(name); again: zoom"
     self.opensAtOnce = opensAtOnce
     self.hints = hints.map { (action: $0, words: $1) }
@@ -51,8 +53,14 @@ package final class Pane: Sendable {
     (self.open, self.copy, self.plain, self.draw) = (open, copy, plain, draw)
   }
 
-  /// Counted from 1 in the order of the table; the digit is its key.
+  /// Counted from 1 in the order of the table.
   package var number: Int { index + 1 }
+
+  /// The digit of its number, 0 for the tenth; a later one has a letter, or a key of the keymap alone.
+  package var key: String? { ownKey ?? digit.map { "\($0)" } }
+
+  /// As its frame has it.
+  var digit: Int? { number <= 10 ? number % 10 : nil }
 
   private var index: Int { Pane.all.firstIndex(of: self) ?? 0 }
 

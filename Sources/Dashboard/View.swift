@@ -78,6 +78,13 @@ extension Canvas {
     if width >= 100, let attached = snapshot.attached, attached.count > 1 {
       place("\(grouped(attached.count)) attached", label)
     }
+    if let queue = snapshot.sharedQueue {
+      if queue.unreachedSince != nil, width >= 80 {
+        place("shared queue not reached", warn)
+      } else if width >= 100, let waiting = queue.waiting {
+        place("\(grouped(waiting)) in the shared queue", label)
+      }
+    }
     if let role = model.role, role != .owner, width >= 80 {
       place("\(fitted(model.operatorName, columns: 12)), \(role.rawValue)", label)
     } else if model.isReadOnly && width >= 60 {

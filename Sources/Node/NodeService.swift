@@ -97,7 +97,11 @@ package final class NodeService: Sendable {
     let live = LiveConfiguration(configuration, read: options.readConfiguration)
     self.configuration = live
     refusals = RefusalLog { node.service?.runtime.note(.info, $0) }
-    screens = Screens(runtime)
+    screens = Screens(runtime) {
+      node.service.flatMap { service in
+        service.queue?.snapshot(passed: service.entrance?.counts)
+      }
+    }
     signing = Signing(runtime, stateDirectory: directory)
     witnessing = Witnessing(
       runtime, signing: signing, configuration: configuration, stateDirectory: directory)
@@ -171,7 +175,7 @@ package final class NodeService: Sendable {
     }
   }
 
-  package func snapshot() -> NodeSnapshot { runtime.snapshot() }
+  package func snapshot() -> NodeSnapshot { screens.snapshot() }
 
   /// Reads the configuration again and applies what may change while the node runs, whole or not at
   /// all; what waits for a restart is named. Waits for the disk.

@@ -34,6 +34,28 @@ private func busy(_ size: Size, _ keys: [String] = [], glyphs: GlyphLevel = .uni
   return stage
 }
 
+/// A node that shares its queue with others.
+private func sharing(_ size: Size, unreachedSince: Microseconds? = nil) -> Stage {
+  var node = ScriptedNode.busy()
+  let jobs = node.jobs.filter { $0.state == .running }
+  node.sharedQueue = SharedQueueSnapshot(
+    stream: "HOTPOT", server: "127.0.0.1:4222", version: "2.14.0", unreachedSince: unreachedSince,
+    trouble: unreachedSince == nil ? nil : "connection refused",
+    depths: [
+      .init(name: "hi", waiting: 0, leased: 1, redelivered: 0, pulls: 2),
+      .init(name: "std", waiting: 1_204, leased: 7, redelivered: 1, pulls: 2),
+      .init(name: "lo", waiting: 87, leased: 0, redelivered: 0, pulls: 2),
+    ],
+    leases: jobs.enumerated().map {
+      .init(job: $0.element.id, client: $0.element.client, delivery: $0.offset == 1 ? 2 : 1)
+    }, passedOn: 3, passedOnInAll: 418)
+  var stage = Stage(node, size: size)
+  stage.second(4)
+  stage.press("Q")
+  stage.refresh()
+  return stage
+}
+
 /// Forty jobs have ended when twelve new ones come.
 private func ended(_ size: Size, _ keys: [String] = []) -> Stage {
   var node = ScriptedNode.busy(queued: 0)
@@ -70,7 +92,7 @@ private let screenCases: [ScreenCase] = {
     for (width, height) in [(40, 10), (80, 24), (120, 40)] {
       cases.append(
         plain("zoom-\(pane.name)-\(width)x\(height)") {
-          busy(Size(width, height), [String(pane.number % 10), "+"])
+          busy(Size(width, height), [pane.key ?? "", "+"])
         })
     }
   }
@@ -351,6 +373,12 @@ private let screenCases: [ScreenCase] = {
             rate: 10, submitted: ScriptedNode.start))
       }
       return Stage(node)
+    },
+    plain("queue-80x24") { sharing(Size(80, 24)) },
+    plain("queue-200x50") { sharing(Size(200, 50)) },
+    plain("queue-40x10") { sharing(Size(40, 10)) },
+    plain("queue-lost-120x30") {
+      sharing(Size(120, 30), unreachedSince: ScriptedNode.start - 90_000_000)
     },
     plain("debug") {
       var stage = busy(Size(80, 24))

@@ -4,6 +4,6 @@
 
 extension Pane {
   package static let all: [Pane] = [
-    .jobs, .approvals, .compute, .throughput, .receipts, .earnings, .chat, .log, .history, .clients,
+    .jobs, .approvals, .compute, .throughput, .receipts, .earnings, .chat, .log, .history, .clients, .queue,
   ]
 }

@@ -5,6 +5,8 @@ import Synchronization
 
 final class Screens: Sendable {
   private let runtime: Runtime
+  /// The queue that the node shares.
+  private let sharedQueue: @Sendable () -> SharedQueueSnapshot?
   private let absences = Absences()
   private let inner = Mutex(Inner())
 
@@ -23,7 +25,10 @@ final class Screens: Sendable {
     var last: Microseconds = .min / 2
   }
 
-  init(_ runtime: Runtime) { self.runtime = runtime }
+  init(_ runtime: Runtime, sharedQueue: @escaping @Sendable () -> SharedQueueSnapshot?) {
+    self.runtime = runtime
+    self.sharedQueue = sharedQueue
+  }
 
   /// Adds a screen: it gets a snapshot at once, and then at most one per interval.
   func subscribe(
@@ -46,6 +51,7 @@ final class Screens: Sendable {
   /// The node now, with the screens that are attached.
   func snapshot() -> NodeSnapshot {
     var snapshot = runtime.snapshot()
+    snapshot.sharedQueue = sharedQueue()
     snapshot.attached = inner.withLock { inner in
       inner.subscribers.sorted { $0.key < $1.key }.map(\.value.screen)
     }

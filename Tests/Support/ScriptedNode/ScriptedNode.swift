@@ -16,6 +16,7 @@ package struct ScriptedNode: Sendable {
   package private(set) var chats: ChatBook?
   package var hasGPU = true
   package var hasSensors = true
+  package var sharedQueue: SharedQueueSnapshot?
   package private(set) var jobs: [Job] = []
   package private(set) var log: [LogLine] = []
   /// The commands that the node received, oldest first.
@@ -257,12 +258,14 @@ package struct ScriptedNode: Sendable {
       address: "http://127.0.0.1:8114", waitingApproval: approvals.count,
       queued: jobs.count { $0.state == .queued },
       running: running.count, currency: "EUR", isDemo: false)
-    return NodeSnapshot(
+    var snapshot = NodeSnapshot(
       sequence: sequence, time: time, node: summary, jobs: sorted.map(row),
       approvals: approvals.map(approval),
       compute: compute,
       throughput: throughput(decode: decode, isPrefilling: isPrefilling, batch: running.count),
       receipts: receipts, earnings: earnings, log: Array(log.suffix(200)), clients: clients)
+    snapshot.sharedQueue = sharedQueue
+    return snapshot
   }
 
   private var reason: String {

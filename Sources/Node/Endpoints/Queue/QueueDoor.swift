@@ -60,6 +60,11 @@ final class QueueDoor: Sendable {
     var pausedUntil: Int64 = 0
     var isStopping = false
     var complaints: Set<String> = []
+    /// What waits for the served model, as the server told it.
+    var depths: [SharedQueueSnapshot.Depth]?
+    var nextLook: Int64 = 0
+    /// Since when no server is reached, as a clock on the wall has it.
+    var unreachedSince: Microseconds?
   }
 
   /// Chunks between questions whether the requester is still there.
@@ -160,6 +165,7 @@ final class QueueDoor: Sendable {
     let now = Self.now
     carryOut(inner.withLock { $0.leases.tick(at: now) })
     for pull in inner.withLock({ $0.pulls }) { pull.check() }
+    lookAround()
     pullIfFree()
   }
 
@@ -188,6 +194,7 @@ final class QueueDoor: Sendable {
         for old in inner.pulls { old.end() }
         inner.model = name
         inner.pulls = makePulls(name)
+        inner.depths = nil
         inner.sweep = 0
       }
       return (inner.pulls, inner.sweep)
@@ -758,19 +765,51 @@ final class QueueDoor: Sendable {
 
   // MARK: what screens and commands see
 
-  struct View: Sendable {
-    let isReady: Bool
-    let server: String?
-    let version: String?
-    let trouble: String?
-    let leased: Int
+  /// As it is now. What waits was told at most five seconds ago.
+  /// - passed: the requests of the HTTP door that other nodes answer
+  func snapshot(passed: (now: Int, total: Int)?) -> SharedQueueSnapshot {
+    let status = client.status
+    return inner.withLock { inner in
+      SharedQueueSnapshot(
+        stream: settings.stream, server: status.server?.description, version: status.info?.version,
+        unreachedSince: status.isReady ? nil : inner.unreachedSince, trouble: status.trouble,
+        depths: inner.depths,
+        leases: inner.held.values.map {
+          .init(job: $0.job.id.hex, client: $0.job.client, delivery: $0.delivery.count)
+        }.sorted { $0.job < $1.job }, passedOn: passed?.now, passedOnInAll: passed?.total)
+    }
   }
 
-  var view: View {
-    let status = client.status
-    return View(
-      isReady: status.isReady, server: status.server?.description, version: status.info?.version,
-      trouble: status.trouble, leased: inner.withLock { $0.leases.leases.count })
+  /// Asks the server every five seconds what waits for the served model.
+  private func lookAround() {
+    let now = Self.now
+    let isReady = client.status.isReady
+    let names = inner.withLock { inner -> [String]? in
+      if isReady {
+        inner.unreachedSince = nil
+      } else if inner.unreachedSince == nil {
+        inner.unreachedSince = NodeClock.now().wall
+      }
+      guard isReady, !inner.pulls.isEmpty, now >= inner.nextLook else { return nil }
+      inner.nextLook = now + 5_000
+      return inner.pulls.map(\.consumer)
+    }
+    guard let names else { return }
+    for (name, priorityClass) in zip(names, settings.classes) {
+      jetStream.call("CONSUMER.INFO.\(settings.stream).\(name)") { [weak self] result in
+        guard let self, case .success(let value) = result else { return }
+        let depth = SharedQueueSnapshot.Depth(
+          name: priorityClass.rawValue, waiting: value["num_pending"]?.integer ?? 0,
+          leased: value["num_ack_pending"]?.integer ?? 0, redelivered: value["num_redelivered"]?.integer ?? 0,
+          pulls: value["num_waiting"]?.integer ?? 0)
+        inner.withLock { inner in
+          var depths = (inner.depths ?? []).filter { $0.name != depth.name } + [depth]
+          let order = SharedQueue.Class.allCases.map(\.rawValue)
+          depths.sort { (order.firstIndex(of: $0.name) ?? 0) < (order.firstIndex(of: $1.name) ?? 0) }
+          inner.depths = depths
+        }
+      }
+    }
   }
 }
 
