@@ -52,6 +52,7 @@ package enum NodeStartError: Error, Sendable, CustomStringConvertible {
   case key(SignatureError)
   /// The configured currency differs from that of the journal's receipts.
   case currency(found: String, books: String)
+  case tunnel(SSHTunnel.Failure)
 
   package var description: String {
     switch self {
@@ -59,6 +60,7 @@ package enum NodeStartError: Error, Sendable, CustomStringConvertible {
     case .journal(let error): "\(error)"
     case .listen(let error): "\(error)"
     case .key(let error): "the node's key: \(error)"
+    case .tunnel(let error): "the way to the shared queue: \(error)"
     case .currency(let found, let books):
       "the currency is '\(found)' in the configuration, the books in this state directory are kept in '\(books)'"
     }
@@ -72,6 +74,7 @@ package enum NodeStartError: Error, Sendable, CustomStringConvertible {
     case .currency(let found, let books):
       "set 'currency' to '\(books)', or keep books in '\(found)' in another '--state'"
     case .listen(let error): Self.hint(error)
+    case .tunnel: nil
     }
   }
 

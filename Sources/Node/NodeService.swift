@@ -36,6 +36,8 @@ package final class NodeService: Sendable {
   /// nil if no shared queue is configured.
   let queue: QueueDoor?
   let entrance: QueueEntrance?
+  /// The way to the shared queue.
+  private let tunnel: WatchedTunnel?
   private let lock: StateLock
   private let seconds = EverySecond()
   private let notifier = Notifier()
@@ -127,7 +129,17 @@ package final class NodeService: Sendable {
     receipts = ReceiptLog(
       runtime, signing: signing, transcripts: transcripts, archive: archive, model: model,
       admission: admission, configuration: live, keeping: Self.keeping(node))
-    entrance = configuration.queue.shared.flatMap { [runtime] shared in
+    var shared = configuration.queue.shared
+    do throws(SSHTunnel.Failure) {
+      let way = try shared?.tunnelled()
+      shared = way?.queue ?? shared
+      tunnel = way.map { way in
+        WatchedTunnel(way.tunnel) { node.service?.runtime.note(.warning, "the shared queue: \($0)") }
+      }
+    } catch {
+      throw .tunnel(error)
+    }
+    entrance = shared.flatMap { [runtime] shared in
       shared.entrance.map {
         QueueEntrance(
           shared, $0, runtime, name: configuration.name, version: options.version,
@@ -141,7 +153,7 @@ package final class NodeService: Sendable {
       publication: publication, entrance: entrance,
       configuration: live,
       version: options.version, isDemo: options.isDemo, origin: origin)
-    queue = configuration.queue.shared.map { [runtime, admission, model, transcripts, signing] in
+    queue = shared.map { [runtime, admission, model, transcripts, signing] in
       QueueDoor(
         $0, runtime, admission: admission, model: model, transcripts: transcripts, signing: signing,
         configuration: configuration, version: options.version, origin: origin)
@@ -336,6 +348,7 @@ package final class NodeService: Sendable {
     running.withLock { ($0.timer, $0.watch) = (timer, watch) }
     timer.start()
     watch.start()
+    tunnel?.start()
     queue?.start()
     entrance?.start()
     model.load(named: options.configuration.model)
@@ -407,6 +420,7 @@ package final class NodeService: Sendable {
       model.stop()
       queue?.stop()
       entrance?.stop()
+      tunnel?.stop()
       running.server?.stop(grace: .seconds(2))
       running.server?.waitUntilStopped()
       // Lets answers being written reach the disk, and their ends the journal.

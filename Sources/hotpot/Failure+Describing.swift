@@ -34,6 +34,7 @@ extension Failure {
         case .listen(.addressInvalid), .listen(.pathTooLong): .usage
         case .listen: .unavailable
         case .currency, .key: .badData
+        case .tunnel: .unavailable
         }
       self.init(code, "\(error)", hint: error.hint)
     case let error as FormatError: self.init(.badData, "\(error)")

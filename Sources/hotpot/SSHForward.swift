@@ -4,6 +4,7 @@
 
 import CSystem
 import Foundation
+import Node
 
 /// A port of this machine that ssh carries to an address as another machine sees it.
 struct SSHForward {
@@ -51,32 +52,16 @@ struct SSHForward {
 
   /// Waits until ssh listens, for as long as it runs: it may be asking for a password.
   private static func open(_ host: String, to target: String) throws -> SSHForward {
-    // A name that begins with a dash would be an option of ssh.
-    guard !host.isEmpty, !host.hasPrefix("-"),
-      host.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F })
-    else { throw Failure(.usage, "'\(Console.oneLine(String(host.prefix(80))))' is no host") }
-    let port = try freePort()
-    let program = (ProcessInfo.processInfo.environment["HOTPOT_SSH"] ?? "ssh").split(separator: " ").map(
-      String.init)
-    let words =
-      program + [
-        "-N", "-T", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=10", "-o",
-        "ServerAliveCountMax=3", "-o", "ConnectTimeout=15", "-L", "127.0.0.1:\(port):\(target)", "--", host,
-      ]
-    let nothing = Glibc.open("/dev/null", O_RDWR | O_CLOEXEC)
-    guard nothing >= 0 else {
-      throw Failure(.inputOutput, "cannot open /dev/null: \(String(cString: strerror(errno)))")
+    let tunnel: SSHTunnel
+    let child: pid_t
+    do throws(SSHTunnel.Failure) {
+      tunnel = try SSHTunnel(host: host, targets: [target])
+      // What ssh says is for the user.
+      child = try tunnel.start(errors: STDERR_FILENO, asks: true)
+    } catch {
+      throw Failure(SharedQueue.isMachine(host) ? .unavailable : .usage, Console.oneLine(error.description))
     }
-    defer { close(nothing) }
-    var list: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-    list.append(nil)
-    defer { for word in list { free(word) } }
-    var child: pid_t = 0
-    // What ssh says is for the user.
-    let error = csystem_spawn_piped(list, nothing, STDERR_FILENO, &child)
-    guard error == 0 else {
-      throw Failure(.unavailable, "'\(words[0])' cannot be run: \(String(cString: strerror(error)))")
-    }
+    let port = tunnel.ports[0]
     let way = SSHForward(url: "http://127.0.0.1:\(port)", process: child)
     while true {
       let descriptor = csystem_connect_tcp("127.0.0.1", port)
@@ -91,24 +76,6 @@ struct SSHForward {
       }
       usleep(50_000)
     }
-  }
-
-  private static func freePort() throws -> UInt16 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    defer { if descriptor >= 0 { close(descriptor) } }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let found = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        descriptor >= 0 && bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-      }
-    }
-    guard found else {
-      throw Failure(.inputOutput, "no port is free here: \(String(cString: strerror(errno)))")
-    }
-    return UInt16(bigEndian: address.sin_port)
   }
 
   func end() {

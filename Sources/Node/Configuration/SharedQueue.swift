@@ -44,6 +44,10 @@ package struct SharedQueue: Sendable, Equatable {
   }
 
   package var servers: [NATSServer] = []
+  /// The machine from which the servers are reached, through ssh; nil: from here.
+  package var ssh: String?
+  /// Where ssh carries the servers to, one for each, once it has been decided.
+  package var carried: [NATSServer]?
   package var stream = "HOTPOT"
   /// The stream in which nodes claim a job's end.
   package var ends: String { stream + "_ENDS" }
@@ -69,11 +73,26 @@ package struct SharedQueue: Sendable, Equatable {
     package var jobs = 256
   }
 
+  /// Whether a text is [USER@]HOST as ssh takes it: no option, and no two words.
+  package static func isMachine(_ text: String) -> Bool {
+    !text.isEmpty && !text.hasPrefix("-") && text.utf8.count <= 255
+      && text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7F }
+  }
+
+  /// A server in words, as its operator knows it.
+  package func words(_ server: NATSServer) -> String {
+    guard let ssh, let place = carried?.firstIndex(of: server), servers.indices.contains(place) else {
+      return "\(server)"
+    }
+    return "\(servers[place]) through ssh to '\(ssh)'"
+  }
+
   /// The keys that belong to it, read from the section `queue`.
   /// - Returns: nil if no servers are named
   static func read(_ section: inout ConfigurationReader) throws(ConfigurationError) -> SharedQueue? {
     var found = SharedQueue()
     let servers = try section.strings("servers")
+    let ssh = try section.string("ssh")
     let stream = try section.string("stream")
     let domain = try section.string("domain")
     let login = try section.object("login")
@@ -84,7 +103,7 @@ package struct SharedQueue: Sendable, Equatable {
     let entrance = try section.object("entrance")
     guard let servers else {
       let isNamed =
-        stream != nil || domain != nil || login != nil || tls != nil || models != nil || classes != nil
+        ssh != nil || stream != nil || domain != nil || login != nil || tls != nil || models != nil || classes != nil
         || entrances != nil || entrance != nil
       if isNamed {
         throw section.problem(
@@ -102,6 +121,16 @@ package struct SharedQueue: Sendable, Equatable {
           hint: "such as \"127.0.0.1:4222\"")
       }
       found.servers.append(server)
+    }
+    if let ssh {
+      guard Self.isMachine(ssh) else {
+        throw section.problem("ssh", "is '\(ssh.prefix(80))', wanted [USER@]HOST as ssh knows it")
+      }
+      guard !found.servers.contains(where: \.isSecure) else {
+        throw section.problem(
+          "ssh", "is given beside a server with 'tls://'", hint: "one of them encrypts the way to it")
+      }
+      found.ssh = ssh
     }
     for (key, name) in [("stream", stream), ("domain", domain)] {
       guard let name, !NATSSubject.isToken(name) || name.utf8.count > 64 else { continue }

@@ -87,7 +87,7 @@ extension Command {
       return .ok
     }
     Console.print(
-      "\(link.queue.stream) at \(server.server?.description ?? "?"), nats-server \(server.info?.version ?? "?"): \(counted(found.jobs, "job")) of at most \(found.limit), \(found.bytes) bytes, \(found.isInMemory ? "in memory" : "on disk")"
+      "\(link.queue.stream) at \(server.server.map { link.queue.words($0) } ?? "?"), nats-server \(server.info?.version ?? "?"): \(counted(found.jobs, "job")) of at most \(found.limit), \(found.bytes) bytes, \(found.isInMemory ? "in memory" : "on disk")"
     )
     if !found.consumers.isEmpty {
       Console.write(
@@ -187,9 +187,10 @@ private struct QueueJobRow: Encodable {
 }
 
 /// The connection of a command to the shared queue that its configuration names.
-struct QueueLink: Sendable {
+final class QueueLink: Sendable {
   let configuration: NodeConfiguration
   let queue: SharedQueue
+  private let tunnel: WatchedTunnel?
 
   init(_ arguments: Arguments) throws {
     configuration = try NodeSetup.configuration(arguments)
@@ -198,22 +199,32 @@ struct QueueLink: Sendable {
         .usage, "the configuration names no shared queue",
         hint: "'queue: { servers: [\"127.0.0.1:4222\"] }' does; see hotpot-config(5)")
     }
-    queue = shared
+    do throws(SSHTunnel.Failure) {
+      let way = try shared.tunnelled()
+      queue = way?.queue ?? shared
+      tunnel = way.map { way in WatchedTunnel(way.tunnel) { Console.warn($0) } }
+    } catch {
+      throw Failure(.unavailable, "the shared queue: \(error)")
+    }
   }
+
+  deinit { tunnel?.stop() }
 
   /// Who this is at the server.
   var name: String { if case .password(let user, _) = queue.login { user } else { configuration.name } }
 
   /// Waits until it is connected.
   func connect() throws -> NATSClient {
+    tunnel?.start()
     let client = NATSClient(queue.connection(as: configuration.name, version: Commands.version))
     client.start()
     for _ in 0..<1_000 {
       let status = client.status
       if status.isReady { return client }
-      if let trouble = status.trouble, status.connections == 0, queue.servers.count == 1 {
+      // What ssh carries is there after a moment.
+      if let trouble = status.trouble, status.connections == 0, queue.servers.count == 1, tunnel == nil {
         client.close()
-        throw Failure(.unavailable, "the shared queue at \(queue.servers[0]): \(trouble)")
+        throw Failure(.unavailable, "the shared queue at \(queue.words(queue.servers[0])): \(trouble)")
       }
       usleep(10_000)
     }
@@ -243,7 +254,7 @@ struct QueueLink: Sendable {
       ]
     }
     let status = client.status
-    let (server, version) = (status.server?.description ?? "", status.info?.version ?? "")
+    let (server, version) = (status.server.map { queue.words($0) } ?? "", status.info?.version ?? "")
     var findings: [Finding] = []
     if let hole = QueueAdministration.hole(inVersion: version) {
       let isHere = queue.servers.allSatisfy { ["127.0.0.1", "::1", "localhost"].contains($0.host) }
@@ -280,14 +291,16 @@ struct QueueLink: Sendable {
           "ends", .missing, "\(queue.ends), without which no node bills: \(error)",
           hint: "'hotpot queue init --model NAME' makes it"))
     }
-    if !queue.servers.allSatisfy(\.isSecure), !(status.info?.wantsTLS ?? false) {
+    if let ssh = queue.ssh {
+      findings.append(Finding("encryption", .ok, "ssh to '\(ssh)'"))
+    } else if !queue.servers.allSatisfy(\.isSecure), !(status.info?.wantsTLS ?? false) {
       let isNear = queue.servers.allSatisfy { ["127.0.0.1", "::1", "localhost"].contains($0.host) }
       findings.append(
         isNear
           ? Finding("encryption", .ok, "none, on this machine")
           : Finding(
             "encryption", .broken, "prompts and the login travel in plain text",
-            hint: "tls://HOST:PORT in 'queue.servers', or 'ssh -L' to the server"))
+            hint: "tls://HOST:PORT in 'queue.servers', or 'queue.ssh'"))
     }
     client.close()
     return findings

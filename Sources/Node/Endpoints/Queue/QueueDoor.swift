@@ -104,9 +104,9 @@ final class QueueDoor: Sendable {
     ) { [weak runtime] notice in
       switch notice {
       case .connected(let server, let version):
-        runtime?.note(.info, "the shared queue is at \(server), nats-server \(version)")
+        runtime?.note(.info, "the shared queue is at \(settings.words(server)), nats-server \(version)")
       case .disconnected(let server, let reason):
-        runtime?.note(.warning, "the shared queue at \(server) is not reached: \(reason)")
+        runtime?.note(.warning, "the shared queue at \(settings.words(server)) is not reached: \(reason)")
       case .complaint(let words): runtime?.note(.warning, "the shared queue's server says: \(words)")
       }
     }
@@ -771,7 +771,7 @@ final class QueueDoor: Sendable {
     let status = client.status
     return inner.withLock { inner in
       SharedQueueSnapshot(
-        stream: settings.stream, server: status.server?.description, version: status.info?.version,
+        stream: settings.stream, server: status.server.map { settings.words($0) }, version: status.info?.version,
         unreachedSince: status.isReady ? nil : inner.unreachedSince, trouble: status.trouble,
         depths: inner.depths,
         leases: inner.held.values.map {
@@ -814,11 +814,20 @@ final class QueueDoor: Sendable {
 }
 
 extension SharedQueue {
+  /// The way to the servers, and this queue as it is at its end; nil where they are reached from here.
+  package func tunnelled() throws(SSHTunnel.Failure) -> (tunnel: SSHTunnel, queue: SharedQueue)? {
+    guard let ssh else { return nil }
+    let tunnel = try SSHTunnel(host: ssh, targets: servers.map(\.description))
+    var queue = self
+    queue.carried = tunnel.ports.compactMap { NATSServer("127.0.0.1:\($0)") }
+    return (tunnel, queue)
+  }
+
   /// How a client of this name connects.
   package func connection(as name: String, version: String) -> NATSClient.Settings {
     var inbox = name
     if case .password(let user, _) = login { inbox = user }
-    var settings = NATSClient.Settings(servers: servers, name: "hotpot/\(name)", inbox: inbox)
+    var settings = NATSClient.Settings(servers: carried ?? servers, name: "hotpot/\(name)", inbox: inbox)
     settings.trust = trust
     settings.version = version
     switch login {
