@@ -75,7 +75,7 @@ extension DashboardModel {
       }
     case .shutdown, .inspect, .reveal, .conceal, .receipt, .verify, .chat, .stopChat, .keepChats, .pull,
       .cancelPull,
-      .history, .past, .reload:
+      .history, .past, .reload, .say:
       return nil
     }
   }

@@ -200,7 +200,12 @@ extension DashboardModel {
     let last = log.last { $0.sequence > 0 }?.sequence ?? 0
     // A restarted node counts from the beginning.
     let isNewNode = (lines.last?.sequence ?? last) < last
-    for line in lines where isNewNode || line.sequence > last { append(line) }
+    for line in lines where isNewNode || line.sequence > last {
+      append(line)
+      if last > 0, !isNewNode, line.level == .act, line.text.hasPrefix("says: "), line.who != operatorName {
+        say("\(line.who ?? "somebody") \(line.text)")
+      }
+    }
   }
 
   mutating func append(_ line: LogLine) {

@@ -118,6 +118,7 @@ func words(_ command: NodeCommand) -> String {
   case .cancelPull: "cancel-pull"
   case .history: "history"
   case .reload: "reload"
+  case .say(let text): "say \(text)"
   case .administer(let act): words(act)
   case .past(let query): "past\(query.before == nil ? "" : ", older")"
   }

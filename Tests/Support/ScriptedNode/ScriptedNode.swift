@@ -562,6 +562,7 @@ package struct ScriptedNode: Sendable {
         done("added client \(name)"),
       ]
     case .administer: return [done("done")]
+    case .say: return [done("said it in the log")]
     case .reload: return [done("applied: policy, prices; waits for a restart: threads")]
     case .past(let query): return [.past(past(query)), done("")]
     }

@@ -107,6 +107,12 @@ final class OperatorSession: Sendable {
     case .past(let query): return past(query)
     case .administer(let act):
       return node.administration.perform(act, by: who) { deliver(.token(name: $0, token: $1)) }
+    case .say(let text):
+      guard (1...500).contains(text.utf8.count), text.unicodeScalars.allSatisfy({ $0.value >= 0x20 }) else {
+        return .refused("a message wants 1 to 500 bytes on one line, found \(text.utf8.count)")
+      }
+      node.runtime.note(.act, who: who.name, "says: \(text)")
+      return .done("said it in the log")
     case .reload: return node.live.reload(node.runtime, by: who)
     }
   }
