@@ -169,6 +169,8 @@ package enum NodeMessage: Codable, Sendable, Equatable {
   case past([PastJob])
   /// A new client's token, which is shown only once.
   case token(name: String, token: String)
+  /// What a client owes, and the signature by the node's key.
+  case statement(client: String, text: String, signature: String)
   /// More of a revealed job's answer.
   case text(job: String, String)
   case chat(ChatEvent)

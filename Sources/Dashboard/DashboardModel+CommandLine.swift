@@ -48,6 +48,9 @@ extension LineCommand {
     LineCommand("deposit", "X REFERENCE: record that the client in focus pays ahead") {
       $0.depositOfClient($1)
     },
+    LineCommand("statement", "[FILE]: write what the client in focus owes, signed, and FILE.sig") {
+      $0.stateClient($1)
+    },
     LineCommand("always", "admit, or reject REASON: decide for the client in focus for good, as a rule") {
       $0.decideAlways($1)
     },

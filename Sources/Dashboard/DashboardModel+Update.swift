@@ -81,6 +81,9 @@ extension DashboardModel {
     case .receipt(let found):
       if case .receipt(let id, _) = detail, id == found.row.id { detail = .receipt(id: id, detail: found) }
     case .token(let name, let token): mode = .token(name: name, token: token)
+    case .statement(let client, let text, let signature):
+      defer { statementPath = nil }
+      return [.saveStatement(path: statementPath, client: client, text: text, signature: signature)]
     case .past(let jobs):
       past.take(jobs)
       arrangeLists()

@@ -164,7 +164,7 @@ package struct FleetModel: Sendable {
     case .link(let link):
       nodes[index].link = link
       keepSelection()
-    case .history, .past, .token, .job, .receipt, .text, .chat, .pull: break
+    case .history, .past, .token, .statement, .job, .receipt, .text, .chat, .pull: break
     }
     return []
   }

@@ -157,7 +157,9 @@ enum Fleet {
         case .snapshot(let snapshot): answers.take(index, .success(snapshot))
         case .link(.lost(_, let reason)), .link(.ended(let reason)):
           answers.take(index, .failure(LinkError(reason, isFinal: true)))
-        case .welcome, .history, .past, .token, .reply, .job, .receipt, .text, .chat, .pull, .link: break
+        case .welcome, .history, .past, .token, .statement, .reply, .job, .receipt, .text, .chat, .pull,
+          .link:
+          break
         }
       }
       return connection
