@@ -61,6 +61,8 @@ package enum ClientAct: Codable, Sendable, Equatable {
   case settle(name: String, amount: String, reference: String)
   /// A payment before it owes.
   case deposit(name: String, amount: String, reference: String)
+  /// What it owes, signed by the node's key. Answered by `NodeMessage.statement` too.
+  case statement(name: String)
   /// What a million completion tokens cost it from now on: a rule at the head of `prices`.
   case price(name: String, completion: String)
   /// From now on its jobs are admitted without asking: a rule at the head of `policy`.

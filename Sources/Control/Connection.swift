@@ -49,6 +49,8 @@ package enum NodeCommand: Codable, Sendable, Equatable {
   case past(PastQuery)
   /// Read the configuration again and apply what may change while the node runs.
   case reload
+  /// A line of text for whoever else operates the node: it stands in the log, with who said it.
+  case say(String)
   case administer(ClientAct)
 }
 
@@ -60,7 +62,7 @@ extension NodeCommand {
     // Clients' content is visible to the operator, but viewing it is an act.
     case .reveal, .conceal: false
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
-      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull, .reload, .administer:
+      .shutdown, .verify, .chat, .stopChat, .pull, .cancelPull, .reload, .say, .administer:
       false
     }
   }
@@ -71,7 +73,7 @@ extension NodeCommand {
     case .approve, .reject, .hold, .release, .setPriority, .cancel: true
     case .inspect, .receipt, .history, .past, .reveal, .conceal, .move, .pause, .resume, .drain, .undrain,
       .shutdown,
-      .verify, .chat, .stopChat, .keepChats, .pull, .cancelPull, .reload, .administer:
+      .verify, .chat, .stopChat, .keepChats, .pull, .cancelPull, .reload, .say, .administer:
       false
     }
   }
@@ -167,6 +169,8 @@ package enum NodeMessage: Codable, Sendable, Equatable {
   case past([PastJob])
   /// A new client's token, which is shown only once.
   case token(name: String, token: String)
+  /// What a client owes, and the signature by the node's key.
+  case statement(client: String, text: String, signature: String)
   /// More of a revealed job's answer.
   case text(job: String, String)
   case chat(ChatEvent)

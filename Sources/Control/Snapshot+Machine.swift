@@ -34,6 +34,8 @@ package struct ComputeSnapshot: Codable, Sendable, Equatable {
   package let cpuSteal: Reading<Double>
   /// The part of `residentMemory` in pages of mapped files: the model.
   package let mappedMemory: Reading<Int64>
+  /// This process: share of all processors' time; nil from a node of an earlier release.
+  package var ownCPU: Reading<Double>?
   /// Of the device that holds the state directory.
   package let diskRead: Reading<Double>
   package let diskWritten: Reading<Double>

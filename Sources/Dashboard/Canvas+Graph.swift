@@ -17,6 +17,31 @@ extension Canvas {
     plot(values, rect, top: top, gradient: gradient)
   }
 
+  /// Marks the cursor's column in a graph of the newest buckets, and the row under it if it is of
+  /// the graph.
+  mutating func graphCursor(_ model: DashboardModel, _ rect: Rect) {
+    guard let cursor = model.graphCursor, rect.width > 0 else { return }
+    let perCell = glyphs.level == .unicode ? 2 : 1
+    let count = rect.width * perCell
+    let column: Int
+    switch model.graphStyle {
+    case .scroll: column = cursor - pageStart(closed: model.history.closed, count: count, perCell: perCell)
+    case .sweep: column = model.history.closed - cursor > count ? -1 : cursor % count
+    }
+    guard (0..<count).contains(column) else { return }
+    for row in rect.y..<rect.bottom {
+      let x = rect.x + column / perCell
+      sign(Unicode.Scalar(grid[x, row].scalar) ?? " ", x, row, selection)
+    }
+  }
+
+  /// What the cursor reads: how long ago, and each value by its name.
+  mutating func cursorWords(_ model: DashboardModel, _ values: [(String, String?)]) -> [(String, Style)] {
+    guard let age = model.cursorAge else { return [] }
+    return [("  \(span(age)) ago", key)]
+      + values.flatMap { [(" \($0.0) ", label), ($0.1 ?? "unknown", $0.1 == nil ? faint : text)] }
+  }
+
   /// The last day by minutes, over the whole width, with the newest at the right.
   mutating func dayGraph(
     _ series: GraphHistory.Series, minutes: Int, _ rect: Rect, top: Double, gradient: Theme.Gradient

@@ -136,7 +136,7 @@ package final class DashboardApp {
   private func isStream(_ message: NodeMessage) -> Bool {
     switch message {
     case .text, .chat(.text), .chat(.thought), .snapshot, .pull: true
-    case .welcome, .history, .past, .token, .reply, .job, .receipt, .chat, .link: false
+    case .welcome, .history, .past, .token, .statement, .reply, .job, .receipt, .chat, .link: false
     }
   }
 
@@ -187,6 +187,11 @@ package final class DashboardApp {
     case .repaint: loop.screen.invalidate()
     case .saveScreen(let path): save(view(model).styledText, path, "hotpot-screen", instant)
     case .saveText(let path, let text): save(text, path, "hotpot-chat", instant)
+    case .saveStatement(let path, let client, let text, let signature):
+      let stem = "hotpot-statement-" + client.filter { $0.isASCII && ($0.isLetter || $0.isNumber) }
+      let target = path ?? "\(place.saveDirectory)/\(stem)-\(instant.wall / 1_000_000).txt"
+      save(signature, target + ".sig", stem, instant)
+      save(text, target, stem, instant)
     case .keep(let settings): chosen = settings
     case .suspend:
       guard let shell = place.shell else {

@@ -95,6 +95,15 @@ extension DashboardModel {
     }
   }
 
+  /// - path: of the file; empty lets the application choose
+  mutating func stateClient(_ path: String) -> [Effect] {
+    withClient("statement") { model, name in
+      let effects = model.act(.administer(.statement(name: name)), saying: nil)
+      if !effects.isEmpty { model.statementPath = path.isEmpty ? nil : path }
+      return effects
+    }
+  }
+
   mutating func depositOfClient(_ text: String) -> [Effect] {
     withClient("deposit") { model, name in
       let parts = text.split(separator: " ", maxSplits: 1).map(String.init)

@@ -34,6 +34,7 @@ extension LineCommand {
     LineCommand("reload", "read the node's configuration again, and apply what may change") { model, _ in
       model.act(.reload, saying: nil)
     },
+    LineCommand("say", "TEXT: a line in the node's log for whoever else operates it") { $0.sayToOthers($1) },
     LineCommand("priority", "N: priority 0 to 9, or +N or -N, of the selected or tagged jobs") {
       $0.setPriority($1)
     },
@@ -46,6 +47,9 @@ extension LineCommand {
     LineCommand("settle", "X REFERENCE: record a payment of the client in focus") { $0.settleClient($1) },
     LineCommand("deposit", "X REFERENCE: record that the client in focus pays ahead") {
       $0.depositOfClient($1)
+    },
+    LineCommand("statement", "[FILE]: write what the client in focus owes, signed, and FILE.sig") {
+      $0.stateClient($1)
     },
     LineCommand("always", "admit, or reject REASON: decide for the client in focus for good, as a rule") {
       $0.decideAlways($1)
@@ -209,6 +213,10 @@ extension DashboardModel {
     if let target = KeyTarget(name: name) { return perform(target) }
     say("there is no command '\(displaySafe(name.prefix(30)))'; ? lists them", isError: true)
     return []
+  }
+
+  fileprivate mutating func sayToOthers(_ text: String) -> [Effect] {
+    text.isEmpty ? complain("say", "a text", "nothing") : act(.say(text), saying: nil)
   }
 
   fileprivate mutating func askToDrain() -> [Effect] {

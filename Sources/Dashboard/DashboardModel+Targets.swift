@@ -82,7 +82,7 @@ extension DashboardModel {
     case .pause: askedPause = (true, nextTag, until)
     case .resume: askedPause = (false, nextTag, until)
     case .approve, .reject, .move, .cancel, .drain, .undrain, .shutdown, .inspect, .reveal, .conceal,
-      .receipt, .verify, .chat, .stopChat, .keepChats, .pull, .cancelPull, .history, .past, .reload,
+      .receipt, .verify, .chat, .stopChat, .keepChats, .pull, .cancelPull, .history, .past, .reload, .say,
       .administer:
       break
     }

@@ -71,11 +71,11 @@ extension DashboardModel {
       case .settle(let name, _, _), .deposit(let name, _, _): return ("record a payment of \(name)", nil)
       case .price(let name, _), .admitAlways(let name), .rejectAlways(let name, _):
         return ("write a rule about \(name)", nil)
-      case .limit: return nil
+      case .limit, .statement: return nil
       }
     case .shutdown, .inspect, .reveal, .conceal, .receipt, .verify, .chat, .stopChat, .keepChats, .pull,
       .cancelPull,
-      .history, .past, .reload:
+      .history, .past, .reload, .say:
       return nil
     }
   }

@@ -81,6 +81,9 @@ extension DashboardModel {
     case .receipt(let found):
       if case .receipt(let id, _) = detail, id == found.row.id { detail = .receipt(id: id, detail: found) }
     case .token(let name, let token): mode = .token(name: name, token: token)
+    case .statement(let client, let text, let signature):
+      defer { statementPath = nil }
+      return [.saveStatement(path: statementPath, client: client, text: text, signature: signature)]
     case .past(let jobs):
       past.take(jobs)
       arrangeLists()
@@ -200,7 +203,12 @@ extension DashboardModel {
     let last = log.last { $0.sequence > 0 }?.sequence ?? 0
     // A restarted node counts from the beginning.
     let isNewNode = (lines.last?.sequence ?? last) < last
-    for line in lines where isNewNode || line.sequence > last { append(line) }
+    for line in lines where isNewNode || line.sequence > last {
+      append(line)
+      if last > 0, !isNewNode, line.level == .act, line.text.hasPrefix("says: "), line.who != operatorName {
+        say("\(line.who ?? "somebody") \(line.text)")
+      }
+    }
   }
 
   mutating func append(_ line: LogLine) {

@@ -41,6 +41,8 @@ package enum Effect: Equatable, Sendable {
   /// Save the screen as text; without a path the application chooses one and reports it.
   case saveScreen(path: String?)
   case saveText(path: String?, text: String)
+  /// Save a client's statement, and its signature beside it.
+  case saveStatement(path: String?, client: String, text: String, signature: String)
   /// The settings changed: keep them for the next time.
   case keep(ScreenSettings)
   /// Give the terminal back to the shell until it continues this program.
@@ -236,6 +238,9 @@ package struct DashboardModel: Sendable {
   var snapshotAt: Instant?
   var now = Instant(wall: 0, steady: 0)
   var history = GraphHistory()
+  /// The bucket under the cursor of compute's and throughput's graphs, counted from the start; nil
+  /// is no cursor.
+  var graphCursor: Int?
   var calmAt: Microseconds = 0
   var jobIndex: [String: Int] = [:]
   var calmJobs: [String: JobRow] = [:]
@@ -279,6 +284,8 @@ package struct DashboardModel: Sendable {
   var operatorName = ""
   var role: Role?
   var chat: ChatState
+  /// Where the next statement is saved; nil lets the application choose.
+  var statementPath: String?
   /// System prompts by name.
   var systems: [String: String] = [:]
   /// Commands whose refusal is told to nobody.

@@ -61,7 +61,7 @@ final class NodeInbox: Sendable {
         } else {
           append(message, &state)
         }
-      case .welcome, .history, .past, .token, .reply, .job, .receipt, .chat, .pull, .link:
+      case .welcome, .history, .past, .token, .statement, .reply, .job, .receipt, .chat, .pull, .link:
         append(message, &state)
       }
       defer { state.isSignalled = true }

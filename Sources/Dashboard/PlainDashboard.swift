@@ -40,7 +40,7 @@ package struct PlainModel: Sendable {
     case .pull(let progress):
       if progress.phase == .fetching { return [] }
       return say("\(progress.model): \(progress.phase.rawValue)\(progress.detail.map { ", \($0)" } ?? "")")
-    case .history, .past, .token, .job, .receipt, .text, .chat: return []
+    case .history, .past, .token, .statement, .job, .receipt, .text, .chat: return []
     }
   }
 

@@ -45,6 +45,7 @@ enum Commands {
     .completions,
     .unit,
     .install,
+    .package,
     .link,
     .replay,
   ]

@@ -80,7 +80,8 @@ enum GrafanaBoard {
     Panel(
       title: "Processors", unit: "percentunit",
       queries: [
-        (figure("cpu_utilization"), "use"), (figure("cpu_wait"), "wait for the disk"),
+        (figure("cpu_utilization"), "use"), (figure("process_cpu_share"), "use by this process"),
+        (figure("cpu_wait"), "wait for the disk"),
         (figure("cpu_steal"), "stolen"), (figure("pressure"), "pressure: {{resource}}"),
       ]),
     Panel(

@@ -47,6 +47,7 @@ enum StatusPage {
     row(
       "cpu",
       reading(compute.cpu) { "\(rounded($0 * 100)) %" }
+        + (compute.ownCPU?.current.map { ", \(rounded($0 * 100)) % by hotpot" } ?? "")
         + (compute.cpuTemperature.current.map { ", \(rounded($0)) C" } ?? "")
         + (compute.cpuPower.current.map { ", \(rounded($0)) W" } ?? "")
         + (compute.container.map { ", \($0)" } ?? ""))

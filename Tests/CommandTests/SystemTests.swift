@@ -314,6 +314,63 @@ enum Installed {
   }
 }
 
+@Suite struct PackageTests {
+  private static let person = "Anna Berg <anna@example.org>"
+
+  @Test(arguments: ["", "anna", "Anna <anna>", "Anna <a@b>\nDepends: x"]) func aMaintainerIsWanted(
+    name: String
+  ) throws {
+    let result = try Program.run(
+      ["package", "--exec", "/bin/true"] + (name.isEmpty ? [] : ["--maintainer", name]),
+      environment: ["DEBEMAIL": "", "DEBFULLNAME": ""])
+    #expect(result.status == 64 && result.errors.contains("wants a maintainer"))
+  }
+
+  @Test(.enabled(if: Installed.find("dpkg") != nil, "there is no dpkg here"))
+  func aProgramThatNeedsTheToolchainIsNotPackaged() throws {
+    let folder = try Folder()
+    let program = try folder.write([0x7F, 0x45, 0x4C, 0x46] + Array("\0libswiftCore.so\0".utf8), "hotpot")
+    let result = try Program.run(
+      ["package", "--exec", program, "--output", folder.path, "--maintainer", Self.person])
+    #expect(result.status == 69 && result.errors.contains("--static-swift-stdlib"))
+    let text = try folder.write(Array("#!/bin/sh\n".utf8), "script")
+    #expect(try Program.run(["package", "--exec", text, "--maintainer", Self.person]).status == 65)
+  }
+
+  @Test(
+    .enabled(
+      if: Installed.find("dpkg-deb") != nil && Installed.find("objcopy") != nil,
+      "there is no dpkg-deb or objcopy"))
+  func thePackageHoldsWhatIsInstalled() throws {
+    let folder = try Folder()
+    let result = try Program.run(
+      ["package", "--exec", "/bin/true", "--output", folder.path, "--maintainer", Self.person])
+    #expect(result.status == 0, "\(result.errors)")
+    let written = result.output.split(separator: "\n").compactMap {
+      $0.split(separator: " ").last.map(String.init)
+    }
+    let package = try #require(written.first { $0.hasSuffix(".deb") })
+    #expect(written.contains { $0.hasSuffix(".debug") })
+    let tool = Installed.find("dpkg-deb") ?? ""
+    let list = try Installed.run(tool, ["-c", package]).output
+    for path in [
+      "./usr/bin/hotpot", "./usr/share/man/man1/hotpot.1.gz", "./usr/lib/systemd/system/hotpot.service",
+      "./usr/lib/systemd/user/hotpot.service", "./usr/share/zsh/vendor-completions/_hotpot",
+      "./usr/share/doc/hotpot/copyright", "./usr/share/doc/hotpot/changelog.Debian.gz",
+    ] {
+      #expect(list.split(separator: "\n").contains { $0.hasSuffix(path) }, "\(path)")
+    }
+    // All belongs to root, and no one else may write.
+    for line in list.split(separator: "\n") {
+      #expect(line.contains(" root/root ") && !line.prefix(10).dropFirst(5).contains("w"), "\(line)")
+    }
+    let fields = try Installed.run(tool, ["-f", package]).output
+    #expect(fields.contains("Maintainer: \(Self.person)\n") && fields.contains("Depends: libc6 (>= 2."))
+    let unit = try Installed.run(tool, ["--fsys-tarfile", package]).output
+    #expect(unit.contains("ExecStart=/usr/bin/hotpot serve"))
+  }
+}
+
 /// A user's own unit. What his manager cannot do must not be in it, or the unit does not start.
 @Suite struct UserUnitTests {
   private static let refused = [

@@ -165,12 +165,72 @@ import Testing
     }
   }
 
+  @Test func theListsAreFilteredTogetherAndTheNodesSorted() {
+    var model = Self.fleet()
+    for name in [">", ">"] { _ = model.update(Self.key(name), at: Self.at(2)) }
+    #expect(model.sortColumn == "STATE" && model.shownNodes == [0, 1, 2])
+    _ = model.update(Self.key("<"), at: Self.at(2))
+    #expect(model.shownNodes.map { model.nodes[$0].host } == ["attic", "cellar", "oven"])
+    _ = model.update(Self.key("I"), at: Self.at(2))
+    #expect(model.shownNodes.map { model.nodes[$0].host } == ["oven", "cellar", "attic"])
+    #expect(Self.lines(model)[3].contains("oven"))
+    _ = model.update(Self.key("/"), at: Self.at(2))
+    for letter in "cellar" { _ = model.update(Self.key(String(letter)), at: Self.at(2)) }
+    #expect(model.shownNodes == [1] && model.selectedNode == 1)
+    #expect(model.waits.map(\.row.id) == ["bbbb000000000001", "bbbb000000000002"])
+    #expect(Self.lines(model)[1].contains("1 of 3"))
+    for name in ["Enter", "Esc"] { _ = model.update(Self.key(name), at: Self.at(2)) }
+    #expect(model.shownNodes.count == 3)
+  }
+
+  @Test func actsAreForTheTaggedNodesAndAskFirst() {
+    var model = Self.fleet()
+    for name in ["g", "Space", "Space"] { _ = model.update(Self.key(name), at: Self.at(2)) }
+    #expect(model.tags == [0, 1])
+    _ = model.update(Self.key("P"), at: Self.at(2))
+    #expect(Self.lines(model).contains { $0.contains("pause attic, cellar?") })
+    #expect(model.update(Self.key("n"), at: Self.at(2)).isEmpty && model.tags.count == 2)
+    _ = model.update(Self.key("d"), at: Self.at(2))
+    #expect(
+      model.update(Self.key("y"), at: Self.at(2)) == [.send(0, .drain, tag: 1), .send(1, .drain, tag: 2)])
+    #expect(model.tags.isEmpty)
+    _ = model.update(Self.key("m"), at: Self.at(2))
+    // The cursor is on the node without a line, which is told nothing.
+    #expect(model.mode == .normal && Self.lines(model).contains { $0.contains("no line to the node") })
+    for name in ["g", "m", "h", "i"] { _ = model.update(Self.key(name), at: Self.at(2)) }
+    #expect(model.update(Self.key("Enter"), at: Self.at(2)) == [.send(0, .say("hi"), tag: 3)])
+  }
+
+  @Test func allThatWaitAreApprovedNodeByNode() {
+    var model = Self.fleet()
+    for name in ["2", "A"] { _ = model.update(Self.key(name), at: Self.at(2)) }
+    #expect(Self.lines(model).contains { $0.contains("approve 3 waiting jobs of 2 nodes?") })
+    #expect(
+      model.update(Self.key("y"), at: Self.at(2)) == [
+        .send(0, .approve(jobs: ["aaaa000000000001"]), tag: 1),
+        .send(1, .approve(jobs: ["bbbb000000000001", "bbbb000000000002"]), tag: 2),
+      ])
+    // Tagged ones are rejected together.
+    for name in ["g", "Space", "Space", "x"] { _ = model.update(Self.key(name), at: Self.at(2)) }
+    #expect(
+      model.update(Self.key("Enter"), at: Self.at(2)) == [
+        .send(0, .reject(jobs: ["aaaa000000000001"], reason: cannedReasons[0]), tag: 3),
+        .send(1, .reject(jobs: ["bbbb000000000001"], reason: cannedReasons[0]), tag: 4),
+      ])
+  }
+
+  @Test func moneyIsSummedByCurrency() {
+    let model = Self.fleet()
+    #expect(model.sums.map(\.currency) == ["EUR"] && model.sums.map(\.today) == [2_568_000])
+    #expect(Self.lines(model)[0].contains("today 2.568 EUR"))
+  }
+
   /// Every size of a terminal, every state: nothing traps, and the last line is the key line.
   @Test func itFitsEverySize() {
     for width in stride(from: 1, through: 240, by: 7) {
       for height in [1, 2, 3, 5, 10, 24, 60] {
         var model = Self.fleet()
-        for name in ["?", "j", "2", "x"] {
+        for name in ["?", "j", "2", "x", "Esc", "3", "/", "Esc", "1", "Space", "P", "n", "m"] {
           _ = model.update(.resized(Size(width, height)), at: Self.at(2))
           #expect(view(model).size == Size(width, height))
           _ = model.update(Self.key(name), at: Self.at(2))

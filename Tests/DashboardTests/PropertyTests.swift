@@ -205,7 +205,7 @@ private func wildSnapshot(_ generator: inout SeededGenerator, pool: [String]) ->
     case .hold, .release, .setPriority, .move, .pause, .resume, .undrain, .inspect, .reveal, .conceal,
       .receipt, .verify, .chat,
       .stopChat, .keepChats, .pull, .cancelPull, .history, .past,
-      .reload, .administer:
+      .reload, .say, .administer:
       false
     }
   }

@@ -94,6 +94,8 @@ private let scenarioFiles: [String] = {
         case .repaint: "repaint"
         case .saveScreen(let path): "save-screen \(path ?? "")"
         case .saveText(let path, let text): "save-text \(path ?? "") \(text.utf8.count)"
+        case .saveStatement(let path, let client, let text, let signature):
+          "save-statement \(path ?? "") \(client) \(text.utf8.count) \(signature.utf8.count)"
         case .keep: nil
         case .leave: "leave"
         }

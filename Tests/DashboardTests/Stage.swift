@@ -118,6 +118,7 @@ func words(_ command: NodeCommand) -> String {
   case .cancelPull: "cancel-pull"
   case .history: "history"
   case .reload: "reload"
+  case .say(let text): "say \(text)"
   case .administer(let act): words(act)
   case .past(let query): "past\(query.before == nil ? "" : ", older")"
   }
@@ -137,6 +138,7 @@ func words(_ act: ClientAct) -> String {
       ].compactMap { $0 }.joined()
   case .settle(let name, let amount, let reference): "settle \(name) \(amount) \(reference)"
   case .deposit(let name, let amount, let reference): "deposit \(name) \(amount) \(reference)"
+  case .statement(let name): "statement \(name)"
   case .price(let name, let completion): "price \(name) \(completion)"
   case .admitAlways(let name): "always admit \(name)"
   case .rejectAlways(let name, let reason): "always reject \(name): \(reason)"

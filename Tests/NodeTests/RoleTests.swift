@@ -53,6 +53,7 @@ import Testing
     chat                 no  no  yes yes no
     stop-chat            no  no  yes yes no
     keep-chats           no  no  yes yes no
+    say                  no  no  yes yes no
     pull                 no  no  no  yes no
     cancel-pull          no  no  no  yes no
     reload               no  no  no  yes no
@@ -120,6 +121,7 @@ import Testing
     case "chat":
       command = .chat(ChatRequest(messages: [], temperature: 0, maxTokens: 1, seed: 1))
     case "stop-chat": command = .stopChat
+    case "say": command = .say("hello")
     case "keep-chats": command = .keepChats(ChatBook(conversations: [], current: 0))
     case "pull": command = .pull(model: "no such model")
     case "cancel-pull": command = .cancelPull
@@ -204,7 +206,7 @@ import Testing
         }
       }
     }
-    #expect(cells == 245)
+    #expect(cells == 250)
     AccountsTests().end(node)
   }
 

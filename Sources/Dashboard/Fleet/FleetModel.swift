@@ -1,6 +1,7 @@
-// FleetModel.swift: many nodes at once, as a value: a table of nodes, and one list of all jobs that
-// wait for approval. Messages in, effects out; no clock, socket or terminal. Drawing is in
-// FleetView.swift, the connections in FleetApp.swift. Start at FleetModel.update.
+// FleetModel.swift: many nodes at once, as a value: a table of nodes, one list of all jobs that wait
+// for approval, and one of all jobs. Messages in, effects out; no clock, socket or terminal. Keys are
+// in FleetModel+Keys.swift, order and filters in FleetModel+Lists.swift, drawing in FleetView.swift,
+// the connections in FleetApp.swift. Start at FleetModel.update.
 import Control
 import Terminal
 
@@ -34,11 +35,17 @@ package struct FleetNode: Sendable {
   var seen: Instant?
 
   package init(host: String) { self.host = host }
+
+  /// The node's own name, and the host where it is another one.
+  var name: String {
+    guard let name = snapshot?.node.name, name != host else { return host }
+    return host == "local" ? name : "\(name) (\(host))"
+  }
 }
 
 package struct FleetModel: Sendable {
-  /// The two lists; their numbers are their keys.
-  enum List: Int, Sendable { case nodes = 1, approvals }
+  /// The lists; their numbers are their keys.
+  enum List: Int, Sendable { case nodes = 1, approvals, jobs }
 
   /// A job in the fleet that waits for approval.
   struct Wait: Equatable, Sendable {
@@ -46,11 +53,34 @@ package struct FleetModel: Sendable {
     let row: ApprovalRow
   }
 
+  /// A job of the fleet that has not ended.
+  struct Job: Equatable, Sendable {
+    let node: Int
+    let row: JobRow
+  }
+
+  /// A job of one node.
+  struct Place: Hashable, Sendable {
+    let node: Int
+    let id: String
+  }
+
+  /// What is asked of one node.
+  struct Order: Equatable, Sendable {
+    let node: Int
+    let command: NodeCommand
+  }
+
   enum Mode: Equatable, Sendable {
     case normal
     case help
-    /// A rejection is being typed; it holds the job that was under the cursor when it began.
-    case reason(node: Int, job: String)
+    case filter
+    /// A rejection is being typed; it holds the jobs that it began with.
+    case reason([Place])
+    /// A message to these nodes is being typed.
+    case message([Int])
+    /// It holds what was shown.
+    case confirm(String, [Order])
   }
 
   package internal(set) var size: Size
@@ -61,19 +91,31 @@ package struct FleetModel: Sendable {
   package internal(set) var nodes: [FleetNode]
   var now = Instant(wall: 0, steady: 0)
   var focus = List.nodes
+  /// Which of approvals and jobs is shown where there is room for one.
+  var lower = List.approvals
   /// Hosts never move, so an index is enough.
   var selectedNode = 0
   /// The job under the cursor of the approvals.
   var selectedWait: (node: Int, id: String)?
+  /// The job under the cursor of the jobs; nil is the first one.
+  var selectedJob: Place?
   /// Whether the operator placed the cursor; then it stays with its job. Before that it is on the
   /// job that expires first.
-  private var isWaitPlaced = false
+  var isWaitPlaced = false
+  var tags: Set<Int> = []
+  var taggedWaits: Set<Place> = []
+  /// The column of the table of nodes, by its heading; nil is the order of the command line.
+  var sortColumn: String?
+  var isInverted = false
+  /// Of all three lists.
+  var filter = Filter()
   var mode = Mode.normal
-  var reason = LineEditor()
+  /// The text that is being typed.
+  var field = LineEditor()
   var status: StatusLine?
   /// Acts are ignored until then: the row under the cursor has just changed by itself.
   var guardUntil: Microseconds = 0
-  private var nextTag: UInt64 = 1
+  var nextTag: UInt64 = 1
 
   package init(
     hosts: [String], size: Size, glyphs: GlyphLevel, theme: Theme, isReadOnly: Bool, bell: Bool
@@ -84,20 +126,6 @@ package struct FleetModel: Sendable {
     self.theme = theme
     self.isReadOnly = isReadOnly
     self.bell = bell
-  }
-
-  /// All jobs that wait for approval, the one that expires first on top.
-  var waits: [Wait] {
-    nodes.indices.flatMap { index -> [Wait] in
-      guard nodes[index].link == .connected else { return [] }
-      return (nodes[index].snapshot?.approvals ?? []).map { Wait(node: index, row: $0) }
-    }
-    .sorted { ($0.row.deadline, $0.node, $0.row.id) < ($1.row.deadline, $1.node, $1.row.id) }
-  }
-
-  var waitIndex: Int? {
-    guard let selectedWait else { return nil }
-    return waits.firstIndex { $0.node == selectedWait.node && $0.row.id == selectedWait.id }
   }
 
   package mutating func update(_ message: FleetMessage, at moment: Instant) -> [FleetEffect] {
@@ -120,8 +148,6 @@ package struct FleetModel: Sendable {
     status = StatusLine(text: text, isError: isError, until: now.steady &+ 8_000_000)
   }
 
-  // MARK: nodes
-
   private mutating func take(_ message: NodeMessage, from index: Int) -> [FleetEffect] {
     guard nodes.indices.contains(index) else { return [] }
     switch message {
@@ -138,15 +164,21 @@ package struct FleetModel: Sendable {
     case .link(let link):
       nodes[index].link = link
       keepSelection()
-    case .history, .past, .token, .job, .receipt, .text, .chat, .pull: break
+    case .history, .past, .token, .statement, .job, .receipt, .text, .chat, .pull: break
     }
     return []
   }
 
   /// A cursor that was placed stays on its job. If the row under it becomes another one, acts are
   /// guarded for a moment.
-  private mutating func keepSelection() {
+  mutating func keepSelection() {
     let waits = waits
+    taggedWaits.formIntersection(waits.map { Place(node: $0.node, id: $0.row.id) })
+    if let selectedJob, !jobs.contains(where: { $0.node == selectedJob.node && $0.row.id == selectedJob.id })
+    {
+      self.selectedJob = nil
+      if focus == .jobs { guardUntil = now.steady &+ 300_000 }
+    }
     if waits.isEmpty {
       selectedWait = nil
       isWaitPlaced = false
@@ -158,107 +190,5 @@ package struct FleetModel: Sendable {
     selectedWait = (waits[0].node, waits[0].row.id)
     isWaitPlaced = false
     if !isNew { guardUntil = now.steady &+ 300_000 }
-  }
-
-  // MARK: keys
-
-  private mutating func take(_ input: Input) -> [FleetEffect] {
-    // A paste is never keys.
-    guard case .key(let key) = input else { return [] }
-    switch mode {
-    case .help:
-      mode = .normal
-      return []
-    case .reason(let node, let job): return typeReason(key, node, job)
-    case .normal: return takeCommand(key)
-    }
-  }
-
-  private mutating func typeReason(_ key: Key, _ node: Int, _ job: String) -> [FleetEffect] {
-    switch key.code {
-    case .enter:
-      mode = .normal
-      let words = reason.text
-      reason = LineEditor()
-      return [send(.reject(jobs: [job], reason: words.isEmpty ? cannedReasons[0] : words), to: node)]
-    case .escape:
-      mode = .normal
-      reason = LineEditor()
-      say("nothing was done")
-    default: _ = reason.key(key)
-    }
-    return []
-  }
-
-  private mutating func takeCommand(_ key: Key) -> [FleetEffect] {
-    if let list = Int(key.name).flatMap(List.init(rawValue:)) {
-      focus = list
-      return []
-    }
-    switch key.name {
-    case "q": return [.leave]
-    case "?", "F1": mode = .help
-    case "C-l": return [.repaint]
-    case "Tab", "S-Tab": focus = focus == .nodes ? .approvals : .nodes
-    case "j", "Down": move(1)
-    case "k", "Up": move(-1)
-    case "g", "Home": move(-100_000)
-    case "G", "End": move(100_000)
-    case "Enter": return attach()
-    case "a": return approve()
-    case "x": return reject()
-    default: break
-    }
-    return []
-  }
-
-  private mutating func move(_ step: Int) {
-    switch focus {
-    case .nodes: selectedNode = min(max(0, selectedNode + step), max(0, nodes.count - 1))
-    case .approvals:
-      let waits = waits
-      guard !waits.isEmpty else { return }
-      let place = min(max(0, (waitIndex ?? 0) + step), waits.count - 1)
-      selectedWait = (waits[place].node, waits[place].row.id)
-      isWaitPlaced = step > -100_000
-      guardUntil = 0
-    }
-  }
-
-  private mutating func attach() -> [FleetEffect] {
-    let index = focus == .nodes ? selectedNode : selectedWait?.node ?? selectedNode
-    guard nodes.indices.contains(index) else { return [] }
-    return [.attach(index)]
-  }
-
-  /// The approval that an act is for, if it may be acted on now.
-  private mutating func target() -> Wait? {
-    guard focus == .approvals, let place = waitIndex else {
-      say("Tab goes to the approvals", isError: true)
-      return nil
-    }
-    let wait = waits[place]
-    if isReadOnly || nodes[wait.node].isReadOnly {
-      say("\(nodes[wait.node].host): read-only: you look here, and act on nothing", isError: true)
-      return nil
-    }
-    return now.steady < guardUntil ? nil : wait
-  }
-
-  private mutating func approve() -> [FleetEffect] {
-    guard let wait = target() else { return [] }
-    return [send(.approve(jobs: [wait.row.id]), to: wait.node)]
-  }
-
-  private mutating func reject() -> [FleetEffect] {
-    guard let wait = target() else { return [] }
-    isWaitPlaced = true
-    mode = .reason(node: wait.node, job: wait.row.id)
-    return []
-  }
-
-  private mutating func send(_ command: NodeCommand, to node: Int) -> FleetEffect {
-    defer { nextTag &+= 1 }
-    return .send(node, command, tag: nextTag)
   }
 }

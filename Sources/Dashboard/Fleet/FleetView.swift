@@ -1,4 +1,4 @@
-// FleetView.swift: a fleet as a grid: the table of nodes, the list of approvals, one key line.
+// FleetView.swift: a fleet as a grid: the table of nodes, the approvals, the jobs, one key line.
 // Pure: the same model gives the same grid. Start at view(_: FleetModel).
 import Control
 import Terminal
@@ -6,12 +6,22 @@ import Terminal
 package func view(_ model: FleetModel) -> Grid {
   var canvas = Canvas(size: model.size, theme: model.theme, glyphs: model.glyphs)
   let body = max(2, model.size.height - 2)
-  // The table gets as many rows as its nodes need, and leaves at least a third to the approvals.
-  let table = min(model.nodes.count + 3, max(4, body * 2 / 3))
+  // The table gets as many rows as its nodes need, and leaves at least a third to the other lists.
+  let table = min(max(1, model.shownNodes.count) + 3, max(4, body * 2 / 3))
+  let rest = max(0, body - table)
+  let width = model.size.width
   canvas.drawFleetHeader(model)
-  canvas.drawFleetNodes(model, Rect(x: 0, y: 1, width: model.size.width, height: table))
-  canvas.drawFleetWaits(
-    model, Rect(x: 0, y: 1 + table, width: model.size.width, height: max(0, body - table)))
+  canvas.drawFleetNodes(model, Rect(x: 0, y: 1, width: width, height: table))
+  if rest >= 16 {
+    // Both lists, the approvals with what they need and at most half.
+    let upper = min(rest / 2, max(4, model.waits.count + 2))
+    canvas.drawFleetWaits(model, Rect(x: 0, y: 1 + table, width: width, height: upper))
+    canvas.drawFleetJobs(model, Rect(x: 0, y: 1 + table + upper, width: width, height: rest - upper))
+  } else if model.lower == .jobs {
+    canvas.drawFleetJobs(model, Rect(x: 0, y: 1 + table, width: width, height: rest))
+  } else {
+    canvas.drawFleetWaits(model, Rect(x: 0, y: 1 + table, width: width, height: rest))
+  }
   canvas.drawFleetFooter(model)
   if model.mode == .help { canvas.drawFleetHelp(model) }
   return canvas.grid
@@ -51,20 +61,28 @@ extension Canvas {
       (" hotpot fleet", strong), ("  \(live.count) of \(plural(model.nodes.count, "node"))", text),
       ("  \(Dashboard.rate(rate)) tok/s", label),
     ]
+    for sum in model.sums {
+      parts.append(("  today \(money(sum.today)) \(sum.currency)", text))
+      parts.append((" owed \(money(sum.owed))", label))
+    }
     if waiting > 0 { parts.append(("  \(glyphs.pending) \(grouped(waiting)) waiting", pending.with(.bold))) }
     run(parts, 0, 0, limit: model.size.width)
   }
 
   private static let columns: [(title: String, width: Int)] = [
-    ("STATE", 12), ("CPU", 5), ("GPU", 5), ("TOK/S", 7), ("RUN", 4), ("QUEUE", 6), ("WAIT", 5), ("TODAY", 9),
+    ("STATE", 12), ("MODEL", 16), ("VERSION", 7), ("UP", 6), ("CPU", 5), ("GPU", 5), ("TOK/S", 7), ("RUN", 4),
+    ("QUEUE", 6), ("WAIT", 5), ("FAILED", 6), ("TODAY", 13), ("OWED", 13),
   ]
 
-  /// How many columns fit beside a host of at least 12.
+  /// How many columns fit beside a name of at least 12, and on a wide screen beside a note.
   private func fleetColumns(_ width: Int) -> [(title: String, width: Int)] {
     var chosen = Self.columns
-    while chosen.count > 2, 14 + chosen.reduce(0, { $0 + $1.width + 1 }) > width {
-      // The least important columns are dropped first: GPU, then CPU, then the running jobs.
-      let order = ["GPU", "CPU", "RUN", "TODAY", "QUEUE", "TOK/S"]
+    let room = width - (width >= 100 ? 30 : 0)
+    while chosen.count > 2, 14 + chosen.reduce(0, { $0 + $1.width + 1 }) > room {
+      // The least important columns are dropped first.
+      let order = [
+        "VERSION", "UP", "GPU", "OWED", "MODEL", "CPU", "FAILED", "RUN", "TODAY", "QUEUE", "TOK/S",
+      ]
       guard let victim = order.first(where: { name in chosen.contains { $0.title == name } }) else { break }
       chosen.removeAll { $0.title == victim }
     }
@@ -72,28 +90,46 @@ extension Canvas {
   }
 
   fileprivate mutating func drawFleetNodes(_ model: FleetModel, _ rect: Rect) {
+    let shown = model.shownNodes
+    var note: [(String, Style)] = []
+    if !model.tags.isEmpty { note.append(("\(grouped(model.tags.count)) tagged  ", pending)) }
+    if !model.filter.isEmpty {
+      note.append(("/\(model.filter.text)  ", key))
+      note.append(("\(shown.count) of \(model.nodes.count)", label))
+    }
     let inner = frame(
-      rect, number: FleetModel.List.nodes.rawValue, title: "nodes", isFocused: model.focus == .nodes)
+      rect, number: FleetModel.List.nodes.rawValue, title: "nodes", isFocused: model.focus == .nodes,
+      note: note)
     guard inner.height > 0, inner.width > 10 else { return }
     let columns = fleetColumns(inner.width)
     let used = columns.reduce(0) { $0 + $1.width + 1 }
     let hostWidth = max(8, min(24, inner.width - used - 1))
     var x = inner.x + 1
-    fit("HOST", x, inner.y, label, width: hostWidth)
+    func heading(_ title: String) -> (String, Style) {
+      guard title == model.sortColumn else { return (title, label) }
+      return (title + String(model.isInverted ? glyphs.up : glyphs.down), key)
+    }
+    let (name, nameStyle) = heading("NODE")
+    fit(name, x, inner.y, nameStyle, width: hostWidth)
     x += hostWidth + 1
     for column in columns {
-      if column.title == "STATE" {
-        fit(column.title, x, inner.y, label, width: column.width)
+      let (words, style) = heading(column.title)
+      if Self.isText(column.title) {
+        fit(words, x, inner.y, style, width: column.width)
       } else {
-        putRight(column.title, x + column.width, inner.y, label)
+        putRight(words, x + column.width, inner.y, style)
       }
       x += column.width + 1
     }
     let noteX = x
     let rows = inner.height - 1
-    let first = max(0, min(model.selectedNode - rows + 1, model.nodes.count - rows))
-    for place in 0..<max(0, rows) where first + place < model.nodes.count {
-      let index = first + place
+    if shown.isEmpty, rows > 0 {
+      fit("no node matches", inner.x + 1, inner.y + 1, faint, width: inner.width - 2)
+    }
+    let selectedPlace = shown.firstIndex(of: model.selectedNode) ?? 0
+    let first = max(0, min(selectedPlace - rows + 1, shown.count - rows))
+    for place in 0..<max(0, rows) where first + place < shown.count {
+      let index = shown[first + place]
       let y = inner.y + 1 + place
       let node = model.nodes[index]
       let isSelected = index == model.selectedNode && model.focus == .nodes
@@ -103,21 +139,25 @@ extension Canvas {
       let state = FleetState(node, at: model.now)
       let isOld = if case .live = state { false } else { true }
       func shade(_ style: Style) -> Style { isSelected ? selection : isOld ? faint : style }
-      fit(node.host, inner.x + 1, y, shade(text), width: hostWidth)
+      if model.tags.contains(index) { sign(glyphs.tag, inner.x, y, isSelected ? selection : pending) }
+      fit(node.name, inner.x + 1, y, shade(text), width: hostWidth)
       var x = inner.x + 2 + hostWidth
       for column in columns {
         let (words, style) = fleetCell(column.title, node, state, model)
-        if column.title == "STATE" {
-          fit(words, x, y, isSelected ? selection : style, width: column.width)
+        if Self.isText(column.title) {
+          let shaded = column.title == "STATE" && !isSelected ? style : shade(style)
+          fit(words, x, y, shaded, width: column.width)
         } else {
           putRight(words, x + column.width, y, shade(style), width: column.width)
         }
         x += column.width + 1
       }
-      let (note, style) = fleetNote(node, state, model.now)
+      let (note, style) = fleetNote(node, state, columns.contains { $0.title == "MODEL" }, model.now)
       fit(note, noteX, y, isSelected ? selection : style, width: inner.right - noteX)
     }
   }
+
+  private static func isText(_ column: String) -> Bool { ["STATE", "MODEL", "VERSION"].contains(column) }
 
   private func fleetCell(
     _ title: String, _ node: FleetNode, _ state: FleetState, _ model: FleetModel
@@ -126,18 +166,21 @@ extension Canvas {
     guard let snapshot = node.snapshot else { return ("-", faint) }
     switch title {
     case "CPU": return brief(snapshot.compute.cpu) { "\(percent($0)) %" }
-    case "GPU":
-      guard let gpus = snapshot.compute.gpus.current, !gpus.isEmpty else { return ("-", faint) }
-      let shares = gpus.compactMap(\.utilization.current)
-      guard !shares.isEmpty else { return ("-", faint) }
-      return ("\(percent(shares.reduce(0, +) / Double(shares.count))) %", text)
+    case "MODEL": return (snapshot.node.model ?? "-", label)
+    case "VERSION": return (snapshot.node.version, label)
+    case "UP": return (age(elapsed(snapshot.node.started, snapshot.time)), label)
+    case "GPU": return model.gpuShare(snapshot).map { ("\(percent($0)) %", text) } ?? ("-", faint)
+    case "FAILED":
+      let failed = snapshot.receipts.failed
+      return (grouped(failed), failed > 0 ? error : text)
+    case "OWED": return brief(snapshot.earnings.unsettled) { "\(money($0)) \(snapshot.node.currency)" }
     case "TOK/S": return brief(snapshot.throughput.decode) { rate($0) }
     case "RUN": return (grouped(snapshot.node.running), text)
     case "QUEUE": return (grouped(snapshot.node.queued), text)
     case "WAIT":
       let count = snapshot.node.waitingApproval
       return (grouped(count), count > 0 ? pending.with(.bold) : text)
-    case "TODAY": return brief(snapshot.earnings.today) { money($0) }
+    case "TODAY": return brief(snapshot.earnings.today) { "\(money($0)) \(snapshot.node.currency)" }
     default: return ("", text)
     }
   }
@@ -158,7 +201,10 @@ extension Canvas {
   }
 
   /// Why there is no connection, how old the figures are, or the first alarm.
-  private func fleetNote(_ node: FleetNode, _ state: FleetState, _ now: Instant) -> (String, Style) {
+  /// - tellsModel: whether a column has the model
+  private func fleetNote(
+    _ node: FleetNode, _ state: FleetState, _ tellsModel: Bool, _ now: Instant
+  ) -> (String, Style) {
     switch state {
     case .connecting: return ("", faint)
     case .gone: return (linkReason(node.link), faint)
@@ -169,7 +215,7 @@ extension Canvas {
     case .live:
       guard let summary = node.snapshot?.node else { return ("", faint) }
       if let alarm = summary.alarms.first { return ("\(glyphs.attention) \(alarm)", error) }
-      return (summary.whyIdle ?? summary.model ?? "", faint)
+      return (summary.whyIdle ?? (tellsModel ? "" : summary.model ?? ""), faint)
     }
   }
 
@@ -186,10 +232,12 @@ extension Canvas {
       rect, number: FleetModel.List.approvals.rawValue, title: "approvals of all nodes",
       isFocused: model.focus == .approvals,
       note: [("\(grouped(waits.count)) waiting", waits.isEmpty ? faint : pending)],
-      foot: "a approve \(glyphs.separator) x reject")
+      foot: "a approve \(glyphs.separator) x reject \(glyphs.separator) A all")
     guard inner.height > 0, inner.width > 10 else { return }
     if waits.isEmpty {
-      fit("nothing waits", inner.x + 1, inner.y, faint, width: inner.width - 2)
+      fit(
+        model.filter.isEmpty ? "nothing waits" : "nothing that waits matches", inner.x + 1, inner.y, faint,
+        width: inner.width - 2)
       return
     }
     let selected = model.waitIndex ?? 0
@@ -209,16 +257,68 @@ extension Canvas {
         "\(countdown(elapsed(time.addingReportingOverflow(passed).partialValue, wait.row.deadline))) left"
       let offer =
         wait.row.offered.map { "offers \(price($0))/M" } ?? (wait.row.asked == nil ? "free" : "no offer")
+      let earns =
+        wait.row.wouldEarn.current.map { "  earns \(money($0)) \(node.snapshot?.node.currency ?? "")" } ?? ""
       let right = inner.right - 1
       putRight(left, right, y, shade(text))
       run(
         [
-          ("\(glyphs.pending) ", shade(pending)),
-          (fitted(node.host, columns: 16, ellipsis: Character(glyphs.ellipsis)) + "  ", shade(text)),
+          (
+            model.taggedWaits.contains(FleetModel.Place(node: wait.node, id: wait.row.id))
+              ? "\(glyphs.tag) " : "\(glyphs.pending) ", shade(pending)
+          ),
+          (fitted(node.name, columns: 16, ellipsis: Character(glyphs.ellipsis)) + "  ", shade(text)),
           (String(wait.row.id.prefix(8)) + "  ", shade(label)),
           (fitted(wait.row.client, columns: 20, ellipsis: Character(glyphs.ellipsis)) + "  ", shade(text)),
           ("\(grouped(wait.row.outputLimit)) tok max  \(offer)", shade(label)),
+          (earns, shade(text)), ("  \(wait.row.policy)", shade(faint)),
         ], inner.x + 1, y, limit: right - displayWidth(left) - 2)
+    }
+  }
+
+  /// What runs, is held or queued, node by node.
+  fileprivate mutating func drawFleetJobs(_ model: FleetModel, _ rect: Rect) {
+    let jobs = model.jobs
+    let running = jobs.count { $0.row.state == .running }
+    let inner = frame(
+      rect, number: FleetModel.List.jobs.rawValue, title: "jobs of all nodes",
+      isFocused: model.focus == .jobs,
+      note: [("\(grouped(running)) run \(glyphs.separator) \(grouped(jobs.count - running)) wait", label)],
+      foot: "D cancel")
+    guard inner.height > 0, inner.width > 10 else { return }
+    if jobs.isEmpty {
+      fit(
+        model.filter.isEmpty ? "nothing runs or is queued" : "no job matches", inner.x + 1, inner.y, faint,
+        width: inner.width - 2)
+      return
+    }
+    let selected = model.jobIndex ?? 0
+    let first = max(0, min(selected - inner.height + 1, jobs.count - inner.height))
+    for place in 0..<inner.height where first + place < jobs.count {
+      let job = jobs[first + place]
+      let node = model.nodes[job.node]
+      let y = inner.y + place
+      let isSelected = first + place == selected && model.focus == .jobs
+      if isSelected {
+        grid.fill(Rect(x: inner.x, y: y, width: inner.width, height: 1), " ", style: selection)
+      }
+      func shade(_ style: Style) -> Style { isSelected ? selection : style }
+      let time = node.snapshot?.time ?? job.row.submitted
+      let speed = job.row.tokensPerSecond.map { "\(rate($0)) t/s  " } ?? ""
+      let right = "\(speed)\(age(elapsed(job.row.submitted, time)))"
+      putRight(right, inner.right - 1, y, shade(text))
+      let isRunning = job.row.state == .running
+      let tokens = "\(grouped(job.row.outputTokens))/\(grouped(job.row.outputLimit)) tok"
+      run(
+        [
+          ("\(isRunning ? glyphs.serving : glyphs.idle) ", shade(isRunning ? ok : label)),
+          (fitted(node.name, columns: 16, ellipsis: Character(glyphs.ellipsis)) + "  ", shade(text)),
+          (String(job.row.id.prefix(8)) + "  ", shade(label)),
+          (fitted(job.row.client, columns: 20, ellipsis: Character(glyphs.ellipsis)) + "  ", shade(text)),
+          ("P \(job.row.priority)  \(tokens)", shade(label)),
+          (isRunning ? "" : "  \(job.row.state.rawValue)", shade(faint)),
+          (job.row.stateDetail.map { "  \($0)" } ?? "", shade(faint)),
+        ], inner.x + 1, y, limit: inner.right - 2 - displayWidth(right) - 1)
     }
   }
 
@@ -226,31 +326,52 @@ extension Canvas {
     let y = model.size.height - 1
     let width = model.size.width
     switch model.mode {
-    case .reason(let node, let job):
-      let prompt = " reject \(job.prefix(8)) of \(model.nodes[node].host), reason: "
-      let x = fit(prompt, 0, y, warn, width: width)
-      fit(
-        model.reason.text.isEmpty ? "(Enter: \(cannedReasons[0]))" : model.reason.text, x, y, text,
-        width: width - x)
-      grid.cursor = Grid.Point(
-        x: min(width - 1, x + displayWidth(model.reason.beforeCursor)), y: y)
+    case .reason(let jobs):
+      let first = jobs.first.map { "\($0.id.prefix(8)) of \(model.nodes[$0.node].name)" } ?? ""
+      typed(
+        " reject \(jobs.count == 1 ? first : "\(jobs.count) jobs"), reason: ",
+        hint: "(Enter: \(cannedReasons[0]))", model)
+    case .message(let targets):
+      let first = targets.first.map { model.nodes[$0].name } ?? ""
+      typed(" say in the log of \(targets.count == 1 ? first : "\(targets.count) nodes"): ", hint: "", model)
+    case .filter: typed(" filter: ", hint: "a node, model, client or state; ! inverts", model)
+    case .confirm(let question, _): fit(" \(question) y n", 0, y, warn, width: width)
     case .normal, .help:
       if let status = model.status {
         fit(" \(status.text)", 0, y, status.isError ? error : ok, width: width)
       } else {
-        fit(
-          " j/k move  Tab other list  Enter attach  a approve  x reject  ? help  q leave", 0, y, label,
-          width: width)
+        let acts =
+          switch model.focus {
+          case .nodes: "Space tag  P pause  d drain  m message  < > sort"
+          case .approvals: "Space tag  a approve  x reject  A all"
+          case .jobs: "D cancel"
+          }
+        fit(" Enter attach  \(acts)  / filter  Tab list  ? help  q leave", 0, y, label, width: width)
       }
     }
   }
 
+  /// A field on the last line.
+  private mutating func typed(_ prompt: String, hint: String, _ model: FleetModel) {
+    let y = model.size.height - 1
+    let width = model.size.width
+    let x = fit(prompt, 0, y, warn, width: width)
+    let isEmpty = model.field.isEmpty
+    fit(isEmpty ? hint : model.field.text, x, y, isEmpty ? faint : text, width: width - x)
+    grid.cursor = Grid.Point(x: min(width - 1, x + displayWidth(model.field.beforeCursor)), y: y)
+  }
+
   fileprivate mutating func drawFleetHelp(_ model: FleetModel) {
     let lines = [
-      "j k, arrows    move in the list", "Tab, 1 2       nodes, approvals of all nodes",
+      "j k, arrows    move in the list", "Tab, 1 2 3     nodes, approvals, jobs of all nodes",
       "Enter          that node's own dashboard; q comes back here",
-      "a              approve the job under the cursor",
-      "x              reject it, with a reason", "C-l            paint again",
+      "/  Esc         filter all lists by words, ! first inverts; all again",
+      "< > I          sort the nodes by a column, invert",
+      "Space U        tag nodes or approvals, untag; acts are for the tagged",
+      "P  d           nodes: pause or resume, drain or admit again",
+      "m              a message into their logs",
+      "a x A          approve, reject with a reason, approve all that are listed",
+      "D              cancel the job under the cursor", "C-l            paint again",
       "q              leave: all nodes serve on", "",
       "A node without a line keeps its last figures, marked as stale.",
     ]

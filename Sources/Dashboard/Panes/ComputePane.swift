@@ -7,7 +7,8 @@ import Terminal
 extension Pane {
   package static let compute: Pane = Pane(
     "compute",
-    hints: [(.nextPane, "next pane"), (.zoom, "zoom"), (.theme, "theme")],
+    hints: [(.nextPane, "next pane"), (.zoom, "zoom"), (.left, "read the graph"), (.theme, "theme")],
+    move: { $0.moveGraphCursor($1) }, back: { $0.leaveGraphCursor() },
     draw: { canvas, model, snapshot, rect in canvas.drawCompute(model, snapshot, rect) })
 }
 
@@ -21,6 +22,14 @@ extension Canvas {
     if let container = compute.container, rect.width >= 60 { note = [(container, label)] }
     if rect.width >= 60 {
       note.append(("\(note.isEmpty ? "" : "  ")last \(reach(rect.width - 4))", faint))
+    }
+    if model.focus == .compute, model.graphCursor != nil, rect.width >= 60 {
+      note = cursorWords(
+        model,
+        [
+          ("cpu", model.underCursor(model.history.cpu).map { percent($0) + " %" }),
+          ("memory", model.underCursor(model.history.memory).map { percent($0) + " %" }),
+        ])
     }
     let inner = frame(rect, .compute, model, note: note)
     if inner.height >= 7 && inner.width >= 44 {
@@ -163,6 +172,7 @@ extension Canvas {
       model.history.cpu, closed: model.history.closed,
       Rect(x: area.x, y: y, width: area.width, height: graphHeight),
       top: 1, gradient: theme.load, style: model.graphStyle)
+    graphCursor(model, Rect(x: area.x, y: y, width: area.width, height: graphHeight))
     y += graphHeight
     if hasBars {
       for (index, share) in cores.enumerated() where y + index / coreColumns < area.bottom {
@@ -209,6 +219,7 @@ extension Canvas {
       model.history.memory, closed: model.history.closed,
       Rect(x: area.x, y: y, width: area.width, height: half), top: 1, gradient: theme.memory,
       style: model.graphStyle)
+    graphCursor(model, Rect(x: area.x, y: y, width: area.width, height: half))
     y += half
     put("cpu", area.x, y + 1, label)
     putRight("last 24 hours", area.right, y + 1, faint)
@@ -242,7 +253,12 @@ extension Canvas {
       }
     }
     if let resident = compute.residentMemory.latest {
-      line += [("hotpot ", label), (bytes(resident), text)]
+      line.append(("hotpot ", label))
+      if let own = compute.ownCPU {
+        let (share, style) = brief(own) { percent($0) + " % cpu, " }
+        line.append((share, style))
+      }
+      line.append((bytes(resident), text))
       if let mapped = compute.mappedMemory.latest { line.append((", \(bytes(mapped)) mapped", label)) }
     }
     run(line, area.x, y, limit: area.right)

@@ -7,7 +7,8 @@ import Terminal
 extension Pane {
   package static let throughput: Pane = Pane(
     "throughput",
-    hints: [(.nextPane, "next pane"), (.zoom, "zoom"), (.theme, "theme")],
+    hints: [(.nextPane, "next pane"), (.zoom, "zoom"), (.left, "read the graph"), (.theme, "theme")],
+    move: { $0.moveGraphCursor($1) }, back: { $0.leaveGraphCursor() },
     draw: { canvas, model, snapshot, rect in canvas.drawThroughput(model, snapshot, rect) })
 }
 
@@ -15,11 +16,19 @@ extension Canvas {
   fileprivate mutating func drawThroughput(_ model: DashboardModel, _ snapshot: NodeSnapshot, _ rect: Rect) {
     let throughput = snapshot.throughput
     let calm = model.calm?.throughput ?? throughput
+    let read = cursorWords(
+      model,
+      [
+        ("decode", model.underCursor(model.history.decode).map(rate)),
+        ("prefill", model.underCursor(model.history.prefill).map(rate)),
+      ])
     let note: [(String, Style)] =
       rect.width < 44
       ? []
-      : [("batch ", label), (grouped(throughput.batchSize), text)]
-        + (rect.width >= 60 ? [("  last \(reach(rect.width - 4 - 24))", faint)] : [])
+      : !read.isEmpty && model.focus == .throughput
+        ? read
+        : [("batch ", label), (grouped(throughput.batchSize), text)]
+          + (rect.width >= 60 ? [("  last \(reach(rect.width - 4 - 24))", faint)] : [])
     let inner = frame(rect, .throughput, model, note: note)
     if inner.height >= 6 && inner.width >= 44 {
       drawThroughputLarge(model, snapshot, inner.inset(1, 0))
@@ -87,6 +96,7 @@ extension Canvas {
         series, closed: model.history.closed, Rect(x: area.x + 8, y: y, width: graphWidth, height: height),
         top: top,
         gradient: gradient, style: model.graphStyle)
+      graphCursor(model, Rect(x: area.x + 8, y: y, width: graphWidth, height: height))
       let (value, style) = brief(reading, rate)
       putRight(value, area.right - 9, y + height - 1, style == text ? strong : style)
       putRight("tokens/s", area.right, y + height - 1, label)

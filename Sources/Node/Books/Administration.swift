@@ -33,6 +33,8 @@ struct Administration: Sendable {
         return .done(try accounts.settle(name, amount, reference, by: who).get())
       case .deposit(let name, let amount, let reference):
         return .done(try accounts.deposit(name, amount, reference, by: who).get())
+      // The session that asked has it signed.
+      case .statement: return .refused("a statement is made elsewhere")
       case .price(let name, let completion): return try price(name, completion, by: who)
       case .admitAlways(let name):
         return try insert(

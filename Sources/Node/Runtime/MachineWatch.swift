@@ -28,6 +28,7 @@ final class MachineWatch: Sendable {
       var sampler = MachineSampler(stateDirectory: stateDirectory)
       let graphics = GPUWatch()
       var before: (time: Microseconds, received: UInt64, sent: UInt64)?
+      var own: (time: Microseconds, used: Microseconds)?
       while !isStopped.load(ordering: .relaxed) {
         let now = NodeClock.now().monotonic
         let sample = sampler.sample(at: now)
@@ -45,8 +46,18 @@ final class MachineWatch: Sendable {
           rates = (.unavailable("no socket is open"), .unavailable("no socket is open"))
         }
         let gpus = graphics.sample(at: now)
+        var snapshot = ComputeSnapshot(sample, gpus: gpus, network: rates)
+        let used = Self.processTime()
+        let cores = Double(
+          max(1, sample.processor.cores.current?.count ?? ProcessInfo.processInfo.processorCount))
+        snapshot.ownCPU =
+          own.map { old in
+            now > old.time
+              ? .value(min(1, max(0, Double(used - old.used) / Double(now - old.time) / cores))) : .warmingUp
+          } ?? .warmingUp
+        own = (now, used)
         deliver(
-          ComputeSnapshot(sample, gpus: gpus, network: rates),
+          snapshot,
           (sample.processor.joules.current ?? 0) + gpus.joules)
         Thread.sleep(forTimeInterval: 1)
       }
@@ -54,6 +65,13 @@ final class MachineWatch: Sendable {
     thread.name = "telemetry"
     thread.stackSize = 512 << 10
     thread.start()
+  }
+
+  /// Processor time of all threads of this process.
+  private static func processTime() -> Microseconds {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return Microseconds(time.tv_sec) &* 1_000_000 &+ Microseconds(time.tv_nsec / 1_000)
   }
 
   func stop() { isStopped.store(true, ordering: .relaxed) }

@@ -55,7 +55,6 @@ struct JobEntry: Sendable {
   }
 
   var id: JobID { request.id }
-  var isCharged: Bool { request.origin == .client }
 
   /// - submitted: earlier than `now` for a job that an earlier run accepted
   init(

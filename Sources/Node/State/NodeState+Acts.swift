@@ -90,7 +90,7 @@ extension NodeState {
       return .done(drain ? "the node stops when its jobs are done" : "the node stops")
     case .inspect, .reveal, .conceal, .receipt, .verify, .chat, .stopChat, .keepChats, .pull, .cancelPull,
       .history,
-      .past, .reload, .administer:
+      .past, .reload, .say, .administer:
       return .refused("this act is not one of the scheduler's")
     }
   }

@@ -84,6 +84,11 @@ extension NodeState {
     let explanation: String
   }
 
+  /// Whether jobs of this origin are paid for. The money of a demo is its own and ends with it.
+  func isCharged(_ origin: JobOrigin) -> Bool { origin == .client || isDemo && origin == .demo }
+
+  func isCharged(_ entry: JobEntry) -> Bool { isCharged(entry.request.origin) }
+
   /// Price and verdict for a job, or why it is refused. A job that was accepted earlier keeps its
   /// agreed terms: limits, vouchers, policies and a full disk apply to new ones only.
   private func judge(_ request: JobRequest, at now: Moment) throws(Refusal) -> Judgement {
@@ -92,7 +97,7 @@ extension NodeState {
     guard scheduler != nil else { throw .loading }
     if isNew, let refusal = priorityRefusal(request) { throw refusal }
     let asked =
-      request.origin != .client
+      !isCharged(request.origin)
       ? Price.free
       : configuration.prices.price(model: request.model, client: request.identity.name, hour: now.hour)
         ?? .free
@@ -565,7 +570,7 @@ extension NodeState {
     let posting = Posting(
       receipt: ReceiptIndex(index), client: client, model: entry.request.model, day: sealing.day,
       usage: sealing.usage, amount: amount)
-    if entry.isCharged {
+    if isCharged(entry) {
       do throws(AccountingError) {
         try ledger.post(job: id.rawValue, posting)
         earnedRate.add(Int(amount.micro), at: now.monotonic)
@@ -579,7 +584,7 @@ extension NodeState {
       ReceiptRow(
         id: receipt, index: index, job: id.hex, client: client, model: entry.request.model, time: now.wall,
         promptTokens: sealing.usage.prompt, outputTokens: sealing.usage.completion,
-        amount: entry.isCharged ? amount.micro : nil, state: .logged, audit: .unaudited), at: now.monotonic)
+        amount: isCharged(entry) ? amount.micro : nil, state: .logged, audit: .unaudited), at: now.monotonic)
     jobs[id] = entry
     answerSealed(entry, sealing, receipt: receipt, &effects)
   }

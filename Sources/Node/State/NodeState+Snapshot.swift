@@ -151,7 +151,7 @@ extension NodeState {
       outputTokens: entry.generated, outputLimit: entry.request.outputLimit, tokensPerSecond: rate,
       submitted: entry.submitted.wall, started: entry.started, firstToken: entry.firstToken,
       ended: entry.ended,
-      price: entry.isCharged ? (owed(entry) ?? entry.worst).micro : nil, priceIsBound: owed(entry) == nil,
+      price: isCharged(entry) ? (owed(entry) ?? entry.worst).micro : nil, priceIsBound: owed(entry) == nil,
       receipt: entry.receipt, admitted: entry.admitted?.wall, energy: energyUsed(entry),
       energyCost: energyCost(entry))
   }
@@ -176,7 +176,7 @@ extension NodeState {
           outputLimit: entry.request.outputLimit, offered: entry.request.offered?.micro,
           asked: entry.asked == .free ? nil : entry.asked.completion.micro, deadline: now.wall + left,
           submitted: entry.submitted.wall, policy: entry.policy,
-          wouldEarn: entry.isCharged && entry.asked != .free
+          wouldEarn: isCharged(entry) && entry.asked != .free
             ? .value(entry.worst.micro) : .unavailable("no price is set for it"),
           wouldCost: wouldCost(view, at: now),
           wouldTake: view.finishesIn.map { .value($0) } ?? .warmingUp,
@@ -246,7 +246,7 @@ extension NodeState {
     guard let row = row(id, at: now), let entry = jobs[id] else { return nil }
     var settings = entry.request.settings
     settings.append(["policy", entry.policy])
-    if entry.isCharged {
+    if isCharged(entry) {
       settings.append([
         "price",
         "\(entry.price.prompt)/\(entry.price.cached)/\(entry.price.completion) \(configuration.currency) per million prompt/cached/completion tokens",

@@ -218,7 +218,7 @@ extension Command {
   static let earnings = Command(
     name: "earnings", summary: "what the node is owed, and what was paid",
     details: """
-      Jobs of demos, audits and the operator's own chat are never counted. --by sums over days, clients or models; days show
+      Audits and the operator's own chat are never counted; a demo counts in money of its own. --by sums over days, clients or models; days show
       their electricity and what is left after it too. --csv alone has a row for each day, client and model, with --by one for
       each sum; --json with --by or --since has all rows and all days. Without these options: today, the rate of the last hour,
       a projection of the day at that rate, and what is left for a million tokens and for an hour after electricity.

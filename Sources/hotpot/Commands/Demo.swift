@@ -1,7 +1,7 @@
 // Demo.swift: `hotpot demo`: a throw-away node, fed by four clients with real jobs at a human pace.
-// The engine, the queue, the receipts and every number are real. Only the clients are made up;
-// everything they do is marked as demo and earns nothing. The clients' requests are in DemoClients.
-// Start at Command.demo.
+// The engine, the queue, the receipts and every number are real. Only the clients are made up, and
+// the money, whose currency is DEMO: it ends with the node. The clients' requests are in DemoClients,
+// recorded sessions in Recording.swift. Start at Command.demo.
 
 import CSystem
 import Dashboard
@@ -14,7 +14,10 @@ extension Command {
     name: "demo", summary: "a throw-away node with a few demo clients, on the real engine",
     details: """
       Leaving ends it and removes all it wrote. Some jobs wait for your approval. With --headless it prints where it is and
-      serves until Ctrl-C.
+      serves until Ctrl-C. The clients pay in DEMO, a currency that is nothing.
+
+      --replay plays a recorded session instead: a file in asciinema's format, version 2, such as README.cast. Pauses of more
+      than two seconds are shortened; Ctrl-C ends it.
       """,
     options: [
       .model, Option("threads", value: "N", "threads of the engine; default all that this process may use"),
@@ -23,10 +26,18 @@ extension Command {
       Option("theme", value: "NAME|FILE", "colours: a shipped theme or a file in btop's format"),
       Option("keymap", value: "FILE", "keys; default keymap beside the configuration"),
       Option("no-bell", "do not ring when a job waits for approval"),
+      Option("replay", value: "FILE", "play a recorded session, asciinema v2, and start nothing"),
+      Option("speed", value: "X", "with --replay: so many times as fast, 0.1 to 100; default 1"),
       Option("plain", "lines that are only appended, for screen readers and dumb terminals"),
     ]
   ) { arguments in
     _ = try arguments.operands(0...0, "")
+    let speed = try arguments.double("speed", in: 0.1...100)
+    if let file = arguments.string("replay") {
+      let recording = try Recording(file: file)
+      return try await OwnThread.run { try recording.play(speed: speed ?? 1) }
+    }
+    guard speed == nil else { throw Failure(.usage, "'--speed' belongs to '--replay FILE'") }
     let screen = try DashboardSetup.options(arguments)
     let seed = UInt64(try arguments.int("seed", in: 0...Int.max) ?? 1)
     let threads = try arguments.int("threads", in: 1...1024)
@@ -42,15 +53,19 @@ extension Command {
 }
 
 enum Demo {
-  /// The demo's own configuration: strangers, long jobs and low offers wait for the operator.
+  /// The demo's own configuration: strangers, long jobs and low offers wait for the operator, and
+  /// strangers that want much are turned away.
   static let configuration = """
     {
       name: "demo",
+      currency: "DEMO",
+      prices: [{ prompt: "5", cached: "1", completion: "20" }],
       queue: { decide_within_s: 300, running: 4 },
       policy: [
+        { client: "unknown", tokens_above: 160, action: "reject", reason: "too long for a stranger" },
         { client: "unknown", action: "ask" },
         { tokens_above: 400, action: "ask" },
-        { client: "night-*", price_below: "0.02", action: "ask" },
+        { client: "night-*", price_below: "15", action: "ask" },
         { action: "admit" },
       ],
       audits: { share: 0.2 },
@@ -144,6 +159,23 @@ final class DemoClients: Sendable {
     let pause: ClosedRange<Double>
     /// The offer for a million completion tokens, if there is one.
     let offers: [String?]
+    /// One question of so many is a call of a tool; nil for none.
+    var callsEvery: Int?
+  }
+
+  /// What a client asks for with a tool that the answer has to call.
+  private static var tool: [String: Any] {
+    [
+      "type": "function",
+      "function": [
+        "name": "log_sample",
+        "parameters": [
+          "type": "object",
+          "properties": ["sample": ["type": "string", "maxLength": 12], "grams": ["type": "integer"]],
+          "required": ["sample", "grams"], "additionalProperties": false,
+        ] as [String: Any],
+      ] as [String: Any],
+    ]
   }
 
   private let clients: [Client]
@@ -173,26 +205,26 @@ final class DemoClients: Sendable {
           "Give two arguments for and two against night trains.",
           "Explain to a student what a control group is.",
           "What did people use before paper was common?",
-        ], tokens: 60...160, pause: 4...14, offers: ["0.40", "0.50", nil]),
+        ], tokens: 60...160, pause: 4...14, offers: ["30", "40", nil]),
       Client(
         name: "lab-notes", token: try token("lab-notes"),
         questions: [
           "Turn into one line: the sample was weighed, then dried, then weighed again.",
           "Name a unit for pressure and say what it measures.", "Write a title for notes on yeast and sugar.",
           "List three things to check before starting a pump.",
-        ], tokens: 12...48, pause: 2...9, offers: [nil]),
+        ], tokens: 24...64, pause: 2...6, offers: [nil], callsEvery: 4),
       Client(
         name: "night-batch", token: try token("night-batch"),
         questions: [
           "Write a long story about a lighthouse keeper who repairs clocks.",
           "Describe a town that floods every spring, in detail, with its people and its trades.",
-        ], tokens: 300...700, pause: 20...45, offers: ["0.01", "0.10"]),
+        ], tokens: 300...700, pause: 20...45, offers: ["10", "18"]),
       Client(
         name: "a stranger", token: "visitor-\(seed)",
         questions: [
           "Who are you, and what runs you?", "Write a short poem about soup.",
           "What is the capital of Australia?",
-        ], tokens: 20...80, pause: 15...40, offers: [nil, "0.30"]),
+        ], tokens: 20...200, pause: 15...40, offers: [nil, "25"]),
     ]
   }
 
@@ -221,6 +253,11 @@ final class DemoClients: Sendable {
       ]
       if let offer = client.offers.randomElement(using: &generator) ?? nil {
         fields["hotpot"] = ["price": offer]
+      }
+      if let every = client.callsEvery, Int.random(in: 0..<every, using: &generator) == 0 {
+        fields["messages"] = [["role": "user", "content": "Log that sample A7 weighs 12 grams."]]
+        fields["tools"] = [Self.tool]
+        fields["tool_choice"] = "required"
       }
       ask(fields, token: client.token)
       rest(Double.random(in: client.pause, using: &generator))

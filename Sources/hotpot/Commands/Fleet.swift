@@ -39,7 +39,7 @@ extension Command {
       } else {
         Console.write(Fleet.text(rows))
       }
-      return rows.contains { $0.error == nil } ? .ok : .unavailable
+      return rows.allSatisfy { $0.error == nil } ? .ok : .unavailable
     }
     guard TerminalSession.isChild else { return try DashboardSetup.guarded() }
     return try await OwnThread.run { try Fleet.show(hosts, options, remote: arguments.string("remote")) }
@@ -64,6 +64,7 @@ enum Fleet {
     var cpu: Double?
     var today: MicroUnits?
     var unsettled: MicroUnits?
+    var auditsFailed: Int?
     var approvals: [ApprovalRow]?
   }
 
@@ -156,7 +157,9 @@ enum Fleet {
         case .snapshot(let snapshot): answers.take(index, .success(snapshot))
         case .link(.lost(_, let reason)), .link(.ended(let reason)):
           answers.take(index, .failure(LinkError(reason, isFinal: true)))
-        case .welcome, .history, .past, .token, .reply, .job, .receipt, .text, .chat, .pull, .link: break
+        case .welcome, .history, .past, .token, .statement, .reply, .job, .receipt, .text, .chat, .pull,
+          .link:
+          break
         }
       }
       return connection
@@ -174,6 +177,7 @@ enum Fleet {
           decodeTokensPerSecond: snapshot.throughput.decode.current,
           prefillTokensPerSecond: snapshot.throughput.prefill.current, cpu: snapshot.compute.cpu.current,
           today: snapshot.earnings.today.current, unsettled: snapshot.earnings.unsettled.current,
+          auditsFailed: snapshot.receipts.failed,
           approvals: snapshot.approvals)
       }
     }
@@ -199,20 +203,39 @@ enum Fleet {
   }
 
   static func text(_ rows: [Row]) -> String {
-    return StatusPage.table(
-      [["HOST", "STATE", "CPU", "TOK/S", "RUN", "QUEUE", "WAIT", "TODAY", "NOTE"]]
-        + rows.map { row in
-          guard let node = row.node else {
-            return [row.host, "no line", "-", "-", "-", "-", "-", "-", row.error ?? ""]
-          }
-          return [
-            row.host, node.state.rawValue.replacingOccurrences(of: "_", with: " "),
-            row.cpu.map { "\(Dashboard.percent($0)) %" } ?? "-",
-            row.decodeTokensPerSecond.map(Dashboard.rate) ?? "-",
-            "\(node.running)", "\(node.queued)", "\(node.waitingApproval)",
-            row.today.map { "\(StatusPage.amount($0)) \(node.currency)" } ?? "-",
-            node.alarms.first.map { "ALARM: \($0)" } ?? node.whyIdle ?? node.model ?? "",
-          ]
-        })
+    func money(_ amount: MicroUnits?, _ node: NodeSummary) -> String {
+      amount.map { "\(StatusPage.amount($0)) \(node.currency)" } ?? "-"
+    }
+    let heads = [
+      "NODE", "HOST", "STATE", "MODEL", "VERSION", "CPU", "TOK/S", "RUN", "QUEUE", "WAIT", "FAILED", "TODAY",
+      "OWED", "NOTE",
+    ]
+    let cells = rows.map { row -> [String] in
+      guard let node = row.node else {
+        return ["-", row.host, "no line"] + Array(repeating: "-", count: heads.count - 4) + [row.error ?? ""]
+      }
+      return [
+        node.name, row.host, node.state.rawValue.replacingOccurrences(of: "_", with: " "), node.model ?? "-",
+        node.version, row.cpu.map { "\(Dashboard.percent($0)) %" } ?? "-",
+        row.decodeTokensPerSecond.map(Dashboard.rate) ?? "-", "\(node.running)", "\(node.queued)",
+        "\(node.waitingApproval)", row.auditsFailed.map { "\($0)" } ?? "-", money(row.today, node),
+        money(row.unsettled, node), node.alarms.first.map { "ALARM: \($0)" } ?? node.whyIdle ?? "",
+      ]
+    }
+    return StatusPage.table([heads] + cells) + sums(rows).map { $0 + "\n" }.joined()
+  }
+
+  /// A line for each currency, where more than one node answered.
+  private static func sums(_ rows: [Row]) -> [String] {
+    let known = rows.filter { $0.node != nil }
+    guard known.count > 1 else { return [] }
+    func sum(_ values: [MicroUnits?]) -> String {
+      StatusPage.amount(values.reduce(0) { $0.addingReportingOverflow($1 ?? 0).partialValue })
+    }
+    return Set(known.compactMap(\.node?.currency)).sorted().map { currency in
+      let mine = known.filter { $0.node?.currency == currency }
+      let (today, owed) = (sum(mine.map(\.today)), sum(mine.map(\.unsettled)))
+      return "\(mine.count) nodes: \(today) \(currency) today, \(owed) \(currency) owed"
+    }
   }
 }

@@ -54,6 +54,8 @@ struct Installation {
 
   let prefix: String
   let root: String
+  /// The file of the program.
+  var program = "/proc/self/exe"
 
   static func absolute(_ path: String, _ option: String) throws -> String {
     let path = try UserFile.absolute(path)
@@ -71,8 +73,8 @@ struct Installation {
 
   /// All files of an installation.
   func files() throws -> [File] {
-    let program = prefix + "/bin/hotpot"
-    var files = [File(path: program, mode: 0o755, bytes: try Self.ownProgram())]
+    let installed = prefix + "/bin/hotpot"
+    var files = [File(path: installed, mode: 0o755, bytes: try programBytes())]
     func add(_ path: String, _ text: String) {
       files.append(File(path: prefix + "/" + path, mode: 0o644, bytes: Array(text.utf8)))
     }
@@ -90,16 +92,16 @@ struct Installation {
     add("share/fish/vendor_completions.d/hotpot.fish", CompletionScript.fish(Commands.all))
     // systemd looks for system units only in lib of /usr and /usr/local, for user units also in
     // share.
-    add("lib/systemd/system/hotpot.service", SystemdUnit.system(program))
+    add("lib/systemd/system/hotpot.service", SystemdUnit.system(installed))
     add("lib/sysusers.d/hotpot.conf", SystemdUnit.account)
-    add("share/systemd/user/hotpot.service", SystemdUnit.user(program))
+    add("share/systemd/user/hotpot.service", SystemdUnit.user(installed))
     return files
   }
 
-  private static func ownProgram() throws -> [UInt8] {
-    guard let data = FileManager.default.contents(atPath: "/proc/self/exe") else {
+  private func programBytes() throws -> [UInt8] {
+    guard let data = FileManager.default.contents(atPath: program) else {
       throw Failure(
-        .inputOutput, "this program's own file cannot be read: \(String(cString: strerror(errno)))")
+        .inputOutput, "the program's file '\(program)' cannot be read: \(String(cString: strerror(errno)))")
     }
     return Array(data)
   }

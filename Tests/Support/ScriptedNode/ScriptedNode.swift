@@ -284,7 +284,7 @@ package struct ScriptedNode: Sendable {
   private var compute: ComputeSnapshot {
     let none = "no sensor found"
     let load = running ? 1.0 : 0.1
-    return ComputeSnapshot(
+    var compute = ComputeSnapshot(
       cpu: .value(wave(61, 0.5, 0.97) * load),
       cores: .value(
         (0..<16).map { core in
@@ -312,6 +312,8 @@ package struct ScriptedNode: Sendable {
         ]) : .unavailable("no GPU found (no NVIDIA library (libnvidia-ml.so.1))"),
       container: nil, cpuClock: .value(4_310), cpuWait: .value(0.002), cpuSteal: .value(0),
       mappedMemory: .value(105_906_176), diskRead: .value(0), diskWritten: .value(61_440))
+    compute.ownCPU = .value(min(1, wave(61, 0.3, 0.9) * load))
+    return compute
   }
 
   private var running: Bool { jobs.contains { $0.state == .running } && state != .paused }
@@ -561,7 +563,13 @@ package struct ScriptedNode: Sendable {
         .token(name: name, token: "hotpot_" + String(repeating: "0123456789abcdef", count: 4)),
         done("added client \(name)"),
       ]
+    case .administer(.statement(let name)):
+      return [
+        done("signing a statement of \(name)"),
+        .statement(client: name, text: "hotpot statement v1\n", signature: "signed\n"),
+      ]
     case .administer: return [done("done")]
+    case .say: return [done("said it in the log")]
     case .reload: return [done("applied: policy, prices; waits for a restart: threads")]
     case .past(let query): return [.past(past(query)), done("")]
     }

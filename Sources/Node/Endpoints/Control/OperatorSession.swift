@@ -105,8 +105,15 @@ final class OperatorSession: Sendable {
       deliver(.history(node.runtime.state.withLock { $0.pastSamples(at: NodeClock.now()) }))
       return .done("")
     case .past(let query): return past(query)
+    case .administer(.statement(let name)): return statement(name)
     case .administer(let act):
       return node.administration.perform(act, by: who) { deliver(.token(name: $0, token: $1)) }
+    case .say(let text):
+      guard (1...500).contains(text.utf8.count), text.unicodeScalars.allSatisfy({ $0.value >= 0x20 }) else {
+        return .refused("a message wants 1 to 500 bytes on one line, found \(text.utf8.count)")
+      }
+      node.runtime.note(.act, who: who.name, "says: \(text)")
+      return .done("said it in the log")
     case .reload: return node.live.reload(node.runtime, by: who)
     }
   }
@@ -154,6 +161,18 @@ final class OperatorSession: Sendable {
       }
     }
     return .done("")
+  }
+
+  /// ssh-keygen signs it elsewhere: this thread may be that of all sockets.
+  private func statement(_ client: String) -> CommandReply {
+    DispatchQueue.global(qos: .utility).async { [node, deliver, who] in
+      switch node.accounts.statement(of: client, since: nil, form: .text, by: who) {
+      case .success(let made):
+        deliver(.statement(client: client, text: made.text, signature: made.signature ?? ""))
+      case .failure(let problem): node.runtime.note(.warning, "no statement of \(client): \(problem)")
+      }
+    }
+    return .done("signing a statement of \(client)")
   }
 
   private func receipt(_ id: String) -> CommandReply {

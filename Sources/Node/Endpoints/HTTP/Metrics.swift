@@ -91,6 +91,7 @@ extension NodeState {
       "memory_used_bytes", "Memory in use on the machine.", compute?.memoryUsed.current.map { Double($0) })
     page.gauge("disk_read_bytes_per_second", "Under the state.", compute?.diskRead.current)
     page.gauge("disk_written_bytes_per_second", "Under the state.", compute?.diskWritten.current)
+    page.gauge("process_cpu_share", "Of all processors' time, by this process.", compute?.ownCPU?.current)
     page.gauge(
       "resident_memory_bytes", "Memory of this process.", compute?.residentMemory.current.map { Double($0) })
     page.gauge("disk_free_bytes", "Free where the state lives.", compute?.diskFree.current.map { Double($0) })
