@@ -7,15 +7,22 @@
 // integer arithmetic modulo 2^32, and the sum of a block's products fits 32 bits, so no bit changes. One
 // group of four columns in four is multiplied as it is, so that both kinds of units are busy.
 
+// Beside a token's integers of a block: 32 bytes, so that writing a token touches few cache lines.
+typedef struct pair_scalars {
+  // as in its record
+  float d;
+  float s;
+  int32_t sum[2];
+  // sums of the products of neighbours: in all, then in each half
+  int32_t own[3];
+  int32_t unused;
+} pair_scalars;
+
 // Activations of one block of 32 columns, of 16 tokens.
 typedef struct pair_block {
   // of each group of four columns the first and the third, then the second and the fourth
   int16_t values[CK_GROUP][8][2][2];
-  float d[CK_GROUP];
-  float s[CK_GROUP];
-  int32_t sum[2][CK_GROUP];
-  // sums of the products of neighbours: in all, then in each half
-  int32_t own[3][CK_GROUP];
+  pair_scalars scalars[CK_GROUP];
 } pair_block;
 
 _Static_assert(sizeof(pair_block) % 64 == 0 && sizeof(pair_block) <= sizeof(ck_group_block), "groups have room");
@@ -38,15 +45,16 @@ static void pair_up(ck_profile profile, const void *blocks, uint32_t cols, void 
     __m512i low = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)(record + 48)));
     __m512i v = _mm512_add_epi16(_mm512_slli_epi16(high, low_bits_of(profile)), low);
     _mm512_storeu_si512(to->values[slot], _mm512_shuffle_epi8(v, order));
-    // Two lanes are a group.
-    __m512i own = _mm512_madd_epi16(v, _mm512_srli_epi32(v, 16));
-    to->own[1][slot] = _mm512_mask_reduce_add_epi32(0x003f, own);
-    to->own[2][slot] = _mm512_mask_reduce_add_epi32(0x3f00, own);
-    to->own[0][slot] = to->own[1][slot] + to->own[2][slot];
-    memcpy(&to->d[slot], record, 4);
-    memcpy(&to->s[slot], record + 4, 4);
-    memcpy(&to->sum[0][slot], record + 8, 4);
-    memcpy(&to->sum[1][slot], record + 12, 4);
+    // Two lanes are a group; the plain ones count for nothing.
+    __m512i own = _mm512_maskz_madd_epi16(0x3f3f, v, _mm512_srli_epi32(v, 16));
+    __m256i four = _mm256_hadd_epi32(_mm512_castsi512_si256(own), _mm512_extracti64x4_epi64(own, 1));
+    __m128i two = _mm_add_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+    two = _mm_hadd_epi32(two, two);
+    // (low + high, low, high, 0)
+    __m128i sums = _mm_add_epi32(
+        _mm_maskz_shuffle_epi32(7, two, _MM_SHUFFLE(0, 1, 0, 0)), _mm_maskz_shuffle_epi32(1, two, 1));
+    _mm_storeu_si128((void *)&to->scalars[slot].d, _mm_loadu_si128((const void *)record));
+    _mm_storeu_si128((void *)to->scalars[slot].own, sums);
   }
 }
 
@@ -90,8 +98,8 @@ CK_INLINE void pair_block_products(
   __m512i sums[PAIR_TOKENS][2];
 #pragma clang loop unroll(full)
   for (uint32_t k = 0; k < PAIR_TOKENS; k++) {
-    sums[k][0] = _mm512_sub_epi32(p->less[0], _mm512_set1_epi32(x->own[halves ? 1 : 0][t + k]));
-    if (halves) sums[k][1] = _mm512_sub_epi32(p->less[1], _mm512_set1_epi32(x->own[2][t + k]));
+    sums[k][0] = _mm512_sub_epi32(p->less[0], _mm512_set1_epi32(x->scalars[t + k].own[halves ? 1 : 0]));
+    if (halves) sums[k][1] = _mm512_sub_epi32(p->less[1], _mm512_set1_epi32(x->scalars[t + k].own[2]));
   }
   // The tokens take turns, so that no product waits for the one before.
 #pragma clang loop unroll(full)
@@ -121,53 +129,61 @@ CK_INLINE void pair_block_products(
           _mm512_mullo_epi32(sums[k][0], b->sc[0]), _mm512_mullo_epi32(sums[k][1], b->sc[1]));
     }
     float *to = dst + 16 * (t + k);
-    __m512 d = _mm512_set1_ps(x->d[t + k]);
+    __m512 d = _mm512_set1_ps(x->scalars[t + k].d);
     __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(b->d, d), _mm512_loadu_ps(to));
     if (s.scales == CK_SCALES_DM || s.scales == CK_SCALES_SUPER_MIN) {
-      sum = _mm512_fmadd_ps(b->m, _mm512_set1_ps(x->s[t + k]), sum);
+      sum = _mm512_fmadd_ps(b->m, _mm512_set1_ps(x->scalars[t + k].s), sum);
     }
     if (s.scales == CK_SCALES_HALVES_MIN) {
       __m512i minimum = _mm512_add_epi32(
-          _mm512_mullo_epi32(b->mn[0], _mm512_set1_epi32(x->sum[0][t + k])),
-          _mm512_mullo_epi32(b->mn[1], _mm512_set1_epi32(x->sum[1][t + k])));
+          _mm512_mullo_epi32(b->mn[0], _mm512_set1_epi32(x->scalars[t + k].sum[0])),
+          _mm512_mullo_epi32(b->mn[1], _mm512_set1_epi32(x->scalars[t + k].sum[1])));
       sum = _mm512_fmadd_ps(b->m, _mm512_mul_ps(d, _mm512_cvtepi32_ps(minimum)), sum);
     }
     _mm512_storeu_ps(to, sum);
   }
 }
 
-// One tile of 16 rows against 16 tokens, whose chains stay in `dst`.
-CK_INLINE void pair_products(const ck_shape s, const job *j, const pair_block *x, float *dst) {
+// One tile of 16 rows against `groups` groups of 16 tokens, whose chains stay in `dst`. A block is unpacked
+// once for all of them.
+CK_INLINE void pair_products(
+    const ck_shape s, const job *j, const uint8_t *x, size_t stride, uint32_t groups, float *dst) {
   const bool super = ck_is_super(s.scales);
   const uint32_t run = super ? 8 : 1;
   const uint8_t *scales = j->tile;
   const uint8_t *quants = j->tile + j->scales_bytes;
-  for (uint32_t t = 0; t < CK_GROUP; t++) _mm512_storeu_ps(dst + 16 * t, _mm512_setzero_ps());
+  for (uint32_t t = 0; t < groups * CK_GROUP; t++) _mm512_storeu_ps(dst + 16 * t, _mm512_setzero_ps());
   for (uint32_t start = 0; start < j->blocks; start += run) {
     __m512 d = _mm512_setzero_ps();
     __m512 dmin = _mm512_setzero_ps();
     if (super) d = shared_scales(s, &scales, &dmin);
-    for (uint32_t i = 0; i < run; i++, x++) {
+    for (uint32_t i = 0; i < run; i++, x += sizeof(pair_block)) {
       __m512i w[8];
       const block_scales b = scales_of(s, d, dmin, &scales, quants);
       unpack(s, quants, b.side, w);
       quants += ck_lines(s.low_bits, s.high_bits, s.book) * 64;
       const pair_weights p = pair_weights_of(s, w);
+      for (uint32_t g = 0; g < groups; g++) {
+        const pair_block *group = (const void *)(x + stride * g);
 #pragma clang loop unroll(disable)
-      for (uint32_t t = 0; t < CK_GROUP; t += PAIR_TOKENS) pair_block_products(s, &b, &p, x, t, dst);
+        for (uint32_t t = 0; t < CK_GROUP; t += PAIR_TOKENS) {
+          pair_block_products(s, &b, &p, group, t, dst + 16 * CK_GROUP * g);
+        }
+      }
     }
   }
 }
 
-#define PAIRS(type, name, number, values, bytes, d, m, ...)                                          \
-  static __attribute__((noinline)) void name##_pairs(const job *j, const pair_block *x, float *dst) { \
-    pair_products(name##_shape, j, x, dst);                                                           \
+#define PAIRS(type, name, number, values, bytes, d, m, ...)                         \
+  static __attribute__((noinline)) void name##_pairs(                               \
+      const job *j, const uint8_t *x, size_t stride, uint32_t groups, float *dst) { \
+    pair_products(name##_shape, j, x, stride, groups, dst);                         \
   }
 
 CK_BLOCK_TYPES(PAIRS)
 
 #define RUN_PAIRS(type, name, ...) \
-  case CK_##type: name##_pairs(&j, x, to); break;
+  case CK_##type: name##_pairs(&j, x, input->group_stride, groups, to); break;
 
 static void many_products(
     const ck_matrix *matrix, const ck_input *input, uint32_t tile, uint32_t tiles, uint32_t token,
@@ -188,13 +204,12 @@ static void many_products(
         .scales_bytes = ck_scales_bytes(ck_traits_of(matrix->type), matrix->cols),
         .blocks = matrix->cols / 32,
     };
-    for (uint32_t t = first; t < end; t += CK_GROUP) {
-      const pair_block *x = (const void *)(input->groups + input->group_stride * (t / CK_GROUP));
-      float *to = out + (size_t)(t - token) * 16;
-      switch (matrix->type) {
-        CK_BLOCK_TYPES(RUN_PAIRS)
-        CK_FLOAT_TYPES(NO_KERNEL)
-      }
+    const uint8_t *x = input->groups + input->group_stride * (first / CK_GROUP);
+    const uint32_t groups = (end - first) / CK_GROUP;
+    float *to = out + (size_t)(first - token) * 16;
+    switch (matrix->type) {
+      CK_BLOCK_TYPES(RUN_PAIRS)
+      CK_FLOAT_TYPES(NO_KERNEL)
     }
     if (first > token) ck_avx512_products(matrix, input, tile + i, 1, token, first - token, ahead, out);
     if (token + tokens > end) {

@@ -3,6 +3,7 @@
 import Foundation
 import JSON
 import ManualPages
+import Receipts
 import Testing
 import Wire
 
@@ -70,6 +71,10 @@ import Wire
       #expect(models.contains(#""input":{"usd":0.1}"#))
       #expect(models.contains(#"{"tokens":[97,98,99],"count":3,"#))
       #expect(models.contains(#"{"content":"ab","prompt":"ab"}"#))
+
+      let bundle = try ReceiptBundle(parsing: run("bundle"))
+      let proof = try InclusionProof(parsing: bundle.proof)
+      #expect(try Checkpoint(parsing: bundle.checkpoint).size > proof.index)
     }
   }
 }

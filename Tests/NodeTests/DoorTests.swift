@@ -121,6 +121,7 @@ import Wire
         ("DELETE", "/v1/jobs/0000000000000000", 404, "not_found", nil),
         ("GET", "/v1/receipts/0000000000000000", 404, "not_found", nil),
         ("GET", "/v1/receipts/0000000000000000/proof", 404, "not_found", nil),
+        ("GET", "/v1/receipts/0000000000000000/bundle", 404, "not_found", nil),
         ("OPTIONS", "/v1/models", 405, "method_not_allowed", "GET, HEAD"),
         ("PUT", "/v1/models", 405, "method_not_allowed", "GET, HEAD"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed", "POST"),

@@ -194,22 +194,10 @@ final class ReceiptLog: Sendable {
   ///   that the log continues it
   func bundle(_ id: String, earlier: Int? = nil) throws(JournalError) -> ReceiptBundle {
     let logged = try runtime.journal.receipt(at: try index(ofReceipt: id))
-    // A checkpoint that a witness cosigned is worth more than a newer one. The signatures of all
-    // other witnesses are included beside it.
-    let cosigned = (signing.notary?.cosignatures ?? []).filter { $0.checkpoint.size > logged.receipt.index }
-    guard let notary = signing.notary, let signed = cosigned.first?.signed ?? notary.current,
-      var bundle = ReceiptBundle(logged, journal: runtime.journal, under: signed, key: notary.key)
-    else { throw .noReceipt("'\(logged.id)' is under a signed checkpoint yet; try again in a second") }
-    bundle.witness = cosigned.first?.signature
-    for other in cosigned.dropFirst().prefix(ReceiptBundle.maximumCosigned) {
-      guard let proof = runtime.journal.proof(of: logged.receipt.index, under: other.checkpoint) else {
-        continue
-      }
-      bundle.cosigned.append(.init(proof: proof, signature: other.signature))
+    guard let (made, signed) = signing.bundle(of: logged) else {
+      throw .noReceipt("'\(logged.id)' is under a signed checkpoint yet; try again in a second")
     }
-    if let note = notary.cosignedNote {
-      bundle.note = runtime.journal.noteProof(of: logged.receipt.index, under: note)?.text
-    }
+    var bundle = made
     if let earlier {
       let size = signed.checkpoint.size
       guard let proof = runtime.journal.consistency(from: min(earlier, size), to: max(earlier, size)) else {

@@ -91,4 +91,26 @@ final class Signing: Sendable {
     runtime.note(.act, who: who.name, words)
     return .success(words)
   }
+
+  /// What proves a receipt anywhere, and the checkpoint that it is made for; nil before one that covers
+  /// the receipt is signed.
+  func bundle(of logged: LoggedReceipt) -> (bundle: ReceiptBundle, under: SignedCheckpoint)? {
+    // A checkpoint that a witness cosigned is worth more than a newer one. The signatures of all
+    // other witnesses are included beside it.
+    guard let notary else { return nil }
+    let journal = runtime.journal
+    let cosigned = notary.cosignatures.filter { $0.checkpoint.size > logged.receipt.index }
+    guard let signed = cosigned.first?.signed ?? notary.current,
+      var bundle = ReceiptBundle(logged, journal: journal, under: signed, key: notary.key)
+    else { return nil }
+    bundle.witness = cosigned.first?.signature
+    for other in cosigned.dropFirst().prefix(ReceiptBundle.maximumCosigned) {
+      guard let proof = journal.proof(of: logged.receipt.index, under: other.checkpoint) else { continue }
+      bundle.cosigned.append(.init(proof: proof, signature: other.signature))
+    }
+    if let note = notary.cosignedNote {
+      bundle.note = journal.noteProof(of: logged.receipt.index, under: note)?.text
+    }
+    return (bundle, signed)
+  }
 }

@@ -1,4 +1,4 @@
-// ReceiptRoutes.swift: a client's receipts with their proofs, and the log's checkpoints for
+// ReceiptRoutes.swift: a client's receipts with their proofs and bundles, and the log's checkpoints for
 // everyone. Start at receipt.
 import Intake
 import Receipts
@@ -20,12 +20,24 @@ extension HTTPEndpoint {
       guard let current = signing.notary?.current, current.checkpoint.size > receipt.receipt.index,
         let proof = runtime.journal.proof(of: receipt.receipt.index, under: current.checkpoint)
       else {
-        return APIError.unavailable(
-          "unsigned", "the receipt is logged and not yet under a signed checkpoint", retryAfter: 2
-        ).response
+        return Self.unsigned
       }
       return .text(proof.text)
     }
+  }
+
+  /// A receipt of this client with all that proves it offline, as `hotpot receipts export` writes it.
+  func bundle(_ id: String, _ identity: Identity) -> Response {
+    switch logged(id, identity) {
+    case .failure(let error): error.response
+    case .success(let receipt): signing.bundle(of: receipt).map { .text($0.bundle.text) } ?? Self.unsigned
+    }
+  }
+
+  private static var unsigned: Response {
+    APIError.unavailable(
+      "unsigned", "the receipt is logged and not yet under a signed checkpoint", retryAfter: 2
+    ).response
   }
 
   /// The newest signed checkpoint. With `from=SIZE` it is the proof that its log continues the one

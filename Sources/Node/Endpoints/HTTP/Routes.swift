@@ -73,6 +73,7 @@ struct Route: Sendable {
       Route(.delete, "/v1/jobs/{}", .client { $0.cancelJob($1.name, $2, $1.exchange) }),
       Route(.get, "/v1/receipts/{}", .client { $1.respond($0.receipt($1.name, $2)) }),
       Route(.get, "/v1/receipts/{}/proof", .client { $1.respond($0.proof($1.name, $2)) }),
+      Route(.get, "/v1/receipts/{}/bundle", .client { $1.respond($0.bundle($1.name, $2)) }),
       Route(.get, "/v1/checkpoint", .anyone { $1.respond($0.checkpoint($1.request.head.query)) }),
       Route(.get, "/v1/checkpoint/note", .anyone { $0.note($1) }),
       Route(.post, "/add-checkpoint", .anyone { $0.addCheckpoint($1) }),
