@@ -47,7 +47,7 @@ let package = Package(
     room("Tools", ["JSON"]),
     // What a text must be, as a mask over tokens. It knows no model.
     room("Grammar", ["CDigest", "JSON"]),
-    room("Inference", ["CKernels", "CDigest", "CSystem", "JSON", "Jinja"]),
+    room("Inference", ["CKernels", "CVulkan", "CDigest", "CSystem", "JSON", "Jinja"]),
     room("Scheduling"),
     room("Receipts", ["CDigest", "CSystem"]),
     room("Accounting"),

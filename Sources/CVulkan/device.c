@@ -282,8 +282,16 @@ void cv_close(cv_device *device) {
 
 // ---------------------------------------------------------------- memory
 
-// The type that the processor reads fastest; the number of types if there is none.
-static uint32_t memory_type(const cv_device *device, uint32_t allowed) {
+// The type that the processor reads fastest, or of CV_OWN one of the device's that the processor does
+// not see, if there is one; the number of types if there is none.
+static uint32_t memory_type(const cv_device *device, uint32_t allowed, cv_memory memory) {
+  for (int hidden = 1; memory == CV_OWN && hidden >= 0; hidden--) {
+    for (uint32_t i = 0; i < device->memory.memoryTypeCount && i < 32; i++) {
+      uint32_t flags = device->memory.memoryTypes[i].propertyFlags;
+      if (!(allowed >> i & 1) || !(flags & CV_MEMORY_DEVICE_LOCAL)) continue;
+      if (!hidden || !(flags & CV_MEMORY_HOST_VISIBLE)) return i;
+    }
+  }
   const uint32_t needed = CV_MEMORY_HOST_VISIBLE | CV_MEMORY_HOST_COHERENT;
   for (int cached = 1; cached >= 0; cached--) {
     uint32_t wanted = cached ? needed | CV_MEMORY_HOST_CACHED : needed;
@@ -294,7 +302,8 @@ static uint32_t memory_type(const cv_device *device, uint32_t allowed) {
   return device->memory.memoryTypeCount;
 }
 
-bool cv_arena_make(cv_device *device, uint64_t size, cv_arena *arena) {
+bool cv_arena_make(cv_device *device, uint64_t size, cv_memory kind, cv_arena *arena) {
+  if (device->problem[0] != 0) return false;
   *arena = (cv_arena){.size = size};
   VkBuffer buffer = 0;
   VkDeviceMemory memory = 0;
@@ -304,18 +313,18 @@ bool cv_arena_make(cv_device *device, uint64_t size, cv_arena *arena) {
   if (is_made) {
     VkMemoryRequirements needs = {0};
     device->GetBufferMemoryRequirements(device->device, buffer, &needs);
-    uint32_t type = memory_type(device, needs.memoryTypeBits);
+    uint32_t type = memory_type(device, needs.memoryTypeBits, kind);
     VkMemoryAllocateFlagsInfo flags = {.sType = CV_MEMORY_ALLOCATE_FLAGS_INFO, .flags = CV_ALLOCATE_DEVICE_ADDRESS};
     VkMemoryAllocateInfo allocation = {
         .sType = CV_MEMORY_ALLOCATE_INFO, .pNext = &flags, .allocationSize = needs.size, .memoryTypeIndex = type};
     if (type == device->memory.memoryTypeCount) {
-      cv_fail(device, "it has no memory that the processor sees");
+      cv_fail(device, kind == CV_OWN ? "it has no memory of its own" : "it has no memory that the processor sees");
       is_made = false;
     } else {
       void *bytes = NULL;
       is_made = is_good(device, device->AllocateMemory(device->device, &allocation, NULL, &memory), "its memory")
           && is_good(device, device->BindBufferMemory(device->device, buffer, memory, 0), "its memory")
-          && is_good(device, device->MapMemory(device->device, memory, 0, size, 0, &bytes), "its memory");
+          && (kind == CV_OWN || is_good(device, device->MapMemory(device->device, memory, 0, size, 0, &bytes), "its memory"));
       arena->bytes = bytes;
     }
   }

@@ -61,9 +61,6 @@ typedef struct cv_source {
 
 const cv_source *cv_source_of(cv_kernel kernel);
 
-// The kernel of a product, CV_KERNEL_COUNT if there is none.
-cv_kernel cv_product_of(ck_type type);
-
 // The kernel of a function, CV_KERNEL_COUNT if there is none.
 cv_kernel cv_function_of(ck_test_function function);
 

@@ -27,6 +27,9 @@ static const cv_source sources[CV_KERNEL_COUNT] = {
     [CV_HALF] = {"half", WORDS(function_half), {0}, 0},
     [CV_INTEGER] = {"integer", WORDS(function_integer), {0}, 0},
     [CV_NEAREST] = {"nearest", WORDS(function_nearest), {0}, 0},
+    [CV_SCALE] = {"scale", WORDS(function_scale), {0}, 0},
+    [CV_GELU_TIMES] = {"gelu times", WORDS(function_gelu_times), {0}, 0},
+    [CV_COPY] = {"copy", WORDS(copy), {0}, 0},
     [CV_QUANTISE] = {"quantise", WORDS(quantise), {0}, 0},
     PRODUCT(Q4_0, 4, 0, 8, D),
     PRODUCT(Q4_1, 4, 0, 0, DM),
@@ -38,6 +41,9 @@ static const cv_source sources[CV_KERNEL_COUNT] = {
     PRODUCT(Q4_K, 4, 0, 0, SUPER_MIN),
     PRODUCT(Q5_K, 4, 1, 0, SUPER_MIN),
     PRODUCT(Q6_K, 4, 2, 32, HALVES),
+    [CV_PRODUCT_F32] = {"product F32", WORDS(floats), {32, 0}, 2},
+    [CV_PRODUCT_F16] = {"product F16", WORDS(floats), {16, 1}, 2},
+    [CV_PRODUCT_BF16] = {"product BF16", WORDS(floats), {16, 0}, 2},
     [CV_NORM] = {"norm", WORDS(norm), {0}, 0},
     [CV_ROPE] = {"rope", WORDS(rope), {0}, 0},
     [CV_STORE] = {"store", WORDS(store), {0}, 0},
@@ -58,6 +64,9 @@ const char *cv_kernel_name(cv_kernel kernel) {
 
 cv_kernel cv_product_of(ck_type type) {
   switch (type) {
+    case CK_F32: return CV_PRODUCT_F32;
+    case CK_F16: return CV_PRODUCT_F16;
+    case CK_BF16: return CV_PRODUCT_BF16;
     case CK_Q4_0: return CV_PRODUCT_Q4_0;
     case CK_Q4_1: return CV_PRODUCT_Q4_1;
     case CK_Q5_0: return CV_PRODUCT_Q5_0;
@@ -90,4 +99,20 @@ cv_kernel cv_function_of(ck_test_function function) {
     case CK_TEST_NEAREST: return CV_NEAREST;
     default: return CV_KERNEL_COUNT;
   }
+}
+
+// As internal.h of CKernels has them.
+uint32_t cv_scale_words(ck_type type, uint32_t cols) {
+  uint32_t count;
+  switch (type) {
+    case CK_Q4_0:
+    case CK_Q5_0:
+    case CK_Q8_0: count = cols; break;
+    case CK_Q4_1:
+    case CK_Q5_1: count = 2 * cols; break;
+    case CK_Q3_K:
+    case CK_Q6_K: count = cols / 256 * (32 + 8 * 32); break;
+    default: count = cols / 256 * (64 + 8 * 32); break;
+  }
+  return (count + 63) / 64 * 16;
 }

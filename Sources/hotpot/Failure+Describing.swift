@@ -101,7 +101,7 @@ extension Failure {
     let code: ExitCode =
       switch error {
       case .badConfiguration, .badItem, .tooManyTokens: .usage
-      case .levelUnavailable, .noThread, .noMemory, .busy: .unavailable
+      case .levelUnavailable, .deviceRefused, .noThread, .noMemory, .busy: .unavailable
       case .wrongRounding: .internalError
       case .cancelled: .interrupted
       case .notFinite: .badData
