@@ -10,7 +10,7 @@ enum {
   CV_SLOTS = 4,
   // bytes that every device lets launches be told
   CV_MOST_PUSH = 128,
-  CV_MOST_CONSTANTS = 4,
+  CV_MOST_CONSTANTS = 5,
 };
 
 struct cv_loader {

@@ -10,7 +10,7 @@ enum {
   // more than any part needs
   SCRATCH = 8 << 20,
   ALIGNMENT = 256,
-  RECORD_BYTES = 80,
+  RECORD_BYTES = CV_RECORD_BYTES,
 };
 
 // A launch of the self-test takes milliseconds; a device that takes longer hangs.
@@ -77,21 +77,33 @@ static bool tested_function(void *context, ck_test_function function, const floa
   work w = begin(context);
   span from = put(&w, x, n * sizeof *x);
   span to = put(&w, y, n * sizeof *y);
-  cv_function_push push = {from.address, to.address, n, 0};
+  cv_function_push push = {from.address, to.address, n, CK_TEST_FACTOR};
   cv_dispatch launch = LAUNCH(kernel, push, (n + 63) / 64, 1);
   if (!run(&w, &launch, 1)) return false;
   memcpy(y, to.bytes, n * sizeof *y);
   return true;
 }
 
+// The input is copied first, as rows with a gap: so that is proved as well.
 static bool tested_norm(
     void *context, const float *x, const float *weight, uint32_t n, float epsilon, float *y) {
   work w = begin(context);
   span to = room(&w, n * sizeof *y);
-  cv_norm_push push = {
-      put(&w, x, n * sizeof *x).address, put(&w, weight, n * sizeof *weight).address, to.address, n, epsilon};
-  cv_dispatch launch = LAUNCH(CV_NORM, push, 1, 1);
-  if (!run(&w, &launch, 1)) return false;
+  span from = put(&w, x, n * sizeof *x);
+  span packed = clear(&w, 3 * n * sizeof *x);
+  uint32_t half = n / 2;
+  cv_copy_push spread = {from.address, packed.address + n * 4, 2, half, half, 2 * half};
+  cv_copy_push joined = {packed.address + n * 4, from.address, 2, half, 2 * half, half};
+  cv_norm_push push = {from.address, put(&w, weight, n * sizeof *weight).address, to.address, n, epsilon};
+  cv_dispatch launches[] = {
+      LAUNCH(CV_COPY, spread, 2, 1),
+      LAUNCH(CV_COPY, joined, 3, 1),
+      LAUNCH(CV_NORM, push, 1, 1),
+  };
+  // Between the copies lies nothing of the input.
+  cv_copy_push cleared = {packed.address, from.address, 1, 2 * half, 0, 0};
+  cv_dispatch clearing = LAUNCH(CV_COPY, cleared, 1, 1);
+  if (!run(&w, launches, 1) || !run(&w, &clearing, 1) || !run(&w, launches + 1, 2)) return false;
   memcpy(y, to.bytes, n * sizeof *y);
   return true;
 }
@@ -173,6 +185,21 @@ static bool tested_product(void *context, const ck_test_product *p, float *out) 
   if (weights.bytes != NULL) ck_pack(p->type, p->weights, p->rows, p->cols, 0, tiles, weights.bytes);
   cv_product_push second = product;
   second.y = up.address;
+  cv_floats_push floats = {
+      .weights = weights.address,
+      .x = quantise.x,
+      .y = y.address,
+      .bias = product.bias,
+      .residual = product.residual,
+      .rows = p->rows,
+      .columns = p->cols,
+      .tile_words = product.tile_words,
+      .tokens = p->tokens,
+      .adds = product.adds,
+  };
+  cv_floats_push other = floats;
+  other.y = up.address;
+  bool is_float = !ck_type_takes_blocks(p->type);
   cv_function_push gate = {up.address, y.address, p->tokens * p->rows, 0};
   cv_dispatch launches[] = {
       LAUNCH(CV_QUANTISE, quantise, p->tokens, 1),
@@ -180,6 +207,10 @@ static bool tested_product(void *context, const ck_test_product *p, float *out) 
       LAUNCH(kernel, second, tiles, p->tokens),
       LAUNCH(CV_SILU_TIMES, gate, (gate.n + 63) / 64, 1),
   };
+  if (is_float) {
+    launches[1] = (cv_dispatch)LAUNCH(kernel, floats, tiles, (p->tokens + 3) / 4);
+    launches[2] = (cv_dispatch)LAUNCH(kernel, other, tiles, (p->tokens + 3) / 4);
+  }
   if (!run(&w, launches, p->gated ? 4 : 2)) return false;
   uint32_t raised;
   memcpy(&raised, flags.bytes, sizeof raised);

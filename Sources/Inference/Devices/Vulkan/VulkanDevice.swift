@@ -75,10 +75,10 @@ package final class VulkanDevice: Device {
         start: model.weights.base + plan.program.tensors[tensor].offset, count: plan.byteCount(of: tensor))
       try upload(bytes, to: opened.memory.tensors[tensor], opened)
     }
-    let ones = [Float](repeating: 1, count: plan.widths.max() ?? 1)
-    try ones.withUnsafeBytes { bytes throws(VulkanLoader.Refusal) in
-      try upload(bytes, to: opened.memory.ones, opened)
-    }
+    let ones = UnsafeMutableBufferPointer<Float>.allocate(capacity: plan.widths.max() ?? 1)
+    defer { ones.deallocate() }
+    ones.initialize(repeating: 1)
+    try upload(UnsafeRawBufferPointer(ones), to: opened.memory.ones, opened)
     for (kind, blocks) in written.enumerated() {
       for block in blocks { try upload(block, of: kind, opened) }
     }
