@@ -106,8 +106,13 @@ let package = Package(
     tests("JSONTests", ["JSON", "Fuzzing"]),
     tests("JinjaTests", ["Jinja", "JSON", "Fuzzing"]),
     tests("ToolsTests", ["Tools", "JSON"]),
+    // Vulkan's loader with faults on demand.
+    .target(
+      name: "VulkanFaults", path: "Tests/Support/VulkanFaults", cSettings: cFlags,
+      linkerSettings: [.linkedLibrary("dl")]),
     tests(
-      "InferenceTests", ["Inference", "CKernels", "CSystem", "CDigest", "JSON", "Fuzzing", "ManualPages"],
+      "InferenceTests",
+      ["Inference", "CKernels", "CSystem", "CDigest", "JSON", "Fuzzing", "ManualPages", "VulkanFaults"],
       exclude: ["Programs"]),
     tests("CVulkanTests", ["CVulkan", "CKernels"]),
     tests("GrammarTests", ["Grammar", "JSON"]),

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef PFN_vkVoidFunction (*get_instance_function)(VkInstance, const char *);
-
 enum {
   // what the kernels of kernels.c declare at most
   WORKGROUP = 128,
@@ -41,15 +39,7 @@ const char *cv_problem(const cv_device *device) {
 
 // ---------------------------------------------------------------- the loader
 
-cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == NULL) {
-    const char *words = dlerror();
-    snprintf(reason, CV_REASON, "Vulkan's loader cannot be opened: %s", words == NULL ? path : words);
-    return NULL;
-  }
-  get_instance_function find;
-  *(void **)&find = dlsym(library, "vkGetInstanceProcAddr");
+static cv_loader *load(cv_finder find, const char *path, char reason[CV_REASON]) {
   VkResult (*version_of)(uint32_t *) = NULL;
   VkResult (*create)(const VkInstanceCreateInfo *, const void *, VkInstance *) = NULL;
   if (find != NULL) {
@@ -59,7 +49,6 @@ cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
   uint32_t version = 0;
   if (create == NULL || version_of == NULL || version_of(&version) != VK_SUCCESS || version < CV_VERSION(1, 2)) {
     snprintf(reason, CV_REASON, "%s is no Vulkan loader of version 1.2 or later", path);
-    dlclose(library);
     return NULL;
   }
   VkApplicationInfo application = {
@@ -70,10 +59,8 @@ cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
   cv_loader *loader = result == VK_SUCCESS ? calloc(1, sizeof *loader) : NULL;
   if (loader == NULL) {
     snprintf(reason, CV_REASON, "Vulkan does not start: %s (%d)", cv_words_of(result), result);
-    dlclose(library);
     return NULL;
   }
-  loader->library = library;
   loader->instance = instance;
   bool has_all = true;
 #define X(result, name, parameters)                                        \
@@ -98,9 +85,31 @@ cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
   return loader;
 }
 
+cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) {
+    const char *words = dlerror();
+    snprintf(reason, CV_REASON, "Vulkan's loader cannot be opened: %s", words == NULL ? path : words);
+    return NULL;
+  }
+  cv_finder find;
+  *(void **)&find = dlsym(library, "vkGetInstanceProcAddr");
+  cv_loader *loader = load(find, path, reason);
+  if (loader == NULL) {
+    dlclose(library);
+  } else {
+    loader->library = library;
+  }
+  return loader;
+}
+
+cv_loader *cv_load_from(cv_finder find, char reason[CV_REASON]) {
+  return load(find, "what was given", reason);
+}
+
 void cv_unload(cv_loader *loader) {
   if (loader->DestroyInstance != NULL) loader->DestroyInstance(loader->instance, NULL);
-  dlclose(loader->library);
+  if (loader->library != NULL) dlclose(loader->library);
   free(loader);
 }
 

@@ -102,7 +102,7 @@ extension Failure {
       switch error {
       case .badConfiguration, .badItem, .tooManyTokens: .usage
       case .levelUnavailable, .deviceRefused, .noThread, .noMemory, .busy: .unavailable
-      case .wrongRounding: .internalError
+      case .wrongRounding, .deviceDiffered: .internalError
       case .cancelled: .interrupted
       case .notFinite: .badData
       }

@@ -27,6 +27,13 @@ typedef struct cv_loader cv_loader;
 /// no such library, it is no Vulkan loader, or it has no driver.
 cv_loader *_Nullable cv_load(const char *path, char reason[_Nonnull CV_REASON]);
 
+typedef void (*cv_function)(void);
+/// vkGetInstanceProcAddr, from which all of Vulkan's functions are found.
+typedef cv_function _Nullable (*cv_finder)(void *_Nullable instance, const char *name);
+
+/// The same with functions of the caller's, such as a layer's. They must outlive the loader.
+cv_loader *_Nullable cv_load_from(cv_finder find, char reason[_Nonnull CV_REASON]);
+
 /// Every device must be closed before.
 void cv_unload(cv_loader *loader);
 

@@ -25,6 +25,17 @@ package final class VulkanLoader {
     self.loader = loader
   }
 
+  /// - find: vkGetInstanceProcAddr, of a layer for example
+  package init(
+    find: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>) -> (@convention(c) () -> Void)?
+  )
+    throws(Refusal)
+  {
+    var reason = [CChar](repeating: 0, count: Int(CV_REASON))
+    guard let loader = cv_load_from(find, &reason) else { throw Refusal(reason) }
+    self.loader = loader
+  }
+
   deinit { cv_unload(loader) }
 
   package var count: Int { Int(cv_count(loader)) }

@@ -7,6 +7,7 @@
 import CDigest
 import CKernels
 import CVulkan
+import Synchronization
 
 package final class VulkanDevice: Device {
   package let name: String
@@ -16,13 +17,24 @@ package final class VulkanDevice: Device {
   let processors: ProcessorDevice
   private let sampler: Sampler
   private let level: ck_level
-  /// nil: the device was lost.
+  /// nil: the device was lost, or differed.
   private var open: Opened?
+  /// When it was lost; it may come back thrice an hour.
+  private var losses: [ContinuousClock.Instant] = []
+  private static let mostReturns = 3
+  /// How many steps of one are compared with the processors', at one row: 0 to 1.
+  private let checkedShare: Double
+  /// By kind: blocks that the device wrote. Where it differed once, nothing of them is believed.
+  private var suspect: [Set<Int>]
   /// By kind: blocks that were written, which go to a device that comes back.
   private var written: [Set<Int>]
   private var angles: [AngleTable]
-  /// What was observed so far.
-  package private(set) var report = VulkanReport()
+  private let state = Mutex(VulkanReport())
+  /// What was observed so far; from any thread.
+  package private(set) var report: VulkanReport {
+    get { state.withLock { $0 } }
+    set { state.withLock { $0 = newValue } }
+  }
 
   /// An open device with everything in its memory.
   struct Opened {
@@ -30,10 +42,11 @@ package final class VulkanDevice: Device {
     let memory: VulkanMemory
   }
 
+  /// - checked: the share of steps of which one row is compared with the processors'
   /// - opening: opens and proves the device, now and whenever it comes back
   package init(
     model: Model, blocks: [Int], threads: Int?, level: KernelLevel?, profile: NumericsProfile,
-    opening: @escaping () throws(VulkanLoader.Refusal) -> GraphicsProcessor
+    checked: Double = 0, opening: @escaping () throws(VulkanLoader.Refusal) -> GraphicsProcessor
   ) throws(EngineError) {
     let device: GraphicsProcessor
     do { device = try opening() } catch {
@@ -62,6 +75,8 @@ package final class VulkanDevice: Device {
     self.level = chosen.kernels
     sampler = Sampler(vocabularySize: model.program.shape.vocabularySize, level: chosen)
     written = model.program.kinds.map { _ in [] }
+    suspect = written
+    checkedShare = checked
     angles = plan.tables.map { AngleTable($0, model.weights) }
     report.memory = sizes.total
     do { open = try start(device) } catch { throw refused(error.description) }
@@ -121,12 +136,15 @@ package final class VulkanDevice: Device {
   package func write(_ bytes: [UInt8], to block: Int, of kind: Int) {
     processors.write(bytes, to: block, of: kind)
     written[kind].insert(block)
+    // What was read from a device that was believed then may be written back later.
+    suspect[kind].insert(block)
     guarded { opened throws(VulkanLoader.Refusal) in try upload(block, of: kind, opened) }
   }
 
   package func copy(_ block: Int, to other: Int, of kind: Int) {
     processors.copy(block, to: other, of: kind)
     written[kind].insert(other)
+    if suspect[kind].contains(block) { suspect[kind].insert(other) } else { suspect[kind].remove(other) }
     guarded { opened throws(VulkanLoader.Refusal) in
       var list = LaunchList()
       for (state, place) in plan.states.enumerated() where place.kind == kind {
@@ -150,20 +168,44 @@ package final class VulkanDevice: Device {
 
   private func lose(_ reason: String) {
     open = nil
+    losses.append(.now)
     report.problem = reason
     report.losses += 1
   }
 
-  package func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
-    for item in items {
-      for kind in plan.program.kinds.indices { note(item, kind) }
-    }
-    guard let open else { return processors.step(items, cancelled: cancelled) }
+  /// Opens a lost device again, unless that was done too often.
+  private func comeBack() {
+    guard open == nil, report.differences == 0 else { return }
+    losses.removeAll { $0 < .now - .seconds(3600) }
+    guard losses.count <= VulkanDevice.mostReturns else { return }
     do {
-      switch try run(items, open, cancelled: cancelled) {
+      open = try start(opening())
+      report.problem = nil
+      report.returns += 1
+    } catch {
+      lose(error.description)
+    }
+  }
+
+  package func step(_ items: [StepItem], cancelled: () -> Bool) -> [StepResult]? {
+    comeBack()
+    guard let open else { return stepByProcessors(items, cancelled) }
+    let check = Double.random(in: 0..<1) < checkedShare ? Check(items) : nil
+    do {
+      switch try run(check?.items ?? items, open, cancelled: cancelled) {
       case .done(let results):
         report.steps += 1
-        return results
+        for item in items {
+          for (kind, block) in blocks(of: item) {
+            written[kind].insert(block)
+            suspect[kind].insert(block)
+          }
+        }
+        guard let check else { return results }
+        report.checked += 1
+        if holds(check, results) { return check.stripped(results) }
+        differ(at: check.position)
+        return stepByProcessors(items, cancelled)
       case .cancelled: return nil
       case .unproved: report.unproved += 1
       }
@@ -171,26 +213,114 @@ package final class VulkanDevice: Device {
       lose(error.description)
     }
     // The processors' copy is whole up to this step, or further.
-    let results = processors.step(items, cancelled: cancelled)
-    report.stepsByProcessors += 1
-    guarded { opened throws(VulkanLoader.Refusal) in
-      for item in items {
-        for (kind, block) in VulkanDevice.blocks(item, plan) { try upload(block, of: kind, opened) }
-      }
-    }
-    return results
+    return stepByProcessors(items, cancelled)
   }
 
-  private func note(_ item: StepItem, _ kind: Int) {
-    guard plan.program.kinds[kind] != .slot else { return }
-    let table = item.table(kind)
-    for at in (item.position / 16)...((item.position + item.tokens.count - 1) / 16) {
-      written[kind].insert(Int(max(table[at], 0)))
+  private func stepByProcessors(_ items: [StepItem], _ cancelled: () -> Bool) -> [StepResult]? {
+    let believed = items.filter { !isSuspect($0) }
+    guard var results = believed.isEmpty ? [] : processors.step(believed, cancelled: cancelled) else {
+      return nil
+    }
+    report.stepsByProcessors += 1
+    for item in believed {
+      for (kind, block) in blocks(of: item) {
+        written[kind].insert(block)
+        suspect[kind].remove(block)
+        guarded { opened throws(VulkanLoader.Refusal) in try upload(block, of: kind, opened) }
+      }
+    }
+    if believed.count == items.count { return results }
+    return items.map { item in
+      guard isSuspect(item) else { return results.removeFirst() }
+      var result = StepResult(firstPosition: item.position + item.outputs.lowerBound)
+      result.failure = .deviceDiffered(device: name, position: report.differedAt)
+      return result
+    }
+  }
+
+  // MARK: - Comparing with the processors
+
+  /// One row of a step, chosen by chance: its item computes what can be compared.
+  private struct Check {
+    var items: [StepItem]
+    private let asked: StepItem
+    let item: Int
+    let row: Int
+
+    var position: Int { asked.position + row }
+
+    init?(_ items: [StepItem]) {
+      guard let item = items.indices.randomElement(), let row = items[item].tokens.indices.randomElement()
+      else { return nil }
+      self.items = items
+      self.item = item
+      self.row = row
+      asked = items[item]
+      self.items[item].digests = true
+      self.items[item].logits = asked.logits || asked.context != nil
+    }
+
+    /// The item up to the row.
+    var beginning: StepItem {
+      var beginning = items[item]
+      beginning.tokens = Array(beginning.tokens[...row])
+      beginning.output = asked.outputs.contains(row) ? .end : .none
+      return beginning
+    }
+
+    /// What the device gave for the row: digest and logits.
+    func given(_ results: [StepResult], vocabulary: Int) -> (digest: [UInt8], logits: [Float])? {
+      guard asked.outputs.contains(row) else { return nil }
+      let at = row - asked.outputs.lowerBound
+      let logits = results[item].logits
+      return (
+        results[item].digests[at],
+        logits.isEmpty ? [] : Array(logits[(at * vocabulary)..<((at + 1) * vocabulary)])
+      )
+    }
+
+    /// The results without what only the comparison needed.
+    func stripped(_ results: [StepResult]) -> [StepResult] {
+      var results = results
+      if !asked.digests { results[item].digests = [] }
+      if !asked.logits { results[item].logits = [] }
+      return results
+    }
+  }
+
+  /// Whether the processors give the same keys, values, final state and logits.
+  private func holds(_ check: Check, _ results: [StepResult]) -> Bool {
+    let beginning = check.beginning
+    let places = blocks(of: beginning)
+    let before = places.map { processors.read($0.block, of: $0.kind) }
+    guard let own = processors.step([beginning], cancelled: { false })?.first, own.failure == nil,
+      places.map({ processors.read($0.block, of: $0.kind) }) == before
+    else { return false }
+    guard let given = check.given(results, vocabulary: plan.program.shape.vocabularySize) else { return true }
+    return own.digests == [given.digest]
+      && (given.logits.isEmpty || own.logits.map(\.bitPattern) == given.logits.map(\.bitPattern))
+  }
+
+  private func differ(at position: Int) {
+    open = nil
+    report.differences += 1
+    report.differedAt = position
+    report.problem = "it gave other bits than the processors at position \(position)"
+  }
+
+  /// Whether an item continues from what a device wrote that gave other bits.
+  private func isSuspect(_ item: StepItem) -> Bool {
+    guard report.differences > 0, item.position > 0 else { return false }
+    return plan.program.kinds.indices.contains { kind in
+      guard plan.program.kinds[kind] != .slot else { return false }
+      return item.table(kind)[...((item.position - 1) / 16)].contains {
+        $0 >= 0 && suspect[kind].contains(Int($0))
+      }
     }
   }
 
   /// The blocks that an item's step writes, with their kinds.
-  private static func blocks(_ item: StepItem, _ plan: VulkanPlan) -> [(kind: Int, block: Int)] {
+  private func blocks(of item: StepItem) -> [(kind: Int, block: Int)] {
     plan.program.kinds.indices.flatMap { kind -> [(kind: Int, block: Int)] in
       guard plan.program.kinds[kind] != .slot else { return [] }
       let table = item.table(kind)
@@ -244,7 +374,8 @@ package final class VulkanDevice: Device {
         if step.flags != 0 { return .unproved }
         if done == 0 { merge(step, opened.memory) }
         for (at, output) in round.enumerated() {
-          let isGood = finish(output, index: done + at, row: at, items[output.item], step, &results[output.item])
+          let isGood = finish(
+            output, index: done + at, row: at, items[output.item], step, &results[output.item])
           if !isGood { return .unproved }
         }
         done += max(round.count, 1)
@@ -343,6 +474,12 @@ package struct VulkanReport: Sendable, Equatable {
   /// Steps with a number that the device's kernels have no proof for.
   package var unproved = 0
   package var losses = 0
+  /// How often a lost device came back.
+  package var returns = 0
+  /// Steps of which a row was compared with the processors', and how many differed, the last at a position.
+  package var checked = 0
+  package var differences = 0
+  package var differedAt = 0
   package var launches = 0
   /// Why the device is not used.
   package var problem: String?

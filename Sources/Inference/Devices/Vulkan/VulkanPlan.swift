@@ -112,7 +112,8 @@ struct VulkanPlan {
     case .embed(let embed): return embed.into == .stream ? nil : "\(absent) of another row"
     case .add, .scale, .rotate, .temper: return nil
     case .norm(let norm):
-      return norm.isCentred || norm.bias != nil ? "\(absent) with a mean" : norm.isWhole ? "\(absent) by groups" : nil
+      return norm.isCentred || norm.bias != nil
+        ? "\(absent) with a mean" : norm.isWhole ? "\(absent) by groups" : nil
     case .multiply(let product):
       let type = product.weights.type
       return cv_product_of(type.kernels) == CV_KERNEL_COUNT ? "no kernel for products with \(type.name)" : nil
