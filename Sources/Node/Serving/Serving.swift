@@ -152,7 +152,7 @@ final class Serving: Sendable {
       isa: engine.deviceName,
       contextLength: min(context, blocks * Engine.blockSize), kvBlocks: blocks,
       windows: windows.isEmpty ? nil : windows, states: states,
-      wholePrompts: model.readsBothWays ? true : nil, deviceNote: engine.deviceNote)
+      wholePrompts: model.readsBothWays ? true : nil)
     let chat: Result<ChatFormat, ChatFormatError>
     do throws(ChatFormatError) {
       let format = try ChatFormat(file: model.file, tokenizer: tokenizer)

@@ -151,15 +151,12 @@ package struct EngineFacts: Codable, Sendable, Equatable {
   package let states: Scheduling.Limits.States?
   /// The model reads texts both ways, each in one step; nil if it does not.
   package let wholePrompts: Bool?
-  /// Why the processors compute though another device was preferred.
-  package let deviceNote: String?
 
   package init(
     model: String, modelDigest: SHA256Digest, profile: String, isa: String, contextLength: Int, kvBlocks: Int,
     windows: [Scheduling.Limits.Window]? = nil, states: Scheduling.Limits.States? = nil,
-    wholePrompts: Bool? = nil, deviceNote: String? = nil
+    wholePrompts: Bool? = nil
   ) {
-    self.deviceNote = deviceNote
     self.model = model
     self.modelDigest = modelDigest
     self.profile = profile

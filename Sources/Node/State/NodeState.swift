@@ -219,7 +219,6 @@ package struct NodeState: Sendable {
       scheduler = try Scheduler(schedulingLimits(facts))
       engine = .ready(facts)
       note(.info, "serving \(facts.model), \(facts.profile) on \(facts.isa)", at: now, &effects)
-      if let words = facts.deviceNote { note(.warning, words, at: now, &effects) }
     } catch {
       engine = .failed("\(error)")
       note(.error, "cannot schedule: \(error)", at: now, &effects)
