@@ -20,6 +20,8 @@ package enum Transfer: Sendable, Equatable {
   case posted(Posting)
   /// From `paid by client` to `owed by client`.
   case settled(client: String, amount: Amount, reference: String, day: Day)
+  /// The same before anything is owed: what the client owes later is paid from it.
+  case deposited(client: String, amount: Amount, reference: String, day: Day)
   /// From or to `owed by client`, with its reason; negative gives back.
   case corrected(client: String, amount: Amount, reason: String, day: Day)
 }
@@ -92,11 +94,14 @@ package struct Account: Sendable, Equatable {
   package fileprivate(set) var reserved = Amount.zero
   /// Everything that was ever posted or corrected.
   package fileprivate(set) var posted = Amount.zero
+  /// Everything that was ever paid, deposits too.
   package fileprivate(set) var settled = Amount.zero
+  /// What of it was paid ahead.
+  package fileprivate(set) var deposited = Amount.zero
 
   package init() {}
 
-  /// Posted and not yet paid.
+  /// Posted and not yet paid; negative is what is left of deposits.
   package var unsettled: Amount { Amount(micro: posted.micro - settled.micro) }
 }
 
@@ -201,7 +206,8 @@ package struct Ledger: Sendable {
     payments.filter { transfer in
       switch transfer {
       case .posted: false
-      case .settled(let name, _, _, let day), .corrected(let name, _, _, let day):
+      case .settled(let name, _, _, let day), .deposited(let name, _, _, let day),
+        .corrected(let name, _, _, let day):
         name == client && (days?.contains(day) ?? true)
       }
     }
@@ -273,10 +279,21 @@ package struct Ledger: Sendable {
       accounts[client] = account
       references.insert(reference)
       payments.append(transfer)
+    case .deposited(let client, let amount, let reference, _):
+      guard amount > .zero else { throw .negative("a payment") }
+      guard !references.contains(reference) else { throw .settledTwice(reference) }
+      var account = account(of: client)
+      account.settled = try account.settled.adding(amount)
+      account.deposited = try account.deposited.adding(amount)
+      accounts[client] = account
+      references.insert(reference)
+      payments.append(transfer)
     case .corrected(let client, let amount, _, _):
       var account = account(of: client)
       let posted = try account.posted.adding(amount)
-      guard posted >= account.settled else { throw .negative("what \(client) owes after the correction") }
+      guard try posted >= account.settled.subtracting(account.deposited) else {
+        throw .negative("what \(client) owes after the correction")
+      }
       account.posted = posted
       accounts[client] = account
       payments.append(transfer)
@@ -358,12 +375,24 @@ package struct Ledger: Sendable {
       postedBy[client, default: 0] += amount.micro
     }
     var paidBy: [String: Int64] = [:]
-    for case .settled(let client, let amount, _, _) in payments { paidBy[client, default: 0] += amount.micro }
+    var aheadBy: [String: Int64] = [:]
+    for transfer in payments {
+      switch transfer {
+      case .settled(let client, let amount, _, _): paidBy[client, default: 0] += amount.micro
+      case .deposited(let client, let amount, _, _):
+        paidBy[client, default: 0] += amount.micro
+        aheadBy[client, default: 0] += amount.micro
+      case .posted, .corrected: break
+      }
+    }
     for (client, account) in accounts {
       if account.reserved.micro != reservedBy[client, default: 0] { found.append("\(client): reserved") }
       if account.posted.micro != postedBy[client, default: 0] { found.append("\(client): posted") }
       if account.settled.micro != paidBy[client, default: 0] { found.append("\(client): settled") }
-      if account.unsettled < .zero { found.append("\(client): unsettled is negative") }
+      if account.deposited.micro != aheadBy[client, default: 0] { found.append("\(client): deposited") }
+      if account.unsettled.micro < -account.deposited.micro {
+        found.append("\(client): less is owed than was paid ahead")
+      }
     }
     // The four sums of each posting agree.
     var byPlace: [Place: Totals] = [:]

@@ -9,7 +9,8 @@ package struct Statement: Sendable, Equatable {
   package let days: ClosedRange<Day>
   package let cells: [Ledger.Cell]
   package let payments: [Transfer]
-  /// At the end of the period: everything posted and corrected until then, less payments.
+  /// At the end of the period: everything posted and corrected until then, less payments; negative
+  /// is what the client has paid ahead.
   package let unsettled: Amount
 
   package static let namespace = "statement@hotpot"
@@ -25,7 +26,7 @@ package struct Statement: Sendable, Equatable {
     let moved = ledger.payments(of: client, days: until).reduce(into: Int64(0)) { sum, transfer in
       switch transfer {
       case .posted: break
-      case .settled(_, let amount, _, _): sum -= amount.micro
+      case .settled(_, let amount, _, _), .deposited(_, let amount, _, _): sum -= amount.micro
       case .corrected(_, let amount, _, _): sum += amount.micro
       }
     }
@@ -36,7 +37,7 @@ package struct Statement: Sendable, Equatable {
   /// One line of the statement: a day's jobs with a model, a payment (negative) or a correction.
   package struct Row: Sendable, Equatable {
     package let day: Day
-    /// `posted`, `settled` or `corrected`.
+    /// `posted`, `settled`, `deposited` or `corrected`.
     package let kind: String
     /// The model, the payment's reference, or the reason.
     package let name: String
@@ -55,6 +56,10 @@ package struct Statement: Sendable, Equatable {
       case .settled(_, let amount, let reference, let day):
         Row(
           day: day, kind: "settled", name: reference, totals: Totals(), amount: Amount(micro: -amount.micro))
+      case .deposited(_, let amount, let reference, let day):
+        Row(
+          day: day, kind: "deposited", name: reference, totals: Totals(), amount: Amount(micro: -amount.micro)
+        )
       case .corrected(_, let amount, let reason, let day):
         Row(day: day, kind: "corrected", name: reason, totals: Totals(), amount: amount)
       }

@@ -55,10 +55,13 @@ package struct Welcome: Codable, Sendable, Equatable {
   package let role: Role
   /// nil for someone who was never here before, or left only a moment ago.
   package let absence: AbsenceSummary?
+  /// The conversations that they left; nil if there are none.
+  package let chats: ChatBook?
 
-  package init(name: String, role: Role, absence: AbsenceSummary?) {
+  package init(name: String, role: Role, absence: AbsenceSummary?, chats: ChatBook? = nil) {
     self.name = name
     self.role = role
     self.absence = absence
+    self.chats = chats
   }
 }

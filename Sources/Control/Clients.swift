@@ -59,6 +59,8 @@ package enum ClientAct: Codable, Sendable, Equatable {
   case revoke(name: String)
   case limit(name: String, LimitChanges)
   case settle(name: String, amount: String, reference: String)
+  /// A payment before it owes.
+  case deposit(name: String, amount: String, reference: String)
   /// What a million completion tokens cost it from now on: a rule at the head of `prices`.
   case price(name: String, completion: String)
   /// From now on its jobs are admitted without asking: a rule at the head of `policy`.

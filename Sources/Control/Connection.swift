@@ -38,6 +38,8 @@ package enum NodeCommand: Codable, Sendable, Equatable {
   /// Answered by `NodeMessage.chat` events. Only one answer is generated at a time.
   case chat(ChatRequest)
   case stopChat
+  /// Keep these conversations, in memory, until the operator comes back: `Welcome.chats`.
+  case keepChats(ChatBook)
   /// Fetch a model by name and load it; progress arrives as `NodeMessage.pull`.
   case pull(model: String)
   case cancelPull
@@ -54,7 +56,7 @@ extension NodeCommand {
   /// It changes nothing on the node.
   package var onlyLooks: Bool {
     switch self {
-    case .inspect, .receipt, .history, .past: true
+    case .inspect, .receipt, .history, .past, .keepChats: true
     // Clients' content is visible to the operator, but viewing it is an act.
     case .reveal, .conceal: false
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
@@ -69,7 +71,7 @@ extension NodeCommand {
     case .approve, .reject, .hold, .release, .setPriority, .cancel: true
     case .inspect, .receipt, .history, .past, .reveal, .conceal, .move, .pause, .resume, .drain, .undrain,
       .shutdown,
-      .verify, .chat, .stopChat, .pull, .cancelPull, .reload, .administer:
+      .verify, .chat, .stopChat, .keepChats, .pull, .cancelPull, .reload, .administer:
       false
     }
   }

@@ -58,7 +58,7 @@ extension NodeCommand {
     switch self {
     case .inspect, .receipt, .history, .past: .viewer
     case .approve, .reject, .hold, .release, .setPriority, .move, .cancel, .pause, .resume, .drain, .undrain,
-      .reveal, .conceal, .verify, .chat, .stopChat:
+      .reveal, .conceal, .verify, .chat, .stopChat, .keepChats:
       .operator
     case .shutdown, .pull, .cancelPull, .reload, .administer: .owner
     }

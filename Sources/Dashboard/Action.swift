@@ -31,7 +31,7 @@ package enum Action: String, CaseIterable, Hashable, Sendable {
   case pause
   case raise, lower
   case earlier, later
-  case cancel, verify, reveal
+  case cancel, verify, reveal, undo
   case follow, freeze
   case hideEnded = "hide-ended"
   case clearEnded = "clear-ended"
@@ -131,6 +131,7 @@ extension Action {
     KeyEntry(.cancel, ["D", "F9"], "cancel"),
     KeyEntry(.verify, ["v"], "verify the receipt by re-execution"),
     KeyEntry(.reveal, ["r"], "in a detail: show prompt and answer (logged)"),
+    KeyEntry(.undo, ["u"], "undo the last act, where it can be"),
     KeyEntry(.follow, ["F"], "follow the selection"),
     KeyEntry(.freeze, ["Z"], "freeze the view"),
     KeyEntry(.hideEnded, ["e"], "hide or show what ended"),
@@ -159,7 +160,7 @@ extension Action {
       .previousPane, .zoom,
       .unzoom, .open, .back, .filter,
       .nextMatch,
-      .previousMatch, .sortLeft, .sortRight, .sortInvert, .untagAll, .follow, .freeze, .hideEnded,
+      .previousMatch, .sortLeft, .sortRight, .sortInvert, .untagAll, .undo, .follow, .freeze, .hideEnded,
       .clearEnded, .copy, .copyRow,
       .talk,
       .command, .help, .mouse, .theme, .repaint, .suspend, .leave:

@@ -83,6 +83,7 @@ extension DashboardModel {
     case .cancel: return cancel()
     case .verify: return verify()
     case .reveal: return reveal()
+    case .undo: return undo()
     case .follow:
       isFollowing.toggle()
       lists[focus]?.touch()

@@ -95,6 +95,16 @@ extension DashboardModel {
     }
   }
 
+  mutating func depositOfClient(_ text: String) -> [Effect] {
+    withClient("deposit") { model, name in
+      let parts = text.split(separator: " ", maxSplits: 1).map(String.init)
+      guard parts.count == 2 else { return model.wants("deposit", "an amount and a reference") }
+      return model.ask(
+        "record that '\(name)' pays \(parts[0]) ahead, reference \(parts[1])?",
+        .administer(.deposit(name: name, amount: parts[0], reference: parts[1])))
+    }
+  }
+
   /// `admit`, or `reject` and a reason.
   mutating func decideAlways(_ text: String) -> [Effect] {
     withClient("always") { model, name in

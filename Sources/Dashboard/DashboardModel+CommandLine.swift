@@ -44,6 +44,9 @@ extension LineCommand {
       $0.priceClient($1)
     },
     LineCommand("settle", "X REFERENCE: record a payment of the client in focus") { $0.settleClient($1) },
+    LineCommand("deposit", "X REFERENCE: record that the client in focus pays ahead") {
+      $0.depositOfClient($1)
+    },
     LineCommand("always", "admit, or reject REASON: decide for the client in focus for good, as a rule") {
       $0.decideAlways($1)
     },
@@ -65,8 +68,18 @@ extension LineCommand {
       [.saveScreen(path: path.isEmpty ? nil : path)]
     },
     LineCommand("save-chat", "[FILE]: write the conversation as text") { $0.saveChat($1) },
-    LineCommand("new-chat", "forget the conversation") { model, _ in model.newChat() },
-    LineCommand("system", "TEXT: the chat's system prompt") { $0.setSystem($1) },
+    LineCommand("new-chat", "begin another conversation; the old ones stay") { model, _ in model.newChat() },
+    LineCommand("next-chat", "go to the next conversation") { model, _ in model.turnChat(by: 1) },
+    LineCommand("previous-chat", "go to the conversation before") { model, _ in model.turnChat(by: -1) },
+    LineCommand("forget-chat", "forget the conversation on the screen") { model, _ in model.forgetChat() },
+    LineCommand("edit-chat", "change the last question and ask it again") { model, _ in
+      model.editQuestion()
+    },
+    LineCommand("regenerate", "another answer to the last question") { model, _ in model.regenerate() },
+    LineCommand("system", "TEXT: the chat's system prompt, or the name of a kept one") { $0.setSystem($1) },
+    LineCommand("keep-system", "NAME: keep the system prompt under a name; an empty one removes it") {
+      $0.keepSystem($1)
+    },
     LineCommand("temperature", "T: the chat's temperature, 0 is greedy") { $0.setTemperature($1) },
     LineCommand("max-tokens", "N: the longest answer of the chat") { $0.setMaxTokens($1) },
     LineCommand("stop-chat", "stop the answer") { model, _ in model.stopChat() },
@@ -157,6 +170,7 @@ extension DashboardModel {
     case "graphs": known = ["scroll", "sweep"]
     case "bell": known = ["on", "off"]
     case "always": known = ["admit", "reject "]
+    case "system", "keep-system": known = systems.keys.sorted()
     case "filter":
       known = Set((snapshot?.jobs ?? []).map(\.client) + (snapshot?.clients ?? []).map(\.name)).sorted()
     default: return
@@ -253,27 +267,7 @@ extension DashboardModel {
     return [.saveText(path: path.isEmpty ? nil : path, text: text)]
   }
 
-  fileprivate mutating func newChat() -> [Effect] {
-    let effects = stopChat()
-    chat.messages = []
-    chat.thoughts = [:]
-    chat.thought = ""
-    chat.answer = ""
-    chat.phase = .idle
-    chat.scroll = 0
-    chat.note = nil
-    chat.rate = nil
-    say("a new conversation; the old one was kept nowhere")
-    return effects
-  }
-
-  fileprivate mutating func stopChat() -> [Effect] { chat.phase == .idle ? [] : [send(.stopChat)] }
-
-  fileprivate mutating func setSystem(_ text: String) -> [Effect] {
-    chat.system = text
-    say(text.isEmpty ? "no system prompt" : "the system prompt is set")
-    return []
-  }
+  mutating func stopChat() -> [Effect] { chat.phase == .idle ? [] : [send(.stopChat)] }
 
   fileprivate mutating func setTemperature(_ text: String) -> [Effect] {
     guard let value = Double(text), value >= 0, value <= 2 else {

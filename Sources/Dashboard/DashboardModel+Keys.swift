@@ -81,7 +81,16 @@ extension DashboardModel {
       return [send(.stopChat)]
     }
     switch (key.code, key.modifiers) {
-    case (.escape, _): mode = .normal
+    case (.escape, _):
+      mode = .normal
+      if chat.editedFrom != nil {
+        chat.editedFrom = nil
+        chat.editor.set("")
+      }
+    case (.character("n"), .control): return turnChat(by: 1)
+    case (.character("p"), .control): return turnChat(by: -1)
+    case (.character("r"), .control): return regenerate()
+    case (.character("o"), .control): return editQuestion()
     case (.enter, []): return sendChat()
     case (.enter, .meta): chat.editor.insert("\n", isMultiline: true)
     case (.tab, []):
@@ -116,7 +125,13 @@ extension DashboardModel {
       return []
     }
     _ = chat.editor.take()
+    if let place = chat.editedFrom { chat.cut(from: place) }
     chat.messages.append(.init(role: .user, content: text))
+    return askModel()
+  }
+
+  /// Has the model answer what the conversation ends with.
+  mutating func askModel() -> [Effect] {
     chat.answer = ""
     chat.note = nil
     chat.scroll = 0
@@ -128,7 +143,7 @@ extension DashboardModel {
           ChatRequest(
             messages: system + chat.messages, temperature: chat.temperature, maxTokens: chat.maxTokens,
             seed: nil)))
-    ]
+    ] + keepChats()
   }
 
   private mutating func takeFilter(_ key: Key) -> [Effect] {

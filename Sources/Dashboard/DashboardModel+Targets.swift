@@ -16,7 +16,8 @@ extension Action {
       .previousPane, .zoom,
       .unzoom, .open, .back, .filter, .nextMatch, .previousMatch, .sortLeft, .sortRight, .sortInvert, .tag,
       .untagAll, .approve,
-      .reject, .approveAll, .approveClient, .rejectAll, .hold, .pause, .cancel, .verify, .reveal, .follow,
+      .reject, .approveAll, .approveClient, .rejectAll, .hold, .pause, .cancel, .verify, .reveal, .undo,
+      .follow,
       .freeze,
       .hideEnded,
       .clearEnded, .copy, .copyRow, .talk, .command, .help, .mouse, .theme, .repaint, .suspend, .leave:
@@ -41,6 +42,7 @@ extension DashboardModel {
       return []
     }
     if let text { say(text) }
+    noteUndo(of: command)
     remember(command)
     if let tags {
       replyNotes[nextTag] = (tags.leftOut.isEmpty ? "" : "; \(tags.leftOut)") + "; the tags are gone"
@@ -80,7 +82,8 @@ extension DashboardModel {
     case .pause: askedPause = (true, nextTag, until)
     case .resume: askedPause = (false, nextTag, until)
     case .approve, .reject, .move, .cancel, .drain, .undrain, .shutdown, .inspect, .reveal, .conceal,
-      .receipt, .verify, .chat, .stopChat, .pull, .cancelPull, .history, .past, .reload, .administer:
+      .receipt, .verify, .chat, .stopChat, .keepChats, .pull, .cancelPull, .history, .past, .reload,
+      .administer:
       break
     }
   }
@@ -124,9 +127,9 @@ extension DashboardModel {
   /// The newest known row of a job, even while the view is frozen.
   private func newestJob(_ id: String) -> JobRow? { newest?.jobs.first { $0.id == id } ?? job(id) }
 
-  private func priorityNow(_ id: String) -> Int? { asked[id]?.priority ?? newestJob(id)?.priority }
+  func priorityNow(_ id: String) -> Int? { asked[id]?.priority ?? newestJob(id)?.priority }
 
-  private func stateNow(_ id: String) -> JobState? {
+  func stateNow(_ id: String) -> JobState? {
     let state = newestJob(id)?.state ?? (approval(id) == nil ? nil : .pending)
     switch asked[id]?.isHeld {
     case true where state == .queued || state == .running: return .held

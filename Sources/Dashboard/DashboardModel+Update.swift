@@ -7,6 +7,7 @@ extension DashboardModel {
   /// Applies a message; it has no side effects beyond `self`.
   package mutating func update(_ message: Message, at moment: Instant) -> [Effect] {
     now = moment
+    updates &+= 1
     if let status, status.until <= moment.steady { self.status = nil }
     var commands: [Effect] = []
     switch message {
@@ -49,14 +50,18 @@ extension DashboardModel {
     case .welcome(let welcome):
       (operatorName, role) = (welcome.name, welcome.role)
       if let absence = welcome.absence { welcomeBack(absence) }
+      // A screen that has talked already knows better.
+      if let book = welcome.chats, chat.isUntouched { chat.take(book) }
     case .snapshot(let snapshot): return take(snapshot)
     case .history(let history): self.history.replace(with: history)
     case .reply(let tag, let reply):
+      if silentTags.remove(tag) != nil { return [] }
       let note = replyNotes.removeValue(forKey: tag) ?? ""
       switch reply {
       case .done(let text): if !text.isEmpty || !note.isEmpty { say(text + note) }
       case .refused(let text):
         forgetAsked(tag: tag)
+        forgetUndo(tag: tag)
         say(text + note, isError: true)
       }
     case .job(let found):
@@ -84,7 +89,10 @@ extension DashboardModel {
       if case .job(let id, let old, let answer, true) = detail, id == job {
         detail = .job(id: id, detail: old, answer: String((answer + text).suffix(1 << 20)), isRevealed: true)
       }
-    case .chat(let event): take(event)
+    case .chat(let event):
+      take(event)
+      if case .finished = event { return keepChats() }
+      if case .failed = event { return keepChats() }
     case .pull(let progress):
       pull = progress
       switch progress.phase {
@@ -110,6 +118,7 @@ extension DashboardModel {
       // The node may never have received what was requested over a broken connection.
       forgetAsked()
       replyNotes = [:]
+      silentTags = []
     }
     switch state {
     case .connected:

@@ -190,6 +190,11 @@ struct ChatState: Equatable, Sendable {
   }
 
   var messages: [ChatRequest.Message] = []
+  /// All conversations; the one at `place` is as it was when another one was left for it.
+  var shelf = [ChatBook.Conversation()]
+  var place = 0
+  /// The message that the field's text replaces, with all after it.
+  var editedFrom: Int?
   var answer = ""
   /// What the model thinks before the answer that is being written.
   var thought = ""
@@ -263,12 +268,21 @@ package struct DashboardModel: Sendable {
   var asked: [String: Asked] = [:]
   var askedPause: (isPaused: Bool, tag: UInt64, until: Microseconds)?
   var streak: ActStreak?
+  /// What can be taken back, the last act last.
+  var undoable: [Undoable] = []
+  var isUndoing = false
+  /// How many messages were applied.
+  var updates: UInt64 = 0
   /// Words to add to the reply to a command, by the command's tag.
   var replyNotes: [UInt64: String] = [:]
   /// The operator's name and role; nil until the node has sent them.
   var operatorName = ""
   var role: Role?
   var chat: ChatState
+  /// System prompts by name.
+  var systems: [String: String] = [:]
+  /// Commands whose refusal is told to nobody.
+  var silentTags: Set<UInt64> = []
   var nextTag: UInt64 = 1
   var showsDebug = false
   var debug = DebugFigures()

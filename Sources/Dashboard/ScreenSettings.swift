@@ -13,6 +13,8 @@ package struct ScreenSettings: Codable, Equatable, Sendable {
   package var filters: [String: String]?
   package var hidesEnded: Bool?
   package var system: String?
+  /// System prompts by the names that they were kept under.
+  package var systems: [String: String]?
   package var temperature: Double?
   package var maxTokens: Int?
 
@@ -31,6 +33,7 @@ extension DashboardModel {
     found.bell = different(bell, options.bell)
     found.graphs = different(graphStyle, options.graphs)?.rawValue
     found.system = different(chat.system, options.chatSystem)
+    found.systems = systems.isEmpty ? nil : systems
     found.temperature = different(chat.temperature, options.chatTemperature)
     found.maxTokens = different(chat.maxTokens, options.chatMaxTokens)
     found.hidesEnded = lists[.jobs]?.hidesEnded == true ? true : nil
@@ -66,6 +69,9 @@ extension DashboardModel {
       if let filter = settings.filters?[pane.name] { lists[pane]?.filter.text = String(filter.prefix(200)) }
     }
     chat.system = String((settings.system ?? chat.system).prefix(10_000))
+    for (name, text) in (settings.systems ?? [:]).sorted(by: { $0.key < $1.key }).prefix(50) {
+      systems[name] = String(text.prefix(10_000))
+    }
     if let temperature = settings.temperature, (0...2).contains(temperature) {
       chat.temperature = temperature
     }

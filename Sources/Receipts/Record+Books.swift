@@ -29,6 +29,34 @@ package struct Settlement: JournalRecord {
   }
 }
 
+/// A client paid ahead.
+package struct Deposit: JournalRecord {
+  static let word = "deposit"
+  static let keeping = Keeping.standing
+  package var client = ""
+  /// Micro-units.
+  package var amount: Int64 = 0
+  package var currency = ""
+  /// The payment's own reference.
+  package var reference = ""
+  /// Days since 1970-01-01 in the node's time zone.
+  package var day: Int32 = 0
+
+  init() {}
+  package init(client: String, amount: Int64, currency: String, reference: String, day: Int32) {
+    (self.client, self.amount, self.currency) = (client, amount, currency)
+    (self.reference, self.day) = (reference, day)
+  }
+
+  mutating func visit(_ line: inout some LineCoder) throws(LineError) {
+    try line.text("client", &client, max: 256)
+    try line.amount("amount", &amount)
+    try line.text("currency", &currency, max: 16)
+    try line.text("reference", &reference, max: 512)
+    try line.day("day", &day)
+  }
+}
+
 /// A client's debt was corrected; a negative amount is a credit.
 package struct Correction: JournalRecord {
   static let word = "correction"

@@ -23,6 +23,7 @@ package enum Record: Hashable, Sendable {
   case clientKey(ClientKeyChanged)
   case voucher(VoucherAccepted)
   case settlement(Settlement)
+  case deposit(Deposit)
   case correction(Correction)
   case transferVoided(TransferVoided)
   case energy(EnergyUsed)
@@ -49,6 +50,7 @@ package enum Record: Hashable, Sendable {
     case .clientKey(let payload): payload
     case .voucher(let payload): payload
     case .settlement(let payload): payload
+    case .deposit(let payload): payload
     case .correction(let payload): payload
     case .transferVoided(let payload): payload
     case .energy(let payload): payload
@@ -108,6 +110,7 @@ private let table: [RecordRow] = [
   RecordRow(ClientKeyChanged.self) { .clientKey($0) },
   RecordRow(VoucherAccepted.self) { .voucher($0) },
   RecordRow(Settlement.self) { .settlement($0) },
+  RecordRow(Deposit.self) { .deposit($0) },
   RecordRow(Correction.self) { .correction($0) },
   RecordRow(TransferVoided.self) { .transferVoided($0) },
   RecordRow(EnergyUsed.self) { .energy($0) },

@@ -172,6 +172,33 @@ func posting(
     #expect(ledger.violations().isEmpty)
   }
 
+  @Test func whatWasPaidAheadPaysForWhatIsOwedLater() throws {
+    var ledger = Ledger()
+    try ledger.apply(.deposited(client: "aria", amount: amount("5"), reference: "wire", day: 1))
+    #expect(ledger.account(of: "aria").unsettled == (try amount("-5")))
+    #expect(throws: AccountingError.settledTwice("wire")) {
+      try ledger.apply(.deposited(client: "aria", amount: amount("5"), reference: "wire", day: 2))
+    }
+    #expect(throws: AccountingError.self) {
+      try ledger.apply(.deposited(client: "aria", amount: .zero, reference: "none", day: 2))
+    }
+    try ledger.apply(.posted(posting(0, amount: amount("3"))))
+    #expect(ledger.account(of: "aria").unsettled == (try amount("-2")))
+    // Nothing is owed, so nothing can be settled; a credit is no matter of what was paid ahead.
+    #expect(throws: AccountingError.self) {
+      try ledger.apply(.settled(client: "aria", amount: amount("1"), reference: "r", day: 2))
+    }
+    try ledger.apply(.corrected(client: "aria", amount: amount("-3"), reason: "goodwill", day: 2))
+    #expect(throws: AccountingError.self) {
+      try ledger.apply(.corrected(client: "aria", amount: amount("-0.1"), reason: "goodwill", day: 2))
+    }
+    try ledger.apply(.posted(posting(1, amount: amount("6"))))
+    try ledger.apply(.settled(client: "aria", amount: amount("1"), reference: "r", day: 2))
+    #expect(ledger.account(of: "aria").unsettled == .zero && ledger.violations().isEmpty)
+    let statement = Statement(ledger: ledger, client: "aria", days: 1...2, node: "N", currency: "EUR")
+    #expect(statement.text.contains("\tdeposited\twire\t0\t0\t0\t0\t-5.00\n"))
+  }
+
   @Test func overflowLeavesTheBooksAsTheyWere() throws {
     var ledger = Ledger()
     try ledger.apply(.posted(posting(0, amount: .max)))
@@ -226,6 +253,12 @@ func posting(
           let transfer = Transfer.settled(
             client: client, amount: Amount(micro: Int64.random(in: 1...owed.micro, using: &generator)),
             reference: "ref-\(step)", day: 20_001)
+          try ledger.apply(transfer)
+          journal.append(transfer)
+        case 9:
+          let transfer = Transfer.deposited(
+            client: client, amount: Amount(micro: Int64.random(in: 1...5_000, using: &generator)),
+            reference: "ahead-\(step)", day: 20_001)
           try ledger.apply(transfer)
           journal.append(transfer)
         default:

@@ -62,6 +62,100 @@ enum Installed {
     #expect(try complete("hotpot attach --re", 2).sorted() == ["--read-only", "--remote"])
     #expect(try complete("hotpot completions z", 2) == ["zsh"])
     #expect(try complete("hotpot clients re", 2).contains("revoke"))
+    // A word that can be no file is offered none, and each word is offered once.
+    #expect(try complete("hotpot approve ''", 2).isEmpty)
+    #expect(try complete("hotpot clients ''", 2).count { $0 == "none" } == 0)
+  }
+
+  /// A program that answers `completions --names` as a node with these names does.
+  private func program(_ folder: Folder) throws -> String {
+    let text = """
+      #!/bin/sh
+      [ "$1 $2" = "completions --names" ] || exit 64
+      [ "$4" = --state ] && echo "$3-of-$5" || echo "$3-here"
+      """
+    let path = try folder.write(Array(text.utf8), "hotpot")
+    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+    return path
+  }
+
+  @Test(.enabled(if: Installed.find("bash") != nil, "there is no bash here"))
+  func bashAsksForNames() throws {
+    let folder = try Folder()
+    let file = try script("bash", folder)
+    let program = try program(folder)
+    func complete(_ words: String) throws -> [String] {
+      let text = """
+        . \(file)
+        COMP_WORDS=(\(program) \(words)); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _hotpot
+        printf '%s\\n' "${COMPREPLY[@]}"
+        """
+      let result = try Installed.run(Installed.find("bash") ?? "", ["--norc", "-c", text])
+      #expect(result.status == 0, "\(result.output)")
+      return result.output.split(separator: "\n").map(String.init)
+    }
+    #expect(try complete("approve ''") == ["waiting-here"])
+    #expect(try complete("cancel --state /s j") == ["jobs-of-/s"])
+    #expect(try complete("cancel --state = /s j") == ["jobs-of-/s"])
+    #expect(try complete("log --client ''") == ["clients-here"])
+    #expect(try complete("log --client = cl") == ["clients-here"])
+    #expect(try complete("log --client =") == ["clients-here"])
+    #expect(try complete("clients revoke ''").contains("clients-here"))
+    #expect(try complete("attach ''") == ["hosts-here"])
+    #expect(try complete("serve --model mod").contains("models-here"))
+    #expect(try complete("attach --theme th").contains("themes-here"))
+  }
+
+  @Test(.enabled(if: Installed.find("fish") != nil, "there is no fish here"))
+  func fishAsksForNames() throws {
+    let folder = try Folder()
+    let file = try script("fish", folder)
+    let program = try program(folder)
+    func complete(_ line: String) throws -> [String] {
+      let result = try Installed.run(
+        Installed.find("fish") ?? "",
+        ["--no-config", "-c", "source \(file); complete -C '\(program) \(line)'"], ["HOME": folder.path])
+      #expect(result.status == 0, "\(result.output)")
+      return result.output.split(separator: "\n").compactMap {
+        $0.split(separator: "\t").first.map(String.init)
+      }
+    }
+    #expect(try complete("approve ") == ["waiting-here"])
+    #expect(try complete("cancel --state /s ") == ["jobs-of-/s"])
+    #expect(try complete("log --client ") == ["clients-here"])
+    #expect(try complete("log --client=") == ["--client=clients-here"])
+  }
+
+  @Test(.enabled(if: Installed.find("zsh") != nil, "there is no zsh here"))
+  func zshAsksForNames() throws {
+    let folder = try Folder()
+    let file = try script("zsh", folder)
+    let program = try program(folder)
+    let text = """
+      autoload -Uz compinit; compinit -D -u
+      _arguments() { words=(approve --state /s ''); _hotpot_names waiting }
+      compadd() { print -l ${(P)2} }
+      functions[_hotpot_file]="$(<\(file))"
+      words=(\(program) approve --state /s ''); CURRENT=5; _hotpot_file
+      """
+    let result = try Installed.run(Installed.find("zsh") ?? "", ["-f", "-c", text], ["HOME": folder.path])
+    #expect(result.output.split(separator: "\n").contains("waiting-of-/s"), "\(result.output)")
+  }
+
+  @Test func namesAreForCommandsAndOptionsThatExist() throws {
+    let help = try Program.run(["--help"]).output
+    for kind in ["jobs", "waiting", "receipts", "clients", "models", "themes", "hosts"] {
+      let folder = try Folder()
+      let result = try Program.run(["completions", "--names", kind, "--state", folder.path + "/none"])
+      #expect(result.status == 0 && result.errors.isEmpty, "\(kind) \(result.errors)")
+    }
+    #expect(
+      try Program.run(["completions", "--names", "themes"]).output.split(separator: "\n").contains("deutan"))
+    #expect(
+      try Program.run(["completions", "--names", "hosts"]).output.split(separator: "\n").contains("local"))
+    let wrong = try Program.run(["completions", "--names", "zork"])
+    #expect(wrong.status == 64 && wrong.errors.contains("found 'zork'"))
+    for command in ["approve", "receipts", "settle", "attach"] { #expect(help.contains("\n  \(command) ")) }
   }
 
   @Test(.enabled(if: Installed.find("zsh") != nil, "there is no zsh here"))

@@ -204,7 +204,7 @@ private func wildSnapshot(_ generator: inout SeededGenerator, pool: [String]) ->
     case .approve(let jobs): jobs.count > 1
     case .hold, .release, .setPriority, .move, .pause, .resume, .undrain, .inspect, .reveal, .conceal,
       .receipt, .verify, .chat,
-      .stopChat, .pull, .cancelPull, .history, .past,
+      .stopChat, .keepChats, .pull, .cancelPull, .history, .past,
       .reload, .administer:
       false
     }

@@ -1,6 +1,6 @@
 // ScenarioTests.swift: what keys do, as scripts that people read: files in Scenarios/.
-// A line is a step: `keys`, `type`, `paste`, `wait 300ms`, `second N`, `node ...`, `size`, `scene`, or an expectation:
-// `sent`, `sent nothing`, `does`, `see`, `see not`, `selected`, `focus`. Start at run.
+// A line is a step: `keys`, `type`, `paste`, `wait 300ms`, `second N`, `node ...`, `size`, `scene`, `return`, or an expectation:
+// `sent`, `sent nothing`, `does`, `see`, `see not`, `selected`, `focus`, `theme`, `kept`. Start at run.
 import Control
 import Dashboard
 import Foundation
@@ -49,6 +49,13 @@ private let scenarioFiles: [String] = {
     case "second": stage.second(Int(rest) ?? 1)
     case "link":
       stage.take(.node(.link(rest == "lost" ? .lost(since: 0, reason: "connection reset") : .connected)))
+    case "kept": #expect(stage.kept.map { words(.keepChats($0)) } == rest, "\(place)")
+    case "return":
+      // The operator left, and comes back to the same node.
+      var other = Stage(stage.node)
+      other.take(
+        .node(.welcome(Welcome(name: "anna", role: .operator, absence: nil, chats: stage.kept))))
+      stage = other
     case "think": stage.take(.node(.chat(.thought(rest))))
     case "chat":
       stage.take(
@@ -101,6 +108,7 @@ private let scenarioFiles: [String] = {
     case "selected":
       let selected = stage.model.selected.map { String($0.prefix(4)) } ?? "none"
       #expect(selected == rest, "\(place)")
+    case "theme": #expect(stage.model.theme.name == rest, "\(place)")
     case "focus": #expect(stage.model.focusedPane.name == rest, "\(place)")
     default: Issue.record("\(place): no such step")
     }

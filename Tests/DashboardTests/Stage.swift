@@ -70,11 +70,19 @@ struct Stage {
 
   var screen: Grid { view(model) }
 
+  /// Without what is sent by itself, which is in `kept`.
   var sent: [NodeCommand] {
     commands.compactMap { command in
-      if case .send(let command, _) = command { command } else { nil }
+      switch command {
+      case .send(.keepChats, _): nil
+      case .send(let command, _): command
+      default: nil
+      }
     }
   }
+
+  /// The conversations that the node was told to keep last.
+  var kept: ChatBook? { node.chats }
 }
 
 /// A command as scenarios write it; ids are cut to four digits.
@@ -102,6 +110,10 @@ func words(_ command: NodeCommand) -> String {
     "chat \(request.messages.map { "\($0.role.rawValue): \($0.content)" }.joined(separator: " | "))"
       .replacingOccurrences(of: "\n", with: "\\n")
   case .stopChat: "stop-chat"
+  case .keepChats(let book):
+    "\(book.conversations.count) conversations, number \(book.current + 1): "
+      + book.conversations[book.current].messages.map { "\($0.role.rawValue): \($0.content)" }.joined(
+        separator: " | ")
   case .pull(let model): "pull \(model)"
   case .cancelPull: "cancel-pull"
   case .history: "history"
@@ -124,6 +136,7 @@ func words(_ act: ClientAct) -> String {
         changes.priority.map { " priority=\($0)" }, changes.budget.map { " budget=\($0)" },
       ].compactMap { $0 }.joined()
   case .settle(let name, let amount, let reference): "settle \(name) \(amount) \(reference)"
+  case .deposit(let name, let amount, let reference): "deposit \(name) \(amount) \(reference)"
   case .price(let name, let completion): "price \(name) \(completion)"
   case .admitAlways(let name): "always admit \(name)"
   case .rejectAlways(let name, let reason): "always reject \(name): \(reason)"

@@ -26,6 +26,7 @@ import Testing
     revoke-client        no  no  no  yes no
     limit-client         no  no  no  yes no
     settle               no  no  no  yes no
+    deposit              no  no  no  yes no
     correct              no  no  no  yes no
     statement            no  no  no  yes no
     set-limits           no  no  no  yes no
@@ -51,6 +52,7 @@ import Testing
     verify               no  no  yes yes no
     chat                 no  no  yes yes no
     stop-chat            no  no  yes yes no
+    keep-chats           no  no  yes yes no
     pull                 no  no  no  yes no
     cancel-pull          no  no  no  yes no
     reload               no  no  no  yes no
@@ -78,6 +80,7 @@ import Testing
     case "revoke-client": RevokeClient(name: "mallory")
     case "limit-client": LimitClient(name: "mallory", budget: "1")
     case "settle": Settle(client: "mallory", amount: "1", reference: "r")
+    case "deposit": PayAhead(client: "mallory", amount: "1", reference: "r")
     case "correct": Correct(client: "mallory", amount: "1", reason: "r")
     case "statement": MakeStatement(client: "mallory", form: .csv)
     case "set-limits": SetLimits(name: "mallory", changes: LimitChanges(budget: "1"))
@@ -117,6 +120,7 @@ import Testing
     case "chat":
       command = .chat(ChatRequest(messages: [], temperature: 0, maxTokens: 1, seed: 1))
     case "stop-chat": command = .stopChat
+    case "keep-chats": command = .keepChats(ChatBook(conversations: [], current: 0))
     case "pull": command = .pull(model: "no such model")
     case "cancel-pull": command = .cancelPull
     case "reload": command = .reload
@@ -200,7 +204,7 @@ import Testing
         }
       }
     }
-    #expect(cells == 235)
+    #expect(cells == 245)
     AccountsTests().end(node)
   }
 
@@ -369,6 +373,23 @@ import Testing
     // The forced command may give less than the configuration.
     #expect(try welcome([key(anna, .viewer)]) == Welcome(name: "anna", role: .viewer, absence: nil))
     #expect(try welcome([])?.role == .owner)
+    // Conversations wait for their operator, and for nobody else.
+    let book = ChatBook(
+      conversations: [.init(messages: [.init(role: .user, content: "salt?")])], current: 0)
+    let screen = try Self.connect(
+      scratch.path,
+      [
+        key(anna), .hello(version: ControlProtocol.version, every: 0, readOnly: false),
+        .command(tag: 7, command: .keepChats(book)),
+      ])
+    var isKept = false
+    while !isKept, let line = try screen.receive() {
+      isKept = ControlProtocol.parse(ControlReply.self, line) == .message(.reply(tag: 7, .done("")))
+    }
+    #expect(isKept)
+    #expect(try welcome([key(anna)])?.chats == book)
+    #expect(try welcome([key(anna, .viewer)])?.chats == nil)
+    #expect(try welcome([])?.chats == nil)
     AccountsTests().end(node)
   }
 

@@ -25,6 +25,10 @@ import Testing
       #"{"settle":{"amount":"1","client":"bob","reference":"r","tag":7}}"#
     ),
     (
+      PayAhead(client: "bob", amount: "1", reference: "r"),
+      #"{"deposit":{"amount":"1","client":"bob","reference":"r","tag":7}}"#
+    ),
+    (
       Correct(client: "bob", amount: "-1", reason: "goodwill"),
       #"{"correct":{"amount":"-1","client":"bob","reason":"goodwill","tag":7}}"#
     ),

@@ -65,6 +65,7 @@ let sampleRecords: [Record] = [
       client: "bob", models: ["m", "n"], tokensPerJob: 1, jobs: 2, tokensPerDay: 3, budget: 4)),
   .clientLimits(
     ClientLimitsChanged(client: "bob", models: [], tokensPerJob: 0, jobs: 0, tokensPerDay: 0, budget: nil)),
+  .deposit(Deposit(client: "bob", amount: 5_000_000, currency: "EUR", reference: "wire 3", day: 20_002)),
   .clientPriority(ClientPriorityChanged(client: "bob", most: 9)),
   .clientPriority(ClientPriorityChanged(client: "bob", most: nil)),
   .clientKey(ClientKeyChanged(client: "bob", key: "ssh-ed25519 AAAA")),

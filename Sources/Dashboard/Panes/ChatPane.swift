@@ -40,6 +40,10 @@ extension Canvas {
     case .waiting: note = [("waiting", pending)]
     case .answering: note = [("answering", ok)]
     }
+    if chat.shelf.count > 1 {
+      note = [("\(chat.place + 1)/\(chat.shelf.count)", label)] + (note.isEmpty ? [] : [("  ", label)]) + note
+    }
+    if chat.editedFrom != nil { note = [("editing", pending)] }
     let inner = frame(
       rect, .chat, model, note: note, foot: isTyping || model.isReadOnly ? "" : "i to type")
     let area = inner.inset(inner.width >= 30 ? 1 : 0, 0)

@@ -116,6 +116,17 @@ package final class Accounts: Sendable {
     }
   }
 
+  /// A payment before anything is owed.
+  package func deposit(
+    _ client: String, _ amount: String, _ reference: String, by who: Operator
+  ) -> Result<String, AdministrationError> {
+    checked(amount, reference, upTo: 120, "a payment wants a reference").flatMap { money in
+      book(.deposited(client: client, amount: money, reference: reference, by: who)) {
+        $0.deposit(client, money, reference, by: who, at: $1, &$2)
+      }
+    }
+  }
+
   /// - amount: how much more the client owes; a negative amount is a credit
   package func correct(
     _ client: String, _ amount: String, _ reason: String, by who: Operator

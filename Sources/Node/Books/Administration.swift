@@ -31,6 +31,8 @@ struct Administration: Sendable {
       case .limit(let name, let changes): return .done(try accounts.setLimits(name, changes, by: who).get())
       case .settle(let name, let amount, let reference):
         return .done(try accounts.settle(name, amount, reference, by: who).get())
+      case .deposit(let name, let amount, let reference):
+        return .done(try accounts.deposit(name, amount, reference, by: who).get())
       case .price(let name, let completion): return try price(name, completion, by: who)
       case .admitAlways(let name):
         return try insert(

@@ -10,6 +10,8 @@ final class Screens: Sendable {
 
   private struct Inner {
     var subscribers: [UInt64: Subscriber] = [:]
+    /// By the operator's name, with the time when they were kept.
+    var chats: [String: (at: Microseconds, book: ChatBook)] = [:]
     var next: UInt64 = 1
   }
 
@@ -75,13 +77,30 @@ final class Screens: Sendable {
     for deliver in due { deliver(message) }
   }
 
+  /// Keeps an operator's conversations until the node ends; of many operators those of the newest.
+  func keep(_ book: ChatBook, of who: Operator) {
+    let book = book.bounded
+    let isEmpty = book.conversations.allSatisfy { $0.messages.isEmpty }
+    inner.withLock { inner in
+      inner.chats[who.name] = isEmpty ? nil : (NodeClock.now().monotonic, book)
+      if inner.chats.count > Self.mostBooks,
+        let oldest = inner.chats.min(by: { $0.value.at < $1.value.at })?.key
+      {
+        inner.chats[oldest] = nil
+      }
+    }
+  }
+
+  private static let mostBooks = 32
+
   /// A screen of this operator opens.
   func welcome(_ who: Operator, _ role: Role) -> Welcome {
     let now = NodeClock.now()
     let before = absences.arrive(who.name, at: now.wall)
     return Welcome(
       name: who.name, role: role,
-      absence: before.map { before in runtime.state.withLock { $0.absence(since: before, at: now) } })
+      absence: before.map { before in runtime.state.withLock { $0.absence(since: before, at: now) } },
+      chats: role < .operator ? nil : inner.withLock { $0.chats[who.name]?.book })
   }
 
   /// A screen of this operator closed.

@@ -222,6 +222,7 @@ package enum NodeEvent: Codable, Sendable {
   /// `type base64`; nil removes it.
   case clientKeySet(client: String, key: String?)
   case settled(client: String, amount: Amount, reference: String, by: Operator)
+  case deposited(client: String, amount: Amount, reference: String, by: Operator)
   case corrected(client: String, amount: Amount, reason: String, by: Operator)
   /// The configuration was read again; `source` is the file's text, nil where there is none.
   case reconfigured(source: String?, ConfigurationChange, by: Operator)

@@ -88,7 +88,8 @@ extension NodeState {
       }
       effects.append(.wakeEngine)
       return .done(drain ? "the node stops when its jobs are done" : "the node stops")
-    case .inspect, .reveal, .conceal, .receipt, .verify, .chat, .stopChat, .pull, .cancelPull, .history,
+    case .inspect, .reveal, .conceal, .receipt, .verify, .chat, .stopChat, .keepChats, .pull, .cancelPull,
+      .history,
       .past, .reload, .administer:
       return .refused("this act is not one of the scheduler's")
     }

@@ -85,6 +85,13 @@ extension NodeState {
               client: payment.client, amount: Amount(micro: payment.amount), reference: payment.reference,
               day: payment.day))
         }
+      case .deposit(let payment):
+        attempt { () throws(AccountingError) in
+          try ledger.apply(
+            .deposited(
+              client: payment.client, amount: Amount(micro: payment.amount), reference: payment.reference,
+              day: payment.day))
+        }
       case .correction(let correction):
         attempt { () throws(AccountingError) in
           try ledger.apply(

@@ -35,7 +35,7 @@ extension NodeState {
     let moved = payments.compactMap { transfer -> Day? in
       switch transfer {
       case .posted: nil
-      case .settled(_, _, _, let day), .corrected(_, _, _, let day): day
+      case .settled(_, _, _, let day), .deposited(_, _, _, let day), .corrected(_, _, _, let day): day
       }
     }
     let first = since ?? (cells.map(\.day) + moved).min() ?? now.day

@@ -196,6 +196,8 @@ package struct NodeState: Sendable {
     case .clientRevoked(let name): revoke(name, at: now, &effects)
     case .limitsSet(let client, let limits): clientLimits[client] = limits
     case .clientKeySet(let client, let key): clientKeys[client] = key
+    case .deposited(let client, let amount, let reference, let who):
+      _ = deposit(client, amount, reference, by: who, at: now, &effects)
     case .settled(let client, let amount, let reference, let who):
       _ = settle(client, amount, reference, by: who, at: now, &effects)
     case .corrected(let client, let amount, let reason, let who):
@@ -368,6 +370,35 @@ package struct NodeState: Sendable {
       .act, who: who.name,
       "settled \(amount) \(configuration.currency) with \(client), reference \(reference)", at: now, &effects)
     return .done("settled \(amount) \(configuration.currency) with \(client)")
+  }
+
+  /// A client pays before it owes.
+  mutating func deposit(
+    _ client: String, _ amount: Amount, _ reference: String, by who: Operator, at now: Moment,
+    _ effects: inout [NodeEffect]
+  ) -> CommandReply {
+    guard clients.isActive(client) else {
+      return .refused("there is no active client '\(client.prefix(80))'")
+    }
+    guard amount.micro.magnitude <= NodeConfiguration.largestAmount.micro.magnitude else {
+      return .refused("a payment of \(amount) is more than a line of the journal holds")
+    }
+    do throws(AccountingError) {
+      try ledger.apply(.deposited(client: client, amount: amount, reference: reference, day: now.day))
+    } catch {
+      return .refused("\(error)")
+    }
+    effects.append(
+      .record(
+        .deposit(
+          Deposit(
+            client: client, amount: amount.micro, currency: configuration.currency, reference: reference,
+            day: now.day))))
+    let left = ledger.account(of: client).unsettled
+    let words = "\(client) paid \(amount) \(configuration.currency) ahead"
+    note(.act, who: who.name, "\(words), reference \(reference)", at: now, &effects)
+    let rest = left < .zero ? "\(Amount(micro: -left.micro)) is left for jobs" : "\(left) is owed still"
+    return .done("\(words); \(rest)")
   }
 
   /// Changes what a client owes, by a separate transfer: earlier postings are not altered.

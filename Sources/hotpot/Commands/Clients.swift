@@ -135,10 +135,13 @@ extension Command {
 
   static let settle = Command(
     name: "settle", summary: "record a payment of a client, or state what it owes",
-    operands: "CLIENT AMOUNT --reference R | CLIENT AMOUNT --correct REASON | --statement CLIENT",
+    operands: "CLIENT AMOUNT --reference R [--advance] | CLIENT AMOUNT --correct REASON | --statement CLIENT",
     details: """
       Nothing is ever deleted: a payment is recorded once by its reference, and what was posted wrongly is corrected by a
       transfer of its own, negative to give back: hotpot settle --correct goodwill -- bob -2.50
+
+      A payment is of what is owed, so one that is more is refused; with --advance the client pays ahead, and what it owes
+      later is paid from that.
 
       --statement prints what a client owes, signed by the node's key: the text, then its signature. With --output bob.txt
       they are written to bob.txt and bob.txt.sig, and the client checks them with stock ssh-keygen, where allowed_signers
@@ -148,6 +151,7 @@ extension Command {
       """,
     options: NodeSetup.commonOptions + [
       .json, Option("reference", value: "R", "what the payment is called elsewhere; each only once"),
+      Option("advance", "the client pays ahead"),
       Option("correct", value: "REASON", "change what the client owes by the amount"),
       Option("statement", value: "CLIENT", "print what this client owes"),
       Option("since", value: "DATE", "statement: from this day on, such as 2026-11-01"),
@@ -168,8 +172,9 @@ extension Command {
     let words = try arguments.operands(
       2...2, arguments.operands.isEmpty ? "a client, and then an amount," : "the amount after the client")
     if let reason = arguments.string("correct") {
-      guard !arguments.has("reference") else {
-        throw Failure(.usage, "'--correct' and '--reference' are two things; a correction is no payment")
+      guard !arguments.has("reference"), !arguments.has("advance") else {
+        throw Failure(
+          .usage, "'--correct' goes with neither '--reference' nor '--advance'; a correction is no payment")
       }
       let control = try BooksAccess(arguments)
       try finish(
@@ -180,6 +185,11 @@ extension Command {
       throw Failure(.usage, "'--reference' is missing", hint: "it keeps a payment from being recorded twice")
     }
     let control = try BooksAccess(arguments)
+    if arguments.has("advance") {
+      try finish(
+        control.ask(PayAhead(client: words[0], amount: words[1], reference: reference)), arguments)
+      return .ok
+    }
     try finish(
       control.ask(Settle(client: words[0], amount: words[1], reference: reference)), arguments)
     return .ok

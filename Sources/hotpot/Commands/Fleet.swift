@@ -90,7 +90,7 @@ enum Fleet {
   }
 
   /// The names after `Host` that are no patterns.
-  private static func sshNames() throws -> [String] {
+  static func sshNames() throws -> [String] {
     guard let home = UserDirectories.home(ProcessInfo.processInfo.environment) else { throw Failure.noHome }
     let path = home + "/.ssh/config"
     let text = String(decoding: try Command.readFile(path), as: UTF8.self)

@@ -12,6 +12,8 @@ package struct ScriptedNode: Sendable {
   package var whyIdle: String?
   package var alarms: [String] = []
   package var modelName: String? = "SmolLM2-135M-Instruct Q4_1"
+  /// What an operator left to keep.
+  package private(set) var chats: ChatBook?
   package var hasGPU = true
   package var hasSensors = true
   package private(set) var jobs: [Job] = []
@@ -538,6 +540,9 @@ package struct ScriptedNode: Sendable {
     case .chat:
       return [done("asked"), .chat(.started(job: "c0ffee00c0ffee00"))]
     case .stopChat: return [.chat(.finished(reason: "stopped", tokens: 12, tokensPerSecond: 48.5))]
+    case .keepChats(let book):
+      chats = book
+      return [done("")]
     case .pull(let model):
       return [
         done("fetching \(model)"),

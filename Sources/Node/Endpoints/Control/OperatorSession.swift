@@ -94,6 +94,9 @@ final class OperatorSession: Sendable {
       guard let id = inner.withLock({ $0.chat }) else { return .refused("no answer is being written") }
       node.runtime.send(.clientGone(id))
       return .done("stopped")
+    case .keepChats(let book):
+      node.screens.keep(book, of: who)
+      return .done("")
     case .pull(let model):
       node.runtime.note(.act, who: who.name, "pulls \(model)")
       return node.model.pull(model)

@@ -54,7 +54,7 @@ package struct VerbRequest: Sendable {
   static let all: [any Verb.Type] = [
     ListClients.self, AddClient.self, RevokeClient.self, LimitClient.self, SetLimits.self,
     SetKey.self,
-    Settle.self, Correct.self, ShowEarnings.self, MakeStatement.self, GiveVoucher.self,
+    Settle.self, PayAhead.self, Correct.self, ShowEarnings.self, MakeStatement.self, GiveVoucher.self,
     ExportVoucher.self,
     ExportReceipt.self, Cosign.self, ReadPublic.self, OfferSample.self, ListPast.self,
   ]
