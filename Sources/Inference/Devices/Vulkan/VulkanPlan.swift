@@ -41,8 +41,14 @@ struct VulkanPlan {
     self.profile = profile
     guard let ending = HeadEnding(program.head) else { throw Refusal(reason: "its head is unknown") }
     self.ending = ending
-    guard program.shape.contextLength <= 1 << 20 else {
-      throw Refusal(reason: "contexts of \(program.shape.contextLength) tokens, 1048576 are the most")
+    // Every device takes so many workgroups in each direction.
+    let most = 65_535
+    guard program.shape.contextLength <= 16 * most else {
+      throw Refusal(reason: "contexts of \(program.shape.contextLength) tokens, \(16 * most) are the most")
+    }
+    let widest = program.widths.dropLast().max() ?? 0
+    guard widest <= most, program.shape.vocabularySize <= 16 * most else {
+      throw Refusal(reason: "rows of \(widest) numbers, \(most) are the most")
     }
     let kinds = program.kinds
     var states: [(kind: Int, stride: Int)] = []
@@ -120,7 +126,8 @@ struct VulkanPlan {
     case .attend(let attend):
       if attend.isBothWays { return "\(absent) both ways" }
       if attend.chunk != nil { return "\(absent) in chunks" }
-      return attend.sinks == nil ? nil : "\(absent) with sinks"
+      if attend.sinks != nil { return "\(absent) with sinks" }
+      return attend.heads * mostRows > 65_535 ? "\(attend.heads) heads of attention" : nil
     case .gate(let gate):
       switch gate.activation {
       case .silu, .sigmoid, .gelu, .plain: return nil
