@@ -39,7 +39,7 @@ enum GraphicsChoice {
     guard found.devices.indices.contains(number) else {
       throw Failure(
         .unavailable,
-        "there is no vulkan:\(number): \(found.problem ?? "Vulkan has \(counted(found.devices.count, "device")) here")",
+        "there is no vulkan:\(number): \(found.problem ?? "Vulkan lists \(found.devices.count) here")",
         hint: "'hotpot devices' lists them; '--device processors' computes on the processors")
     }
     let device = found.devices[number]

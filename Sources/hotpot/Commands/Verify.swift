@@ -3,6 +3,7 @@
 // (ReceiptProof). Start at Command.verifyReceipt.
 
 import Foundation
+import Inference
 import Node
 import Receipts
 import Scheduling
