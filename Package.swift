@@ -47,7 +47,7 @@ let package = Package(
     room("Tools", ["JSON"]),
     // What a text must be, as a mask over tokens. It knows no model.
     room("Grammar", ["CDigest", "JSON"]),
-    room("Inference", ["CKernels", "CDigest", "CSystem", "JSON", "Jinja"]),
+    room("Inference", ["CKernels", "CVulkan", "CDigest", "CSystem", "JSON", "Jinja"]),
     room("Scheduling"),
     room("Receipts", ["CDigest", "CSystem"]),
     room("Accounting"),
@@ -106,8 +106,13 @@ let package = Package(
     tests("JSONTests", ["JSON", "Fuzzing"]),
     tests("JinjaTests", ["Jinja", "JSON", "Fuzzing"]),
     tests("ToolsTests", ["Tools", "JSON"]),
+    // Vulkan's loader with faults on demand.
+    .target(
+      name: "VulkanFaults", path: "Tests/Support/VulkanFaults", cSettings: cFlags,
+      linkerSettings: [.linkedLibrary("dl")]),
     tests(
-      "InferenceTests", ["Inference", "CKernels", "CSystem", "CDigest", "JSON", "Fuzzing", "ManualPages"],
+      "InferenceTests",
+      ["Inference", "CKernels", "CSystem", "CDigest", "JSON", "Fuzzing", "ManualPages", "VulkanFaults"],
       exclude: ["Programs"]),
     tests("CVulkanTests", ["CVulkan", "CKernels"]),
     tests("GrammarTests", ["Grammar", "JSON"]),

@@ -298,7 +298,7 @@ static bool level_quantise(
 
 static bool level_product(void *context, const ck_test_product *p, float *out) {
   ck_level level = level_of(context);
-  _Alignas(64) uint8_t packed[32 * COLS * 4];
+  _Alignas(64) uint8_t packed[48 * COLS * 4];
   _Alignas(64) uint8_t blocks[MANY_TOKENS * (FEW_COLS / 32 * sizeof(ck_record) + 128)];
   _Alignas(64) uint8_t groups[(MANY_TOKENS / CK_GROUP + 1) * FEW_COLS / 32 * sizeof(ck_group_block)] = {0};
   size_t stride = ck_blocks_bytes(p->profile, p->cols);
@@ -335,6 +335,8 @@ static bool level_function(void *context, ck_test_function function, const float
     case CK_TEST_SIGMOID_TIMES: ck_sigmoid_times(level_of(context), x, n, y); break;
     case CK_TEST_SOFTPLUS: ck_softplus(level_of(context), x, n, y); break;
     case CK_TEST_SILU_TIMES: ck_silu_times(level_of(context), x, n, y); break;
+    case CK_TEST_SCALE: ck_scale(CK_TEST_FACTOR, n, y); break;
+    case CK_TEST_GELU_TIMES: ck_gelu_times(level_of(context), x, n, y); break;
     default: return ck_test_operation(function, x, n, y);
   }
   return true;

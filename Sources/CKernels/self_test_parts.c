@@ -48,6 +48,15 @@ static const ck_test_part parts[] = {
     {"product Q4_K", CK_TEST_KIND_PRODUCT, CK_Q4_K, 0x3d9d16d08cd5ee0dull},
     {"product Q5_K", CK_TEST_KIND_PRODUCT, CK_Q5_K, 0x77de4d5b99035e46ull},
     {"product Q6_K", CK_TEST_KIND_PRODUCT, CK_Q6_K, 0xd45bfad8679e399full},
+    {"product IQ4_NL", CK_TEST_KIND_PRODUCT, CK_IQ4_NL, 0xace28772aea1febbull},
+    {"product IQ4_XS", CK_TEST_KIND_PRODUCT, CK_IQ4_XS, 0x4c5fc7a95935acc3ull},
+    {"product TQ1_0", CK_TEST_KIND_PRODUCT, CK_TQ1_0, 0x245a332e48984bc7ull},
+    {"product TQ2_0", CK_TEST_KIND_PRODUCT, CK_TQ2_0, 0xe97ac1b3deb1d273ull},
+    {"product F32", CK_TEST_KIND_PRODUCT, CK_F32, 0x0cac5dba653244daull},
+    {"product F16", CK_TEST_KIND_PRODUCT, CK_F16, 0x786f31ba7b3526feull},
+    {"product BF16", CK_TEST_KIND_PRODUCT, CK_BF16, 0x83b94b63340b53bcull},
+    {"scale", CK_TEST_KIND_FUNCTION, CK_TEST_SCALE, 0x56b9c20e4109cfeeull},
+    {"gelu times", CK_TEST_KIND_FUNCTION, CK_TEST_GELU_TIMES, 0x0f662b031c2a2046ull},
     {"norm", CK_TEST_KIND_NORM, 0, 0x408171fcdc2b5b42ull},
     {"rope", CK_TEST_KIND_ROPE, 0, 0xead11a41dbb8d9b6ull},
     {"store", CK_TEST_KIND_STORE, 0, 0xaf20c01f9991a98cull},
@@ -129,7 +138,7 @@ static uint64_t digest_floats(uint64_t hash, const float *x, size_t count) {
 // Sums of products that cancel but for their rounding, and products half-way between two numbers.
 static void draw_function_inputs(stream *s, ck_test_function function, float *x, float *y) {
   for (int i = 0; i < NUMBERS; i++) {
-    bool is_operation = function >= CK_TEST_FUSED && function != CK_TEST_CHAIN;
+    bool is_operation = function >= CK_TEST_FUSED && function != CK_TEST_CHAIN && function != CK_TEST_GELU_TIMES;
     // The kernel's exp is cut at -87: what lies about it, and about zero.
     x[i] = is_operation ? draw_any(s) : draw_float(s) * (i % 3 == 0 ? 40.0f : i % 7 == 0 ? 0x1p-130f : 1.0f);
     y[i] = is_operation || function == CK_TEST_ADD ? draw_any(s) : draw_float(s) * (i % 5 == 0 ? 0x1p-128f : 5.0f);

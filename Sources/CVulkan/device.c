@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef PFN_vkVoidFunction (*get_instance_function)(VkInstance, const char *);
-
 enum {
   // what the kernels of kernels.c declare at most
   WORKGROUP = 128,
@@ -41,15 +39,7 @@ const char *cv_problem(const cv_device *device) {
 
 // ---------------------------------------------------------------- the loader
 
-cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == NULL) {
-    const char *words = dlerror();
-    snprintf(reason, CV_REASON, "Vulkan's loader cannot be opened: %s", words == NULL ? path : words);
-    return NULL;
-  }
-  get_instance_function find;
-  *(void **)&find = dlsym(library, "vkGetInstanceProcAddr");
+static cv_loader *load(cv_finder find, const char *path, char reason[CV_REASON]) {
   VkResult (*version_of)(uint32_t *) = NULL;
   VkResult (*create)(const VkInstanceCreateInfo *, const void *, VkInstance *) = NULL;
   if (find != NULL) {
@@ -59,7 +49,6 @@ cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
   uint32_t version = 0;
   if (create == NULL || version_of == NULL || version_of(&version) != VK_SUCCESS || version < CV_VERSION(1, 2)) {
     snprintf(reason, CV_REASON, "%s is no Vulkan loader of version 1.2 or later", path);
-    dlclose(library);
     return NULL;
   }
   VkApplicationInfo application = {
@@ -70,10 +59,8 @@ cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
   cv_loader *loader = result == VK_SUCCESS ? calloc(1, sizeof *loader) : NULL;
   if (loader == NULL) {
     snprintf(reason, CV_REASON, "Vulkan does not start: %s (%d)", cv_words_of(result), result);
-    dlclose(library);
     return NULL;
   }
-  loader->library = library;
   loader->instance = instance;
   bool has_all = true;
 #define X(result, name, parameters)                                        \
@@ -98,9 +85,31 @@ cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
   return loader;
 }
 
+cv_loader *cv_load(const char *path, char reason[CV_REASON]) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) {
+    const char *words = dlerror();
+    snprintf(reason, CV_REASON, "Vulkan's loader cannot be opened: %s", words == NULL ? path : words);
+    return NULL;
+  }
+  cv_finder find;
+  *(void **)&find = dlsym(library, "vkGetInstanceProcAddr");
+  cv_loader *loader = load(find, path, reason);
+  if (loader == NULL) {
+    dlclose(library);
+  } else {
+    loader->library = library;
+  }
+  return loader;
+}
+
+cv_loader *cv_load_from(cv_finder find, char reason[CV_REASON]) {
+  return load(find, "what was given", reason);
+}
+
 void cv_unload(cv_loader *loader) {
   if (loader->DestroyInstance != NULL) loader->DestroyInstance(loader->instance, NULL);
-  dlclose(loader->library);
+  if (loader->library != NULL) dlclose(loader->library);
   free(loader);
 }
 
@@ -282,8 +291,16 @@ void cv_close(cv_device *device) {
 
 // ---------------------------------------------------------------- memory
 
-// The type that the processor reads fastest; the number of types if there is none.
-static uint32_t memory_type(const cv_device *device, uint32_t allowed) {
+// The type that the processor reads fastest, or of CV_OWN one of the device's that the processor does
+// not see, if there is one; the number of types if there is none.
+static uint32_t memory_type(const cv_device *device, uint32_t allowed, cv_memory memory) {
+  for (int hidden = 1; memory == CV_OWN && hidden >= 0; hidden--) {
+    for (uint32_t i = 0; i < device->memory.memoryTypeCount && i < 32; i++) {
+      uint32_t flags = device->memory.memoryTypes[i].propertyFlags;
+      if (!(allowed >> i & 1) || !(flags & CV_MEMORY_DEVICE_LOCAL)) continue;
+      if (!hidden || !(flags & CV_MEMORY_HOST_VISIBLE)) return i;
+    }
+  }
   const uint32_t needed = CV_MEMORY_HOST_VISIBLE | CV_MEMORY_HOST_COHERENT;
   for (int cached = 1; cached >= 0; cached--) {
     uint32_t wanted = cached ? needed | CV_MEMORY_HOST_CACHED : needed;
@@ -294,7 +311,8 @@ static uint32_t memory_type(const cv_device *device, uint32_t allowed) {
   return device->memory.memoryTypeCount;
 }
 
-bool cv_arena_make(cv_device *device, uint64_t size, cv_arena *arena) {
+bool cv_arena_make(cv_device *device, uint64_t size, cv_memory kind, cv_arena *arena) {
+  if (device->problem[0] != 0) return false;
   *arena = (cv_arena){.size = size};
   VkBuffer buffer = 0;
   VkDeviceMemory memory = 0;
@@ -304,18 +322,18 @@ bool cv_arena_make(cv_device *device, uint64_t size, cv_arena *arena) {
   if (is_made) {
     VkMemoryRequirements needs = {0};
     device->GetBufferMemoryRequirements(device->device, buffer, &needs);
-    uint32_t type = memory_type(device, needs.memoryTypeBits);
+    uint32_t type = memory_type(device, needs.memoryTypeBits, kind);
     VkMemoryAllocateFlagsInfo flags = {.sType = CV_MEMORY_ALLOCATE_FLAGS_INFO, .flags = CV_ALLOCATE_DEVICE_ADDRESS};
     VkMemoryAllocateInfo allocation = {
         .sType = CV_MEMORY_ALLOCATE_INFO, .pNext = &flags, .allocationSize = needs.size, .memoryTypeIndex = type};
     if (type == device->memory.memoryTypeCount) {
-      cv_fail(device, "it has no memory that the processor sees");
+      cv_fail(device, kind == CV_OWN ? "it has no memory of its own" : "it has no memory that the processor sees");
       is_made = false;
     } else {
       void *bytes = NULL;
       is_made = is_good(device, device->AllocateMemory(device->device, &allocation, NULL, &memory), "its memory")
           && is_good(device, device->BindBufferMemory(device->device, buffer, memory, 0), "its memory")
-          && is_good(device, device->MapMemory(device->device, memory, 0, size, 0, &bytes), "its memory");
+          && (kind == CV_OWN || is_good(device, device->MapMemory(device->device, memory, 0, size, 0, &bytes), "its memory"));
       arena->bytes = bytes;
     }
   }

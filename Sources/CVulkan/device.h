@@ -10,7 +10,7 @@ enum {
   CV_SLOTS = 4,
   // bytes that every device lets launches be told
   CV_MOST_PUSH = 128,
-  CV_MOST_CONSTANTS = 4,
+  CV_MOST_CONSTANTS = 5,
 };
 
 struct cv_loader {
@@ -60,9 +60,6 @@ typedef struct cv_source {
 } cv_source;
 
 const cv_source *cv_source_of(cv_kernel kernel);
-
-// The kernel of a product, CV_KERNEL_COUNT if there is none.
-cv_kernel cv_product_of(ck_type type);
 
 // The kernel of a function, CV_KERNEL_COUNT if there is none.
 cv_kernel cv_function_of(ck_test_function function);

@@ -6,11 +6,10 @@
 #define WORDS(shader) cv_words_##shader, sizeof cv_words_##shader / sizeof(uint32_t)
 
 // Kinds of scales, as weights.glsl numbers them.
-enum { D, DM, SUPER_MIN, HALVES, HALVES_MIN };
+enum { D, DM, SUPER_MIN, HALVES, HALVES_MIN, SUPER, SHARED };
 
-// Low bits, high bits, bias, scales: as CK_BLOCK_TYPES has them.
-#define PRODUCT(type, low, high, bias, scales) \
-  [CV_PRODUCT_##type] = {"product " #type, WORDS(product), {low, high, bias, scales}, 4}
+// Low bits, high bits, bias, scales, whether integers are values of a book: as CK_BLOCK_TYPES has them.
+#define PRODUCT(type, ...) [CV_PRODUCT_##type] = {"product " #type, WORDS(product), {__VA_ARGS__}, 5}
 
 static const cv_source sources[CV_KERNEL_COUNT] = {
     [CV_EXP] = {"exp", WORDS(function_exp), {0}, 0},
@@ -27,17 +26,27 @@ static const cv_source sources[CV_KERNEL_COUNT] = {
     [CV_HALF] = {"half", WORDS(function_half), {0}, 0},
     [CV_INTEGER] = {"integer", WORDS(function_integer), {0}, 0},
     [CV_NEAREST] = {"nearest", WORDS(function_nearest), {0}, 0},
+    [CV_SCALE] = {"scale", WORDS(function_scale), {0}, 0},
+    [CV_GELU_TIMES] = {"gelu times", WORDS(function_gelu_times), {0}, 0},
+    [CV_COPY] = {"copy", WORDS(copy), {0}, 0},
     [CV_QUANTISE] = {"quantise", WORDS(quantise), {0}, 0},
-    PRODUCT(Q4_0, 4, 0, 8, D),
-    PRODUCT(Q4_1, 4, 0, 0, DM),
-    PRODUCT(Q5_0, 4, 1, 16, D),
-    PRODUCT(Q5_1, 4, 1, 0, DM),
-    PRODUCT(Q8_0, 8, 0, 128, D),
-    PRODUCT(Q2_K, 2, 0, 0, HALVES_MIN),
-    PRODUCT(Q3_K, 2, 1, 4, HALVES),
-    PRODUCT(Q4_K, 4, 0, 0, SUPER_MIN),
-    PRODUCT(Q5_K, 4, 1, 0, SUPER_MIN),
-    PRODUCT(Q6_K, 4, 2, 32, HALVES),
+    PRODUCT(Q4_0, 4, 0, 8, D, 0),
+    PRODUCT(Q4_1, 4, 0, 0, DM, 0),
+    PRODUCT(Q5_0, 4, 1, 16, D, 0),
+    PRODUCT(Q5_1, 4, 1, 0, DM, 0),
+    PRODUCT(Q8_0, 8, 0, 128, D, 0),
+    PRODUCT(Q2_K, 2, 0, 0, HALVES_MIN, 0),
+    PRODUCT(Q3_K, 2, 1, 4, HALVES, 0),
+    PRODUCT(Q4_K, 4, 0, 0, SUPER_MIN, 0),
+    PRODUCT(Q5_K, 4, 1, 0, SUPER_MIN, 0),
+    PRODUCT(Q6_K, 4, 2, 32, HALVES, 0),
+    PRODUCT(IQ4_NL, 4, 0, 0, D, 1),
+    PRODUCT(IQ4_XS, 4, 0, 0, SUPER, 1),
+    PRODUCT(TQ1_0, 2, 0, 1, SHARED, 0),
+    PRODUCT(TQ2_0, 2, 0, 1, SHARED, 0),
+    [CV_PRODUCT_F32] = {"product F32", WORDS(floats), {32, 0}, 2},
+    [CV_PRODUCT_F16] = {"product F16", WORDS(floats), {16, 1}, 2},
+    [CV_PRODUCT_BF16] = {"product BF16", WORDS(floats), {16, 0}, 2},
     [CV_NORM] = {"norm", WORDS(norm), {0}, 0},
     [CV_ROPE] = {"rope", WORDS(rope), {0}, 0},
     [CV_STORE] = {"store", WORDS(store), {0}, 0},
@@ -58,6 +67,9 @@ const char *cv_kernel_name(cv_kernel kernel) {
 
 cv_kernel cv_product_of(ck_type type) {
   switch (type) {
+    case CK_F32: return CV_PRODUCT_F32;
+    case CK_F16: return CV_PRODUCT_F16;
+    case CK_BF16: return CV_PRODUCT_BF16;
     case CK_Q4_0: return CV_PRODUCT_Q4_0;
     case CK_Q4_1: return CV_PRODUCT_Q4_1;
     case CK_Q5_0: return CV_PRODUCT_Q5_0;
@@ -68,6 +80,10 @@ cv_kernel cv_product_of(ck_type type) {
     case CK_Q4_K: return CV_PRODUCT_Q4_K;
     case CK_Q5_K: return CV_PRODUCT_Q5_K;
     case CK_Q6_K: return CV_PRODUCT_Q6_K;
+    case CK_IQ4_NL: return CV_PRODUCT_IQ4_NL;
+    case CK_IQ4_XS: return CV_PRODUCT_IQ4_XS;
+    case CK_TQ1_0: return CV_PRODUCT_TQ1_0;
+    case CK_TQ2_0: return CV_PRODUCT_TQ2_0;
     default: return CV_KERNEL_COUNT;
   }
 }
@@ -88,6 +104,28 @@ cv_kernel cv_function_of(ck_test_function function) {
     case CK_TEST_HALF: return CV_HALF;
     case CK_TEST_INTEGER: return CV_INTEGER;
     case CK_TEST_NEAREST: return CV_NEAREST;
+    case CK_TEST_SCALE: return CV_SCALE;
+    case CK_TEST_GELU_TIMES: return CV_GELU_TIMES;
     default: return CV_KERNEL_COUNT;
   }
+}
+
+// As internal.h of CKernels has them.
+uint32_t cv_scale_words(ck_type type, uint32_t cols) {
+  uint32_t count;
+  switch (type) {
+    case CK_Q4_0:
+    case CK_Q5_0:
+    case CK_IQ4_NL:
+    case CK_Q8_0: count = cols; break;
+    case CK_Q4_1:
+    case CK_Q5_1: count = 2 * cols; break;
+    case CK_Q3_K:
+    case CK_Q6_K: count = cols / 256 * (32 + 8 * 32); break;
+    case CK_IQ4_XS: count = cols / 256 * (32 + 8 * 16); break;
+    case CK_TQ1_0:
+    case CK_TQ2_0: count = cols / 256 * 32; break;
+    default: count = cols / 256 * (64 + 8 * 32); break;
+  }
+  return (count + 63) / 64 * 16;
 }

@@ -10,7 +10,7 @@ enum {
   // more than any part needs
   SCRATCH = 8 << 20,
   ALIGNMENT = 256,
-  RECORD_BYTES = 80,
+  RECORD_BYTES = CV_RECORD_BYTES,
 };
 
 // A launch of the self-test takes milliseconds; a device that takes longer hangs.
@@ -32,7 +32,7 @@ typedef struct work {
 
 static work begin(void *context) {
   work w = {.device = context};
-  if (w.device->scratch.bytes == NULL) w.is_over = !cv_arena_make(w.device, SCRATCH, &w.device->scratch);
+  if (w.device->scratch.bytes == NULL) w.is_over = !cv_arena_make(w.device, SCRATCH, CV_SHARED, &w.device->scratch);
   return w;
 }
 
@@ -69,124 +69,6 @@ static bool run(work *w, const cv_dispatch *dispatches, uint32_t count) {
 
 #define LAUNCH(kernel, push, x, y) {kernel, {x, y, 1}, &push, sizeof push}
 
-// ---------------------------------------------------------------- what the kernels are told
-
-typedef struct function_push {
-  uint64_t x;
-  uint64_t y;
-  uint32_t n;
-  uint32_t rest;
-} function_push;
-
-typedef struct quantise_push {
-  uint64_t x;
-  uint64_t records;
-  uint64_t flags;
-  uint32_t blocks;
-  float top;
-} quantise_push;
-
-typedef struct product_push {
-  uint64_t weights;
-  uint64_t records;
-  uint64_t y;
-  uint64_t bias;
-  uint64_t residual;
-  uint32_t rows;
-  uint32_t blocks;
-  uint32_t scale_words;
-  uint32_t tile_words;
-  uint32_t adds;
-  uint32_t rest;
-} product_push;
-
-typedef struct norm_push {
-  uint64_t x;
-  uint64_t weight;
-  uint64_t y;
-  uint32_t n;
-  float epsilon;
-} norm_push;
-
-typedef struct rope_push {
-  uint64_t x;
-  uint64_t table;
-  uint32_t heads;
-  uint32_t head_size;
-  uint32_t pairs;
-  uint32_t style;
-} rope_push;
-
-typedef struct store_push {
-  uint64_t keys;
-  uint64_t values;
-  uint64_t places;
-  uint64_t key_pages;
-  uint64_t value_pages;
-  uint64_t flags;
-  uint32_t heads;
-  uint32_t head_size;
-  uint32_t page_words;
-  float top;
-} store_push;
-
-typedef struct queries_push {
-  uint64_t queries;
-  uint64_t digits;
-  uint64_t flags;
-  uint32_t head_size;
-  float scale;
-} queries_push;
-
-typedef struct scores_push {
-  uint64_t digits;
-  uint64_t key_pages;
-  uint64_t pages;
-  uint64_t scores;
-  uint32_t rows;
-  uint32_t heads;
-  uint32_t group;
-  uint32_t head_size;
-  uint32_t page_words;
-  uint32_t stride;
-  uint32_t first_position;
-  uint32_t window;
-  float cap;
-  uint32_t rest;
-} scores_push;
-
-typedef struct softmax_push {
-  uint64_t scores;
-  uint64_t inverses;
-  uint32_t positions;
-  uint32_t stride;
-} softmax_push;
-
-typedef struct mix_push {
-  uint64_t weights;
-  uint64_t value_pages;
-  uint64_t pages;
-  uint64_t partial;
-  uint32_t heads;
-  uint32_t group;
-  uint32_t head_size;
-  uint32_t page_words;
-  uint32_t stride;
-  uint32_t chains;
-  uint32_t first_position;
-  uint32_t window;
-} mix_push;
-
-typedef struct finish_push {
-  uint64_t partial;
-  uint64_t inverses;
-  uint64_t y;
-  uint32_t head_size;
-  uint32_t chains;
-} finish_push;
-
-_Static_assert(sizeof(scores_push) <= CV_MOST_PUSH, "every device takes so much");
-
 // ---------------------------------------------------------------- functions and norms
 
 static bool tested_function(void *context, ck_test_function function, const float *x, uint32_t n, float *y) {
@@ -195,21 +77,33 @@ static bool tested_function(void *context, ck_test_function function, const floa
   work w = begin(context);
   span from = put(&w, x, n * sizeof *x);
   span to = put(&w, y, n * sizeof *y);
-  function_push push = {from.address, to.address, n, 0};
+  cv_function_push push = {from.address, to.address, n, CK_TEST_FACTOR};
   cv_dispatch launch = LAUNCH(kernel, push, (n + 63) / 64, 1);
   if (!run(&w, &launch, 1)) return false;
   memcpy(y, to.bytes, n * sizeof *y);
   return true;
 }
 
+// The input is copied first, as rows with a gap: so that is proved as well.
 static bool tested_norm(
     void *context, const float *x, const float *weight, uint32_t n, float epsilon, float *y) {
   work w = begin(context);
   span to = room(&w, n * sizeof *y);
-  norm_push push = {
-      put(&w, x, n * sizeof *x).address, put(&w, weight, n * sizeof *weight).address, to.address, n, epsilon};
-  cv_dispatch launch = LAUNCH(CV_NORM, push, 1, 1);
-  if (!run(&w, &launch, 1)) return false;
+  span from = put(&w, x, n * sizeof *x);
+  span packed = clear(&w, 3 * n * sizeof *x);
+  uint32_t half = n / 2;
+  cv_copy_push spread = {from.address, packed.address + n * 4, 2, half, half, 2 * half};
+  cv_copy_push joined = {packed.address + n * 4, from.address, 2, half, 2 * half, half};
+  cv_norm_push push = {from.address, put(&w, weight, n * sizeof *weight).address, to.address, n, epsilon};
+  cv_dispatch launches[] = {
+      LAUNCH(CV_COPY, spread, 2, 1),
+      LAUNCH(CV_COPY, joined, 3, 1),
+      LAUNCH(CV_NORM, push, 1, 1),
+  };
+  // Between the copies lies nothing of the input.
+  cv_copy_push cleared = {packed.address, from.address, 1, 2 * half, 0, 0};
+  cv_dispatch clearing = LAUNCH(CV_COPY, cleared, 1, 1);
+  if (!run(&w, launches, 1) || !run(&w, &clearing, 1) || !run(&w, launches + 1, 2)) return false;
   memcpy(y, to.bytes, n * sizeof *y);
   return true;
 }
@@ -220,7 +114,7 @@ static bool tested_rope(
   work w = begin(context);
   size_t count = (size_t)heads * head_size * sizeof *x;
   span at = put(&w, x, count);
-  rope_push push = {
+  cv_rope_push push = {
       at.address, put(&w, table, 2 * pairs * sizeof *table).address, heads, head_size, pairs, (uint32_t)style};
   cv_dispatch launch = LAUNCH(CV_ROPE, push, heads, 1);
   if (!run(&w, &launch, 1)) return false;
@@ -230,8 +124,8 @@ static bool tested_rope(
 
 // ---------------------------------------------------------------- products
 
-static quantise_push quantising(work *w, ck_profile profile, const float *x, uint32_t tokens, uint32_t cols) {
-  return (quantise_push){
+static cv_quantise_push quantising(work *w, ck_profile profile, const float *x, uint32_t tokens, uint32_t cols) {
+  return (cv_quantise_push){
       .x = put(w, x, (size_t)tokens * cols * sizeof *x).address,
       .records = 0,
       .flags = 0,
@@ -243,7 +137,7 @@ static quantise_push quantising(work *w, ck_profile profile, const float *x, uin
 static bool tested_quantise(
     void *context, ck_profile profile, const float *x, uint32_t cols, int16_t *v, float *d, float *s) {
   work w = begin(context);
-  quantise_push push = quantising(&w, profile, x, 1, cols);
+  cv_quantise_push push = quantising(&w, profile, x, 1, cols);
   span records = clear(&w, (size_t)cols / 32 * RECORD_BYTES);
   span flags = clear(&w, 4);
   push.records = records.address;
@@ -262,29 +156,13 @@ static bool tested_quantise(
   return true;
 }
 
-// Words of a tile's scales, before its quants: as internal.h of CKernels has them.
-static uint32_t scale_words(ck_type type, uint32_t cols) {
-  uint32_t count;
-  switch (type) {
-    case CK_Q4_0:
-    case CK_Q5_0:
-    case CK_Q8_0: count = cols; break;
-    case CK_Q4_1:
-    case CK_Q5_1: count = 2 * cols; break;
-    case CK_Q3_K:
-    case CK_Q6_K: count = cols / 256 * (32 + 8 * 32); break;
-    default: count = cols / 256 * (64 + 8 * 32); break;
-  }
-  return (count + 63) / 64 * 16;
-}
-
 static bool tested_product(void *context, const ck_test_product *p, float *out) {
   cv_kernel kernel = cv_product_of(p->type);
   if (kernel == CV_KERNEL_COUNT) return false;
   work w = begin(context);
   uint32_t tiles = ck_tile_count(p->rows);
   span weights = room(&w, ck_packed_bytes(p->type, p->rows, p->cols));
-  quantise_push quantise = quantising(&w, p->profile, p->x, p->tokens, p->cols);
+  cv_quantise_push quantise = quantising(&w, p->profile, p->x, p->tokens, p->cols);
   span records = clear(&w, (size_t)p->tokens * (p->cols / 32) * RECORD_BYTES);
   span flags = clear(&w, 4);
   quantise.records = records.address;
@@ -292,7 +170,7 @@ static bool tested_product(void *context, const ck_test_product *p, float *out) 
   size_t count = (size_t)p->tokens * p->rows * sizeof *out;
   span y = clear(&w, count);
   span up = clear(&w, count);
-  product_push product = {
+  cv_product_push product = {
       .weights = weights.address,
       .records = records.address,
       .y = y.address,
@@ -300,20 +178,39 @@ static bool tested_product(void *context, const ck_test_product *p, float *out) 
       .residual = p->residual == NULL ? y.address : put(&w, p->residual, count).address,
       .rows = p->rows,
       .blocks = p->cols / 32,
-      .scale_words = scale_words(p->type, p->cols),
+      .scale_words = cv_scale_words(p->type, p->cols),
       .tile_words = (uint32_t)(ck_tile_bytes(p->type, p->cols) / 4),
       .adds = p->gated ? 0 : (p->bias == NULL ? 0 : 1) | (p->residual == NULL ? 0 : 2),
   };
   if (weights.bytes != NULL) ck_pack(p->type, p->weights, p->rows, p->cols, 0, tiles, weights.bytes);
-  product_push second = product;
+  cv_product_push second = product;
   second.y = up.address;
-  function_push gate = {up.address, y.address, p->tokens * p->rows, 0};
+  cv_floats_push floats = {
+      .weights = weights.address,
+      .x = quantise.x,
+      .y = y.address,
+      .bias = product.bias,
+      .residual = product.residual,
+      .rows = p->rows,
+      .columns = p->cols,
+      .tile_words = product.tile_words,
+      .tokens = p->tokens,
+      .adds = product.adds,
+  };
+  cv_floats_push other = floats;
+  other.y = up.address;
+  bool is_float = !ck_type_takes_blocks(p->type);
+  cv_function_push gate = {up.address, y.address, p->tokens * p->rows, 0};
   cv_dispatch launches[] = {
       LAUNCH(CV_QUANTISE, quantise, p->tokens, 1),
       LAUNCH(kernel, product, tiles, p->tokens),
       LAUNCH(kernel, second, tiles, p->tokens),
       LAUNCH(CV_SILU_TIMES, gate, (gate.n + 63) / 64, 1),
   };
+  if (is_float) {
+    launches[1] = (cv_dispatch)LAUNCH(kernel, floats, tiles, (p->tokens + 3) / 4);
+    launches[2] = (cv_dispatch)LAUNCH(kernel, other, tiles, (p->tokens + 3) / 4);
+  }
   if (!run(&w, launches, p->gated ? 4 : 2)) return false;
   uint32_t raised;
   memcpy(&raised, flags.bytes, sizeof raised);
@@ -332,7 +229,7 @@ static bool tested_store(
   span keys = put(&w, key_page, page);
   span values = put(&w, value_page, page);
   span flags = clear(&w, 4);
-  store_push push = {
+  cv_store_push push = {
       .keys = put(&w, key, head_size * sizeof *key).address,
       .values = put(&w, value, head_size * sizeof *value).address,
       .places = put(&w, &slot, sizeof slot).address,
@@ -381,8 +278,8 @@ static bool tested_attend(void *context, const ck_attention *a) {
   }
   uint32_t page_words = (uint32_t)(a->page_stride / 4);
   uint32_t stride = pages * CK_PAGE;
-  queries_push turn = {queries.address, digits.address, flags.address, a->head_size, a->scale};
-  scores_push score = {
+  cv_queries_push turn = {queries.address, digits.address, flags.address, a->head_size, a->scale};
+  cv_scores_push score = {
       .digits = digits.address,
       .key_pages = keys,
       .pages = table,
@@ -397,8 +294,8 @@ static bool tested_attend(void *context, const ck_attention *a) {
       .window = a->window,
       .cap = a->soft_cap,
   };
-  softmax_push weigh = {scores.address, inverses.address, stride, stride};
-  mix_push mix = {
+  cv_softmax_push weigh = {scores.address, inverses.address, stride, stride};
+  cv_mix_push mix = {
       .weights = scores.address,
       .value_pages = values,
       .pages = table,
@@ -412,7 +309,7 @@ static bool tested_attend(void *context, const ck_attention *a) {
       .first_position = a->first_position,
       .window = a->window,
   };
-  finish_push finish = {partial.address, inverses.address, y.address, a->head_size, chains};
+  cv_finish_push finish = {partial.address, inverses.address, y.address, a->head_size, chains};
   cv_dispatch launches[] = {
       LAUNCH(CV_QUERIES, turn, rows, 1),
       LAUNCH(CV_SCORES, score, pages, (rows + 3) / 4),

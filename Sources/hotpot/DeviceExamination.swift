@@ -167,7 +167,7 @@ struct DeviceExamination: Equatable {
         try say(
           .ends(
             .free,
-            "all \(tested) tests of its kernels give the frozen bits; the node computes on the processors for now"
+            "all \(tested) tests of its kernels give the frozen bits; '--device vulkan:\(index)' computes on it"
           ))
       } else {
         try say(.ends(.refused, problem + "; \(tested) tests before it passed"))

@@ -102,8 +102,8 @@ extension Failure {
     let code: ExitCode =
       switch error {
       case .badConfiguration, .badItem, .tooManyTokens: .usage
-      case .levelUnavailable, .noThread, .noMemory, .busy: .unavailable
-      case .wrongRounding: .internalError
+      case .levelUnavailable, .deviceRefused, .noThread, .noMemory, .busy: .unavailable
+      case .wrongRounding, .deviceDiffered: .internalError
       case .cancelled: .interrupted
       case .notFinite: .badData
       }

@@ -12,11 +12,13 @@ struct LocalModel: Sendable {
   /// The chat format, or why there is none: only commands that make a prompt of messages need it.
   private let chat: Result<ChatFormat, ChatFormatError>
   let threads: Int?
+  let device: ComputeDevice
   let profile: Engine.Profile
 
   static let options: [Option] = [
     .model,
     Option("threads", letter: "t", value: "N", "threads that compute (default: all that are allowed)"),
+    GraphicsChoice.option,
     Option(
       "profile", value: "a15|a12|a8",
       "bits of the activations, part of the bits of every answer (default a15)"),
@@ -56,6 +58,7 @@ struct LocalModel: Sendable {
   init(path: String, for use: Use, _ arguments: Arguments) throws {
     self.path = path
     threads = try arguments.int("threads", in: 1...256)
+    device = try GraphicsChoice.device(arguments)
     if let name = arguments.string("profile") {
       guard let profile = Engine.Profile(rawValue: name.uppercased()) else {
         throw Failure(.usage, "option '--profile' wants a15, a12 or a8, found '\(name)'")
@@ -109,7 +112,14 @@ struct LocalModel: Sendable {
   func engine(room: Int) throws -> Engine {
     let tokens = min(max(room, 1), model.hyperparameters.contextLength)
     let blocks = (tokens + Engine.blockSize - 1) / Engine.blockSize
-    return try Engine(
-      model: model, configuration: Engine.Configuration(threads: threads, profile: profile, kvBlocks: blocks))
+    let engine = try Engine(model: model, configuration: configuration(blocks: blocks))
+    if let note = engine.deviceNote { Console.warn(note) }
+    return engine
+  }
+
+  func configuration(blocks: Int) -> Engine.Configuration {
+    var configuration = Engine.Configuration(threads: threads, profile: profile, kvBlocks: blocks)
+    configuration.device = device
+    return configuration
   }
 }

@@ -18,7 +18,7 @@ enum NodeSetup {
     commonOptions + [
       .model,
       Option("threads", value: "N", "threads of the engine; default all that this process may use"),
-      LocalModel.mapped,
+      GraphicsChoice.option, LocalModel.mapped,
       Option(
         "listen", value: "ADDR:PORT", "where HTTP is served; 'none' for nowhere; default 127.0.0.1:8114"),
       Option("name", value: "NAME", "the node's name on screens; default the host's"),
@@ -102,6 +102,7 @@ enum NodeSetup {
     var configuration = try NodeConfiguration(file: path, text: text)
     if let listen = arguments.string("listen") { configuration.http.listen = listen == "none" ? nil : listen }
     if let threads = try arguments.int("threads", in: 1...1024) { configuration.threads = threads }
+    if let device = try GraphicsChoice.named(arguments) { configuration.device = device }
     if arguments.has("mapped") { configuration.isMapped = true }
     if let model = arguments.string("model") { configuration.model = model }
     if let name = arguments.string("name") { configuration.name = name }
@@ -122,7 +123,12 @@ enum NodeSetup {
   /// Everything a node is started with.
   /// - isServing: whether the node starts in this process and not in its child
   static func options(_ arguments: Arguments, isServing: Bool = true) throws -> NodeOptions {
-    let configuration = try configuration(arguments)
+    var configuration = try configuration(arguments)
+    let (named, examined) = (
+      configuration.device,
+      isServing ? try GraphicsChoice.examined(configuration.device) : configuration.device
+    )
+    configuration.device = examined
     if configuration.isMapped { Console.warn(LocalModel.mappedNotice) }
     if let listen = arguments.string("listen"), listen != "none" {
       do throws(ListenProblem) { _ = try NodeConfiguration.HTTP.address(listen) } catch {
@@ -150,7 +156,11 @@ enum NodeSetup {
     }
     options.notices = notices(configuration, arguments)
     options.readConfiguration = {
-      do { return .success(try Self.configuration(arguments)) } catch {
+      do {
+        var configuration = try Self.configuration(arguments)
+        if configuration.device == named { configuration.device = examined }
+        return .success(configuration)
+      } catch {
         let failure = Failure(describing: error)
         return .failure(
           AdministrationError(failure.message + (failure.hint.map { "; \($0)" } ?? "")))

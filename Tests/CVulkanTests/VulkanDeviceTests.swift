@@ -126,7 +126,7 @@ struct VulkanDeviceTests {
   @Test func `tickets end in order, and what cannot be launched is said`() throws {
     let open = try VulkanDevice()
     var arena = cv_arena()
-    try #require(cv_arena_make(open.device, 1 << 16, &arena))
+    try #require(cv_arena_make(open.device, 1 << 16, CV_SHARED, &arena))
     defer { cv_arena_free(open.device, &arena) }
     let numbers = try #require(arena.bytes).withMemoryRebound(to: Float.self, capacity: 128) { $0 }
     for i in 0..<64 { (numbers[i], numbers[64 + i]) = (1, 0) }

@@ -69,17 +69,16 @@ struct Route: CustomTestStringConvertible {
 
   /// Logits of the 664 positions and the generated tokens.
   func run(
-    _ model: Model, _ text: ConformanceText, level: KernelLevel, profile: Engine.Profile, forced: [Int32]
+    _ model: Model, _ text: ConformanceText, level: KernelLevel, profile: Engine.Profile, forced: [Int32],
+    engine make: (Model, Engine.Configuration) throws -> Engine = { try Engine(model: $0, configuration: $1) }
   )
     throws -> (digest: String, generated: [Int32])
   {
     let total = ConformanceText.promptCount + ConformanceText.generatedCount
     let perSequence = (total + Engine.blockSize - 1) / Engine.blockSize
     let blocks = perSequence * (1 + neighbours) + 2
-    let engine = try Engine(
-      model: model,
-      configuration: .init(
-        threads: threads, profile: profile, kvBlocks: blocks, level: level))
+    let engine = try make(
+      model, .init(threads: threads, profile: profile, kvBlocks: blocks, level: level))
     // Stale memory must not be seen: every block starts as NaN.
     let garbage = [UInt8](repeating: 0xFF, count: engine.blockByteCount())
     for block in 0..<Int32(blocks) { try engine.writeBlock(block, garbage) }

@@ -27,8 +27,9 @@ typedef struct ck_test_product {
   bool gated;
 } ck_test_product;
 
-/// A function of each number by itself (N1 item 8): y = f(x), for ADD y = x + y, and for
-/// SIGMOID_TIMES and SILU_TIMES y = f(y) x. From FUSED on they are single operations (N1 item 1), for
+/// A function of each number by itself (N1 item 8): y = f(x), for ADD y = x + y, for
+/// SIGMOID_TIMES, SILU_TIMES and GELU_TIMES y = f(y) x, and for SCALE y = CK_TEST_FACTOR y. From FUSED to
+/// NEAREST they are single operations (N1 item 1), for
 /// devices whose arithmetic has to be proved: fma(x[i], x[i + 1], y[i]), x y, x / y, the root of x; CHAIN,
 /// eight times r = fma(x r + y, x, -r) from r = y, where product, sum and fma are rounded one by one; HALF,
 /// the f16 in the low bits of x; INTEGER, the bits of x as an integer; NEAREST, ties to even.
@@ -48,7 +49,11 @@ typedef enum ck_test_function {
   CK_TEST_HALF = 12,
   CK_TEST_INTEGER = 13,
   CK_TEST_NEAREST = 14,
+  CK_TEST_SCALE = 15,
+  CK_TEST_GELU_TIMES = 16,
 } ck_test_function;
+
+#define CK_TEST_FACTOR 0x1.8p-3f
 
 /// A device under test. Each function returns false if the device cannot do it, which fails the
 /// test. They run one after another.

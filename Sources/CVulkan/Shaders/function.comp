@@ -7,13 +7,15 @@
 // function.comp: a function of each number by itself, one of ck_test_function's. The first are what
 // layers need; those from FUSED on are single operations, and a chain of them, for the self-test.
 // Compilers take longer for what is there and not called, so each is a module of its own.
-// variants: EXP SILU TANH ADD SIGMOID_TIMES SILU_TIMES FUSED MULTIPLY DIVIDE ROOT CHAIN HALF INTEGER NEAREST
+// variants: EXP SILU TANH ADD SIGMOID_TIMES SILU_TIMES FUSED MULTIPLY DIVIDE ROOT CHAIN HALF INTEGER NEAREST SCALE GELU_TIMES
 
 layout(local_size_x = 64) in;
 layout(push_constant) uniform Push {
   Words x;
   Words y;
   uint n;
+  // of SCALE
+  float factor;
 };
 
 void main() {
@@ -32,6 +34,10 @@ void main() {
   r = mul(divide(1.0, add(1.0, exp_of(negative(b)))), a);
 #elif defined(SILU_TIMES)
   r = mul(silu_of(b), a);
+#elif defined(SCALE)
+  r = mul(b, factor);
+#elif defined(GELU_TIMES)
+  r = mul(gelu_of(b), a);
 #elif defined(FUSED)
   r = fused(a, float_of(x.at[i + 1u < n ? i + 1u : 0u]), b);
 #elif defined(MULTIPLY)

@@ -17,3 +17,8 @@ float exp_of(float x) {
 float silu_of(float x) { return divide(x, add(1.0, exp_of(negative(x)))); }
 
 float tanh_of(float x) { return sub(1.0, divide(2.0, add(1.0, exp_of(mul(2.0, x))))); }
+
+float gelu_of(float x) {
+  float t = tanh_of(mul(mul(x, float_of(0x3f4c422au)), add(mul(mul(x, x), float_of(0x3d372713u)), 1.0)));
+  return mul(x, add(mul(t, 0.5), 0.5));
+}

@@ -4,6 +4,11 @@ layout(constant_id = 1) const int LOW_BITS = 4;
 layout(constant_id = 2) const int HIGH_BITS = 0;
 layout(constant_id = 3) const int BIAS = 0;
 layout(constant_id = 4) const int SCALES = 0;
+// Whether four bits are an index of BOOK.
+layout(constant_id = 5) const int HAS_BOOK = 0;
+
+// IQ4's values.
+const int BOOK[16] = int[](-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 
 // Values of SCALES: a kind of scales of CKernels, as products.c numbers them.
 const int D = 0;
@@ -11,6 +16,8 @@ const int DM = 1;
 const int SUPER_MIN = 2;
 const int HALVES = 3;
 const int HALVES_MIN = 4;
+const int SUPER = 5;
+const int SHARED = 6;
 const bool HAS_HALVES = SCALES == HALVES || SCALES == HALVES_MIN;
 
 uint weight_word(uint i);
@@ -30,6 +37,11 @@ uint four_weights(uint quants, uint row, uint group) {
   if (HIGH_BITS != 0) {
     uint high = weight_word(quants + uint(LOW_BITS) * 16u + plane_vector(HIGH_BITS, group) * 16u + row);
     w |= (high >> plane_shift(HIGH_BITS, group) & ((1u << HIGH_BITS) - 1u) * 0x01010101u) << LOW_BITS;
+  }
+  if (HAS_BOOK != 0) {
+    uint values = 0u;
+    for (uint i = 0u; i < 4u; i++) values |= uint(BOOK[w >> (8u * i) & 15u] & 255) << (8u * i);
+    return values;
   }
   if (BIAS != 0) w = (w + uint(128 - BIAS) * 0x01010101u) ^ 0x80808080u;
   return w;
@@ -53,6 +65,11 @@ BlockScales scales_of(uint tile, uint block, uint row) {
   } else if (SCALES == DM) {
     s.dw = half_at(tile + block * 16u, row);
     s.mw = half_at(tile + block * 16u + 8u, row);
+  } else if (SCALES == SUPER) {
+    uint at = tile + block / 8u * 40u;
+    s.dw = plain_mul(half_at(at, row), float(byte_at(at + 8u + block % 8u * 4u, row) << 24 >> 24));
+  } else if (SCALES == SHARED) {
+    s.dw = half_at(tile + block / 8u * 8u, row);
   } else {
     uint header = SCALES == HALVES ? 8u : 16u;
     uint at = tile + block / 8u * (header + 64u);

@@ -23,11 +23,16 @@ public final class Engine: Sendable {
   // Safe, though the compiler can't see it: used only by the caller that set `isStepping`.
   nonisolated(unsafe) private let device: any Device
   private let isStepping = Atomic<Bool>(false)
+  /// Why the processors compute though another device was preferred.
+  public let deviceNote: String?
 
   public struct Configuration: Sendable, Equatable {
     /// 1 to 256; nil: as many as the affinity mask and the control group allow.
     public var threads: Int?
     public var profile: Profile
+    public var device = ComputeDevice.processors
+    /// The share of a graphics processor's steps of which one row is compared with the processors', 0 to 1.
+    public var checkedShare = 0.001
     /// Blocks of 16 positions in all, 1 to 16,777,216.
     public var kvBlocks: Int
     /// The same of each of the model's windows; empty: as many as `kvBlocks`.
@@ -55,20 +60,19 @@ public final class Engine: Sendable {
 
   public typealias Profile = NumericsProfile
 
-  /// An engine on this machine's processors.
+  /// An engine on the device that the configuration names.
   public convenience init(model: Model, configuration: Configuration) throws(EngineError) {
-    try self.init(model: model, configuration: configuration) {
+    let note = DeviceNote()
+    try self.init(model: model, configuration: configuration, note: note) {
       model, configuration, blocks throws(EngineError) in
-      try ProcessorDevice(
-        model: model, blocks: blocks, threads: configuration.threads,
-        level: configuration.level, profile: configuration.profile)
+      try ComputeDevice.make(model, configuration, blocks, note: note)
     }
   }
 
   /// - device: creates the device, after the configuration was checked; `blocks` is the number for
   ///   each kind of place.
   package init(
-    model: Model, configuration: Configuration,
+    model: Model, configuration: Configuration, note: DeviceNote? = nil,
     device: (Model, Configuration, _ blocks: [Int]) throws(EngineError) -> any Device
   ) throws(EngineError) {
     try Engine.check("threads", configuration.threads ?? 1, 1...256)
@@ -93,10 +97,14 @@ public final class Engine: Sendable {
     self.model = model
     self.configuration = configuration
     self.device = try device(model, configuration, blocks)
+    deviceNote = note?.text.withLock { $0 }
   }
 
-  /// The device's name, for people: the instruction set.
+  /// The device's name, for people: the instruction set, or the name of a card.
   public var deviceName: String { device.name }
+
+  /// What a graphics processor did so far; nil: the device is none. At any time.
+  package var graphics: VulkanReport? { (device as? VulkanDevice)?.report }
 
   /// Threads that compute, the caller's included.
   public var threadCount: Int { device.threadCount }

@@ -8,6 +8,10 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
   case levelUnavailable(found: String, available: [String])
   case noThread(wanted: Int, message: String)
   case noMemory(bytes: Int, purpose: String)
+  /// A graphics processor cannot be used, or not for this model.
+  case deviceRefused(device: String, reason: String)
+  /// What a sequence keeps comes from a device that gave other bits than the processors, once at least.
+  case deviceDiffered(device: String, position: Int)
   /// A thread does not round as N1 requires.
   case wrongRounding
   /// An item of a step contradicts itself, the model or the configuration; nothing was computed.
@@ -30,6 +34,10 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
       "cannot start \(wanted) threads: \(message)"
     case .noMemory(let bytes, let purpose):
       "no memory for \(bytes) bytes of \(purpose)"
+    case .deviceRefused(let device, let reason):
+      "\(device) cannot be used: \(reason)"
+    case .deviceDiffered(let device, let position):
+      "\(device) gave other bits than the processors at position \(position), and is no longer used"
     case .wrongRounding:
       "this thread does not round to nearest even, so results would not be reproducible"
     case .badItem(let index, let reason):
@@ -49,6 +57,10 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     switch self {
     case .levelUnavailable:
       "leave HOTPOT_ISA unset to take the best one"
+    case .deviceRefused:
+      "'--device processors' computes on the processors"
+    case .deviceDiffered:
+      "send it again: the processors compute it"
     case .noMemory:
       "take fewer KV blocks, a smaller model, or close other programs"
     case .noThread:

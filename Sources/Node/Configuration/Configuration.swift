@@ -15,6 +15,10 @@ package struct NodeConfiguration: Sendable, Equatable {
   /// A file, or a name from `hotpot models list`; nil selects the default model.
   package var model: String?
   package var threads: Int?
+  /// What the model runs on.
+  package var device = ComputeDevice.processors
+  /// The share of a graphics processor's steps of which one row is compared with the processors'.
+  package var deviceChecks = 0.001
   /// Whether the weights are in a file on the disk instead of memory.
   package var isMapped = false
   /// `a15`, `a12` or `a8`: bits of the activations, part of the numerics profile.
@@ -222,6 +226,13 @@ package struct NodeConfiguration: Sendable, Equatable {
     model = try root.string("model")
     if model?.isEmpty == true { throw root.problem("model", "is empty, wanted a file or a model's name") }
     threads = try root.integer("threads", 1...1024)
+    if let text = try root.string("device") {
+      guard let device = ComputeDevice(text) else {
+        throw root.problem("device", "is '\(text.prefix(40))', wanted processors, vulkan:N or auto")
+      }
+      self.device = device
+    }
+    deviceChecks = try root.number("device_checks", 0...1) ?? deviceChecks
     isMapped = try root.bool("mapped") ?? isMapped
     if let profile = try root.choice("profile", Profile.self) { self.profile = profile }
     if let name = try root.string("tool_format") {

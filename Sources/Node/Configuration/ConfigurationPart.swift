@@ -44,7 +44,8 @@ package struct ConfigurationPart: Sendable {
   package static let all: [ConfigurationPart] =
     [
       restart("name", \.name), restart("model", \.model, orNone), restart("threads", \.threads, orNone),
-      restart("mapped", \.isMapped), restart("profile", \.profile) { $0.rawValue },
+      restart("device", \.device), restart("device_checks", \.deviceChecks), restart("mapped", \.isMapped),
+      restart("profile", \.profile) { $0.rawValue },
       restart("kv_tokens", \.kvTokens, orNone), live("token_target_ms", \.tokenTarget),
       restart("tool_format", \.toolFormat, orNone), restart("pooling", \.pooling) { $0?.rawValue ?? "none" },
       restart("currency", \.currency),

@@ -22,6 +22,7 @@ package final class Reexecutor: Sendable {
   private let constraints: Constraints
   private let threads: Int?
   private let level: KernelLevel?
+  private let device: ComputeDevice
   /// The engine of the transcript before, for the next one: its threads, tables and memory are made
   /// once for many receipts.
   private let spare = Mutex<Engine?>(nil)
@@ -31,8 +32,11 @@ package final class Reexecutor: Sendable {
   /// - path: the model's file
   /// - level: of the kernels; nil selects the best, or the one that `HOTPOT_ISA` names
   /// - Throws: words, if it isn't a model that can be run.
-  package init(path: String, threads: Int? = nil, level: KernelLevel? = nil) throws(ServingError) {
+  package init(
+    path: String, threads: Int? = nil, level: KernelLevel? = nil, device: ComputeDevice = .processors
+  ) throws(ServingError) {
     self.threads = threads
+    self.device = device
     self.level = level
     do {
       model = try Model(path: path, threads: threads)
@@ -249,12 +253,11 @@ package final class Reexecutor: Sendable {
     }
     // Room for somewhat longer ones too, so that the next transcript fits.
     let blocks = max(needed, min(2 * needed, Self.keptPositions / Engine.blockSize))
+    var configuration = Engine.Configuration(
+      threads: threads, profile: profile, kvBlocks: blocks, level: level, maximumStepTokens: step)
+    configuration.device = device
     do throws(EngineError) {
-      return try Engine(
-        model: model,
-        configuration: Engine.Configuration(
-          threads: threads, profile: profile, kvBlocks: blocks, level: level,
-          maximumStepTokens: step))
+      return try Engine(model: model, configuration: configuration)
     } catch {
       throw ServingError("\(error)", hint: error.hint)
     }

@@ -78,7 +78,9 @@ final class ServedModel: Sendable {
         runtime.send(.noModel(words))
         return
       }
-      let warnings = serving.tokenizer.warnings + serving.chatWarnings + serving.engine.model.notes
+      let warnings =
+        serving.tokenizer.warnings + serving.chatWarnings + serving.engine.model.notes
+        + [serving.engine.deviceNote].compactMap { $0 }
       for warning in warnings { runtime.note(.warning, warning) }
       install(serving)
     }
@@ -88,12 +90,14 @@ final class ServedModel: Sendable {
   }
 
   private func install(_ serving: Serving) {
+    let watch = DeviceWatch(serving.engine)
     let loop = EngineLoop(
       engine: serving.engine, transcripts: transcripts,
       node: EngineLoop.Node(
         nextStep: { [weak runtime] in runtime?.nextStep() },
         report: { [weak runtime] number, results, duration in
           runtime?.send(.stepped(number: number, results: results, duration: duration))
+          if let words = watch.news() { runtime?.note(.warning, words) }
         },
         nextDeadline: { [weak runtime] in runtime?.state.withLock { $0.nextDeadline } },
         failed: { [weak runtime] in runtime?.send(.engineFailed($0)) }, audited: listener.audited,
@@ -160,5 +164,24 @@ final class ServedModel: Sendable {
       tell(.failed, 0, nil, "\(error)")
     }
     inner.withLock { $0.pull = nil }
+  }
+}
+
+/// Says when a graphics processor is no longer used, and when it is again.
+private final class DeviceWatch: Sendable {
+  private let engine: Engine
+  private let problem = Mutex<String?>(nil)
+
+  init(_ engine: Engine) { self.engine = engine }
+
+  /// What changed since the last call; nil: nothing did.
+  func news() -> String? {
+    guard let report = engine.graphics else { return nil }
+    return problem.withLock { problem in
+      if report.problem == problem { return nil }
+      problem = report.problem
+      return problem.map { "\(engine.deviceName) is not used, and the processors compute: \($0)" }
+        ?? "\(engine.deviceName) is used again"
+    }
   }
 }

@@ -123,6 +123,8 @@ final class Serving: Sendable {
     let blocks = plan.blocks
     var settings = Engine.Configuration(
       threads: configuration.threads, profile: configuration.profile.engine, kvBlocks: blocks)
+    settings.device = configuration.device
+    settings.checkedShare = configuration.deviceChecks
     // A step contains one token of each running job and the prefill beside them.
     settings.maximumStepTokens = 512 + configuration.queue.running + 16
     if model.readsBothWays { settings.maximumStepTokens += min(context, 65_000) }

@@ -75,7 +75,7 @@ private func measure(_ arguments: Arguments) throws -> ExitCode {
     )
   }
   let plan = Bench.Plan(
-    configuration: Engine.Configuration(threads: local.threads, profile: local.profile, kvBlocks: 1),
+    configuration: local.configuration(blocks: 1),
     prefills: prompts, decodes: batches.map { Bench.Plan.Decode(batch: $0, depth: depth) }, tokens: count,
     rounds: rounds)
   let result = try Bench.run(model: local.model, plan: plan) { part in

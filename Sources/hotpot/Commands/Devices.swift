@@ -8,8 +8,8 @@ extension Command {
     name: "devices", summary: "the graphics processors, and whether each gives the right bits",
     details: """
       Each is tested kernel by kernel on the arithmetic of models, in a process of its own, and refused if one bit is
-      wrong, or if it lacks something. One that passes is free: the node computes on the processors for now. Nothing is
-      changed. HOTPOT_VULKAN_CPU=1 tests devices that are software too, which takes some seconds.
+      wrong, or if it lacks something. One that passes is free: '--device' takes it for a model. Nothing is changed.
+      HOTPOT_VULKAN_CPU=1 tests devices that are software too, which takes some seconds.
       """,
     options: [.json]
   ) { arguments in

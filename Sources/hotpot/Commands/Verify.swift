@@ -3,6 +3,7 @@
 // (ReceiptProof). Start at Command.verifyReceipt.
 
 import Foundation
+import Inference
 import Node
 import Receipts
 import Scheduling
@@ -38,7 +39,7 @@ extension Command {
         "witnesses", value: "FILE",
         "allowed_signers of witnesses that you trust, and their keys for notes, one a line"),
       Option("windows", "with --model: compare the hidden states alone, and replay no sampler"),
-      Option("threads", value: "N", "threads for running the model"), .json,
+      Option("threads", value: "N", "threads for running the model"), GraphicsChoice.option, .json,
     ]
   ) { arguments in
     let places = try arguments.operands(0...Int.max, "bundles")
@@ -164,6 +165,7 @@ private final class VerifyRun: Sendable {
   private let asked: Set<Verification.Name>
   private let model: String?
   private let threads: Int?
+  private let device: ComputeDevice
   private let windowsAlone: Bool
   private let machine = Mutex<Result<Reexecutor, ServingError>?>(nil)
   private let keygen = SSHKeygen().remembering()
@@ -194,6 +196,7 @@ private final class VerifyRun: Sendable {
     }
     model = arguments.has("model") ? try ModelChoice.path(arguments) : nil
     threads = try arguments.int("threads", in: 1...1024)
+    device = try GraphicsChoice.device(arguments)
     windowsAlone = arguments.has("windows")
   }
 
@@ -212,7 +215,10 @@ private final class VerifyRun: Sendable {
   private func loaded(_ path: String) throws(ServingError) -> Reexecutor {
     try machine.withLock { machine in
       let result =
-        machine ?? Result { () throws(ServingError) in try Reexecutor(path: path, threads: threads) }
+        machine
+        ?? Result { () throws(ServingError) in
+          try Reexecutor(path: path, threads: threads, device: device)
+        }
       machine = result
       return result
     }.get()

@@ -32,6 +32,10 @@ extension NodeState {
       "prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", Double(counts.prompts))
     page.counter("prefix_cache_hits_total", "Of those, found.", Double(counts.cached))
     page.counter("engine_steps_total", "Steps of the engine.", counters.map { Double($0.steps) })
+    if let facts {
+      page.gauge(
+        "engine_device_info", "1 for what the model runs on.", 1, extra: ("device", facts.isa))
+    }
     page.counter(
       "engine_busy_seconds_total", "Time that the engine spent in its steps.",
       Double(counts.engineTime) / 1_000_000)
