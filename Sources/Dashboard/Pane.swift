@@ -33,7 +33,8 @@ package final class Pane: Sendable {
   let plain: (@Sendable (NodeSnapshot?) -> PlainWords)?
 
   init(
-    _ name: String, key: String? = nil, words: String? = nil, opensAtOnce: Bool = false, hints: [(Action, String)],
+    _ name: String, key: String? = nil, words: String? = nil, opensAtOnce: Bool = false,
+    hints: [(Action, String)],
     list: PaneList? = nil, scroll: PaneScroll? = nil,
     filter: (WritableKeyPath<DashboardModel, Filter> & Sendable)? = nil,
     move: (@Sendable (inout DashboardModel, Action) -> Void)? = nil,

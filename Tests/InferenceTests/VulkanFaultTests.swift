@@ -104,7 +104,8 @@ struct VulkanFaultTests {
         problems.append(reason)
       }
     }
-    #expect(problems == Array(repeating: "its memory: the device has not enough memory (-2)", count: refused.count))
+    #expect(
+      problems == Array(repeating: "its memory: the device has not enough memory (-2)", count: refused.count))
   }
 
   @Test func `a device that gives a wrong bit is not used again, and what it had a part in fails`() throws {

@@ -103,7 +103,8 @@ package struct SharedQueue: Sendable, Equatable {
     let entrance = try section.object("entrance")
     guard let servers else {
       let isNamed =
-        ssh != nil || stream != nil || domain != nil || login != nil || tls != nil || models != nil || classes != nil
+        ssh != nil || stream != nil || domain != nil || login != nil || tls != nil || models != nil
+        || classes != nil
         || entrances != nil || entrance != nil
       if isNamed {
         throw section.problem(

@@ -771,7 +771,8 @@ final class QueueDoor: Sendable {
     let status = client.status
     return inner.withLock { inner in
       SharedQueueSnapshot(
-        stream: settings.stream, server: status.server.map { settings.words($0) }, version: status.info?.version,
+        stream: settings.stream, server: status.server.map { settings.words($0) },
+        version: status.info?.version,
         unreachedSince: status.isReady ? nil : inner.unreachedSince, trouble: status.trouble,
         depths: inner.depths,
         leases: inner.held.values.map {
