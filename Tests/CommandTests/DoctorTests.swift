@@ -264,7 +264,9 @@ enum Nobody {
       separatedBy: ", ")
     #expect(known.count > 1)
     // Those of the shared queue are no numbers, and need their servers.
-    let shared: Set = ["servers", "stream", "domain", "login", "tls", "models", "classes"]
+    let shared: Set = [
+      "servers", "stream", "domain", "login", "tls", "models", "classes", "ssh", "entrance", "entrances",
+    ]
     for key in known where !shared.contains(key) {
       let mended = try patient.write("{ queue: { \(key): 9 } }", "c.json5")
       #expect(try patient.line("configuration", ["--config", mended]).status == "ok", "\(key)")

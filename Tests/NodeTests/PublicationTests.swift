@@ -289,7 +289,8 @@ import Wire
           guard path.hasPrefix(edited) else { return bytes }
           var other = bytes
           // In a checkpoint a digit of the root, in a bundle one of its receipt.
-          other[min(110, bytes.count - 1)] ^= 1
+          let place = min(110, bytes.count - 1)
+          other[place] = bytes[place] == UInt8(ascii: "B") ? UInt8(ascii: "C") : UInt8(ascii: "B")
           return other
         }
         #expect(failed(report).contains(name), "\(edited): \(report.findings)")

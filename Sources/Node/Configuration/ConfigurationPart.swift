@@ -75,7 +75,9 @@ package struct ConfigurationPart: Sendable {
       restart("strangers.upload_rate", \.strangers.uploadRate),
       restart("strangers.spool_bytes", \.strangers.spoolBytes),
     ]
-    + ["servers", "stream", "domain", "login", "tls", "models", "classes"].map { key in
+    + [
+      "servers", "stream", "domain", "login", "tls", "models", "classes", "ssh", "entrance", "entrances",
+    ].map { key in
       // The shared queue is one value: a change of any of them is one of all.
       restart("queue.\(key)", \.queue.shared) { _ in nil }
     }
