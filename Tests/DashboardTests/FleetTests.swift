@@ -1,4 +1,5 @@
 import Control
+import ScriptedNode
 import Telemetry
 import Terminal
 import Testing
@@ -231,7 +232,8 @@ import Testing
       snapshot.sharedQueue = SharedQueueSnapshot(
         stream: "HOTPOT", server: "hub:4222", version: "2.14.0", unreachedSince: nil, trouble: nil,
         depths: [.init(name: "std", waiting: 12, leased: 2, redelivered: 0, pulls: 1)],
-        leases: [.init(job: running[index], client: "x", delivery: delivery)], passedOn: nil, passedOnInAll: nil)
+        leases: [.init(job: running[index], client: "x", delivery: delivery)], passedOn: nil,
+        passedOnInAll: nil)
       _ = model.update(.node(index, .snapshot(snapshot)), at: Self.at(1))
     }
     _ = model.update(Self.key("3"), at: Self.at(2))
@@ -240,7 +242,8 @@ import Testing
     let leased = lines.filter { $0.contains("leased") }
     #expect(leased.count == 2, "\(lines)")
     #expect(leased[0].contains(String(running[0].prefix(8))) && !leased[0].contains("given out"))
-    #expect(leased[1].contains(String(running[1].prefix(8))) && leased[1].contains("leased, given out 2 times"))
+    #expect(
+      leased[1].contains(String(running[1].prefix(8))) && leased[1].contains("leased, given out 2 times"))
     for letter in ["/", "l", "e", "a", "s", "e", "d", "Enter"] {
       _ = model.update(Self.key(letter), at: Self.at(2))
     }
