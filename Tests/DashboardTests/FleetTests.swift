@@ -1,4 +1,5 @@
 import Control
+import ScriptedNode
 import Telemetry
 import Terminal
 import Testing
@@ -217,6 +218,36 @@ import Testing
         .send(0, .reject(jobs: ["aaaa000000000001"], reason: cannedReasons[0]), tag: 3),
         .send(1, .reject(jobs: ["bbbb000000000001"], reason: cannedReasons[0]), tag: 4),
       ])
+  }
+
+  /// Two nodes that share a queue tell of the same jobs that wait, and each has others.
+  @Test func whoLeasedWhatOfASharedQueueIsShown() throws {
+    var model = Self.model()
+    var scripted = ScriptedNode.busy()
+    var running: [String] = []
+    for (index, delivery) in [(0, 1), (1, 2)] {
+      _ = model.update(.node(index, .link(.connected)), at: Self.at(1))
+      var snapshot = scripted.snapshot()
+      running = snapshot.jobs.filter { $0.state == .running }.map(\.id)
+      snapshot.sharedQueue = SharedQueueSnapshot(
+        stream: "HOTPOT", server: "hub:4222", version: "2.14.0", unreachedSince: nil, trouble: nil,
+        depths: [.init(name: "std", waiting: 12, leased: 2, redelivered: 0, pulls: 1)],
+        leases: [.init(job: running[index], client: "x", delivery: delivery)], passedOn: nil,
+        passedOnInAll: nil)
+      _ = model.update(.node(index, .snapshot(snapshot)), at: Self.at(1))
+    }
+    _ = model.update(Self.key("3"), at: Self.at(2))
+    let lines = Self.lines(model)
+    #expect(lines[0].contains("12 in the shared queue"), "\(lines[0])")
+    let leased = lines.filter { $0.contains("leased") }
+    #expect(leased.count == 2, "\(lines)")
+    #expect(leased[0].contains(String(running[0].prefix(8))) && !leased[0].contains("given out"))
+    #expect(
+      leased[1].contains(String(running[1].prefix(8))) && leased[1].contains("leased, given out 2 times"))
+    for letter in ["/", "l", "e", "a", "s", "e", "d", "Enter"] {
+      _ = model.update(Self.key(letter), at: Self.at(2))
+    }
+    #expect(model.jobs.map(\.row.id) == [running[0], running[1]])
   }
 
   @Test func moneyIsSummedByCurrency() {

@@ -96,11 +96,30 @@ extension FleetModel {
     var found: [Job] = []
     for index in nodes.indices where nodes[index].link == .connected {
       for row in nodes[index].snapshot?.jobs ?? [] where !row.state.hasEnded && row.state != .pending {
-        let words = "\(nodes[index].name) \(row.id) \(row.client) \(row.model) \(row.state.rawValue)"
+        let lease = lease(index, row.id)
+        let words =
+          "\(nodes[index].name) \(row.id) \(row.client) \(row.model) \(row.state.rawValue)\(lease == nil ? "" : " leased")"
         if filter.isEmpty || filter.matches(words.lowercased()) { found.append(Job(node: index, row: row)) }
       }
     }
     return found.filter { $0.row.state == .running } + found.filter { $0.row.state != .running }
+  }
+
+  /// What a node has of the queue that machines share, if this job is of it.
+  func lease(_ node: Int, _ job: String) -> SharedQueueSnapshot.Lease? {
+    nodes[node].snapshot?.sharedQueue?.leases.first { $0.job == job }
+  }
+
+  /// What waits in the queues that these nodes share, each queue once: two nodes see one alike.
+  var sharedWaiting: Int? {
+    var queues: [String: Int] = [:]
+    for node in nodes where node.link == .connected {
+      guard let queue = node.snapshot?.sharedQueue, let waiting = queue.waiting else { continue }
+      // Nodes with one model tell the same classes; another model's jobs are others.
+      let name = "\(queue.stream) \(queue.server ?? "") \(node.snapshot?.node.model ?? "")"
+      queues[name] = max(queues[name] ?? 0, waiting)
+    }
+    return queues.isEmpty ? nil : queues.values.reduce(0, +)
   }
 
   var jobIndex: Int? {

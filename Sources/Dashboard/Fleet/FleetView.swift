@@ -65,6 +65,10 @@ extension Canvas {
       parts.append(("  today \(money(sum.today)) \(sum.currency)", text))
       parts.append((" owed \(money(sum.owed))", label))
     }
+    if let shared = model.sharedWaiting {
+      parts.append(("  \(grouped(shared))", shared > 0 ? strong : label))
+      parts.append((" in the shared queue", label))
+    }
     if waiting > 0 { parts.append(("  \(glyphs.pending) \(grouped(waiting)) waiting", pending.with(.bold))) }
     run(parts, 0, 0, limit: model.size.width)
   }
@@ -317,9 +321,14 @@ extension Canvas {
           (fitted(job.row.client, columns: 20, ellipsis: Character(glyphs.ellipsis)) + "  ", shade(text)),
           ("P \(job.row.priority)  \(tokens)", shade(label)),
           (isRunning ? "" : "  \(job.row.state.rawValue)", shade(faint)),
+          (leaseWords(model.lease(job.node, job.row.id)), shade(label)),
           (job.row.stateDetail.map { "  \($0)" } ?? "", shade(faint)),
         ], inner.x + 1, y, limit: inner.right - 2 - displayWidth(right) - 1)
     }
+  }
+
+  private func leaseWords(_ lease: SharedQueueSnapshot.Lease?) -> String {
+    lease.map { $0.delivery == 1 ? "  leased" : "  leased, given out \(grouped($0.delivery)) times" } ?? ""
   }
 
   fileprivate mutating func drawFleetFooter(_ model: FleetModel) {
