@@ -34,7 +34,7 @@ import Testing
       result.errors.hasPrefix("hotpot: error: \(file):2:12: 'queue.jbos' is not a key that hotpot knows"))
     #expect(
       result.errors.contains(
-        "hotpot: hint: here it knows: approvals, classes, decide_within_s, domain, jobs, login, models, priority, "
+        "hotpot: hint: here it knows: approvals, classes, decide_within_s, domain, entrance, entrances, jobs, login, models, priority, "
       ))
   }
 

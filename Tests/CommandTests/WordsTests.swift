@@ -171,7 +171,7 @@ private func commanding(_ text: String) -> [Unicode.Scalar] {
     let node = try HostileNode()
     defer { node.stop() }
     let (status, text) = try run(["fleet", "local", "--state", node.state], terminal)
-    #expect(status == 0 && text.hasPrefix("HOST "), "\(text)")
+    #expect(status == 0 && text.hasPrefix("NODE "), "\(text)")
   }
 
   @Test(arguments: terminals) func linesAreTheDashboardOfSuchATerminal(terminal: [String: String]) throws {

@@ -16,8 +16,8 @@ extension Command {
       Leaving ends it and removes all it wrote. Some jobs wait for your approval. With --headless it prints where it is and
       serves until Ctrl-C. The clients pay in DEMO, a currency that is nothing.
 
-      --replay plays a recorded session instead: a file in asciinema's format, version 2, such as README.cast. Pauses of more
-      than two seconds are shortened; Ctrl-C ends it.
+      --replay plays a recorded session instead: a file in asciinema's format, version 2, such as
+      Tests/Acceptance/demo.cast. Pauses of more than two seconds are shortened; Ctrl-C ends it.
       """,
     options: [
       .model, Option("threads", value: "N", "threads of the engine; default all that this process may use"),
