@@ -29,12 +29,13 @@ import Testing
     open(sys.argv[0] + ".pid", "w").write(str(os.getpid()))
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            # Before the answer, which is all that its caller waits for.
+            open(sys.argv[0] + ".asked", "a").write(there + " " + self.path + "\\n")
             body = ('{"key":"none","to":"%s","host":"%s"}' % (there, words[-1])).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-            open(sys.argv[0] + ".asked", "a").write(there + " " + self.path + "\\n")
         def log_message(self, *words): pass
     http.server.HTTPServer((here, int(port)), Answer).serve_forever()
     """
