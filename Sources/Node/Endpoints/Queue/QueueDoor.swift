@@ -19,6 +19,8 @@ final class QueueDoor: Sendable {
       var delivery: NATSDelivery
       var subscriptions: [UInt64] = []
       var tokensSent = 0
+      /// All text so far. The job's content may be forgotten by the time its last events are heard.
+      var text = ""
       var chunks = 0
       /// Since when nobody has listened to its chunks.
       var unheardSince: Int64?
@@ -551,17 +553,19 @@ final class QueueDoor: Sendable {
     switch event {
     case .admitted: tell(held, .queued)
     case .started: tell(held, .running)
-    case .text(let text, _): chunk(text, held)
+    case .text(let text, _):
+      held.progress.withLock { $0.text += text }
+      chunk(text, held)
     case .finished(let end), .cut(let end, _):
       if let settled = held.progress.withLock({ $0.settled }) {
-        return finish(held, settled, end.tokens ?? [], text: transcripts.find(held.job.id)?.answer ?? "")
+        return finish(held, settled, end.tokens ?? [], text: held.progress.withLock { $0.text })
       }
       guard end.receipt != nil else {
         // There is no receipt, so nothing was answered: somebody else may.
         return carryOut(inner.withLock { $0.leases.passed(held.job.id, after: QueueLeases.retry) })
       }
       let reason: String? = if case .cut(_, let refusal) = event { "\(refusal)" } else { nil }
-      let text = transcripts.find(held.job.id)?.answer ?? ""
+      let text = held.progress.withLock { $0.text }
       signing.complete(.finished(end)) { [weak self] event in
         guard let self, case .finished(let end) = event else { return }
         finish(held, end, text: text, reason: reason)
@@ -571,6 +575,7 @@ final class QueueDoor: Sendable {
   }
 
   private func chunk(_ text: String, _ held: Held) {
+    // Without it the end has all.
     guard let transcript = transcripts.find(held.job.id) else { return }
     let (from, asks) = held.progress.withLock { progress in
       progress.chunks += 1
