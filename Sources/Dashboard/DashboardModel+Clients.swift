@@ -86,12 +86,11 @@ extension DashboardModel {
   }
 
   mutating func settleClient(_ text: String) -> [Effect] {
-    withClient("settle") { model, name in
-      let parts = text.split(separator: " ", maxSplits: 1).map(String.init)
-      guard parts.count == 2 else { return model.wants("settle", "an amount and a reference") }
-      return model.ask(
-        "record a payment of \(parts[0]) by '\(name)', reference \(parts[1])?",
-        .administer(.settle(name: name, amount: parts[0], reference: parts[1])))
+    payment("settle", text) { name, amount, reference in
+      (
+        "record a payment of \(amount) by '\(name)', reference \(reference)?",
+        .settle(name: name, amount: amount, reference: reference)
+      )
     }
   }
 
@@ -105,12 +104,24 @@ extension DashboardModel {
   }
 
   mutating func depositOfClient(_ text: String) -> [Effect] {
-    withClient("deposit") { model, name in
+    payment("deposit", text) { name, amount, reference in
+      (
+        "record that '\(name)' pays \(amount) ahead, reference \(reference)?",
+        .deposit(name: name, amount: amount, reference: reference)
+      )
+    }
+  }
+
+  /// Asks before a payment is written down, of which an amount and a reference were typed.
+  private mutating func payment(
+    _ word: String, _ text: String,
+    _ act: (_ name: String, _ amount: String, _ reference: String) -> (question: String, ClientAct)
+  ) -> [Effect] {
+    withClient(word) { model, name in
       let parts = text.split(separator: " ", maxSplits: 1).map(String.init)
-      guard parts.count == 2 else { return model.wants("deposit", "an amount and a reference") }
-      return model.ask(
-        "record that '\(name)' pays \(parts[0]) ahead, reference \(parts[1])?",
-        .administer(.deposit(name: name, amount: parts[0], reference: parts[1])))
+      guard parts.count == 2 else { return model.wants(word, "an amount and a reference") }
+      let (question, act) = act(name, parts[0], parts[1])
+      return model.ask(question, .administer(act))
     }
   }
 

@@ -68,6 +68,15 @@ struct QueueEntranceTests {
       #expect(try site.jobsLeft() == 0)
     }
 
+    /// A stream that its reader may leave.
+    func open() throws -> WireStream {
+      try WireStream(
+        frontPort,
+        WireAnswer.request(
+          "POST", "/v1/completions", token: tokens.front,
+          body: #"{"model":"m","prompt":"x","max_tokens":5,"stream":true}"#, fields: ["Connection: close"]))
+    }
+
     func receipts(_ node: NodeService) -> Int { node.runtime.journal.read { $0.counts.logged } }
   }
 
@@ -191,11 +200,7 @@ struct QueueEntranceTests {
     #expect(long.status == 400, "\(long.body)")
     try house.empty()
     // It waits for the operator there; a second one finds the queue full.
-    let waiting = try WireStream(
-      house.frontPort,
-      WireAnswer.request(
-        "POST", "/v1/completions", token: house.tokens.front,
-        body: #"{"model":"m","prompt":"x","max_tokens":5,"stream":true}"#, fields: ["Connection: close"]))
+    let waiting = try house.open()
     for _ in 0..<4_000 where house.back.snapshot().approvals.isEmpty { usleep(5_000) }
     let full = try house.post("/v1/completions", #"{"model":"m","prompt":"x","max_tokens":5}"#)
     #expect(full.status == 429 && full.fields["retry-after"] == "5", "\(full.body)")
@@ -207,11 +212,7 @@ struct QueueEntranceTests {
     #expect(waiting.text.contains("not today"), "\(waiting.text)")
     try house.empty()
     // A client that leaves cancels it there.
-    let left = try WireStream(
-      house.frontPort,
-      WireAnswer.request(
-        "POST", "/v1/completions", token: house.tokens.front,
-        body: #"{"model":"m","prompt":"x","max_tokens":5,"stream":true}"#, fields: ["Connection: close"]))
+    let left = try house.open()
     for _ in 0..<4_000 where house.back.snapshot().approvals.isEmpty { usleep(5_000) }
     #expect(!house.back.snapshot().approvals.isEmpty)
     left.abort()

@@ -124,7 +124,7 @@ extension Canvas {
     if columns.earnsEnd > 0 {
       // The offer for a million tokens, what the job would earn here, and how long it would take.
       let asks = isUnder ? "\(offer) of \(price(row.asked ?? 0))" : row.offered == nil ? "-" : offer
-      putRight(asks, columns.offerEnd, y, isUnder ? under : plain)
+      putRight(asks, columns.offerEnd, y, isUnder ? under : plain, width: columns.offerWidth)
       putRight(earns + takes, columns.earnsEnd, y, plain)
     } else if columns.offerEnd > 0 {
       let words =
@@ -166,15 +166,17 @@ private struct ApprovalColumns {
     client = inner.x + 3 + digits + 2
     if width >= 108 {
       // The reason gets the width that the others leave.
-      policyWidth = min(70, width - 86 - (width >= 140 ? 6 : 0))
+      policyWidth = min(70, width - 90 - (width >= 140 ? 6 : 0))
       policy = edge.right - policyWidth
       edge.right = policy - 2
     }
     if width >= 96 {
       earnsEnd = edge.take(16)
-      offerWidth = 14
+      // `100.000 of 200.000`
+      offerWidth = 18
     } else if width >= 70 {
-      offerWidth = 24
+      // `offers 10.000, asks 20.000`
+      offerWidth = 27
     } else if width >= 50 {
       offerWidth = 16
     }

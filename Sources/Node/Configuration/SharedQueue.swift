@@ -158,7 +158,7 @@ package struct SharedQueue: Sendable, Equatable {
       }
     }
     found.entrances = try (entrances ?? []).map { (name) throws(ConfigurationError) in
-      guard ClientDirectory.isValid(name: name) else {
+      guard NATSSubject.isToken(name) else {
         throw section.problem("entrances", "has '\(name.prefix(40))', wanted a client's name at the queue")
       }
       return name

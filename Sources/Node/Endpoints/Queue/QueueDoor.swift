@@ -30,7 +30,7 @@ final class QueueDoor: Sendable {
       var isConfirming = false
       /// What an entrance writes the answer with.
       var opening: QueueOpening?
-      /// This node has claimed its end.
+      /// This node has claimed its end, or is about to.
       var isClaimed = false
       /// The claim on its end that this node's takes the place of; 0 for none.
       var claimBefore = 0
@@ -134,14 +134,16 @@ final class QueueDoor: Sendable {
       claimant: key ?? NATSSubject.token(configuration.name))
   }
 
-  /// No more is taken, and what has not begun is passed on; running jobs end as the node ends them.
-  /// What this node has claimed is acknowledged first: other nodes wait for whoever claimed a job.
+  /// No more is taken. The engine has stopped by now, so what has not ended is passed on. What this node
+  /// has claimed is acknowledged first: other nodes wait for whoever claimed a job.
   func stop() {
     let pulls = inner.withLock { inner in
       inner.isStopping = true
       return inner.pulls
     }
     for pull in pulls { pull.end() }
+    let open = inner.withLock { $0.held }.filter { !$0.value.progress.withLock(\.isClaimed) }
+    for id in open.keys { carryOut(inner.withLock { $0.leases.passed(id, after: 0) }) }
     let patience = ContinuousClock.now + .seconds(5)
     while client.status.isReady, ContinuousClock.now < patience,
       inner.withLock({ $0.held.values }).contains(where: { $0.progress.withLock(\.isClaimed) })
@@ -738,12 +740,14 @@ final class QueueDoor: Sendable {
       letGo(held, "was held up for longer than its lease: it is not billed here, another node has it")
       return then(false)
     }
-    claims.claim(held.job, after: held.progress.withLock { $0.claimBefore }) { [weak self] outcome in
+    let before = held.progress.withLock { progress in
+      progress.isClaimed = true
+      return progress.claimBefore
+    }
+    claims.claim(held.job, after: before) { [weak self] outcome in
       guard let self else { return then(false) }
       switch outcome {
-      case .mine:
-        held.progress.withLock { $0.isClaimed = true }
-        then(true)
+      case .mine: then(true)
       case .others(let claim):
         letGo(held, "is not billed here: '\(claim.node)' has ended it")
         then(false)
@@ -816,54 +820,5 @@ final class QueueDoor: Sendable {
         }
       }
     }
-  }
-}
-
-extension SharedQueue {
-  /// The way to the servers, and this queue as it is at its end; nil where they are reached from here.
-  package func tunnelled() throws(SSHTunnel.Failure) -> (tunnel: SSHTunnel, queue: SharedQueue)? {
-    guard let ssh else { return nil }
-    let tunnel = try SSHTunnel(host: ssh, targets: servers.map(\.description))
-    var queue = self
-    queue.carried = tunnel.ports.compactMap { NATSServer("127.0.0.1:\($0)") }
-    return (tunnel, queue)
-  }
-
-  /// How a client of this name connects.
-  package func connection(as name: String, version: String) -> NATSClient.Settings {
-    var inbox = name
-    if case .password(let user, _) = login { inbox = user }
-    var settings = NATSClient.Settings(servers: carried ?? servers, name: "hotpot/\(name)", inbox: inbox)
-    settings.trust = trust
-    settings.version = version
-    switch login {
-    case .none: break
-    case .token(let token): settings.login = .token(token)
-    case .password(let user, let password): settings.login = .password(user: user, password: password)
-    case .nkey(let path):
-      settings.login = .keyFile(path)
-    }
-    return settings
-  }
-}
-
-extension NATSLogin {
-  /// Signs with a key that ssh-agent holds, or with the key's file through an agent of its own.
-  static func keyFile(_ path: String) -> NATSLogin {
-    let keygen = SSHKeygen()
-    let key = try? keygen.publicKey(at: path + ".pub")
-    return .nkey(key: key.flatMap { userKey(of: $0) } ?? "") { nonce in
-      let key = try keygen.publicKey(at: path + ".pub")
-      return try keygen.signRaw(nonce, key: key, keyPath: path)
-    }
-  }
-
-  /// The nkey of a public key of ssh; nil for one that is not Ed25519.
-  static func userKey(of key: SSHPublicKey) -> String? {
-    // The last 32 bytes of such a key's blob are the key (RFC 8709, 4).
-    guard key.blob.count == 51, key.blob.starts(with: [0, 0, 0, 11] + Array("ssh-ed25519".utf8)) else {
-      return nil
-    }
-    return userKey(Array(key.blob.suffix(32)))
   }
 }

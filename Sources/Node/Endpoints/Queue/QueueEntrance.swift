@@ -123,8 +123,7 @@ final class QueueEntrance: Sendable {
       passed: QueueJob.Passed(
         dialect: dialect.name, seed: asked.request.sampling.seed, client: identity.name),
       body: body)
-    let relay = QueueRelay(
-      asked, dialect, job: job.id, signsInline: asked.form.hasInlineReceipt, exchange: exchange)
+    let relay = QueueRelay(asked, dialect, job: job.id, exchange: exchange)
     let request = QueueRequest(client, settings, job: job) { [weak self] event in
       if case .run(.disagreement(let found)) = event { self?.keep(found) }
       let tokens = { self?.inner.withLock { $0.passed[job.id] }?.tokens ?? [] }
@@ -188,15 +187,13 @@ private final class QueueRelay: Sendable {
   private let asked: AskedAnswer
   private let dialect: Dialect
   private let job: JobID
-  private let signsInline: Bool
   private let exchange: Exchange
   private let state = Mutex(State())
 
-  init(_ asked: AskedAnswer, _ dialect: Dialect, job: JobID, signsInline: Bool, exchange: Exchange) {
+  init(_ asked: AskedAnswer, _ dialect: Dialect, job: JobID, exchange: Exchange) {
     self.asked = asked
     self.dialect = dialect
     self.job = job
-    self.signsInline = signsInline
     self.exchange = exchange
   }
 
@@ -280,7 +277,9 @@ private final class QueueRelay: Sendable {
       receipt: said.receipt, nonce: said.nonce, nonceShare: said.share, amount: said.amount,
       tokens: tokens, biases: asked.request.sampling.logitBias,
       stops: asked.request.stops, ignoresEnd: asked.request.ignoresEnd, constraint: said.constraint)
-    if signsInline, let line = said.line { end.inline = .init(line: line, signature: said.signature) }
+    if asked.form.hasInlineReceipt, let line = said.line {
+      end.inline = .init(line: line, signature: said.signature)
+    }
     // Why it was cut was an operator's, a deadline's or a client's doing: the words say which.
     responder.take(said.reason.map { .cut(end, .failed($0)) } ?? .finished(end))
   }
